@@ -1,0 +1,250 @@
+//! What a protocol must implement, and what it may say.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::operation::{Class, Operation};
+
+/// Which end of a conversation sent something. The client asks, the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Side {
+    /// The end that sends requests.
+    Client,
+    /// The end that answers them.
+    Server,
+}
+
+impl Side {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    /// 0 for the client, 1 for the server: an index into per-side state.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What carries a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A stream: frames may be split and joined anywhere.
+    Tcp,
+    /// Datagrams: a frame never crosses one.
+    Udp,
+}
+
+/// When and where something was seen. Decoders carry it about and compare `clock`; they never make one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Time of the packet, nanoseconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// Latest packet time seen so far in the whole capture, nanoseconds: never runs backwards. Timeouts use this.
+    pub clock: i64,
+    /// Running number of the packet over all captures read, from 0.
+    pub packet: u64,
+}
+
+/// Where the next frame of a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameLen {
+    /// The frame has this many bytes, header included: at least 1, and more than what is there if it is still arriving.
+    Bytes(usize),
+    /// Too little is there to tell; call again with more.
+    Unknown,
+    /// No frame of this protocol starts here.
+    Invalid(&'static str),
+}
+
+/// How sure a protocol is that bytes at the start of a stream or datagram are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Not ours.
+    No,
+    /// Could be; too few bytes to tell.
+    More,
+    /// The structure fits. `sender` is set when the shape also tells which side sent it.
+    Yes {
+        /// Who sent these bytes, if the shape alone decides it.
+        sender: Option<Side>,
+    },
+}
+
+/// Bounds on what one flow may cost. Every one is counted when it is hit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests in flight that are remembered, per flow. Beyond it the oldest is given up.
+    pub pending: usize,
+    /// How long an answer is waited for, nanoseconds of packet time.
+    pub answer_timeout: i64,
+    /// Bytes of a flow that are kept, per side, while a frame is incomplete or its start is being looked for.
+    pub partial: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { pending: 256, answer_timeout: 5_000_000_000, partial: 64 * 1024 }
+    }
+}
+
+/// Which request, and which of its operations (items), something belongs to. Requests are numbered per flow from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestRef {
+    /// Number of the request in its flow.
+    pub request: u32,
+    /// Position of the operation in the request, from 0.
+    pub item: u16,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server did it, as far as its answer says.
+    Accepted,
+    /// The server refused, with the protocol's own code and name for the reason.
+    Refused {
+        /// Code on the wire.
+        code: u32,
+        /// The standard's name in snake_case.
+        name: &'static str,
+    },
+    /// No answer came within [`Limits::answer_timeout`].
+    NoResponse,
+    /// Not known yet.
+    Pending,
+}
+
+/// Something learned about a device, for the inventory. Never a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// Whose identity it is.
+    pub of: Side,
+    /// The unit behind a gateway, where the protocol has one.
+    pub unit: Option<u8>,
+    /// What was learned: `vendor`, `product`, `firmware`, `serial`, `name`, `url`, `model`, `application`, `run_state`,
+    /// or the standard's own name in snake_case.
+    pub field: &'static str,
+    /// The text as sent; bytes that are not UTF-8 are replaced when it is written out.
+    pub value: &'a [u8],
+}
+
+/// A deviation from the protocol's specification, or a limit of ours that was reached. Never fatal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anomaly {
+    /// What sort.
+    pub kind: AnomalyKind,
+    /// What exactly, in snake_case, such as `quantity_out_of_range`.
+    pub name: &'static str,
+    /// The number that was at fault, where there is one.
+    pub value: Option<u32>,
+    /// Who sent it.
+    pub from: Side,
+}
+
+/// The sorts of [`Anomaly`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnomalyKind {
+    /// A field breaks the specification: judged as `proto.malformed`.
+    Malformed,
+    /// Framing was lost and found again: counted as a loss, judged as `proto.malformed` only when no gap explains it.
+    Desynchronised,
+    /// An answer without a request, or a second answer. Counted, not judged: a capture may have begun too late.
+    Unmatched,
+    /// A bound of [`Limits`] was reached: counted as a loss.
+    Limit,
+}
+
+/// Who listens to a decoder. Called in the order of the traffic; borrows end with the call.
+pub trait Sink {
+    /// A request was seen (or, of class `report`, something the server sent unasked): the verdict is taken here.
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp);
+
+    /// The answer to an operation, or its absence ([`Outcome::NoResponse`], with the stamp at which the wait ended).
+    /// `operation` repeats what was asked; its `values` are those of the *answer* (of a read what was read, of a write
+    /// [`Values::None`](crate::Values::None)).
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp);
+
+    /// Something about a device.
+    fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp);
+
+    /// A deviation or a limit.
+    fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp);
+
+    /// One more decoded PDU under `key` of the protocol's [`Protocol::pdu_groups`]`[group]`.
+    fn pdu(&mut self, group: usize, key: u32);
+
+    /// Stream bytes that belong to no decoded frame.
+    fn lost(&mut self, bytes: usize);
+}
+
+/// One protocol on one flow: framing, decoding, matching. Never sees half a frame.
+pub trait Dissector: Send {
+    /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::frame`] can report on,
+    /// including ones that break the specification inside a sound frame.
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
+
+    /// Decodes one whole frame and tells the sink what it means.
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink);
+
+    /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
+    /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.
+    fn expire(&mut self, clock: i64, sink: &mut dyn Sink);
+
+    /// When the oldest unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
+    fn deadline(&self) -> Option<i64>;
+
+    /// The end of the flow or of the capture: reports every request that is still open as [`Outcome::Pending`].
+    fn finish(&mut self, sink: &mut dyn Sink);
+}
+
+/// One row of the registry: a protocol in one framing.
+#[derive(Debug)]
+pub struct Protocol {
+    /// The name in policy, alerts and statistics. Rows that differ only in framing share it.
+    pub name: &'static str,
+    /// The framing, for listings: `tcp`, `rtu`.
+    pub framing: &'static str,
+    /// For people, such as `Modbus/TCP`.
+    pub title: &'static str,
+    /// What can carry it.
+    pub transports: &'static [Transport],
+    /// Its registered ports: a hint, never a proof.
+    pub ports: &'static [u16],
+    /// Longest frame, bytes.
+    pub max_frame: usize,
+    /// Shortest prefix from which `frame_len` can tell a length, bytes.
+    pub min_frame: usize,
+    /// Judges the first bytes that one end of a flow sent (or one datagram): structure only, no port.
+    pub probe: fn(transport: Transport, bytes: &[u8]) -> Probe,
+    /// Starts the decoder of one flow.
+    pub open: fn(transport: Transport, limits: &Limits) -> Box<dyn Dissector>,
+    /// The groups of its decoded PDUs in `--stats`, in order.
+    pub pdu_groups: &'static [PduGroup],
+    /// Every function it can name, for policy checks and listings.
+    pub functions: &'static [Function],
+}
+
+/// A group of PDU counts in `--stats`, with the keys of the ground truth.
+#[derive(Debug)]
+pub struct PduGroup {
+    /// Such as `requests`.
+    pub name: &'static str,
+    /// Writes a key as text, such as `3:2`.
+    pub key: fn(u32) -> String,
+}
+
+/// One function that a protocol can name.
+#[derive(Debug)]
+pub struct Function {
+    /// The standard's name in snake_case.
+    pub name: &'static str,
+    /// The number on the wire.
+    pub code: u32,
+    /// What it does.
+    pub class: Class,
+}

@@ -1,0 +1,45 @@
+//! Decoders of industrial protocols: bytes in, [`Operation`]s out.
+//!
+//! ```text
+//!  stream bytes --> Session --> Dissector::frame_len --> Dissector::frame --> Sink
+//!  (one side,       partial      where does the          what does the        operation, outcome,
+//!   in order,       input,       next PDU end?           whole PDU mean?      identity, anomaly,
+//!   or a gap)       resync                                                    tally
+//! ```
+//!
+//! * [`operation`]: the neutral words that policy, alerts and reports are written in;
+//! * [`reader`]: the bounds-checked cursor that every decoder reads with;
+//! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
+//! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
+//! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
+//! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS.
+//!
+//! The crate is `no_std` on purpose: a decoder cannot read a clock, a file or a configuration.
+//! Time is an argument ([`Stamp`]).
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod dissector;
+pub mod identify;
+pub mod modbus;
+pub mod operation;
+pub mod reader;
+pub mod session;
+
+// The public interface is:
+pub use dissector::{
+    Anomaly, AnomalyKind, Dissector, FrameLen, Function, Identity, Limits, Outcome, PduGroup, Probe, Protocol,
+    RequestRef, Side, Sink, Stamp, Transport,
+};
+pub use identify::{Decision, Identifier};
+pub use operation::{Class, Field, Operation, Table, Target, Values};
+pub use session::Session;
+
+/// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
+/// policy names, the fuzz target and the invariance tests all derive from this slice.
+pub static REGISTRY: &[&Protocol] = &[&modbus::TCP, &modbus::RTU];

@@ -1,0 +1,146 @@
+//! Verdicts into alerts: one order, each violation once, exact counts.
+
+use lockkeeper_protocols::{Class, Outcome, RequestRef, Target};
+
+use crate::policy::{Carrier, Denial, Host, Ruling};
+
+/// Where something stands in the one order of a run, whatever the number of workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    /// Packet clock when it became known, nanoseconds: never runs backwards.
+    pub clock: i64,
+    /// Running number of the packet that made it known (of a timeout: of the request).
+    pub packet: u64,
+    /// Counts what one packet made known.
+    pub sub: u32,
+}
+
+/// What workers tell the correlator.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Something was not permitted, or is new.
+    Finding(Box<Finding>),
+    /// A denied operation was answered, or was not.
+    Outcome {
+        /// Which conversation: [`Finding::conversation`].
+        conversation: u64,
+        /// Which of its operations.
+        at: RequestRef,
+        /// How it ended.
+        outcome: Outcome,
+        /// Packet time of the answer, nanoseconds.
+        time: i64,
+    },
+}
+
+/// One denial or discovery, with all that an alert says about it. Owns its data; nothing is formatted yet.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What it is about.
+    pub what: What,
+    /// Packet time, nanoseconds.
+    pub time: i64,
+    /// The packet that proves it.
+    pub evidence: Evidence,
+    /// The conversation: running number of its first packet.
+    pub conversation: u64,
+    /// Which request of the conversation, for operations.
+    pub at: Option<RequestRef>,
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who answers.
+    pub server: Endpoint,
+    /// What carries it.
+    pub carrier: Carrier,
+    /// Zones and conduit.
+    pub ruling: Ruling,
+    /// The protocol, such as `modbus`, if it was decoded; otherwise the alert names the port (`tcp/443`).
+    pub protocol: Option<&'static str>,
+    /// The operation, where it is about one.
+    pub operation: Option<OwnedOperation>,
+}
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// The policy does not permit it.
+    Denied(Denial),
+    /// A PDU breaks the specification: name of the anomaly, and the number at fault.
+    Malformed {
+        /// Such as `quantity_out_of_range`.
+        name: &'static str,
+        /// The number at fault.
+        value: Option<u32>,
+    },
+    /// A host that is not declared in a zone that declares its assets (kind `violation`).
+    UnknownAsset(lockkeeper_protocols::Side),
+    /// First sight of a host in a zone that does not declare its assets, or without IP (kind `asset`, severity info).
+    NewHost(lockkeeper_protocols::Side),
+    /// A device told who it is (kind `asset`, severity info).
+    Identity {
+        /// Whose.
+        of: lockkeeper_protocols::Side,
+        /// The unit behind a gateway.
+        unit: Option<u8>,
+        /// Such as `vendor`.
+        field: &'static str,
+        /// What it said.
+        value: String,
+    },
+}
+
+/// One end of a conversation, for alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Addresses.
+    pub host: Host,
+    /// Port; 0 where there is none.
+    pub port: u16,
+}
+
+/// Which packet proves something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Index of the capture.
+    pub capture: u16,
+    /// Number of the packet in it, from 1.
+    pub packet: u64,
+}
+
+/// An operation that outlives its frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedOperation {
+    /// What it does.
+    pub class: Class,
+    /// The standard's name in snake_case.
+    pub function: &'static str,
+    /// The number on the wire.
+    pub code: u32,
+    /// What it acts on.
+    pub target: Target,
+    /// The values.
+    pub values: OwnedValues,
+}
+
+/// Values that outlive their frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OwnedValues {
+    /// None.
+    #[default]
+    None,
+    /// Bits as 0 and 1, registers, masks.
+    Numbers(Vec<u16>),
+    /// Bytes without a known shape.
+    Bytes(Vec<u8>),
+}
+
+/// What one worker made of one block, sorted by [`Order`].
+#[derive(Debug, Default)]
+pub struct Report {
+    /// For the correlator.
+    pub events: Vec<(Order, Event)>,
+    /// Finished transactions: one JSON line each, in [`Report::lines`].
+    pub transactions: Vec<(Order, std::ops::Range<usize>)>,
+    /// The text of the transactions.
+    pub lines: Vec<u8>,
+}

@@ -1,0 +1,123 @@
+//! Where packets come from: blocks of bytes with the packets that lie in them.
+
+/// A batch of packets and the bytes they lie in. Filled by a [`Source`], read by the workers, then recycled.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// Captured bytes, record headers of the file included.
+    pub bytes: Vec<u8>,
+    /// The packets, in the order of the capture.
+    pub packets: Vec<Packet>,
+}
+
+impl Block {
+    /// The captured bytes of one of its packets, from the link layer on.
+    pub fn bytes_of(&self, packet: &Packet) -> &[u8] {
+        let start = packet.offset as usize;
+        self.bytes.get(start..start + packet.captured as usize).unwrap_or_default()
+    }
+
+    /// Forgets everything but the allocations.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.packets.clear();
+    }
+}
+
+/// One captured packet: where its bytes lie in its [`Block`], and what the capture says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Time of capture, nanoseconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// Latest `time` of all packets up to this one: never runs backwards.
+    pub clock: i64,
+    /// Running number over all captures that are read, from 0.
+    pub sequence: u64,
+    /// Number in its own capture file, from 1, as Wireshark shows it.
+    pub number: u64,
+    /// Which capture: index into [`Source::captures`].
+    pub capture: u16,
+    /// What the first byte is.
+    pub link: Link,
+    /// First byte in [`Block::bytes`].
+    pub offset: u32,
+    /// Bytes that were captured.
+    pub captured: u32,
+    /// Bytes that were on the wire: more than `captured` when a snap length cut the packet.
+    pub original: u32,
+}
+
+/// Link-layer header types that are understood (LINKTYPE_* of tcpdump.org).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// LINKTYPE_ETHERNET (1).
+    Ethernet,
+    /// LINKTYPE_LINUX_SLL (113).
+    LinuxSll,
+    /// LINKTYPE_LINUX_SLL2 (276).
+    LinuxSll2,
+    /// LINKTYPE_RAW (101, also 12 and 14), LINKTYPE_IPV4 (228), LINKTYPE_IPV6 (229): an IP header at once.
+    RawIp,
+    /// LINKTYPE_NULL (0): a 4-byte address family in the byte order of the capturing host.
+    Null,
+    /// LINKTYPE_LOOP (108): a 4-byte address family, big-endian.
+    Loop,
+    /// Any other type: counted, not decoded.
+    Other(u16),
+}
+
+/// Something that yields packets in blocks.
+pub trait Source: Send {
+    /// Clears `block`, then fills it with the next packets. `false`: nothing is left, and `block` is empty.
+    fn fill(&mut self, block: &mut Block) -> Result<bool, Error>;
+
+    /// What is being read, in the order of [`Packet::capture`]; complete once [`Source::fill`] has returned `false`.
+    fn captures(&self) -> &[Capture];
+
+    /// Bytes read from disk so far and, where it is known, in total.
+    fn progress(&self) -> (u64, Option<u64>);
+}
+
+/// One capture file, and what was found wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The path as given, or `-`.
+    pub name: String,
+    /// What it turned out to be, such as `pcapng (zstd)`.
+    pub format: String,
+    /// Packets read from it.
+    pub packets: u64,
+    /// Packets that the capturing program itself reports as dropped (pcapng interface statistics).
+    pub dropped_at_capture: u64,
+    /// The file ends inside a record: what was cut, where (byte offset in the uncompressed capture).
+    pub cut: Option<Cut>,
+}
+
+/// Where and how a capture ends too early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Offset of the incomplete record, bytes from the start of the uncompressed capture.
+    pub offset: u64,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+/// A capture that cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path as given.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no capture.
+    #[error("{path}: not a capture file: {found}")]
+    NotACapture {
+        /// The path as given.
+        path: String,
+        /// What it looks like instead, and what to do.
+        found: String,
+    },
+}

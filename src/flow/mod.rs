@@ -1,0 +1,1 @@
+//! Which conversation a frame belongs to, and its bytes in order.

@@ -1,0 +1,157 @@
+//! One packet into one frame: the innermost addresses, ports and payload, whatever they are wrapped in.
+
+use std::net::IpAddr;
+
+/// What a packet turned out to carry. Everything is borrowed from the captured bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Source and destination hardware address of the innermost Ethernet header, if any.
+    pub mac: Option<Macs>,
+    /// Innermost VLAN id (802.1Q, QinQ), if tagged.
+    pub vlan: Option<u16>,
+    /// Innermost tunnel it came through, if any.
+    pub tunnel: Option<Tunnel>,
+    /// Redundancy tag of PRP or HSR (IEC 62439-3), if any.
+    pub redundancy: Option<Redundancy>,
+    /// What is inside.
+    pub body: Body<'a>,
+    /// Bytes missing at the end because the capture was cut by a snap length.
+    pub cut: u32,
+}
+
+/// Hardware addresses of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Macs {
+    /// Who sent it.
+    pub source: [u8; 6],
+    /// To whom.
+    pub destination: [u8; 6],
+}
+
+/// A wrapping that was undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tunnel {
+    /// What sort.
+    pub kind: TunnelKind,
+    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session; 0 without one.
+    pub id: u32,
+}
+
+/// Sorts of wrapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are the protocols'")]
+pub enum TunnelKind {
+    Gre,
+    Erspan,
+    Vxlan,
+    Geneve,
+    Mpls,
+    Pppoe,
+    IpInIp,
+}
+
+/// Which copy of a frame that PRP or HSR sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redundancy {
+    /// Sequence number of the source, 16 bit.
+    pub sequence: u16,
+    /// LAN or ring direction, for telling the copies apart.
+    pub lan: u8,
+}
+
+/// The layers above the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// A TCP segment.
+    Tcp(IpPair, Segment<'a>),
+    /// A UDP datagram.
+    Udp(IpPair, Datagram<'a>),
+    /// IP with another payload.
+    Ip(IpPair, OtherIp),
+    /// No IP: the EtherType says what (0 where there is none, as in LLC frames).
+    Link {
+        /// EtherType.
+        ether_type: u16,
+        /// What follows the Ethernet header.
+        payload: &'a [u8],
+    },
+}
+
+/// Who speaks to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IpPair {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// To whom.
+    pub destination: IpAddr,
+    /// IPv4 identification, 0 for IPv6: tells a mirrored copy from a retransmission.
+    pub identification: u16,
+}
+
+/// A TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a> {
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Sequence number of the first payload byte (of SYN if set).
+    pub sequence: u32,
+    /// Acknowledgement number; meaningful when `flags.ack`.
+    pub acknowledgement: u32,
+    /// The flags that matter.
+    pub flags: TcpFlags,
+    /// TCP checksum as captured: part of what makes two frames the same.
+    pub checksum: u16,
+    /// Payload as captured.
+    pub payload: &'a [u8],
+    /// Payload length on the wire, bytes: more than `payload.len()` when cut.
+    pub length: u32,
+}
+
+/// TCP flags that matter to reassembly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are TCP's (RFC 9293)")]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent flags on the wire")]
+pub struct TcpFlags {
+    pub syn: bool,
+    pub ack: bool,
+    pub fin: bool,
+    pub rst: bool,
+}
+
+/// A UDP datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// UDP checksum as captured.
+    pub checksum: u16,
+    /// Payload as captured.
+    pub payload: &'a [u8],
+    /// Payload length on the wire, bytes.
+    pub length: u32,
+}
+
+/// IP that is neither TCP nor UDP, or that ends before its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherIp {
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// Why a packet could not be made into a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Undecoded {
+    /// A link type that is not understood.
+    LinkType,
+    /// The bytes end before the headers do.
+    Truncated,
+    /// A header contradicts itself.
+    Malformed,
+    /// More wrappings than the limit.
+    TooDeep,
+}

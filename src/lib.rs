@@ -1,0 +1,34 @@
+//! Lockkeeper: a passive sensor for industrial networks.
+//!
+//! Packets become frames, frames belong to flows, flows carry streams, streams are cut into PDUs, PDUs pair into
+//! transactions, each requested operation is judged against the conduit it crosses, and every denial is published.
+//!
+//! ```text
+//!   capture thread                N workers, each owning its flows                 correlator          publishers
+//!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report ==> alert ==> publish
+//!          Packet               Frame   Flow    bytes     Operation    Verdict            dedupe, order   JSONL, MQTT
+//! ```
+//!
+//! `==` are the only crossings between threads. The modules, in path order:
+//!
+//! * [`capture`]: files into blocks of packets;
+//! * [`frame`]: one packet into one [`frame::Frame`], whatever it is wrapped in;
+//! * [`flow`]: which conversation a frame belongs to, and its bytes in order;
+//! * [`lockkeeper_protocols`]: bytes into operations (its own crate: no IO, no clock, no configuration);
+//! * [`policy`]: zones, conduits and points into a verdict on each operation;
+//! * [`alert`]: verdicts into alerts, in one order, each violation once;
+//! * [`publish`]: alerts to files and brokers;
+//! * [`metrics`]: what was counted on the way;
+//! * [`worker`]: one shard, from packet to verdict: read this first;
+//! * [`pipeline`]: builds, feeds, drains and joins the threads;
+//! * [`cli`], [`config`]: what the user typed, and what the program runs on.
+//!
+//! Who may use whom is enforced by `tests/layering.rs`: `protocols` nothing of ours; `capture`, `frame`, `flow` never
+//! `policy`; `policy` never a protocol's own types; `publish` never packets; no stage `config`.
+
+pub mod alert;
+pub mod capture;
+pub mod flow;
+pub mod frame;
+pub mod policy;
+pub mod publish;
