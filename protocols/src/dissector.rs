@@ -68,6 +68,11 @@ pub enum Probe {
     No,
     /// Could be; too few bytes to tell.
     More,
+    /// The frame fits, but what it holds is unusual or breaks the specification: enough on a registered port only.
+    Maybe {
+        /// Who sent these bytes, if the shape alone decides it.
+        sender: Option<Side>,
+    },
     /// The structure fits. `sender` is set when the shape also tells which side sent it.
     Yes {
         /// Who sent these bytes, if the shape alone decides it.
@@ -188,6 +193,12 @@ pub trait Dissector: Send {
     /// including ones that break the specification inside a sound frame.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
+    /// Whether a whole frame is shaped so exactly that it proves a boundary by itself. Asked only while framing is being
+    /// looked for; a frame that does not convince needs a second one after it.
+    fn is_convincing(&self, _from: Side, _frame: &[u8]) -> bool {
+        false
+    }
+
     /// Decodes one whole frame and tells the sink what it means.
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink);
 
@@ -239,7 +250,7 @@ pub struct PduGroup {
 }
 
 /// One function that a protocol can name.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Function {
     /// The standard's name in snake_case.
     pub name: &'static str,

@@ -1,15 +1,45 @@
-//! Modbus.
+//! Modbus (Modbus Application Protocol V1.1b3) over TCP and UDP, with an MBAP header or in RTU frames.
+//!
+//! ```text
+//!  mbap, rtu --> request --> asked --> pending --> response --> Sink
+//!  where does    fields,     as small  waits for   what was read,
+//!  a frame end?  limits      as can be its answer  done, refused
+//! ```
+//!
+//! * [`function`]: codes, names, classes; [`umas`]: those of the engineering protocol inside function code 90;
+//! * [`file`]: file records, lists inside a PDU; [`identity`]: what devices say about themselves;
+//! * [`shape`]: how exactly bytes look like Modbus, for identification and for finding a boundary.
+//!
+//! Counting follows Wireshark: an exception counts under its function without the exception bit; the diagnostic
+//! sub-function and the MEI type count in both directions where the PDU carries them (an exception does not).
+
+mod asked;
+mod context;
+mod file;
+mod function;
+mod identity;
+mod mbap;
+mod pending;
+mod request;
+mod response;
+mod rtu;
+mod shape;
+mod umas;
+
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
 
-use crate::dissector::{Dissector, Limits, Probe, Protocol, Transport};
+use self::context::{Context, Head};
+use self::pending::{Entry, Pending};
+use crate::dissector::{
+    AnomalyKind, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
+};
 
-fn probe(_transport: Transport, _bytes: &[u8]) -> Probe {
-    Probe::No
-}
-fn open(_transport: Transport, _limits: &Limits) -> Box<dyn Dissector> {
-    unimplemented!()
-}
-/// Modbus/TCP.
+/// Modbus/TCP, and the same over UDP.
 pub static TCP: Protocol = Protocol {
     name: "modbus",
     framing: "tcp",
@@ -17,23 +47,144 @@ pub static TCP: Protocol = Protocol {
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[502],
     max_frame: 260,
-    min_frame: 8,
-    probe,
-    open,
-    pdu_groups: &[],
-    functions: &[],
+    min_frame: 6,
+    probe: mbap::probe,
+    open: |_, limits| Box::new(Modbus::<false>::new(limits)),
+    pdu_groups: PDU_GROUPS,
+    functions: &function::ALL,
 };
-/// Modbus RTU over TCP.
+
+/// Modbus RTU frames inside TCP or UDP. They have no port of their own: only a correct CRC identifies them.
 pub static RTU: Protocol = Protocol {
     name: "modbus",
     framing: "rtu",
     title: "Modbus RTU over TCP or UDP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[],
-    max_frame: 256,
+    max_frame: rtu::MAX_FRAME,
     min_frame: 4,
-    probe,
-    open,
-    pdu_groups: &[],
-    functions: &[],
+    probe: rtu::probe,
+    open: |_, limits| Box::new(Modbus::<true>::new(limits)),
+    pdu_groups: PDU_GROUPS,
+    functions: &function::ALL,
 };
+
+static PDU_GROUPS: &[PduGroup] = &[
+    PduGroup { name: "requests", key: decimal },
+    PduGroup { name: "responses", key: decimal },
+    PduGroup { name: "exceptions_fc_code", key: |key| format!("{}:{}", key >> 8, key & 0xFF) },
+    PduGroup { name: "diagnostic_subfunc", key: decimal },
+    PduGroup { name: "mei", key: decimal },
+];
+
+fn decimal(key: u32) -> String {
+    key.to_string()
+}
+
+const REQUESTS: usize = 0;
+const RESPONSES: usize = 1;
+const EXCEPTIONS: usize = 2;
+const DIAGNOSTIC_SUBFUNCTIONS: usize = 3;
+const MEI_TYPES: usize = 4;
+
+/// The decoder of one flow, in one of the two framings.
+struct Modbus<const IS_RTU: bool> {
+    pending: Pending,
+    /// Number of the next request.
+    next: u32,
+}
+
+impl<const IS_RTU: bool> Modbus<IS_RTU> {
+    fn new(limits: &Limits) -> Self {
+        Self { pending: Pending::new(limits), next: 0 }
+    }
+
+    #[inline]
+    fn on_request(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
+        let Head { transaction, unit, code } = head;
+        let request = self.next;
+        self.next = request.wrapping_add(1);
+        context.sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
+        count_sub(code, data, context.sink);
+        let asked = request::announce(request, head, data, context);
+        let entry = Entry { requested: context.stamp, request, transaction, unit, code, asked };
+        self.pending.push(entry, context.sink);
+    }
+
+    #[inline]
+    fn on_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
+        let refused = head.code & function::EXCEPTION != 0;
+        let code = head.code & !function::EXCEPTION;
+        context.sink.pdu(RESPONSES, code.into());
+        if let (true, Some(reason)) = (refused, data.first()) {
+            context.sink.pdu(EXCEPTIONS, u32::from(code) << 8 | u32::from(*reason));
+        }
+        count_sub(head.code, data, context.sink);
+        let fits = |asked: &_| refused || response::fits(asked, code, data);
+        match self.pending.take(head.transaction, head.unit, code, fits) {
+            Some((entry, fit)) => response::conclude(&entry, head, data, fit, context),
+            None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code.into())),
+        }
+        identify(head, data, context);
+    }
+}
+
+/// Counts the sub-function or MEI type that a PDU carries.
+#[inline]
+fn count_sub(code: u8, data: &[u8], sink: &mut dyn Sink) {
+    match (code, data) {
+        (function::DIAGNOSTICS, [high, low, ..]) => {
+            sink.pdu(DIAGNOSTIC_SUBFUNCTIONS, u16::from_be_bytes([*high, *low]).into());
+        }
+        (function::ENCAPSULATED_INTERFACE, [mei, ..]) => sink.pdu(MEI_TYPES, (*mei).into()),
+        _ => {}
+    }
+}
+
+/// An identity is worth telling even where its request was not seen.
+#[inline]
+fn identify(head: Head, data: &[u8], context: &mut Context<'_>) {
+    match (head.code, data) {
+        (function::REPORT_SERVER_ID, _) => identity::server_id(head.unit, data, context),
+        (function::ENCAPSULATED_INTERFACE, [mei, rest @ ..])
+            if u16::from(*mei) == function::MEI_DEVICE_IDENTIFICATION =>
+        {
+            identity::device_identification(head.unit, rest, context);
+        }
+        _ => {}
+    }
+}
+
+impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
+    #[inline]
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        if IS_RTU { rtu::frame_len(from, bytes) } else { mbap::frame_len(bytes) }
+    }
+
+    fn is_convincing(&self, from: Side, frame: &[u8]) -> bool {
+        if IS_RTU { rtu::is_exact(from, frame) } else { mbap::is_exact(from, frame) }
+    }
+
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        let split = if IS_RTU { rtu::split(frame) } else { mbap::split(frame) };
+        let Some((head, data)) = split else { return };
+        let mut context = Context { from, stamp, sink };
+        match from {
+            Side::Client => self.on_request(head, data, &mut context),
+            Side::Server => self.on_response(head, data, &mut context),
+        }
+    }
+
+    fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.pending.expire(clock, sink);
+    }
+
+    #[inline]
+    fn deadline(&self) -> Option<i64> {
+        self.pending.deadline()
+    }
+
+    fn finish(&mut self, sink: &mut dyn Sink) {
+        self.pending.finish(sink);
+    }
+}

@@ -1,0 +1,253 @@
+//! Requests: the fields of every function, held against the limits of the specification (V1.1b3, chapter 6).
+//!
+//! A field that breaks a limit is reported and decoding goes on; a request that ends too early still is an operation,
+//! on its unit as a whole.
+
+use super::asked::{Asked, READ_ITEM, Range};
+use super::context::{Context, Head};
+use super::{file, function};
+use crate::dissector::RequestRef;
+use crate::operation::Values;
+use crate::reader::{DecodeError, Reader};
+
+type Decoded<'a> = Result<(Asked, Values<'a>), DecodeError>;
+
+/// Decodes a request and announces its operations.
+#[inline]
+pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> Asked {
+    let (asked, values) = decode(head.code, data, context);
+    let mut tell = |item, values| {
+        let operation = asked.operation(head.unit, head.code, item, values);
+        context.sink.operation(RequestRef { request: number, item }, &operation, context.stamp);
+    };
+    match &asked {
+        Asked::Whole | Asked::Range(_) | Asked::Sub(_) => tell(0, values),
+        Asked::ReadWrite { .. } => {
+            tell(0, values);
+            tell(READ_ITEM, Values::None);
+        }
+        Asked::Files(list) => {
+            let items = 0..list.ranges.len() as u16;
+            items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
+        }
+    }
+    asked
+}
+
+#[inline]
+fn decode<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> (Asked, Values<'a>) {
+    let decoded = match code {
+        function::READ_COILS | function::READ_DISCRETE_INPUTS => read(data, MAX_READ_BITS, context),
+        function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => read(data, MAX_READ_REGISTERS, context),
+        function::WRITE_SINGLE_COIL => write_coil(data, context),
+        function::WRITE_SINGLE_REGISTER => write_register(data, context),
+        function::WRITE_MULTIPLE_COILS => write_coils(data, context),
+        function::WRITE_MULTIPLE_REGISTERS => write_registers(data, context),
+        function::READ_EXCEPTION_STATUS
+        | function::GET_COMM_EVENT_COUNTER
+        | function::GET_COMM_EVENT_LOG
+        | function::REPORT_SERVER_ID => Ok(without_fields(data, context)),
+        _ => decode_rare(code, data, context),
+    };
+    decoded.unwrap_or_else(|_| {
+        context.malformed("truncated_request", data.len() as u32);
+        (Asked::Whole, Values::None)
+    })
+}
+
+#[inline(never)]
+fn decode_rare<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    match code {
+        function::DIAGNOSTICS => diagnostics(data, context),
+        function::READ_FILE_RECORD | function::WRITE_FILE_RECORD => file::request(code, data, context),
+        function::MASK_WRITE_REGISTER => mask_write(data, context),
+        function::READ_WRITE_MULTIPLE_REGISTERS => read_write(data, context),
+        function::READ_FIFO_QUEUE => read_fifo(data, context),
+        function::ENCAPSULATED_INTERFACE => encapsulated(data, context),
+        function::UMAS => umas(data),
+        0 | function::EXCEPTION.. => {
+            context.malformed("function_code_invalid", code);
+            Ok((Asked::Whole, Values::Bytes(data)))
+        }
+        _ => Ok((Asked::Whole, Values::Bytes(data))),
+    }
+}
+
+/// FC 1 to 4 (6.1 to 6.4): starting address, quantity.
+#[inline]
+fn read<'a>(data: &'a [u8], limit: u16, context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let range = range(&mut reader, limit, context)?;
+    context.expect_end(reader.rest());
+    Ok((Asked::Range(range), Values::None))
+}
+
+/// FC 5 (6.5): address, FF00 for on and 0000 for off.
+fn write_coil<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let address = reader.u16_be("address")?;
+    let raw = reader.array::<2>("value")?;
+    context.expect_end(reader.rest());
+    let values = match raw {
+        [0xFF, 0] => Values::Bits { bytes: &[1], count: 1 },
+        [0, 0] => Values::Bits { bytes: &[0], count: 1 },
+        _ => {
+            context.malformed("coil_value_invalid", u16::from_be_bytes(raw));
+            Values::Bytes(data.get(2..4).unwrap_or_default())
+        }
+    };
+    Ok((Asked::Range(Range { address, count: 1 }), values))
+}
+
+/// FC 6 (6.6): address, value.
+fn write_register<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let address = reader.u16_be("address")?;
+    let value = reader.take(2, "value")?;
+    context.expect_end(reader.rest());
+    Ok((Asked::Range(Range { address, count: 1 }), Values::Registers(value)))
+}
+
+/// FC 15 (6.11): starting address, quantity, byte count, bits.
+fn write_coils<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let range = range(&mut reader, MAX_WRITE_BITS, context)?;
+    let byte_count = reader.u8("byte_count")?;
+    let bytes = reader.rest();
+    check_byte_count(byte_count, range.count.div_ceil(8), bytes, context);
+    Ok((Asked::Range(range), bits(bytes, range.count)))
+}
+
+/// FC 16 (6.12): starting address, quantity, byte count, registers.
+fn write_registers<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let range = range(&mut reader, MAX_WRITE_REGISTERS, context)?;
+    let values = written_registers(&mut reader, range.count, context)?;
+    Ok((Asked::Range(range), values))
+}
+
+/// FC 7, 11, 12 and 17 (6.7, 6.9, 6.10, 6.13).
+fn without_fields<'a>(data: &'a [u8], context: &mut Context<'_>) -> (Asked, Values<'a>) {
+    context.expect_end(data);
+    (Asked::Whole, Values::None)
+}
+
+/// FC 8 (6.8): sub-function, data.
+fn diagnostics<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let number = reader.u16_be("sub_function")?;
+    let rest = reader.rest();
+    match (number, rest) {
+        (RESTART_COMMUNICATIONS, [0, 0] | [0xFF, 0]) => {}
+        (RESTART_COMMUNICATIONS, &[high, low]) => {
+            context.malformed("restart_option_invalid", u16::from_be_bytes([high, low]));
+        }
+        (_, []) => context.malformed("truncated_request", data.len() as u32),
+        (_, odd) if odd.len() % 2 == 1 => context.malformed("diagnostic_data_odd", odd.len() as u32),
+        _ => {}
+    }
+    Ok((Asked::Sub(number), Values::Registers(rest)))
+}
+
+/// FC 22 (6.16): address, AND mask, OR mask.
+fn mask_write<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let address = reader.u16_be("address")?;
+    let values = Values::Masks { and: reader.u16_be("and_mask")?, or: reader.u16_be("or_mask")? };
+    context.expect_end(reader.rest());
+    Ok((Asked::Range(Range { address, count: 1 }), values))
+}
+
+/// FC 23 (6.17): the range to read, then the range to write with its values.
+fn read_write<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let read = range(&mut reader, MAX_READ_REGISTERS, context)?;
+    let write = range(&mut reader, MAX_READ_WRITE_REGISTERS, context)?;
+    let values = written_registers(&mut reader, write.count, context)?;
+    Ok((Asked::ReadWrite { write, read }, values))
+}
+
+/// FC 24 (6.18): address of the queue's count register.
+fn read_fifo<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let address = reader.u16_be("fifo_pointer_address")?;
+    context.expect_end(reader.rest());
+    Ok((Asked::Range(Range { address, count: 1 }), Values::None))
+}
+
+/// FC 43 (6.19): MEI type; for type 14 (6.21) the read code and the first object.
+fn encapsulated<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
+    let mut reader = Reader::new(data);
+    let number = u16::from(reader.u8("mei_type")?);
+    let rest = reader.rest();
+    if number == function::MEI_DEVICE_IDENTIFICATION {
+        match rest {
+            [1..=4, _] => {}
+            [code, _, ..] if !(1..=4).contains(code) => context.malformed("read_device_code_invalid", *code),
+            [_, _, trailing @ ..] => context.expect_end(trailing),
+            _ => context.malformed("truncated_request", data.len() as u32),
+        }
+    }
+    Ok((Asked::Sub(number), Values::Bytes(rest)))
+}
+
+/// FC 90: reservation key, UMAS function, data.
+fn umas(data: &[u8]) -> Decoded<'_> {
+    let mut reader = Reader::new(data);
+    reader.u8("reservation_key")?;
+    let number = u16::from(reader.u8("umas_function")?);
+    Ok((Asked::Sub(number), Values::Bytes(reader.rest())))
+}
+
+/// Starting address and quantity.
+#[inline]
+fn range(reader: &mut Reader<'_>, limit: u16, context: &mut Context<'_>) -> Result<Range, DecodeError> {
+    let address = reader.u16_be("starting_address")?;
+    let count = reader.u16_be("quantity")?;
+    if count == 0 || count > limit {
+        context.malformed("quantity_out_of_range", count);
+    }
+    let end = u32::from(address) + u32::from(count);
+    if end > ADDRESSES {
+        context.malformed("address_out_of_range", end);
+    }
+    Ok(Range { address, count })
+}
+
+fn written_registers<'a>(
+    reader: &mut Reader<'a>,
+    count: u16,
+    context: &mut Context<'_>,
+) -> Result<Values<'a>, DecodeError> {
+    let byte_count = reader.u8("byte_count")?;
+    let bytes = reader.rest();
+    check_byte_count(byte_count, count.saturating_mul(2), bytes, context);
+    Ok(Values::Registers(bytes.get(..usize::from(count) * 2).unwrap_or(bytes)))
+}
+
+fn check_byte_count(byte_count: u8, expected: u16, bytes: &[u8], context: &mut Context<'_>) {
+    if u16::from(byte_count) != expected || usize::from(byte_count) != bytes.len() {
+        context.malformed("byte_count_mismatch", byte_count);
+    }
+}
+
+/// As many of the bits as there are, up to `count`.
+pub(super) fn bits(bytes: &[u8], count: u16) -> Values<'_> {
+    let there = u16::try_from(bytes.len() * 8).unwrap_or(u16::MAX);
+    Values::Bits { bytes, count: count.min(there) }
+}
+
+/// Registers or bits of one table (4.3).
+const ADDRESSES: u32 = 0x1_0000;
+/// Coils or inputs in one read (6.1, 6.2).
+pub(super) const MAX_READ_BITS: u16 = 2000;
+/// Registers in one read (6.3, 6.4, 6.17).
+pub(super) const MAX_READ_REGISTERS: u16 = 125;
+/// Coils in one write (6.11).
+pub(super) const MAX_WRITE_BITS: u16 = 1968;
+/// Registers in one write (6.12).
+pub(super) const MAX_WRITE_REGISTERS: u16 = 123;
+/// Registers written by Read/Write Multiple Registers (6.17).
+const MAX_READ_WRITE_REGISTERS: u16 = 121;
+/// Diagnostic sub-function that restarts the port; its data say whether the event log is cleared (6.8).
+const RESTART_COMMUNICATIONS: u16 = 1;

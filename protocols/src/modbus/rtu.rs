@@ -1,0 +1,235 @@
+//! RTU framing (Modbus over Serial Line V1.02, 2.5.1) inside TCP or UDP: unit, PDU, CRC-16. Nothing tells the length, so
+//! it follows from the function and the side, and the CRC confirms it.
+
+use super::context::Head;
+use super::function;
+use super::shape::{self, Fit};
+use crate::dissector::{FrameLen, Probe, Side, Transport};
+
+/// What the bytes at the start of a frame say about its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// CRC included.
+    Known(usize),
+    /// A byte that tells has not arrived.
+    More,
+    /// The function does not determine it.
+    Open,
+}
+
+/// Where the frame ends: where its function says, if the CRC agrees, or else where the first fitting CRC ends.
+pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
+    match bytes {
+        [unit, ..] if *unit >= FIRST_RESERVED_UNIT => return FrameLen::Invalid("unit"),
+        [_, code, ..] if from == Side::Client && *code >= function::EXCEPTION => return FrameLen::Invalid("function"),
+        _ => {}
+    }
+    let length = match from {
+        Side::Client => request_length(bytes),
+        Side::Server => response_length(bytes),
+    };
+    match length {
+        Length::Known(length) if length > MAX_FRAME => FrameLen::Invalid("length"),
+        Length::Known(length) => match bytes.get(..length) {
+            Some(frame) if !has_crc(frame) => FrameLen::Invalid("crc"),
+            _ => FrameLen::Bytes(length),
+        },
+        Length::More => FrameLen::Unknown,
+        Length::Open => search(bytes),
+    }
+}
+
+/// Takes a whole frame apart.
+pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
+    let (&[unit, code], rest) = frame.split_first_chunk::<2>()?;
+    let (data, _) = rest.split_last_chunk::<2>()?;
+    Some((Head { transaction: 0, unit, code }, data))
+}
+
+/// Whether a whole frame, whose CRC is known to be right, also has the shape that its function calls for.
+pub(super) fn is_exact(from: Side, frame: &[u8]) -> bool {
+    let Some((head, data)) = split(frame) else { return false };
+    let fit = match from {
+        Side::Client => shape::request(head.code, data),
+        Side::Server => shape::response(head.code, data),
+    };
+    fit == Fit::Exact
+}
+
+/// Judges the first bytes of one end: only a defined function, in exactly its shape, with its CRC, is taken for RTU.
+pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
+    let look = |side| look(side, transport, bytes);
+    match (look(Side::Client), look(Side::Server)) {
+        (Probe::Yes { .. }, Probe::Yes { .. }) => Probe::Yes { sender: None },
+        (Probe::Yes { .. }, _) => Probe::Yes { sender: Some(Side::Client) },
+        (_, Probe::Yes { .. }) => Probe::Yes { sender: Some(Side::Server) },
+        (Probe::More, _) | (_, Probe::More) => Probe::More,
+        _ => Probe::No,
+    }
+}
+
+fn look(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
+    if bytes.get(1).is_some_and(|code| !function::has_known_shape(code & !function::EXCEPTION)) {
+        return Probe::No;
+    }
+    match frame_len(side, bytes) {
+        FrameLen::Bytes(length) => match bytes.get(..length) {
+            Some(frame) if is_exact(side, frame) => Probe::Yes { sender: Some(side) },
+            None if transport == Transport::Tcp => Probe::More,
+            _ => Probe::No,
+        },
+        FrameLen::Unknown if transport == Transport::Tcp => Probe::More,
+        FrameLen::Unknown | FrameLen::Invalid(_) => Probe::No,
+    }
+}
+
+fn request_length(bytes: &[u8]) -> Length {
+    let Some(code) = bytes.get(1) else { return Length::More };
+    match *code {
+        1..=6 => Length::Known(8),
+        7 | 11 | 12 | 17 => Length::Known(4),
+        function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS => counted(bytes, 6),
+        function::READ_FILE_RECORD | function::WRITE_FILE_RECORD => counted(bytes, 2),
+        function::MASK_WRITE_REGISTER => Length::Known(10),
+        function::READ_WRITE_MULTIPLE_REGISTERS => counted(bytes, 10),
+        function::READ_FIFO_QUEUE => Length::Known(6),
+        function::ENCAPSULATED_INTERFACE => encapsulated(bytes, Length::Known(7)),
+        _ => Length::Open,
+    }
+}
+
+fn response_length(bytes: &[u8]) -> Length {
+    let Some(code) = bytes.get(1) else { return Length::More };
+    match *code {
+        function::EXCEPTION.. => Length::Known(5),
+        1..=4 | 12 | 17 | 20 | 21 | function::READ_WRITE_MULTIPLE_REGISTERS => counted(bytes, 2),
+        5 | 6 | 11 | 15 | 16 => Length::Known(8),
+        function::READ_EXCEPTION_STATUS => Length::Known(5),
+        function::MASK_WRITE_REGISTER => Length::Known(10),
+        function::READ_FIFO_QUEUE => match bytes {
+            [_, _, high, low, ..] => Length::Known(usize::from(u16::from_be_bytes([*high, *low])) + 6),
+            _ => Length::More,
+        },
+        function::ENCAPSULATED_INTERFACE => encapsulated(bytes, objects_length(bytes)),
+        _ => Length::Open,
+    }
+}
+
+/// The byte at `at` counts those between it and the CRC.
+fn counted(bytes: &[u8], at: usize) -> Length {
+    bytes.get(at).map_or(Length::More, |count| Length::Known(at + 1 + usize::from(*count) + CRC))
+}
+
+/// Only Read Device Identification has a length of its own.
+fn encapsulated(bytes: &[u8], identification: Length) -> Length {
+    match bytes.get(2) {
+        None => Length::More,
+        Some(&mei) if u16::from(mei) == function::MEI_DEVICE_IDENTIFICATION => identification,
+        Some(_) => Length::Open,
+    }
+}
+
+/// The answer to Read Device Identification: its objects, one after the other.
+fn objects_length(bytes: &[u8]) -> Length {
+    let Some(count) = bytes.get(7) else { return Length::More };
+    let mut end = 8;
+    for _ in 0..*count {
+        let Some(length) = bytes.get(end + 1) else { return Length::More };
+        end += 2 + usize::from(*length);
+        if end > MAX_FRAME {
+            break;
+        }
+    }
+    Length::Known(end + CRC)
+}
+
+/// The shortest frame with a fitting CRC.
+fn search(bytes: &[u8]) -> FrameLen {
+    let mut crc = CRC_START;
+    for (index, byte) in bytes.iter().take(MAX_FRAME - CRC).enumerate() {
+        crc = crc_step(crc, *byte);
+        if index >= 1 && bytes.get(index + 1..).is_some_and(|rest| rest.starts_with(&crc.to_le_bytes())) {
+            return FrameLen::Bytes(index + 1 + CRC);
+        }
+    }
+    if bytes.len() < MAX_FRAME { FrameLen::Unknown } else { FrameLen::Invalid("crc") }
+}
+
+fn has_crc(frame: &[u8]) -> bool {
+    frame.split_last_chunk::<CRC>().is_some_and(|(content, crc)| {
+        content.iter().fold(CRC_START, |crc, byte| crc_step(crc, *byte)).to_le_bytes() == *crc
+    })
+}
+
+/// One byte of the CRC-16 (Modbus over Serial Line V1.02, annex B: polynomial A001, low bit first).
+#[inline]
+fn crc_step(crc: u16, byte: u8) -> u16 {
+    let [low, high] = crc.to_le_bytes();
+    CRC_TABLE.get(usize::from(low ^ byte)).copied().unwrap_or_default() ^ u16::from(high)
+}
+
+static CRC_TABLE: [u16; 256] = crc_table();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+const fn crc_table() -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < table.len() {
+        let mut crc = index as u16;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xA001 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[index] = crc;
+        index += 1;
+    }
+    table
+}
+
+const CRC_START: u16 = 0xFFFF;
+/// Bytes of the CRC.
+const CRC: usize = 2;
+/// Longest frame (2.5.1).
+pub(super) const MAX_FRAME: usize = 256;
+/// First unit number that no device may have (2.2).
+const FIRST_RESERVED_UNIT: u8 = 248;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example that every CRC calculator prints.
+    #[test]
+    fn the_crc_is_that_of_the_standard() {
+        let crc = b"123456789".iter().fold(CRC_START, |crc, byte| crc_step(crc, *byte));
+        assert_eq!(crc, 0x4B37);
+    }
+
+    #[test]
+    fn a_frame_ends_where_its_function_says_and_its_crc_agrees() {
+        let request = [
+            0x11, // unit
+            0x03, // read holding registers
+            0x00, 0x6B, // starting address
+            0x00, 0x03, // quantity
+            0x76, 0x87, // CRC
+        ];
+        assert_eq!(frame_len(Side::Client, &request), FrameLen::Bytes(8));
+        assert_eq!(probe(Transport::Tcp, &request), Probe::Yes { sender: Some(Side::Client) });
+        let mut broken = request;
+        broken[7] ^= 1;
+        assert_eq!(frame_len(Side::Client, &broken), FrameLen::Invalid("crc"));
+        assert_eq!(probe(Transport::Tcp, &broken), Probe::No);
+    }
+
+    #[test]
+    fn a_function_without_a_length_ends_at_the_first_fitting_crc() {
+        let mut frame = std::vec![0x11, 0x41, 0xCA, 0xFE, 0x00];
+        let crc = frame.iter().fold(CRC_START, |crc, byte| crc_step(crc, *byte));
+        assert_eq!(frame_len(Side::Client, &frame), FrameLen::Unknown);
+        frame.extend(crc.to_le_bytes());
+        frame.extend([0x11, 0x03]);
+        assert_eq!(frame_len(Side::Client, &frame), FrameLen::Bytes(7));
+    }
+}
