@@ -1,6 +1,6 @@
 //! Which protocol a flow speaks, and which end is the client: by structure, on any port.
 
-use crate::dissector::{Probe, Protocol, Side, Transport};
+use crate::dissector::{FrameLen, Limits, Probe, Protocol, Side, Transport};
 
 /// What is known about a flow's protocol.
 #[derive(Clone, Copy, Debug)]
@@ -43,35 +43,71 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Decides from the first bytes of the client and of the server, in that order. On a registered port one side is
-    /// enough; on any other both must fit, or one must hold several frames in a row (a false identification costs more
-    /// than a late one).
+    /// Decides from the first bytes of the client and of the server, in that order.
+    ///
+    /// On a registered port one side is enough, and so is a frame with unusual content ([`Probe::Maybe`]) unless another
+    /// row sees more in the same bytes. On any other port both sides must fit exactly, or one must hold several exact
+    /// frames in a row: a false identification costs more than a late one.
     pub fn decide(&self, registry: &[&'static Protocol], first: [&[u8]; 2], exhausted: bool) -> Decision {
-        let mut waiting = false;
+        let mut fallback = None;
+        let (mut waiting, mut promising) = (false, false);
         for protocol in registry.iter().copied().filter(|row| row.transports.contains(&self.transport)) {
             match self.weigh(protocol, first) {
                 Weight::Fits { swapped } => return Decision::Speaks { protocol, swapped },
-                Weight::Open => waiting = true,
+                Weight::Unusual { swapped } => fallback = fallback.or(Some((protocol, swapped))),
+                Weight::Open { exact } => {
+                    waiting = true;
+                    promising |= exact;
+                }
                 Weight::Out => {}
             }
         }
-        if waiting && !exhausted { Decision::Undecided } else { Decision::Unknown }
+        match fallback {
+            Some((protocol, swapped)) if exhausted || !promising => Decision::Speaks { protocol, swapped },
+            None if exhausted || !waiting => Decision::Unknown,
+            _ => Decision::Undecided,
+        }
     }
 
-    fn weigh(&self, protocol: &'static Protocol, [client, server]: [&[u8]; 2]) -> Weight {
+    fn weigh(&self, protocol: &'static Protocol, first: [&[u8]; 2]) -> Weight {
         let hinted = protocol.ports.contains(&self.server_port) || protocol.ports.contains(&self.client_port);
-        let look = |bytes: &[u8]| if bytes.is_empty() { Probe::More } else { (protocol.probe)(self.transport, bytes) };
-        let seen = [look(client), look(server)];
-        let fits = seen.iter().filter(|probe| matches!(probe, Probe::Yes { .. })).count();
-        let refused = seen.contains(&Probe::No);
-        // Joined in mid-stream, a side may begin inside a frame: only the other one needs to fit.
-        let tolerable = !refused || (self.midstream && hinted && fits > 0);
-        if !tolerable {
-            return if self.midstream && hinted { Weight::Open } else { Weight::Out };
+        let seen = first.map(|bytes| self.look(protocol, hinted, bytes));
+        let count = |wanted: fn(&Probe) -> bool| seen.iter().filter(|probe| wanted(probe)).count();
+        let exact = count(|probe| matches!(probe, Probe::Yes { .. }));
+        let refused = count(|probe| *probe == Probe::No);
+        let swapped = self.swapped(seen);
+        if hinted {
+            return match exact {
+                1.. => Weight::Fits { swapped },
+                0 if count(|probe| matches!(probe, Probe::Maybe { .. })) > 0 => Weight::Unusual { swapped },
+                0 if refused == 2 && !self.midstream => Weight::Out,
+                0 => Weight::Open { exact: false },
+            };
         }
-        let enough =
-            fits == 2 || (fits == 1 && (hinted || has_frames_in_a_row(protocol, self.transport, client, server)));
-        if enough { Weight::Fits { swapped: self.swapped(seen) } } else { Weight::Open }
+        // Joined in mid-stream, a side may begin inside a frame.
+        if refused > usize::from(self.midstream) {
+            Weight::Out
+        } else if exact == 2 || (exact == 1 && self.has_frames_in_a_row(protocol, first)) {
+            Weight::Fits { swapped }
+        } else {
+            Weight::Open { exact: exact > 0 }
+        }
+    }
+
+    /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near.
+    fn look(&self, protocol: &'static Protocol, hinted: bool, bytes: &[u8]) -> Probe {
+        if bytes.is_empty() {
+            return Probe::More;
+        }
+        let first = (protocol.probe)(self.transport, bytes);
+        if first != Probe::No || !(hinted && self.midstream) {
+            return first;
+        }
+        (1..bytes.len().min(protocol.max_frame))
+            .filter_map(|start| bytes.get(start..))
+            .map(|rest| (protocol.probe)(self.transport, rest))
+            .find(|probe| matches!(probe, Probe::Yes { .. }))
+            .unwrap_or(Probe::No)
     }
 
     /// Whether the shape says that the roles are the other way round.
@@ -79,31 +115,44 @@ impl Identifier {
         if self.roles == Roles::Certain {
             return false;
         }
-        let says = |probe: Probe, sender: Side| matches!(probe, Probe::Yes { sender: Some(side) } if side == sender);
+        let says = |probe: Probe, side: Side| match probe {
+            Probe::Yes { sender } | Probe::Maybe { sender } => sender == Some(side),
+            Probe::No | Probe::More => false,
+        };
         let against = says(client, Side::Server) || says(server, Side::Client);
         let in_favour = says(client, Side::Client) || says(server, Side::Server);
         against && !in_favour
     }
+
+    /// Whether one side holds enough exact frames to do without the other.
+    fn has_frames_in_a_row(&self, protocol: &'static Protocol, first: [&[u8]; 2]) -> bool {
+        let dissector = (protocol.open)(self.transport, &Limits::default());
+        let frames = |mut rest| {
+            let mut frames = 0;
+            while frames < FRAMES_IN_A_ROW
+                && let Probe::Yes { sender } = (protocol.probe)(self.transport, rest)
+                && let FrameLen::Bytes(length) = dissector.frame_len(sender.unwrap_or(Side::Client), rest)
+                && let Some(tail) = rest.get(length.max(1)..)
+            {
+                frames += 1;
+                rest = tail;
+            }
+            frames
+        };
+        first.into_iter().any(|bytes| frames(bytes) >= FRAMES_IN_A_ROW)
+    }
 }
 
 enum Weight {
+    /// It is this protocol.
     Fits { swapped: bool },
-    Open,
+    /// It is this protocol on its port, unless another fits better.
+    Unusual { swapped: bool },
+    /// It may be; `exact`: one side fits already.
+    Open { exact: bool },
+    /// It is not.
     Out,
 }
 
 /// How many frames in a row identify a protocol on an unregistered port when only one direction is captured.
 const FRAMES_IN_A_ROW: usize = 3;
-
-fn has_frames_in_a_row(protocol: &'static Protocol, transport: Transport, client: &[u8], server: &[u8]) -> bool {
-    let dissector = (protocol.open)(transport, &crate::Limits::default());
-    [(Side::Client, client), (Side::Server, server)].into_iter().any(|(side, mut rest)| {
-        let mut frames = 0;
-        while let crate::FrameLen::Bytes(length) = dissector.frame_len(side, rest) {
-            let Some(tail) = rest.get(length.max(1)..) else { break };
-            frames += 1;
-            rest = tail;
-        }
-        frames >= FRAMES_IN_A_ROW
-    })
-}

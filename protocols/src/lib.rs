@@ -22,6 +22,8 @@
 
 extern crate alloc;
 #[cfg(test)]
+extern crate self as lockkeeper_protocols;
+#[cfg(test)]
 extern crate std;
 
 pub mod dissector;
@@ -30,6 +32,8 @@ pub mod modbus;
 pub mod operation;
 pub mod reader;
 pub mod session;
+#[cfg(test)]
+mod testing;
 
 // The public interface is:
 pub use dissector::{

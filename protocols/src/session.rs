@@ -8,14 +8,17 @@ use crate::dissector::{Anomaly, AnomalyKind, Dissector, FrameLen, Limits, Protoc
 /// One protocol on one flow.
 ///
 /// A side is *in step* while frames follow each other, and *lost* after a gap, a framing error, or a start in
-/// mid-stream. A lost side is in step again where two frame headers follow each other, or where one frame ends exactly
-/// with the bytes at hand. What lies before is counted.
+/// mid-stream. A lost side is in step again where a frame convinces by its shape, where another frame follows one, or
+/// where one ends exactly with the stream. What lies before is counted. Only the bytes decide, never how they were cut
+/// into segments.
 pub struct Session {
     protocol: &'static Protocol,
     dissector: Box<dyn Dissector>,
     halves: [Half; 2],
     /// Longest partial input that is kept, bytes.
     partial_limit: usize,
+    /// When the latest bytes came: a frame that only the end of the stream completes has no other time.
+    latest: Stamp,
 }
 
 #[derive(Default)]
@@ -23,6 +26,15 @@ struct Half {
     /// Bytes of a frame that has not arrived completely; empty in the common case.
     partial: Vec<u8>,
     lost: bool,
+}
+
+/// What a chunk of input is decoded with.
+struct Step<'s> {
+    dissector: &'s mut dyn Dissector,
+    max_frame: usize,
+    from: Side,
+    stamp: Stamp,
+    sink: &'s mut dyn Sink,
 }
 
 impl Session {
@@ -34,6 +46,7 @@ impl Session {
             dissector: (protocol.open)(transport, limits),
             halves: [half(), half()],
             partial_limit: limits.partial.max(protocol.max_frame),
+            latest: Stamp::default(),
         }
     }
 
@@ -45,18 +58,21 @@ impl Session {
     /// The next bytes that `from` sent, in order and without a gap before them.
     pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
-        let Self { dissector, halves, partial_limit, protocol } = self;
+        self.latest = stamp;
+        let Self { dissector, halves, partial_limit, protocol, .. } = self;
         let Some(half) = halves.get_mut(from.index()) else { return };
+        let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, stamp, sink };
         if half.partial.is_empty() {
-            let used = half.consume(dissector.as_mut(), protocol, from, bytes, stamp, sink);
-            half.keep(bytes.get(used..).unwrap_or_default(), *partial_limit, from, stamp, sink);
+            let used = half.consume(bytes, &mut step);
+            half.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
         } else {
             let mut joined = core::mem::take(&mut half.partial);
             joined.extend_from_slice(bytes);
-            let used = half.consume(dissector.as_mut(), protocol, from, &joined, stamp, sink);
+            let used = half.consume(&joined, &mut step);
             joined.drain(..used.min(joined.len()));
-            half.keep_joined(joined, *partial_limit, from, stamp, sink);
+            half.partial = joined;
         }
+        half.bound(*partial_limit, &mut step);
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
@@ -85,10 +101,10 @@ impl Session {
 
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
     pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
-        let Some(half) = self.halves.get_mut(from.index()) else { return };
-        sink.lost(half.partial.len());
-        half.partial = Vec::new();
-        half.lost = true;
+        self.settle(from, sink);
+        if let Some(half) = self.halves.get_mut(from.index()) {
+            half.lost = true;
+        }
     }
 
     /// Gives up on answers that are overdue at `clock`.
@@ -105,9 +121,8 @@ impl Session {
 
     /// The end of the flow or of the capture.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
-        for half in &mut self.halves {
-            sink.lost(half.partial.len());
-            half.partial = Vec::new();
+        for from in [Side::Client, Side::Server] {
+            self.settle(from, sink);
         }
         self.dissector.finish(sink);
     }
@@ -116,19 +131,22 @@ impl Session {
     pub fn buffered(&self) -> usize {
         self.halves.iter().map(|half| half.partial.len()).sum()
     }
+
+    /// Nothing follows what was kept: a whole frame that only lacked a second one beside it counts, the rest is lost.
+    fn settle(&mut self, from: Side, sink: &mut dyn Sink) {
+        let Some(half) = self.halves.get_mut(from.index()) else { return };
+        let kept = core::mem::take(&mut half.partial);
+        if half.lost && self.dissector.frame_len(from, &kept) == FrameLen::Bytes(kept.len()) {
+            self.dissector.frame(from, &kept, self.latest, sink);
+        } else if !kept.is_empty() {
+            sink.lost(kept.len());
+        }
+    }
 }
 
 impl Half {
     /// Decodes every whole frame in `bytes`; returns how many bytes are done with.
-    fn consume(
-        &mut self,
-        dissector: &mut dyn Dissector,
-        protocol: &Protocol,
-        from: Side,
-        bytes: &[u8],
-        stamp: Stamp,
-        sink: &mut dyn Sink,
-    ) -> usize {
+    fn consume(&mut self, bytes: &[u8], step: &mut Step<'_>) -> usize {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
@@ -136,8 +154,7 @@ impl Half {
                 return used;
             }
             if self.lost {
-                let (skipped, found) = resynchronise(dissector, protocol, from, rest);
-                sink.lost(skipped);
+                let (skipped, found) = step.resynchronise(rest);
                 used += skipped;
                 if !found {
                     return used;
@@ -145,64 +162,87 @@ impl Half {
                 self.lost = false;
                 continue;
             }
-            match dissector.frame_len(from, rest) {
+            match step.dissector.frame_len(step.from, rest) {
                 FrameLen::Bytes(length) => match rest.get(..length.max(1)) {
                     Some(frame) => {
-                        dissector.frame(from, frame, stamp, sink);
+                        step.dissector.frame(step.from, frame, step.stamp, step.sink);
                         used += frame.len();
                     }
                     None => return used,
                 },
                 FrameLen::Unknown => return used,
                 FrameLen::Invalid(name) => {
-                    sink.anomaly(Anomaly { kind: AnomalyKind::Desynchronised, name, value: None, from }, stamp);
+                    step.anomaly(AnomalyKind::Desynchronised, name);
                     self.lost = true;
                 }
             }
         }
     }
 
-    /// Keeps what is left of borrowed input.
-    fn keep(&mut self, rest: &[u8], limit: usize, from: Side, stamp: Stamp, sink: &mut dyn Sink) {
-        if !rest.is_empty() {
-            self.keep_joined(rest.to_vec(), limit, from, stamp, sink);
-        }
-    }
-
-    /// Keeps what is left of input that is already ours.
-    fn keep_joined(&mut self, rest: Vec<u8>, limit: usize, from: Side, stamp: Stamp, sink: &mut dyn Sink) {
-        if rest.len() > limit {
-            sink.lost(rest.len());
-            let anomaly = Anomaly { kind: AnomalyKind::Limit, name: "partial_frame_too_long", value: None, from };
-            sink.anomaly(anomaly, stamp);
+    /// Holds what is kept to its limit, and the memory behind it to what it needs.
+    fn bound(&mut self, limit: usize, step: &mut Step<'_>) {
+        if self.partial.len() > limit {
+            step.sink.lost(self.partial.len());
+            step.anomaly(AnomalyKind::Limit, "partial_frame_too_long");
             self.lost = true;
             self.partial = Vec::new();
-        } else {
-            self.partial = rest;
+        }
+        let enough = self.partial.len().max(2 * step.max_frame);
+        if self.partial.capacity() > 2 * enough {
+            self.partial.shrink_to(enough);
         }
     }
 }
 
-/// Looks for the first position from which framing holds. Returns the bytes before it (or those that certainly hold no
-/// frame start), and whether it was found.
-fn resynchronise(dissector: &dyn Dissector, protocol: &Protocol, from: Side, bytes: &[u8]) -> (usize, bool) {
-    for start in 0..bytes.len() {
-        let rest = bytes.get(start..).unwrap_or_default();
-        match dissector.frame_len(from, rest) {
-            FrameLen::Invalid(_) => {}
-            FrameLen::Unknown => return (start, false),
-            FrameLen::Bytes(length) => match rest.get(length.max(1)..) {
-                Some([]) => return (start, true),
-                Some(next) => match dissector.frame_len(from, next) {
-                    FrameLen::Bytes(_) => return (start, true),
-                    FrameLen::Unknown => return (start, false),
-                    FrameLen::Invalid(_) => {}
-                },
-                // The frame may still be arriving: wait for its end, unless it claims more than a frame can have.
-                None if length <= protocol.max_frame => return (start, false),
-                None => {}
-            },
+impl Step<'_> {
+    /// Looks for the first position from which framing holds. Returns the bytes before it (or those that certainly hold
+    /// no frame start), which are counted as lost, and whether it was found.
+    fn resynchronise(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut start = 0;
+        let found = loop {
+            let rest = bytes.get(start..).unwrap_or_default();
+            match self.stands_at(rest) {
+                Stand::No if start < bytes.len() => start += 1,
+                Stand::No | Stand::Open => break false,
+                Stand::Yes => break true,
+            }
+        };
+        if start > 0 {
+            self.sink.lost(start);
+        }
+        (start, found)
+    }
+
+    /// Whether a frame starts here, judged by nothing but the bytes that follow.
+    fn stands_at(&self, rest: &[u8]) -> Stand {
+        let length = match self.dissector.frame_len(self.from, rest) {
+            FrameLen::Bytes(length) => length.max(1),
+            FrameLen::Unknown => return Stand::Open,
+            FrameLen::Invalid(_) => return Stand::No,
+        };
+        let Some((frame, next)) = rest.split_at_checked(length) else {
+            // It may still be arriving, unless it claims more than a frame can have.
+            return if length <= self.max_frame { Stand::Open } else { Stand::No };
+        };
+        if self.dissector.is_convincing(self.from, frame) {
+            return Stand::Yes;
+        }
+        match self.dissector.frame_len(self.from, next) {
+            FrameLen::Bytes(_) => Stand::Yes,
+            FrameLen::Unknown => Stand::Open,
+            FrameLen::Invalid(_) => Stand::No,
         }
     }
-    (bytes.len(), false)
+
+    fn anomaly(&mut self, kind: AnomalyKind, name: &'static str) {
+        self.sink.anomaly(Anomaly { kind, name, value: None, from: self.from }, self.stamp);
+    }
+}
+
+/// Whether a frame starts at a position.
+enum Stand {
+    Yes,
+    No,
+    /// More bytes will tell.
+    Open,
 }

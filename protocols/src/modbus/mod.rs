@@ -35,9 +35,7 @@ use alloc::string::{String, ToString};
 
 use self::context::{Context, Head};
 use self::pending::{Entry, Pending};
-use crate::dissector::{
-    AnomalyKind, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
-};
+use crate::dissector::{AnomalyKind, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
 
 /// Modbus/TCP, and the same over UDP.
 pub static TCP: Protocol = Protocol {

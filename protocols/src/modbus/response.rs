@@ -154,9 +154,7 @@ fn fifo<'a>(data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
 fn conclude_umas(entry: &Entry, number: u16, head: Head, data: &[u8], context: &mut Context<'_>) {
     let (outcome, rest) = match data {
         [_, umas::OK, rest @ ..] => (Outcome::Accepted, rest),
-        [_, umas::ERROR, rest @ ..] => {
-            (Outcome::Refused { code: umas::ERROR.into(), name: "umas_error" }, rest)
-        }
+        [_, umas::ERROR, rest @ ..] => (Outcome::Refused { code: umas::ERROR.into(), name: "umas_error" }, rest),
         _ => {
             context.malformed("umas_status_invalid", data.get(1).copied().unwrap_or_default());
             (Outcome::Accepted, data)

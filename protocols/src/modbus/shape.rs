@@ -31,9 +31,7 @@ pub(super) fn request(code: u8, data: &[u8]) -> Fit {
     let number = |at: usize| u16_at(data, at);
     let within = |at: usize, limit: u16| number(at).is_some_and(|count| (1..=limit).contains(&count));
     Fit::exact(match code {
-        function::READ_COILS | function::READ_DISCRETE_INPUTS => {
-            data.len() == 4 && within(2, request::MAX_READ_BITS)
-        }
+        function::READ_COILS | function::READ_DISCRETE_INPUTS => data.len() == 4 && within(2, request::MAX_READ_BITS),
         function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => {
             data.len() == 4 && within(2, request::MAX_READ_REGISTERS)
         }
@@ -76,9 +74,9 @@ pub(super) fn response(code: u8, data: &[u8]) -> Fit {
     let within = |at: usize, limit: u16| number(at).is_some_and(|count| (1..=limit).contains(&count));
     Fit::exact(match code {
         function::READ_COILS | function::READ_DISCRETE_INPUTS => counts(data, 0) && data.len() > 1,
-        function::READ_HOLDING_REGISTERS
-        | function::READ_INPUT_REGISTERS
-        | function::READ_WRITE_MULTIPLE_REGISTERS => counts(data, 0) && data.len() > 1 && data.len() % 2 == 1,
+        function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS | function::READ_WRITE_MULTIPLE_REGISTERS => {
+            counts(data, 0) && data.len() > 1 && data.len() % 2 == 1
+        }
         function::WRITE_SINGLE_COIL => data.len() == 4 && matches!(number(2), Some(0 | 0xFF00)),
         function::WRITE_SINGLE_REGISTER | function::GET_COMM_EVENT_COUNTER => data.len() == 4,
         function::READ_EXCEPTION_STATUS => data.len() == 1,

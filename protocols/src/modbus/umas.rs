@@ -25,8 +25,7 @@ const fn row(number: u8, name: &'static str, class: Class) -> Row {
 }
 
 /// A function that is not in the table.
-pub(super) static OTHER: Function =
-    Function { name: "umas_other", code: function::UMAS as u32, class: Class::Vendor };
+pub(super) static OTHER: Function = Function { name: "umas_other", code: function::UMAS as u32, class: Class::Vendor };
 
 /// The function of that number.
 pub(super) fn find(number: u16) -> &'static Function {

@@ -1,0 +1,103 @@
+//! What the tests of this crate share: a sink that writes down what it hears. Also a part of the tests in `tests/`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::string::String;
+use std::vec::Vec;
+use std::{format, write};
+
+use lockkeeper_protocols::{
+    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Session, Side, Sink, Stamp, Transport,
+    Values,
+};
+
+/// One line for each event, in order; PDU counts and lost bytes as sums.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    pub lines: Vec<String>,
+    pub pdus: BTreeMap<(usize, u32), u32>,
+    pub lost: usize,
+}
+
+impl Log {
+    /// The lines that begin with a word.
+    pub fn lines_of(&self, word: &str) -> Vec<&str> {
+        self.lines.iter().map(String::as_str).filter(|line| line.starts_with(word)).collect()
+    }
+}
+
+impl Sink for Log {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp) {
+        let RequestRef { request, item } = at;
+        self.lines.push(format!("{} asks {request}.{item} {}", stamp.clock, describe(operation)));
+    }
+
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp) {
+        let RequestRef { request, item } = at;
+        let result = match outcome {
+            Outcome::Accepted => "accepted".into(),
+            Outcome::Refused { code, name } => format!("refused({code} {name})"),
+            Outcome::NoResponse => "no_response".into(),
+            Outcome::Pending => "pending".into(),
+        };
+        let waited = stamp.clock - requested.clock;
+        self.lines.push(format!("{} {result} {request}.{item} after {waited}: {}", stamp.clock, describe(operation)));
+    }
+
+    fn identity(&mut self, identity: &Identity<'_>, _: Stamp) {
+        let Identity { of, unit, field, value } = identity;
+        let value = String::from_utf8_lossy(value);
+        self.lines.push(format!("identity of {of:?} {}: {field} = {value}", unit.unwrap_or_default()));
+    }
+
+    fn anomaly(&mut self, anomaly: Anomaly, _: Stamp) {
+        let Anomaly { kind, name, value, from } = anomaly;
+        let value = value.map(|value| format!(" {value}")).unwrap_or_default();
+        self.lines.push(format!("{kind:?} {name}{value} from {from:?}"));
+    }
+
+    fn pdu(&mut self, group: usize, key: u32) {
+        *self.pdus.entry((group, key)).or_default() += 1;
+    }
+
+    fn lost(&mut self, bytes: usize) {
+        self.lost += bytes;
+    }
+}
+
+fn describe(operation: &Operation<'_>) -> String {
+    let mut text = format!("{} {} {}", operation.class.name(), operation.function, operation.code);
+    operation.target.fields(|name, field| {
+        let _ = match field {
+            Field::Number(number) => write!(text, " {name}={number}"),
+            Field::Name(word) => write!(text, " {name}={word}"),
+        };
+    });
+    match operation.values {
+        Values::None => {}
+        Values::Bytes(bytes) => {
+            text.push_str(" = 0x");
+            bytes.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+        }
+        values => {
+            let _ = write!(text, " = {:?}", values.numbers().collect::<Vec<_>>());
+        }
+    }
+    text
+}
+
+/// A stamp at a time in milliseconds.
+pub fn at(milliseconds: i64) -> Stamp {
+    Stamp { time: milliseconds * 1_000_000, clock: milliseconds * 1_000_000, packet: milliseconds.unsigned_abs() }
+}
+
+/// A conversation from its start, each line a whole segment, all at the same moment.
+pub fn hear(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
+    let mut log = Log::default();
+    let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
+    for (from, bytes) in segments {
+        session.stream(*from, bytes, at(0), &mut log);
+    }
+    session.finish(&mut log);
+    log
+}
