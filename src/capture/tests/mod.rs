@@ -1,5 +1,7 @@
 //! Tests of this stage, and what they share: five packets, and captures of them in every format.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its ground is missing")]
+
 mod corpus;
 mod cuts;
 mod formats;

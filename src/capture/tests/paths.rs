@@ -106,6 +106,38 @@ fn a_folder_without_captures_is_an_error() {
     assert!(error.to_string().contains("a folder of 1 files, none of them a capture"), "{error}");
 }
 
+/// A pipe in `folder` that gives these bytes once.
+fn pipe(folder: &std::path::Path, bytes: Vec<u8>) -> PathBuf {
+    let path = folder.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let writer = path.clone();
+    std::thread::spawn(move || std::fs::write(writer, bytes));
+    path
+}
+
+#[test]
+fn a_pipe_is_read_once_and_its_size_is_unknown() {
+    let file = at(b'p', &[10, 30]);
+    let (folder, paths) = folder(&[("a", at(b'a', &[20]))]);
+    let (packets, alone) = replay(&[pipe(folder.path(), zstd(&file))]);
+    assert_eq!((told(&packets).as_str(), alone.progress()), ("p1 p2", (zstd(&file).len() as u64, None)));
+
+    std::fs::remove_file(folder.path().join("pipe")).unwrap();
+    let (packets, merged) = replay(&[pipe(folder.path(), file), paths[0].clone()]);
+    assert_eq!((told(&packets).as_str(), merged.progress().1), ("p1 a1 p2", None));
+}
+
+#[test]
+fn a_capture_that_is_gone_when_its_turn_comes_is_a_cut() {
+    let (_folder, paths) = folder(&[("a", at(b'a', &[10])), ("b", at(b'b', &[20]))]);
+    let mut replay = open(&paths, &ReplaySettings::default()).unwrap();
+    std::fs::remove_file(&paths[1]).unwrap();
+    assert_eq!(told(&drain(&mut replay)), "a1");
+    let gone = &replay.captures()[1];
+    assert!(gone.cut.as_ref().unwrap().reason.contains("cannot be opened a second time"), "{gone:?}");
+    assert_eq!(gone.packets, 0);
+}
+
 #[test]
 fn no_paths_are_no_packets() {
     assert!(replay(&[]).0.is_empty());
