@@ -1,9 +1,31 @@
 //! Where packets come from: blocks of bytes with the packets that lie in them.
+//!
+//! [`open`] turns paths into a [`Replay`]. What happens on the way, in path order:
+//!
+//! * `input`: a file or standard input, decompressed where its content says gzip or zstd;
+//! * `detect`: whether that is a capture, and what it is instead;
+//! * `pcap`, `pcapng`: records into [`Packet`]s, in place;
+//! * `reader`: one capture, read straight into the caller's [`Block`];
+//! * `merge`: several captures, in order of time;
+//! * `replay`: paths and folders into one [`Source`].
+
+mod detect;
+mod input;
+mod merge;
+mod pcap;
+mod pcapng;
+mod reader;
+mod replay;
+#[cfg(test)]
+mod tests;
+
+pub use replay::{Replay, ReplaySettings, open};
 
 /// A batch of packets and the bytes they lie in. Filled by a [`Source`], read by the workers, then recycled.
 #[derive(Debug, Default)]
 pub struct Block {
-    /// Captured bytes, record headers of the file included.
+    /// Captured bytes, record headers of the file included. May be longer than what is in use: only the ranges that
+    /// `packets` name mean anything.
     pub bytes: Vec<u8>,
     /// The packets, in the order of the capture.
     pub packets: Vec<Packet>,
@@ -16,10 +38,17 @@ impl Block {
         self.bytes.get(start..start + packet.captured as usize).unwrap_or_default()
     }
 
-    /// Forgets everything but the allocations.
+    /// Forgets its packets. The bytes stay as they are, to be written over: emptying them would cost a zeroing of the
+    /// whole buffer each time that it is filled again.
     pub fn clear(&mut self) {
-        self.bytes.clear();
         self.packets.clear();
+    }
+
+    /// Makes sure that at least `size` bytes can be written to `bytes`.
+    pub(crate) fn reserve(&mut self, size: usize) {
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
+        }
     }
 }
 
@@ -65,6 +94,22 @@ pub enum Link {
     Other(u16),
 }
 
+impl Link {
+    /// The link of a LINKTYPE_* number, as capture files carry it.
+    pub fn from_linktype(number: u16) -> Self {
+        match number {
+            0 => Self::Null,
+            1 => Self::Ethernet,
+            // 12 and 14 are DLT_RAW of most systems and of OpenBSD, which some programs write instead of 101.
+            12 | 14 | 101 | 228 | 229 => Self::RawIp,
+            108 => Self::Loop,
+            113 => Self::LinuxSll,
+            276 => Self::LinuxSll2,
+            other => Self::Other(other),
+        }
+    }
+}
+
 /// Something that yields packets in blocks.
 pub trait Source: Send {
     /// Clears `block`, then fills it with the next packets. `false`: nothing is left, and `block` is empty.
@@ -88,14 +133,14 @@ pub struct Capture {
     pub packets: u64,
     /// Packets that the capturing program itself reports as dropped (pcapng interface statistics).
     pub dropped_at_capture: u64,
-    /// The file ends inside a record: what was cut, where (byte offset in the uncompressed capture).
+    /// The capture ends too early: its last record is incomplete, or what follows cannot be read.
     pub cut: Option<Cut>,
 }
 
 /// Where and how a capture ends too early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Offset of the incomplete record, bytes from the start of the uncompressed capture.
+    /// Offset of the first record that was not used, bytes from the start of the uncompressed capture.
     pub offset: u64,
     /// What is wrong, for people.
     pub reason: String,
@@ -119,5 +164,13 @@ pub enum Error {
         path: String,
         /// What it looks like instead, and what to do.
         found: String,
+    },
+    /// More captures than [`Packet::capture`] can tell apart.
+    #[error("{found} captures are too many for one run, which reads at most {limit}: join some with mergecap first")]
+    TooMany {
+        /// How many were given, files of folders included.
+        found: usize,
+        /// How many can be read.
+        limit: usize,
     },
 }

@@ -1,0 +1,189 @@
+//! Several captures in order of time.
+//!
+//! Each capture keeps its own order; among captures the next packet with the earliest time comes first, at equal times
+//! that of the capture given first. A capture is opened when its first packet is due and closed after its last, so
+//! that captures which follow each other in time cost no more than one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::reader::Reader;
+use super::replay::open_reader;
+use super::{Block, Capture, Cut, Packet};
+
+/// What decides which packet is next: its time, then the place of its capture on the command line.
+type Turn = (i64, u16);
+
+/// The captures that are merged.
+pub(super) struct Merge {
+    lanes: Vec<Lane>,
+    /// The next packet of every capture that has one.
+    turns: BinaryHeap<Reverse<Turn>>,
+    /// Bytes that are read at once from each.
+    size: usize,
+    read: Arc<AtomicU64>,
+    stamp: Stamp,
+}
+
+/// What is counted over all captures.
+#[derive(Clone, Copy)]
+struct Stamp {
+    sequence: u64,
+    clock: i64,
+}
+
+/// One of the captures that are merged.
+struct Lane {
+    index: u16,
+    /// Where to open it when its first packet is due.
+    dormant: Option<PathBuf>,
+    reader: Option<Box<Reader>>,
+    /// Packets read ahead, and how many of them are delivered.
+    block: Block,
+    next: usize,
+}
+
+/// What to do after a lane was served.
+enum Served {
+    /// Another lane is next; this one is again at its turn.
+    Turn(Turn),
+    /// The lane has no more packets.
+    Ended,
+    /// The block has no room for the packet of this turn.
+    Full(Turn),
+}
+
+impl Merge {
+    /// Merges captures that are [added](Self::add), reading `size` bytes of each at once and counting them in `read`.
+    pub(super) fn new(size: usize, read: &Arc<AtomicU64>) -> Self {
+        let stamp = Stamp { sequence: 0, clock: i64::MIN };
+        Self { lanes: Vec::new(), turns: BinaryHeap::new(), size, read: Arc::clone(read), stamp }
+    }
+
+    /// Adds the capture with the next index. It is closed until its first packet is due when `path` says how to open it
+    /// again. `false`: it has no packets.
+    pub(super) fn add(
+        &mut self,
+        index: u16,
+        mut reader: Box<Reader>,
+        path: Option<PathBuf>,
+        capture: &mut Capture,
+    ) -> bool {
+        let mut block = Block::default();
+        reader.fill(&mut block, self.size, capture);
+        let first = block.packets.first().map(|packet| (packet.time, index));
+        self.turns.extend(first.map(Reverse));
+        let mut lane = Lane { index, dormant: path, reader: None, block: Block::default(), next: 0 };
+        if lane.dormant.is_none() {
+            (lane.reader, lane.block) = (Some(reader), block);
+        }
+        self.lanes.push(lane);
+        first.is_some()
+    }
+
+    /// Fills `block` with copies of the next packets, up to `size` bytes. `false`: nothing is left.
+    pub(super) fn fill(&mut self, block: &mut Block, size: usize, captures: &mut [Capture]) -> bool {
+        block.packets.clear();
+        block.reserve(size);
+        let mut target = Target { block, used: 0, stamp: self.stamp };
+        while let Some(Reverse((time, index))) = self.turns.pop() {
+            let rival = self.turns.peek().map(|Reverse(turn)| *turn);
+            let place = usize::from(index);
+            let (Some(lane), Some(capture)) = (self.lanes.get_mut(place), captures.get_mut(place)) else { continue };
+            lane.wake(&self.read, capture);
+            match lane.serve((time, index), rival, self.size, &mut target, capture) {
+                Served::Turn(turn) => self.turns.push(Reverse(turn)),
+                Served::Ended => lane.close(),
+                Served::Full(turn) => {
+                    self.turns.push(Reverse(turn));
+                    break;
+                }
+            }
+        }
+        self.stamp = target.stamp;
+        !block.packets.is_empty()
+    }
+}
+
+impl Lane {
+    /// Opens the capture if it waits for its first packet.
+    fn wake(&mut self, read: &Arc<AtomicU64>, capture: &mut Capture) {
+        let Some(path) = self.dormant.take() else { return };
+        match open_reader(&path, self.index, read) {
+            Ok(reader) => self.reader = Some(Box::new(reader)),
+            Err(error) => {
+                capture.packets = 0;
+                capture.cut = Some(Cut { offset: 0, reason: format!("it cannot be opened a second time: {error}") });
+            }
+        }
+    }
+
+    /// Delivers packets until the `rival` is earlier, nothing is left, or the block is full.
+    fn serve(
+        &mut self,
+        mut turn: Turn,
+        rival: Option<Turn>,
+        size: usize,
+        target: &mut Target<'_>,
+        capture: &mut Capture,
+    ) -> Served {
+        loop {
+            let Some(packet) = self.block.packets.get(self.next) else {
+                self.next = 0;
+                let reader = self.reader.as_mut();
+                if !reader.is_some_and(|reader| reader.fill(&mut self.block, size, capture)) {
+                    return Served::Ended;
+                }
+                continue;
+            };
+            turn.0 = packet.time;
+            if rival.is_some_and(|rival| rival < turn) {
+                return Served::Turn(turn);
+            }
+            if !target.take(packet, self.block.bytes_of(packet)) {
+                return Served::Full(turn);
+            }
+            self.next += 1;
+        }
+    }
+
+    fn close(&mut self) {
+        self.reader = None;
+        self.block = Block::default();
+    }
+}
+
+/// The block that is being filled.
+struct Target<'a> {
+    block: &'a mut Block,
+    used: usize,
+    stamp: Stamp,
+}
+
+impl Target<'_> {
+    /// Copies a packet. `false`: there is no room for it.
+    fn take(&mut self, packet: &Packet, bytes: &[u8]) -> bool {
+        let end = self.used + bytes.len();
+        if self.block.packets.is_empty() {
+            self.block.reserve(end);
+        }
+        // Packets without bytes need a bound of their own.
+        if self.block.packets.len() == self.block.bytes.len() / LEAST_RECORD + 1 {
+            return false;
+        }
+        let Some(place) = self.block.bytes.get_mut(self.used..end) else { return false };
+        place.copy_from_slice(bytes);
+        let Stamp { sequence, clock } = self.stamp;
+        let clock = clock.max(packet.time);
+        self.stamp = Stamp { sequence: sequence + 1, clock };
+        self.block.packets.push(Packet { sequence, clock, offset: self.used as u32, ..*packet });
+        self.used = end;
+        true
+    }
+}
+
+/// Bytes of the shortest record of a capture: no block holds more packets than one read from a single file can.
+const LEAST_RECORD: usize = 16;

@@ -1,0 +1,118 @@
+//! The pcap format (draft-ietf-opsawg-pcap) with the modified headers of its relatives.
+
+use super::Link;
+use super::reader::{MAX_CAPTURED, Order, Sink, Stop};
+
+/// What a magic number says about the rest of the file.
+struct Variant {
+    magic: u32,
+    name: &'static str,
+    /// Nanoseconds per unit of the second half of a time.
+    unit: u32,
+    /// Bytes of the file header.
+    file_header: usize,
+    /// Bytes of a record header.
+    record_header: usize,
+}
+
+/// The variants whose magic number alone tells their layout.
+const VARIANTS: [Variant; 5] = [
+    Variant { magic: 0xa1b2_c3d4, name: "pcap", unit: 1_000, file_header: 24, record_header: 16 },
+    Variant { magic: 0xa1b2_3c4d, name: "nanosecond pcap", unit: 1, file_header: 24, record_header: 16 },
+    // Each record header goes on with interface index, protocol, packet type and padding.
+    Variant { magic: 0xa1b2_cd34, name: "modified pcap", unit: 1_000, file_header: 24, record_header: 24 },
+    // The file header ends with the size of all records.
+    Variant { magic: 0x1c00_01ac, name: "Ixia lcap (hardware)", unit: 1, file_header: 28, record_header: 16 },
+    Variant { magic: 0x1c00_01ab, name: "Ixia lcap (software)", unit: 1_000, file_header: 28, record_header: 16 },
+];
+
+/// Walks the records of one pcap file.
+pub(super) struct Parser {
+    variant: &'static Variant,
+    order: Order,
+    /// What the file header said, once it is read.
+    body: Option<Body>,
+}
+
+/// What the file header says about every record.
+#[derive(Clone, Copy)]
+struct Body {
+    link: Link,
+    /// Written by a version before 2.4: captured and original length may have changed places.
+    early: bool,
+}
+
+impl Parser {
+    /// The parser for a file that begins with `head`, if that is pcap.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        let magic = *head.first_chunk::<4>()?;
+        [Order::Little, Order::Big].into_iter().find_map(|order| {
+            let variant = VARIANTS.iter().find(|variant| variant.magic == order.u32(magic))?;
+            Some(Self { variant, order, body: None })
+        })
+    }
+
+    /// What kind of pcap it is, for people.
+    pub(super) fn name(&self) -> &'static str {
+        self.variant.name
+    }
+
+    /// Hands every complete record at the start of `bytes` to `sink`. Returns the bytes used, and why it stopped.
+    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+        let Some(body) = self.body else {
+            return self.file_header(bytes, sink);
+        };
+        self.records(bytes, body, sink)
+    }
+
+    /// Section 4 of the draft: magic, versions, two words that nobody uses, snap length, link type.
+    fn file_header(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+        let size = self.variant.file_header;
+        let Some((&header, _)) = bytes.split_first_chunk::<24>().filter(|_| bytes.len() >= size) else {
+            return (0, Stop::More(size));
+        };
+        let [_, _, _, _, a, b, c, d, .., e, f, g, h] = header;
+        let (major, minor) = (self.order.u16([a, b]), self.order.u16([c, d]));
+        if major < 2 {
+            return (0, Stop::Broken(format!("pcap version {major}.{minor} does not exist")));
+        }
+        // The upper half holds the length of the frame check sequence, which the layers above tell from padding.
+        let linktype = (self.order.u32([e, f, g, h]) & 0xffff) as u16;
+        let body = Body { link: Link::from_linktype(linktype), early: major == 2 && minor < 4 };
+        self.body = Some(body);
+        sink.advance(size);
+        let (used, stop) = self.records(bytes.get(size..).unwrap_or_default(), body, sink);
+        (size + used, stop)
+    }
+
+    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes.
+    fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
+        let (header_size, unit, order) = (self.variant.record_header, i64::from(self.variant.unit), self.order);
+        let mut rest = bytes;
+        let stop = loop {
+            let Some(([s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, o0, o1, o2, o3], _)) = rest.split_first_chunk()
+            else {
+                break Stop::More(header_size);
+            };
+            let mut captured = order.u32([*c0, *c1, *c2, *c3]);
+            let mut original = order.u32([*o0, *o1, *o2, *o3]);
+            if body.early && captured > original {
+                (captured, original) = (original, captured);
+            }
+            if captured > MAX_CAPTURED {
+                break Stop::Broken(format!("a record claims {captured} captured bytes; {MAX_CAPTURED} is the most"));
+            }
+            let size = header_size + captured as usize;
+            let Some(next) = rest.get(size..) else {
+                break Stop::More(size);
+            };
+            // 2^32 seconds are 4.3e18 ns: the sum stays below i64::MAX.
+            let seconds = i64::from(order.u32([*s0, *s1, *s2, *s3]));
+            let fraction = i64::from(order.u32([*f0, *f1, *f2, *f3]));
+            sink.packet(seconds * 1_000_000_000 + fraction * unit, body.link, header_size, captured, original);
+            sink.advance(size);
+            rest = next;
+        };
+        (bytes.len() - rest.len(), stop)
+    }
+}

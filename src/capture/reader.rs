@@ -1,0 +1,266 @@
+//! One capture: its bytes read straight into the caller's block, its records walked in place.
+
+use super::input::Input;
+use super::{Block, Capture, Cut, Link, Packet, pcap, pcapng};
+
+/// Reads one capture from its start to its end.
+pub(super) struct Reader {
+    input: Input,
+    parser: Parser,
+    stamp: Stamp,
+    /// The incomplete record at the end of the last block: the next block begins with it.
+    carry: Vec<u8>,
+    /// Bytes that the incomplete record needs at least.
+    wanted: usize,
+    /// A block of no interest, too long to be held.
+    skip: Option<Skip>,
+    /// Offset of the next record in the uncompressed capture.
+    position: u64,
+    ended: bool,
+}
+
+/// A record that is passed over without being held.
+struct Skip {
+    /// Its whole length.
+    size: u64,
+    /// Bytes of it that are still to come.
+    left: u64,
+}
+
+impl Reader {
+    /// Reads `input` as the capture with this index. Gives the input back when it is no capture.
+    pub(super) fn new(input: Input, capture: u16) -> Result<Self, Input> {
+        let Some(parser) = Parser::of(input.head()) else {
+            return Err(input);
+        };
+        let stamp = Stamp { capture, clock: None, number: 0 };
+        Ok(Self { input, parser, stamp, carry: Vec::new(), wanted: 0, skip: None, position: 0, ended: false })
+    }
+
+    /// What is read, such as `pcapng (zstd)`.
+    pub(super) fn format(&self) -> String {
+        let name = self.parser.name();
+        self.input.compression().map_or_else(|| name.to_owned(), |how| format!("{name} ({})", how.name()))
+    }
+
+    /// Fills `block` with the next packets, `size` bytes of the capture or more. `false`: nothing is left.
+    /// What was learned on the way is written to `capture`.
+    pub(super) fn fill(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
+        block.packets.clear();
+        while block.packets.is_empty() && !self.ended {
+            if self.pass_over(block, size, capture) {
+                let held = self.load(block, size);
+                self.walk(block, held, capture);
+            }
+        }
+        capture.packets = self.stamp.number;
+        capture.dropped_at_capture = self.parser.dropped();
+        !block.packets.is_empty()
+    }
+
+    /// Passes over what is to be skipped. `false`: the capture ended in it.
+    fn pass_over(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
+        let Some(skip) = self.skip.take() else { return true };
+        block.reserve(size);
+        let mut left = skip.left;
+        while left > 0 {
+            let most = block.bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = self.input.read(block.bytes.get_mut(..most).unwrap_or_default());
+            left -= read as u64;
+            if read < most {
+                self.end(skip.size - left, skip.size, capture);
+                return false;
+            }
+        }
+        self.position += skip.size;
+        true
+    }
+
+    /// Puts the carried bytes at the start of `block` and reads on behind them. Returns how many bytes are there.
+    fn load(&mut self, block: &mut Block, size: usize) -> usize {
+        block.reserve(size.max(self.wanted));
+        let carried = self.carry.len();
+        let (front, rest) = block.bytes.split_at_mut(carried);
+        front.copy_from_slice(&self.carry);
+        self.carry.clear();
+        carried + self.input.read(rest)
+    }
+
+    fn walk(&mut self, block: &mut Block, held: usize, capture: &mut Capture) {
+        let more_may_come = held == block.bytes.len();
+        let bytes = block.bytes.get(..held).unwrap_or_default();
+        let mut sink = Sink { packets: &mut block.packets, stamp: self.stamp, at: 0 };
+        let (used, stop) = self.parser.walk(bytes, &mut sink);
+        self.stamp = sink.stamp;
+        self.position += used as u64;
+        let left = bytes.get(used..).unwrap_or_default();
+        match stop {
+            Stop::More(wanted) if more_may_come => {
+                self.carry.extend_from_slice(left);
+                self.wanted = wanted;
+            }
+            Stop::More(wanted) => self.end(left.len() as u64, wanted as u64, capture),
+            Stop::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
+            Stop::Broken(reason) => self.cut(reason, capture),
+        }
+    }
+
+    /// The input is at its end, with `left` bytes of a record that needs `wanted` at least.
+    fn end(&mut self, left: u64, wanted: u64, capture: &mut Capture) {
+        self.ended = true;
+        let partial = (left > 0).then(|| format!("{left} bytes of a record of at least {wanted}"));
+        let reason = match (self.input.failure(), partial) {
+            (None, None) => return,
+            (None, Some(partial)) => format!("the capture ends inside a record: {partial} are there"),
+            (Some(failure), None) => failure.to_owned(),
+            (Some(failure), Some(partial)) => format!("{failure}, inside a record: {partial} are there"),
+        };
+        self.cut(reason, capture);
+    }
+
+    fn cut(&mut self, reason: String, capture: &mut Capture) {
+        self.ended = true;
+        capture.cut = Some(Cut { offset: self.position, reason });
+    }
+}
+
+/// The format of a capture: chosen once, asked once a block.
+enum Parser {
+    Pcap(pcap::Parser),
+    Pcapng(pcapng::Parser),
+}
+
+impl Parser {
+    fn of(head: &[u8]) -> Option<Self> {
+        let pcap = pcap::Parser::of(head).map(Self::Pcap);
+        pcap.or_else(|| pcapng::Parser::of(head).map(Self::Pcapng))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Pcap(parser) => parser.name(),
+            Self::Pcapng(_) => "pcapng",
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        match self {
+            Self::Pcap(_) => 0,
+            Self::Pcapng(parser) => parser.dropped(),
+        }
+    }
+
+    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+        match self {
+            Self::Pcap(parser) => parser.walk(bytes, sink),
+            Self::Pcapng(parser) => parser.walk(bytes, sink),
+        }
+    }
+}
+
+/// Why a walk over records stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The next record needs this many bytes at least, at most [`MAX_RECORD`].
+    More(usize),
+    /// The next record is of no interest and this long, longer than what is there.
+    Skip(u64),
+    /// The next record cannot be right, and what follows it cannot be found.
+    Broken(String),
+}
+
+/// What is counted from packet to packet of one capture.
+#[derive(Clone, Copy)]
+pub(super) struct Stamp {
+    capture: u16,
+    clock: Option<i64>,
+    number: u64,
+}
+
+/// Takes the packets of one block.
+pub(super) struct Sink<'a> {
+    packets: &'a mut Vec<Packet>,
+    stamp: Stamp,
+    /// Where the current record begins in the block.
+    at: usize,
+}
+
+impl Sink<'_> {
+    /// A packet whose bytes begin `header` bytes into the current record.
+    #[inline]
+    pub(super) fn packet(&mut self, time: i64, link: Link, header: usize, captured: u32, original: u32) {
+        let Stamp { capture, clock, number } = self.stamp;
+        let clock = clock.map_or(time, |clock| clock.max(time));
+        self.stamp.clock = Some(clock);
+        self.stamp.number = number + 1;
+        let offset = (self.at + header) as u32;
+        let original = original.max(captured);
+        let number = number + 1;
+        self.packets.push(Packet {
+            time,
+            clock,
+            sequence: number - 1,
+            number,
+            capture,
+            link,
+            offset,
+            captured,
+            original,
+        });
+    }
+
+    /// The current record is done: the next begins `size` bytes later.
+    #[inline]
+    pub(super) fn advance(&mut self, size: usize) {
+        self.at += size;
+    }
+
+    /// Latest time so far, for packets that carry none.
+    pub(super) fn latest(&self) -> i64 {
+        self.stamp.clock.unwrap_or_default()
+    }
+}
+
+/// Byte order of the machine that wrote a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first.
+    Big,
+}
+
+impl Order {
+    /// Two bytes as a number.
+    #[inline]
+    pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        }
+    }
+
+    /// Four bytes as a number.
+    #[inline]
+    pub(super) fn u32(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+
+    /// Eight bytes as a number.
+    #[inline]
+    pub(super) fn u64(self, bytes: [u8; 8]) -> u64 {
+        match self {
+            Self::Little => u64::from_le_bytes(bytes),
+            Self::Big => u64::from_be_bytes(bytes),
+        }
+    }
+}
+
+/// Most captured bytes of one packet: MAXIMUM_SNAPLEN of libpcap. A record that claims more is broken.
+pub(super) const MAX_CAPTURED: u32 = 262_144;
+
+/// Most bytes of one record that are held, headers and options included.
+pub(super) const MAX_RECORD: usize = 2 * MAX_CAPTURED as usize;

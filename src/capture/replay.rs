@@ -1,0 +1,241 @@
+//! Paths and folders into one [`Source`].
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::input::{Input, STANDARD_INPUT};
+use super::merge::Merge;
+use super::reader::Reader;
+use super::{Block, Capture, Error, Source, detect};
+
+/// How captures are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplaySettings {
+    /// Bytes of one [`Block`]: about what the second-level cache of a core holds. A block grows beyond it when one
+    /// record is larger, never beyond 512 KiB or this size, whichever is more.
+    pub block_size: usize,
+    /// Bytes that are read at once from each of several captures. A capture is open only while its packets are due, so
+    /// that hundreds which follow each other in time need one such buffer, and hundreds which overlap one each.
+    pub merge_size: usize,
+}
+
+impl Default for ReplaySettings {
+    fn default() -> Self {
+        Self { block_size: 512 * 1024, merge_size: 64 * 1024 }
+    }
+}
+
+/// Reads captures from their start to their end.
+///
+/// One capture is read without a copy: its bytes go straight into the block. Several are merged by time.
+///
+/// What a hostile capture can make it hold: one block of [`ReplaySettings::block_size`] (or 512 KiB), as much again of
+/// packets, 64 KiB of compressed bytes and, for zstd, a window of at most 128 MiB; when several captures overlap in
+/// time, each of them this much with [`ReplaySettings::merge_size`] as its block.
+pub struct Replay {
+    stage: Stage,
+    captures: Vec<Capture>,
+    skipped: Vec<String>,
+    block_size: usize,
+    read: Arc<AtomicU64>,
+    total: Option<u64>,
+}
+
+enum Stage {
+    One(Box<Reader>),
+    Many(Merge),
+}
+
+/// Opens captures: files, folders, and `-` for standard input.
+///
+/// A folder stands for the files in it that are captures by their content, in the order of their names; files that are
+/// none are left out, and [`Replay::skipped`] names them. Folders inside it are not looked into.
+///
+/// Every path is opened at once, so that what cannot be read is an error before the first packet.
+pub fn open(paths: &[PathBuf], settings: &ReplaySettings) -> Result<Replay, Error> {
+    let settings = settings.bounded();
+    let read = Arc::default();
+    let mut opening = Opening { found: Vec::new(), skipped: Vec::new(), read: &read };
+    for path in paths {
+        opening.path(path)?;
+    }
+    let Opening { found, skipped, .. } = opening;
+    if found.len() > MAX_CAPTURES {
+        return Err(Error::TooMany { found: found.len(), limit: MAX_CAPTURES });
+    }
+    let mut captures: Vec<Capture> = found.iter().map(Found::description).collect();
+    let total = found.iter().map(|found| found.size).sum();
+    let stage = stage(found, &mut captures, settings.merge_size, &read)?;
+    Ok(Replay { stage, captures, skipped, block_size: settings.block_size, read, total })
+}
+
+impl Replay {
+    /// Files of folders that were left out because they are no captures, each with what it is.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+}
+
+impl Source for Replay {
+    fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
+        let size = self.block_size;
+        Ok(match (&mut self.stage, self.captures.as_mut_slice()) {
+            (Stage::One(reader), [capture]) => reader.fill(block, size, capture),
+            (Stage::One(_), _) => false,
+            (Stage::Many(merge), captures) => merge.fill(block, size, captures),
+        })
+    }
+
+    fn captures(&self) -> &[Capture] {
+        &self.captures
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        (self.read.load(Ordering::Relaxed), self.total)
+    }
+}
+
+impl ReplaySettings {
+    /// Keeps offsets within a block well inside [`super::Packet::offset`].
+    fn bounded(&self) -> Self {
+        let bounded = |size: usize| size.clamp(1, MAX_BLOCK_SIZE);
+        Self { block_size: bounded(self.block_size), merge_size: bounded(self.merge_size) }
+    }
+}
+
+/// Opens a path as the capture with this index. Bytes read are added to `counter`.
+pub(super) fn open_reader(path: &Path, index: u16, counter: &Arc<AtomicU64>) -> Result<Reader, Error> {
+    let input = Input::open(path, counter).map_err(|source| io_error(path, source))?;
+    Reader::new(input, index).map_err(|input| not_a_capture(path, describe(&input, path)))
+}
+
+/// What is wrong with an input that is no capture.
+fn describe(input: &Input, path: &Path) -> String {
+    let inside = detect::describe(input.head(), path);
+    match (input.compression(), input.failure()) {
+        (Some(_), Some(failure)) if input.head().is_empty() => failure.to_owned(),
+        (Some(how), _) => format!("inside the {} stream, {inside}", how.name()),
+        (None, Some(failure)) => failure.to_owned(),
+        (None, None) => inside,
+    }
+}
+
+/// What is known while paths are opened one after the other.
+struct Opening<'a> {
+    found: Vec<Found>,
+    skipped: Vec<String>,
+    read: &'a Arc<AtomicU64>,
+}
+
+/// A path that is a capture.
+struct Found {
+    path: PathBuf,
+    /// Bytes of a regular file, which can be opened again. `None`: a pipe, which cannot.
+    size: Option<u64>,
+    /// The first capture and every pipe stay open.
+    reader: Option<Box<Reader>>,
+    format: String,
+}
+
+impl Opening<'_> {
+    fn path(&mut self, path: &Path) -> Result<(), Error> {
+        if path.as_os_str() == STANDARD_INPUT {
+            return self.capture(path, None);
+        }
+        let metadata = fs::metadata(path).map_err(|source| io_error(path, source))?;
+        if metadata.is_dir() {
+            return self.folder(path);
+        }
+        self.capture(path, metadata.is_file().then_some(metadata.len()))
+    }
+
+    fn folder(&mut self, folder: &Path) -> Result<(), Error> {
+        let (found, skipped) = (self.found.len(), self.skipped.len());
+        for (path, size) in files_of(folder).map_err(|source| io_error(folder, source))? {
+            match self.capture(&path, Some(size)) {
+                Err(error @ Error::NotACapture { .. }) => self.skipped.push(error.to_string()),
+                other => other?,
+            }
+        }
+        if self.found.len() == found {
+            let others = self.skipped.len() - skipped;
+            let found =
+                format!("it is a folder of {others} files, none of them a capture; name the folder that holds them");
+            return Err(not_a_capture(folder, found));
+        }
+        Ok(())
+    }
+
+    /// A file is opened here to see what it is, and again when its packets are due: hundreds must not all be open. The
+    /// first stays open, as it is most often the only one.
+    fn capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
+        let index = u16::try_from(self.found.len()).unwrap_or(u16::MAX);
+        let reader = open_reader(path, index, self.read)?;
+        let format = reader.format();
+        let kept = (size.is_none() || self.found.is_empty()).then(|| Box::new(reader));
+        self.found.push(Found { path: path.to_owned(), size, reader: kept, format });
+        Ok(())
+    }
+}
+
+impl Found {
+    fn description(&self) -> Capture {
+        let name = self.path.display().to_string();
+        Capture { name, format: self.format.clone(), packets: 0, dropped_at_capture: 0, cut: None }
+    }
+}
+
+/// One capture is read as it is, several are merged.
+fn stage(mut found: Vec<Found>, captures: &mut [Capture], size: usize, read: &Arc<AtomicU64>) -> Result<Stage, Error> {
+    if let [only] = found.as_mut_slice()
+        && let Some(reader) = only.reader.take()
+    {
+        return Ok(Stage::One(reader));
+    }
+    let mut merge = Merge::new(size, read);
+    let mut done = 0;
+    for (index, (found, capture)) in (0..).zip(found.into_iter().zip(captures)) {
+        let reader = match found.reader {
+            Some(reader) => reader,
+            None => Box::new(open_reader(&found.path, index, read)?),
+        };
+        let again = found.size.map(|_| found.path);
+        if !merge.add(index, reader, again, capture) {
+            done += found.size.unwrap_or_default();
+        }
+    }
+    // What was read to see where each capture begins is read again when its packets are due.
+    read.store(done, Ordering::Relaxed);
+    Ok(Stage::Many(merge))
+}
+
+/// Regular files of a folder with their sizes, by name.
+fn files_of(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_file() {
+            files.push((path, metadata.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io { path: path.display().to_string(), source }
+}
+
+fn not_a_capture(path: &Path, found: String) -> Error {
+    Error::NotACapture { path: path.display().to_string(), found }
+}
+
+/// [`super::Packet::capture`] has 16 bits.
+const MAX_CAPTURES: usize = 1 << 16;
+
+/// Largest block that can be asked for, bytes.
+const MAX_BLOCK_SIZE: usize = 64 * 1024 * 1024;
