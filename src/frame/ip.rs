@@ -30,7 +30,7 @@ struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     fn leaf(self) -> Leaf<'a> {
-        Leaf::ip(self.pair, self.protocol, self.rest)
+        Leaf::ip(&self.pair, self.protocol, self.rest)
     }
 
     /// Past an extension header of `length` bytes, whose first byte names the next.
@@ -84,32 +84,31 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         };
         self.witness.length_at(span.at + 2);
         let rest = self.datagram(span, total)?.skip(length)?;
-        let chain = Chain { pair, protocol: header.protocol().0, rest, header: span.at, next_header: span.at + 9 };
+        let protocol = header.protocol();
+        if !header.is_fragmenting_payload() && protocol != IpNumber::AUTHENTICATION_HEADER {
+            return self.upper(&pair, protocol.0, rest);
+        }
+        let chain = Chain { pair, protocol: protocol.0, rest, header: span.at, next_header: span.at + 9 };
+        self.unusual4(chain, &header)
+    }
+
+    /// A part of an IPv4 datagram, of which only the first has ports, or an authentication header.
+    #[cold]
+    fn unusual4(&mut self, chain: Chain<'a>, header: &Ipv4HeaderSlice<'_>) -> Walked<'a> {
         if header.is_fragmenting_payload() {
+            let part = chain.fragment(self, chain.rest.at);
             let offset = usize::from(header.fragments_offset().byte_offset());
-            let part = chain.fragment(self, rest.at);
-            return self.fragment4(chain, Fragment { offset, more: header.more_fragments(), ..part });
+            if !self.witness.fragment(Fragment { offset, more: header.more_fragments(), ..part }) || offset > 0 {
+                return Ok(chain.leaf());
+            }
+            self.context.lenient = true;
         }
-        self.protected(chain)
-    }
-
-    /// A part of an IPv4 datagram. Only the first has ports.
-    fn fragment4(&mut self, chain: Chain<'a>, fragment: Fragment<'a>) -> Walked<'a> {
-        if !self.witness.fragment(fragment) || fragment.offset > 0 {
-            return Ok(chain.leaf());
-        }
-        self.context.lenient = true;
-        self.protected(chain)
-    }
-
-    /// The payload of IPv4, behind an authentication header if there is one.
-    fn protected(&mut self, chain: Chain<'a>) -> Walked<'a> {
-        if chain.protocol != IpNumber::AUTHENTICATION_HEADER.0 {
-            return self.upper(chain.pair, chain.protocol, chain.rest);
+        if IpNumber(chain.protocol) != IpNumber::AUTHENTICATION_HEADER {
+            return self.upper(&chain.pair, chain.protocol, chain.rest);
         }
         match past_authentication(chain)? {
-            Some(inner) => self.upper(inner.pair, inner.protocol, inner.rest),
-            None => self.short(chain.pair, chain.protocol, chain.rest),
+            Some(inner) => self.upper(&inner.pair, inner.protocol, inner.rest),
+            None => self.short(&chain.pair, chain.protocol, chain.rest),
         }
     }
 
@@ -150,11 +149,11 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
                 },
                 IpNumber::AUTHENTICATION_HEADER => past_authentication(chain)?,
                 number if Ipv6RawExtHeaderSlice::header_type_supported(number) => past_extension(chain)?,
-                _ => return self.upper(chain.pair, chain.protocol, chain.rest),
+                _ => return self.upper(&chain.pair, chain.protocol, chain.rest),
             };
             match next {
                 Some(next) => chain = next,
-                None => return self.short(chain.pair, chain.protocol, chain.rest),
+                None => return self.short(&chain.pair, chain.protocol, chain.rest),
             }
         }
         Err(Undecoded::TooDeep)
@@ -203,7 +202,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// A payload whose headers do not fit: cut off, or else a contradiction.
-    pub(super) fn short(&self, pair: IpPair, protocol: u8, payload: Span<'a>) -> Walked<'a> {
+    pub(super) fn short(&self, pair: &IpPair, protocol: u8, payload: Span<'a>) -> Walked<'a> {
         if payload.missing() == 0 && !self.context.lenient {
             return Err(Undecoded::Malformed);
         }

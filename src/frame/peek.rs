@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::link::{IPV4, IPV6, SERVICE_VLAN, VLAN};
-use super::transport::{GENEVE_PORT, VXLAN_PORT};
 use super::walk::{Fragment, Span, Walk, Witness};
-use super::{Body, IpPair, Macs};
+use super::{Body, IpPair, Macs, plain};
 use crate::capture::Link;
 
 /// What the capture thread must know of a packet.
@@ -21,55 +19,8 @@ pub enum Peek {
 /// One cheap look at a packet. Of what [`super::decode`] refuses, the key means nothing.
 pub fn peek(link: Link, bytes: &[u8]) -> Peek {
     match link {
-        Link::Ethernet => plain(bytes).map_or_else(|| walked(link, bytes), Peek::Key),
+        Link::Ethernet => plain::key(bytes).map_or_else(|| walked(link, bytes), Peek::Key),
         _ => walked(link, bytes),
-    }
-}
-
-/// The short cut for what nearly all packets are: IP in Ethernet with at most two tags, and TCP or UDP in it that wraps
-/// nothing. `None` for everything else.
-fn plain(bytes: &[u8]) -> Option<u64> {
-    let (_, mut rest) = bytes.split_at_checked(12)?;
-    for _ in 0..3 {
-        let (&[t0, t1], after) = rest.split_first_chunk()?;
-        match u16::from_be_bytes([t0, t1]) {
-            IPV4 => return plain_ipv4(after),
-            IPV6 => return plain_ipv6(after),
-            VLAN | SERVICE_VLAN => rest = after.get(2..)?,
-            _ => return None,
-        }
-    }
-    None
-}
-
-/// IPv4 without options that is no fragment.
-fn plain_ipv4(bytes: &[u8]) -> Option<u64> {
-    let (&[version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3], payload) =
-        bytes.split_first_chunk()?;
-    let part = u16::from_be_bytes([f0, f1]) & 0x3FFF;
-    if version != 0x45 || part != 0 || !is_plain(protocol, payload) {
-        return None;
-    }
-    Some(key4(u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([d0, d1, d2, d3])))
-}
-
-/// IPv6 without extension headers.
-fn plain_ipv6(bytes: &[u8]) -> Option<u64> {
-    let (header, payload) = bytes.split_first_chunk::<40>()?;
-    let (&[version, _, _, _, _, _, protocol, _], addresses) = header.split_first_chunk()?;
-    let (source, destination) = addresses.split_first_chunk()?;
-    if version >> 4 != 6 || !is_plain(protocol, payload) {
-        return None;
-    }
-    Some(key6(u128::from_be_bytes(*source), u128::from_be_bytes(*destination.first_chunk()?)))
-}
-
-/// TCP, or UDP that wraps nothing.
-fn is_plain(protocol: u8, payload: &[u8]) -> bool {
-    match (protocol, payload) {
-        (6, _) => true,
-        (17, &[_, _, d0, d1, ..]) => !matches!(u16::from_be_bytes([d0, d1]), VXLAN_PORT | GENEVE_PORT),
-        _ => false,
     }
 }
 
@@ -113,11 +64,12 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 /// No two pairs share a key.
-fn key4(source: u32, destination: u32) -> u64 {
+pub(super) fn key4(source: u32, destination: u32) -> u64 {
     u64::from(source.min(destination)) << 32 | u64::from(source.max(destination))
 }
 
-fn key6(source: u128, destination: u128) -> u64 {
+/// A good mixture: there are more pairs than keys.
+pub(super) fn key6(source: u128, destination: u128) -> u64 {
     fold(source.min(destination)).wrapping_mul(MULTIPLIER) ^ fold(source.max(destination))
 }
 

@@ -13,7 +13,7 @@ pub(super) const GENEVE_PORT: u16 = 6081;
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// What an IP header carries.
-    pub(super) fn upper(&mut self, pair: IpPair, protocol: u8, span: Span<'a>) -> Walked<'a> {
+    pub(super) fn upper(&mut self, pair: &IpPair, protocol: u8, span: Span<'a>) -> Walked<'a> {
         const TCP: u8 = ip_number::TCP.0;
         const UDP: u8 = ip_number::UDP.0;
         const GRE: u8 = ip_number::GRE.0;
@@ -31,11 +31,11 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    fn tcp(&self, pair: IpPair, span: Span<'a>) -> Walked<'a> {
+    fn tcp(&self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
         match TcpHeaderSlice::from_slice(span.bytes) {
             Ok(header) => {
                 let payload = span.skip(header.slice().len())?;
-                Ok(segment(pair, &header, payload))
+                Ok(tcp_leaf(pair, &header, payload))
             }
             Err(HeaderSliceError::Content(_)) => Err(Undecoded::Malformed),
             Err(HeaderSliceError::Len(_)) => self.cut_tcp(pair, span),
@@ -43,7 +43,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// A TCP header whose options are cut off still says everything that matters.
-    fn cut_tcp(&self, pair: IpPair, span: Span<'a>) -> Walked<'a> {
+    fn cut_tcp(&self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
         let mut padded = [0; TcpHeader::MAX_LEN];
         let known = padded.iter_mut().zip(span.bytes).map(|(to, from)| *to = *from).count();
         let header = match TcpHeaderSlice::from_slice(&padded) {
@@ -51,13 +51,13 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             _ => return self.short(pair, ip_number::TCP.0, span),
         };
         match span.wire.checked_sub(header.slice().len()) {
-            Some(wire) => Ok(segment(pair, &header, Span { bytes: &[], at: span.at + span.bytes.len(), wire })),
+            Some(wire) => Ok(tcp_leaf(pair, &header, Span { bytes: &[], at: span.at + span.bytes.len(), wire })),
             None if self.context.lenient => Ok(Leaf::ip(pair, ip_number::TCP.0, span)),
             None => Err(Undecoded::Malformed),
         }
     }
 
-    fn udp(&mut self, pair: IpPair, span: Span<'a>) -> Walked<'a> {
+    fn udp(&mut self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
         let Ok(header) = UdpHeaderSlice::from_slice(span.bytes) else {
             return self.short(pair, ip_number::UDP.0, span);
         };
@@ -67,7 +67,8 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             length => span.limit(length, self.context.lenient)?,
         };
         let payload = payload.skip(UdpHeader::LEN)?;
-        let outside = datagram(pair, &header, payload);
+        let body = Body::Udp(*pair, datagram(&header, payload.bytes, payload.wire));
+        let outside = Leaf { body, cut: payload.missing() };
         match header.destination_port() {
             VXLAN_PORT => self.within_udp(span.at, outside, |walk| walk.vxlan(payload)),
             GENEVE_PORT => self.within_udp(span.at, outside, |walk| walk.geneve(payload)),
@@ -82,32 +83,34 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 }
 
-fn segment<'a>(pair: IpPair, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
-    let segment = Segment {
+fn tcp_leaf<'a>(pair: &IpPair, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
+    let body = Body::Tcp(*pair, segment(header, payload.bytes, payload.wire));
+    Leaf { body, cut: payload.missing() }
+}
+
+/// A TCP segment with `length` bytes of payload on the wire.
+#[inline(always)]
+pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length: usize) -> Segment<'a> {
+    Segment {
         source_port: header.source_port(),
         destination_port: header.destination_port(),
         sequence: header.sequence_number(),
         acknowledgement: header.acknowledgment_number(),
         flags: TcpFlags { syn: header.syn(), ack: header.ack(), fin: header.fin(), rst: header.rst() },
         checksum: header.checksum(),
-        payload: payload.bytes,
-        length: length(payload),
-    };
-    Leaf { body: Body::Tcp(pair, segment), cut: payload.missing() }
+        payload,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+    }
 }
 
-fn datagram<'a>(pair: IpPair, header: &UdpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
-    let datagram = Datagram {
+/// A UDP datagram with `length` bytes of payload on the wire.
+#[inline(always)]
+pub(super) fn datagram<'a>(header: &UdpHeaderSlice<'_>, payload: &'a [u8], length: usize) -> Datagram<'a> {
+    Datagram {
         source_port: header.source_port(),
         destination_port: header.destination_port(),
         checksum: header.checksum(),
-        payload: payload.bytes,
-        length: length(payload),
-    };
-    Leaf { body: Body::Udp(pair, datagram), cut: payload.missing() }
-}
-
-/// Length on the wire.
-fn length(payload: Span<'_>) -> u32 {
-    u32::try_from(payload.wire).unwrap_or(u32::MAX)
+        payload,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+    }
 }

@@ -59,8 +59,8 @@ pub(super) struct Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// IP whose payload is not read any further.
-    pub(super) fn ip(pair: IpPair, protocol: u8, payload: Span<'a>) -> Self {
-        Self { body: Body::Ip(pair, OtherIp { protocol }), cut: payload.missing() }
+    pub(super) fn ip(pair: &IpPair, protocol: u8, payload: Span<'a>) -> Self {
+        Self { body: Body::Ip(*pair, OtherIp { protocol }), cut: payload.missing() }
     }
 
     /// A payload of Ethernet that is not read any further.
