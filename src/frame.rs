@@ -1,6 +1,52 @@
 //! One packet into one frame: the innermost addresses, ports and payload, whatever they are wrapped in.
+//!
+//! [`decode`] walks from the link layer inwards: `link` (Ethernet, tags, cooked captures), `ip` (both versions,
+//! fragments, extension headers), `tunnel` (GRE, ERSPAN, VXLAN, GENEVE, MPLS, PPPoE) and back to `link` or `ip`, until
+//! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost.
+//! [`peek`] takes the same way for the capture thread, which must only know which packets belong together; both know a
+//! short cut to the same answer for what nearly all packets are (`plain`). [`Reassembler`] makes whole packets of IP
+//! fragments, which are of little use before.
+
+mod fragments;
+mod ip;
+mod link;
+mod peek;
+mod plain;
+mod redundancy;
+mod transport;
+mod tunnel;
+mod walk;
+
+#[cfg(test)]
+mod build;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
+
+use crate::capture::Link;
+
+pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
+pub use peek::{Peek, peek};
+
+/// Decodes one packet: `bytes` as captured, `original` their number on the wire.
+pub fn decode<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
+    if link == Link::Ethernet
+        && let Some(frame) = plain::frame(bytes, original)
+    {
+        return Ok(frame);
+    }
+    walked(link, bytes, original)
+}
+
+/// What [`decode`] says, by the long way.
+#[inline(never)]
+fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
+    let mut walk = walk::Walk::new(());
+    let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
+    let walk::Context { mac, vlan, tunnel, redundancy, .. } = walk.context;
+    Ok(Frame { mac, vlan, tunnel, redundancy, body: leaf.body, cut: leaf.cut })
+}
 
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

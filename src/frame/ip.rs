@@ -1,0 +1,235 @@
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, fragments included.
+
+use std::net::IpAddr;
+
+use etherparse::err::{ip_auth, ipv4, ipv6};
+use etherparse::{
+    IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
+};
+
+use super::redundancy::TRAILER;
+use super::walk::{Fragment, Leaf, Span, Walk, Walked, Witness};
+use super::{IpPair, Tunnel, TunnelKind, Undecoded};
+
+/// Extension headers of one IPv6 header, at most; more is [`Undecoded::TooDeep`].
+const MAX_EXTENSIONS: usize = 16;
+/// Length of an IPv6 header, bytes.
+const IPV6_HEADER: usize = 40;
+
+/// An IP header and the extension headers after it, as far as they were walked.
+#[derive(Clone, Copy)]
+struct Chain<'a> {
+    pair: IpPair,
+    protocol: u8,
+    /// What follows the headers so far.
+    rest: Span<'a>,
+    /// Where the IP header starts, and where the byte is that names `protocol`.
+    header: usize,
+    next_header: usize,
+}
+
+impl<'a> Chain<'a> {
+    fn leaf(self) -> Leaf<'a> {
+        Leaf::ip(&self.pair, self.protocol, self.rest)
+    }
+
+    /// Past an extension header of `length` bytes, whose first byte names the next.
+    fn past(self, length: usize, next: IpNumber) -> Result<Self, Undecoded> {
+        Ok(Self { protocol: next.0, rest: self.rest.skip(length)?, next_header: self.rest.at, ..self })
+    }
+
+    /// The part of a datagram at hand, without its place.
+    fn fragment<W>(self, walk: &Walk<'a, W>, kept: usize) -> Fragment<'a> {
+        Fragment {
+            pair: self.pair,
+            vlan: walk.context.vlan,
+            tunnel: walk.context.tunnel,
+            protocol: self.protocol,
+            identification: u32::from(self.pair.identification),
+            offset: 0,
+            more: false,
+            payload: self.rest,
+            header: self.header,
+            kept,
+            next_header: self.next_header,
+        }
+    }
+}
+
+impl<'a, W: Witness<'a>> Walk<'a, W> {
+    /// IP of the version that its first half byte says.
+    pub(super) fn ip(&mut self, span: Span<'a>) -> Walked<'a> {
+        match span.bytes.first().ok_or(Undecoded::Truncated)? >> 4 {
+            4 => self.ipv4(span),
+            6 => self.ipv6(span),
+            _ => Err(Undecoded::Malformed),
+        }
+    }
+
+    /// An IPv4 header.
+    pub(super) fn ipv4(&mut self, span: Span<'a>) -> Walked<'a> {
+        let header = Ipv4HeaderSlice::from_slice(span.bytes).map_err(|error| match error {
+            ipv4::HeaderSliceError::Len(_) => Undecoded::Truncated,
+            ipv4::HeaderSliceError::Content(_) => Undecoded::Malformed,
+        })?;
+        let length = header.slice().len();
+        let total = usize::from(header.total_len());
+        if total != 0 && total < length {
+            return Err(Undecoded::Malformed);
+        }
+        let pair = IpPair {
+            source: IpAddr::V4(header.source_addr()),
+            destination: IpAddr::V4(header.destination_addr()),
+            identification: header.identification(),
+        };
+        self.witness.length_at(span.at + 2);
+        let rest = self.datagram(span, total)?.skip(length)?;
+        let protocol = header.protocol();
+        if !header.is_fragmenting_payload() && protocol != IpNumber::AUTHENTICATION_HEADER {
+            return self.upper(&pair, protocol.0, rest);
+        }
+        let chain = Chain { pair, protocol: protocol.0, rest, header: span.at, next_header: span.at + 9 };
+        self.unusual4(chain, &header)
+    }
+
+    /// A part of an IPv4 datagram, of which only the first has ports, or an authentication header.
+    #[cold]
+    fn unusual4(&mut self, chain: Chain<'a>, header: &Ipv4HeaderSlice<'_>) -> Walked<'a> {
+        if header.is_fragmenting_payload() {
+            let part = chain.fragment(self, chain.rest.at);
+            let offset = usize::from(header.fragments_offset().byte_offset());
+            if !self.witness.fragment(Fragment { offset, more: header.more_fragments(), ..part }) || offset > 0 {
+                return Ok(chain.leaf());
+            }
+            self.context.lenient = true;
+        }
+        if IpNumber(chain.protocol) != IpNumber::AUTHENTICATION_HEADER {
+            return self.upper(&chain.pair, chain.protocol, chain.rest);
+        }
+        match past_authentication(chain)? {
+            Some(inner) => self.upper(&inner.pair, inner.protocol, inner.rest),
+            None => self.short(&chain.pair, chain.protocol, chain.rest),
+        }
+    }
+
+    /// An IPv6 header.
+    pub(super) fn ipv6(&mut self, span: Span<'a>) -> Walked<'a> {
+        let header = Ipv6HeaderSlice::from_slice(span.bytes).map_err(|error| match error {
+            ipv6::HeaderSliceError::Len(_) => Undecoded::Truncated,
+            ipv6::HeaderSliceError::Content(_) => Undecoded::Malformed,
+        })?;
+        let pair = IpPair {
+            source: IpAddr::V6(header.source_addr()),
+            destination: IpAddr::V6(header.destination_addr()),
+            identification: 0,
+        };
+        let total = match header.payload_length() {
+            0 => 0,
+            length => IPV6_HEADER + usize::from(length),
+        };
+        self.witness.length_at(span.at + 4);
+        let rest = self.datagram(span, total)?.skip(IPV6_HEADER)?;
+        self.extensions(Chain {
+            pair,
+            protocol: header.next_header().0,
+            rest,
+            header: span.at,
+            next_header: span.at + 6,
+        })
+    }
+
+    /// The extension headers of IPv6 (RFC 8200, 4), then its payload.
+    fn extensions(&mut self, mut chain: Chain<'a>) -> Walked<'a> {
+        for _ in 0..=MAX_EXTENSIONS {
+            let next = match IpNumber(chain.protocol) {
+                IpNumber::IPV6_FRAGMENTATION_HEADER => match self.fragment6(chain)? {
+                    Part::Whole(next) => Some(next),
+                    Part::Short => None,
+                    Part::Leaf(leaf) => return Ok(leaf),
+                },
+                IpNumber::AUTHENTICATION_HEADER => past_authentication(chain)?,
+                number if Ipv6RawExtHeaderSlice::header_type_supported(number) => past_extension(chain)?,
+                _ => return self.upper(&chain.pair, chain.protocol, chain.rest),
+            };
+            match next {
+                Some(next) => chain = next,
+                None => return self.short(&chain.pair, chain.protocol, chain.rest),
+            }
+        }
+        Err(Undecoded::TooDeep)
+    }
+
+    /// An IPv6 fragment header. One that says "all of it" is passed by (RFC 6946).
+    fn fragment6(&mut self, chain: Chain<'a>) -> Result<Part<'a>, Undecoded> {
+        let Ok(header) = Ipv6FragmentHeaderSlice::from_slice(chain.rest.bytes) else { return Ok(Part::Short) };
+        let inner = chain.past(header.slice().len(), header.next_header())?;
+        if !header.is_fragmenting_payload() {
+            return Ok(Part::Whole(inner));
+        }
+        let offset = usize::from(header.fragment_offset().byte_offset());
+        let go_on = self.witness.fragment(Fragment {
+            offset,
+            more: header.more_fragments(),
+            identification: header.identification(),
+            next_header: chain.next_header,
+            ..inner.fragment(self, chain.rest.at)
+        });
+        if offset > 0 || !go_on {
+            return Ok(Part::Leaf(inner.leaf()));
+        }
+        self.context.lenient = true;
+        Ok(Part::Whole(inner))
+    }
+
+    /// A datagram of `total` bytes: without Ethernet padding, and without the trailer of PRP, which is looked for only
+    /// where the datagram leaves room for it. A total of 0 is what offloading network cards leave in captures.
+    fn datagram(&mut self, span: Span<'a>, total: usize) -> Result<Span<'a>, Undecoded> {
+        if total == 0 {
+            self.lsdu = None;
+            return Ok(span);
+        }
+        if span.wire >= total + TRAILER {
+            self.note_trailer();
+        }
+        self.lsdu = None;
+        span.limit(total, self.context.lenient)
+    }
+
+    /// IP inside IP (RFC 2003, RFC 4213).
+    pub(super) fn ip_in_ip(&mut self, span: Span<'a>) -> Walked<'a> {
+        self.context.tunnel = Some(Tunnel { kind: TunnelKind::IpInIp, id: 0 });
+        self.ip(span)
+    }
+
+    /// A payload whose headers do not fit: cut off, or else a contradiction.
+    pub(super) fn short(&self, pair: &IpPair, protocol: u8, payload: Span<'a>) -> Walked<'a> {
+        if payload.missing() == 0 && !self.context.lenient {
+            return Err(Undecoded::Malformed);
+        }
+        Ok(Leaf::ip(pair, protocol, payload))
+    }
+}
+
+/// What a fragment header leads to.
+enum Part<'a> {
+    Whole(Chain<'a>),
+    Short,
+    Leaf(Leaf<'a>),
+}
+
+/// Past an authentication header (RFC 4302); `None` when its bytes end too early.
+fn past_authentication(chain: Chain<'_>) -> Result<Option<Chain<'_>>, Undecoded> {
+    match IpAuthHeaderSlice::from_slice(chain.rest.bytes) {
+        Ok(header) => chain.past(header.slice().len(), header.next_header()).map(Some),
+        Err(ip_auth::HeaderSliceError::Len(_)) => Ok(None),
+        Err(ip_auth::HeaderSliceError::Content(_)) => Err(Undecoded::Malformed),
+    }
+}
+
+/// Past hop-by-hop, routing or destination options; `None` when its bytes end too early.
+fn past_extension(chain: Chain<'_>) -> Result<Option<Chain<'_>>, Undecoded> {
+    match Ipv6RawExtHeaderSlice::from_slice(chain.rest.bytes) {
+        Ok(header) => chain.past(header.slice().len(), header.next_header()).map(Some),
+        Err(_) => Ok(None),
+    }
+}

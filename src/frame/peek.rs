@@ -1,0 +1,93 @@
+//! Which packets belong together: one cheap look for the capture thread, which gives packets to workers.
+
+use std::net::IpAddr;
+
+use super::walk::{Fragment, Span, Walk, Witness};
+use super::{Body, IpPair, Macs, plain};
+use crate::capture::Link;
+
+/// What the capture thread must know of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peek {
+    /// The same for both directions of the innermost conversation, whatever it is wrapped in: made of its pair of IP
+    /// addresses, or of its pair of hardware addresses where there is no IP. To be hashed with a seed.
+    Key(u64),
+    /// A part of an IP datagram, or something wrapped in one: for the [`super::Reassembler`].
+    Fragment,
+}
+
+/// One cheap look at a packet. Of what [`super::decode`] refuses, the key means nothing.
+pub fn peek(link: Link, bytes: &[u8]) -> Peek {
+    match link {
+        Link::Ethernet => plain::key(bytes).map_or_else(|| walked(link, bytes), Peek::Key),
+        _ => walked(link, bytes),
+    }
+}
+
+/// The same walk as [`super::decode`] takes, up to the first fragment. How long the packet was on the wire decides
+/// only whether it is refused, so it is taken for as long as its headers may say.
+fn walked(link: Link, bytes: &[u8]) -> Peek {
+    let mut walk = Walk::new(Seen(false));
+    let leaf = walk.link(link, Span::of_packet(bytes, usize::MAX / 2));
+    if walk.witness.0 {
+        return Peek::Fragment;
+    }
+    Peek::Key(match leaf.map(|leaf| leaf.body) {
+        Ok(Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _)) => pair_key(&pair),
+        Ok(Body::Link { .. }) | Err(_) => walk.context.mac.map_or(0, mac_key),
+    })
+}
+
+/// Whether a fragment was met.
+struct Seen(bool);
+
+impl Witness<'_> for Seen {
+    fn fragment(&mut self, _: Fragment<'_>) -> bool {
+        self.0 = true;
+        false
+    }
+}
+
+/// Key of a pair of IP addresses.
+pub(super) fn pair_key(pair: &IpPair) -> u64 {
+    match (pair.source, pair.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => key4(source.to_bits(), destination.to_bits()),
+        (source, destination) => key6(bits(source), bits(destination)),
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// No two pairs share a key.
+pub(super) fn key4(source: u32, destination: u32) -> u64 {
+    u64::from(source.min(destination)) << 32 | u64::from(source.max(destination))
+}
+
+/// A good mixture: there are more pairs than keys.
+pub(super) fn key6(source: u128, destination: u128) -> u64 {
+    fold(source.min(destination)).wrapping_mul(MULTIPLIER) ^ fold(source.max(destination))
+}
+
+/// Key of a pair of hardware addresses.
+pub(super) fn mac_key(Macs { source, destination }: Macs) -> u64 {
+    let (low, high) = if source < destination { (source, destination) } else { (destination, source) };
+    number(low).wrapping_mul(MULTIPLIER) ^ number(high)
+}
+
+fn number([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+/// 128 bits in 64, so that addresses of one network, which share the upper half, stay apart.
+fn fold(value: u128) -> u64 {
+    let [upper, lower] = [(value >> 64) as u64, value as u64];
+    upper.wrapping_mul(MULTIPLIER).rotate_left(32) ^ lower
+}
+
+/// 2^64 divided by the golden ratio, odd: spreads neighbours.
+const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -1,0 +1,153 @@
+//! What all layers share: the stretch of bytes at hand, and what is known so far.
+
+use super::{Body, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded};
+
+/// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
+pub(super) const MAX_WRAPPINGS: u8 = 8;
+
+/// A stretch of a packet: what was captured of it, and how long it was on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span<'a> {
+    /// As captured, never longer than `wire`.
+    pub(super) bytes: &'a [u8],
+    /// Where it starts in the packet, bytes.
+    pub(super) at: usize,
+    /// Length on the wire, bytes.
+    pub(super) wire: usize,
+}
+
+impl<'a> Span<'a> {
+    /// A whole packet of `original` bytes, of which `bytes` were captured.
+    pub(super) fn of_packet(bytes: &'a [u8], original: usize) -> Self {
+        Self { bytes, at: 0, wire: original.max(bytes.len()) }
+    }
+
+    /// Its first `N` bytes, and the rest.
+    pub(super) fn take<const N: usize>(self) -> Result<(&'a [u8; N], Self), Undecoded> {
+        let (head, bytes) = self.bytes.split_first_chunk().ok_or(Undecoded::Truncated)?;
+        Ok((head, Self { bytes, at: self.at + N, wire: self.wire.saturating_sub(N) }))
+    }
+
+    /// Without its first `count` bytes.
+    pub(super) fn skip(self, count: usize) -> Result<Self, Undecoded> {
+        let bytes = self.bytes.get(count..).ok_or(Undecoded::Truncated)?;
+        Ok(Self { bytes, at: self.at + count, wire: self.wire.saturating_sub(count) })
+    }
+
+    /// Its first `count` bytes by the word of a header. A header that promises more than there was on the wire
+    /// contradicts it, unless `lenient`: then the rest is missing, as if cut by a snap length.
+    pub(super) fn limit(self, count: usize, lenient: bool) -> Result<Self, Undecoded> {
+        if count > self.wire && !lenient {
+            return Err(Undecoded::Malformed);
+        }
+        Ok(Self { bytes: self.bytes.get(..count).unwrap_or(self.bytes), at: self.at, wire: count })
+    }
+
+    /// Bytes on the wire that were not captured.
+    pub(super) fn missing(self) -> u32 {
+        u32::try_from(self.wire - self.bytes.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Where a walk ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf<'a> {
+    pub(super) body: Body<'a>,
+    /// Bytes of its payload that were not captured.
+    pub(super) cut: u32,
+}
+
+impl<'a> Leaf<'a> {
+    /// IP whose payload is not read any further.
+    pub(super) fn ip(pair: &IpPair, protocol: u8, payload: Span<'a>) -> Self {
+        Self { body: Body::Ip(*pair, OtherIp { protocol }), cut: payload.missing() }
+    }
+
+    /// A payload of Ethernet that is not read any further.
+    pub(super) fn link(ether_type: u16, payload: Span<'a>) -> Self {
+        Self { body: Body::Link { ether_type, payload: payload.bytes }, cut: payload.missing() }
+    }
+}
+
+/// The outcome of each layer: where the walk ended, or why it could not.
+pub(super) type Walked<'a> = Result<Leaf<'a>, Undecoded>;
+
+/// What the headers passed so far have said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Context {
+    pub(super) mac: Option<Macs>,
+    pub(super) vlan: Option<u16>,
+    pub(super) tunnel: Option<Tunnel>,
+    pub(super) redundancy: Option<Redundancy>,
+    /// A header may promise more than is there: mirror sessions cut what they wrap, and fragments are parts.
+    pub(super) lenient: bool,
+}
+
+/// One part of a datagram, and where it was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment<'a> {
+    pub(super) pair: IpPair,
+    pub(super) vlan: Option<u16>,
+    pub(super) tunnel: Option<Tunnel>,
+    /// What the whole datagram carries.
+    pub(super) protocol: u8,
+    pub(super) identification: u32,
+    /// Its place in the datagram, bytes.
+    pub(super) offset: usize,
+    /// Others follow it.
+    pub(super) more: bool,
+    pub(super) payload: Span<'a>,
+    /// Where its IP header starts in the packet, bytes.
+    pub(super) header: usize,
+    /// Where the headers end that the whole datagram keeps: the IPv6 fragment header comes after.
+    pub(super) kept: usize,
+    /// Where the byte is that names the next header after the kept ones.
+    pub(super) next_header: usize,
+}
+
+/// Somebody who wants to know more of a walk than where it ends.
+pub(super) trait Witness<'a> {
+    /// At `at` is a 16-bit length of a header and what follows it, in which 0 means: all that is there.
+    fn length_at(&mut self, _at: usize) {}
+
+    /// A part of a datagram. `false`: walk no further.
+    fn fragment(&mut self, _fragment: Fragment<'a>) -> bool {
+        true
+    }
+}
+
+impl Witness<'_> for () {}
+
+/// One way through a packet, from the link layer inwards.
+pub(super) struct Walk<'a, W> {
+    pub(super) context: Context,
+    /// What follows the tags of the last Ethernet header, and its EtherType, until the IP header inside says where
+    /// the trailer of PRP would be.
+    pub(super) lsdu: Option<(u16, Span<'a>)>,
+    pub(super) witness: W,
+    depth: u8,
+}
+
+impl<'a, W: Witness<'a>> Walk<'a, W> {
+    pub(super) fn new(witness: W) -> Self {
+        Self { context: Context::default(), lsdu: None, witness, depth: 0 }
+    }
+
+    /// Goes on inside a wrapping. If the inside cannot be read, the wrapping is the innermost: `outside`.
+    pub(super) fn unwrap_or(&mut self, outside: Leaf<'a>, inside: impl FnOnce(&mut Self) -> Walked<'a>) -> Walked<'a> {
+        if self.depth == MAX_WRAPPINGS {
+            return Err(Undecoded::TooDeep);
+        }
+        self.depth += 1;
+        let before = self.context;
+        self.context.lenient = true;
+        match inside(self) {
+            Ok(leaf) => Ok(leaf),
+            Err(Undecoded::TooDeep) => Err(Undecoded::TooDeep),
+            Err(_) => {
+                self.context = before;
+                Ok(outside)
+            }
+        }
+    }
+}
