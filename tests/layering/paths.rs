@@ -5,15 +5,15 @@
 
 /// A path in a source file, such as `["crate", "policy", "Verdict"]`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NamedPath {
+pub(crate) struct NamedPath {
     /// Line of its first name, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Its names in order.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// Every path of two or more names in `source`, and every name that is imported on its own, outside of test code.
-pub fn paths(source: &str) -> Vec<NamedPath> {
+pub(crate) fn paths(source: &str) -> Vec<NamedPath> {
     let tokens = without_tests(&tokens(&without_comments_and_literals(source)));
     let mut found = Vec::new();
     let mut at = 0;
