@@ -1,0 +1,127 @@
+//! Generates a capture, its policy and its truth: `cargo bench --bench generate -- --packets 2000000 --out FILE`.
+//!
+//! Without arguments it writes the capture that `cargo bench --bench replay` reads, and says how fast.
+
+#[path = "generator/files.rs"]
+mod files;
+mod generator;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Parser;
+use files::Files;
+use generator::{Impairments, Settings};
+
+/// Generates a capture of a busy Modbus plant; the same options give the same bytes.
+#[derive(Parser)]
+#[command(name = "generate", after_help = "Example: cargo bench --bench generate -- --flows 100000 --out big.pcap")]
+struct Arguments {
+    /// Packets to send
+    #[arg(long, default_value_t = 2_000_000)]
+    packets: u64,
+    /// Flows, each between its own client and its own server
+    #[arg(long, default_value_t = 200)]
+    flows: u32,
+    /// Requests that a client sends before it waits for the answers
+    #[arg(long, default_value_t = 1)]
+    pipeline: u32,
+    /// Answers that are exceptions, per thousand
+    #[arg(long, default_value_t = 10)]
+    exceptions: u32,
+    /// Requests that the policy does not permit, per million
+    #[arg(long, default_value_t = 0)]
+    violations: u32,
+    /// VLAN tag of every frame
+    #[arg(long)]
+    vlan: Option<u16>,
+    /// IPv6 instead of IPv4
+    #[arg(long)]
+    ipv6: bool,
+    /// UDP instead of TCP
+    #[arg(long)]
+    udp: bool,
+    /// Nanosecond time stamps instead of microseconds
+    #[arg(long)]
+    nanoseconds: bool,
+    /// Packet time between two packets, nanoseconds
+    #[arg(long, default_value_t = 10_000)]
+    interval: u64,
+    /// Frames that are missing, per thousand
+    #[arg(long, default_value_t = 0)]
+    loss: u32,
+    /// Frames that come after their successor, per thousand
+    #[arg(long, default_value_t = 0)]
+    reorder: u32,
+    /// Frames that come twice, per thousand
+    #[arg(long, default_value_t = 0)]
+    duplicates: u32,
+    /// Datagrams that are sent in IP fragments, per thousand (with --udp)
+    #[arg(long, default_value_t = 0)]
+    fragments: u32,
+    /// Another seed is another capture of the same kind
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The capture [default: in target/bench]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The policy that permits it [default: beside the capture]
+    #[arg(long, value_name = "FILE")]
+    policy_out: Option<PathBuf>,
+    /// What is in it, as JSON [default: beside the capture]
+    #[arg(long, value_name = "FILE")]
+    truth_out: Option<PathBuf>,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Arguments {
+    fn settings(&self) -> Settings {
+        Settings {
+            packets: self.packets,
+            flows: self.flows,
+            pipeline: self.pipeline,
+            exceptions: self.exceptions,
+            violations: self.violations,
+            vlan: self.vlan,
+            ipv6: self.ipv6,
+            udp: self.udp,
+            nanoseconds: self.nanoseconds,
+            interval: self.interval,
+            impairments: Impairments {
+                loss: self.loss,
+                reorder: self.reorder,
+                duplicates: self.duplicates,
+                fragments: self.fragments,
+            },
+            seed: self.seed,
+        }
+    }
+
+    fn files(self, settings: &Settings) -> Files {
+        let mut files = self.out.map_or_else(|| Files::default_for(settings), Files::beside);
+        files.policy = self.policy_out.unwrap_or(files.policy);
+        files.truth = self.truth_out.unwrap_or(files.truth);
+        files
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn main() -> std::io::Result<()> {
+    let arguments = Arguments::parse();
+    let settings = arguments.settings();
+    let files = arguments.files(&settings);
+    let start = Instant::now();
+    let truth = files.write(&settings)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let packets = truth["packets"].as_f64().unwrap_or_default();
+    eprintln!(
+        "{}: {packets} packets in {seconds:.2} s, {:.0} ns each",
+        files.capture.display(),
+        seconds / packets * 1e9
+    );
+    eprintln!("{}: the policy that permits it", files.policy.display());
+    eprintln!("{}: what is in it", files.truth.display());
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! A generated capture on disk, with its policy and its truth beside it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::generator::{Settings, Summary, generate, policy};
+
+/// Where the three files of one capture lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    /// The capture.
+    pub(crate) capture: PathBuf,
+    /// The policy that permits it.
+    pub(crate) policy: PathBuf,
+    /// What is in it: packets, requests and answers by function code, as JSON.
+    pub(crate) truth: PathBuf,
+}
+
+impl Files {
+    /// Beside the rest of what cargo builds.
+    pub(crate) fn default_for(settings: &Settings) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
+        Self::beside(target.join("bench").join(format!("modbus-{}p-{}f.pcap", settings.packets, settings.flows)))
+    }
+
+    /// Policy and truth are called as the capture is.
+    pub(crate) fn beside(capture: PathBuf) -> Self {
+        Self { policy: capture.with_extension("toml"), truth: capture.with_extension("json"), capture }
+    }
+
+    /// Generates all three; the truth comes last, so that a capture with a truth is whole.
+    pub(crate) fn write(&self, settings: &Settings) -> io::Result<Value> {
+        for folder in [&self.capture, &self.policy, &self.truth].into_iter().filter_map(|file| file.parent()) {
+            fs::create_dir_all(folder)?;
+        }
+        let _ = fs::remove_file(&self.truth);
+        let summary = generate(settings, File::create(&self.capture)?)?;
+        fs::write(&self.policy, policy(settings))?;
+        let truth = truth(settings, &summary);
+        fs::write(&self.truth, format!("{truth:#}\n"))?;
+        Ok(truth)
+    }
+}
+
+fn truth(settings: &Settings, summary: &Summary) -> Value {
+    let Summary { taped, sent } = summary;
+    json!({
+        "generator": GENERATOR,
+        "settings": described(settings),
+        "packets": taped.packets,
+        "bytes": taped.bytes,
+        "lost": taped.lost,
+        "reordered": taped.reordered,
+        "doubled": taped.doubled,
+        "fragments": taped.fragments,
+        "violations": sent.violations,
+        "modbus": {
+            "requests": sent.requests,
+            "responses": sent.responses,
+            "exceptions_fc_code": sent.exceptions,
+        },
+    })
+}
+
+/// How the truth writes down what a capture was made with.
+pub(crate) fn described(settings: &Settings) -> String {
+    format!("{settings:?}")
+}
+
+/// Raised when the same settings give other bytes than before.
+pub(crate) const GENERATOR: u32 = 1;

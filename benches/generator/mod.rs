@@ -1,0 +1,313 @@
+//! A generator of captures: a busy, well-behaved plant, the same bytes for the same settings.
+//!
+//! ```text
+//!  Application -> request and reply bytes -> wire: TCP or UDP, IP, Ethernet -> tape: loss, order, copies -> pcap
+//! ```
+//!
+//! Every client speaks to one server of its own. All flows are opened first, then take turns in small groups, so that
+//! requests and replies of several flows interleave, and are closed at the end. Another protocol is another
+//! [`Application`].
+
+mod application;
+mod modbus;
+mod policy;
+mod random;
+mod tape;
+mod wire;
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(crate) use application::Tally;
+use application::{Application, Turn};
+use modbus::Modbus;
+pub(crate) use policy::policy;
+use random::Random;
+use tape::Tape;
+pub(crate) use tape::{Impairments, Taped};
+use wire::{End, Flags, Layer4, Wire};
+
+/// What to generate. The same settings give the same bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// Packets to send, before any is lost or doubled; one less where the last exchange would not fit.
+    pub(crate) packets: u64,
+    /// Flows, each between its own client and its own server: at most [`MAX_FLOWS`].
+    pub(crate) flows: u32,
+    /// Requests that a client sends before it waits for the answers.
+    pub(crate) pipeline: u32,
+    /// Answers that are exceptions, per thousand.
+    pub(crate) exceptions: u32,
+    /// Requests that the policy does not permit, per million.
+    pub(crate) violations: u32,
+    /// VLAN tag of every frame.
+    pub(crate) vlan: Option<u16>,
+    /// IPv6 instead of IPv4.
+    pub(crate) ipv6: bool,
+    /// UDP instead of TCP.
+    pub(crate) udp: bool,
+    /// Nanosecond time stamps in the file instead of microseconds.
+    pub(crate) nanoseconds: bool,
+    /// Packet time between two packets, nanoseconds.
+    pub(crate) interval: u64,
+    /// What goes wrong on the way to the file.
+    pub(crate) impairments: Impairments,
+    /// Another seed is another capture of the same kind.
+    pub(crate) seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            packets: 2_000_000,
+            flows: 200,
+            pipeline: 1,
+            exceptions: 10,
+            violations: 0,
+            vlan: None,
+            ipv6: false,
+            udp: false,
+            nanoseconds: false,
+            interval: 10_000,
+            impairments: Impairments::default(),
+            seed: 1,
+        }
+    }
+}
+
+/// What was generated: the truth that a decoder is held against.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Summary {
+    /// What came to lie in the file.
+    pub(crate) taped: Taped,
+    /// Application requests and answers that were sent, whether they reached the file or not.
+    pub(crate) sent: Tally,
+}
+
+/// Writes a capture.
+pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summary> {
+    check(settings)?;
+    let random = Random::new(settings.seed);
+    let application = Modbus::new(settings.exceptions, settings.violations);
+    let mut plant = Plant {
+        flows: (0..settings.flows).map(|index| Flow::new(settings, index, application.port())).collect(),
+        asked: vec![Vec::with_capacity(MAX_PAYLOAD); GROUP * settings.pipeline as usize],
+        answer: Vec::with_capacity(MAX_PAYLOAD),
+        application,
+        road: Road {
+            wire: Wire { vlan: settings.vlan },
+            fragments: settings.impairments.fragments,
+            tape: Tape::new(out, settings)?,
+            random: random.fork(),
+            udp: settings.udp,
+        },
+        random,
+        settings: settings.clone(),
+    };
+    plant.run()?;
+    Ok(Summary { sent: plant.application.tally(), taped: plant.road.tape.finish()? })
+}
+
+fn check(settings: &Settings) -> io::Result<()> {
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let least = u64::from(settings.flows) * overhead(settings);
+    match settings {
+        Settings { flows, .. } if *flows == 0 || *flows > MAX_FLOWS => refuse(format!("1 to {MAX_FLOWS} flows")),
+        Settings { pipeline, .. } if *pipeline == 0 || *pipeline > MAX_PIPELINE => {
+            refuse(format!("1 to {MAX_PIPELINE} requests at once"))
+        }
+        Settings { packets, .. } if *packets < least => {
+            refuse(format!("{} flows need {least} packets", settings.flows))
+        }
+        Settings { udp: false, impairments: Impairments { fragments: 1.., .. }, .. } => {
+            refuse("only UDP is sent in fragments".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Packets that open and close one flow.
+fn overhead(settings: &Settings) -> u64 {
+    if settings.udp { 0 } else { 6 }
+}
+
+/// Everything that takes part.
+struct Plant<W: Write> {
+    settings: Settings,
+    flows: Vec<Flow>,
+    application: Modbus,
+    random: Random,
+    road: Road<W>,
+    /// Requests of one group that wait for their answers.
+    asked: Vec<Vec<u8>>,
+    answer: Vec<u8>,
+}
+
+impl<W: Write> Plant<W> {
+    fn run(&mut self) -> io::Result<()> {
+        self.each_flow(Flow::open)?;
+        let closing = u64::from(self.settings.flows) * overhead(&self.settings) / 2;
+        let last = self.settings.packets - closing;
+        let mut first = 0;
+        while self.group(first, last)? {
+            first = (first + GROUP) % self.flows.len();
+        }
+        self.each_flow(Flow::close)
+    }
+
+    fn each_flow(&mut self, step: fn(&mut Flow, &mut Road<W>) -> io::Result<()>) -> io::Result<()> {
+        if self.settings.udp {
+            return Ok(());
+        }
+        self.flows.iter_mut().try_for_each(|flow| step(flow, &mut self.road))
+    }
+
+    /// Some flows ask, then each of them is answered. `false`: there is no room for another group.
+    fn group(&mut self, first: usize, last: u64) -> io::Result<bool> {
+        let room = last.saturating_sub(self.road.tape.offered()) as usize / (2 * self.settings.pipeline as usize);
+        let size = GROUP.min(self.flows.len() - first).min(room);
+        for member in 0..size {
+            self.ask(first + member, member)?;
+        }
+        for member in 0..size {
+            self.reply(first + member, member)?;
+        }
+        Ok(size > 0)
+    }
+
+    fn ask(&mut self, flow: usize, member: usize) -> io::Result<()> {
+        let pipeline = self.settings.pipeline as usize;
+        let asker = &mut self.flows[flow];
+        for request in &mut self.asked[member * pipeline..][..pipeline] {
+            request.clear();
+            self.application.request(Turn { number: asker.turn }, &mut self.random, request);
+            asker.turn += 1;
+            asker.send(Side::Client, request, &mut self.road)?;
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, flow: usize, member: usize) -> io::Result<()> {
+        let pipeline = self.settings.pipeline as usize;
+        for request in &self.asked[member * pipeline..][..pipeline] {
+            self.answer.clear();
+            self.application.reply(request, &mut self.random, &mut self.answer);
+            self.flows[flow].send(Side::Server, &self.answer, &mut self.road)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who sends.
+#[derive(Clone, Copy)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// What every packet passes.
+struct Road<W: Write> {
+    wire: Wire,
+    tape: Tape<W>,
+    random: Random,
+    fragments: u32,
+    udp: bool,
+}
+
+/// One conversation: its ends, and what each has sent so far.
+struct Flow {
+    ends: [End; 2],
+    /// Next sequence number of each end.
+    next: [u32; 2],
+    turn: u32,
+}
+
+impl Flow {
+    fn new(settings: &Settings, index: u32, server_port: u16) -> Self {
+        let client_port = 49_152 + (index % 16_384) as u16;
+        let ends = [
+            End { mac: mac(0x0C, index), ip: address(settings.ipv6, CLIENTS, index), port: client_port },
+            End { mac: mac(0x05, index), ip: address(settings.ipv6, SERVERS, index), port: server_port },
+        ];
+        // Initial numbers all over the range, so that some flows wrap.
+        let initial = index.wrapping_mul(0x9E37_79B9);
+        Self { ends, next: [initial, !initial], turn: 0 }
+    }
+
+    fn open<W: Write>(&mut self, road: &mut Road<W>) -> io::Result<()> {
+        self.segment(Side::Client, Flags::SYN, &[], road)?;
+        self.segment(Side::Server, Flags::SYN | Flags::ACK, &[], road)?;
+        self.segment(Side::Client, Flags::ACK, &[], road)
+    }
+
+    fn close<W: Write>(&mut self, road: &mut Road<W>) -> io::Result<()> {
+        self.segment(Side::Client, Flags::FIN | Flags::ACK, &[], road)?;
+        self.segment(Side::Server, Flags::FIN | Flags::ACK, &[], road)?;
+        self.segment(Side::Client, Flags::ACK, &[], road)
+    }
+
+    /// Sends application bytes: one datagram, or as many segments as they need.
+    fn send<W: Write>(&mut self, from: Side, payload: &[u8], road: &mut Road<W>) -> io::Result<()> {
+        if road.udp {
+            return self.datagram(from, payload, road);
+        }
+        payload.chunks(MAX_SEGMENT).try_for_each(|part| self.segment(from, Flags::PSH | Flags::ACK, part, road))
+    }
+
+    fn segment<W: Write>(&mut self, from: Side, flags: u8, payload: &[u8], road: &mut Road<W>) -> io::Result<()> {
+        let (us, them) = (from as usize, 1 - from as usize);
+        let acknowledgement = if flags & Flags::ACK == 0 { 0 } else { self.next[them] };
+        let layer4 = Layer4::Tcp { sequence: self.next[us], acknowledgement, flags };
+        let phantom = u32::from(flags & (Flags::SYN | Flags::FIN) != 0);
+        self.next[us] = self.next[us].wrapping_add(payload.len() as u32 + phantom);
+        let frame = road.tape.frame();
+        road.wire.packet([&self.ends[us], &self.ends[them]], &layer4, payload, road.random.next() as u16, frame);
+        road.tape.put(&mut road.random)
+    }
+
+    fn datagram<W: Write>(&mut self, from: Side, payload: &[u8], road: &mut Road<W>) -> io::Result<()> {
+        let ends = [&self.ends[from as usize], &self.ends[1 - from as usize]];
+        let identification = road.random.next() as u16;
+        if !road.random.per_thousand(road.fragments) {
+            road.wire.packet(ends, &Layer4::Udp, payload, identification, road.tape.frame());
+            return road.tape.put(&mut road.random);
+        }
+        let mut offset = Some(0);
+        while let Some(at) = offset {
+            offset = road.wire.fragment(ends, payload, identification, at, road.tape.frame());
+            road.tape.put_fragment(&mut road.random)?;
+        }
+        Ok(())
+    }
+}
+
+/// Locally administered, so that no vendor is claimed.
+fn mac(kind: u8, index: u32) -> [u8; 6] {
+    let [a, b, c, d] = index.to_be_bytes();
+    [0x02, kind, a, b, c, d]
+}
+
+fn address(ipv6: bool, (base4, base6): (Ipv4Addr, Ipv6Addr), index: u32) -> IpAddr {
+    if ipv6 {
+        IpAddr::V6((u128::from(base6) + 1 + u128::from(index)).into())
+    } else {
+        IpAddr::V4((u32::from(base4) + 1 + index).into())
+    }
+}
+
+/// Where clients and servers live: [`NETWORK4`] and [`NETWORK6`] bits each.
+const CLIENTS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 32, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0xC, 0, 0, 0, 0));
+const SERVERS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 40, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0x5, 0, 0, 0, 0));
+const NETWORK4: u8 = 13;
+const NETWORK6: u8 = 64;
+
+/// Addresses that fit into [`NETWORK4`].
+pub(crate) const MAX_FLOWS: u32 = (1 << (32 - NETWORK4)) - 2;
+/// Memory for requests without an answer stays small.
+const MAX_PIPELINE: u32 = 64;
+/// Flows whose requests and answers interleave.
+const GROUP: usize = 8;
+/// Payload of one segment behind Ethernet, VLAN tag, IPv6 and TCP.
+const MAX_SEGMENT: usize = 1_400;
+/// Room for one application message without growing.
+const MAX_PAYLOAD: usize = 4_096;

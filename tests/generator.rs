@@ -1,0 +1,153 @@
+//! The generator of `benches/`: what it writes is what it says it writes.
+
+#[path = "../benches/generator/mod.rs"]
+mod generator;
+
+use std::collections::BTreeMap;
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use generator::{Impairments, Settings, Summary, generate, policy};
+
+const SMALL: u64 = 5_000;
+
+#[test]
+fn the_same_settings_give_the_same_bytes_and_another_seed_gives_others() {
+    let settings = Settings { packets: SMALL, flows: 20, ..Settings::default() };
+    let (first, _) = capture(&settings);
+    assert_eq!(first, capture(&settings).0);
+    assert_ne!(first, capture(&Settings { seed: 2, ..settings }).0);
+}
+
+#[test]
+fn every_packet_is_whole_and_its_checksums_are_right() {
+    let plain = Settings { packets: SMALL, flows: 20, ..Settings::default() };
+    let variants = [
+        plain.clone(),
+        Settings { ipv6: true, vlan: Some(110), ..plain.clone() },
+        Settings { udp: true, nanoseconds: true, pipeline: 4, ..plain.clone() },
+        Settings { udp: true, ipv6: true, ..plain },
+    ];
+    for settings in variants {
+        let (bytes, summary) = capture(&settings);
+        let packets = records(&bytes);
+        assert_eq!(packets.len() as u64, settings.packets, "{settings:?}");
+        assert_eq!(summary.taped.packets, settings.packets);
+        packets.iter().for_each(|packet| check(packet, &settings));
+    }
+}
+
+#[test]
+fn what_the_summary_counts_is_in_the_capture() {
+    let settings = Settings { packets: SMALL, flows: 20, exceptions: 50, violations: 10_000, ..Settings::default() };
+    let (bytes, summary) = capture(&settings);
+    let mut counted: [BTreeMap<String, u64>; 3] = Default::default();
+    let mut forbidden = 0;
+    for packet in records(&bytes) {
+        let pdu = &packet[ETHERNET_IP_TCP..];
+        if pdu.is_empty() {
+            continue;
+        }
+        let (function, to_server) = (pdu[7] & 0x7F, packet[36..38] == 502_u16.to_be_bytes());
+        *counted[usize::from(!to_server)].entry(function.to_string()).or_default() += 1;
+        if pdu[7] & 0x80 != 0 {
+            *counted[2].entry(format!("{function}:{}", pdu[8])).or_default() += 1;
+        }
+        forbidden += u64::from(to_server && pdu[8..10] >= 40_000_u16.to_be_bytes()[..]);
+    }
+    let [requests, responses, exceptions] = counted;
+    assert_eq!(summary.sent.requests, requests);
+    assert_eq!(summary.sent.responses, responses);
+    assert_eq!(summary.sent.exceptions, exceptions);
+    assert_eq!(summary.sent.violations, forbidden);
+    assert!(forbidden > 0 && exceptions.len() == 6, "{forbidden} {exceptions:?}");
+}
+
+#[test]
+fn losses_copies_and_fragments_are_counted() {
+    let wrong = Impairments { loss: 20, reorder: 20, duplicates: 20, fragments: 0 };
+    let settings = Settings { packets: SMALL, flows: 20, impairments: wrong, ..Settings::default() };
+    let (bytes, Summary { taped, .. }) = capture(&settings);
+    assert_eq!(records(&bytes).len() as u64, taped.packets);
+    assert_eq!(taped.packets, SMALL - taped.lost + taped.doubled);
+    assert!(taped.lost > 0 && taped.doubled > 0 && taped.reordered > 0, "{taped:?}");
+
+    let cut = Impairments { fragments: 500, ..Impairments::default() };
+    let (_, summary) = capture(&Settings { udp: true, impairments: cut, ..settings });
+    assert!(summary.taped.fragments > SMALL / 4, "{:?}", summary.taped);
+}
+
+#[test]
+fn the_policy_is_toml_and_names_the_networks_of_the_capture() {
+    for ipv6 in [false, true] {
+        let text = policy(&Settings { ipv6, ..Settings::default() });
+        let table: toml::Table = text.parse().expect("the policy is TOML");
+        let networks = table["zone"]["Z-SERVERS"]["networks"].as_array().expect("a list");
+        let network: ipnet::IpNet = networks[0].as_str().expect("text").parse().expect("a network");
+        assert_eq!(network.addr().is_ipv6(), ipv6);
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_met_are_refused() {
+    let fragments = Impairments { fragments: 1, ..Impairments::default() };
+    for settings in [
+        Settings { flows: 0, ..Settings::default() },
+        Settings { packets: 100, flows: 100, ..Settings::default() },
+        Settings { impairments: fragments, ..Settings::default() },
+    ] {
+        assert!(generate(&settings, Vec::new()).is_err(), "{settings:?}");
+    }
+}
+
+/// Ethernet without tag, IPv4 and TCP without options.
+const ETHERNET_IP_TCP: usize = 14 + 20 + 20;
+
+fn capture(settings: &Settings) -> (Vec<u8>, Summary) {
+    let mut bytes = Vec::new();
+    let summary = generate(settings, &mut bytes).expect("memory takes everything");
+    assert_eq!(summary.taped.bytes, bytes.len() as u64);
+    (bytes, summary)
+}
+
+/// The packets of a little-endian pcap file.
+fn records(file: &[u8]) -> Vec<&[u8]> {
+    let mut rest = &file[24..];
+    let mut packets = Vec::new();
+    while let Some((header, tail)) = rest.split_first_chunk::<16>() {
+        let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
+        let (packet, tail) = tail.split_at(length);
+        packets.push(packet);
+        rest = tail;
+    }
+    packets
+}
+
+fn check(packet: &[u8], settings: &Settings) {
+    let sliced = SlicedPacket::from_ethernet(packet).expect("a whole packet");
+    assert_eq!(sliced.vlan_ids().first().map(|id| id.value()), settings.vlan);
+    let transport = sliced.transport.expect("a transport");
+    let (got, right) = match (sliced.net.expect("an IP header"), &transport) {
+        (NetSlice::Ipv4(ip), TransportSlice::Tcp(tcp)) => {
+            let header = ip.header();
+            assert_eq!(header.header_checksum(), header.to_header().calc_header_checksum());
+            (tcp.checksum(), tcp.calc_checksum_ipv4(header.source(), header.destination()))
+        }
+        (NetSlice::Ipv6(ip), TransportSlice::Tcp(tcp)) => {
+            (tcp.checksum(), tcp.calc_checksum_ipv6(ip.header().source(), ip.header().destination()))
+        }
+        (NetSlice::Ipv4(ip), TransportSlice::Udp(udp)) => {
+            let header = ip.header();
+            let whole = udp.to_header();
+            (udp.checksum(), whole.calc_checksum_ipv4_raw(header.source(), header.destination(), udp.payload()))
+        }
+        (NetSlice::Ipv6(ip), TransportSlice::Udp(udp)) => {
+            let whole = udp.to_header();
+            (
+                udp.checksum(),
+                whole.calc_checksum_ipv6_raw(ip.header().source(), ip.header().destination(), udp.payload()),
+            )
+        }
+        other => unreachable!("neither TCP nor UDP: {other:?}"),
+    };
+    assert_eq!(right.ok(), Some(got));
+}

@@ -1,0 +1,321 @@
+//! Who may use whom. The tables below are the documentation of the layers: a dependency that they do not name fails.
+
+#[path = "layering/paths.rs"]
+mod paths;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use paths::{NamedPath, paths};
+
+/// Each module of `src/`, in the order of the data path, and what it may use of ours.
+///
+/// `protocols` is the crate of the decoders. Nobody but the decoders themselves names a single protocol: the rest of the
+/// house knows the neutral vocabulary and the registry.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("capture", &[]),
+    ("frame", &["capture"]),
+    ("flow", &["capture", "frame", "protocols"]),
+    ("policy", &["protocols"]),
+    ("alert", &["policy", "protocols"]),
+    ("publish", &["alert"]),
+    ("metrics", &["capture", "frame", "flow", "policy", "alert", "protocols"]),
+    ("worker", &["capture", "frame", "flow", "policy", "alert", "metrics", "protocols"]),
+    ("pipeline", &["capture", "frame", "flow", "policy", "alert", "publish", "metrics", "worker", "protocols"]),
+    ("cli", &[]),
+    ("config", &["cli", "capture", "flow", "policy", "alert", "publish", "pipeline", "protocols"]),
+    ("main", &["cli", "config", "pipeline", "capture", "policy", "alert", "publish", "metrics", "protocols"]),
+];
+
+/// Each external crate and the modules that are its home: what breaks when it changes is found by looking at its row.
+const HOMES: &[(&str, Home)] = &[
+    ("annotate_snippets", Home::In(&["policy"])),
+    ("base64", Home::In(&["alert"])),
+    ("clap", Home::In(&["cli", "main"])),
+    ("crossbeam_channel", Home::In(&["pipeline", "publish"])),
+    ("etherparse", Home::In(&["frame"])),
+    ("flate2", Home::In(&["capture"])),
+    ("foldhash", Home::Anywhere),
+    ("hashbrown", Home::Anywhere),
+    ("hdrhistogram", Home::In(&["metrics"])),
+    ("indicatif", Home::OneFile),
+    ("ipnet", Home::In(&["policy"])),
+    ("itoa", Home::Anywhere),
+    ("jiff", Home::In(&["policy", "alert"])),
+    ("pcap", Home::In(&["capture"])),
+    ("rumqttc", Home::In(&["publish"])),
+    ("serde", Home::Anywhere),
+    ("serde_json", Home::Anywhere),
+    ("sha1", Home::In(&["alert"])),
+    ("sha2", Home::In(&["policy", "alert"])),
+    ("strsim", Home::In(&["policy"])),
+    ("thiserror", Home::Anywhere),
+    ("tokio", Home::In(&["publish"])),
+    ("toml", Home::In(&["policy"])),
+    ("tracing", Home::Anywhere),
+    ("tracing_subscriber", Home::In(&["main"])),
+    ("zstd", Home::In(&["capture"])),
+];
+
+/// Where an external crate may be named.
+#[derive(Clone, Copy)]
+enum Home {
+    /// In these modules only.
+    In(&'static [&'static str]),
+    /// In one file, whichever it is.
+    OneFile,
+    /// It belongs to the language rather than to a stage.
+    Anywhere,
+}
+
+/// The decoders' crate, as a path and as a row of [`LAYERS`].
+const DECODERS: (&str, &str) = ("lockkeeper_protocols", "protocols");
+
+#[test]
+fn every_module_uses_only_what_the_layers_allow() {
+    let files = sources("src");
+    assert!(!files.is_empty(), "no source was read");
+    let broken: Vec<String> = files.iter().flat_map(layer_violations).collect();
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn every_external_crate_stays_at_home() {
+    let files = sources("src");
+    let mut broken: Vec<String> = files.iter().flat_map(home_violations).collect();
+    broken.extend(scattered(&files));
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn every_dependency_has_a_home() {
+    let homeless: Vec<String> = dependencies("Cargo.toml").into_iter().filter(|name| home(name).is_none()).collect();
+    assert!(homeless.is_empty(), "Cargo.toml: give {homeless:?} a row in HOMES (tests/layering.rs)");
+}
+
+#[test]
+fn the_decoders_use_neither_std_nor_anything_of_ours() {
+    let root = fs::read_to_string(repository().join("protocols/src/lib.rs")).expect("protocols/src/lib.rs is there");
+    assert!(root.contains("#![no_std]"), "protocols/src/lib.rs: a decoder must not reach a clock or a file");
+    assert!(
+        root.contains("#![forbid(unsafe_code)]"),
+        "protocols/src/lib.rs: hostile bytes and raw pointers do not meet"
+    );
+    let external = dependencies("protocols/Cargo.toml");
+    assert!(external.is_empty(), "protocols/Cargo.toml: {external:?}: the decoders depend on nothing");
+    let broken: Vec<String> = sources("protocols/src").iter().flat_map(decoder_violations).collect();
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn the_layers_have_no_circle() {
+    for (module, _) in LAYERS {
+        let mut reached = BTreeSet::new();
+        let mut waiting = allowed(module).unwrap_or_default().to_vec();
+        while let Some(next) = waiting.pop() {
+            if reached.insert(next) {
+                waiting.extend(allowed(next).unwrap_or_default());
+            }
+        }
+        assert!(!reached.contains(module), "{module} may use itself by way of {reached:?}");
+    }
+}
+
+#[test]
+fn a_violation_is_reported_with_its_file_its_line_and_the_rule() {
+    let flow =
+        file("src/flow/table.rs", "//! Flows.\nuse crate::frame::Frame;\nuse crate::{policy::Policy, worker};\n");
+    assert_eq!(
+        layer_violations(&flow),
+        [
+            "src/flow/table.rs:3: `crate::policy::Policy`: flow may use capture, frame, protocols, not policy",
+            "src/flow/table.rs:3: `crate::worker`: flow may use capture, frame, protocols, not worker",
+        ]
+    );
+}
+
+#[test]
+fn a_violation_by_relative_path_or_by_the_name_of_the_crate_is_found() {
+    let nested = file("src/policy/file/zone.rs", "fn f() { super::super::flow::run(); super::super::Policy::new(); }");
+    let reported = layer_violations(&nested);
+    assert!(reported.is_empty(), "super::super of policy/file/zone.rs is policy itself: {reported:?}");
+
+    let above = file("src/policy/file.rs", "use super::super::flow::Flow;\nuse super::Policy;\nuse self::part::Part;");
+    assert_eq!(
+        layer_violations(&above),
+        ["src/policy/file.rs:1: `super::super::flow::Flow`: policy may use protocols, not flow"]
+    );
+
+    let main = file("src/main.rs", "use lockkeeper::flow::Table;");
+    assert_eq!(layer_violations(&main).len(), 1);
+}
+
+#[test]
+fn a_stage_that_names_a_protocol_is_found() {
+    let policy = file("src/policy/mod.rs", "use lockkeeper_protocols::{Operation, modbus::Pdu};");
+    assert_eq!(
+        layer_violations(&policy),
+        ["src/policy/mod.rs:1: `lockkeeper_protocols::modbus::Pdu`: only the decoders name a single protocol"]
+    );
+}
+
+#[test]
+fn an_external_crate_away_from_home_is_found() {
+    let flow = file("src/flow/mod.rs", "fn f() { let _ = etherparse::TcpSlice::from_slice(b\"\"); }");
+    assert_eq!(
+        home_violations(&flow),
+        ["src/flow/mod.rs:1: `etherparse::TcpSlice::from_slice`: etherparse lives in frame"]
+    );
+
+    let bars = [file("src/pipeline.rs", "use indicatif::A;"), file("src/worker.rs", "use indicatif::B;")];
+    assert_eq!(scattered(&bars).len(), 1);
+}
+
+#[test]
+fn a_decoder_that_reaches_out_is_found() {
+    let decoder =
+        file("protocols/src/modbus/mod.rs", "use std::time::Instant;\nuse lockkeeper::policy;\nuse core::fmt;");
+    assert_eq!(decoder_violations(&decoder).len(), 2);
+}
+
+/// One source file: where it lies, the module of the first level that it belongs to, and the paths that it names.
+struct Source {
+    path: String,
+    module: Vec<String>,
+    paths: Vec<NamedPath>,
+}
+
+impl Source {
+    /// `capture` for `src/capture/replay.rs`, `main` for `src/main.rs`, nothing for `src/lib.rs`, which is the map.
+    fn layer(&self) -> Option<&str> {
+        self.module.first().map(String::as_str)
+    }
+
+    fn report(&self, path: &NamedPath, rule: &str) -> String {
+        format!("{}:{}: `{}`: {rule}", self.path, path.line, path.names.join("::"))
+    }
+}
+
+fn layer_violations(source: &Source) -> Vec<String> {
+    let Some(layer) = source.layer() else { return Vec::new() };
+    let Some(allowed) = allowed(layer) else {
+        return vec![format!("{}: give `{layer}` a row in LAYERS (tests/layering.rs)", source.path)];
+    };
+    let protocols = protocol_names();
+    let mut broken = Vec::new();
+    for path in &source.paths {
+        let Some((target, rest)) = resolve(source, path) else { continue };
+        if target == DECODERS.1 && rest.first().is_some_and(|name| protocols.contains(name)) {
+            broken.push(source.report(path, "only the decoders name a single protocol"));
+        } else if target != layer && !allowed.contains(&target.as_str()) {
+            let list = if allowed.is_empty() { "nothing of ours".to_owned() } else { allowed.join(", ") };
+            broken.push(source.report(path, &format!("{layer} may use {list}, not {target}")));
+        }
+    }
+    broken
+}
+
+/// The layer that a path leads to, and the names after it; nothing for paths that stay at home or leave the house.
+fn resolve(source: &Source, path: &NamedPath) -> Option<(String, Vec<String>)> {
+    let names = &path.names;
+    let ups = names.iter().take_while(|name| *name == "super").count();
+    let absolute: Vec<String> = match names.first()?.as_str() {
+        "crate" | "lockkeeper" => names[1..].to_vec(),
+        "super" => [&source.module[..source.module.len().checked_sub(ups)?], &names[ups..]].concat(),
+        name if name == DECODERS.0 => [&[DECODERS.1.to_owned()], &names[1..]].concat(),
+        _ => return None,
+    };
+    let (target, rest) = absolute.split_first()?;
+    let known = target == DECODERS.1 || allowed(target).is_some();
+    known.then(|| (target.clone(), rest.to_vec()))
+}
+
+fn home_violations(source: &Source) -> Vec<String> {
+    let layer = source.layer().unwrap_or("lib");
+    let strays = source.paths.iter().filter_map(|path| match home(path.names.first()?)? {
+        Home::In(homes) if !homes.contains(&layer) => {
+            Some(source.report(path, &format!("{} lives in {}", path.names[0], homes.join(", "))))
+        }
+        _ => None,
+    });
+    strays.collect()
+}
+
+/// Crates that may be named in one file, and are named in several.
+fn scattered(files: &[Source]) -> Vec<String> {
+    let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in files {
+        let single = source.paths.iter().filter(|path| matches!(home(&path.names[0]), Some(Home::OneFile)));
+        for path in single {
+            users.entry(&path.names[0]).or_default().insert(&source.path);
+        }
+    }
+    let several = users.into_iter().filter(|(_, files)| files.len() > 1);
+    several.map(|(name, files)| format!("{name} lives in one file, and is named in {files:?}")).collect()
+}
+
+fn decoder_violations(source: &Source) -> Vec<String> {
+    let outside = source.paths.iter().filter_map(|path| match path.names.first()?.as_str() {
+        "std" => Some(source.report(path, "the decoders are no_std: use core or alloc")),
+        "lockkeeper" => Some(source.report(path, "the decoders use nothing of ours")),
+        name if home(name).is_some() => Some(source.report(path, "the decoders depend on nothing")),
+        _ => None,
+    });
+    outside.collect()
+}
+
+fn allowed(module: &str) -> Option<&'static [&'static str]> {
+    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, uses)| *uses)
+}
+
+fn home(name: &str) -> Option<Home> {
+    HOMES.iter().find(|(known, _)| *known == name).map(|(_, home)| *home)
+}
+
+/// The folders of `protocols/src`: one for each protocol.
+fn protocol_names() -> BTreeSet<String> {
+    let entries = fs::read_dir(repository().join("protocols/src")).expect("protocols/src is there");
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The crates under `[dependencies]`, as paths name them, without our own.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join(manifest)).expect("the manifest is there");
+    let table: toml::Table = text.parse().expect("the manifest is TOML");
+    let listed = table.get("dependencies").and_then(toml::Value::as_table);
+    let names = listed.into_iter().flat_map(toml::Table::keys).map(|name| name.replace('-', "_"));
+    names.filter(|name| name != DECODERS.0).collect()
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file below a folder, in a stable order; files that hold only tests left out.
+fn sources(folder: &str) -> Vec<Source> {
+    let mut waiting = vec![repository().join(folder)];
+    let mut files: Vec<PathBuf> = Vec::new();
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).expect("the folder is there").flatten() {
+            let path = entry.path();
+            match path.extension() {
+                _ if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") => waiting.push(path),
+                Some(extension) if extension == "rs" && path.file_stem().is_some_and(|stem| stem != "tests") => {
+                    files.push(path);
+                }
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    let relative = files.iter().map(|path| path.strip_prefix(repository()).unwrap_or(path).display().to_string());
+    relative.zip(&files).map(|(name, path)| file(&name, &fs::read_to_string(path).expect("it is UTF-8"))).collect()
+}
+
+fn file(path: &str, text: &str) -> Source {
+    let below = path.rsplit_once("src/").map_or(path, |(_, below)| below).trim_end_matches(".rs");
+    let names = below.split('/').filter(|name| !matches!(*name, "mod" | "lib"));
+    Source { path: path.to_owned(), module: names.map(str::to_owned).collect(), paths: paths(text) }
+}
