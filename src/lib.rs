@@ -19,6 +19,7 @@
 //! * [`alert`]: verdicts into alerts, in one order, each violation once;
 //! * [`publish`]: alerts to files and brokers;
 //! * [`metrics`]: what was counted on the way;
+//! * [`highlights`], [`summary`]: what came of it, for people;
 //! * [`worker`]: one shard, from packet to verdict: read this first;
 //! * [`pipeline`]: builds, feeds, drains and joins the threads;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
@@ -28,7 +29,14 @@
 
 pub mod alert;
 pub mod capture;
+pub mod cli;
+pub mod config;
 pub mod flow;
 pub mod frame;
+pub mod highlights;
+pub mod metrics;
+pub mod pipeline;
 pub mod policy;
 pub mod publish;
+pub mod summary;
+pub mod worker;

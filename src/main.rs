@@ -1,2 +1,194 @@
-//! Lockkeeper.
-fn main() {}
+//! The program: parse the arguments, do the one thing that was asked, say how it went in the exit status.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use lockkeeper::capture::{self, ReplaySettings, Source};
+use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay};
+use lockkeeper::config::{self, Destination, Destinations};
+use lockkeeper::pipeline::{self, Outputs};
+use lockkeeper::policy::{self, Policy};
+use lockkeeper::publish::{Jsonl, Mqtt};
+use lockkeeper::summary;
+use lockkeeper_protocols::REGISTRY;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    config::start_logging();
+    let outcome = match cli.command {
+        Command::Replay(typed) => replay(&typed),
+        Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
+        Command::Protocols => protocols(),
+    };
+    let status = outcome.unwrap_or_else(|error| {
+        print_error(error.as_ref());
+        Status::Error
+    });
+    ExitCode::from(status as u8)
+}
+
+/// How it went: the exit status.
+enum Status {
+    /// Nothing wrong was found.
+    Clean = 0,
+    /// Violations were found, or checks failed.
+    Violations = 1,
+    /// Bad input, a bad policy, a broker that cannot be reached.
+    Error = 2,
+}
+
+type Outcome = Result<Status, Box<dyn Error>>;
+
+/// `lockkeeper replay`: judges captures against a policy.
+fn replay(typed: &Replay) -> Outcome {
+    config::captures(&typed.captures)?;
+    let destinations = Destinations::of(typed)?;
+    let Some(policy) = load_policy(typed)? else { return Ok(Status::Error) };
+    let mut source = capture::open(&typed.captures, &ReplaySettings::default())?;
+    let names = source.captures().iter().map(|capture| capture.name.clone()).collect();
+    let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
+    let mut outputs = open_outputs(&destinations)?;
+    let stats = destinations.stats.as_ref().map(open).transpose()?;
+    let unreachable = connect(typed, &settings, &mut outputs)?;
+
+    let bar = progress_bar(typed.quiet);
+    let replayed = pipeline::replay(&mut source, &policy, &settings, &mut outputs, &mut |packets, bytes, total| {
+        bar.set_length(total.unwrap_or(bytes));
+        bar.set_position(bytes);
+        bar.set_message(packets.to_string());
+    });
+    bar.finish_and_clear();
+
+    if let Some(mut stats) = stats {
+        summary::write_stats(&replayed, &mut stats)?;
+        stats.flush()?;
+    }
+    if !typed.quiet {
+        summary::write_page(&replayed, &outputs.highlights, &policy, &mut anstream::stderr())?;
+    }
+    for problem in &replayed.problems {
+        print_error(problem);
+    }
+    if let Some(error) = &unreachable {
+        print_error(error);
+    }
+    Ok(if unreachable.is_some() || !replayed.problems.is_empty() || replayed.captures.iter().any(|c| c.cut.is_some()) {
+        Status::Error
+    } else if replayed.alerts.violations > 0 {
+        Status::Violations
+    } else {
+        Status::Clean
+    })
+}
+
+/// The policy that was asked for; `None` after its mistakes have been shown.
+fn load_policy(typed: &Replay) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
+    let Some(path) = &typed.policy else { return Ok(Some(Arc::default())) };
+    match Policy::load(path) {
+        Ok(policy) => Ok(Some(Arc::new(policy))),
+        Err(diagnostics) => {
+            write!(anstream::stderr(), "{}", diagnostics.render(true))?;
+            Ok(None)
+        }
+    }
+}
+
+/// The outputs that were asked for, opened before anything is read: a path that cannot be written is an error at once.
+fn open_outputs(destinations: &Destinations) -> Result<Outputs, Box<dyn Error>> {
+    let mut outputs = Outputs::default();
+    if let Some(place) = &destinations.alerts {
+        outputs.publishers.push(Box::new(Jsonl::new(place.name(), open(place)?)));
+    }
+    if let Some(place) = &destinations.transactions {
+        outputs.transactions = Some((place.name(), open(place)?));
+    }
+    Ok(outputs)
+}
+
+/// Opens one output.
+fn open(place: &Destination) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
+    Ok(match place {
+        Destination::Stdout => Box::new(BufWriter::new(io::stdout())),
+        Destination::File(path) => {
+            let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Box::new(BufWriter::with_capacity(OUTPUT_BUFFER, file))
+        }
+    })
+}
+
+/// Connects to the broker. One that cannot be reached does not keep the captures from being judged: the error is
+/// returned, to be told at the end.
+fn connect(
+    typed: &Replay,
+    settings: &pipeline::Settings,
+    outputs: &mut Outputs,
+) -> Result<Option<PublishError>, config::Error> {
+    let Some(url) = &typed.mqtt else { return Ok(None) };
+    match config::mqtt(url, &typed.broker, settings).map(Mqtt::connect) {
+        Ok(Ok(broker)) => outputs.publishers.push(Box::new(broker)),
+        Ok(Err(error)) => return Ok(Some(error)),
+        Err(error) => return Err(error),
+    }
+    Ok(None)
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg} packets  {binary_bytes_per_sec}  {eta} left");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// `lockkeeper policy check`: every mistake with its place and what to write instead.
+fn policy_check(files: &[PathBuf]) -> Outcome {
+    let mut status = Status::Clean;
+    for file in files {
+        match Policy::load(file) {
+            Ok(policy) => {}
+            Err(diagnostics) => {
+                write!(anstream::stderr(), "{}", diagnostics.render(true))?;
+                status = Status::Error;
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// `lockkeeper protocols`: what is decoded.
+fn protocols() -> Outcome {
+    let mut out = anstream::stdout();
+    for row in REGISTRY {
+        let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
+        let ports = if ports.is_empty() { "any port".to_owned() } else { format!("port {}, and any other", ports.join(", ")) };
+        writeln!(out, "{:<12} {:<6} {:<30} {ports}", row.name, row.framing, row.title)?;
+    }
+    Ok(Status::Clean)
+}
+
+/// One clear line for a person, with every cause.
+fn print_error(error: &dyn Error) {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {line}");
+}
+
+/// Bytes that are gathered before a file is written to.
+const OUTPUT_BUFFER: usize = 256 * 1024;
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();

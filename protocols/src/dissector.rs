@@ -48,6 +48,8 @@ pub struct Stamp {
     pub clock: i64,
     /// Running number of the packet over all captures read, from 0.
     pub packet: u64,
+    /// Where the packet lies, in the caller's own terms: carried along, never looked at.
+    pub origin: u64,
 }
 
 /// Where the next frame of a stream ends.

@@ -88,7 +88,8 @@ fn describe(operation: &Operation<'_>) -> String {
 
 /// A stamp at a time in milliseconds.
 pub fn at(milliseconds: i64) -> Stamp {
-    Stamp { time: milliseconds * 1_000_000, clock: milliseconds * 1_000_000, packet: milliseconds.unsigned_abs() }
+    let (time, packet) = (milliseconds * 1_000_000, milliseconds.unsigned_abs());
+    Stamp { time, clock: time, packet, origin: packet }
 }
 
 /// A conversation from its start, each line a whole segment, all at the same moment.

@@ -29,19 +29,31 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// The packets, in the order of the capture.
     pub packets: Vec<Packet>,
+    /// Packets that were put together from others. They lie behind `bytes`: their offset counts on from its end.
+    whole: Vec<u8>,
 }
 
 impl Block {
     /// The captured bytes of one of its packets, from the link layer on.
     pub fn bytes_of(&self, packet: &Packet) -> &[u8] {
-        let start = packet.offset as usize;
-        self.bytes.get(start..start + packet.captured as usize).unwrap_or_default()
+        let (start, length) = (packet.offset as usize, packet.captured as usize);
+        let here = self.bytes.get(start..start + length);
+        here.or_else(|| self.whole.get(start.checked_sub(self.bytes.len())?..)?.get(..length)).unwrap_or_default()
+    }
+
+    /// Puts other bytes in the place of a packet: the datagram of which it was the last fragment.
+    pub fn replace(&mut self, index: usize, bytes: &[u8]) {
+        let Some(packet) = self.packets.get_mut(index) else { return };
+        let (offset, length) = (self.bytes.len() + self.whole.len(), bytes.len() as u32);
+        self.whole.extend_from_slice(bytes);
+        *packet = Packet { offset: offset as u32, captured: length, original: length, ..*packet };
     }
 
     /// Forgets its packets. The bytes stay as they are, to be written over: emptying them would cost a zeroing of the
     /// whole buffer each time that it is filled again.
     pub fn clear(&mut self) {
         self.packets.clear();
+        self.whole.clear();
     }
 
     /// Makes sure that at least `size` bytes can be written to `bytes`.

@@ -117,10 +117,9 @@ impl Pending {
     pub(super) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         while self.deadline().is_some_and(|deadline| deadline < clock) {
             let Some(oldest) = self.entries.pop_front() else { return };
-            let Stamp { time, packet, .. } = oldest.requested;
-            let time = time.saturating_add(self.timeout);
+            let time = oldest.requested.time.saturating_add(self.timeout);
             let clock = self.overdue(&oldest).saturating_add(1);
-            oldest.conclude(Outcome::NoResponse, Stamp { time, clock, packet }, sink);
+            oldest.conclude(Outcome::NoResponse, Stamp { time, clock, ..oldest.requested }, sink);
         }
     }
 

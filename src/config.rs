@@ -1,0 +1,166 @@
+//! What the user typed, turned into what the program runs on. The only place that knows both.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use lockkeeper_protocols::Limits as DecoderLimits;
+
+use crate::alert::CorrelatorSettings;
+use crate::cli::{Broker, Limits, Replay};
+use crate::flow::{CopySettings, StreamSettings, TableSettings};
+use crate::frame::FragmentLimits;
+use crate::policy::Policy;
+use crate::publish::MqttSettings;
+use crate::{pipeline, worker};
+
+/// Where machine output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// A file, made or overwritten.
+    File(PathBuf),
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two outputs want standard output.
+    #[error("only one of --alerts, --transactions and --stats can be written to standard output; give the others a file")]
+    StdoutTwice,
+    /// Standard input is named together with other captures, or twice.
+    #[error("`-` (standard input) can be given once")]
+    StdinTwice,
+    /// A number of seconds that is none.
+    #[error("--{option} {value}: a number of seconds greater than 0 is needed")]
+    Seconds {
+        /// The option, without its dashes.
+        option: &'static str,
+        /// What was given.
+        value: f64,
+    },
+    /// A bound of zero.
+    #[error("--{option} 0: the bound must be at least 1")]
+    Zero {
+        /// The option, without its dashes.
+        option: &'static str,
+    },
+    /// A password file that cannot be read.
+    #[error("--mqtt-password-file {path}: {source}")]
+    PasswordFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Where the outputs of a replay go.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    /// Alerts, one JSON object a line.
+    pub alerts: Option<Destination>,
+    /// Transactions, one JSON object a line.
+    pub transactions: Option<Destination>,
+    /// Counts, one JSON object.
+    pub stats: Option<Destination>,
+}
+
+impl Destinations {
+    /// Resolves what was typed: alerts go to standard output by default, unless a person is looking at it or something
+    /// else was sent there.
+    pub fn of(typed: &Replay) -> Result<Self, Error> {
+        let place = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| match path.to_str() {
+                Some("-") => Destination::Stdout,
+                _ => Destination::File(path.clone()),
+            })
+        };
+        let (transactions, stats) = (place(&typed.transactions), place(&typed.stats));
+        let mut alerts = place(&typed.alerts);
+        let taken = [&transactions, &stats].into_iter().filter(|place| **place == Some(Destination::Stdout)).count();
+        if alerts.is_none() && taken == 0 && !io::stdout().is_terminal() {
+            alerts = Some(Destination::Stdout);
+        }
+        let taken = taken + usize::from(alerts == Some(Destination::Stdout));
+        if taken > 1 { Err(Error::StdoutTwice) } else { Ok(Self { alerts, transactions, stats }) }
+    }
+}
+
+/// Checks the captures as typed.
+pub fn captures(typed: &[PathBuf]) -> Result<(), Error> {
+    let stdin = typed.iter().filter(|path| path.as_os_str() == "-").count();
+    if stdin > 1 { Err(Error::StdinTwice) } else { Ok(()) }
+}
+
+/// What the pipeline runs on.
+pub fn pipeline(typed: &Replay, policy: &Policy, transactions: bool) -> Result<pipeline::Settings, Error> {
+    let limits = &typed.limits;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Ok(pipeline::Settings {
+        workers: typed.workers.map_or(cores, usize::from).min(worker::SHARDS),
+        worker: worker_settings(limits, transactions)?,
+        fragments: FragmentLimits { datagrams: bound("max-fragmented", limits.max_fragmented)?, ..Default::default() },
+        alerts: CorrelatorSettings {
+            site: typed.site.clone().unwrap_or_else(|| site_of(policy)),
+            sensor: typed.sensor.clone(),
+            interval: nanoseconds("alert-interval", limits.alert_interval)?,
+            open_alerts: bound("max-alerts", limits.max_alerts)?,
+            ..Default::default()
+        },
+        seed: foldhash_seed(),
+    })
+}
+
+fn worker_settings(limits: &Limits, transactions: bool) -> Result<worker::Settings, Error> {
+    let flows = bound("max-flows", limits.max_flows as usize)?;
+    Ok(worker::Settings {
+        table: TableSettings {
+            capacity: flows.div_ceil(worker::SHARDS) as u32,
+            idle_timeout: nanoseconds("idle-timeout", limits.idle_timeout)?,
+            ..Default::default()
+        },
+        streams: StreamSettings { held_bytes: bound("max-held-bytes", limits.max_held_bytes)?, ..Default::default() },
+        copies: CopySettings::default(),
+        decoder: DecoderLimits {
+            pending: bound("max-pending", limits.max_pending)?,
+            answer_timeout: nanoseconds("answer-timeout", limits.answer_timeout)?,
+            ..Default::default()
+        },
+        transactions,
+        neighbours: NEIGHBOURS,
+    })
+}
+
+fn bound(option: &'static str, value: usize) -> Result<usize, Error> {
+    if value == 0 { Err(Error::Zero { option }) } else { Ok(value) }
+}
+
+fn nanoseconds(option: &'static str, seconds: f64) -> Result<i64, Error> {
+    let usable = seconds.is_finite() && seconds > 0.0 && seconds < LONGEST_TIMEOUT;
+    if usable { Ok((seconds * 1e9) as i64) } else { Err(Error::Seconds { option, value: seconds }) }
+}
+
+/// The policy's id as a name for the site: `LOCK-EAST-ZCP` is as good as the policy's author made it.
+fn site_of(policy: &Policy) -> String {
+    if policy.id.is_empty() { String::from("site") } else { policy.id.to_lowercase() }
+}
+
+fn foldhash_seed() -> u64 {
+    use std::hash::BuildHasher;
+    foldhash::quality::RandomState::default().hash_one(())
+}
+
+/// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.
+pub fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOCKKEEPER_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+}
+
+/// Hosts without IP that one shard lists.
+const NEIGHBOURS: usize = 4096;
+
+/// Longest timeout that can be asked for, seconds (some 30 years).
+const LONGEST_TIMEOUT: f64 = 1e9;

@@ -1,0 +1,334 @@
+//! What was counted on the way: plain numbers per worker, added up at the end.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
+
+use crate::alert;
+use crate::flow::{StreamCounters, TableCounters};
+use crate::frame::{FragmentCounters, Undecoded};
+
+/// Everything one worker counts. Every field is a number of things since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Packets taken in, copies included.
+    pub packets: u64,
+    /// Bytes of them on the wire, from the link layer on.
+    pub bytes: u64,
+    /// Conversations begun.
+    pub flows: u64,
+    /// Operations by what became of them.
+    pub outcomes: Outcomes,
+    /// What was decoded, one entry for each protocol name.
+    protocols: Vec<ProtocolCounts>,
+    /// Frames that carry no IP, by EtherType.
+    pub link_frames: BTreeMap<u16, u64>,
+    /// Anomalies by protocol and name.
+    pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
+    /// Everything that was not seen or was given up.
+    pub losses: Losses,
+}
+
+/// How operations ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// The server did it.
+    pub accepted: u64,
+    /// The server refused.
+    pub refused: u64,
+    /// No answer in time.
+    pub no_response: u64,
+    /// Still open when the capture ended.
+    pub pending: u64,
+}
+
+macro_rules! losses {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// What was not seen, or was given up, by name. Nothing is lost in silence: each of these is in `--stats`.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Losses {
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        impl Losses {
+            /// Every counter with its name, in a fixed order.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+
+            /// Adds another worker's counters.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)+
+            }
+        }
+    };
+}
+
+losses! {
+    /// Packets of a link type that is not understood.
+    unknown_link_type,
+    /// Packets that end before their headers do.
+    truncated_headers,
+    /// Packets whose headers contradict themselves.
+    malformed_headers,
+    /// Packets with more wrappings than the limit.
+    too_many_wrappings,
+    /// Packets that a snap length cut short.
+    cut_by_snap_length,
+    /// Bytes of payload that a snap length cut off.
+    cut_bytes,
+    /// Copies of a frame that the mirror port or a redundant network sent twice; counted once.
+    mirrored_copies,
+    /// Bytes that belong to no decoded frame of their protocol.
+    undecoded_bytes,
+    /// Payload bytes of conversations whose protocol is not decoded.
+    other_protocol_bytes,
+    /// Holes in TCP streams that were given up.
+    stream_gaps,
+    /// Bytes in those holes.
+    stream_gap_bytes,
+    /// TCP segments that repeat what was seen.
+    retransmissions,
+    /// Overlapping TCP segments whose bytes differ from those first seen.
+    conflicting_overlaps,
+    /// Overlapping TCP segments that could not be compared any more.
+    unverified_overlaps,
+    /// TCP segments far outside the window, not followed.
+    outside_window,
+    /// TCP keep-alives and window probes.
+    keep_alives,
+    /// TCP streams that were taken up again at another sequence number.
+    resynchronised_streams,
+    /// TCP holes given up early because a conversation held too much out of order.
+    reassembly_limits,
+    /// Conversations joined after their start.
+    midstream_flows,
+    /// Conversations of which only one direction was captured.
+    one_way_flows,
+    /// Conversations dropped because the table was full.
+    evicted_flows,
+    /// Limits of a decoder that were reached.
+    decoder_limits,
+    /// Times a decoder lost the framing of a stream.
+    desynchronisations,
+    /// Answers that belong to no request that was seen.
+    unmatched_answers,
+    /// IP fragments that are cut, malformed or too large.
+    fragments_unusable,
+    /// IP datagrams given up because fragments were missing or too many were incomplete.
+    fragmented_datagrams_given_up,
+    /// IP fragments that overlap others.
+    fragments_overlapping,
+    /// Hosts without IP that the inventory had no room for.
+    neighbours_not_listed,
+    /// Packets that the capturing program itself did not record, as it says.
+    dropped_at_capture,
+    /// Captures that end inside a record.
+    captures_cut,
+    /// Alerts that were closed early because too many were open.
+    alerts_closed_early,
+    /// Outcomes of denied operations that were no longer waited for because too many were.
+    outcomes_not_waited_for,
+    /// Discoveries forgotten because too many were remembered; they may be told twice.
+    discoveries_forgotten,
+}
+
+/// What was decoded of one protocol name (of all its framings).
+#[derive(Clone, Debug)]
+struct ProtocolCounts {
+    protocol: &'static Protocol,
+    /// Operations by class.
+    classes: [u64; Class::ALL.len()],
+    /// PDUs, one table for each of the protocol's groups.
+    groups: Vec<Tally>,
+}
+
+/// Counts by key: small keys in a table, others in a map.
+#[derive(Clone, Debug)]
+struct Tally {
+    small: Box<[u64; SMALL_KEYS]>,
+    large: HashMap<u32, u64>,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { small: Box::new([0; SMALL_KEYS]), large: HashMap::new() }
+    }
+
+    fn add(&mut self, key: u32, count: u64) {
+        match self.small.get_mut(key as usize) {
+            Some(slot) => *slot += count,
+            None => *self.large.entry(key).or_default() += count,
+        }
+    }
+
+    fn counted(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let small = self.small.iter().enumerate().map(|(key, count)| (key as u32, *count));
+        small.chain(self.large.iter().map(|(key, count)| (*key, *count))).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Counters {
+    /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::operation`] and
+    /// [`Counters::pdu`].
+    pub fn slot(&mut self, protocol: &'static Protocol) -> usize {
+        let known = self.protocols.iter().position(|counts| counts.protocol.name == protocol.name);
+        known.unwrap_or_else(|| {
+            let groups = protocol.pdu_groups.iter().map(|_| Tally::new()).collect();
+            self.protocols.push(ProtocolCounts { protocol, classes: [0; Class::ALL.len()], groups });
+            self.protocols.len() - 1
+        })
+    }
+
+    /// Counts one operation.
+    pub fn operation(&mut self, slot: usize, class: Class) {
+        let counts = self.protocols.get_mut(slot);
+        if let Some(count) = counts.and_then(|counts| counts.classes.get_mut(class as usize)) {
+            *count += 1;
+        }
+    }
+
+    /// Counts one decoded PDU under a key of one of its protocol's groups.
+    pub fn pdu(&mut self, slot: usize, group: usize, key: u32) {
+        let counts = self.protocols.get_mut(slot);
+        if let Some(tally) = counts.and_then(|counts| counts.groups.get_mut(group)) {
+            tally.add(key, 1);
+        }
+    }
+
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.flows += other.flows;
+        self.outcomes.add(&other.outcomes);
+        for theirs in &other.protocols {
+            let slot = self.slot(theirs.protocol);
+            if let Some(mine) = self.protocols.get_mut(slot) {
+                mine.add(theirs);
+            }
+        }
+        for (ether_type, count) in &other.link_frames {
+            *self.link_frames.entry(*ether_type).or_default() += count;
+        }
+        for (anomaly, count) in &other.anomalies {
+            *self.anomalies.entry(*anomaly).or_default() += count;
+        }
+        self.losses.add(&other.losses);
+    }
+
+    /// Operations by protocol name and class; zero counts left out.
+    pub fn operations(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
+        let named = |counts: &ProtocolCounts| {
+            let classes = Class::ALL.into_iter().map(Class::name).zip(counts.classes);
+            classes.filter(|(_, count)| *count > 0).collect()
+        };
+        self.protocols.iter().map(|counts| (counts.protocol.name, named(counts))).collect()
+    }
+
+    /// Decoded PDUs by protocol name, group and key as text: the shape in which others count them. A protocol that was
+    /// seen has all of its groups.
+    pub fn pdus(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>> {
+        let groups = |counts: &ProtocolCounts| {
+            let named = counts.protocol.pdu_groups.iter().zip(&counts.groups);
+            let text = |group: &PduGroup, tally: &Tally| {
+                tally.counted().map(|(key, count)| ((group.key)(key), count)).collect()
+            };
+            named.map(|(group, tally)| (group.name, text(group, tally))).collect()
+        };
+        self.protocols.iter().map(|counts| (counts.protocol.name, groups(counts))).collect()
+    }
+}
+
+/// Taking over what the stages count themselves.
+impl Counters {
+    /// A packet that could not be made into a frame.
+    pub fn undecoded(&mut self, reason: Undecoded) {
+        let losses = &mut self.losses;
+        *match reason {
+            Undecoded::LinkType => &mut losses.unknown_link_type,
+            Undecoded::Truncated => &mut losses.truncated_headers,
+            Undecoded::Malformed => &mut losses.malformed_headers,
+            Undecoded::TooDeep => &mut losses.too_many_wrappings,
+        } += 1;
+    }
+
+    /// What a table of conversations counted.
+    pub fn table(&mut self, table: TableCounters) {
+        self.flows += table.created;
+        self.losses.evicted_flows += table.evicted;
+    }
+
+    /// What TCP reassembly counted.
+    pub fn streams(&mut self, streams: &StreamCounters) {
+        let losses = &mut self.losses;
+        losses.retransmissions += streams.retransmissions;
+        losses.keep_alives += streams.keep_alives;
+        losses.conflicting_overlaps += streams.conflicts;
+        losses.unverified_overlaps += streams.unverified_overlaps;
+        losses.stream_gaps += streams.gaps;
+        losses.stream_gap_bytes += streams.gap_bytes;
+        losses.outside_window += streams.outside_window;
+        losses.resynchronised_streams += streams.resynchronised;
+        losses.reassembly_limits += streams.limit_reached;
+    }
+
+    /// What IP reassembly counted.
+    pub fn fragments(&mut self, fragments: &FragmentCounters) {
+        let losses = &mut self.losses;
+        losses.fragments_unusable += fragments.too_large + fragments.malformed + fragments.cut;
+        losses.fragments_overlapping += fragments.overlapping;
+        losses.fragmented_datagrams_given_up += fragments.aged_out + fragments.evicted;
+    }
+
+    /// What the correlator gave up.
+    pub fn alerts(&mut self, alerts: &alert::Counters) {
+        self.losses.alerts_closed_early += alerts.closed_by_limit;
+        self.losses.outcomes_not_waited_for += alerts.pending_dropped;
+        self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
+    }
+
+    /// The end of a conversation.
+    pub fn ended(&mut self, midstream: bool, one_way: bool) {
+        self.losses.midstream_flows += u64::from(midstream);
+        self.losses.one_way_flows += u64::from(one_way);
+    }
+}
+
+impl ProtocolCounts {
+    fn add(&mut self, other: &Self) {
+        self.classes.iter_mut().zip(other.classes).for_each(|(mine, theirs)| *mine += theirs);
+        for (mine, theirs) in self.groups.iter_mut().zip(&other.groups) {
+            theirs.counted().for_each(|(key, count)| mine.add(key, count));
+        }
+    }
+}
+
+impl Outcomes {
+    /// Counts one.
+    pub fn count(&mut self, outcome: Outcome) {
+        *match outcome {
+            Outcome::Accepted => &mut self.accepted,
+            Outcome::Refused { .. } => &mut self.refused,
+            Outcome::NoResponse => &mut self.no_response,
+            Outcome::Pending => &mut self.pending,
+        } += 1;
+    }
+
+    /// Every counter with its name.
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        let Self { accepted, refused, no_response, pending } = *self;
+        [("accepted", accepted), ("refused", refused), ("no_response", no_response), ("pending", pending)]
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.no_response += other.no_response;
+        self.pending += other.pending;
+    }
+}
+
+/// Keys below this are counted in a table.
+const SMALL_KEYS: usize = 1024;

@@ -1,0 +1,65 @@
+//! Where results go while a run goes on. An output that fails is given up and said so; the others go on.
+
+use std::io::{self, Write};
+
+use super::Problem;
+use crate::alert::{Rendered, Report, merge_transactions};
+use crate::highlights::Highlights;
+use crate::publish::Publisher;
+
+/// The outputs of one run.
+#[derive(Default)]
+pub struct Outputs {
+    /// Who is told of alerts.
+    pub publishers: Vec<Box<dyn Publisher>>,
+    /// Where transactions are written, with its name for error messages.
+    pub transactions: Option<(String, Box<dyn Write + Send>)>,
+    /// Alerts for the page for people.
+    pub highlights: Highlights,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Outputs {
+    /// Takes one revision of an alert.
+    pub(super) fn alert(&mut self, alert: Rendered) {
+        let problems = &mut self.problems;
+        self.publishers.retain_mut(|publisher| match publisher.publish(&alert) {
+            Ok(()) => true,
+            Err(error) => {
+                problems.push(Problem::Publish(error));
+                false
+            }
+        });
+        self.highlights.take(alert);
+    }
+
+    /// Takes the transactions of one block.
+    pub(super) fn transactions(&mut self, reports: &[Report]) {
+        if let Some((name, out)) = &mut self.transactions
+            && let Err(source) = merge_transactions(reports, out)
+        {
+            self.problems.push(Problem::transactions(name, source));
+            self.transactions = None;
+        }
+    }
+
+    /// Waits until everything is written and delivered.
+    pub(super) fn finish(&mut self) {
+        for mut publisher in self.publishers.drain(..) {
+            if let Err(error) = publisher.finish() {
+                self.problems.push(Problem::Publish(error));
+            }
+        }
+        if let Some((name, mut out)) = self.transactions.take()
+            && let Err(source) = out.flush()
+        {
+            self.problems.push(Problem::transactions(&name, source));
+        }
+    }
+}
+
+impl Problem {
+    fn transactions(path: &str, source: io::Error) -> Self {
+        Self::Transactions { path: path.to_owned(), source }
+    }
+}

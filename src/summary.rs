@@ -1,0 +1,201 @@
+//! What a replay came to: counts for machines, and a page for people.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use lockkeeper_protocols::REGISTRY;
+use serde::Serialize;
+
+use crate::alert::Severity;
+use crate::highlights::Highlights;
+use crate::pipeline::Replayed;
+use crate::policy::Policy;
+
+/// The object of `--stats`.
+#[derive(Debug, Serialize)]
+struct Stats<'a> {
+    schema: &'static str,
+    captures: Vec<CaptureStats<'a>>,
+    packets: u64,
+    bytes: u64,
+    flows: u64,
+    operations: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    outcomes: BTreeMap<&'static str, u64>,
+    alerts: BTreeMap<&'static str, u64>,
+    anomalies: BTreeMap<String, u64>,
+    losses: BTreeMap<&'static str, u64>,
+    pdus: BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>>,
+}
+
+#[derive(Debug, Serialize)]
+struct CaptureStats<'a> {
+    name: &'a str,
+    format: &'a str,
+    packets: u64,
+    dropped_at_capture: u64,
+    cut: Option<CutStats<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct CutStats<'a> {
+    offset: u64,
+    reason: &'a str,
+}
+
+/// Writes the counts as one JSON object.
+pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let counters = &replayed.counters;
+    let capture = |capture: &crate::capture::Capture| CaptureStats {
+        name: &capture.name,
+        format: &capture.format,
+        packets: capture.packets,
+        dropped_at_capture: capture.dropped_at_capture,
+        cut: capture.cut.as_ref().map(|cut| CutStats { offset: cut.offset, reason: &cut.reason }),
+    };
+    let stats = Stats {
+        schema: "lockkeeper/stats/1",
+        captures: replayed.captures.iter().map(capture).collect(),
+        packets: counters.packets,
+        bytes: counters.bytes,
+        flows: counters.flows,
+        operations: counters.operations(),
+        outcomes: counters.outcomes.named().into_iter().collect(),
+        alerts: alerts_by_rule(replayed),
+        anomalies: counters.anomalies.iter().map(|((of, name), n)| (format!("{of}.{name}"), *n)).collect(),
+        losses: counters.losses.named().collect(),
+        pdus: counters.pdus(),
+    };
+    serde_json::to_writer(&mut *out, &stats)?;
+    out.write_all(b"\n")
+}
+
+fn alerts_by_rule(replayed: &Replayed) -> BTreeMap<&'static str, u64> {
+    let mut rules = BTreeMap::new();
+    for (rule, _, tally) in &replayed.tallies {
+        *rules.entry(*rule).or_default() += tally.alerts;
+    }
+    rules
+}
+
+/// Writes the page for people. Colours are the writer's business (`anstream`).
+pub fn write_page(
+    replayed: &Replayed,
+    highlights: &Highlights,
+    policy: &Policy,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    captures(replayed, out)?;
+    operations(replayed, out)?;
+    violations(replayed, highlights, policy, out)?;
+    losses(replayed, out)
+}
+
+fn captures(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let counters = &replayed.counters;
+    heading(out, "Captures")?;
+    for capture in &replayed.captures {
+        writeln!(out, "  {:<48} {:>12} packets  {}", capture.name, grouped(capture.packets), capture.format)?;
+        if let Some(cut) = &capture.cut {
+            writeln!(out, "    {WARNING}cut off{WARNING:#} at byte {}: {}", grouped(cut.offset), cut.reason)?;
+        }
+    }
+    let [packets, bytes, flows] = [counters.packets, counters.bytes, counters.flows].map(grouped);
+    writeln!(out, "  {packets} packets, {bytes} bytes, {flows} conversations")
+}
+
+fn operations(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let operations = replayed.counters.operations();
+    heading(out, "Operations")?;
+    if operations.is_empty() {
+        let known: Vec<_> = REGISTRY.iter().map(|row| row.title).collect();
+        return writeln!(out, "  none of {}", known.join(", "));
+    }
+    for (protocol, classes) in operations {
+        for (class, count) in classes {
+            writeln!(out, "  {protocol:<10} {class:<18} {:>12}", grouped(count))?;
+        }
+    }
+    let ended = replayed.counters.outcomes.named();
+    let ended = ended.into_iter().filter(|(_, count)| *count > 0);
+    let ended: Vec<_> = ended.map(|(name, count)| format!("{} {}", grouped(count), name.replace('_', " "))).collect();
+    writeln!(out, "  {}", ended.join(", "))
+}
+
+fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out: &mut dyn Write) -> io::Result<()> {
+    heading(out, "Violations")?;
+    if replayed.alerts.violations == 0 {
+        return writeln!(out, "  {GOOD}none{GOOD:#}");
+    }
+    for (rule, conduit, tally) in &replayed.tallies {
+        let conduit = conduit.map_or("no conduit", |conduit| policy.conduit_name(conduit));
+        let [alerts, times] = [tally.alerts, tally.occurrences].map(grouped);
+        writeln!(out, "  {rule:<26} {conduit:<22} {alerts:>8} alerts {times:>12} times")?;
+    }
+    writeln!(out)?;
+    let mut shown = 0;
+    for (severity, told) in highlights.worst() {
+        let colour = colour_of(severity);
+        let times = if told.count > 1 { format!(" ({} times)", grouped(told.count)) } else { String::new() };
+        writeln!(out, "  {colour}{:<8}{colour:#} {}{times}", severity.name(), told.message)?;
+        shown += 1;
+    }
+    match replayed.alerts.violations.saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {} more: --alerts writes them all", grouped(more)),
+    }
+}
+
+fn losses(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let lost: Vec<_> = replayed.counters.losses.named().filter(|(_, count)| *count > 0).collect();
+    heading(out, "Not seen or given up")?;
+    if lost.is_empty() {
+        return writeln!(out, "  {GOOD}nothing{GOOD:#}");
+    }
+    for (name, count) in lost {
+        writeln!(out, "  {:<42} {:>12}", name.replace('_', " "), grouped(count))?;
+    }
+    Ok(())
+}
+
+fn heading(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    writeln!(out, "\n{HEADING}{text}{HEADING:#}")
+}
+
+fn colour_of(severity: Severity) -> Style {
+    match severity {
+        Severity::Critical => AnsiColor::BrightRed.on_default().bold(),
+        Severity::High => AnsiColor::Red.on_default(),
+        Severity::Medium => AnsiColor::Yellow.on_default(),
+        Severity::Low => AnsiColor::Blue.on_default(),
+        Severity::Info => Style::new(),
+    }
+}
+
+/// A number with its thousands set apart: `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+const HEADING: Style = Style::new().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default();
+const GOOD: Style = AnsiColor::Green.on_default();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let numbers = [0, 999, 1_000, 12_345, 1_234_567];
+        assert_eq!(numbers.map(grouped), ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+}

@@ -1,0 +1,239 @@
+//! One worker: from packet to verdict. It owns its shards and everything in them, and shares nothing.
+//!
+//! A shard holds the conversations of some host pairs. Shards are dealt to workers; because every table is a shard's
+//! own, its limits bite at the same packet whatever the number of workers.
+
+mod conversation;
+mod desk;
+mod listener;
+mod timers;
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use lockkeeper_protocols::{Limits, Stamp};
+
+use crate::alert::{Captures, Evidence, Report};
+use crate::capture::{Block, Packet};
+use crate::flow::{
+    CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters, StreamSettings, TableSettings,
+};
+use crate::frame::{self, Body, Frame};
+use crate::metrics::Counters;
+use crate::policy::Policy;
+use conversation::{Bench, Conversation};
+use desk::Desk;
+use timers::{Timer, Timers};
+
+/// How many shards the traffic is divided into. Fixed, so that results do not depend on the number of workers.
+pub const SHARDS: usize = 64;
+
+/// What a worker runs on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bounds and timeouts of the conversation table of one shard.
+    pub table: TableSettings,
+    /// Reordering and reassembly.
+    pub streams: StreamSettings,
+    /// Recognition of mirrored copies.
+    pub copies: CopySettings,
+    /// Bounds of the decoders.
+    pub decoder: Limits,
+    /// Whether every transaction is written down.
+    pub transactions: bool,
+    /// Hosts without IP that one shard lists.
+    pub neighbours: usize,
+}
+
+/// One packet of a block, dealt to a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Index into [`Block::packets`].
+    pub packet: u32,
+    /// Which shard (0..[`SHARDS`]) its host pair belongs to.
+    pub shard: u8,
+}
+
+/// One worker.
+pub struct Worker {
+    desk: Desk,
+    shards: Vec<Shard>,
+    timers: Timers,
+    streams: StreamCounters,
+    settings: Settings,
+    /// How many workers there are: shard `s` lives on worker `s % workers`.
+    workers: usize,
+}
+
+/// One shard: the conversations of some host pairs.
+struct Shard {
+    flows: FlowTable<Conversation>,
+    copies: CopyFilter,
+    /// Hosts without IP: hardware address and EtherType.
+    neighbours: HashSet<([u8; 6], u16)>,
+}
+
+impl Worker {
+    /// Makes worker `index` of `workers`.
+    pub fn new(index: usize, workers: usize, settings: Settings, policy: Arc<Policy>, captures: Arc<Captures>) -> Self {
+        let shards = (index..SHARDS).step_by(workers).map(|_| Shard::new(&settings)).collect();
+        let desk = Desk::new(policy, captures, settings.decoder, settings.transactions);
+        Self { desk, shards, timers: Timers::default(), streams: StreamCounters::default(), settings, workers }
+    }
+
+    /// Judges the packets of a block that belong to this worker, and writes down what it found. `clock`: the packet
+    /// clock at the end of the block, for the timeouts of conversations that are silent. After the `last` block, what
+    /// is still open is reported as open.
+    pub fn block(&mut self, block: &Block, items: &[Item], clock: i64, last: bool, report: Report) -> Report {
+        self.desk.open(report);
+        for item in items {
+            if let Some(packet) = block.packets.get(item.packet as usize) {
+                self.packet(packet, block.bytes_of(packet), usize::from(item.shard) / self.workers);
+            }
+        }
+        self.tick(clock);
+        if last {
+            self.finish(clock);
+        }
+        self.desk.close()
+    }
+
+    fn finish(&mut self, clock: i64) {
+        self.desk.last_call(clock);
+        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
+        for shard in &mut self.shards {
+            for mut gone in shard.flows.drain(clock) {
+                gone.value.finish(clock, bench);
+            }
+        }
+    }
+
+    /// What this worker counted.
+    pub fn into_counters(mut self) -> Counters {
+        for shard in &self.shards {
+            self.desk.counters.table(shard.flows.counters());
+        }
+        self.desk.counters.streams(&self.streams);
+        self.desk.counters
+    }
+
+    fn packet(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        let counters = &mut self.desk.counters;
+        let frame = match frame::decode(packet.link, bytes, packet.original) {
+            Ok(frame) => frame,
+            Err(reason) => return counters.undecoded(reason),
+        };
+        if frame.cut > 0 {
+            counters.losses.cut_by_snap_length += 1;
+            counters.losses.cut_bytes += u64::from(frame.cut);
+        }
+        if shard.copies.is_copy(&frame, packet.clock) {
+            counters.losses.mirrored_copies += 1;
+            return;
+        }
+        let stamp = stamp_of(packet);
+        match FlowKey::of(&frame) {
+            Some((key, from)) => self.converse(index, &key, from, &frame, stamp),
+            None => self.neighbour(index, &frame, stamp),
+        }
+    }
+
+    /// One frame of a conversation: found or begun, then heard.
+    fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) {
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
+        let lifetime = if matches!(frame.body, Body::Tcp(..)) { Lifetime::Stream } else { Lifetime::Datagram };
+        let make = || Conversation::new(key, from, frame, stamp);
+        let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
+        if let Some(mut gone) = found.gone {
+            gone.value.finish(stamp.clock, bench);
+        }
+        let (entry, conversation) = (found.entry, found.value);
+        let mut progress = conversation.frame(from, frame, stamp, bench);
+        if progress == Progress::Restart {
+            // A new handshake on the same ports: what was is over.
+            std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
+            progress = conversation.frame(from, frame, stamp, bench);
+        }
+        arm(&mut self.timers, conversation, index, entry);
+        match progress {
+            Progress::Closed => shard.flows.set_lifetime(entry, Lifetime::Closed),
+            Progress::Ok | Progress::Restart => {}
+        }
+    }
+
+    /// A frame without IP: its sender goes into the inventory.
+    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: Stamp) {
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        let Body::Link { ether_type, .. } = frame.body else { return };
+        *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
+        let Some(macs) = frame.mac else { return };
+        if shard.neighbours.contains(&(macs.source, ether_type)) {
+            return;
+        }
+        if shard.neighbours.len() >= self.settings.neighbours {
+            self.desk.counters.losses.neighbours_not_listed += 1;
+            return;
+        }
+        shard.neighbours.insert((macs.source, ether_type));
+        self.desk.neighbour(macs, ether_type, frame.vlan, stamp);
+    }
+
+    /// Does what has become due by `clock`, in the order in which it became due.
+    fn tick(&mut self, clock: i64) {
+        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
+        while let Some(timer) = self.timers.take_due(clock) {
+            let shard = timer.shard as usize;
+            let flows = self.shards.get_mut(shard).map(|shard| &mut shard.flows);
+            let Some((_, conversation)) = flows.and_then(|flows| flows.get_mut(timer.flow)) else { continue };
+            if conversation.armed == timer.deadline {
+                conversation.armed = i64::MAX;
+                conversation.expire(clock, bench);
+                arm(&mut self.timers, conversation, shard, timer.flow);
+            }
+        }
+        for shard in &mut self.shards {
+            shard.flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
+        }
+    }
+}
+
+/// Sets the timer of a conversation if it needs an earlier one than it has.
+fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
+    if let Some(deadline) = conversation.deadline()
+        && deadline < conversation.armed
+    {
+        conversation.armed = deadline;
+        timers.set(Timer { deadline, shard: shard as u32, flow });
+    }
+}
+
+/// When and where a packet was seen.
+fn stamp_of(packet: &Packet) -> Stamp {
+    let origin = u64::from(packet.capture) << ORIGIN_NUMBER_BITS | packet.number & ORIGIN_NUMBER_MASK;
+    Stamp { time: packet.time, clock: packet.clock, packet: packet.sequence, origin }
+}
+
+/// Which packet a stamp speaks of.
+pub(crate) fn evidence_of(stamp: Stamp) -> Evidence {
+    let capture = (stamp.origin >> ORIGIN_NUMBER_BITS) as u16;
+    Evidence { capture, packet: stamp.origin & ORIGIN_NUMBER_MASK }
+}
+
+impl Shard {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            flows: FlowTable::new(&settings.table),
+            copies: CopyFilter::new(&settings.copies),
+            neighbours: HashSet::new(),
+        }
+    }
+}
+
+/// Bits of [`Stamp::origin`] that hold the number of the packet in its capture; the others hold the capture.
+const ORIGIN_NUMBER_BITS: u32 = 48;
+const ORIGIN_NUMBER_MASK: u64 = (1 << ORIGIN_NUMBER_BITS) - 1;
+
+/// Conversations of one shard that are forgotten at the end of one block, at most: bounds the pause.
+const REAPED_AT_ONCE: usize = 1024;

@@ -1,0 +1,444 @@
+//! One conversation: its stream, its protocol, the verdict on it.
+
+use lockkeeper_protocols::identify::Roles;
+use lockkeeper_protocols::{Decision, Identifier, REGISTRY, RequestRef, Session, Side, Stamp, Transport};
+
+use super::Desk;
+use super::listener::Listener;
+use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
+use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
+use crate::frame::{Body, Frame};
+use crate::policy::{Carrier, Host, LastValues, Link, Ruling, Rule, Verdict};
+
+/// Everything kept about one conversation.
+pub(super) struct Conversation {
+    pub(super) tcp: TcpFlow,
+    pub(super) talk: Talk,
+    /// The timer that is set for it, packet clock in nanoseconds; `i64::MAX` for none.
+    pub(super) armed: i64,
+}
+
+/// What is said, and what is thought of it: all of a conversation but its TCP state.
+pub(super) struct Talk {
+    pub(super) facts: Facts,
+    content: Content,
+}
+
+/// What alerts and verdicts need to know about a conversation.
+pub(super) struct Facts {
+    /// Its first packet: names the conversation, and stands for it where no other packet does.
+    pub(super) first: Stamp,
+    pub(super) carrier: Carrier,
+    /// Both ends, by [`End`].
+    pub(super) ends: [Endpoint; 2],
+    pub(super) client: End,
+    roles: Roles,
+    midstream: bool,
+    /// Which ends have sent something.
+    seen: [bool; 2],
+    /// When the verdict on the conversation is due even if its protocol is not known by then.
+    judge_by: Option<i64>,
+    pub(super) ruling: Option<Box<Ruling>>,
+    /// The rule by which the conversation as such was denied.
+    denied: Option<Rule>,
+    pub(super) protocol: Option<&'static str>,
+    /// Where the protocol is counted.
+    pub(super) slot: usize,
+    pub(super) last_values: LastValues,
+    /// Operations whose end somebody waits for.
+    pub(super) open: Vec<Open>,
+    pub(super) text: Option<Box<ConversationText>>,
+}
+
+/// An operation whose end somebody waits for.
+pub(super) struct Open {
+    pub(super) at: RequestRef,
+    pub(super) verdict: Verdict,
+    pub(super) values: OwnedValues,
+}
+
+/// What the bytes of a conversation are.
+enum Content {
+    /// Not known yet.
+    Opening(Opening),
+    /// A protocol of the registry.
+    Speaks(Box<Session>),
+    /// Something else.
+    Other,
+}
+
+/// The first bytes of a conversation, until its protocol is known.
+#[derive(Default)]
+struct Opening {
+    /// First bytes of each end, by [`End`].
+    first: [Vec<u8>; 2],
+    /// In what order they came: who, how many bytes, when.
+    pieces: Vec<(End, usize, Stamp)>,
+}
+
+impl Conversation {
+    /// Begins with its first frame.
+    pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
+        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Opening::default()) };
+        Self { tcp: TcpFlow::default(), talk, armed: i64::MAX }
+    }
+
+    /// One more frame of it, in either direction.
+    pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
+        let Self { tcp, talk, .. } = self;
+        talk.facts.saw(from, frame);
+        let progress = match frame.body {
+            Body::Tcp(_, segment) => {
+                if segment.flags.syn {
+                    talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
+                    talk.judge(None, stamp, bench.desk);
+                }
+                let mut intake = Intake { talk, desk: bench.desk };
+                tcp.segment(from, &segment, stamp, bench.streams, bench.counters, &mut intake)
+            }
+            Body::Udp(_, datagram) => {
+                talk.datagram(from, datagram.payload, stamp, bench.desk);
+                Progress::Ok
+            }
+            Body::Ip(..) | Body::Link { .. } => Progress::Ok,
+        };
+        if talk.facts.ruling.is_none() && !matches!(frame.body, Body::Tcp(..)) {
+            talk.judge(None, stamp, bench.desk);
+        }
+        progress
+    }
+
+    /// When [`Conversation::expire`] next has something to do.
+    pub(super) fn deadline(&self) -> Option<i64> {
+        let talk = &self.talk;
+        let session = if let Content::Speaks(session) = &talk.content { session.deadline() } else { None };
+        [self.tcp.deadline(), session, talk.facts.judge_by].into_iter().flatten().min()
+    }
+
+    /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
+    pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
+        let Self { tcp, talk, .. } = self;
+        if tcp.deadline().is_some_and(|deadline| deadline < clock) {
+            tcp.expire(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
+        }
+        talk.expire(clock, bench.desk);
+    }
+
+    /// The end of it: what is held is let go, what is open is reported.
+    pub(super) fn finish(&mut self, clock: i64, bench: &mut Bench<'_>) {
+        let Self { tcp, talk, .. } = self;
+        tcp.finish(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
+        talk.finish(clock, bench.desk);
+    }
+}
+
+/// What a conversation works with.
+pub(super) struct Bench<'a> {
+    pub(super) desk: &'a mut Desk,
+    pub(super) streams: &'a StreamSettings,
+    pub(super) counters: &'a mut StreamCounters,
+}
+
+impl Facts {
+    fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
+        let (carrier, midstream) = match frame.body {
+            Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn),
+            Body::Udp(..) => (Carrier::Udp, false),
+            Body::Ip(_, other) => (Carrier::Ip(other.protocol), false),
+            Body::Link { ether_type, .. } => (Carrier::Ethernet(ether_type), false),
+        };
+        let end = |end| {
+            let (ip, port) = (key.address(end), key.port(end));
+            Endpoint { host: Host { ip: Some(ip), mac: None, vlan: None }, port }
+        };
+        Self {
+            first: stamp,
+            carrier,
+            ends: [end(End::Low), end(End::High)],
+            client: guess_client(key, from, carrier),
+            roles: Roles::Guessed,
+            midstream,
+            seen: [false; 2],
+            judge_by: midstream.then_some(stamp.clock.saturating_add(JUDGE_AFTER)),
+            ruling: None,
+            denied: None,
+            protocol: None,
+            slot: usize::MAX,
+            last_values: LastValues::default(),
+            open: Vec::new(),
+            text: None,
+        }
+    }
+
+    /// Notes what the link layer says about an end that sent a frame.
+    fn saw(&mut self, from: End, frame: &Frame<'_>) {
+        if !self.seen[from.index()] {
+            self.seen[from.index()] = true;
+            let host = &mut self.ends[from.index()].host;
+            host.vlan = frame.vlan;
+            host.mac = frame.mac.map(|macs| macs.source);
+            let other = &mut self.ends[from.other().index()].host;
+            other.vlan = other.vlan.or(frame.vlan);
+            other.mac = other.mac.or(frame.mac.map(|macs| macs.destination));
+        }
+    }
+
+    fn handshake(&mut self, client: End) {
+        if self.roles == Roles::Guessed {
+            self.client = client;
+            self.roles = Roles::Certain;
+        }
+    }
+
+    /// Which side an end is.
+    pub(super) fn side(&self, end: End) -> Side {
+        if end == self.client { Side::Client } else { Side::Server }
+    }
+
+    /// The end that asks, or the one that answers.
+    pub(super) fn endpoint(&self, side: Side) -> &Endpoint {
+        let end = if side == Side::Client { self.client } else { self.client.other() };
+        &self.ends[end.index()]
+    }
+
+    fn link(&self) -> Link {
+        let (client, server) = (self.endpoint(Side::Client), self.endpoint(Side::Server));
+        Link { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
+    }
+
+    fn transport(&self) -> Transport {
+        if self.carrier == Carrier::Udp { Transport::Udp } else { Transport::Tcp }
+    }
+}
+
+impl Talk {
+    /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
+    pub(super) fn judge(&mut self, protocol: Option<&'static str>, stamp: Stamp, desk: &mut Desk) {
+        let facts = &mut self.facts;
+        facts.judge_by = None;
+        if !desk.judging {
+            facts.ruling.get_or_insert_with(|| Box::new(desk.policy.ruling(&facts.link())));
+            return;
+        }
+        let link = facts.link();
+        if desk.policy.is_housekeeping(&link) {
+            return;
+        }
+        let first_time = facts.ruling.is_none();
+        facts.text = None;
+        let ruling = Box::new(desk.policy.ruling(&link));
+        let verdict = desk.policy.judge_flow(&ruling, protocol);
+        facts.ruling = Some(ruling);
+        if first_time {
+            desk.greet(facts, stamp);
+        }
+        if let Verdict::Deny(denial) = verdict
+            && facts.denied != Some(denial.rule)
+        {
+            facts.denied = Some(denial.rule);
+            desk.find(facts, What::Denied(denial), None, None, stamp);
+        }
+    }
+}
+
+/// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
+impl Talk {
+    fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+        let Self { facts, content } = self;
+        match content {
+            Content::Speaks(session) => {
+                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
+            }
+            Content::Opening(_) => self.identify(from, bytes, stamp, desk),
+            Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
+        }
+    }
+
+    fn datagram(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+        let Self { facts, content } = self;
+        match content {
+            Content::Speaks(session) => {
+                session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
+            }
+            Content::Opening(_) => self.identify(from, bytes, stamp, desk),
+            Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
+        }
+    }
+
+    fn gap(&mut self, from: End, desk: &mut Desk) {
+        let Self { facts, content } = self;
+        match content {
+            Content::Speaks(session) => session.gap(facts.side(from), &mut Listener { facts, desk }),
+            Content::Opening(opening) => {
+                facts.midstream = true;
+                desk.counters.losses.undecoded_bytes += opening.forget(from);
+            }
+            Content::Other => {}
+        }
+    }
+
+    /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
+    fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+        if bytes.is_empty() {
+            return;
+        }
+        let Content::Opening(opening) = &mut self.content else { return };
+        let facts = &mut self.facts;
+        facts.judge_by.get_or_insert(stamp.clock.saturating_add(JUDGE_AFTER));
+        opening.add(from, bytes, stamp);
+        match facts.identifier().decide(REGISTRY, opening.sides(facts.client), opening.is_full()) {
+            Decision::Undecided => {}
+            Decision::Unknown => self.is_another_protocol(stamp, desk),
+            Decision::Speaks { protocol, swapped } => {
+                if swapped {
+                    facts.client = facts.client.other();
+                }
+                facts.protocol = Some(protocol.name);
+                facts.slot = desk.counters.slot(protocol);
+                let session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
+                let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Speaks(Box::new(session)))
+                else {
+                    return;
+                };
+                self.judge(Some(protocol.name), stamp, desk);
+                self.replay(&opening, desk);
+            }
+        }
+    }
+
+    /// Gives the decoder the bytes that were kept while the protocol was not known.
+    fn replay(&mut self, opening: &Opening, desk: &mut Desk) {
+        let mut used = [0; 2];
+        for &(from, length, stamp) in &opening.pieces {
+            let start = used[from.index()];
+            used[from.index()] = start + length;
+            let bytes = opening.first[from.index()].get(start..start + length).unwrap_or_default();
+            if self.facts.carrier == Carrier::Udp {
+                self.datagram(from, bytes, stamp, desk);
+            } else {
+                self.bytes(from, bytes, stamp, desk);
+            }
+        }
+    }
+
+    fn is_another_protocol(&mut self, stamp: Stamp, desk: &mut Desk) {
+        if let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Other) {
+            desk.counters.losses.other_protocol_bytes += opening.len() as u64;
+        }
+        // On the port of a protocol that we decode, traffic that does not decode is not that protocol.
+        let port = self.facts.endpoint(Side::Server).port;
+        let ours = REGISTRY.iter().any(|row| row.ports.contains(&port));
+        self.judge(ours.then_some(UNIDENTIFIED), stamp, desk);
+    }
+
+    fn expire(&mut self, clock: i64, desk: &mut Desk) {
+        if let Some(due) = self.facts.judge_by.filter(|due| *due < clock) {
+            let stamp = Stamp { clock: due.saturating_add(1), ..self.facts.first };
+            self.judge(None, stamp, desk);
+        }
+        let Self { facts, content } = self;
+        if let Content::Speaks(session) = content {
+            session.expire(clock, &mut Listener { facts, desk });
+        }
+    }
+
+    fn finish(&mut self, clock: i64, desk: &mut Desk) {
+        let stamp = Stamp { clock, ..self.facts.first };
+        if matches!(self.content, Content::Opening(_)) {
+            self.is_another_protocol(stamp, desk);
+        }
+        desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
+        let Self { facts, content } = self;
+        if let Content::Speaks(session) = content {
+            session.finish(&mut Listener { facts, desk });
+        }
+    }
+}
+
+impl Facts {
+    fn identifier(&self) -> Identifier {
+        Identifier {
+            transport: self.transport(),
+            server_port: self.endpoint(Side::Server).port,
+            client_port: self.endpoint(Side::Client).port,
+            roles: self.roles,
+            midstream: self.midstream,
+        }
+    }
+}
+
+impl Opening {
+    fn add(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
+        self.first[from.index()].extend_from_slice(bytes);
+        self.pieces.push((from, bytes.len(), stamp));
+    }
+
+    /// First bytes of the client and of the server.
+    fn sides(&self, client: End) -> [&[u8]; 2] {
+        [&self.first[client.index()], &self.first[client.other().index()]]
+    }
+
+    fn len(&self) -> usize {
+        self.first.iter().map(Vec::len).sum()
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= OPENING_BYTES || self.pieces.len() >= OPENING_PIECES
+    }
+
+    /// Drops what an end has sent; returns how many bytes that was.
+    fn forget(&mut self, from: End) -> u64 {
+        self.pieces.retain(|(end, ..)| *end != from);
+        std::mem::take(&mut self.first[from.index()]).len() as u64
+    }
+}
+
+/// Takes what the TCP reassembly delivers.
+struct Intake<'a> {
+    talk: &'a mut Talk,
+    desk: &'a mut Desk,
+}
+
+impl Receiver for Intake<'_> {
+    fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
+        self.talk.bytes(from, bytes, stamp, self.desk);
+    }
+
+    fn gap(&mut self, from: End, _missing: u32, _stamp: Stamp) {
+        self.talk.gap(from, self.desk);
+    }
+
+    fn conflict(&mut self, _from: End, stamp: Stamp) {
+        let what = What::Malformed { name: "conflicting_overlap", value: None };
+        self.desk.malformed(&self.talk.facts, what, stamp);
+    }
+}
+
+/// Before any handshake or payload: the server is the end with the registered or lower port; without ports, the other
+/// end than the one that spoke first.
+fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
+    let (low, high) = (key.port(End::Low), key.port(End::High));
+    if !matches!(carrier, Carrier::Tcp | Carrier::Udp) || low == high {
+        return from;
+    }
+    let registered = |port| REGISTRY.iter().any(|row| row.ports.contains(&port));
+    if carrier == Carrier::Udp && !registered(low) && !registered(high) && low.min(high) >= FIRST_UNPRIVILEGED {
+        return from;
+    }
+    server_by_port(low, high, registered).other()
+}
+
+/// What a conversation on a decoded protocol's port is called when it does not speak that protocol.
+const UNIDENTIFIED: &str = "unidentified";
+
+/// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
+const OPENING_BYTES: usize = 4096;
+
+/// Segments that are looked at before identification is given up.
+const OPENING_PIECES: usize = 512;
+
+/// How long identification may take before the conversation is judged by its port, nanoseconds of packet time.
+const JUDGE_AFTER: i64 = 1_000_000_000;
+
+/// Ports below this belong to services.
+const FIRST_UNPRIVILEGED: u16 = 1024;

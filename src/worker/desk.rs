@@ -1,0 +1,181 @@
+//! What every conversation of a worker works with: the policy, the counters, the report that is being written.
+
+use std::sync::Arc;
+
+use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp};
+
+use super::conversation::{Facts, Open};
+use super::evidence_of;
+use crate::alert::{
+    Captures, ConversationText, Endpoint, Event, Finding, OperationView, Order, OwnedOperation, Report, Transaction,
+    What, write_transaction,
+};
+use crate::frame::Macs;
+use crate::metrics::Counters;
+use crate::policy::{Carrier, Host, Policy, Ruling};
+
+/// One worker's desk.
+pub(super) struct Desk {
+    pub(super) policy: Arc<Policy>,
+    /// There is a policy to judge by.
+    pub(super) judging: bool,
+    pub(super) counters: Counters,
+    pub(super) decoder: Limits,
+    /// Every transaction is written down.
+    pub(super) transactions: bool,
+    captures: Arc<Captures>,
+    report: Report,
+    /// Counts what was reported in this block: the last part of [`Order`].
+    sub: u32,
+    /// Nothing is ordered before this packet clock: at the end, what is still open comes after all that was answered.
+    floor: i64,
+}
+
+impl Desk {
+    pub(super) fn new(policy: Arc<Policy>, captures: Arc<Captures>, decoder: Limits, transactions: bool) -> Self {
+        Self {
+            judging: !policy.is_empty(),
+            policy,
+            counters: Counters::default(),
+            decoder,
+            transactions,
+            captures,
+            report: Report::default(),
+            sub: 0,
+            floor: i64::MIN,
+        }
+    }
+
+    /// Begins the report of a block in a recycled one.
+    pub(super) fn open(&mut self, mut report: Report) {
+        report.clear();
+        self.report = report;
+        self.sub = 0;
+    }
+
+    /// From here on, everything comes after what was known at `clock`.
+    pub(super) fn last_call(&mut self, clock: i64) {
+        self.floor = clock.saturating_add(1);
+    }
+
+    /// Ends the report of a block: in order.
+    pub(super) fn close(&mut self) -> Report {
+        let mut report = std::mem::take(&mut self.report);
+        report.events.sort_unstable_by_key(|(order, _)| *order);
+        report.transactions.sort_unstable_by_key(|(order, _)| *order);
+        report
+    }
+
+    pub(super) fn report(&mut self, event: Event, stamp: Stamp) {
+        let order = self.next(stamp);
+        self.report.events.push((order, event));
+    }
+
+    fn next(&mut self, stamp: Stamp) -> Order {
+        self.sub += 1;
+        Order { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub }
+    }
+
+    /// Reports a finding about a conversation.
+    pub(super) fn find(
+        &mut self,
+        facts: &Facts,
+        what: What,
+        at: Option<RequestRef>,
+        operation: Option<OwnedOperation>,
+        stamp: Stamp,
+    ) {
+        let Some(ruling) = &facts.ruling else { return };
+        let finding = Finding {
+            what,
+            time: stamp.time,
+            evidence: evidence_of(stamp),
+            conversation: facts.first.packet,
+            at,
+            client: *facts.endpoint(Side::Client),
+            server: *facts.endpoint(Side::Server),
+            carrier: facts.carrier,
+            ruling: Ruling::clone(ruling),
+            protocol: facts.protocol,
+            operation,
+        };
+        self.report(Event::Finding(Box::new(finding)), stamp);
+    }
+
+    /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
+    pub(super) fn malformed(&mut self, facts: &Facts, what: What, stamp: Stamp) {
+        if self.judging {
+            self.find(facts, what, None, None, stamp);
+        }
+    }
+
+    /// The first sight of a conversation: are its hosts known?
+    pub(super) fn greet(&mut self, facts: &Facts, stamp: Stamp) {
+        let Some(ruling) = &facts.ruling else { return };
+        let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
+        for (side, place) in places {
+            if self.policy.is_unknown_asset(place) {
+                self.find(facts, What::UnknownAsset(side), None, None, stamp);
+            } else if place.asset.is_none() {
+                self.find(facts, What::NewHost(side), None, None, stamp);
+            }
+        }
+    }
+
+    /// The first sight of a host that speaks without IP.
+    pub(super) fn neighbour(&mut self, macs: Macs, ether_type: u16, vlan: Option<u16>, stamp: Stamp) {
+        if !self.judging {
+            return;
+        }
+        let endpoint = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan }, port: 0 };
+        let (client, server) = (endpoint(macs.source), endpoint(macs.destination));
+        let carrier = Carrier::Ethernet(ether_type);
+        let link = crate::policy::Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
+        let finding = Finding {
+            what: What::NewHost(Side::Client),
+            time: stamp.time,
+            evidence: evidence_of(stamp),
+            conversation: stamp.packet,
+            at: None,
+            client,
+            server,
+            carrier,
+            ruling: self.policy.ruling(&link),
+            protocol: None,
+            operation: None,
+        };
+        self.report(Event::Finding(Box::new(finding)), stamp);
+    }
+
+    /// Writes down a finished transaction.
+    pub(super) fn transaction(
+        &mut self,
+        facts: &mut Facts,
+        open: &Open,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        requested: Stamp,
+        stamp: Stamp,
+    ) {
+        let Some(ruling) = &facts.ruling else { return };
+        let order = self.next(stamp);
+        let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
+        let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol));
+        let text = facts.text.take().unwrap_or_else(make);
+        let answered = !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
+        let transaction = Transaction {
+            time: requested.time,
+            request: open.at.request,
+            operation: OperationView::new(operation, &open.values),
+            outcome,
+            latency: answered.then(|| stamp.time.saturating_sub(requested.time)),
+            verdict: open.verdict,
+            evidence: evidence_of(requested),
+            response_packet: answered.then(|| evidence_of(stamp).packet),
+        };
+        let start = self.report.lines.len();
+        write_transaction(&mut self.report.lines, &self.policy, &self.captures, &text, &transaction);
+        self.report.transactions.push((order, start..self.report.lines.len()));
+        facts.text = Some(text);
+    }
+}

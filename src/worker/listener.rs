@@ -1,0 +1,93 @@
+//! Listens to a decoder: counts, asks the policy, writes findings and transactions.
+
+use lockkeeper_protocols::{
+    Anomaly, AnomalyKind, Identity, Operation, Outcome, RequestRef, Sink, Stamp,
+};
+
+use super::Desk;
+use super::conversation::{Facts, Open};
+use crate::alert::{Event, OwnedOperation, OwnedValues, What};
+use crate::policy::Verdict;
+
+/// The ears of one conversation while its decoder speaks.
+pub(super) struct Listener<'a> {
+    pub(super) facts: &'a mut Facts,
+    pub(super) desk: &'a mut Desk,
+}
+
+impl Sink for Listener<'_> {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp) {
+        let Self { facts, desk } = self;
+        desk.counters.operation(facts.slot, operation.class);
+        let verdict = match &facts.ruling {
+            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values),
+            _ => Verdict::Observe,
+        };
+        let denied = matches!(verdict, Verdict::Deny(_));
+        if denied || desk.transactions {
+            let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
+            facts.open.push(Open { at, verdict, values });
+        }
+        if let Verdict::Deny(denial) = verdict {
+            let operation = OwnedOperation::of(operation);
+            desk.find(facts, What::Denied(denial), Some(at), Some(operation), stamp);
+        }
+    }
+
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp) {
+        let Self { facts, desk } = self;
+        desk.counters.outcomes.count(outcome);
+        if outcome == Outcome::Accepted
+            && desk.judging
+            && let Some(ruling) = &facts.ruling
+        {
+            desk.policy.learn_values(ruling, operation, &mut facts.last_values);
+        }
+        if facts.open.is_empty() {
+            return;
+        }
+        let Some(index) = facts.open.iter().position(|open| open.at == at) else { return };
+        let open = facts.open.remove(index);
+        if matches!(open.verdict, Verdict::Deny(_)) {
+            let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
+            desk.report(event, stamp);
+        }
+        if desk.transactions {
+            desk.transaction(facts, &open, operation, outcome, requested, stamp);
+        }
+    }
+
+    fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp) {
+        let what = What::Identity {
+            of: identity.of,
+            unit: identity.unit,
+            field: identity.field,
+            value: String::from_utf8_lossy(identity.value).into_owned(),
+        };
+        self.desk.find(self.facts, what, None, None, stamp);
+    }
+
+    fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp) {
+        let Self { facts, desk } = self;
+        let protocol = facts.protocol.unwrap_or_default();
+        *desk.counters.anomalies.entry((protocol, anomaly.name)).or_default() += 1;
+        let losses = &mut desk.counters.losses;
+        match anomaly.kind {
+            AnomalyKind::Unmatched => losses.unmatched_answers += 1,
+            AnomalyKind::Limit => losses.decoder_limits += 1,
+            AnomalyKind::Desynchronised => losses.desynchronisations += 1,
+            AnomalyKind::Malformed => {}
+        }
+        if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
+            desk.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
+        }
+    }
+
+    fn pdu(&mut self, group: usize, key: u32) {
+        self.desk.counters.pdu(self.facts.slot, group, key);
+    }
+
+    fn lost(&mut self, bytes: usize) {
+        self.desk.counters.losses.undecoded_bytes += bytes as u64;
+    }
+}
