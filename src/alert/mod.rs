@@ -1,8 +1,33 @@
 //! Verdicts into alerts: one order, each violation once, exact counts.
+//!
+//! ```text
+//!  workers == Report ==> correlate (one order, volume rule) -> record (JSON) == Rendered ==> publish
+//!                        table, key: what is one violation     message, mapping, attack, community_id
+//!  workers -> transaction (one JSON line per operation) == merge ==> a file
+//! ```
 
-use lockkeeper_protocols::{Class, Outcome, RequestRef, Target};
+mod attack;
+pub mod community_id;
+pub mod correlate;
+mod id;
+mod json;
+mod key;
+mod mapping;
+mod message;
+mod record;
+mod table;
+#[cfg(test)]
+mod testing;
+pub mod transaction;
+
+use std::fmt;
+
+use lockkeeper_protocols::{Class, Operation, Outcome, RequestRef, Target, Values};
 
 use crate::policy::{Carrier, Denial, Host, Ruling};
+
+pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use transaction::{Captures, ConversationText, Transaction, merge_transactions, write_transaction};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +159,31 @@ pub enum OwnedValues {
     Bytes(Vec<u8>),
 }
 
+impl OwnedValues {
+    /// Copies what a decoder only lends.
+    pub fn of(values: &Values<'_>) -> Self {
+        match values {
+            Values::None => Self::None,
+            Values::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+            Values::Bits { .. } | Values::Registers(_) | Values::Masks { .. } => {
+                Self::Numbers(values.numbers().collect())
+            }
+        }
+    }
+}
+
+impl From<&Operation<'_>> for OwnedOperation {
+    fn from(operation: &Operation<'_>) -> Self {
+        Self {
+            class: operation.class,
+            function: operation.function,
+            code: operation.code,
+            target: operation.target,
+            values: OwnedValues::of(&operation.values),
+        }
+    }
+}
+
 /// What one worker made of one block, sorted by [`Order`].
 #[derive(Debug, Default)]
 pub struct Report {
@@ -143,4 +193,80 @@ pub struct Report {
     pub transactions: Vec<(Order, std::ops::Range<usize>)>,
     /// The text of the transactions.
     pub lines: Vec<u8>,
+}
+
+/// What sort of thing an alert tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The policy is violated.
+    Violation,
+    /// The inventory changed.
+    Asset,
+}
+
+impl Kind {
+    /// The name in records and topics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Violation => "violation",
+            Self::Asset => "asset",
+        }
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Look at it some time.
+    Low,
+    /// Look at it this week.
+    Medium,
+    /// Look at it today.
+    High,
+    /// Look at it now.
+    Critical,
+}
+
+impl Severity {
+    /// The name in records and topics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Identifies an alert: the same packet under the same policy gives the same one. Written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlertId(pub [u8; 16]);
+
+impl fmt::Display for AlertId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AlertId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// One revision of an alert, ready to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// What sort of thing it tells.
+    pub kind: Kind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which alert; a later revision supersedes an earlier one of the same id.
+    pub id: AlertId,
+    /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
+    pub json: Vec<u8>,
 }

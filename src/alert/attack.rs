@@ -1,0 +1,281 @@
+//! What an operation has the shape of, in MITRE ATT&CK for ICS, version 19 ids.
+//!
+//! An id says what the traffic looks like, not that it is malicious. Techniques that act on a host, that are wireless,
+//! or that are consequences (all Impact techniques) cannot be observed on a mirror port and are never claimed.
+
+use std::net::IpAddr;
+
+use lockkeeper_protocols::{Class, Side, Target};
+
+use super::{Finding, OwnedOperation, What};
+use crate::policy::{Carrier, Rule};
+
+/// The techniques of a finding: those of the operation first, then those of the rule.
+pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
+    let mut ids: Vec<&'static str> = Vec::new();
+    let mut add = |more: &[&'static str]| {
+        for id in more {
+            if !ids.contains(id) {
+                ids.push(id);
+            }
+        }
+    };
+    match &finding.what {
+        What::Denied(denial) => {
+            add(of_operation(finding));
+            add(of_rule(denial.rule, finding));
+            add(of_public_client(finding));
+        }
+        What::Malformed { .. } => add(of_rule(Rule::ProtoMalformed, finding)),
+        What::UnknownAsset(side) => {
+            add(of_rule(Rule::AssetUnknown, finding));
+            // Something new that commands devices is a master that nobody installed.
+            if *side == Side::Client && finding.protocol.is_some() {
+                add(&["T0848"]);
+            }
+        }
+        What::NewHost(_) | What::Identity { .. } => {}
+    }
+    ids
+}
+
+fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
+    let decoded = finding.protocol.is_some();
+    let changes = finding.operation.as_ref().is_some_and(|operation| changes_values(operation.class));
+    match rule {
+        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer if decoded => &["T0848"],
+        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::FlowUndeclaredProtocol if is_remote(finding) => {
+            &["T0886"]
+        }
+        Rule::FlowUndeclaredProtocol if !decoded && is_common(finding) => &["T0885"],
+        Rule::AddressUndeclared if changes => &["T0836"],
+        Rule::AddressUndeclared => &["T0861"],
+        Rule::ValueOutOfLimits => &["T0836"],
+        Rule::AssetUnknown => &["T0864"],
+        Rule::ProtoMalformed => &["T0814", "T0866"],
+        Rule::ConduitUndeclared
+        | Rule::FlowUndeclaredPeer
+        | Rule::FlowUndeclaredProtocol
+        | Rule::OperationUndeclared => &[],
+    }
+}
+
+const fn changes_values(class: Class) -> bool {
+    matches!(class, Class::Write | Class::Alarm | Class::Time | Class::Control | Class::Program | Class::Firmware)
+}
+
+/// T0883, Internet Accessible Device: the client has an address that is routed on the Internet.
+fn of_public_client(finding: &Finding) -> &'static [&'static str] {
+    if finding.client.host.ip.is_some_and(is_public) { &["T0883"] } else { &[] }
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let reserved = a == 0 || a >= 224;
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || shared || reserved)
+        }
+        // Global unicast is 2000::/3 (RFC 4291), of which 2001:db8::/32 is for documentation (RFC 3849).
+        IpAddr::V6(ip) => {
+            let [first, second, ..] = ip.segments();
+            first >> 13 == 1 && (first, second) != (0x2001, 0x0DB8)
+        }
+    }
+}
+
+/// Registered ports of remote administration (IANA): SSH, Telnet, SMB, RDP, VNC.
+fn is_remote(finding: &Finding) -> bool {
+    finding.carrier == Carrier::Tcp && matches!(finding.server.port, 22 | 23 | 139 | 445 | 3389 | 5900..=5903)
+}
+
+/// T0885, Commonly Used Port, names these as examples: web, DNS, and the ports of controllers.
+fn is_common(finding: &Finding) -> bool {
+    matches!(finding.carrier, Carrier::Tcp | Carrier::Udp)
+        && matches!(finding.server.port, 53 | 80 | 443 | 8080 | 102 | 502 | 4840 | 20_000 | 44_818)
+}
+
+fn of_operation(finding: &Finding) -> &'static [&'static str] {
+    let Some(operation) = &finding.operation else { return &[] };
+    let known = match finding.protocol {
+        Some("modbus") => of_modbus(operation),
+        _ => None,
+    };
+    known.unwrap_or_else(|| of_class(operation.class))
+}
+
+/// Where nothing more exact is known than the class.
+const fn of_class(class: Class) -> &'static [&'static str] {
+    match class {
+        Class::Discover => &["T0846"],
+        Class::Identify => &["T0888"],
+        Class::Browse => &["T0861"],
+        Class::Read | Class::Subscribe => &["T0801"],
+        Class::Diagnostic => &["T0868"],
+        Class::Write => &["T1692.001", "T0836"],
+        Class::Alarm => &["T1692.001", "T0838"],
+        Class::Time => &["T1692.001"],
+        Class::Control => &["T1692.001", "T0858"],
+        Class::ProgramUpload => &["T0845"],
+        Class::Program => &["T0843", "T0889"],
+        Class::Firmware => &["T1693.001", "T0800"],
+        Class::Session
+        | Class::Report
+        | Class::DiagnosticClear
+        | Class::Security
+        | Class::Vendor
+        | Class::Opaque
+        | Class::Unknown => &[],
+    }
+}
+
+/// By function code (Modbus Application Protocol V1.1b3, section 6; 9 to 14, 18, 19, 40, 125 and 126 are older ones of
+/// Modicon). None: the class says it.
+fn of_modbus(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
+    Some(match (operation.code, sub_function(&operation.target)) {
+        (0x01 | 0x02 | 0x04, _) => &["T0801", "T0877"],
+        (0x05, _) => &["T1692.001"],
+        (0x0F, _) => &["T1692.001", "T0806"],
+        (0x07, _) => &["T0868", "T0888"],
+        (0x08, Some(0x01)) => &["T0816", "T0814"],
+        (0x08, Some(0x03)) => &["T0836", "T0814"],
+        (0x08, Some(0x04)) => &["T0814", "T1691.001", "T1691.002"],
+        (0x08, _) => &[],
+        (0x0A | 0x0E, _) => &["T0843"],
+        (0x0B | 0x0C, _) => &["T0888"],
+        (0x11, _) => &["T0888", "T0868"],
+        (0x13, _) => &["T0814", "T0816"],
+        (0x15, _) => &["T0836", "T1692.001"],
+        (0x17, _) => &["T1692.001", "T0836", "T0801"],
+        (0x29, _) => &["T1692.001"],
+        (0x2B, Some(0x0D)) => &["T0836"],
+        (0x5A, Some(umas)) => return of_umas(umas),
+        (0x7D, _) => &["T1693.001", "T1693.002", "T0800"],
+        _ => return None,
+    })
+}
+
+/// By UMAS function, the codes of Schneider Electric's protocol inside function code 90 (reverse-engineered).
+fn of_umas(function: u16) -> Option<&'static [&'static str]> {
+    Some(match function {
+        0x10 => &["T1692.001"],
+        0x23 => &["T0836", "T1692.001"],
+        0x40 => &["T0858"],
+        0x41 => &["T0858", "T0816"],
+        0x71 => &["T0835"],
+        _ => return None,
+    })
+}
+
+const fn sub_function(target: &Target) -> Option<u16> {
+    match target {
+        Target::Sub { number, .. } => Some(*number),
+        Target::None | Target::Unit { .. } | Target::Table { .. } | Target::File { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::testing;
+    use crate::policy::{Denial, Reason};
+
+    /// What network traffic can show: standards, section 4.2.
+    const VISIBLE: [&str; 40] = [
+        "T1692.001",
+        "T1692.002",
+        "T0836",
+        "T0806",
+        "T0835",
+        "T0877",
+        "T0858",
+        "T0816",
+        "T0843",
+        "T0845",
+        "T0889",
+        "T0821",
+        "T1693.001",
+        "T1693.002",
+        "T0800",
+        "T0838",
+        "T0878",
+        "T0801",
+        "T0861",
+        "T0868",
+        "T0888",
+        "T0846",
+        "T0802",
+        "T0848",
+        "T0830",
+        "T0864",
+        "T0883",
+        "T0822",
+        "T0886",
+        "T0866",
+        "T0819",
+        "T0867",
+        "T1694.001",
+        "T1694.002",
+        "T0892",
+        "T0814",
+        "T1691.001",
+        "T1691.002",
+        "T0869",
+        "T0885",
+    ];
+
+    fn every_operation() -> Vec<OwnedOperation> {
+        let mut all = Vec::new();
+        for class in Class::ALL {
+            for code in 0..=0xFF {
+                all.push(OwnedOperation { class, code, ..testing::write_register(40, 900) });
+            }
+            for (code, kind) in [(0x08, "subfunction"), (0x2B, "mei"), (0x5A, "umas")] {
+                for number in 0..=0xFF {
+                    let target = Target::Sub { unit: 1, kind, number };
+                    all.push(OwnedOperation { class, code, target, ..testing::write_register(40, 900) });
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn nothing_revoked_and_nothing_that_traffic_cannot_show_is_ever_claimed() {
+        for rule in Rule::ALL {
+            for operation in every_operation() {
+                for protocol in [Some("modbus"), Some("other"), None] {
+                    let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
+                    let operation = Some(operation.clone());
+                    let finding = Finding { what, protocol, operation, ..testing::finding(0) };
+                    let ids = techniques(&finding);
+                    assert!(ids.iter().all(|id| VISIBLE.contains(id)), "{rule:?} {:?}: {ids:?}", finding.operation);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_register_write_has_the_techniques_of_the_design() {
+        assert_eq!(techniques(&testing::finding(0)), ["T1692.001", "T0836"]);
+    }
+
+    #[test]
+    fn force_listen_only_blocks_commands_and_reports() {
+        let target = Target::Sub { unit: 1, kind: "subfunction", number: 4 };
+        let operation = OwnedOperation { class: Class::Control, code: 8, target, ..testing::write_register(0, 0) };
+        let finding = Finding { operation: Some(operation), ..testing::finding(0) };
+        assert_eq!(techniques(&finding), ["T0814", "T1691.001", "T1691.002"]);
+    }
+
+    #[test]
+    fn only_addresses_routed_on_the_internet_are_public() {
+        for inside in ["10.20.9.9", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.1.1", "fe80::1", "fd00::1"] {
+            assert!(!is_public(inside.parse().expect(inside)), "{inside}");
+        }
+        for outside in ["8.8.8.8", "2a00:1450::1"] {
+            assert!(is_public(outside.parse().expect(outside)), "{outside}");
+        }
+    }
+}

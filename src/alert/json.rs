@@ -1,0 +1,215 @@
+//! JSON written straight into a byte buffer: no tree, no allocation of its own.
+
+use std::io::Write;
+
+use crate::policy::Host;
+
+/// Appends a string with its quotes, escaped as RFC 8259, section 7, asks.
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    if text.bytes().any(needs_escape) {
+        text.bytes().for_each(|byte| escaped(out, byte));
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b'"');
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Bytes of a multi-byte UTF-8 sequence are all above 0x7F and pass unchanged.
+fn escaped(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0..0x20 => {
+            out.extend_from_slice(b"\\u00");
+            hex_byte(out, byte);
+        }
+        _ => out.push(byte),
+    }
+}
+
+/// Appends a string, or `null`.
+pub(super) fn string_or_null(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => string(out, text),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends an integer.
+pub(super) fn number(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends an integer, or `null`.
+pub(super) fn number_or_null(out: &mut Vec<u8>, value: Option<impl itoa::Integer>) {
+    match value {
+        Some(value) => number(out, value),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends numbers as an array.
+pub(super) fn numbers(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
+    out.push(b'[');
+    for (position, value) in values.enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        number(out, value);
+    }
+    out.push(b']');
+}
+
+/// Appends words that need no escaping as an array of strings.
+pub(super) fn words(out: &mut Vec<u8>, words: &[&str]) {
+    out.push(b'[');
+    for (position, word) in words.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        string(out, word);
+    }
+    out.push(b']');
+}
+
+/// Appends bytes as a string of lower-case hexadecimal digits.
+pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    bytes.iter().for_each(|byte| hex_byte(out, *byte));
+    out.push(b'"');
+}
+
+fn hex_byte(out: &mut Vec<u8>, byte: u8) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    out.push(DIGITS[usize::from(byte >> 4)]);
+    out.push(DIGITS[usize::from(byte & 0xF)]);
+}
+
+/// Appends the addresses of a host: members `ip`, `port`, `mac` and `vlan` of an endpoint.
+pub(super) fn addresses(out: &mut Vec<u8>, host: &Host, port: Option<u16>) {
+    out.extend_from_slice(b"\"ip\":");
+    match host.ip {
+        Some(ip) => display(out, ip),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"port\":");
+    number_or_null(out, port);
+    out.extend_from_slice(b",\"mac\":");
+    match host.mac {
+        Some(mac) => display(out, Mac(mac)),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"vlan\":");
+    number_or_null(out, host.vlan);
+}
+
+/// Appends something whose text needs no escaping, as a string.
+pub(super) fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    let written = write!(out, "\"{value}\"");
+    debug_assert!(written.is_ok(), "a Vec takes whatever is written to it");
+}
+
+/// A hardware address as `00:1b:1b:12:34:56`.
+pub(super) struct Mac(pub(super) [u8; 6]);
+
+impl std::fmt::Display for Mac {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+/// Appends a time as RFC 3339 in UTC with nine digits. Every `i64` of nanoseconds lies in the years 1677 to 2262.
+pub(super) fn time(out: &mut Vec<u8>, nanoseconds: i64) {
+    let mut text = *b"\"0000-00-00T00:00:00.000000000Z\"";
+    let seconds = nanoseconds.div_euclid(NANOSECONDS);
+    let (year, month, day) = civil(seconds.div_euclid(SECONDS_OF_DAY));
+    let of_day = seconds.rem_euclid(SECONDS_OF_DAY);
+    digits(&mut text[1..5], year);
+    digits(&mut text[6..8], month);
+    digits(&mut text[9..11], day);
+    digits(&mut text[12..14], of_day / 3600);
+    digits(&mut text[15..17], of_day / 60 % 60);
+    digits(&mut text[18..20], of_day % 60);
+    digits(&mut text[21..30], nanoseconds.rem_euclid(NANOSECONDS));
+    out.extend_from_slice(&text);
+}
+
+fn digits(places: &mut [u8], value: i64) {
+    let mut rest = value.unsigned_abs();
+    for place in places.iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01. Counts in years that begin in March, so that the leap day
+/// is the last one, and in eras of 400 years, after which the Gregorian calendar repeats.
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let since_march_0000 = days + 719_468;
+    let era = since_march_0000.div_euclid(DAYS_OF_ERA);
+    let of_era = since_march_0000.rem_euclid(DAYS_OF_ERA);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let january_or_february = month >= 10;
+    let calendar_month = if january_or_february { month - 9 } else { month + 3 };
+    (era * 400 + year_of_era + january_or_february as i64, calendar_month, day)
+}
+
+const NANOSECONDS: i64 = 1_000_000_000;
+const SECONDS_OF_DAY: i64 = 86_400;
+const DAYS_OF_ERA: i64 = 146_097;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn the_time_of_the_design_is_written_as_there() {
+        assert_eq!(written(|out| time(out, 1_767_323_045_123_456_789)), "\"2026-01-02T03:04:05.123456789Z\"");
+    }
+
+    #[test]
+    fn the_extremes_of_an_i64_are_still_times() {
+        assert_eq!(written(|out| time(out, i64::MIN)), "\"1677-09-21T00:12:43.145224192Z\"");
+        assert_eq!(written(|out| time(out, i64::MAX)), "\"2262-04-11T23:47:16.854775807Z\"");
+    }
+
+    #[test]
+    fn addresses_are_lower_case_and_null_where_unknown() {
+        let host = Host { ip: None, mac: Some([0, 0x1B, 0x1B, 0xFF, 0, 9]), vlan: Some(30) };
+        let expected = r#""ip":null,"port":null,"mac":"00:1b:1b:ff:00:09","vlan":30"#;
+        assert_eq!(written(|out| addresses(out, &host, None)), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn every_string_survives_a_json_parser(text in any::<String>()) {
+            let json = written(|out| string(out, &text));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).expect("valid JSON"), text);
+        }
+
+        #[test]
+        fn every_time_is_what_an_independent_calendar_says(nanoseconds in any::<i64>()) {
+            let other = jiff::Timestamp::from_nanosecond(nanoseconds.into()).expect("in range");
+            prop_assert_eq!(written(|out| time(out, nanoseconds)), format!("\"{other:.9}\""));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What makes two findings the same alert.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use lockkeeper_protocols::{Side, Target};
+
+use super::{Endpoint, Finding, What};
+use crate::policy::{Carrier, Place, Rule};
+
+/// Two findings with equal keys are one alert. The client's port is not part of it: a client that reconnects goes on
+/// doing the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// A violation between two hosts.
+    Violation(Box<Violation>),
+    /// An unknown host, whoever it speaks to.
+    UnknownAsset(Party),
+    /// A host that was never seen before.
+    NewHost(Party),
+    /// A fact about a device.
+    Identity {
+        /// Whose.
+        host: Party,
+        /// The unit behind a gateway.
+        unit: Option<u8>,
+        /// Which fact.
+        field: &'static str,
+        /// What it is.
+        value: String,
+    },
+}
+
+/// The volume rule of the design: rule, endpoints, conduit, function, target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Violation {
+    rule: Rule,
+    client: Party,
+    server: Party,
+    conduit: Option<u16>,
+    flow: Option<u16>,
+    protocol: Spoken,
+    function: Option<(&'static str, u32)>,
+    target: Target,
+    anomaly: Option<&'static str>,
+}
+
+/// A host as far as an alert tells hosts apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Party {
+    zone: Option<u16>,
+    address: Address,
+}
+
+/// A hardware address counts only where there is no IP: behind a router it is the router's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Address {
+    Ip(IpAddr),
+    Mac([u8; 6]),
+    Nothing,
+}
+
+impl Party {
+    fn new(end: &Endpoint, place: Place) -> Self {
+        let address = match (end.host.ip, end.host.mac) {
+            (Some(ip), _) => Address::Ip(ip),
+            (None, Some(mac)) => Address::Mac(mac),
+            (None, None) => Address::Nothing,
+        };
+        Self { zone: place.zone, address }
+    }
+
+    fn of(finding: &Finding, side: Side) -> Self {
+        let (end, place) = end_of(finding, side);
+        Self::new(end, place)
+    }
+}
+
+impl Key {
+    /// The alert that a finding belongs to.
+    pub(super) fn of(finding: &Finding) -> Self {
+        match &finding.what {
+            What::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
+            What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
+            What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
+            What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
+            What::Identity { of, unit, field, value } => {
+                Self::Identity { host: Party::of(finding, *of), unit: *unit, field, value: value.clone() }
+            }
+        }
+    }
+
+    fn violation(finding: &Finding, rule: Rule, flow: Option<u16>, anomaly: Option<&'static str>) -> Self {
+        let operation = finding.operation.as_ref();
+        Self::Violation(Box::new(Violation {
+            rule,
+            client: Party::of(finding, Side::Client),
+            server: Party::of(finding, Side::Server),
+            conduit: finding.ruling.conduit,
+            flow,
+            protocol: Spoken::of(finding.protocol, finding.carrier, finding.server.port),
+            function: operation.map(|operation| (operation.function, operation.code)),
+            target: operation.map(|operation| operation.target).unwrap_or_default(),
+            anomaly,
+        }))
+    }
+}
+
+/// The end of a finding's conversation on one side, and where it belongs.
+pub(super) const fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
+    match side {
+        Side::Client => (&finding.client, finding.ruling.client),
+        Side::Server => (&finding.server, finding.ruling.server),
+    }
+}
+
+/// What is spoken: a decoded protocol, or what its headers say. Displays as in alerts: `modbus`, `tcp/443`,
+/// `udp/123`, `ip/47`, `ethernet/0x8892`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Spoken {
+    /// A protocol of the registry.
+    Decoded(&'static str),
+    /// Anything else, with the server's port.
+    Headers(Carrier, u16),
+}
+
+impl Spoken {
+    pub(super) fn of(protocol: Option<&'static str>, carrier: Carrier, server_port: u16) -> Self {
+        protocol.map_or(Self::Headers(carrier, server_port), Self::Decoded)
+    }
+
+    /// For people: `Modbus`, `TCP port 443`.
+    pub(super) fn title(self) -> String {
+        match self {
+            Self::Decoded(name) => super::message::title_case(name),
+            Self::Headers(Carrier::Tcp, port) => format!("TCP port {port}"),
+            Self::Headers(Carrier::Udp, port) => format!("UDP port {port}"),
+            Self::Headers(Carrier::Ip(protocol), _) => format!("IP protocol {protocol}"),
+            Self::Headers(Carrier::Ethernet(ether_type), _) => format!("EtherType 0x{ether_type:04x}"),
+        }
+    }
+}
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decoded(name) => formatter.write_str(name),
+            Self::Headers(Carrier::Tcp, port) => write!(formatter, "tcp/{port}"),
+            Self::Headers(Carrier::Udp, port) => write!(formatter, "udp/{port}"),
+            Self::Headers(Carrier::Ip(protocol), _) => write!(formatter, "ip/{protocol}"),
+            Self::Headers(Carrier::Ethernet(ether_type), _) => write!(formatter, "ethernet/0x{ether_type:04x}"),
+        }
+    }
+}

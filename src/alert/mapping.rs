@@ -1,0 +1,169 @@
+//! What a finding is called, how bad it is, and which requirements it contradicts.
+
+use lockkeeper_protocols::Class;
+
+use super::{Finding, Kind, Severity, What};
+use crate::policy::Rule;
+
+/// The rule of a finding, as it stands in records.
+pub(super) const fn rule_id(what: &What) -> &'static str {
+    match what {
+        What::Denied(denial) => denial.rule.id(),
+        What::Malformed { .. } => Rule::ProtoMalformed.id(),
+        What::UnknownAsset(_) => Rule::AssetUnknown.id(),
+        What::NewHost(_) => "asset.new",
+        What::Identity { .. } => "asset.identified",
+    }
+}
+
+/// Violation, or news for the inventory.
+pub(super) const fn kind(what: &What) -> Kind {
+    match what {
+        What::Denied(_) | What::Malformed { .. } | What::UnknownAsset(_) => Kind::Violation,
+        What::NewHost(_) | What::Identity { .. } => Kind::Asset,
+    }
+}
+
+/// How bad it is: the rule's own weight, raised by what the operation would do.
+pub(super) fn severity(finding: &Finding) -> Severity {
+    let class = finding.operation.as_ref().map(|operation| operation.class);
+    let at_least = |floor: Severity| class.map_or(floor, |class| of_class(class).max(floor));
+    match &finding.what {
+        What::Denied(denial) => match denial.rule {
+            Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
+            Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
+            Rule::OperationUndeclared => class.map_or(Severity::Medium, of_class),
+            Rule::AddressUndeclared => at_least(Severity::Medium).min(Severity::High),
+            Rule::ValueOutOfLimits => Severity::High,
+            Rule::AssetUnknown | Rule::ProtoMalformed => Severity::Medium,
+        },
+        What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
+        What::NewHost(_) | What::Identity { .. } => Severity::Info,
+    }
+}
+
+/// How bad an operation is on a conduit that does not permit its class.
+const fn of_class(class: Class) -> Severity {
+    match class {
+        Class::Session | Class::Subscribe | Class::Report => Severity::Low,
+        Class::Discover
+        | Class::Identify
+        | Class::Browse
+        | Class::Read
+        | Class::Diagnostic
+        | Class::Vendor
+        | Class::Opaque
+        | Class::Unknown => Severity::Medium,
+        Class::DiagnosticClear | Class::Write | Class::Alarm | Class::Time | Class::ProgramUpload | Class::Security => {
+            Severity::High
+        }
+        Class::Control | Class::Program | Class::Firmware => Severity::Critical,
+    }
+}
+
+/// What a finding is evidence about. `SR` are requirements of IEC 62443-3-3, `ZCR` of IEC 62443-3-2; `21(2)` are points
+/// of Article 21(2) of Directive (EU) 2022/2555, `CIR` points of the annex of Implementing Regulation (EU) 2024/2690;
+/// ISO/IEC 27001:2022 controls are those of its Annex A.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Requirements {
+    /// IEC 62443.
+    pub(super) iec62443: &'static [&'static str],
+    /// NIS2.
+    pub(super) nis2: &'static [&'static str],
+    /// ISO/IEC 27001.
+    pub(super) iso27001: &'static [&'static str],
+}
+
+/// The requirements of a finding.
+pub(super) const fn requirements(what: &What) -> Requirements {
+    match what {
+        What::Denied(denial) => of_rule(denial.rule),
+        What::Malformed { .. } => of_rule(Rule::ProtoMalformed),
+        What::UnknownAsset(_) => of_rule(Rule::AssetUnknown),
+        What::NewHost(_) | What::Identity { .. } => {
+            Requirements { iec62443: &["SR 7.8"], nis2: &["21(2)(i)", "CIR 12.4.1"], iso27001: &["5.9"] }
+        }
+    }
+}
+
+const fn of_rule(rule: Rule) -> Requirements {
+    match rule {
+        Rule::ConduitUndeclared => Requirements {
+            iec62443: &["SR 5.1", "SR 5.2", "SR 5.2 RE 1", "ZCR 3.1", "ZCR 6.4"],
+            nis2: &["21(2)(a)", "21(2)(i)", "CIR 6.7.2(c)", "CIR 6.8.1", "CIR 6.8.2(e)"],
+            iso27001: &["5.36", "8.20", "8.22"],
+        },
+        Rule::FlowUndeclaredPeer => Requirements {
+            iec62443: &["SR 1.2", "SR 5.2 RE 1"],
+            nis2: &["CIR 6.7.2(b)", "CIR 6.7.2(c)"],
+            iso27001: &["5.15", "8.22"],
+        },
+        Rule::FlowUndeclaredProtocol => Requirements {
+            iec62443: &["SR 5.2 RE 1", "SR 7.7"],
+            nis2: &["CIR 6.3", "CIR 6.7.2(f)"],
+            iso27001: &["8.9", "8.21"],
+        },
+        Rule::OperationUndeclared => Requirements {
+            iec62443: &["SR 2.1", "SR 2.1 RE 1", "SR 7.7"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(c)"],
+            iso27001: &["5.15", "8.3"],
+        },
+        Rule::AddressUndeclared => Requirements {
+            iec62443: &["SR 2.1", "SR 5.2 RE 1"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(c)"],
+            iso27001: &["8.3"],
+        },
+        Rule::ValueOutOfLimits => {
+            Requirements { iec62443: &["SR 3.5"], nis2: &["21(2)(b)", "21(2)(c)", "CIR 3.2.4"], iso27001: &["8.16"] }
+        }
+        Rule::AssetUnknown => Requirements {
+            iec62443: &["SR 2.3", "SR 5.2 RE 1", "SR 7.8", "ZCR 3.4"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 12.4.1"],
+            iso27001: &["5.9", "8.1"],
+        },
+        Rule::ProtoMalformed => {
+            Requirements { iec62443: &["SR 3.5", "SR 3.7", "SR 7.1"], nis2: &["21(2)(b)"], iso27001: &["8.16"] }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{OwnedOperation, testing};
+    use crate::policy::{Denial, Reason};
+
+    fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
+        let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
+        let operation = class.map(|class| OwnedOperation { class, ..testing::write_register(40, 900) });
+        severity(&Finding { what, operation, ..testing::finding(0) })
+    }
+
+    #[test]
+    fn an_undeclared_operation_is_as_bad_as_what_it_would_do() {
+        assert_eq!(severity_of(Rule::OperationUndeclared, Some(Class::Read)), Severity::Medium);
+        assert_eq!(severity_of(Rule::OperationUndeclared, Some(Class::Write)), Severity::High);
+        assert_eq!(severity_of(Rule::OperationUndeclared, Some(Class::Control)), Severity::Critical);
+    }
+
+    #[test]
+    fn an_undeclared_conduit_is_never_less_than_high_and_critical_when_it_carries_control() {
+        assert_eq!(severity_of(Rule::ConduitUndeclared, None), Severity::High);
+        assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Read)), Severity::High);
+        assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Firmware)), Severity::Critical);
+    }
+
+    #[test]
+    fn an_undeclared_address_is_high_only_for_what_changes_something() {
+        assert_eq!(severity_of(Rule::AddressUndeclared, Some(Class::Read)), Severity::Medium);
+        assert_eq!(severity_of(Rule::AddressUndeclared, Some(Class::Write)), Severity::High);
+    }
+
+    #[test]
+    fn every_rule_names_a_requirement_of_every_framework() {
+        for rule in Rule::ALL {
+            let named = of_rule(rule);
+            assert!(!named.iec62443.is_empty() && !named.nis2.is_empty() && !named.iso27001.is_empty(), "{rule:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One sentence for people: what was done, by whom, and what is permitted instead.
+
+use std::fmt::Write as _;
+
+use lockkeeper_protocols::{Class, Side, Target};
+
+use super::key::{Spoken, end_of};
+use super::{Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
+use crate::policy::{Place, Policy};
+
+/// The sentence of a finding, with its full stop.
+pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
+    let names = Names { policy, finding };
+    let (what, why) = match &finding.what {
+        What::Denied(denial) => {
+            let spoken = Spoken::of(finding.protocol, finding.carrier, finding.server.port);
+            (names.action(), policy.message(&finding.ruling, denial, &spoken.title()))
+        }
+        What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
+        What::UnknownAsset(side) => {
+            let zone = policy.zone_name(end_of(finding, *side).1.zone);
+            (format!("{} is not a declared asset of zone {zone}", names.host(*side)), names.seen(*side))
+        }
+        What::NewHost(side) => {
+            let zone = policy.zone_name(end_of(finding, *side).1.zone);
+            (format!("New host {} in zone {zone}", names.host(*side)), names.seen(*side))
+        }
+        What::Identity { of, unit, field, value } => {
+            let unit = unit.map(|unit| format!(" (unit {unit})")).unwrap_or_default();
+            (format!("{}{unit} identifies itself", names.of(*of)), format!("{} {value}", spaced(field)))
+        }
+    };
+    if why.is_empty() { format!("{what}.") } else { format!("{what}: {why}.") }
+}
+
+struct Names<'a> {
+    policy: &'a Policy,
+    finding: &'a Finding,
+}
+
+impl Names<'_> {
+    /// The first half of a violation: `Write Single Register 40 = 900 on PLC-BRIDGE (unit 1) from JUMP-1`.
+    fn action(&self) -> String {
+        let (client, server) = (self.of(Side::Client), self.of(Side::Server));
+        match &self.finding.operation {
+            Some(operation) => {
+                let mut text = title_case(operation.function);
+                target_and_values(&mut text, operation);
+                let unit = unit(&operation.target).map(|unit| format!(" (unit {unit})")).unwrap_or_default();
+                format!("{text} on {server}{unit} from {client}")
+            }
+            None => format!("{} from {client} to {server}", self.spoken().title()),
+        }
+    }
+
+    fn spoken(&self) -> Spoken {
+        Spoken::of(self.finding.protocol, self.finding.carrier, self.finding.server.port)
+    }
+
+    fn seen(&self, side: Side) -> String {
+        let (role, other) = match side {
+            Side::Client => ("client", self.of(Side::Server)),
+            Side::Server => ("server", self.of(Side::Client)),
+        };
+        format!("seen as {role} of {other} with {}", self.spoken())
+    }
+
+    /// The asset's name, else its address.
+    fn of(&self, side: Side) -> String {
+        let (end, place) = end_of(self.finding, side);
+        name(self.policy, end, place)
+    }
+
+    /// Both addresses: of a host without a name, the hardware address is what finds it.
+    fn host(&self, side: Side) -> String {
+        let host = end_of(self.finding, side).0.host;
+        match (host.ip, host.mac) {
+            (Some(ip), Some(mac)) => format!("{ip} ({})", json::Mac(mac)),
+            _ => self.of(side),
+        }
+    }
+}
+
+fn name(policy: &Policy, end: &Endpoint, place: Place) -> String {
+    match (place.asset, end.host.ip, end.host.mac) {
+        (Some(asset), _, _) => policy.asset_name(asset).to_owned(),
+        (None, Some(ip), _) => ip.to_string(),
+        (None, None, Some(mac)) => json::Mac(mac).to_string(),
+        (None, None, None) => "a host without an address".to_owned(),
+    }
+}
+
+/// Appends ` 40-43 = 1, 2, 3, 4 and 6 more`.
+fn target_and_values(text: &mut String, operation: &OwnedOperation) {
+    let written = match operation.target {
+        Target::Table { address, count, .. } => range(text, address, count),
+        Target::File { file, record, count, .. } => {
+            write!(text, " file {file} record").and_then(|()| range(text, record, count))
+        }
+        Target::None | Target::Unit { .. } | Target::Sub { .. } => Ok(()),
+    };
+    debug_assert!(written.is_ok(), "a String takes whatever is written to it");
+    if operation.class != Class::Security {
+        values(text, &operation.values);
+    }
+}
+
+fn range(text: &mut String, first: u16, count: u16) -> std::fmt::Result {
+    match count {
+        0 | 1 => write!(text, " {first}"),
+        // A range that runs beyond 65535 is written as it was asked for.
+        more => write!(text, " {first}-{}", u32::from(first) + u32::from(more) - 1),
+    }
+}
+
+fn values(text: &mut String, values: &OwnedValues) {
+    let (shown, total): (Vec<String>, usize) = match values {
+        OwnedValues::None => return,
+        OwnedValues::Numbers(numbers) => (numbers.iter().take(SHOWN).map(u16::to_string).collect(), numbers.len()),
+        OwnedValues::Bytes(bytes) => {
+            (bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect(), bytes.len())
+        }
+    };
+    if !shown.is_empty() {
+        text.push_str(" = ");
+        text.push_str(&shown.join(", "));
+    }
+    if total > shown.len() {
+        text.push_str(&format!(" and {} more", total - shown.len()));
+    }
+}
+
+const fn unit(target: &Target) -> Option<u8> {
+    match *target {
+        Target::None => None,
+        Target::Unit { unit } | Target::Table { unit, .. } | Target::File { unit, .. } | Target::Sub { unit, .. } => {
+            Some(unit)
+        }
+    }
+}
+
+fn anomaly(name: &str, value: Option<u32>) -> String {
+    let name = spaced(name);
+    value.map(|value| format!("{name} ({value})")).unwrap_or(name)
+}
+
+fn spaced(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+/// `write_single_register` as `Write Single Register`; abbreviations stay capital.
+pub(super) fn title_case(name: &str) -> String {
+    name.split('_').map(title_word).collect::<Vec<_>>().join(" ")
+}
+
+fn title_word(word: &str) -> String {
+    if ABBREVIATIONS.contains(&word) {
+        return word.to_uppercase();
+    }
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Values that a message shows; the record has them all.
+const SHOWN: usize = 4;
+const ABBREVIATIONS: [&str; 9] = ["ascii", "cpu", "fifo", "id", "io", "mei", "nak", "plc", "umas"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::testing;
+    use crate::policy::Carrier;
+
+    fn said(finding: &Finding) -> String {
+        message(&Policy::default(), finding)
+    }
+
+    #[test]
+    fn a_write_names_address_value_unit_and_both_hosts() {
+        let expected = "Write Single Register 40 = 900 on 10.20.1.10 (unit 1) from 10.20.9.9";
+        assert!(said(&testing::finding(0)).starts_with(expected));
+    }
+
+    #[test]
+    fn long_ranges_are_abbreviated_and_never_wrap() {
+        let mut operation = testing::write_register(65_530, 0);
+        operation.target =
+            Target::Table { unit: 1, table: lockkeeper_protocols::Table::HoldingRegister, address: 65_530, count: 10 };
+        operation.values = OwnedValues::Numbers((1..=10).collect());
+        let finding = Finding { operation: Some(operation), ..testing::finding(0) };
+        assert!(said(&finding).starts_with("Write Single Register 65530-65539 = 1, 2, 3, 4 and 6 more on "));
+    }
+
+    #[test]
+    fn what_is_not_decoded_is_named_by_its_port() {
+        let finding = Finding { operation: None, protocol: None, carrier: Carrier::Tcp, ..testing::finding(0) };
+        assert!(said(&finding).starts_with("TCP port 502 from 10.20.9.9 to 10.20.1.10"));
+    }
+
+    #[test]
+    fn a_malformed_pdu_says_which_number_was_wrong() {
+        let what = What::Malformed { name: "quantity_out_of_range", value: Some(300) };
+        let finding = Finding { what, operation: None, ..testing::finding(0) };
+        assert_eq!(said(&finding), "Modbus from 10.20.9.9 to 10.20.1.10: quantity out of range (300).");
+    }
+
+    #[test]
+    fn what_belongs_to_class_security_is_never_shown() {
+        let operation = OwnedOperation {
+            class: Class::Security,
+            values: OwnedValues::Bytes(b"secret".to_vec()),
+            ..testing::write_register(0, 0)
+        };
+        let finding = Finding { operation: Some(operation), ..testing::finding(0) };
+        assert!(!said(&finding).contains('='));
+    }
+
+    #[test]
+    fn discoveries_say_who_and_where() {
+        let new = Finding { what: What::NewHost(Side::Client), ..testing::finding(0) };
+        assert_eq!(
+            said(&new),
+            "New host 10.20.9.9 (00:0c:29:aa:bb:cc) in zone unknown: seen as client of 10.20.1.10 with modbus."
+        );
+        let value = "Schneider Electric".to_owned();
+        let what = What::Identity { of: Side::Server, unit: Some(3), field: "vendor", value };
+        let identity = Finding { what, ..testing::finding(0) };
+        assert_eq!(said(&identity), "10.20.1.10 (unit 3) identifies itself: vendor Schneider Electric.");
+    }
+}

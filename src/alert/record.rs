@@ -1,0 +1,350 @@
+//! The records of schema `lockkeeper/alert/1`, member by member, and the parts they share with transactions.
+
+use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Values};
+
+use super::community_id::community_id;
+use super::key::Spoken;
+use super::{AlertId, Endpoint, Finding, OwnedOperation, OwnedValues, What, json, mapping, message};
+use super::{attack, correlate::Settings};
+use crate::policy::{Carrier, Place, Policy};
+
+/// One revision of an alert.
+pub(super) struct Record<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) settings: &'a Settings,
+    pub(super) finding: &'a Finding,
+    pub(super) id: AlertId,
+    pub(super) revision: u32,
+    pub(super) count: u64,
+    pub(super) first_seen: i64,
+    pub(super) last_seen: i64,
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Record<'_> {
+    /// Appends the record as one JSON object. The order of the members is part of the contract.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        self.head(out);
+        self.origin(out);
+        self.ends(out);
+        self.deed(out);
+        self.meaning(out);
+        self.evidence(out);
+    }
+
+    fn head(&self, out: &mut Vec<u8>) {
+        let what = &self.finding.what;
+        out.extend_from_slice(b"{\"schema\":\"lockkeeper/alert/1\",\"id\":");
+        json::display(out, self.id);
+        member(out, "kind", |out| json::string(out, mapping::kind(what).name()));
+        member(out, "rule", |out| json::string(out, mapping::rule_id(what)));
+        member(out, "severity", |out| json::string(out, mapping::severity(self.finding).name()));
+        member(out, "time", |out| json::time(out, self.finding.time));
+        member(out, "first_seen", |out| json::time(out, self.first_seen));
+        member(out, "last_seen", |out| json::time(out, self.last_seen));
+        member(out, "count", |out| json::number(out, self.count));
+        member(out, "revision", |out| json::number(out, self.revision));
+    }
+
+    fn origin(&self, out: &mut Vec<u8>) {
+        member(out, "sensor", |out| json::string(out, &self.settings.sensor));
+        member(out, "site", |out| json::string(out, &self.settings.site));
+        member(out, "policy", |out| {
+            out.extend_from_slice(b"{\"id\":");
+            json::string(out, &self.policy.id);
+            member(out, "version", |out| json::string(out, &self.policy.version));
+            member(out, "sha256", |out| json::string(out, &self.policy.sha256));
+            out.push(b'}');
+        });
+    }
+
+    fn ends(&self, out: &mut Vec<u8>) {
+        let Finding { client, server, carrier, ruling, protocol, .. } = self.finding;
+        let flow = match &self.finding.what {
+            What::Denied(denial) => denial.flow,
+            What::Malformed { .. } | What::UnknownAsset(_) | What::NewHost(_) | What::Identity { .. } => None,
+        };
+        member(out, "client", |out| endpoint(out, self.policy, client, ruling.client, *carrier));
+        member(out, "server", |out| endpoint(out, self.policy, server, ruling.server, *carrier));
+        let conduit = ruling.conduit.map(|conduit| self.policy.conduit_name(conduit));
+        member(out, "conduit", |out| json::string_or_null(out, conduit));
+        member(out, "flow", |out| json::string_or_null(out, flow.map(|flow| self.policy.flow_id(flow))));
+        member(out, "protocol", |out| json::display(out, Spoken::of(*protocol, *carrier, server.port)));
+    }
+
+    fn deed(&self, out: &mut Vec<u8>) {
+        member(out, "operation", |out| match &self.finding.operation {
+            Some(owned) => operation(out, &OperationView::from(owned)),
+            None => out.extend_from_slice(b"null"),
+        });
+        member(out, "outcome", |out| match self.outcome {
+            Some(known) => outcome(out, known),
+            None => out.extend_from_slice(b"null"),
+        });
+        self.particulars(out);
+    }
+
+    /// Members that only some rules have.
+    fn particulars(&self, out: &mut Vec<u8>) {
+        match &self.finding.what {
+            What::Denied(_) => {}
+            What::Malformed { name, value } => member(out, "anomaly", |out| {
+                out.extend_from_slice(b"{\"name\":");
+                json::string(out, name);
+                member(out, "value", |out| json::number_or_null(out, *value));
+                out.push(b'}');
+            }),
+            What::UnknownAsset(side) | What::NewHost(side) => {
+                member(out, "subject", |out| json::string(out, side_name(*side)));
+            }
+            What::Identity { of, unit, field, value } => member(out, "identity", |out| {
+                out.extend_from_slice(b"{\"of\":");
+                json::string(out, side_name(*of));
+                member(out, "unit", |out| json::number_or_null(out, *unit));
+                member(out, "field", |out| json::string(out, field));
+                member(out, "value", |out| json::string(out, value));
+                out.push(b'}');
+            }),
+        }
+    }
+
+    fn meaning(&self, out: &mut Vec<u8>) {
+        member(out, "message", |out| json::string(out, &message::message(self.policy, self.finding)));
+        member(out, "attack", |out| json::words(out, &attack::techniques(self.finding)));
+        let requirements = mapping::requirements(&self.finding.what);
+        member(out, "requirements", |out| {
+            out.extend_from_slice(b"{\"iec62443\":");
+            json::words(out, requirements.iec62443);
+            member(out, "nis2", |out| json::words(out, requirements.nis2));
+            member(out, "iso27001", |out| json::words(out, requirements.iso27001));
+            out.push(b'}');
+        });
+    }
+
+    fn evidence(&self, out: &mut Vec<u8>) {
+        let Finding { client, server, carrier, evidence, .. } = self.finding;
+        let capture = self.settings.captures.get(usize::from(evidence.capture));
+        out.extend_from_slice(b",\"evidence\":{\"capture\":");
+        json::string_or_null(out, capture.map(String::as_str));
+        member(out, "packet", |out| json::number(out, evidence.packet));
+        let community_id = community_id(*carrier, client, server);
+        member(out, "community_id", |out| json::string_or_null(out, community_id.as_deref()));
+        out.extend_from_slice(b"}}");
+    }
+}
+
+/// Appends a comma, a name that needs no escaping, and whatever value is written.
+pub(super) fn member(out: &mut Vec<u8>, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    value(out);
+}
+
+const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}
+
+/// Appends one end of a conversation.
+pub(super) fn endpoint(out: &mut Vec<u8>, policy: &Policy, end: &Endpoint, place: Place, carrier: Carrier) {
+    let port = matches!(carrier, Carrier::Tcp | Carrier::Udp).then_some(end.port);
+    out.push(b'{');
+    json::addresses(out, &end.host, port);
+    member(out, "zone", |out| json::string(out, policy.zone_name(place.zone)));
+    member(out, "asset", |out| json::string_or_null(out, place.asset.map(|asset| policy.asset_name(asset))));
+    out.push(b'}');
+}
+
+/// Appends how an operation ended.
+pub(super) fn outcome(out: &mut Vec<u8>, outcome: Outcome) {
+    match outcome {
+        Outcome::Pending => out.extend_from_slice(b"{\"status\":\"pending\"}"),
+        Outcome::Accepted => out.extend_from_slice(b"{\"status\":\"accepted\"}"),
+        Outcome::NoResponse => out.extend_from_slice(b"{\"status\":\"no_response\"}"),
+        Outcome::Refused { code, name } => {
+            out.extend_from_slice(b"{\"status\":\"refused\",\"code\":");
+            json::number(out, code);
+            member(out, "name", |out| json::string(out, name));
+            out.push(b'}');
+        }
+    }
+}
+
+/// An operation as records show it, wherever its values lie.
+#[derive(Clone, Copy, Debug)]
+pub struct OperationView<'a> {
+    /// What it does.
+    pub class: Class,
+    /// The standard's name in snake_case.
+    pub function: &'static str,
+    /// The number on the wire.
+    pub code: u32,
+    /// What it acts on.
+    pub target: Target,
+    /// The values: of a write those requested, of a read those answered.
+    pub values: ValuesView<'a>,
+}
+
+/// Values on the wire or copied from it.
+#[derive(Clone, Copy, Debug)]
+pub enum ValuesView<'a> {
+    /// Still in their frame.
+    Wire(Values<'a>),
+    /// Kept since the request.
+    Owned(&'a OwnedValues),
+}
+
+impl<'a> From<&Operation<'a>> for OperationView<'a> {
+    fn from(operation: &Operation<'a>) -> Self {
+        let Operation { class, function, code, target, values } = *operation;
+        Self { class, function, code, target, values: ValuesView::Wire(values) }
+    }
+}
+
+impl<'a> From<&'a OwnedOperation> for OperationView<'a> {
+    fn from(operation: &'a OwnedOperation) -> Self {
+        let OwnedOperation { class, function, code, target, values } = operation;
+        Self { class: *class, function, code: *code, target: *target, values: ValuesView::Owned(values) }
+    }
+}
+
+/// Appends an operation. What belongs to class `security` may be a password: its values are withheld (`null`).
+pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
+    out.extend_from_slice(b"{\"class\":\"");
+    out.extend_from_slice(operation.class.name().as_bytes());
+    out.extend_from_slice(b"\",\"function\":\"");
+    out.extend_from_slice(operation.function.as_bytes());
+    out.extend_from_slice(b"\",\"code\":");
+    json::number(out, operation.code);
+    out.extend_from_slice(b",\"target\":");
+    target(out, &operation.target);
+    out.extend_from_slice(b",\"values\":");
+    if operation.class == Class::Security {
+        out.extend_from_slice(b"null");
+    } else {
+        values(out, &operation.values);
+    }
+    out.push(b'}');
+}
+
+fn target(out: &mut Vec<u8>, target: &Target) {
+    let mut separator = b'{';
+    target.fields(|name, field| {
+        out.push(separator);
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        match field {
+            Field::Number(number) => json::number(out, number),
+            Field::Name(word) => json::string(out, word),
+        }
+        separator = b',';
+    });
+    out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
+}
+
+fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) {
+    match values {
+        ValuesView::Wire(Values::Bytes(bytes)) => json::hex(out, bytes),
+        ValuesView::Wire(wire) => json::numbers(out, wire.numbers()),
+        ValuesView::Owned(OwnedValues::Bytes(bytes)) => json::hex(out, bytes),
+        ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::numbers(out, numbers.iter().copied()),
+        ValuesView::Owned(OwnedValues::None) => out.extend_from_slice(b"[]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::testing;
+
+    fn record(finding: &Finding, outcome: Option<Outcome>) -> String {
+        let (policy, settings) = (testing::policy(), testing::settings());
+        let mut out = Vec::new();
+        let (id, time) = (AlertId([0xAB; 16]), finding.time);
+        Record {
+            policy: &policy,
+            settings: &settings,
+            finding,
+            id,
+            revision: 1,
+            count: 1,
+            first_seen: time,
+            last_seen: time,
+            outcome,
+        }
+        .write(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn the_members_stand_in_the_order_of_the_contract() {
+        let expected = concat!(
+            r#"{"schema":"lockkeeper/alert/1","id":"abababababababababababababababab","kind":"violation","#,
+            r#""rule":"operation.undeclared","severity":"high","time":"2026-01-02T03:04:05.000000000Z","#,
+            r#""first_seen":"2026-01-02T03:04:05.000000000Z","last_seen":"2026-01-02T03:04:05.000000000Z","#,
+            r#""count":1,"revision":1,"sensor":"lock-east-1","site":"lock-east","#,
+            r#""policy":{"id":"P","version":"7","sha256":"00ff"},"#,
+            r#""client":{"ip":"10.20.9.9","port":51234,"mac":"00:0c:29:aa:bb:cc","vlan":null,"zone":"unknown","asset":null},"#,
+            r#""server":{"ip":"10.20.1.10","port":502,"mac":null,"vlan":30,"zone":"unknown","asset":null},"#,
+            r#""conduit":null,"flow":null,"protocol":"modbus","operation":{"class":"write","#,
+            r#""function":"write_single_register","code":6,"target":{"unit":1,"table":"holding_register","#,
+            r#""address":40,"count":1},"values":[900]},"outcome":{"status":"accepted"},"message":"#,
+        );
+        let written = record(&testing::finding(0), Some(Outcome::Accepted));
+        assert!(written.starts_with(expected), "{written}");
+        let expected = concat!(
+            r#","attack":["T1692.001","T0836"],"requirements":{"iec62443":["SR 2.1","SR 2.1 RE 1","SR 7.7"],"#,
+            r#""nis2":["21(2)(i)","CIR 6.7.2(c)"],"iso27001":["5.15","8.3"]},"#,
+            r#""evidence":{"capture":"day.pcap","packet":1,"#,
+            r#""community_id":"1:fsQIH8QzW2OFZOduaLGjsXFQFaw="}}"#,
+        );
+        assert!(written.ends_with(expected), "{written}");
+    }
+
+    #[test]
+    fn every_variety_is_one_valid_json_object() {
+        let strange = "a \"quoted\"\n\u{0}\u{fffd} value".to_owned();
+        let varieties = [
+            What::Malformed { name: "quantity_out_of_range", value: Some(0) },
+            What::Malformed { name: "bad_length", value: None },
+            What::UnknownAsset(Side::Client),
+            What::NewHost(Side::Server),
+            What::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
+        ];
+        for what in varieties {
+            let finding = Finding { what, operation: None, protocol: None, ..testing::finding(0) };
+            let json: serde_json::Value = serde_json::from_str(&record(&finding, None)).expect("valid JSON");
+            assert!(json["operation"].is_null() && json["outcome"].is_null());
+            assert_eq!(json["protocol"], "tcp/502");
+            if let Some(identity) = json.get("identity") {
+                assert_eq!(identity["value"], strange);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_hexadecimal_numbers_are_complete_and_secrets_are_withheld() {
+        let shown = |class, owned| {
+            let mut out = Vec::new();
+            let owned = OwnedOperation { class, values: owned, ..testing::write_register(0, 0) };
+            operation(&mut out, &OperationView::from(&owned));
+            let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
+            json["values"].clone()
+        };
+        assert_eq!(shown(Class::Vendor, OwnedValues::Bytes(vec![0x0A, 0xFF])), "0aff");
+        let many = shown(Class::Write, OwnedValues::Numbers(vec![1; 2000]));
+        assert_eq!(many.as_array().map(Vec::len), Some(2000));
+        assert!(shown(Class::Security, OwnedValues::Bytes(b"secret".to_vec())).is_null());
+    }
+
+    #[test]
+    fn a_refusal_has_its_code_and_name() {
+        let mut out = Vec::new();
+        outcome(&mut out, Outcome::Refused { code: 2, name: "illegal_data_address" });
+        assert_eq!(out, br#"{"status":"refused","code":2,"name":"illegal_data_address"}"#);
+    }
+}

@@ -1,0 +1,164 @@
+//! A bounded table that knows which of its entries was touched least recently.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A map with an order of use. Memory grows with the number of entries only, and is reused.
+#[derive(Debug)]
+pub(super) struct Table<K, V> {
+    /// Seeded at random: a hostile sender cannot choose keys that collide. Never iterated, so no order shows.
+    index: HashMap<K, usize, foldhash::fast::RandomState>,
+    slots: Vec<Slot<K, V>>,
+    free: Vec<usize>,
+    oldest: Option<usize>,
+    newest: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Slot<K, V> {
+    entry: Option<(K, V)>,
+    older: Option<usize>,
+    newer: Option<usize>,
+}
+
+impl<K: Clone + Eq + Hash, V> Table<K, V> {
+    pub(super) fn new() -> Self {
+        Self { index: HashMap::default(), slots: Vec::new(), free: Vec::new(), oldest: None, newest: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.index.contains_key(key)
+    }
+
+    /// An entry, without touching it.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let slot = *self.index.get(key)?;
+        self.slots.get_mut(slot)?.entry.as_mut().map(|(_, value)| value)
+    }
+
+    /// An entry, which becomes the most recently touched one.
+    pub(super) fn touch(&mut self, key: &K) -> Option<&mut V> {
+        let slot = *self.index.get(key)?;
+        if self.newest != Some(slot) {
+            self.unlink(slot);
+            self.link_newest(slot);
+        }
+        self.slots.get_mut(slot)?.entry.as_mut().map(|(_, value)| value)
+    }
+
+    /// Adds an entry as the most recently touched one; one of the same key is replaced.
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.remove(&key);
+        let entry = Some((key.clone(), value));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot].entry = entry;
+                slot
+            }
+            None => {
+                self.slots.push(Slot { entry, older: None, newer: None });
+                self.slots.len() - 1
+            }
+        };
+        self.index.insert(key, slot);
+        self.link_newest(slot);
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let slot = self.index.remove(key)?;
+        self.unlink(slot);
+        self.free.push(slot);
+        self.slots[slot].entry.take().map(|(_, value)| value)
+    }
+
+    /// The least recently touched entry.
+    pub(super) fn oldest(&self) -> Option<(&K, &V)> {
+        let slot = self.slots.get(self.oldest?)?;
+        slot.entry.as_ref().map(|(key, value)| (key, value))
+    }
+
+    pub(super) fn pop_oldest(&mut self) -> Option<(K, V)> {
+        let slot = self.oldest?;
+        self.unlink(slot);
+        self.free.push(slot);
+        let entry = self.slots[slot].entry.take()?;
+        self.index.remove(&entry.0);
+        Some(entry)
+    }
+
+    fn unlink(&mut self, slot: usize) {
+        let Slot { older, newer, .. } = self.slots[slot];
+        match older {
+            Some(older) => self.slots[older].newer = newer,
+            None => self.oldest = newer,
+        }
+        match newer {
+            Some(newer) => self.slots[newer].older = older,
+            None => self.newest = older,
+        }
+    }
+
+    fn link_newest(&mut self, slot: usize) {
+        let before = self.newest.replace(slot);
+        self.slots[slot].older = before;
+        self.slots[slot].newer = None;
+        match before {
+            Some(before) => self.slots[before].newer = Some(slot),
+            None => self.oldest = Some(slot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_one_touched_least_recently_goes_first() {
+        let mut table = Table::new();
+        (0..3).for_each(|key| table.insert(key, ()));
+        table.touch(&0);
+        table.touch(&2);
+        let order: Vec<i32> = std::iter::from_fn(|| table.pop_oldest()).map(|(key, ())| key).collect();
+        assert_eq!(order, [1, 0, 2]);
+        assert_eq!(table.len(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_list_that_is_searched(steps in prop::collection::vec((0_u8..4, 0_u8..6), 0..200)) {
+            let mut table = Table::new();
+            let mut list: Vec<(u8, usize)> = Vec::new();
+            for (number, (step, key)) in steps.into_iter().enumerate() {
+                let known = list.iter().position(|(other, _)| *other == key);
+                match step {
+                    0 => {
+                        known.map(|position| list.remove(position));
+                        list.push((key, number));
+                        table.insert(key, number);
+                    }
+                    1 => {
+                        let expected = known.map(|position| list.remove(position));
+                        list.extend(expected);
+                        prop_assert_eq!(table.touch(&key).copied(), expected.map(|(_, value)| value));
+                    }
+                    2 => {
+                        let expected = known.map(|position| list.remove(position).1);
+                        prop_assert_eq!(table.remove(&key), expected);
+                    }
+                    _ => {
+                        let expected = (!list.is_empty()).then(|| list.remove(0));
+                        prop_assert_eq!(table.pop_oldest(), expected);
+                    }
+                }
+                prop_assert_eq!(table.len(), list.len());
+                prop_assert_eq!(table.oldest().map(|(key, _)| *key), list.first().map(|(key, _)| *key));
+            }
+        }
+    }
+}
