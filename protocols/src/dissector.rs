@@ -189,16 +189,26 @@ pub trait Sink {
     fn lost(&mut self, bytes: usize);
 }
 
+/// How well a frame proves its own beginning to one who has lost it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// So exact in its shape that it needs no second frame beside it.
+    Certain,
+    /// Only if another frame follows it, or the stream ends with it.
+    Likely,
+    /// Chance: such a frame is not spoken, but data often look like it.
+    Unlikely,
+}
+
 /// One protocol on one flow: framing, decoding, matching. Never sees half a frame.
 pub trait Dissector: Send {
     /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::frame`] can report on,
     /// including ones that break the specification inside a sound frame.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
-    /// Whether a whole frame is shaped so exactly that it proves a boundary by itself. Asked only while framing is being
-    /// looked for; a frame that does not convince needs a second one after it.
-    fn is_convincing(&self, _from: Side, _frame: &[u8]) -> bool {
-        false
+    /// How well a whole frame proves that it really starts where it seems to. Asked only while framing is looked for.
+    fn boundary(&self, _from: Side, _frame: &[u8]) -> Boundary {
+        Boundary::Likely
     }
 
     /// Decodes one whole frame and tells the sink what it means.

@@ -75,7 +75,7 @@ impl Identifier {
         let count = |wanted: fn(&Probe) -> bool| seen.iter().filter(|probe| wanted(probe)).count();
         let exact = count(|probe| matches!(probe, Probe::Yes { .. }));
         let refused = count(|probe| *probe == Probe::No);
-        let swapped = self.swapped(seen);
+        let swapped = self.swapped(protocol, seen);
         if hinted {
             return match exact {
                 1.. => Weight::Fits { swapped },
@@ -110,8 +110,9 @@ impl Identifier {
             .unwrap_or(Probe::No)
     }
 
-    /// Whether the shape says that the roles are the other way round.
-    fn swapped(&self, [client, server]: [Probe; 2]) -> bool {
+    /// Whether the roles are the other way round. The shape of one side overrules a guess without a registered port;
+    /// against a registered port both sides must say so, or one odd frame of an attacker would turn the flow around.
+    fn swapped(&self, protocol: &Protocol, [client, server]: [Probe; 2]) -> bool {
         if self.roles == Roles::Certain {
             return false;
         }
@@ -119,9 +120,14 @@ impl Identifier {
             Probe::Yes { sender } | Probe::Maybe { sender } => sender == Some(side),
             Probe::No | Probe::More => false,
         };
-        let against = says(client, Side::Server) || says(server, Side::Client);
-        let in_favour = says(client, Side::Client) || says(server, Side::Server);
-        against && !in_favour
+        let against = [says(client, Side::Server), says(server, Side::Client)];
+        let in_favour = [says(client, Side::Client), says(server, Side::Server)];
+        let registered = |port| protocol.ports.contains(&port);
+        match (registered(self.client_port), registered(self.server_port)) {
+            (false, true) => against == [true; 2],
+            (true, false) => in_favour != [true; 2],
+            _ => against.contains(&true) && !in_favour.contains(&true),
+        }
     }
 
     /// Whether one side holds enough exact frames to do without the other.

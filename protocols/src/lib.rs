@@ -33,12 +33,13 @@ pub mod operation;
 pub mod reader;
 pub mod session;
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
 mod testing;
 
 // The public interface is:
 pub use dissector::{
-    Anomaly, AnomalyKind, Dissector, FrameLen, Function, Identity, Limits, Outcome, PduGroup, Probe, Protocol,
-    RequestRef, Side, Sink, Stamp, Transport,
+    Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Function, Identity, Limits, Outcome, PduGroup, Probe,
+    Protocol, RequestRef, Side, Sink, Stamp, Transport,
 };
 pub use identify::{Decision, Identifier};
 pub use operation::{Class, Field, Operation, Table, Target, Values};

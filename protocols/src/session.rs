@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::dissector::{Anomaly, AnomalyKind, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport};
+use crate::dissector::{
+    Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport,
+};
 
 /// One protocol on one flow.
 ///
@@ -15,7 +17,7 @@ pub struct Session {
     protocol: &'static Protocol,
     dissector: Box<dyn Dissector>,
     halves: [Half; 2],
-    /// Longest partial input that is kept, bytes.
+    /// Longest partial input that is kept, bytes: a side that is lost looks at two frames at once.
     partial_limit: usize,
     /// When the latest bytes came: a frame that only the end of the stream completes has no other time.
     latest: Stamp,
@@ -45,7 +47,7 @@ impl Session {
             protocol,
             dissector: (protocol.open)(transport, limits),
             halves: [half(), half()],
-            partial_limit: limits.partial.max(protocol.max_frame),
+            partial_limit: limits.partial.max(2 * protocol.max_frame),
             latest: Stamp::default(),
         }
     }
@@ -136,7 +138,11 @@ impl Session {
     fn settle(&mut self, from: Side, sink: &mut dyn Sink) {
         let Some(half) = self.halves.get_mut(from.index()) else { return };
         let kept = core::mem::take(&mut half.partial);
-        if half.lost && self.dissector.frame_len(from, &kept) == FrameLen::Bytes(kept.len()) {
+        let is_frame = || {
+            self.dissector.frame_len(from, &kept) == FrameLen::Bytes(kept.len())
+                && self.dissector.boundary(from, &kept) != Boundary::Unlikely
+        };
+        if half.lost && is_frame() {
             self.dissector.frame(from, &kept, self.latest, sink);
         } else if !kept.is_empty() {
             sink.lost(kept.len());
@@ -224,12 +230,16 @@ impl Step<'_> {
             // It may still be arriving, unless it claims more than a frame can have.
             return if length <= self.max_frame { Stand::Open } else { Stand::No };
         };
-        if self.dissector.is_convincing(self.from, frame) {
-            return Stand::Yes;
+        match self.dissector.boundary(self.from, frame) {
+            Boundary::Certain => return Stand::Yes,
+            Boundary::Unlikely => return Stand::No,
+            Boundary::Likely => {}
         }
+        // Only a whole second frame counts: some framings know at its end that it was none.
         match self.dissector.frame_len(self.from, next) {
-            FrameLen::Bytes(_) => Stand::Yes,
-            FrameLen::Unknown => Stand::Open,
+            FrameLen::Bytes(length) if length > self.max_frame => Stand::No,
+            FrameLen::Bytes(length) if length <= next.len() => Stand::Yes,
+            FrameLen::Bytes(_) | FrameLen::Unknown => Stand::Open,
             FrameLen::Invalid(_) => Stand::No,
         }
     }

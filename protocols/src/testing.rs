@@ -77,7 +77,7 @@ fn describe(operation: &Operation<'_>) -> String {
         Values::None => {}
         Values::Bytes(bytes) => {
             text.push_str(" = 0x");
-            bytes.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+            bytes.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
         }
         values => {
             let _ = write!(text, " = {:?}", values.numbers().collect::<Vec<_>>());

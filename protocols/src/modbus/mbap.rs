@@ -41,16 +41,6 @@ pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
     Some((Head { transaction: u16::from_be_bytes([high, low]), unit, code }, data))
 }
 
-/// Whether a whole frame has exactly the shape that its function calls for.
-pub(super) fn is_exact(from: Side, frame: &[u8]) -> bool {
-    let Some((head, data)) = split(frame) else { return false };
-    let fit = match from {
-        Side::Client => shape::request(head.code, data),
-        Side::Server => shape::response(head.code, data),
-    };
-    fit == Fit::Exact
-}
-
 /// Judges the first bytes of one end by the first frames in them.
 pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
     let mut verdict = Probe::More;

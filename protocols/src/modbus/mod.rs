@@ -35,7 +35,9 @@ use alloc::string::{String, ToString};
 
 use self::context::{Context, Head};
 use self::pending::{Entry, Pending};
-use crate::dissector::{AnomalyKind, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
+use crate::dissector::{
+    AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
+};
 
 /// Modbus/TCP, and the same over UDP.
 pub static TCP: Protocol = Protocol {
@@ -159,8 +161,9 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         if IS_RTU { rtu::frame_len(from, bytes) } else { mbap::frame_len(bytes) }
     }
 
-    fn is_convincing(&self, from: Side, frame: &[u8]) -> bool {
-        if IS_RTU { rtu::is_exact(from, frame) } else { mbap::is_exact(from, frame) }
+    fn boundary(&self, from: Side, frame: &[u8]) -> Boundary {
+        let split = if IS_RTU { rtu::split(frame) } else { mbap::split(frame) };
+        split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {

@@ -46,16 +46,6 @@ pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
     Some((Head { transaction: 0, unit, code }, data))
 }
 
-/// Whether a whole frame, whose CRC is known to be right, also has the shape that its function calls for.
-pub(super) fn is_exact(from: Side, frame: &[u8]) -> bool {
-    let Some((head, data)) = split(frame) else { return false };
-    let fit = match from {
-        Side::Client => shape::request(head.code, data),
-        Side::Server => shape::response(head.code, data),
-    };
-    fit == Fit::Exact
-}
-
 /// Judges the first bytes of one end: only a defined function, in exactly its shape, with its CRC, is taken for RTU.
 pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
     let look = |side| look(side, transport, bytes);
@@ -74,13 +64,17 @@ fn look(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
     }
     match frame_len(side, bytes) {
         FrameLen::Bytes(length) => match bytes.get(..length) {
-            Some(frame) if is_exact(side, frame) => Probe::Yes { sender: Some(side) },
+            Some(frame) if fit(side, frame) == Fit::Exact => Probe::Yes { sender: Some(side) },
             None if transport == Transport::Tcp => Probe::More,
             _ => Probe::No,
         },
         FrameLen::Unknown if transport == Transport::Tcp => Probe::More,
         FrameLen::Unknown | FrameLen::Invalid(_) => Probe::No,
     }
+}
+
+fn fit(side: Side, frame: &[u8]) -> Fit {
+    split(frame).map_or(Fit::Wrong, |(head, data)| shape::of(side, head.code, data))
 }
 
 fn request_length(bytes: &[u8]) -> Length {

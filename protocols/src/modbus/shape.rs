@@ -2,6 +2,7 @@
 //! frame boundary, where a decoder cannot trust that the bytes are Modbus at all.
 
 use super::{function, request, umas};
+use crate::dissector::{Boundary, Side};
 
 /// How well bytes fit one direction of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,23 @@ pub(super) enum Fit {
 impl Fit {
     const fn exact(holds: bool) -> Self {
         if holds { Self::Exact } else { Self::Wrong }
+    }
+}
+
+/// How well a function code and the bytes after it fit what a side sends.
+pub(super) fn of(side: Side, code: u8, data: &[u8]) -> Fit {
+    match side {
+        Side::Client => request(code, data),
+        Side::Server => response(code, data),
+    }
+}
+
+/// How well a PDU proves where its frame begins. Small numbers of 32 bits look like headers with function code 0.
+pub(super) fn boundary(side: Side, code: u8, data: &[u8]) -> Boundary {
+    match of(side, code, data) {
+        Fit::Exact => Boundary::Certain,
+        _ if code == 0 => Boundary::Unlikely,
+        _ => Boundary::Likely,
     }
 }
 

@@ -1,0 +1,106 @@
+//! What holds for every row of the registry, whatever the bytes.
+
+use lockkeeper_protocols::{FrameLen, Limits, Protocol, REGISTRY, Session, Side, Transport};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
+#[path = "../src/testing.rs"]
+mod testing;
+use testing::{Log, at};
+
+const SIDES: [Side; 2] = [Side::Client, Side::Server];
+
+/// Random bytes, and bytes in which headers are likely.
+fn traffic() -> impl Strategy<Value = Vec<u8>> {
+    let chunk = prop_oneof![
+        vec(any::<u8>(), 0..300),
+        (any::<u16>(), 2u8..=60, vec(any::<u8>(), 60)).prop_map(|(transaction, length, body)| {
+            let mut frame = transaction.to_be_bytes().to_vec();
+            frame.extend([0, 0, 0, length, 1]);
+            frame.extend(body.into_iter().take(usize::from(length) - 1));
+            frame
+        }),
+        (0u8..=247, any::<[u8; 5]>()).prop_map(|(unit, body)| {
+            let mut frame = vec![unit, body[0] % 6 + 1];
+            frame.extend(&body[1..]);
+            let crc = frame.iter().fold(0xFFFF_u16, |crc, byte| {
+                (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xA001 } else { crc >> 1 })
+            });
+            frame.extend(crc.to_le_bytes());
+            frame
+        }),
+    ];
+    vec(chunk, 1..6).prop_map(|chunks| chunks.concat())
+}
+
+fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
+    let mut log = Log::default();
+    let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
+    for chunk in chunks {
+        session.stream(side, chunk, at(0), &mut log);
+        assert!(session.buffered() <= Limits::default().partial);
+    }
+    session.finish(&mut log);
+    let fed: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+    assert!(log.lost <= fed);
+    (log, fed)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn any_segmentation_gives_the_same_events(bytes in traffic(), size in 1usize..40, midstream in any::<bool>()) {
+        for protocol in REGISTRY {
+            for side in SIDES {
+                let whole = hear(protocol, midstream, &[&bytes], side);
+                let split = hear(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
+                prop_assert_eq!(&whole, &split, "{} {:?}", protocol.title, side);
+            }
+        }
+    }
+
+    #[test]
+    fn datagrams_of_any_bytes_are_survived(datagrams in vec(traffic(), 1..4)) {
+        for protocol in REGISTRY.iter().filter(|row| row.transports.contains(&Transport::Udp)) {
+            let mut log = Log::default();
+            let mut session = Session::new(protocol, Transport::Udp, &Limits::default(), false);
+            for (index, datagram) in datagrams.iter().enumerate() {
+                session.datagram(SIDES[index % 2], datagram, at(index as i64), &mut log);
+            }
+            session.finish(&mut log);
+            prop_assert!(log.lost <= datagrams.iter().map(Vec::len).sum());
+        }
+    }
+
+    #[test]
+    fn a_frame_has_a_length_and_more_bytes_do_not_change_it(bytes in traffic(), cut in any::<prop::sample::Index>()) {
+        for protocol in REGISTRY {
+            let dissector = (protocol.open)(Transport::Tcp, &Limits::default());
+            let _ = (protocol.probe)(Transport::Udp, &bytes);
+            for side in SIDES {
+                let early = dissector.frame_len(side, &bytes[..cut.index(bytes.len().max(1)).min(bytes.len())]);
+                let late = dissector.frame_len(side, &bytes);
+                match (early, late) {
+                    (FrameLen::Bytes(length), FrameLen::Bytes(other)) => {
+                        prop_assert!(length >= 1 && length <= protocol.max_frame);
+                        prop_assert_eq!(length, other);
+                    }
+                    (FrameLen::Bytes(length), _) => prop_assert!(length <= protocol.max_frame),
+                    (FrameLen::Invalid(_), late) => prop_assert!(matches!(late, FrameLen::Invalid(_))),
+                    (FrameLen::Unknown, _) => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_have_a_framing_of_their_own_and_functions_to_name() {
+    for (index, row) in REGISTRY.iter().enumerate() {
+        assert!(!row.functions.is_empty() && !row.pdu_groups.is_empty());
+        assert!(row.min_frame <= row.max_frame);
+        assert!(REGISTRY.iter().take(index).all(|other| (other.name, other.framing) != (row.name, row.framing)));
+    }
+}

@@ -1,0 +1,195 @@
+//! The adapter between a stream and a protocol: chunks, gaps, starts in mid-stream, lost bytes.
+
+use lockkeeper_protocols::{Limits, Session, Side, Transport, modbus};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
+#[path = "../src/testing.rs"]
+mod testing;
+use testing::{Log, at};
+
+/// Bytes that `side` sends, or a gap in them.
+#[derive(Clone, Debug)]
+enum Piece {
+    Bytes(Vec<u8>),
+    Gap,
+}
+
+fn run(side: Side, midstream: bool, pieces: impl IntoIterator<Item = Piece>) -> Log {
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), midstream);
+    for piece in pieces {
+        match piece {
+            Piece::Bytes(bytes) => session.stream(side, &bytes, at(0), &mut log),
+            Piece::Gap => session.gap(side, &mut log),
+        }
+    }
+    session.finish(&mut log);
+    assert_eq!(session.buffered(), 0);
+    log
+}
+
+fn bytewise(pieces: &[Piece]) -> Vec<Piece> {
+    let split = |piece: &Piece| match piece {
+        Piece::Bytes(bytes) => bytes.iter().map(|byte| Piece::Bytes(vec![*byte])).collect(),
+        Piece::Gap => vec![Piece::Gap],
+    };
+    pieces.iter().flat_map(split).collect()
+}
+
+fn frame(transaction: u16, pdu: &[u8]) -> Vec<u8> {
+    let mut frame = transaction.to_be_bytes().to_vec();
+    frame.extend([0, 0]);
+    frame.extend((pdu.len() as u16 + 1).to_be_bytes());
+    frame.push(1);
+    frame.extend(pdu);
+    frame
+}
+
+fn read(transaction: u16) -> Vec<u8> {
+    frame(transaction, &[3, 0, (transaction >> 8) as u8, 0, 1])
+}
+
+/// Any request, most of them as the standard wants them.
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => any::<u16>().prop_map(read),
+        2 => (any::<u16>(), vec(any::<u8>(), 2..=60)).prop_map(|(transaction, mut values)| {
+            values.truncate(values.len() / 2 * 2);
+            let count = values.len() as u8;
+            frame(transaction, &[&[16, 0, 0, 0, count / 2, count], values.as_slice()].concat())
+        }),
+        1 => (any::<u16>(), vec(any::<u8>(), 1..=253)).prop_map(|(transaction, pdu)| frame(transaction, &pdu)),
+    ]
+}
+
+fn asked(log: &Log) -> usize {
+    log.pdus.iter().filter(|((group, _), _)| *group == 0).map(|(_, count)| *count as usize).sum()
+}
+
+#[test]
+fn a_gap_costs_the_frames_in_it_and_nothing_after() {
+    let (first, torn, after) = (read(1), read(2), read(3));
+    let log = run(
+        Side::Client,
+        false,
+        [
+            Piece::Bytes([&first, &torn[..7]].concat()),
+            Piece::Gap,
+            Piece::Bytes([&torn[9..], &after, &read(4)].concat()),
+        ],
+    );
+    assert_eq!(asked(&log), 3);
+    assert_eq!(log.lost, 7 + 3, "the part before the gap and the part after it");
+    assert!(log.lines_of("Desynchronised").is_empty(), "the gap explains it");
+}
+
+#[test]
+fn a_stream_joined_inside_a_frame_is_decoded_from_the_first_boundary() {
+    let torn = frame(1, &[16, 0, 0, 0, 4, 8, 0, 1, 0, 0, 0, 3, 0, 4]);
+    let log = run(Side::Client, true, [Piece::Bytes([&torn[5..], &read(2), &read(3)].concat())]);
+    assert_eq!(asked(&log), 2);
+    assert_eq!(log.lost, torn.len() - 5);
+}
+
+#[test]
+fn a_single_usual_frame_needs_no_second_one_to_be_believed() {
+    let log = run(Side::Client, true, [Piece::Bytes(read(1))]);
+    assert_eq!((asked(&log), log.lost), (1, 0));
+    assert!(log.lines[0].contains(" asks "));
+}
+
+#[test]
+fn an_unusual_frame_is_believed_when_another_follows_or_the_stream_ends_with_it() {
+    let scan = frame(0, &[0x28, 0, 0, 0, 0]);
+    let log = run(Side::Client, true, [Piece::Bytes(scan.clone()), Piece::Bytes(scan.clone())]);
+    assert_eq!((asked(&log), log.lost), (2, 0));
+    let log = run(Side::Client, true, [Piece::Bytes(scan.clone())]);
+    assert_eq!((asked(&log), log.lost), (1, 0));
+    let log = run(Side::Client, true, [Piece::Bytes(scan.clone()), Piece::Gap, Piece::Bytes(scan)]);
+    assert_eq!((asked(&log), log.lost), (2, 0));
+}
+
+#[test]
+fn junk_between_frames_is_one_desynchronisation_and_is_counted() {
+    let log = run(Side::Client, false, [Piece::Bytes([&read(1), b"junk".as_slice(), &read(2)].concat())]);
+    assert_eq!(asked(&log), 2);
+    assert_eq!(log.lost, 4);
+    assert_eq!(log.lines_of("Desynchronised").len(), 1);
+}
+
+#[test]
+fn zeros_and_small_counters_are_not_taken_for_headers() {
+    // Registers that read as 32-bit counters 6, 6, 6, ... look like headers: protocol 0, length 6, unit 0, function 0.
+    let counters = [0, 0, 0, 6].repeat(20);
+    let log = run(Side::Server, true, [Piece::Bytes([&counters, frame(9, &[3, 2, 0, 1]).as_slice()].concat())]);
+    assert!(log.pdus.keys().all(|(group, key)| (*group, *key) == (1, 3)), "{:?}", log.pdus);
+}
+
+#[test]
+fn a_frame_that_claims_too_much_is_not_waited_for() {
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
+    session.stream(Side::Client, &[0, 1, 0, 0, 0x88, 4, 5, 7], at(0), &mut log);
+    assert!(session.buffered() < 8);
+    assert_eq!(log.lines_of("Desynchronised"), ["Desynchronised length from Client"]);
+}
+
+#[test]
+fn answers_are_given_up_when_time_passes_not_only_when_bytes_arrive() {
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
+    session.stream(Side::Client, &read(1), at(0), &mut log);
+    assert_eq!(session.deadline(), Some(5_000_000_000));
+    session.expire(5_000_000_000, &mut log);
+    assert_eq!(log.lines.len(), 1);
+    session.expire(5_000_000_001, &mut log);
+    assert!(log.lines[1].starts_with("5000000001 no_response 0.0"));
+    assert_eq!(session.deadline(), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn frames_in_a_row_are_all_decoded_and_nothing_is_lost(frames in vec(request(), 1..20)) {
+        let log = run(Side::Client, false, [Piece::Bytes(frames.concat())]);
+        prop_assert_eq!(asked(&log), frames.len());
+        prop_assert_eq!(log.lost, 0);
+    }
+
+    #[test]
+    fn segmentation_changes_nothing_even_with_gaps_and_in_mid_stream(
+        pieces in vec(prop_oneof![
+            6 => request().prop_map(Piece::Bytes),
+            1 => vec(any::<u8>(), 0..40).prop_map(Piece::Bytes),
+            1 => vec(0u8..4, 0..40).prop_map(Piece::Bytes),
+            1 => Just(Piece::Gap),
+        ], 0..12),
+        side in prop_oneof![Just(Side::Client), Just(Side::Server)],
+        midstream in any::<bool>(),
+    ) {
+        let whole = run(side, midstream, pieces.clone());
+        let split = run(side, midstream, bytewise(&pieces));
+        prop_assert_eq!(whole, split);
+    }
+
+    #[test]
+    fn a_gap_inside_one_frame_costs_at_most_that_frame(
+        before in vec(any::<u16>().prop_map(read), 0..4),
+        after in vec(any::<u16>().prop_map(read), 1..4),
+        cut in 1usize..11,
+        resume in 1usize..12,
+    ) {
+        let torn = frame(7, &[3, 0x11, 0x22, 0, 9]);
+        let resume = resume.max(cut);
+        let log = run(Side::Client, false, [
+            Piece::Bytes([before.concat(), torn[..cut].to_vec()].concat()),
+            Piece::Gap,
+            Piece::Bytes([torn[resume..].to_vec(), after.concat()].concat()),
+        ]);
+        prop_assert_eq!(asked(&log), before.len() + after.len());
+        prop_assert_eq!(log.lost, cut + torn.len() - resume);
+    }
+}
