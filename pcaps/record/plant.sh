@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The network of the plant, sourced by ./record: one namespace for each host, all plugged into one switch.
 #
 # Everything lives in namespaces called lk-*, without a link to the machine's own network. The LAN is flat (10.20/16,
