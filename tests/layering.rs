@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use paths::{NamedPath, paths};
+use paths::{NamedPath, paths, test_modules};
 
 /// Each module of `src/`, in the order of the data path, and what it may use of ours.
 ///
@@ -293,25 +293,35 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file below a folder, in a stable order; files that hold only tests left out.
+/// Every source file below a folder, in a stable order; what is compiled for tests only is left out.
 fn sources(folder: &str) -> Vec<Source> {
-    let mut waiting = vec![repository().join(folder)];
-    let mut files: Vec<PathBuf> = Vec::new();
-    while let Some(next) = waiting.pop() {
-        for entry in fs::read_dir(&next).expect("the folder is there").flatten() {
-            let path = entry.path();
-            match path.extension() {
-                _ if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") => waiting.push(path),
-                Some(extension) if extension == "rs" && path.file_stem().is_some_and(|stem| stem != "tests") => {
-                    files.push(path);
-                }
-                _ => {}
-            }
-        }
-    }
-    files.sort();
-    let relative = files.iter().map(|path| path.strip_prefix(repository()).unwrap_or(path).display().to_string());
-    relative.zip(&files).map(|(name, path)| file(&name, &fs::read_to_string(path).expect("it is UTF-8"))).collect()
+    let texts: BTreeMap<PathBuf, String> = rust_files(&repository().join(folder)).into_iter().map(read).collect();
+    let for_tests: Vec<PathBuf> = texts.iter().flat_map(|(path, text)| test_files(path, text)).collect();
+    let kept = texts.iter().filter(|(path, _)| !for_tests.iter().any(|test| path.with_extension("").starts_with(test)));
+    let named = kept.map(|(path, text)| (path.strip_prefix(repository()).unwrap_or(path).display().to_string(), text));
+    named.map(|(path, text)| file(&path, text)).collect()
+}
+
+fn read(path: PathBuf) -> (PathBuf, String) {
+    let text = fs::read_to_string(&path).expect("a source file is UTF-8");
+    (path, text)
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is there").flatten().map(|entry| entry.path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let here = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    here.chain(folders.iter().flat_map(|folder| rust_files(folder))).collect()
+}
+
+/// The modules that a file declares for tests, as paths without extension.
+fn test_files(path: &Path, text: &str) -> Vec<PathBuf> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let folder = match stem {
+        "mod" | "lib" | "main" => path.parent().unwrap_or(path).to_owned(),
+        _ => path.with_extension(""),
+    };
+    test_modules(text).into_iter().map(|name| folder.join(name)).collect()
 }
 
 fn file(path: &str, text: &str) -> Source {

@@ -27,6 +27,18 @@ pub(crate) fn paths(source: &str) -> Vec<NamedPath> {
     found
 }
 
+/// The modules that `source` declares for tests only: `#[cfg(test)] mod testing;`.
+pub(crate) fn test_modules(source: &str) -> Vec<String> {
+    let tokens = tokens(&without_comments_and_literals(source));
+    let marks = (0..tokens.len()).filter(|at| is_test_mark(&tokens[*at..]));
+    let items = marks.map(|at| &tokens[at + TEST_MARK.len()..end_of_item(&tokens, at + TEST_MARK.len())]);
+    let named = items.filter_map(|item| match item {
+        [.., word, name, end] if word.text == "mod" && end.text == ";" => Some(name.text.clone()),
+        _ => None,
+    });
+    named.collect()
+}
+
 #[derive(Clone, Debug)]
 struct Token {
     line: usize,
@@ -133,19 +145,23 @@ fn tokens(text: &str) -> Vec<Token> {
 
 /// Takes out every item under `#[cfg(test)]`: tests may use what they like.
 fn without_tests(tokens: &[Token]) -> Vec<Token> {
-    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        let marked = tokens[at..].iter().map(|token| token.text.as_str()).take(MARK.len()).eq(MARK);
-        if marked {
-            at = end_of_item(tokens, at + MARK.len());
+        if is_test_mark(&tokens[at..]) {
+            at = end_of_item(tokens, at + TEST_MARK.len());
         } else {
             kept.push(tokens[at].clone());
             at += 1;
         }
     }
     kept
+}
+
+const TEST_MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+
+fn is_test_mark(tokens: &[Token]) -> bool {
+    tokens.iter().map(|token| token.text.as_str()).take(TEST_MARK.len()).eq(TEST_MARK)
 }
 
 /// The position after the `;` or the closing brace that ends the item at `at`.
@@ -267,5 +283,11 @@ mod tests {
         let source =
             "#[cfg(test)]\nmod tests {\n    use crate::a::b;\n}\n#[cfg(test)]\nuse crate::c::d;\nuse crate::e::f;";
         assert_eq!(named(source), [(7, "crate::e::f".to_owned())]);
+    }
+
+    #[test]
+    fn modules_for_tests_are_found_and_others_are_not() {
+        let source = "mod a;\n#[cfg(test)]\npub(crate) mod b;\n#[cfg(test)]\nmod c { fn f() {} }\nmod d;";
+        assert_eq!(test_modules(source), ["b"]);
     }
 }
