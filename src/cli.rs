@@ -47,7 +47,8 @@ pub struct Replay {
     /// Where to write the counts, one JSON object; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub stats: Option<PathBuf>,
-    /// Publish alerts to this broker as the live sensor would: mqtt://HOST[:PORT]
+    /// Publish alerts to this broker as the live sensor would: mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]. User and
+    /// password come from LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
     #[arg(short, long, value_name = "URL")]
     pub mqtt: Option<String>,
     /// How to speak to the broker.
@@ -74,13 +75,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "MQTT")]
 pub struct Broker {
-    /// Protocol version
-    #[arg(long, value_name = "VERSION", value_parser = ["5", "3.1.1"], default_value = "5")]
-    pub mqtt_version: String,
-    /// User name; the password comes from --mqtt-password-file or LOCKKEEPER_MQTT_PASSWORD
-    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_MQTT_USER")]
-    pub mqtt_user: Option<String>,
-    /// File whose first line is the password
+    /// File whose first line is the password, instead of LOCKKEEPER_MQTT_PASSWORD
     #[arg(long, value_name = "FILE")]
     pub mqtt_password_file: Option<PathBuf>,
     /// Seconds without progress after which an unreachable broker is given up

@@ -1,18 +1,20 @@
 //! What the user typed, turned into what the program runs on. The only place that knows both.
 
-use std::fs;
+use std::hash::BuildHasher;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
-use crate::alert::CorrelatorSettings;
-use crate::cli::{Broker, Limits, Replay};
+use crate::alert;
+use crate::cli::{Limits, Replay};
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::policy::Policy;
-use crate::publish::MqttSettings;
+use crate::publish::{Credentials, MqttSettings, PublishError};
 use crate::{pipeline, worker};
 
 /// Where machine output goes.
@@ -47,14 +49,6 @@ pub enum Error {
         /// The option, without its dashes.
         option: &'static str,
     },
-    /// A password file that cannot be read.
-    #[error("--mqtt-password-file {path}: {source}")]
-    PasswordFile {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
 /// Where the outputs of a replay go.
@@ -66,6 +60,16 @@ pub struct Destinations {
     pub transactions: Option<Destination>,
     /// Counts, one JSON object.
     pub stats: Option<Destination>,
+}
+
+impl Destination {
+    /// The name in error messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdout => String::from("standard output"),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
 }
 
 impl Destinations {
@@ -95,23 +99,38 @@ pub fn captures(typed: &[PathBuf]) -> Result<(), Error> {
     if stdin > 1 { Err(Error::StdinTwice) } else { Ok(()) }
 }
 
-/// What the pipeline runs on.
-pub fn pipeline(typed: &Replay, policy: &Policy, transactions: bool) -> Result<pipeline::Settings, Error> {
+/// What the pipeline runs on. `captures`: their names, in order.
+pub fn pipeline(
+    typed: &Replay,
+    policy: &Policy,
+    captures: Vec<String>,
+    transactions: bool,
+) -> Result<pipeline::Settings, Error> {
     let limits = &typed.limits;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     Ok(pipeline::Settings {
         workers: typed.workers.map_or(cores, usize::from).min(worker::SHARDS),
         worker: worker_settings(limits, transactions)?,
         fragments: FragmentLimits { datagrams: bound("max-fragmented", limits.max_fragmented)?, ..Default::default() },
-        alerts: CorrelatorSettings {
+        alerts: alert::Settings {
             site: typed.site.clone().unwrap_or_else(|| site_of(policy)),
             sensor: typed.sensor.clone(),
+            captures,
             interval: nanoseconds("alert-interval", limits.alert_interval)?,
-            open_alerts: bound("max-alerts", limits.max_alerts)?,
+            live: bound("max-alerts", limits.max_alerts)?,
             ..Default::default()
         },
-        seed: foldhash_seed(),
     })
+}
+
+/// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
+pub fn mqtt(typed: &Replay, names: &alert::Settings) -> Result<Option<MqttSettings>, PublishError> {
+    let Some(url) = &typed.mqtt else { return Ok(None) };
+    let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    settings.credentials = Credentials::load(variable, typed.broker.mqtt_password_file.as_deref())?;
+    settings.give_up_after = Some(Duration::from_secs(typed.broker.mqtt_give_up_after));
+    Ok(Some(settings))
 }
 
 fn worker_settings(limits: &Limits, transactions: bool) -> Result<worker::Settings, Error> {
@@ -119,7 +138,8 @@ fn worker_settings(limits: &Limits, transactions: bool) -> Result<worker::Settin
     Ok(worker::Settings {
         table: TableSettings {
             capacity: flows.div_ceil(worker::SHARDS) as u32,
-            idle_timeout: nanoseconds("idle-timeout", limits.idle_timeout)?,
+            stream_timeout: nanoseconds("idle-timeout", limits.idle_timeout)?,
+            seed: unpredictable(),
             ..Default::default()
         },
         streams: StreamSettings { held_bytes: bound("max-held-bytes", limits.max_held_bytes)?, ..Default::default() },
@@ -148,9 +168,9 @@ fn site_of(policy: &Policy) -> String {
     if policy.id.is_empty() { String::from("site") } else { policy.id.to_lowercase() }
 }
 
-fn foldhash_seed() -> u64 {
-    use std::hash::BuildHasher;
-    foldhash::quality::RandomState::default().hash_one(())
+/// A seed for the hash tables that nobody outside can guess. It changes no result.
+fn unpredictable() -> u64 {
+    RandomState::default().hash_one(())
 }
 
 /// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.

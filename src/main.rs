@@ -14,7 +14,7 @@ use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::pipeline::{self, Outputs};
 use lockkeeper::policy::{self, Policy};
-use lockkeeper::publish::{Jsonl, Mqtt};
+use lockkeeper::publish::{Jsonl, Mqtt, PublishError};
 use lockkeeper::summary;
 use lockkeeper_protocols::REGISTRY;
 
@@ -128,12 +128,11 @@ fn connect(
     typed: &Replay,
     settings: &pipeline::Settings,
     outputs: &mut Outputs,
-) -> Result<Option<PublishError>, config::Error> {
-    let Some(url) = &typed.mqtt else { return Ok(None) };
-    match config::mqtt(url, &typed.broker, settings).map(Mqtt::connect) {
-        Ok(Ok(broker)) => outputs.publishers.push(Box::new(broker)),
-        Ok(Err(error)) => return Ok(Some(error)),
-        Err(error) => return Err(error),
+) -> Result<Option<PublishError>, PublishError> {
+    let Some(broker) = config::mqtt(typed, &settings.alerts)? else { return Ok(None) };
+    match Mqtt::connect(broker) {
+        Ok(broker) => outputs.publishers.push(Box::new(broker)),
+        Err(error) => return Ok(Some(error)),
     }
     Ok(None)
 }
@@ -149,17 +148,11 @@ fn progress_bar(quiet: bool) -> ProgressBar {
 
 /// `lockkeeper policy check`: every mistake with its place and what to write instead.
 fn policy_check(files: &[PathBuf]) -> Outcome {
-    let mut status = Status::Clean;
-    for file in files {
-        match Policy::load(file) {
-            Ok(policy) => {}
-            Err(diagnostics) => {
-                write!(anstream::stderr(), "{}", diagnostics.render(true))?;
-                status = Status::Error;
-            }
-        }
-    }
-    Ok(status)
+    let outcome = policy::check(files, true, &mut anstream::stderr())?;
+    Ok(match outcome {
+        policy::CheckOutcome::Sound => Status::Clean,
+        policy::CheckOutcome::Unsound => Status::Error,
+    })
 }
 
 /// `lockkeeper protocols`: what is decoded.

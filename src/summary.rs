@@ -8,6 +8,7 @@ use lockkeeper_protocols::REGISTRY;
 use serde::Serialize;
 
 use crate::alert::Severity;
+use crate::capture::Capture;
 use crate::highlights::Highlights;
 use crate::pipeline::Replayed;
 use crate::policy::Policy;
@@ -43,19 +44,24 @@ struct CutStats<'a> {
     reason: &'a str,
 }
 
+impl<'a> CaptureStats<'a> {
+    fn of(capture: &'a Capture) -> Self {
+        Self {
+            name: &capture.name,
+            format: &capture.format,
+            packets: capture.packets,
+            dropped_at_capture: capture.dropped_at_capture,
+            cut: capture.cut.as_ref().map(|cut| CutStats { offset: cut.offset, reason: &cut.reason }),
+        }
+    }
+}
+
 /// Writes the counts as one JSON object.
 pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let counters = &replayed.counters;
-    let capture = |capture: &crate::capture::Capture| CaptureStats {
-        name: &capture.name,
-        format: &capture.format,
-        packets: capture.packets,
-        dropped_at_capture: capture.dropped_at_capture,
-        cut: capture.cut.as_ref().map(|cut| CutStats { offset: cut.offset, reason: &cut.reason }),
-    };
     let stats = Stats {
         schema: "lockkeeper/stats/1",
-        captures: replayed.captures.iter().map(capture).collect(),
+        captures: replayed.captures.iter().map(CaptureStats::of).collect(),
         packets: counters.packets,
         bytes: counters.bytes,
         flows: counters.flows,

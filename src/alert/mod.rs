@@ -27,7 +27,9 @@ use lockkeeper_protocols::{Class, Operation, Outcome, RequestRef, Target, Values
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
-pub use transaction::{Captures, ConversationText, Transaction, merge_transactions, write_transaction};
+pub use transaction::{
+    Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
+};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,6 +195,15 @@ pub struct Report {
     pub transactions: Vec<(Order, std::ops::Range<usize>)>,
     /// The text of the transactions.
     pub lines: Vec<u8>,
+}
+
+impl Report {
+    /// Forgets everything but the allocations.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.transactions.clear();
+        self.lines.clear();
+    }
 }
 
 /// What sort of thing an alert tells.

@@ -73,10 +73,11 @@ impl Dealer {
     }
 
     /// Adds what was counted here.
-    pub(super) fn count(&self, counters: &mut Counters) {
+    pub(super) fn count(&mut self, counters: &mut Counters) {
+        self.fragments.finish();
         counters.packets += self.packets;
         counters.bytes += self.bytes;
-        counters.fragments(self.fragments.counters());
+        counters.fragments(&self.fragments.counters());
     }
 }
 

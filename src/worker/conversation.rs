@@ -217,7 +217,9 @@ impl Talk {
         let facts = &mut self.facts;
         facts.judge_by = None;
         if !desk.judging {
-            facts.ruling.get_or_insert_with(|| Box::new(desk.policy.ruling(&facts.link())));
+            if facts.ruling.is_none() {
+                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link())));
+            }
             return;
         }
         let link = facts.link();

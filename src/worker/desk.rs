@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp};
+use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
 use super::conversation::{Facts, Open};
 use super::evidence_of;
 use crate::alert::{
-    Captures, ConversationText, Endpoint, Event, Finding, OperationView, Order, OwnedOperation, Report, Transaction,
-    What, write_transaction,
+    Captures, ConversationText, Endpoint, Event, Finding, OperationView, Order, OwnedOperation, OwnedValues, Report,
+    Transaction, ValuesView, What, write_transaction,
 };
 use crate::frame::Macs;
 use crate::metrics::Counters;
@@ -34,7 +34,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(policy: Arc<Policy>, captures: Arc<Captures>, decoder: Limits, transactions: bool) -> Self {
         Self {
-            judging: !policy.is_empty(),
+            judging: policy.judges(),
             policy,
             counters: Counters::default(),
             decoder,
@@ -159,14 +159,15 @@ impl Desk {
     ) {
         let Some(ruling) = &facts.ruling else { return };
         let order = self.next(stamp);
+        let kept = facts.text.take();
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
         let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol));
-        let text = facts.text.take().unwrap_or_else(make);
+        let text = kept.unwrap_or_else(make);
         let answered = !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
         let transaction = Transaction {
             time: requested.time,
             request: open.at.request,
-            operation: OperationView::new(operation, &open.values),
+            operation: asked_and_answered(operation, &open.values),
             outcome,
             latency: answered.then(|| stamp.time.saturating_sub(requested.time)),
             verdict: open.verdict,
@@ -178,4 +179,10 @@ impl Desk {
         self.report.transactions.push((order, start..self.report.lines.len()));
         facts.text = Some(text);
     }
+}
+
+/// An operation with the values that it moved: those that were answered, or else those that were asked for.
+fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
+    let view = OperationView::from(operation);
+    if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
 }

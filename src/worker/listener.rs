@@ -29,7 +29,7 @@ impl Sink for Listener<'_> {
             facts.open.push(Open { at, verdict, values });
         }
         if let Verdict::Deny(denial) = verdict {
-            let operation = OwnedOperation::of(operation);
+            let operation = OwnedOperation::from(operation);
             desk.find(facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
     }
