@@ -21,7 +21,8 @@ pub enum Decision {
 /// What is known about the roles before any payload is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roles {
-    /// A handshake was seen: the shape of a PDU does not overrule it.
+    /// A handshake was seen: the shape of a PDU does not overrule it, but for a device that calls out from its own
+    /// registered port.
     Certain,
     /// Guessed from ports: the shape of a PDU overrules it.
     Guessed,
@@ -112,10 +113,9 @@ impl Identifier {
 
     /// Whether the roles are the other way round. The shape of one side overrules a guess without a registered port;
     /// against a registered port both sides must say so, or one odd frame of an attacker would turn the flow around.
+    /// A handshake is overruled only where the end that opened the connection did so *from* the registered port and what
+    /// was said has the server's shape: a device that calls out and is then asked.
     fn swapped(&self, protocol: &Protocol, [client, server]: [Probe; 2]) -> bool {
-        if self.roles == Roles::Certain {
-            return false;
-        }
         let says = |probe: Probe, side: Side| match probe {
             Probe::Yes { sender } | Probe::Maybe { sender } => sender == Some(side),
             Probe::No | Probe::More => false,
@@ -123,7 +123,11 @@ impl Identifier {
         let against = [says(client, Side::Server), says(server, Side::Client)];
         let in_favour = [says(client, Side::Client), says(server, Side::Server)];
         let registered = |port| protocol.ports.contains(&port);
-        match (registered(self.client_port), registered(self.server_port)) {
+        let ports = (registered(self.client_port), registered(self.server_port));
+        if self.roles == Roles::Certain {
+            return ports == (true, false) && against.contains(&true) && !in_favour.contains(&true);
+        }
+        match ports {
             (false, true) => against == [true; 2],
             (true, false) => in_favour != [true; 2],
             _ => against.contains(&true) && !in_favour.contains(&true),
