@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -97,6 +97,11 @@ impl Destinations {
 pub fn captures(typed: &[PathBuf]) -> Result<(), Error> {
     let stdin = typed.iter().filter(|path| path.as_os_str() == "-").count();
     if stdin > 1 { Err(Error::StdinTwice) } else { Ok(()) }
+}
+
+/// The name of a capture in alerts: without its folder, so that a result does not depend on where the file lies.
+pub fn capture_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What the pipeline runs on. `captures`: their names, in order.

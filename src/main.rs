@@ -51,7 +51,7 @@ fn replay(typed: &Replay) -> Outcome {
     let destinations = Destinations::of(typed)?;
     let Some(policy) = load_policy(typed)? else { return Ok(Status::Error) };
     let mut source = capture::open(&typed.captures, &ReplaySettings::default())?;
-    let names = source.captures().iter().map(|capture| capture.name.clone()).collect();
+    let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations)?;
     let stats = destinations.stats.as_ref().map(open).transpose()?;

@@ -1,0 +1,133 @@
+//! The same packets give the same answer: whatever the number of workers, the format of the capture, and the way in
+//! which TCP cut, repeated or reordered them.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use support::rewrite::{self, Dice, Packet};
+use support::{alerts, lines, plant, replay, shipped};
+
+#[test]
+fn alerts_and_transactions_are_the_same_for_any_number_of_workers() {
+    for capture in shipped() {
+        let run = |workers: &str| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let transactions = folder.path().join("transactions.jsonl");
+            let more: [&dyn AsRef<std::ffi::OsStr>; 8] =
+                [&"--policy", &plant(), &"--alerts", &"-", &"--transactions", &transactions, &"--workers", &workers];
+            (replay(&capture, &more), std::fs::read_to_string(&transactions).expect("transactions"))
+        };
+        let one = run("1");
+        assert_eq!(one, run("2"), "{}", capture.display());
+        assert_eq!(one, run("7"), "{}", capture.display());
+    }
+}
+
+#[test]
+fn the_format_of_a_capture_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for capture in shipped() {
+        let packets = rewrite::read(&capture);
+        let stem = capture.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+        let (pcap, pcapng) = (rewrite::pcap(&packets), rewrite::pcapng(&packets));
+        let forms = [
+            ("pcap", pcap.clone()),
+            ("pcapng", pcapng.clone()),
+            ("pcap.gz", rewrite::gzip(&pcap)),
+            ("pcapng.zst", rewrite::zstd(&pcapng)),
+        ];
+        let results = forms.map(|(ending, bytes)| {
+            let path = folder.path().join(format!("{stem}.{ending}"));
+            std::fs::write(&path, bytes).expect("a written capture");
+            everything(&path).replace(&format!("{stem}.{ending}"), stem)
+        });
+        let shipped = everything(&capture);
+        let name = capture.file_name().and_then(|name| name.to_str()).expect("a name");
+        for result in results {
+            assert_eq!(result, shipped.replace(name, stem), "{stem}");
+        }
+    }
+}
+
+/// Alerts and transactions in one text.
+fn everything(capture: &Path) -> String {
+    let transactions = replay(capture, &[&"--policy", &plant(), &"--transactions", &"-"]);
+    alerts(capture) + &transactions
+}
+
+#[test]
+fn segments_of_a_single_byte_change_no_alert() {
+    for capture in stream_captures() {
+        let packets = rewrite::read(&capture);
+        assert_same_verdicts(&capture, &packets, &rewrite::single_bytes(&packets));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn repeated_segments_change_no_alert(seed in any::<u64>(), which in any::<prop::sample::Index>()) {
+        let captures = stream_captures();
+        let capture = which.get(&captures);
+        let packets = rewrite::read(capture);
+        assert_same_verdicts(capture, &packets, &rewrite::duplicated(&packets, &mut Dice(seed)));
+    }
+
+    #[test]
+    fn reordered_segments_change_no_alert(seed in any::<u64>(), which in any::<prop::sample::Index>()) {
+        let captures = stream_captures();
+        let capture = which.get(&captures);
+        let packets = rewrite::read(capture);
+        assert_same_verdicts(capture, &packets, &rewrite::reordered(&packets, &mut Dice(seed)));
+    }
+
+    #[test]
+    fn cut_repeated_and_reordered_segments_change_no_alert(seed in any::<u64>(), which in any::<prop::sample::Index>()) {
+        let captures = stream_captures();
+        let capture = which.get(&captures);
+        let packets = rewrite::read(capture);
+        let dice = &mut Dice(seed);
+        let worse = rewrite::reordered(&rewrite::duplicated(&rewrite::single_bytes(&packets), dice), dice);
+        assert_same_verdicts(capture, &packets, &worse);
+    }
+}
+
+/// Captures without losses of their own: where packets are missing, order is all there is to go by.
+fn stream_captures() -> Vec<std::path::PathBuf> {
+    let mut captures = shipped();
+    captures.retain(|path| !["lossy", "midstream"].iter().any(|name| path.ends_with(format!("{name}.pcap"))));
+    captures
+}
+
+#[track_caller]
+fn assert_same_verdicts(capture: &Path, before: &[Packet], after: &[Packet]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let verdicts = |packets: &[Packet]| {
+        let path = folder.path().join("same-name.pcap");
+        std::fs::write(&path, rewrite::pcap(packets)).expect("a written capture");
+        verdicts(&alerts(&path))
+    };
+    assert_eq!(verdicts(before), verdicts(after), "{}", capture.display());
+}
+
+/// The last word on each alert, without what depends on when and where a packet lay: how often each was said.
+fn verdicts(alerts: &str) -> BTreeMap<String, usize> {
+    let mut last: BTreeMap<String, Value> = BTreeMap::new();
+    for alert in lines(alerts) {
+        last.insert(alert["id"].to_string(), alert);
+    }
+    let mut counts = BTreeMap::new();
+    for mut alert in last.into_values() {
+        let members = alert.as_object_mut().expect("an object");
+        for member in ["id", "time", "first_seen", "last_seen", "evidence", "revision"] {
+            members.remove(member);
+        }
+        *counts.entry(alert.to_string()).or_default() += 1;
+    }
+    counts
+}

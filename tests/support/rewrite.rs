@@ -1,0 +1,198 @@
+//! Captures written anew: in other formats, with the same packets cut, doubled and shuffled.
+
+use std::io::Write;
+use std::path::Path;
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use lockkeeper::capture::{self, Block, Link, ReplaySettings, Source};
+
+/// One packet of a capture.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Nanoseconds since 1970.
+    pub time: i64,
+    /// LINKTYPE_*.
+    pub link: u16,
+    /// From the link layer on.
+    pub bytes: Vec<u8>,
+}
+
+/// The packets of a capture.
+pub fn read(path: &Path) -> Vec<Packet> {
+    let mut source = capture::open(&[path.to_path_buf()], &ReplaySettings::default()).expect("a capture");
+    let (mut block, mut packets) = (Block::default(), Vec::new());
+    while source.fill(&mut block).expect("a readable capture") {
+        for packet in &block.packets {
+            let bytes = block.bytes_of(packet).to_vec();
+            packets.push(Packet { time: packet.time, link: number_of(packet.link), bytes });
+        }
+    }
+    packets
+}
+
+fn number_of(link: Link) -> u16 {
+    match link {
+        Link::Ethernet => 1,
+        Link::LinuxSll => 113,
+        Link::LinuxSll2 => 276,
+        Link::RawIp => 101,
+        Link::Null => 0,
+        Link::Loop => 108,
+        Link::Other(number) => number,
+    }
+}
+
+/// A pcap file with nanoseconds, little-endian.
+pub fn pcap(packets: &[Packet]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let link = packets.first().map_or(1, |packet| packet.link);
+    for word in [0xA1B2_3C4D_u32, 0x0004_0002, 0, 0, 262_144, u32::from(link)] {
+        out.extend(word.to_le_bytes());
+    }
+    for packet in packets {
+        let (seconds, fraction) = (packet.time.div_euclid(1_000_000_000), packet.time.rem_euclid(1_000_000_000));
+        for word in [seconds as u32, fraction as u32, packet.bytes.len() as u32, packet.bytes.len() as u32] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(&packet.bytes);
+    }
+    out
+}
+
+/// A pcapng file, big-endian, with one interface of nanosecond resolution.
+pub fn pcapng(packets: &[Packet]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let link = packets.first().map_or(1, |packet| packet.link);
+    block(&mut out, 0x0A0D_0D0A, &[&0x1A2B_3C4D_u32.to_be_bytes(), &[0, 1, 0, 0], &[0xFF; 8]].concat());
+    let resolution = [0, 9, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0];
+    block(&mut out, 1, &[&link.to_be_bytes()[..], &[0, 0], &262_144_u32.to_be_bytes(), &resolution].concat());
+    for packet in packets {
+        let (time, length) = (packet.time as u64, packet.bytes.len() as u32);
+        let mut body = Vec::new();
+        for word in [0, (time >> 32) as u32, time as u32, length, length] {
+            body.extend(word.to_be_bytes());
+        }
+        body.extend(&packet.bytes);
+        body.resize(body.len().next_multiple_of(4), 0);
+        block(&mut out, 6, &body);
+    }
+    out
+}
+
+fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
+    let length = (body.len() as u32 + 12).to_be_bytes();
+    out.extend(kind.to_be_bytes());
+    out.extend(length);
+    out.extend(body);
+    out.extend(length);
+}
+
+/// Packed with gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).expect("writing to memory");
+    packer.finish().expect("writing to memory")
+}
+
+/// Packed with zstd.
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("writing to memory")
+}
+
+/// Cuts every TCP segment into segments of one byte of payload.
+pub fn single_bytes(packets: &[Packet]) -> Vec<Packet> {
+    packets.iter().flat_map(|packet| cut(packet).unwrap_or_else(|| vec![packet.clone()])).collect()
+}
+
+/// The segments of one byte each; `None` for what is not a plain TCP segment with more than that.
+fn cut(packet: &Packet) -> Option<Vec<Packet>> {
+    let place = Place::of(packet)?;
+    let piece = |index: usize| {
+        let mut bytes = packet.bytes.get(..place.payload)?.to_vec();
+        bytes.push(*packet.bytes.get(place.payload + index)?);
+        let sequence = place.sequence.wrapping_add(index as u32);
+        bytes.get_mut(place.tcp + 4..place.tcp + 8)?.copy_from_slice(&sequence.to_be_bytes());
+        let length = (place.payload + 1 - place.ip) as u16;
+        let (at, length) = if place.v4 { (place.ip + 2, length) } else { (place.ip + 4, length - 40) };
+        bytes.get_mut(at..at + 2)?.copy_from_slice(&length.to_be_bytes());
+        Some(Packet { bytes, ..packet.clone() })
+    };
+    (0..place.length).map(piece).collect()
+}
+
+/// Where the layers of a plain TCP segment begin.
+struct Place {
+    v4: bool,
+    ip: usize,
+    tcp: usize,
+    payload: usize,
+    length: usize,
+    sequence: u32,
+}
+
+impl Place {
+    fn of(packet: &Packet) -> Option<Self> {
+        if packet.link != 1 {
+            return None;
+        }
+        let sliced = SlicedPacket::from_ethernet(&packet.bytes).ok()?;
+        let at = |part: &[u8]| part.as_ptr() as usize - packet.bytes.as_ptr() as usize;
+        let (v4, ip) = match sliced.net? {
+            NetSlice::Ipv4(ip) => (true, at(ip.header().slice())),
+            NetSlice::Ipv6(ip) => (false, at(ip.header().slice())),
+            _ => return None,
+        };
+        let TransportSlice::Tcp(tcp) = sliced.transport? else { return None };
+        let (payload, length) = (at(tcp.payload()), tcp.payload().len());
+        let plain = length > 1 && !(tcp.syn() || tcp.fin() || tcp.rst());
+        plain.then(|| Self { v4, ip, tcp: at(tcp.header_slice()), payload, length, sequence: tcp.sequence_number() })
+    }
+}
+
+/// Numbers that look random and are the same for the same seed.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides.max(1)
+    }
+}
+
+/// Sends some packets twice, up to four packets later.
+pub fn duplicated(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
+    let mut out: Vec<Packet> = Vec::new();
+    let mut again: Vec<(usize, Packet)> = Vec::new();
+    for packet in packets {
+        out.push(packet.clone());
+        if dice.roll(4) == 0 {
+            again.push((out.len() + dice.roll(5), packet.clone()));
+        }
+        let due: Vec<_> = again.extract_if(.., |(at, _)| *at <= out.len()).collect();
+        out.extend(due.into_iter().map(|(_, copy)| Packet { time: packet.time, ..copy }));
+    }
+    out
+}
+
+/// Shuffles packets among up to eight neighbours that lie within ten milliseconds: the packets change places, the times
+/// of capture stay.
+pub fn reordered(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
+    let mut out = packets.to_vec();
+    let mut start = 0;
+    while start < out.len() {
+        let first = out[start].time;
+        let near = out[start..].iter().take(8).take_while(|packet| packet.time - first < 10_000_000).count();
+        for offset in (1..near).rev() {
+            swap_keeping_times(&mut out, start + offset, start + dice.roll(offset + 1));
+        }
+        start += near.max(1);
+    }
+    out
+}
+
+fn swap_keeping_times(packets: &mut [Packet], a: usize, b: usize) {
+    let times = (packets[a].time, packets[b].time);
+    packets.swap(a, b);
+    (packets[a].time, packets[b].time) = times;
+}
