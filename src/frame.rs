@@ -20,6 +20,7 @@ mod walk;
 #[cfg(test)]
 mod build;
 #[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by a panic")]
 mod tests;
 
 use std::net::IpAddr;

@@ -5,6 +5,7 @@
 mod datagram;
 mod finished;
 #[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by a panic")]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};

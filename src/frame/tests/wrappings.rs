@@ -61,8 +61,7 @@ fn hardware_addresses_and_vlan_are_those_of_the_innermost_ethernet() {
     assert_eq!(frame.vlan, Some(7));
     assert_eq!(frame.mac.map(|mac| mac.source), Some([2, 0, 0, 0, 0, 2]));
     assert_eq!(decoded(&named("VXLAN")).vlan, None);
-    let bare = decoded(&named("GRE"));
-    assert_eq!(bare.mac.map(|mac| mac.source), Some([2, 0, 0, 0, 0x0B, 0x0B]));
+    assert_eq!(decoded(&named("GRE")).mac.map(|mac| mac.source), Some([2, 0, 0, 0, 0x0B, 0x0B]));
 }
 
 #[test]
