@@ -61,7 +61,7 @@ pub(super) fn ipv4_part(
     more: bool,
     payload: &[u8],
 ) -> Vec<u8> {
-    let flags = offset / 8 | u16::from(more) << 13;
+    let flags = (offset / 8) | (u16::from(more) << 13);
     let head = words(&[0x4500, 20 + payload.len() as u16, identification, flags]);
     join(&[&head, &[64, protocol, 0, 0], &source.octets(), &destination.octets(), payload])
 }

@@ -74,7 +74,7 @@ pub enum Reassembled {
 /// Why a fragment is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentDrop {
-    /// It is none: see [`super::peek`].
+    /// It is none: see [`super::peek()`].
     NoFragment,
     /// [`super::decode`] refuses it, too.
     Undecoded(Undecoded),
@@ -149,7 +149,7 @@ impl Reassembler {
         self.counters
     }
 
-    /// Takes a packet that [`super::peek`] called a fragment; `clock` is the latest time of all packets so far.
+    /// Takes a packet that [`super::peek()`] called a fragment; `clock` is the latest time of all packets so far.
     ///
     /// When it completes a datagram, `out` holds a packet of the same link type and nothing else: the first fragment
     /// up to and including its IP header, which now says that it is whole, then the whole payload. Checksums are not

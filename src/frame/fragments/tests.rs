@@ -311,14 +311,13 @@ proptest! {
 
     #[test]
     fn any_cut_in_any_order_with_copies_gives_the_same_datagram(
-        length in 16_usize..600,
+        length in 600_usize..1200,
         cuts in proptest::collection::btree_set(1_usize..75, 1..8),
         seed in any::<u64>(),
     ) {
         let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
         let datagram = udp(1, 2, &payload);
-        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut * 8).filter(|end| *end < datagram.len()).collect();
-        prop_assume!(!ends.is_empty());
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut * 8).collect();
         ends.push(datagram.len());
         let mut start = 0;
         let mut packets = Vec::new();
