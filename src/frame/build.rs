@@ -1,1 +1,193 @@
-//! Test packets.
+//! Packets for tests: headers in hex with what their bytes mean, lengths filled in.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Bytes from hex digits; what follows a `;` in a line is a remark.
+pub(super) fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text
+        .lines()
+        .filter_map(|line| line.split(';').next())
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).expect("tests are written in hex digits"))
+        .collect();
+    digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}
+
+pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 20, 9, 9);
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 20, 1, 10);
+pub(super) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0, 9, 0, 0, 0, 9);
+pub(super) const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0, 1, 0, 0, 0, 10);
+/// The ends of wrappings.
+pub(super) const SWITCH: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(super) const SENSOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
+
+/// Read Holding Registers 107..109 of unit 17 (Modbus Application Protocol 1.1b3, 6.3).
+pub(super) fn modbus() -> Vec<u8> {
+    hex("0001      ; transaction 1
+         0000      ; protocol 0: Modbus
+         0006      ; 6 bytes follow
+         11        ; unit 17
+         03        ; Read Holding Registers
+         006B 0003 ; from 107, 3 of them")
+}
+
+/// A TCP segment from port 51234 to 502 with PSH and ACK.
+pub(super) fn tcp(payload: &[u8]) -> Vec<u8> {
+    let header = hex("C822 01F6 ; ports 51234 -> 502
+                      00000064  ; sequence 100
+                      000000C8  ; acknowledgement 200
+                      50 18     ; 5 words of header, PSH and ACK
+                      2000 BEEF 0000 ; window, checksum, urgent");
+    join(&[&header, payload])
+}
+
+pub(super) fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
+    let length = 8 + payload.len() as u16;
+    join(&[&words(&[source, destination, length, 0xCAFE]), payload])
+}
+
+pub(super) fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    ipv4_part(source, destination, protocol, 0x1234, 0, false, payload)
+}
+
+/// `offset` in bytes.
+pub(super) fn ipv4_part(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    identification: u16,
+    offset: u16,
+    more: bool,
+    payload: &[u8],
+) -> Vec<u8> {
+    let flags = (offset / 8) | (u16::from(more) << 13);
+    let head = words(&[0x4500, 20 + payload.len() as u16, identification, flags]);
+    join(&[&head, &[64, protocol, 0, 0], &source.octets(), &destination.octets(), payload])
+}
+
+pub(super) fn ipv6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
+    let head = words(&[0x6000, 0, payload.len() as u16]);
+    join(&[&head, &[next, 64], &source.octets(), &destination.octets(), payload])
+}
+
+/// From station 2 to station 1.
+pub(super) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let macs = hex("020000000001 020000000002 ; destination, source");
+    join(&[&macs, &words(&[ether_type]), payload])
+}
+
+/// The outer Ethernet of wrappings, between other stations.
+pub(super) fn transport_ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let macs = hex("020000000A0A 020000000B0B ; destination, source");
+    join(&[&macs, &words(&[ether_type]), payload])
+}
+
+/// A tag, and the type of what follows.
+pub(super) fn tagged(id: u16, ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    join(&[&words(&[id, ether_type]), payload])
+}
+
+/// The request in TCP and IPv4.
+pub(super) fn request_ip() -> Vec<u8> {
+    ipv4(CLIENT, SERVER, 6, &tcp(&modbus()))
+}
+
+/// Its like in the other direction.
+pub(super) fn answer_ip() -> Vec<u8> {
+    ipv4(SERVER, CLIENT, 6, &tcp(&modbus()))
+}
+
+/// The request in Ethernet, wrapped in nothing.
+pub(super) fn request() -> Vec<u8> {
+    ethernet(0x0800, &request_ip())
+}
+
+/// `payload` in UDP between the ends of a wrapping.
+pub(super) fn over_udp(port: u16, header: &str, payload: &[u8]) -> Vec<u8> {
+    over_ip(17, &udp(50_000, port, &join(&[&hex(header), payload])))
+}
+
+/// `payload` in GRE, whose header is given from its flags on.
+pub(super) fn over_gre(header: &str, payload: &[u8]) -> Vec<u8> {
+    over_ip(47, &join(&[&hex(header), payload]))
+}
+
+pub(super) fn over_ip(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    transport_ethernet(0x0800, &ipv4(SWITCH, SENSOR, protocol, payload))
+}
+
+pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+fn words(words: &[u16]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// Each wrapping of these whole Ethernet and IP packets, with its name.
+pub(super) fn wrapped(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let tag = tagged(7, 0x0800, ip);
+    vec![
+        ("plain", ethernet(0x0800, ip)),
+        ("VLAN", ethernet(0x8100, &tag)),
+        ("QinQ", ethernet(0x88A8, &tagged(300, 0x8100, &tag))),
+        ("old QinQ", ethernet(0x9100, &tagged(300, 0x8100, &tag))),
+        ("HSR", ethernet(0x892F, &join(&[&hex(HSR_TAG), ip]))),
+        ("SNAP", ethernet(8 + ip.len() as u16, &join(&[&hex("AAAA03 000000 0800"), ip]))),
+        ("GRE", over_gre("0000 0800 ; no options, IPv4", ip)),
+        ("GRE with all options", over_gre(GRE_ALL, ip)),
+        ("Ethernet in GRE", over_gre("2000 6558 00001200 ; key 0x1200", ethernet_frame)),
+        ("ERSPAN I", over_gre("0000 88BE ; no sequence number", ethernet_frame)),
+        ("ERSPAN II", over_gre(ERSPAN_II, ethernet_frame)),
+        ("ERSPAN III", over_gre(ERSPAN_III, ethernet_frame)),
+        ("ERSPAN III with platform header", over_gre(ERSPAN_III_PLATFORM, ethernet_frame)),
+        ("ERSPAN III with IP", over_gre(ERSPAN_III_IP, ip)),
+        ("VXLAN", over_udp(4789, VXLAN, ethernet_frame)),
+        ("GENEVE", over_udp(6081, GENEVE, ethernet_frame)),
+        ("GENEVE with IP", over_udp(6081, "00 00 0800 000BEE 00", ip)),
+        ("MPLS", transport_ethernet(0x8847, &join(&[&hex(LABELS), ip]))),
+        ("MPLS in GRE", over_gre(&format!("0000 8847\n{LABELS}"), ip)),
+        ("MPLS in IP", over_ip(137, &join(&[&hex(LABELS), ip]))),
+        ("pseudo-wire", transport_ethernet(0x8847, &join(&[&hex(LABELS), &hex("00000000"), ethernet_frame]))),
+        ("pseudo-wire without control word", transport_ethernet(0x8848, &join(&[&hex(LABELS), ethernet_frame]))),
+        ("PPPoE", transport_ethernet(0x8864, &join(&[&hex(PPPOE), ip]))),
+        ("IP in IP", over_ip(4, ip)),
+        ("IP in IPv6", transport_ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, 4, ip))),
+        ("VXLAN in GRE", over_gre("0000 6558", &over_udp(4789, VXLAN, ethernet_frame))),
+    ]
+}
+
+pub(super) const HSR_TAG: &str = "3 042 ; path 3, size 66
+                                  0BAD  ; sequence
+                                  0800  ; IPv4 follows";
+pub(super) const GRE_ALL: &str = "B000 0800     ; checksum, key and sequence number; IPv4
+                                  5555 0000     ; checksum, reserved
+                                  00C0FFEE      ; key
+                                  00000001      ; sequence number";
+pub(super) const ERSPAN_II: &str = "1000 88BE 00000001 ; sequence number 1
+                                    1 02A  ; version 1, VLAN 42
+                                    1 801  ; class 0, tag taken off, session 1
+                                    00000005 ; index";
+pub(super) const ERSPAN_III: &str = "1000 22EB 00000001 ; sequence number 1
+                                     2 000 00 02 ; version 2, no VLAN, session 2
+                                     12345678    ; timestamp
+                                     0000 0 000  ; group, Ethernet, no platform header";
+pub(super) const ERSPAN_III_PLATFORM: &str = "1000 22EB 00000001
+                                     2 000 00 02
+                                     12345678
+                                     0000 00 01        ; a platform header follows
+                                     0000000000000000  ; it";
+pub(super) const ERSPAN_III_IP: &str = "1000 22EB 00000001
+                                     2 000 00 02
+                                     12345678
+                                     0000 08 00 ; frame type 2: IP";
+pub(super) const VXLAN: &str = "08 000000 ; the network is valid
+                                000BEE 00 ; network 3054";
+pub(super) const GENEVE: &str = "02 00 6558  ; version 0, 2 words of options, Ethernet
+                                 000BEE 00   ; network 3054
+                                 0100 00 01 DEADBEEF ; an option";
+pub(super) const LABELS: &str = "00064 0 40 ; label 100
+                                 00065 1 40 ; label 101, bottom of stack";
+pub(super) const PPPOE: &str = "11 00 002A ; version 1, type 1, session data, session 42
+                                0042 0021  ; length, IPv4";

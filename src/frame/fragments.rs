@@ -2,8 +2,17 @@
 //!
 //! Everything is decided by the order and the times of the packets, so a replay gives the same packets every time.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod datagram;
+mod finished;
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by a panic")]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+
+use datagram::{Added, Datagram, Head};
+use finished::{COPY_DELAY, Finished};
 
 use super::walk::{Fragment, Span, Walk, Witness};
 use super::{IpPair, Tunnel, Undecoded};
@@ -65,7 +74,7 @@ pub enum Reassembled {
 /// Why a fragment is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentDrop {
-    /// It is none: see [`super::peek`].
+    /// It is none: see [`super::peek()`].
     NoFragment,
     /// [`super::decode`] refuses it, too.
     Undecoded(Undecoded),
@@ -140,7 +149,7 @@ impl Reassembler {
         self.counters
     }
 
-    /// Takes a packet that [`super::peek`] called a fragment; `clock` is the latest time of all packets so far.
+    /// Takes a packet that [`super::peek()`] called a fragment; `clock` is the latest time of all packets so far.
     ///
     /// When it completes a datagram, `out` holds a packet of the same link type and nothing else: the first fragment
     /// up to and including its IP header, which now says that it is whole, then the whole payload. Checksums are not
@@ -164,14 +173,14 @@ impl Reassembler {
     /// Gives up what has taken too long by `clock`. [`Reassembler::push`] does so, too.
     pub fn expire(&mut self, clock: i64) {
         self.finished.expire(clock);
-        while let Some(oldest) = self.datagrams.first_entry() {
-            if clock.saturating_sub(oldest.get().started) <= self.limits.age {
-                break;
+        let age = self.limits.age;
+        let is_late = |datagram: &Datagram| clock.saturating_sub(datagram.started) > age;
+        while self.datagrams.first_key_value().is_some_and(|(_, oldest)| is_late(oldest)) {
+            let Some(datagram) = self.take_oldest() else { break };
+            if !datagram.copies {
+                self.counters.aged_out += 1;
+                self.counters.bytes_given_up += datagram.received as u64;
             }
-            let datagram = oldest.remove();
-            self.forget(&datagram);
-            self.counters.aged_out += 1;
-            self.counters.bytes_given_up += datagram.received as u64;
         }
     }
 
@@ -190,18 +199,18 @@ impl Reassembler {
     ) -> Result<Reassembled, FragmentDrop> {
         check(fragment)?;
         let key = Key::of(fragment);
-        if self.finished.keys.contains(&key) {
-            return Err(FragmentDrop::Duplicate);
-        }
+        let print = self.finished.print(fragment);
+        let copy = self.finished.contains(&key, print);
         let serial = self.serial(key, clock);
         let Some(datagram) = self.datagrams.get_mut(&serial) else { return Err(FragmentDrop::NoFragment) };
         let before = datagram.cost();
         if fragment.offset == 0 && datagram.head.is_none() {
             datagram.head = Head::of(fragment, packet, lengths);
         }
-        let added = datagram.add(fragment);
+        datagram.copies &= copy;
+        let added = datagram.add(fragment, print);
         self.cost = self.cost + datagram.cost() - before;
-        let complete = datagram.is_complete();
+        let (complete, copies) = (datagram.is_complete(), datagram.copies);
         if let Added::Overlapping = added? {
             self.counters.overlapping += 1;
         }
@@ -209,42 +218,63 @@ impl Reassembler {
             return self.complete(serial, clock, out);
         }
         self.make_room();
-        if self.datagrams.contains_key(&serial) { Ok(Reassembled::Incomplete) } else { Err(FragmentDrop::TooLarge) }
+        match self.datagrams.contains_key(&serial) {
+            _ if copies => Err(FragmentDrop::Duplicate),
+            true => Ok(Reassembled::Incomplete),
+            false => Err(FragmentDrop::TooLarge),
+        }
     }
 
     /// The datagram with this key, a new one if need be.
     fn serial(&mut self, key: Key, clock: i64) -> u64 {
-        *self.serials.entry(key).or_insert_with(|| {
-            let serial = self.next_serial;
-            self.next_serial += 1;
-            self.datagrams.insert(serial, Datagram::new(key, clock));
-            self.cost += DATAGRAM_COST;
-            serial
-        })
+        if let Some(&serial) = self.serials.get(&key) {
+            let stale = |datagram: &Datagram| datagram.copies && clock.saturating_sub(datagram.started) > COPY_DELAY;
+            if !self.datagrams.get(&serial).is_some_and(stale) {
+                return serial;
+            }
+            self.take(serial);
+        }
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.serials.insert(key, serial);
+        let datagram = Datagram::new(key, clock);
+        self.cost += datagram.cost();
+        self.datagrams.insert(serial, datagram);
+        serial
     }
 
     fn complete(&mut self, serial: u64, clock: i64, out: &mut Vec<u8>) -> Result<Reassembled, FragmentDrop> {
-        let datagram = self.datagrams.remove(&serial).ok_or(FragmentDrop::NoFragment)?;
-        self.forget(&datagram);
-        self.finished.insert(datagram.key, clock);
+        let datagram = self.take(serial).ok_or(FragmentDrop::NoFragment)?;
+        if datagram.copies {
+            return Err(FragmentDrop::Duplicate);
+        }
         datagram.write(out).ok_or(FragmentDrop::TooLarge)?;
+        self.finished.insert(datagram.key, clock, datagram.prints);
         self.counters.reassembled += 1;
         Ok(Reassembled::Complete)
     }
 
     fn make_room(&mut self) {
         while self.datagrams.len() > self.limits.datagrams || self.cost > self.limits.bytes {
-            let Some((_, datagram)) = self.datagrams.pop_first() else { break };
-            self.forget(&datagram);
-            self.counters.evicted += 1;
-            self.counters.bytes_given_up += datagram.received as u64;
+            let Some(datagram) = self.take_oldest() else { break };
+            if !datagram.copies {
+                self.counters.evicted += 1;
+                self.counters.bytes_given_up += datagram.received as u64;
+            }
         }
     }
 
-    /// What is kept beside a datagram that is no longer in the table.
-    fn forget(&mut self, datagram: &Datagram) {
+    fn take_oldest(&mut self) -> Option<Datagram> {
+        let (&serial, _) = self.datagrams.first_key_value()?;
+        self.take(serial)
+    }
+
+    /// Takes a datagram out of the table.
+    fn take(&mut self, serial: u64) -> Option<Datagram> {
+        let datagram = self.datagrams.remove(&serial)?;
         self.serials.remove(&datagram.key);
         self.cost -= datagram.cost();
+        Some(datagram)
     }
 
     fn count(&mut self, reason: FragmentDrop) {
@@ -292,171 +322,5 @@ impl<'a> Witness<'a> for Finder<'a> {
     }
 }
 
-/// An incomplete datagram.
-#[derive(Debug)]
-struct Datagram {
-    key: Key,
-    started: i64,
-    head: Option<Head>,
-    /// Parts by their place in the datagram; none is empty, and no two overlap.
-    parts: BTreeMap<usize, Vec<u8>>,
-    /// Bytes in `parts`.
-    received: usize,
-    /// Length of the datagram, once the last fragment is there.
-    total: Option<usize>,
-}
-
-/// Whether a fragment fitted.
-enum Added {
-    New,
-    Overlapping,
-}
-
-impl Datagram {
-    fn new(key: Key, started: i64) -> Self {
-        Self { key, started, head: None, parts: BTreeMap::new(), received: 0, total: None }
-    }
-
-    /// Bytes of memory, about.
-    fn cost(&self) -> usize {
-        let head = self.head.as_ref().map_or(0, |head| head.bytes.len());
-        DATAGRAM_COST + head + self.parts.len() * PART_COST + self.received
-    }
-
-    fn is_complete(&self) -> bool {
-        self.total == Some(self.received) && self.head.is_some()
-    }
-
-    /// Takes those bytes of a fragment that are not there yet.
-    fn add(&mut self, fragment: &Fragment<'_>) -> Result<Added, FragmentDrop> {
-        let bytes = fragment.payload.bytes;
-        let end = fragment.offset + bytes.len();
-        let known_end = self.parts.last_key_value().map_or(0, |(offset, part)| offset + part.len());
-        let contradicts = match self.total {
-            Some(total) => end > total || (!fragment.more && end != total),
-            None => !fragment.more && end < known_end,
-        };
-        if contradicts {
-            return Err(FragmentDrop::Contradiction);
-        }
-        if !fragment.more {
-            self.total = Some(end);
-        }
-        let (gaps, same) = self.gaps(fragment.offset, bytes);
-        let added: usize = gaps.iter().map(|(_, part)| part.len()).sum();
-        self.parts.extend(gaps.into_iter().map(|(offset, part)| (offset, part.to_vec())));
-        self.received += added;
-        match added {
-            0 if same => Err(FragmentDrop::Duplicate),
-            _ if added == bytes.len() => Ok(Added::New),
-            _ => Ok(Added::Overlapping),
-        }
-    }
-
-    /// Which of these bytes, whose place is `start`, are not there yet, and whether the others are the same.
-    fn gaps<'b>(&self, start: usize, bytes: &'b [u8]) -> (Vec<(usize, &'b [u8])>, bool) {
-        let end = start + bytes.len();
-        let first = self.parts.range(..=start).next_back().map_or(start, |(offset, _)| *offset);
-        let mut gaps = Vec::new();
-        let mut same = true;
-        let mut at = start;
-        for (&offset, part) in self.parts.range(first..end) {
-            let part_end = offset + part.len();
-            if part_end <= at {
-                continue;
-            }
-            if offset > at {
-                gaps.extend(bytes.get(at - start..offset - start).map(|gap| (at, gap)));
-            }
-            let (from, to) = (offset.max(at), part_end.min(end));
-            same &= part.get(from - offset..to - offset) == bytes.get(from - start..to - start);
-            at = part_end;
-        }
-        gaps.extend(bytes.get(at - start..).filter(|gap| !gap.is_empty()).map(|gap| (at, gap)));
-        (gaps, same)
-    }
-
-    /// The whole packet. `None` when its IP header cannot say how long it is.
-    fn write(&self, out: &mut Vec<u8>) -> Option<()> {
-        let head = self.head.as_ref()?;
-        out.clear();
-        out.extend_from_slice(&head.bytes);
-        let length = u16::try_from(head.counted + self.received).ok()?;
-        out.get_mut(head.length_at..)?.first_chunk_mut().map(|field| *field = length.to_be_bytes())?;
-        self.parts.values().for_each(|part| out.extend_from_slice(part));
-        Some(())
-    }
-}
-
-/// What comes before the payload of a whole datagram.
-#[derive(Debug)]
-struct Head {
-    bytes: Vec<u8>,
-    /// Where its length is.
-    length_at: usize,
-    /// Bytes of the head that this length counts, too.
-    counted: usize,
-}
-
-impl Head {
-    /// The head of the first fragment, without what makes it a fragment. `None` would mean that its places are not in
-    /// the packet.
-    fn of(fragment: &Fragment<'_>, packet: &[u8], lengths: &[usize]) -> Option<Self> {
-        let Fragment { header, kept, .. } = *fragment;
-        let mut bytes = packet.get(..kept)?.to_vec();
-        for &at in lengths {
-            bytes.get_mut(at..)?.first_chunk_mut().map(|length| *length = [0; 2])?;
-        }
-        if fragment.pair.source.is_ipv4() {
-            let (length_at, flags_at) = (header + 2, header + 6);
-            bytes.get_mut(flags_at..)?.first_chunk_mut().map(|flags| *flags = [0; 2])?;
-            return Some(Self { bytes, length_at, counted: kept - header });
-        }
-        *bytes.get_mut(fragment.next_header)? = fragment.protocol;
-        Some(Self { bytes, length_at: header + 4, counted: (kept - header).saturating_sub(IPV6_HEADER) })
-    }
-}
-
-/// Datagrams that were put together a moment ago, so that the copies of their fragments start no new ones: a port
-/// mirrors a packet twice, and PRP and HSR send it twice.
-#[derive(Debug, Default)]
-struct Finished {
-    keys: HashSet<Key>,
-    queue: VecDeque<(i64, Key)>,
-}
-
-impl Finished {
-    fn insert(&mut self, key: Key, clock: i64) {
-        if self.queue.len() == MAX_FINISHED {
-            self.pop();
-        }
-        if self.keys.insert(key) {
-            self.queue.push_back((clock, key));
-        }
-    }
-
-    fn expire(&mut self, clock: i64) {
-        while self.queue.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > COPY_DELAY) {
-            self.pop();
-        }
-    }
-
-    fn pop(&mut self) {
-        if let Some((_, key)) = self.queue.pop_front() {
-            self.keys.remove(&key);
-        }
-    }
-}
-
 /// Greatest datagram that IP can say, bytes.
 const MAX_DATAGRAM: usize = 65_535;
-/// Length of an IPv6 header, which its length does not count, bytes.
-const IPV6_HEADER: usize = 40;
-/// Memory of an entry and of a part beside their bytes, about.
-const DATAGRAM_COST: usize = 256;
-const PART_COST: usize = 48;
-/// How long after a datagram copies of its fragments are expected, nanoseconds. Short, because identifications of
-/// IPv4 come round again.
-const COPY_DELAY: i64 = 100_000_000;
-/// Datagrams whose copies are expected, at most; then the oldest is forgotten, and a copy costs an entry.
-const MAX_FINISHED: usize = 1024;

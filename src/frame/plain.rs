@@ -62,7 +62,7 @@ fn udp(pair: IpPair, bytes: &[u8]) -> Option<Body<'_>> {
     Some(Body::Udp(pair, datagram(&header, payload, payload.len())))
 }
 
-/// The key of [`super::peek`].
+/// The key of [`super::peek()`].
 pub(super) fn key(bytes: &[u8]) -> Option<u64> {
     let (_, rest) = bytes.split_at_checked(12)?;
     match untagged(rest)? {

@@ -1,1 +1,3 @@
-
+mod links;
+mod properties;
+mod wrappings;

@@ -130,12 +130,13 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         Err(Undecoded::TooDeep)
     }
 
-    /// Nothing in MPLS says what it carries: IP is known by its version, a pseudo-wire by the EtherType in it, with
-    /// its control word (RFC 4385, which starts with a 0 half byte) before it or without.
+    /// Nothing in MPLS says what it carries: IP is known by its version, an Ethernet pseudo-wire by the type in it,
+    /// behind a control word (RFC 4448, 4.6: it starts with 16 zero bits) or without.
     fn mpls_payload(&mut self, span: Span<'a>) -> Walked<'a> {
-        match span.bytes.first().ok_or(Undecoded::Truncated)? >> 4 {
-            4 | 6 => self.ip(span),
-            0 if link::is_plausible_ethernet(span.skip(4)?) => self.ethernet(span.skip(4)?),
+        let (&[first, second, _, _], behind_control_word) = span.take()?;
+        match (first >> 4, first, second) {
+            (4 | 6, ..) => self.ip(span),
+            (_, 0, 0) if link::is_plausible_ethernet(behind_control_word) => self.ethernet(behind_control_word),
             _ if link::is_plausible_ethernet(span) => self.ethernet(span),
             _ => Err(Undecoded::Malformed),
         }

@@ -1,0 +1,235 @@
+//! Link types, IP and its payloads, redundancy, snap lengths.
+
+use crate::capture::Link;
+use crate::frame::build::*;
+use crate::frame::{Body, Datagram, Frame, IpPair, OtherIp, Peek, Redundancy, Undecoded, decode, peek};
+
+fn decoded(link: Link, bytes: &[u8]) -> Frame<'_> {
+    decode(link, bytes, bytes.len() as u32).expect("a good packet")
+}
+
+fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
+    match frame.body {
+        Body::Tcp(_, segment) => segment.payload,
+        Body::Udp(_, datagram) => datagram.payload,
+        _ => panic!("neither TCP nor UDP: {frame:?}"),
+    }
+}
+
+/// The same request as each link type has it.
+fn links() -> Vec<(Link, Vec<u8>)> {
+    let ip = request_ip();
+    let with = |header: &str| join(&[&hex(header), &ip]);
+    vec![
+        (Link::Ethernet, request()),
+        (Link::RawIp, ip.clone()),
+        (Link::LinuxSll, with("0000 0001 0006 020000000002 0000 0800 ; to us, Ethernet, 6 bytes of address, IPv4")),
+        (Link::LinuxSll2, with("0800 0000 00000002 0001 00 06 020000000002 0000 ; IPv4, interface 2, Ethernet")),
+        (Link::Null, with("02000000 ; AF_INET of a little-endian host")),
+        (Link::Null, with("00000002 ; AF_INET of a big-endian host")),
+        (Link::Loop, with("00000002 ; AF_INET")),
+    ]
+}
+
+#[test]
+fn the_request_is_found_on_every_link_type() {
+    for (link, packet) in links() {
+        assert_eq!(payload_of(&decoded(link, &packet)), modbus(), "{link:?}");
+        assert_eq!(peek(link, &packet), peek(Link::Ethernet, &request()), "{link:?}");
+    }
+    assert_eq!(decode(Link::Other(147), &request(), 66), Err(Undecoded::LinkType));
+}
+
+#[test]
+fn cooked_captures_have_vlan_tags_and_ipv6_too() {
+    let ip = ipv6(CLIENT6, SERVER6, 6, &tcp(&modbus()));
+    let sll = join(&[&hex("0000 0001 0006 020000000002 0000 8100"), &tagged(7, 0x86DD, &ip)]);
+    let frame = decoded(Link::LinuxSll, &sll);
+    assert_eq!((payload_of(&frame), frame.vlan), (&modbus()[..], Some(7)));
+    let null = join(&[&hex("1E000000 ; AF_INET6 of Darwin"), &ip]);
+    assert_eq!(payload_of(&decoded(Link::Null, &null)), modbus());
+}
+
+#[test]
+fn ethernet_padding_is_no_payload() {
+    let ack = ethernet(0x0800, &ipv4(CLIENT, SERVER, 6, &tcp(&[])));
+    let padded = join(&[&ack, &[0; 6]]);
+    let frame = decoded(Link::Ethernet, &padded);
+    assert_eq!((payload_of(&frame), frame.cut), (&[][..], 0));
+}
+
+#[test]
+fn ip_options_and_tcp_options_are_passed_by() {
+    let segment = hex("C822 01F6 00000064 000000C8 60 18 2000 BEEF 0000 ; 6 words of header
+                       01010101 ; four times nothing");
+    let ip = hex("47 00 0034 1234 0000 40 06 0000 ; 7 words of header, 52 bytes, TCP
+                  0A140909 0A14010A               ; 10.20.9.9 -> 10.20.1.10
+                  9404 0000 00000000              ; router alert, end");
+    let packet = ethernet(0x0800, &join(&[&ip, &segment]));
+    let Body::Tcp(pair, found) = decoded(Link::Ethernet, &packet).body else { panic!("no TCP") };
+    assert_eq!((pair.source, found.source_port, found.length), (CLIENT.into(), 51234, 0));
+    assert_eq!(peek(Link::Ethernet, &packet), peek(Link::Ethernet, &request()));
+}
+
+#[test]
+fn a_datagram_is_read_as_long_as_its_header_says() {
+    let datagram = join(&[&udp(51234, 502, &modbus()), b"more"]);
+    let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 17, &datagram));
+    let Body::Udp(pair, found) = decoded(Link::Ethernet, &packet).body else { panic!("no UDP") };
+    assert_eq!(pair, IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 });
+    let payload = &modbus()[..];
+    let expected = Datagram { source_port: 51234, destination_port: 502, checksum: 0xCAFE, payload, length: 12 };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn ipv6_extension_headers_are_passed_by() {
+    let chain = hex("2B 00 0000 00000000      ; hop by hop, then routing
+                     3C 00 0400 00000000      ; routing, no segments left, then destination options
+                     33 00 0000 00000000      ; destination options, then authentication
+                     2C 04 0000 00000001 00000001 0102030405060708090A0B0C ; authentication, then fragment
+                     06 00 0000 0000ABCD      ; fragment that is all of it, then TCP");
+    let packet = ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, 0, &join(&[&chain, &tcp(&modbus())])));
+    let frame = decoded(Link::Ethernet, &packet);
+    assert_eq!(payload_of(&frame), modbus());
+    let answer = ethernet(0x86DD, &ipv6(SERVER6, CLIENT6, 6, &tcp(&modbus())));
+    assert_eq!(peek(Link::Ethernet, &packet), peek(Link::Ethernet, &answer));
+}
+
+#[test]
+fn ipv4_behind_an_authentication_header_is_read() {
+    let header = hex("06 04 0000 00000001 00000001 0102030405060708090A0B0C ; then TCP");
+    let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 51, &join(&[&header, &tcp(&modbus())])));
+    assert_eq!(payload_of(&decoded(Link::Ethernet, &packet)), modbus());
+}
+
+#[test]
+fn other_protocols_keep_their_number() {
+    let ping = ethernet(0x0800, &ipv4(CLIENT, SERVER, 1, &hex("08 00 0000 0001 0001")));
+    assert!(matches!(decoded(Link::Ethernet, &ping).body, Body::Ip(_, OtherIp { protocol: 1 })));
+    let unknown = ethernet(0x8892, &modbus());
+    let expected = Body::Link { ether_type: 0x8892, payload: &modbus() };
+    assert_eq!(decoded(Link::Ethernet, &unknown).body, expected);
+    let spanning_tree = ethernet(3, &hex("424203 0000000000 ; LLC, padding"));
+    let expected = Body::Link { ether_type: 0, payload: &[0x42, 0x42, 0x03] };
+    assert_eq!(decoded(Link::Ethernet, &spanning_tree).body, expected);
+}
+
+#[test]
+fn stations_without_ip_share_a_key_in_both_directions() {
+    let there = hex("020000000001 020000000002 8892 8000");
+    let back = hex("020000000002 020000000001 8892 8000");
+    assert!(matches!(peek(Link::Ethernet, &there), Peek::Key(key) if key != 0));
+    assert_eq!(peek(Link::Ethernet, &there), peek(Link::Ethernet, &back));
+}
+
+#[test]
+fn a_total_length_of_zero_means_all_that_is_there() {
+    let mut packet = request();
+    packet[16..18].fill(0);
+    assert_eq!(payload_of(&decoded(Link::Ethernet, &packet)), modbus());
+}
+
+#[test]
+fn headers_that_contradict_themselves_are_refused() {
+    let broken = |at: usize, value: u8| {
+        let mut packet = request();
+        packet[at] = value;
+        decode(Link::Ethernet, &packet, packet.len() as u32).map(|frame| frame.cut)
+    };
+    assert_eq!(broken(14, 0x44), Err(Undecoded::Malformed), "IPv4 header of 4 words");
+    assert_eq!(broken(14, 0x65), Err(Undecoded::Malformed), "version 6 in IPv4");
+    assert_eq!(broken(17, 19), Err(Undecoded::Malformed), "shorter than its header");
+    assert_eq!(broken(17, 53), Err(Undecoded::Malformed), "longer than the frame");
+    assert_eq!(broken(46, 0x40), Err(Undecoded::Malformed), "TCP header of 4 words");
+    assert_eq!(broken(46, 0xF0), Err(Undecoded::Malformed), "TCP header longer than the datagram");
+    assert_eq!(broken(46, 0x80), Ok(0), "TCP header that takes all there is");
+}
+
+#[test]
+fn a_packet_cut_by_the_snap_length_is_decoded_as_far_as_it_goes() {
+    let packet = request();
+    let at = |length: usize| decode(Link::Ethernet, &packet[..length], packet.len() as u32);
+    for length in 0..34 {
+        assert_eq!(at(length), Err(Undecoded::Truncated), "{length}");
+    }
+    for length in 34..54 {
+        let frame = at(length).expect("its IP header is there");
+        assert!(matches!(frame.body, Body::Ip(_, OtherIp { protocol: 6 })), "{length}");
+    }
+    for length in 54..66 {
+        let frame = at(length).expect("its TCP header is there");
+        let Body::Tcp(_, segment) = frame.body else { panic!("{length}: no TCP") };
+        assert_eq!((segment.payload, segment.length), (&modbus()[..length - 54], 12), "{length}");
+        assert_eq!(frame.cut as usize, 66 - length);
+    }
+}
+
+#[test]
+fn a_tcp_header_cut_in_its_options_still_counts() {
+    let segment = hex("C822 01F6 00000064 000000C8 80 18 2000 BEEF 0000 ; 8 words of header
+                       0101080A 00000001 00000002 ; timestamps");
+    let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 6, &join(&[&segment, &modbus()])));
+    let frame = decode(Link::Ethernet, &packet[..56], packet.len() as u32).expect("20 bytes of TCP are there");
+    let Body::Tcp(_, found) = frame.body else { panic!("no TCP") };
+    assert_eq!((found.sequence, found.payload, found.length, frame.cut), (100, &[][..], 12, 12));
+}
+
+/// A frame with a PRP trailer: 52 bytes of IP, then 0BAD (sequence), A (LAN), size, suffix.
+fn prp(size: u16) -> Vec<u8> {
+    join(&[&request(), &hex("0BAD"), &(0xA000 | size).to_be_bytes(), &hex("88FB")])
+}
+
+#[test]
+fn the_trailer_of_prp_is_recognised_by_its_size() {
+    let expected = Some(Redundancy { sequence: 0x0BAD, lan: 0xA });
+    let frame = prp(58);
+    let frame = decoded(Link::Ethernet, &frame);
+    assert_eq!((frame.redundancy, payload_of(&frame)), (expected, &modbus()[..]));
+    assert_eq!(decoded(Link::Ethernet, &prp(57)).redundancy, None);
+
+    let mut tagged_frame = prp(58);
+    tagged_frame.splice(12..12, hex("8100 0007 ; the size does not count the tag"));
+    assert_eq!(decoded(Link::Ethernet, &tagged_frame).redundancy, expected);
+
+    let profinet = ethernet(0x8892, &hex("8000 0102  0BAD B00A 88FB ; payload, then LAN B, size 10"));
+    let frame = decoded(Link::Ethernet, &profinet);
+    assert_eq!(frame.redundancy, Some(Redundancy { sequence: 0x0BAD, lan: 0xB }));
+    assert_eq!(frame.body, Body::Link { ether_type: 0x8892, payload: &[0x80, 0, 1, 2] });
+}
+
+#[test]
+fn payload_that_looks_like_a_trailer_is_payload() {
+    let payload = hex("0000 0000 0BAD A034 88FB ; the size of its frame, but inside the datagram");
+    let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 6, &tcp(&payload)));
+    assert_eq!(packet.len() - 14, 0x32);
+    let mut fitting = packet;
+    fitting[62] = 0x32;
+    let frame = decoded(Link::Ethernet, &fitting);
+    assert_eq!((frame.redundancy, payload_of(&frame).len()), (None, 10));
+}
+
+#[test]
+fn the_tag_of_hsr_is_taken_off() {
+    let packet = ethernet(0x892F, &join(&[&hex(HSR_TAG), &request_ip()]));
+    let frame = decoded(Link::Ethernet, &packet);
+    assert_eq!(frame.redundancy, Some(Redundancy { sequence: 0x0BAD, lan: 3 }));
+    assert_eq!(payload_of(&frame), modbus());
+}
+
+#[test]
+fn a_priority_tag_is_no_vlan() {
+    let packet = ethernet(0x8100, &tagged(0xC000, 0x0800, &request_ip()));
+    assert_eq!(decoded(Link::Ethernet, &packet).vlan, None);
+}
+
+#[test]
+fn only_the_first_fragment_has_ports() {
+    let whole = tcp(&[0; 12]);
+    let first = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 6, 1, 0, true, &whole[..24]));
+    let second = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 6, 1, 24, false, &whole[24..]));
+    assert!(matches!(decoded(Link::Ethernet, &first).body, Body::Tcp(..)));
+    assert!(matches!(decoded(Link::Ethernet, &second).body, Body::Ip(_, OtherIp { protocol: 6 })));
+    assert_eq!(peek(Link::Ethernet, &first), Peek::Fragment);
+    assert_eq!(peek(Link::Ethernet, &second), Peek::Fragment);
+}

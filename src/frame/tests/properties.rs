@@ -1,0 +1,107 @@
+//! What holds for all bytes.
+
+use proptest::prelude::*;
+
+use crate::capture::Link;
+use crate::frame::build::*;
+use crate::frame::peek::{mac_key, pair_key};
+use crate::frame::{Body, FragmentLimits, Frame, Peek, Reassembler, decode, peek, plain, walked};
+
+const LINKS: [Link; 7] =
+    [Link::Ethernet, Link::LinuxSll, Link::LinuxSll2, Link::RawIp, Link::Null, Link::Loop, Link::Other(147)];
+
+fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
+    match frame.body {
+        Body::Tcp(_, segment) => segment.payload,
+        Body::Udp(_, datagram) => datagram.payload,
+        Body::Link { payload, .. } => payload,
+        Body::Ip(..) => &[],
+    }
+}
+
+/// Everything that must hold for any packet.
+fn check(link: Link, bytes: &[u8], original: u32) {
+    let frame = decode(link, bytes, original);
+    let peeked = peek(link, bytes);
+    assert_eq!(frame, walked(link, bytes, original), "the short cut says something else");
+    if let (Link::Ethernet, Some(key)) = (link, plain::key(bytes)) {
+        assert_eq!(peeked, Peek::Key(key));
+    }
+    let mut out = Vec::new();
+    Reassembler::new(FragmentLimits::default()).push(link, bytes, original, 0, &mut out);
+    let Ok(frame) = frame else { return };
+    if let Peek::Key(key) = peeked {
+        let expected = match frame.body {
+            Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _) => pair_key(&pair),
+            Body::Link { .. } => frame.mac.map_or(0, mac_key),
+        };
+        assert_eq!(key, expected);
+    }
+    let payload = payload_of(&frame);
+    assert!(payload.is_empty() || bytes.windows(payload.len()).any(|window| window == payload));
+    match frame.body {
+        Body::Tcp(_, segment) => assert_eq!(segment.length as usize, payload.len() + frame.cut as usize),
+        Body::Udp(_, datagram) => assert_eq!(datagram.length as usize, payload.len() + frame.cut as usize),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_wrapping_cut_anywhere_keeps_what_was_captured() {
+    let whole = modbus();
+    for (name, packet) in wrapped(&request(), &request_ip()) {
+        for length in 0..=packet.len() {
+            let cut = &packet[..length];
+            check(Link::Ethernet, cut, packet.len() as u32);
+            check(Link::Ethernet, cut, length as u32);
+            if let Ok(Frame { body: Body::Tcp(_, segment), .. }) = decode(Link::Ethernet, cut, packet.len() as u32) {
+                assert!(whole.starts_with(segment.payload), "{name} cut at {length}");
+                assert_eq!(segment.length, 12, "{name} cut at {length}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_bytes_on_any_link_are_no_trouble(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        more in 0_u32..2000,
+    ) {
+        for link in LINKS {
+            check(link, &bytes, bytes.len() as u32 + more);
+        }
+    }
+
+    #[test]
+    fn any_bytes_in_any_wrapping_are_no_trouble(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        for (_, packet) in wrapped(&bytes, &bytes) {
+            check(Link::Ethernet, &packet, packet.len() as u32);
+        }
+    }
+
+    #[test]
+    fn any_change_of_a_good_packet_is_no_trouble(
+        which in 0_usize..26,
+        changes in proptest::collection::vec((0_usize..120, any::<u8>()), 1..4),
+        more in 0_u32..3,
+    ) {
+        let mut packets = wrapped(&request(), &request_ip());
+        let mut packet = packets.swap_remove(which).1;
+        for (at, value) in changes {
+            let at = at % packet.len();
+            packet[at] = value;
+        }
+        check(Link::Ethernet, &packet, packet.len() as u32 + more);
+    }
+
+    #[test]
+    fn both_directions_share_a_key(source: [u8; 4], destination: [u8; 4], source6: [u8; 16], destination6: [u8; 16]) {
+        let four = |a: [u8; 4], b: [u8; 4]| peek(Link::RawIp, &ipv4(a.into(), b.into(), 6, &tcp(&[])));
+        prop_assert_eq!(four(source, destination), four(destination, source));
+        let six = |a: [u8; 16], b: [u8; 16]| peek(Link::RawIp, &ipv6(a.into(), b.into(), 6, &tcp(&[])));
+        prop_assert_eq!(six(source6, destination6), six(destination6, source6));
+    }
+}
