@@ -27,7 +27,9 @@ use lockkeeper_protocols::{Class, Operation, Outcome, RequestRef, Target, Values
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
-pub use transaction::{Captures, ConversationText, Transaction, merge_transactions, write_transaction};
+pub use transaction::{
+    Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
+};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
