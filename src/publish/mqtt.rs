@@ -1,0 +1,192 @@
+//! Alerts to an MQTT broker: QoS 1, acknowledged one by one, each delivered at least once.
+//!
+//! ```text
+//!  caller == bounded queue ==> driver: window of unacknowledged records --> client --> broker
+//!                                      <------------- acknowledgements --------------
+//! ```
+//!
+//! The client library drops what is not acknowledged when it reconnects, so the window is ours: every connection is a
+//! new client that knows nothing, and starts with the first record that the broker has not acknowledged. A receiver may
+//! see a record twice, with the same `id` and `revision`; it never misses one that was reported as delivered.
+
+mod client;
+mod driver;
+mod url;
+mod window;
+
+use std::fmt;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::driver::{Driver, Ending};
+use self::url::Broker;
+use self::window::Record;
+use super::topic::Topics;
+use super::{Delivered, PublishError, Publisher};
+use crate::alert::Rendered;
+
+/// How to reach a broker and how patient to be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    broker: Broker,
+    topics: Topics,
+    site: String,
+    sensor: String,
+    /// User and password, where the broker asks for them.
+    pub credentials: Option<Credentials>,
+    /// Records that may be on their way without an acknowledgement (1..=1000). A broker can ask for fewer.
+    pub window: u16,
+    /// Records that wait before the caller has to.
+    pub queue: usize,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// The first pause between attempts to connect again; it doubles up to `longest_pause`.
+    pub first_pause: Duration,
+    /// The longest pause between attempts.
+    pub longest_pause: Duration,
+    /// How long nothing may be acknowledged, while something is to be, before the rest is given up; none waits for ever.
+    pub give_up_after: Option<Duration>,
+}
+
+impl Settings {
+    /// Reads a URL `mqtt://host[:port][/prefix][?version=3.1.1&client_id=name]`. The prefix is `lockkeeper` unless the
+    /// URL names another one, and can have several levels.
+    pub fn new(url: &str, site: &str, sensor: &str) -> Result<Self, PublishError> {
+        let broker = Broker::parse(url)?;
+        Ok(Self {
+            topics: Topics::new(&broker.prefix, site, sensor),
+            broker,
+            site: site.to_owned(),
+            sensor: sensor.to_owned(),
+            credentials: None,
+            window: 64,
+            queue: 1024,
+            connect_timeout: Duration::from_secs(5),
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+            give_up_after: Some(Duration::from_secs(10)),
+        })
+    }
+
+    /// Unique for each run, so that two replays do not push each other off the broker.
+    fn client_id(&self) -> String {
+        let made = || format!("lockkeeper-{}-{}", super::topic::level(&self.sensor), std::process::id());
+        self.broker.client_id.clone().unwrap_or_else(made)
+    }
+
+    /// What the topic `status` says.
+    fn status(&self, status: &str) -> Vec<u8> {
+        let json = serde_json::json!({
+            "schema": "lockkeeper/status/1", "status": status, "sensor": self.sensor, "site": self.site,
+        });
+        json.to_string().into_bytes()
+    }
+}
+
+/// User and password for a broker. The password shows in no output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Takes `LOCKKEEPER_MQTT_USER` and `LOCKKEEPER_MQTT_PASSWORD` through `variable`, or the password from the first
+    /// line of a file. None if there is no user.
+    pub fn load(
+        variable: impl Fn(&str) -> Option<String>,
+        password_file: Option<&Path>,
+    ) -> Result<Option<Self>, PublishError> {
+        let Some(user) = variable(USER).filter(|user| !user.is_empty()) else { return Ok(None) };
+        let password = match password_file {
+            Some(path) => first_line(path)?,
+            None => variable(PASSWORD).unwrap_or_default(),
+        };
+        Ok(Some(Self { user, password }))
+    }
+}
+
+fn first_line(path: &Path) -> Result<String, PublishError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| PublishError::PasswordFile { path: path.display().to_string(), source })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Credentials {{ user: {:?}, password: *** }}", self.user)
+    }
+}
+
+/// A connection to a broker, on a thread of its own.
+pub struct Mqtt {
+    broker: String,
+    topics: Topics,
+    /// None once finished.
+    queue: Option<mpsc::Sender<Record>>,
+    thread: Option<JoinHandle<Ending>>,
+    accepted: u64,
+}
+
+impl Mqtt {
+    /// Connects, announces the sensor, and returns when the broker has answered. One attempt: an unreachable broker is
+    /// an error within [`Settings::connect_timeout`]. Must not be called, nor any other method, on an async runtime.
+    pub fn connect(settings: Settings) -> Result<Self, PublishError> {
+        let (broker, topics) = (settings.broker.to_string(), settings.topics.clone());
+        let failed = |reason: String| PublishError::Unreachable { broker: broker.clone(), reason };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| failed(format!("cannot start the client: {error}")))?;
+        let (queue, inbox) = mpsc::channel(settings.queue.max(1));
+        let (ready, connected) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("mqtt".to_owned())
+            .spawn(move || runtime.block_on(Driver::new(settings, inbox).run(ready)))
+            .map_err(|error| failed(format!("cannot start the client: {error}")))?;
+        match connected.blocking_recv() {
+            Ok(Ok(())) => Ok(Self { broker, topics, queue: Some(queue), thread: Some(thread), accepted: 0 }),
+            Ok(Err(reason)) => Err(failed(reason)),
+            Err(_) => Err(failed(STOPPED.to_owned())),
+        }
+    }
+}
+
+impl Publisher for Mqtt {
+    /// Waits while the queue is full. After the broker was given up it returns at once, and the record counts as not
+    /// delivered: [`Publisher::finish`] says so.
+    fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
+        self.accepted += 1;
+        let topic = self.topics.alert(alert.kind, alert.severity);
+        let record = Record { topic, payload: alert.json.clone() };
+        if self.queue.as_ref().is_some_and(|queue| queue.blocking_send(record).is_err()) {
+            self.queue = None;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Delivered, PublishError> {
+        self.queue = None;
+        let stopped = || Ending { delivered: 0, reason: Some(STOPPED.to_owned()) };
+        let ending = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_else(stopped);
+        if ending.delivered == self.accepted {
+            return Ok(Delivered { records: ending.delivered });
+        }
+        Err(PublishError::Undelivered {
+            broker: self.broker.clone(),
+            delivered: ending.delivered,
+            undelivered: self.accepted.saturating_sub(ending.delivered),
+            reason: ending.reason.unwrap_or_else(|| STOPPED.to_owned()),
+        })
+    }
+}
+
+const USER: &str = "LOCKKEEPER_MQTT_USER";
+const PASSWORD: &str = "LOCKKEEPER_MQTT_PASSWORD";
+const STOPPED: &str = "the client stopped";
+
+#[cfg(test)]
+mod tests;
