@@ -60,7 +60,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let agrees = agrees(&arguments.binary, &files, &truth)?;
     let series = measure(&arguments, &files, &scratch)?;
-    let line = report::line(&series, &files.capture.display().to_string(), &truth, agrees);
+    let name = files.capture.file_name().unwrap_or_default().display().to_string();
+    let line = report::line(&series, &name, &truth, agrees);
     println!("{}\n", report::machine());
     println!("{}\n", report::table(&series, truth["packets"].as_u64().unwrap_or(1)));
     println!("{line}");

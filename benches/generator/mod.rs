@@ -230,7 +230,7 @@ impl Flow {
             End { mac: mac(0x05, index), ip: address(settings.ipv6, SERVERS, index), port: server_port },
         ];
         // Initial numbers all over the range, so that some flows wrap.
-        let initial = index.wrapping_mul(0x9E37_79B9);
+        let initial = (index + 1).wrapping_mul(0x9E37_79B9);
         Self { ends, next: [initial, !initial], turn: 0 }
     }
 
