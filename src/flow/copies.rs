@@ -1,0 +1,291 @@
+//! Frames that arrive twice although they were sent once.
+//!
+//! A SPAN port that mirrors several VLANs or ports shows the same packet on its way in and on its way out, perhaps with
+//! other MAC addresses, another VLAN and a lower TTL. PRP and HSR (IEC 62439-3) send every frame on two paths.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::FixedState;
+
+use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy, Segment};
+
+/// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
+#[derive(Clone, Copy, Debug)]
+pub struct CopySettings {
+    /// Frames that are remembered, rounded up to a power of two: 16 bytes each, and as much again on a redundant
+    /// network. A copy is missed when so many other frames, or an unlucky one, came between.
+    pub slots: u32,
+    /// How far apart two mirrored copies may be.
+    pub mirror_window: i64,
+    /// How far apart the two paths of PRP or HSR may be (IEC 62439-3 ages entries after 400 ms).
+    pub redundancy_window: i64,
+    /// Seed of the digests.
+    pub seed: u64,
+}
+
+impl Default for CopySettings {
+    fn default() -> Self {
+        Self { slots: 1024, mirror_window: 2_000_000, redundancy_window: 400_000_000, seed: 0 }
+    }
+}
+
+/// What a [`CopyFilter`] counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyCounters {
+    /// Frames that the tap delivered again.
+    pub mirrored: u64,
+    /// Frames that came on the other path of a redundant network.
+    pub redundant: u64,
+}
+
+/// Recognises copies among the frames of one shard.
+///
+/// A mirrored copy has the same addresses, the same IP identification and the same transport header. A retransmission
+/// within the window that repeats even the IP identification counts as a copy too, and so does a repeated bare
+/// acknowledgement: neither says anything new. Datagrams are compared with their payload, so that devices which count
+/// no identification lose nothing but true repetitions within the window.
+#[derive(Debug)]
+pub struct CopyFilter {
+    mirrored: Vec<Seen>,
+    /// Empty until the first frame with a redundancy tag.
+    redundant: Vec<Seen>,
+    slots: usize,
+    settings: CopySettings,
+    hash: FixedState,
+    counters: CopyCounters,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    digest: u64,
+    time: i64,
+}
+
+impl CopyFilter {
+    /// A filter that has seen nothing.
+    pub fn new(settings: &CopySettings) -> Self {
+        let slots = (settings.slots.clamp(1, MAX_SLOTS) as usize).next_power_of_two();
+        Self {
+            mirrored: vec![Seen::NOTHING; slots],
+            redundant: Vec::new(),
+            slots,
+            settings: *settings,
+            hash: FixedState::with_seed(settings.seed),
+            counters: CopyCounters::default(),
+        }
+    }
+
+    /// What was counted.
+    pub const fn counters(&self) -> CopyCounters {
+        self.counters
+    }
+
+    /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not.
+    pub fn is_copy(&mut self, frame: &Frame<'_>, time: i64) -> bool {
+        if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
+            && self.is_redundant(tag, macs, time)
+        {
+            self.counters.redundant += 1;
+            return true;
+        }
+        let Some(digest) = self.digest(frame) else { return false };
+        let slot = &mut self.mirrored[digest as usize & (self.slots - 1)];
+        let copy = slot.digest == digest && slot.is_within(self.settings.mirror_window, time);
+        if !copy {
+            *slot = Seen { digest, time };
+        }
+        self.counters.mirrored += u64::from(copy);
+        copy
+    }
+
+    /// Sequence numbers of a source are consecutive, so that its frames lie side by side in the table.
+    fn is_redundant(&mut self, tag: Redundancy, macs: Macs, time: i64) -> bool {
+        if self.redundant.is_empty() {
+            self.redundant = vec![Seen::NOTHING; self.slots];
+        }
+        let source = self.hash.hash_one(macs.source);
+        let named = source & !TAG_BITS | u64::from(tag.sequence) << 8;
+        let slot = &mut self.redundant[(source as usize).wrapping_add(tag.sequence.into()) & (self.slots - 1)];
+        let same = slot.digest & !LAN_BITS == named && slot.is_within(self.settings.redundancy_window, time);
+        if same && slot.digest & LAN_BITS != u64::from(tag.lan) {
+            return true;
+        }
+        *slot = Seen { digest: named | u64::from(tag.lan), time };
+        false
+    }
+
+    /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
+    fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
+        let mut hasher = self.hash.build_hasher();
+        match &frame.body {
+            Body::Tcp(pair, segment) => {
+                hash_pair(&mut hasher, pair);
+                hash_segment(&mut hasher, segment);
+            }
+            Body::Udp(pair, datagram) => {
+                hash_pair(&mut hasher, pair);
+                hash_datagram(&mut hasher, datagram);
+            }
+            Body::Ip(IpPair { identification: 0, .. }, _) => return None,
+            Body::Ip(pair, OtherIp { protocol }) => {
+                hash_pair(&mut hasher, pair);
+                hasher.write_u8(*protocol);
+            }
+            Body::Link { ether_type, payload } => {
+                let Macs { source, destination } = frame.mac?;
+                (source, destination, ether_type, payload).hash(&mut hasher);
+            }
+        }
+        // 0 is what an empty slot has.
+        Some(hasher.finish() | 1 << 63)
+    }
+}
+
+impl Seen {
+    const NOTHING: Self = Self { digest: 0, time: i64::MIN };
+
+    fn is_within(&self, window: i64, time: i64) -> bool {
+        time.abs_diff(self.time) <= window.unsigned_abs()
+    }
+}
+
+fn hash_pair(hasher: &mut impl Hasher, pair: &IpPair) {
+    match (pair.source, pair.destination) {
+        (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => {
+            hasher.write_u64(u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination)));
+        }
+        addresses => addresses.hash(hasher),
+    }
+    hasher.write_u16(pair.identification);
+}
+
+fn hash_segment(hasher: &mut impl Hasher, segment: &Segment<'_>) {
+    let flags = segment.flags;
+    let bits = [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
+    hasher.write_u64(u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement));
+    hasher.write_u64(u64::from(segment.length) << 32 | u64::from(segment.checksum) << 16 | u64::from(bits));
+    hasher.write_u32(u32::from(segment.source_port) << 16 | u32::from(segment.destination_port));
+}
+
+fn hash_datagram(hasher: &mut impl Hasher, datagram: &Datagram<'_>) {
+    hasher.write_u32(u32::from(datagram.source_port) << 16 | u32::from(datagram.destination_port));
+    hasher.write_u64(u64::from(datagram.length) << 32 | u64::from(datagram.checksum));
+    hasher.write(datagram.payload);
+}
+
+/// 1 MiB of memory.
+const MAX_SLOTS: u32 = 1 << 16;
+/// Where a redundancy entry keeps the LAN.
+const LAN_BITS: u64 = 0xff;
+/// Where it keeps the sequence number and the LAN.
+const TAG_BITS: u64 = 0xff_ffff;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::TcpFlags;
+
+    const MILLISECOND: i64 = 1_000_000;
+
+    fn filter() -> CopyFilter {
+        CopyFilter::new(&CopySettings::default())
+    }
+
+    fn pair(identification: u16) -> IpPair {
+        IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification }
+    }
+
+    fn frame(body: Body<'_>) -> Frame<'_> {
+        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 }
+    }
+
+    fn segment(identification: u16, sequence: u32) -> Frame<'static> {
+        let segment = Segment {
+            source_port: 40_000,
+            destination_port: 502,
+            sequence,
+            acknowledgement: 7,
+            flags: TcpFlags { ack: true, ..TcpFlags::default() },
+            checksum: 0xbeef,
+            payload: b"abc",
+            length: 3,
+        };
+        frame(Body::Tcp(pair(identification), segment))
+    }
+
+    fn datagram(identification: u16, payload: &[u8]) -> Frame<'_> {
+        let datagram = Datagram { source_port: 1, destination_port: 2, checksum: 0, payload, length: 3 };
+        frame(Body::Udp(pair(identification), datagram))
+    }
+
+    fn tagged(sequence: u16, lan: u8, body: u32) -> Frame<'static> {
+        let macs = Macs { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 2] };
+        Frame { mac: Some(macs), redundancy: Some(Redundancy { sequence, lan }), ..segment(1, body) }
+    }
+
+    #[test]
+    fn a_copy_from_another_vlan_is_recognised_within_the_window_only() {
+        let mut filter = filter();
+        let first = segment(9, 100);
+        let copy = Frame { vlan: Some(20), ..first };
+        assert!(!filter.is_copy(&first, 0));
+        assert!(filter.is_copy(&copy, 2 * MILLISECOND));
+        assert!(!filter.is_copy(&copy, 2 * MILLISECOND + 1));
+        assert!(filter.is_copy(&first, MILLISECOND), "the clock of a merged capture may run backwards");
+        assert_eq!(filter.counters(), CopyCounters { mirrored: 2, redundant: 0 });
+    }
+
+    #[test]
+    fn another_identification_or_sequence_number_is_another_frame() {
+        let mut filter = filter();
+        for (identification, sequence) in [(9, 100), (10, 100), (10, 103), (0, 100)] {
+            assert!(!filter.is_copy(&segment(identification, sequence), 0));
+        }
+    }
+
+    #[test]
+    fn equal_datagrams_with_their_own_identification_are_kept() {
+        let mut filter = filter();
+        assert!(!filter.is_copy(&datagram(1, b"abc"), 0));
+        assert!(!filter.is_copy(&datagram(2, b"abc"), 1));
+        assert!(filter.is_copy(&datagram(2, b"abc"), 2));
+    }
+
+    #[test]
+    fn datagrams_without_identification_are_told_apart_by_their_payload() {
+        let mut filter = filter();
+        assert!(!filter.is_copy(&datagram(0, b"abc"), 0));
+        assert!(!filter.is_copy(&datagram(0, b"abd"), 1));
+        assert!(filter.is_copy(&datagram(0, b"abd"), 2));
+    }
+
+    #[test]
+    fn what_nothing_tells_apart_is_kept() {
+        let mut filter = filter();
+        let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1 }));
+        assert!(!filter.is_copy(&ping, 0) && !filter.is_copy(&ping, 0));
+        let numbered = frame(Body::Ip(pair(5), OtherIp { protocol: 1 }));
+        assert!(!filter.is_copy(&numbered, 0) && filter.is_copy(&numbered, 0));
+    }
+
+    #[test]
+    fn the_second_path_of_a_redundant_network_is_dropped() {
+        let mut filter = filter();
+        assert!(!filter.is_copy(&tagged(7, 0xa, 100), 0));
+        assert!(!filter.is_copy(&tagged(8, 0xa, 103), MILLISECOND));
+        assert!(filter.is_copy(&tagged(7, 0xb, 100), 300 * MILLISECOND));
+        assert!(filter.is_copy(&tagged(8, 0xb, 103), 300 * MILLISECOND));
+        assert!(!filter.is_copy(&tagged(7, 0xb, 200), 500 * MILLISECOND), "the sequence number came round again");
+        assert_eq!(filter.counters(), CopyCounters { mirrored: 0, redundant: 2 });
+    }
+
+    #[test]
+    fn link_frames_are_compared_as_a_whole() {
+        let mut filter = filter();
+        let macs = Some(Macs { source: [2, 0, 0, 0, 0, 1], destination: [255; 6] });
+        let arp = |payload| Frame { mac: macs, ..frame(Body::Link { ether_type: 0x0806, payload }) };
+        assert!(!filter.is_copy(&arp(b"who has 10.0.0.1"), 0));
+        assert!(!filter.is_copy(&arp(b"who has 10.0.0.2"), 0));
+        assert!(filter.is_copy(&arp(b"who has 10.0.0.1"), 1));
+    }
+}

@@ -1,0 +1,215 @@
+//! Segments whose turn has not come.
+
+use std::collections::VecDeque;
+
+use lockkeeper_protocols::Stamp;
+
+use super::way::distance;
+
+/// A segment, or what is left of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    /// Sequence number of its first byte.
+    pub(super) sequence: u32,
+    /// Bytes on the wire.
+    pub(super) length: u32,
+    /// The stream ends after them.
+    pub(super) fin: bool,
+    /// What its sender had received when it sent this.
+    pub(super) ack: Option<u32>,
+    /// When and where it was seen.
+    pub(super) stamp: Stamp,
+    /// Bytes as captured: fewer than `length` when cut.
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Piece<'a> {
+    /// Sequence number after its last byte.
+    pub(super) const fn data_end(&self) -> u32 {
+        self.sequence.wrapping_add(self.length)
+    }
+
+    /// Sequence number after it: FIN occupies one (RFC 9293, 3.4).
+    pub(super) const fn end(&self) -> u32 {
+        self.data_end().wrapping_add(self.fin as u32)
+    }
+
+    /// What lies at `sequence` or after it; all of it if it starts there or later.
+    pub(super) fn from(self, sequence: u32) -> Option<Self> {
+        if distance(self.end(), sequence) <= 0 {
+            return None;
+        }
+        let Ok(skip @ 1..) = u32::try_from(distance(sequence, self.sequence)) else {
+            return Some(self);
+        };
+        let bytes = self.bytes.get(skip as usize..).unwrap_or_default();
+        Some(Self { sequence, length: self.length - skip, bytes, ..self })
+    }
+
+    /// Its first `length` bytes.
+    fn first(self, length: u32) -> Self {
+        let bytes = self.bytes.get(..length as usize).unwrap_or(self.bytes);
+        Self { length, bytes, fin: false, ..self }
+    }
+}
+
+/// Pieces of one direction, sorted, without overlaps: where two came for the same place, the first has it.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pieces: VecDeque<Held>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    sequence: u32,
+    length: u32,
+    fin: bool,
+    ack: Option<u32>,
+    stamp: Stamp,
+    bytes: Box<[u8]>,
+}
+
+impl Held {
+    fn view(&self) -> Piece<'_> {
+        let Self { sequence, length, fin, ack, stamp, ref bytes } = *self;
+        Piece { sequence, length, fin, ack, stamp, bytes }
+    }
+}
+
+/// What [`Queue::insert`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Inserted {
+    /// Something was new.
+    pub(super) kept: bool,
+    /// Something was there already, with other bytes.
+    pub(super) conflict: bool,
+}
+
+impl Queue {
+    /// The piece that is next in sequence.
+    pub(super) fn head(&self) -> Option<Piece<'_>> {
+        self.pieces.front().map(Held::view)
+    }
+
+    /// Forgets the head and gives its owner the bytes.
+    pub(super) fn take_head<T>(&mut self, with: impl FnOnce(Piece<'_>) -> T) -> Option<T> {
+        let head = self.pieces.pop_front()?;
+        self.bytes -= head.bytes.len();
+        Some(with(head.view()))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// How many pieces there are.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Payload bytes that are held.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether `piece` reaches into one that is held.
+    pub(super) fn overlaps(&self, piece: &Piece<'_>) -> bool {
+        self.pieces.front().is_some_and(|head| distance(piece.end(), head.sequence) > 0)
+    }
+
+    /// Keeps what is new in `piece`. All sequence numbers of a queue lie within half of the sequence space.
+    pub(super) fn insert(&mut self, piece: Piece<'_>) -> Inserted {
+        let mut done = Inserted::default();
+        let mut at = self.pieces.partition_point(|held| distance(held.view().end(), piece.sequence) <= 0);
+        let mut rest = Some(piece);
+        while let Some(piece) = rest {
+            let before = self.pieces.get(at).map(|held| (distance(held.sequence, piece.sequence), held.view()));
+            rest = match before {
+                Some((..=0, held)) => {
+                    done.conflict |= differ(&held, &piece);
+                    piece.from(held.end())
+                }
+                Some((free, held)) if distance(piece.end(), held.sequence) > 0 => {
+                    let resume = held.sequence;
+                    done.kept = true;
+                    self.keep(at, piece.first(free.unsigned_abs().min(piece.length)));
+                    piece.from(resume)
+                }
+                _ => {
+                    done.kept = true;
+                    self.keep(at, piece);
+                    None
+                }
+            };
+            at += 1;
+        }
+        done
+    }
+
+    fn keep(&mut self, at: usize, piece: Piece<'_>) {
+        let Piece { sequence, length, fin, ack, stamp, bytes } = piece;
+        self.bytes += bytes.len();
+        self.pieces.insert(at, Held { sequence, length, fin, ack, stamp, bytes: bytes.into() });
+    }
+}
+
+/// Whether `new`, which starts in `old` or with it, has other bytes where both have some.
+fn differ(old: &Piece<'_>, new: &Piece<'_>) -> bool {
+    let skip = new.sequence.wrapping_sub(old.sequence) as usize;
+    old.bytes.get(skip..).unwrap_or_default().iter().zip(new.bytes).any(|(old, new)| old != new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(sequence: u32, bytes: &[u8]) -> Piece<'_> {
+        let length = u32::try_from(bytes.len()).expect("short");
+        Piece { sequence, length, fin: false, ack: None, stamp: Stamp::default(), bytes }
+    }
+
+    fn contents(mut queue: Queue) -> Vec<(u32, Vec<u8>)> {
+        std::iter::from_fn(|| queue.take_head(|piece| (piece.sequence, piece.bytes.to_vec()))).collect()
+    }
+
+    #[test]
+    fn the_first_bytes_win_on_both_sides_of_a_piece() {
+        let mut queue = Queue::default();
+        queue.insert(piece(12, b"cd"));
+        let inserted = queue.insert(piece(10, b"abXXef"));
+        assert_eq!(inserted, Inserted { kept: true, conflict: true });
+        assert_eq!(queue.bytes(), 6);
+        let expected = [(10, b"ab".to_vec()), (12, b"cd".to_vec()), (14, b"ef".to_vec())];
+        assert_eq!(contents(queue), expected);
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_kept_twice() {
+        let mut queue = Queue::default();
+        queue.insert(piece(u32::MAX - 1, b"abcd"));
+        assert_eq!(queue.insert(piece(0, b"cd")), Inserted::default());
+        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true });
+        assert_eq!((queue.len(), queue.bytes()), (1, 4));
+    }
+
+    #[test]
+    fn a_fin_stays_behind_the_last_byte() {
+        let mut queue = Queue::default();
+        queue.insert(piece(12, b"cd"));
+        queue.insert(Piece { fin: true, ..piece(10, b"abcd") });
+        assert_eq!(queue.len(), 3);
+        queue.take_head(|piece| assert!(!piece.fin));
+        queue.take_head(|piece| assert!(!piece.fin));
+        queue.take_head(|piece| assert_eq!((piece.sequence, piece.length, piece.fin), (14, 0, true)));
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn a_cut_piece_is_trimmed_by_its_length_on_the_wire() {
+        let cut = Piece { length: 6, ..piece(10, b"ab") };
+        let rest = cut.from(13).expect("three bytes are left");
+        assert_eq!((rest.sequence, rest.length, rest.bytes), (13, 3, &b""[..]));
+        assert!(cut.from(16).is_none());
+    }
+}

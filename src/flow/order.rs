@@ -1,0 +1,425 @@
+//! What happens when a segment is not the expected one.
+//!
+//! A segment is delivered when two things hold: it is next in its own direction, and what it acknowledges of the other
+//! direction was delivered before it. Until then it is held. The second rule makes any reordering by the tap, also
+//! across directions, come out as it was sent; it applies to a direction only if that is in the capture.
+//!
+//! What is waited for is given up after [`StreamSettings::reorder_packets`] or
+//! [`StreamSettings::reorder_time`](super::StreamSettings) when the receiver has acknowledged it (the capture lost it)
+//! or the connection is closed, after [`StreamSettings::hole_timeout`] when it has not (the network lost it, and it
+//! will be sent again), and at once when too much is held.
+//!
+//! A flow that is joined in the middle waits once, for as long as a reordering may take, before it decides where each
+//! direction starts.
+
+use lockkeeper_protocols::Stamp;
+
+use super::held::{Piece, Queue};
+use super::tcp::{Reuse, TcpFlow};
+use super::way::{Overlap, Start, distance};
+use super::{End, Receiver, StreamCounters, StreamSettings};
+
+/// What one call works with.
+pub(super) struct Pass<'a, R> {
+    pub(super) settings: &'a StreamSettings,
+    pub(super) counters: &'a mut StreamCounters,
+    pub(super) out: &'a mut R,
+    /// What is being worked on; its clock is the moment of delivery.
+    pub(super) stamp: Stamp,
+}
+
+/// What is out of order in a flow.
+#[derive(Debug, Default)]
+pub(super) struct Disorder {
+    held: [Queue; 2],
+    /// For what each direction is missing.
+    waits: [Option<Wait>; 2],
+    /// For what may come before the first bytes that were seen.
+    startup: Option<Wait>,
+    /// At most one segment of each direction that lies far outside the window.
+    strays: [Queue; 2],
+    pub(super) reuse: Option<Reuse>,
+    /// Segments of the flow since the disorder began.
+    pub(super) seen: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    since: Stamp,
+    due: i64,
+    /// Where the direction was then: progress starts a new wait.
+    next: u32,
+    /// [`Disorder::seen`] then.
+    seen: u32,
+    /// What is missing was acknowledged, or can no longer come.
+    urgent: bool,
+}
+
+/// Something that is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    Startup,
+    Bytes(End),
+}
+
+impl Disorder {
+    pub(super) fn is_busy(&self) -> bool {
+        let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
+        !quiet || self.reuse.is_some() || self.waits().next().is_some()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.iter().map(Queue::bytes).sum()
+    }
+
+    pub(super) fn deadline(&self) -> Option<i64> {
+        self.waits().map(|(_, wait)| wait.due).min()
+    }
+
+    pub(super) fn forget_stray(&mut self, of: End) {
+        let stray = &mut self.strays[of.index()];
+        if !stray.is_empty() {
+            *stray = Queue::default();
+        }
+    }
+
+    fn waits(&self) -> impl Iterator<Item = (Awaited, Wait)> + '_ {
+        let bytes = ENDS.into_iter().filter_map(|of| Some((Awaited::Bytes(of), self.waits[of.index()]?)));
+        self.startup.map(|wait| (Awaited::Startup, wait)).into_iter().chain(bytes)
+    }
+
+    fn head(&self, of: End) -> Option<Piece<'_>> {
+        self.held[of.index()].head()
+    }
+
+    fn is_over(&self, settings: &StreamSettings) -> bool {
+        let segments: usize = self.held.iter().map(Queue::len).sum();
+        segments > settings.held_segments || self.held_bytes() > settings.held_bytes
+    }
+}
+
+impl TcpFlow {
+    /// Fires every deadline up to `clock` as if at its own moment.
+    pub(super) fn run_deadlines<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        clock: i64,
+        pass: &mut Pass<'_, R>,
+    ) {
+        while let Some((awaited, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.due)
+            && wait.due <= clock
+        {
+            pass.stamp = Stamp { clock: wait.due, ..wait.since };
+            self.give_up(disorder, awaited, pass);
+            self.run(disorder, pass);
+        }
+    }
+
+    /// Delivers everything that is held, with gaps for what is missing.
+    pub(super) fn flush<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
+        while let Some((awaited, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet) {
+            pass.stamp = Stamp { clock, ..wait.since };
+            self.give_up(disorder, awaited, pass);
+            self.run(disorder, pass);
+        }
+    }
+
+    /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
+    pub(super) fn run<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
+        loop {
+            if self.ways.iter().all(|way| way.known() && way.captured) {
+                self.settled = true;
+            }
+            self.advance(disorder, pass);
+            self.update_waits(disorder, pass);
+            let settings = pass.settings;
+            let patient = |wait: &Wait| disorder.seen.wrapping_sub(wait.seen) < settings.reorder_packets;
+            let late = disorder.waits().find(|(_, wait)| wait.urgent && !patient(wait));
+            let costly = || disorder.waits().min_by_key(|(_, wait)| wait.since.packet);
+            match late {
+                Some((awaited, _)) => self.give_up(disorder, awaited, pass),
+                None if disorder.is_over(settings) => {
+                    let Some((awaited, _)) = costly() else { return };
+                    pass.counters.limit_reached += 1;
+                    self.give_up(disorder, awaited, pass);
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Puts a segment within the window where it belongs.
+    pub(super) fn place<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        piece: Piece<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        self.locate(from, piece.sequence);
+        if !self.ways[from.index()].known() {
+            return Self::hold(disorder, from, piece, pass);
+        }
+        let Some(fresh) = self.without_old(from, piece, pass) else { return };
+        if self.is_ready(from, &fresh, pass.settings) && !disorder.held[from.index()].overlaps(&fresh) {
+            if disorder.reuse.is_some_and(|_| fresh.length > 0) {
+                disorder.reuse = None;
+            }
+            self.deliver(from, fresh, pass);
+        } else {
+            Self::hold(disorder, from, fresh, pass);
+        }
+    }
+
+    /// Where its direction starts, as far as this segment tells.
+    fn locate(&mut self, from: End, sequence: u32) {
+        let way = &mut self.ways[from.index()];
+        way.captured = true;
+        match way.start {
+            Start::Unknown if self.settled => way.join(sequence),
+            Start::Unknown => (way.next, way.start) = (sequence, Start::Provisional),
+            Start::Provisional if distance(sequence, way.next) < 0 => way.next = sequence,
+            Start::Provisional | Start::Known => {}
+        }
+    }
+
+    /// What of a segment was not delivered before. The rest is compared with what was.
+    fn without_old<'p, R: Receiver>(
+        &mut self,
+        from: End,
+        piece: Piece<'p>,
+        pass: &mut Pass<'_, R>,
+    ) -> Option<Piece<'p>> {
+        let way = &mut self.ways[from.index()];
+        pass.counters.late_bytes += u64::from(way.rewind(&piece));
+        if distance(way.next, piece.sequence) <= 0 {
+            return Some(piece);
+        }
+        if piece.length == 1 && !piece.fin && piece.data_end() == way.next {
+            pass.counters.keep_alives += 1;
+            return None;
+        }
+        match way.compare(&piece, pass.settings.seed) {
+            Overlap::Same => {}
+            Overlap::Unverified => pass.counters.unverified_overlaps += 1,
+            Overlap::Differs => pass.conflict(from, piece.stamp),
+        }
+        let fresh = piece.from(way.next);
+        pass.counters.retransmissions += u64::from(fresh.is_none());
+        fresh
+    }
+
+    fn hold<R: Receiver>(disorder: &mut Disorder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
+        let inserted = disorder.held[from.index()].insert(piece);
+        // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
+        if inserted.conflict && piece.length > 1 {
+            pass.conflict(from, piece.stamp);
+        }
+        pass.counters.held += u64::from(inserted.kept);
+        pass.counters.retransmissions += u64::from(!inserted.kept);
+    }
+
+    pub(super) fn on_acknowledgement<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        of: End,
+        ack: u32,
+        pass: &mut Pass<'_, R>,
+    ) {
+        let proves = |stray: Piece<'_>| distance(ack, stray.sequence) > 0 && distance(ack, stray.end()) <= 0;
+        if disorder.strays[of.index()].head().is_some_and(proves) {
+            self.take_up_again(disorder, of, None, pass);
+        }
+        self.ways[of.index()].acknowledge(ack, pass.settings.window);
+    }
+
+    /// A segment far outside the window counts only when a second one follows it, or its receiver acknowledges it.
+    pub(super) fn on_stray<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        piece: Piece<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        pass.counters.outside_window += 1;
+        if piece.length == 0 {
+            return;
+        }
+        let near = |from: u32, to: u32| (0..=NEARBY).contains(&distance(to, from));
+        let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
+        if disorder.strays[from.index()].head().is_some_and(follows) {
+            return self.take_up_again(disorder, from, Some(piece), pass);
+        }
+        disorder.forget_stray(from);
+        disorder.strays[from.index()].insert(piece);
+    }
+
+    /// Goes on where the stray segment of a direction, and the one that follows it, are.
+    fn take_up_again<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        second: Option<Piece<'_>>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        let stamp = pass.stamp;
+        let mut stray = std::mem::take(&mut disorder.strays[from.index()]);
+        let Some(first) = stray.head().map(|first| first.sequence) else { return };
+        self.flush(disorder, stamp.clock, pass);
+        pass.stamp = stamp;
+        let second_start = second.map_or(first, |second| second.sequence);
+        let start = if distance(second_start, first) < 0 { second_start } else { first };
+        let missing = u32::try_from(distance(start, self.ways[from.index()].next)).unwrap_or(0);
+        pass.gap(from, missing, stamp);
+        pass.counters.resynchronised += 1;
+        self.ways[from.index()].begin(start);
+        stray.take_head(|first| self.place(disorder, from, first, pass));
+        if let Some(second) = second {
+            self.place(disorder, from, second, pass);
+        }
+    }
+
+    /// Next in its own direction, and nothing that it acknowledges is still to come.
+    fn is_ready(&self, from: End, piece: &Piece<'_>, settings: &StreamSettings) -> bool {
+        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
+        let caused = match piece.ack {
+            Some(ack) if self.settled => !peer.captured || !peer.known() || peer.ahead(ack, settings.window) == 0,
+            Some(ack) => peer.known() && peer.ahead(ack, settings.window) == 0,
+            None => self.settled,
+        };
+        caused && way.known() && distance(piece.sequence, way.next) <= 0
+    }
+
+    fn is_in_sequence(&self, disorder: &Disorder, of: End) -> bool {
+        let way = &self.ways[of.index()];
+        disorder.head(of).is_some_and(|head| way.known() && distance(head.sequence, way.next) <= 0)
+    }
+
+    /// Delivers the held pieces whose turn has come.
+    fn advance<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
+        while let Some(from) = self.next_sender(disorder, pass.settings) {
+            disorder.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
+        }
+    }
+
+    /// Whose held piece is next: the one that was captured first, where nothing else decides. Two that each
+    /// acknowledge the other cannot both be right, and neither waits.
+    fn next_sender(&self, disorder: &Disorder, settings: &StreamSettings) -> Option<End> {
+        let packet = |from: &End| disorder.head(*from).map(|head| head.stamp.packet);
+        let is_ready = |from: &End| disorder.head(*from).is_some_and(|head| self.is_ready(*from, &head, settings));
+        let crossed = || self.settled && ENDS.iter().all(|&of| self.is_in_sequence(disorder, of));
+        let ready = ENDS.into_iter().filter(is_ready).min_by_key(packet);
+        ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
+    }
+
+    fn deliver<R: Receiver>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
+        let way = &mut self.ways[from.index()];
+        let Some(piece) = piece.from(way.next) else { return };
+        let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
+        if !piece.bytes.is_empty() {
+            pass.out.bytes(from, piece.bytes, stamp);
+            way.delivered(piece.bytes, pass.settings.seed);
+        }
+        let cut = way.distance_to(piece.data_end());
+        if cut > 0 {
+            pass.out.gap(from, cut, stamp);
+            pass.counters.cut_bytes += u64::from(cut);
+            way.skip(cut);
+            way.skipped = 0;
+        }
+        if piece.fin {
+            way.finish();
+            if self.ways.iter().all(|way| way.finished) {
+                self.close(stamp.clock);
+            }
+        }
+    }
+
+    /// Bytes of a direction that its receiver has, as far as acknowledgements tell, and that were not delivered.
+    fn wanted(&self, disorder: &Disorder, of: End, settings: &StreamSettings) -> u32 {
+        let way = &self.ways[of.index()];
+        let head = disorder.head(of.other()).and_then(|head| head.ack);
+        let by_head = head.filter(|_| way.known()).map_or(0, |ack| way.ahead(ack, settings.window));
+        by_head.max(way.owed(settings.window))
+    }
+
+    fn update_waits<R: Receiver>(&self, disorder: &mut Disorder, pass: &Pass<'_, R>) {
+        if self.settled || disorder.held.iter().all(Queue::is_empty) {
+            disorder.startup = None;
+        } else if disorder.startup.is_none() {
+            disorder.startup = Some(Wait::new(disorder.seen, 0, true, pass.settings.reorder_time, pass.stamp));
+        }
+        for of in ENDS {
+            disorder.waits[of.index()] = self.wait_for(disorder, of, pass);
+        }
+    }
+
+    fn wait_for<R: Receiver>(&self, disorder: &Disorder, of: End, pass: &Pass<'_, R>) -> Option<Wait> {
+        let (way, peer) = (&self.ways[of.index()], &self.ways[of.other().index()]);
+        let wanted = self.wanted(disorder, of, pass.settings) > 0;
+        let needed = !disorder.held[of.index()].is_empty() || wanted && way.captured;
+        if !self.settled || !way.known() || !needed || self.is_in_sequence(disorder, of) {
+            return None;
+        }
+        let urgent = wanted || self.closed;
+        let same = |wait: &Wait| wait.next == way.next && wait.urgent == urgent;
+        let patience = match (urgent, peer.captured) {
+            (true, _) => pass.settings.reorder_time,
+            (false, true) => pass.settings.hole_timeout,
+            (false, false) => pass.settings.one_way_timeout,
+        };
+        let begun = || Wait::new(disorder.seen, way.next, urgent, patience, pass.stamp);
+        Some(disorder.waits[of.index()].filter(same).unwrap_or_else(begun))
+    }
+
+    fn give_up<R: Receiver>(&mut self, disorder: &mut Disorder, awaited: Awaited, pass: &mut Pass<'_, R>) {
+        match awaited {
+            Awaited::Startup => self.settle(disorder),
+            Awaited::Bytes(of) => self.give_up_bytes(disorder, of, pass),
+        }
+    }
+
+    /// Nothing earlier will come.
+    fn settle(&mut self, disorder: &mut Disorder) {
+        self.settled = true;
+        disorder.startup = None;
+        for way in self.ways.iter_mut().filter(|way| way.start == Start::Provisional) {
+            way.begin(way.next);
+        }
+    }
+
+    /// Skips to what was acknowledged or to what is held, whichever comes first.
+    fn give_up_bytes<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) {
+        let Some(wait) = disorder.waits[of.index()].take() else { return };
+        let head = disorder.head(of);
+        let hole = head.map(|head| self.ways[of.index()].distance_to(head.sequence));
+        let wanted = Some(self.wanted(disorder, of, pass.settings)).filter(|&wanted| wanted > 0);
+        let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
+        let at = head.filter(|_| hole == Some(missing)).map_or(wait.since, |head| head.stamp);
+        pass.gap(of, missing, Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
+        self.ways[of.index()].skip(missing);
+    }
+}
+
+impl Wait {
+    fn new(seen: u32, next: u32, urgent: bool, patience: i64, since: Stamp) -> Self {
+        Self { since, due: since.clock.saturating_add(patience), next, seen, urgent }
+    }
+}
+
+impl<R: Receiver> Pass<'_, R> {
+    fn gap(&mut self, from: End, missing: u32, stamp: Stamp) {
+        self.counters.gaps += 1;
+        self.counters.gap_bytes += u64::from(missing);
+        self.out.gap(from, missing, stamp);
+    }
+
+    fn conflict(&mut self, from: End, stamp: Stamp) {
+        self.counters.conflicts += 1;
+        self.out.conflict(from, stamp);
+    }
+}
+
+const ENDS: [End; 2] = [End::Low, End::High];
+/// How far two segments outside the window may lie apart and still confirm each other.
+const NEARBY: i32 = 0xffff;
