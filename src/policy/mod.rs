@@ -1,8 +1,45 @@
 //! Zones, conduits and points: what is declared, and the verdict on what is seen.
+//!
+//! ```text
+//!  rules/*.toml -> section -> file -> model -> compile -> Policy
+//!  (text)          (cursor)   (walk)  (kept)   (fast)     ruling: once a flow      (membership, judge)
+//!                     |         |                         judge: once an operation (judge, limits)
+//!                  diagnose: every mistake, its place,    message: when asked      (explain)
+//!                  and what to write instead
+//! ```
+//!
+//! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
+
+mod check;
+mod compile;
+mod diagnose;
+mod explain;
+mod file;
+mod judge;
+mod limits;
+mod membership;
+pub mod model;
+mod section;
+#[cfg(test)]
+mod tests;
+mod values;
+mod words;
 
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use lockkeeper_protocols::{Operation, Side};
+use lockkeeper_protocols::{Class, Side};
+use sha2::{Digest, Sha256};
+
+pub use check::{Outcome as CheckOutcome, check};
+pub use diagnose::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
+pub use values::Rate;
+pub use words::{Classes, Door, door_name};
+
+use compile::Compiled;
+use judge::{Candidate, Relation};
+use model::Declared;
 
 /// One end of a conversation, as the wire shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +79,7 @@ pub enum Carrier {
 }
 
 /// Where a host belongs: indices that [`Policy`] turns into names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The zone; none is the zone `unknown`.
     pub zone: Option<u16>,
@@ -51,7 +88,7 @@ pub struct Place {
 }
 
 /// Everything about a flow that its verdicts need: made once a flow, kept beside it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Ruling {
     /// Where the client belongs.
     pub client: Place,
@@ -59,6 +96,20 @@ pub struct Ruling {
     pub server: Place,
     /// The conduit that is crossed, if one is declared between the two zones.
     pub conduit: Option<u16>,
+    relation: Relation,
+    /// Declared flows between these hosts in this direction; shared, since findings carry a copy.
+    candidates: Option<Arc<[Candidate]>>,
+    /// A flow that names these hosts in the other direction, when none does in this one.
+    reverse: Option<u16>,
+    /// Whether client and server are unknown in a zone that declares its assets.
+    strangers: [bool; 2],
+}
+
+impl Ruling {
+    /// A ruling that judges nothing, only names what the flow belongs to.
+    pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
+        Self { client, server, conduit, ..Self::default() }
+    }
 }
 
 /// The ids of the policy's own rules, as they stand in alerts.
@@ -140,6 +191,13 @@ pub struct Denial {
 pub enum Reason {
     /// The rule says it all.
     Plain,
+    /// The class of the operation that is not permitted, or not there.
+    Class(Class),
+    /// The value that a point with limits would get cannot be told from the request.
+    Unreadable {
+        /// The point (index).
+        point: u16,
+    },
     /// A value is beyond a limit of a point.
     Value {
         /// The point (index), or none for limits written in the flow itself.
@@ -173,74 +231,93 @@ pub enum Limit {
 #[derive(Clone, Debug, Default)]
 pub struct LastValues(pub Vec<(u16, f64)>);
 
-/// A policy, resolved and compiled: it cannot refer to something that does not exist.
+/// A policy, resolved and compiled: it cannot refer to something that does not exist. The default permits nothing and
+/// denies nothing: everything is observed.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// `[policy] id`.
+    /// `[policy] id`; the file's name without its ending where none is given.
     pub id: String,
-    /// `[policy] version`.
+    /// `[policy] version`; empty where none is given.
     pub version: String,
     /// SHA-256 of the file, lower-case hexadecimal.
     pub sha256: String,
+    declared: Declared,
+    compiled: Compiled,
+    warnings: Diagnostics,
 }
 
 impl Policy {
-    /// Takes the verdicts that depend on the flow alone. Called once a flow (and again when its roles change).
-    pub fn ruling(&self, _link: &Link) -> Ruling {
-        Ruling { client: Place { zone: None, asset: None }, server: Place { zone: None, asset: None }, conduit: None }
+    /// Reads a policy from a file.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        let name = path.display().to_string();
+        let about = |message: String, help: &str| Diagnostics::about_file(&name, message, Some(help.to_owned()));
+        let bytes = std::fs::read(path).map_err(|error| {
+            about(format!("cannot be read: {error}"), "give the path of a policy, such as rules/full-example.toml")
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| about("is not a policy: it is not text".into(), "a policy is a TOML file in UTF-8"))?;
+        Self::parse(&name, &text)
     }
 
-    /// The verdict on a flow as such. `protocol` is the name that the dissector gave it, none when it is not decoded:
-    /// then the server's port and the carrier decide (`tcp/443`, well-known names).
-    pub fn judge_flow(&self, _ruling: &Ruling, _protocol: Option<&str>) -> Verdict {
-        Verdict::Observe
+    /// Reads a policy from text; `name` stands in messages for the file's. All mistakes are reported at once.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Diagnostics> {
+        if text.len() > file::MAX_BYTES {
+            let message = format!("is longer than {} bytes", file::MAX_BYTES);
+            return Err(Diagnostics::about_file(name, message, Some("split the policy".to_owned())));
+        }
+        let (declared, found) = file::read(name, text);
+        if found.has_errors() {
+            return Err(found);
+        }
+        let stem = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Ok(Self {
+            id: declared.header.text("id").map(str::to_owned).or(stem).unwrap_or_default(),
+            version: declared.header.text("version").unwrap_or_default().to_owned(),
+            sha256: Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+            compiled: Compiled::new(&declared),
+            declared,
+            warnings: found,
+        })
     }
 
-    /// The verdict on one operation of a flow whose protocol is known. Does not allocate.
-    pub fn judge(&self, _ruling: &Ruling, _operation: &Operation<'_>, _last: &mut LastValues) -> Verdict {
-        Verdict::Observe
+    /// No policy: everything is observed, nothing is denied.
+    pub fn permissive() -> Self {
+        Self::default()
     }
 
-    /// What a read answered, for points that limit their step.
-    pub fn learn_values(&self, _ruling: &Ruling, _operation: &Operation<'_>, _last: &mut LastValues) {}
+    /// What is probably not meant as it is written.
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
+    }
 
-    /// Whether a host is unknown in a zone that declares its assets (`true`: rule `asset.unknown`).
-    pub fn is_unknown_asset(&self, _place: Place) -> bool {
-        false
+    /// Everything that the policy declares, also what is not judged yet.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// The name of a zone in the file, such as `Z-LOCK`; `unknown` for none.
-    pub fn zone_name(&self, _zone: Option<u16>) -> &str {
-        "unknown"
+    pub fn zone_name(&self, zone: Option<u16>) -> &str {
+        zone.and_then(|zone| self.declared.zones.get(usize::from(zone))).map_or("unknown", |zone| &zone.name)
     }
 
     /// The name of an asset, such as `PLC-BRIDGE`.
-    pub fn asset_name(&self, _asset: u16) -> &str {
-        ""
+    pub fn asset_name(&self, asset: u16) -> &str {
+        self.declared.assets.get(usize::from(asset)).map_or("", |asset| &asset.name)
     }
 
     /// The name of a conduit, such as `C-SCADA-LOCK`.
-    pub fn conduit_name(&self, _conduit: u16) -> &str {
-        ""
+    pub fn conduit_name(&self, conduit: u16) -> &str {
+        self.declared.conduits.get(usize::from(conduit)).map_or("", |conduit| &conduit.name)
     }
 
     /// The id of a flow, such as `F-101`.
-    pub fn flow_id(&self, _flow: u16) -> &str {
-        ""
-    }
-
-    /// The second half of an alert's message: what is permitted instead, such as
-    /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of what was seen.
-    pub fn message(&self, _ruling: &Ruling, _denial: &Denial, _protocol: &str) -> String {
-        String::new()
+    pub fn flow_id(&self, flow: u16) -> &str {
+        self.flow(flow).map_or("", |flow| &flow.id)
     }
 
     /// Which side of a link makes it `asset.unknown`.
     pub fn unknown_sides(&self, ruling: &Ruling) -> impl Iterator<Item = Side> + use<> {
-        let unknown = [
-            (Side::Client, self.is_unknown_asset(ruling.client)),
-            (Side::Server, self.is_unknown_asset(ruling.server)),
-        ];
-        unknown.into_iter().filter_map(|(side, is)| is.then_some(side))
+        let [client, server] = ruling.strangers;
+        [(Side::Client, client), (Side::Server, server)].into_iter().filter_map(|(side, is)| is.then_some(side))
     }
 }
