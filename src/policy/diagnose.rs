@@ -73,6 +73,15 @@ impl Diagnostics {
         self.list.push(Diagnostic { severity, line, column, span, message, help });
     }
 
+    /// Removes the last one if another is about its line: a syntax error has consequences that are not worth reading.
+    pub(super) fn keep_first_of_line(&mut self) {
+        if let Some((last, before)) = self.list.split_last()
+            && before.iter().any(|one| one.line == last.line)
+        {
+            self.list.pop();
+        }
+    }
+
     /// Puts them in the order of the file.
     pub(super) fn sort(&mut self) {
         self.list.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));

@@ -128,7 +128,8 @@ impl Policy {
 
     fn list_message(&self, point: Option<u16>, value: f64, of: &str) -> String {
         let point = point.and_then(|point| self.declared.points.get(usize::from(point)));
-        let values: Vec<String> = point.into_iter().flat_map(|point| &point.limits.values).map(f64::to_string).collect();
+        let values: Vec<String> =
+            point.into_iter().flat_map(|point| &point.limits.values).map(f64::to_string).collect();
         if values.is_empty() {
             return format!("{value} is no value that the limits{of} admit");
         }
@@ -145,7 +146,9 @@ impl Policy {
         match endpoint {
             Endpoint::Asset(asset) => self.asset_name(*asset).to_owned(),
             Endpoint::Zone(zone) => format!("zone:{}", self.zone_name(Some(*zone))),
-            Endpoint::Network(network) if network.prefix_len() == network.max_prefix_len() => network.addr().to_string(),
+            Endpoint::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                network.addr().to_string()
+            }
             Endpoint::Network(network) => network.to_string(),
             Endpoint::Any => "any".to_owned(),
         }
@@ -159,6 +162,10 @@ impl Policy {
             let functions: Vec<String> = entry.functions.iter().map(function_text).collect();
             list(functions.iter().map(String::as_str))
         };
+        for word in entry.blocks.iter().chain(&entry.actions) {
+            text.push(' ');
+            text.push_str(word);
+        }
         let places = self.places_of(entry);
         if !places.is_empty() {
             text.push_str(" on ");
@@ -172,7 +179,8 @@ impl Policy {
 
     /// Whether an entry permits writing to points that limit their values.
     fn limited_places(&self, entry: &Allow) -> Option<bool> {
-        let limited = |&point: &u16| self.declared.points.get(usize::from(point)).is_some_and(|one| !one.limits.is_empty());
+        let limited =
+            |&point: &u16| self.declared.points.get(usize::from(point)).is_some_and(|one| !one.limits.is_empty());
         entry.classes.contains(Class::Write).then(|| entry.points.iter().any(limited))
     }
 }

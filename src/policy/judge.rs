@@ -94,7 +94,9 @@ impl Policy {
     fn find_flows(&self, ends: &Ends<'_>, from: u16, to: u16, ruling: &mut Ruling) {
         let connecting = || {
             let conduits = (0u16..).zip(&self.declared.conduits);
-            conduits.filter(|(_, conduit)| conduit.zones.contains(&from) && conduit.zones.contains(&to)).map(|(at, _)| at)
+            conduits
+                .filter(|(_, conduit)| conduit.zones.contains(&from) && conduit.zones.contains(&to))
+                .map(|(at, _)| at)
         };
         let Some(first) = connecting().next() else {
             ruling.relation = if from == to { Relation::Connected } else { Relation::Apart };
@@ -156,7 +158,9 @@ impl Policy {
         let candidates = ruling.candidates.as_deref().unwrap_or_default();
         match ruling.relation {
             Relation::Unjudged => Err(Verdict::Observe),
-            Relation::Apart if self.declared.defaults.undeclared_conduit == Consequence::Observe => Err(Verdict::Observe),
+            Relation::Apart if self.declared.defaults.undeclared_conduit == Consequence::Observe => {
+                Err(Verdict::Observe)
+            }
             Relation::Apart => {
                 let denial = Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain };
                 Err(Verdict::Deny(denial))
@@ -213,7 +217,13 @@ impl Policy {
         self.judge_values(permitting.flow, reach, operation, last)
     }
 
-    fn judge_values(&self, flow: u16, reach: Option<Reach>, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+    fn judge_values(
+        &self,
+        flow: u16,
+        reach: Option<Reach>,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+    ) -> Verdict {
         let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
         let (Some(points), Some(reach), Class::Write) = (points, reach, operation.class) else {
             return Verdict::Permit { flow: Some(flow) };
@@ -280,8 +290,10 @@ impl<'a> Ends<'a> {
         self.client.is_one_of(&flow.from) && self.server.is_one_of(&flow.to)
     }
 
+    /// The same service, asked for from the other end.
     fn match_reversed(&self, flow: &Flow) -> bool {
-        self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
+        let door = (self.link.transport, self.link.server_port);
+        flow.ports.admit(door) && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
     }
 }
 
@@ -318,7 +330,7 @@ fn choose<'p>(
     match (reach, operation.target) {
         (Some(reach), _) => {
             let spans = naming.flat_map(|(_, permit)| permit.places.iter().flatten());
-            if covered(&reach, spans) { Choice::Permitted(one) } else { Choice::Elsewhere(one) }
+            if covered(&reach, &spans) { Choice::Permitted(one) } else { Choice::Elsewhere(one) }
         }
         (None, Target::File { .. }) => Choice::Elsewhere(one),
         (None, _) => Choice::Nothing,
@@ -339,4 +351,3 @@ const ICMP_V6: u8 = 58;
 /// EtherTypes of housekeeping: LLC (spanning tree and its like), ARP, EAPOL, slow protocols (LACP), LLDP, PRP and HSR
 /// supervision, HSR, MRP, loopback (IEEE 802 Numbers).
 const HOUSEKEEPING: [u16; 9] = [0, 0x0806, 0x888E, 0x8809, 0x88CC, 0x88FB, 0x892F, 0x88E3, 0x9000];
-

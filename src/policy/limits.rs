@@ -9,15 +9,12 @@ use super::{LastValues, Limit, Reason};
 /// The first limit that written values violate. A value that cannot be known (half of a number that takes two
 /// registers, a mask that keeps old bits, a frame cut short) counts as a violation: otherwise that would be the way
 /// around the limit.
-pub(super) fn violated(
-    points: &LimitedPoints,
-    reach: Reach,
-    values: &Values<'_>,
-    last: &LastValues,
-) -> Option<Reason> {
+pub(super) fn violated(points: &LimitedPoints, reach: Reach, values: &Values<'_>, last: &LastValues) -> Option<Reason> {
     points.within(reach).find_map(|point| {
         elements(point, reach).find_map(|element| match value_of(point, element, reach, values) {
-            Some(value) => beyond(point, value, last).map(|limit| Reason::Value { point: Some(point.point), value, limit }),
+            Some(value) => {
+                beyond(point, value, last).map(|limit| Reason::Value { point: Some(point.point), value, limit })
+            }
             None => Some(Reason::Unreadable { point: point.point }),
         })
     })

@@ -54,7 +54,9 @@ impl Membership {
             })),
             broadcasts,
             assets_by_ip: sorted((0..).zip(assets).flat_map(|(at, asset)| asset.ip.iter().map(move |ip| (*ip, at)))),
-            assets_by_mac: sorted((0..).zip(assets).flat_map(|(at, asset)| asset.mac.iter().map(move |mac| (*mac, at)))),
+            assets_by_mac: sorted(
+                (0..).zip(assets).flat_map(|(at, asset)| asset.mac.iter().map(move |mac| (*mac, at))),
+            ),
             zones_by_mac: sorted(indexed().flat_map(|(at, zone)| zone.macs.iter().map(move |mac| (*mac, at)))),
             zones_by_vlan: sorted(indexed().flat_map(|(at, zone)| zone.vlans.iter().map(move |vlan| (*vlan, at)))),
             assets: assets.iter().map(|asset| (asset.zone, !asset.ip.is_empty())).collect(),
@@ -227,7 +229,8 @@ mod tests {
 
     #[test]
     fn the_narrowest_network_wins() {
-        let members = Membership::new(&[zone(&["10.0.0.0/8"], &[]), zone(&["10.20.0.0/16", "2001:db8::/32"], &[])], &[]);
+        let members =
+            Membership::new(&[zone(&["10.0.0.0/8"], &[]), zone(&["10.20.0.0/16", "2001:db8::/32"], &[])], &[]);
         let zone_of = |ip| members.place(&host(ip, None, None)).place.zone;
         assert_eq!(zone_of("10.1.2.3"), Some(0));
         assert_eq!(zone_of("10.20.2.3"), Some(1));

@@ -15,13 +15,14 @@ type Value<'t> = Spanned<DeValue<'t>>;
 /// Collects what is wrong while the file is walked. Shared by every section, hence the cell.
 pub(super) struct Problems {
     found: RefCell<Diagnostics>,
-    /// The file has syntax errors: parts of it are missing, so that nothing is to be said about missing parts.
-    broken: bool,
+    /// Lines with syntax errors. With any, parts of the file are missing, so that nothing is said about missing parts;
+    /// on these lines, nothing else is said.
+    broken: Vec<usize>,
 }
 
 impl Problems {
     pub(super) fn new(found: Diagnostics) -> Self {
-        let broken = found.has_errors();
+        let broken = found.list.iter().map(|one| one.line).collect();
         Self { found: RefCell::new(found), broken }
     }
 
@@ -29,19 +30,24 @@ impl Problems {
         self.found.borrow_mut().push(Severity::Error, span, message.into(), Some(help.into()));
     }
 
+    /// Something is probably not meant: said only where the whole file could be read.
     pub(super) fn warning(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.found.borrow_mut().push(Severity::Warning, span, message.into(), Some(help.into()));
+        if self.broken.is_empty() {
+            self.found.borrow_mut().push(Severity::Warning, span, message.into(), Some(help.into()));
+        }
     }
 
     /// Something is not there: said only where the whole file could be read.
     pub(super) fn missing(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        if !self.broken {
+        if self.broken.is_empty() {
             self.error(span, message, help);
         }
     }
 
     pub(super) fn into_found(self) -> Diagnostics {
-        let mut found = self.found.into_inner();
+        let (mut found, broken) = (self.found.into_inner(), self.broken);
+        let mut number = 0..;
+        found.list.retain(|one| number.next() < Some(broken.len()) || !broken.contains(&one.line));
         found.sort();
         found
     }
@@ -179,7 +185,11 @@ impl<'t> Section<'t> {
             return Some(number);
         }
         let message = format!("`{key}` of {} cannot be {number}", self.what);
-        self.problems.error(value.span(), message, format!("write a number from {} to {}", bounds.start(), bounds.end()));
+        self.problems.error(
+            value.span(),
+            message,
+            format!("write a number from {} to {}", bounds.start(), bounds.end()),
+        );
         None
     }
 

@@ -14,10 +14,7 @@ fn complain<T>(message: String, help: impl Into<String>) -> Parsed<T> {
 
 /// `10.20.10.0/24`, `2001:db8::/48`, or one address.
 pub(super) fn network(text: &str) -> Parsed<IpNet> {
-    let network = match text.parse::<IpNet>() {
-        Ok(network) => network,
-        Err(_) => return single_address(text),
-    };
+    let Ok(network) = text.parse::<IpNet>() else { return single_address(text) };
     if network.addr() == network.network() {
         return Ok(network);
     }
@@ -41,7 +38,10 @@ fn single_address(text: &str) -> Parsed<IpNet> {
 /// One IP address.
 pub(super) fn address(text: &str) -> Parsed<std::net::IpAddr> {
     text.parse().or_else(|_| {
-        complain(format!("`{text}` is not an IP address"), "write one address such as \"10.20.10.11\" or \"2001:db8::11\"")
+        complain(
+            format!("`{text}` is not an IP address"),
+            "write one address such as \"10.20.10.11\" or \"2001:db8::11\"",
+        )
     })
 }
 
@@ -140,7 +140,11 @@ pub(super) fn weekday(text: &str) -> Parsed<u8> {
 pub(super) fn time_zone(text: &str) -> Parsed<String> {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+".contains(&byte);
     let sound = text.split('/').all(|part| !part.is_empty() && part.bytes().all(letter));
-    if sound { Ok(text.to_owned()) } else { complain(format!("`{text}` is not a time zone"), "write \"Europe/Amsterdam\" or \"UTC\"") }
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        complain(format!("`{text}` is not a time zone"), "write \"Europe/Amsterdam\" or \"UTC\"")
+    }
 }
 
 /// `modbus/502`: a protocol that is known by name, or a carrier, and a port.
@@ -194,7 +198,9 @@ mod tests {
     #[test]
     fn a_hardware_address_is_six_pairs() {
         assert_eq!(mac("00:1b:1B:10-20-11"), Ok([0, 0x1b, 0x1b, 0x10, 0x20, 0x11]));
-        for wrong in ["00:1b:1b:10:20", "00:1b:1b:10:20:11:22", "0:1b:1b:10:20:11", "00:1b:1b:10:20:g1", "+1:00:00:00:00:00"] {
+        for wrong in
+            ["00:1b:1b:10:20", "00:1b:1b:10:20:11:22", "0:1b:1b:10:20:11", "00:1b:1b:10:20:g1", "+1:00:00:00:00:00"]
+        {
             assert!(mac(wrong).is_err(), "{wrong}");
         }
     }

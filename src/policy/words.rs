@@ -200,12 +200,18 @@ pub(super) fn functions_of(protocol: &str) -> impl Iterator<Item = &'static Func
 /// The word that was probably meant, if one is near enough to be worth suggesting.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let scored = known.into_iter().map(|one| (strsim::jaro_winkler(&lower, &one.to_lowercase()), one));
+    let scored = known.into_iter().map(|one| (likeness(&lower, &one.to_lowercase()), one));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))?;
     (best.0 >= NEAR).then_some(best.1)
 }
 
-/// Jaro-Winkler similarity from which a word is suggested: `netwroks` for `networks` is 0.97, `colour` for `zone` 0.47.
+/// Jaro-Winkler similarity; a single slip of the finger is a strong one also in a short word, such as `PCL` for `PLC`.
+fn likeness(word: &str, known: &str) -> f64 {
+    let slip = word.len() > 2 && strsim::osa_distance(word, known) <= 1;
+    strsim::jaro_winkler(word, known).max(if slip { 0.9 } else { 0.0 })
+}
+
+/// Similarity from which a word is suggested: `netwroks` for `networks` is 0.97, `colour` for `zone` 0.47.
 const NEAR: f64 = 0.75;
 
 /// `a, b, c` of words, for messages.
@@ -263,6 +269,7 @@ mod tests {
     fn a_typing_error_finds_the_word_and_nonsense_does_not() {
         assert_eq!(nearest("netwroks", ["networks", "vlans"]), Some("networks"));
         assert_eq!(nearest("Modbus", ["modbus", "mqtt"]), Some("modbus"));
+        assert_eq!(nearest("PCL", ["PUMP", "PLC"]), Some("PLC"));
         assert_eq!(nearest("xyzzy", ["networks", "vlans"]), None);
     }
 }

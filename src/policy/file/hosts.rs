@@ -38,8 +38,9 @@ impl<'t> Walk<'t> {
             sl_t: section.security_level(),
             notes,
         };
-        if zone.networks.is_empty() && zone.vlans.is_empty() && zone.macs.is_empty() {
-            let message = format!("nothing can be in zone `{}`: it has no networks, VLANs or hardware addresses", name.text);
+        if !["networks", "vlans", "macs"].into_iter().any(|key| section.has(key) && !section.is_empty_list(key)) {
+            let message =
+                format!("nothing can be in zone `{}`: it has no networks, VLANs or hardware addresses", name.text);
             self.problems.warning(span_of(name), message, "add networks = [\"10.20.10.0/24\"]");
         }
         zone
@@ -120,9 +121,13 @@ impl<'t> Walk<'t> {
             services: self.services(section),
             notes,
         };
-        if asset.ip.is_empty() && asset.mac.is_empty() {
+        if !section.has("ip") && !section.has("mac") {
             let message = format!("asset `{}` cannot be recognised: it has no addresses", name.text);
-            self.problems.warning(span_of(name), message, "add ip = [\"10.20.10.11\"] or mac = [\"00:1b:1b:10:20:11\"]");
+            self.problems.warning(
+                span_of(name),
+                message,
+                "add ip = [\"10.20.10.11\"] or mac = [\"00:1b:1b:10:20:11\"]",
+            );
         }
         asset
     }
@@ -221,7 +226,11 @@ impl<'t> Walk<'t> {
                 name: name.text.to_owned(),
                 notes: section.notes(&["tap"], &[], &[]),
                 sees_zones: section.texts("sees_zones").iter().filter_map(|word| self.zone_ref(word)).collect(),
-                sees_conduits: section.texts("sees_conduits").iter().filter_map(|word| self.conduit_ref(word)).collect(),
+                sees_conduits: section
+                    .texts("sees_conduits")
+                    .iter()
+                    .filter_map(|word| self.conduit_ref(word))
+                    .collect(),
                 max_capture_loss: self.share(&mut section),
                 max_clock_offset_ms: section.small("max_clock_offset_ms", 0..=3_600_000),
             };

@@ -3,10 +3,12 @@
 //! Sections are walked in an order in which each refers only to what was walked before it, whatever their order in
 //! the file. A section with a mistake is kept with what is sound in it, so that one mistake is reported once.
 
+mod allow;
 mod conduits;
 mod hosts;
 mod points;
 mod records;
+mod spoken;
 
 use ipnet::IpNet;
 use toml::de::DeTable;
@@ -32,6 +34,7 @@ pub(super) fn read(name: &str, text: &str) -> (Declared, Diagnostics) {
     for error in errors {
         let message = format!("not TOML: {}", error.message());
         found.push(Severity::Error, error.span().unwrap_or_default(), message, None);
+        found.keep_first_of_line();
     }
     let problems = Problems::new(found);
     let mut root = Section::new(document.get_ref(), 0..0, "the policy".to_owned(), &problems);
@@ -237,7 +240,8 @@ impl Section<'_> {
         let what = format!("sl_t of {}", self.what);
         let mut section = self.table("sl_t", what)?;
         let keys = ["IAC", "UC", "SI", "DC", "RDF", "TRE", "RA"];
-        let levels = keys.map(|key| section.integer(key, 0..=4).and_then(|level| u8::try_from(level).ok()).unwrap_or(0));
+        let levels =
+            keys.map(|key| section.integer(key, 0..=4).and_then(|level| u8::try_from(level).ok()).unwrap_or(0));
         section.finish();
         Some(levels)
     }

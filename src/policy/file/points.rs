@@ -42,7 +42,11 @@ impl<'t> Walk<'t> {
             1 => {}
             _ => {
                 let message = format!("{} is in several places", section.what);
-                self.problems.error(span_of(name), message, "a point has one of modbus, s7 and opcua: make several points");
+                self.problems.error(
+                    span_of(name),
+                    message,
+                    "a point has one of modbus, s7 and opcua: make several points",
+                );
             }
         }
         modbus.or(s7).or(nodes)
@@ -74,7 +78,8 @@ impl<'t> Walk<'t> {
             }
         }
         if let Some(value) = limits.values.iter().find(|&&value| value < low || value > high) {
-            let message = format!("{value} in values of {} is beyond what its type can hold ({low} to {high})", section.what);
+            let message =
+                format!("{value} in values of {} is beyond what its type can hold ({low} to {high})", section.what);
             problems.error(section.span_of("values"), message, "correct the value, or choose another type");
         }
         limits
@@ -88,9 +93,15 @@ impl<'t> Walk<'t> {
         if bits && point.kind.number != Number::Bool {
             let message = format!("values of table {} are bits, not this type", registers.table.name());
             self.problems.error(kind_span, message, "write type = \"bool\", or leave it out");
-        } else if let Some((first, last)) = registers.ranges.iter().find(|&&range| length(range) % u32::from(size) != 0) {
+        } else if let Some((first, last)) =
+            registers.ranges.iter().find(|&&range| !length(range).is_multiple_of(u32::from(size)))
+        {
             let message = format!("{first}-{last} is no whole number of values of {size} registers each");
-            self.problems.error(kind_span, message, format!("give {size} addresses for each value, or choose another type"));
+            self.problems.error(
+                kind_span,
+                message,
+                format!("give {size} addresses for each value, or choose another type"),
+            );
         }
         let values: u32 = registers.ranges.iter().map(|&range| length(range) / u32::from(size)).sum();
         if point.limits.max_step.is_some() && values > 1 {
@@ -122,7 +133,7 @@ fn bounds(number: Number) -> (f64, f64) {
         Number::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
         // Beyond these no f64 is exact, and no limit is meant to be.
         Number::U64 => (0.0, 1.844_674_407_370_955_2e19),
-        Number::I64 => (-9.223_372_036_854_775_8e18, 9.223_372_036_854_775_8e18),
+        Number::I64 => (-9.223_372_036_854_776e18, 9.223_372_036_854_776e18),
         Number::F64 => (f64::MIN, f64::MAX),
     }
 }
@@ -171,7 +182,8 @@ impl Section<'_> {
         section.missing("table", "table = \"holding_register\"");
         let names = Table::ALL.map(Table::name);
         let table = section.parsed("table", |text| {
-            values::one_of(text, "a Modbus table", &names).map(|name| Table::from_name(name).unwrap_or(Table::HoldingRegister))
+            values::one_of(text, "a Modbus table", &names)
+                .map(|name| Table::from_name(name).unwrap_or(Table::HoldingRegister))
         });
         let unit = section.small("unit", 0..=255);
         let mut ranges = Vec::new();
@@ -225,7 +237,10 @@ fn node(text: &str) -> Result<(), (String, String)> {
     if sound {
         return Ok(());
     }
-    Err((format!("`{text}` is not a node id"), "write \"ns=3;s=Pump.Start\", \"ns=2;i=1001\", or \"ns=3;s=Pump.*\"".into()))
+    Err((
+        format!("`{text}` is not a node id"),
+        "write \"ns=3;s=Pump.Start\", \"ns=2;i=1001\", or \"ns=3;s=Pump.*\"".into(),
+    ))
 }
 
 /// Whether a point's place can be named by a flow of this protocol.
@@ -248,6 +263,7 @@ pub(super) fn place_word(place: &Location) -> &'static str {
 
 /// Functions of a protocol as far as it lists them, nearest first for a help text.
 pub(super) fn function_help(name: &str, protocols: &[&str]) -> String {
-    let known: Vec<&str> = protocols.iter().flat_map(|of| words::functions_of(of).map(|function| function.name)).collect();
+    let known: Vec<&str> =
+        protocols.iter().flat_map(|of| words::functions_of(of).map(|function| function.name)).collect();
     values::suggestion(name, &known)
 }

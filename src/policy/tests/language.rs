@@ -25,7 +25,7 @@ fn every_section_of_the_full_example_is_kept() {
         declared.grants.len(),
         declared.exceptions.len(),
     ];
-    assert_eq!(counts, [2, 7, 9, 3, 1, 9, 8, 9, 2, 4]);
+    assert_eq!(counts, [2, 7, 9, 3, 1, 9, 8, 10, 2, 4]);
     assert_eq!(declared.catalog.text("attack_ics"), Some("19.2"));
     assert_eq!(declared.header.text("status"), Some("approved"));
     assert!(matches!(declared.header.get("regulatory"), Some(Note::List(list)) if list.len() == 2));
@@ -75,7 +75,10 @@ fn a_dozen_lines_are_a_useful_policy() {
 #[test]
 fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
     let summary = policy(FULL).summary();
-    assert!(summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 9 assets, 9 points, 8 conduits, 9 flows"), "{summary}");
+    assert!(
+        summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 9 assets, 9 points, 8 conduits, 10 flows"),
+        "{summary}"
+    );
     assert!(summary.contains("F-101: SCADA-1 -> PLC-BRIDGE, modbus on tcp/502, udp/502"), "{summary}");
     assert!(summary.contains("      write on bridge-command within limits\n"), "{summary}");
     assert!(summary.contains("(not judged yet: operations, schedule)"), "{summary}");
@@ -102,7 +105,8 @@ fn a_check_writes_the_summary_or_the_mistakes_and_tells_them_apart() {
 
 #[test]
 fn a_missing_file_and_a_picture_are_one_clear_error_each() {
-    let missing = Policy::load(std::path::Path::new("no/such/policy.toml")).map(|_| ()).map_err(|wrong| wrong.to_string());
+    let missing =
+        Policy::load(std::path::Path::new("no/such/policy.toml")).map(|_| ()).map_err(|wrong| wrong.to_string());
     assert!(missing.is_err_and(|text| text.starts_with("no/such/policy.toml:0:0: error: cannot be read: ")));
     let folder = tempfile::tempdir().expect("a folder for the test");
     let picture = folder.path().join("photo.jpg");

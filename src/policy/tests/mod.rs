@@ -1,4 +1,5 @@
 //! The policy from outside: a text in, verdicts and complaints out.
+#![expect(clippy::panic, reason = "a policy that a test cannot use is shown with what is wrong with it")]
 
 mod complaints;
 mod language;

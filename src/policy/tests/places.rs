@@ -34,7 +34,10 @@ fn traffic_inside_a_zone_is_observed_unless_it_is_to_be_declared() {
 
 #[test]
 fn a_zone_that_no_conduit_names_inside_says_so() {
-    let strict = ZONES.replace("[zone.lock]", "[default]\nintra_zone = \"declared\"\n[zone.yard]\nnetworks = [\"10.9.0.0/16\"]\n[zone.lock]");
+    let strict = ZONES.replace(
+        "[zone.lock]",
+        "[default]\nintra_zone = \"declared\"\n[zone.yard]\nnetworks = [\"10.9.0.0/16\"]\n[zone.lock]",
+    );
     let inside = flow_judged(&policy(&strict), &tcp("10.9.0.1", "10.9.0.2", 80), None);
     assert_eq!(inside, "flow.undeclared-peer: no conduit declares traffic inside zone yard");
 }

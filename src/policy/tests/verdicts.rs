@@ -103,9 +103,10 @@ fn traffic_between_hosts_of_no_zone_is_only_observed() {
 
 #[test]
 fn a_flow_permits_its_own_direction_only() {
-    let policy = policy(BRIDGE);
-    let back = tcp(PLC, SCADA, 502);
-    let message = "flow.undeclared-peer: flow F-1 of conduit operate is declared only in the other direction";
+    let flow = "[[conduit.operate.flow]]\nid = \"F-9\"\nfrom = \"10.20.20.99\"\nto = \"PLC\"\nprotocol = \"modbus\"\nallow = [{ op = \"read\" }]\n";
+    let policy = policy(&format!("{BRIDGE}{flow}"));
+    let back = tcp("10.20.10.12", "10.20.20.99", 502);
+    let message = "flow.undeclared-peer: flow F-9 of conduit operate is declared only in the other direction";
     assert_eq!(flow_judged(&policy, &back, Some("modbus")), message);
     let other = tcp("10.20.20.11", PLC, 502);
     let message = "flow.undeclared-peer: conduit operate declares no flow from this client to this server";
@@ -155,7 +156,9 @@ fn protocols_that_are_not_decoded_are_judged_by_carrier_and_port() {
     assert_eq!(flow_judged(&policy, &link(PLC, SCADA, Carrier::Udp, 123), None), "permit F-3");
     assert!(flow_judged(&policy, &link(PLC, SCADA, Carrier::Tcp, 123), None).starts_with("flow.undeclared-protocol"));
     assert!(flow_judged(&policy, &link(PLC, SCADA, Carrier::Ip(1), 0), None).starts_with("flow.undeclared-protocol"));
-    assert!(flow_judged(&policy, &link(PLC, "10.20.20.99", Carrier::Udp, 123), None).starts_with("flow.undeclared-peer"));
+    assert!(
+        flow_judged(&policy, &link(PLC, "10.20.20.99", Carrier::Udp, 123), None).starts_with("flow.undeclared-peer")
+    );
 }
 
 #[test]
@@ -230,10 +233,12 @@ fn a_value_beyond_a_limit_is_named_with_the_limit() {
 
 #[test]
 fn a_value_that_cannot_be_told_does_not_slip_past_its_limits() {
-    let unreadable = "value.out-of-limits: the value that point level would get cannot be told, so its limits cannot hold";
+    let unreadable =
+        "value.out-of-limits: the value that point level would get cannot be told, so its limits cannot hold";
     assert_eq!(on_plc(&write(50, &[0x41, 0x20])), unreadable, "the high half alone");
     assert_eq!(on_plc(&write(51, &[0, 0])), unreadable, "the low half alone");
-    let masked = |and, or| on_plc(&operation(("mask_write_register", 22, Class::Write), 40, 1, Values::Masks { and, or }));
+    let masked =
+        |and, or| on_plc(&operation(("mask_write_register", 22, Class::Write), 40, 1, Values::Masks { and, or }));
     assert!(masked(0xFFF0, 0x000F).starts_with("value.out-of-limits"));
     assert_eq!(masked(0, 300), "permit F-1", "a mask that keeps no bit is a plain write");
     assert!(masked(0, 900).contains("above the maximum"));
