@@ -3,7 +3,7 @@
 use lockkeeper_protocols::Class;
 
 use super::model::{Allow, Endpoint, Flow, FunctionRef, Ports, Registers};
-use super::words::{Classes, list};
+use super::words::{self, Classes, list};
 use super::{Denial, Limit, Policy, Reason, Rule, Ruling};
 
 impl Policy {
@@ -69,20 +69,26 @@ impl Policy {
             let flows = candidates.filter_map(|one| self.flow(one.flow));
             flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
         };
+        let whole = judged().filter(|(_, entry)| entry.functions.is_empty());
+        let classes = whole.fold(Classes::NONE, |all, (_, entry)| all.with(entry.classes));
         let class = class_of(denial);
-        let naming = judged().filter(|(_, entry)| class.is_some_and(|class| entry.classes.contains(class)));
-        let mut functions = naming.flat_map(|(_, entry)| entry.functions.iter().map(function_text)).peekable();
-        if let (Some(class), Some(_)) = (class, functions.peek()) {
-            let functions: Vec<String> = functions.collect();
-            let functions = list(functions.iter().map(String::as_str));
-            return format!("{} permits {} only as {functions}", self.conduit_of(ruling), class.name());
+        if let Some(class) = class.filter(|&class| classes.contains(class)) {
+            return format!("{} permits {} only on named addresses", self.conduit_of(ruling), class.name());
         }
-        let classes = judged().fold(Classes::NONE, |all, (_, entry)| all.with(entry.classes));
-        let permitted = classes_text(classes);
-        match class.filter(|&class| classes.contains(class)) {
-            Some(class) => format!("{} permits {} only on named addresses", self.conduit_of(ruling), class.name()),
-            None => format!("{} permits only {permitted}", self.conduit_of(ruling)),
+        let functions = |class: Option<Class>| {
+            let named =
+                judged().flat_map(move |(flow, entry)| entry.functions.iter().map(move |one| (flow, entry, one)));
+            let named =
+                named.filter(move |(flow, entry, one)| class.is_none_or(|class| may_be(flow, entry, one, class)));
+            named.map(|(_, _, one)| function_text(one)).collect::<Vec<_>>()
+        };
+        let of_class = functions(class);
+        if let (Some(class), false) = (class, of_class.is_empty()) {
+            return format!("{} permits {} only as {}", self.conduit_of(ruling), class.name(), of_class.join(", "));
         }
+        let permitted = Some(classes_text(classes)).filter(|text| !text.is_empty());
+        let permitted: Vec<String> = permitted.into_iter().chain(functions(None)).collect();
+        format!("{} permits only {}", self.conduit_of(ruling), permitted.join(", "))
     }
 
     fn address_message(&self, denial: &Denial) -> String {
@@ -185,6 +191,17 @@ impl Policy {
     }
 }
 
+/// Whether an entry that names a function means operations of this class by it: known functions have one.
+fn may_be(flow: &Flow, entry: &Allow, function: &FunctionRef, class: Class) -> bool {
+    let known = || {
+        words::functions_of(flow.protocol.name()).filter(|one| match function {
+            FunctionRef::Name(name) => one.name == name,
+            FunctionRef::Code(code) => one.code == *code,
+        })
+    };
+    entry.classes.contains(class) && (known().next().is_none() || known().any(|one| one.class == class))
+}
+
 fn class_of(denial: &Denial) -> Option<Class> {
     match denial.reason {
         Reason::Class(class) => Some(class),
@@ -194,7 +211,7 @@ fn class_of(denial: &Denial) -> Option<Class> {
 
 /// The role where the classes are one, else their names.
 fn classes_text(classes: Classes) -> String {
-    let roles = super::words::ROLES.into_iter();
+    let roles = words::ROLES.into_iter();
     match roles.rev().find(|role| Classes::from_word(role) == Some(classes)) {
         Some(role) => role.to_owned(),
         None => list(classes.iter().map(Class::name)),
@@ -229,7 +246,7 @@ pub(super) fn spoken_text(flow: &Flow) -> String {
 fn doors_text((carrier, first, last): (super::Carrier, u16, u16)) -> String {
     let numbered = matches!(carrier, super::Carrier::Tcp | super::Carrier::Udp);
     let whole = if numbered && first <= 1 && last == u16::MAX { Some("any port") } else { None };
-    let name = super::words::door_name((carrier, first));
+    let name = words::door_name((carrier, first));
     match (whole, first == last) {
         (Some(whole), _) => format!("{} {whole}", name.split('/').next().unwrap_or_default()),
         (None, true) => name,

@@ -114,3 +114,13 @@ fn a_missing_file_and_a_picture_are_one_clear_error_each() {
     let wrong = Policy::load(&picture).map(|_| ()).map_err(|wrong| wrong.list.len());
     assert_eq!(wrong, Err(1));
 }
+
+#[test]
+fn every_policy_that_ships_is_sound() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let files = std::fs::read_dir(rules).expect("the folder of rules").flatten().map(|entry| entry.path());
+    for file in files.filter(|path| path.extension().is_some_and(|ending| ending == "toml")) {
+        let policy = Policy::load(&file).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(policy.warnings().list, [], "{}", file.display());
+    }
+}
