@@ -1,0 +1,101 @@
+//! `lockkeeper policy check`: every mistake at once, or what the policy says in one page.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use super::diagnose::Severity;
+use super::explain::spoken_text;
+use super::model::Flow;
+use super::words::list;
+use super::{Policy, words};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every policy can be used, though there may be warnings: exit status 0.
+    Sound,
+    /// At least one cannot: exit status 2.
+    Unsound,
+}
+
+/// Checks policies and writes for each what it says, or what is wrong with it.
+pub fn check(paths: &[PathBuf], colour: bool, out: &mut dyn io::Write) -> io::Result<Outcome> {
+    let mut outcome = Outcome::Sound;
+    for path in paths {
+        match Policy::load(path) {
+            Ok(policy) => {
+                write!(out, "{}", policy.warnings().render(colour))?;
+                write!(out, "{}: sound: {}", path.display(), policy.summary())?;
+            }
+            Err(wrong) => {
+                outcome = Outcome::Unsound;
+                write!(out, "{}", wrong.render(colour))?;
+                let errors = wrong.count(Severity::Error) + wrong.left_out;
+                let plural = if errors == 1 { "" } else { "s" };
+                writeln!(out, "{}: {errors} error{plural}: this policy cannot be used", path.display())?;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+impl Policy {
+    /// What the policy says, for people: its identity, its counts, and who may do what across each conduit.
+    pub fn summary(&self) -> String {
+        let declared = &self.declared;
+        let mut text = format!("{} {}\n", self.id, self.version);
+        let counts = [
+            (declared.zones.len(), "zone"),
+            (declared.assets.len(), "asset"),
+            (declared.points.len(), "point"),
+            (declared.conduits.len(), "conduit"),
+            (declared.flows.len(), "flow"),
+            (declared.grants.len(), "grant"),
+            (declared.exceptions.len(), "exception"),
+        ];
+        let counts: Vec<String> = counts.into_iter().filter(|(count, _)| *count > 0).map(counted).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {}", list(counts.iter().map(String::as_str)));
+        for (at, conduit) in (0u16..).zip(&declared.conduits) {
+            let zones = list(conduit.zones.iter().map(|&zone| self.zone_name(Some(zone))));
+            let _ = writeln!(text, "  {} ({zones})", conduit.name);
+            for flow in declared.flows.iter().filter(|flow| flow.conduit == at) {
+                self.summarise(flow, &mut text);
+            }
+        }
+        text
+    }
+
+    fn summarise(&self, flow: &Flow, text: &mut String) {
+        let hosts = |endpoints: &[_]| {
+            let names: Vec<String> = endpoints.iter().map(|endpoint| self.endpoint_text(endpoint)).collect();
+            list(names.iter().map(String::as_str))
+        };
+        let (from, to, spoken) = (hosts(&flow.from), hosts(&flow.to), spoken_text(flow));
+        let _ = writeln!(text, "    {}: {from} -> {to}, {spoken}{}", flow.id, self.not_judged_yet(flow));
+        for entry in &flow.allow {
+            let _ = writeln!(text, "      {}", self.allow_text(entry));
+        }
+    }
+
+    /// What the flow says that is kept and not judged in this version: nobody should rely on it unknowingly.
+    fn not_judged_yet(&self, flow: &Flow) -> String {
+        let operations = words::has_operations(flow.protocol.name()) && !words::is_decoded(flow.protocol.name());
+        let kept = [
+            (operations, "operations"),
+            (flow.schedule.is_some(), "schedule"),
+            (flow.requires_grant, "grant"),
+            (flow.allow.iter().any(|entry| entry.rate.is_some()), "rates"),
+            (flow.expect_every.is_some(), "expect_every"),
+            (flow.max_session.is_some(), "max_session"),
+            (flow.tls_min_version.is_some(), "tls"),
+        ];
+        let kept = list(kept.into_iter().filter(|(is, _)| *is).map(|(_, word)| word));
+        if kept.is_empty() { String::new() } else { format!(" (not judged yet: {kept})") }
+    }
+}
+
+fn counted((count, noun): (usize, &str)) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

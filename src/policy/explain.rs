@@ -1,0 +1,255 @@
+//! Denials as sentences: what is permitted instead.
+
+use lockkeeper_protocols::Class;
+
+use super::model::{Allow, Endpoint, Flow, FunctionRef, Ports, Registers};
+use super::words::{self, Classes, list};
+use super::{Denial, Limit, Policy, Reason, Rule, Ruling};
+
+impl Policy {
+    /// The second half of an alert's message: what is permitted instead, such as
+    /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of what was seen.
+    pub fn message(&self, ruling: &Ruling, denial: &Denial, protocol: &str) -> String {
+        match denial.rule {
+            Rule::ConduitUndeclared => {
+                let (from, to) = (self.zone_name(ruling.client.zone), self.zone_name(ruling.server.zone));
+                format!("no conduit connects {from} and {to}")
+            }
+            Rule::FlowUndeclaredPeer => self.peer_message(ruling, denial),
+            Rule::FlowUndeclaredProtocol => self.protocol_message(ruling),
+            Rule::OperationUndeclared => self.operation_message(ruling, denial),
+            Rule::AddressUndeclared => self.address_message(denial),
+            Rule::ValueOutOfLimits => self.value_message(&denial.reason),
+            Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
+            Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
+        }
+    }
+
+    fn conduit_of(&self, ruling: &Ruling) -> String {
+        match ruling.conduit {
+            Some(conduit) => format!("conduit {}", self.conduit_name(conduit)),
+            None => format!("zone {}", self.zone_name(ruling.client.zone.or(ruling.server.zone))),
+        }
+    }
+
+    fn peer_message(&self, ruling: &Ruling, denial: &Denial) -> String {
+        match (ruling.conduit, denial.flow) {
+            (Some(conduit), Some(reverse)) => {
+                let (flow, conduit) = (self.flow_id(reverse), self.conduit_name(conduit));
+                format!("flow {flow} of conduit {conduit} is declared only in the other direction")
+            }
+            (Some(conduit), None) => {
+                format!("conduit {} declares no flow from this client to this server", self.conduit_name(conduit))
+            }
+            (None, _) => format!("no conduit declares traffic inside zone {}", self.zone_name(ruling.client.zone)),
+        }
+    }
+
+    /// The flows between the two hosts.
+    fn candidates<'a>(&'a self, ruling: &'a Ruling) -> impl Iterator<Item = &'a Flow> {
+        let candidates = ruling.candidates.as_deref().unwrap_or_default();
+        candidates.iter().filter_map(|one| self.flow(one.flow))
+    }
+
+    fn protocol_message(&self, ruling: &Ruling) -> String {
+        let mut spoken: Vec<String> = Vec::new();
+        for flow in self.candidates(ruling) {
+            let text = spoken_text(flow);
+            if !spoken.contains(&text) {
+                spoken.push(text);
+            }
+        }
+        let spoken = list(spoken.iter().map(String::as_str));
+        format!("{} permits only {spoken} between these hosts", self.conduit_of(ruling))
+    }
+
+    fn operation_message(&self, ruling: &Ruling, denial: &Denial) -> String {
+        let judged = || {
+            let candidates = ruling.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.fits);
+            let flows = candidates.filter_map(|one| self.flow(one.flow));
+            flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
+        };
+        let whole = judged().filter(|(_, entry)| entry.functions.is_empty());
+        let classes = whole.fold(Classes::NONE, |all, (_, entry)| all.with(entry.classes));
+        let class = class_of(denial);
+        if let Some(class) = class.filter(|&class| classes.contains(class)) {
+            return format!("{} permits {} only on named addresses", self.conduit_of(ruling), class.name());
+        }
+        let functions = |class: Option<Class>| {
+            let named =
+                judged().flat_map(move |(flow, entry)| entry.functions.iter().map(move |one| (flow, entry, one)));
+            let named =
+                named.filter(move |(flow, entry, one)| class.is_none_or(|class| may_be(flow, entry, one, class)));
+            named.map(|(_, _, one)| function_text(one)).collect::<Vec<_>>()
+        };
+        let of_class = functions(class);
+        if let (Some(class), false) = (class, of_class.is_empty()) {
+            return format!("{} permits {} only as {}", self.conduit_of(ruling), class.name(), of_class.join(", "));
+        }
+        let permitted = Some(classes_text(classes)).filter(|text| !text.is_empty());
+        let permitted: Vec<String> = permitted.into_iter().chain(functions(None)).collect();
+        format!("{} permits only {}", self.conduit_of(ruling), permitted.join(", "))
+    }
+
+    fn address_message(&self, denial: &Denial) -> String {
+        let flow = denial.flow.and_then(|flow| self.flow(flow));
+        let (Some(flow), Some(class)) = (flow, class_of(denial)) else {
+            return "the address is not declared".to_owned();
+        };
+        let naming = flow.allow.iter().filter(|entry| entry.classes.contains(class));
+        let places: Vec<String> = naming.flat_map(|entry| self.places_of(entry)).collect();
+        let places = if places.is_empty() { "no address".to_owned() } else { list(places.iter().map(String::as_str)) };
+        format!("flow {} permits {} only on {places}", flow.id, class.name())
+    }
+
+    /// The points and ranges of an entry, as the policy writes them.
+    pub(super) fn places_of(&self, entry: &Allow) -> Vec<String> {
+        let mut places: Vec<String> = entry.points.iter().map(|&point| self.point_name(point).to_owned()).collect();
+        places.extend(entry.registers.iter().map(registers_text));
+        places.extend(entry.s7.iter().map(|bytes| match bytes.db {
+            Some(db) => format!("{}{db}", bytes.area),
+            None => bytes.area.to_owned(),
+        }));
+        places.extend(entry.nodes.iter().cloned());
+        places
+    }
+
+    fn value_message(&self, reason: &Reason) -> String {
+        let (point, value, limit) = match *reason {
+            Reason::Value { point, value, limit } => (point, value, limit),
+            Reason::Unreadable { point } => {
+                let point = self.point_name(point);
+                return format!("the value that point {point} would get cannot be told, so its limits cannot hold");
+            }
+            Reason::Plain | Reason::Class(_) => return "the value is beyond its limits".to_owned(),
+        };
+        let of = point.map(|point| format!(" of point {}", self.point_name(point))).unwrap_or_default();
+        match limit {
+            Limit::Min(min) => format!("{value} is below the minimum {min}{of}"),
+            Limit::Max(max) => format!("{value} is above the maximum {max}{of}"),
+            Limit::Step { max, from } => format!("{value} is more than the largest step {max} from {from}{of}"),
+            Limit::List => self.list_message(point, value, &of),
+        }
+    }
+
+    fn list_message(&self, point: Option<u16>, value: f64, of: &str) -> String {
+        let point = point.and_then(|point| self.declared.points.get(usize::from(point)));
+        let values: Vec<String> =
+            point.into_iter().flat_map(|point| &point.limits.values).map(f64::to_string).collect();
+        if values.is_empty() {
+            return format!("{value} is no value that the limits{of} admit");
+        }
+        format!("{value} is not one of {}{of}", list(values.iter().map(String::as_str)))
+    }
+
+    /// The name of a point.
+    pub fn point_name(&self, point: u16) -> &str {
+        self.declared.points.get(usize::from(point)).map_or("", |point| &point.name)
+    }
+
+    /// A host, or hosts, as the policy writes them.
+    pub(super) fn endpoint_text(&self, endpoint: &Endpoint) -> String {
+        match endpoint {
+            Endpoint::Asset(asset) => self.asset_name(*asset).to_owned(),
+            Endpoint::Zone(zone) => format!("zone:{}", self.zone_name(Some(*zone))),
+            Endpoint::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                network.addr().to_string()
+            }
+            Endpoint::Network(network) => network.to_string(),
+            Endpoint::Any => "any".to_owned(),
+        }
+    }
+
+    /// What an entry of `allow` permits: `write bridge-command`.
+    pub(super) fn allow_text(&self, entry: &Allow) -> String {
+        let mut text = if entry.functions.is_empty() {
+            classes_text(entry.classes)
+        } else {
+            let functions: Vec<String> = entry.functions.iter().map(function_text).collect();
+            list(functions.iter().map(String::as_str))
+        };
+        for word in entry.blocks.iter().chain(&entry.actions) {
+            text.push(' ');
+            text.push_str(word);
+        }
+        let places = self.places_of(entry);
+        if !places.is_empty() {
+            text.push_str(" on ");
+            text.push_str(&list(places.iter().map(String::as_str)));
+        }
+        if matches!(self.limited_places(entry), Some(true)) {
+            text.push_str(" within limits");
+        }
+        text
+    }
+
+    /// Whether an entry permits writing to points that limit their values.
+    fn limited_places(&self, entry: &Allow) -> Option<bool> {
+        let limited =
+            |&point: &u16| self.declared.points.get(usize::from(point)).is_some_and(|one| !one.limits.is_empty());
+        entry.classes.contains(Class::Write).then(|| entry.points.iter().any(limited))
+    }
+}
+
+/// Whether an entry that names a function means operations of this class by it: known functions have one.
+fn may_be(flow: &Flow, entry: &Allow, function: &FunctionRef, class: Class) -> bool {
+    let known = || {
+        words::functions_of(flow.protocol.name()).filter(|one| match function {
+            FunctionRef::Name(name) => one.name == name,
+            FunctionRef::Code(code) => one.code == *code,
+        })
+    };
+    entry.classes.contains(class) && (known().next().is_none() || known().any(|one| one.class == class))
+}
+
+fn class_of(denial: &Denial) -> Option<Class> {
+    match denial.reason {
+        Reason::Class(class) => Some(class),
+        _ => None,
+    }
+}
+
+/// The role where the classes are one, else their names.
+fn classes_text(classes: Classes) -> String {
+    let roles = words::ROLES.into_iter();
+    match roles.rev().find(|role| Classes::from_word(role) == Some(classes)) {
+        Some(role) => role.to_owned(),
+        None => list(classes.iter().map(Class::name)),
+    }
+}
+
+fn function_text(function: &FunctionRef) -> String {
+    match function {
+        FunctionRef::Name(name) => name.clone(),
+        FunctionRef::Code(code) => format!("function {code}"),
+    }
+}
+
+fn registers_text(registers: &Registers) -> String {
+    let ranges: Vec<String> = registers.ranges.iter().map(|&(first, last)| range_text(first, last)).collect();
+    format!("{} {}", registers.table.name(), list(ranges.iter().map(String::as_str)))
+}
+
+fn range_text(first: u16, last: u16) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+/// `modbus on tcp/502`, `tcp/443`, `any`.
+pub(super) fn spoken_text(flow: &Flow) -> String {
+    let name = flow.protocol.name();
+    let Ports::Doors(doors) = &flow.ports else { return name.to_owned() };
+    let doors: Vec<String> = doors.iter().map(|&door| doors_text(door)).collect();
+    let doors = list(doors.iter().map(String::as_str));
+    if doors == name { doors } else { format!("{name} on {doors}") }
+}
+
+fn doors_text((carrier, first, last): (super::Carrier, u16, u16)) -> String {
+    let numbered = matches!(carrier, super::Carrier::Tcp | super::Carrier::Udp);
+    let whole = if numbered && first <= 1 && last == u16::MAX { Some("any port") } else { None };
+    let name = words::door_name((carrier, first));
+    match (whole, first == last) {
+        (Some(whole), _) => format!("{} {whole}", name.split('/').next().unwrap_or_default()),
+        (None, true) => name,
+        (None, false) => format!("{name}-{last}"),
+    }
+}

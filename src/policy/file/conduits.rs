@@ -1,0 +1,175 @@
+//! Conduits, their flows, and what each flow allows.
+
+use super::super::model::{Conduit, Endpoint, Flow, Ports, Spoken};
+use super::super::section::{Section, Word};
+use super::super::{values, words};
+use super::{Walk, index, span_of};
+
+/// The conduit that is being walked.
+pub(super) struct Here<'a> {
+    index: u16,
+    /// The zones it connects; empty where one of them is unknown, so that no host is reported for that.
+    pub(super) zones: &'a [u16],
+    name: &'a str,
+}
+
+impl<'t> Walk<'t> {
+    pub(super) fn conduits(&mut self, root: &mut Section<'t>) {
+        for (name, mut section) in self.named(root, "conduit") {
+            section.missing("zones", "the zones it connects: zones = [\"Z-SCADA\", \"Z-LOCK\"]");
+            let words = section.texts("zones");
+            let zones: Vec<u16> = words.iter().filter_map(|word| self.zone_ref(word)).collect();
+            let sound = zones.len() == words.len();
+            let conduit = Conduit {
+                name: name.text.to_owned(),
+                zones: zones.clone(),
+                sl_t: section.security_level(),
+                notes: section.notes(
+                    &["owner", "purpose", "justification", "risk_ref"],
+                    &["controls"],
+                    &["reviewed_on"],
+                ),
+            };
+            let here = Here {
+                index: index(self.declared.conduits.len()),
+                zones: if sound { &zones } else { &[] },
+                name: name.text,
+            };
+            self.declared.conduits.push(conduit);
+            self.flows(&mut section, &here);
+            section.finish();
+        }
+    }
+
+    fn flows(&mut self, section: &mut Section<'t>, here: &Here<'_>) {
+        let what = format!("a flow of {}", here.name);
+        for (number, mut section) in (1..).zip(section.tables("flow", what)) {
+            let id = section.text("id");
+            if let Some(id) = &id {
+                section.what = format!("flow {}", id.text);
+                self.unique_flow(id);
+            }
+            let id = id.map_or_else(|| format!("{}/{number}", here.name), |id| id.text.to_owned());
+            let flow = self.flow(id, &mut section, here);
+            section.finish();
+            self.declared.flows.push(flow);
+        }
+    }
+
+    fn unique_flow(&self, id: &Word<'_>) {
+        let first = self.declared.flows.iter().find(|flow| flow.id == id.text);
+        let of = first.and_then(|flow| self.declared.conduits.get(usize::from(flow.conduit)));
+        if let Some(of) = of {
+            let message = format!("flow id `{}` is used twice: in conduit {} already", id.text, of.name);
+            self.problems.error(span_of(id), message, "give each flow an id of its own");
+        }
+    }
+
+    fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> Flow {
+        section.missing("from", "who may ask: from = [\"SCADA-1\"]");
+        section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
+        section.missing("protocol", "what may be spoken: protocol = \"modbus\"");
+        let (from, _) = self.endpoints(section, "from", here);
+        let (to, sound) = self.endpoints(section, "to", here);
+        let (protocol, ports) = self.spoken(section).unwrap_or((Spoken::Any, Ports::Any));
+        let allow = self.allow(section, &protocol, if sound { &to } else { &[] }, here);
+        Flow {
+            id,
+            conduit: here.index,
+            from,
+            to,
+            protocol,
+            ports,
+            allow,
+            expect_every: section.parsed("expect_every", values::duration),
+            schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
+            requires_grant: section.flag("requires_grant").unwrap_or(false),
+            max_session: section.parsed("max_session", values::duration),
+            s7: section.s7_session(),
+            opcua: section.opcua_session(),
+            tls_min_version: section.tls(),
+        }
+    }
+
+    fn schedule_ref(&self, word: &Word<'_>) -> Option<u16> {
+        self.refer(word, "schedule", self.declared.schedules.iter().map(|schedule| schedule.name.as_str()))
+    }
+
+    /// The hosts under a key, and whether every one of them is known.
+    fn endpoints(&self, section: &mut Section<'t>, key: &'static str, here: &Here<'_>) -> (Vec<Endpoint>, bool) {
+        let words = section.texts(key);
+        let endpoints: Vec<Endpoint> = words.iter().filter_map(|word| self.endpoint(word, here)).collect();
+        let sound = endpoints.len() == words.len();
+        (endpoints, sound)
+    }
+
+    /// An asset, `zone:NAME`, an address or network, or `any`.
+    fn endpoint(&self, word: &Word<'_>, here: &Here<'_>) -> Option<Endpoint> {
+        if word.text == "any" {
+            return Some(Endpoint::Any);
+        }
+        if let Some(name) = word.text.strip_prefix("zone:") {
+            let zone = self.zone_ref(&Word { text: name, span: word.span.clone() })?;
+            self.must_connect(word, zone, here);
+            return Some(Endpoint::Zone(zone));
+        }
+        let is_asset = self.declared.assets.iter().any(|asset| asset.name == word.text);
+        let numeric = word.text.contains([':', '/']) || word.text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if numeric && !is_asset {
+            return self.literal(word, here);
+        }
+        let asset = self.endpoint_asset(word)?;
+        let zone = self.declared.assets.get(usize::from(asset))?.zone;
+        self.must_connect(word, zone, here);
+        Some(Endpoint::Asset(asset))
+    }
+
+    /// An asset by name; where a zone has that name, the help says how a zone is written.
+    fn endpoint_asset(&self, word: &Word<'_>) -> Option<u16> {
+        if self.declared.zones.iter().any(|zone| zone.name == word.text)
+            && !self.declared.assets.iter().any(|asset| asset.name == word.text)
+        {
+            let message = format!("`{}` is a zone, not an asset", word.text);
+            self.problems.error(span_of(word), message, format!("write \"zone:{}\"", word.text));
+            return None;
+        }
+        self.asset_ref(word)
+    }
+
+    fn must_connect(&self, word: &Word<'_>, zone: u16, here: &Here<'_>) {
+        let known = usize::from(zone) < self.declared.zones.len();
+        if here.zones.contains(&zone) || here.zones.is_empty() || !known {
+            return;
+        }
+        let connected = words::list(here.zones.iter().map(|&zone| self.zone_name(zone)));
+        let message = format!(
+            "`{}` is in zone {}, which conduit {} does not connect",
+            word.text,
+            self.zone_name(zone),
+            here.name
+        );
+        let help = format!(
+            "the conduit connects {connected}: name a host there, or add {} to its zones",
+            self.zone_name(zone)
+        );
+        self.problems.error(span_of(word), message, help);
+    }
+
+    fn literal(&self, word: &Word<'_>, here: &Here<'_>) -> Option<Endpoint> {
+        let parsed = values::network(word.text);
+        let network = parsed.map_err(|(message, help)| self.problems.error(span_of(word), message, help)).ok()?;
+        let zones = || here.zones.iter().filter_map(|&zone| self.declared.zones.get(usize::from(zone)));
+        let inside =
+            zones().any(|zone| zone.networks.is_empty() || zone.networks.iter().any(|of| of.contains(&network)));
+        if !inside && !here.zones.is_empty() {
+            let message = format!("`{}` lies in no zone of conduit {}", word.text, here.name);
+            let connected = words::list(zones().map(|zone| zone.name.as_str()));
+            self.problems.error(
+                span_of(word),
+                message,
+                format!("the conduit connects {connected}: name a host in their networks"),
+            );
+        }
+        Some(Endpoint::Network(network))
+    }
+}

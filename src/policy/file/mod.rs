@@ -1,0 +1,260 @@
+//! The file into what it declares: one walk, references resolved on the way, every mistake noted.
+//!
+//! Sections are walked in an order in which each refers only to what was walked before it, whatever their order in
+//! the file. A section with a mistake is kept with what is sound in it, so that one mistake is reported once.
+
+mod allow;
+mod conduits;
+mod hosts;
+mod points;
+mod records;
+mod spoken;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::diagnose::{Diagnostics, Severity};
+use super::model::{Consequence, Declared, Defaults, Note, Notes, SecurityLevel};
+use super::section::{Problems, Section, Span, Word};
+use super::values;
+
+/// The value of `schema`.
+const SCHEMA: &str = "lockkeeper-policy/1";
+
+/// Longest file, bytes: far above any policy, far below what would hurt.
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most zones, assets, points, conduits or flows, so that an index fits in 16 bits.
+const MAX_ITEMS: usize = 60_000;
+
+/// What was declared (sound only without errors among the diagnostics), and what is wrong.
+pub(super) fn read(name: &str, text: &str) -> (Declared, Diagnostics) {
+    let mut found = Diagnostics::new(name, text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let message = format!("not TOML: {}", error.message());
+        found.push(Severity::Error, error.span().unwrap_or_default(), message, None);
+        found.keep_first_of_line();
+    }
+    let problems = Problems::new(found);
+    let mut root = Section::new(document.get_ref(), 0..0, "the policy".to_owned(), &problems);
+    let walk = Walk::new(&problems);
+    let declared = walk.document(&mut root);
+    root.finish();
+    (declared, problems.into_found())
+}
+
+/// What is known so far while the file is walked.
+struct Walk<'t> {
+    problems: &'t Problems,
+    declared: Declared,
+    /// Networks, VLANs and addresses, each with the zone or asset that took it first.
+    networks: Vec<(IpNet, u16)>,
+    vlans: Vec<(u16, u16)>,
+    zone_macs: Vec<([u8; 6], u16)>,
+    addresses: Vec<(std::net::IpAddr, u16)>,
+    asset_macs: Vec<([u8; 6], u16)>,
+    /// Points that say nowhere where they are: reported once, not again where they are used.
+    failed_points: Vec<&'t str>,
+}
+
+impl<'t> Walk<'t> {
+    fn new(problems: &'t Problems) -> Self {
+        Self {
+            problems,
+            declared: Declared::default(),
+            networks: Vec::new(),
+            vlans: Vec::new(),
+            zone_macs: Vec::new(),
+            addresses: Vec::new(),
+            asset_macs: Vec::new(),
+            failed_points: Vec::new(),
+        }
+    }
+
+    fn document(mut self, root: &mut Section<'t>) -> Declared {
+        self.schema(root);
+        self.header(root);
+        self.defaults(root);
+        self.zones(root);
+        self.suppliers(root);
+        self.schedules(root);
+        self.assets(root);
+        self.points(root);
+        self.conduits(root);
+        self.sensors(root);
+        self.grants(root);
+        self.exceptions(root);
+        self.declared
+    }
+
+    fn schema(&self, root: &mut Section<'t>) {
+        root.missing("schema", &format!("schema = \"{SCHEMA}\" as the first line"));
+        if let Some(word) = root.text("schema")
+            && word.text != SCHEMA
+        {
+            let message = format!("`{}` is not a schema that this version reads", word.text);
+            self.problems.error(word.span, message, format!("write schema = \"{SCHEMA}\""));
+        }
+    }
+
+    fn header(&mut self, root: &mut Section<'t>) {
+        if let Some(mut section) = root.table("policy", "[policy]") {
+            let texts = ["id", "title", "version", "suc", "owner", "accountable", "approved_by"];
+            let more = ["change_ref", "supersedes", "risk_assessment", "tolerable_risk"];
+            let mut notes = section.notes(&texts, &["regulatory"], &["approved_on", "review_due"]);
+            notes.0.extend(section.notes(&more, &[], &[]).0);
+            notes.0.extend(section.chosen("status", "a status", &["draft", "approved", "superseded"]));
+            section.finish();
+            self.declared.header = notes;
+        }
+        if let Some(mut section) = root.table("catalog", "[catalog]") {
+            self.declared.catalog =
+                section.notes(&["iec62443_3_3", "nis2", "nis2_cir", "iso27001", "attack_ics"], &[], &[]);
+            section.finish();
+        }
+    }
+
+    fn defaults(&mut self, root: &mut Section<'t>) {
+        let Some(mut section) = root.table("default", "[default]") else { return };
+        let judged = ["violation", "observe"];
+        let later = ["violation", "report", "observe"];
+        let mut consequence = |key, words: &[&str]| {
+            section.parsed(key, |text| values::one_of(text, "a consequence", words).map(consequence_of))
+        };
+        let mut defaults = Defaults {
+            undeclared_conduit: consequence("undeclared_conduit", &judged).unwrap_or_default(),
+            undeclared_operation: consequence("undeclared_operation", &judged).unwrap_or_default(),
+            unknown_asset: consequence("unknown_asset", &judged).unwrap_or_default(),
+            opaque_payload: consequence("opaque_payload", &later),
+            expired_exception: consequence("expired_exception", &later),
+            ..Defaults::default()
+        };
+        let intra_zone = |text: &str| values::one_of(text, "a way to treat a zone", &["declared", "observe"]);
+        let chosen = section.parsed("intra_zone", |text| intra_zone(text).map(str::to_owned));
+        defaults.intra_zone_declared = chosen.as_deref() == Some("declared");
+        defaults.time_zone = section.parsed("time_zone", values::time_zone);
+        section.finish();
+        self.declared.defaults = defaults;
+    }
+
+    /// The index of what a word refers to.
+    fn refer<'n>(&self, word: &Word<'_>, what: &str, names: impl Iterator<Item = &'n str>) -> Option<u16> {
+        let names: Vec<&str> = names.collect();
+        if let Some(at) = names.iter().position(|&name| name == word.text) {
+            return Some(index(at));
+        }
+        let help = values::suggestion(word.text, &names);
+        self.problems.missing(word.span.clone(), format!("unknown {what} `{}`", word.text), help);
+        None
+    }
+
+    fn zone_ref(&self, word: &Word<'_>) -> Option<u16> {
+        self.refer(word, "zone", self.declared.zones.iter().map(|zone| zone.name.as_str()))
+    }
+
+    fn asset_ref(&self, word: &Word<'_>) -> Option<u16> {
+        self.refer(word, "asset", self.declared.assets.iter().map(|asset| asset.name.as_str()))
+    }
+
+    fn supplier_ref(&self, word: &Word<'_>) -> Option<u16> {
+        self.refer(word, "supplier", self.declared.suppliers.iter().map(|supplier| supplier.name.as_str()))
+    }
+
+    fn flow_ref(&self, word: &Word<'_>) -> Option<u16> {
+        self.refer(word, "flow", self.declared.flows.iter().map(|flow| flow.id.as_str()))
+    }
+
+    fn zone_name(&self, zone: u16) -> &str {
+        self.declared.zones.get(usize::from(zone)).map_or("", |zone| &zone.name)
+    }
+
+    fn asset_name(&self, asset: u16) -> &str {
+        self.declared.assets.get(usize::from(asset)).map_or("", |asset| &asset.name)
+    }
+
+    /// The named tables of a section, as many as can be numbered.
+    fn named(&self, root: &mut Section<'t>, key: &'static str) -> Vec<(Word<'t>, Section<'t>)> {
+        let mut named = root.named_tables(key);
+        if let Some((word, _)) = named.get(MAX_ITEMS) {
+            let message = format!("more than {MAX_ITEMS} tables `{key}`");
+            self.problems.error(word.span.clone(), message, "split the policy");
+            named.truncate(MAX_ITEMS);
+        }
+        named
+    }
+}
+
+/// Remembers who took something; tells who had taken it before.
+fn claim<K: PartialEq + Copy>(taken: &mut Vec<(K, u16)>, key: K, by: u16) -> Option<u16> {
+    let first = taken.iter().find(|(one, _)| *one == key).map(|&(_, first)| first);
+    if first.is_none() {
+        taken.push((key, by));
+    }
+    first
+}
+
+fn index(at: usize) -> u16 {
+    u16::try_from(at).unwrap_or(u16::MAX)
+}
+
+fn consequence_of(word: &str) -> Consequence {
+    match word {
+        "violation" => Consequence::Violation,
+        "report" => Consequence::Report,
+        _ => Consequence::Observe,
+    }
+}
+
+fn owned(words: Vec<Word<'_>>) -> Vec<String> {
+    words.into_iter().map(|word| word.text.to_owned()).collect()
+}
+
+impl Section<'_> {
+    /// Texts, lists of texts and dates that are kept for the auditor.
+    fn notes(&mut self, texts: &[&'static str], lists: &[&'static str], dates: &[&'static str]) -> Notes {
+        let mut notes = Vec::new();
+        for &key in texts {
+            notes.extend(self.text(key).map(|word| (key, Note::Text(word.text.to_owned()))));
+        }
+        for &key in lists {
+            let list = owned(self.texts(key));
+            if !list.is_empty() {
+                notes.push((key, Note::List(list)));
+            }
+        }
+        for &key in dates {
+            notes.extend(self.date(key).map(|date| (key, Note::Date(date))));
+        }
+        Notes(notes)
+    }
+
+    /// A note that is one word of a list.
+    fn chosen(&mut self, key: &'static str, what: &str, words: &[&str]) -> Option<(&'static str, Note)> {
+        let word = self.parsed(key, |text| values::one_of(text, what, words).map(str::to_owned))?;
+        Some((key, Note::Text(word)))
+    }
+
+    /// `sl_t`: levels by foundational requirement; one that is not written is 0.
+    fn security_level(&mut self) -> Option<SecurityLevel> {
+        let what = format!("sl_t of {}", self.what);
+        let mut section = self.table("sl_t", what)?;
+        let keys = ["IAC", "UC", "SI", "DC", "RDF", "TRE", "RA"];
+        let levels =
+            keys.map(|key| section.integer(key, 0..=4).and_then(|level| u8::try_from(level).ok()).unwrap_or(0));
+        section.finish();
+        Some(levels)
+    }
+
+    fn small<T: TryFrom<i64>>(&mut self, key: &'static str, bounds: std::ops::RangeInclusive<i64>) -> Option<T> {
+        self.integer(key, bounds).and_then(|number| T::try_from(number).ok())
+    }
+}
+
+/// How critical a zone or an asset is.
+const CRITICALITY: [&str; 4] = ["low", "medium", "high", "very high"];
+
+/// A span that a message points at.
+fn span_of(word: &Word<'_>) -> Span {
+    word.span.clone()
+}

@@ -1,0 +1,162 @@
+//! What a flow speaks and where: `protocol`, `port`, and the settings of its session.
+
+use super::super::model::{OpcUaSession, Ports, S7Session, Spoken};
+use super::super::section::{Section, Span, Word};
+use super::super::{Carrier, values, words};
+use super::{Walk, owned};
+
+impl<'t> Walk<'t> {
+    /// `protocol` and `port`.
+    pub(super) fn spoken(&self, section: &mut Section<'t>) -> Option<(Spoken, Ports)> {
+        let expected = "a port, a range such as \"5000-5010\", \"any\", or a list of ports";
+        let written = section.tokens("port", expected);
+        let (spoken, ports) = section.parsed("protocol", protocol)?;
+        if matches!(&spoken, Spoken::Carried(text) if words::doors_of("modbus").iter().any(|&door| words::door_name(door) == *text))
+        {
+            let message = format!("`{}` does not permit Modbus, which is decoded and must be named", spoken.name());
+            self.problems.warning(
+                section.span_of("protocol"),
+                message,
+                "write protocol = \"modbus\" if that is what is meant",
+            );
+        }
+        if written.is_empty() {
+            return Some((spoken, ports));
+        }
+        let ports = self.ports(section, &spoken, ports, &written);
+        Some((spoken, ports))
+    }
+
+    fn ports(&self, section: &Section<'t>, spoken: &Spoken, own: Ports, written: &[(String, Span)]) -> Ports {
+        let carriers = carriers(&own);
+        let numbered = |carrier: &&Carrier| matches!(carrier, Carrier::Tcp | Carrier::Udp);
+        let says_port = matches!(spoken, Spoken::Carried(text) if text.contains('/'));
+        if says_port || !carriers.iter().any(|carrier| numbered(&carrier)) {
+            let message = format!("`{}` takes no `port`", spoken.name());
+            let help = if says_port { "it is part of `protocol` already: remove `port`" } else { "remove `port`" };
+            self.problems.error(section.span_of("port"), message, help);
+            return own;
+        }
+        let mut doors = Vec::new();
+        for (text, span) in written {
+            let Some((first, last)) = section.parse(&Word { text, span: span.clone() }, port) else { continue };
+            doors.extend(carriers.iter().filter(numbered).map(|&carrier| (carrier, first, last)));
+        }
+        Ports::Doors(doors)
+    }
+}
+
+/// Every carrier among the doors; of `any`, those that have ports.
+fn carriers(ports: &Ports) -> Vec<Carrier> {
+    let Ports::Doors(doors) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
+    let mut carriers: Vec<Carrier> = Vec::new();
+    for &(carrier, _, _) in doors {
+        if !carriers.contains(&carrier) {
+            carriers.push(carrier);
+        }
+    }
+    carriers
+}
+
+/// `modbus`, `ntp`, `tcp`, `tcp/443`, `udp/5000-5010`, `ip/47`, `ethernet/0x8892`, `any`; with where it is reached.
+fn protocol(text: &str) -> Result<(Spoken, Ports), (String, String)> {
+    if text == "any" {
+        return Ok((Spoken::Any, Ports::Any));
+    }
+    if let Some(name) = words::protocol_name(text) {
+        let doors = words::doors_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
+        return Ok((Spoken::Named(name), Ports::Doors(doors.collect())));
+    }
+    let carried = |door| Ok((Spoken::Carried(text.to_owned()), Ports::Doors(vec![door])));
+    match text.split_once('/').unwrap_or((text, "any")) {
+        ("tcp", ports) => port(ports).and_then(|(first, last)| carried((Carrier::Tcp, first, last))),
+        ("udp", ports) => port(ports).and_then(|(first, last)| carried((Carrier::Udp, first, last))),
+        ("ip", number) => match number.parse() {
+            Ok(number) => carried((Carrier::Ip(number), 0, 0)),
+            Err(_) => Err((format!("`{text}` names no IP protocol"), "write \"ip/47\", a number up to 255".into())),
+        },
+        ("ethernet", number) => match number.strip_prefix("0x").map(|digits| u16::from_str_radix(digits, 16)) {
+            Some(Ok(number)) => carried((Carrier::Ethernet(number), 0, 0)),
+            _ => Err((format!("`{text}` names no EtherType"), "write \"ethernet/0x8892\"".into())),
+        },
+        _ => Err((format!("unknown protocol `{text}`"), protocol_help(text))),
+    }
+}
+
+fn protocol_help(text: &str) -> String {
+    let forms = "or by carrier: \"tcp/443\", \"udp/123\", \"ip/47\", \"any\"";
+    let known = words::protocol_names();
+    match words::nearest(text, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? Protocols are written by name, {forms}"),
+        None => format!("known names are: {}; {forms}", words::list(known)),
+    }
+}
+
+/// `502`, `5000-5010`, `any`: first and last port.
+fn port(text: &str) -> Result<(u16, u16), (String, String)> {
+    if text == "any" {
+        return Ok((1, u16::MAX));
+    }
+    match values::range(text) {
+        Ok((first, last)) if first > 0 => Ok((first, last)),
+        Ok(_) => Err((format!("port `{text}`: there is no port 0"), "write a port from 1 to 65535, or \"any\"".into())),
+        Err(_) => {
+            Err((format!("`{text}` is not a port"), "write a port from 1 to 65535, \"5000-5010\", or \"any\"".into()))
+        }
+    }
+}
+
+impl Section<'_> {
+    fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
+        self.parsed(key, |text| values::one_of(text, what, known))
+    }
+
+    pub(super) fn s7_session(&mut self) -> Option<S7Session> {
+        let what = format!("s7 of {}", self.what);
+        let mut section = self.table("s7", what)?;
+        let session = S7Session {
+            connection: section.word_of("connection", "a connection type", &["PG", "OP", "BASIC"]),
+            rack: section.small("rack", 0..=7),
+            slot: section.small("slot", 0..=31),
+            password: section.word_of("password", "a rule for passwords", &["required", "forbidden", "optional"]),
+        };
+        section.finish();
+        Some(session)
+    }
+
+    pub(super) fn opcua_session(&mut self) -> Option<OpcUaSession> {
+        let what = format!("opcua of {}", self.what);
+        let mut section = self.table("opcua", what)?;
+        let kinds = ["anonymous", "username", "certificate", "issued-token"];
+        let identity = section.texts("identity");
+        let identity = identity
+            .iter()
+            .filter_map(|word| section.parse(word, |text| values::one_of(text, "a kind of identity", &kinds)));
+        let identity = identity.collect();
+        let mut session = OpcUaSession {
+            min_mode: section.word_of("min_mode", "a message security mode", &["None", "Sign", "SignAndEncrypt"]),
+            policies: owned(section.texts("policies")),
+            identity,
+            client_uris: owned(section.texts("client_uris")),
+            min_rsa_bits: None,
+            forbid_sha1: false,
+            warn_before_expiry: None,
+        };
+        if let Some(mut cert) = section.table("cert", "cert of opcua") {
+            session.min_rsa_bits = cert.small("min_rsa_bits", 1024..=16_384);
+            session.forbid_sha1 = cert.flag("forbid_sha1").unwrap_or(false);
+            session.warn_before_expiry = cert.parsed("warn_before_expiry", values::duration);
+            cert.finish();
+        }
+        section.finish();
+        Some(session)
+    }
+
+    pub(super) fn tls(&mut self) -> Option<&'static str> {
+        let what = format!("tls of {}", self.what);
+        let mut section = self.table("tls", what)?;
+        let version = section.word_of("min_version", "a version of TLS", &["1.0", "1.1", "1.2", "1.3"]);
+        section.finish();
+        version
+    }
+}

@@ -1,0 +1,353 @@
+//! The verdicts: which conduit, which flow, which operation, which address, which value, in this order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lockkeeper_protocols::{Class, Operation, Target};
+
+use super::compile::{FlowRules, Permit, Reach, covered};
+use super::limits;
+use super::membership::{Spot, is_group, is_placeless};
+use super::model::{Consequence, Endpoint, Flow, Spoken};
+use super::words;
+use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, Verdict};
+
+/// How the zones of a flow relate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// Not judged: inside a zone that is only observed, between hosts of no zone, or housekeeping of the link.
+    #[default]
+    Unjudged,
+    /// No conduit connects the two zones.
+    Apart,
+    /// A conduit connects them, or the zone is judged inside.
+    Connected,
+}
+
+/// A declared flow between these two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) flow: u16,
+    /// Carrier and port are the declared ones.
+    pub(super) fits: bool,
+}
+
+/// What a flow turned out to carry.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    /// Nothing is known: carrier and port decide.
+    Nothing,
+    /// This protocol.
+    Protocol(&'a str),
+    /// Payload that is none of the decoded protocols.
+    Unrecognised,
+}
+
+/// What a ruling is made from, with the effective zones of both ends.
+struct Ends<'a> {
+    link: &'a Link,
+    client: End,
+    server: End,
+}
+
+/// One end: where it belongs, with the zone in which an address of many hosts is judged.
+#[derive(Clone, Copy)]
+struct End {
+    place: Place,
+    ip: Option<IpAddr>,
+}
+
+impl Policy {
+    /// Link-local housekeeping, which is inventoried and not judged: ARP, neighbour discovery, IGMP, MLD, spanning
+    /// tree, LLDP, and the supervision frames of redundancy protocols.
+    pub fn is_housekeeping(&self, link: &Link) -> bool {
+        let local = |host: &Host| host.ip.is_some_and(|ip| is_group(ip) || is_placeless(ip));
+        match link.transport {
+            Carrier::Ethernet(kind) => HOUSEKEEPING.contains(&kind),
+            Carrier::Ip(IGMP) => true,
+            Carrier::Ip(ICMP_V6) => local(&link.client) || local(&link.server),
+            Carrier::Tcp | Carrier::Udp | Carrier::Ip(_) => false,
+        }
+    }
+
+    /// Takes the verdicts that depend on the flow alone. Called once a flow (and again when its roles change).
+    pub fn ruling(&self, link: &Link) -> Ruling {
+        let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
+        let mut ruling = Ruling::new(client.place, server.place, None);
+        ruling.strangers = [client, server].map(|spot| !spot.broadcast && self.is_unknown_asset(spot.place));
+        let ends = Ends::new(link, client, server);
+        let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
+            let one_is_known = ends.client.place.zone.or(ends.server.place.zone).is_some();
+            if one_is_known && !self.is_housekeeping(link) {
+                ruling.relation = Relation::Apart;
+            }
+            return ruling;
+        };
+        let judged = from != to || self.declared.defaults.intra_zone_declared;
+        if judged && !self.is_housekeeping(link) {
+            self.find_flows(&ends, from, to, &mut ruling);
+        }
+        ruling
+    }
+
+    /// Finds the conduits between two zones, and the flows in them that name the two hosts.
+    fn find_flows(&self, ends: &Ends<'_>, from: u16, to: u16, ruling: &mut Ruling) {
+        let connecting = || {
+            let conduits = (0u16..).zip(&self.declared.conduits);
+            conduits
+                .filter(|(_, conduit)| conduit.zones.contains(&from) && conduit.zones.contains(&to))
+                .map(|(at, _)| at)
+        };
+        let Some(first) = connecting().next() else {
+            ruling.relation = if from == to { Relation::Connected } else { Relation::Apart };
+            return;
+        };
+        ruling.relation = Relation::Connected;
+        let flows = || connecting().flat_map(|conduit| self.flows_of(conduit));
+        let matching = flows().filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| Candidate {
+            flow: at,
+            fits: flow.ports.admit((ends.link.transport, ends.link.server_port)),
+        });
+        let candidates: Vec<Candidate> = matching.collect();
+        ruling.reverse = if candidates.is_empty() {
+            flows().find(|(_, flow)| ends.match_reversed(flow)).map(|(at, _)| at)
+        } else {
+            None
+        };
+        let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
+        let closest = closest.or(ruling.reverse).and_then(|flow| self.flow(flow));
+        ruling.conduit = Some(closest.map_or(first, |flow| flow.conduit));
+        ruling.candidates = Some(Arc::from(candidates));
+    }
+
+    fn flows_of(&self, conduit: u16) -> impl Iterator<Item = (u16, &Flow)> {
+        let flows = self.compiled.flows_of.get(usize::from(conduit)).map(Vec::as_slice).unwrap_or_default();
+        flows.iter().filter_map(|&at| Some((at, self.flow(at)?)))
+    }
+
+    pub(super) fn flow(&self, flow: u16) -> Option<&Flow> {
+        self.declared.flows.get(usize::from(flow))
+    }
+
+    /// The verdict on a flow as such. `protocol` is the name that the dissector gave it, none when nothing is known of
+    /// its payload: then the server's port and the carrier decide (`tcp/443`, well-known names).
+    pub fn judge_flow(&self, ruling: &Ruling, protocol: Option<&str>) -> Verdict {
+        self.judge_seen(ruling, protocol.map_or(Seen::Nothing, Seen::Protocol))
+    }
+
+    /// The verdict on a flow whose payload was seen and is none of the decoded protocols: a flow that declares a decoded
+    /// protocol does not permit it, whatever its port.
+    pub fn judge_unrecognised(&self, ruling: &Ruling) -> Verdict {
+        self.judge_seen(ruling, Seen::Unrecognised)
+    }
+
+    fn judge_seen(&self, ruling: &Ruling, seen: Seen<'_>) -> Verdict {
+        let candidates = match self.standing(ruling) {
+            Ok(candidates) => candidates,
+            Err(verdict) => return verdict,
+        };
+        let permits = |one: &&Candidate| one.fits && self.flow(one.flow).is_some_and(|flow| seen.fits(&flow.protocol));
+        match candidates.iter().find(permits) {
+            Some(one) => Verdict::Permit { flow: Some(one.flow) },
+            None => self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain),
+        }
+    }
+
+    /// The flows that name these hosts, or the verdict where none does.
+    fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
+        let candidates = ruling.candidates.as_deref().unwrap_or_default();
+        match ruling.relation {
+            Relation::Unjudged => Err(Verdict::Observe),
+            Relation::Apart if self.declared.defaults.undeclared_conduit == Consequence::Observe => {
+                Err(Verdict::Observe)
+            }
+            Relation::Apart => {
+                let denial = Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain };
+                Err(Verdict::Deny(denial))
+            }
+            Relation::Connected if candidates.is_empty() => {
+                let reverse = ruling.reverse.map(|flow| Candidate { flow, fits: false });
+                Err(self.deny(Rule::FlowUndeclaredPeer, reverse.as_ref(), Reason::Plain))
+            }
+            Relation::Connected => Ok(candidates),
+        }
+    }
+
+    /// What a conduit's flows do not permit: a denial, unless the policy wants it only observed.
+    fn deny(&self, rule: Rule, closest: Option<&Candidate>, reason: Reason) -> Verdict {
+        match self.declared.defaults.undeclared_operation {
+            Consequence::Observe => Verdict::Observe,
+            _ => Verdict::Deny(Denial { rule, flow: closest.map(|one| one.flow), reason }),
+        }
+    }
+
+    /// The verdict on one operation of a flow whose protocol is known. Does not allocate, except for the first value of
+    /// a point that limits its step.
+    pub fn judge(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+        let candidates = match self.standing(ruling) {
+            Ok(candidates) => candidates,
+            Err(verdict) => return verdict,
+        };
+        let speaks = |one: &&Candidate| one.fits && self.rules(one.flow).is_some_and(|rules| rules.has_operations);
+        let mut speaking = candidates.iter().filter(speaks);
+        let Some(first) = speaking.clone().next() else {
+            return self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain);
+        };
+        let reach = reach(ruling.server.asset, operation);
+        let naming = speaking.clone().flat_map(|one| {
+            let permits = self.rules(one.flow).into_iter().flat_map(|rules| &rules.permits);
+            permits.filter(|permit| permit.names(operation)).map(|permit| (*one, permit))
+        });
+        let permitting = match choose(naming, reach, operation) {
+            Choice::Permitted(one) => one,
+            Choice::Elsewhere(one) => {
+                return self.deny(Rule::AddressUndeclared, Some(&one), Reason::Class(operation.class));
+            }
+            // A flow that permits anything of a protocol permits its session.
+            Choice::Nothing if operation.class == Class::Session => {
+                match speaking.find(|one| self.rules(one.flow).is_some_and(|rules| !rules.permits.is_empty())) {
+                    Some(one) => *one,
+                    None => return self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
+                }
+            }
+            Choice::Nothing => {
+                return self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class));
+            }
+        };
+        self.judge_values(permitting.flow, reach, operation, last)
+    }
+
+    fn judge_values(
+        &self,
+        flow: u16,
+        reach: Option<Reach>,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+    ) -> Verdict {
+        let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
+        let (Some(points), Some(reach), Class::Write) = (points, reach, operation.class) else {
+            return Verdict::Permit { flow: Some(flow) };
+        };
+        match limits::violated(points, reach, &operation.values, last) {
+            // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
+            Some(reason) => Verdict::Deny(Denial { rule: Rule::ValueOutOfLimits, flow: Some(flow), reason }),
+            None => {
+                limits::remember(points, reach, &operation.values, last);
+                Verdict::Permit { flow: Some(flow) }
+            }
+        }
+    }
+
+    /// What a read answered, for points that limit their step.
+    pub fn learn_values(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) {
+        if operation.class != Class::Read {
+            return;
+        }
+        let reach = reach(ruling.server.asset, operation);
+        let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
+        if let Some((points, reach)) = points.zip(reach) {
+            limits::remember(points, reach, &operation.values, last);
+        }
+    }
+
+    fn rules(&self, flow: u16) -> Option<&FlowRules> {
+        self.compiled.flows.get(usize::from(flow))
+    }
+
+    /// Whether a host is unknown in a zone that declares its assets. For verdicts use [`Policy::unknown_sides`], which
+    /// also knows that a broadcast address is no host.
+    pub fn is_unknown_asset(&self, place: Place) -> bool {
+        let declares = |zone: u16| self.compiled.declares_assets.get(usize::from(zone)).copied().unwrap_or(false);
+        let violation = self.declared.defaults.unknown_asset == Consequence::Violation;
+        violation && place.asset.is_none() && place.zone.is_some_and(declares)
+    }
+}
+
+impl Seen<'_> {
+    fn fits(self, declared: &Spoken) -> bool {
+        match (self, declared) {
+            (Self::Nothing, _) | (_, Spoken::Any) => true,
+            (Self::Protocol(seen), Spoken::Named(name)) => seen == *name,
+            // A decoded protocol is permitted only by its name: `tcp/443` means what is not decoded.
+            (Self::Protocol(seen), Spoken::Carried(_)) => !words::is_decoded(seen),
+            (Self::Unrecognised, Spoken::Named(name)) => !words::is_decoded(name),
+            (Self::Unrecognised, Spoken::Carried(_)) => true,
+        }
+    }
+}
+
+impl<'a> Ends<'a> {
+    /// Multicast and broadcast belong to no zone; they are judged as traffic inside the zone of their sender.
+    fn new(link: &'a Link, client: Spot, server: Spot) -> Self {
+        let end = |own: Spot, other: Spot, host: &Host| {
+            let zone = if own.group { other.place.zone } else { own.place.zone };
+            End { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
+        };
+        Self { link, client: end(client, server, &link.client), server: end(server, client, &link.server) }
+    }
+
+    fn match_flow(&self, flow: &Flow) -> bool {
+        self.client.is_one_of(&flow.from) && self.server.is_one_of(&flow.to)
+    }
+
+    /// The same service, asked for from the other end.
+    fn match_reversed(&self, flow: &Flow) -> bool {
+        let door = (self.link.transport, self.link.server_port);
+        flow.ports.admit(door) && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
+    }
+}
+
+impl End {
+    fn is_one_of(&self, endpoints: &[Endpoint]) -> bool {
+        endpoints.iter().any(|endpoint| match endpoint {
+            Endpoint::Asset(asset) => self.place.asset == Some(*asset),
+            Endpoint::Zone(zone) => self.place.zone == Some(*zone),
+            Endpoint::Network(network) => self.ip.is_some_and(|ip| network.contains(&ip)),
+            Endpoint::Any => true,
+        })
+    }
+}
+
+/// What the entries that name an operation say about its address.
+enum Choice {
+    /// It lies where they permit it.
+    Permitted(Candidate),
+    /// They permit it elsewhere.
+    Elsewhere(Candidate),
+    /// No entry names it, or those that do speak of addresses and it has none.
+    Nothing,
+}
+
+fn choose<'p>(
+    naming: impl Iterator<Item = (Candidate, &'p Permit)> + Clone,
+    reach: Option<Reach>,
+    operation: &Operation<'_>,
+) -> Choice {
+    if let Some((one, _)) = naming.clone().find(|(_, permit)| permit.places.is_none()) {
+        return Choice::Permitted(one);
+    }
+    let Some((one, _)) = naming.clone().next() else { return Choice::Nothing };
+    match (reach, operation.target) {
+        (Some(reach), _) => {
+            let spans = naming.flat_map(|(_, permit)| permit.places.iter().flatten());
+            if covered(&reach, &spans) { Choice::Permitted(one) } else { Choice::Elsewhere(one) }
+        }
+        (None, Target::File { .. }) => Choice::Elsewhere(one),
+        (None, _) => Choice::Nothing,
+    }
+}
+
+/// Where in the controller's tables an operation reaches, if it reaches there.
+fn reach(asset: Option<u16>, operation: &Operation<'_>) -> Option<Reach> {
+    let Target::Table { unit, table, address, count } = operation.target else { return None };
+    let first = u32::from(address);
+    Some(Reach { asset, unit, table, first, last: first + u32::from(count.max(1)) - 1 })
+}
+
+/// IP protocol numbers (IANA Assigned Internet Protocol Numbers).
+const IGMP: u8 = 2;
+const ICMP_V6: u8 = 58;
+
+/// EtherTypes of housekeeping: LLC (spanning tree and its like), ARP, EAPOL, slow protocols (LACP), LLDP, PRP and HSR
+/// supervision, HSR, MRP, loopback (IEEE 802 Numbers).
+const HOUSEKEEPING: [u16; 9] = [0, 0x0806, 0x888E, 0x8809, 0x88CC, 0x88FB, 0x892F, 0x88E3, 0x9000];

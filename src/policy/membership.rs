@@ -1,0 +1,313 @@
+//! Which zone and asset a host belongs to: longest prefix, flattened into sorted intervals.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use super::model::{Asset, Zone};
+use super::{Host, Place};
+
+/// Where every address belongs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Membership {
+    v4: Intervals<u32>,
+    v6: Intervals<u128>,
+    /// Directed broadcast addresses of the zones' IPv4 networks, sorted.
+    broadcasts: Vec<Ipv4Addr>,
+    assets_by_ip: Vec<(IpAddr, u16)>,
+    assets_by_mac: Vec<([u8; 6], u16)>,
+    zones_by_mac: Vec<([u8; 6], u16)>,
+    zones_by_vlan: Vec<(u16, u16)>,
+    /// For each asset: its zone, and whether it has an IP address.
+    assets: Vec<(u16, bool)>,
+    /// For each zone: whether it has networks.
+    has_networks: Vec<bool>,
+}
+
+/// Where a host belongs, and whether its address stands for many hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) place: Place,
+    /// Multicast or limited broadcast: it goes to whoever is in reach of the sender.
+    pub(super) group: bool,
+    /// Directed broadcast: every host of its zone.
+    pub(super) broadcast: bool,
+}
+
+const NOWHERE: Spot = Spot { place: Place { zone: None, asset: None }, group: false, broadcast: false };
+
+impl Membership {
+    pub(super) fn new(zones: &[Zone], assets: &[Asset]) -> Self {
+        let indexed = || (0..).zip(zones);
+        let networks: Vec<(IpNet, u16)> =
+            indexed().flat_map(|(at, zone)| zone.networks.iter().map(move |network| (*network, at))).collect();
+        let mut broadcasts: Vec<Ipv4Addr> = networks.iter().filter_map(|(network, _)| broadcast_of(network)).collect();
+        broadcasts.sort_unstable();
+        Self {
+            v4: Intervals::new(networks.iter().filter_map(|(network, zone)| match network {
+                IpNet::V4(net) => Some((net.network().to_bits(), net.broadcast().to_bits(), *zone)),
+                IpNet::V6(_) => None,
+            })),
+            v6: Intervals::new(networks.iter().filter_map(|(network, zone)| match network {
+                IpNet::V6(net) => Some((net.network().to_bits(), net.broadcast().to_bits(), *zone)),
+                IpNet::V4(_) => None,
+            })),
+            broadcasts,
+            assets_by_ip: sorted((0..).zip(assets).flat_map(|(at, asset)| asset.ip.iter().map(move |ip| (*ip, at)))),
+            assets_by_mac: sorted(
+                (0..).zip(assets).flat_map(|(at, asset)| asset.mac.iter().map(move |mac| (*mac, at))),
+            ),
+            zones_by_mac: sorted(indexed().flat_map(|(at, zone)| zone.macs.iter().map(move |mac| (*mac, at)))),
+            zones_by_vlan: sorted(indexed().flat_map(|(at, zone)| zone.vlans.iter().map(move |vlan| (*vlan, at)))),
+            assets: assets.iter().map(|asset| (asset.zone, !asset.ip.is_empty())).collect(),
+            has_networks: zones.iter().map(|zone| !zone.networks.is_empty()).collect(),
+        }
+    }
+
+    /// By IP address; where that says nothing about the place, by hardware address, then by VLAN.
+    ///
+    /// A host with a routable address in no network is placed by hardware address or VLAN only in zones that declare no
+    /// networks: behind a router, both belong to the router, and a stranger would be taken for a member of the zone
+    /// that it attacks.
+    pub(super) fn place(&self, host: &Host) -> Spot {
+        let Some(ip) = host.ip.map(|ip| ip.to_canonical()) else {
+            let group = host.mac.is_some_and(|mac| mac.first().is_some_and(|octet| octet & 1 == 1));
+            return if group { Spot { group, ..NOWHERE } } else { self.without_ip(host, true) };
+        };
+        if is_group(ip) {
+            return Spot { group: true, ..NOWHERE };
+        }
+        match self.by_ip(ip, host) {
+            Some(spot) => spot,
+            None => self.without_ip(host, is_placeless(ip)),
+        }
+    }
+
+    fn by_ip(&self, ip: IpAddr, host: &Host) -> Option<Spot> {
+        if let Some(asset) = find(&self.assets_by_ip, &ip) {
+            return Some(self.asset_spot(asset));
+        }
+        let zone = match ip {
+            IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
+        }?;
+        let broadcast = matches!(ip, IpAddr::V4(ip) if self.broadcasts.binary_search(&ip).is_ok());
+        let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
+        let asset = asset.filter(|&asset| self.assets.get(usize::from(asset)) == Some(&(zone, false)));
+        Some(Spot { place: Place { zone: Some(zone), asset }, group: false, broadcast })
+    }
+
+    /// By hardware address, then VLAN. `alone`: nothing else can place this host.
+    fn without_ip(&self, host: &Host, alone: bool) -> Spot {
+        let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
+        let has_ip = |asset: u16| self.assets.get(usize::from(asset)).is_some_and(|&(_, has_ip)| has_ip);
+        if let Some(asset) = asset.filter(|&asset| alone || !has_ip(asset)) {
+            return self.asset_spot(asset);
+        }
+        let open = |zone: &u16| alone || !self.has_networks.get(usize::from(*zone)).copied().unwrap_or(true);
+        let zone = host.mac.and_then(|mac| find(&self.zones_by_mac, &mac)).filter(open);
+        let zone = zone.or_else(|| host.vlan.and_then(|vlan| find(&self.zones_by_vlan, &vlan)).filter(open));
+        Spot { place: Place { zone, asset: None }, ..NOWHERE }
+    }
+
+    fn asset_spot(&self, asset: u16) -> Spot {
+        let zone = self.assets.get(usize::from(asset)).map(|&(zone, _)| zone);
+        Spot { place: Place { zone, asset: Some(asset) }, ..NOWHERE }
+    }
+}
+
+/// Addresses that reach many hosts wherever they are sent.
+pub(super) fn is_group(ip: IpAddr) -> bool {
+    ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// Addresses that hold on one link only, or for a host without one: they tell nothing about its zone.
+pub(super) fn is_placeless(ip: IpAddr) -> bool {
+    ip.is_unspecified()
+        || match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        }
+}
+
+/// RFC 919; networks of one or two addresses have none (RFC 3021).
+fn broadcast_of(network: &IpNet) -> Option<Ipv4Addr> {
+    match network {
+        IpNet::V4(net) if net.prefix_len() < 31 => Some(net.broadcast()),
+        _ => None,
+    }
+}
+
+fn sorted<K: Ord>(pairs: impl Iterator<Item = (K, u16)>) -> Vec<(K, u16)> {
+    let mut pairs: Vec<_> = pairs.collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+fn find<K: Ord>(sorted: &[(K, u16)], key: &K) -> Option<u16> {
+    let at = sorted.binary_search_by(|(one, _)| one.cmp(key)).ok()?;
+    sorted.get(at).map(|&(_, value)| value)
+}
+
+/// Nested prefixes as disjoint intervals: each entry says from which address on which zone holds.
+#[derive(Clone, Debug, Default)]
+struct Intervals<T>(Vec<(T, Option<u16>)>);
+
+impl<T: Address> Intervals<T> {
+    /// From prefixes as (first, last, zone). Prefixes nest or are disjoint, so that a stack of the open ones suffices.
+    fn new(prefixes: impl Iterator<Item = (T, T, u16)>) -> Self {
+        let mut prefixes: Vec<_> = prefixes.collect();
+        prefixes.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        let mut flat = Self(Vec::new());
+        let mut open: Vec<(T, u16)> = Vec::new();
+        for (first, last, zone) in prefixes {
+            flat.close(&mut open, Some(first));
+            flat.begin(first, Some(zone));
+            open.push((last, zone));
+        }
+        flat.close(&mut open, None);
+        flat
+    }
+
+    /// Ends the open prefixes that end before `until`; all without one.
+    fn close(&mut self, open: &mut Vec<(T, u16)>, until: Option<T>) {
+        while let Some(&(last, _)) = open.last() {
+            if until.is_some_and(|until| last >= until) {
+                return;
+            }
+            open.pop();
+            if let Some(next) = last.next() {
+                self.begin(next, open.last().map(|&(_, zone)| zone));
+            }
+        }
+    }
+
+    fn begin(&mut self, at: T, zone: Option<u16>) {
+        match self.0.last_mut() {
+            Some(last) if last.0 == at => last.1 = zone,
+            _ => self.0.push((at, zone)),
+        }
+    }
+
+    fn find(&self, address: T) -> Option<u16> {
+        let after = self.0.partition_point(|(start, _)| *start <= address);
+        self.0.get(after.checked_sub(1)?)?.1
+    }
+}
+
+/// An address as a number.
+trait Address: Copy + Ord {
+    /// The one after it, if there is one.
+    fn next(self) -> Option<Self>;
+}
+
+impl Address for u32 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+}
+
+impl Address for u128 {
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn zone(networks: &[&str], vlans: &[u16]) -> Zone {
+        let networks = networks.iter().filter_map(|text| text.parse().ok()).collect();
+        Zone { networks, vlans: vlans.to_vec(), ..Zone::default() }
+    }
+
+    fn host(ip: &str, mac: Option<[u8; 6]>, vlan: Option<u16>) -> Host {
+        Host { ip: ip.parse().ok(), mac, vlan }
+    }
+
+    #[test]
+    fn the_narrowest_network_wins() {
+        let members =
+            Membership::new(&[zone(&["10.0.0.0/8"], &[]), zone(&["10.20.0.0/16", "2001:db8::/32"], &[])], &[]);
+        let zone_of = |ip| members.place(&host(ip, None, None)).place.zone;
+        assert_eq!(zone_of("10.1.2.3"), Some(0));
+        assert_eq!(zone_of("10.20.2.3"), Some(1));
+        assert_eq!(zone_of("10.21.0.0"), Some(0));
+        assert_eq!(zone_of("11.0.0.0"), None);
+        assert_eq!(zone_of("2001:db8::7"), Some(1));
+        assert_eq!(zone_of("::ffff:10.20.2.3"), Some(1), "an IPv4 address in IPv6 clothing");
+    }
+
+    #[test]
+    fn a_routed_stranger_is_not_taken_for_a_member_of_the_vlan_it_appears_in() {
+        let members = Membership::new(&[zone(&["10.20.10.0/24"], &[110])], &[]);
+        assert_eq!(members.place(&host("198.51.100.7", None, Some(110))).place.zone, None);
+        assert_eq!(members.place(&host("169.254.3.4", None, Some(110))).place.zone, Some(0));
+        assert_eq!(members.place(&Host { ip: None, mac: None, vlan: Some(110) }).place.zone, Some(0));
+    }
+
+    #[test]
+    fn a_zone_of_vlans_alone_places_hosts_with_addresses() {
+        let members = Membership::new(&[zone(&[], &[110])], &[]);
+        assert_eq!(members.place(&host("192.0.2.7", None, Some(110))).place.zone, Some(0));
+    }
+
+    #[test]
+    fn an_asset_is_found_by_address_and_without_one_by_hardware_address() {
+        let mac = [0, 0x1b, 0x1b, 1, 2, 3];
+        let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 11])], mac: vec![mac], ..Asset::default() };
+        let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[asset]);
+        assert_eq!(members.place(&host("10.20.10.11", None, None)).place, Place { zone: Some(0), asset: Some(0) });
+        let l2 = Host { ip: None, mac: Some(mac), vlan: None };
+        assert_eq!(members.place(&l2).place, Place { zone: Some(0), asset: Some(0) });
+        // The same hardware with another address is not the declared asset.
+        assert_eq!(members.place(&host("10.20.10.99", Some(mac), None)).place, Place { zone: Some(0), asset: None });
+    }
+
+    #[test]
+    fn multicast_and_broadcast_belong_to_no_host() {
+        let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[]);
+        for ip in ["239.1.1.1", "255.255.255.255", "ff02::1"] {
+            assert!(members.place(&host(ip, None, None)).group, "{ip}");
+        }
+        let directed = members.place(&host("10.20.10.255", None, None));
+        assert!(directed.broadcast && directed.place.zone == Some(0));
+    }
+
+    fn naive(networks: &[(IpNet, u16)], ip: IpAddr) -> Option<u16> {
+        let holding = networks.iter().filter(|(network, _)| network.contains(&ip));
+        holding.max_by_key(|(network, _)| network.prefix_len()).map(|&(_, zone)| zone)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn intervals_agree_with_the_longest_prefix(
+            seeds in prop::collection::vec((any::<u32>(), 0u8..=32, 0u16..6), 0..24),
+            probes in prop::collection::vec(any::<u32>(), 1..24),
+        ) {
+            let mut networks: Vec<(IpNet, u16)> = Vec::new();
+            for (bits, length, zone) in seeds {
+                // Few distinct leading bits, so that networks nest.
+                let address = Ipv4Addr::from_bits(bits & 0xC000_C0C3);
+                let Ok(network) = IpNet::new(address.into(), length) else { continue };
+                if networks.iter().all(|(other, _)| *other != network.trunc()) {
+                    networks.push((network.trunc(), zone));
+                }
+            }
+            let zones: Vec<Zone> = (0..6).map(|at| Zone {
+                networks: networks.iter().filter(|(_, zone)| *zone == at).map(|(network, _)| *network).collect(),
+                ..Zone::default()
+            }).collect();
+            let members = Membership::new(&zones, &[]);
+            let edges = networks.iter().flat_map(|(net, _)| [net.network(), net.broadcast()]);
+            for ip in probes.iter().map(|&bits| IpAddr::from(Ipv4Addr::from_bits(bits & 0xC000_C0C3))).chain(edges) {
+                let found = match ip { IpAddr::V4(ip) => members.v4.find(ip.to_bits()), IpAddr::V6(_) => None };
+                prop_assert_eq!(found, naive(&networks, ip));
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+use super::*;
+
+/// Six sound lines, then what a test adds.
+const BASE: &str = r#"schema = "lockkeeper-policy/1"
+[zone.A]
+networks = ["10.1.0.0/16"]
+[zone.B]
+networks = ["10.2.0.0/16"]
+[asset.PLC]
+zone = "B"
+ip = "10.2.0.1"
+[asset.PUMP]
+zone = "B"
+ip = "10.2.0.2"
+[point.speed]
+asset = "PUMP"
+modbus = { table = "holding_register", addr = "40" }
+"#;
+
+/// Line, message and help of each complaint.
+fn complaints(text: &str) -> Vec<(usize, String)> {
+    let wrong = Policy::parse("bad.toml", text).expect_err("mistakes");
+    let text = |message: String, help: Option<String>| format!("{message} ({})", help.unwrap_or_default());
+    wrong.list.into_iter().map(|one| (one.line, text(one.message, one.help))).collect()
+}
+
+/// The one complaint about the text after [`BASE`].
+fn complaint(added: &str) -> String {
+    let found = complaints(&format!("{BASE}{added}"));
+    assert_eq!(found.len(), 1, "{added}: {found:#?}");
+    found[0].1.clone()
+}
+
+/// The one complaint about a conduit with one flow, given what differs from a sound one.
+fn flow_complaint(replace: &str, with: &str) -> String {
+    let sound = "[conduit.C]\nzones = [\"A\", \"B\"]\n[[conduit.C.flow]]\nid = \"F\"\nfrom = \"zone:A\"\nto = \"PLC\"\n\
+                 protocol = \"modbus\"\nallow = [{ op = \"read\" }]\n";
+    assert!(Policy::parse("sound.toml", &format!("{BASE}{sound}")).is_ok());
+    assert!(sound.contains(replace), "{replace}");
+    complaint(&sound.replace(replace, with))
+}
+
+const FIVE_MISTAKES: &str = r#"schema = "lockkeeper-policy/1"
+[zone.scada]
+netwroks = ["10.20.20.0/24"]
+vlans = [120]
+[zone.lock]
+networks = ["10.20.10.0/33"]
+[conduit.operate]
+zones = ["scada", "lokc"]
+[[conduit.operate.flow]]
+from = ["zone:scada"]
+to = ["zone:lock"]
+protocol = "modbsu"
+allow = [{ op = "raed" }]
+"#;
+
+#[test]
+fn five_mistakes_are_five_errors_with_their_places_and_what_to_write_instead() {
+    let wrong = Policy::parse("five.toml", FIVE_MISTAKES).expect_err("mistakes");
+    let expected = "\
+five.toml:3:1: error: unknown key `netwroks` in zone scada (help: did you mean `networks`?)
+five.toml:6:13: error: `10.20.10.0/33` is not a network (help: the prefix length is at most 32 for IPv4 and 128 for IPv6)
+five.toml:8:19: error: unknown zone `lokc` (help: did you mean `lock`? Known are: scada, lock)
+five.toml:12:12: error: unknown protocol `modbsu` (help: did you mean `modbus`? Protocols are written by name, or by carrier: \"tcp/443\", \"udp/123\", \"ip/47\", \"any\")
+five.toml:13:17: error: unknown operation `raed` (help: did you mean `read`?)
+";
+    assert_eq!(wrong.to_string(), expected);
+}
+
+#[test]
+fn a_mistake_is_shown_underlined() {
+    let wrong =
+        Policy::parse("bad.toml", &format!("{BASE}[zone.C]\nnetworks = [\"10.3.0.9/16\"]\n")).expect_err("mistakes");
+    let expected = "\
+error: `10.3.0.9/16` has address bits beyond its prefix length
+  --> bad.toml:16:13
+   |
+16 | networks = [\"10.3.0.9/16\"]
+   |             ^^^^^^^^^^^^^
+   |
+   = help: write \"10.3.0.0/16\"
+
+";
+    assert_eq!(wrong.render(false), expected);
+    assert!(wrong.render(true).contains("\u{1b}["));
+}
+
+#[test]
+fn syntax_errors_are_reported_with_the_other_mistakes_but_nothing_is_said_to_be_missing() {
+    let text =
+        format!("{BASE}[zone.C]\nvlans = [7]\nname = two words\n[asset.X]\nip = \"10.2.0.9\"\n[zone.D]\nvlans = [0]\n");
+    let found = complaints(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].0 == 17 && found[0].1.starts_with("not TOML: "), "{found:#?}");
+    assert!(found.iter().any(|(_, text)| text.contains("`vlans` of zone D cannot be 0")), "{found:#?}");
+    assert!(found.iter().all(|(_, text)| !text.contains("has no")), "{found:#?}");
+}
+
+#[test]
+fn the_schema_is_required_and_must_be_known() {
+    let found = complaints("[zone.A]\nvlans = [1]\n");
+    assert!(found[0].1.contains("has no `schema`"), "{found:?}");
+    let found = complaints(&BASE.replace("policy/1", "policy/9"));
+    assert!(found[0].1.contains("`lockkeeper-policy/9` is not a schema that this version reads"), "{found:?}");
+}
+
+#[test]
+fn hosts_that_contradict_each_other_are_errors() {
+    for (added, expected) in [
+        ("[zone.C]\nnetworks = [\"10.1.0.0/16\"]\n", "network `10.1.0.0/16` of zone C is declared twice: A"),
+        ("[zone.C]\nmacs = [\"00:1b:1b\"]\n", "`00:1b:1b` is not a hardware address"),
+        ("[zone.C]\nvlans = [4095]\n", "`vlans` of zone C cannot be 4095"),
+        ("[zone.C]\nvlans = \"110\"\n", "`vlans` of zone C must be a list of numbers, not a string"),
+        ("[zone.unknown]\nvlans = [1]\n", "`unknown` is the zone of hosts in no zone"),
+        ("[asset.X]\nzone = \"A\"\nip = \"10.2.0.9\"\n", "`10.2.0.9` lies in zone B, not in A"),
+        ("[asset.X]\nzone = \"A\"\nip = \"10.9.0.9\"\n", "`10.9.0.9` lies outside the networks of zone A"),
+        ("[asset.X]\nzone = \"B\"\nip = \"10.2.0.1\"\n", "`10.2.0.1` is declared twice: it belongs to `PLC` already"),
+        ("[asset.X]\nip = \"10.2.0.9\"\n", "asset X has no `zone`"),
+        (
+            "[asset.X]\nzone = \"B\"\nmac = \"00:1b:1b:10:20:11\"\nservices = [\"modbsu/502\"]\n",
+            "unknown protocol `modbsu`",
+        ),
+    ] {
+        let found = complaint(added);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn points_that_cannot_be_meant_are_errors() {
+    for (point, expected) in [
+        ("modbus = { table = \"holding\", addr = 1 }", "`holding` is not a Modbus table"),
+        ("modbus = { table = \"coil\", addr = \"9-1\" }", "the range `9-1` ends before it begins (write \"1-9\")"),
+        ("modbus = { table = \"coil\", addr = 70000 }", "70000 is above the last address, 65535"),
+        ("modbus = { table = \"coil\", addr = 1 }\ntype = \"u16\"", "values of table coil are bits"),
+        (
+            "modbus = { table = \"coil\", addr = 1, uint = 1 }",
+            "unknown key `uint` in modbus of point X (did you mean `unit`?)",
+        ),
+        (
+            "modbus = { table = \"holding_register\", addr = \"0-2\" }\ntype = \"f32\"",
+            "0-2 is no whole number of values",
+        ),
+        (
+            "modbus = { table = \"holding_register\", addr = 0 }\nmin = 5\nmax = 2",
+            "min 5 of point X is above its max 2",
+        ),
+        (
+            "modbus = { table = \"holding_register\", addr = 0 }\nmax = 70000",
+            "max of point X is beyond what its type can hold",
+        ),
+        ("modbus = { table = \"holding_register\", addr = 0 }\ntype = \"float\"", "unknown type `float`"),
+        (
+            "modbus = { table = \"holding_register\", addr = \"0-1\" }\nmax_step = 3",
+            "max_step of point X needs a single value",
+        ),
+        ("opcua = { nodes = [\"Pump\"] }", "`Pump` is not a node id"),
+        ("min = 1", "point X says nowhere where it is"),
+    ] {
+        let found = complaint(&format!("[point.X]\nasset = \"PLC\"\n{point}\n"));
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn flows_that_cannot_be_meant_are_errors() {
+    for (replace, with, expected) in [
+        ("\"zone:A\"", "\"A\"", "`A` is a zone, not an asset (write \"zone:A\")"),
+        ("\"zone:A\"", "\"10.9.0.0/16\"", "`10.9.0.0/16` lies in no zone of conduit C"),
+        ("\"PLC\"", "\"PCL\"", "unknown asset `PCL` (did you mean `PLC`?"),
+        ("zones = [\"A\", \"B\"]", "zones = [\"A\"]", "`PLC` is in zone B, which conduit C does not connect"),
+        ("protocol = \"modbus\"\n", "", "flow F has no `protocol`"),
+        ("\"modbus\"", "\"modbus\"\nport = 0", "port `0`: there is no port 0"),
+        ("\"modbus\"", "\"icmp\"\nport = 8", "`icmp` takes no `port`"),
+        ("\"modbus\"", "\"tcp/80\"\nport = 80", "`tcp/80` takes no `port`"),
+        ("\"modbus\"", "\"tcp/99999\"", "`99999` is not a port"),
+        ("allow = [{ op = \"read\" }]", "", "flow F has no `allow` (add what may be done"),
+        ("[{ op = \"read\" }]", "[]", "flow F allows nothing"),
+        ("{ op = \"read\" }", "{ rate = \"2/s\" }", "allow of flow F has no `op`"),
+        ("{ op = \"read\" }", "{ op = \"read\", points = [] }", "`points` of allow of flow F is an empty list"),
+        (
+            "{ op = \"read\" }",
+            "{ op = \"read\", points = [\"speed\"] }",
+            "point `speed` is of asset PUMP, which is not in `to`",
+        ),
+        ("{ op = \"read\" }", "{ op = \"read\", blocks = [\"OB1\"] }", "`blocks` does not apply to protocol modbus"),
+        ("{ op = \"read\" }", "{ op = \"read\", rate = \"often\" }", "`often` is not a rate"),
+        ("protocol =", "schedule = \"night\"\nprotocol =", "unknown schedule `night` (none is declared in this file)"),
+    ] {
+        let found = flow_complaint(replace, with);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn a_flow_id_is_used_once_and_records_refer_to_what_exists() {
+    let flow = "[[conduit.C.flow]]\nid = \"F\"\nfrom = \"zone:A\"\nto = \"PLC\"\nprotocol = \"ntp\"\n";
+    let conduit = format!("[conduit.C]\nzones = [\"A\", \"B\"]\n{flow}");
+    let twice = complaint(&format!("{conduit}{flow}"));
+    assert!(twice.starts_with("flow id `F` is used twice: in conduit C already"), "{twice}");
+    let grant = |flow: &str, end: &str| {
+        complaint(&format!(
+            "{conduit}[[grant]]\nid = \"G\"\nflow = \"{flow}\"\nstart = 2026-11-24T09:00:00Z\nend = {end}\n"
+        ))
+    };
+    assert!(grant("X", "2026-11-25T09:00:00Z").starts_with("unknown flow `X`"));
+    assert!(grant("F", "2026-11-23T09:00:00Z").starts_with("grant G ends before it begins"));
+    assert!(
+        grant("F", "\"tomorrow\"").contains("`end` of grant G must be a date and time with its offset, not a string")
+    );
+    let exception = complaint("[[exception]]\nid = \"E\"\nrule = \"x\"\n");
+    assert!(exception.starts_with("exception E has no `expires_on`"), "{exception}");
+}
+
+#[test]
+fn a_mistake_in_one_place_is_not_reported_again_where_it_is_used() {
+    let added = "[point.bad]\nasset = \"PCL\"\nmodbus = { table = \"coil\", addr = 1 }\n[conduit.C]\nzones = [\"A\", \"B\"]\n\
+                 [[conduit.C.flow]]\nfrom = \"zone:A\"\nto = \"PLC\"\nprotocol = \"modbus\"\n\
+                 allow = [{ op = \"read\", points = [\"bad\"] }]\n";
+    assert!(complaint(added).starts_with("unknown asset `PCL`"));
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let text = format!("{BASE}[zone.C]\nname = \"empty\"\n");
+    let policy = policy(&text);
+    let warnings = policy.warnings().to_string();
+    assert!(warnings.contains("warning: nothing can be in zone `C`"), "{warnings}");
+    assert!(!policy.warnings().has_errors());
+}
+
+#[test]
+fn functions_are_those_that_the_decoder_names() {
+    if super::super::words::functions_of("modbus").next().is_none() {
+        return; // A decoder that lists no functions leaves nothing to check against.
+    }
+    let unknown = flow_complaint("{ op = \"read\" }", "{ functions = [\"read_holding_registres\"] }");
+    let expected = "unknown function `read_holding_registres` (did you mean `read_holding_registers`?";
+    assert!(unknown.starts_with(expected), "{unknown}");
+}

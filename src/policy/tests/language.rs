@@ -1,0 +1,126 @@
+use super::super::model::{Location, Note, Number};
+use super::*;
+
+#[test]
+fn the_full_example_loads_without_errors_or_warnings() {
+    let policy = policy(FULL);
+    assert_eq!(policy.warnings().list, []);
+    assert_eq!((policy.id.as_str(), policy.version.as_str()), ("LOCK-EAST-ZCP", "2026.11.2"));
+    assert_eq!(policy.sha256.len(), 64);
+}
+
+#[test]
+fn every_section_of_the_full_example_is_kept() {
+    let policy = policy(FULL);
+    let declared = policy.declared();
+    let counts = [
+        declared.sensors.len(),
+        declared.zones.len(),
+        declared.assets.len(),
+        declared.suppliers.len(),
+        declared.schedules.len(),
+        declared.points.len(),
+        declared.conduits.len(),
+        declared.flows.len(),
+        declared.grants.len(),
+        declared.exceptions.len(),
+    ];
+    assert_eq!(counts, [2, 7, 9, 3, 1, 9, 8, 10, 2, 4]);
+    assert_eq!(declared.catalog.text("attack_ics"), Some("19.2"));
+    assert_eq!(declared.header.text("status"), Some("approved"));
+    assert!(matches!(declared.header.get("regulatory"), Some(Note::List(list)) if list.len() == 2));
+}
+
+#[test]
+fn what_is_judged_later_is_kept_in_its_own_types() {
+    let policy = policy(FULL);
+    let declared = policy.declared();
+    let flow = |id: &str| declared.flows.iter().find(|flow| flow.id == id);
+    let opcua = flow("F-103").and_then(|flow| flow.opcua.clone());
+    assert!(opcua.is_some_and(|opcua| opcua.min_mode == Some("SignAndEncrypt") && opcua.min_rsa_bits == Some(2048)));
+    assert!(flow("F-201").is_some_and(|flow| flow.schedule == Some(0) && flow.allow[2].blocks.len() == 4));
+    assert!(flow("F-601").is_some_and(|flow| flow.requires_grant && flow.max_session.is_some()));
+    assert!(flow("F-501").is_some_and(|flow| flow.tls_min_version == Some("1.2") && flow.allow[0].rate.is_some()));
+    let level = declared.points.iter().find(|point| point.name == "gate-level-setpoint");
+    assert!(level.is_some_and(|point| point.kind.number == Number::F32 && matches!(point.place, Location::S7(_))));
+    assert_eq!(declared.schedules[0].days, [1, 3]);
+    assert!(declared.grants[0].start < declared.grants[0].end);
+    assert_eq!(declared.zones[0].sl_t, Some([2, 2, 2, 1, 3, 2, 2]));
+}
+
+const DOZEN_LINES: &str = r#"schema = "lockkeeper-policy/1"
+[zone.scada]
+networks = ["10.20.20.0/24"]
+[zone.lock]
+networks = ["10.20.10.0/24"]
+[conduit.operate]
+zones = ["scada", "lock"]
+[[conduit.operate.flow]]
+from = ["zone:scada"]
+to = ["zone:lock"]
+protocol = "modbus"
+allow = [{ op = "read" }]
+"#;
+
+#[test]
+fn a_dozen_lines_are_a_useful_policy() {
+    let policy = policy(DOZEN_LINES);
+    assert_eq!(policy.id, "test");
+    let link = tcp("10.20.20.10", "10.20.10.12", 502);
+    assert_eq!(judged(&policy, &link, &operation(READ, 0, 10, Values::None)), "permit operate/1");
+    let write = operation(WRITE_ONE, 40, 1, Values::Registers(&[0, 1]));
+    assert_eq!(judged(&policy, &link, &write), "operation.undeclared: conduit operate permits only read");
+}
+
+#[test]
+fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
+    let summary = policy(FULL).summary();
+    assert!(
+        summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 9 assets, 9 points, 8 conduits, 10 flows"),
+        "{summary}"
+    );
+    assert!(summary.contains("F-101: SCADA-1 -> PLC-BRIDGE, modbus on tcp/502, udp/502"), "{summary}");
+    assert!(summary.contains("      write on bridge-command within limits\n"), "{summary}");
+    assert!(summary.contains("(not judged yet: operations, schedule)"), "{summary}");
+}
+
+#[test]
+fn a_check_writes_the_summary_or_the_mistakes_and_tells_them_apart() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (good, bad) = (folder.path().join("good.toml"), folder.path().join("bad.toml"));
+    std::fs::write(&good, DOZEN_LINES).expect("written");
+    std::fs::write(&bad, DOZEN_LINES.replace("zone:lock", "zone:lok")).expect("written");
+    let run = |paths: &[std::path::PathBuf]| {
+        let mut out = Vec::new();
+        let outcome = crate::policy::check(paths, false, &mut out).expect("writing to memory");
+        (outcome, String::from_utf8_lossy(&out).into_owned())
+    };
+    let (outcome, text) = run(std::slice::from_ref(&good));
+    assert_eq!(outcome, crate::policy::CheckOutcome::Sound, "{text}");
+    assert!(text.contains("good.toml: sound: good"), "{text}");
+    let (outcome, text) = run(&[good, bad]);
+    assert_eq!(outcome, crate::policy::CheckOutcome::Unsound);
+    assert!(text.contains("did you mean `lock`?") && text.contains("bad.toml: 1 error:"), "{text}");
+}
+
+#[test]
+fn a_missing_file_and_a_picture_are_one_clear_error_each() {
+    let missing =
+        Policy::load(std::path::Path::new("no/such/policy.toml")).map(|_| ()).map_err(|wrong| wrong.to_string());
+    assert!(missing.is_err_and(|text| text.starts_with("no/such/policy.toml:0:0: error: cannot be read: ")));
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let picture = folder.path().join("photo.jpg");
+    std::fs::write(&picture, [0xFF, 0xD8, 0xFF, 0xE0]).expect("written");
+    let wrong = Policy::load(&picture).map(|_| ()).map_err(|wrong| wrong.list.len());
+    assert_eq!(wrong, Err(1));
+}
+
+#[test]
+fn every_policy_that_ships_is_sound() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let files = std::fs::read_dir(rules).expect("the folder of rules").flatten().map(|entry| entry.path());
+    for file in files.filter(|path| path.extension().is_some_and(|ending| ending == "toml")) {
+        let policy = Policy::load(&file).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(policy.warnings().list, [], "{}", file.display());
+    }
+}

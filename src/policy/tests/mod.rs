@@ -1,0 +1,81 @@
+//! The policy from outside: a text in, verdicts and complaints out.
+#![expect(clippy::panic, reason = "a policy that a test cannot use is shown with what is wrong with it")]
+
+mod complaints;
+mod language;
+mod places;
+mod robustness;
+mod verdicts;
+
+use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
+
+use super::{Carrier, Host, LastValues, Link, Policy, Rule, Ruling, Verdict};
+
+/// The example that ships.
+const FULL: &str = include_str!("../../../rules/full-example.toml");
+
+fn policy(text: &str) -> Policy {
+    match Policy::parse("test.toml", text) {
+        Ok(policy) => policy,
+        Err(wrong) => panic!("{wrong}"),
+    }
+}
+
+fn host(ip: &str) -> Host {
+    Host { ip: ip.parse().ok(), mac: None, vlan: None }
+}
+
+fn link(client: &str, server: &str, transport: Carrier, server_port: u16) -> Link {
+    Link { client: host(client), server: host(server), transport, server_port }
+}
+
+fn tcp(client: &str, server: &str, port: u16) -> Link {
+    link(client, server, Carrier::Tcp, port)
+}
+
+/// Function, code and class of the Modbus operations that the tests speak of.
+const READ: (&str, u32, Class) = ("read_holding_registers", 3, Class::Read);
+const WRITE_ONE: (&str, u32, Class) = ("write_single_register", 6, Class::Write);
+const WRITE_MANY: (&str, u32, Class) = ("write_multiple_registers", 16, Class::Write);
+
+fn operation<'a>(
+    (function, code, class): (&'static str, u32, Class),
+    address: u16,
+    count: u16,
+    values: Values<'a>,
+) -> Operation<'a> {
+    let target = Target::Table { unit: 1, table: Table::HoldingRegister, address, count };
+    Operation { class, function, code, target, values }
+}
+
+/// An operation that has no address.
+fn bare(function: &'static str, code: u32, class: Class) -> Operation<'static> {
+    Operation { class, function, code, target: Target::Unit { unit: 1 }, values: Values::None }
+}
+
+/// The verdict in short: `permit F-101`, `observe`, or the rule and what the message says.
+fn short(policy: &Policy, ruling: &Ruling, verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
+        Verdict::Observe => "observe".to_owned(),
+        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(ruling, &denial, "Modbus")),
+    }
+}
+
+fn judged(policy: &Policy, link: &Link, operation: &Operation<'_>) -> String {
+    let ruling = policy.ruling(link);
+    let verdict = policy.judge(&ruling, operation, &mut LastValues::default());
+    short(policy, &ruling, verdict)
+}
+
+fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
+    let ruling = policy.ruling(link);
+    short(policy, &ruling, policy.judge_flow(&ruling, protocol))
+}
+
+fn rule_of(verdict: Verdict) -> Option<Rule> {
+    match verdict {
+        Verdict::Deny(denial) => Some(denial.rule),
+        Verdict::Permit { .. } | Verdict::Observe => None,
+    }
+}

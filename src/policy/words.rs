@@ -1,0 +1,275 @@
+//! The words that a policy may use for protocols, ports and roles, and the nearest one to a word that is not known.
+
+use lockkeeper_protocols::{Class, Function, REGISTRY, Transport};
+
+use super::Carrier;
+
+/// A set of operation classes, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Classes(u32);
+
+impl Classes {
+    /// No class.
+    pub const NONE: Self = Self(0);
+
+    /// This class alone.
+    pub const fn only(class: Class) -> Self {
+        Self(1 << class as u32)
+    }
+
+    /// Those of either set.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the class is in the set.
+    pub const fn contains(self, class: Class) -> bool {
+        self.0 & (1 << class as u32) != 0
+    }
+
+    /// Whether no class is in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The classes of the set, in the order of the design.
+    pub fn iter(self) -> impl Iterator<Item = Class> {
+        Class::ALL.into_iter().filter(move |&class| self.contains(class))
+    }
+
+    /// Every class, also `unknown`: for entries that name their functions.
+    pub fn all() -> Self {
+        Class::ALL.into_iter().collect()
+    }
+
+    /// The classes that a word stands for: a class, or a role. `any` is everything but `unknown`, which is permitted
+    /// only where it is named.
+    pub fn from_word(word: &str) -> Option<Self> {
+        use Class::{
+            Alarm, Browse, Control, Diagnostic, DiagnosticClear, Discover, Firmware, Identify, Program, ProgramUpload,
+            Read, Report, Security, Session, Subscribe, Time, Write,
+        };
+        let observe: Self = [Session, Discover, Identify, Browse, Read, Subscribe, Report].into_iter().collect();
+        let operate = observe.with([Write, Alarm].into_iter().collect());
+        let engineering =
+            [Diagnostic, DiagnosticClear, Time, Control, ProgramUpload, Program, Firmware, Security].into_iter();
+        match word {
+            "observe" => Some(observe),
+            "operate" => Some(operate),
+            "engineer" => Some(operate.with(engineering.collect())),
+            "any" => Some(Class::ALL.into_iter().filter(|&class| class != Class::Unknown).collect()),
+            _ => Class::from_name(word).map(Self::only),
+        }
+    }
+}
+
+impl FromIterator<Class> for Classes {
+    fn from_iter<T: IntoIterator<Item = Class>>(classes: T) -> Self {
+        classes.into_iter().fold(Self::NONE, |set, class| set.with(Self::only(class)))
+    }
+}
+
+/// The roles, each including the one before it.
+pub(super) const ROLES: [&str; 4] = ["observe", "operate", "engineer", "any"];
+
+/// Every word that `op` may be.
+pub(super) fn operation_words() -> Vec<&'static str> {
+    Class::ALL.into_iter().map(Class::name).chain(ROLES).collect()
+}
+
+/// One way to reach a service: what carries it and its port.
+pub type Door = (Carrier, u16);
+
+/// A service that is known by name and judged by carrier and port.
+struct Service {
+    name: &'static str,
+    doors: &'static [Door],
+}
+
+const fn tcp(port: u16) -> Door {
+    (Carrier::Tcp, port)
+}
+
+const fn udp(port: u16) -> Door {
+    (Carrier::Udp, port)
+}
+
+/// Names and ports as registered (IANA Service Name and Transport Protocol Port Number Registry), except where
+/// practice differs from it: ADS, S7comm and MELSEC ports are their vendors'.
+const SERVICES: &[Service] = &[
+    Service { name: "ads", doors: &[tcp(48898), udp(48899)] },
+    Service { name: "bacnet", doors: &[udp(47808)] },
+    Service { name: "codesys", doors: &[tcp(1217), tcp(2455), tcp(11740)] },
+    Service { name: "dhcp", doors: &[udp(67), udp(68)] },
+    Service { name: "dnp3", doors: &[tcp(20000), udp(20000)] },
+    Service { name: "dns", doors: &[udp(53), tcp(53)] },
+    Service { name: "enip", doors: &[tcp(44818), udp(44818), udp(2222)] },
+    Service { name: "esp", doors: &[(Carrier::Ip(50), 0)] },
+    Service { name: "fins", doors: &[tcp(9600), udp(9600)] },
+    Service { name: "ftp", doors: &[tcp(21), tcp(20)] },
+    Service { name: "goose", doors: &[(Carrier::Ethernet(0x88B8), 0)] },
+    Service { name: "gre", doors: &[(Carrier::Ip(47), 0)] },
+    Service { name: "http", doors: &[tcp(80)] },
+    Service { name: "https", doors: &[tcp(443)] },
+    Service { name: "icmp", doors: &[(Carrier::Ip(1), 0), (Carrier::Ip(58), 0)] },
+    Service { name: "iec104", doors: &[tcp(2404)] },
+    Service { name: "igmp", doors: &[(Carrier::Ip(2), 0)] },
+    Service { name: "ike", doors: &[udp(500), udp(4500)] },
+    Service { name: "kerberos", doors: &[tcp(88), udp(88)] },
+    Service { name: "ldap", doors: &[tcp(389), udp(389)] },
+    Service { name: "ldaps", doors: &[tcp(636)] },
+    Service { name: "mdns", doors: &[udp(5353)] },
+    Service { name: "melsec", doors: &[tcp(5007), udp(5006)] },
+    Service { name: "mms", doors: &[tcp(102)] },
+    Service { name: "mqtt", doors: &[tcp(1883)] },
+    Service { name: "mqtt-tls", doors: &[tcp(8883)] },
+    Service { name: "mssql", doors: &[tcp(1433)] },
+    Service { name: "ntp", doors: &[udp(123)] },
+    Service { name: "opcua", doors: &[tcp(4840)] },
+    Service { name: "ospf", doors: &[(Carrier::Ip(89), 0)] },
+    Service { name: "postgres", doors: &[tcp(5432)] },
+    Service { name: "profinet", doors: &[udp(34964), (Carrier::Ethernet(0x8892), 0)] },
+    Service { name: "ptp", doors: &[udp(319), udp(320), (Carrier::Ethernet(0x88F7), 0)] },
+    Service { name: "rdp", doors: &[tcp(3389), udp(3389)] },
+    Service { name: "rpc", doors: &[tcp(135)] },
+    Service { name: "s7comm", doors: &[tcp(102)] },
+    Service { name: "s7commplus", doors: &[tcp(102)] },
+    Service { name: "smb", doors: &[tcp(445)] },
+    Service { name: "smtp", doors: &[tcp(25)] },
+    Service { name: "snmp", doors: &[udp(161)] },
+    Service { name: "snmp-trap", doors: &[udp(162)] },
+    Service { name: "ssh", doors: &[tcp(22)] },
+    Service { name: "syslog", doors: &[udp(514)] },
+    Service { name: "syslog-tls", doors: &[tcp(6514)] },
+    Service { name: "telnet", doors: &[tcp(23)] },
+    Service { name: "tftp", doors: &[udp(69)] },
+    Service { name: "tls", doors: &[tcp(443)] },
+    Service { name: "vnc", doors: &[tcp(5900)] },
+    Service { name: "vrrp", doors: &[(Carrier::Ip(112), 0)] },
+    Service { name: "winrm", doors: &[tcp(5985), tcp(5986)] },
+];
+
+/// Protocols whose operations the language can restrict: those that are decoded, and those that will be.
+const WITH_OPERATIONS: [&str; 3] = ["s7comm", "s7commplus", "opcua"];
+
+/// Whether operations of this protocol reach the policy.
+pub(super) fn is_decoded(protocol: &str) -> bool {
+    REGISTRY.iter().any(|row| row.name == protocol)
+}
+
+/// Whether `allow` decides about operations of this protocol, now or when it is decoded.
+pub(super) fn has_operations(protocol: &str) -> bool {
+    is_decoded(protocol) || WITH_OPERATIONS.contains(&protocol)
+}
+
+/// Every name that `protocol` may be, without the numbered forms.
+pub(super) fn protocol_names() -> Vec<&'static str> {
+    let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).collect();
+    names.extend(SERVICES.iter().map(|service| service.name));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The name as the program keeps it, for a protocol that is known by name.
+pub(super) fn protocol_name(word: &str) -> Option<&'static str> {
+    protocol_names().into_iter().find(|&name| name == word)
+}
+
+/// Where a protocol is reached when the policy says nothing about ports: its registered ports.
+pub(super) fn doors_of(protocol: &str) -> Vec<Door> {
+    let mut doors = Vec::new();
+    for row in REGISTRY.iter().filter(|row| row.name == protocol) {
+        for transport in row.transports {
+            let carrier = if *transport == Transport::Tcp { Carrier::Tcp } else { Carrier::Udp };
+            doors.extend(row.ports.iter().map(|&port| (carrier, port)));
+        }
+    }
+    if doors.is_empty() {
+        let service = SERVICES.iter().find(|service| service.name == protocol);
+        doors.extend(service.into_iter().flat_map(|service| service.doors.iter().copied()));
+    }
+    doors
+}
+
+/// The functions that a protocol can name; empty when it lists none.
+pub(super) fn functions_of(protocol: &str) -> impl Iterator<Item = &'static Function> + '_ {
+    REGISTRY.iter().filter(move |row| row.name == protocol).flat_map(|row| row.functions)
+}
+
+/// The word that was probably meant, if one is near enough to be worth suggesting.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let scored = known.into_iter().map(|one| (likeness(&lower, &one.to_lowercase()), one));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))?;
+    (best.0 >= NEAR).then_some(best.1)
+}
+
+/// Jaro-Winkler similarity; a single slip of the finger is a strong one also in a short word, such as `PCL` for `PLC`.
+fn likeness(word: &str, known: &str) -> f64 {
+    let slip = word.len() > 2 && strsim::osa_distance(word, known) <= 1;
+    strsim::jaro_winkler(word, known).max(if slip { 0.9 } else { 0.0 })
+}
+
+/// Similarity from which a word is suggested: `netwroks` for `networks` is 0.97, `colour` for `zone` 0.47.
+const NEAR: f64 = 0.75;
+
+/// `a, b, c` of words, for messages.
+pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// What carries something, and where: `tcp/502`, `udp/123`, `ip/47`, `ethernet/0x8892`.
+pub fn door_name((carrier, port): Door) -> String {
+    match carrier {
+        Carrier::Tcp => format!("tcp/{port}"),
+        Carrier::Udp => format!("udp/{port}"),
+        Carrier::Ip(number) => format!("ip/{number}"),
+        Carrier::Ethernet(number) => format!("ethernet/0x{number:04x}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_includes_the_one_before_it_and_none_includes_unknown() {
+        let sets: Vec<_> = ROLES.iter().filter_map(|role| Classes::from_word(role)).collect();
+        assert_eq!(sets.len(), 4);
+        for pair in sets.windows(2) {
+            assert_eq!(pair[0].with(pair[1]), pair[1]);
+            assert_ne!(pair[0], pair[1]);
+        }
+        assert!(sets.iter().all(|set| !set.contains(Class::Unknown)));
+        assert!(Classes::from_word("unknown").is_some_and(|set| set.contains(Class::Unknown)));
+    }
+
+    #[test]
+    fn observing_does_not_include_writing() {
+        let observe = Classes::from_word("observe").unwrap_or_default();
+        assert!(observe.contains(Class::Read) && !observe.contains(Class::Write));
+        let operate = Classes::from_word("operate").unwrap_or_default();
+        assert!(operate.contains(Class::Write) && !operate.contains(Class::Control));
+    }
+
+    #[test]
+    fn services_are_sorted_and_named_once() {
+        assert!(SERVICES.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(SERVICES.iter().all(|service| !service.doors.is_empty()));
+    }
+
+    #[test]
+    fn a_decoded_protocol_takes_its_ports_from_the_registry() {
+        assert_eq!(doors_of("modbus"), [(Carrier::Tcp, 502), (Carrier::Udp, 502)]);
+        assert_eq!(doors_of("ntp"), [(Carrier::Udp, 123)]);
+    }
+
+    #[test]
+    fn a_typing_error_finds_the_word_and_nonsense_does_not() {
+        assert_eq!(nearest("netwroks", ["networks", "vlans"]), Some("networks"));
+        assert_eq!(nearest("Modbus", ["modbus", "mqtt"]), Some("modbus"));
+        assert_eq!(nearest("PCL", ["PUMP", "PLC"]), Some("PLC"));
+        assert_eq!(nearest("xyzzy", ["networks", "vlans"]), None);
+    }
+}
