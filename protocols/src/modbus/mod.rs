@@ -10,6 +10,9 @@
 //! * [`file`]: file records, lists inside a PDU; [`identity`]: what devices say about themselves;
 //! * [`shape`]: how exactly bytes look like Modbus, for identification and for finding a boundary.
 //!
+//! Units are the addressees: a gateway serves many behind one address, and on TCP 0 and 255 mean the device itself. On a
+//! serial line behind a gateway 0 is a broadcast, which nobody answers: it ends as any request without an answer does.
+//!
 //! Counting follows Wireshark: an exception counts under its function without the exception bit; the diagnostic
 //! sub-function and the MEI type count in both directions where the PDU carries them (an exception does not). Two
 //! differences are meant: an exception without its code still is a response, and a PDU in a segment that Wireshark takes
