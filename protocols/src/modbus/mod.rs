@@ -6,9 +6,9 @@
 //!  a frame end?  limits      as can be its answer  done, refused
 //! ```
 //!
-//! * [`function`]: codes, names, classes; [`umas`]: those of the engineering protocol inside function code 90;
-//! * [`file`]: file records, lists inside a PDU; [`identity`]: what devices say about themselves;
-//! * [`shape`]: how exactly bytes look like Modbus, for identification and for finding a boundary.
+//! * `function`: codes, names, classes; `umas`: those of the engineering protocol inside function code 90;
+//! * `file`: file records, lists inside a PDU; `identity`: what devices say about themselves;
+//! * `shape`: how exactly bytes look like Modbus, for identification and for finding a boundary.
 //!
 //! Units are the addressees: a gateway serves many behind one address, and on TCP 0 and 255 mean the device itself. On a
 //! serial line behind a gateway 0 is a broadcast, which nobody answers: it ends as any request without an answer does.
