@@ -206,6 +206,12 @@ pub trait Dissector: Send {
     /// including ones that break the specification inside a sound frame.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
+    /// Whether a frame could start here at all: a cheap look, asked at every byte while framing is looked for. May rule out
+    /// frames that [`Dissector::frame_len`] accepts at a price.
+    fn may_start(&self, _from: Side, _bytes: &[u8]) -> bool {
+        true
+    }
+
     /// How well a whole frame proves that it really starts where it seems to. Asked only while framing is looked for.
     fn boundary(&self, _from: Side, _frame: &[u8]) -> Boundary {
         Boundary::Likely

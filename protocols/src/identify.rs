@@ -21,8 +21,7 @@ pub enum Decision {
 /// What is known about the roles before any payload is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roles {
-    /// A handshake was seen: the shape of a PDU does not overrule it, but for a device that calls out from its own
-    /// registered port.
+    /// A handshake was seen: the shape of a PDU does not overrule it.
     Certain,
     /// Guessed from ports: the shape of a PDU overrules it.
     Guessed,
@@ -55,7 +54,10 @@ impl Identifier {
         for protocol in registry.iter().copied().filter(|row| row.transports.contains(&self.transport)) {
             match self.weigh(protocol, first) {
                 Weight::Fits { swapped } => return Decision::Speaks { protocol, swapped },
-                Weight::Unusual { swapped } => fallback = fallback.or(Some((protocol, swapped))),
+                Weight::Unsure { swapped, wait } => {
+                    fallback = fallback.or(Some((protocol, swapped)));
+                    promising |= wait;
+                }
                 Weight::Open { exact } => {
                     waiting = true;
                     promising |= exact;
@@ -78,9 +80,12 @@ impl Identifier {
         let refused = count(|probe| *probe == Probe::No);
         let swapped = self.swapped(protocol, seen);
         if hinted {
+            // The end that should answer seems to ask: what the other end says will tell.
+            let doubtful = !swapped && says(seen[1], Side::Client) && seen[0] == Probe::More;
             return match exact {
+                1.. if doubtful => Weight::Unsure { swapped, wait: true },
                 1.. => Weight::Fits { swapped },
-                0 if count(|probe| matches!(probe, Probe::Maybe { .. })) > 0 => Weight::Unusual { swapped },
+                0 if count(|probe| matches!(probe, Probe::Maybe { .. })) > 0 => Weight::Unsure { swapped, wait: false },
                 0 if refused == 2 && !self.midstream => Weight::Out,
                 0 => Weight::Open { exact: false },
             };
@@ -111,26 +116,21 @@ impl Identifier {
             .unwrap_or(Probe::No)
     }
 
-    /// Whether the roles are the other way round. The shape of one side overrules a guess without a registered port;
-    /// against a registered port both sides must say so, or one odd frame of an attacker would turn the flow around.
-    /// A handshake is overruled only where the end that opened the connection did so *from* the registered port and what
-    /// was said has the server's shape: a device that calls out and is then asked.
+    /// Whether the roles are the other way round.
+    ///
+    /// A device may dial out to its master, so not even a handshake proves who asks. Where both sides contradict what was
+    /// assumed, they are believed. One side alone is believed when nothing better is known, or when the port is on its
+    /// side too; otherwise one odd frame of an attacker would turn the flow around.
     fn swapped(&self, protocol: &Protocol, [client, server]: [Probe; 2]) -> bool {
-        let says = |probe: Probe, side: Side| match probe {
-            Probe::Yes { sender } | Probe::Maybe { sender } => sender == Some(side),
-            Probe::No | Probe::More => false,
-        };
         let against = [says(client, Side::Server), says(server, Side::Client)];
         let in_favour = [says(client, Side::Client), says(server, Side::Server)];
+        let one_against = against.contains(&true) && !in_favour.contains(&true);
         let registered = |port| protocol.ports.contains(&port);
-        let ports = (registered(self.client_port), registered(self.server_port));
-        if self.roles == Roles::Certain {
-            return ports == (true, false) && against.contains(&true) && !in_favour.contains(&true);
-        }
-        match ports {
-            (false, true) => against == [true; 2],
-            (true, false) => in_favour != [true; 2],
-            _ => against.contains(&true) && !in_favour.contains(&true),
+        match (registered(self.client_port), registered(self.server_port), self.roles) {
+            (true, false, Roles::Guessed) => in_favour != [true; 2],
+            (true, false, Roles::Certain) => one_against,
+            (false, false, Roles::Guessed) | (true, true, Roles::Guessed) => one_against,
+            (false, true, _) | (_, _, Roles::Certain) => against == [true; 2],
         }
     }
 
@@ -153,11 +153,18 @@ impl Identifier {
     }
 }
 
+fn says(probe: Probe, side: Side) -> bool {
+    match probe {
+        Probe::Yes { sender } | Probe::Maybe { sender } => sender == Some(side),
+        Probe::No | Probe::More => false,
+    }
+}
+
 enum Weight {
     /// It is this protocol.
     Fits { swapped: bool },
-    /// It is this protocol on its port, unless another fits better.
-    Unusual { swapped: bool },
+    /// It is this protocol on its port, unless another fits better; `wait`: unless more is still to come.
+    Unsure { swapped: bool, wait: bool },
     /// It may be; `exact`: one side fits already.
     Open { exact: bool },
     /// It is not.

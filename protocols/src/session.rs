@@ -221,6 +221,9 @@ impl Step<'_> {
 
     /// Whether a frame starts here, judged by nothing but the bytes that follow.
     fn stands_at(&self, rest: &[u8]) -> Stand {
+        if !self.dissector.may_start(self.from, rest) {
+            return Stand::No;
+        }
         let length = match self.dissector.frame_len(self.from, rest) {
             FrameLen::Bytes(length) => length.max(1),
             FrameLen::Unknown => return Stand::Open,

@@ -128,6 +128,16 @@ fn zeros_and_small_counters_are_not_taken_for_headers() {
 }
 
 #[test]
+fn an_rtu_stream_is_found_again_by_its_crc() {
+    let request = [0x11, 0x03, 0x00, 0x6B, 0x00, 0x03, 0x76, 0x87];
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::RTU, Transport::Tcp, &Limits::default(), true);
+    session.stream(Side::Client, &[&request[3..], &request, &request].concat(), at(0), &mut log);
+    session.finish(&mut log);
+    assert_eq!((asked(&log), log.lost), (2, 5));
+}
+
+#[test]
 fn a_frame_that_claims_too_much_is_not_waited_for() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);

@@ -6,12 +6,17 @@
 //!  a frame end?  limits      as can be its answer  done, refused
 //! ```
 //!
-//! * [`function`]: codes, names, classes; [`umas`]: those of the engineering protocol inside function code 90;
-//! * [`file`]: file records, lists inside a PDU; [`identity`]: what devices say about themselves;
-//! * [`shape`]: how exactly bytes look like Modbus, for identification and for finding a boundary.
+//! * `function`: codes, names, classes; `umas`: those of the engineering protocol inside function code 90;
+//! * `file`: file records, lists inside a PDU; `identity`: what devices say about themselves;
+//! * `shape`: how exactly bytes look like Modbus, for identification and for finding a boundary.
+//!
+//! Units are the addressees: a gateway serves many behind one address, and on TCP 0 and 255 mean the device itself. On a
+//! serial line behind a gateway 0 is a broadcast, which nobody answers: it ends as any request without an answer does.
 //!
 //! Counting follows Wireshark: an exception counts under its function without the exception bit; the diagnostic
-//! sub-function and the MEI type count in both directions where the PDU carries them (an exception does not).
+//! sub-function and the MEI type count in both directions where the PDU carries them (an exception does not). Two
+//! differences are meant: an exception without its code still is a response, and a PDU in a segment that Wireshark takes
+//! for a retransmission is counted when its bytes are new.
 
 mod asked;
 mod context;
@@ -62,7 +67,7 @@ pub static RTU: Protocol = Protocol {
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[],
     max_frame: rtu::MAX_FRAME,
-    min_frame: 4,
+    min_frame: rtu::MIN_FRAME,
     probe: rtu::probe,
     open: |_, limits| Box::new(Modbus::<true>::new(limits)),
     pdu_groups: PDU_GROUPS,
@@ -159,6 +164,10 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     #[inline]
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
         if IS_RTU { rtu::frame_len(from, bytes) } else { mbap::frame_len(bytes) }
+    }
+
+    fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
+        !IS_RTU || rtu::may_start(bytes)
     }
 
     fn boundary(&self, from: Side, frame: &[u8]) -> Boundary {

@@ -88,6 +88,14 @@ impl Pending {
         code: u8,
         fits: impl Fn(&Asked) -> bool,
     ) -> Option<(Entry, bool)> {
+        // One request at a time, the common case, needs no choice.
+        if let [only] = self.entries.as_slices().0
+            && self.entries.len() == 1
+            && only.is_asked_by(transaction, unit, code)
+        {
+            let fit = fits(&only.asked);
+            return self.entries.pop_front().map(|entry| (entry, fit));
+        }
         let mut best = None;
         for (index, entry) in self.entries.iter().enumerate() {
             if !entry.is_asked_by(transaction, unit, code) {

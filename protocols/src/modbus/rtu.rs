@@ -39,6 +39,12 @@ pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
     }
 }
 
+/// Whether it is worth looking for a frame here: where the function has no length of its own, every byte of garbage would
+/// cost a search for a CRC through the next 256.
+pub(super) fn may_start(bytes: &[u8]) -> bool {
+    bytes.get(1).is_none_or(|code| function::has_known_shape(code & !function::EXCEPTION))
+}
+
 /// Takes a whole frame apart.
 pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
     let (&[unit, code], rest) = frame.split_first_chunk::<2>()?;
@@ -140,19 +146,18 @@ fn objects_length(bytes: &[u8]) -> Length {
 /// The shortest frame with a fitting CRC.
 fn search(bytes: &[u8]) -> FrameLen {
     let mut crc = CRC_START;
-    for (index, byte) in bytes.iter().take(MAX_FRAME - CRC).enumerate() {
+    for (index, byte) in bytes.iter().take(MAX_FRAME).enumerate() {
         crc = crc_step(crc, *byte);
-        if index >= 1 && bytes.get(index + 1..).is_some_and(|rest| rest.starts_with(&crc.to_le_bytes())) {
-            return FrameLen::Bytes(index + 1 + CRC);
+        // Over a frame and its own CRC, the CRC is zero.
+        if crc == 0 && index + 1 >= MIN_FRAME {
+            return FrameLen::Bytes(index + 1);
         }
     }
     if bytes.len() < MAX_FRAME { FrameLen::Unknown } else { FrameLen::Invalid("crc") }
 }
 
 fn has_crc(frame: &[u8]) -> bool {
-    frame.split_last_chunk::<CRC>().is_some_and(|(content, crc)| {
-        content.iter().fold(CRC_START, |crc, byte| crc_step(crc, *byte)).to_le_bytes() == *crc
-    })
+    frame.len() >= MIN_FRAME && frame.iter().fold(CRC_START, |crc, byte| crc_step(crc, *byte)) == 0
 }
 
 /// One byte of the CRC-16 (Modbus over Serial Line V1.02, annex B: polynomial A001, low bit first).
@@ -184,6 +189,8 @@ const fn crc_table() -> [u16; 256] {
 const CRC_START: u16 = 0xFFFF;
 /// Bytes of the CRC.
 const CRC: usize = 2;
+/// A unit, a function and the CRC.
+pub(super) const MIN_FRAME: usize = 4;
 /// Longest frame (2.5.1).
 pub(super) const MAX_FRAME: usize = 256;
 /// First unit number that no device may have (2.2).

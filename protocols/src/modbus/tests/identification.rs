@@ -65,7 +65,7 @@ fn on_another_port_both_sides_or_three_frames_are_needed() {
 }
 
 #[test]
-fn guessed_roles_are_overruled_by_the_shape_and_known_roles_are_not() {
+fn guessed_roles_are_overruled_by_the_shape() {
     let (ask, answer) = (frame(1, 1, &READ), frame(1, 1, &VALUES));
     assert_eq!(decide(identifier(502), &answer, &ask), "tcp <->");
     assert_eq!(decide(identifier(1502), &answer, &frame(1, 1, &[0x03, 0x00])), "undecided");
@@ -76,8 +76,28 @@ fn guessed_roles_are_overruled_by_the_shape_and_known_roles_are_not() {
     assert_eq!(decide(identifier(1502), &answer, &ask), "tcp <->");
     let echo = frame(1, 1, &ECHO);
     assert_eq!(decide(identifier(1502), &echo, &echo), "tcp", "an echo says nothing about its sender");
+}
+
+#[test]
+fn a_device_that_dials_out_to_its_master_is_the_server() {
+    let (ask, answer, refusal) = (frame(1, 1, &READ), frame(1, 1, &VALUES), frame(1, 10, &[0x81, 6, 0]));
+    for port in [502, 1502] {
+        let certain = Identifier { roles: Roles::Certain, ..identifier(port) };
+        assert_eq!(decide(certain, &answer, &ask), "tcp <->");
+        assert_eq!(decide(certain, &ask, &answer), "tcp");
+        assert_eq!(decide(certain, &[], &ask), "undecided", "the end that should answer asks: who is the other?");
+    }
+    let dialled = Identifier { roles: Roles::Certain, client_port: 502, ..identifier(4446) };
+    assert_eq!(decide(dialled, &refusal, &[]), "tcp <->", "the port agrees with the shape");
+    assert_eq!(decide(dialled, &ask, &[]), "tcp");
+}
+
+#[test]
+fn one_odd_frame_does_not_turn_a_flow_around() {
     let certain = Identifier { roles: Roles::Certain, ..identifier(502) };
-    assert_eq!(decide(certain, &answer, &ask), "tcp");
+    let looks_like_an_answer = frame(1, 1, &[0x0B, 0, 0, 0, 0]);
+    assert_eq!(decide(certain, &looks_like_an_answer, &[]), "tcp");
+    assert_eq!(decide(identifier(502), &looks_like_an_answer, &[]), "tcp");
 }
 
 #[test]

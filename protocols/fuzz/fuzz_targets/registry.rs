@@ -1,0 +1,91 @@
+//! Any conversation, through any row of the registry, in any cut.
+//!
+//! The first byte picks the row, the transport and whether the flow is joined in mid-stream. The rest are instructions:
+//! one byte for the side, a gap, a step of time and the length's upper bits, one for its lower bits, then that many bytes.
+#![no_main]
+
+use std::collections::HashSet;
+
+use libfuzzer_sys::fuzz_target;
+use lockkeeper_protocols::{
+    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Session, Side, Sink, Stamp, Transport,
+};
+
+const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
+
+/// Holds what a decoder says against what it said before.
+#[derive(Default)]
+struct Judge {
+    open: HashSet<RequestRef>,
+    seen: HashSet<RequestRef>,
+    groups: usize,
+    lost: usize,
+}
+
+impl Sink for Judge {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: Stamp) {
+        assert!(self.seen.insert(at), "an operation is announced once");
+        self.open.insert(at);
+        operation.target.fields(|_, _| {});
+        operation.values.numbers().for_each(drop);
+    }
+
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, requested: Stamp, stamp: Stamp) {
+        assert!(self.open.remove(&at), "an outcome ends an operation that was announced, once");
+        assert!(requested.clock <= stamp.clock, "an answer comes after its request");
+        operation.values.numbers().for_each(drop);
+    }
+
+    fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+
+    fn anomaly(&mut self, anomaly: Anomaly, _: Stamp) {
+        assert!(!anomaly.name.is_empty());
+    }
+
+    fn pdu(&mut self, group: usize, _: u32) {
+        assert!(group < self.groups, "a group that the registry names");
+    }
+
+    fn lost(&mut self, bytes: usize) {
+        self.lost += bytes;
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&choice, mut rest)) = data.split_first() else { return };
+    let protocol = REGISTRY[usize::from(choice >> 2) % REGISTRY.len()];
+    let transport = protocol.transports[usize::from(choice & 1) % protocol.transports.len()];
+    let midstream = choice & 2 != 0;
+    let mut session = Session::new(protocol, transport, &LIMITS, midstream);
+    let mut judge = Judge { groups: protocol.pdu_groups.len(), ..Judge::default() };
+    let bound = 2 * LIMITS.partial.max(2 * protocol.max_frame);
+    let (mut fed, mut clock, mut packet) = (0, 0, 0);
+    while let [head, low, tail @ ..] = rest {
+        let from = if head & 1 == 0 { Side::Client } else { Side::Server };
+        let length = (usize::from(head >> 4 & 3) << 8 | usize::from(*low)).min(tail.len());
+        let (bytes, after) = tail.split_at(length);
+        rest = after;
+        clock += i64::from(head >> 6) * 400;
+        packet += 1;
+        let stamp = Stamp { time: clock, clock, packet };
+        if head & 2 != 0 {
+            session.gap(from, &mut judge);
+        }
+        if head & 4 != 0 {
+            session.expire(clock, &mut judge);
+        }
+        let _ = (protocol.probe)(transport, bytes);
+        match transport {
+            Transport::Tcp => session.stream(from, bytes, stamp, &mut judge),
+            Transport::Udp => session.datagram(from, bytes, stamp, &mut judge),
+        }
+        fed += length;
+        assert!(judge.lost + session.buffered() <= fed, "bytes are lost once");
+        assert!(session.buffered() <= bound, "what is kept is bounded");
+        assert!(session.deadline().is_none_or(|deadline| deadline >= clock), "what is overdue was given up");
+    }
+    session.finish(&mut judge);
+    assert_eq!(session.buffered(), 0);
+    assert!(judge.lost <= fed);
+    assert!(judge.open.is_empty(), "every operation has an end");
+});
