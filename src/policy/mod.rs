@@ -295,6 +295,11 @@ impl Policy {
         &self.declared
     }
 
+    /// Whether there is anything to judge by: `false` for [`Policy::permissive`].
+    pub fn judges(&self) -> bool {
+        !self.sha256.is_empty()
+    }
+
     /// The name of a zone in the file, such as `Z-LOCK`; `unknown` for none.
     pub fn zone_name(&self, zone: Option<u16>) -> &str {
         zone.and_then(|zone| self.declared.zones.get(usize::from(zone))).map_or("unknown", |zone| &zone.name)
