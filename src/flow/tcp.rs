@@ -8,9 +8,9 @@ use super::way::{Start, Way, distance};
 use super::{End, Progress, Receiver, StreamCounters, StreamSettings};
 use crate::frame::Segment;
 
-/// Reassembly of one connection. While every segment is the expected one, that is one comparison and a digest, and the
-/// bytes go to the [`Receiver`] as they lie in the packet. Anything else is sorted out in [`Disorder`], which is made
-/// when it is needed and dropped when order is restored.
+/// Reassembly of one connection. While every segment is the expected one, that is a few comparisons and a digest, and
+/// the bytes go to the [`Receiver`] as they lie in the packet. Anything else is sorted out in a store apart, which is
+/// made when it is needed and dropped when order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
     pub(super) ways: [Way; 2],
