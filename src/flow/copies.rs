@@ -161,7 +161,8 @@ fn hash_pair(hasher: &mut impl Hasher, pair: &IpPair) {
 
 fn hash_segment(hasher: &mut impl Hasher, segment: &Segment<'_>) {
     let flags = segment.flags;
-    let bits = [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
+    let bits =
+        [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
     hasher.write_u64(u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement));
     hasher.write_u64(u64::from(segment.length) << 32 | u64::from(segment.checksum) << 16 | u64::from(bits));
     hasher.write_u32(u32::from(segment.source_port) << 16 | u32::from(segment.destination_port));

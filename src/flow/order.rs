@@ -9,8 +9,8 @@
 //! or the connection is closed, after [`StreamSettings::hole_timeout`] when it has not (the network lost it, and it
 //! will be sent again), and at once when too much is held.
 //!
-//! A flow that is joined in the middle waits once, for as long as a reordering may take, before it decides where each
-//! direction starts.
+//! A direction that is joined in the middle waits once, for as long as a reordering may take, before it decides where
+//! it starts; and a flow of which only one direction was seen waits once as long for a sign of the other.
 
 use lockkeeper_protocols::Stamp;
 
@@ -34,8 +34,6 @@ pub(super) struct Disorder {
     held: [Queue; 2],
     /// For what each direction is missing.
     waits: [Option<Wait>; 2],
-    /// For what may come before the first bytes that were seen.
-    startup: Option<Wait>,
     /// At most one segment of each direction that lies far outside the window.
     strays: [Queue; 2],
     pub(super) reuse: Option<Reuse>,
@@ -47,25 +45,29 @@ pub(super) struct Disorder {
 struct Wait {
     since: Stamp,
     due: i64,
-    /// Where the direction was then: progress starts a new wait.
-    next: u32,
+    /// For what.
+    awaited: Awaited,
     /// [`Disorder::seen`] then.
     seen: u32,
-    /// What is missing was acknowledged, or can no longer come.
-    urgent: bool,
 }
 
-/// Something that is waited for.
-#[derive(Clone, Copy, Debug)]
+/// What a direction may be missing. When it changes, the wait begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    Startup,
-    Bytes(End),
+    /// Anything at all: only the other direction has been seen.
+    Sign,
+    /// What may come before its first bytes that were seen.
+    Earlier,
+    /// The byte with this sequence number, which its receiver may yet be sent again.
+    Sent(u32),
+    /// The byte with this sequence number, which its receiver has, or which can no longer come.
+    Received(u32),
 }
 
 impl Disorder {
     pub(super) fn is_busy(&self) -> bool {
         let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
-        !quiet || self.reuse.is_some() || self.waits().next().is_some()
+        !quiet || self.reuse.is_some() || self.waits.iter().any(Option::is_some)
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -73,7 +75,7 @@ impl Disorder {
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
-        self.waits().map(|(_, wait)| wait.due).min()
+        self.waits.iter().flatten().map(|wait| wait.due).min()
     }
 
     pub(super) fn forget_stray(&mut self, of: End) {
@@ -83,9 +85,12 @@ impl Disorder {
         }
     }
 
-    fn waits(&self) -> impl Iterator<Item = (Awaited, Wait)> + '_ {
-        let bytes = ENDS.into_iter().filter_map(|of| Some((Awaited::Bytes(of), self.waits[of.index()]?)));
-        self.startup.map(|wait| (Awaited::Startup, wait)).into_iter().chain(bytes)
+    fn waits(&self) -> impl Iterator<Item = (End, Wait)> + '_ {
+        ENDS.into_iter().filter_map(|of| Some((of, self.waits[of.index()]?)))
+    }
+
+    fn is_overdue(&self, wait: &Wait, packets: u32) -> bool {
+        !matches!(wait.awaited, Awaited::Sent(_)) && self.seen.wrapping_sub(wait.seen) >= packets
     }
 
     fn head(&self, of: End) -> Option<Piece<'_>> {
@@ -100,26 +105,21 @@ impl Disorder {
 
 impl TcpFlow {
     /// Fires every deadline up to `clock` as if at its own moment.
-    pub(super) fn run_deadlines<R: Receiver>(
-        &mut self,
-        disorder: &mut Disorder,
-        clock: i64,
-        pass: &mut Pass<'_, R>,
-    ) {
-        while let Some((awaited, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.due)
+    pub(super) fn run_deadlines<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
+        while let Some((of, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.due)
             && wait.due <= clock
         {
             pass.stamp = Stamp { clock: wait.due, ..wait.since };
-            self.give_up(disorder, awaited, pass);
+            self.give_up(disorder, of, pass);
             self.run(disorder, pass);
         }
     }
 
     /// Delivers everything that is held, with gaps for what is missing.
     pub(super) fn flush<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
-        while let Some((awaited, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet) {
+        while let Some((of, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet) {
             pass.stamp = Stamp { clock, ..wait.since };
-            self.give_up(disorder, awaited, pass);
+            self.give_up(disorder, of, pass);
             self.run(disorder, pass);
         }
     }
@@ -127,24 +127,20 @@ impl TcpFlow {
     /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
     pub(super) fn run<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
         loop {
-            if self.ways.iter().all(|way| way.known() && way.captured) {
-                self.settled = true;
-            }
             self.advance(disorder, pass);
             self.update_waits(disorder, pass);
-            let settings = pass.settings;
-            let patient = |wait: &Wait| disorder.seen.wrapping_sub(wait.seen) < settings.reorder_packets;
-            let late = disorder.waits().find(|(_, wait)| wait.urgent && !patient(wait));
-            let costly = || disorder.waits().min_by_key(|(_, wait)| wait.since.packet);
-            match late {
-                Some((awaited, _)) => self.give_up(disorder, awaited, pass),
-                None if disorder.is_over(settings) => {
-                    let Some((awaited, _)) = costly() else { return };
-                    pass.counters.limit_reached += 1;
-                    self.give_up(disorder, awaited, pass);
-                }
-                None => return,
-            }
+            let overdue = |(_, wait): &(End, Wait)| disorder.is_overdue(wait, pass.settings.reorder_packets);
+            let given_up = if let Some((of, _)) = disorder.waits().find(overdue) {
+                of
+            } else if disorder.is_over(pass.settings)
+                && let Some((of, _)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet)
+            {
+                pass.counters.limit_reached += 1;
+                of
+            } else {
+                return;
+            };
+            self.give_up(disorder, given_up, pass);
         }
     }
 
@@ -156,7 +152,7 @@ impl TcpFlow {
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
-        self.locate(from, piece.sequence);
+        self.ways[from.index()].locate(piece.sequence);
         if !self.ways[from.index()].known() {
             return Self::hold(disorder, from, piece, pass);
         }
@@ -168,18 +164,6 @@ impl TcpFlow {
             self.deliver(from, fresh, pass);
         } else {
             Self::hold(disorder, from, fresh, pass);
-        }
-    }
-
-    /// Where its direction starts, as far as this segment tells.
-    fn locate(&mut self, from: End, sequence: u32) {
-        let way = &mut self.ways[from.index()];
-        way.captured = true;
-        match way.start {
-            Start::Unknown if self.settled => way.join(sequence),
-            Start::Unknown => (way.next, way.start) = (sequence, Start::Provisional),
-            Start::Provisional if distance(sequence, way.next) < 0 => way.next = sequence,
-            Start::Provisional | Start::Known => {}
         }
     }
 
@@ -282,12 +266,7 @@ impl TcpFlow {
     /// Next in its own direction, and nothing that it acknowledges is still to come.
     fn is_ready(&self, from: End, piece: &Piece<'_>, settings: &StreamSettings) -> bool {
         let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
-        let caused = match piece.ack {
-            Some(ack) if self.settled => !peer.captured || !peer.known() || peer.ahead(ack, settings.window) == 0,
-            Some(ack) => peer.known() && peer.ahead(ack, settings.window) == 0,
-            None => self.settled,
-        };
-        caused && way.known() && distance(piece.sequence, way.next) <= 0
+        way.known() && distance(piece.sequence, way.next) <= 0 && peer.allows(piece.ack, settings.window)
     }
 
     fn is_in_sequence(&self, disorder: &Disorder, of: End) -> bool {
@@ -307,7 +286,7 @@ impl TcpFlow {
     fn next_sender(&self, disorder: &Disorder, settings: &StreamSettings) -> Option<End> {
         let packet = |from: &End| disorder.head(*from).map(|head| head.stamp.packet);
         let is_ready = |from: &End| disorder.head(*from).is_some_and(|head| self.is_ready(*from, &head, settings));
-        let crossed = || self.settled && ENDS.iter().all(|&of| self.is_in_sequence(disorder, of));
+        let crossed = || ENDS.iter().all(|&of| self.is_in_sequence(disorder, of));
         let ready = ENDS.into_iter().filter(is_ready).min_by_key(packet);
         ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
     }
@@ -344,66 +323,60 @@ impl TcpFlow {
     }
 
     fn update_waits<R: Receiver>(&self, disorder: &mut Disorder, pass: &Pass<'_, R>) {
-        if self.settled || disorder.held.iter().all(Queue::is_empty) {
-            disorder.startup = None;
-        } else if disorder.startup.is_none() {
-            disorder.startup = Some(Wait::new(disorder.seen, 0, true, pass.settings.reorder_time, pass.stamp));
-        }
         for of in ENDS {
-            disorder.waits[of.index()] = self.wait_for(disorder, of, pass);
+            let before = disorder.waits[of.index()];
+            disorder.waits[of.index()] = self.awaited(disorder, of, pass.settings).map(|awaited| {
+                let begun =
+                    || Wait { since: pass.stamp, due: self.due(of, awaited, pass), awaited, seen: disorder.seen };
+                before.filter(|wait| wait.awaited == awaited).unwrap_or_else(begun)
+            });
         }
     }
 
-    fn wait_for<R: Receiver>(&self, disorder: &Disorder, of: End, pass: &Pass<'_, R>) -> Option<Wait> {
-        let (way, peer) = (&self.ways[of.index()], &self.ways[of.other().index()]);
-        let wanted = self.wanted(disorder, of, pass.settings) > 0;
-        let needed = !disorder.held[of.index()].is_empty() || wanted && way.captured;
-        if !self.settled || !way.known() || !needed || self.is_in_sequence(disorder, of) {
-            return None;
+    /// What a direction is missing that holds up what is held, or that was acknowledged.
+    fn awaited(&self, disorder: &Disorder, of: End, settings: &StreamSettings) -> Option<Awaited> {
+        let way = &self.ways[of.index()];
+        let [holds, holds_up] = [of, of.other()].map(|end| !disorder.held[end.index()].is_empty());
+        match way.start {
+            Start::Absent => None,
+            Start::Provisional => Some(Awaited::Earlier),
+            Start::Unknown => holds_up.then_some(Awaited::Sign),
+            Start::Known if !way.captured => holds_up.then_some(Awaited::Sign),
+            Start::Known if self.is_in_sequence(disorder, of) => None,
+            Start::Known if self.wanted(disorder, of, settings) > 0 => Some(Awaited::Received(way.next)),
+            Start::Known if holds && self.closed => Some(Awaited::Received(way.next)),
+            Start::Known => holds.then_some(Awaited::Sent(way.next)),
         }
-        let urgent = wanted || self.closed;
-        let same = |wait: &Wait| wait.next == way.next && wait.urgent == urgent;
-        let patience = match (urgent, peer.captured) {
-            (true, _) => pass.settings.reorder_time,
-            (false, true) => pass.settings.hole_timeout,
-            (false, false) => pass.settings.one_way_timeout,
+    }
+
+    fn due<R: Receiver>(&self, of: End, awaited: Awaited, pass: &Pass<'_, R>) -> i64 {
+        let patience = match awaited {
+            Awaited::Sent(_) if self.ways[of.other().index()].captured => pass.settings.hole_timeout,
+            Awaited::Sent(_) => pass.settings.one_way_timeout,
+            Awaited::Sign | Awaited::Earlier | Awaited::Received(_) => pass.settings.reorder_time,
         };
-        let begun = || Wait::new(disorder.seen, way.next, urgent, patience, pass.stamp);
-        Some(disorder.waits[of.index()].filter(same).unwrap_or_else(begun))
+        pass.stamp.clock.saturating_add(patience)
     }
 
-    fn give_up<R: Receiver>(&mut self, disorder: &mut Disorder, awaited: Awaited, pass: &mut Pass<'_, R>) {
-        match awaited {
-            Awaited::Startup => self.settle(disorder),
-            Awaited::Bytes(of) => self.give_up_bytes(disorder, of, pass),
-        }
-    }
-
-    /// Nothing earlier will come.
-    fn settle(&mut self, disorder: &mut Disorder) {
-        self.settled = true;
-        disorder.startup = None;
-        for way in self.ways.iter_mut().filter(|way| way.start == Start::Provisional) {
-            way.begin(way.next);
+    fn give_up<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) {
+        let Some(wait) = disorder.waits[of.index()].take() else { return };
+        let way = &mut self.ways[of.index()];
+        match wait.awaited {
+            Awaited::Sign => way.miss(),
+            Awaited::Earlier => way.begin(way.next),
+            Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(disorder, of, wait.since, pass),
         }
     }
 
     /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) {
-        let Some(wait) = disorder.waits[of.index()].take() else { return };
+    fn give_up_bytes<R: Receiver>(&mut self, disorder: &Disorder, of: End, since: Stamp, pass: &mut Pass<'_, R>) {
         let head = disorder.head(of);
         let hole = head.map(|head| self.ways[of.index()].distance_to(head.sequence));
         let wanted = Some(self.wanted(disorder, of, pass.settings)).filter(|&wanted| wanted > 0);
         let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
-        let at = head.filter(|_| hole == Some(missing)).map_or(wait.since, |head| head.stamp);
+        let at = head.filter(|_| hole == Some(missing)).map_or(since, |head| head.stamp);
         pass.gap(of, missing, Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
         self.ways[of.index()].skip(missing);
-    }
-}
-
-impl Wait {
-    fn new(seen: u32, next: u32, urgent: bool, patience: i64, since: Stamp) -> Self {
-        Self { since, due: since.clock.saturating_add(patience), next, seen, urgent }
     }
 }
 

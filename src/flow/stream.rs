@@ -30,7 +30,8 @@ pub struct StreamSettings {
     pub hole_timeout: i64,
     /// The same when the other direction is not in the capture, so that no acknowledgement can be seen.
     pub one_way_timeout: i64,
-    /// Most payload bytes that one flow holds back.
+    /// Most payload bytes that one flow holds back, apart from one segment for each direction that lies outside the
+    /// window.
     pub held_bytes: usize,
     /// Most segments that one flow holds back.
     pub held_segments: usize,

@@ -1,6 +1,6 @@
 //! The flows of one shard: bounded, found by key, aged by packet time.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -242,9 +242,7 @@ impl<T> FlowTable<T> {
     }
 
     fn hash_of(&self, key: &FlowKey) -> u64 {
-        let mut hasher = self.hash.build_hasher();
-        key.hash(&mut hasher);
-        hasher.finish()
+        self.hash.hash_one(key)
     }
 
     fn position(&self, hash: u64, key: &FlowKey) -> Option<u32> {

@@ -8,16 +8,14 @@ use super::way::{Start, Way, distance};
 use super::{End, Progress, Receiver, StreamCounters, StreamSettings};
 use crate::frame::Segment;
 
-/// Reassembly of one connection. While every segment is the expected one, that is one comparison and a digest, and the
-/// bytes go to the [`Receiver`] as they lie in the packet. Anything else is sorted out in [`Disorder`], which is made
-/// when it is needed and dropped when order is restored.
+/// Reassembly of one connection. While every segment is the expected one, that is a few comparisons and a digest, and
+/// the bytes go to the [`Receiver`] as they lie in the packet. Anything else is sorted out in a store apart, which is
+/// made when it is needed and dropped when order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
     pub(super) ways: [Way; 2],
     pub(super) disorder: Option<Box<Disorder>>,
     pub(super) client: Option<End>,
-    /// Both directions are past their start: nothing earlier is waited for.
-    pub(super) settled: bool,
     pub(super) closed: bool,
     /// When, milliseconds of packet time, modulo 2^32.
     pub(super) closed_at: u32,
@@ -88,8 +86,8 @@ impl TcpFlow {
             let mut pass = Pass { settings, counters, out, stamp };
             return self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass));
         }
-        if segment.flags.ack {
-            let peer = &mut self.ways[from.other().index()];
+        let peer = &mut self.ways[from.other().index()];
+        if segment.flags.ack && peer.known() {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
         }
         if !segment.payload.is_empty() {
@@ -131,13 +129,18 @@ impl TcpFlow {
     fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
         let flags = segment.flags;
-        self.settled
+        let received = match peer.start {
+            Start::Known => !flags.ack || distance(segment.acknowledgement, peer.next) <= 0,
+            Start::Absent => true,
+            Start::Unknown | Start::Provisional => false,
+        };
+        received
             && self.disorder.is_none()
             && way.known()
+            && way.captured
             && segment.sequence == way.next
             && segment.length as usize == segment.payload.len()
             && !(flags.syn || flags.fin || flags.rst)
-            && (!flags.ack || !peer.captured || distance(segment.acknowledgement, peer.next) <= 0)
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -212,7 +215,7 @@ impl TcpFlow {
 
     fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
         let way = &self.ways[from.index()];
-        way.start != Start::Unknown && distance(sequence, way.next).unsigned_abs() > window
+        matches!(way.start, Start::Known | Start::Provisional) && distance(sequence, way.next).unsigned_abs() > window
     }
 
     /// A reset far from where the stream is would be ignored by its receiver (RFC 5961, 3.2).
@@ -245,7 +248,7 @@ impl TcpFlow {
         let start = segment.sequence.wrapping_add(1);
         match way.start {
             Start::Provisional if !(0..=EARLY).contains(&distance(way.next, start)) => Opening::Restart,
-            Start::Unknown | Start::Provisional => {
+            Start::Unknown | Start::Absent | Start::Provisional => {
                 self.on_syn(from, segment);
                 Opening::Ours
             }

@@ -14,9 +14,11 @@ pub(super) const fn distance(a: u32, b: u32) -> i32 {
 /// What is known about the place at which a direction starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Start {
-    /// Nothing.
+    /// Nothing yet.
     #[default]
     Unknown,
+    /// Nothing, and nothing is waited for: the direction is not in the capture, as far as one can tell.
+    Absent,
     /// Bytes were seen; earlier ones may still come.
     Provisional,
     /// Decided.
@@ -66,11 +68,28 @@ impl Way {
         (self.skipped, self.lengths, self.finished) = (0, [0; 2], false);
     }
 
-    /// Starts with a segment at `sequence`, unless the peer's acknowledgements tell of bytes shortly before it.
-    pub(super) fn join(&mut self, sequence: u32) {
-        let before = distance(sequence, self.acknowledged);
-        let hinted = self.answered && (1..=HINT).contains(&before);
-        self.begin(if hinted { self.acknowledged } else { sequence });
+    /// Starts with a segment at `sequence`, until an earlier one is seen.
+    pub(super) fn locate(&mut self, sequence: u32) {
+        self.captured = true;
+        match self.start {
+            Start::Unknown | Start::Absent => (self.next, self.start) = (sequence, Start::Provisional),
+            Start::Provisional if distance(sequence, self.next) < 0 => self.next = sequence,
+            Start::Provisional | Start::Known => {}
+        }
+    }
+
+    /// Is not in the capture.
+    pub(super) fn miss(&mut self) {
+        (self.start, self.answered) = (Start::Absent, false);
+    }
+
+    /// Whether nothing that the peer had received when it sent `ack` is still to come.
+    pub(super) fn allows(&self, ack: Option<u32>, window: u32) -> bool {
+        match self.start {
+            Start::Unknown | Start::Provisional => false,
+            Start::Absent => true,
+            Start::Known => ack.is_none_or(|ack| self.ahead(ack, window) == 0),
+        }
     }
 
     /// How many bytes the acknowledgement number `ack` of the peer lies beyond `next`; 0 if it does not, or if it is
@@ -92,6 +111,9 @@ impl Way {
 
     /// The peer acknowledged everything up to `ack`.
     pub(super) fn acknowledge(&mut self, ack: u32, window: u32) {
+        if self.start == Start::Absent {
+            return;
+        }
         if self.owed(window) == 0 || distance(ack, self.acknowledged) > 0 {
             (self.acknowledged, self.answered) = (ack, true);
         }
@@ -171,5 +193,3 @@ fn digest(bytes: &[u8], seed: u64) -> u32 {
 
 /// Payloads of up to twice this, a Modbus ADU (260 bytes) among them, are digested whole.
 const DIGEST_EDGE: usize = 136;
-/// How far an acknowledgement may lie before the first segment that is seen of a direction, and still tell of a hole.
-const HINT: i32 = 0xffff;

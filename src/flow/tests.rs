@@ -1,1 +1,0 @@
-//! Tests that look across the modules of this stage.

@@ -1,0 +1,157 @@
+//! The flow table against a simple model of it.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::frame::{Body, Datagram, Frame, IpPair};
+
+fn key(number: u8) -> FlowKey {
+    let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
+    let datagram = Datagram { source_port: number.into(), destination_port: 502, checksum: 0, payload: &[], length: 0 };
+    let body = Body::Udp(pair, datagram);
+    let frame = Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 };
+    FlowKey::of(&frame).expect("IP").0
+}
+
+fn settings(capacity: u32) -> TableSettings {
+    TableSettings { capacity, stream_timeout: 100, datagram_timeout: 50, closed_timeout: 10, seed: 42 }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Use(u8, Lifetime),
+    Change(u8, Lifetime),
+    Reap(usize),
+}
+
+fn step() -> impl Strategy<Value = (i64, Step)> {
+    let lifetime = prop_oneof![Just(Lifetime::Stream), Just(Lifetime::Datagram), Just(Lifetime::Closed)];
+    let step = prop_oneof![
+        6 => (0_u8..12, lifetime.clone()).prop_map(|(key, lifetime)| Step::Use(key, lifetime)),
+        2 => (0_u8..12, lifetime).prop_map(|(key, lifetime)| Step::Change(key, lifetime)),
+        1 => (0_usize..3).prop_map(Step::Reap),
+    ];
+    (prop_oneof![3 => 0_i64..10, 1 => 0_i64..120], step)
+}
+
+/// A flow as the model knows it; `order` is the number of its last use, or of its change of lifetime.
+#[derive(Clone, Copy, Debug)]
+struct Modelled {
+    key: u8,
+    entry: Entry,
+    lifetime: Lifetime,
+    used: i64,
+    order: usize,
+}
+
+impl Modelled {
+    fn end(&self) -> i64 {
+        self.used + [100, 50, 10][self.lifetime as usize]
+    }
+}
+
+/// Who has to go when `model` is full: the first that expired, else a closed one, else the one idle for longest.
+fn victim(model: &[Modelled], clock: i64) -> Option<(Modelled, Cause)> {
+    let place = |flow: &&Modelled| (flow.used, flow.lifetime as usize, flow.order);
+    let expired = model.iter().filter(|flow| flow.end() <= clock);
+    let first = expired.min_by_key(|flow| (flow.end(), flow.lifetime as usize, flow.order));
+    let closed = || model.iter().filter(|flow| flow.lifetime == Lifetime::Closed).min_by_key(place);
+    let evicted = || closed().or_else(|| model.iter().min_by_key(place));
+    first.map(|flow| (*flow, Cause::Expired)).or_else(|| evicted().map(|flow| (*flow, Cause::Evicted)))
+}
+
+fn check_gone(model: &mut Vec<Modelled>, gone: &Gone<u8>, expected: (Modelled, Cause), clock: i64) {
+    let (flow, cause) = expected;
+    let at = if cause == Cause::Expired { flow.end() } else { clock };
+    assert_eq!((gone.value, gone.entry, gone.cause, gone.at), (flow.key, flow.entry, cause, at));
+    assert_eq!(gone.key, key(flow.key));
+    model.retain(|other| other.key != flow.key);
+}
+
+proptest! {
+    #[test]
+    fn a_table_does_what_a_list_of_flows_would(steps in vec(step(), 1..200), capacity in 1_usize..8) {
+        let mut table = FlowTable::new(&settings(u32::try_from(capacity).expect("small")));
+        let (mut model, mut clock) = (Vec::<Modelled>::new(), 0);
+        for (order, (pause, step)) in steps.into_iter().enumerate() {
+            clock += pause;
+            match step {
+                Step::Use(number, lifetime) => {
+                    let known = model.iter().find(|flow| flow.key == number).copied();
+                    let expected = match known {
+                        Some(flow) if flow.end() <= clock => Some((flow, Cause::Expired)),
+                        None if model.len() == capacity => victim(&model, clock),
+                        _ => None,
+                    };
+                    let found = table.get_or_insert_with(&key(number), clock, lifetime, || number);
+                    assert_eq!(*found.value, number);
+                    assert_eq!(found.fresh, known.is_none() || expected.is_some());
+                    assert_eq!(found.gone.is_some(), expected.is_some());
+                    let (entry, fresh) = (found.entry, found.fresh);
+                    if let Some((gone, expected)) = found.gone.zip(expected) {
+                        check_gone(&mut model, &gone, expected, clock);
+                    }
+                    let lifetime = known.filter(|_| !fresh).map_or(lifetime, |flow| flow.lifetime);
+                    model.retain(|flow| flow.key != number);
+                    model.push(Modelled { key: number, entry, lifetime, used: clock, order });
+                }
+                Step::Change(number, lifetime) => {
+                    if let Some(flow) = model.iter_mut().find(|flow| flow.key == number) {
+                        table.set_lifetime(flow.entry, lifetime);
+                        flow.order = if flow.lifetime == lifetime { flow.order } else { order };
+                        flow.lifetime = lifetime;
+                    }
+                }
+                Step::Reap(limit) => {
+                    let mut all = Vec::new();
+                    table.reap(clock, limit, |gone| all.push(gone));
+                    for gone in &all {
+                        let expected = victim(&model, clock).expect("somebody is left");
+                        check_gone(&mut model, gone, expected, clock);
+                    }
+                    assert!(all.len() == limit || model.iter().all(|flow| flow.end() > clock));
+                }
+            }
+            assert_eq!(table.len(), model.len());
+            assert!(table.len() <= capacity);
+            for flow in &model {
+                assert_eq!(table.get_mut(flow.entry).map(|(at, value)| (*at, *value)), Some((key(flow.key), flow.key)));
+            }
+        }
+        assert_eq!(table.drain(clock).count(), model.len());
+        assert!(table.is_empty());
+    }
+}
+
+#[test]
+fn a_name_that_is_out_of_date_finds_nothing() {
+    let mut table = FlowTable::new(&settings(1));
+    let first = table.get_or_insert_with(&key(1), 0, Lifetime::Stream, || 'a').entry;
+    let second = table.get_or_insert_with(&key(2), 1, Lifetime::Stream, || 'b');
+    let gone = second.gone.expect("there is room for one");
+    assert_eq!((gone.value, gone.cause, gone.entry), ('a', Cause::Evicted, first));
+    let second = second.entry;
+    assert!(table.get_mut(first).is_none());
+    assert!(table.remove(first, 2).is_none());
+    assert_eq!(table.remove(second, 2).map(|gone| gone.cause), Some(Cause::Removed));
+    assert_eq!(table.counters(), TableCounters { created: 2, expired: 0, evicted: 1 });
+}
+
+#[test]
+fn the_seed_of_the_hash_does_not_show() {
+    let order = |seed| -> Vec<u8> {
+        let mut table = FlowTable::new(&TableSettings { seed, ..settings(100) });
+        for number in 0..100 {
+            table.get_or_insert_with(&key(number), number.into(), Lifetime::Stream, || number);
+        }
+        table.drain(100).map(|gone| gone.value).collect()
+    };
+    assert_eq!(order(1), order(2));
+    assert_eq!(order(1), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_entry_costs_little_more_than_its_value() {
+    assert!(FlowTable::<[u64; 16]>::entry_size() <= 128 + 48 + 56, "{}", FlowTable::<[u64; 16]>::entry_size());
+}
