@@ -187,7 +187,7 @@ impl Worker {
             let shard = timer.shard as usize;
             let flows = self.shards.get_mut(shard).map(|shard| &mut shard.flows);
             let Some((_, conversation)) = flows.and_then(|flows| flows.get_mut(timer.flow)) else { continue };
-            if conversation.armed == timer.deadline {
+            if conversation.armed == timer.due {
                 conversation.armed = i64::MAX;
                 conversation.expire(clock, bench);
                 arm(&mut self.timers, conversation, shard, timer.flow);
@@ -201,11 +201,11 @@ impl Worker {
 
 /// Sets the timer of a conversation if it needs an earlier one than it has.
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
-    if let Some(deadline) = conversation.deadline()
-        && deadline < conversation.armed
+    if let Some(due) = conversation.due()
+        && due < conversation.armed
     {
-        conversation.armed = deadline;
-        timers.set(Timer { deadline, shard: shard as u32, flow });
+        conversation.armed = due;
+        timers.set(Timer { due, shard: shard as u32, flow });
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Talk {
 pub(super) struct Facts {
     /// Its first packet: names the conversation, and stands for it where no other packet does.
     pub(super) first: Stamp,
+    /// Packet clock and packet of what was reported last.
+    pub(super) latest: (i64, u64),
     pub(super) carrier: Carrier,
     /// Both ends, by [`End`].
     pub(super) ends: [Endpoint; 2],
@@ -108,19 +110,19 @@ impl Conversation {
         progress
     }
 
-    /// When [`Conversation::expire`] next has something to do.
-    pub(super) fn deadline(&self) -> Option<i64> {
+    /// The earliest packet clock at which [`Conversation::expire`] has something to do.
+    pub(super) fn due(&self) -> Option<i64> {
         let talk = &self.talk;
         let session = if let Content::Speaks(session) = &talk.content { session.deadline() } else { None };
-        [self.tcp.deadline(), session, talk.facts.judge_by].into_iter().flatten().min()
+        // Answers and identification may still come at their deadline; holes are given up at theirs.
+        let after = [session, talk.facts.judge_by].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
+        after.chain(self.tcp.deadline()).min()
     }
 
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
     pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
         let Self { tcp, talk, .. } = self;
-        if tcp.deadline().is_some_and(|deadline| deadline < clock) {
-            tcp.expire(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
-        }
+        tcp.expire(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
         talk.expire(clock, bench.desk);
     }
 
@@ -153,6 +155,7 @@ impl Facts {
         };
         Self {
             first: stamp,
+            latest: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
             client: guess_client(key, from, carrier),
@@ -412,7 +415,7 @@ impl Receiver for Intake<'_> {
 
     fn conflict(&mut self, _from: End, stamp: Stamp) {
         let what = What::Malformed { name: "conflicting_overlap", value: None };
-        self.desk.malformed(&self.talk.facts, what, stamp);
+        self.desk.malformed(&mut self.talk.facts, what, stamp);
     }
 }
 

@@ -66,20 +66,25 @@ impl Desk {
         report
     }
 
-    pub(super) fn report(&mut self, event: Event, stamp: Stamp) {
-        let order = self.next(stamp);
+    /// Reports something about a conversation.
+    pub(super) fn report(&mut self, facts: &mut Facts, event: Event, stamp: Stamp) {
+        let order = self.next(facts, stamp);
         self.report.events.push((order, event));
     }
 
-    fn next(&mut self, stamp: Stamp) -> Order {
+    /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
+    /// an earlier packet than its request where the tap reordered them.
+    fn next(&mut self, facts: &mut Facts, stamp: Stamp) -> Order {
         self.sub += 1;
-        Order { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub }
+        facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
+        let (clock, packet) = facts.latest;
+        Order { clock, packet, sub: self.sub }
     }
 
     /// Reports a finding about a conversation.
     pub(super) fn find(
         &mut self,
-        facts: &Facts,
+        facts: &mut Facts,
         what: What,
         at: Option<RequestRef>,
         operation: Option<OwnedOperation>,
@@ -99,18 +104,18 @@ impl Desk {
             protocol: facts.protocol,
             operation,
         };
-        self.report(Event::Finding(Box::new(finding)), stamp);
+        self.report(facts, Event::Finding(Box::new(finding)), stamp);
     }
 
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
-    pub(super) fn malformed(&mut self, facts: &Facts, what: What, stamp: Stamp) {
+    pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: Stamp) {
         if self.judging {
             self.find(facts, what, None, None, stamp);
         }
     }
 
     /// The first sight of a conversation: are its hosts known?
-    pub(super) fn greet(&mut self, facts: &Facts, stamp: Stamp) {
+    pub(super) fn greet(&mut self, facts: &mut Facts, stamp: Stamp) {
         let Some(ruling) = &facts.ruling else { return };
         let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
         for (side, place) in places {
@@ -131,6 +136,10 @@ impl Desk {
         let (client, server) = (endpoint(macs.source), endpoint(macs.destination));
         let carrier = Carrier::Ethernet(ether_type);
         let link = crate::policy::Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
+        let ruling = self.policy.ruling(&link);
+        if ruling.client.asset.is_some() {
+            return;
+        }
         let finding = Finding {
             what: What::NewHost(Side::Client),
             time: stamp.time,
@@ -140,11 +149,13 @@ impl Desk {
             client,
             server,
             carrier,
-            ruling: self.policy.ruling(&link),
+            ruling,
             protocol: None,
             operation: None,
         };
-        self.report(Event::Finding(Box::new(finding)), stamp);
+        self.sub += 1;
+        let order = Order { clock: stamp.clock, packet: stamp.packet, sub: self.sub };
+        self.report.events.push((order, Event::Finding(Box::new(finding))));
     }
 
     /// Writes down a finished transaction.
@@ -157,8 +168,8 @@ impl Desk {
         requested: Stamp,
         stamp: Stamp,
     ) {
+        let order = self.next(facts, stamp);
         let Some(ruling) = &facts.ruling else { return };
-        let order = self.next(stamp);
         let kept = facts.text.take();
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
         let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol));

@@ -50,7 +50,7 @@ impl Sink for Listener<'_> {
         let open = facts.open.remove(index);
         if matches!(open.verdict, Verdict::Deny(_)) {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
-            desk.report(event, stamp);
+            desk.report(facts, event, stamp);
         }
         if desk.transactions {
             desk.transaction(facts, &open, operation, outcome, requested, stamp);

@@ -8,14 +8,14 @@ use crate::flow::Entry;
 /// Deadlines of conversations, earliest first. A conversation has at most one that matters: the earliest.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    due: BinaryHeap<Reverse<Timer>>,
+    set: BinaryHeap<Reverse<Timer>>,
 }
 
 /// One deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Timer {
     /// Packet clock, nanoseconds.
-    pub(super) deadline: i64,
+    pub(super) due: i64,
     /// Which of the worker's own shards.
     pub(super) shard: u32,
     /// Which conversation of it.
@@ -24,12 +24,12 @@ pub(super) struct Timer {
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer) {
-        self.due.push(Reverse(timer));
+        self.set.push(Reverse(timer));
     }
 
-    /// Takes the next timer whose deadline lies before `clock`.
+    /// Takes the next timer that is due at `clock`.
     pub(super) fn take_due(&mut self, clock: i64) -> Option<Timer> {
-        let Reverse(next) = self.due.peek()?;
-        if next.deadline < clock { self.due.pop().map(|Reverse(timer)| timer) } else { None }
+        let Reverse(next) = self.set.peek()?;
+        if next.due <= clock { self.set.pop().map(|Reverse(timer)| timer) } else { None }
     }
 }

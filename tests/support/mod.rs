@@ -1,7 +1,7 @@
 //! What the black-box tests share: running the program, and writing captures anew.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-pub mod rewrite;
+pub(crate) mod rewrite;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,12 +9,12 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The captures that ship, in the order of their names.
-pub fn shipped() -> Vec<PathBuf> {
+pub(crate) fn shipped() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(root().join("pcaps"))
         .expect("the captures ship with the source")
         .map(|entry| entry.expect("a readable folder").path())
@@ -26,19 +26,19 @@ pub fn shipped() -> Vec<PathBuf> {
 }
 
 /// The policy of the plant in which they were recorded.
-pub fn plant() -> PathBuf {
+pub(crate) fn plant() -> PathBuf {
     root().join("rules/plant.toml")
 }
 
 /// Runs the program.
-pub fn lockkeeper(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+pub(crate) fn lockkeeper(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockkeeper"));
     command.args(arguments.iter().map(AsRef::as_ref)).env("NO_COLOR", "1").env_remove("LOCKKEEPER_SITE");
     command.output().expect("the program starts")
 }
 
 /// What a replay printed on standard output; panics with its errors when it ended with status 2.
-pub fn replay(capture: &Path, more: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
+pub(crate) fn replay(capture: &Path, more: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"replay", &capture, &"--quiet"];
     arguments.extend(more);
     let output = lockkeeper(&arguments);
@@ -48,11 +48,11 @@ pub fn replay(capture: &Path, more: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
 }
 
 /// The alerts of a capture under the plant's policy, one JSON line each.
-pub fn alerts(capture: &Path) -> String {
+pub(crate) fn alerts(capture: &Path) -> String {
     replay(capture, &[&"--policy", &plant(), &"--alerts", &"-"])
 }
 
 /// JSON lines.
-pub fn lines(text: &str) -> Vec<Value> {
+pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

@@ -8,7 +8,7 @@ use lockkeeper::capture::{self, Block, Link, ReplaySettings, Source};
 
 /// One packet of a capture.
 #[derive(Clone, Debug)]
-pub struct Packet {
+pub(crate) struct Packet {
     /// Nanoseconds since 1970.
     pub time: i64,
     /// LINKTYPE_*.
@@ -18,7 +18,7 @@ pub struct Packet {
 }
 
 /// The packets of a capture.
-pub fn read(path: &Path) -> Vec<Packet> {
+pub(crate) fn read(path: &Path) -> Vec<Packet> {
     let mut source = capture::open(&[path.to_path_buf()], &ReplaySettings::default()).expect("a capture");
     let (mut block, mut packets) = (Block::default(), Vec::new());
     while source.fill(&mut block).expect("a readable capture") {
@@ -43,7 +43,7 @@ fn number_of(link: Link) -> u16 {
 }
 
 /// A pcap file with nanoseconds, little-endian.
-pub fn pcap(packets: &[Packet]) -> Vec<u8> {
+pub(crate) fn pcap(packets: &[Packet]) -> Vec<u8> {
     let mut out = Vec::new();
     let link = packets.first().map_or(1, |packet| packet.link);
     for word in [0xA1B2_3C4D_u32, 0x0004_0002, 0, 0, 262_144, u32::from(link)] {
@@ -60,10 +60,10 @@ pub fn pcap(packets: &[Packet]) -> Vec<u8> {
 }
 
 /// A pcapng file, big-endian, with one interface of nanosecond resolution.
-pub fn pcapng(packets: &[Packet]) -> Vec<u8> {
+pub(crate) fn pcapng(packets: &[Packet]) -> Vec<u8> {
     let mut out = Vec::new();
     let link = packets.first().map_or(1, |packet| packet.link);
-    block(&mut out, 0x0A0D_0D0A, &[&0x1A2B_3C4D_u32.to_be_bytes(), &[0, 1, 0, 0], &[0xFF; 8]].concat());
+    block(&mut out, 0x0A0D_0D0A, &[&0x1A2B_3C4D_u32.to_be_bytes()[..], &[0, 1, 0, 0], &[0xFF; 8]].concat());
     let resolution = [0, 9, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0];
     block(&mut out, 1, &[&link.to_be_bytes()[..], &[0, 0], &262_144_u32.to_be_bytes(), &resolution].concat());
     for packet in packets {
@@ -88,19 +88,19 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
 }
 
 /// Packed with gzip.
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(bytes).expect("writing to memory");
     packer.finish().expect("writing to memory")
 }
 
 /// Packed with zstd.
-pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("writing to memory")
 }
 
 /// Cuts every TCP segment into segments of one byte of payload.
-pub fn single_bytes(packets: &[Packet]) -> Vec<Packet> {
+pub(crate) fn single_bytes(packets: &[Packet]) -> Vec<Packet> {
     packets.iter().flat_map(|packet| cut(packet).unwrap_or_else(|| vec![packet.clone()])).collect()
 }
 
@@ -150,18 +150,18 @@ impl Place {
 }
 
 /// Numbers that look random and are the same for the same seed.
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
     /// A number below `sides`.
-    pub fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides.max(1)
     }
 }
 
 /// Sends some packets twice, up to four packets later.
-pub fn duplicated(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
+pub(crate) fn duplicated(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
     let mut out: Vec<Packet> = Vec::new();
     let mut again: Vec<(usize, Packet)> = Vec::new();
     for packet in packets {
@@ -175,20 +175,28 @@ pub fn duplicated(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
     out
 }
 
-/// Shuffles packets among up to eight neighbours that lie within ten milliseconds: the packets change places, the times
-/// of capture stay.
-pub fn reordered(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
+/// Shuffles TCP segments among up to eight neighbours that lie within ten milliseconds: they change places,
+/// the times of capture stay.
+pub(crate) fn reordered(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
     let mut out = packets.to_vec();
     let mut start = 0;
     while start < out.len() {
         let first = out[start].time;
         let near = out[start..].iter().take(8).take_while(|packet| packet.time - first < 10_000_000).count();
         for offset in (1..near).rev() {
-            swap_keeping_times(&mut out, start + offset, start + dice.roll(offset + 1));
+            let (a, b) = (start + offset, start + dice.roll(offset + 1));
+            if is_tcp(&out[a]) && is_tcp(&out[b]) {
+                swap_keeping_times(&mut out, a, b);
+            }
         }
         start += near.max(1);
     }
     out
+}
+
+fn is_tcp(packet: &Packet) -> bool {
+    let sliced = SlicedPacket::from_ethernet(&packet.bytes).ok();
+    packet.link == 1 && matches!(sliced.and_then(|sliced| sliced.transport), Some(TransportSlice::Tcp(_)))
 }
 
 fn swap_keeping_times(packets: &mut [Packet], a: usize, b: usize) {
