@@ -91,7 +91,8 @@ impl Conversation {
         talk.facts.saw(from, frame);
         let progress = match frame.body {
             Body::Tcp(_, segment) => {
-                if segment.flags.syn {
+                // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
+                if segment.flags.syn && !segment.flags.fin && !segment.flags.rst {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
                     talk.judge(None, stamp, bench.desk);
                 }
@@ -144,7 +145,7 @@ pub(super) struct Bench<'a> {
 impl Facts {
     fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
         let (carrier, midstream) = match frame.body {
-            Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn),
+            Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn || segment.flags.fin),
             Body::Udp(..) => (Carrier::Udp, false),
             Body::Ip(_, other) => (Carrier::Ip(other.protocol), false),
             Body::Link { ether_type, .. } => (Carrier::Ethernet(ether_type), false),

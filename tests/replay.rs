@@ -1,0 +1,303 @@
+//! What a user sees: the program run from outside, on real captures and on bad input.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+use support::{alerts, lines, lockkeeper, plant, replay, rewrite, root, shipped};
+
+/// `LOCKKEEPER_BLESS=1` writes the expected output anew; read the difference before it is committed.
+#[test]
+fn every_shipped_capture_gives_the_alerts_that_lie_beside_it() {
+    for capture in shipped() {
+        let expected = capture.with_extension("alerts.jsonl");
+        let found = alerts(&capture);
+        if std::env::var_os("LOCKKEEPER_BLESS").is_some() {
+            std::fs::write(&expected, &found).expect("a written expectation");
+        }
+        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
+        for (line, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+            assert_eq!(found, expected, "{} alert {}", capture.display(), line + 1);
+        }
+        assert_eq!(found.lines().count(), expected.lines().count(), "{}", capture.display());
+    }
+}
+
+#[test]
+fn every_shipped_capture_counts_as_wireshark_does() {
+    let truth = std::fs::read_to_string(root().join("pcaps/wireshark.jsonl")).expect("the counts ship");
+    for truth in lines(&truth) {
+        let name = truth["path"].as_str().expect("a path");
+        let stats = stats(&root().join("pcaps").join(name));
+        assert_eq!(stats["packets"], truth["packets"], "{name}");
+        for group in GROUPS {
+            let ours = counts(&stats["pdus"]["modbus"][group]);
+            let theirs = counts(&truth["modbus"][group]);
+            match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && *of == group) {
+                Some((.., key, count, why)) => {
+                    assert_eq!(ours.get(*key), Some(count), "{name} {group} {key}: {why}");
+                    assert_ne!(theirs.get(*key), Some(count), "{name}: no longer a difference");
+                }
+                None => assert_eq!(ours, theirs, "{name} {group}"),
+            }
+        }
+    }
+}
+
+/// Where Wireshark counts too few: capture, group, key, what was sent (`pcaps/SOURCES.md`), and why.
+const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 3] = [
+    ("pipelined.pcap", "requests", "3", 13, "one request begins at the very end of a segment, inside its header"),
+    ("rtu-over-tcp.pcap", "requests", "4", 6, "two requests were sent in two segments each"),
+    ("malformed.pcap", "requests", "3", 17, "Wireshark waits for the 4000 bytes that one bad header promises"),
+];
+
+#[test]
+fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
+    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
+        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
+        return;
+    };
+    let corpus = Path::new(&corpus);
+    let truth = std::fs::read_to_string(corpus.join("truth.jsonl")).expect("ground truth");
+    for truth in lines(&truth) {
+        let name = truth["path"].as_str().expect("a path");
+        let (stats, peak) = stats_and_memory(&corpus.join(name));
+        assert!(peak < MEMORY_LIMIT, "{name}: {peak} KiB");
+        assert_eq!(stats["packets"], truth["packets"], "{name}");
+        let ours = &stats["pdus"]["modbus"];
+        if truth["modbus"].is_null() {
+            assert!(ours.is_null(), "{name}: {ours} where there is no Modbus");
+        }
+        // Where two other counters disagree, `protocols/src/modbus/mod.rs` says what the bytes are.
+        if truth["own_crosscheck"]["modbus"] == "same" {
+            for group in GROUPS {
+                assert_eq!(counts(&ours[group]), counts(&truth["modbus"][group]), "{name} {group}");
+            }
+        }
+    }
+}
+
+/// The groups that are compared, of `pdus.modbus`.
+const GROUPS: [&str; 5] = ["requests", "responses", "exceptions_fc_code", "diagnostic_subfunc", "mei"];
+
+/// KiB of resident memory that no capture of the corpus may need.
+const MEMORY_LIMIT: u64 = 512 * 1024;
+
+fn counts(group: &Value) -> BTreeMap<String, u64> {
+    let members = group.as_object().into_iter().flatten();
+    members.filter_map(|(key, count)| Some((key.clone(), count.as_u64()?))).filter(|(_, count)| *count > 0).collect()
+}
+
+fn stats(capture: &Path) -> Value {
+    let text = replay(capture, &[&"--stats", &"-", &"--policy", &plant()]);
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Counts, and the most memory that it took to make them, in KiB.
+fn stats_and_memory(capture: &Path) -> (Value, u64) {
+    let script = r#"ulimit -v 4194304; exec "$@""#;
+    let mut child = std::process::Command::new("bash")
+        .args(["-c", script, "bash", env!("CARGO_BIN_EXE_lockkeeper"), "replay", "--quiet", "--stats", "-"])
+        .arg(capture)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().expect("a child").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = peak.max(now.unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let output = child.wait_with_output().expect("a child");
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}: {}", capture.display(), output.status);
+    (serde_json::from_slice(&output.stdout).expect("JSON"), peak)
+}
+
+#[test]
+fn a_gap_in_a_stream_costs_the_pdus_in_it_and_nothing_after() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let packets = rewrite::read(&root().join("pcaps/normal-polling.pcap"));
+    let whole = requests(&root().join("pcaps/normal-polling.pcap"));
+    // Any one packet of the first hundred: at most one request and the answer to it are gone, and it shows.
+    for missing in (10..100).step_by(7) {
+        let mut rest = packets.clone();
+        rest.remove(missing);
+        let path = folder.path().join("gap.pcap");
+        std::fs::write(&path, rewrite::pcap(&rest)).expect("a written capture");
+        let left = requests(&path);
+        assert!(whole - left <= 1, "packet {missing}: {left} of {whole} requests");
+    }
+}
+
+#[test]
+fn a_flow_joined_in_the_middle_is_decoded_from_its_first_boundary_on() {
+    let stats = stats(&root().join("pcaps/midstream.pcap"));
+    assert_eq!(stats["losses"]["midstream_flows"], 1);
+    assert!(stats["operations"]["modbus"]["read"].as_u64() > Some(0), "{stats}");
+    assert_eq!(stats["losses"]["undecoded_bytes"], 0);
+}
+
+fn requests(capture: &Path) -> u64 {
+    counts(&stats(capture)["pdus"]["modbus"]["requests"]).values().sum()
+}
+
+#[test]
+fn exit_status_says_whether_violations_were_found() {
+    let status = |capture: &str| {
+        let capture = root().join("pcaps").join(capture);
+        lockkeeper(&[&"replay", &capture, &"--policy", &plant(), &"--quiet"]).status.code()
+    };
+    assert_eq!(status("normal-polling.pcap"), Some(0));
+    assert_eq!(status("undeclared-write.pcap"), Some(1));
+}
+
+#[test]
+fn without_a_policy_traffic_is_counted_and_not_judged() {
+    let capture = root().join("pcaps/undeclared-write.pcap");
+    let output = lockkeeper(&[&"replay", &capture]);
+    assert_eq!(output.status.code(), Some(0));
+    let page = String::from_utf8_lossy(&output.stderr);
+    assert!(page.contains("modbus") && page.contains("write"), "{page}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("\"kind\":\"violation\""));
+}
+
+#[test]
+fn no_password_and_no_colour_is_in_any_output() {
+    let capture = root().join("pcaps/undeclared-write.pcap");
+    let output = lockkeeper(&[&"replay", &capture, &"--policy", &plant(), &"--alerts", &"-"]);
+    let text = [output.stdout, output.stderr].concat();
+    assert!(!text.contains(&0x1B), "an escape sequence despite NO_COLOR");
+}
+
+#[test]
+fn bad_input_gives_one_clear_error_and_status_2() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("a written file");
+        path
+    };
+    let cases = [
+        (folder.path().join("missing.pcap"), "No such file"),
+        (write("empty.pcap", b""), "empty"),
+        (write("photo.pcap", b"\xFF\xD8\xFF\xE0\0\x10JFIF\0\x01"), "JPEG"),
+    ];
+    for (path, what) in cases {
+        let output = lockkeeper(&[&"replay", &path]);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains(what) && errors.contains(path.to_str().expect("UTF-8")), "{errors}");
+    }
+}
+
+#[test]
+fn a_capture_that_is_cut_off_is_used_up_to_the_cut_and_the_cut_is_reported() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = std::fs::read(root().join("pcaps/undeclared-write.pcap")).expect("a capture");
+    let path = folder.path().join("undeclared-write.pcap");
+    std::fs::write(&path, &whole[..whole.len() - 5]).expect("a written capture");
+    let output = lockkeeper(&[&"replay", &path, &"--policy", &plant(), &"--alerts", &"-"]);
+    assert_eq!(output.status.code(), Some(2));
+    let page = String::from_utf8_lossy(&output.stderr);
+    assert!(page.contains("cut off") && page.contains("at byte"), "{page}");
+    let found = lines(&String::from_utf8_lossy(&output.stdout));
+    assert!(found.iter().any(|alert| alert["rule"] == "operation.undeclared"), "nothing was judged before the cut");
+}
+
+#[test]
+fn a_policy_with_five_mistakes_gives_five_complaints_each_with_its_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("five.toml");
+    std::fs::write(&path, FIVE_MISTAKES).expect("a written policy");
+    let checked = lockkeeper(&[&"policy", &"check", &path]);
+    let replayed = lockkeeper(&[&"replay", &root().join("pcaps/undeclared-write.pcap"), &"--policy", &path]);
+    for output in [checked, replayed] {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert_eq!(errors.matches("error").count().min(5), 5, "{errors}");
+        for place in ["five.toml:4:", "five.toml:6:", "five.toml:10:", "five.toml:13:", "five.toml:17:"] {
+            assert!(errors.contains(place), "{place} is missing in {errors}");
+        }
+        assert!(output.stdout.is_empty(), "machine output although nothing was judged");
+    }
+}
+
+const FIVE_MISTAKES: &str = r#"schema = "lockkeeper-policy/1"
+[zone.control]
+networks = ["10.20.20.0/24"]
+netwroks = []
+[zone.plc]
+networks = ["10.20.10.0/240"]
+[asset.PLC]
+zone = "plc"
+ip = ["10.20.10.12"]
+mac = ["00:80:f4:10:20"]
+[conduit.C]
+zones = ["control", "plc"]
+onwer = "nobody"
+[[conduit.C.flow]]
+id = "F-1"
+from = ["zone:control"]
+to = ["PCL"]
+protocol = "modbus"
+allow = [{ op = "read" }]
+"#;
+
+#[test]
+fn every_shipped_policy_satisfies_the_check() {
+    let mut checked = 0;
+    for entry in std::fs::read_dir(root().join("rules")).expect("the rules ship") {
+        let path = entry.expect("a readable folder").path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let output = lockkeeper(&[&"policy", &"check", &path]);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{}: {errors}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2, "the plant's policy and the full example");
+}
+
+#[test]
+fn standard_input_and_folders_are_read_like_files() {
+    let capture = root().join("pcaps/undeclared-write.pcap");
+    let bytes = std::fs::File::open(&capture).expect("a capture");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lockkeeper"))
+        .args(["replay", "-", "--quiet", "--alerts", "-", "--policy"])
+        .arg(plant())
+        .stdin(bytes)
+        .output()
+        .expect("the program starts");
+    let from_input = String::from_utf8_lossy(&output.stdout).replace("\"capture\":\"-\"", "\"capture\":\"undeclared-write.pcap\"");
+    assert_eq!(from_input, alerts(&capture));
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy(&capture, folder.path().join("undeclared-write.pcap")).expect("a copy");
+    std::fs::write(folder.path().join("notes.txt"), "not a capture").expect("a written file");
+    assert_eq!(alerts(folder.path()), alerts(&capture));
+}
+
+#[test]
+fn every_subcommand_explains_itself_with_an_example() {
+    for arguments in [&["replay"][..], &["policy", "check"], &["protocols"]] {
+        let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
+        arguments.iter().for_each(|argument| all.push(argument));
+        all.push(&"--help");
+        let output = lockkeeper(&all);
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(help.contains("Example"), "{help}");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn the_protocols_are_listed() {
+    let output = lockkeeper(&[&"protocols"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Modbus/TCP"));
+}
