@@ -1,11 +1,12 @@
 //! The verdicts: which conduit, which flow, which operation, which address, which value, in this order.
 
 use std::net::IpAddr;
+use std::slice;
 use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, Operation, Target};
 
-use super::compile::{FlowRules, Permit, Reach, covered};
+use super::compile::{Permit, Reach, covered};
 use super::limits;
 use super::membership::{Spot, is_group, is_placeless};
 use super::model::{Consequence, Endpoint, Flow, Spoken};
@@ -30,6 +31,8 @@ pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
     pub(super) fits: bool,
+    /// And its operations reach the policy, and it permits some.
+    pub(super) speaks: bool,
 }
 
 /// What a flow turned out to carry.
@@ -104,9 +107,11 @@ impl Policy {
         };
         ruling.relation = Relation::Connected;
         let flows = || connecting().flat_map(|conduit| self.flows_of(conduit));
-        let matching = flows().filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| Candidate {
-            flow: at,
-            fits: flow.ports.admit((ends.link.transport, ends.link.server_port)),
+        let matching = flows().filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
+            let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
+            let rules = self.compiled.flows.get(usize::from(at));
+            let permits = rules.is_some_and(|rules| rules.has_operations && !rules.permits.is_empty());
+            Candidate { flow: at, fits, speaks: fits && permits }
         });
         let candidates: Vec<Candidate> = matching.collect();
         ruling.reverse = if candidates.is_empty() {
@@ -166,7 +171,7 @@ impl Policy {
                 Err(Verdict::Deny(denial))
             }
             Relation::Connected if candidates.is_empty() => {
-                let reverse = ruling.reverse.map(|flow| Candidate { flow, fits: false });
+                let reverse = ruling.reverse.map(|flow| Candidate { flow, fits: false, speaks: false });
                 Err(self.deny(Rule::FlowUndeclaredPeer, reverse.as_ref(), Reason::Plain))
             }
             Relation::Connected => Ok(candidates),
@@ -188,33 +193,45 @@ impl Policy {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
         };
-        let speaks = |one: &&Candidate| one.fits && self.rules(one.flow).is_some_and(|rules| rules.has_operations);
-        let mut speaking = candidates.iter().filter(speaks);
-        let Some(first) = speaking.clone().next() else {
+        let Some(first) = candidates.iter().find(|one| one.speaks) else {
             return self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain);
         };
         let reach = reach(ruling.server.asset, operation);
-        let naming = speaking.clone().flat_map(|one| {
-            let permits = self.rules(one.flow).into_iter().flat_map(|rules| &rules.permits);
-            permits.filter(|permit| permit.names(operation)).map(|permit| (*one, permit))
-        });
-        let permitting = match choose(naming, reach, operation) {
-            Choice::Permitted(one) => one,
-            Choice::Elsewhere(one) => {
-                return self.deny(Rule::AddressUndeclared, Some(&one), Reason::Class(operation.class));
-            }
+        match self.choose(candidates, reach, operation) {
+            Choice::Permitted(flow) => self.judge_values(flow, reach, operation, last),
+            Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
-            Choice::Nothing if operation.class == Class::Session => {
-                match speaking.find(|one| self.rules(one.flow).is_some_and(|rules| !rules.permits.is_empty())) {
-                    Some(one) => *one,
-                    None => return self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
-                }
+            Choice::Nothing if operation.class == Class::Session => Verdict::Permit { flow: Some(first.flow) },
+            Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
+        }
+    }
+
+    /// What the entries of all flows that speak say about an operation.
+    fn choose<'r>(&self, candidates: &'r [Candidate], reach: Option<Reach>, operation: &Operation<'_>) -> Choice<'r> {
+        let mut closest = None;
+        for (one, permit) in self.permits(candidates).filter(|(_, permit)| permit.names(operation)) {
+            match permit.places {
+                None => return Choice::Permitted(one.flow),
+                Some(_) => closest = closest.or(Some(one)),
             }
-            Choice::Nothing => {
-                return self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class));
-            }
+        }
+        let furthest = |reach: &Reach, address| {
+            let naming = self.permits(candidates).filter(|(_, permit)| permit.names(operation));
+            naming.filter_map(|(_, permit)| permit.end_of(reach, address)).max()
         };
-        self.judge_values(permitting.flow, reach, operation, last)
+        match (closest, reach, operation.target) {
+            (None, ..) => Choice::Nothing,
+            (Some(one), Some(reach), _) if covered(&reach, |address| furthest(&reach, address)) => {
+                Choice::Permitted(one.flow)
+            }
+            (Some(one), Some(_), _) | (Some(one), None, Target::File { .. }) => Choice::Elsewhere(one),
+            (Some(_), None, _) => Choice::Nothing,
+        }
+    }
+
+    fn permits<'r>(&self, candidates: &'r [Candidate]) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
+        let speaking = candidates.iter().filter(|one| one.speaks);
+        speaking.flat_map(|one| self.rules(one.flow).map(move |permit| (one, permit)))
     }
 
     fn judge_values(
@@ -250,8 +267,8 @@ impl Policy {
         }
     }
 
-    fn rules(&self, flow: u16) -> Option<&FlowRules> {
-        self.compiled.flows.get(usize::from(flow))
+    fn rules(&self, flow: u16) -> slice::Iter<'_, Permit> {
+        self.compiled.flows.get(usize::from(flow)).map(|rules| rules.permits.iter()).unwrap_or_default()
     }
 
     /// Whether a host is unknown in a zone that declares its assets. For verdicts use [`Policy::unknown_sides`], which
@@ -309,32 +326,13 @@ impl End {
 }
 
 /// What the entries that name an operation say about its address.
-enum Choice {
-    /// It lies where they permit it.
-    Permitted(Candidate),
+enum Choice<'r> {
+    /// It lies where they permit it: the flow that does.
+    Permitted(u16),
     /// They permit it elsewhere.
-    Elsewhere(Candidate),
+    Elsewhere(&'r Candidate),
     /// No entry names it, or those that do speak of addresses and it has none.
     Nothing,
-}
-
-fn choose<'p>(
-    naming: impl Iterator<Item = (Candidate, &'p Permit)> + Clone,
-    reach: Option<Reach>,
-    operation: &Operation<'_>,
-) -> Choice {
-    if let Some((one, _)) = naming.clone().find(|(_, permit)| permit.places.is_none()) {
-        return Choice::Permitted(one);
-    }
-    let Some((one, _)) = naming.clone().next() else { return Choice::Nothing };
-    match (reach, operation.target) {
-        (Some(reach), _) => {
-            let spans = naming.flat_map(|(_, permit)| permit.places.iter().flatten());
-            if covered(&reach, &spans) { Choice::Permitted(one) } else { Choice::Elsewhere(one) }
-        }
-        (None, Target::File { .. }) => Choice::Elsewhere(one),
-        (None, _) => Choice::Nothing,
-    }
 }
 
 /// Where in the controller's tables an operation reaches, if it reaches there.
