@@ -77,6 +77,7 @@ fn replay(paths: &[PathBuf], block_size: usize) -> Result<u64, Box<dyn Error>> {
 }
 
 /// Median over the rounds, in nanoseconds per packet.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn median(packets: usize, mut run: impl FnMut() -> Result<u64, Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {

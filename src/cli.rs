@@ -47,7 +47,7 @@ pub struct Replay {
     /// Where to write the counts, one JSON object; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub stats: Option<PathBuf>,
-    /// Publish alerts to this broker as the live sensor would: mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]. User and
+    /// Publish alerts to this broker as the live sensor would: `mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]`. User and
     /// password come from LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
     #[arg(short, long, value_name = "URL")]
     pub mqtt: Option<String>,

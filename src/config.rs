@@ -30,7 +30,9 @@ pub enum Destination {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Two outputs want standard output.
-    #[error("only one of --alerts, --transactions and --stats can be written to standard output; give the others a file")]
+    #[error(
+        "only one of --alerts, --transactions and --stats can be written to standard output; give the others a file"
+    )]
     StdoutTwice,
     /// Standard input is named together with other captures, or twice.
     #[error("`-` (standard input) can be given once")]

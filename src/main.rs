@@ -142,7 +142,8 @@ fn progress_bar(quiet: bool) -> ProgressBar {
     if quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg} packets  {binary_bytes_per_sec}  {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg} packets  {binary_bytes_per_sec}  {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -160,7 +161,8 @@ fn protocols() -> Outcome {
     let mut out = anstream::stdout();
     for row in REGISTRY {
         let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
-        let ports = if ports.is_empty() { "any port".to_owned() } else { format!("port {}, and any other", ports.join(", ")) };
+        let ports =
+            if ports.is_empty() { "any port".to_owned() } else { format!("port {}, and any other", ports.join(", ")) };
         writeln!(out, "{:<12} {:<6} {:<30} {ports}", row.name, row.framing, row.title)?;
     }
     Ok(Status::Clean)

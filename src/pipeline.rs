@@ -106,7 +106,8 @@ pub fn replay(
         let mut threads = Vec::new();
         for index in 0..workers {
             let (inbox, jobs) = bounded::<Job>(JOBS_IN_FLIGHT);
-            let worker = Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
+            let worker =
+                Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
             let done = done.clone();
             threads.push(scope.spawn(move || work(worker, &jobs, &done)));
             inboxes.push(inbox);
@@ -114,7 +115,7 @@ pub fn replay(
         drop(done);
         let correlator = Correlator::new(Arc::clone(policy), settings.alerts.clone());
         let collector = scope.spawn(move || correlate(correlator, workers, &finished, &empty, outputs));
-        let mut dealer = Dealer::new(workers, settings.fragments.clone());
+        let mut dealer = Dealer::new(workers, settings.fragments);
         let read = feed(source, &mut dealer, &inboxes, &emptied, progress);
         drop(inboxes);
         let mut counters = Counters::default();

@@ -16,7 +16,8 @@ use lockkeeper_protocols::{Limits, Stamp};
 use crate::alert::{Captures, Evidence, Report};
 use crate::capture::{Block, Packet};
 use crate::flow::{
-    CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters, StreamSettings, TableSettings,
+    CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters, StreamSettings,
+    TableSettings,
 };
 use crate::frame::{self, Body, Frame};
 use crate::metrics::Counters;

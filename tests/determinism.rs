@@ -132,7 +132,9 @@ fn verdicts(alerts: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for mut alert in last.into_values() {
         let members = alert.as_object_mut().expect("an object");
-        for member in ["id", "time", "first_seen", "last_seen", "evidence", "revision", "policy", "requirements", "attack"] {
+        for member in
+            ["id", "time", "first_seen", "last_seen", "evidence", "revision", "policy", "requirements", "attack"]
+        {
             members.remove(member);
         }
         *counts.entry(alert.to_string()).or_default() += 1;

@@ -274,7 +274,8 @@ fn standard_input_and_folders_are_read_like_files() {
         .stdin(bytes)
         .output()
         .expect("the program starts");
-    let from_input = String::from_utf8_lossy(&output.stdout).replace("\"capture\":\"-\"", "\"capture\":\"undeclared-write.pcap\"");
+    let from_input =
+        String::from_utf8_lossy(&output.stdout).replace("\"capture\":\"-\"", "\"capture\":\"undeclared-write.pcap\"");
     assert_eq!(from_input, alerts(&capture));
 
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -24,7 +24,14 @@ pub(super) struct Dealer {
 
 impl Dealer {
     pub(super) fn new(workers: usize, fragments: FragmentLimits) -> Self {
-        Self { workers, hash: FixedState::with_seed(0), fragments: Reassembler::new(fragments), whole: Vec::new(), packets: 0, bytes: 0 }
+        Self {
+            workers,
+            hash: FixedState::with_seed(0),
+            fragments: Reassembler::new(fragments),
+            whole: Vec::new(),
+            packets: 0,
+            bytes: 0,
+        }
     }
 
     /// Fills each worker's list with the packets of the block that belong to it.

@@ -8,7 +8,7 @@ use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
 use crate::frame::{Body, Frame};
-use crate::policy::{Carrier, Host, LastValues, Link, Ruling, Rule, Verdict};
+use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
 
 /// Everything kept about one conversation.
 pub(super) struct Conversation {
@@ -69,6 +69,17 @@ enum Content {
     Other,
 }
 
+/// What is known about what a conversation speaks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spoken {
+    /// Nothing was said yet.
+    NotYet,
+    /// A protocol of the registry, by name.
+    Protocol(&'static str),
+    /// Something was said, and it is none of the registry's.
+    Unrecognised,
+}
+
 /// The first bytes of a conversation, until its protocol is known.
 #[derive(Default)]
 struct Opening {
@@ -94,7 +105,7 @@ impl Conversation {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
-                    talk.judge(None, stamp, bench.desk);
+                    talk.judge(Spoken::NotYet, stamp, bench.desk);
                 }
                 let mut intake = Intake { talk, desk: bench.desk };
                 tcp.segment(from, &segment, stamp, bench.streams, bench.counters, &mut intake)
@@ -106,7 +117,7 @@ impl Conversation {
             Body::Ip(..) | Body::Link { .. } => Progress::Ok,
         };
         if talk.facts.ruling.is_none() && !matches!(frame.body, Body::Tcp(..)) {
-            talk.judge(None, stamp, bench.desk);
+            talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
         progress
     }
@@ -217,7 +228,7 @@ impl Facts {
 
 impl Talk {
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
-    pub(super) fn judge(&mut self, protocol: Option<&'static str>, stamp: Stamp, desk: &mut Desk) {
+    pub(super) fn judge(&mut self, spoken: Spoken, stamp: Stamp, desk: &mut Desk) {
         let facts = &mut self.facts;
         facts.judge_by = None;
         if !desk.judging {
@@ -233,7 +244,11 @@ impl Talk {
         let first_time = facts.ruling.is_none();
         facts.text = None;
         let ruling = Box::new(desk.policy.ruling(&link));
-        let verdict = desk.policy.judge_flow(&ruling, protocol);
+        let verdict = match spoken {
+            Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
+            Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
+            Spoken::Unrecognised => desk.policy.judge_unrecognised(&ruling),
+        };
         facts.ruling = Some(ruling);
         if first_time {
             desk.greet(facts, stamp);
@@ -292,7 +307,13 @@ impl Talk {
         let facts = &mut self.facts;
         facts.judge_by.get_or_insert(stamp.clock.saturating_add(JUDGE_AFTER));
         opening.add(from, bytes, stamp);
-        match facts.identifier().decide(REGISTRY, opening.sides(facts.client), opening.is_full()) {
+        let decision = facts.identifier().decide(REGISTRY, opening.sides(facts.client), opening.is_full());
+        self.decided(decision, stamp, desk);
+    }
+
+    fn decided(&mut self, decision: Decision, stamp: Stamp, desk: &mut Desk) {
+        let facts = &mut self.facts;
+        match decision {
             Decision::Undecided => {}
             Decision::Unknown => self.is_another_protocol(stamp, desk),
             Decision::Speaks { protocol, swapped } => {
@@ -302,12 +323,11 @@ impl Talk {
                 facts.protocol = Some(protocol.name);
                 facts.slot = desk.counters.slot(protocol);
                 let session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
-                let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Speaks(Box::new(session)))
-                else {
-                    return;
-                };
-                self.judge(Some(protocol.name), stamp, desk);
-                self.replay(&opening, desk);
+                let before = std::mem::replace(&mut self.content, Content::Speaks(Box::new(session)));
+                self.judge(Spoken::Protocol(protocol.name), stamp, desk);
+                if let Content::Opening(opening) = before {
+                    self.replay(&opening, desk);
+                }
             }
         }
     }
@@ -331,16 +351,13 @@ impl Talk {
         if let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Other) {
             desk.counters.losses.other_protocol_bytes += opening.len() as u64;
         }
-        // On the port of a protocol that we decode, traffic that does not decode is not that protocol.
-        let port = self.facts.endpoint(Side::Server).port;
-        let ours = REGISTRY.iter().any(|row| row.ports.contains(&port));
-        self.judge(ours.then_some(UNIDENTIFIED), stamp, desk);
+        self.judge(Spoken::Unrecognised, stamp, desk);
     }
 
     fn expire(&mut self, clock: i64, desk: &mut Desk) {
         if let Some(due) = self.facts.judge_by.filter(|due| *due < clock) {
             let stamp = Stamp { clock: due.saturating_add(1), ..self.facts.first };
-            self.judge(None, stamp, desk);
+            self.judge(Spoken::NotYet, stamp, desk);
         }
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
@@ -348,11 +365,19 @@ impl Talk {
         }
     }
 
+    /// No more bytes will come: what was said so far has to be enough to tell what it is.
+    fn conclude_opening(&mut self, stamp: Stamp, desk: &mut Desk) {
+        let Content::Opening(opening) = &self.content else { return };
+        if opening.len() == 0 {
+            return self.judge(Spoken::NotYet, stamp, desk);
+        }
+        let decision = self.facts.identifier().decide(REGISTRY, opening.sides(self.facts.client), true);
+        self.decided(decision, stamp, desk);
+    }
+
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
         let stamp = Stamp { clock, ..self.facts.first };
-        if matches!(self.content, Content::Opening(_)) {
-            self.is_another_protocol(stamp, desk);
-        }
+        self.conclude_opening(stamp, desk);
         desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
@@ -433,9 +458,6 @@ fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
     }
     server_by_port(low, high, registered).other()
 }
-
-/// What a conversation on a decoded protocol's port is called when it does not speak that protocol.
-const UNIDENTIFIED: &str = "unidentified";
 
 /// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
 const OPENING_BYTES: usize = 4096;

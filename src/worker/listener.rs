@@ -1,8 +1,6 @@
 //! Listens to a decoder: counts, asks the policy, writes findings and transactions.
 
-use lockkeeper_protocols::{
-    Anomaly, AnomalyKind, Identity, Operation, Outcome, RequestRef, Sink, Stamp,
-};
+use lockkeeper_protocols::{Anomaly, AnomalyKind, Identity, Operation, Outcome, RequestRef, Sink, Stamp};
 
 use super::Desk;
 use super::conversation::{Facts, Open};

@@ -54,5 +54,5 @@ pub(crate) fn alerts(capture: &Path) -> String {
 
 /// JSON lines.
 pub(crate) fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }

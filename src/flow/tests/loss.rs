@@ -84,7 +84,7 @@ fn delivery_after_a_wait_keeps_the_time_of_the_packet_and_moves_the_clock() {
     bench.feed(&conversation.sent[5]);
     let (seen, packet) = (bench.clock, bench.packet);
     bench.wait(SECOND);
-    let expected = Stamp { time: seen, clock: seen + 20 * MILLISECOND, packet };
+    let expected = Stamp { time: seen, clock: seen + 20 * MILLISECOND, packet, origin: 0 };
     assert_eq!(bench.recorder.stamps[1..], [expected; 2]);
 }
 

@@ -173,7 +173,7 @@ impl Bench {
     fn feed(&mut self, sent: &Sent) -> Progress {
         self.clock += 10 * MICROSECOND;
         self.packet += 1;
-        let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet };
+        let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: 0 };
         let segment = sent.segment();
         self.flow.segment(sent.from, &segment, stamp, &self.settings, &mut self.counters, &mut self.recorder)
     }

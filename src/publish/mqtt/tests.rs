@@ -1,4 +1,6 @@
 //! Against a real mosquitto where one is installed, and against a broker of our own that misbehaves on demand.
+#![expect(clippy::disallowed_methods, reason = "a test waits for real brokers in real time")]
+#![expect(clippy::disallowed_types, reason = "the broker of the test is not on the packet path")]
 
 mod fake;
 mod mosquitto;
