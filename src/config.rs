@@ -180,12 +180,6 @@ fn unpredictable() -> u64 {
     RandomState::default().hash_one(())
 }
 
-/// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.
-pub fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LOCKKEEPER_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
-}
-
 /// Hosts without IP that one shard lists.
 const NEIGHBOURS: usize = 4096;
 

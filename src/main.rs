@@ -20,7 +20,7 @@ use lockkeeper_protocols::REGISTRY;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    config::start_logging();
+    start_logging();
     let outcome = match cli.command {
         Command::Replay(typed) => replay(&typed),
         Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
@@ -166,6 +166,12 @@ fn protocols() -> Outcome {
         writeln!(out, "{:<12} {:<6} {:<30} {ports}", row.name, row.framing, row.title)?;
     }
     Ok(Status::Clean)
+}
+
+/// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOCKKEEPER_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
 }
 
 /// One clear line for a person, with every cause.

@@ -22,14 +22,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("publish", &["alert"]),
     ("metrics", &["capture", "frame", "flow", "policy", "alert", "protocols"]),
     ("worker", &["capture", "frame", "flow", "policy", "alert", "metrics", "protocols"]),
-    ("pipeline", &["capture", "frame", "flow", "policy", "alert", "publish", "metrics", "worker", "protocols"]),
+    (
+        "pipeline",
+        &["capture", "frame", "flow", "policy", "alert", "highlights", "publish", "metrics", "worker", "protocols"],
+    ),
+    ("highlights", &["alert"]),
+    ("summary", &["capture", "alert", "highlights", "metrics", "pipeline", "policy", "protocols"]),
     ("cli", &[]),
-    ("config", &["cli", "capture", "flow", "policy", "alert", "publish", "pipeline", "protocols"]),
-    ("main", &["cli", "config", "pipeline", "capture", "policy", "alert", "publish", "metrics", "protocols"]),
+    // The one place that knows what was typed and every stage's own settings.
+    ("config", &["cli", "capture", "frame", "flow", "worker", "policy", "alert", "publish", "pipeline", "protocols"]),
+    ("main", &["cli", "config", "pipeline", "capture", "policy", "publish", "summary", "protocols"]),
 ];
 
 /// Each external crate and the modules that are its home: what breaks when it changes is found by looking at its row.
 const HOMES: &[(&str, Home)] = &[
+    ("anstream", Home::In(&["main"])),
+    ("anstyle", Home::In(&["main", "summary"])),
     ("annotate_snippets", Home::In(&["policy"])),
     ("base64", Home::In(&["alert"])),
     ("clap", Home::In(&["cli", "main"])),

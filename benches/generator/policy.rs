@@ -1,6 +1,6 @@
 //! The policy under which a generated capture is in order.
 
-use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
+use super::modbus::{ADDRESSES, UNIT};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings};
 
 /// A policy that permits everything that is generated, except what [`Settings::violations`] asks for.
@@ -40,7 +40,7 @@ allow    = [
   {{ op = "read",  modbus = {{ unit = {UNIT}, table = "input_register", addr = "0-{last}" }} }},
   {{ op = "read",  modbus = {{ unit = {UNIT}, table = "holding_register", addr = "0-{last}" }} }},
   {{ op = "write", modbus = {{ unit = {UNIT}, table = "coil", addr = "0-{last}" }} }},
-  {{ op = "write", modbus = {{ unit = {UNIT}, table = "holding_register", addr = "0-{last}" }}, min = 0, max = {MAX_VALUE} }},
+  {{ op = "write", modbus = {{ unit = {UNIT}, table = "holding_register", addr = "0-{last}" }} }},
 ]
 "#
     )
