@@ -188,6 +188,8 @@ pub struct Datagram<'a> {
 pub struct OtherIp {
     /// IP protocol number.
     pub protocol: u8,
+    /// It is how IPv6 hosts of one link find each other (RFC 4861), as ARP is for IPv4.
+    pub neighbour_discovery: bool,
 }
 
 /// Why a packet could not be made into a frame.

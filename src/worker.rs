@@ -134,9 +134,11 @@ impl Worker {
             return;
         }
         let stamp = stamp_of(packet);
-        match FlowKey::of(&frame) {
-            Some((key, from)) => self.converse(index, &key, from, &frame, stamp),
-            None => self.neighbour(index, &frame, stamp),
+        match (frame.body, FlowKey::of(&frame)) {
+            (Body::Link { ether_type, .. }, _) => self.neighbour(index, ether_type, &frame, stamp),
+            (Body::Ip(_, other), _) if other.neighbour_discovery => self.neighbour(index, IPV6, &frame, stamp),
+            (_, Some((key, from))) => self.converse(index, &key, from, &frame, stamp),
+            (_, None) => {}
         }
     }
 
@@ -164,10 +166,9 @@ impl Worker {
         }
     }
 
-    /// A frame without IP: its sender goes into the inventory.
-    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: Stamp) {
+    /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
+    fn neighbour(&mut self, index: usize, ether_type: u16, frame: &Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
-        let Body::Link { ether_type, .. } = frame.body else { return };
         *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
         let Some(macs) = frame.mac else { return };
         if shard.neighbours.contains(&(macs.source, ether_type)) {
@@ -235,6 +236,9 @@ impl Shard {
 /// Bits of [`Stamp::origin`] that hold the number of the packet in its capture; the others hold the capture.
 const ORIGIN_NUMBER_BITS: u32 = 48;
 const ORIGIN_NUMBER_MASK: u64 = (1 << ORIGIN_NUMBER_BITS) - 1;
+
+/// EtherType of IPv6.
+const IPV6: u16 = 0x86DD;
 
 /// Conversations of one shard that are forgotten at the end of one block, at most: bounds the pause.
 const REAPED_AT_ONCE: usize = 1024;

@@ -60,7 +60,9 @@ pub(super) struct Leaf<'a> {
 impl<'a> Leaf<'a> {
     /// IP whose payload is not read any further.
     pub(super) fn ip(pair: &IpPair, protocol: u8, payload: Span<'a>) -> Self {
-        Self { body: Body::Ip(*pair, OtherIp { protocol }), cut: payload.missing() }
+        let message = payload.bytes.first();
+        let neighbour_discovery = protocol == ICMPV6 && message.is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(kind));
+        Self { body: Body::Ip(*pair, OtherIp { protocol, neighbour_discovery }), cut: payload.missing() }
     }
 
     /// A payload of Ethernet that is not read any further.
@@ -151,3 +153,9 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 }
+
+/// IP protocol number of ICMPv6.
+const ICMPV6: u8 = 58;
+
+/// ICMPv6 types of router and neighbour solicitation, advertisement and redirect (RFC 4861, 4).
+const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;

@@ -106,7 +106,7 @@ fn ipv4_behind_an_authentication_header_is_read() {
 #[test]
 fn other_protocols_keep_their_number() {
     let ping = ethernet(0x0800, &ipv4(CLIENT, SERVER, 1, &hex("08 00 0000 0001 0001")));
-    assert!(matches!(decoded(Link::Ethernet, &ping).body, Body::Ip(_, OtherIp { protocol: 1 })));
+    assert!(matches!(decoded(Link::Ethernet, &ping).body, Body::Ip(_, OtherIp { protocol: 1, .. })));
     let unknown = ethernet(0x8892, &modbus());
     let expected = Body::Link { ether_type: 0x8892, payload: &modbus() };
     assert_eq!(decoded(Link::Ethernet, &unknown).body, expected);
@@ -155,7 +155,7 @@ fn a_packet_cut_by_the_snap_length_is_decoded_as_far_as_it_goes() {
     }
     for length in 34..54 {
         let frame = at(length).expect("its IP header is there");
-        assert!(matches!(frame.body, Body::Ip(_, OtherIp { protocol: 6 })), "{length}");
+        assert!(matches!(frame.body, Body::Ip(_, OtherIp { protocol: 6, .. })), "{length}");
     }
     for length in 54..66 {
         let frame = at(length).expect("its TCP header is there");
@@ -229,7 +229,7 @@ fn only_the_first_fragment_has_ports() {
     let first = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 6, 1, 0, true, &whole[..24]));
     let second = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 6, 1, 24, false, &whole[24..]));
     assert!(matches!(decoded(Link::Ethernet, &first).body, Body::Tcp(..)));
-    assert!(matches!(decoded(Link::Ethernet, &second).body, Body::Ip(_, OtherIp { protocol: 6 })));
+    assert!(matches!(decoded(Link::Ethernet, &second).body, Body::Ip(_, OtherIp { protocol: 6, .. })));
     assert_eq!(peek(Link::Ethernet, &first), Peek::Fragment);
     assert_eq!(peek(Link::Ethernet, &second), Peek::Fragment);
 }

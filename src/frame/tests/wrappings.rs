@@ -108,7 +108,7 @@ fn what_only_looks_like_a_wrapping_stays_what_it_is() {
         assert_eq!((frame.tunnel, frame.mac.map(|mac| mac.source[5])), (None, Some(0x0B)));
     }
     for packet in [&unknown_gre, &gre_of_pptp] {
-        assert!(matches!(decoded(packet).body, Body::Ip(_, OtherIp { protocol: 47 })));
+        assert!(matches!(decoded(packet).body, Body::Ip(_, OtherIp { protocol: 47, .. })));
     }
     assert!(matches!(decoded(&ppp_control).body, Body::Link { ether_type: 0x8864, .. }));
     assert_eq!(decoded(&ppp_control).tunnel, None);
