@@ -16,7 +16,7 @@
 //! Counting follows Wireshark: an exception counts under its function without the exception bit; the diagnostic
 //! sub-function and the MEI type count in both directions where the PDU carries them (an exception does not). Two
 //! differences are meant: an exception without its code still is a response, and a PDU in a segment that Wireshark takes
-//! for a retransmission is counted when its bytes are new.
+//! for a retransmission is counted when its bytes are new. `DIFFERENCES.md` has every case that is known.
 
 mod asked;
 mod context;
