@@ -51,9 +51,6 @@ pub struct Replay {
     /// password come from LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
     #[arg(short, long, value_name = "URL")]
     pub mqtt: Option<String>,
-    /// How to speak to the broker.
-    #[command(flatten)]
-    pub broker: Broker,
     /// Worker threads; the results are the same for any number [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
@@ -66,6 +63,9 @@ pub struct Replay {
     /// No summary and no progress on standard error
     #[arg(short, long)]
     pub quiet: bool,
+    /// How to speak to the broker.
+    #[command(flatten)]
+    pub broker: Broker,
     /// Bounds.
     #[command(flatten)]
     pub limits: Limits,
@@ -100,7 +100,7 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value_t = 4096)]
     pub max_fragmented: usize,
     /// Alerts that are kept open at once
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 32_768)]
     pub max_alerts: usize,
     /// Seconds until a request counts as not answered
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
@@ -108,8 +108,8 @@ pub struct Limits {
     /// Seconds between updates of one alert
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub alert_interval: f64,
-    /// Seconds after which a silent conversation is forgotten
-    #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
+    /// Seconds after which a silent TCP conversation is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600.0)]
     pub idle_timeout: f64,
 }
 
