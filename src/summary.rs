@@ -11,7 +11,7 @@ use crate::alert::Severity;
 use crate::capture::Capture;
 use crate::highlights::Highlights;
 use crate::pipeline::Replayed;
-use crate::policy::Policy;
+use crate::policy::{Policy, Rule};
 
 /// The object of `--stats`.
 #[derive(Debug, Serialize)]
@@ -94,6 +94,7 @@ pub fn write_page(
     captures(replayed, out)?;
     operations(replayed, out)?;
     violations(replayed, highlights, policy, out)?;
+    discoveries(replayed, out)?;
     losses(replayed, out)
 }
 
@@ -133,10 +134,11 @@ fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out
     if replayed.alerts.violations == 0 {
         return writeln!(out, "  {GOOD}none{GOOD:#}");
     }
-    for (rule, conduit, tally) in &replayed.tallies {
+    writeln!(out, "  {FAINT}{:<26} {:<22} {:>8} {:>12}{FAINT:#}", "rule", "conduit", "alerts", "occurrences")?;
+    for (rule, conduit, tally) in replayed.tallies.iter().filter(|(rule, ..)| is_violation(rule)) {
         let conduit = conduit.map_or("no conduit", |conduit| policy.conduit_name(conduit));
         let [alerts, times] = [tally.alerts, tally.occurrences].map(grouped);
-        writeln!(out, "  {rule:<26} {conduit:<22} {alerts:>8} alerts {times:>12} times")?;
+        writeln!(out, "  {rule:<26} {conduit:<22} {alerts:>8} {times:>12}")?;
     }
     writeln!(out)?;
     let mut shown = 0;
@@ -150,6 +152,25 @@ fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out
         0 => Ok(()),
         more => writeln!(out, "  and {} more: --alerts writes them all", grouped(more)),
     }
+}
+
+/// What was learned about hosts: of kind `asset`, no violation.
+fn discoveries(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let mut found = replayed.tallies.iter().filter(|(rule, ..)| !is_violation(rule)).peekable();
+    if found.peek().is_none() {
+        return Ok(());
+    }
+    heading(out, "Inventory")?;
+    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
+    found.for_each(|(rule, _, tally)| *rules.entry(rule).or_default() += tally.alerts);
+    for (rule, count) in rules {
+        writeln!(out, "  {rule:<26} {:>12}", grouped(count))?;
+    }
+    Ok(())
+}
+
+fn is_violation(rule: &str) -> bool {
+    Rule::ALL.iter().any(|known| known.id() == rule)
 }
 
 fn losses(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
@@ -192,6 +213,7 @@ fn grouped(number: u64) -> String {
 }
 
 const HEADING: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Yellow.on_default();
 const GOOD: Style = AnsiColor::Green.on_default();
 

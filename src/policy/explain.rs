@@ -41,7 +41,7 @@ impl Policy {
             (Some(conduit), None) => {
                 format!("conduit {} declares no flow from this client to this server", self.conduit_name(conduit))
             }
-            (None, _) => format!("no conduit declares traffic inside zone {}", self.zone_name(ruling.client.zone)),
+            (None, _) => format!("no flow is declared between them inside zone {}", self.zone_name(ruling.client.zone)),
         }
     }
 

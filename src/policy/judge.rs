@@ -121,7 +121,8 @@ impl Policy {
         };
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
         let closest = closest.or(ruling.reverse).and_then(|flow| self.flow(flow));
-        ruling.conduit = Some(closest.map_or(first, |flow| flow.conduit));
+        // A conduit leads from zone to zone: traffic inside one crosses it only where one of its flows says so.
+        ruling.conduit = closest.map(|flow| flow.conduit).or((from != to).then_some(first));
         ruling.candidates = Some(Arc::from(candidates));
     }
 

@@ -39,7 +39,7 @@ fn a_zone_that_no_conduit_names_inside_says_so() {
         "[default]\nintra_zone = \"declared\"\n[zone.yard]\nnetworks = [\"10.9.0.0/16\"]\n[zone.lock]",
     );
     let inside = flow_judged(&policy(&strict), &tcp("10.9.0.1", "10.9.0.2", 80), None);
-    assert_eq!(inside, "flow.undeclared-peer: no conduit declares traffic inside zone yard");
+    assert_eq!(inside, "flow.undeclared-peer: no flow is declared between them inside zone yard");
 }
 
 #[test]
