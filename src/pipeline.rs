@@ -109,7 +109,9 @@ pub fn replay(
             let worker =
                 Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
             let done = done.clone();
-            threads.push(scope.spawn(move || work(worker, &jobs, &done)));
+            let thread = thread::Builder::new().name(format!("worker-{index}"));
+            let work = move || work(worker, &jobs, &done);
+            threads.push(thread.spawn_scoped(scope, work).expect("the system has room for a thread"));
             inboxes.push(inbox);
         }
         drop(done);

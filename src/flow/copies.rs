@@ -25,7 +25,7 @@ pub struct CopySettings {
 
 impl Default for CopySettings {
     fn default() -> Self {
-        Self { slots: 1024, mirror_window: 2_000_000, redundancy_window: 400_000_000, seed: 0 }
+        Self { slots: 128, mirror_window: 2_000_000, redundancy_window: 400_000_000, seed: 0 }
     }
 }
 
