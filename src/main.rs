@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -61,7 +62,7 @@ fn replay(typed: &Replay) -> Outcome {
     let replayed = pipeline::replay(&mut source, &policy, &settings, &mut outputs, &mut |packets, bytes, total| {
         bar.set_length(total.unwrap_or(bytes));
         bar.set_position(bytes);
-        bar.set_message(packets.to_string());
+        bar.set_message(speed(packets, bar.elapsed()));
     });
     bar.finish_and_clear();
 
@@ -143,8 +144,14 @@ fn progress_bar(quiet: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style =
-        ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg} packets  {binary_bytes_per_sec}  {eta} left");
+        ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  {binary_bytes_per_sec}  {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// How far it is, and how fast.
+fn speed(packets: u64, elapsed: Duration) -> String {
+    let rate = packets as f64 / elapsed.as_secs_f64().max(0.001);
+    format!("{packets} packets, {rate:.0} packets/s")
 }
 
 /// `lockkeeper policy check`: every mistake with its place and what to write instead.
