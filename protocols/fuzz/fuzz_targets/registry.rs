@@ -67,7 +67,7 @@ fuzz_target!(|data: &[u8]| {
         rest = after;
         clock += i64::from(head >> 6) * 400;
         packet += 1;
-        let stamp = Stamp { time: clock, clock, packet };
+        let stamp = Stamp { time: clock, clock, packet, origin: packet };
         if head & 2 != 0 {
             session.gap(from, &mut judge);
         }
