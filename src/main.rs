@@ -143,8 +143,7 @@ fn progress_bar(quiet: bool) -> ProgressBar {
     if quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style =
-        ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  {binary_bytes_per_sec}  {eta} left");
+    let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  {binary_bytes_per_sec}  {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

@@ -189,8 +189,8 @@ impl Worker {
             let shard = timer.shard as usize;
             let flows = self.shards.get_mut(shard).map(|shard| &mut shard.flows);
             let Some((_, conversation)) = flows.and_then(|flows| flows.get_mut(timer.flow)) else { continue };
-            if conversation.armed == timer.due {
-                conversation.armed = i64::MAX;
+            if conversation.talk.facts.armed == timer.due {
+                conversation.talk.facts.armed = i64::MAX;
                 conversation.expire(clock, bench);
                 arm(&mut self.timers, conversation, shard, timer.flow);
             }
@@ -201,12 +201,16 @@ impl Worker {
     }
 }
 
-/// Sets the timer of a conversation if it needs an earlier one than it has.
+/// Sets the timer of a conversation if it needs an earlier one than it has. What waits for an answer was asked later
+/// than what the timer is set for, so that only disorder can make it need one.
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
+    if conversation.talk.facts.armed != i64::MAX && conversation.tcp.deadline().is_none() {
+        return;
+    }
     if let Some(due) = conversation.due()
-        && due < conversation.armed
+        && due < conversation.talk.facts.armed
     {
-        conversation.armed = due;
+        conversation.talk.facts.armed = due;
         timers.set(Timer { due, shard: shard as u32, flow });
     }
 }

@@ -21,6 +21,8 @@ pub struct Session {
     partial_limit: usize,
     /// When the latest bytes came: a frame that only the end of the stream completes has no other time.
     latest: Stamp,
+    /// No answer is overdue up to this clock; `i64::MAX` when none is waited for.
+    wake: i64,
 }
 
 #[derive(Default)]
@@ -49,6 +51,7 @@ impl Session {
             halves: [half(), half()],
             partial_limit: limits.partial.max(2 * protocol.max_frame),
             latest: Stamp::default(),
+            wake: i64::MAX,
         }
     }
 
@@ -75,6 +78,7 @@ impl Session {
             half.partial = joined;
         }
         half.bound(*partial_limit, &mut step);
+        self.set_wake();
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
@@ -86,6 +90,7 @@ impl Session {
                 FrameLen::Bytes(length) if length > 0 && length <= rest.len() => {
                     let (frame, tail) = rest.split_at(length);
                     self.dissector.frame(from, frame, stamp, sink);
+                    self.set_wake();
                     rest = tail;
                 }
                 FrameLen::Bytes(_) | FrameLen::Unknown => {
@@ -107,18 +112,31 @@ impl Session {
         if let Some(half) = self.halves.get_mut(from.index()) {
             half.lost = true;
         }
+        self.set_wake();
     }
 
     /// Gives up on answers that are overdue at `clock`.
+    #[inline]
     pub fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
-        if self.dissector.deadline().is_some_and(|deadline| deadline < clock) {
+        if self.wake < clock {
             self.dissector.expire(clock, sink);
+            self.wake = i64::MAX;
+            self.set_wake();
         }
     }
 
-    /// When [`Session::expire`] next has something to do, nanoseconds on the scale of [`Stamp::clock`].
+    /// When [`Session::expire`] next has something to do, at the earliest: nanoseconds on the scale of
+    /// [`Stamp::clock`].
+    #[inline]
     pub fn deadline(&self) -> Option<i64> {
-        self.dissector.deadline()
+        (self.wake != i64::MAX).then_some(self.wake)
+    }
+
+    /// Deadlines only ever move on, so the decoder is asked for one when none is known, not at every frame.
+    fn set_wake(&mut self) {
+        if self.wake == i64::MAX {
+            self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
+        }
     }
 
     /// The end of the flow or of the capture.

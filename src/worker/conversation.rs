@@ -14,8 +14,6 @@ use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
 pub(super) struct Conversation {
     pub(super) tcp: TcpFlow,
     pub(super) talk: Talk,
-    /// The timer that is set for it, packet clock in nanoseconds; `i64::MAX` for none.
-    pub(super) armed: i64,
 }
 
 /// What is said, and what is thought of it: all of a conversation but its TCP state.
@@ -28,6 +26,8 @@ pub(super) struct Talk {
 pub(super) struct Facts {
     /// Its first packet: names the conversation, and stands for it where no other packet does.
     pub(super) first: Stamp,
+    /// The timer that is set for it, packet clock in nanoseconds; `i64::MAX` for none.
+    pub(super) armed: i64,
     /// Packet clock and packet of what was reported last.
     pub(super) latest: (i64, u64),
     pub(super) carrier: Carrier,
@@ -93,7 +93,7 @@ impl Conversation {
     /// Begins with its first frame.
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
         let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Opening::default()) };
-        Self { tcp: TcpFlow::default(), talk, armed: i64::MAX }
+        Self { tcp: TcpFlow::default(), talk }
     }
 
     /// One more frame of it, in either direction.
@@ -167,6 +167,7 @@ impl Facts {
         };
         Self {
             first: stamp,
+            armed: i64::MAX,
             latest: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
@@ -321,6 +322,8 @@ impl Talk {
                     facts.client = facts.client.other();
                 }
                 facts.protocol = Some(protocol.name);
+                // From now on answers are waited for, perhaps less long than the timer that is set.
+                facts.armed = i64::MAX;
                 facts.slot = desk.counters.slot(protocol);
                 let session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
                 let before = std::mem::replace(&mut self.content, Content::Speaks(Box::new(session)));
