@@ -108,7 +108,10 @@ pub struct TableCounters {
 pub struct FlowTable<T> {
     index: HashTable<u32>,
     hash: FixedState,
-    slots: Vec<Slot<T>>,
+    /// What is looked at for every packet, close together.
+    slots: Vec<Slot>,
+    /// The flows themselves, by slot.
+    values: Vec<Option<T>>,
     free: u32,
     /// By [`Lifetime`]: least recently used first, so that each list is sorted by age.
     lists: [List; 3],
@@ -118,9 +121,8 @@ pub struct FlowTable<T> {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Slot {
     key: FlowKey,
-    value: Option<T>,
     used: i64,
     previous: u32,
     /// The next slot in its list, or the next free one.
@@ -142,6 +144,7 @@ impl<T> FlowTable<T> {
             index: HashTable::new(),
             hash: FixedState::with_seed(settings.seed),
             slots: Vec::new(),
+            values: Vec::new(),
             free: NONE,
             lists: [List { head: NONE, tail: NONE }; 3],
             timeouts: [settings.stream_timeout, settings.datagram_timeout, settings.closed_timeout],
@@ -152,7 +155,7 @@ impl<T> FlowTable<T> {
 
     /// Bytes that one flow costs, the index at its usual load included.
     pub const fn entry_size() -> usize {
-        size_of::<Slot<T>>() + 2 * (size_of::<u32>() + 1)
+        size_of::<Slot>() + size_of::<Option<T>>() + 2 * (size_of::<u32>() + 1)
     }
 
     /// Flows in the table, expired ones that nobody noticed yet included.
@@ -194,15 +197,14 @@ impl<T> FlowTable<T> {
     }
 
     fn found(&mut self, slot: u32, fresh: bool, gone: Option<Gone<T>>, make: impl FnOnce() -> T) -> Found<'_, T> {
-        let at = &mut self.slots[slot as usize];
-        let entry = Entry { slot, generation: at.generation };
-        Found { entry, value: at.value.get_or_insert_with(make), fresh, gone }
+        let entry = Entry { slot, generation: self.slots[slot as usize].generation };
+        Found { entry, value: self.values[slot as usize].get_or_insert_with(make), fresh, gone }
     }
 
     /// The flow of that name, if it still lives. Does not count as use.
     pub fn get_mut(&mut self, entry: Entry) -> Option<(&FlowKey, &mut T)> {
-        let slot = self.slots.get_mut(entry.slot as usize).filter(|slot| slot.generation == entry.generation)?;
-        slot.value.as_mut().map(|value| (&slot.key, value))
+        let slot = self.slots.get(entry.slot as usize).filter(|slot| slot.generation == entry.generation)?;
+        self.values.get_mut(entry.slot as usize)?.as_mut().map(|value| (&slot.key, value))
     }
 
     /// From now on the flow ages as `lifetime` says.
@@ -268,7 +270,8 @@ impl<T> FlowTable<T> {
             return slot;
         }
         let slot = u32::try_from(self.slots.len()).expect("the capacity is a u32");
-        self.slots.push(Slot { key, value: None, used: 0, previous: NONE, next: NONE, generation: 0, lifetime });
+        self.values.push(None);
+        self.slots.push(Slot { key, used: 0, previous: NONE, next: NONE, generation: 0, lifetime });
         slot
     }
 
@@ -319,7 +322,8 @@ impl<T> FlowTable<T> {
         taken.generation = taken.generation.wrapping_add(1);
         taken.next = self.free;
         self.free = slot;
-        taken.value.take().map(|value| Gone { entry, key: taken.key, value, cause, at })
+        let key = taken.key;
+        self.values[slot as usize].take().map(|value| Gone { entry, key, value, cause, at })
     }
 
     fn touch(&mut self, slot: u32, clock: i64) {
