@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::alert;
+use crate::capture::Capture;
 use crate::flow::{StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 
@@ -280,6 +281,14 @@ impl Counters {
         losses.fragments_unusable += fragments.too_large + fragments.malformed + fragments.cut;
         losses.fragments_overlapping += fragments.overlapping;
         losses.fragmented_datagrams_given_up += fragments.aged_out + fragments.evicted;
+    }
+
+    /// What the captures say about themselves.
+    pub fn captures(&mut self, captures: &[Capture]) {
+        for capture in captures {
+            self.losses.dropped_at_capture += capture.dropped_at_capture;
+            self.losses.captures_cut += u64::from(capture.cut.is_some());
+        }
     }
 
     /// What the correlator gave up.

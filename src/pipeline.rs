@@ -101,7 +101,7 @@ pub fn replay(
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let (done, finished) = bounded::<Job>(workers * JOBS_IN_FLIGHT);
     let (empty, emptied) = bounded::<Emptied>(JOBS_IN_FLIGHT + 1);
-    thread::scope(|scope| {
+    let mut replayed = thread::scope(|scope| {
         let mut inboxes = Vec::new();
         let mut threads = Vec::new();
         for index in 0..workers {
@@ -116,7 +116,8 @@ pub fn replay(
         }
         drop(done);
         let correlator = Correlator::new(Arc::clone(policy), settings.alerts.clone());
-        let collector = scope.spawn(move || correlate(correlator, workers, &finished, &empty, outputs));
+        let results = &mut *outputs;
+        let collector = scope.spawn(move || correlate(correlator, workers, &finished, &empty, results));
         let mut dealer = Dealer::new(workers, settings.fragments);
         let read = feed(source, &mut dealer, &inboxes, &emptied, progress);
         drop(inboxes);
@@ -127,6 +128,7 @@ pub fn replay(
         let correlator = collector.join().expect("the correlator does not panic");
         dealer.count(&mut counters);
         counters.alerts(correlator.counters());
+        counters.captures(source.captures());
         Replayed {
             captures: source.captures().to_vec(),
             counters,
@@ -134,7 +136,9 @@ pub fn replay(
             tallies: correlator.tallies().collect(),
             problems: read.err().map(Problem::Capture).into_iter().collect(),
         }
-    })
+    });
+    replayed.problems.append(&mut outputs.problems);
+    replayed
 }
 
 /// The capture thread: reads blocks and deals their packets to the workers.

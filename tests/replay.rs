@@ -218,9 +218,24 @@ fn a_capture_that_is_cut_off_is_used_up_to_the_cut_and_the_cut_is_reported() {
     let output = lockkeeper(&[&"replay", &path, &"--policy", &plant(), &"--alerts", &"-"]);
     assert_eq!(output.status.code(), Some(2));
     let page = String::from_utf8_lossy(&output.stderr);
-    assert!(page.contains("cut off") && page.contains("at byte"), "{page}");
+    assert!(page.contains("cut off") && page.contains("at byte") && page.contains("captures cut"), "{page}");
     let found = lines(&String::from_utf8_lossy(&output.stdout));
     assert!(found.iter().any(|alert| alert["rule"] == "operation.undeclared"), "nothing was judged before the cut");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_one_error_and_costs_no_other_output() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let stats = folder.path().join("stats.json");
+    let capture = root().join("pcaps/undeclared-write.pcap");
+    for output in ["--alerts", "--transactions"] {
+        let full = lockkeeper(&[&"replay", &capture, &"--policy", &plant(), &output, &"/dev/full", &"--stats", &stats]);
+        let page = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(2), "{page}");
+        assert!(page.contains("error: /dev/full: No space left"), "{page}");
+        assert!(page.contains("Violations"), "{page}");
+        assert!(std::fs::read_to_string(&stats).expect("stats").contains("operation.undeclared"));
+    }
 }
 
 #[test]
