@@ -18,8 +18,6 @@ pub struct Highlights {
 /// One violation, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Highlight {
-    /// When it was first seen.
-    pub first_seen: String,
     /// What happened.
     pub message: String,
     /// How often.

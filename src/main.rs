@@ -90,7 +90,7 @@ fn replay(typed: &Replay) -> Outcome {
 
 /// The policy that was asked for; `None` after its mistakes have been shown.
 fn load_policy(typed: &Replay) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
-    let Some(path) = &typed.policy else { return Ok(Some(Arc::default())) };
+    let Some(path) = &typed.policy else { return Ok(Some(Arc::new(Policy::permissive()))) };
     match Policy::load(path) {
         Ok(policy) => Ok(Some(Arc::new(policy))),
         Err(diagnostics) => {
@@ -104,7 +104,10 @@ fn load_policy(typed: &Replay) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
 fn open_outputs(destinations: &Destinations) -> Result<Outputs, Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if let Some(place) = &destinations.alerts {
-        outputs.publishers.push(Box::new(Jsonl::new(place.name(), open(place)?)));
+        outputs.publishers.push(Box::new(match place {
+            Destination::Stdout => Jsonl::stdout(),
+            Destination::File(path) => Jsonl::create(path)?,
+        }));
     }
     if let Some(place) = &destinations.transactions {
         outputs.transactions = Some((place.name(), open(place)?));

@@ -7,7 +7,7 @@ use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::alert;
 use crate::capture::Capture;
-use crate::flow::{StreamCounters, TableCounters};
+use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 
 /// Everything one worker counts. Every field is a number of things since the start.
@@ -259,6 +259,11 @@ impl Counters {
     pub fn table(&mut self, table: TableCounters) {
         self.flows += table.created;
         self.losses.evicted_flows += table.evicted;
+    }
+
+    /// What a filter of copies counted.
+    pub fn copies(&mut self, copies: CopyCounters) {
+        self.losses.mirrored_copies += copies.mirrored + copies.redundant;
     }
 
     /// What TCP reassembly counted.

@@ -151,7 +151,6 @@ fn feed(
 ) -> Result<(), capture::Error> {
     let mut made = 0;
     let mut clock = i64::MIN;
-    let mut packets = 0;
     for index in 0.. {
         let mut empty = if made < JOBS_IN_FLIGHT {
             made += 1;
@@ -165,7 +164,6 @@ fn feed(
         let Emptied { mut block, mut items, reports } = empty;
         dealer.deal(&mut block, &mut items);
         clock = block.packets.last().map_or(clock, |packet| packet.clock);
-        packets += block.packets.len() as u64;
         let block = Arc::new(block);
         for (worker, (inbox, (items, report))) in inboxes.iter().zip(items.into_iter().zip(reports)).enumerate() {
             let job = Job { index, worker, block: Arc::clone(&block), items, clock, last: !more, report };
@@ -175,7 +173,7 @@ fn feed(
             }
         }
         let (bytes, total) = source.progress();
-        progress(packets, bytes, total);
+        progress(dealer.packets, bytes, total);
         if !more {
             return read.map(drop);
         }

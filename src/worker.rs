@@ -113,6 +113,7 @@ impl Worker {
     pub fn into_counters(mut self) -> Counters {
         for shard in &self.shards {
             self.desk.counters.table(shard.flows.counters());
+            self.desk.counters.copies(shard.copies.counters());
         }
         self.desk.counters.streams(&self.streams);
         self.desk.counters
@@ -130,7 +131,6 @@ impl Worker {
             counters.losses.cut_bytes += u64::from(frame.cut);
         }
         if shard.copies.is_copy(&frame, packet.clock) {
-            counters.losses.mirrored_copies += 1;
             return;
         }
         let stamp = stamp_of(packet);

@@ -63,16 +63,6 @@ impl<'a> Reader<'a> {
     pub fn u16_be(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.array(field).map(u16::from_be_bytes)
     }
-
-    /// Two bytes, little-endian.
-    pub fn u16_le(&mut self, field: &'static str) -> Result<u16, DecodeError> {
-        self.array(field).map(u16::from_le_bytes)
-    }
-
-    /// Four bytes, big-endian.
-    pub fn u32_be(&mut self, field: &'static str) -> Result<u32, DecodeError> {
-        self.array(field).map(u32::from_be_bytes)
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ pub(super) struct Dealer {
     fragments: Reassembler,
     /// A datagram that has just been put together.
     whole: Vec<u8>,
-    packets: u64,
+    /// Packets dealt so far.
+    pub(super) packets: u64,
     bytes: u64,
 }
 

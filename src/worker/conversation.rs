@@ -98,7 +98,7 @@ impl Conversation {
 
     /// One more frame of it, in either direction.
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
-        let Self { tcp, talk, .. } = self;
+        let Self { tcp, talk } = self;
         talk.facts.saw(from, frame);
         let progress = match frame.body {
             Body::Tcp(_, segment) => {
@@ -111,7 +111,7 @@ impl Conversation {
                 tcp.segment(from, &segment, stamp, bench.streams, bench.counters, &mut intake)
             }
             Body::Udp(_, datagram) => {
-                talk.datagram(from, datagram.payload, stamp, bench.desk);
+                talk.said(from, datagram.payload, stamp, bench.desk);
                 Progress::Ok
             }
             Body::Ip(..) | Body::Link { .. } => Progress::Ok,
@@ -133,14 +133,14 @@ impl Conversation {
 
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
     pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
-        let Self { tcp, talk, .. } = self;
+        let Self { tcp, talk } = self;
         tcp.expire(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
         talk.expire(clock, bench.desk);
     }
 
     /// The end of it: what is held is let go, what is open is reported.
     pub(super) fn finish(&mut self, clock: i64, bench: &mut Bench<'_>) {
-        let Self { tcp, talk, .. } = self;
+        let Self { tcp, talk } = self;
         tcp.finish(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
         talk.finish(clock, bench.desk);
     }
@@ -265,22 +265,17 @@ impl Talk {
 
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
 impl Talk {
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+    /// One end said something: the next bytes of its stream, or one datagram.
+    fn said(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) => {
-                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
-            }
-            Content::Opening(_) => self.identify(from, bytes, stamp, desk),
-            Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
-        }
-    }
-
-    fn datagram(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
-        let Self { facts, content } = self;
-        match content {
-            Content::Speaks(session) => {
-                session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
+                let (side, transport) = (facts.side(from), facts.transport());
+                let listener = &mut Listener { facts, desk };
+                match transport {
+                    Transport::Tcp => session.stream(side, bytes, stamp, listener),
+                    Transport::Udp => session.datagram(side, bytes, stamp, listener),
+                }
             }
             Content::Opening(_) => self.identify(from, bytes, stamp, desk),
             Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
@@ -308,13 +303,15 @@ impl Talk {
         let facts = &mut self.facts;
         facts.judge_by.get_or_insert(stamp.clock.saturating_add(JUDGE_AFTER));
         opening.add(from, bytes, stamp);
-        let decision = facts.identifier().decide(REGISTRY, opening.sides(facts.client), opening.is_full());
-        self.decided(decision, stamp, desk);
+        let exhausted = opening.is_full();
+        self.decide(exhausted, stamp, desk);
     }
 
-    fn decided(&mut self, decision: Decision, stamp: Stamp, desk: &mut Desk) {
+    /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
+    fn decide(&mut self, exhausted: bool, stamp: Stamp, desk: &mut Desk) {
+        let Content::Opening(opening) = &self.content else { return };
         let facts = &mut self.facts;
-        match decision {
+        match facts.identifier().decide(REGISTRY, opening.sides(facts.client), exhausted) {
             Decision::Undecided => {}
             Decision::Unknown => self.is_another_protocol(stamp, desk),
             Decision::Speaks { protocol, swapped } => {
@@ -342,11 +339,7 @@ impl Talk {
             let start = used[from.index()];
             used[from.index()] = start + length;
             let bytes = opening.first[from.index()].get(start..start + length).unwrap_or_default();
-            if self.facts.carrier == Carrier::Udp {
-                self.datagram(from, bytes, stamp, desk);
-            } else {
-                self.bytes(from, bytes, stamp, desk);
-            }
+            self.said(from, bytes, stamp, desk);
         }
     }
 
@@ -374,8 +367,7 @@ impl Talk {
         if opening.len() == 0 {
             return self.judge(Spoken::NotYet, stamp, desk);
         }
-        let decision = self.facts.identifier().decide(REGISTRY, opening.sides(self.facts.client), true);
-        self.decided(decision, stamp, desk);
+        self.decide(true, stamp, desk);
     }
 
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
@@ -435,7 +427,7 @@ struct Intake<'a> {
 
 impl Receiver for Intake<'_> {
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
-        self.talk.bytes(from, bytes, stamp, self.desk);
+        self.talk.said(from, bytes, stamp, self.desk);
     }
 
     fn gap(&mut self, from: End, _missing: u32, _stamp: Stamp) {
