@@ -160,6 +160,25 @@ fn requests(capture: &Path) -> u64 {
 }
 
 #[test]
+fn the_broadcast_address_of_a_zone_is_no_unknown_host() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut packets = rewrite::read(&root().join("pcaps/udp.pcap"));
+    // PLC-BRIDGE becomes everybody in its zone: the last byte of either IPv4 address, behind 14 bytes of Ethernet.
+    for packet in &mut packets {
+        for address in [26..30, 30..34] {
+            if packet.bytes.get(address.clone()) == Some(&[10, 20, 10, 12]) {
+                packet.bytes[address.end - 1] = 255;
+            }
+        }
+    }
+    let path = folder.path().join("broadcast.pcap");
+    std::fs::write(&path, rewrite::pcap(&packets)).expect("a written capture");
+    let found = lines(&alerts(&path));
+    assert!(found.iter().any(|alert| alert["server"]["ip"] == "10.20.10.255"), "nothing was sent to everybody");
+    assert!(found.iter().all(|alert| alert["rule"] != "asset.unknown"), "{found:#?}");
+}
+
+#[test]
 fn exit_status_says_whether_violations_were_found() {
     let status = |capture: &str| {
         let capture = root().join("pcaps").join(capture);

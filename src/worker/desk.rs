@@ -118,8 +118,9 @@ impl Desk {
     pub(super) fn greet(&mut self, facts: &mut Facts, stamp: Stamp) {
         let Some(ruling) = &facts.ruling else { return };
         let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
-        for (side, place) in places {
-            if self.policy.is_unknown_asset(place) {
+        let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(ruling).any(|one| one == side));
+        for ((side, place), unknown) in places.into_iter().zip(unknown) {
+            if unknown {
                 self.find(facts, What::UnknownAsset(side), None, None, stamp);
             } else if place.asset.is_none() {
                 self.find(facts, What::NewHost(side), None, None, stamp);
