@@ -42,7 +42,7 @@ pub use dissector::{
     Protocol, RequestRef, Side, Sink, Stamp, Transport,
 };
 pub use identify::{Decision, Identifier};
-pub use operation::{Class, Field, Operation, Table, Target, Values};
+pub use operation::{Area, Class, Field, OBJECT_DEPTH, Operation, Table, Target, Values};
 pub use session::Session;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
