@@ -11,12 +11,15 @@ use std::time::Instant;
 
 use clap::Parser;
 use files::Files;
-use generator::{Impairments, Settings};
+use generator::{Impairments, Settings, Speech};
 
-/// Generates a capture of a busy Modbus plant; the same options give the same bytes.
+/// Generates a capture of a busy plant; the same options give the same bytes.
 #[derive(Parser)]
 #[command(name = "generate", after_help = "Example: cargo bench --bench generate -- --flows 100000 --out big.pcap")]
 struct Arguments {
+    /// What is spoken
+    #[arg(long, alias = "protocol", value_enum, default_value = "modbus/tcp")]
+    speech: Speech,
     /// Packets to send
     #[arg(long, default_value_t = 2_000_000)]
     packets: u64,
@@ -79,6 +82,7 @@ struct Arguments {
 impl Arguments {
     fn settings(&self) -> Settings {
         Settings {
+            speech: self.speech,
             packets: self.packets,
             flows: self.flows,
             pipeline: self.pipeline,

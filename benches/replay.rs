@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::Parser;
 use files::Files;
-use generator::Settings;
+use generator::{Settings, Speech};
 use measure::{Contender, Scratch, installed};
 use report::{Series, YARDSTICK};
 use serde_json::Value;
@@ -27,6 +27,9 @@ use serde_json::Value;
 #[derive(Parser)]
 #[command(name = "replay", after_help = "Example: cargo bench --bench replay -- --flows 100000 --peers tshark")]
 struct Arguments {
+    /// What is spoken in the capture
+    #[arg(long, alias = "protocol", value_enum, default_value = "modbus/tcp")]
+    speech: Speech,
     /// Packets of the capture
     #[arg(long, default_value_t = 2_000_000)]
     packets: u64,
@@ -53,12 +56,13 @@ struct Arguments {
 #[expect(clippy::print_stdout, reason = "the table and the JSON line are what this program is for")]
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let settings = Settings { packets: arguments.packets, flows: arguments.flows, ..Settings::default() };
+    let Arguments { speech, packets, flows, .. } = arguments;
+    let settings = Settings { speech, packets, flows, ..Settings::default() };
     let files = Files::default_for(&settings);
     let truth = prepare(&files, &settings)?;
     let scratch = Scratch::new(files.capture.parent().unwrap_or(Path::new(".")))?;
 
-    let agrees = agrees(&arguments.binary, &files, &truth)?;
+    let agrees = agrees(&arguments.binary, &files, speech.protocol(), &truth)?;
     let series = measure(&arguments, &files, &scratch)?;
     let name = files.capture.file_name().unwrap_or_default().display().to_string();
     let line = report::line(&series, &name, &truth, agrees);
@@ -88,7 +92,7 @@ fn existing(files: &Files, settings: &Settings) -> Option<Value> {
 }
 
 /// Whether replay counted what was generated; says where it did not.
-fn agrees(binary: &Path, files: &Files, truth: &Value) -> Result<bool, Box<dyn Error>> {
+fn agrees(binary: &Path, files: &Files, protocol: &str, truth: &Value) -> Result<bool, Box<dyn Error>> {
     let run = Command::new(binary)
         .args(replay_arguments(files))
         .args(["--stats", "-"])
@@ -96,9 +100,9 @@ fn agrees(binary: &Path, files: &Files, truth: &Value) -> Result<bool, Box<dyn E
         .stderr(Stdio::inherit())
         .output()?;
     let stats: Value = serde_json::from_slice(&run.stdout).map_err(|error| format!("no --stats to read: {error}"))?;
-    let kinds = ["requests", "responses", "exceptions_fc_code"];
-    let modbus = kinds.map(|kind| (kind, &truth["modbus"][kind], &stats["pdus"]["modbus"][kind]));
-    let compared = [("packets", &truth["packets"], &stats["packets"])].into_iter().chain(modbus);
+    let kinds = truth[protocol].as_object().into_iter().flatten();
+    let pdus = kinds.map(|(kind, sent)| (kind.as_str(), sent, &stats["pdus"][protocol][kind]));
+    let compared = [("packets", &truth["packets"], &stats["packets"])].into_iter().chain(pdus);
     let differs = compared.filter(|(_, sent, counted)| sent != counted);
     let reported = differs.inspect(|(name, sent, counted)| eprintln!("{name}: generated {sent}, counted {counted}"));
     let clean = run.status.code() == Some(0);
@@ -146,7 +150,11 @@ fn contenders(arguments: &Arguments, files: &Files) -> Vec<Contender> {
         ours("lockkeeper, transactions", &["--transactions", "/dev/null"]),
     ];
     let peers = arguments.peers.iter().map(|peer| match peer.as_str() {
-        "tshark" => foreign(peer, &["-n", "-r", "FILE", "-Y", "modbus", "-T", "fields", "-e", "modbus.func_code"]),
+        "tshark" => {
+            let protocol = arguments.speech.protocol();
+            let field = if protocol == "modbus" { "modbus.func_code" } else { "s7comm.param.func" };
+            foreign(peer, &["-n", "-r", "FILE", "-Y", protocol, "-T", "fields", "-e", field])
+        }
         "suricata" => foreign(peer, &["--runmode", "single", "-l", "/tmp", "-r", "FILE"]),
         _ => foreign(peer, &["-q", "-i", "FILE"]),
     });

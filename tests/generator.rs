@@ -6,7 +6,7 @@ mod generator;
 use std::collections::BTreeMap;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use generator::{Impairments, Settings, Summary, generate, policy};
+use generator::{Impairments, Settings, Speech, Summary, generate, policy};
 
 const SMALL: u64 = 5_000;
 
@@ -54,12 +54,50 @@ fn what_the_summary_counts_is_in_the_capture() {
         }
         forbidden += u64::from(to_server && pdu[8..10] >= 40_000_u16.to_be_bytes()[..]);
     }
-    let [requests, responses, exceptions] = counted;
-    assert_eq!(summary.sent.requests, requests);
-    assert_eq!(summary.sent.responses, responses);
-    assert_eq!(summary.sent.exceptions, exceptions);
+    assert!(forbidden > 0 && counted[2].len() == 6, "{forbidden} {counted:?}");
+    let groups = ["requests", "responses", "exceptions_fc_code"];
+    assert_eq!(summary.sent.pdus, groups.into_iter().zip(counted).collect());
     assert_eq!(summary.sent.violations, forbidden);
-    assert!(forbidden > 0 && exceptions.len() == 6, "{forbidden} {exceptions:?}");
+}
+
+#[test]
+fn s7_flows_connect_then_read_four_times_as_often_as_they_write_and_the_summary_counts_both() {
+    let settings = Settings {
+        speech: Speech::S7comm,
+        packets: SMALL,
+        flows: 20,
+        pipeline: 3,
+        violations: 10_000,
+        exceptions: 50,
+        ..Settings::default()
+    };
+    let (bytes, summary) = capture(&settings);
+    let mut counted = BTreeMap::<String, u64>::new();
+    let (mut connections, mut forbidden) = (0, 0);
+    for packet in records(&bytes) {
+        check(packet, &settings);
+        let tpkt = &packet[ETHERNET_IP_TCP..];
+        if tpkt.is_empty() {
+            continue;
+        }
+        assert_eq!(usize::from(u16::from_be_bytes([tpkt[2], tpkt[3]])), tpkt.len(), "one TPKT in a segment");
+        if tpkt[5] != 0xF0 {
+            connections += 1;
+            continue;
+        }
+        let s7 = &tpkt[7..];
+        let (header, parameters, data) = (if s7[1] == 1 { 10 } else { 12 }, s7[7], u16::from_be_bytes([s7[8], s7[9]]));
+        assert_eq!(header + usize::from(parameters) + usize::from(data), s7.len());
+        assert!(s7.len() <= 480, "longer than the PDU length that was agreed upon");
+        *counted.entry(format!("{}:0x{:02x}", s7[1], s7[header])).or_default() += 1;
+        forbidden += u64::from(s7[1] == 1 && s7[header] == 5 && s7[header + 8..header + 10] == 900_u16.to_be_bytes());
+    }
+    assert_eq!((connections, counted["1:0xf0"], counted["3:0xf0"]), (40, 20, 20));
+    let (reads, writes) = (counted["1:0x04"], counted["1:0x05"]);
+    assert!((3 * writes..5 * writes).contains(&reads), "{reads} reads, {writes} writes");
+    assert_eq!(summary.sent.pdus, [("rosctr_func", counted)].into());
+    assert_eq!(summary.sent.violations, forbidden);
+    assert!(forbidden > 0, "none of the jobs breaks the policy");
 }
 
 #[test]
@@ -78,9 +116,11 @@ fn losses_copies_and_fragments_are_counted() {
 
 #[test]
 fn the_policy_is_toml_and_names_the_networks_of_the_capture() {
-    for ipv6 in [false, true] {
-        let text = policy(&Settings { ipv6, ..Settings::default() });
+    for (speech, ipv6) in [(Speech::ModbusTcp, false), (Speech::ModbusTcp, true), (Speech::S7comm, false)] {
+        let text = policy(&Settings { speech, ipv6, ..Settings::default() });
         let table: toml::Table = text.parse().expect("the policy is TOML");
+        let flow = &table["conduit"]["C-BENCH"]["flow"][0];
+        assert_eq!(flow["protocol"].as_str(), Some(speech.protocol()));
         let networks = table["zone"]["Z-SERVERS"]["networks"].as_array().expect("a list");
         let network: ipnet::IpNet = networks[0].as_str().expect("text").parse().expect("a network");
         assert_eq!(network.addr().is_ipv6(), ipv6);
@@ -94,6 +134,7 @@ fn settings_that_cannot_be_met_are_refused() {
         Settings { flows: 0, ..Settings::default() },
         Settings { packets: 100, flows: 100, ..Settings::default() },
         Settings { impairments: fragments, ..Settings::default() },
+        Settings { speech: Speech::S7comm, udp: true, ..Settings::default() },
     ] {
         assert!(generate(&settings, Vec::new()).is_err(), "{settings:?}");
     }

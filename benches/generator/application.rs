@@ -2,12 +2,51 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
+
+use super::Settings;
+use super::modbus::Modbus;
 use super::random::Random;
+use super::s7::S7;
+
+/// What is spoken. Another protocol is another variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Speech {
+    /// Modbus/TCP, or Modbus/UDP with UDP.
+    #[value(name = "modbus/tcp", alias = "modbus")]
+    ModbusTcp,
+    /// S7comm over COTP and TPKT.
+    #[value(name = "s7comm", alias = "s7")]
+    S7comm,
+}
+
+impl Speech {
+    /// The protocol, as it is called in policies and in `--stats`.
+    pub(crate) const fn protocol(self) -> &'static str {
+        match self {
+            Self::ModbusTcp => "modbus",
+            Self::S7comm => "s7comm",
+        }
+    }
+
+    pub(super) fn application(self, settings: &Settings) -> Box<dyn Application> {
+        let (exceptions, violations) = (settings.exceptions, settings.violations);
+        match self {
+            Self::ModbusTcp => Box::new(Modbus::new(exceptions, violations)),
+            Self::S7comm => Box::new(S7::new(exceptions, violations)),
+        }
+    }
+}
 
 /// A client and a server of one protocol. The server knows nothing but the request: so requests can wait in line.
 pub(super) trait Application {
     /// Port of the server.
     fn port(&self) -> u16;
+
+    /// Turns that open a session: each is answered before the next, however many requests are sent at once later.
+    fn opening(&self) -> u32 {
+        0
+    }
 
     /// Appends the next request. Protocols that open a session do so in their first turns.
     fn request(&mut self, turn: Turn, random: &mut Random, out: &mut Vec<u8>);
@@ -29,12 +68,8 @@ pub(super) struct Turn {
 /// What was sent, with the keys of `--stats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Requests by function code.
-    pub(crate) requests: BTreeMap<String, u64>,
-    /// Answers by function code, exceptions included.
-    pub(crate) responses: BTreeMap<String, u64>,
-    /// Exceptions as `function:code`.
-    pub(crate) exceptions: BTreeMap<String, u64>,
+    /// PDUs: the members of `pdus.<protocol>` that the application counts, each by its keys.
+    pub(crate) pdus: BTreeMap<&'static str, BTreeMap<String, u64>>,
     /// Requests that the policy does not permit.
     pub(crate) violations: u64,
 }

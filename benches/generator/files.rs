@@ -15,7 +15,7 @@ pub(crate) struct Files {
     pub(crate) capture: PathBuf,
     /// The policy that permits it.
     pub(crate) policy: PathBuf,
-    /// What is in it: packets, requests and answers by function code, as JSON.
+    /// What is in it: packets, and PDUs with the keys of `--stats`, as JSON.
     pub(crate) truth: PathBuf,
 }
 
@@ -23,7 +23,12 @@ impl Files {
     /// Beside the rest of what cargo builds.
     pub(crate) fn default_for(settings: &Settings) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
-        Self::beside(target.join("bench").join(format!("modbus-{}p-{}f.pcap", settings.packets, settings.flows)))
+        Self::beside(target.join("bench").join(format!(
+            "{}-{}p-{}f.pcap",
+            settings.speech.protocol(),
+            settings.packets,
+            settings.flows
+        )))
     }
 
     /// Policy and truth are called as the capture is.
@@ -57,11 +62,7 @@ fn truth(settings: &Settings, summary: &Summary) -> Value {
         "doubled": taped.doubled,
         "fragments": taped.fragments,
         "violations": sent.violations,
-        "modbus": {
-            "requests": sent.requests,
-            "responses": sent.responses,
-            "exceptions_fc_code": sent.exceptions,
-        },
+        settings.speech.protocol(): sent.pdus,
     })
 }
 

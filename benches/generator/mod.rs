@@ -6,21 +6,21 @@
 //!
 //! Every client speaks to one server of its own. All flows are opened first, then take turns in small groups, so that
 //! requests and replies of several flows interleave, and are closed at the end. Another protocol is another
-//! [`Application`].
+//! [`Application`] and another [`Speech`].
 
 mod application;
 mod modbus;
 mod policy;
 mod random;
+mod s7;
 mod tape;
 mod wire;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub(crate) use application::Tally;
 use application::{Application, Turn};
-use modbus::Modbus;
+pub(crate) use application::{Speech, Tally};
 pub(crate) use policy::policy;
 use random::Random;
 use tape::Tape;
@@ -30,6 +30,8 @@ use wire::{End, Flags, Layer4, Wire};
 /// What to generate. The same settings give the same bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
+    /// What is spoken.
+    pub(crate) speech: Speech,
     /// Packets to send, before any is lost or doubled; one less where the last exchange would not fit.
     pub(crate) packets: u64,
     /// Flows, each between its own client and its own server: at most [`MAX_FLOWS`].
@@ -59,6 +61,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            speech: Speech::ModbusTcp,
             packets: 2_000_000,
             flows: 200,
             pipeline: 1,
@@ -88,7 +91,7 @@ pub(crate) struct Summary {
 pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summary> {
     check(settings)?;
     let random = Random::new(settings.seed);
-    let application = Modbus::new(settings.exceptions, settings.violations);
+    let application = settings.speech.application(settings);
     let mut plant = Plant {
         flows: (0..settings.flows).map(|index| Flow::new(settings, index, application.port())).collect(),
         asked: vec![Vec::with_capacity(MAX_PAYLOAD); GROUP * settings.pipeline as usize],
@@ -122,20 +125,22 @@ fn check(settings: &Settings) -> io::Result<()> {
         Settings { udp: false, impairments: Impairments { fragments: 1.., .. }, .. } => {
             refuse("only UDP is sent in fragments".to_owned())
         }
+        Settings { udp: true, speech: Speech::S7comm, .. } => refuse("S7 is spoken over TCP only".to_owned()),
         _ => Ok(()),
     }
 }
 
-/// Packets that open and close one flow.
+/// Packets that open and close one flow, and the session in it.
 fn overhead(settings: &Settings) -> u64 {
-    if settings.udp { 0 } else { 6 }
+    let handshakes = if settings.udp { 0 } else { 2 * HANDSHAKE };
+    handshakes + 2 * u64::from(settings.speech.application(settings).opening())
 }
 
 /// Everything that takes part.
 struct Plant<W: Write> {
     settings: Settings,
     flows: Vec<Flow>,
-    application: Modbus,
+    application: Box<dyn Application>,
     random: Random,
     road: Road<W>,
     /// Requests of one group that wait for their answers.
@@ -146,7 +151,8 @@ struct Plant<W: Write> {
 impl<W: Write> Plant<W> {
     fn run(&mut self) -> io::Result<()> {
         self.each_flow(Flow::open)?;
-        let closing = u64::from(self.settings.flows) * overhead(&self.settings) / 2;
+        self.open_sessions()?;
+        let closing = if self.settings.udp { 0 } else { u64::from(self.settings.flows) * HANDSHAKE };
         let last = self.settings.packets - closing;
         let mut first = 0;
         while self.group(first, last)? {
@@ -162,21 +168,31 @@ impl<W: Write> Plant<W> {
         self.flows.iter_mut().try_for_each(|flow| step(flow, &mut self.road))
     }
 
+    fn open_sessions(&mut self) -> io::Result<()> {
+        for _ in 0..self.application.opening() {
+            for flow in 0..self.flows.len() {
+                self.ask(flow, 0, 1)?;
+                self.reply(flow, 0, 1)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Some flows ask, then each of them is answered. `false`: there is no room for another group.
     fn group(&mut self, first: usize, last: u64) -> io::Result<bool> {
-        let room = last.saturating_sub(self.road.tape.offered()) as usize / (2 * self.settings.pipeline as usize);
+        let pipeline = self.settings.pipeline as usize;
+        let room = last.saturating_sub(self.road.tape.offered()) as usize / (2 * pipeline);
         let size = GROUP.min(self.flows.len() - first).min(room);
         for member in 0..size {
-            self.ask(first + member, member)?;
+            self.ask(first + member, member, pipeline)?;
         }
         for member in 0..size {
-            self.reply(first + member, member)?;
+            self.reply(first + member, member, pipeline)?;
         }
         Ok(size > 0)
     }
 
-    fn ask(&mut self, flow: usize, member: usize) -> io::Result<()> {
-        let pipeline = self.settings.pipeline as usize;
+    fn ask(&mut self, flow: usize, member: usize, pipeline: usize) -> io::Result<()> {
         let asker = &mut self.flows[flow];
         for request in &mut self.asked[member * pipeline..][..pipeline] {
             request.clear();
@@ -187,8 +203,7 @@ impl<W: Write> Plant<W> {
         Ok(())
     }
 
-    fn reply(&mut self, flow: usize, member: usize) -> io::Result<()> {
-        let pipeline = self.settings.pipeline as usize;
+    fn reply(&mut self, flow: usize, member: usize, pipeline: usize) -> io::Result<()> {
         for request in &self.asked[member * pipeline..][..pipeline] {
             self.answer.clear();
             self.application.reply(request, &mut self.random, &mut self.answer);
@@ -305,6 +320,8 @@ const NETWORK6: u8 = 64;
 pub(crate) const MAX_FLOWS: u32 = (1 << (32 - NETWORK4)) - 2;
 /// Memory for requests without an answer stays small.
 const MAX_PIPELINE: u32 = 64;
+/// Packets that open a TCP connection, and packets that close it.
+const HANDSHAKE: u64 = 3;
 /// Flows whose requests and answers interleave.
 const GROUP: usize = 8;
 /// Payload of one segment behind Ethernet, VLAN tag, IPv6 and TCP.

@@ -63,12 +63,12 @@ impl Application for Modbus {
             let seen = counts.iter().enumerate().filter(|(_, count)| **count > 0);
             seen.map(|(function, count)| (format!("{function}{suffix}"), *count)).collect()
         };
-        Tally {
-            requests: named(&self.requests, ""),
-            responses: named(&self.responses, ""),
-            exceptions: named(&self.refused, &format!(":{ILLEGAL_DATA_ADDRESS}")),
-            violations: self.forbidden,
-        }
+        let pdus = [
+            ("requests", named(&self.requests, "")),
+            ("responses", named(&self.responses, "")),
+            ("exceptions_fc_code", named(&self.refused, &format!(":{ILLEGAL_DATA_ADDRESS}"))),
+        ];
+        Tally { pdus: pdus.into(), violations: self.forbidden }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The policy under which a generated capture is in order.
 
 use super::modbus::{ADDRESSES, UNIT};
-use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings};
+use super::s7::{BLOCK_SIZE, BLOCKS};
+use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech};
 
 /// A policy that permits everything that is generated, except what [`Settings::violations`] asks for.
 pub(crate) fn policy(settings: &Settings) -> String {
@@ -10,7 +11,10 @@ pub(crate) fn policy(settings: &Settings) -> String {
         false => format!("{ipv4}/{NETWORK4}"),
     };
     let (clients, servers) = (network(CLIENTS), network(SERVERS));
-    let last = ADDRESSES - 1;
+    let flow = match settings.speech {
+        Speech::ModbusTcp => modbus(),
+        Speech::S7comm => s7(),
+    };
     format!(
         r#"# Permits what benches/generator sends: made together with the capture.
 schema = "lockkeeper-policy/1"
@@ -33,7 +37,15 @@ zones = ["Z-CLIENTS", "Z-SERVERS"]
 id       = "F-1"
 from     = ["zone:Z-CLIENTS"]
 to       = ["zone:Z-SERVERS"]
-protocol = "modbus"
+{flow}"#
+    )
+}
+
+/// What the Modbus flow permits.
+fn modbus() -> String {
+    let last = ADDRESSES - 1;
+    format!(
+        r#"protocol = "modbus"
 port     = 502
 allow    = [
   {{ op = "read",  modbus = {{ unit = {UNIT}, table = "coil", addr = "0-{last}" }} }},
@@ -42,6 +54,23 @@ allow    = [
   {{ op = "write", modbus = {{ unit = {UNIT}, table = "coil", addr = "0-{last}" }} }},
   {{ op = "write", modbus = {{ unit = {UNIT}, table = "holding_register", addr = "0-{last}" }} }},
 ]
+"#
+    )
+}
+
+/// What the S7 flow permits: some data blocks, over a connection of an operator panel.
+fn s7() -> String {
+    let last = BLOCK_SIZE - 1;
+    let entry = |op: &str, block| {
+        format!("  {{ op = \"{op}\", s7 = {{ area = \"DB\", db = {block}, bytes = \"0-{last}\" }} }},\n")
+    };
+    let entries: String = (1..=BLOCKS).flat_map(|block| [entry("read", block), entry("write", block)]).collect();
+    format!(
+        r#"protocol = "s7comm"
+port     = 102
+s7       = {{ connection = "OP", rack = 0, slot = 2, password = "forbidden" }}
+allow    = [
+{entries}]
 "#
     )
 }
