@@ -32,12 +32,14 @@ pub use peek::{Peek, peek};
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.
 pub fn decode<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
-    if link == Link::Ethernet
-        && let Some(frame) = plain::frame(bytes, original)
-    {
-        return Ok(frame);
-    }
-    walked(link, bytes, original)
+    plain(link, bytes, original).map_or_else(|| walked(link, bytes, original), Ok)
+}
+
+/// What [`decode`] says of a packet as nearly all are; `None` where only [`decode`] can tell. To be inlined where the
+/// frame is used: then it is never written down as a whole, which costs more than the decoding.
+#[inline(always)]
+pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+    if link == Link::Ethernet { plain::frame(bytes, original) } else { None }
 }
 
 /// What [`decode`] says, by the long way.

@@ -120,46 +120,63 @@ impl Worker {
     }
 
     fn packet(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        let counters = &mut self.desk.counters;
-        let frame = match frame::decode(packet.link, bytes, packet.original) {
-            Ok(frame) => frame,
-            Err(reason) => return counters.undecoded(reason),
-        };
-        if frame.cut > 0 {
-            counters.losses.cut_by_snap_length += 1;
-            counters.losses.cut_bytes += u64::from(frame.cut);
+        match frame::plain(packet.link, bytes, packet.original) {
+            Some(frame) => self.frame(&frame, packet, index),
+            None => self.unusual(packet, bytes, index),
         }
-        if shard.copies.is_copy(&frame, packet.clock) {
+    }
+
+    /// A packet that takes longer to decode.
+    #[inline(never)]
+    fn unusual(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
+        let counters = &mut self.desk.counters;
+        match frame::decode(packet.link, bytes, packet.original) {
+            Ok(frame) => {
+                if frame.cut > 0 {
+                    counters.losses.cut_by_snap_length += 1;
+                    counters.losses.cut_bytes += u64::from(frame.cut);
+                }
+                self.frame(&frame, packet, index);
+            }
+            Err(reason) => counters.undecoded(reason),
+        }
+    }
+
+    /// One frame. Inlined where the frame is decoded: see [`frame::plain`]. What is rare gets a copy of it, since one
+    /// whose address is given away has to be written down.
+    #[inline(always)]
+    fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        if shard.copies.is_copy(frame, packet.clock) {
             return;
         }
         let stamp = stamp_of(packet);
-        match (frame.body, FlowKey::of(&frame)) {
-            (Body::Link { ether_type, .. }, _) => self.neighbour(index, ether_type, &frame, stamp),
-            (Body::Ip(_, other), _) if other.neighbour_discovery => self.neighbour(index, IPV6, &frame, stamp),
-            (_, Some((key, from))) => self.converse(index, &key, from, &frame, stamp),
-            (_, None) => {}
+        match FlowKey::of(frame) {
+            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
+            _ => self.neighbour(index, *frame, stamp),
         }
     }
 
     /// One frame of a conversation: found or begun, then heard.
+    #[inline(always)]
     fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
-        let lifetime = if matches!(frame.body, Body::Tcp(..)) { Lifetime::Stream } else { Lifetime::Datagram };
-        let make = || Conversation::new(key, from, frame, stamp);
-        let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
-        if let Some(mut gone) = found.gone {
-            gone.value.finish(stamp.clock, bench);
-        }
-        let (entry, conversation) = (found.entry, found.value);
+        let entry = match shard.flows.find(key, stamp.clock) {
+            Some(entry) => entry,
+            None => shard.begin(key, from, *frame, stamp, bench),
+        };
+        let Some(conversation) = shard.flows.at(entry) else { return };
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
-            std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
+            let new = Conversation::new(key, from, *frame, stamp);
+            std::mem::replace(conversation, new).finish(stamp.clock, bench);
             progress = conversation.frame(from, frame, stamp, bench);
         }
-        arm(&mut self.timers, conversation, index, entry);
+        if conversation.may_need_timer() {
+            arm(&mut self.timers, conversation, index, entry);
+        }
         match progress {
             Progress::Closed => shard.flows.set_lifetime(entry, Lifetime::Closed),
             Progress::Ok | Progress::Restart => {}
@@ -167,8 +184,10 @@ impl Worker {
     }
 
     /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
-    fn neighbour(&mut self, index: usize, ether_type: u16, frame: &Frame<'_>, stamp: Stamp) {
+    #[inline(never)]
+    fn neighbour(&mut self, index: usize, frame: Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
+        let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
         let Some(macs) = frame.mac else { return };
         if shard.neighbours.contains(&(macs.source, ether_type)) {
@@ -201,12 +220,14 @@ impl Worker {
     }
 }
 
-/// Sets the timer of a conversation if it needs an earlier one than it has. What waits for an answer was asked later
-/// than what the timer is set for, so that only disorder can make it need one.
+/// IPv6 hosts of one link that look for each other.
+fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
+    matches!(frame.body, Body::Ip(_, other) if other.neighbour_discovery)
+}
+
+/// Sets the timer of a conversation if it needs an earlier one than it has.
+#[inline(never)]
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
-    if conversation.talk.facts.armed != i64::MAX && conversation.tcp.deadline().is_none() {
-        return;
-    }
     if let Some(due) = conversation.due()
         && due < conversation.talk.facts.armed
     {
@@ -234,6 +255,25 @@ impl Shard {
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
         }
+    }
+
+    /// Begins a conversation with its first frame, and finishes the one that had to go for it.
+    #[inline(never)]
+    fn begin(
+        &mut self,
+        key: &FlowKey,
+        from: End,
+        frame: Frame<'_>,
+        stamp: Stamp,
+        bench: &mut Bench<'_>,
+    ) -> Entry {
+        let lifetime = if matches!(frame.body, Body::Tcp(..)) { Lifetime::Stream } else { Lifetime::Datagram };
+        let make = || Conversation::new(key, from, frame, stamp);
+        let found = self.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
+        if let Some(mut gone) = found.gone {
+            gone.value.finish(stamp.clock, bench);
+        }
+        found.entry
     }
 }
 

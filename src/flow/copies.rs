@@ -4,6 +4,7 @@
 //! other MAC addresses, another VLAN and a lower TTL. PRP and HSR (IEC 62439-3) send every frame on two paths.
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
@@ -81,6 +82,7 @@ impl CopyFilter {
     }
 
     /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not.
+    #[inline(always)]
     pub fn is_copy(&mut self, frame: &Frame<'_>, time: i64) -> bool {
         if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
             && self.is_redundant(tag, macs, time)
@@ -115,21 +117,22 @@ impl CopyFilter {
     }
 
     /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
+    #[inline(always)]
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let mut hasher = self.hash.build_hasher();
         match &frame.body {
             Body::Tcp(pair, segment) => {
                 hash_pair(&mut hasher, pair);
-                hash_segment(&mut hasher, segment);
+                hash_segment(&mut hasher, pair.identification, segment);
             }
             Body::Udp(pair, datagram) => {
                 hash_pair(&mut hasher, pair);
-                hash_datagram(&mut hasher, datagram);
+                hash_datagram(&mut hasher, pair.identification, datagram);
             }
             Body::Ip(IpPair { identification: 0, .. }, _) => return None,
             Body::Ip(pair, OtherIp { protocol, .. }) => {
                 hash_pair(&mut hasher, pair);
-                hasher.write_u8(*protocol);
+                hasher.write_u64(word(pair.identification.into(), (*protocol).into()));
             }
             Body::Link { ether_type, payload } => {
                 let Macs { source, destination } = frame.mac?;
@@ -149,28 +152,38 @@ impl Seen {
     }
 }
 
+#[inline(always)]
 fn hash_pair(hasher: &mut impl Hasher, pair: &IpPair) {
     match (pair.source, pair.destination) {
-        (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => {
-            hasher.write_u64(u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination)));
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            hasher.write_u64(word(source.to_bits(), destination.to_bits()));
         }
         addresses => addresses.hash(hasher),
     }
-    hasher.write_u16(pair.identification);
 }
 
-fn hash_segment(hasher: &mut impl Hasher, segment: &Segment<'_>) {
+/// Words of one length throughout: then the hasher need not sort out what is left of the word before.
+#[inline(always)]
+fn hash_segment(hasher: &mut impl Hasher, identification: u16, segment: &Segment<'_>) {
     let flags = segment.flags;
     let bits =
         [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
-    hasher.write_u64(u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement));
-    hasher.write_u64(u64::from(segment.length) << 32 | u64::from(segment.checksum) << 16 | u64::from(bits));
-    hasher.write_u32(u32::from(segment.source_port) << 16 | u32::from(segment.destination_port));
+    hasher.write_u64(word(segment.sequence, segment.acknowledgement));
+    hasher.write_u64(word(both(segment.source_port, segment.destination_port), segment.length));
+    hasher.write_u64(word(both(segment.checksum, identification), bits));
 }
 
-fn hash_datagram(hasher: &mut impl Hasher, datagram: &Datagram<'_>) {
-    hasher.write_u32(u32::from(datagram.source_port) << 16 | u32::from(datagram.destination_port));
-    hasher.write_u64(u64::from(datagram.length) << 32 | u64::from(datagram.checksum));
+const fn word(upper: u32, lower: u32) -> u64 {
+    (upper as u64) << 32 | lower as u64
+}
+
+const fn both(upper: u16, lower: u16) -> u32 {
+    (upper as u32) << 16 | lower as u32
+}
+
+fn hash_datagram(hasher: &mut impl Hasher, identification: u16, datagram: &Datagram<'_>) {
+    hasher.write_u64(word(both(datagram.source_port, datagram.destination_port), datagram.length));
+    hasher.write_u64(word(datagram.checksum.into(), identification.into()));
     hasher.write(datagram.payload);
 }
 

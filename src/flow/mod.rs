@@ -7,7 +7,7 @@
 //! ```
 //!
 //! * [`key`]: the symmetric name of a conversation, and which end sent a frame;
-//! * [`table`]: the flows of one shard, bounded, aged by packet time;
+//! * [`table`]: the flows of one shard, bounded, aged by packet time; `paged` is what holds them;
 //! * [`stream`]: what reassembly is told, counts, and says;
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
 //! * `order`, `held`, `way`: what happens when it is not;
@@ -17,6 +17,7 @@ pub mod copies;
 mod held;
 pub mod key;
 mod order;
+mod paged;
 pub mod stream;
 pub mod table;
 pub mod tcp;

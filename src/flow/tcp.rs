@@ -73,6 +73,7 @@ impl TcpFlow {
     }
 
     /// Takes in one segment that `from` sent, and gives `out` whatever is in order now.
+    #[inline(always)]
     pub fn segment<R: Receiver>(
         &mut self,
         from: End,
@@ -83,8 +84,7 @@ impl TcpFlow {
         out: &mut R,
     ) -> Progress {
         if !self.is_expected(from, segment) {
-            let mut pass = Pass { settings, counters, out, stamp };
-            return self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass));
+            return self.unexpected(from, *segment, &mut Pass { settings, counters, out, stamp });
         }
         let peer = &mut self.ways[from.other().index()];
         if segment.flags.ack && peer.known() {
@@ -95,6 +95,11 @@ impl TcpFlow {
             self.ways[from.index()].delivered(segment.payload, settings.seed);
         }
         self.progress()
+    }
+
+    #[inline(never)]
+    fn unexpected<R: Receiver>(&mut self, from: End, segment: Segment<'_>, pass: &mut Pass<'_, R>) -> Progress {
+        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, &segment, pass))
     }
 
     /// Gives up what is overdue at `clock`. Calling it late, or only with the next segment, delivers the same.
@@ -126,6 +131,7 @@ impl TcpFlow {
     }
 
     /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
+    #[inline(always)]
     fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
         let flags = segment.flags;

@@ -7,7 +7,7 @@ use super::Desk;
 use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
-use crate::frame::{Body, Frame};
+use crate::frame::{Body, Frame, Macs};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
 
 /// Everything kept about one conversation.
@@ -91,16 +91,18 @@ struct Opening {
 
 impl Conversation {
     /// Begins with its first frame.
-    pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
+    #[inline(never)]
+    pub(super) fn new(key: &FlowKey, from: End, frame: Frame<'_>, stamp: Stamp) -> Self {
         let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Opening::default()) };
         Self { tcp: TcpFlow::default(), talk }
     }
 
     /// One more frame of it, in either direction.
+    #[inline(always)]
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
         let Self { tcp, talk } = self;
         talk.facts.saw(from, frame);
-        let progress = match frame.body {
+        match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst {
@@ -108,18 +110,24 @@ impl Conversation {
                     talk.judge(Spoken::NotYet, stamp, bench.desk);
                 }
                 let mut intake = Intake { talk, desk: bench.desk };
-                tcp.segment(from, &segment, stamp, bench.streams, bench.counters, &mut intake)
+                tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut intake)
             }
-            Body::Udp(_, datagram) => {
-                talk.said(from, datagram.payload, stamp, bench.desk);
+            body => {
+                if let Body::Udp(_, datagram) = body {
+                    talk.said(from, datagram.payload, stamp, bench.desk);
+                }
+                if talk.facts.ruling.is_none() {
+                    talk.judge(Spoken::NotYet, stamp, bench.desk);
+                }
                 Progress::Ok
             }
-            Body::Ip(..) | Body::Link { .. } => Progress::Ok,
-        };
-        if talk.facts.ruling.is_none() && !matches!(frame.body, Body::Tcp(..)) {
-            talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
-        progress
+    }
+
+    /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
+    /// set for, so that only disorder can make it need one.
+    pub(super) fn may_need_timer(&self) -> bool {
+        self.talk.facts.armed == i64::MAX || self.tcp.deadline().is_some()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
@@ -154,7 +162,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl Facts {
-    fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
+    fn new(key: &FlowKey, from: End, frame: Frame<'_>, stamp: Stamp) -> Self {
         let (carrier, midstream) = match frame.body {
             Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn || segment.flags.fin),
             Body::Udp(..) => (Carrier::Udp, false),
@@ -186,17 +194,23 @@ impl Facts {
         }
     }
 
-    /// Notes what the link layer says about an end that sent a frame.
+    #[inline(always)]
     fn saw(&mut self, from: End, frame: &Frame<'_>) {
         if !self.seen[from.index()] {
-            self.seen[from.index()] = true;
-            let host = &mut self.ends[from.index()].host;
-            host.vlan = frame.vlan;
-            host.mac = frame.mac.map(|macs| macs.source);
-            let other = &mut self.ends[from.other().index()].host;
-            other.vlan = other.vlan.or(frame.vlan);
-            other.mac = other.mac.or(frame.mac.map(|macs| macs.destination));
+            self.meet(from, frame.vlan, frame.mac);
         }
+    }
+
+    /// Notes what the link layer says about an end that sent its first frame.
+    #[inline(never)]
+    fn meet(&mut self, from: End, vlan: Option<u16>, mac: Option<Macs>) {
+        self.seen[from.index()] = true;
+        let host = &mut self.ends[from.index()].host;
+        host.vlan = vlan;
+        host.mac = mac.map(|macs| macs.source);
+        let other = &mut self.ends[from.other().index()].host;
+        other.vlan = other.vlan.or(vlan);
+        other.mac = other.mac.or(mac.map(|macs| macs.destination));
     }
 
     fn handshake(&mut self, client: End) {
@@ -229,6 +243,7 @@ impl Facts {
 
 impl Talk {
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
+    #[inline(never)]
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: Stamp, desk: &mut Desk) {
         let facts = &mut self.facts;
         facts.judge_by = None;
@@ -266,6 +281,7 @@ impl Talk {
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
 impl Talk {
     /// One end said something: the next bytes of its stream, or one datagram.
+    #[inline]
     fn said(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
@@ -295,6 +311,7 @@ impl Talk {
     }
 
     /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
+    #[inline(never)]
     fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         if bytes.is_empty() {
             return;
@@ -426,6 +443,7 @@ struct Intake<'a> {
 }
 
 impl Receiver for Intake<'_> {
+    #[inline]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
         self.talk.said(from, bytes, stamp, self.desk);
     }
