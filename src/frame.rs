@@ -29,17 +29,21 @@ use crate::capture::Link;
 
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
 pub use peek::{Peek, peek};
+pub use plain::Plain;
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.
 pub fn decode<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
-    plain(link, bytes, original).map_or_else(|| walked(link, bytes, original), Ok)
+    let plain = match link {
+        Link::Ethernet => plain::segment(bytes, original).or_else(|| plain::datagram(bytes, original)),
+        _ => None,
+    };
+    plain.map_or_else(|| walked(link, bytes, original), Ok)
 }
 
-/// What [`decode`] says of a packet as nearly all are; `None` where only [`decode`] can tell. To be inlined where the
-/// frame is used: then it is never written down as a whole, which costs more than the decoding.
+/// What [`decode`] says where that is the TCP segment that nearly all packets are; else `None`.
 #[inline(always)]
-pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Frame<'_>> {
-    if link == Link::Ethernet { plain::frame(bytes, original) } else { None }
+pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
+    if link == Link::Ethernet { plain::plain(bytes, original) } else { None }
 }
 
 /// What [`decode`] says, by the long way.

@@ -19,7 +19,7 @@ use crate::flow::{
     CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters, StreamSettings,
     TableSettings,
 };
-use crate::frame::{self, Body, Frame};
+use crate::frame::{self, Body, Frame, Plain};
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use conversation::{Bench, Conversation};
@@ -120,58 +120,86 @@ impl Worker {
     }
 
     fn packet(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        match frame::plain(packet.link, bytes, packet.original) {
-            Some(frame) => self.frame(&frame, packet, index),
-            None => self.unusual(packet, bytes, index),
+        let plain = frame::plain(packet.link, bytes, packet.original);
+        if plain.is_none_or(|plain| !self.segment(&plain, packet, bytes, index)) {
+            self.any(packet, bytes, index);
         }
     }
 
-    /// A packet that takes longer to decode.
-    #[inline(never)]
-    fn unusual(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        let counters = &mut self.desk.counters;
-        match frame::decode(packet.link, bytes, packet.original) {
-            Ok(frame) => {
-                if frame.cut > 0 {
-                    counters.losses.cut_by_snap_length += 1;
-                    counters.losses.cut_bytes += u64::from(frame.cut);
-                }
-                self.frame(&frame, packet, index);
-            }
-            Err(reason) => counters.undecoded(reason),
-        }
-    }
-
-    /// One frame. Inlined where the frame is decoded: see [`frame::plain`]. What is rare gets a copy of it, since one
-    /// whose address is given away has to be written down.
+    /// A plain segment of a conversation whose ends are known, which is what nearly all packets are. `false`: it is not
+    /// one, and nothing was done.
     #[inline(always)]
-    fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        if shard.copies.is_copy(frame, packet.clock) {
-            return;
+    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
+        let Some(shard) = self.shards.get_mut(index) else { return false };
+        let (key, from) = FlowKey::of_plain(plain);
+        let Some(entry) = shard.flows.find(&key, packet.clock) else { return false };
+        let Some(conversation) = shard.flows.at(entry) else { return false };
+        if plain.segment.flags.syn || !conversation.has_met(from) {
+            return false;
         }
+        if shard.copies.is_copy_of(plain, packet.clock) {
+            return true;
+        }
+        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
+        let progress = conversation.segment(from, &plain.segment, stamp_of(packet), bench);
+        if conversation.may_need_timer() {
+            arm(&mut self.timers, conversation, index, entry);
+        }
+        match progress {
+            Progress::Ok => {}
+            Progress::Closed => shard.flows.set_lifetime(entry, Lifetime::Closed),
+            Progress::Restart => self.decoded(packet, bytes, |worker, frame| worker.frame(frame, packet, index)),
+        }
+        true
+    }
+
+    /// Any packet.
+    #[inline(never)]
+    fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
+        self.decoded(packet, bytes, |worker, frame| {
+            if frame.cut > 0 {
+                worker.desk.counters.losses.cut_by_snap_length += 1;
+                worker.desk.counters.losses.cut_bytes += u64::from(frame.cut);
+            }
+            let copies = worker.shards.get_mut(index).map(|shard| &mut shard.copies);
+            if copies.is_some_and(|copies| !copies.is_copy(frame, packet.clock)) {
+                worker.frame(frame, packet, index);
+            }
+        });
+    }
+
+    #[inline(never)]
+    fn decoded(&mut self, packet: &Packet, bytes: &[u8], then: impl FnOnce(&mut Self, &Frame<'_>)) {
+        match frame::decode(packet.link, bytes, packet.original) {
+            Ok(frame) => then(self, &frame),
+            Err(reason) => self.desk.counters.undecoded(reason),
+        }
+    }
+
+    /// One frame that is no copy.
+    fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
         let stamp = stamp_of(packet);
         match FlowKey::of(frame) {
             Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
-            _ => self.neighbour(index, *frame, stamp),
+            _ => self.neighbour(index, frame, stamp),
         }
     }
 
     /// One frame of a conversation: found or begun, then heard.
-    #[inline(always)]
     fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
-        let entry = match shard.flows.find(key, stamp.clock) {
-            Some(entry) => entry,
-            None => shard.begin(key, from, *frame, stamp, bench),
-        };
-        let Some(conversation) = shard.flows.at(entry) else { return };
+        let lifetime = if matches!(frame.body, Body::Tcp(..)) { Lifetime::Stream } else { Lifetime::Datagram };
+        let make = || Conversation::new(key, from, frame, stamp);
+        let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
+        if let Some(mut gone) = found.gone {
+            gone.value.finish(stamp.clock, bench);
+        }
+        let (entry, conversation) = (found.entry, found.value);
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
-            let new = Conversation::new(key, from, *frame, stamp);
-            std::mem::replace(conversation, new).finish(stamp.clock, bench);
+            std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
             progress = conversation.frame(from, frame, stamp, bench);
         }
         if conversation.may_need_timer() {
@@ -184,8 +212,7 @@ impl Worker {
     }
 
     /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
-    #[inline(never)]
-    fn neighbour(&mut self, index: usize, frame: Frame<'_>, stamp: Stamp) {
+    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
@@ -255,25 +282,6 @@ impl Shard {
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
         }
-    }
-
-    /// Begins a conversation with its first frame, and finishes the one that had to go for it.
-    #[inline(never)]
-    fn begin(
-        &mut self,
-        key: &FlowKey,
-        from: End,
-        frame: Frame<'_>,
-        stamp: Stamp,
-        bench: &mut Bench<'_>,
-    ) -> Entry {
-        let lifetime = if matches!(frame.body, Body::Tcp(..)) { Lifetime::Stream } else { Lifetime::Datagram };
-        let make = || Conversation::new(key, from, frame, stamp);
-        let found = self.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
-        if let Some(mut gone) = found.gone {
-            gone.value.finish(stamp.clock, bench);
-        }
-        found.entry
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
-use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy, Segment};
+use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Plain, Redundancy, Segment};
 
 /// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,6 @@ impl CopyFilter {
     }
 
     /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not.
-    #[inline(always)]
     pub fn is_copy(&mut self, frame: &Frame<'_>, time: i64) -> bool {
         if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
             && self.is_redundant(tag, macs, time)
@@ -90,7 +89,20 @@ impl CopyFilter {
             self.counters.redundant += 1;
             return true;
         }
-        let Some(digest) = self.digest(frame) else { return false };
+        self.digest(frame).is_some_and(|digest| self.is_mirrored(digest, time))
+    }
+
+    /// The same of a plain segment.
+    #[inline(always)]
+    pub fn is_copy_of(&mut self, plain: &Plain<'_>, time: i64) -> bool {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write_u64(word(plain.source.to_bits(), plain.destination.to_bits()));
+        hash_segment(&mut hasher, plain.identification, &plain.segment);
+        self.is_mirrored(hasher.finish() | SEEN, time)
+    }
+
+    #[inline(always)]
+    fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
         let slot = &mut self.mirrored[digest as usize & (self.slots - 1)];
         let copy = slot.digest == digest && slot.is_within(self.settings.mirror_window, time);
         if !copy {
@@ -117,7 +129,6 @@ impl CopyFilter {
     }
 
     /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
-    #[inline(always)]
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let mut hasher = self.hash.build_hasher();
         match &frame.body {
@@ -139,8 +150,7 @@ impl CopyFilter {
                 (source, destination, ether_type, payload).hash(&mut hasher);
             }
         }
-        // 0 is what an empty slot has.
-        Some(hasher.finish() | 1 << 63)
+        Some(hasher.finish() | SEEN)
     }
 }
 
@@ -152,7 +162,6 @@ impl Seen {
     }
 }
 
-#[inline(always)]
 fn hash_pair(hasher: &mut impl Hasher, pair: &IpPair) {
     match (pair.source, pair.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -187,6 +196,8 @@ fn hash_datagram(hasher: &mut impl Hasher, identification: u16, datagram: &Datag
     hasher.write(datagram.payload);
 }
 
+/// Tells a digest from an empty slot, which has 0.
+const SEEN: u64 = 1 << 63;
 /// 1 MiB of memory.
 const MAX_SLOTS: u32 = 1 << 16;
 /// Where a redundancy entry keeps the LAN.

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::frame::{Body, Frame, TunnelKind};
+use crate::frame::{Body, Frame, Plain, Segment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,7 +70,6 @@ impl Hash for FlowKey {
 impl FlowKey {
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
     /// ports 0.
-    #[inline(always)]
     pub fn of(frame: &Frame<'_>) -> Option<(Self, End)> {
         let (pair, source_port, destination_port, protocol) = match &frame.body {
             Body::Tcp(pair, segment) => (pair, segment.source_port, segment.destination_port, TCP),
@@ -83,21 +82,22 @@ impl FlowKey {
         let wrapping = tunnel.map_or(0, |tunnel| tunnel.kind as u32 + 1);
         let around = u32::from(vlan) << VLAN_AT | u32::from(protocol) << PROTOCOL_AT | wrapping;
         let tunnel = tunnel.map_or(0, |tunnel| tunnel.id);
-        let ports = (source_port, destination_port);
-        Some(match (pair.source, pair.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let (source, destination) = (source.to_bits(), destination.to_bits());
-                let sender = sender(&(source, source_port), &(destination, destination_port));
-                let ends = [[0, 0, 0, source], [0, 0, 0, destination]];
-                (Self::ordered(sender, ends, ports, [around | IPV4, tunnel]), sender)
-            }
-            (source, destination) => {
-                let ends = [words(source), words(destination)];
-                let [source, destination] = ends;
-                let sender = sender(&(source, source_port), &(destination, destination_port));
-                (Self::ordered(sender, ends, ports, [around, tunnel]), sender)
-            }
-        })
+        let ends = [words(pair.source), words(pair.destination)];
+        let [source, destination] = ends;
+        let sender = sender(&(source, source_port), &(destination, destination_port));
+        let version = if pair.source.is_ipv4() { IPV4 } else { 0 };
+        Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
+    }
+
+    /// The same of a plain segment.
+    #[inline(always)]
+    pub fn of_plain(plain: &Plain<'_>) -> (Self, End) {
+        let Plain { vlan, source, destination, segment: Segment { source_port, destination_port, .. }, .. } = *plain;
+        let (source, destination) = (source.to_bits(), destination.to_bits());
+        let sender = sender(&(source, source_port), &(destination, destination_port));
+        let ends = [[0, 0, 0, source], [0, 0, 0, destination]];
+        let around = u32::from(vlan.map_or(UNTAGGED, |id| id & VLAN_ID)) << VLAN_AT | u32::from(TCP) << PROTOCOL_AT;
+        (Self::ordered(sender, ends, (source_port, destination_port), [around | IPV4, 0]), sender)
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::Desk;
 use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
-use crate::frame::{Body, Frame, Macs};
+use crate::frame::{Body, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
 
 /// Everything kept about one conversation.
@@ -92,16 +92,15 @@ struct Opening {
 impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
-    pub(super) fn new(key: &FlowKey, from: End, frame: Frame<'_>, stamp: Stamp) -> Self {
+    pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
         let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Opening::default()) };
         Self { tcp: TcpFlow::default(), talk }
     }
 
     /// One more frame of it, in either direction.
-    #[inline(always)]
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
-        let Self { tcp, talk } = self;
-        talk.facts.saw(from, frame);
+        let Self { talk, .. } = self;
+        talk.facts.meet(from, frame);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
@@ -109,19 +108,33 @@ impl Conversation {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
                     talk.judge(Spoken::NotYet, stamp, bench.desk);
                 }
-                let mut intake = Intake { talk, desk: bench.desk };
-                tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut intake)
+                return self.segment(from, segment, stamp, bench);
             }
-            body => {
-                if let Body::Udp(_, datagram) = body {
-                    talk.said(from, datagram.payload, stamp, bench.desk);
-                }
-                if talk.facts.ruling.is_none() {
-                    talk.judge(Spoken::NotYet, stamp, bench.desk);
-                }
-                Progress::Ok
-            }
+            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.desk),
+            Body::Ip(..) | Body::Link { .. } => {}
         }
+        if talk.facts.ruling.is_none() {
+            talk.judge(Spoken::NotYet, stamp, bench.desk);
+        }
+        Progress::Ok
+    }
+
+    /// One more TCP segment of it that is no SYN, from an end that was met.
+    #[inline(always)]
+    pub(super) fn segment(
+        &mut self,
+        from: End,
+        segment: &Segment<'_>,
+        stamp: Stamp,
+        bench: &mut Bench<'_>,
+    ) -> Progress {
+        let Self { tcp, talk } = self;
+        tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk })
+    }
+
+    /// Whether an end has sent something.
+    pub(super) fn has_met(&self, end: End) -> bool {
+        self.talk.facts.seen[end.index()]
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
@@ -162,7 +175,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl Facts {
-    fn new(key: &FlowKey, from: End, frame: Frame<'_>, stamp: Stamp) -> Self {
+    fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
         let (carrier, midstream) = match frame.body {
             Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn || segment.flags.fin),
             Body::Udp(..) => (Carrier::Udp, false),
@@ -194,23 +207,17 @@ impl Facts {
         }
     }
 
-    #[inline(always)]
-    fn saw(&mut self, from: End, frame: &Frame<'_>) {
+    /// Notes what the link layer says about an end that sends its first frame.
+    fn meet(&mut self, from: End, frame: &Frame<'_>) {
         if !self.seen[from.index()] {
-            self.meet(from, frame.vlan, frame.mac);
+            self.seen[from.index()] = true;
+            let host = &mut self.ends[from.index()].host;
+            host.vlan = frame.vlan;
+            host.mac = frame.mac.map(|macs| macs.source);
+            let other = &mut self.ends[from.other().index()].host;
+            other.vlan = other.vlan.or(frame.vlan);
+            other.mac = other.mac.or(frame.mac.map(|macs| macs.destination));
         }
-    }
-
-    /// Notes what the link layer says about an end that sent its first frame.
-    #[inline(never)]
-    fn meet(&mut self, from: End, vlan: Option<u16>, mac: Option<Macs>) {
-        self.seen[from.index()] = true;
-        let host = &mut self.ends[from.index()].host;
-        host.vlan = vlan;
-        host.mac = mac.map(|macs| macs.source);
-        let other = &mut self.ends[from.other().index()].host;
-        other.vlan = other.vlan.or(vlan);
-        other.mac = other.mac.or(mac.map(|macs| macs.destination));
     }
 
     fn handshake(&mut self, client: End) {
