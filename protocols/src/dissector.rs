@@ -220,6 +220,30 @@ pub trait Dissector: Send {
     /// Decodes one whole frame and tells the sink what it means.
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink);
 
+    /// Decodes the whole frames that `bytes` begins with. Says how many bytes they are, and what is wrong with the next
+    /// one if it is no frame. Provided, so that every protocol has its own copy of this loop: one call for a segment.
+    fn frames(
+        &mut self,
+        from: Side,
+        bytes: &[u8],
+        stamp: Stamp,
+        sink: &mut dyn Sink,
+    ) -> (usize, Option<&'static str>) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.frame_len(from, rest) {
+                FrameLen::Bytes(length) => {
+                    let Some((frame, next)) = rest.split_at_checked(length.max(1)) else { break };
+                    self.frame(from, frame, stamp, sink);
+                    rest = next;
+                }
+                FrameLen::Unknown => break,
+                FrameLen::Invalid(name) => return (bytes.len() - rest.len(), Some(name)),
+            }
+        }
+        (bytes.len() - rest.len(), None)
+    }
+
     /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
     /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink);

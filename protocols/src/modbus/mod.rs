@@ -126,8 +126,13 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         }
         count_sub(head.code, data, context.sink);
         let fits = |asked: &_| refused || response::fits(asked, code, data);
-        match self.pending.take(head.transaction, head.unit, code, fits) {
-            Some((entry, fit)) => response::conclude(&entry, head, data, fit, context),
+        match self.pending.find(head.transaction, head.unit, code, fits) {
+            Some((index, fit)) => {
+                if let Some(entry) = self.pending.get(index) {
+                    response::conclude(entry, head, data, fit, context);
+                }
+                self.pending.remove(index);
+            }
             None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code.into())),
         }
         identify(head, data, context);

@@ -63,39 +63,55 @@ impl Pending {
     }
 
     /// Remembers a request. When as many wait already as may, the oldest is given up: its fate stays unknown.
+    #[inline]
     pub(super) fn push(&mut self, entry: Entry, sink: &mut dyn Sink) {
-        if self.entries.len() >= self.limit
-            && let Some(oldest) = self.entries.pop_front()
-        {
-            let kind = AnomalyKind::Limit;
-            let anomaly = Anomaly { kind, name: "pending_requests", value: None, from: Side::Client };
-            sink.anomaly(anomaly, entry.requested);
-            oldest.conclude(Outcome::Pending, entry.requested, sink);
+        if self.entries.len() >= self.limit {
+            self.give_up_oldest(entry.requested, sink);
         }
         self.entries.push_back(entry);
     }
 
-    /// Takes the request that an answer belongs to, and says whether the answer has the shape that it calls for.
+    #[cold]
+    fn give_up_oldest(&mut self, stamp: Stamp, sink: &mut dyn Sink) {
+        if let Some(oldest) = self.entries.pop_front() {
+            let kind = AnomalyKind::Limit;
+            let anomaly = Anomaly { kind, name: "pending_requests", value: None, from: Side::Client };
+            sink.anomaly(anomaly, stamp);
+            oldest.conclude(Outcome::Pending, stamp, sink);
+        }
+    }
+
+    /// Finds the request that an answer belongs to: its place, and whether the answer has the shape that it calls for.
     ///
     /// Transaction, unit and function must agree. Several can: some clients always use the same transaction identifier,
     /// and RTU has none. Then those that `fits` come before others, and the oldest comes first (servers answer in
     /// order), unless the client waited [`GAVE_UP`] before it asked again: it no longer expects that answer, and
     /// counting on it would pair every later answer with the request before.
-    pub(super) fn take(
-        &mut self,
+    #[inline]
+    pub(super) fn find(
+        &self,
         transaction: u16,
         unit: u8,
         code: u8,
         fits: impl Fn(&Asked) -> bool,
-    ) -> Option<(Entry, bool)> {
+    ) -> Option<(usize, bool)> {
         // One request at a time, the common case, needs no choice.
-        if let [only] = self.entries.as_slices().0
-            && self.entries.len() == 1
-            && only.is_asked_by(transaction, unit, code)
-        {
-            let fit = fits(&only.asked);
-            return self.entries.pop_front().map(|entry| (entry, fit));
+        match self.entries.front() {
+            Some(only) if self.entries.len() == 1 && only.is_asked_by(transaction, unit, code) => {
+                Some((0, fits(&only.asked)))
+            }
+            _ => self.choose(transaction, unit, code, fits),
         }
+    }
+
+    #[inline(never)]
+    fn choose(
+        &self,
+        transaction: u16,
+        unit: u8,
+        code: u8,
+        fits: impl Fn(&Asked) -> bool,
+    ) -> Option<(usize, bool)> {
         let mut best = None;
         for (index, entry) in self.entries.iter().enumerate() {
             if !entry.is_asked_by(transaction, unit, code) {
@@ -111,8 +127,23 @@ impl Pending {
                 best = Some((index, clock, fit));
             }
         }
-        let (index, _, fit) = best?;
-        Some((self.entries.remove(index)?, fit))
+        best.map(|(index, _, fit)| (index, fit))
+    }
+
+    /// The request at a place that was found.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)
+    }
+
+    /// No longer waits for the request at a place.
+    #[inline]
+    pub(super) fn remove(&mut self, index: usize) {
+        if index == 0 {
+            self.entries.pop_front();
+        } else {
+            self.entries.remove(index);
+        }
     }
 
     /// When the oldest becomes overdue.
