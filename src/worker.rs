@@ -69,9 +69,29 @@ pub struct Worker {
 /// One shard: the conversations of some host pairs.
 struct Shard {
     flows: FlowTable<Conversation>,
+    surroundings: Surroundings,
     copies: CopyFilter,
     /// Hosts without IP: hardware address and EtherType.
     neighbours: HashSet<([u8; 6], u16)>,
+}
+
+/// The VLANs and tunnels of a shard's conversations. Where there is only one, a segment that goes on with its stream
+/// cannot be a copy of one that was seen elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Surroundings {
+    Unknown,
+    One(u64),
+    Several,
+}
+
+impl Surroundings {
+    fn add(&mut self, key: &FlowKey) {
+        *self = match *self {
+            Self::Unknown => Self::One(key.surroundings()),
+            Self::One(known) if known == key.surroundings() => *self,
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
 }
 
 impl Worker {
@@ -121,34 +141,36 @@ impl Worker {
 
     fn packet(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
         let plain = frame::plain(packet.link, bytes, packet.original);
-        if plain.is_none_or(|plain| !self.segment(&plain, packet, bytes, index)) {
+        if plain.is_none_or(|plain| !self.segment(&plain, packet, index)) {
             self.any(packet, bytes, index);
         }
     }
 
-    /// A plain segment of a conversation whose ends are known, which is what nearly all packets are. `false`: it is not
-    /// one, and nothing was done.
+    /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
+    /// `false`: it is not one, and nothing was done.
     #[inline(always)]
-    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
+    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = FlowKey::of_plain(plain);
         let Some(entry) = shard.flows.find(&key, packet.clock) else { return false };
         let Some(conversation) = shard.flows.at(entry) else { return false };
-        if plain.segment.flags.syn || !conversation.has_met(from) {
+        if !conversation.expects(from, &plain.segment) {
             return false;
         }
-        if shard.copies.is_copy_of(plain, packet.clock) {
-            return true;
+        if plain.segment.payload.is_empty() || shard.surroundings == Surroundings::Several {
+            if shard.copies.is_copy_of(plain, packet.clock) {
+                return true;
+            }
+        } else {
+            shard.copies.remember(plain, packet.clock);
         }
-        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
-        let progress = conversation.segment(from, &plain.segment, stamp_of(packet), bench);
+        let settings = &self.settings.streams;
+        let progress = conversation.next(from, &plain.segment, stamp_of(packet), settings, &mut self.desk);
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
         }
-        match progress {
-            Progress::Ok => {}
-            Progress::Closed => shard.flows.set_lifetime(entry, Lifetime::Closed),
-            Progress::Restart => self.decoded(packet, bytes, |worker, frame| worker.frame(frame, packet, index)),
+        if progress == Progress::Closed {
+            shard.flows.set_lifetime(entry, Lifetime::Closed);
         }
         true
     }
@@ -156,23 +178,17 @@ impl Worker {
     /// Any packet.
     #[inline(never)]
     fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        self.decoded(packet, bytes, |worker, frame| {
-            if frame.cut > 0 {
-                worker.desk.counters.losses.cut_by_snap_length += 1;
-                worker.desk.counters.losses.cut_bytes += u64::from(frame.cut);
-            }
-            let copies = worker.shards.get_mut(index).map(|shard| &mut shard.copies);
-            if copies.is_some_and(|copies| !copies.is_copy(frame, packet.clock)) {
-                worker.frame(frame, packet, index);
-            }
-        });
-    }
-
-    #[inline(never)]
-    fn decoded(&mut self, packet: &Packet, bytes: &[u8], then: impl FnOnce(&mut Self, &Frame<'_>)) {
-        match frame::decode(packet.link, bytes, packet.original) {
-            Ok(frame) => then(self, &frame),
-            Err(reason) => self.desk.counters.undecoded(reason),
+        let (counters, copies) = (&mut self.desk.counters, self.shards.get_mut(index).map(|shard| &mut shard.copies));
+        let frame = match frame::decode(packet.link, bytes, packet.original) {
+            Ok(frame) => frame,
+            Err(reason) => return counters.undecoded(reason),
+        };
+        if frame.cut > 0 {
+            counters.losses.cut_by_snap_length += 1;
+            counters.losses.cut_bytes += u64::from(frame.cut);
+        }
+        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.clock)) {
+            self.frame(&frame, packet, index);
         }
     }
 
@@ -194,6 +210,9 @@ impl Worker {
         let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
         if let Some(mut gone) = found.gone {
             gone.value.finish(stamp.clock, bench);
+        }
+        if found.fresh {
+            shard.surroundings.add(key);
         }
         let (entry, conversation) = (found.entry, found.value);
         let mut progress = conversation.frame(from, frame, stamp, bench);
@@ -279,6 +298,7 @@ impl Shard {
     fn new(settings: &Settings) -> Self {
         Self {
             flows: FlowTable::new(&settings.table),
+            surroundings: Surroundings::Unknown,
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
         }

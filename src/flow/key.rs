@@ -1,8 +1,8 @@
 //! The symmetric name of a conversation.
 
-use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::mix::Mixer;
 use crate::frame::{Body, Frame, Plain, Segment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
@@ -50,24 +50,23 @@ impl PartialEq for FlowKey {
 
 impl Eq for FlowKey {}
 
-impl Hash for FlowKey {
-    /// Of IPv4 only the words that say something: this runs for every packet.
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, low, e, f, g, high, ports, around, tunnel] = self.words;
-        let pair = |upper: u32, lower: u32| u64::from(upper) << 32 | u64::from(lower);
-        let hosts = pair(low, high);
-        let rest = pair(ports, around ^ tunnel.rotate_left(12));
-        if around & IPV4 == 0 {
-            [pair(a, b), pair(c, e), pair(f, g), hosts, rest].into_iter().for_each(|word| state.write_u64(word));
-        } else {
-            state.write_u64(hosts);
-            state.write_u64(rest);
-        }
-    }
-}
-
 impl FlowKey {
+    /// For a table of flows.
+    #[inline(always)]
+    pub(super) fn hash(&self, mixer: Mixer) -> u64 {
+        let [a, b, c, low, d, e, f, high, ports, around, tunnel] = self.words;
+        let word = |upper: u32, lower: u32| u64::from(upper) << 32 | u64::from(lower);
+        let short = mixer.pair(word(low, high), word(ports, around ^ tunnel.rotate_left(12)));
+        // What else IPv6 addresses say.
+        if around & IPV4 == 0 { mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f)) } else { short }
+    }
+
+    /// What is around the addresses and ports: the same packet may be seen again in other surroundings.
+    pub fn surroundings(&self) -> u64 {
+        let [.., around, tunnel] = self.words;
+        u64::from(around & !(0xff << PROTOCOL_AT)) << 32 | u64::from(tunnel)
+    }
+
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
     /// ports 0.
     pub fn of(frame: &Frame<'_>) -> Option<(Self, End)> {

@@ -1,11 +1,9 @@
 //! The flows of one shard: bounded, found by key, aged by packet time.
 
-use std::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::FlowKey;
+use super::mix::Mixer;
 use super::paged::Paged;
 
 /// What a [`FlowTable`] runs on. All times are nanoseconds of packet time.
@@ -112,7 +110,7 @@ pub struct TableCounters {
 #[derive(Debug)]
 pub struct FlowTable<T> {
     index: HashTable<u32>,
-    hash: FixedState,
+    mixer: Mixer,
     /// What is looked at for every packet.
     slots: Paged<Slot>,
     links: Paged<Link>,
@@ -160,7 +158,7 @@ impl<T> FlowTable<T> {
     pub fn new(settings: &TableSettings) -> Self {
         Self {
             index: HashTable::new(),
-            hash: FixedState::with_seed(settings.seed),
+            mixer: Mixer::new(settings.seed),
             slots: Paged::new(),
             links: Paged::new(),
             values: Paged::new(),
@@ -200,7 +198,7 @@ impl<T> FlowTable<T> {
         lifetime: Lifetime,
         make: impl FnOnce() -> T,
     ) -> Found<'_, T> {
-        let hash = self.hash.hash_one(key);
+        let hash = key.hash(self.mixer);
         let (slot, gone) = match self.position(hash, key) {
             Some(slot) if self.touch(slot, clock) => (slot, None),
             old => {
@@ -217,7 +215,7 @@ impl<T> FlowTable<T> {
     /// The name of the flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet.
     #[inline]
     pub fn find(&mut self, key: &FlowKey, clock: i64) -> Option<Entry> {
-        let slot = self.position(self.hash.hash_one(key), key)?;
+        let slot = self.position(key.hash(self.mixer), key)?;
         if self.touch(slot, clock) { Some(self.entry(slot)) } else { None }
     }
 
@@ -295,8 +293,8 @@ impl<T> FlowTable<T> {
         let slot = self.vacant(*key, lifetime);
         (self.slots[slot].used, self.slots[slot].listed) = (clock, clock);
         self.link_last(slot);
-        let (slots, seed) = (&self.slots, &self.hash);
-        self.index.insert_unique(hash, slot, |&other| seed.hash_one(slots[other].key));
+        let (slots, mixer) = (&self.slots, self.mixer);
+        self.index.insert_unique(hash, slot, |&other| slots[other].key.hash(mixer));
         self.counters.created += 1;
         slot
     }
@@ -371,7 +369,7 @@ impl<T> FlowTable<T> {
 
     fn take(&mut self, slot: u32, cause: Cause, at: i64) -> Option<Gone<T>> {
         self.unlink(slot);
-        let hash = self.hash.hash_one(self.slots[slot].key);
+        let hash = self.slots[slot].key.hash(self.mixer);
         if let Ok(found) = self.index.find_entry(hash, |&other| other == slot) {
             found.remove();
         }

@@ -73,7 +73,6 @@ impl TcpFlow {
     }
 
     /// Takes in one segment that `from` sent, and gives `out` whatever is in order now.
-    #[inline(always)]
     pub fn segment<R: Receiver>(
         &mut self,
         from: End,
@@ -83,9 +82,23 @@ impl TcpFlow {
         counters: &mut StreamCounters,
         out: &mut R,
     ) -> Progress {
-        if !self.is_expected(from, segment) {
-            return self.unexpected(from, *segment, &mut Pass { settings, counters, out, stamp });
+        if self.is_expected(from, segment) {
+            return self.expected(from, segment, stamp, settings, out);
         }
+        let mut pass = Pass { settings, counters, out, stamp };
+        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass))
+    }
+
+    /// Takes in a segment that [is expected](TcpFlow::is_expected).
+    #[inline(always)]
+    pub fn expected<R: Receiver>(
+        &mut self,
+        from: End,
+        segment: &Segment<'_>,
+        stamp: Stamp,
+        settings: &StreamSettings,
+        out: &mut R,
+    ) -> Progress {
         let peer = &mut self.ways[from.other().index()];
         if segment.flags.ack && peer.known() {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
@@ -95,11 +108,6 @@ impl TcpFlow {
             self.ways[from.index()].delivered(segment.payload, settings.seed);
         }
         self.progress()
-    }
-
-    #[inline(never)]
-    fn unexpected<R: Receiver>(&mut self, from: End, segment: Segment<'_>, pass: &mut Pass<'_, R>) -> Progress {
-        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, &segment, pass))
     }
 
     /// Gives up what is overdue at `clock`. Calling it late, or only with the next segment, delivers the same.
@@ -132,7 +140,7 @@ impl TcpFlow {
 
     /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
     #[inline(always)]
-    fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
+    pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
         let flags = segment.flags;
         let received = match peer.start {

@@ -99,7 +99,7 @@ impl Conversation {
 
     /// One more frame of it, in either direction.
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
-        let Self { talk, .. } = self;
+        let Self { tcp, talk } = self;
         talk.facts.meet(from, frame);
         match &frame.body {
             Body::Tcp(_, segment) => {
@@ -108,7 +108,8 @@ impl Conversation {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
                     talk.judge(Spoken::NotYet, stamp, bench.desk);
                 }
-                return self.segment(from, segment, stamp, bench);
+                let mut intake = Intake { talk, desk: bench.desk };
+                return tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut intake);
             }
             Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.desk),
             Body::Ip(..) | Body::Link { .. } => {}
@@ -119,22 +120,24 @@ impl Conversation {
         Progress::Ok
     }
 
-    /// One more TCP segment of it that is no SYN, from an end that was met.
+    /// Whether a segment is the next of its stream, from an end that has sent something already.
     #[inline(always)]
-    pub(super) fn segment(
+    pub(super) fn expects(&self, from: End, segment: &Segment<'_>) -> bool {
+        self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
+    }
+
+    /// The next segment of a stream: one that it [expects](Conversation::expects).
+    #[inline(always)]
+    pub(super) fn next(
         &mut self,
         from: End,
         segment: &Segment<'_>,
         stamp: Stamp,
-        bench: &mut Bench<'_>,
+        settings: &StreamSettings,
+        desk: &mut Desk,
     ) -> Progress {
         let Self { tcp, talk } = self;
-        tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk })
-    }
-
-    /// Whether an end has sent something.
-    pub(super) fn has_met(&self, end: End) -> bool {
-        self.talk.facts.seen[end.index()]
+        tcp.expected(from, segment, stamp, settings, &mut Intake { talk, desk })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
