@@ -26,10 +26,12 @@ extern crate self as lockkeeper_protocols;
 #[cfg(test)]
 extern crate std;
 
+mod context;
 pub mod dissector;
 pub mod identify;
 pub mod modbus;
 pub mod operation;
+mod pending;
 pub mod reader;
 pub mod session;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The MBAP header (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3): transaction identifier, protocol
 //! identifier, length, unit identifier; then the PDU.
 
-use super::context::Head;
+use super::head::Head;
 use super::shape::{self, Fit};
 use crate::dissector::{FrameLen, Probe, Side, Transport};
 
