@@ -23,7 +23,7 @@ fn area_block_start_length_and_return_code_of_every_item_are_wiresharks() {
     let mut compared = 0;
     for line in include_str!("s7items.tsv").lines() {
         let fields: Vec<_> = line.split('\t').collect();
-        let [capture, packet, answer, _, lists @ ..] = fields.as_slice() else { panic!("{line}") };
+        let [capture, packet, answer, _, lists @ ..] = fields.as_slice() else { unreachable!("{line}") };
         let found = ours.entry(*capture).or_insert_with(|| transactions(&Path::new(&corpus).join(capture)));
         let key = (number(packet), number(answer));
         let expected = expected(lists);
@@ -52,7 +52,7 @@ fn bits(size: u64) -> u64 {
         2 | 3 => 8,
         4 | 5 => 16,
         6..=8 => 32,
-        other => panic!("no transport size {other} in the sample"),
+        other => unreachable!("no transport size {other} in the sample"),
     }
 }
 
@@ -81,7 +81,7 @@ fn item(transaction: &Value) -> Item {
         Some("DB") => 0x84,
         Some("C") => COUNTERS,
         Some("T") => TIMERS,
-        other => panic!("no area {other:?} in the sample"),
+        other => unreachable!("no area {other:?} in the sample"),
     };
     let first = part("number").unwrap_or_else(|| part("byte").unwrap_or(0) * 8 + part("bit").unwrap_or(0));
     let count = part("count").or(part("bits")).unwrap_or_else(|| part("bytes").unwrap_or(0) * 8);
@@ -92,7 +92,7 @@ fn item(transaction: &Value) -> Item {
 
 fn number(text: &str) -> u64 {
     let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
-    parsed.unwrap_or_else(|_| panic!("{text} is no number"))
+    parsed.unwrap_or_else(|_| unreachable!("{text} is no number"))
 }
 
 const COUNTERS: u64 = 0x1C;

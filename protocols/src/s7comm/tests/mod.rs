@@ -1,4 +1,5 @@
 //! Conversations as they are on the wire.
+#![allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod blocks;
 mod identification;

@@ -32,6 +32,16 @@ fn counts_that_lie_cost_nothing_and_hide_nothing() {
 }
 
 #[test]
+fn a_request_is_no_more_operations_than_a_controller_would_take() {
+    // One item of 50 areas, ten times.
+    let areas = [&[0x12, 0xFC, 0xB0, 50], [1, 0, 1, 0, 0].repeat(50).as_slice()].concat();
+    let log = talk(&[(Client, job(1, &[&[4, 10], areas.repeat(10).as_slice()].concat(), &[]))]);
+    assert_eq!(asked(&log).len(), 256);
+    assert_eq!(log.lines_of("Limit"), ["Limit request_items from Client"]);
+    assert_eq!(told(&log, "pending").len(), 256);
+}
+
+#[test]
 fn a_write_without_its_data_is_still_a_write() {
     let log = talk(&[(Client, job(1, &[&[5, 1], db(7, 0, 2).as_slice()].concat(), &[]))]);
     assert_eq!(asked(&log), ["0.0 write write_var 5 area=DB db=7 byte=0 bytes=2"]);
