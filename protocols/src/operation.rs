@@ -162,6 +162,125 @@ pub enum Target {
         /// The number on the wire.
         number: u16,
     },
+    /// A range of S7 memory.
+    Memory {
+        /// Which memory.
+        area: Area,
+        /// Number of the data block (areas DB and DI), otherwise 0.
+        db: u16,
+        /// First bit: eight times the byte address, plus the bit in that byte. Of timers and counters, their number.
+        first: u32,
+        /// How many bits; of timers and counters how many of them. As requested, so possibly more than there are.
+        count: u32,
+    },
+    /// A block of an S7 program, or all blocks of a kind.
+    Block {
+        /// `OB`, `DB`, `SDB`, `FC`, `SFC`, `FB`, `SFB`, `CMod`, or what the standard calls it.
+        kind: &'static str,
+        /// Its number; none for all blocks of this kind.
+        number: Option<u32>,
+    },
+    /// A connection to an S7 module, as the called TSAP names it.
+    Connection {
+        /// `PG`, `OP`, `BASIC` or `other`.
+        kind: &'static str,
+        /// Rack (0..=7).
+        rack: u8,
+        /// Slot (0..=31).
+        slot: u8,
+    },
+    /// An object of an S7-1200 or S7-1500, by the ids of its path.
+    Object {
+        /// Object or access area, such as 0x8A0E_0001 for data block 1.
+        object: u32,
+        /// The ids below it; those beyond `depth` are 0.
+        path: [u32; OBJECT_DEPTH],
+        /// How many ids of the path are used; [`OBJECT_DEPTH`] if there are more.
+        depth: u8,
+    },
+    /// Something that has a number and an index of its own, such as a system status list (`szl`).
+    Item {
+        /// What the number is.
+        kind: &'static str,
+        /// The number on the wire.
+        number: u32,
+        /// Its index, or 0.
+        index: u32,
+    },
+}
+
+/// Ids of an object's path that are kept.
+pub const OBJECT_DEPTH: usize = 4;
+
+/// The memory areas of an S7 controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Area {
+    /// Process image of the inputs.
+    Input,
+    /// Process image of the outputs.
+    Output,
+    /// Bit memory.
+    Flag,
+    /// Data blocks.
+    DataBlock,
+    /// Instance data blocks.
+    InstanceData,
+    /// Local data.
+    Local,
+    /// Local data of the caller.
+    PreviousLocal,
+    /// Direct access to the periphery.
+    Periphery,
+    /// Counters.
+    Counter,
+    /// Timers.
+    Timer,
+    /// System information, system flags, analog inputs and outputs of the S7-200 family, and whatever else has a number.
+    Other(u8),
+}
+
+impl Area {
+    /// The letters that engineers use, in policy and alerts: `I`, `Q`, `M`, `DB`, ...; `other` for the rest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "I",
+            Self::Output => "Q",
+            Self::Flag => "M",
+            Self::DataBlock => "DB",
+            Self::InstanceData => "DI",
+            Self::Local => "L",
+            Self::PreviousLocal => "V",
+            Self::Periphery => "P",
+            Self::Counter => "C",
+            Self::Timer => "T",
+            Self::Other(_) => "other",
+        }
+    }
+
+    /// The areas that have a name of their own.
+    pub const NAMED: [Self; 10] = [
+        Self::Input,
+        Self::Output,
+        Self::Flag,
+        Self::DataBlock,
+        Self::InstanceData,
+        Self::Local,
+        Self::PreviousLocal,
+        Self::Periphery,
+        Self::Counter,
+        Self::Timer,
+    ];
+
+    /// The area of that name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|area| area.name() == name)
+    }
+
+    /// Whether its elements are counted by number, not addressed by bytes.
+    pub const fn is_numbered(self) -> bool {
+        matches!(self, Self::Counter | Self::Timer)
+    }
 }
 
 impl Target {
@@ -186,9 +305,56 @@ impl Target {
                 visit("unit", Field::Number(unit.into()));
                 visit(kind, Field::Number(number.into()));
             }
+            Self::Memory { area, db, first, count } => memory_fields((area, db), first, count, &mut visit),
+            Self::Block { kind, number } => {
+                visit("block", Field::Name(kind));
+                if let Some(number) = number {
+                    visit("number", Field::Number(number.into()));
+                }
+            }
+            Self::Connection { kind, rack, slot } => {
+                visit("connection", Field::Name(kind));
+                visit("rack", Field::Number(rack.into()));
+                visit("slot", Field::Number(slot.into()));
+            }
+            Self::Object { object, path, depth } => {
+                visit("object", Field::Number(object.into()));
+                let ids = PATH_NAMES.into_iter().zip(path).take(depth.into());
+                ids.for_each(|(name, id)| visit(name, Field::Number(id.into())));
+            }
+            Self::Item { kind, number, index } => {
+                visit(kind, Field::Number(number.into()));
+                visit("index", Field::Number(index.into()));
+            }
         }
     }
 }
+
+/// Area, data block, then bytes where the range consists of whole bytes, else bits; elements of counters and timers.
+fn memory_fields((area, db): (Area, u16), first: u32, count: u32, visit: &mut impl FnMut(&'static str, Field)) {
+    visit("area", Field::Name(area.name()));
+    if let Area::Other(code) = area {
+        visit("area_code", Field::Number(code.into()));
+    }
+    if matches!(area, Area::DataBlock | Area::InstanceData) {
+        visit("db", Field::Number(db.into()));
+    }
+    if area.is_numbered() {
+        visit("number", Field::Number(first.into()));
+        visit("count", Field::Number(count.into()));
+        return;
+    }
+    visit("byte", Field::Number((first / 8).into()));
+    if first.is_multiple_of(8) && count.is_multiple_of(8) {
+        visit("bytes", Field::Number((count / 8).into()));
+    } else {
+        visit("bit", Field::Number((first % 8).into()));
+        visit("bits", Field::Number(count.into()));
+    }
+}
+
+/// Names of the ids of an object's path, in order.
+const PATH_NAMES: [&str; OBJECT_DEPTH] = ["id_1", "id_2", "id_3", "id_4"];
 
 /// One part of a [`Target`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,8 +68,7 @@ impl Session {
         let Self { dissector, halves, .. } = self;
         let Some(half) = halves.get(from.index()) else { return };
         // Nearly every segment holds whole frames and nothing else.
-        let (used, broken) =
-            if half.is_in_step() { dissector.frames(from, bytes, stamp, sink) } else { (0, None) };
+        let (used, broken) = if half.is_in_step() { dissector.frames(from, bytes, stamp, sink) } else { (0, None) };
         if used < bytes.len() {
             self.rest(from, bytes.get(used..).unwrap_or_default(), broken, sink);
         }
@@ -181,6 +180,7 @@ impl Session {
                 && self.dissector.boundary(from, &kept) != Boundary::Unlikely
         };
         if half.lost && is_frame() {
+            self.dissector.interrupted(from, sink);
             self.dissector.frame(from, &kept, self.latest, sink);
         } else if !kept.is_empty() {
             sink.lost(kept.len());
@@ -204,6 +204,7 @@ impl Half {
                     return used;
                 }
                 self.lost = false;
+                step.dissector.interrupted(step.from, step.sink);
                 continue;
             }
             let (decoded, broken) = step.dissector.frames(step.from, rest, step.stamp, step.sink);

@@ -171,7 +171,7 @@ fn of_umas(function: u16) -> Option<&'static [&'static str]> {
 const fn sub_function(target: &Target) -> Option<u16> {
     match target {
         Target::Sub { number, .. } => Some(*number),
-        Target::None | Target::Unit { .. } | Target::Table { .. } | Target::File { .. } => None,
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lockkeeper_protocols::{Class, Side, Target};
+use lockkeeper_protocols::{Area, Class, Side, Target};
 
 use super::key::{Spoken, end_of};
 use super::{Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
@@ -97,6 +97,12 @@ fn target_and_values(text: &mut String, operation: &OwnedOperation) {
         Target::File { file, record, count, .. } => {
             write!(text, " file {file} record").and_then(|()| range(text, record, count))
         }
+        Target::Memory { area, db, first, count } => memory(text, (area, db), first, count),
+        Target::Block { kind, number: Some(number) } => write!(text, " {kind} {number}"),
+        Target::Block { kind, number: None } => write!(text, " {kind}"),
+        Target::Connection { kind, rack, slot } => write!(text, " as {kind} to rack {rack} slot {slot}"),
+        Target::Object { object, .. } => write!(text, " object {object:#x}"),
+        Target::Item { kind, number, .. } => write!(text, " {kind} {number:#x}"),
         Target::None | Target::Unit { .. } | Target::Sub { .. } => Ok(()),
     };
     debug_assert!(written.is_ok(), "a String takes whatever is written to it");
@@ -110,6 +116,30 @@ fn range(text: &mut String, first: u16, count: u16) -> std::fmt::Result {
         0 | 1 => write!(text, " {first}"),
         // A range that runs beyond 65535 is written as it was asked for.
         more => write!(text, " {first}-{}", u32::from(first) + u32::from(more) - 1),
+    }
+}
+
+/// As engineers write it: ` DB20 byte 16-19`, ` M byte 3 bit 2`, ` T 5`.
+fn memory(text: &mut String, (area, db): (Area, u16), first: u32, count: u32) -> std::fmt::Result {
+    write!(text, " {}", area.name())?;
+    match area {
+        Area::DataBlock | Area::InstanceData => write!(text, "{db}")?,
+        Area::Counter | Area::Timer => return numbers(text, first, count),
+        _ => {}
+    }
+    let byte = first / 8;
+    if !(first.is_multiple_of(8) && count.is_multiple_of(8)) {
+        write!(text, " byte {byte} bit")?;
+        return numbers(text, first % 8, count);
+    }
+    write!(text, " byte")?;
+    numbers(text, byte, count / 8)
+}
+
+fn numbers(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
+    match count {
+        0 | 1 => write!(text, " {first}"),
+        more => write!(text, " {first}-{}", u64::from(first) + u64::from(more) - 1),
     }
 }
 
@@ -132,7 +162,12 @@ fn values(text: &mut String, values: &OwnedValues) {
 
 const fn unit(target: &Target) -> Option<u8> {
     match *target {
-        Target::None => None,
+        Target::None
+        | Target::Memory { .. }
+        | Target::Block { .. }
+        | Target::Connection { .. }
+        | Target::Object { .. }
+        | Target::Item { .. } => None,
         Target::Unit { unit } | Target::Table { unit, .. } | Target::File { unit, .. } | Target::Sub { unit, .. } => {
             Some(unit)
         }
