@@ -1,6 +1,6 @@
 //! What a policy declares, in the form in which it is judged: nothing here is looked up by name.
 
-use lockkeeper_protocols::{Operation, Table};
+use lockkeeper_protocols::{Operation, Table, Target};
 
 use super::membership::Membership;
 use super::model::{Allow, Declared, FunctionRef, Kind, Limits, Location, Point, Registers, Spoken};
@@ -27,6 +27,22 @@ pub(super) struct FlowRules {
     pub(super) has_operations: bool,
     /// The entries of `allow`.
     pub(super) permits: Vec<Permit>,
+    /// Classes that an entry permits whatever the function and the address.
+    everywhere: Classes,
+    /// What entries that name no function permit on which addresses, by table: the same as `permits`, laid out for the
+    /// usual operation, which lies within one of these ranges.
+    lanes: [Box<[Lane]>; TABLES],
+}
+
+/// Where entries of the same classes permit them in one space.
+#[derive(Clone, Debug)]
+struct Lane {
+    classes: Classes,
+    space: Space,
+    /// First and last address of all ranges.
+    first: u32,
+    last: u32,
+    ranges: Box<[(u32, u32)]>,
 }
 
 /// One entry of `allow`.
@@ -38,21 +54,28 @@ pub(super) struct Permit {
     pub(super) places: Option<Box<[Span]>>,
 }
 
-/// Ranges of one table, disjoint, sorted, and merged where they touch.
+/// Ranges of one space, disjoint, sorted, and merged where they touch.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
-    asset: Option<u16>,
-    unit: Option<u8>,
-    table: Table,
-    ranges: Box<[(u16, u16)]>,
+    table: usize,
+    space: Space,
+    ranges: Box<[(u32, u32)]>,
+}
+
+/// A unit of an asset as a number: asset, then unit, from the highest bits. What is not said is masked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Space {
+    key: u64,
+    mask: u64,
 }
 
 /// Where an operation reaches, for [`covered`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reach {
-    pub(super) asset: Option<u16>,
-    pub(super) unit: u8,
-    pub(super) table: Table,
+    /// Index of the table.
+    table: usize,
+    /// Asset and unit, as in [`Space`].
+    key: u64,
     /// First and last address; the last may lie beyond the address space, since that can be asked for.
     pub(super) first: u32,
     pub(super) last: u32,
@@ -62,18 +85,20 @@ pub(super) struct Reach {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LimitedPoints {
     points: Vec<LimitedPoint>,
-    /// For each point: the highest last address of it and those before it, so that a search can stop.
-    highest: Vec<u16>,
+    /// Whether one of them limits its step.
+    pub(super) have_steps: bool,
 }
 
 /// One range of a point that limits values.
 #[derive(Clone, Debug)]
 pub(super) struct LimitedPoint {
+    table: usize,
+    space: Space,
+    pub(super) first: u32,
+    pub(super) last: u32,
+    /// The highest last address of this point and those before it, so that a search can stop.
+    highest: u32,
     pub(super) point: u16,
-    unit: Option<u8>,
-    table: Table,
-    pub(super) first: u16,
-    pub(super) last: u16,
     pub(super) kind: Kind,
     pub(super) limits: Limits,
 }
@@ -108,8 +133,62 @@ impl FlowRules {
             Spoken::Any => true,
             Spoken::Carried(_) => false,
         };
-        Self { has_operations, permits: allow.iter().map(|entry| Permit::new(entry, points)).collect() }
+        let permits: Vec<Permit> = allow.iter().map(|entry| Permit::new(entry, points)).collect();
+        let plain = || permits.iter().filter(|permit| permit.functions.is_empty());
+        let everywhere = plain().filter(|permit| permit.places.is_none());
+        let everywhere = everywhere.fold(Classes::NONE, |all, permit| all.with(permit.classes));
+        let somewhere = plain().filter_map(|permit| Some((permit.classes, permit.places.as_deref()?)));
+        Self { has_operations, everywhere, lanes: lanes(somewhere), permits }
     }
+
+    /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
+    /// this does not permit may be permitted still.
+    #[inline(never)]
+    pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
+        let class = operation.class;
+        let Some(reach) = Reach::of(asset, &operation.target) else { return self.everywhere.contains(class) };
+        for lane in self.lanes.get(reach.table).map(Box::as_ref).unwrap_or_default() {
+            let within = lane.first <= reach.first && reach.last <= lane.last;
+            if within && lane.classes.contains(class) && lane.space.holds(reach.key) {
+                return lane.ranges.len() == 1 || encloses(&lane.ranges, &reach);
+            }
+        }
+        self.everywhere.contains(class)
+    }
+}
+
+/// The ranges of entries by table, joined where classes and space are the same.
+fn lanes<'a>(entries: impl Iterator<Item = (Classes, &'a [Span])>) -> [Box<[Lane]>; TABLES] {
+    let mut tables: [Vec<Lane>; TABLES] = Default::default();
+    for (classes, span) in entries.flat_map(|(classes, spans)| spans.iter().map(move |span| (classes, span))) {
+        let (Some(lanes), Some(new)) = (tables.get_mut(span.table), Lane::new(classes, span)) else { continue };
+        match lanes.iter_mut().find(|lane| (lane.classes, lane.space) == (new.classes, new.space)) {
+            Some(lane) => lane.join(&new),
+            None => lanes.push(new),
+        }
+    }
+    tables.map(Vec::into_boxed_slice)
+}
+
+impl Lane {
+    /// None where there are no ranges.
+    fn new(classes: Classes, span: &Span) -> Option<Self> {
+        let (&(first, _), &(_, last)) = span.ranges.first().zip(span.ranges.last())?;
+        Some(Self { classes, space: span.space, first, last, ranges: span.ranges.clone() })
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.ranges = merge([&*self.ranges, &*other.ranges].concat());
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// Whether one of the ranges holds every address.
+#[inline(never)]
+fn encloses(ranges: &[(u32, u32)], reach: &Reach) -> bool {
+    let before = ranges.partition_point(|&(_, last)| last < reach.last);
+    ranges.get(before).is_some_and(|&(first, _)| first <= reach.first)
 }
 
 impl Permit {
@@ -138,7 +217,7 @@ impl Permit {
     }
 
     /// The last address of the entry's ranges that hold an address, if one does.
-    pub(super) fn end_of(&self, reach: &Reach, address: u16) -> Option<u16> {
+    pub(super) fn end_of(&self, reach: &Reach, address: u32) -> Option<u32> {
         self.places.as_deref()?.iter().filter_map(|span| span.end_of(reach, address)).max()
     }
 }
@@ -152,17 +231,53 @@ impl FunctionRef {
     }
 }
 
+impl Space {
+    fn new(asset: Option<u16>, registers: &Registers) -> Self {
+        let part = |value: Option<u64>, ones: u64, shift: u32| {
+            (value.unwrap_or(0) << shift, if value.is_some() { ones << shift } else { 0 })
+        };
+        let parts =
+            [part(asset.map(u64::from), 0xFFFF, ASSET_SHIFT), part(registers.unit.map(u64::from), 0xFFFF_FFFF, 0)];
+        let (key, mask) = parts.into_iter().fold((0, 0), |all, one| (all.0 | one.0, all.1 | one.1));
+        Self { key, mask }
+    }
+
+    #[inline]
+    const fn holds(self, key: u64) -> bool {
+        (self.key ^ key) & self.mask == 0
+    }
+}
+
+/// Where the asset stands in the key of a [`Space`].
+const ASSET_SHIFT: u32 = 32;
+
+/// Tables that have addresses: those of Modbus.
+const TABLES: usize = Table::ALL.len();
+
+/// Stands for a host that is no declared asset; there are fewer assets than this.
+pub(super) const NO_ASSET: u16 = u16::MAX;
+
+impl Reach {
+    /// Where in the controller's tables an operation reaches, if it reaches there.
+    #[inline]
+    pub(super) fn of(asset: u16, target: &Target) -> Option<Self> {
+        let Target::Table { unit, table, address, count } = *target else { return None };
+        let key = u64::from(asset) << ASSET_SHIFT | u64::from(unit);
+        let first = u32::from(address);
+        Some(Self { table: table as usize, key, first, last: first + u32::from(count.saturating_sub(1)) })
+    }
+}
+
 impl Span {
     fn new(asset: Option<u16>, registers: &Registers) -> Self {
-        Self { asset, unit: registers.unit, table: registers.table, ranges: merge(registers.ranges.clone()).into() }
+        let ranges = registers.ranges.iter().map(|&(first, last)| (u32::from(first), u32::from(last)));
+        let (table, space) = (registers.table as usize, Space::new(asset, registers));
+        Self { table, space, ranges: merge(ranges.collect()) }
     }
 
     /// The last address of the range that holds an address, if one does.
-    fn end_of(&self, reach: &Reach, address: u16) -> Option<u16> {
-        let about = self.table == reach.table
-            && self.unit.is_none_or(|unit| unit == reach.unit)
-            && (self.asset.is_none() || self.asset == reach.asset);
-        if !about {
+    fn end_of(&self, reach: &Reach, address: u32) -> Option<u32> {
+        if self.table != reach.table || !self.space.holds(reach.key) {
             return None;
         }
         let after = self.ranges.partition_point(|&(first, _)| first <= address);
@@ -172,28 +287,28 @@ impl Span {
 }
 
 /// Sorted, and joined where ranges overlap or touch.
-fn merge(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+fn merge(mut ranges: Vec<(u32, u32)>) -> Box<[(u32, u32)]> {
     ranges.sort_unstable();
-    let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
+    let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
         match merged.last_mut() {
-            Some(before) if u32::from(first) <= u32::from(before.1) + 1 => before.1 = before.1.max(last),
+            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
             _ => merged.push((first, last)),
         }
     }
-    merged
+    merged.into_boxed_slice()
 }
 
 /// Whether every address lies in a union of ranges; `furthest` gives the last address of the ranges that hold one.
-pub(super) fn covered(reach: &Reach, furthest: impl Fn(u16) -> Option<u16>) -> bool {
+pub(super) fn covered(reach: &Reach, furthest: impl Fn(u32) -> Option<u32>) -> bool {
     let mut next = reach.first;
-    while next <= reach.last {
-        match u16::try_from(next).ok().and_then(&furthest) {
-            Some(end) => next = u32::from(end) + 1,
-            None => return false,
+    while let Some(end) = furthest(next) {
+        if end >= reach.last {
+            return true;
         }
+        next = end + 1;
     }
-    true
+    false
 }
 
 impl LimitedPoints {
@@ -201,24 +316,26 @@ impl LimitedPoints {
         let own = (0..).zip(points).filter(|(_, point)| usize::from(point.asset) == asset && !point.limits.is_empty());
         let mut limited: Vec<LimitedPoint> = own.flat_map(|(at, point)| ranges_of(at, point)).collect();
         limited.sort_by_key(|point| (point.first, point.point));
-        let highest = limited.iter().scan(0, |highest, point| {
-            *highest = point.last.max(*highest);
-            Some(*highest)
-        });
-        Self { highest: highest.collect(), points: limited }
+        let mut highest = 0;
+        for point in &mut limited {
+            highest = point.last.max(highest);
+            point.highest = highest;
+        }
+        Self { have_steps: limited.iter().any(|point| point.limits.max_step.is_some()), points: limited }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.points.is_empty()
     }
 
     /// The points that an operation reaches, last ones first.
+    #[inline]
     pub(super) fn within(&self, reach: Reach) -> impl Iterator<Item = &LimitedPoint> {
-        let end = self.points.partition_point(|point| u32::from(point.first) <= reach.last);
-        let candidates = self.points.iter().zip(&self.highest).take(end).rev();
-        candidates.take_while(move |(_, highest)| u32::from(**highest) >= reach.first).map(|(point, _)| point).filter(
-            move |point| {
-                u32::from(point.last) >= reach.first
-                    && point.table == reach.table
-                    && point.unit.is_none_or(|unit| unit == reach.unit)
-            },
-        )
+        let end = self.points.partition_point(|point| point.first <= reach.last);
+        let candidates = self.points.iter().take(end).rev().take_while(move |point| point.highest >= reach.first);
+        candidates.filter(move |point| {
+            point.last >= reach.first && point.table == reach.table && point.space.holds(reach.key)
+        })
     }
 }
 
@@ -226,10 +343,11 @@ fn ranges_of(at: u16, point: &Point) -> Vec<LimitedPoint> {
     let Location::Modbus(registers) = &point.place else { return Vec::new() };
     let limited = |&(first, last): &(u16, u16)| LimitedPoint {
         point: at,
-        unit: registers.unit,
-        table: registers.table,
-        first,
-        last,
+        table: registers.table as usize,
+        space: Space::new(None, registers),
+        first: first.into(),
+        last: last.into(),
+        highest: last.into(),
         kind: point.kind,
         limits: point.limits.clone(),
     };
@@ -250,13 +368,15 @@ mod tests {
     }
 
     fn reach(first: u32, last: u32) -> Reach {
-        Reach { asset: None, unit: 1, table: Table::Coil, first, last }
+        let target = Target::Table { unit: 1, table: Table::Coil, address: 0, count: 1 };
+        Reach { first, last, ..Reach::of(NO_ASSET, &target).expect("an address") }
     }
 
     #[test]
     fn ranges_that_touch_are_one() {
-        assert_eq!(merge(vec![(10, 19), (0, 9), (30, 40), (35, 36)]), [(0, 19), (30, 40)]);
-        assert_eq!(merge(vec![(65535, 65535), (0, 65534)]), [(0, 65535)]);
+        assert_eq!(*merge(vec![(10, 19), (0, 9), (30, 40), (35, 36)]), [(0, 19), (30, 40)]);
+        assert_eq!(*merge(vec![(65535, 65535), (0, 65534)]), [(0, 65535)]);
+        assert_eq!(*merge(vec![(7, u32::MAX), (0, u32::MAX), (3, 5)]), [(0, u32::MAX)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, Operation, Target};
 
-use super::compile::{Permit, Reach, covered};
+use super::compile::{LimitedPoints, NO_ASSET, Permit, Reach, covered};
 use super::limits;
 use super::membership::{Spot, is_group, is_placeless};
 use super::model::{Consequence, Endpoint, Flow, Spoken};
@@ -33,6 +33,16 @@ pub(super) struct Candidate {
     pub(super) fits: bool,
     /// And its operations reach the policy, and it permits some.
     pub(super) speaks: bool,
+}
+
+/// The one flow whose entries decide about operations, and what else they need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Only {
+    flow: u16,
+    /// The server, or [`NO_ASSET`].
+    asset: u16,
+    /// The server has points that limit values.
+    limited: bool,
 }
 
 /// What a flow turned out to carry.
@@ -119,11 +129,20 @@ impl Policy {
         } else {
             None
         };
+        let mut speaking = candidates.iter().filter(|one| one.speaks);
+        let only = speaking.next().filter(|_| speaking.next().is_none());
+        ruling.only = only.map(|one| self.only(one.flow, ruling.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
         let closest = closest.or(ruling.reverse).and_then(|flow| self.flow(flow));
         // A conduit leads from zone to zone: traffic inside one crosses it only where one of its flows says so.
         ruling.conduit = closest.map(|flow| flow.conduit).or((from != to).then_some(first));
         ruling.candidates = Some(Arc::from(candidates));
+    }
+
+    fn only(&self, flow: u16, asset: Option<u16>) -> Only {
+        let points = asset.and_then(|asset| self.compiled.limited.get(usize::from(asset)));
+        let limited = points.is_some_and(|points| !points.is_empty());
+        Only { flow, asset: asset.unwrap_or(NO_ASSET), limited }
     }
 
     fn flows_of(&self, conduit: u16) -> impl Iterator<Item = (u16, &Flow)> {
@@ -190,6 +209,21 @@ impl Policy {
     /// The verdict on one operation of a flow whose protocol is known. Does not allocate, except for the first value of
     /// a point that limits its step.
     pub fn judge(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+        if let Some(Only { flow, asset, limited }) = ruling.only
+            && let Some(rules) = self.compiled.flows.get(usize::from(flow))
+            && rules.permit_plainly(asset, operation)
+        {
+            if limited && operation.class == Class::Write {
+                return self.judge_values(flow, asset, operation, last);
+            }
+            return Verdict::Permit { flow: Some(flow) };
+        }
+        self.judge_fully(ruling, operation, last)
+    }
+
+    /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
+    #[inline(never)]
+    fn judge_fully(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -197,9 +231,12 @@ impl Policy {
         let Some(first) = candidates.iter().find(|one| one.speaks) else {
             return self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain);
         };
-        let reach = reach(ruling.server.asset, operation);
-        match self.choose(candidates, reach, operation) {
-            Choice::Permitted(flow) => self.judge_values(flow, reach, operation, last),
+        let asset = ruling.server.asset.unwrap_or(NO_ASSET);
+        match self.choose(candidates, Reach::of(asset, &operation.target), operation) {
+            Choice::Permitted(flow) if operation.class == Class::Write => {
+                self.judge_values(flow, asset, operation, last)
+            }
+            Choice::Permitted(flow) => Verdict::Permit { flow: Some(flow) },
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
             Choice::Nothing if operation.class == Class::Session => Verdict::Permit { flow: Some(first.flow) },
@@ -235,23 +272,17 @@ impl Policy {
         speaking.flat_map(|one| self.rules(one.flow).map(move |permit| (one, permit)))
     }
 
-    fn judge_values(
-        &self,
-        flow: u16,
-        reach: Option<Reach>,
-        operation: &Operation<'_>,
-        last: &mut LastValues,
-    ) -> Verdict {
-        let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
-        let (Some(points), Some(reach), Class::Write) = (points, reach, operation.class) else {
-            return Verdict::Permit { flow: Some(flow) };
-        };
+    /// The verdict on a write that a flow permits, as far as its values go.
+    #[inline(never)]
+    fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+        let permitted = Verdict::Permit { flow: Some(flow) };
+        let Some((points, reach)) = self.limited(asset, operation) else { return permitted };
         match limits::violated(points, reach, &operation.values, last) {
             // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
             Some(reason) => Verdict::Deny(Denial { rule: Rule::ValueOutOfLimits, flow: Some(flow), reason }),
             None => {
                 limits::remember(points, reach, &operation.values, last);
-                Verdict::Permit { flow: Some(flow) }
+                permitted
             }
         }
     }
@@ -261,11 +292,15 @@ impl Policy {
         if operation.class != Class::Read {
             return;
         }
-        let reach = reach(ruling.server.asset, operation);
-        let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
-        if let Some((points, reach)) = points.zip(reach) {
+        let Some(asset) = ruling.server.asset else { return };
+        if let Some((points, reach)) = self.limited(asset, operation) {
             limits::remember(points, reach, &operation.values, last);
         }
+    }
+
+    /// The points with limits of an asset, and where among them an operation reaches.
+    fn limited(&self, asset: u16, operation: &Operation<'_>) -> Option<(&LimitedPoints, Reach)> {
+        Some((self.compiled.limited.get(usize::from(asset))?, Reach::of(asset, &operation.target)?))
     }
 
     fn rules(&self, flow: u16) -> slice::Iter<'_, Permit> {
@@ -334,13 +369,6 @@ enum Choice<'r> {
     Elsewhere(&'r Candidate),
     /// No entry names it, or those that do speak of addresses and it has none.
     Nothing,
-}
-
-/// Where in the controller's tables an operation reaches, if it reaches there.
-fn reach(asset: Option<u16>, operation: &Operation<'_>) -> Option<Reach> {
-    let Target::Table { unit, table, address, count } = operation.target else { return None };
-    let first = u32::from(address);
-    Some(Reach { asset, unit, table, first, last: first + u32::from(count.max(1)) - 1 })
 }
 
 /// IP protocol numbers (IANA Assigned Internet Protocol Numbers).

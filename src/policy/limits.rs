@@ -22,6 +22,9 @@ pub(super) fn violated(points: &LimitedPoints, reach: Reach, values: &Values<'_>
 
 /// Keeps the values of points that limit their step.
 pub(super) fn remember(points: &LimitedPoints, reach: Reach, values: &Values<'_>, last: &mut LastValues) {
+    if !points.have_steps {
+        return;
+    }
     for point in points.within(reach).filter(|point| point.limits.max_step.is_some()) {
         let value = elements(point, reach).next().and_then(|element| value_of(point, element, reach, values));
         if let Some(value) = value.filter(|value| value.is_finite()) {
@@ -33,7 +36,7 @@ pub(super) fn remember(points: &LimitedPoints, reach: Reach, values: &Values<'_>
 /// First addresses of the values of a point that an operation touches, also in part.
 fn elements(point: &LimitedPoint, reach: Reach) -> impl Iterator<Item = u32> + use<> {
     let size = u32::from(point.kind.number.registers());
-    let (first, last) = (u32::from(point.first), u32::from(point.last));
+    let (first, last) = (point.first, point.last);
     let skipped = reach.first.saturating_sub(first) / size;
     let end = last.min(reach.last);
     (0..).map(move |step| first + (skipped + step) * size).take_while(move |&start| start <= end)

@@ -38,7 +38,7 @@ pub use values::Rate;
 pub use words::{Classes, Door, door_name};
 
 use compile::Compiled;
-use judge::{Candidate, Relation};
+use judge::{Candidate, Only, Relation};
 use model::Declared;
 
 /// One end of a conversation, as the wire shows it.
@@ -99,6 +99,8 @@ pub struct Ruling {
     relation: Relation,
     /// Declared flows between these hosts in this direction; shared, since findings carry a copy.
     candidates: Option<Arc<[Candidate]>>,
+    /// The one of them whose entries decide about operations, where that is one.
+    only: Option<Only>,
     /// A flow that names these hosts in the other direction, when none does in this one.
     reverse: Option<u16>,
     /// Whether client and server are unknown in a zone that declares its assets.
