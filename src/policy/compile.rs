@@ -3,8 +3,8 @@
 use lockkeeper_protocols::{Operation, Table, Target};
 
 use super::membership::Membership;
-use super::model::{Allow, Declared, FunctionRef, Kind, Limits, Location, Point, Registers, Spoken};
-use super::words::{self, Classes};
+use super::model::{Allow, Declared, FunctionRef, Kind, Limits, Location, Point, Registers};
+use super::words::Classes;
 
 /// The compiled policy.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,6 @@ pub(super) struct Compiled {
 /// What the operations of a flow may be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FlowRules {
-    /// Operations of this flow reach the policy: its protocol is decoded, or it is `any`.
-    pub(super) has_operations: bool,
     /// The entries of `allow`.
     pub(super) permits: Vec<Permit>,
     /// Classes that an entry permits whatever the function and the address.
@@ -116,29 +114,20 @@ impl Compiled {
             members: Membership::new(&declared.zones, &declared.assets),
             declares_assets: zones.map(has_asset).collect(),
             flows_of: conduits.map(flows_of).collect(),
-            flows: declared
-                .flows
-                .iter()
-                .map(|flow| FlowRules::new(&flow.protocol, &flow.allow, &declared.points))
-                .collect(),
+            flows: declared.flows.iter().map(|flow| FlowRules::new(&flow.allow, &declared.points)).collect(),
             limited: (0..declared.assets.len()).map(|asset| LimitedPoints::new(asset, &declared.points)).collect(),
         }
     }
 }
 
 impl FlowRules {
-    fn new(protocol: &Spoken, allow: &[Allow], points: &[Point]) -> Self {
-        let has_operations = match protocol {
-            Spoken::Named(name) => words::is_decoded(name),
-            Spoken::Any => true,
-            Spoken::Carried(_) => false,
-        };
+    fn new(allow: &[Allow], points: &[Point]) -> Self {
         let permits: Vec<Permit> = allow.iter().map(|entry| Permit::new(entry, points)).collect();
         let plain = || permits.iter().filter(|permit| permit.functions.is_empty());
         let everywhere = plain().filter(|permit| permit.places.is_none());
         let everywhere = everywhere.fold(Classes::NONE, |all, permit| all.with(permit.classes));
         let somewhere = plain().filter_map(|permit| Some((permit.classes, permit.places.as_deref()?)));
-        Self { has_operations, everywhere, lanes: lanes(somewhere), permits }
+        Self { everywhere, lanes: lanes(somewhere), permits }
     }
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What

@@ -31,7 +31,7 @@ pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
     pub(super) fits: bool,
-    /// And its operations reach the policy, and it permits some.
+    /// And it declares the protocol that is spoken, and permits some of its operations.
     pub(super) speaks: bool,
 }
 
@@ -83,8 +83,10 @@ impl Policy {
         }
     }
 
-    /// Takes the verdicts that depend on the flow alone. Called once a flow (and again when its roles change).
-    pub fn ruling(&self, link: &Link) -> Ruling {
+    /// Takes the verdicts that depend on the flow alone. `spoken` is the protocol that the dissector found, none while it
+    /// is not known: operations are judged by the flows that declare it. Called once a flow, and again when its protocol
+    /// becomes known or its roles change.
+    pub fn ruling(&self, link: &Link, spoken: Option<&str>) -> Ruling {
         let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
         let mut ruling = Ruling::new(client.place, server.place, None);
         ruling.strangers = [client, server].map(|spot| !spot.broadcast && self.is_unknown_asset(spot.place));
@@ -98,13 +100,13 @@ impl Policy {
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(link) {
-            self.find_flows(&ends, from, to, &mut ruling);
+            self.find_flows(&ends, spoken, (from, to), &mut ruling);
         }
         ruling
     }
 
     /// Finds the conduits between two zones, and the flows in them that name the two hosts.
-    fn find_flows(&self, ends: &Ends<'_>, from: u16, to: u16, ruling: &mut Ruling) {
+    fn find_flows(&self, ends: &Ends<'_>, spoken: Option<&str>, (from, to): (u16, u16), ruling: &mut Ruling) {
         let connecting = || {
             let conduits = (0u16..).zip(&self.declared.conduits);
             conduits
@@ -119,9 +121,8 @@ impl Policy {
         let flows = || connecting().flat_map(|conduit| self.flows_of(conduit));
         let matching = flows().filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
             let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
-            let rules = self.compiled.flows.get(usize::from(at));
-            let permits = rules.is_some_and(|rules| rules.has_operations && !rules.permits.is_empty());
-            Candidate { flow: at, fits, speaks: fits && permits }
+            let speaks = fits && !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
+            Candidate { flow: at, fits, speaks }
         });
         let candidates: Vec<Candidate> = matching.collect();
         ruling.reverse = if candidates.is_empty() {

@@ -234,7 +234,7 @@ impl Talk {
         facts.judge_by = None;
         if !desk.judging {
             if facts.ruling.is_none() {
-                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link())));
+                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link(), facts.protocol)));
             }
             return;
         }
@@ -244,7 +244,7 @@ impl Talk {
         }
         let first_time = facts.ruling.is_none();
         facts.text = None;
-        let ruling = Box::new(desk.policy.ruling(&link));
+        let ruling = Box::new(desk.policy.ruling(&link, facts.protocol));
         let verdict = match spoken {
             Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),

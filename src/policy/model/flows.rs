@@ -207,6 +207,15 @@ impl Spoken {
             Self::Any => "any",
         }
     }
+
+    /// Whether it decides about the operations of a decoded protocol.
+    pub fn is_spoken_as(&self, decoded: Option<&str>) -> bool {
+        match self {
+            Self::Named(name) => decoded == Some(*name),
+            Self::Any => decoded.is_some(),
+            Self::Carried(_) => false,
+        }
+    }
 }
 
 /// Where a flow may be spoken.

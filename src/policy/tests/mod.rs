@@ -63,13 +63,13 @@ fn short(policy: &Policy, ruling: &Ruling, verdict: Verdict) -> String {
 }
 
 fn judged(policy: &Policy, link: &Link, operation: &Operation<'_>) -> String {
-    let ruling = policy.ruling(link);
+    let ruling = policy.ruling(link, Some("modbus"));
     let verdict = policy.judge(&ruling, operation, &mut LastValues::default());
     short(policy, &ruling, verdict)
 }
 
 fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
-    let ruling = policy.ruling(link);
+    let ruling = policy.ruling(link, protocol);
     short(policy, &ruling, policy.judge_flow(&ruling, protocol))
 }
 

@@ -42,7 +42,7 @@ proptest! {
     ) {
         let policy = policy(FULL);
         let link = tcp("10.20.20.10", "10.20.10.12", 502);
-        let ruling = policy.ruling(&link);
+        let ruling = policy.ruling(&link, Some("modbus"));
         let mut last = LastValues::default();
         let write = operation(WRITE_MANY, address, count, Values::Registers(&bytes));
         let verdict = policy.judge(&ruling, &write, &mut last);
@@ -80,7 +80,7 @@ proptest! {
              protocol = \"modbus\"\nallow = [{}]\n",
             entries.join(", "),
         ));
-        let ruling = policy.ruling(&tcp("10.1.0.1", "10.2.0.1", 502));
+        let ruling = policy.ruling(&tcp("10.1.0.1", "10.2.0.1", 502), Some("modbus"));
         prop_assert!(ruling.only.is_some());
         let long = Ruling { only: None, ..ruling.clone() };
         for (kind, table, address, count) in asked {
