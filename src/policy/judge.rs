@@ -1,17 +1,17 @@
 //! The verdicts: which conduit, which flow, which operation, which address, which value, in this order.
 
 use std::net::IpAddr;
-use std::slice;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Operation, Target};
+use lockkeeper_protocols::{Class, Operation, Target, Values};
 
-use super::compile::{LimitedPoints, NO_ASSET, Permit, Reach, covered};
+use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
 use super::limits;
 use super::membership::{Spot, is_group, is_placeless};
 use super::model::{Consequence, Endpoint, Flow, Spoken};
+use super::session::deny;
 use super::words;
-use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, Verdict};
+use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,7 +209,13 @@ impl Policy {
 
     /// The verdict on one operation of a flow whose protocol is known. Does not allocate, except for the first value of
     /// a point that limits its step.
-    pub fn judge(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+    pub fn judge(
+        &self,
+        ruling: &Ruling,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+        session: SessionState,
+    ) -> Verdict {
         if let Some(Only { flow, asset, limited }) = ruling.only
             && let Some(rules) = self.compiled.flows.get(usize::from(flow))
             && rules.permit_plainly(asset, operation)
@@ -219,12 +225,18 @@ impl Policy {
             }
             return Verdict::Permit { flow: Some(flow) };
         }
-        self.judge_fully(ruling, operation, last)
+        self.judge_fully(ruling, operation, last, session)
     }
 
     /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
     #[inline(never)]
-    fn judge_fully(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+    fn judge_fully(
+        &self,
+        ruling: &Ruling,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+        session: SessionState,
+    ) -> Verdict {
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -232,8 +244,23 @@ impl Policy {
         let Some(first) = candidates.iter().find(|one| one.speaks) else {
             return self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain);
         };
+        if let Some(verdict) = self.judge_session(candidates, operation) {
+            return verdict;
+        }
         let asset = ruling.server.asset.unwrap_or(NO_ASSET);
-        match self.choose(candidates, Reach::of(asset, &operation.target), operation) {
+        let chosen = self.choose(candidates, ruling.server.asset, operation, session);
+        // What is permitted but for the password is denied for its want.
+        let chosen = match chosen {
+            Choice::Elsewhere(_) | Choice::Nothing if self.waits_for_password(candidates, operation, session) => {
+                let any = SessionState { password_accepted: true };
+                match self.choose(candidates, ruling.server.asset, operation, any) {
+                    Choice::Permitted(flow) => return deny(Rule::S7Password, flow),
+                    _ => chosen,
+                }
+            }
+            _ => chosen,
+        };
+        match chosen {
             Choice::Permitted(flow) if operation.class == Class::Write => {
                 self.judge_values(flow, asset, operation, last)
             }
@@ -246,31 +273,56 @@ impl Policy {
     }
 
     /// What the entries of all flows that speak say about an operation.
-    fn choose<'r>(&self, candidates: &'r [Candidate], reach: Option<Reach>, operation: &Operation<'_>) -> Choice<'r> {
+    fn choose<'r>(
+        &self,
+        candidates: &'r [Candidate],
+        server: Option<u16>,
+        operation: &Operation<'_>,
+        session: SessionState,
+    ) -> Choice<'r> {
+        let naming = || self.permits(candidates, operation, session).filter(|(_, permit)| permit.names(operation));
         let mut closest = None;
-        for (one, permit) in self.permits(candidates).filter(|(_, permit)| permit.names(operation)) {
-            match permit.places {
+        for (one, permit) in naming() {
+            match &permit.places {
                 None => return Choice::Permitted(one.flow),
+                Some(places) if places.name(server, &operation.target) => return Choice::Permitted(one.flow),
                 Some(_) => closest = closest.or(Some(one)),
             }
         }
-        let furthest = |reach: &Reach, address| {
-            let naming = self.permits(candidates).filter(|(_, permit)| permit.names(operation));
-            naming.filter_map(|(_, permit)| permit.end_of(reach, address)).max()
-        };
+        let reach = Reach::of(server.unwrap_or(NO_ASSET), &operation.target);
+        let furthest = |reach: &Reach, address| naming().filter_map(|(_, permit)| permit.end_of(reach, address)).max();
         match (closest, reach, operation.target) {
             (None, ..) => Choice::Nothing,
             (Some(one), Some(reach), _) if covered(&reach, |address| furthest(&reach, address)) => {
                 Choice::Permitted(one.flow)
             }
-            (Some(one), Some(_), _) | (Some(one), None, Target::File { .. }) => Choice::Elsewhere(one),
+            (Some(one), Some(_), _)
+            | (Some(one), None, Target::File { .. } | Target::Block { .. } | Target::Object { .. }) => {
+                Choice::Elsewhere(one)
+            }
             (Some(_), None, _) => Choice::Nothing,
         }
     }
 
-    fn permits<'r>(&self, candidates: &'r [Candidate]) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
+    /// The entries of the flows that speak, but for those that wait for a password.
+    fn permits<'r>(
+        &self,
+        candidates: &'r [Candidate],
+        operation: &Operation<'_>,
+        session: SessionState,
+    ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
+        let class = operation.class;
+        let open = self.speaking(candidates).filter(move |(_, rules)| !rules.s7.waits(class, session));
+        open.flat_map(|(one, rules)| rules.permits.iter().map(move |permit| (one, permit)))
+    }
+
+    /// The flows that decide about the operations of a conversation, with what they permit.
+    pub(super) fn speaking<'r>(
+        &self,
+        candidates: &'r [Candidate],
+    ) -> impl Iterator<Item = (&'r Candidate, &FlowRules)> {
         let speaking = candidates.iter().filter(|one| one.speaks);
-        speaking.flat_map(|one| self.rules(one.flow).map(move |permit| (one, permit)))
+        speaking.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
     }
 
     /// The verdict on a write that a flow permits, as far as its values go.
@@ -278,23 +330,29 @@ impl Policy {
     fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
         let permitted = Verdict::Permit { flow: Some(flow) };
         let Some((points, reach)) = self.limited(asset, operation) else { return permitted };
-        match limits::violated(points, reach, &operation.values, last) {
+        // Where in its memory an object lies cannot be known: no value of it can be read.
+        let values = if matches!(operation.target, Target::Object { .. }) { Values::None } else { operation.values };
+        match limits::violated(points, reach, &values, last) {
             // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
             Some(reason) => Verdict::Deny(Denial { rule: Rule::ValueOutOfLimits, flow: Some(flow), reason }),
             None => {
-                limits::remember(points, reach, &operation.values, last);
+                limits::remember(points, reach, &values, last);
                 permitted
             }
         }
     }
 
-    /// What a read answered, for points that limit their step.
-    pub fn learn_values(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) {
-        if operation.class != Class::Read {
-            return;
+    /// What the server accepted: the values that a read answered, for points that limit their step, and passwords.
+    pub fn learn(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues, session: &mut SessionState) {
+        match operation.class {
+            Class::Read => {}
+            Class::Security => return session.learn(operation),
+            _ => return,
         }
         let Some(asset) = ruling.server.asset else { return };
-        if let Some((points, reach)) = self.limited(asset, operation) {
+        if let Some((points, reach)) = self.limited(asset, operation)
+            && !matches!(operation.target, Target::Object { .. })
+        {
             limits::remember(points, reach, &operation.values, last);
         }
     }
@@ -302,10 +360,6 @@ impl Policy {
     /// The points with limits of an asset, and where among them an operation reaches.
     fn limited(&self, asset: u16, operation: &Operation<'_>) -> Option<(&LimitedPoints, Reach)> {
         Some((self.compiled.limited.get(usize::from(asset))?, Reach::of(asset, &operation.target)?))
-    }
-
-    fn rules(&self, flow: u16) -> slice::Iter<'_, Permit> {
-        self.compiled.flows.get(usize::from(flow)).map(|rules| rules.permits.iter()).unwrap_or_default()
     }
 
     /// Whether a host is unknown in a zone that declares its assets. For verdicts use [`Policy::unknown_sides`], which

@@ -8,7 +8,7 @@ use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
 use crate::frame::{Body, Frame};
-use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
+use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
 
 /// Everything kept about one conversation.
 pub(super) struct Conversation {
@@ -47,6 +47,7 @@ pub(super) struct Facts {
     /// Where the protocol is counted.
     pub(super) slot: usize,
     pub(super) last_values: LastValues,
+    pub(super) session: SessionState,
     /// Operations whose end somebody waits for.
     pub(super) open: Vec<Open>,
     pub(super) text: Option<Box<ConversationText>>,
@@ -181,6 +182,7 @@ impl Facts {
             protocol: None,
             slot: usize::MAX,
             last_values: LastValues::default(),
+            session: SessionState::default(),
             open: Vec::new(),
             text: None,
         }

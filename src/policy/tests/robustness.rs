@@ -45,7 +45,7 @@ proptest! {
         let ruling = policy.ruling(&link, Some("modbus"));
         let mut last = LastValues::default();
         let write = operation(WRITE_MANY, address, count, Values::Registers(&bytes));
-        let verdict = policy.judge(&ruling, &write, &mut last);
+        let verdict = policy.judge(&ruling, &write, &mut last, SessionState::default());
         short(&policy, &ruling, verdict);
     }
 }
@@ -88,7 +88,7 @@ proptest! {
             let table = [Table::HoldingRegister, Table::Coil][table];
             let target = Target::Table { unit: 1, table, address, count };
             let operation = Operation { class, function, code, target, values: Values::None };
-            let verdict = |ruling: &Ruling| policy.judge(ruling, &operation, &mut LastValues::default());
+            let verdict = |ruling: &Ruling| policy.judge(ruling, &operation, &mut LastValues::default(), SessionState::default());
             prop_assert_eq!(verdict(&ruling), verdict(&long), "{:?}", operation);
         }
     }

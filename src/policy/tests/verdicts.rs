@@ -250,15 +250,20 @@ fn a_step_is_measured_from_the_last_value_written_or_read() {
     let policy = policy(BRIDGE);
     let ruling = policy.ruling(&tcp(SCADA, PLC, 502), Some("modbus"));
     let mut last = LastValues::default();
-    let mut step = |bytes: &[u8]| short(&policy, &ruling, policy.judge(&ruling, &write(40, bytes), &mut last));
+    let mut step = |bytes: &[u8]| {
+        short(&policy, &ruling, policy.judge(&ruling, &write(40, bytes), &mut last, SessionState::default()))
+    };
     assert_eq!(step(&[0, 100]), "permit F-1");
     assert_eq!(step(&[0, 150]), "permit F-1");
     let refused = "value.out-of-limits: 250 is more than the largest step 50 from 150 of point speed";
     assert_eq!(step(&[0, 250]), refused);
     assert_eq!(step(&[0, 250]), refused, "what was refused is not the last value");
     let read = operation(READ, 40, 1, Values::Registers(&[0, 230]));
-    policy.learn_values(&ruling, &read, &mut last);
-    assert_eq!(short(&policy, &ruling, policy.judge(&ruling, &write(40, &[0, 250]), &mut last)), "permit F-1");
+    policy.learn(&ruling, &read, &mut last, &mut SessionState::default());
+    assert_eq!(
+        short(&policy, &ruling, policy.judge(&ruling, &write(40, &[0, 250]), &mut last, SessionState::default())),
+        "permit F-1"
+    );
 }
 
 #[test]
@@ -292,6 +297,6 @@ fn only_flows_of_the_protocol_that_is_spoken_decide_about_its_operations() {
     let written = judged(&policy, &link, &write(0, &[0, 1]));
     assert_eq!(written, "operation.undeclared: conduit operate permits only read");
     let ruling = policy.ruling(&link, Some("s7comm"));
-    let written = policy.judge(&ruling, &write(0, &[0, 1]), &mut LastValues::default());
+    let written = policy.judge(&ruling, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default());
     assert_eq!(short(&policy, &ruling, written), "permit F-9");
 }
