@@ -8,7 +8,7 @@ use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
 use crate::frame::{Body, Frame, Segment};
-use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
+use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
 
 /// Everything kept about one conversation.
 pub(super) struct Conversation {
@@ -47,6 +47,7 @@ pub(super) struct Facts {
     /// Where the protocol is counted.
     pub(super) slot: usize,
     pub(super) last_values: LastValues,
+    pub(super) session: SessionState,
     /// Operations whose end somebody waits for.
     pub(super) open: Vec<Open>,
     pub(super) text: Option<Box<ConversationText>>,
@@ -205,6 +206,7 @@ impl Facts {
             protocol: None,
             slot: usize::MAX,
             last_values: LastValues::default(),
+            session: SessionState::default(),
             open: Vec::new(),
             text: None,
         }
@@ -259,7 +261,7 @@ impl Talk {
         facts.judge_by = None;
         if !desk.judging {
             if facts.ruling.is_none() {
-                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link())));
+                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link(), facts.protocol)));
             }
             return;
         }
@@ -269,7 +271,7 @@ impl Talk {
         }
         let first_time = facts.ruling.is_none();
         facts.text = None;
-        let ruling = Box::new(desk.policy.ruling(&link));
+        let ruling = Box::new(desk.policy.ruling(&link, facts.protocol));
         let verdict = match spoken {
             Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
