@@ -2,7 +2,33 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
+
+use super::Settings;
+use super::modbus::Modbus;
 use super::random::Random;
+use super::rtu::Rtu;
+
+/// What is spoken: name and framing of a row of the registry. Another protocol is another variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Speech {
+    /// Modbus/TCP, or Modbus/UDP with UDP.
+    #[value(name = "modbus/tcp")]
+    ModbusTcp,
+    /// Modbus RTU over TCP or UDP.
+    #[value(name = "modbus/rtu")]
+    ModbusRtu,
+}
+
+impl Speech {
+    pub(super) fn application(self, settings: &Settings) -> Box<dyn Application> {
+        let modbus = Modbus::new(settings.exceptions, settings.violations);
+        match self {
+            Self::ModbusTcp => Box::new(modbus),
+            Self::ModbusRtu => Box::new(Rtu::new(modbus)),
+        }
+    }
+}
 
 /// A client and a server of one protocol. The server knows nothing but the request: so requests can wait in line.
 pub(super) trait Application {

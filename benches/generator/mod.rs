@@ -6,22 +6,22 @@
 //!
 //! Every client speaks to one server of its own. All flows are opened first, then take turns in small groups, so that
 //! requests and replies of several flows interleave, and are closed at the end. Another protocol is another
-//! [`Application`].
+//! [`Application`] and another [`Speech`].
 
 mod application;
 mod modbus;
 mod policy;
 mod random;
+mod rtu;
 mod tape;
 mod wire;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub(crate) use application::Tally;
 use application::{Application, Turn};
-use modbus::Modbus;
-pub(crate) use policy::policy;
+pub(crate) use application::{Speech, Tally};
+pub(crate) use policy::{PolicySize, policy};
 use random::Random;
 use tape::Tape;
 pub(crate) use tape::{Impairments, Taped};
@@ -30,6 +30,8 @@ use wire::{End, Flags, Layer4, Wire};
 /// What to generate. The same settings give the same bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
+    /// What is spoken.
+    pub(crate) speech: Speech,
     /// Packets to send, before any is lost or doubled; one less where the last exchange would not fit.
     pub(crate) packets: u64,
     /// Flows, each between its own client and its own server: at most [`MAX_FLOWS`].
@@ -52,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) interval: u64,
     /// What goes wrong on the way to the file.
     pub(crate) impairments: Impairments,
+    /// How much the policy declares besides what it takes to permit the capture.
+    pub(crate) policy: PolicySize,
     /// Another seed is another capture of the same kind.
     pub(crate) seed: u64,
 }
@@ -59,6 +63,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            speech: Speech::ModbusTcp,
             packets: 2_000_000,
             flows: 200,
             pipeline: 1,
@@ -70,6 +75,7 @@ impl Default for Settings {
             nanoseconds: false,
             interval: 10_000,
             impairments: Impairments::default(),
+            policy: PolicySize::default(),
             seed: 1,
         }
     }
@@ -88,7 +94,7 @@ pub(crate) struct Summary {
 pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summary> {
     check(settings)?;
     let random = Random::new(settings.seed);
-    let application = Modbus::new(settings.exceptions, settings.violations);
+    let application = settings.speech.application(settings);
     let mut plant = Plant {
         flows: (0..settings.flows).map(|index| Flow::new(settings, index, application.port())).collect(),
         asked: vec![Vec::with_capacity(MAX_PAYLOAD); GROUP * settings.pipeline as usize],
@@ -111,6 +117,7 @@ pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summ
 fn check(settings: &Settings) -> io::Result<()> {
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let least = u64::from(settings.flows) * overhead(settings);
+    let PolicySize { flows: declared, points } = settings.policy;
     match settings {
         Settings { flows, .. } if *flows == 0 || *flows > MAX_FLOWS => refuse(format!("1 to {MAX_FLOWS} flows")),
         Settings { pipeline, .. } if *pipeline == 0 || *pipeline > MAX_PIPELINE => {
@@ -121,6 +128,12 @@ fn check(settings: &Settings) -> io::Result<()> {
         }
         Settings { udp: false, impairments: Impairments { fragments: 1.., .. }, .. } => {
             refuse("only UDP is sent in fragments".to_owned())
+        }
+        _ if declared > policy::MAX_DECLARED || points > policy::MAX_DECLARED => {
+            refuse(format!("at most {} flows or points in a policy", policy::MAX_DECLARED))
+        }
+        Settings { flows, .. } if points > 0 && *flows > policy::MAX_DECLARED => {
+            refuse(format!("points need an asset for each server: at most {} flows", policy::MAX_DECLARED))
         }
         _ => Ok(()),
     }
@@ -135,7 +148,7 @@ fn overhead(settings: &Settings) -> u64 {
 struct Plant<W: Write> {
     settings: Settings,
     flows: Vec<Flow>,
-    application: Modbus,
+    application: Box<dyn Application>,
     random: Random,
     road: Road<W>,
     /// Requests of one group that wait for their answers.
@@ -297,8 +310,8 @@ fn address(ipv6: bool, (base4, base6): (Ipv4Addr, Ipv6Addr), index: u32) -> IpAd
 
 /// Where clients and servers live: [`NETWORK4`] and [`NETWORK6`] bits each.
 const CLIENTS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 32, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0xC, 0, 0, 0, 0));
-const SERVERS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 40, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0x5, 0, 0, 0, 0));
-const NETWORK4: u8 = 13;
+const SERVERS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 48, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0x5, 0, 0, 0, 0));
+const NETWORK4: u8 = 12;
 const NETWORK6: u8 = 64;
 
 /// Addresses that fit into [`NETWORK4`].

@@ -1,17 +1,28 @@
 //! The policy under which a generated capture is in order.
 
-use super::modbus::{ADDRESSES, UNIT};
-use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings};
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
+use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, address};
+
+/// How much a policy declares besides what it takes to permit the capture: what a large plant would have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PolicySize {
+    /// Flows of other hosts, in the same conduit: at most [`MAX_DECLARED`].
+    pub(crate) flows: u32,
+    /// Registers of the servers with a name and limits, dealt to all of them: at most [`MAX_DECLARED`].
+    pub(crate) points: u32,
+}
 
 /// A policy that permits everything that is generated, except what [`Settings::violations`] asks for.
 pub(crate) fn policy(settings: &Settings) -> String {
-    let network = |(ipv4, ipv6): (std::net::Ipv4Addr, std::net::Ipv6Addr)| match settings.ipv6 {
+    let network = |(ipv4, ipv6): (Ipv4Addr, Ipv6Addr)| match settings.ipv6 {
         true => format!("{ipv6}/{NETWORK6}"),
         false => format!("{ipv4}/{NETWORK4}"),
     };
     let (clients, servers) = (network(CLIENTS), network(SERVERS));
-    let last = ADDRESSES - 1;
-    format!(
+    let mut text = format!(
         r#"# Permits what benches/generator sends: made together with the capture.
 schema = "lockkeeper-policy/1"
 
@@ -28,20 +39,74 @@ networks = ["{servers}"]
 
 [conduit.C-BENCH]
 zones = ["Z-CLIENTS", "Z-SERVERS"]
+"#
+    );
+    let port = settings.speech.application(settings).port();
+    (0..settings.policy.flows).for_each(|index| text += &neighbour(settings, index, port));
+    text += &flow("F-1", "zone:Z-CLIENTS", "zone:Z-SERVERS", port);
+    if settings.policy.points > 0 {
+        (0..settings.flows).for_each(|server| text += &asset(settings, server));
+        (0..settings.policy.points).for_each(|index| text += &point(settings, index));
+    }
+    text
+}
 
+/// A flow between two hosts that say nothing: those at the far ends of the networks.
+fn neighbour(settings: &Settings, index: u32, port: u16) -> String {
+    let host = |network| address(settings.ipv6, network, super::MAX_FLOWS - 1 - index).to_string();
+    flow(&format!("N-{index}"), &host(CLIENTS), &host(SERVERS), port)
+}
+
+fn flow(id: &str, from: &str, to: &str, port: u16) -> String {
+    let last = ADDRESSES - 1;
+    let mut text = format!(
+        r#"
 [[conduit.C-BENCH.flow]]
-id       = "F-1"
-from     = ["zone:Z-CLIENTS"]
-to       = ["zone:Z-SERVERS"]
+id       = "{id}"
+from     = ["{from}"]
+to       = ["{to}"]
 protocol = "modbus"
-port     = 502
+port     = {port}
 allow    = [
-  {{ op = "read",  modbus = {{ unit = {UNIT}, table = "coil", addr = "0-{last}" }} }},
-  {{ op = "read",  modbus = {{ unit = {UNIT}, table = "input_register", addr = "0-{last}" }} }},
-  {{ op = "read",  modbus = {{ unit = {UNIT}, table = "holding_register", addr = "0-{last}" }} }},
-  {{ op = "write", modbus = {{ unit = {UNIT}, table = "coil", addr = "0-{last}" }} }},
-  {{ op = "write", modbus = {{ unit = {UNIT}, table = "holding_register", addr = "0-{last}" }} }},
-]
+"#
+    );
+    for (op, table) in PERMITTED {
+        let _ = writeln!(
+            text,
+            r#"  {{ op = "{op}", modbus = {{ unit = {UNIT}, table = "{table}", addr = "0-{last}" }} }},"#
+        );
+    }
+    text + "]\n"
+}
+
+/// A zone that declares one host declares all of them.
+fn asset(settings: &Settings, server: u32) -> String {
+    let ip: IpAddr = address(settings.ipv6, SERVERS, server);
+    format!("\n[asset.PLC-{server}]\nzone = \"Z-SERVERS\"\nip   = \"{ip}\"\n")
+}
+
+/// A register that is polled and set, with limits that every generated value keeps.
+fn point(settings: &Settings, index: u32) -> String {
+    let (server, address) = (index % settings.flows, index / settings.flows % u32::from(ADDRESSES));
+    format!(
+        r#"
+[point.P-{index}]
+asset  = "PLC-{server}"
+modbus = {{ unit = {UNIT}, table = "holding_register", addr = "{address}" }}
+min    = 0
+max    = {MAX_VALUE}
 "#
     )
 }
+
+/// What every flow permits.
+const PERMITTED: [(&str, &str); 5] = [
+    ("read", "coil"),
+    ("read", "input_register"),
+    ("read", "holding_register"),
+    ("write", "coil"),
+    ("write", "holding_register"),
+];
+
+/// What a policy may declare of one kind, with room to spare.
+pub(super) const MAX_DECLARED: u32 = 50_000;
