@@ -36,7 +36,7 @@ use lockkeeper::flow::{
     TableSettings, TcpFlow,
 };
 use lockkeeper::frame::{self, Body};
-use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, Verdict};
+use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{Asked, Ears};
 use traffic::{Heard, LONG, Traffic, first_of_each, flows, write_long};
@@ -302,15 +302,17 @@ fn verdicts(
 
 fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, size: u32) {
     let links: Vec<_> = talk::ends(heard).iter().map(talk::link).collect();
-    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.ruling(link))));
+    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.ruling(link, Some("modbus")))));
     clock.time(&format!("policy, ruling, {size} flows beside"), "flow", links.len(), || (), rule);
 
-    let rulings: Vec<Ruling> = links.iter().map(|link| policy.ruling(link)).collect();
+    let rulings: Vec<Ruling> = links.iter().map(|link| policy.ruling(link, Some("modbus"))).collect();
     let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
     let nothing = || vec![LastValues::default(); rulings.len()];
     let judge = |last: &mut Vec<LastValues>| {
         let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
-        let verdicts = operations.iter().map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at]));
+        let session = SessionState::default();
+        let judge = |at: usize, operation, last| policy.judge(&rulings[at], operation, last, session);
+        let verdicts = operations.iter().map(|(at, operation)| judge(*at, operation, &mut last[*at]));
         verdicts.filter(|verdict| permits(*verdict)).count()
     };
     clock.time(&format!("policy, verdict, {size} points"), "operation", operations.len(), nothing, judge);
@@ -355,7 +357,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         client,
         server,
         carrier: Carrier::Tcp,
-        ruling: policy.ruling(&talk::link(&[client, server])),
+        ruling: policy.ruling(&talk::link(&[client, server]), Some("modbus")),
         protocol: Some(row.name),
         operation: Some(operation),
     };
@@ -367,7 +369,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
 fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, row: &'static Protocol) {
     let captures = Captures::new(&["bench.pcap".to_owned()]);
     let ends = talk::ends(heard);
-    let rulings: Vec<Ruling> = ends.iter().map(|ends| policy.ruling(&talk::link(ends))).collect();
+    let rulings: Vec<Ruling> = ends.iter().map(|ends| policy.ruling(&talk::link(ends), Some("modbus"))).collect();
     let text = |flow: usize| {
         let [client, server] = &ends[flow];
         ConversationText::new(policy, &rulings[flow], (client, server), Carrier::Tcp, Some(row.name))

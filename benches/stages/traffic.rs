@@ -58,12 +58,12 @@ impl Traffic {
 
     /// Every packet of a conversation, decoded.
     pub(crate) fn heard(&self) -> Vec<Heard<'_>> {
-        let mut known: HashMap<FlowKey, (usize, End)> = HashMap::new();
+        let mut known: HashMap<String, (usize, End)> = HashMap::new();
         let heard = self.packets().filter_map(|(packet, bytes)| {
             let frame = frame::decode(packet.link, bytes, packet.original).ok()?;
             let (key, from) = FlowKey::of(&frame)?;
             let next = known.len();
-            let (flow, client) = *known.entry(key).or_insert((next, from));
+            let (flow, client) = *known.entry(format!("{key:?}")).or_insert((next, from));
             let side = if from == client { Side::Client } else { Side::Server };
             let stamp = Stamp { time: packet.time, clock: packet.clock, packet: packet.sequence, origin: 0 };
             Some(Heard { flow, key, from, side, frame, stamp })
