@@ -11,14 +11,14 @@ use std::time::Instant;
 
 use clap::Parser;
 use files::Files;
-use generator::{Impairments, Settings, Speech};
+use generator::{Impairments, PolicySize, Settings, Speech};
 
 /// Generates a capture of a busy plant; the same options give the same bytes.
 #[derive(Parser)]
 #[command(name = "generate", after_help = "Example: cargo bench --bench generate -- --flows 100000 --out big.pcap")]
 struct Arguments {
     /// What is spoken
-    #[arg(long, alias = "protocol", value_enum, default_value = "modbus/tcp")]
+    #[arg(long, value_enum, default_value = "modbus/tcp")]
     speech: Speech,
     /// Packets to send
     #[arg(long, default_value_t = 2_000_000)]
@@ -62,6 +62,12 @@ struct Arguments {
     /// Datagrams that are sent in IP fragments, per thousand (with --udp)
     #[arg(long, default_value_t = 0)]
     fragments: u32,
+    /// Flows of other hosts that the policy declares as well
+    #[arg(long, default_value_t = 0)]
+    policy_flows: u32,
+    /// Registers with limits that the policy declares, over all servers
+    #[arg(long, default_value_t = 0)]
+    policy_points: u32,
     /// Another seed is another capture of the same kind
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -99,6 +105,7 @@ impl Arguments {
                 duplicates: self.duplicates,
                 fragments: self.fragments,
             },
+            policy: PolicySize { flows: self.policy_flows, points: self.policy_points },
             seed: self.seed,
         }
     }

@@ -6,8 +6,16 @@
 #[path = "generator/files.rs"]
 mod files;
 mod generator;
-#[path = "replay/measure.rs"]
-mod measure;
+
+#[path = "measure/capture.rs"]
+mod capture;
+#[path = "measure/machine.rs"]
+mod machine;
+#[path = "measure/process.rs"]
+mod process;
+
+#[path = "replay/contenders.rs"]
+mod contenders;
 #[path = "replay/report.rs"]
 mod report;
 
@@ -16,11 +24,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use capture::{prepare, replay_arguments};
 use clap::Parser;
+use contenders::{contenders, ours};
 use files::Files;
 use generator::{Settings, Speech};
-use measure::{Contender, Scratch, installed};
-use report::{Series, YARDSTICK};
+use process::Scratch;
+use report::{FEW_FLOWS, Series};
 use serde_json::Value;
 
 /// Measures the whole replay beside tcpdump and cat, on a generated capture.
@@ -28,7 +38,7 @@ use serde_json::Value;
 #[command(name = "replay", after_help = "Example: cargo bench --bench replay -- --flows 100000 --peers tshark")]
 struct Arguments {
     /// What is spoken in the capture
-    #[arg(long, alias = "protocol", value_enum, default_value = "modbus/tcp")]
+    #[arg(long, value_enum, default_value = "modbus/tcp")]
     speech: Speech,
     /// Packets of the capture
     #[arg(long, default_value_t = 2_000_000)]
@@ -42,8 +52,8 @@ struct Arguments {
     /// The lockkeeper to measure [default: this one, built for release]
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_lockkeeper"), hide_default_value = true)]
     binary: PathBuf,
-    /// Slow programs to measure as well, where they are installed
-    #[arg(long, value_delimiter = ',', value_name = "NAME", value_parser = ["tshark", "ndpiReader", "suricata"])]
+    /// Programs to measure as well, where they are installed; tshark takes a minute a round
+    #[arg(long, value_delimiter = ',', value_name = "NAME", value_parser = contenders::PEERS)]
     peers: Vec<String>,
     /// Write the JSON line to this file too
     #[arg(long, value_name = "FILE")]
@@ -60,13 +70,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let settings = Settings { speech, packets, flows, ..Settings::default() };
     let files = Files::default_for(&settings);
     let truth = prepare(&files, &settings)?;
-    let scratch = Scratch::new(files.capture.parent().unwrap_or(Path::new(".")))?;
+    let scratch = Scratch::new(folder_of(&files))?;
 
     let agrees = agrees(&arguments.binary, &files, speech.protocol(), &truth)?;
     let series = measure(&arguments, &files, &scratch)?;
     let name = files.capture.file_name().unwrap_or_default().display().to_string();
     let line = report::line(&series, &name, &truth, agrees);
-    println!("{}\n", report::machine());
+    println!("{}\n", machine::machine());
     println!("{}\n", report::table(&series, truth["packets"].as_u64().unwrap_or(1)));
     println!("{line}");
     if let Some(path) = arguments.json {
@@ -75,20 +85,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The truth of the capture, which is generated unless it is there already.
-fn prepare(files: &Files, settings: &Settings) -> Result<Value, Box<dyn Error>> {
-    if let Some(truth) = existing(files, settings) {
-        return Ok(truth);
-    }
-    eprintln!("Generating {}", files.capture.display());
-    Ok(files.write(settings)?)
-}
-
-fn existing(files: &Files, settings: &Settings) -> Option<Value> {
-    let truth: Value = serde_json::from_str(&fs::read_to_string(&files.truth).ok()?).ok()?;
-    let same = truth["settings"] == files::described(settings) && truth["generator"] == files::GENERATOR;
-    let whole = fs::metadata(&files.capture).is_ok_and(|file| truth["bytes"] == file.len());
-    (same && whole && files.policy.exists()).then_some(truth)
+/// Where the capture lies; what is printed and logged lies beside it.
+fn folder_of(files: &Files) -> &Path {
+    files.capture.parent().unwrap_or(Path::new("."))
 }
 
 /// Whether replay counted what was generated; says where it did not.
@@ -114,13 +113,14 @@ fn agrees(binary: &Path, files: &Files, protocol: &str, truth: &Value) -> Result
 
 /// Warms the page cache and takes the memory first, then runs the rounds.
 fn measure(arguments: &Arguments, files: &Files, scratch: &Scratch) -> Result<Vec<Series>, Box<dyn Error>> {
-    let contenders = contenders(arguments, files);
+    let contenders = contenders(arguments, files, folder_of(files))?;
     let mut series = Vec::with_capacity(contenders.len());
     for contender in &contenders {
         eprintln!("{}: {}", contender.name, contender.command.join(" "));
         let peak = scratch.peak_memory(contender)?;
-        series.push(Series { name: contender.name.clone(), samples: Vec::new(), peak });
+        series.push(Series { name: contender.name.clone(), samples: Vec::new(), peak, per_flow: None });
     }
+    memory_per_flow(arguments, scratch, &mut series)?;
     for round in 1..=arguments.rounds {
         eprintln!("Round {round} of {}", arguments.rounds);
         for (contender, series) in contenders.iter().zip(&mut series) {
@@ -130,40 +130,20 @@ fn measure(arguments: &Arguments, files: &Files, scratch: &Scratch) -> Result<Ve
     Ok(series)
 }
 
-fn contenders(arguments: &Arguments, files: &Files) -> Vec<Contender> {
-    let capture = files.capture.display().to_string();
-    let foreign = |name: &str, rest: &[&str]| {
-        let command = [name].iter().chain(rest).map(|part| part.replace("FILE", &capture)).collect();
-        Contender { name: name.to_owned(), command, statuses: &[0] }
-    };
-    let ours = |name: &str, rest: &[&str]| {
-        let mut command = vec![arguments.binary.display().to_string()];
-        command.extend(replay_arguments(files));
-        command.extend(rest.iter().map(|part| (*part).to_owned()));
-        Contender { name: name.to_owned(), command, statuses: &[0, 1] }
-    };
-    let mut all = vec![
-        foreign("cat", &["FILE"]),
-        foreign(YARDSTICK, &["-r", "FILE", "-w", "/dev/null"]),
-        ours("lockkeeper", &[]),
-        ours("lockkeeper, 1 worker", &["--workers", "1"]),
-        ours("lockkeeper, transactions", &["--transactions", "/dev/null"]),
-    ];
-    let peers = arguments.peers.iter().map(|peer| match peer.as_str() {
-        "tshark" => {
-            let protocol = arguments.speech.protocol();
-            let field = if protocol == "modbus" { "modbus.func_code" } else { "s7comm.param.func" };
-            foreign(peer, &["-n", "-r", "FILE", "-Y", protocol, "-T", "fields", "-e", field])
+/// What one more open flow costs: the peak against that of as many packets in few flows. Every flow of a generated
+/// capture is opened before any is closed.
+fn memory_per_flow(arguments: &Arguments, scratch: &Scratch, series: &mut [Series]) -> Result<(), Box<dyn Error>> {
+    let Some(more) = arguments.flows.checked_sub(FEW_FLOWS).filter(|more| *more > 0) else { return Ok(()) };
+    let Arguments { speech, packets, .. } = *arguments;
+    let settings = Settings { speech, packets, flows: FEW_FLOWS, ..Settings::default() };
+    let files = Files::default_for(&settings);
+    prepare(&files, &settings)?;
+    for contender in ours(&arguments.binary, &files) {
+        let few = scratch.peak_memory(&contender)?;
+        let same = |one: &&mut Series| one.name == contender.name;
+        if let (Some(one), Some(few)) = (series.iter_mut().find(same), few) {
+            one.per_flow = one.peak.map(|many| (many as f64 - few as f64) * 1_024.0 / f64::from(more));
         }
-        "suricata" => foreign(peer, &["--runmode", "single", "-l", "/tmp", "-r", "FILE"]),
-        _ => foreign(peer, &["-q", "-i", "FILE"]),
-    });
-    all.extend(peers);
-    all.retain(|one| installed(&one.command[0]) || Path::new(&one.command[0]).is_file());
-    all
-}
-
-fn replay_arguments(files: &Files) -> Vec<String> {
-    let [capture, policy] = [&files.capture, &files.policy].map(|path| path.display().to_string());
-    ["replay", &capture, "--policy", &policy, "--alerts", "/dev/null"].map(str::to_owned).to_vec()
+    }
+    Ok(())
 }

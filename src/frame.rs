@@ -29,15 +29,21 @@ use crate::capture::Link;
 
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
 pub use peek::{Peek, peek};
+pub use plain::Plain;
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.
 pub fn decode<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
-    if link == Link::Ethernet
-        && let Some(frame) = plain::frame(bytes, original)
-    {
-        return Ok(frame);
-    }
-    walked(link, bytes, original)
+    let plain = match link {
+        Link::Ethernet => plain::segment(bytes, original).or_else(|| plain::datagram(bytes, original)),
+        _ => None,
+    };
+    plain.map_or_else(|| walked(link, bytes, original), Ok)
+}
+
+/// What [`decode`] says where that is the TCP segment that nearly all packets are; else `None`.
+#[inline(always)]
+pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
+    if link == Link::Ethernet { plain::plain(bytes, original) } else { None }
 }
 
 /// What [`decode`] says, by the long way.

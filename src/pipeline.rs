@@ -7,7 +7,8 @@
 //!     +==================== emptied Jobs ================-+
 //! ```
 //! A job is one block of packets for one worker. Jobs travel in a circle, so that in steady state nothing is allocated;
-//! how many there are bounds the memory in flight.
+//! how many there are bounds the memory in flight. One worker needs no other thread: it reads, judges and correlates
+//! block by block, which costs the least of all and leaves the other cores to others.
 
 mod deal;
 mod outputs;
@@ -99,46 +100,99 @@ pub fn replay(
 ) -> Replayed {
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
-    let (done, finished) = bounded::<Job>(workers * JOBS_IN_FLIGHT);
-    let (empty, emptied) = bounded::<Emptied>(JOBS_IN_FLIGHT + 1);
-    let mut replayed = thread::scope(|scope| {
-        let mut inboxes = Vec::new();
-        let mut threads = Vec::new();
-        for index in 0..workers {
-            let (inbox, jobs) = bounded::<Job>(JOBS_IN_FLIGHT);
-            let worker =
-                Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
-            let done = done.clone();
-            let thread = thread::Builder::new().name(format!("worker-{index}"));
-            let work = move || work(worker, &jobs, &done);
-            threads.push(thread.spawn_scoped(scope, work).expect("the system has room for a thread"));
-            inboxes.push(inbox);
-        }
-        drop(done);
-        let correlator = Correlator::new(Arc::clone(policy), settings.alerts.clone());
-        let results = &mut *outputs;
-        let collector = scope.spawn(move || correlate(correlator, workers, &finished, &empty, results));
-        let mut dealer = Dealer::new(workers, settings.fragments);
-        let read = feed(source, &mut dealer, &inboxes, &emptied, progress);
-        drop(inboxes);
-        let mut counters = Counters::default();
-        for thread in threads {
-            counters.add(&thread.join().expect("a worker does not panic"));
-        }
-        let correlator = collector.join().expect("the correlator does not panic");
-        dealer.count(&mut counters);
-        counters.alerts(correlator.counters());
-        counters.captures(source.captures());
-        Replayed {
-            captures: source.captures().to_vec(),
-            counters,
-            alerts: *correlator.counters(),
-            tallies: correlator.tallies().collect(),
-            problems: read.err().map(Problem::Capture).into_iter().collect(),
-        }
-    });
-    replayed.problems.append(&mut outputs.problems);
-    replayed
+    let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
+    let run = Run {
+        dealer: Dealer::new(workers, settings.fragments),
+        correlator: Correlator::new(Arc::clone(policy), settings.alerts.clone()),
+        outputs,
+        progress,
+    };
+    let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
+    let Done { mut dealer, correlator, mut counters, read } = done;
+    dealer.count(&mut counters);
+    counters.alerts(correlator.counters());
+    counters.captures(source.captures());
+    let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
+    problems.append(&mut outputs.problems);
+    Replayed {
+        captures: source.captures().to_vec(),
+        counters,
+        alerts: *correlator.counters(),
+        tallies: correlator.tallies().collect(),
+        problems,
+    }
+}
+
+/// What a replay works with, beside its source and its workers.
+struct Run<'a> {
+    dealer: Dealer,
+    correlator: Correlator,
+    outputs: &'a mut Outputs,
+    progress: &'a mut dyn FnMut(u64, u64, Option<u64>),
+}
+
+/// What is left of it.
+struct Done {
+    dealer: Dealer,
+    correlator: Correlator,
+    counters: Counters,
+    read: Result<(), capture::Error>,
+}
+
+impl Run<'_> {
+    /// One worker, on this thread.
+    fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
+        let Self { mut dealer, mut correlator, outputs, progress } = self;
+        let Emptied { mut block, mut items, mut reports } = Emptied::new(1);
+        let mut clock = i64::MIN;
+        let read = loop {
+            let read = source.fill(&mut block);
+            let last = !matches!(read, Ok(true));
+            dealer.deal(&mut block, &mut items);
+            clock = block.packets.last().map_or(clock, |packet| packet.clock);
+            for (items, report) in items.iter().zip(&mut reports) {
+                *report = worker.block(&block, items, clock, last, std::mem::take(report));
+            }
+            settle(&mut correlator, &mut reports, clock, last, outputs);
+            let (bytes, total) = source.progress();
+            progress(dealer.packets, bytes, total);
+            if last {
+                break read.map(drop);
+            }
+        };
+        outputs.finish();
+        Done { dealer, correlator, counters: worker.into_counters(), read }
+    }
+
+    /// Several workers, each on a thread of its own, and one more for the correlator.
+    fn together(self, source: &mut dyn Source, workers: impl ExactSizeIterator<Item = Worker>) -> Done {
+        let Self { mut dealer, correlator, outputs, progress } = self;
+        let count = workers.len();
+        let (done, finished) = bounded::<Job>(count * JOBS_IN_FLIGHT);
+        let (empty, emptied) = bounded::<Emptied>(JOBS_IN_FLIGHT + 1);
+        thread::scope(|scope| {
+            let mut inboxes = Vec::new();
+            let mut threads = Vec::new();
+            for (index, worker) in workers.enumerate() {
+                let (inbox, jobs) = bounded::<Job>(JOBS_IN_FLIGHT);
+                let done = done.clone();
+                let thread = thread::Builder::new().name(format!("worker-{index}"));
+                let work = move || work(worker, &jobs, &done);
+                threads.push(thread.spawn_scoped(scope, work).expect("the system has room for a thread"));
+                inboxes.push(inbox);
+            }
+            drop(done);
+            let collector = scope.spawn(move || correlate(correlator, count, &finished, &empty, outputs));
+            let read = feed(source, &mut dealer, &inboxes, &emptied, progress);
+            drop(inboxes);
+            let mut counters = Counters::default();
+            for thread in threads {
+                counters.add(&thread.join().expect("a worker does not panic"));
+            }
+            let correlator = collector.join().expect("the correlator does not panic");
+            Done { dealer, correlator, counters, read }
+        })
+    }
 }
 
 /// The capture thread: reads blocks and deals their packets to the workers.
@@ -235,12 +289,17 @@ fn collect(correlator: &mut Correlator, mut jobs: Vec<Job>, outputs: &mut Output
         emptied.items.push(job.items);
         emptied.reports.push(job.report);
     }
-    correlator.block(&mut emptied.reports, clock, &mut |alert| outputs.alert(alert));
+    settle(correlator, &mut emptied.reports, clock, last, outputs);
+    emptied
+}
+
+/// Correlates and writes what the workers reported of one block.
+fn settle(correlator: &mut Correlator, reports: &mut [Report], clock: i64, last: bool, outputs: &mut Outputs) {
+    correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
     if last {
         correlator.finish(&mut |alert| outputs.alert(alert));
     }
-    outputs.transactions(&emptied.reports);
-    emptied
+    outputs.transactions(reports);
 }
 
 /// What comes back to be filled again: a block, and for each worker a list of items and a report.

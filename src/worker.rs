@@ -19,7 +19,7 @@ use crate::flow::{
     CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters, StreamSettings,
     TableSettings,
 };
-use crate::frame::{self, Body, Frame};
+use crate::frame::{self, Body, Frame, Plain};
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use conversation::{Bench, Conversation};
@@ -69,9 +69,29 @@ pub struct Worker {
 /// One shard: the conversations of some host pairs.
 struct Shard {
     flows: FlowTable<Conversation>,
+    surroundings: Surroundings,
     copies: CopyFilter,
     /// Hosts without IP: hardware address and EtherType.
     neighbours: HashSet<([u8; 6], u16)>,
+}
+
+/// The VLANs and tunnels of a shard's conversations. Where there is only one, a segment that goes on with its stream
+/// cannot be a copy of one that was seen elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Surroundings {
+    Unknown,
+    One(u64),
+    Several,
+}
+
+impl Surroundings {
+    fn add(&mut self, key: &FlowKey) {
+        *self = match *self {
+            Self::Unknown => Self::One(key.surroundings()),
+            Self::One(known) if known == key.surroundings() => *self,
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
 }
 
 impl Worker {
@@ -120,8 +140,45 @@ impl Worker {
     }
 
     fn packet(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        let counters = &mut self.desk.counters;
+        let plain = frame::plain(packet.link, bytes, packet.original);
+        if plain.is_none_or(|plain| !self.segment(&plain, packet, index)) {
+            self.any(packet, bytes, index);
+        }
+    }
+
+    /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
+    /// `false`: it is not one, and nothing was done.
+    #[inline(always)]
+    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
+        let Some(shard) = self.shards.get_mut(index) else { return false };
+        let (key, from) = FlowKey::of_plain(plain);
+        let Some(entry) = shard.flows.find(&key, packet.clock) else { return false };
+        let Some(conversation) = shard.flows.at(entry) else { return false };
+        if !conversation.expects(from, &plain.segment) {
+            return false;
+        }
+        if plain.segment.payload.is_empty() || shard.surroundings == Surroundings::Several {
+            if shard.copies.is_copy_of(plain, packet.clock) {
+                return true;
+            }
+        } else {
+            shard.copies.remember(plain, packet.clock);
+        }
+        let settings = &self.settings.streams;
+        let progress = conversation.next(from, &plain.segment, stamp_of(packet), settings, &mut self.desk);
+        if conversation.may_need_timer() {
+            arm(&mut self.timers, conversation, index, entry);
+        }
+        if progress == Progress::Closed {
+            shard.flows.set_lifetime(entry, Lifetime::Closed);
+        }
+        true
+    }
+
+    /// Any packet.
+    #[inline(never)]
+    fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
+        let (counters, copies) = (&mut self.desk.counters, self.shards.get_mut(index).map(|shard| &mut shard.copies));
         let frame = match frame::decode(packet.link, bytes, packet.original) {
             Ok(frame) => frame,
             Err(reason) => return counters.undecoded(reason),
@@ -130,15 +187,17 @@ impl Worker {
             counters.losses.cut_by_snap_length += 1;
             counters.losses.cut_bytes += u64::from(frame.cut);
         }
-        if shard.copies.is_copy(&frame, packet.clock) {
-            return;
+        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.clock)) {
+            self.frame(&frame, packet, index);
         }
+    }
+
+    /// One frame that is no copy.
+    fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
         let stamp = stamp_of(packet);
-        match (frame.body, FlowKey::of(&frame)) {
-            (Body::Link { ether_type, .. }, _) => self.neighbour(index, ether_type, &frame, stamp),
-            (Body::Ip(_, other), _) if other.neighbour_discovery => self.neighbour(index, IPV6, &frame, stamp),
-            (_, Some((key, from))) => self.converse(index, &key, from, &frame, stamp),
-            (_, None) => {}
+        match FlowKey::of(frame) {
+            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
+            _ => self.neighbour(index, frame, stamp),
         }
     }
 
@@ -152,6 +211,9 @@ impl Worker {
         if let Some(mut gone) = found.gone {
             gone.value.finish(stamp.clock, bench);
         }
+        if found.fresh {
+            shard.surroundings.add(key);
+        }
         let (entry, conversation) = (found.entry, found.value);
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
@@ -159,7 +221,9 @@ impl Worker {
             std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
             progress = conversation.frame(from, frame, stamp, bench);
         }
-        arm(&mut self.timers, conversation, index, entry);
+        if conversation.may_need_timer() {
+            arm(&mut self.timers, conversation, index, entry);
+        }
         match progress {
             Progress::Closed => shard.flows.set_lifetime(entry, Lifetime::Closed),
             Progress::Ok | Progress::Restart => {}
@@ -167,8 +231,9 @@ impl Worker {
     }
 
     /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
-    fn neighbour(&mut self, index: usize, ether_type: u16, frame: &Frame<'_>, stamp: Stamp) {
+    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
+        let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
         let Some(macs) = frame.mac else { return };
         if shard.neighbours.contains(&(macs.source, ether_type)) {
@@ -201,12 +266,14 @@ impl Worker {
     }
 }
 
-/// Sets the timer of a conversation if it needs an earlier one than it has. What waits for an answer was asked later
-/// than what the timer is set for, so that only disorder can make it need one.
+/// IPv6 hosts of one link that look for each other.
+fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
+    matches!(frame.body, Body::Ip(_, other) if other.neighbour_discovery)
+}
+
+/// Sets the timer of a conversation if it needs an earlier one than it has.
+#[inline(never)]
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
-    if conversation.talk.facts.armed != i64::MAX && conversation.tcp.deadline().is_none() {
-        return;
-    }
     if let Some(due) = conversation.due()
         && due < conversation.talk.facts.armed
     {
@@ -231,6 +298,7 @@ impl Shard {
     fn new(settings: &Settings) -> Self {
         Self {
             flows: FlowTable::new(&settings.table),
+            surroundings: Surroundings::Unknown,
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
         }

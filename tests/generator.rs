@@ -5,8 +5,13 @@ mod generator;
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use generator::{Impairments, Settings, Speech, Summary, generate, policy};
+use generator::{Impairments, PolicySize, Settings, Speech, Summary, generate, policy};
+use lockkeeper::policy::Policy;
+use lockkeeper_protocols::{
+    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Session, Side, Sink, Stamp, Transport,
+};
 
 const SMALL: u64 = 5_000;
 
@@ -128,6 +133,44 @@ fn the_policy_is_toml_and_names_the_networks_of_the_capture() {
 }
 
 #[test]
+fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
+    for speech in Speech::value_variants() {
+        let settings = Settings { speech: *speech, packets: SMALL, flows: 1, exceptions: 50, ..Settings::default() };
+        let (bytes, summary) = capture(&settings);
+        let row = REGISTRY.iter().find(|row| (row.name, row.framing) == speech.row()).expect("a row");
+        let mut session = Session::new(row, Transport::Tcp, &Limits::default(), false);
+        let (mut heard, mut server) = (Heard::default(), None);
+        for packet in records(&bytes) {
+            // Who sends the first packet is the client.
+            let port = &packet[34..36];
+            let side = if *server.get_or_insert(&packet[36..38]) == port { Side::Server } else { Side::Client };
+            session.stream(side, &packet[ETHERNET_IP_TCP..], Stamp::default(), &mut heard);
+        }
+        let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for ((group, key), count) in &heard.pdus {
+            let group = &row.pdu_groups[*group];
+            counted.entry(group.name).or_default().insert((group.key)(*key), *count);
+        }
+        assert_eq!(counted, summary.sent.pdus, "{speech:?}");
+        assert_eq!((heard.answers, heard.wrong), (heard.operations, 0), "{speech:?}");
+        assert!(heard.refusals > 0, "{speech:?}");
+    }
+}
+
+#[test]
+fn a_policy_declares_as_much_as_it_is_asked_to() {
+    use Speech::{ModbusRtu, ModbusTcp, S7comm};
+    for (speech, ipv6, points) in [(S7comm, false, 0), (ModbusTcp, false, 700), (ModbusRtu, true, 30)] {
+        let size = PolicySize { flows: 500, points };
+        let settings = Settings { speech, ipv6, flows: 20, policy: size, ..Settings::default() };
+        let policy = Policy::parse("bench.toml", &policy(&settings)).expect("a sound policy");
+        assert_eq!(policy.declared().flows.len(), 501);
+        assert_eq!(policy.declared().points.len(), points as usize);
+        assert_eq!(policy.declared().assets.len(), if points > 0 { 20 } else { 0 });
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_met_are_refused() {
     let fragments = Impairments { fragments: 1, ..Impairments::default() };
     for settings in [
@@ -135,8 +178,48 @@ fn settings_that_cannot_be_met_are_refused() {
         Settings { packets: 100, flows: 100, ..Settings::default() },
         Settings { impairments: fragments, ..Settings::default() },
         Settings { speech: Speech::S7comm, udp: true, ..Settings::default() },
+        Settings { speech: Speech::S7comm, policy: PolicySize { flows: 0, points: 1 }, ..Settings::default() },
+        Settings { policy: PolicySize { flows: 1_000_000, points: 0 }, ..Settings::default() },
+        Settings { flows: 100_000, policy: PolicySize { flows: 0, points: 1 }, ..Settings::default() },
     ] {
         assert!(generate(&settings, Vec::new()).is_err(), "{settings:?}");
+    }
+}
+
+/// What a decoder said.
+#[derive(Default)]
+struct Heard {
+    /// By group and key.
+    pdus: BTreeMap<(usize, u32), u64>,
+    operations: u64,
+    answers: u64,
+    refusals: u64,
+    /// Anomalies, and bytes that nobody understood.
+    wrong: usize,
+}
+
+impl Sink for Heard {
+    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: Stamp) {
+        self.operations += 1;
+    }
+
+    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: Stamp, _: Stamp) {
+        self.answers += 1;
+        self.refusals += u64::from(matches!(outcome, Outcome::Refused { .. }));
+    }
+
+    fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+
+    fn anomaly(&mut self, _: Anomaly, _: Stamp) {
+        self.wrong += 1;
+    }
+
+    fn pdu(&mut self, group: usize, key: u32) {
+        *self.pdus.entry((group, key)).or_default() += 1;
+    }
+
+    fn lost(&mut self, bytes: usize) {
+        self.wrong += bytes;
     }
 }
 

@@ -7,25 +7,35 @@ use clap::ValueEnum;
 use super::Settings;
 use super::modbus::Modbus;
 use super::random::Random;
+use super::rtu::Rtu;
 use super::s7::S7;
 
 /// What is spoken. Another protocol is another variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Speech {
     /// Modbus/TCP, or Modbus/UDP with UDP.
-    #[value(name = "modbus/tcp", alias = "modbus")]
+    #[value(name = "modbus/tcp")]
     ModbusTcp,
-    /// S7comm over COTP and TPKT.
-    #[value(name = "s7comm", alias = "s7")]
+    /// Modbus RTU over TCP or UDP.
+    #[value(name = "modbus/rtu")]
+    ModbusRtu,
+    /// S7comm over ISO transport.
+    #[value(name = "s7comm")]
     S7comm,
 }
 
 impl Speech {
-    /// The protocol, as it is called in policies and in `--stats`.
+    /// The protocol, as policies and `--stats` call it.
     pub(crate) const fn protocol(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Name and framing of the row of the registry that understands it.
+    pub(crate) const fn row(self) -> (&'static str, &'static str) {
         match self {
-            Self::ModbusTcp => "modbus",
-            Self::S7comm => "s7comm",
+            Self::ModbusTcp => ("modbus", "tcp"),
+            Self::ModbusRtu => ("modbus", "rtu"),
+            Self::S7comm => ("s7comm", "iso-on-tcp"),
         }
     }
 
@@ -33,6 +43,7 @@ impl Speech {
         let (exceptions, violations) = (settings.exceptions, settings.violations);
         match self {
             Self::ModbusTcp => Box::new(Modbus::new(exceptions, violations)),
+            Self::ModbusRtu => Box::new(Rtu::new(Modbus::new(exceptions, violations))),
             Self::S7comm => Box::new(S7::new(exceptions, violations)),
         }
     }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::generator::{Settings, Summary, generate, policy};
@@ -23,12 +24,9 @@ impl Files {
     /// Beside the rest of what cargo builds.
     pub(crate) fn default_for(settings: &Settings) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
-        Self::beside(target.join("bench").join(format!(
-            "{}-{}p-{}f.pcap",
-            settings.speech.protocol(),
-            settings.packets,
-            settings.flows
-        )))
+        let speech = settings.speech.to_possible_value().map(|value| value.get_name().replace('/', "-"));
+        let name = format!("{}-{}p-{}f.pcap", speech.unwrap_or_default(), settings.packets, settings.flows);
+        Self::beside(target.join("bench").join(name))
     }
 
     /// Policy and truth are called as the capture is.
@@ -72,4 +70,4 @@ pub(crate) fn described(settings: &Settings) -> String {
 }
 
 /// Raised when the same settings give other bytes than before.
-pub(crate) const GENERATOR: u32 = 1;
+pub(crate) const GENERATOR: u32 = 2;

@@ -12,6 +12,7 @@ mod application;
 mod modbus;
 mod policy;
 mod random;
+mod rtu;
 mod s7;
 mod tape;
 mod wire;
@@ -21,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use application::{Application, Turn};
 pub(crate) use application::{Speech, Tally};
-pub(crate) use policy::policy;
+pub(crate) use policy::{PolicySize, policy};
 use random::Random;
 use tape::Tape;
 pub(crate) use tape::{Impairments, Taped};
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) interval: u64,
     /// What goes wrong on the way to the file.
     pub(crate) impairments: Impairments,
+    /// How much the policy declares besides what it takes to permit the capture.
+    pub(crate) policy: PolicySize,
     /// Another seed is another capture of the same kind.
     pub(crate) seed: u64,
 }
@@ -73,6 +76,7 @@ impl Default for Settings {
             nanoseconds: false,
             interval: 10_000,
             impairments: Impairments::default(),
+            policy: PolicySize::default(),
             seed: 1,
         }
     }
@@ -114,6 +118,7 @@ pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summ
 fn check(settings: &Settings) -> io::Result<()> {
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let least = u64::from(settings.flows) * overhead(settings);
+    let PolicySize { flows: declared, points } = settings.policy;
     match settings {
         Settings { flows, .. } if *flows == 0 || *flows > MAX_FLOWS => refuse(format!("1 to {MAX_FLOWS} flows")),
         Settings { pipeline, .. } if *pipeline == 0 || *pipeline > MAX_PIPELINE => {
@@ -126,6 +131,15 @@ fn check(settings: &Settings) -> io::Result<()> {
             refuse("only UDP is sent in fragments".to_owned())
         }
         Settings { udp: true, speech: Speech::S7comm, .. } => refuse("S7 is spoken over TCP only".to_owned()),
+        Settings { speech: Speech::S7comm, .. } if points > 0 => {
+            refuse("only registers of Modbus are points".to_owned())
+        }
+        _ if declared > policy::MAX_DECLARED || points > policy::MAX_DECLARED => {
+            refuse(format!("at most {} flows or points in a policy", policy::MAX_DECLARED))
+        }
+        Settings { flows, .. } if points > 0 && *flows > policy::MAX_DECLARED => {
+            refuse(format!("points need an asset for each server: at most {} flows", policy::MAX_DECLARED))
+        }
         _ => Ok(()),
     }
 }
@@ -312,8 +326,8 @@ fn address(ipv6: bool, (base4, base6): (Ipv4Addr, Ipv6Addr), index: u32) -> IpAd
 
 /// Where clients and servers live: [`NETWORK4`] and [`NETWORK6`] bits each.
 const CLIENTS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 32, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0xC, 0, 0, 0, 0));
-const SERVERS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 40, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0x5, 0, 0, 0, 0));
-const NETWORK4: u8 = 13;
+const SERVERS: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(10, 48, 0, 0), Ipv6Addr::new(0xFD00, 0, 0, 0x5, 0, 0, 0, 0));
+const NETWORK4: u8 = 12;
 const NETWORK6: u8 = 64;
 
 /// Addresses that fit into [`NETWORK4`].

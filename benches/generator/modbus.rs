@@ -129,6 +129,6 @@ const FORBIDDEN: u16 = 40_000;
 /// Registers or bits of one request, at most.
 const MAX_COUNT: u16 = 20;
 /// Largest value that is written.
-const MAX_VALUE: u16 = 9_999;
+pub(super) const MAX_VALUE: u16 = 9_999;
 /// Exception code 2.
 const ILLEGAL_DATA_ADDRESS: u8 = 2;

@@ -1,10 +1,9 @@
 //! The table for people and the line for programs.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use crate::measure::Sample;
+use crate::machine::{machine, median};
+use crate::process::Sample;
 
 /// All runs of one program.
 pub(crate) struct Series {
@@ -14,6 +13,8 @@ pub(crate) struct Series {
     pub(crate) samples: Vec<Sample>,
     /// Peak memory, KiB.
     pub(crate) peak: Option<u64>,
+    /// Memory for each flow that is open, bytes: where it was measured with few flows as well.
+    pub(crate) per_flow: Option<f64>,
 }
 
 impl Series {
@@ -32,19 +33,31 @@ impl Series {
 
 /// The yardstick of the project.
 pub(crate) const YARDSTICK: &str = "tcpdump";
+/// What two workers are held against, and they.
+pub(crate) const ONE_WORKER: &str = "lockkeeper, 1 worker";
+pub(crate) const TWO_WORKERS: &str = "lockkeeper, 2 workers";
+
+/// How many times less two workers take than one.
+fn speed_up(series: &[Series]) -> Option<f64> {
+    let wall = |name| series.iter().find(|one| one.name == name).map(Series::wall);
+    Some(wall(ONE_WORKER)? / wall(TWO_WORKERS)?)
+}
+
+/// Flows of the capture that memory is compared with.
+pub(crate) const FEW_FLOWS: u32 = 200;
 
 /// The table, one row a program.
 pub(crate) fn table(series: &[Series], packets: u64) -> String {
     let yardstick = series.iter().find(|one| one.name == YARDSTICK);
     let mut lines = vec![format!(
-        "{:<26} {:>16} {:>8} {:>10} {:>12} {:>9} {:>9} {:>9}",
-        "program", "wall s (min)", "CPU s", "CPU ns/pkt", "packets/s", "wall x", "CPU x", "peak MiB"
+        "{:<34} {:>16} {:>8} {:>10} {:>12} {:>8} {:>8} {:>9} {:>10}",
+        "program", "wall s (min)", "CPU s", "CPU ns/pkt", "packets/s", "wall x", "CPU x", "peak MiB", "bytes/flow"
     )];
     for one in series {
         let ratio =
             |of: fn(&Series) -> f64| yardstick.map_or("-".to_owned(), |base| format!("{:.2}", of(one) / of(base)));
         lines.push(format!(
-            "{:<26} {:>16} {:>8.3} {:>10.1} {:>12.0} {:>9} {:>9} {:>9}",
+            "{:<34} {:>16} {:>8.3} {:>10.1} {:>12.0} {:>8} {:>8} {:>9} {:>10}",
             one.name,
             format!("{:.3} ({:.3})", one.wall(), one.fastest()),
             one.cpu(),
@@ -53,9 +66,13 @@ pub(crate) fn table(series: &[Series], packets: u64) -> String {
             ratio(Series::wall),
             ratio(Series::cpu),
             one.peak.map_or("-".to_owned(), |kib| format!("{:.1}", kib as f64 / 1_024.0)),
+            one.per_flow.map_or("-".to_owned(), |bytes| format!("{bytes:.0}")),
         ));
     }
-    lines.push(format!("medians; x: against `{YARDSTICK}`"));
+    lines.push(format!(
+        "medians; x: against `{YARDSTICK}`; bytes/flow: peak memory against that with {FEW_FLOWS} flows"
+    ));
+    lines.extend(speed_up(series).map(|times| format!("two workers against one, wall: {times:.2} times faster")));
     lines.join("\n")
 }
 
@@ -74,6 +91,7 @@ pub(crate) fn line(series: &[Series], capture: &str, truth: &Value, agrees: bool
             "wall_ratio": yardstick.map(|base| one.wall() / base.wall()),
             "cpu_ratio": yardstick.map(|base| one.cpu() / base.cpu()),
             "peak_kib": one.peak,
+            "bytes_per_flow": one.per_flow,
         })
     });
     json!({
@@ -83,29 +101,7 @@ pub(crate) fn line(series: &[Series], capture: &str, truth: &Value, agrees: bool
         "bytes": truth["bytes"],
         "agrees_with_truth": agrees,
         "machine": machine(),
+        "two_workers_against_one": speed_up(series),
         "results": results.collect::<Vec<_>>(),
     })
-}
-
-/// Processor, cores and load: what the numbers depend on.
-pub(crate) fn machine() -> Value {
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    json!({
-        "processor": model.trim_start_matches([' ', '\t', ':']),
-        "cores": std::thread::available_parallelism().map_or(0, usize::from),
-        "load_1_min": load.split(' ').next().and_then(|load| load.parse::<f64>().ok()),
-    })
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
 }

@@ -61,12 +61,31 @@ impl Session {
     }
 
     /// The next bytes that `from` sent, in order and without a gap before them.
+    #[inline]
     pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         self.latest = stamp;
-        let Self { dissector, halves, partial_limit, protocol, .. } = self;
+        let Self { dissector, halves, .. } = self;
+        let Some(half) = halves.get(from.index()) else { return };
+        // Nearly every segment holds whole frames and nothing else.
+        let (used, broken) = if half.is_in_step() { dissector.frames(from, bytes, stamp, sink) } else { (0, None) };
+        if used < bytes.len() {
+            self.rest(from, bytes.get(used..).unwrap_or_default(), broken, sink);
+        }
+        self.set_wake();
+    }
+
+    /// What `from` sent after its last whole frame: a part of one, none at all (`broken` says why), or anything while
+    /// the side is lost.
+    #[inline(never)]
+    fn rest(&mut self, from: Side, bytes: &[u8], broken: Option<&'static str>, sink: &mut dyn Sink) {
+        let Self { dissector, halves, partial_limit, protocol, latest, .. } = self;
         let Some(half) = halves.get_mut(from.index()) else { return };
-        let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, stamp, sink };
+        let max_frame = protocol.max_frame;
+        let mut step = Step { dissector: dissector.as_mut(), max_frame, from, stamp: *latest, sink };
+        if let Some(name) = broken {
+            half.lose(name, &mut step);
+        }
         if half.partial.is_empty() {
             let used = half.consume(bytes, &mut step);
             half.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
@@ -78,7 +97,6 @@ impl Session {
             half.partial = joined;
         }
         half.bound(*partial_limit, &mut step);
-        self.set_wake();
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
@@ -133,6 +151,7 @@ impl Session {
     }
 
     /// Deadlines only ever move on, so the decoder is asked for one when none is known, not at every frame.
+    #[inline]
     fn set_wake(&mut self) {
         if self.wake == i64::MAX {
             self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
@@ -161,6 +180,7 @@ impl Session {
                 && self.dissector.boundary(from, &kept) != Boundary::Unlikely
         };
         if half.lost && is_frame() {
+            self.dissector.interrupted(from, sink);
             self.dissector.frame(from, &kept, self.latest, sink);
         } else if !kept.is_empty() {
             sink.lost(kept.len());
@@ -184,23 +204,26 @@ impl Half {
                     return used;
                 }
                 self.lost = false;
+                step.dissector.interrupted(step.from, step.sink);
                 continue;
             }
-            match step.dissector.frame_len(step.from, rest) {
-                FrameLen::Bytes(length) => match rest.get(..length.max(1)) {
-                    Some(frame) => {
-                        step.dissector.frame(step.from, frame, step.stamp, step.sink);
-                        used += frame.len();
-                    }
-                    None => return used,
-                },
-                FrameLen::Unknown => return used,
-                FrameLen::Invalid(name) => {
-                    step.anomaly(AnomalyKind::Desynchronised, name);
-                    self.lost = true;
-                }
+            let (decoded, broken) = step.dissector.frames(step.from, rest, step.stamp, step.sink);
+            used += decoded;
+            match broken {
+                Some(name) => self.lose(name, step),
+                None => return used,
             }
         }
+    }
+
+    fn is_in_step(&self) -> bool {
+        self.partial.is_empty() && !self.lost
+    }
+
+    /// No frame starts where one should.
+    fn lose(&mut self, name: &'static str, step: &mut Step<'_>) {
+        step.anomaly(AnomalyKind::Desynchronised, name);
+        self.lost = true;
     }
 
     /// Holds what is kept to its limit, and the memory behind it to what it needs.

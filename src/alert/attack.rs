@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use lockkeeper_protocols::{Class, Side, Target};
+use lockkeeper_protocols::{Area, Class, Side, Target};
 
 use super::{Finding, OwnedOperation, What};
 use crate::policy::{Carrier, Rule};
@@ -51,12 +51,14 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         Rule::AddressUndeclared if changes => &["T0836"],
         Rule::AddressUndeclared => &["T0861"],
         Rule::ValueOutOfLimits => &["T0836"],
+        Rule::S7ConnectionType => &["T0848"],
         Rule::AssetUnknown => &["T0864"],
         Rule::ProtoMalformed => &["T0814", "T0866"],
         Rule::ConduitUndeclared
         | Rule::FlowUndeclaredPeer
         | Rule::FlowUndeclaredProtocol
-        | Rule::OperationUndeclared => &[],
+        | Rule::OperationUndeclared
+        | Rule::S7Password => &[],
     }
 }
 
@@ -100,6 +102,7 @@ fn of_operation(finding: &Finding) -> &'static [&'static str] {
     let Some(operation) = &finding.operation else { return &[] };
     let known = match finding.protocol {
         Some("modbus") => of_modbus(operation),
+        Some("s7comm" | "s7commplus") => of_s7(operation),
         _ => None,
     };
     known.unwrap_or_else(|| of_class(operation.class))
@@ -166,6 +169,52 @@ fn of_umas(function: u16) -> Option<&'static [&'static str]> {
         0x71 => &["T0835"],
         _ => return None,
     })
+}
+
+/// By what an S7 operation does and on what: codes are unlike in the two protocols, classes and targets are not. None:
+/// the class says it.
+fn of_s7(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
+    let area = match operation.target {
+        Target::Memory { area, .. } => Some(area),
+        _ => None,
+    };
+    Some(match (operation.class, area) {
+        (Class::Session, _) => match operation.target {
+            // A connection as a programming device is that of an engineering station.
+            Target::Connection { kind: "PG", .. } => &["T0886"],
+            _ => &[],
+        },
+        (Class::Read | Class::Subscribe, Some(Area::Input | Area::Output | Area::Periphery)) => &["T0801", "T0877"],
+        (Class::Write, Some(Area::Input | Area::Output | Area::Periphery)) => &["T1692.001", "T0836", "T0835"],
+        (Class::Browse, _) => &["T0861", "T0888"],
+        (Class::Alarm, _) => &["T0878"],
+        (Class::Time, _) => &["T1692.001", "T0836"],
+        (Class::Control, _) => return of_s7_control(operation.function),
+        (Class::Program, _) => of_s7_program(operation),
+        (Class::Security, _) if operation.function == "pi_n_newpwd" => &["T0892"],
+        _ => return None,
+    })
+}
+
+fn of_s7_control(function: &str) -> Option<&'static [&'static str]> {
+    Some(match function {
+        "plc_stop" => &["T1692.001", "T0858", "T0816", "T0814"],
+        "plc_warm_start" | "plc_cold_start" | "pi_p_program" => &["T1692.001", "T0858", "T0816"],
+        "memory_reset" => &["T1692.001", "T0816"],
+        "force" | "force_selection" => &["T1692.001", "T0835"],
+        _ => return None,
+    })
+}
+
+/// An organisation block decides when the others run; what is deleted, activated or linked is not downloaded.
+fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
+    match (operation.function, operation.target) {
+        (_, Target::Block { kind: "OB", .. }) => &["T0843", "T0889", "T0821"],
+        ("pi_inse" | "pi_ins2", _) => &["T0843", "T0889", "T0821"],
+        ("pi_dele" | "pi_modu" | "delete_object" | "add_link" | "remove_link", _) => &["T0889"],
+        ("pi_garb", _) => &["T0814"],
+        _ => &["T0843", "T0889"],
+    }
 }
 
 const fn sub_function(target: &Target) -> Option<u16> {
@@ -237,6 +286,15 @@ mod tests {
                     all.push(OwnedOperation { class, code, target, ..testing::write_register(40, 900) });
                 }
             }
+            let block = Target::Block { kind: "OB", number: Some(1) };
+            let input = Target::Memory { area: Area::Input, db: 0, first: 0, count: 1 };
+            let connection = Target::Connection { kind: "PG", rack: 0, slot: 2 };
+            for function in ["plc_stop", "plc_cold_start", "memory_reset", "force", "pi_dele", "pi_garb", "pi_n_newpwd"]
+            {
+                for target in [Target::None, block, input, connection] {
+                    all.push(OwnedOperation { class, function, target, ..testing::write_register(40, 900) });
+                }
+            }
         }
         all
     }
@@ -245,7 +303,7 @@ mod tests {
     fn nothing_revoked_and_nothing_that_traffic_cannot_show_is_ever_claimed() {
         for rule in Rule::ALL {
             for operation in every_operation() {
-                for protocol in [Some("modbus"), Some("other"), None] {
+                for protocol in [Some("modbus"), Some("s7comm"), Some("s7commplus"), Some("other"), None] {
                     let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
                     let operation = Some(operation.clone());
                     let finding = Finding { what, protocol, operation, ..testing::finding(0) };
@@ -267,6 +325,23 @@ mod tests {
         let operation = OwnedOperation { class: Class::Control, code: 8, target, ..testing::write_register(0, 0) };
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
         assert_eq!(techniques(&finding), ["T0814", "T1691.001", "T1691.002"]);
+    }
+
+    #[test]
+    fn s7_operations_have_the_techniques_of_what_they_act_on() {
+        let of = |class, function, target| {
+            let operation = OwnedOperation { class, function, target, ..testing::write_register(0, 0) };
+            techniques(&Finding { operation: Some(operation), protocol: Some("s7comm"), ..testing::finding(0) })
+        };
+        let output = Target::Memory { area: Area::Output, db: 0, first: 0, count: 8 };
+        assert_eq!(of(Class::Read, "read_var", output), ["T0801", "T0877"]);
+        assert_eq!(of(Class::Write, "write_var", output), ["T1692.001", "T0836", "T0835"]);
+        assert_eq!(of(Class::Control, "plc_stop", Target::None), ["T1692.001", "T0858", "T0816", "T0814"]);
+        let block = |kind| Target::Block { kind, number: Some(1) };
+        assert_eq!(of(Class::Program, "request_download", block("OB")), ["T0843", "T0889", "T0821"]);
+        assert_eq!(of(Class::Program, "request_download", block("FC")), ["T0843", "T0889"]);
+        assert_eq!(of(Class::Program, "pi_dele", block("FC")), ["T0889"]);
+        assert_eq!(of(Class::ProgramUpload, "start_upload", block("FC")), ["T0845"]);
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
             Rule::OperationUndeclared => class.map_or(Severity::Medium, of_class),
             Rule::AddressUndeclared => at_least(Severity::Medium).min(Severity::High),
-            Rule::ValueOutOfLimits => Severity::High,
+            Rule::ValueOutOfLimits | Rule::S7ConnectionType => Severity::High,
+            Rule::S7Password => at_least(Severity::High),
             Rule::AssetUnknown | Rule::ProtoMalformed => Severity::Medium,
         },
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
@@ -116,6 +117,16 @@ const fn of_rule(rule: Rule) -> Requirements {
         Rule::ValueOutOfLimits => {
             Requirements { iec62443: &["SR 3.5"], nis2: &["21(2)(b)", "21(2)(c)", "CIR 3.2.4"], iso27001: &["8.16"] }
         }
+        Rule::S7ConnectionType => Requirements {
+            iec62443: &["SR 1.2", "SR 2.1 RE 1"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(c)"],
+            iso27001: &["5.15", "8.2"],
+        },
+        Rule::S7Password => Requirements {
+            iec62443: &["SR 1.2", "SR 1.5", "SR 2.1 RE 1"],
+            nis2: &["21(2)(i)", "CIR 11.6"],
+            iso27001: &["5.17", "8.2", "8.5"],
+        },
         Rule::AssetUnknown => Requirements {
             iec62443: &["SR 2.3", "SR 5.2 RE 1", "SR 7.8", "ZCR 3.4"],
             nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 12.4.1"],

@@ -24,7 +24,7 @@ pub struct ReplaySettings {
 
 impl Default for ReplaySettings {
     fn default() -> Self {
-        Self { block_size: 512 * 1024, merge_size: 64 * 1024 }
+        Self { block_size: 64 * 1024, merge_size: 64 * 1024 }
     }
 }
 

@@ -3,11 +3,13 @@
 //! A SPAN port that mirrors several VLANs or ports shows the same packet on its way in and on its way out, perhaps with
 //! other MAC addresses, another VLAN and a lower TTL. PRP and HSR (IEC 62439-3) send every frame on two paths.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
-use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy, Segment};
+use super::mix::Mixer;
+use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Plain, Redundancy, Segment};
 
 /// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,7 @@ pub struct CopyFilter {
     slots: usize,
     settings: CopySettings,
     hash: FixedState,
+    mixer: Mixer,
     counters: CopyCounters,
 }
 
@@ -71,6 +74,7 @@ impl CopyFilter {
             slots,
             settings: *settings,
             hash: FixedState::with_seed(settings.seed),
+            mixer: Mixer::new(settings.seed),
             counters: CopyCounters::default(),
         }
     }
@@ -88,7 +92,31 @@ impl CopyFilter {
             self.counters.redundant += 1;
             return true;
         }
-        let Some(digest) = self.digest(frame) else { return false };
+        self.digest(frame).is_some_and(|digest| self.is_mirrored(digest, time))
+    }
+
+    /// Remembers a segment that cannot be a copy, because its stream goes on with it. That needs no look at what is
+    /// remembered already, which would be waited for (20 ns a packet where flows are many).
+    #[inline(always)]
+    pub fn remember(&mut self, plain: &Plain<'_>, time: i64) {
+        let digest = self.digest_of(plain);
+        self.mirrored[digest as usize & (self.slots - 1)] = Seen { digest, time };
+    }
+
+    /// [`CopyFilter::is_copy`] of a plain segment.
+    #[inline(always)]
+    pub fn is_copy_of(&mut self, plain: &Plain<'_>, time: i64) -> bool {
+        self.is_mirrored(self.digest_of(plain), time)
+    }
+
+    #[inline(always)]
+    fn digest_of(&self, plain: &Plain<'_>) -> u64 {
+        let hosts = word(plain.source.to_bits(), plain.destination.to_bits());
+        self.digest_segment(hosts, plain.identification, &plain.segment) | SEEN
+    }
+
+    #[inline(always)]
+    fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
         let slot = &mut self.mirrored[digest as usize & (self.slots - 1)];
         let copy = slot.digest == digest && slot.is_within(self.settings.mirror_window, time);
         if !copy {
@@ -116,28 +144,43 @@ impl CopyFilter {
 
     /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
-        let mut hasher = self.hash.build_hasher();
-        match &frame.body {
-            Body::Tcp(pair, segment) => {
-                hash_pair(&mut hasher, pair);
-                hash_segment(&mut hasher, segment);
-            }
-            Body::Udp(pair, datagram) => {
-                hash_pair(&mut hasher, pair);
-                hash_datagram(&mut hasher, datagram);
-            }
+        let digest = match &frame.body {
+            Body::Tcp(pair, segment) => self.digest_segment(self.hosts(pair), pair.identification, segment),
+            Body::Udp(pair, datagram) => self.digest_datagram(pair, datagram),
             Body::Ip(IpPair { identification: 0, .. }, _) => return None,
             Body::Ip(pair, OtherIp { protocol, .. }) => {
-                hash_pair(&mut hasher, pair);
-                hasher.write_u8(*protocol);
+                self.mixer.pair(self.hosts(pair), word(pair.identification.into(), (*protocol).into()))
             }
             Body::Link { ether_type, payload } => {
                 let Macs { source, destination } = frame.mac?;
-                (source, destination, ether_type, payload).hash(&mut hasher);
+                self.hash.hash_one((source, destination, ether_type, payload))
             }
+        };
+        Some(digest | SEEN)
+    }
+
+    fn hosts(&self, pair: &IpPair) -> u64 {
+        match (pair.source, pair.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => word(source.to_bits(), destination.to_bits()),
+            addresses => self.hash.hash_one(addresses),
         }
-        // 0 is what an empty slot has.
-        Some(hasher.finish() | 1 << 63)
+    }
+
+    #[inline(always)]
+    fn digest_segment(&self, hosts: u64, identification: u16, segment: &Segment<'_>) -> u64 {
+        let flags = segment.flags;
+        let bits =
+            [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
+        let place = self.mixer.pair(hosts, word(segment.sequence, segment.acknowledgement));
+        let ports = word(both(segment.source_port, segment.destination_port), segment.length);
+        self.mixer.pair(place ^ ports, word(both(segment.checksum, identification), bits))
+    }
+
+    fn digest_datagram(&self, pair: &IpPair, datagram: &Datagram<'_>) -> u64 {
+        let ports = word(both(datagram.source_port, datagram.destination_port), datagram.length);
+        let rest = word(datagram.checksum.into(), pair.identification.into());
+        let header = self.mixer.pair(self.mixer.pair(self.hosts(pair), ports), rest);
+        self.mixer.pair(header, self.hash.hash_one(datagram.payload))
     }
 }
 
@@ -149,31 +192,16 @@ impl Seen {
     }
 }
 
-fn hash_pair(hasher: &mut impl Hasher, pair: &IpPair) {
-    match (pair.source, pair.destination) {
-        (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => {
-            hasher.write_u64(u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination)));
-        }
-        addresses => addresses.hash(hasher),
-    }
-    hasher.write_u16(pair.identification);
+const fn word(upper: u32, lower: u32) -> u64 {
+    (upper as u64) << 32 | lower as u64
 }
 
-fn hash_segment(hasher: &mut impl Hasher, segment: &Segment<'_>) {
-    let flags = segment.flags;
-    let bits =
-        [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
-    hasher.write_u64(u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement));
-    hasher.write_u64(u64::from(segment.length) << 32 | u64::from(segment.checksum) << 16 | u64::from(bits));
-    hasher.write_u32(u32::from(segment.source_port) << 16 | u32::from(segment.destination_port));
+const fn both(upper: u16, lower: u16) -> u32 {
+    (upper as u32) << 16 | lower as u32
 }
 
-fn hash_datagram(hasher: &mut impl Hasher, datagram: &Datagram<'_>) {
-    hasher.write_u32(u32::from(datagram.source_port) << 16 | u32::from(datagram.destination_port));
-    hasher.write_u64(u64::from(datagram.length) << 32 | u64::from(datagram.checksum));
-    hasher.write(datagram.payload);
-}
-
+/// Tells a digest from an empty slot, which has 0.
+const SEEN: u64 = 1 << 63;
 /// 1 MiB of memory.
 const MAX_SLOTS: u32 = 1 << 16;
 /// Where a redundancy entry keeps the LAN.

@@ -7,16 +7,19 @@
 //! ```
 //!
 //! * [`key`]: the symmetric name of a conversation, and which end sent a frame;
-//! * [`table`]: the flows of one shard, bounded, aged by packet time;
+//! * [`table`]: the flows of one shard, bounded, aged by packet time; `paged` is what holds them;
 //! * [`stream`]: what reassembly is told, counts, and says;
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
+//! * `mix`: what keys and digests are hashed with;
 //! * `order`, `held`, `way`: what happens when it is not;
 //! * [`copies`]: frames that the tap or a redundant network delivered twice.
 
 pub mod copies;
 mod held;
 pub mod key;
+mod mix;
 mod order;
+mod paged;
 pub mod stream;
 pub mod table;
 pub mod tcp;

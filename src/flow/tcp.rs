@@ -82,10 +82,23 @@ impl TcpFlow {
         counters: &mut StreamCounters,
         out: &mut R,
     ) -> Progress {
-        if !self.is_expected(from, segment) {
-            let mut pass = Pass { settings, counters, out, stamp };
-            return self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass));
+        if self.is_expected(from, segment) {
+            return self.expected(from, segment, stamp, settings, out);
         }
+        let mut pass = Pass { settings, counters, out, stamp };
+        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass))
+    }
+
+    /// Takes in a segment that [is expected](TcpFlow::is_expected).
+    #[inline(always)]
+    pub fn expected<R: Receiver>(
+        &mut self,
+        from: End,
+        segment: &Segment<'_>,
+        stamp: Stamp,
+        settings: &StreamSettings,
+        out: &mut R,
+    ) -> Progress {
         let peer = &mut self.ways[from.other().index()];
         if segment.flags.ack && peer.known() {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
@@ -126,7 +139,8 @@ impl TcpFlow {
     }
 
     /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
-    fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
+    #[inline(always)]
+    pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
         let flags = segment.flags;
         let received = match peer.start {

@@ -120,6 +120,7 @@ impl Way {
     }
 
     /// `bytes` at `next` were delivered.
+    #[inline]
     pub(super) fn delivered(&mut self, bytes: &[u8], seed: u64) {
         let length = u16::try_from(bytes.len()).unwrap_or(0);
         self.next = self.next.wrapping_add(bytes.len() as u32);
@@ -178,6 +179,7 @@ impl Way {
 }
 
 /// A digest of a payload. Long ones are digested at both ends only: this runs for every segment that is delivered.
+#[inline]
 fn digest(bytes: &[u8], seed: u64) -> u32 {
     let mut hasher = FixedState::with_seed(seed).build_hasher();
     match (bytes.first_chunk::<DIGEST_EDGE>(), bytes.last_chunk::<DIGEST_EDGE>()) {

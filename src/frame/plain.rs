@@ -1,18 +1,14 @@
 //! The short cuts for what nearly all packets are: Ethernet with at most two VLAN tags, IP in it that is no fragment, and
 //! TCP or UDP in that which wraps nothing. They say what the walk would say, or nothing; tests hold them to it.
-//!
-//! Decoding is inlined as a whole, so that the frame is written once, in its place: each copy of a value written field
-//! by field a moment ago waits for the stores, and a handful of them cost more than the decoding (a quarter of the time
-//! is left without them).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice, UdpHeaderSlice, ip_number};
+use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
 
 use super::link::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::peek::{key4, key6};
-use super::transport::{GENEVE_PORT, VXLAN_PORT, datagram, segment};
-use super::{Body, Frame, IpPair, Macs, redundancy};
+use super::transport::{self, GENEVE_PORT, VXLAN_PORT};
+use super::{Body, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, redundancy};
 
 /// What follows the tags, and what they say.
 struct Untagged<'a> {
@@ -21,45 +17,113 @@ struct Untagged<'a> {
     rest: &'a [u8],
 }
 
-/// Decodes IPv4 that was captured whole.
+/// What nearly all packets are: a TCP segment in IPv4 without options, on Ethernet, captured whole. Everything is a field
+/// of its own, so that where it is used at once nothing of it is written to memory: writing a whole [`Frame`] and
+/// copying it twice costs more than decoding it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a> {
+    /// Innermost VLAN id, if tagged.
+    pub vlan: Option<u16>,
+    /// Who sent it.
+    pub source: Ipv4Addr,
+    /// To whom.
+    pub destination: Ipv4Addr,
+    /// IPv4 identification.
+    pub identification: u16,
+    /// The segment.
+    pub segment: Segment<'a>,
+}
+
+/// The short cut for a TCP segment.
 #[inline(always)]
-pub(super) fn frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {
+    let Ipv4 { vlan, source, destination, identification, payload, .. } = ipv4(bytes, original, ip_number::TCP)?;
+    Some(Plain { vlan, source, destination, identification, segment: tcp(payload)? })
+}
+
+/// A TCP segment as a frame.
+pub(super) fn segment(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+    let header = ipv4(bytes, original, ip_number::TCP)?;
+    Some(header.frame(Body::Tcp(header.pair(), tcp(header.payload)?)))
+}
+
+/// A UDP datagram that wraps nothing, as a frame.
+pub(super) fn datagram(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+    let header = ipv4(bytes, original, ip_number::UDP)?;
+    Some(header.frame(Body::Udp(header.pair(), udp(header.payload)?)))
+}
+
+/// IPv4 without options that was captured whole.
+struct Ipv4<'a> {
+    mac: Macs,
+    vlan: Option<u16>,
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    identification: u16,
+    payload: &'a [u8],
+}
+
+impl<'a> Ipv4<'a> {
+    const fn pair(&self) -> IpPair {
+        let (source, destination) = (IpAddr::V4(self.source), IpAddr::V4(self.destination));
+        IpPair { source, destination, identification: self.identification }
+    }
+
+    const fn frame(&self, body: Body<'a>) -> Frame<'a> {
+        Frame { mac: Some(self.mac), vlan: self.vlan, tunnel: None, redundancy: None, body, cut: 0 }
+    }
+}
+
+#[inline(always)]
+fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
     let Untagged { vlan, ether_type: IPV4, rest } = untagged(rest)? else { return None };
-    let header = Ipv4HeaderSlice::from_slice(rest).ok()?;
-    if header.is_fragmenting_payload() || bytes.len() < original as usize || may_have_trailer(bytes) {
+    let &[version, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _, a0, a1, a2, a3, b0, b1, b2, b3] =
+        rest.first_chunk()?;
+    if version != 0x45 || protocol != carried.0 || is_fragment([f0, f1]) {
         return None;
     }
-    let payload = rest.get(header.slice().len()..usize::from(header.total_len()))?;
-    let pair = IpPair {
-        source: IpAddr::V4(header.source_addr()),
-        destination: IpAddr::V4(header.destination_addr()),
-        identification: header.identification(),
-    };
-    let mac = Macs { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5] };
-    let body = match header.protocol() {
-        ip_number::TCP => tcp(pair, payload)?,
-        ip_number::UDP => udp(pair, payload)?,
-        _ => return None,
-    };
-    Some(Frame { mac: Some(mac), vlan, tunnel: None, redundancy: None, body, cut: 0 })
+    if bytes.len() < original as usize || may_have_trailer(bytes) {
+        return None;
+    }
+    Some(Ipv4 {
+        mac: Macs { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5] },
+        vlan,
+        source: Ipv4Addr::new(a0, a1, a2, a3),
+        destination: Ipv4Addr::new(b0, b1, b2, b3),
+        identification: u16::from_be_bytes([i0, i1]),
+        payload: rest.get(IPV4_HEADER..usize::from(u16::from_be_bytes([l0, l1])))?,
+    })
 }
 
 #[inline(always)]
-fn tcp(pair: IpPair, bytes: &[u8]) -> Option<Body<'_>> {
-    let header = TcpHeaderSlice::from_slice(bytes).ok()?;
-    let payload = bytes.get(header.slice().len()..)?;
-    Some(Body::Tcp(pair, segment(&header, payload, payload.len())))
+fn tcp(bytes: &[u8]) -> Option<Segment<'_>> {
+    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, _, _, c0, c1, _, _] = bytes.first_chunk()?;
+    let header = usize::from(offset >> 4) * 4;
+    if header < TcpHeader::MIN_LEN {
+        return None;
+    }
+    let payload = bytes.get(header..)?;
+    let is_set = |bit: u8| flags & bit != 0;
+    Some(Segment {
+        source_port: u16::from_be_bytes([s0, s1]),
+        destination_port: u16::from_be_bytes([d0, d1]),
+        sequence: u32::from_be_bytes([q0, q1, q2, q3]),
+        acknowledgement: u32::from_be_bytes([a0, a1, a2, a3]),
+        flags: TcpFlags { fin: is_set(0x01), syn: is_set(0x02), rst: is_set(0x04), ack: is_set(0x10) },
+        checksum: u16::from_be_bytes([c0, c1]),
+        payload,
+        length: payload.len() as u32,
+    })
 }
 
-#[inline(always)]
-fn udp(pair: IpPair, bytes: &[u8]) -> Option<Body<'_>> {
+fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
     let header = UdpHeaderSlice::from_slice(bytes).ok()?;
     if usize::from(header.length()) != bytes.len() || is_tunnel(header.destination_port()) {
         return None;
     }
     let payload = bytes.get(header.slice().len()..)?;
-    Some(Body::Udp(pair, datagram(&header, payload, payload.len())))
+    Some(transport::datagram(&header, payload, payload.len()))
 }
 
 /// The key of [`super::peek()`].
@@ -76,8 +140,7 @@ pub(super) fn key(bytes: &[u8]) -> Option<u64> {
 fn key_of_ipv4(bytes: &[u8]) -> Option<u64> {
     let (&[version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3], payload) =
         bytes.split_first_chunk()?;
-    let part = u16::from_be_bytes([f0, f1]) & 0x3FFF;
-    if version != 0x45 || part != 0 || !is_innermost(protocol, payload) {
+    if version != 0x45 || is_fragment([f0, f1]) || !is_innermost(protocol, payload) {
         return None;
     }
     Some(key4(u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([d0, d1, d2, d3])))
@@ -112,6 +175,11 @@ fn untagged(mut bytes: &[u8]) -> Option<Untagged<'_>> {
     None
 }
 
+/// More fragments follow, or others came before (RFC 791, 3.1).
+fn is_fragment(flags_and_offset: [u8; 2]) -> bool {
+    u16::from_be_bytes(flags_and_offset) & 0x3FFF != 0
+}
+
 fn may_have_trailer(bytes: &[u8]) -> bool {
     bytes.last_chunk() == Some(&redundancy::SUPERVISION.to_be_bytes())
 }
@@ -128,3 +196,6 @@ fn is_innermost(protocol: u8, payload: &[u8]) -> bool {
 fn is_tunnel(destination_port: u16) -> bool {
     matches!(destination_port, VXLAN_PORT | GENEVE_PORT)
 }
+
+/// Bytes of an IPv4 header without options.
+const IPV4_HEADER: usize = 20;

@@ -1,10 +1,19 @@
 //! What a policy declares, in the form in which it is judged: nothing here is looked up by name.
 
-use lockkeeper_protocols::{Operation, Table};
+mod limited;
+mod places;
+
+use lockkeeper_protocols::{Class, Operation, Target};
 
 use super::membership::Membership;
-use super::model::{Allow, Declared, FunctionRef, Kind, Limits, Location, Point, Registers, Spoken};
-use super::words::{self, Classes};
+use super::model::{
+    Allow, Blocks, Declared, Flow, FunctionRef, Location, Password, Point, S7Object, S7Place, S7Session,
+};
+use super::words::Classes;
+
+pub(super) use limited::{LimitedPoint, LimitedPoints, Unit};
+pub(super) use places::{NO_ASSET, Reach, covered};
+use places::{Space, Span, TABLES, encloses, merge};
 
 /// The compiled policy.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +32,26 @@ pub(super) struct Compiled {
 /// What the operations of a flow may be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FlowRules {
-    /// Operations of this flow reach the policy: its protocol is decoded, or it is `any`.
-    pub(super) has_operations: bool,
     /// The entries of `allow`.
     pub(super) permits: Vec<Permit>,
+    /// What a session with an S7 controller must be like.
+    pub(super) s7: S7Session,
+    /// Classes that an entry permits whatever the function and the address.
+    everywhere: Classes,
+    /// What entries that name no function permit on which addresses, by table: the same as `permits`, laid out for the
+    /// usual operation, which lies within one of these ranges.
+    lanes: [Box<[Lane]>; TABLES],
+}
+
+/// Where entries of the same classes permit them in one space.
+#[derive(Clone, Debug)]
+struct Lane {
+    classes: Classes,
+    space: Space,
+    /// First and last address of all ranges.
+    first: u32,
+    last: u32,
+    ranges: Box<[(u32, u32)]>,
 }
 
 /// One entry of `allow`.
@@ -35,47 +60,16 @@ pub(super) struct Permit {
     classes: Classes,
     functions: Box<[FunctionRef]>,
     /// Where; none for everywhere.
-    pub(super) places: Option<Box<[Span]>>,
+    pub(super) places: Option<Places>,
 }
 
-/// Ranges of one table, disjoint, sorted, and merged where they touch.
+/// Where an entry permits what it names.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
-    asset: Option<u16>,
-    unit: Option<u8>,
-    table: Table,
-    ranges: Box<[(u16, u16)]>,
-}
-
-/// Where an operation reaches, for [`covered`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reach {
-    pub(super) asset: Option<u16>,
-    pub(super) unit: u8,
-    pub(super) table: Table,
-    /// First and last address; the last may lie beyond the address space, since that can be asked for.
-    pub(super) first: u32,
-    pub(super) last: u32,
-}
-
-/// Points of one asset that limit values, sorted by first address.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LimitedPoints {
-    points: Vec<LimitedPoint>,
-    /// For each point: the highest last address of it and those before it, so that a search can stop.
-    highest: Vec<u16>,
-}
-
-/// One range of a point that limits values.
-#[derive(Clone, Debug)]
-pub(super) struct LimitedPoint {
-    pub(super) point: u16,
-    unit: Option<u8>,
-    table: Table,
-    pub(super) first: u16,
-    pub(super) last: u16,
-    pub(super) kind: Kind,
-    pub(super) limits: Limits,
+pub(super) struct Places {
+    spans: Box<[Span]>,
+    /// Objects, each with the asset that it is in if that is said.
+    objects: Box<[(Option<u16>, S7Object)]>,
+    blocks: Box<[Blocks]>,
 }
 
 impl Compiled {
@@ -91,43 +85,87 @@ impl Compiled {
             members: Membership::new(&declared.zones, &declared.assets),
             declares_assets: zones.map(has_asset).collect(),
             flows_of: conduits.map(flows_of).collect(),
-            flows: declared
-                .flows
-                .iter()
-                .map(|flow| FlowRules::new(&flow.protocol, &flow.allow, &declared.points))
-                .collect(),
+            flows: declared.flows.iter().map(|flow| FlowRules::new(flow, &declared.points)).collect(),
             limited: (0..declared.assets.len()).map(|asset| LimitedPoints::new(asset, &declared.points)).collect(),
         }
     }
 }
 
 impl FlowRules {
-    fn new(protocol: &Spoken, allow: &[Allow], points: &[Point]) -> Self {
-        let has_operations = match protocol {
-            Spoken::Named(name) => words::is_decoded(name),
-            Spoken::Any => true,
-            Spoken::Carried(_) => false,
-        };
-        Self { has_operations, permits: allow.iter().map(|entry| Permit::new(entry, points)).collect() }
+    fn new(flow: &Flow, points: &[Point]) -> Self {
+        let permits: Vec<Permit> = flow.allow.iter().map(|entry| Permit::new(entry, points)).collect();
+        let s7 = flow.s7.unwrap_or_default();
+        let slow = if flow.s7.is_some() { Classes::only(Class::Session).with(s7.guarded()) } else { Classes::NONE };
+        let plain = || permits.iter().filter(|permit| permit.functions.is_empty());
+        let everywhere = plain().filter(|permit| permit.places.is_none());
+        let everywhere = everywhere.fold(Classes::NONE, |all, permit| all.with(permit.classes)).without(slow);
+        let somewhere = plain().filter_map(|permit| Some((permit.classes.without(slow), permit.places.as_ref()?)));
+        let lanes = lanes(somewhere.map(|(classes, places)| (classes, &*places.spans)));
+        Self { everywhere, lanes, s7, permits }
+    }
+
+    /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
+    /// this does not permit may be permitted still.
+    #[inline(never)]
+    pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
+        let class = operation.class;
+        let Some(reach) = Reach::of(asset, &operation.target) else { return self.everywhere.contains(class) };
+        for lane in self.lanes.get(reach.table).map(Box::as_ref).unwrap_or_default() {
+            let within = lane.first <= reach.first && reach.last <= lane.last;
+            if within && lane.classes.contains(class) && lane.space.holds(reach.key) {
+                return lane.ranges.len() == 1 || encloses(&lane.ranges, &reach);
+            }
+        }
+        self.everywhere.contains(class)
+    }
+}
+
+/// The ranges of entries by table, joined where classes and space are the same.
+fn lanes<'a>(entries: impl Iterator<Item = (Classes, &'a [Span])>) -> [Box<[Lane]>; TABLES] {
+    let mut tables: [Vec<Lane>; TABLES] = Default::default();
+    for (classes, span) in entries.flat_map(|(classes, spans)| spans.iter().map(move |span| (classes, span))) {
+        let (Some(lanes), Some(new)) = (tables.get_mut(span.table), Lane::new(classes, span)) else { continue };
+        match lanes.iter_mut().find(|lane| (lane.classes, lane.space) == (new.classes, new.space)) {
+            Some(lane) => lane.join(&new),
+            None => lanes.push(new),
+        }
+    }
+    tables.map(Vec::into_boxed_slice)
+}
+
+impl Lane {
+    /// None where there are no ranges.
+    fn new(classes: Classes, span: &Span) -> Option<Self> {
+        let (&(first, _), &(_, last)) = span.ranges.first().zip(span.ranges.last())?;
+        Some(Self { classes, space: span.space, first, last, ranges: span.ranges.clone() })
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.ranges = merge([&*self.ranges, &*other.ranges].concat());
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl S7Session {
+    /// Classes that the session password decides about, and its own.
+    fn guarded(&self) -> Classes {
+        let password = Classes::only(Class::Security);
+        match self.password {
+            Some(Password::Required) => Classes::OF_LOGIC.with(password),
+            _ => password,
+        }
     }
 }
 
 impl Permit {
     fn new(entry: &Allow, points: &[Point]) -> Self {
-        let named = entry.points.iter().filter_map(|&at| points.get(usize::from(at)));
-        let of_points = named.filter_map(|point| match &point.place {
-            Location::Modbus(registers) => Some(Span::new(Some(point.asset), registers)),
-            Location::S7(_) | Location::OpcUa(_) => None,
-        });
-        let inline = entry.registers.iter().map(|registers| Span::new(None, registers));
-        // What restricts other protocols permits nothing of this one.
-        let elsewhere =
-            entry.s7.is_some() || !(entry.nodes.is_empty() && entry.blocks.is_empty() && entry.actions.is_empty());
-        let restricted = elsewhere || !entry.points.is_empty() || entry.registers.is_some();
+        let actions = entry.actions.iter().flat_map(|action| action.functions);
+        let actions = actions.map(|&function| FunctionRef::Name(function.to_owned()));
         Self {
             classes: entry.classes,
-            functions: entry.functions.clone().into_boxed_slice(),
-            places: restricted.then(|| of_points.chain(inline).collect()),
+            functions: entry.functions.iter().cloned().chain(actions).collect(),
+            places: Places::new(entry, points),
         }
     }
 
@@ -138,8 +176,43 @@ impl Permit {
     }
 
     /// The last address of the entry's ranges that hold an address, if one does.
-    pub(super) fn end_of(&self, reach: &Reach, address: u16) -> Option<u16> {
-        self.places.as_deref()?.iter().filter_map(|span| span.end_of(reach, address)).max()
+    pub(super) fn end_of(&self, reach: &Reach, address: u32) -> Option<u32> {
+        self.places.as_ref()?.spans.iter().filter_map(|span| span.end_of(reach, address)).max()
+    }
+}
+
+impl Places {
+    /// None for everywhere. What restricts operations in terms of another protocol permits nothing of this one.
+    fn new(entry: &Allow, points: &[Point]) -> Option<Self> {
+        let named = entry.points.iter().filter_map(|&at| points.get(usize::from(at)));
+        let named = named.map(|point| (Some(point.asset), point.place.clone()));
+        let registers = entry.registers.iter().cloned().map(Location::Modbus);
+        let inline = registers.chain(entry.s7.iter().cloned().map(Location::S7)).map(|place| (None, place));
+        let (mut spans, mut objects) = (Vec::new(), Vec::new());
+        for (asset, place) in named.chain(inline) {
+            match place {
+                Location::Modbus(registers) => spans.push(Span::registers(asset, &registers)),
+                Location::S7(S7Place::Memory(memory)) => spans.push(Span::memory(asset, &memory)),
+                Location::S7(S7Place::Object(object)) => objects.push((asset, object)),
+                Location::OpcUa(_) => {}
+            }
+        }
+        let elsewhere = !(entry.points.is_empty() && entry.nodes.is_empty());
+        let restricted = elsewhere || !(spans.is_empty() && objects.is_empty() && entry.blocks.is_empty());
+        let blocks = entry.blocks.clone().into_boxed_slice();
+        restricted.then(|| Self { spans: spans.into(), objects: objects.into(), blocks })
+    }
+
+    /// Whether they name this block or object. Ranges are looked at with those of other entries.
+    pub(super) fn name(&self, server: Option<u16>, target: &Target) -> bool {
+        match *target {
+            Target::Block { kind, number } => self.blocks.iter().any(|blocks| blocks.hold(kind, number)),
+            Target::Object { object, ref path, depth } => {
+                let own = |asset: &Option<u16>| asset.is_none() || *asset == server;
+                self.objects.iter().any(|(asset, one)| own(asset) && one.holds(object, path, depth))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -148,137 +221,6 @@ impl FunctionRef {
         match self {
             Self::Name(name) => name == operation.function,
             Self::Code(code) => *code == operation.code,
-        }
-    }
-}
-
-impl Span {
-    fn new(asset: Option<u16>, registers: &Registers) -> Self {
-        Self { asset, unit: registers.unit, table: registers.table, ranges: merge(registers.ranges.clone()).into() }
-    }
-
-    /// The last address of the range that holds an address, if one does.
-    fn end_of(&self, reach: &Reach, address: u16) -> Option<u16> {
-        let about = self.table == reach.table
-            && self.unit.is_none_or(|unit| unit == reach.unit)
-            && (self.asset.is_none() || self.asset == reach.asset);
-        if !about {
-            return None;
-        }
-        let after = self.ranges.partition_point(|&(first, _)| first <= address);
-        let &(_, last) = self.ranges.get(after.checked_sub(1)?)?;
-        (last >= address).then_some(last)
-    }
-}
-
-/// Sorted, and joined where ranges overlap or touch.
-fn merge(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match merged.last_mut() {
-            Some(before) if u32::from(first) <= u32::from(before.1) + 1 => before.1 = before.1.max(last),
-            _ => merged.push((first, last)),
-        }
-    }
-    merged
-}
-
-/// Whether every address lies in a union of ranges; `furthest` gives the last address of the ranges that hold one.
-pub(super) fn covered(reach: &Reach, furthest: impl Fn(u16) -> Option<u16>) -> bool {
-    let mut next = reach.first;
-    while next <= reach.last {
-        match u16::try_from(next).ok().and_then(&furthest) {
-            Some(end) => next = u32::from(end) + 1,
-            None => return false,
-        }
-    }
-    true
-}
-
-impl LimitedPoints {
-    fn new(asset: usize, points: &[Point]) -> Self {
-        let own = (0..).zip(points).filter(|(_, point)| usize::from(point.asset) == asset && !point.limits.is_empty());
-        let mut limited: Vec<LimitedPoint> = own.flat_map(|(at, point)| ranges_of(at, point)).collect();
-        limited.sort_by_key(|point| (point.first, point.point));
-        let highest = limited.iter().scan(0, |highest, point| {
-            *highest = point.last.max(*highest);
-            Some(*highest)
-        });
-        Self { highest: highest.collect(), points: limited }
-    }
-
-    /// The points that an operation reaches, last ones first.
-    pub(super) fn within(&self, reach: Reach) -> impl Iterator<Item = &LimitedPoint> {
-        let end = self.points.partition_point(|point| u32::from(point.first) <= reach.last);
-        let candidates = self.points.iter().zip(&self.highest).take(end).rev();
-        candidates.take_while(move |(_, highest)| u32::from(**highest) >= reach.first).map(|(point, _)| point).filter(
-            move |point| {
-                u32::from(point.last) >= reach.first
-                    && point.table == reach.table
-                    && point.unit.is_none_or(|unit| unit == reach.unit)
-            },
-        )
-    }
-}
-
-fn ranges_of(at: u16, point: &Point) -> Vec<LimitedPoint> {
-    let Location::Modbus(registers) = &point.place else { return Vec::new() };
-    let limited = |&(first, last): &(u16, u16)| LimitedPoint {
-        point: at,
-        unit: registers.unit,
-        table: registers.table,
-        first,
-        last,
-        kind: point.kind,
-        limits: point.limits.clone(),
-    };
-    registers.ranges.iter().map(limited).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn span(ranges: &[(u16, u16)]) -> Span {
-        Span::new(None, &Registers { unit: None, table: Table::Coil, ranges: ranges.to_vec() })
-    }
-
-    fn within(spans: &[Span], reach: &Reach) -> bool {
-        covered(reach, |address| spans.iter().filter_map(|span| span.end_of(reach, address)).max())
-    }
-
-    fn reach(first: u32, last: u32) -> Reach {
-        Reach { asset: None, unit: 1, table: Table::Coil, first, last }
-    }
-
-    #[test]
-    fn ranges_that_touch_are_one() {
-        assert_eq!(merge(vec![(10, 19), (0, 9), (30, 40), (35, 36)]), [(0, 19), (30, 40)]);
-        assert_eq!(merge(vec![(65535, 65535), (0, 65534)]), [(0, 65535)]);
-    }
-
-    #[test]
-    fn a_range_beyond_the_address_space_is_never_covered() {
-        assert!(within(&[span(&[(0, 65535)])], &reach(0, 65_535)));
-        assert!(!within(&[span(&[(0, 65535)])], &reach(65_535, 65_536)));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
-
-        #[test]
-        fn a_union_of_ranges_covers_what_each_of_its_addresses_is_in(
-            ranges in prop::collection::vec(prop::collection::vec((0u16..60, 0u16..12), 0..6), 0..4),
-            first in 0u32..70, length in 0u32..20,
-        ) {
-            let ranges: Vec<Vec<(u16, u16)>> =
-                ranges.into_iter().map(|one| one.into_iter().map(|(first, more)| (first, first + more)).collect()).collect();
-            let spans: Vec<Span> = ranges.iter().map(|one| span(one)).collect();
-            let inside = |at: u32| ranges.iter().flatten().any(|&(a, b)| (u32::from(a)..=u32::from(b)).contains(&at));
-            let naive = (first..=first + length).all(inside);
-            prop_assert_eq!(within(&spans, &reach(first, first + length)), naive);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::Class;
 
-use super::model::{Allow, Endpoint, Flow, FunctionRef, Ports, Registers};
+use super::model::{Allow, Blocks, Endpoint, Flow, FunctionRef, Password, Ports, Registers, S7Memory, S7Place};
 use super::words::{self, Classes, list};
 use super::{Denial, Limit, Policy, Reason, Rule, Ruling};
 
@@ -20,6 +20,8 @@ impl Policy {
             Rule::OperationUndeclared => self.operation_message(ruling, denial),
             Rule::AddressUndeclared => self.address_message(denial),
             Rule::ValueOutOfLimits => self.value_message(&denial.reason),
+            Rule::S7ConnectionType => self.connection_message(denial),
+            Rule::S7Password => self.password_message(denial),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
         }
@@ -65,11 +67,11 @@ impl Policy {
 
     fn operation_message(&self, ruling: &Ruling, denial: &Denial) -> String {
         let judged = || {
-            let candidates = ruling.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.fits);
+            let candidates = ruling.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks);
             let flows = candidates.filter_map(|one| self.flow(one.flow));
             flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
         };
-        let whole = judged().filter(|(_, entry)| entry.functions.is_empty());
+        let whole = judged().filter(|(_, entry)| entry.functions.is_empty() && entry.actions.is_empty());
         let classes = whole.fold(Classes::NONE, |all, (_, entry)| all.with(entry.classes));
         let class = class_of(denial);
         if let Some(class) = class.filter(|&class| classes.contains(class)) {
@@ -80,7 +82,9 @@ impl Policy {
                 judged().flat_map(move |(flow, entry)| entry.functions.iter().map(move |one| (flow, entry, one)));
             let named =
                 named.filter(move |(flow, entry, one)| class.is_none_or(|class| may_be(flow, entry, one, class)));
-            named.map(|(_, _, one)| function_text(one)).collect::<Vec<_>>()
+            let actions = judged().flat_map(|(_, entry)| entry.actions.iter().map(|action| action.name.to_owned()));
+            let actions = actions.filter(|_| class.is_none_or(|class| class == Class::Control));
+            named.map(|(_, _, one)| function_text(one)).chain(actions).collect::<Vec<_>>()
         };
         let of_class = functions(class);
         if let (Some(class), false) = (class, of_class.is_empty()) {
@@ -106,12 +110,34 @@ impl Policy {
     pub(super) fn places_of(&self, entry: &Allow) -> Vec<String> {
         let mut places: Vec<String> = entry.points.iter().map(|&point| self.point_name(point).to_owned()).collect();
         places.extend(entry.registers.iter().map(registers_text));
-        places.extend(entry.s7.iter().map(|bytes| match bytes.db {
-            Some(db) => format!("{}{db}", bytes.area),
-            None => bytes.area.to_owned(),
-        }));
+        places.extend(entry.s7.iter().map(s7_text));
+        places.extend(entry.blocks.iter().map(Blocks::text));
         places.extend(entry.nodes.iter().cloned());
         places
+    }
+
+    /// `flow F-102 permits only connections as OP to rack 0 slot 2`.
+    fn connection_message(&self, denial: &Denial) -> String {
+        let flow = denial.flow.and_then(|flow| self.flow(flow));
+        let Some((flow, s7)) = flow.and_then(|flow| Some((flow, flow.s7?))) else {
+            return "the connection is not declared".to_owned();
+        };
+        let kind = s7.connection.map(|kind| format!(" as {kind}"));
+        let rack = s7.rack.map(|rack| format!(" to rack {rack}"));
+        let slot = s7.slot.map(|slot| format!("{} slot {slot}", if rack.is_none() { " to" } else { "" }));
+        let parts: String = [kind, rack, slot].into_iter().flatten().collect();
+        format!("flow {} permits only connections{parts}", flow.id)
+    }
+
+    fn password_message(&self, denial: &Denial) -> String {
+        let flow = denial.flow.and_then(|flow| self.flow(flow));
+        let id = flow.map(|flow| flow.id.as_str()).unwrap_or_default();
+        match flow.and_then(|flow| flow.s7?.password) {
+            Some(Password::Required) => {
+                format!("flow {id} requires the session password, and none was accepted on this connection")
+            }
+            _ => format!("flow {id} forbids the session password"),
+        }
     }
 
     fn value_message(&self, reason: &Reason) -> String {
@@ -168,9 +194,9 @@ impl Policy {
             let functions: Vec<String> = entry.functions.iter().map(function_text).collect();
             list(functions.iter().map(String::as_str))
         };
-        for word in entry.blocks.iter().chain(&entry.actions) {
+        if !entry.actions.is_empty() {
             text.push(' ');
-            text.push_str(word);
+            text.push_str(&list(entry.actions.iter().map(|action| action.name)));
         }
         let places = self.places_of(entry);
         if !places.is_empty() {
@@ -228,6 +254,36 @@ fn function_text(function: &FunctionRef) -> String {
 fn registers_text(registers: &Registers) -> String {
     let ranges: Vec<String> = registers.ranges.iter().map(|&(first, last)| range_text(first, last)).collect();
     format!("{} {}", registers.table.name(), list(ranges.iter().map(String::as_str)))
+}
+
+/// As engineers write it: `DB20 byte 16-19`, `M byte 3 bit 2`, `T 5`, `object 0x8a0e0001`.
+fn s7_text(place: &S7Place) -> String {
+    let memory = match place {
+        S7Place::Memory(memory) => memory,
+        S7Place::Object(object) => {
+            let path: String = object.path.iter().map(|id| format!(".{id}")).collect();
+            return format!("object {:#x}{path}", object.object);
+        }
+    };
+    let area = memory.area.name();
+    let name = if memory.db > 0 { format!("{area}{}", memory.db) } else { area.to_owned() };
+    let numbered = memory.area.is_numbered();
+    let ranges: Vec<String> = memory.ranges.iter().filter_map(|&range| memory_text(range, numbered)).collect();
+    if ranges.is_empty() { name } else { format!("{name} {}", list(ranges.iter().map(String::as_str))) }
+}
+
+/// None for all of it.
+fn memory_text((first, last): (u32, u32), numbered: bool) -> Option<String> {
+    let span = |first: u32, last: u32| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    match (first, last) {
+        S7Memory::WHOLE => None,
+        _ if numbered => Some(span(first, last)),
+        _ if first % 8 == 0 && last % 8 == 7 => Some(format!("byte {}", span(first / 8, last / 8))),
+        _ => Some(format!("byte {} bit {}", first / 8, span(first % 8, last % 8))),
+    }
 }
 
 fn range_text(first: u16, last: u16) -> String {

@@ -1,17 +1,17 @@
 //! The verdicts: which conduit, which flow, which operation, which address, which value, in this order.
 
 use std::net::IpAddr;
-use std::slice;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Operation, Target};
+use lockkeeper_protocols::{Class, Operation, Target, Values};
 
-use super::compile::{Permit, Reach, covered};
+use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
 use super::limits;
 use super::membership::{Spot, is_group, is_placeless};
 use super::model::{Consequence, Endpoint, Flow, Spoken};
+use super::session::deny;
 use super::words;
-use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, Verdict};
+use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +31,18 @@ pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
     pub(super) fits: bool,
-    /// And its operations reach the policy, and it permits some.
+    /// And it declares the protocol that is spoken, and permits some of its operations.
     pub(super) speaks: bool,
+}
+
+/// The one flow whose entries decide about operations, and what else they need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Only {
+    flow: u16,
+    /// The server, or [`NO_ASSET`].
+    asset: u16,
+    /// The server has points that limit values.
+    limited: bool,
 }
 
 /// What a flow turned out to carry.
@@ -73,8 +83,10 @@ impl Policy {
         }
     }
 
-    /// Takes the verdicts that depend on the flow alone. Called once a flow (and again when its roles change).
-    pub fn ruling(&self, link: &Link) -> Ruling {
+    /// Takes the verdicts that depend on the flow alone. `spoken` is the protocol that the dissector found, none while it
+    /// is not known: operations are judged by the flows that declare it. Called once a flow, and again when its protocol
+    /// becomes known or its roles change.
+    pub fn ruling(&self, link: &Link, spoken: Option<&str>) -> Ruling {
         let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
         let mut ruling = Ruling::new(client.place, server.place, None);
         ruling.strangers = [client, server].map(|spot| !spot.broadcast && self.is_unknown_asset(spot.place));
@@ -88,13 +100,13 @@ impl Policy {
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(link) {
-            self.find_flows(&ends, from, to, &mut ruling);
+            self.find_flows(&ends, spoken, (from, to), &mut ruling);
         }
         ruling
     }
 
     /// Finds the conduits between two zones, and the flows in them that name the two hosts.
-    fn find_flows(&self, ends: &Ends<'_>, from: u16, to: u16, ruling: &mut Ruling) {
+    fn find_flows(&self, ends: &Ends<'_>, spoken: Option<&str>, (from, to): (u16, u16), ruling: &mut Ruling) {
         let connecting = || {
             let conduits = (0u16..).zip(&self.declared.conduits);
             conduits
@@ -109,9 +121,8 @@ impl Policy {
         let flows = || connecting().flat_map(|conduit| self.flows_of(conduit));
         let matching = flows().filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
             let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
-            let rules = self.compiled.flows.get(usize::from(at));
-            let permits = rules.is_some_and(|rules| rules.has_operations && !rules.permits.is_empty());
-            Candidate { flow: at, fits, speaks: fits && permits }
+            let speaks = fits && !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
+            Candidate { flow: at, fits, speaks }
         });
         let candidates: Vec<Candidate> = matching.collect();
         ruling.reverse = if candidates.is_empty() {
@@ -119,11 +130,20 @@ impl Policy {
         } else {
             None
         };
+        let mut speaking = candidates.iter().filter(|one| one.speaks);
+        let only = speaking.next().filter(|_| speaking.next().is_none());
+        ruling.only = only.map(|one| self.only(one.flow, ruling.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
         let closest = closest.or(ruling.reverse).and_then(|flow| self.flow(flow));
         // A conduit leads from zone to zone: traffic inside one crosses it only where one of its flows says so.
         ruling.conduit = closest.map(|flow| flow.conduit).or((from != to).then_some(first));
         ruling.candidates = Some(Arc::from(candidates));
+    }
+
+    fn only(&self, flow: u16, asset: Option<u16>) -> Only {
+        let points = asset.and_then(|asset| self.compiled.limited.get(usize::from(asset)));
+        let limited = points.is_some_and(|points| !points.is_empty());
+        Only { flow, asset: asset.unwrap_or(NO_ASSET), limited }
     }
 
     fn flows_of(&self, conduit: u16) -> impl Iterator<Item = (u16, &Flow)> {
@@ -189,7 +209,34 @@ impl Policy {
 
     /// The verdict on one operation of a flow whose protocol is known. Does not allocate, except for the first value of
     /// a point that limits its step.
-    pub fn judge(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+    pub fn judge(
+        &self,
+        ruling: &Ruling,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+        session: SessionState,
+    ) -> Verdict {
+        if let Some(Only { flow, asset, limited }) = ruling.only
+            && let Some(rules) = self.compiled.flows.get(usize::from(flow))
+            && rules.permit_plainly(asset, operation)
+        {
+            if limited && operation.class == Class::Write {
+                return self.judge_values(flow, asset, operation, last);
+            }
+            return Verdict::Permit { flow: Some(flow) };
+        }
+        self.judge_fully(ruling, operation, last, session)
+    }
+
+    /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
+    #[inline(never)]
+    fn judge_fully(
+        &self,
+        ruling: &Ruling,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+        session: SessionState,
+    ) -> Verdict {
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -197,9 +244,27 @@ impl Policy {
         let Some(first) = candidates.iter().find(|one| one.speaks) else {
             return self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain);
         };
-        let reach = reach(ruling.server.asset, operation);
-        match self.choose(candidates, reach, operation) {
-            Choice::Permitted(flow) => self.judge_values(flow, reach, operation, last),
+        if let Some(verdict) = self.judge_session(candidates, operation) {
+            return verdict;
+        }
+        let asset = ruling.server.asset.unwrap_or(NO_ASSET);
+        let chosen = self.choose(candidates, ruling.server.asset, operation, session);
+        // What is permitted but for the password is denied for its want.
+        let chosen = match chosen {
+            Choice::Elsewhere(_) | Choice::Nothing if self.waits_for_password(candidates, operation, session) => {
+                let any = SessionState { password_accepted: true };
+                match self.choose(candidates, ruling.server.asset, operation, any) {
+                    Choice::Permitted(flow) => return deny(Rule::S7Password, flow),
+                    _ => chosen,
+                }
+            }
+            _ => chosen,
+        };
+        match chosen {
+            Choice::Permitted(flow) if operation.class == Class::Write => {
+                self.judge_values(flow, asset, operation, last)
+            }
+            Choice::Permitted(flow) => Verdict::Permit { flow: Some(flow) },
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
             Choice::Nothing if operation.class == Class::Session => Verdict::Permit { flow: Some(first.flow) },
@@ -208,68 +273,93 @@ impl Policy {
     }
 
     /// What the entries of all flows that speak say about an operation.
-    fn choose<'r>(&self, candidates: &'r [Candidate], reach: Option<Reach>, operation: &Operation<'_>) -> Choice<'r> {
+    fn choose<'r>(
+        &self,
+        candidates: &'r [Candidate],
+        server: Option<u16>,
+        operation: &Operation<'_>,
+        session: SessionState,
+    ) -> Choice<'r> {
+        let naming = || self.permits(candidates, operation, session).filter(|(_, permit)| permit.names(operation));
         let mut closest = None;
-        for (one, permit) in self.permits(candidates).filter(|(_, permit)| permit.names(operation)) {
-            match permit.places {
+        for (one, permit) in naming() {
+            match &permit.places {
                 None => return Choice::Permitted(one.flow),
+                Some(places) if places.name(server, &operation.target) => return Choice::Permitted(one.flow),
                 Some(_) => closest = closest.or(Some(one)),
             }
         }
-        let furthest = |reach: &Reach, address| {
-            let naming = self.permits(candidates).filter(|(_, permit)| permit.names(operation));
-            naming.filter_map(|(_, permit)| permit.end_of(reach, address)).max()
-        };
+        let reach = Reach::of(server.unwrap_or(NO_ASSET), &operation.target);
+        let furthest = |reach: &Reach, address| naming().filter_map(|(_, permit)| permit.end_of(reach, address)).max();
         match (closest, reach, operation.target) {
             (None, ..) => Choice::Nothing,
             (Some(one), Some(reach), _) if covered(&reach, |address| furthest(&reach, address)) => {
                 Choice::Permitted(one.flow)
             }
-            (Some(one), Some(_), _) | (Some(one), None, Target::File { .. }) => Choice::Elsewhere(one),
+            (Some(one), Some(_), _)
+            | (Some(one), None, Target::File { .. } | Target::Block { .. } | Target::Object { .. }) => {
+                Choice::Elsewhere(one)
+            }
             (Some(_), None, _) => Choice::Nothing,
         }
     }
 
-    fn permits<'r>(&self, candidates: &'r [Candidate]) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
-        let speaking = candidates.iter().filter(|one| one.speaks);
-        speaking.flat_map(|one| self.rules(one.flow).map(move |permit| (one, permit)))
+    /// The entries of the flows that speak, but for those that wait for a password.
+    fn permits<'r>(
+        &self,
+        candidates: &'r [Candidate],
+        operation: &Operation<'_>,
+        session: SessionState,
+    ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
+        let class = operation.class;
+        let open = self.speaking(candidates).filter(move |(_, rules)| !rules.s7.waits(class, session));
+        open.flat_map(|(one, rules)| rules.permits.iter().map(move |permit| (one, permit)))
     }
 
-    fn judge_values(
+    /// The flows that decide about the operations of a conversation, with what they permit.
+    pub(super) fn speaking<'r>(
         &self,
-        flow: u16,
-        reach: Option<Reach>,
-        operation: &Operation<'_>,
-        last: &mut LastValues,
-    ) -> Verdict {
-        let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
-        let (Some(points), Some(reach), Class::Write) = (points, reach, operation.class) else {
-            return Verdict::Permit { flow: Some(flow) };
-        };
-        match limits::violated(points, reach, &operation.values, last) {
+        candidates: &'r [Candidate],
+    ) -> impl Iterator<Item = (&'r Candidate, &FlowRules)> {
+        let speaking = candidates.iter().filter(|one| one.speaks);
+        speaking.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
+    }
+
+    /// The verdict on a write that a flow permits, as far as its values go.
+    #[inline(never)]
+    fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
+        let permitted = Verdict::Permit { flow: Some(flow) };
+        let Some((points, reach)) = self.limited(asset, operation) else { return permitted };
+        // Where in its memory an object lies cannot be known: no value of it can be read.
+        let values = if matches!(operation.target, Target::Object { .. }) { Values::None } else { operation.values };
+        match limits::violated(points, reach, &values, last) {
             // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
             Some(reason) => Verdict::Deny(Denial { rule: Rule::ValueOutOfLimits, flow: Some(flow), reason }),
             None => {
-                limits::remember(points, reach, &operation.values, last);
-                Verdict::Permit { flow: Some(flow) }
+                limits::remember(points, reach, &values, last);
+                permitted
             }
         }
     }
 
-    /// What a read answered, for points that limit their step.
-    pub fn learn_values(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues) {
-        if operation.class != Class::Read {
-            return;
+    /// What the server accepted: the values that a read answered, for points that limit their step, and passwords.
+    pub fn learn(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues, session: &mut SessionState) {
+        match operation.class {
+            Class::Read => {}
+            Class::Security => return session.learn(operation),
+            _ => return,
         }
-        let reach = reach(ruling.server.asset, operation);
-        let points = reach.and_then(|reach| self.compiled.limited.get(usize::from(reach.asset?)));
-        if let Some((points, reach)) = points.zip(reach) {
+        let Some(asset) = ruling.server.asset else { return };
+        if let Some((points, reach)) = self.limited(asset, operation)
+            && !matches!(operation.target, Target::Object { .. })
+        {
             limits::remember(points, reach, &operation.values, last);
         }
     }
 
-    fn rules(&self, flow: u16) -> slice::Iter<'_, Permit> {
-        self.compiled.flows.get(usize::from(flow)).map(|rules| rules.permits.iter()).unwrap_or_default()
+    /// The points with limits of an asset, and where among them an operation reaches.
+    fn limited(&self, asset: u16, operation: &Operation<'_>) -> Option<(&LimitedPoints, Reach)> {
+        Some((self.compiled.limited.get(usize::from(asset))?, Reach::of(asset, &operation.target)?))
     }
 
     /// Whether a host is unknown in a zone that declares its assets. For verdicts use [`Policy::unknown_sides`], which
@@ -334,13 +424,6 @@ enum Choice<'r> {
     Elsewhere(&'r Candidate),
     /// No entry names it, or those that do speak of addresses and it has none.
     Nothing,
-}
-
-/// Where in the controller's tables an operation reaches, if it reaches there.
-fn reach(asset: Option<u16>, operation: &Operation<'_>) -> Option<Reach> {
-    let Target::Table { unit, table, address, count } = operation.target else { return None };
-    let first = u32::from(address);
-    Some(Reach { asset, unit, table, first, last: first + u32::from(count.max(1)) - 1 })
 }
 
 /// IP protocol numbers (IANA Assigned Internet Protocol Numbers).

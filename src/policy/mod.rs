@@ -20,6 +20,7 @@ mod limits;
 mod membership;
 pub mod model;
 mod section;
+mod session;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -38,7 +39,7 @@ pub use values::Rate;
 pub use words::{Classes, Door, door_name};
 
 use compile::Compiled;
-use judge::{Candidate, Relation};
+use judge::{Candidate, Only, Relation};
 use model::Declared;
 
 /// One end of a conversation, as the wire shows it.
@@ -99,6 +100,8 @@ pub struct Ruling {
     relation: Relation,
     /// Declared flows between these hosts in this direction; shared, since findings carry a copy.
     candidates: Option<Arc<[Candidate]>>,
+    /// The one of them whose entries decide about operations, where that is one.
+    only: Option<Only>,
     /// A flow that names these hosts in the other direction, when none does in this one.
     reverse: Option<u16>,
     /// Whether client and server are unknown in a zone that declares its assets.
@@ -127,6 +130,10 @@ pub enum Rule {
     AddressUndeclared,
     /// The address is permitted, but not with this value.
     ValueOutOfLimits,
+    /// A connection to an S7 controller is not of the kind, or not to the module, that the flow names.
+    S7ConnectionType,
+    /// The session password of an S7 controller is used where it is forbidden, or not used where it is required.
+    S7Password,
     /// A host that is not declared in a zone which declares its assets.
     AssetUnknown,
     /// A PDU that breaks its protocol's specification.
@@ -135,13 +142,15 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
         Self::OperationUndeclared,
         Self::AddressUndeclared,
         Self::ValueOutOfLimits,
+        Self::S7ConnectionType,
+        Self::S7Password,
         Self::AssetUnknown,
         Self::ProtoMalformed,
     ];
@@ -155,6 +164,8 @@ impl Rule {
             Self::OperationUndeclared => "operation.undeclared",
             Self::AddressUndeclared => "address.undeclared",
             Self::ValueOutOfLimits => "value.out-of-limits",
+            Self::S7ConnectionType => "s7.connection-type",
+            Self::S7Password => "s7.password",
             Self::AssetUnknown => "asset.unknown",
             Self::ProtoMalformed => "proto.malformed",
         }
@@ -230,6 +241,13 @@ pub enum Limit {
 /// The last values seen of points that limit their step, for one pair of hosts.
 #[derive(Clone, Debug, Default)]
 pub struct LastValues(pub Vec<(u16, f64)>);
+
+/// What a conversation was granted so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionState {
+    /// The controller accepted the session password.
+    password_accepted: bool,
+}
 
 /// A policy, resolved and compiled: it cannot refer to something that does not exist. The default permits nothing and
 /// denies nothing: everything is observed.

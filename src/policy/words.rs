@@ -12,6 +12,10 @@ impl Classes {
     /// No class.
     pub const NONE: Self = Self(0);
 
+    /// What reads or changes a controller's logic, or whether it runs.
+    pub const OF_LOGIC: Self =
+        Self::only(Class::Control).with(Self::only(Class::ProgramUpload)).with(Self::only(Class::Program));
+
     /// This class alone.
     pub const fn only(class: Class) -> Self {
         Self(1 << class as u32)
@@ -20,6 +24,11 @@ impl Classes {
     /// Those of either set.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Those of this set that are not in the other.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether the class is in the set.
@@ -71,6 +80,29 @@ impl FromIterator<Class> for Classes {
 
 /// The roles, each including the one before it.
 pub(super) const ROLES: [&str; 4] = ["observe", "operate", "engineer", "any"];
+
+/// Something that `actions` may name: a control operation, by what it does.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Action {
+    /// The word of the language.
+    pub name: &'static str,
+    /// The functions that do it.
+    pub functions: &'static [&'static str],
+}
+
+/// The actions on S7 controllers.
+pub(super) const ACTIONS: &[Action] = &[
+    Action { name: "breakpoint", functions: &["breakpoint", "exit_hold"] },
+    Action { name: "cold-restart", functions: &["plc_cold_start"] },
+    Action { name: "force", functions: &["force", "force_selection"] },
+    Action { name: "invoke", functions: &["invoke"] },
+    Action { name: "memory-reset", functions: &["memory_reset"] },
+    Action { name: "operating-state", functions: &["set_variable", "set_multi_variables"] },
+    Action { name: "start", functions: &["pi_p_program"] },
+    Action { name: "stop", functions: &["plc_stop"] },
+    Action { name: "test-jobs", functions: &["enable_job", "disable_job", "delete_job", "replace_job"] },
+    Action { name: "warm-restart", functions: &["plc_warm_start"] },
+];
 
 /// Every word that `op` may be.
 pub(super) fn operation_words() -> Vec<&'static str> {

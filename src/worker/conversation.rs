@@ -7,8 +7,8 @@ use super::Desk;
 use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
-use crate::frame::{Body, Frame};
-use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, Verdict};
+use crate::frame::{Body, Frame, Segment};
+use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
 
 /// Everything kept about one conversation.
 pub(super) struct Conversation {
@@ -47,6 +47,7 @@ pub(super) struct Facts {
     /// Where the protocol is counted.
     pub(super) slot: usize,
     pub(super) last_values: LastValues,
+    pub(super) session: SessionState,
     /// Operations whose end somebody waits for.
     pub(super) open: Vec<Open>,
     pub(super) text: Option<Box<ConversationText>>,
@@ -91,6 +92,7 @@ struct Opening {
 
 impl Conversation {
     /// Begins with its first frame.
+    #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
         let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Opening::default()) };
         Self { tcp: TcpFlow::default(), talk }
@@ -99,8 +101,8 @@ impl Conversation {
     /// One more frame of it, in either direction.
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
         let Self { tcp, talk } = self;
-        talk.facts.saw(from, frame);
-        let progress = match frame.body {
+        talk.facts.meet(from, frame);
+        match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst {
@@ -108,18 +110,41 @@ impl Conversation {
                     talk.judge(Spoken::NotYet, stamp, bench.desk);
                 }
                 let mut intake = Intake { talk, desk: bench.desk };
-                tcp.segment(from, &segment, stamp, bench.streams, bench.counters, &mut intake)
+                return tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut intake);
             }
-            Body::Udp(_, datagram) => {
-                talk.said(from, datagram.payload, stamp, bench.desk);
-                Progress::Ok
-            }
-            Body::Ip(..) | Body::Link { .. } => Progress::Ok,
-        };
-        if talk.facts.ruling.is_none() && !matches!(frame.body, Body::Tcp(..)) {
+            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.desk),
+            Body::Ip(..) | Body::Link { .. } => {}
+        }
+        if talk.facts.ruling.is_none() {
             talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
-        progress
+        Progress::Ok
+    }
+
+    /// Whether a segment is the next of its stream, from an end that has sent something already.
+    #[inline(always)]
+    pub(super) fn expects(&self, from: End, segment: &Segment<'_>) -> bool {
+        self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
+    }
+
+    /// The next segment of a stream: one that it [expects](Conversation::expects).
+    #[inline(always)]
+    pub(super) fn next(
+        &mut self,
+        from: End,
+        segment: &Segment<'_>,
+        stamp: Stamp,
+        settings: &StreamSettings,
+        desk: &mut Desk,
+    ) -> Progress {
+        let Self { tcp, talk } = self;
+        tcp.expected(from, segment, stamp, settings, &mut Intake { talk, desk })
+    }
+
+    /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
+    /// set for, so that only disorder can make it need one.
+    pub(super) fn may_need_timer(&self) -> bool {
+        self.talk.facts.armed == i64::MAX || self.tcp.deadline().is_some()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
@@ -181,13 +206,14 @@ impl Facts {
             protocol: None,
             slot: usize::MAX,
             last_values: LastValues::default(),
+            session: SessionState::default(),
             open: Vec::new(),
             text: None,
         }
     }
 
-    /// Notes what the link layer says about an end that sent a frame.
-    fn saw(&mut self, from: End, frame: &Frame<'_>) {
+    /// Notes what the link layer says about an end that sends its first frame.
+    fn meet(&mut self, from: End, frame: &Frame<'_>) {
         if !self.seen[from.index()] {
             self.seen[from.index()] = true;
             let host = &mut self.ends[from.index()].host;
@@ -229,12 +255,13 @@ impl Facts {
 
 impl Talk {
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
+    #[inline(never)]
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: Stamp, desk: &mut Desk) {
         let facts = &mut self.facts;
         facts.judge_by = None;
         if !desk.judging {
             if facts.ruling.is_none() {
-                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link())));
+                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link(), facts.protocol)));
             }
             return;
         }
@@ -244,7 +271,7 @@ impl Talk {
         }
         let first_time = facts.ruling.is_none();
         facts.text = None;
-        let ruling = Box::new(desk.policy.ruling(&link));
+        let ruling = Box::new(desk.policy.ruling(&link, facts.protocol));
         let verdict = match spoken {
             Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
@@ -266,6 +293,7 @@ impl Talk {
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
 impl Talk {
     /// One end said something: the next bytes of its stream, or one datagram.
+    #[inline]
     fn said(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
@@ -295,6 +323,7 @@ impl Talk {
     }
 
     /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
+    #[inline(never)]
     fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         if bytes.is_empty() {
             return;
@@ -426,6 +455,7 @@ struct Intake<'a> {
 }
 
 impl Receiver for Intake<'_> {
+    #[inline]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
         self.talk.said(from, bytes, stamp, self.desk);
     }

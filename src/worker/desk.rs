@@ -137,7 +137,7 @@ impl Desk {
         let (client, server) = (endpoint(macs.source), endpoint(macs.destination));
         let carrier = Carrier::Ethernet(ether_type);
         let link = crate::policy::Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
-        let ruling = self.policy.ruling(&link);
+        let ruling = self.policy.ruling(&link, None);
         if ruling.client.asset.is_some() {
             return;
         }

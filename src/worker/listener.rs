@@ -18,7 +18,7 @@ impl Sink for Listener<'_> {
         let Self { facts, desk } = self;
         desk.counters.operation(facts.slot, operation.class);
         let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values),
+            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
             _ => Verdict::Observe,
         };
         let denied = matches!(verdict, Verdict::Deny(_));
@@ -39,7 +39,7 @@ impl Sink for Listener<'_> {
             && desk.judging
             && let Some(ruling) = &facts.ruling
         {
-            desk.policy.learn_values(ruling, operation, &mut facts.last_values);
+            desk.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
         if facts.open.is_empty() {
             return;

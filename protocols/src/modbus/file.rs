@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::asked::{Asked, FileList, FileRange};
-use super::context::Context;
+use super::entry::Entry;
 use super::function;
-use super::pending::Entry;
+use crate::context::Context;
 use crate::dissector::Outcome;
 use crate::operation::Values;
 use crate::reader::{DecodeError, Reader};

@@ -2,8 +2,8 @@
 //!
 //! An object never spans two answers, so each answer is told as it comes; `more follows` needs no memory.
 
-use super::context::Context;
 use super::umas;
+use crate::context::Context;
 use crate::dissector::{Identity, Side};
 use crate::reader::{DecodeError, Reader};
 

@@ -19,12 +19,12 @@
 //! for a retransmission is counted when its bytes are new. `DIFFERENCES.md` has every case that is known.
 
 mod asked;
-mod context;
+mod entry;
 mod file;
 mod function;
+mod head;
 mod identity;
 mod mbap;
-mod pending;
 mod request;
 mod response;
 mod rtu;
@@ -38,11 +38,13 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use self::context::{Context, Head};
-use self::pending::{Entry, Pending};
+use self::entry::Entry;
+use self::head::Head;
+use crate::context::Context;
 use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
 };
+use crate::pending::Pending;
 
 /// Modbus/TCP, and the same over UDP.
 pub static TCP: Protocol = Protocol {
@@ -94,7 +96,7 @@ const MEI_TYPES: usize = 4;
 
 /// The decoder of one flow, in one of the two framings.
 struct Modbus<const IS_RTU: bool> {
-    pending: Pending,
+    pending: Pending<Entry>,
     /// Number of the next request.
     next: u32,
 }
@@ -125,9 +127,15 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             context.sink.pdu(EXCEPTIONS, u32::from(code) << 8 | u32::from(*reason));
         }
         count_sub(head.code, data, context.sink);
-        let fits = |asked: &_| refused || response::fits(asked, code, data);
-        match self.pending.take(head.transaction, head.unit, code, fits) {
-            Some((entry, fit)) => response::conclude(&entry, head, data, fit, context),
+        let asked_by = |entry: &Entry| entry.is_asked_by(head.transaction, head.unit, code);
+        let fits = |entry: &Entry| refused || response::fits(&entry.asked, code, data);
+        match self.pending.find(asked_by, fits) {
+            Some((index, fit)) => {
+                if let Some(entry) = self.pending.get(index) {
+                    response::conclude(entry, head, data, fit, context);
+                }
+                self.pending.remove(index);
+            }
             None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code.into())),
         }
         identify(head, data, context);

@@ -4,8 +4,9 @@
 //! on its unit as a whole.
 
 use super::asked::{Asked, READ_ITEM, Range};
-use super::context::{Context, Head};
+use super::head::Head;
 use super::{file, function};
+use crate::context::Context;
 use crate::dissector::RequestRef;
 use crate::operation::Values;
 use crate::reader::{DecodeError, Reader};

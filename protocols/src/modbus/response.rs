@@ -1,11 +1,13 @@
 //! Answers: what was read, what was done, what was refused, held against what was asked.
 
 use super::asked::{Asked, READ_ITEM, Range};
-use super::context::{Context, Head};
-use super::pending::Entry;
+use super::entry::Entry;
+use super::head::Head;
 use super::{file, function, identity, request, umas};
+use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
 use crate::operation::Values;
+use crate::pending::Waiting;
 
 /// Whether an answer has the shape that a request calls for: its length for a read, its echo for a write.
 #[inline]

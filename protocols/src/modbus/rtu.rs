@@ -1,8 +1,8 @@
 //! RTU framing (Modbus over Serial Line V1.02, 2.5.1) inside TCP or UDP: unit, PDU, CRC-16. Nothing tells the length, so
 //! it follows from the function and the side, and the CRC confirms it.
 
-use super::context::Head;
 use super::function;
+use super::head::Head;
 use super::shape::{self, Fit};
 use crate::dissector::{FrameLen, Probe, Side, Transport};
 

@@ -151,7 +151,7 @@ fn a_block_is_not_zeroed_again() {
     assert!(replay.fill(&mut block).unwrap());
     let size = block.bytes.len();
     block.clear();
-    assert_eq!((block.bytes.len(), block.packets.len(), size), (size, 0, 512 * 1024));
+    assert_eq!((block.bytes.len(), block.packets.len(), size), (size, 0, ReplaySettings::default().block_size));
 }
 
 proptest! {

@@ -1,12 +1,12 @@
 //! What a flow allows: the entries of `allow`.
 
-use super::super::model::{Allow, Endpoint, FunctionRef, Location, Registers, Spoken};
+use super::super::model::{Allow, Endpoint, FunctionRef, Location, Registers, S7Place, Spoken};
 use super::super::section::{Section, Span, Word};
 use super::super::values;
 use super::super::words::{self, Classes};
 use super::conduits::Here;
-use super::points::{function_help, place_word, speaks};
-use super::{Walk, owned, span_of};
+use super::points::{function_help, is_s7, place_word, speaks};
+use super::{Walk, span_of};
 
 impl<'t> Walk<'t> {
     pub(super) fn allow(
@@ -47,13 +47,14 @@ impl<'t> Walk<'t> {
             functions,
             points,
             registers: self.inline(&mut entry, protocol),
-            s7: entry.s7_bytes(),
+            s7: self.inline_s7(&mut entry, protocol),
             nodes: entry.nodes().unwrap_or_default(),
             rate: entry.parsed("rate", values::rate),
-            blocks: owned(entry.texts("blocks")),
-            actions: owned(entry.texts("actions")),
+            blocks: entry.blocks(),
+            actions: entry.actions(),
         };
         self.empty_list(&entry);
+        self.actions_are_control(&entry, classes);
         self.foreign_places(&entry, protocol);
         entry.finish();
         allow
@@ -76,8 +77,8 @@ impl<'t> Walk<'t> {
     /// What restricts another protocol's operations restricts nothing here.
     fn foreign_places(&self, entry: &Section<'t>, protocol: &Spoken) {
         let Spoken::Named(name) = protocol else { return };
-        let s7 = matches!(*name, "s7comm" | "s7commplus");
-        for (key, fits) in [("s7", s7), ("blocks", s7), ("actions", s7), ("opcua", *name == "opcua")] {
+        let s7 = is_s7(name);
+        for (key, fits) in [("blocks", s7), ("actions", s7), ("opcua", *name == "opcua")] {
             if entry.has(key) && !fits {
                 let message = format!("`{key}` does not apply to protocol {name}");
                 self.problems.error(entry.span_of(key), message, format!("remove `{key}`, or correct the protocol"));
@@ -135,6 +136,12 @@ impl<'t> Walk<'t> {
         let registers = entry.registers()?;
         self.place_fits(&Location::Modbus(registers.clone()), entry.span_of("modbus"), protocol);
         Some(registers)
+    }
+
+    fn inline_s7(&self, entry: &mut Section<'t>, protocol: &Spoken) -> Option<S7Place> {
+        let place = entry.s7_place()?;
+        self.place_fits(&Location::S7(place.clone()), entry.span_of("s7"), protocol);
+        Some(place)
     }
 
     /// A point that this flow may name: of an asset in `to`, in the protocol's own terms.

@@ -72,6 +72,7 @@ impl<'t> Walk<'t> {
         let (from, _) = self.endpoints(section, "from", here);
         let (to, sound) = self.endpoints(section, "to", here);
         let (protocol, ports) = self.spoken(section).unwrap_or((Spoken::Any, Ports::Any));
+        let s7 = section.s7_session(&protocol);
         let allow = self.allow(section, &protocol, if sound { &to } else { &[] }, here);
         Flow {
             id,
@@ -85,7 +86,7 @@ impl<'t> Walk<'t> {
             schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
             requires_grant: section.flag("requires_grant").unwrap_or(false),
             max_session: section.parsed("max_session", values::duration),
-            s7: section.s7_session(),
+            s7,
             opcua: section.opcua_session(),
             tls_min_version: section.tls(),
         }

@@ -8,6 +8,7 @@ mod conduits;
 mod hosts;
 mod points;
 mod records;
+mod s7;
 mod spoken;
 
 use ipnet::IpNet;

@@ -1,10 +1,10 @@
 //! Points, and the places in a controller that they and inline ranges name.
 
-use super::super::model::{Kind, Limits, Location, Number, Order, Point, Registers, S7Bytes};
+use super::super::model::{Kind, Limits, Location, Number, Order, Point, Registers, S7Memory, S7Place};
 use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
 use super::{Walk, owned, span_of};
-use lockkeeper_protocols::Table;
+use lockkeeper_protocols::{Area, Table};
 
 impl<'t> Walk<'t> {
     pub(super) fn points(&mut self, root: &mut Section<'t>) {
@@ -33,7 +33,7 @@ impl<'t> Walk<'t> {
 
     fn place(&self, name: &Word<'t>, section: &mut Section<'t>) -> Option<Location> {
         let modbus = section.registers().map(Location::Modbus);
-        let s7 = section.s7_bytes().map(Location::S7);
+        let s7 = section.s7_place().map(Location::S7);
         let nodes = section.nodes().map(Location::OpcUa);
         let written = ["modbus", "s7", "opcua"].into_iter().filter(|key| section.has(key)).count();
         let help = "add modbus = { unit = 1, table = \"holding_register\", addr = \"0-39\" }";
@@ -85,17 +85,42 @@ impl<'t> Walk<'t> {
         limits
     }
 
-    /// A point's type must fit its table and its ranges.
+    /// A point's type must fit its place and its ranges.
     fn fits(&self, point: &Point, kind_span: Span, section: &Section<'t>) {
-        let Location::Modbus(registers) = &point.place else { return };
+        let values = match &point.place {
+            Location::Modbus(registers) => self.fits_registers(point.kind.number, registers, kind_span),
+            Location::S7(S7Place::Memory(memory)) => self.fits_memory(point.kind.number, memory, kind_span),
+            Location::S7(S7Place::Object(_)) if !point.limits.is_empty() => {
+                let message = format!("limits of {} cannot be judged: an object has no address", section.what);
+                self.problems.error(
+                    section.span.clone(),
+                    message,
+                    "write the place as area, db and bytes, or remove the limits",
+                );
+                return;
+            }
+            Location::S7(S7Place::Object(_)) | Location::OpcUa(_) => return,
+        };
+        if point.limits.max_step.is_some() && values > 1 {
+            let message = format!("max_step of {} needs a single value, but it covers {values}", section.what);
+            self.problems.error(section.span_of("max_step"), message, "make one point for each value");
+        }
+    }
+
+    /// How many values there are; 0 where their type does not fit.
+    fn fits_registers(&self, number: Number, registers: &Registers, kind_span: Span) -> u64 {
         let bits = matches!(registers.table, Table::Coil | Table::DiscreteInput);
-        let size = point.kind.number.registers();
-        if bits && point.kind.number != Number::Bool {
+        let Some(size) = number.registers() else {
+            let message = "values of registers are not of this type, which only S7 memory holds";
+            self.problems.error(kind_span, message, "choose u16, i16, u32, i32, f32, u64, i64, f64 or bool");
+            return 0;
+        };
+        let ranges: Vec<(u32, u32)> =
+            registers.ranges.iter().map(|&(first, last)| (first.into(), last.into())).collect();
+        if bits && number != Number::Bool {
             let message = format!("values of table {} are bits, not this type", registers.table.name());
             self.problems.error(kind_span, message, "write type = \"bool\", or leave it out");
-        } else if let Some((first, last)) =
-            registers.ranges.iter().find(|&&range| !length(range).is_multiple_of(u32::from(size)))
-        {
+        } else if let Some((first, last)) = ranges.iter().find(|&&range| !length(range).is_multiple_of(size.into())) {
             let message = format!("{first}-{last} is no whole number of values of {size} registers each");
             self.problems.error(
                 kind_span,
@@ -103,34 +128,75 @@ impl<'t> Walk<'t> {
                 format!("give {size} addresses for each value, or choose another type"),
             );
         }
-        let values: u32 = registers.ranges.iter().map(|&range| length(range) / u32::from(size)).sum();
-        if point.limits.max_step.is_some() && values > 1 {
-            let message = format!("max_step of {} needs a single value, but it covers {values}", section.what);
-            self.problems.error(section.span_of("max_step"), message, "make one point for each value");
+        ranges.iter().map(|&range| length(range) / u64::from(size)).sum()
+    }
+
+    fn fits_memory(&self, number: Number, memory: &S7Memory, kind_span: Span) -> u64 {
+        if memory.area.is_numbered() {
+            if number.size() != Some(2) {
+                let message = format!("values of area {} take 16 bits, not those of this type", memory.area.name());
+                self.problems.error(kind_span, message, "write type = \"s5time\", \"counter\" or \"u16\"");
+            }
+            return memory.ranges.iter().map(|&range| length(range)).sum();
         }
+        let whole = memory.ranges.contains(&S7Memory::WHOLE);
+        let (Some(size), false) = (number.size(), whole || number == Number::Bool) else {
+            // One string in each range; bits fit everywhere.
+            let bits = memory.ranges.iter().map(|&range| length(range)).sum();
+            return if number == Number::Bool { bits } else { memory.ranges.len() as u64 };
+        };
+        let bits = u64::from(size) * 8;
+        if let Some((first, last)) = memory.ranges.iter().find(|&&range| !length(range).is_multiple_of(bits)) {
+            let message = match length((*first, *last)) {
+                0..8 => "bits are not of this type".to_owned(),
+                _ => format!("{}-{} is no whole number of values of {size} bytes each", first / 8, last / 8),
+            };
+            self.problems.error(
+                kind_span,
+                message,
+                format!("give {size} bytes for each value, or choose another type"),
+            );
+        }
+        memory.ranges.iter().map(|&range| length(range) / bits).sum()
     }
 }
 
 /// How many addresses a range holds.
-fn length((first, last): (u16, u16)) -> u32 {
-    u32::from(last.saturating_sub(first)) + 1
+fn length((first, last): (u32, u32)) -> u64 {
+    u64::from(last.saturating_sub(first)) + 1
 }
 
-/// Without `type`: a bit in the tables of bits, else an unsigned register.
+/// Without `type`: a bit where bits are named, what timers and counters hold, a byte of S7 memory, else an unsigned
+/// register.
 fn natural_kind(place: Option<&Location>) -> Kind {
-    let bits = matches!(place, Some(Location::Modbus(Registers { table: Table::Coil | Table::DiscreteInput, .. })));
-    if bits { Kind { number: Number::Bool, order: Order::Big } } else { Kind::default() }
+    let number = match place {
+        Some(Location::Modbus(Registers { table: Table::Coil | Table::DiscreteInput, .. })) => Number::Bool,
+        Some(Location::S7(S7Place::Memory(memory))) => match memory.area {
+            Area::Timer => Number::S5Time,
+            Area::Counter => Number::Counter,
+            _ if memory.ranges.iter().all(|&range| length(range) < 8) => Number::Bool,
+            _ => Number::U8,
+        },
+        _ => Number::default(),
+    };
+    Kind { number, order: Order::Big }
 }
 
 /// Smallest and largest value of a type.
 fn bounds(number: Number) -> (f64, f64) {
     match number {
         Number::Bool => (0.0, 1.0),
-        Number::U16 => (0.0, 65_535.0),
+        Number::U8 => (0.0, 255.0),
+        Number::I8 => (-128.0, 127.0),
+        Number::U16 | Number::Date => (0.0, 65_535.0),
         Number::I16 => (-32_768.0, 32_767.0),
         Number::U32 => (0.0, f64::from(u32::MAX)),
-        Number::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        Number::I32 | Number::Time => (f64::from(i32::MIN), f64::from(i32::MAX)),
         Number::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
+        Number::S5Time => (0.0, 9_990_000.0),
+        Number::TimeOfDay => (0.0, 86_399_999.0),
+        Number::Counter => (0.0, 999.0),
+        Number::Text => (0.0, 254.0),
         // Beyond these no f64 is exact, and no limit is meant to be.
         Number::U64 => (0.0, 1.844_674_407_370_955_2e19),
         Number::I64 => (-9.223_372_036_854_776e18, 9.223_372_036_854_776e18),
@@ -152,17 +218,21 @@ fn kind(text: &str) -> Result<Kind, (String, String)> {
         (true, true) => Order::LittleSwapped,
     };
     let number = NUMBERS.iter().find(|(word, _)| *word == name).map(|&(_, number)| number);
-    match number {
-        Some(Number::Bool) if rest != name => {}
-        Some(number) if number.registers() > 1 || !swapped => return Ok(Kind { number, order }),
-        _ => {}
+    // The order of the bytes of a value, and of its registers, matters only where there are several.
+    let least = match (swapped, rest != name) {
+        (true, _) => 4,
+        (false, true) => 2,
+        (false, false) => 0,
+    };
+    if let Some(number) = number.filter(|number| number.size().unwrap_or(0) >= least) {
+        return Ok(Kind { number, order });
     }
     let known: Vec<&str> = NUMBERS.iter().map(|&(word, _)| word).collect();
     let order_help = "values of several registers may add be, le, be-swapped or le-swapped";
     Err((format!("unknown type `{text}`"), format!("{}; {order_help}", values::suggestion(text, &known))))
 }
 
-const NUMBERS: [(&str, Number); 9] = [
+const NUMBERS: [(&str, Number); 17] = [
     ("bool", Number::Bool),
     ("u16", Number::U16),
     ("i16", Number::I16),
@@ -172,6 +242,14 @@ const NUMBERS: [(&str, Number); 9] = [
     ("u64", Number::U64),
     ("i64", Number::I64),
     ("f64", Number::F64),
+    ("u8", Number::U8),
+    ("i8", Number::I8),
+    ("time", Number::Time),
+    ("s5time", Number::S5Time),
+    ("date", Number::Date),
+    ("time-of-day", Number::TimeOfDay),
+    ("counter", Number::Counter),
+    ("string", Number::Text),
 ];
 
 impl Section<'_> {
@@ -195,21 +273,6 @@ impl Section<'_> {
         }
         section.finish();
         Some(Registers { unit, table: table?, ranges })
-    }
-
-    /// `s7 = { area, db, bytes }`.
-    pub(super) fn s7_bytes(&mut self) -> Option<S7Bytes> {
-        let what = format!("s7 of {}", self.what);
-        let mut section = self.table("s7", what)?;
-        section.missing("area", "area = \"DB\"");
-        let area = section.parsed("area", |text| values::one_of(text, "an S7 area", &["DB", "M", "I", "Q", "C", "T"]));
-        let db = section.small("db", 1..=65_535);
-        if area == Some("DB") {
-            section.missing("db", "the number of the data block: db = 10");
-        }
-        let bytes = section.parsed("bytes", values::range);
-        section.finish();
-        Some(S7Bytes { area: area?, db, bytes })
     }
 
     /// `opcua = { nodes }`.
@@ -247,9 +310,14 @@ fn node(text: &str) -> Result<(), (String, String)> {
 pub(super) fn speaks(place: &Location, protocol: &str) -> bool {
     match place {
         Location::Modbus(_) => protocol == "modbus",
-        Location::S7(_) => matches!(protocol, "s7comm" | "s7commplus"),
+        Location::S7(_) => is_s7(protocol),
         Location::OpcUa(_) => protocol == "opcua",
     }
+}
+
+/// Whether a protocol is one of Siemens S7 controllers.
+pub(super) fn is_s7(protocol: &str) -> bool {
+    matches!(protocol, "s7comm" | "s7commplus")
 }
 
 /// The word of the language for a kind of place.

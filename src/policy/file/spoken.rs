@@ -1,6 +1,6 @@
 //! What a flow speaks and where: `protocol`, `port`, and the settings of its session.
 
-use super::super::model::{OpcUaSession, Ports, S7Session, Spoken};
+use super::super::model::{OpcUaSession, Ports, Spoken};
 use super::super::section::{Section, Span, Word};
 use super::super::{Carrier, values, words};
 use super::{Walk, owned};
@@ -107,21 +107,8 @@ fn port(text: &str) -> Result<(u16, u16), (String, String)> {
 }
 
 impl Section<'_> {
-    fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
+    pub(super) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
         self.parsed(key, |text| values::one_of(text, what, known))
-    }
-
-    pub(super) fn s7_session(&mut self) -> Option<S7Session> {
-        let what = format!("s7 of {}", self.what);
-        let mut section = self.table("s7", what)?;
-        let session = S7Session {
-            connection: section.word_of("connection", "a connection type", &["PG", "OP", "BASIC"]),
-            rack: section.small("rack", 0..=7),
-            slot: section.small("slot", 0..=31),
-            password: section.word_of("password", "a rule for passwords", &["required", "forbidden", "optional"]),
-        };
-        section.finish();
-        Some(session)
     }
 
     pub(super) fn opcua_session(&mut self) -> Option<OpcUaSession> {

@@ -7,8 +7,8 @@ use lockkeeper_protocols::Table;
 
 use super::super::Carrier;
 use super::super::values::Rate;
-use super::super::words::{Classes, Door};
-use super::{Notes, SecurityLevel};
+use super::super::words::{Action, Classes, Door};
+use super::{Blocks, Notes, S7Place, S7Session, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub struct Point {
 pub enum Location {
     /// Registers or bits.
     Modbus(Registers),
-    /// Bytes of a Siemens S7 memory area. Kept, judged later.
-    S7(S7Bytes),
+    /// Memory or an object of a Siemens S7 controller.
+    S7(S7Place),
     /// OPC UA nodes. Kept, judged later.
     OpcUa(Vec<String>),
 }
@@ -47,18 +47,7 @@ pub struct Registers {
     pub ranges: Vec<(u16, u16)>,
 }
 
-/// Bytes of a Siemens S7 memory area.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S7Bytes {
-    /// `DB`, `M`, `I`, `Q`, `C`, `T`.
-    pub area: &'static str,
-    /// Number of the data block, in area `DB`.
-    pub db: Option<u16>,
-    /// First and last byte; all where none are named.
-    pub bytes: Option<(u16, u16)>,
-}
-
-/// How registers are read as a value.
+/// How registers or bytes are read as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kind {
     /// What the bits mean.
@@ -69,27 +58,63 @@ pub struct Kind {
 
 /// What the bits of a value mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of the language")]
 pub enum Number {
+    /// A bit; in a register, whether it is not 0.
     Bool,
+    /// Unsigned, 8 bits.
+    U8,
+    /// Signed, 8 bits.
+    I8,
+    /// Unsigned, 16 bits.
     #[default]
     U16,
+    /// Signed, 16 bits.
     I16,
+    /// Unsigned, 32 bits.
     U32,
+    /// Signed, 32 bits.
     I32,
+    /// IEEE 754, 32 bits.
     F32,
+    /// Unsigned, 64 bits.
     U64,
+    /// Signed, 64 bits.
     I64,
+    /// IEEE 754, 64 bits.
     F64,
+    /// S7 TIME: signed milliseconds, 32 bits.
+    Time,
+    /// S7 S5TIME: three decimal digits and a base, 16 bits; in milliseconds.
+    S5Time,
+    /// S7 DATE: days since 1990-01-01, 16 bits.
+    Date,
+    /// S7 TIME_OF_DAY: milliseconds since midnight, 32 bits.
+    TimeOfDay,
+    /// S7 counter: three decimal digits, 16 bits.
+    Counter,
+    /// S7 STRING: its length in characters; as long as its place.
+    Text,
 }
 
 impl Number {
-    /// How many registers a value takes.
-    pub const fn registers(self) -> u16 {
+    /// How many bytes a value takes; none where its place says it.
+    pub const fn size(self) -> Option<u16> {
+        Some(match self {
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 | Self::S5Time | Self::Date | Self::Counter => 2,
+            Self::U32 | Self::I32 | Self::F32 | Self::Time | Self::TimeOfDay => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+            Self::Text => return None,
+        })
+    }
+
+    /// How many registers a value takes; none for what no register holds.
+    pub const fn registers(self) -> Option<u16> {
         match self {
-            Self::Bool | Self::U16 | Self::I16 => 1,
-            Self::U32 | Self::I32 | Self::F32 => 2,
-            Self::U64 | Self::I64 | Self::F64 => 4,
+            Self::Bool | Self::U16 | Self::I16 => Some(1),
+            Self::U32 | Self::I32 | Self::F32 => Some(2),
+            Self::U64 | Self::I64 | Self::F64 => Some(4),
+            _ => None,
         }
     }
 }
@@ -179,7 +204,7 @@ pub struct Flow {
     pub requires_grant: bool,
     /// Longest session. Kept, judged later.
     pub max_session: Option<Duration>,
-    /// Settings of S7comm. Kept, judged later.
+    /// What a session with an S7 controller must be like.
     pub s7: Option<S7Session>,
     /// Settings of OPC UA. Kept, judged later.
     pub opcua: Option<OpcUaSession>,
@@ -205,6 +230,15 @@ impl Spoken {
             Self::Named(name) => name,
             Self::Carried(text) => text,
             Self::Any => "any",
+        }
+    }
+
+    /// Whether it decides about the operations of a decoded protocol.
+    pub fn is_spoken_as(&self, decoded: Option<&str>) -> bool {
+        match self {
+            Self::Named(name) => decoded == Some(*name),
+            Self::Any => decoded.is_some(),
+            Self::Carried(_) => false,
         }
     }
 }
@@ -241,16 +275,16 @@ pub struct Allow {
     pub points: Vec<u16>,
     /// Only these registers.
     pub registers: Option<Registers>,
-    /// Only these bytes. Kept, judged later.
-    pub s7: Option<S7Bytes>,
+    /// Only this place in an S7 controller.
+    pub s7: Option<S7Place>,
     /// Only these nodes. Kept, judged later.
     pub nodes: Vec<String>,
     /// At most so often. Kept, judged later.
     pub rate: Option<Rate>,
-    /// Only these blocks of a controller's program. Kept, judged later.
-    pub blocks: Vec<String>,
-    /// Only these control actions. Kept, judged later.
-    pub actions: Vec<String>,
+    /// Only these blocks of a controller's program.
+    pub blocks: Vec<Blocks>,
+    /// Only these control actions.
+    pub actions: Vec<&'static Action>,
 }
 
 /// How `functions` names a function.
@@ -260,19 +294,6 @@ pub enum FunctionRef {
     Name(String),
     /// By its number on the wire, with all its sub-functions.
     Code(u32),
-}
-
-/// Settings of S7comm. Kept, judged later.
-#[derive(Clone, Debug)]
-pub struct S7Session {
-    /// `PG`, `OP` or `BASIC`.
-    pub connection: Option<&'static str>,
-    /// Rack of the CPU.
-    pub rack: Option<u8>,
-    /// Slot of the CPU.
-    pub slot: Option<u8>,
-    /// `required`, `forbidden` or `optional`.
-    pub password: Option<&'static str>,
 }
 
 /// Settings of OPC UA. Kept, judged later.

@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 mod flows;
+mod s7;
 
 pub use flows::{
     Allow, Conduit, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, OpcUaSession, Order, Point, Ports,
-    Registers, S7Bytes, S7Session, Spoken,
+    Registers, Spoken,
 };
+pub use s7::{Blocks, Password, S7Memory, S7Object, S7Place, S7Session, memory_of};
 
 /// Everything that a policy declares, in the order of the file.
 #[derive(Clone, Debug, Default)]

@@ -5,11 +5,12 @@ mod complaints;
 mod language;
 mod places;
 mod robustness;
+mod s7;
 mod verdicts;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, Host, LastValues, Link, Policy, Rule, Ruling, Verdict};
+use super::{Carrier, Host, LastValues, Link, Policy, Rule, Ruling, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -63,13 +64,13 @@ fn short(policy: &Policy, ruling: &Ruling, verdict: Verdict) -> String {
 }
 
 fn judged(policy: &Policy, link: &Link, operation: &Operation<'_>) -> String {
-    let ruling = policy.ruling(link);
-    let verdict = policy.judge(&ruling, operation, &mut LastValues::default());
+    let ruling = policy.ruling(link, Some("modbus"));
+    let verdict = policy.judge(&ruling, operation, &mut LastValues::default(), SessionState::default());
     short(policy, &ruling, verdict)
 }
 
 fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
-    let ruling = policy.ruling(link);
+    let ruling = policy.ruling(link, protocol);
     short(policy, &ruling, policy.judge_flow(&ruling, protocol))
 }
 

@@ -42,11 +42,55 @@ proptest! {
     ) {
         let policy = policy(FULL);
         let link = tcp("10.20.20.10", "10.20.10.12", 502);
-        let ruling = policy.ruling(&link);
+        let ruling = policy.ruling(&link, Some("modbus"));
         let mut last = LastValues::default();
         let write = operation(WRITE_MANY, address, count, Values::Registers(&bytes));
-        let verdict = policy.judge(&ruling, &write, &mut last);
+        let verdict = policy.judge(&ruling, &write, &mut last, SessionState::default());
         short(&policy, &ruling, verdict);
+    }
+}
+
+/// One entry of `allow`, on addresses below 40 of one of two tables, or everywhere.
+fn entry((op, table, addresses, functions): (usize, usize, Vec<(u16, u16)>, bool)) -> String {
+    let op = ["read", "write", "operate", "session"][op];
+    let table = ["holding_register", "coil"][table];
+    let ranges: Vec<String> = addresses.iter().map(|&(first, more)| format!("\"{first}-{}\"", first + more)).collect();
+    let place = match ranges.is_empty() {
+        true => String::new(),
+        false => format!(", modbus = {{ table = \"{table}\", addr = [{}] }}", ranges.join(", ")),
+    };
+    let functions = if functions { ", functions = [3, 15]" } else { "" };
+    format!("{{ op = \"{op}\"{place}{functions} }}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_short_way_to_a_verdict_and_the_long_one_agree(
+        entries in prop::collection::vec(
+            (0usize..4, 0usize..2, prop::collection::vec((0u16..40, 0u16..12), 0..4), any::<bool>()), 1..5,
+        ),
+        asked in prop::collection::vec((0usize..3, 0usize..2, 0u16..50, 0u16..14), 40),
+    ) {
+        let entries: Vec<String> = entries.into_iter().map(entry).collect();
+        let policy = policy(&format!(
+            "schema = \"lockkeeper-policy/1\"\n[zone.A]\nnetworks = [\"10.1.0.0/16\"]\n[zone.B]\nnetworks = [\"10.2.0.0/16\"]\n\
+             [conduit.C]\nzones = [\"A\", \"B\"]\n[[conduit.C.flow]]\nfrom = \"zone:A\"\nto = \"zone:B\"\n\
+             protocol = \"modbus\"\nallow = [{}]\n",
+            entries.join(", "),
+        ));
+        let ruling = policy.ruling(&tcp("10.1.0.1", "10.2.0.1", 502), Some("modbus"));
+        prop_assert!(ruling.only.is_some());
+        let long = Ruling { only: None, ..ruling.clone() };
+        for (kind, table, address, count) in asked {
+            let (function, code, class) = [READ, WRITE_MANY, ("init_comm", 90, Class::Session)][kind];
+            let table = [Table::HoldingRegister, Table::Coil][table];
+            let target = Target::Table { unit: 1, table, address, count };
+            let operation = Operation { class, function, code, target, values: Values::None };
+            let verdict = |ruling: &Ruling| policy.judge(ruling, &operation, &mut LastValues::default(), SessionState::default());
+            prop_assert_eq!(verdict(&ruling), verdict(&long), "{:?}", operation);
+        }
     }
 }
 

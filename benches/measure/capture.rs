@@ -1,0 +1,31 @@
+//! The capture that is measured with: generated once, used as long as its settings are the same.
+
+use std::fs;
+use std::io;
+
+use serde_json::Value;
+
+use crate::files::{Files, GENERATOR, described};
+use crate::generator::Settings;
+
+/// The truth of the capture, which is generated unless it is there already.
+pub(crate) fn prepare(files: &Files, settings: &Settings) -> io::Result<Value> {
+    if let Some(truth) = existing(files, settings) {
+        return Ok(truth);
+    }
+    eprintln!("Generating {}", files.capture.display());
+    files.write(settings)
+}
+
+fn existing(files: &Files, settings: &Settings) -> Option<Value> {
+    let truth: Value = serde_json::from_str(&fs::read_to_string(&files.truth).ok()?).ok()?;
+    let same = truth["settings"] == described(settings) && truth["generator"] == GENERATOR;
+    let whole = fs::metadata(&files.capture).is_ok_and(|file| truth["bytes"] == file.len());
+    (same && whole && files.policy.exists()).then_some(truth)
+}
+
+/// The arguments that replay a capture under its policy.
+pub(crate) fn replay_arguments(files: &Files) -> Vec<String> {
+    let [capture, policy] = [&files.capture, &files.policy].map(|path| path.display().to_string());
+    ["replay", &capture, "--policy", &policy, "--alerts", "/dev/null"].map(str::to_owned).to_vec()
+}

@@ -1,0 +1,112 @@
+//! Who takes part, and how each is told to read the capture, say nothing and keep nothing.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::Arguments;
+use crate::capture::replay_arguments;
+use crate::files::Files;
+use crate::generator::Speech;
+use crate::process::{Contender, installed};
+use crate::report::{ONE_WORKER, TWO_WORKERS, YARDSTICK};
+
+/// Programs that can be asked for.
+pub(crate) const PEERS: [&str; 3] = ["tshark", "ndpiReader", "suricata"];
+
+/// Everybody who is installed.
+pub(crate) fn contenders(arguments: &Arguments, files: &Files, scratch: &Path) -> io::Result<Vec<Contender>> {
+    let capture = files.capture.display().to_string();
+    let foreign = |name: &str, command: &[&str]| {
+        let command = command.iter().map(|part| part.replace("FILE", &capture)).collect();
+        Contender { name: name.to_owned(), command, statuses: &[0] }
+    };
+    let mut all =
+        vec![foreign("cat", &["cat", "FILE"]), foreign(YARDSTICK, &["tcpdump", "-r", "FILE", "-w", "/dev/null"])];
+    all.extend(ours(&arguments.binary, files));
+    for peer in &arguments.peers {
+        match peer.as_str() {
+            // One pass, one column: the least that makes it decode every PDU.
+            "tshark" => {
+                let speech = arguments.speech;
+                let fields = ["-Y", speech.protocol(), "-T", "fields", "-e", function_field(speech)];
+                all.push(foreign(peer, &[&["tshark", "-n", "-r", "FILE"], &fields[..]].concat()));
+            }
+            "suricata" => {
+                for (name, outputs) in suricata(arguments.speech) {
+                    let folder = suricata_folder(scratch, name, outputs)?;
+                    let rest = ["--runmode", "single", "-k", "none", "-S", "/dev/null", "-l", &folder, "-r", "FILE"];
+                    let configuration = format!("{folder}/suricata.yaml");
+                    all.push(foreign(name, &[&["suricata", "-c", &configuration], &rest[..]].concat()));
+                }
+            }
+            // It recognises protocols and decodes none of them: less work than ours.
+            _ => all.push(foreign(peer, &["ndpiReader", "-q", "-i", "FILE"])),
+        }
+    }
+    all.retain(|one| installed(&one.command[0]) || Path::new(&one.command[0]).is_file());
+    Ok(all)
+}
+
+/// The rows of Lockkeeper.
+pub(crate) fn ours(binary: &Path, files: &Files) -> Vec<Contender> {
+    let row = |name: &str, rest: &[&str]| {
+        let mut command = vec![binary.display().to_string()];
+        command.extend(replay_arguments(files));
+        command.extend(rest.iter().map(|part| (*part).to_owned()));
+        Contender { name: name.to_owned(), command, statuses: &[0, 1] }
+    };
+    vec![
+        row(ONE_WORKER, &["--workers", "1"]),
+        row(TWO_WORKERS, &["--workers", "2"]),
+        row("lockkeeper, 1 worker, transactions", &["--workers", "1", "--transactions", "/dev/null"]),
+        row("lockkeeper, 2 workers, transactions", &["--workers", "2", "--transactions", "/dev/null"]),
+    ]
+}
+
+/// The field of Wireshark that needs every PDU decoded.
+fn function_field(speech: Speech) -> &'static str {
+    match speech {
+        Speech::ModbusTcp | Speech::ModbusRtu => "modbus.func_code",
+        Speech::S7comm => "s7comm.param.func",
+    }
+}
+
+/// The rows of Suricata: without a log, and, where it can decode, with one.
+fn suricata(speech: Speech) -> &'static [(&'static str, &'static str)] {
+    match speech {
+        Speech::ModbusTcp | Speech::ModbusRtu => &SURICATA,
+        Speech::S7comm => &SURICATA[..1],
+    }
+}
+
+/// Where Suricata finds its configuration and leaves its log: nothing of what the distribution ships is read, so that
+/// only what is named here is written.
+fn suricata_folder(scratch: &Path, name: &str, outputs: &str) -> io::Result<String> {
+    let folder = scratch.join(name.replace([',', ' '], ""));
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("suricata.yaml"), format!("{SURICATA_YAML}{outputs}"))?;
+    Ok(folder.display().to_string())
+}
+
+/// Suricata without a log, and with a record for each transaction, as `lockkeeper --transactions`.
+const SURICATA: [(&str, &str); 2] = [
+    ("suricata, no log", "outputs: []\n"),
+    (
+        "suricata, modbus log",
+        "outputs:\n  - eve-log:\n      enabled: yes\n      filetype: regular\n      filename: /dev/null\n      types: [modbus]\n",
+    ),
+];
+
+/// The decoder of Modbus is off unless it is asked for.
+const SURICATA_YAML: &str = "%YAML 1.1
+---
+stats:
+  enabled: no
+app-layer:
+  protocols:
+    modbus:
+      enabled: yes
+      detection-ports:
+        dp: 502
+";

@@ -1,0 +1,402 @@
+//! What each stage of the data path costs by itself, on generated traffic: `cargo bench --bench stages`.
+//!
+//! One function a stage, in path order. Each prepares what the stages before it would hand over, and times one stage
+//! over all of it; the median of the rounds counts. The numbers do not add up to what a packet costs in the whole
+//! program: there the stages share caches, here each has them for itself. They say where the time goes, and whether a
+//! change moved it; `cargo bench --bench replay` says what a packet costs.
+
+mod generator;
+#[path = "measure/machine.rs"]
+mod machine;
+
+#[path = "stages/clock.rs"]
+mod clock;
+#[path = "stages/talk.rs"]
+mod talk;
+#[path = "stages/traffic.rs"]
+mod traffic;
+
+use std::error::Error;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Parser, ValueEnum};
+use clock::Clock;
+use generator::{Impairments, PolicySize, Settings, Speech};
+use lockkeeper::alert::{
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, Order, Report,
+    Transaction, What, write_transaction,
+};
+use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
+use lockkeeper::flow::{
+    CopyFilter, CopySettings, End, FlowKey, FlowTable, Lifetime, Receiver, StreamCounters, StreamSettings,
+    TableSettings, TcpFlow,
+};
+use lockkeeper::frame::{self, Body};
+use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, SessionState, Verdict};
+use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
+use talk::{Asked, Ears};
+use traffic::{Heard, LONG, Traffic, first_of_each, flows, write_long};
+
+/// Times every stage by itself.
+#[derive(Parser)]
+#[command(name = "stages", after_help = "Example: cargo bench --bench stages -- dissector policy")]
+struct Arguments {
+    /// Only stages whose names begin like this
+    #[arg(value_name = "STAGE")]
+    only: Vec<String>,
+    /// Packets of the capture that most stages work on
+    #[arg(long, default_value_t = 50_000)]
+    packets: u64,
+    /// Flows in it
+    #[arg(long, default_value_t = 200)]
+    flows: u32,
+    /// Rounds; the median counts
+    #[arg(long, default_value_t = 11)]
+    rounds: usize,
+    /// Write the JSON line to this file too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the table and the JSON line are what this program is for")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let settings = Settings { packets: arguments.packets, flows: arguments.flows, ..Settings::default() };
+    let folder = tempfile::tempdir()?;
+    let clock = &mut Clock::new(arguments.rounds, arguments.only);
+
+    readers(clock, &settings, folder.path())?;
+    let traffic = Traffic::generated(&settings, folder.path())?;
+    peek(clock, &traffic);
+    decode(clock, &traffic);
+    let heard = traffic.heard();
+    key(clock, &heard);
+    lookups(clock, &heard, folder.path())?;
+    copies(clock, &heard);
+    streams(clock, &heard, &settings, folder.path())?;
+    for row in REGISTRY {
+        dissector(clock, row, &settings, folder.path())?;
+    }
+    if let Some(row) = REGISTRY.first() {
+        let asked = talk::asked(row, &heard);
+        verdicts(clock, &heard, &asked, &settings)?;
+        let policy = Arc::new(Policy::parse("bench.toml", &generator::policy(&settings))?);
+        alerts(clock, &heard, &asked, &policy, row);
+        transactions(clock, &heard, &asked, &policy, row);
+    }
+
+    println!("{}\n", machine::machine());
+    println!("{}\n", clock.table());
+    println!("{}", clock.line());
+    if let Some(path) = arguments.json {
+        std::fs::write(path, format!("{}\n", clock.line()))?;
+    }
+    Ok(())
+}
+
+/// Files into blocks of packets, beside the floor: the same bytes into a buffer and nothing else.
+fn readers(clock: &mut Clock, settings: &Settings, folder: &Path) -> Result<(), Box<dyn Error>> {
+    const PACKETS: usize = 500_000;
+    if !clock.wants("reader") {
+        return Ok(());
+    }
+    let (small, long) = (folder.join("small.pcap"), folder.join("long.pcap"));
+    generator::generate(&Settings { packets: PACKETS as u64, ..settings.clone() }, File::create(&small)?)?;
+    write_long(&long, PACKETS / 5)?;
+    let usual = ReplaySettings::default().block_size;
+    clock.time("reader, floor: read()", "packet", PACKETS, || (), |()| read_only(&small, usual));
+    for size in [128 * 1024, usual, 4096 * 1024] {
+        let name = format!("reader, blocks of {} KiB", size / 1024);
+        clock.time(&name, "packet", PACKETS, || (), |()| read_blocks(std::slice::from_ref(&small), size));
+    }
+    let twice = [small.clone(), small];
+    clock.time("reader, two captures merged", "packet", 2 * PACKETS, || (), |()| read_blocks(&twice, usual));
+    let name = format!("reader, packets of {LONG} bytes");
+    clock.time(&name, "packet", PACKETS / 5, || (), |()| read_blocks(std::slice::from_ref(&long), usual));
+    Ok(())
+}
+
+fn read_only(path: &Path, size: usize) -> io::Result<u64> {
+    let (mut file, mut buffer, mut total) = (File::open(path)?, vec![0; size], 0);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(total),
+            count => total += count as u64,
+        }
+    }
+}
+
+fn read_blocks(paths: &[PathBuf], block_size: usize) -> Result<u64, capture::Error> {
+    let mut source = open(paths, &ReplaySettings { block_size, ..ReplaySettings::default() })?;
+    let (mut block, mut total) = (Block::default(), 0);
+    while source.fill(&mut block)? {
+        total += block.packets.iter().map(|packet| u64::from(packet.captured)).sum::<u64>();
+    }
+    Ok(total)
+}
+
+/// The capture thread's look at a packet.
+fn peek(clock: &mut Clock, traffic: &Traffic) {
+    let work = |_: &mut ()| {
+        for (packet, bytes) in traffic.packets() {
+            black_box(frame::peek(packet.link, bytes));
+        }
+    };
+    clock.time("peek", "packet", traffic.len(), || (), work);
+}
+
+/// One packet into one frame.
+fn decode(clock: &mut Clock, traffic: &Traffic) {
+    let work = |_: &mut ()| {
+        for (packet, bytes) in traffic.packets() {
+            let _ = black_box(frame::decode(packet.link, bytes, packet.original));
+        }
+    };
+    clock.time("frame", "packet", traffic.len(), || (), work);
+}
+
+/// Which conversation a frame belongs to, by name.
+fn key(clock: &mut Clock, heard: &[Heard<'_>]) {
+    let work = |_: &mut ()| {
+        for one in heard {
+            black_box(FlowKey::of(&one.frame));
+        }
+    };
+    clock.time("flow, key", "packet", heard.len(), || (), work);
+}
+
+/// Hashing the key and finding the flow, and making it.
+fn lookups(clock: &mut Clock, heard: &[Heard<'_>], folder: &Path) -> Result<(), Box<dyn Error>> {
+    const MANY: u32 = 100_000;
+    lookup(clock, heard);
+    if clock.wants("flow, lookup") || clock.wants("flow, made") {
+        let settings = Settings { packets: 2 * u64::from(MANY), flows: MANY, udp: true, ..Settings::default() };
+        lookup(clock, &Traffic::generated(&settings, folder)?.heard());
+    }
+    Ok(())
+}
+
+fn lookup(clock: &mut Clock, heard: &[Heard<'_>]) {
+    let flows = flows(heard);
+    let uses: Vec<(FlowKey, i64)> = heard.iter().map(|one| (one.key, one.stamp.clock)).collect();
+    let find = |table: &mut FlowTable<u64>| {
+        for (key, clock) in &uses {
+            *table.get_or_insert_with(key, *clock, Lifetime::Stream, || 0).value += 1;
+        }
+    };
+    let settings = TableSettings { capacity: 1 << 20, ..TableSettings::default() };
+    let empty = || FlowTable::new(&settings);
+    let full = || {
+        let mut table = empty();
+        find(&mut table);
+        table
+    };
+    clock.time(&format!("flow, lookup among {flows}"), "packet", uses.len(), full, find);
+    let first = first_of_each(heard);
+    let make = |table: &mut FlowTable<u64>| {
+        for one in &first {
+            table.get_or_insert_with(&one.key, one.stamp.clock, Lifetime::Stream, || 0);
+        }
+    };
+    clock.time(&format!("flow, made, {flows} of them"), "flow", flows, empty, make);
+}
+
+/// Whether the tap delivered a frame twice.
+fn copies(clock: &mut Clock, heard: &[Heard<'_>]) {
+    let filter = || CopyFilter::new(&CopySettings::default());
+    let work = |filter: &mut CopyFilter| heard.iter().filter(|one| filter.is_copy(&one.frame, one.stamp.clock)).count();
+    clock.time("copies", "packet", heard.len(), filter, work);
+}
+
+/// Segments into streams: in order, and with one in five after its successor.
+fn streams(clock: &mut Clock, heard: &[Heard<'_>], settings: &Settings, folder: &Path) -> Result<(), Box<dyn Error>> {
+    stream(clock, "stream, in order", heard);
+    let impairments = Impairments { reorder: 200, ..Impairments::default() };
+    // Several segments of one flow in a row, so that those which change places are its own.
+    let disordered = Settings { pipeline: 8, impairments, ..settings.clone() };
+    stream(clock, "stream, one in five out of order", &Traffic::generated(&disordered, folder)?.heard());
+    Ok(())
+}
+
+fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
+    let settings = StreamSettings::default();
+    let closed = || (0..flows(heard)).map(|_| TcpFlow::default()).collect::<Vec<_>>();
+    let work = |flows: &mut Vec<TcpFlow>| {
+        let (mut counters, mut cup) = (StreamCounters::default(), Cup(0));
+        for one in heard {
+            if let Body::Tcp(_, segment) = &one.frame.body {
+                flows[one.flow].segment(one.from, segment, one.stamp, &settings, &mut counters, &mut cup);
+            }
+        }
+        (counters, cup.0)
+    };
+    clock.time(name, "packet", heard.len(), closed, work);
+}
+
+/// Takes bytes in order and counts them.
+struct Cup(usize);
+
+impl Receiver for Cup {
+    fn bytes(&mut self, _: End, bytes: &[u8], _: Stamp) {
+        self.0 += bytes.len();
+    }
+
+    fn gap(&mut self, _: End, missing: u32, _: Stamp) {
+        self.0 += missing as usize;
+    }
+
+    fn conflict(&mut self, _: End, _: Stamp) {}
+}
+
+/// Bytes into operations and their outcomes, for one row of the registry.
+fn dissector(
+    clock: &mut Clock,
+    row: &'static Protocol,
+    settings: &Settings,
+    folder: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let spoken = format!("{}/{}", row.name, row.framing);
+    let name = format!("dissector, {spoken}");
+    let Some(speech) = Speech::value_variants().iter().find(|speech| speech.row() == (row.name, row.framing)) else {
+        eprintln!("{name}: the generator does not speak it");
+        return Ok(());
+    };
+    if !clock.wants(&name) {
+        return Ok(());
+    }
+    let traffic = Traffic::generated(&Settings { speech: *speech, ..settings.clone() }, folder)?;
+    let heard = traffic.heard();
+    let said: Vec<&Heard<'_>> = heard.iter().filter(|one| !one.payload().is_empty()).collect();
+    let work = |sessions: &mut Vec<Session>| {
+        let mut ears = Ears::default();
+        for one in &said {
+            sessions[one.flow].stream(one.side, one.payload(), one.stamp, &mut ears);
+        }
+        ears.words
+    };
+    clock.time(&name, "PDU", said.len(), || talk::sessions(row, flows(&heard)), work);
+    Ok(())
+}
+
+/// Conversations and operations into verdicts, under a small and under a large policy.
+fn verdicts(
+    clock: &mut Clock,
+    heard: &[Heard<'_>],
+    asked: &[Asked],
+    settings: &Settings,
+) -> Result<(), Box<dyn Error>> {
+    for size in [0, 1_000] {
+        let settings = Settings { policy: PolicySize { flows: size, points: size }, ..settings.clone() };
+        let policy = Policy::parse("bench.toml", &generator::policy(&settings))?;
+        verdict(clock, heard, asked, &policy, size);
+    }
+    Ok(())
+}
+
+fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, size: u32) {
+    let links: Vec<_> = talk::ends(heard).iter().map(talk::link).collect();
+    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.ruling(link, Some("modbus")))));
+    clock.time(&format!("policy, ruling, {size} flows beside"), "flow", links.len(), || (), rule);
+
+    let rulings: Vec<Ruling> = links.iter().map(|link| policy.ruling(link, Some("modbus"))).collect();
+    let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
+    let nothing = || vec![LastValues::default(); rulings.len()];
+    let judge = |last: &mut Vec<LastValues>| {
+        let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
+        let verdicts = operations
+            .iter()
+            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default()));
+        verdicts.filter(|verdict| permits(*verdict)).count()
+    };
+    clock.time(&format!("policy, verdict, {size} points"), "operation", operations.len(), nothing, judge);
+}
+
+/// Denials into alerts: each a new one, and all the same one.
+fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<Policy>, row: &Protocol) {
+    const ALERTS: usize = 5_000;
+    let ends = talk::ends(heard);
+    let names = alert::Settings { captures: vec!["bench.pcap".to_owned()], ..alert::Settings::default() };
+    let correlator = || Correlator::new(Arc::clone(policy), names.clone());
+    let work = |(correlator, report): &mut (Correlator, Report)| {
+        let mut bytes = 0;
+        let clock = report.events.last().map_or(0, |(order, _)| order.clock);
+        correlator.block(std::slice::from_mut(report), clock, &mut |alert| bytes += alert.json.len());
+        bytes
+    };
+    let new: Vec<_> = asked.iter().cycle().zip(0..).take(ALERTS).collect();
+    let repeated: Vec<_> = asked.iter().take(1).cycle().zip(std::iter::repeat(0)).take(ALERTS).collect();
+    for (name, written) in [("alert, new", new), ("alert, repeated", repeated)] {
+        let denials = || {
+            let events = written.iter().map(|(one, address)| denial(one, *address, &ends, policy, row));
+            Report { events: events.collect(), ..Report::default() }
+        };
+        clock.time(name, "denial", ALERTS, || (correlator(), denials()), work);
+    }
+}
+
+/// A write to an address that is not permitted.
+fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (Order, Event) {
+    let [client, server] = ends[asked.flow];
+    let mut operation = asked.owned().clone();
+    if let Target::Table { address: at, .. } = &mut operation.target {
+        *at = address;
+    }
+    let finding = Finding {
+        what: What::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
+        time: asked.stamp.time,
+        evidence: Evidence { capture: 0, packet: asked.stamp.packet },
+        conversation: asked.flow as u64,
+        at: Some(RequestRef { request: address.into(), item: 0 }),
+        client,
+        server,
+        carrier: Carrier::Tcp,
+        ruling: policy.ruling(&talk::link(&[client, server]), Some("modbus")),
+        protocol: Some(row.name),
+        operation: Some(operation),
+    };
+    let order = Order { clock: asked.stamp.clock, packet: asked.stamp.packet, sub: 0 };
+    (order, Event::Finding(Box::new(finding)))
+}
+
+/// Operations into lines of the transaction log, and what is the same for a whole conversation.
+fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, row: &'static Protocol) {
+    let captures = Captures::new(&["bench.pcap".to_owned()]);
+    let ends = talk::ends(heard);
+    let rulings: Vec<Ruling> = ends.iter().map(|ends| policy.ruling(&talk::link(ends), Some("modbus"))).collect();
+    let text = |flow: usize| {
+        let [client, server] = &ends[flow];
+        ConversationText::new(policy, &rulings[flow], (client, server), Carrier::Tcp, Some(row.name))
+    };
+    let all = 0..ends.len();
+    clock.time("transaction, text of its conversation", "flow", all.len(), || (), |()| all.clone().map(text).count());
+
+    let texts: Vec<ConversationText> = all.map(text).collect();
+    let write = |out: &mut Vec<u8>| {
+        for one in asked {
+            write_transaction(out, policy, &captures, &texts[one.flow], &transaction(one));
+        }
+        out.len()
+    };
+    clock.time("transaction, line", "operation", asked.len(), || Vec::with_capacity(asked.len() * 1024), write);
+}
+
+/// An operation that was permitted and done a millisecond later.
+fn transaction(asked: &Asked) -> Transaction<'_> {
+    Transaction {
+        time: asked.stamp.time,
+        request: 0,
+        operation: OperationView::from(&asked.operation()),
+        outcome: Outcome::Accepted,
+        latency: Some(1_000_000),
+        verdict: Verdict::Permit { flow: Some(0) },
+        evidence: Evidence { capture: 0, packet: asked.stamp.packet },
+        response_packet: Some(asked.stamp.packet + 1),
+    }
+}

@@ -1,0 +1,32 @@
+//! What every decoding step needs to know: who speaks, when, and who listens.
+
+use crate::dissector::{Anomaly, AnomalyKind, Side, Sink, Stamp};
+
+/// One frame's sender, time and listener.
+pub(crate) struct Context<'s> {
+    pub(crate) from: Side,
+    pub(crate) stamp: Stamp,
+    pub(crate) sink: &'s mut dyn Sink,
+}
+
+impl Context<'_> {
+    /// A field breaks the specification.
+    #[cold]
+    pub(crate) fn malformed(&mut self, name: &'static str, value: impl Into<u32>) {
+        self.anomaly(AnomalyKind::Malformed, name, Some(value.into()));
+    }
+
+    /// Any deviation.
+    #[cold]
+    pub(crate) fn anomaly(&mut self, kind: AnomalyKind, name: &'static str, value: Option<u32>) {
+        self.sink.anomaly(Anomaly { kind, name, value, from: self.from }, self.stamp);
+    }
+
+    /// Bytes that follow where the PDU should end.
+    #[inline]
+    pub(crate) fn expect_end(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.malformed("trailing_bytes", rest.len() as u32);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A request that waits for its answer.
+
+use super::asked::Asked;
+use super::function::EXCEPTION;
+use crate::dissector::{Outcome, RequestRef, Sink, Stamp};
+use crate::operation::Values;
+use crate::pending::Waiting;
+
+/// A request without an answer so far.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) requested: Stamp,
+    /// Number of the request in its flow.
+    pub(super) request: u32,
+    /// Transaction identifier; 0 where the framing has none (RTU).
+    pub(super) transaction: u16,
+    pub(super) unit: u8,
+    /// Function code as sent; an exception bit, which no request may have, is kept.
+    pub(super) code: u8,
+    pub(super) asked: Asked,
+}
+
+impl Entry {
+    /// Tells the outcome of one item of the request, with what the answer holds for it.
+    pub(super) fn conclude_item(
+        &self,
+        item: u16,
+        values: Values<'_>,
+        outcome: Outcome,
+        stamp: Stamp,
+        sink: &mut dyn Sink,
+    ) {
+        let operation = self.asked.operation(self.unit, self.code, item, values);
+        let at = RequestRef { request: self.request, item };
+        sink.outcome(at, &operation, outcome, self.requested, stamp);
+    }
+
+    /// Transaction, unit and function must agree.
+    #[inline]
+    pub(super) fn is_asked_by(&self, transaction: u16, unit: u8, code: u8) -> bool {
+        self.transaction == transaction && self.unit == unit && self.code & !EXCEPTION == code
+    }
+}
+
+impl Waiting for Entry {
+    fn requested(&self) -> Stamp {
+        self.requested
+    }
+
+    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+        for item in 0..self.asked.items() {
+            self.conclude_item(item, Values::None, outcome, stamp, sink);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pending::Pending;
+
+    #[test]
+    fn a_waiting_request_stays_small() {
+        assert!(size_of::<Entry>() <= 56, "{}", size_of::<Entry>());
+        assert!(size_of::<Pending<Entry>>() <= 48, "{}", size_of::<Pending<Entry>>());
+    }
+}

@@ -1,0 +1,141 @@
+//! Requests that wait for their answer: one table for every protocol that pairs them.
+
+use alloc::collections::VecDeque;
+
+use crate::dissector::{Anomaly, AnomalyKind, Limits, Outcome, Side, Sink, Stamp};
+
+/// A request without an answer so far, as small as its protocol can keep it.
+pub(crate) trait Waiting {
+    /// When it was sent.
+    fn requested(&self) -> Stamp;
+
+    /// Tells the outcome of every item of the request.
+    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink);
+}
+
+/// The requests of one flow that wait, oldest first. Empty and without memory until the first request.
+#[derive(Debug)]
+pub(crate) struct Pending<R> {
+    entries: VecDeque<R>,
+    limit: usize,
+    /// How long an answer is waited for, nanoseconds.
+    timeout: i64,
+}
+
+impl<R: Waiting> Pending<R> {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { entries: VecDeque::new(), limit: limits.pending.max(1), timeout: limits.answer_timeout.max(0) }
+    }
+
+    /// Remembers a request. When as many wait already as may, the oldest is given up: its fate stays unknown.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: R, sink: &mut dyn Sink) {
+        if self.entries.len() >= self.limit {
+            self.give_up_oldest(entry.requested(), sink);
+        }
+        self.entries.push_back(entry);
+    }
+
+    #[cold]
+    fn give_up_oldest(&mut self, stamp: Stamp, sink: &mut dyn Sink) {
+        if let Some(oldest) = self.entries.pop_front() {
+            let kind = AnomalyKind::Limit;
+            let anomaly = Anomaly { kind, name: "pending_requests", value: None, from: Side::Client };
+            sink.anomaly(anomaly, stamp);
+            oldest.conclude(Outcome::Pending, stamp, sink);
+        }
+    }
+
+    /// Finds the request that an answer belongs to (`is_asked_by`): its place, and whether the answer has the shape that
+    /// it calls for (`fits`).
+    ///
+    /// Several can be meant: some clients use the same number again and again, and some framings have none. Then those
+    /// that `fits` come before others, and the oldest comes first (servers answer in order), unless the client waited
+    /// [`GAVE_UP`] before it asked again: it no longer expects that answer, and counting on it would pair every later
+    /// answer with the request before.
+    #[inline]
+    pub(crate) fn find(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
+        // One request at a time, the common case, needs no choice.
+        match self.entries.front() {
+            Some(only) if self.entries.len() == 1 && is_asked_by(only) => Some((0, fits(only))),
+            _ => self.choose(is_asked_by, fits),
+        }
+    }
+
+    #[inline(never)]
+    fn choose(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
+        let mut best = None;
+        for (index, entry) in self.entries.iter().enumerate() {
+            if !is_asked_by(entry) {
+                continue;
+            }
+            let (clock, fit) = (entry.requested().clock, fits(entry));
+            let better = match best {
+                None => true,
+                Some((_, _, best_fits)) if best_fits != fit => fit,
+                Some((_, best_clock, _)) => clock.saturating_sub(best_clock) >= GAVE_UP,
+            };
+            if better {
+                best = Some((index, clock, fit));
+            }
+        }
+        best.map(|(index, _, fit)| (index, fit))
+    }
+
+    /// The request at a place that was [found](Self::find).
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&R> {
+        self.entries.get(index)
+    }
+
+    /// No longer waits for the request at a place.
+    #[inline]
+    pub(crate) fn remove(&mut self, index: usize) -> Option<R> {
+        if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) }
+    }
+
+    /// Takes out the request that [`Self::find`] finds.
+    #[inline]
+    pub(crate) fn take(&mut self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(R, bool)> {
+        let (index, fit) = self.find(is_asked_by, fits)?;
+        Some((self.remove(index)?, fit))
+    }
+
+    /// When the oldest becomes overdue.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        self.entries.front().map(|oldest| overdue(oldest, self.timeout))
+    }
+
+    /// Gives up on those that are overdue, in the order in which they were sent.
+    pub(crate) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        while self.deadline().is_some_and(|deadline| deadline < clock) {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            give_up(&oldest, self.timeout, sink);
+        }
+    }
+
+    /// Reports whatever still waits, and keeps nothing.
+    pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
+        for entry in core::mem::take(&mut self.entries) {
+            entry.conclude(Outcome::Pending, entry.requested(), sink);
+        }
+    }
+}
+
+/// When a request becomes overdue, on the scale of [`Stamp::clock`].
+fn overdue(entry: &impl Waiting, timeout: i64) -> i64 {
+    entry.requested().clock.saturating_add(timeout)
+}
+
+/// Reports that no answer came, at the end of the wait.
+fn give_up(entry: &impl Waiting, timeout: i64, sink: &mut dyn Sink) {
+    let requested = entry.requested();
+    let time = requested.time.saturating_add(timeout);
+    let clock = overdue(entry, timeout).saturating_add(1);
+    entry.conclude(Outcome::NoResponse, Stamp { time, clock, ..requested }, sink);
+}
+
+/// A client that asks again with the same number after this long has given up on the first answer, nanoseconds. Clients
+/// that keep several requests in flight send them much closer together.
+const GAVE_UP: i64 = 500_000_000;

@@ -1,0 +1,195 @@
+//! Requests: what they asked, as small as it can be kept until the answer.
+
+use alloc::vec::Vec;
+
+use crate::context::Context;
+use crate::dissector::{AnomalyKind, Function, Outcome, RequestRef, Side, Sink, Stamp};
+use crate::operation::{Class, Operation, Target, Values};
+use crate::pending::Waiting;
+
+/// A request without an answer so far.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) requested: Stamp,
+    pub(super) from: Side,
+    pub(super) is_userdata: bool,
+    pub(super) reference: u16,
+    pub(super) asked: Asked,
+}
+
+/// What was asked: a function and what it acts on.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Number of the request in its flow.
+    pub(super) request: u32,
+    /// Function of a job; group and sub-function of userdata.
+    pub(super) code: u16,
+    class: Class,
+    function: &'static Function,
+    items: Items,
+}
+
+/// The items of a request: most have one.
+#[derive(Debug)]
+enum Items {
+    One(Item),
+    Several(Vec<Item>),
+}
+
+/// One item of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item {
+    target: Target,
+    /// Which item of the frame it belongs to; some name several targets.
+    pub(super) wire: u8,
+    /// Its bytes in the answer, where its item names several.
+    pub(super) bytes: Option<u8>,
+}
+
+impl Asked {
+    pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
+        let items = Items::One(Item::new(Target::None, 0, None));
+        Self { request, code, class: function.class, function, items }
+    }
+
+    /// With another class than its function usually has.
+    pub(super) fn with_class(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
+    /// What travels with it may be a password.
+    pub(super) fn is_secret(&self) -> bool {
+        self.class == Class::Security
+    }
+
+    /// The items, in order: one for each operation.
+    #[inline]
+    pub(super) fn items(&self) -> &[Item] {
+        match &self.items {
+            Items::One(only) => core::slice::from_ref(only),
+            Items::Several(items) => items,
+        }
+    }
+
+    /// What an item acts on.
+    #[inline]
+    pub(super) fn target(&self, item: u16) -> Target {
+        self.items().get(usize::from(item)).map_or(Target::None, |item| item.target)
+    }
+
+    /// Announces the request as one operation.
+    pub(super) fn announce(&mut self, target: Target, values: Values<'_>, context: &mut Context<'_>) {
+        self.items = Items::One(Item::new(target, 0, None));
+        context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
+    }
+
+    /// Announces one of several operations. `count` were announced before; `spare`: memory for several.
+    #[inline]
+    pub(super) fn announce_item(
+        &mut self,
+        count: u16,
+        item: Item,
+        values: Values<'_>,
+        spare: &mut Vec<Vec<Item>>,
+        context: &mut Context<'_>,
+    ) {
+        if count >= ITEMS {
+            if count == ITEMS {
+                context.anomaly(AnomalyKind::Limit, "request_items", None);
+            }
+            return;
+        }
+        if count == 0 {
+            self.items = Items::One(item);
+        } else {
+            self.add(item, spare);
+        }
+        context.sink.operation(self.at(count), &self.operation(item.target, values), context.stamp);
+    }
+
+    fn add(&mut self, item: Item, spare: &mut Vec<Vec<Item>>) {
+        match &mut self.items {
+            Items::One(first) => {
+                let mut items = spare.pop().unwrap_or_default();
+                items.clear();
+                items.extend([*first, item]);
+                self.items = Items::Several(items);
+            }
+            Items::Several(items) => items.push(item),
+        }
+    }
+
+    /// The request is over: its memory may serve another.
+    #[inline]
+    pub(super) fn recycle(self, spare: &mut Vec<Vec<Item>>) {
+        if let Items::Several(items) = self.items
+            && spare.len() < SPARES
+        {
+            spare.push(items);
+        }
+    }
+
+    /// Tells the outcome of one item, with what the answer holds for it.
+    #[inline]
+    pub(super) fn conclude_item(
+        &self,
+        item: u16,
+        values: Values<'_>,
+        outcome: Outcome,
+        requested: Stamp,
+        (stamp, sink): (Stamp, &mut dyn Sink),
+    ) {
+        sink.outcome(self.at(item), &self.operation(self.target(item), values), outcome, requested, stamp);
+    }
+
+    fn at(&self, item: u16) -> RequestRef {
+        RequestRef { request: self.request, item }
+    }
+
+    #[inline]
+    fn operation<'v>(&self, target: Target, values: Values<'v>) -> Operation<'v> {
+        Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
+    }
+}
+
+impl Item {
+    pub(super) fn new(target: Target, wire: u8, bytes: Option<u8>) -> Self {
+        Self { target, wire, bytes }
+    }
+}
+
+impl Entry {
+    /// Tells the outcome of one item, with what the answer holds for it.
+    #[inline]
+    pub(super) fn conclude_item(&self, item: u16, values: Values<'_>, outcome: Outcome, context: &mut Context<'_>) {
+        self.asked.conclude_item(item, values, outcome, self.requested, (context.stamp, context.sink));
+    }
+}
+
+impl Waiting for Entry {
+    #[inline]
+    fn requested(&self) -> Stamp {
+        self.requested
+    }
+
+    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+        for item in 0..self.asked.items().len() as u16 {
+            self.asked.conclude_item(item, Values::None, outcome, self.requested, (stamp, sink));
+        }
+    }
+}
+
+/// Operations that one request may be. The longest PDU that controllers negotiate (960 bytes) has room for fewer.
+const ITEMS: u16 = 256;
+/// Lists of items that are kept for the next request with several.
+const SPARES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_request_stays_small() {
+        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
+    }
+}

@@ -1,0 +1,112 @@
+//! The points of an asset that limit what is written to them.
+
+use super::super::model::{Kind, Limits, Location, Number, Point, Registers, S7Place};
+use super::places::{Reach, Space, Span};
+
+/// Points of one asset that limit values, sorted by first address.
+#[derive(Clone, Debug, Default)]
+pub(in crate::policy) struct LimitedPoints {
+    points: Vec<LimitedPoint>,
+    /// Whether one of them limits its step.
+    pub(in crate::policy) have_steps: bool,
+}
+
+/// What an address counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Unit {
+    /// Registers or bits of Modbus.
+    Register,
+    /// Bits of S7 memory.
+    Bit,
+    /// Timers or counters of 16 bits.
+    Element,
+}
+
+/// One range of a point that limits values.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct LimitedPoint {
+    table: usize,
+    space: Space,
+    pub(in crate::policy) first: u32,
+    pub(in crate::policy) last: u32,
+    /// The highest last address of this point and those before it, so that a search can stop.
+    highest: u32,
+    /// How many addresses a value takes.
+    pub(in crate::policy) size: u32,
+    /// What an address is.
+    pub(in crate::policy) unit: Unit,
+    pub(in crate::policy) point: u16,
+    pub(in crate::policy) kind: Kind,
+    pub(in crate::policy) limits: Limits,
+}
+
+impl LimitedPoints {
+    pub(super) fn new(asset: usize, points: &[Point]) -> Self {
+        let own = (0..).zip(points).filter(|(_, point)| usize::from(point.asset) == asset && !point.limits.is_empty());
+        let mut limited: Vec<LimitedPoint> = own.flat_map(|(at, point)| ranges_of(at, point)).collect();
+        limited.sort_by_key(|point| (point.first, point.point));
+        let mut highest = 0;
+        for point in &mut limited {
+            highest = point.last.max(highest);
+            point.highest = highest;
+        }
+        Self { have_steps: limited.iter().any(|point| point.limits.max_step.is_some()), points: limited }
+    }
+
+    pub(in crate::policy) fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// The points that an operation reaches, last ones first.
+    #[inline]
+    pub(in crate::policy) fn within(&self, reach: Reach) -> impl Iterator<Item = &LimitedPoint> {
+        let end = self.points.partition_point(|point| point.first <= reach.last);
+        let candidates = self.points.iter().take(end).rev().take_while(move |point| point.highest >= reach.first);
+        candidates.filter(move |point| {
+            point.last >= reach.first && point.table == reach.table && point.space.holds(reach.key)
+        })
+    }
+}
+
+/// One for each range, as written: values do not run on from one range to the next.
+fn ranges_of(at: u16, point: &Point) -> Vec<LimitedPoint> {
+    let (span, ranges, unit) = match &point.place {
+        Location::Modbus(registers) => (Span::registers(None, registers), of_registers(registers), Unit::Register),
+        Location::S7(S7Place::Memory(memory)) => {
+            let unit = if memory.area.is_numbered() { Unit::Element } else { Unit::Bit };
+            (Span::memory(None, memory), memory.ranges.clone(), unit)
+        }
+        Location::S7(S7Place::Object(_)) | Location::OpcUa(_) => return Vec::new(),
+    };
+    let limited = |(first, last): (u32, u32)| LimitedPoint {
+        point: at,
+        table: span.table,
+        space: span.space,
+        first,
+        last,
+        highest: last,
+        size: unit.addresses(point.kind, last.saturating_sub(first).saturating_add(1)),
+        unit,
+        kind: point.kind,
+        limits: point.limits.clone(),
+    };
+    ranges.into_iter().map(limited).collect()
+}
+
+fn of_registers(registers: &Registers) -> Vec<(u32, u32)> {
+    registers.ranges.iter().map(|&(first, last)| (first.into(), last.into())).collect()
+}
+
+impl Unit {
+    /// How many addresses a value takes in a range of so many: at least one.
+    fn addresses(self, kind: Kind, range: u32) -> u32 {
+        let bytes = kind.number.size().map(u32::from);
+        let size = match self {
+            Self::Register => kind.number.registers().map(u32::from),
+            Self::Element => Some(1),
+            Self::Bit if kind.number == Number::Bool => Some(1),
+            Self::Bit => bytes.map(|bytes| bytes * 8),
+        };
+        size.unwrap_or(range).max(1)
+    }
+}
