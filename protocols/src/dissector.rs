@@ -75,6 +75,11 @@ pub enum Probe {
         /// Who sent these bytes, if the shape alone decides it.
         sender: Option<Side>,
     },
+    /// The frames fit, but what follows them may belong to another row: ours on a registered port if nothing follows.
+    Wait {
+        /// Who sent these bytes, if the shape alone decides it.
+        sender: Option<Side>,
+    },
     /// The structure fits. `sender` is set when the shape also tells which side sent it.
     Yes {
         /// Who sent these bytes, if the shape alone decides it.
@@ -219,6 +224,10 @@ pub trait Dissector: Send {
 
     /// Decodes one whole frame and tells the sink what it means.
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink);
+
+    /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
+    /// spans frames starts afresh; its bytes so far are lost.
+    fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
     /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
     /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.

@@ -86,6 +86,7 @@ impl Identifier {
                 1.. if doubtful => Weight::Unsure { swapped, wait: true },
                 1.. => Weight::Fits { swapped },
                 0 if count(|probe| matches!(probe, Probe::Maybe { .. })) > 0 => Weight::Unsure { swapped, wait: false },
+                0 if count(|probe| matches!(probe, Probe::Wait { .. })) > 0 => Weight::Unsure { swapped, wait: true },
                 0 if refused == 2 && !self.midstream => Weight::Out,
                 0 => Weight::Open { exact: false },
             };
@@ -155,7 +156,7 @@ impl Identifier {
 
 fn says(probe: Probe, side: Side) -> bool {
     match probe {
-        Probe::Yes { sender } | Probe::Maybe { sender } => sender == Some(side),
+        Probe::Yes { sender } | Probe::Maybe { sender } | Probe::Wait { sender } => sender == Some(side),
         Probe::No | Probe::More => false,
     }
 }

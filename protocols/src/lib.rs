@@ -12,7 +12,8 @@
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
 //! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
 //! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
-//! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS.
+//! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
+//! * [`iso`]: TPKT and COTP, and what they carry that nothing else decodes.
 //!
 //! The crate is `no_std` on purpose: a decoder cannot read a clock, a file or a configuration.
 //! Time is an argument ([`Stamp`]).
@@ -29,6 +30,7 @@ extern crate std;
 mod context;
 pub mod dissector;
 pub mod identify;
+pub mod iso;
 pub mod modbus;
 pub mod operation;
 mod pending;
@@ -49,4 +51,4 @@ pub use session::Session;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.
-pub static REGISTRY: &[&Protocol] = &[&modbus::TCP, &modbus::RTU];
+pub static REGISTRY: &[&Protocol] = &[&modbus::TCP, &modbus::RTU, &iso::OTHER];

@@ -161,6 +161,7 @@ impl Session {
                 && self.dissector.boundary(from, &kept) != Boundary::Unlikely
         };
         if half.lost && is_frame() {
+            self.dissector.interrupted(from, sink);
             self.dissector.frame(from, &kept, self.latest, sink);
         } else if !kept.is_empty() {
             sink.lost(kept.len());
@@ -184,6 +185,7 @@ impl Half {
                     return used;
                 }
                 self.lost = false;
+                step.dissector.interrupted(step.from, step.sink);
                 continue;
             }
             match step.dissector.frame_len(step.from, rest) {

@@ -79,9 +79,9 @@ impl Probe {
     /// The verdict on frames that follow each other: as weak as the weakest, and sent by whoever one of them names.
     fn and(self, next: Self) -> Self {
         match (self, next) {
-            (Self::More, only) => only,
+            (Self::More | Self::Wait { .. }, only) => only,
             (Self::No, _) | (_, Self::No) => Self::No,
-            (first, Self::More) => first,
+            (first, Self::More | Self::Wait { .. }) => first,
             (Self::Yes { sender: first }, Self::Yes { sender: second }) => Self::Yes { sender: first.or(second) },
             (
                 Self::Yes { sender: first } | Self::Maybe { sender: first },
@@ -94,7 +94,7 @@ impl Probe {
     fn weakened(self) -> Self {
         match self {
             Self::Yes { sender } | Self::Maybe { sender } => Self::Maybe { sender },
-            Self::More | Self::No => Self::No,
+            Self::More | Self::Wait { .. } | Self::No => Self::No,
         }
     }
 }

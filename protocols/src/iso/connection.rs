@@ -1,0 +1,76 @@
+//! Connection requests and their answers, as operations.
+
+use super::cotp::Connect;
+use crate::context::Context;
+use crate::dissector::{AnomalyKind, Function, Identity, Outcome, RequestRef, Side, Sink, Stamp};
+use crate::operation::{Class, Operation, Target, Values};
+use crate::pending::Waiting;
+
+/// The request of a transport connection.
+pub(crate) const CONNECT: Function = Function { name: "cotp_connect", code: 0xE0, class: Class::Session };
+
+/// A connection request without an answer so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    requested: Stamp,
+    request: u32,
+    target: Target,
+}
+
+impl Waiting for Asked {
+    fn requested(&self) -> Stamp {
+        self.requested
+    }
+
+    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+        let at = RequestRef { request: self.request, item: 0 };
+        sink.outcome(at, &operation(self.target, Values::None), outcome, self.requested, stamp);
+    }
+}
+
+/// Announces a connection request, with the called TSAP as its value, and names that are sent as text.
+pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Context<'_>) -> Asked {
+    let target = target(connect.called);
+    let at = RequestRef { request, item: 0 };
+    context.sink.operation(at, &operation(target, Values::Bytes(connect.called)), context.stamp);
+    let (caller, callee) = (context.from, context.from.other());
+    for (of, field, value) in [(caller, "calling_tsap", connect.calling), (callee, "called_tsap", connect.called)] {
+        if is_text(value) {
+            context.sink.identity(&Identity { of, unit: None, field, value }, context.stamp);
+        }
+    }
+    Asked { requested: context.stamp, request, target }
+}
+
+/// What class 0 does not allow in a CR or CC.
+pub(super) fn check(connect: &Connect<'_>, context: &mut Context<'_>) {
+    if let Some(name) = connect.fault {
+        context.anomaly(AnomalyKind::Malformed, name, None);
+    }
+    let sender = if connect.confirms { Side::Server } else { Side::Client };
+    if context.from != sender {
+        context.anomaly(AnomalyKind::Malformed, "cotp_connect_direction", None);
+    }
+}
+
+fn operation(target: Target, values: Values<'_>) -> Operation<'_> {
+    let Function { name, code, class } = CONNECT;
+    Operation { class, function: name, code, target, values }
+}
+
+/// What a called TSAP of two bytes means to an S7 controller: the type of connection, then rack and slot.
+fn target(called: &[u8]) -> Target {
+    let (kind, position) = match *called {
+        [1, position] => ("PG", position),
+        [2, position] => ("OP", position),
+        [3, position] => ("BASIC", position),
+        [_, position] => ("other", position),
+        _ => ("other", 0),
+    };
+    Target::Connection { kind, rack: position >> 5, slot: position & 0x1F }
+}
+
+/// Names such as `SIMATIC-ROOT-HMI`, not two bytes with a meaning of their own.
+fn is_text(tsap: &[u8]) -> bool {
+    tsap.len() > 2 && tsap.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}

@@ -1,0 +1,164 @@
+//! The TPDUs of class 0 (X.224, 13): a length indicator, a code, fixed fields, parameters; user data of DT follow.
+
+use super::tpkt::HEADER;
+use crate::reader::{DecodeError, Reader};
+
+/// One TPDU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tpdu<'a> {
+    /// CR or CC (13.3, 13.4).
+    Connect(Connect<'a>),
+    /// DT (13.7): a piece of a TSDU, its last one if `end`.
+    Data {
+        /// The end-of-TSDU mark.
+        end: bool,
+        data: &'a [u8],
+        /// What class 0 does not allow in its header; receivers overlook it.
+        fault: Option<&'static str>,
+    },
+    /// DR (13.5), with its reason; ER (13.12), with its reject cause.
+    Disconnect { code: u8, name: &'static str },
+    /// DC, ED, AK, EA and RJ, which class 0 does not use (13.2).
+    Unused(u8),
+}
+
+/// The fields of a CR or CC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connect<'a> {
+    /// CC, not CR.
+    pub(super) confirms: bool,
+    /// Calling TSAP (13.3.4 a); empty if absent.
+    pub(super) calling: &'a [u8],
+    /// Called TSAP (13.3.4 a); empty if absent.
+    pub(super) called: &'a [u8],
+    /// Longest TPDU, bytes without the TPKT header (13.3.4 b), where it is stated.
+    pub(super) tpdu_size: Option<u32>,
+    /// The first thing in it that breaks the standard.
+    pub(super) fault: Option<&'static str>,
+}
+
+/// Takes a whole frame apart; the error names the field at fault.
+pub(super) fn parse(frame: &[u8]) -> Result<Tpdu<'_>, &'static str> {
+    let tpdu = frame.get(HEADER..).unwrap_or_default();
+    let (length, rest) = tpdu.split_first().ok_or("cotp_header_length")?;
+    let (header, data) = rest.split_at_checked(usize::from(*length)).ok_or("cotp_header_length")?;
+    let (code, fields) = header.split_first().ok_or("cotp_header_length")?;
+    match code & 0xF0 {
+        DT => {
+            let number = fields.first().ok_or("cotp_header_length")?;
+            let fault = if fields.len() != 1 {
+                Some("cotp_data_header_length")
+            } else if number & !END != 0 {
+                Some("cotp_data_number")
+            } else {
+                None
+            };
+            Ok(Tpdu::Data { end: number & END != 0, data, fault })
+        }
+        CR | CC => connect(code & 0xF0 == CC, fields, data).map(Tpdu::Connect).map_err(DecodeError::field),
+        DR => {
+            let &[_, _, _, _, reason, ..] = fields else { return Err("cotp_disconnect") };
+            Ok(Tpdu::Disconnect { code: reason, name: disconnect_reason(reason) })
+        }
+        ER => {
+            let &[_, _, cause, ..] = fields else { return Err("cotp_error") };
+            Ok(Tpdu::Disconnect { code: cause, name: reject_cause(cause) })
+        }
+        DC | ED | AK | EA | RJ => Ok(Tpdu::Unused(*code)),
+        _ => Err("cotp_code"),
+    }
+}
+
+/// The fields of a CR or CC behind its code (13.3.3, 13.3.4). A broken parameter ends the list, not the connection.
+fn connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<'a>, DecodeError> {
+    let mut reader = Reader::new(fields);
+    reader.take(4, "cotp_references")?;
+    let class = reader.u8("cotp_class")?;
+    let mut connect = Connect { confirms, calling: &[], called: &[], tpdu_size: None, fault: None };
+    if class >> 4 != 0 {
+        connect.fault = Some("cotp_class");
+    } else if !data.is_empty() {
+        connect.fault = Some("cotp_connect_data");
+    }
+    while reader.left() > 0 {
+        if parameter(&mut reader, &mut connect).is_err() {
+            connect.fault = connect.fault.or(Some("cotp_parameter"));
+            break;
+        }
+    }
+    Ok(connect)
+}
+
+/// One parameter: code, length, value. Those that are not known are passed over.
+fn parameter<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Result<(), DecodeError> {
+    let code = reader.u8("parameter_code")?;
+    let length = reader.u8("parameter_length")?;
+    let value = reader.take(length.into(), "parameter_value")?;
+    match (code, value) {
+        (CALLING_TSAP, _) => connect.calling = value,
+        (CALLED_TSAP, _) => connect.called = value,
+        (TPDU_SIZE, &[power @ 7..=16]) => connect.tpdu_size = connect.tpdu_size.or(Some(1 << power)),
+        (TPDU_SIZE, _) => connect.fault = connect.fault.or(Some("cotp_tpdu_size")),
+        (PREFERRED_SIZE, [.., low]) if length <= 4 => {
+            let high = value.iter().rev().nth(1).copied().unwrap_or_default();
+            connect.tpdu_size = Some(u32::from(u16::from_be_bytes([high, *low])) * 128);
+        }
+        // The other parameters have codes from 0x85 on (13.3.4).
+        (..0x80, _) => return Err(DecodeError::Invalid("parameter_code")),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether a byte is the code of a TPDU.
+pub(super) fn is_known(code: u8) -> bool {
+    matches!(code & 0xF0, CR | CC | DR | DC | DT | ED | AK | EA | RJ | ER)
+}
+
+/// Reasons of a DR (13.5.3 d).
+fn disconnect_reason(reason: u8) -> &'static str {
+    match reason {
+        0 => "reason_not_specified",
+        1 => "congestion_at_tsap",
+        2 => "session_entity_not_attached",
+        3 => "address_unknown",
+        128 => "normal_disconnect",
+        129 => "remote_congestion",
+        130 => "negotiation_failed",
+        131 => "duplicate_source_reference",
+        132 => "mismatched_references",
+        133 => "protocol_error",
+        135 => "reference_overflow",
+        136 => "connection_refused",
+        138 => "header_length_invalid",
+        _ => "disconnect",
+    }
+}
+
+/// Reject causes of an ER (13.12.3 c).
+fn reject_cause(cause: u8) -> &'static str {
+    match cause {
+        1 => "parameter_code_invalid",
+        2 => "tpdu_type_invalid",
+        3 => "parameter_value_invalid",
+        _ => "tpdu_error",
+    }
+}
+
+pub(super) const CR: u8 = 0xE0;
+pub(super) const CC: u8 = 0xD0;
+const DR: u8 = 0x80;
+const DC: u8 = 0xC0;
+pub(super) const DT: u8 = 0xF0;
+const ED: u8 = 0x10;
+const AK: u8 = 0x60;
+const EA: u8 = 0x20;
+const RJ: u8 = 0x50;
+const ER: u8 = 0x70;
+/// The end-of-TSDU mark beside the number of a DT, which class 0 leaves 0 (13.7.3).
+pub(super) const END: u8 = 0x80;
+const TPDU_SIZE: u8 = 0xC0;
+const CALLING_TSAP: u8 = 0xC1;
+const CALLED_TSAP: u8 = 0xC2;
+/// Preferred maximum TPDU size, in units of 128 bytes.
+const PREFERRED_SIZE: u8 = 0xF0;

@@ -1,0 +1,35 @@
+//! ISO transport over TCP: TPKT (RFC 1006) and COTP class 0 (X.224, ISO 8073), which S7comm, S7comm-plus and MMS share.
+//!
+//! ```text
+//!  tpkt --> cotp --> assembly --> Stack::frame --> one whole TSDU for the protocol above
+//!  where    which    fragments    connections
+//!  it ends  TPDU     of a TSDU    told on the way
+//! ```
+//!
+//! * `tpkt`: framing, and how well bytes prove where a frame begins;
+//! * `cotp`: TPDUs, TSAPs, reasons; `assembly`: a TSDU from its TPDUs, under a cap;
+//! * `connection`: connection requests and their answers, as operations; `stack`: all of that for one flow;
+//! * `content`: what a TSDU holds, by its first bytes; `probe`: the same for the opening of a flow;
+//! * `other`: the registry row for what no other row decodes: MMS, TLS, the unknown.
+
+mod assembly;
+mod connection;
+mod content;
+mod cotp;
+mod other;
+mod probe;
+mod stack;
+mod tpkt;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::connection::CONNECT;
+pub(crate) use self::content::{Content, foreign};
+pub use self::other::OTHER;
+pub(crate) use self::probe::{Opening, open};
+pub(crate) use self::stack::{Stack, Tsdu};
+pub(crate) use self::tpkt::{MAX_FRAME, MIN_FRAME, boundary, frame_len, may_start};
+
+/// The registered port of ISO transport services (RFC 1006): a hint, never a proof.
+pub(crate) const PORTS: &[u16] = &[102];

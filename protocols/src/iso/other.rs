@@ -1,0 +1,99 @@
+//! What the ISO transport carries and no other row decodes: it is named, so that nobody takes it for silence.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+use super::content::{self, Content};
+use super::probe::{self, Opening};
+use super::stack::Stack;
+use super::{CONNECT, MAX_FRAME, MIN_FRAME, PORTS, tpkt};
+use crate::context::Context;
+use crate::dissector::{
+    Boundary, Dissector, FrameLen, Function, PduGroup, Probe, Protocol, Side, Sink, Stamp, Transport,
+};
+
+/// MMS, TLS, other ISO sessions, and whatever else ISO transport over TCP carries.
+pub static OTHER: Protocol = Protocol {
+    name: "iso-on-tcp",
+    framing: "tpkt",
+    title: "other content of ISO transport over TCP (MMS, TLS)",
+    transports: &[Transport::Tcp],
+    ports: PORTS,
+    max_frame: MAX_FRAME,
+    min_frame: MIN_FRAME,
+    probe,
+    open: |_, limits| Box::new(Other { stack: Stack::new(limits) }),
+    pdu_groups: &[PduGroup { name: "contents", key: content_name }],
+    functions: &FUNCTIONS,
+};
+
+static FUNCTIONS: [Function; 7] = [
+    CONNECT,
+    Content::S7comm.function(),
+    Content::S7commPlus.function(),
+    Content::Tls.function(),
+    Content::Mms.function(),
+    Content::Session.function(),
+    Content::Other.function(),
+];
+
+fn content_name(key: u32) -> String {
+    Content::ALL.get(key as usize).map_or("other", |content| content.function().name).to_string()
+}
+
+/// Only what is certainly none of the other rows is claimed at once.
+fn probe(_: Transport, bytes: &[u8]) -> Probe {
+    match probe::open(bytes) {
+        Opening::No => Probe::No,
+        Opening::More => Probe::More,
+        Opening::Connected { sender } => Probe::Wait { sender },
+        Opening::Carries { content: Content::S7comm | Content::S7commPlus, .. } => Probe::No,
+        Opening::Carries { sender, .. } => Probe::Yes { sender },
+    }
+}
+
+/// The decoder of one flow: tells connections and contents.
+struct Other {
+    stack: Stack,
+}
+
+impl Dissector for Other {
+    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
+        tpkt::frame_len(bytes)
+    }
+
+    fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
+        tpkt::may_start(bytes)
+    }
+
+    fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
+        tpkt::boundary(frame, |tsdu| Content::of(tsdu) != Content::Other)
+    }
+
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        let mut context = Context { from, stamp, sink };
+        let Some(tsdu) = self.stack.frame(frame, &mut context) else { return };
+        let content = Content::of(&tsdu.bytes);
+        if tsdu.torn && content == Content::Other {
+            return context.sink.lost(tsdu.bytes.len());
+        }
+        context.sink.pdu(0, content as u32);
+        content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
+    }
+
+    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupted(from, sink);
+    }
+
+    fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.stack.expire(clock, sink);
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        self.stack.deadline()
+    }
+
+    fn finish(&mut self, sink: &mut dyn Sink) {
+        self.stack.finish(sink);
+    }
+}
