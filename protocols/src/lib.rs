@@ -35,6 +35,7 @@ pub mod modbus;
 pub mod operation;
 mod pending;
 pub mod reader;
+pub mod s7commplus;
 pub mod session;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
@@ -51,4 +52,4 @@ pub use session::Session;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.
-pub static REGISTRY: &[&Protocol] = &[&modbus::TCP, &modbus::RTU, &iso::OTHER];
+pub static REGISTRY: &[&Protocol] = &[&modbus::TCP, &modbus::RTU, &s7commplus::S7COMM_PLUS, &iso::OTHER];

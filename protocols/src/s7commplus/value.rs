@@ -42,7 +42,9 @@ impl<'a> Value<'a> {
         }
         let mut reader = Reader::new(self.body);
         let number = match self.datatype {
-            UDINT | AID | VARIANT => vlq::unsigned32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes())),
+            UDINT | AID | VARIANT => {
+                vlq::unsigned32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes()))
+            }
             DINT => vlq::signed32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes())),
             ULINT => vlq::unsigned64(&mut reader, "value").map(|number| Scalar::Wide(number.to_be_bytes())),
             LINT | TIMESPAN => vlq::signed64(&mut reader, "value").map(|number| Scalar::Wide(number.to_be_bytes())),
@@ -203,6 +205,11 @@ fn array(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> 
     (0..count).try_for_each(|_| element(reader, datatype, depth))
 }
 
+/// Walks over members by id, ended by id 0.
+pub(super) fn skip_members(reader: &mut Reader<'_>) -> Result<(), Fault> {
+    list(reader, 0)
+}
+
 /// Elements behind their keys, ended by key 0.
 fn sparse(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
     while vlq::unsigned32(reader, "sparse_key")? != 0 {
@@ -281,7 +288,10 @@ mod tests {
     #[test]
     fn numbers_come_out_in_their_full_width() {
         // Real 15.9 (notification of an S7-1500), DInt 882 in two bytes, Int 6, UDInt 0.
-        assert_eq!(read(&[0, 0x0E, 0x41, 0x7E, 0x53, 0x8E]).0.scalar().values(), Values::Bytes(&[0x41, 0x7E, 0x53, 0x8E]));
+        assert_eq!(
+            read(&[0, 0x0E, 0x41, 0x7E, 0x53, 0x8E]).0.scalar().values(),
+            Values::Bytes(&[0x41, 0x7E, 0x53, 0x8E])
+        );
         assert_eq!(read(&[0, 0x08, 0x83, 0x72]).0.scalar().values(), Values::Bytes(&[0, 0, 0x01, 0xF2]));
         assert_eq!(read(&[0, 0x07, 0, 6]).0.scalar().values(), Values::Bytes(&[0, 6]));
         assert_eq!(read(&[0, 0x04, 0]).0.scalar().values(), Values::Bytes(&[0; 4]));
