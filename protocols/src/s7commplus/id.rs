@@ -12,6 +12,8 @@ const SUBSCRIPTIONS: u32 = 255;
 /// Class of a subscription.
 const SUBSCRIPTION: u32 = 1001;
 
+/// What an object is called.
+const OBJECT_NAME: u32 = 233;
 /// What the client's adapter or computer is called, in a session.
 pub(super) const SESSION_CLIENT_ID: u32 = 289;
 pub(super) const SESSION_USER: u32 = 296;
@@ -56,6 +58,8 @@ pub(super) const fn reading(attribute: u32) -> Option<Class> {
         2459..=2463 | IDENTIFICATION => Some(Class::Identify),
         // DB.ValueActual and ControllerArea.ValueActual.
         2550 | 3736 => Some(Class::Read),
+        SESSION_CLIENT_ID..=302 | SESSION_VERSION => Some(Class::Session),
+        OBJECT_NAME => Some(Class::Browse),
         _ if is_secret(attribute) => Some(Class::Security),
         _ if is_code(attribute) => Some(Class::ProgramUpload),
         _ => None,

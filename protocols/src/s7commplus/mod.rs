@@ -245,12 +245,18 @@ impl S7CommPlus {
         let mut request =
             Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
         request::announce(head, body, is_cut, &self.owned, &mut request);
-        let asked = Asked { requested: context.stamp, request: number, sequence: head.sequence, function, items };
-        if head.is_unconfirmed() || !self.has_room(&asked, context) {
-            asked.conclude(Outcome::Pending, context.stamp, context.sink);
-            self.spare.give(asked.items);
-        } else {
+        let asked = Asked {
+            requested: context.stamp,
+            request: number,
+            sequence: head.sequence,
+            function,
+            is_unconfirmed: head.is_unconfirmed(),
+            items,
+        };
+        if self.has_room(&asked, context) {
             self.pending.push(asked, context.sink);
+        } else {
+            asked.conclude(Outcome::Pending, context.stamp, context.sink);
         }
     }
 

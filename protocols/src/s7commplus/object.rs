@@ -128,6 +128,7 @@ const VARIABLE_NAMES: u8 = 0xAC;
 const MAX_DEPTH: u8 = 32;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
     use std::vec;

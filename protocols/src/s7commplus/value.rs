@@ -275,6 +275,7 @@ const COUNT_TWICE: u32 = 0x400;
 const MAX_DEPTH: u8 = 32;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
     use std::vec;

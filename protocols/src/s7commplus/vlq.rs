@@ -64,6 +64,7 @@ const MOST_BYTES_32: usize = 5;
 const MOST_GROUPS_64: usize = 8;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 
