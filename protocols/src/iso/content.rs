@@ -63,6 +63,16 @@ impl Content {
     }
 }
 
+/// Every function that stands for a content.
+pub(crate) const CONTENTS: [Function; 6] = [
+    Content::S7comm.function(),
+    Content::S7commPlus.function(),
+    Content::Tls.function(),
+    Content::Mms.function(),
+    Content::Session.function(),
+    Content::Other.function(),
+];
+
 /// Tells once in a connection that it carries something that its protocol does not decode.
 #[cold]
 pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>) {

@@ -27,15 +27,10 @@ pub static OTHER: Protocol = Protocol {
     functions: &FUNCTIONS,
 };
 
-static FUNCTIONS: [Function; 7] = [
-    CONNECT,
-    Content::S7comm.function(),
-    Content::S7commPlus.function(),
-    Content::Tls.function(),
-    Content::Mms.function(),
-    Content::Session.function(),
-    Content::Other.function(),
-];
+static FUNCTIONS: [Function; 7] = {
+    let [s7comm, s7comm_plus, tls, mms, session, other] = content::CONTENTS;
+    [CONNECT, s7comm, s7comm_plus, tls, mms, session, other]
+};
 
 fn content_name(key: u32) -> String {
     Content::ALL.get(key as usize).map_or("other", |content| content.function().name).to_string()

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::vec::Vec;
 
 use super::probe::{Opening, open};
-use super::{Content, OTHER, Stack, Tsdu, frame_len};
+use super::stack::Tsdu;
+use super::{Content, OTHER, Stack, frame_len};
 use crate::context::Context;
 use crate::dissector::{FrameLen, Limits, Side};
 use crate::testing::{Log, at, hear};

@@ -1,7 +1,7 @@
 //! Opcodes and function codes: their names and what they do.
 
 use crate::dissector::Function;
-use crate::iso::{CONNECT, Content};
+use crate::iso::{CONNECT, CONTENTS};
 use crate::operation::Class;
 
 /// A client asks.
@@ -47,8 +47,8 @@ const fn row(code: u32, name: &'static str, class: Class) -> Function {
     Function { name, code, class }
 }
 
-/// Every function, with the class that it has unless what it acts on says otherwise.
-pub(super) static ALL: [Function; 27] = [
+/// Functions with a code, with the class that they have unless what they act on says otherwise.
+const CODED: [Function; 20] = [
     row(ERROR as u32, "error", Class::Session),
     row(EXPLORE as u32, "explore", Class::Browse),
     row(CREATE_OBJECT as u32, "create_object", Class::Program),
@@ -69,22 +69,22 @@ pub(super) static ALL: [Function; 27] = [
     row(ABORT as u32, "abort", Class::Session),
     row(ERROR_2 as u32, "error", Class::Session),
     row(INIT_SSL as u32, "init_ssl", Class::Security),
-    NOTIFIED,
-    SYSTEM_EVENT,
-    UNKNOWN,
-    CONNECT,
-    Content::S7comm.function(),
-    Content::Tls.function(),
-    Content::Other.function(),
 ];
 
-/// How many of [`ALL`] have a function code.
-const CODED: usize = 20;
+/// Every function.
+pub(super) static ALL: [Function; 30] = {
+    let [s7comm, s7comm_plus, tls, mms, session, other] = CONTENTS;
+    let mut all = [UNKNOWN; 30];
+    let (coded, rest) = all.split_at_mut(CODED.len());
+    coded.copy_from_slice(&CODED);
+    rest.copy_from_slice(&[NOTIFIED, SYSTEM_EVENT, UNKNOWN, CONNECT, s7comm, s7comm_plus, tls, mms, session, other]);
+    all
+};
 
 /// The function of a code.
 pub(super) fn of(code: u16) -> Function {
     let code = u32::from(code);
-    let known = ALL.iter().take(CODED).find(|function| function.code == code);
+    let known = CODED.iter().find(|function| function.code == code);
     known.copied().unwrap_or(Function { code, ..UNKNOWN })
 }
 
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn every_code_finds_its_row_and_no_other() {
-        for function in ALL.iter().take(CODED) {
+        for function in CODED {
             assert_eq!(of(function.code as u16).name, function.name);
         }
-        assert!(ALL.iter().skip(CODED).all(|function| of(function.code as u16).name == "unknown_function"));
+        assert!(ALL.iter().skip(CODED.len()).all(|function| of(function.code as u16).name == "unknown_function"));
         let strange = of(0x0533);
         assert_eq!((strange.name, strange.code, strange.class), ("unknown_function", 0x0533, Class::Unknown));
     }

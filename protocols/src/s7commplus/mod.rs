@@ -56,7 +56,7 @@ use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Limits, Outcome, PduGroup, Probe, Protocol, RequestRef, Side, Sink,
     Stamp, Transport,
 };
-use crate::iso::{self, Content, Opening, Stack, Tsdu};
+use crate::iso::{self, Content, Opening, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
@@ -147,8 +147,8 @@ impl S7CommPlus {
         }
     }
 
-    fn on_tsdu(&mut self, tsdu: &Tsdu<'_>, context: &mut Context<'_>) {
-        let bytes = tsdu.bytes.as_ref();
+    /// `is_torn`: perhaps only the end of a TSDU.
+    fn on_tsdu(&mut self, bytes: &[u8], is_torn: bool, context: &mut Context<'_>) {
         let content = Content::of(bytes);
         let is_inside = self.records.get(context.from.index()).is_some_and(Records::is_inside);
         if is_inside || content == Content::Tls || (self.is_encrypted && content != Content::S7commPlus) {
@@ -156,7 +156,7 @@ impl S7CommPlus {
         }
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
-            Content::Other if tsdu.torn => context.sink.lost(bytes.len()),
+            Content::Other if is_torn => context.sink.lost(bytes.len()),
             _ => iso::foreign(bytes, &mut self.stack, context),
         }
     }
@@ -322,7 +322,7 @@ impl Dissector for S7CommPlus {
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if let Some(tsdu) = self.stack.frame(frame, &mut context) {
-            self.on_tsdu(&tsdu, &mut context);
+            self.on_tsdu(&tsdu.bytes, tsdu.torn, &mut context);
         }
     }
 

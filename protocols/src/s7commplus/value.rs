@@ -80,7 +80,7 @@ impl<'a> Value<'a> {
     }
 
     /// Visits the members of a plain structure, in order.
-    pub(super) fn members(&self, mut visit: impl FnMut(u32, Value<'a>)) {
+    pub(super) fn members(&self, mut visit: impl FnMut(u32, Self)) {
         let mut reader = Reader::new(self.body);
         if self.flags != 0 || self.structure().is_none_or(is_packed) || reader.take(4, "structure").is_err() {
             return;

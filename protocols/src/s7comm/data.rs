@@ -1,0 +1,108 @@
+//! Data items: a return code, a transport size, a length in bits or bytes, the bytes, and a fill byte between two items.
+
+use crate::dissector::Outcome;
+use crate::operation::Values;
+use crate::reader::{DecodeError, Reader};
+
+/// One data item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DataItem<'a> {
+    /// How it went, in answers; 0 in requests.
+    pub(super) code: u8,
+    size: u8,
+    /// As stated: bits or bytes.
+    length: u16,
+    /// As much as is there.
+    pub(super) bytes: &'a [u8],
+    /// All of it is there.
+    pub(super) is_whole: bool,
+}
+
+impl<'a> DataItem<'a> {
+    /// Reads one item, and the fill byte that separates an odd one from the next.
+    #[inline]
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let [code, size, high, low] = reader.array("data_item")?;
+        let length = u16::from_be_bytes([high, low]);
+        let wanted = match size {
+            BITS | WORDS | INTEGERS => usize::from(length).div_ceil(8),
+            _ => usize::from(length),
+        };
+        let there = wanted.min(reader.left());
+        let bytes = reader.take(there, "data")?;
+        if wanted % 2 == 1 && reader.left() > 0 {
+            reader.take(1, "fill_byte")?;
+        }
+        Ok(Self { code, size, length, bytes, is_whole: there == wanted })
+    }
+
+    /// What it holds.
+    #[inline]
+    pub(super) fn values(&self) -> Values<'a> {
+        let bytes = self.bytes;
+        match self.size {
+            _ if bytes.is_empty() => Values::None,
+            BITS if self.is_whole => Values::Bits { bytes, count: self.length },
+            _ => Values::Bytes(bytes),
+        }
+    }
+}
+
+/// What a return code says of one item.
+#[inline]
+pub(super) fn outcome(code: u8) -> Outcome {
+    match code {
+        ACCEPTED => Outcome::Accepted,
+        _ => Outcome::Refused { code: code.into(), name: refusal(code) },
+    }
+}
+
+fn refusal(code: u8) -> &'static str {
+    match code {
+        0x00 => "reserved",
+        0x01 => "hardware_fault",
+        0x03 => "access_denied",
+        0x05 => "invalid_address",
+        0x06 => "data_type_not_supported",
+        0x07 => "data_type_inconsistent",
+        0x0A => "object_does_not_exist",
+        _ => "unknown_return_code",
+    }
+}
+
+/// Return code of success.
+const ACCEPTED: u8 = 0xFF;
+/// Transport sizes whose length counts bits: single bits, bytes and words, integers.
+const BITS: u8 = 3;
+const WORDS: u8 = 4;
+const INTEGERS: u8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_in_bits_or_bytes_and_odd_items_are_filled_up() {
+        let bytes = [
+            0xFF, 3, 0, 1, 1, 0, // a bit and its fill byte
+            0xFF, 4, 0, 16, 0xDE, 0xAD, // a word: 16 bits
+            0xFF, 9, 0, 3, 1, 2, 3, 0, // an octet string of 3 bytes
+            0x0A, 0, 0, 0, // refused
+            0xFF, 4, 0, 8, 7, // the last one has no fill byte
+        ];
+        let mut reader = Reader::new(&bytes);
+        let mut next = || DataItem::read(&mut reader).map(|item| (item.code, item.values()));
+        assert_eq!(next(), Ok((0xFF, Values::Bits { bytes: &[1], count: 1 })));
+        assert_eq!(next(), Ok((0xFF, Values::Bytes(&[0xDE, 0xAD]))));
+        assert_eq!(next(), Ok((0xFF, Values::Bytes(&[1, 2, 3]))));
+        assert_eq!(next(), Ok((0x0A, Values::None)));
+        assert_eq!(next(), Ok((0xFF, Values::Bytes(&[7]))));
+        assert!(next().is_err());
+    }
+
+    #[test]
+    fn a_length_that_lies_gives_what_is_there() {
+        let item = DataItem::read(&mut Reader::new(&[0, 9, 0xFF, 0xFF, 1, 2]));
+        assert!(item.is_ok_and(|item| !item.is_whole && item.bytes == [1, 2]));
+    }
+}

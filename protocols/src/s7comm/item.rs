@@ -1,0 +1,148 @@
+//! Item specifications: how a request says what it wants, in every syntax that is known.
+//!
+//! Each begins with 0x12, the length of what follows, and a syntax; one of odd length is filled up to the next. (The
+//! fields of the syntaxes beyond S7ANY are known from observation.)
+
+use crate::operation::{Area, OBJECT_DEPTH, Target};
+use crate::reader::{DecodeError, Reader};
+
+/// Reads one item specification and visits what it names, with the number of bytes that its answer holds for it where
+/// one item names several.
+#[inline]
+pub(super) fn read(reader: &mut Reader<'_>, mut visit: impl FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+    let [specification, length] = reader.array("item")?;
+    let body = reader.take(length.into(), "item")?;
+    if length % 2 == 1 && reader.left() > 0 {
+        reader.take(1, "fill_byte")?;
+    }
+    if specification != SPECIFICATION {
+        return Err(DecodeError::Invalid("item_specification"));
+    }
+    if let &[S7ANY, size, count_high, count_low, db_high, db_low, area, first, second, third] = body {
+        let count = u16::from_be_bytes([count_high, count_low]);
+        let db = u16::from_be_bytes([db_high, db_low]);
+        let address = u32::from_be_bytes([0, first, second, third]);
+        visit(memory(size, count, db, area, address), None);
+        return Ok(());
+    }
+    rare(body, &mut visit)
+}
+
+/// A range of memory: 24 bits of bit address, or the number of a timer or counter.
+fn memory(size: u8, count: u16, db: u16, area: u8, first: u32) -> Target {
+    let area = area_of(area);
+    let each = if area.is_numbered() { 1 } else { element_bits(size) };
+    let db = if matches!(area, Area::DataBlock | Area::InstanceData) { db } else { 0 };
+    Target::Memory { area, db, first, count: u32::from(count) * each }
+}
+
+#[cold]
+fn rare(body: &[u8], visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(body);
+    let syntax = reader.u8("item_syntax")?;
+    let target = match syntax {
+        DBREAD => return db_read(&mut reader, visit),
+        SYMBOLIC => symbolic(&mut reader)?,
+        NCK | NCK_METRIC | NCK_INCH => nck(&mut reader)?,
+        DRIVE => {
+            reader.take(5, "drive_item")?;
+            let (number, index) = (reader.u16_be("parameter_number")?, reader.u16_be("parameter_index")?);
+            Target::Item { kind: "drive_parameter", number: number.into(), index: index.into() }
+        }
+        PBC => {
+            reader.u8("pbc_item")?;
+            Target::Item { kind: "r_id", number: u32::from_be_bytes(reader.array("r_id")?), index: 0 }
+        }
+        ALARM_LOCK | ALARM_INDICATION | ALARM_ACK | ALARM_QUERY | NOTIFY_INDICATION => {
+            reader.u8("alarm_values")?;
+            Target::Item { kind: "alarm", number: u32::from_be_bytes(reader.array("event_id")?), index: 0 }
+        }
+        _ => Target::Item { kind: "syntax", number: syntax.into(), index: 0 },
+    };
+    visit(target, None);
+    Ok(())
+}
+
+/// DBREAD: several ranges of data blocks, each with its bytes, its block and its first byte.
+fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+    for _ in 0..reader.u8("areas")? {
+        let bytes = reader.u8("bytes")?;
+        let (db, start) = (reader.u16_be("db")?, reader.u16_be("start")?);
+        let (first, count) = (u32::from(start) * 8, u32::from(bytes) * 8);
+        visit(Target::Memory { area: Area::DataBlock, db, first, count }, Some(bytes));
+    }
+    Ok(())
+}
+
+/// Symbolic access to an S7-1200 or S7-1500: a root area, a checksum of the symbol, the ids of its path.
+fn symbolic(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
+    reader.u8("reserved")?;
+    let object = u32::from_be_bytes(reader.array("root_area")?);
+    reader.take(4, "symbol_checksum")?;
+    let (mut path, mut depth) = ([0; OBJECT_DEPTH], 0);
+    for slot in &mut path {
+        let Ok(id) = reader.array("id") else { break };
+        *slot = u32::from_be_bytes(id) & LOCAL_ID;
+        depth += 1;
+    }
+    Ok(Target::Object { object, path, depth })
+}
+
+/// A variable of a numerical control: area and unit, column, line, module. The line is the index; the number joins area
+/// and unit (upper 8 bits), module and column.
+fn nck(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
+    let area_unit = reader.u8("area_unit")?;
+    let [column_high, column_low] = reader.array("column")?;
+    let line = reader.u16_be("line")?;
+    let module = reader.u8("module")?;
+    let number = u32::from_be_bytes([area_unit, module, column_high, column_low]);
+    Ok(Target::Item { kind: "nck", number, index: line.into() })
+}
+
+/// Bits of one element.
+const fn element_bits(size: u8) -> u32 {
+    match size {
+        0x01 => 1,
+        0x02 | 0x03 => 8,
+        0x04 | 0x05 | 0x09 | 0x0C | 0x1C | 0x1D => 16,
+        0x06 | 0x07 | 0x08 | 0x0A | 0x0B | 0x1E..=0x20 => 32,
+        0x0F => 64,
+        // An octet string, and whatever else has a length.
+        _ => 8,
+    }
+}
+
+const fn area_of(code: u8) -> Area {
+    match code {
+        0x80 => Area::Periphery,
+        0x81 => Area::Input,
+        0x82 => Area::Output,
+        0x83 => Area::Flag,
+        0x84 => Area::DataBlock,
+        0x85 => Area::InstanceData,
+        0x86 => Area::Local,
+        0x87 => Area::PreviousLocal,
+        0x1C | 0x1E => Area::Counter,
+        0x1D | 0x1F => Area::Timer,
+        _ => Area::Other(code),
+    }
+}
+
+/// First byte of an item specification.
+const SPECIFICATION: u8 = 0x12;
+/// Any range of memory, by its address.
+const S7ANY: u8 = 0x10;
+const PBC: u8 = 0x13;
+const ALARM_LOCK: u8 = 0x15;
+const ALARM_INDICATION: u8 = 0x16;
+const ALARM_ACK: u8 = 0x19;
+const ALARM_QUERY: u8 = 0x1A;
+const NOTIFY_INDICATION: u8 = 0x1C;
+const NCK: u8 = 0x82;
+const NCK_METRIC: u8 = 0x83;
+const NCK_INCH: u8 = 0x84;
+const DRIVE: u8 = 0xA2;
+const DBREAD: u8 = 0xB0;
+const SYMBOLIC: u8 = 0xB2;
+/// The upper four bits of an id say how it is meant.
+const LOCAL_ID: u32 = 0x0FFF_FFFF;

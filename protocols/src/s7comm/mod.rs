@@ -1,0 +1,188 @@
+//! S7comm, the communication of the S7-300 and S7-400 and of what speaks like them.
+//!
+//! ```text
+//!  iso::Stack --> header --> job ------> pending --> job ------> Sink
+//!  one TSDU       one PDU    what is     waits for   what was read,
+//!                            asked       an answer   done, refused
+//!                        --> userdata ----------------------> units, szl
+//! ```
+//!
+//! * `header`: the header, and how exactly bytes look like one; `function`: codes, names, classes; `error`: names;
+//! * `job`: requests and their answers; `variable`, `item`, `data`: Read Var and Write Var; `block`: blocks, uploads;
+//!   `service`: PI services;
+//! * `userdata`: the rest; `units`: its fragments; `szl`: status lists; `test`: modifying and forcing variables.
+//!
+//! There is no public standard. Fields are those that are observed, as Wireshark names them; `DIFFERENCES.md` has every
+//! case in which our counts are not its.
+//!
+//! A download is asked for by the client, but then the controller sends the jobs that fetch its blocks, and the client
+//! answers: those operations are the client's all the same, because the flow's roles do not change.
+
+mod block;
+mod data;
+mod entry;
+mod error;
+mod function;
+mod header;
+mod item;
+mod job;
+mod service;
+mod szl;
+mod test;
+mod units;
+mod userdata;
+mod variable;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use self::block::Uploads;
+use self::entry::{Asked, Entry, Item};
+use self::header::Pdu;
+use self::units::Units;
+use crate::context::Context;
+use crate::dissector::{Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
+use crate::iso::{self, Stack};
+use crate::pending::Pending;
+
+/// S7comm in ISO transport over TCP.
+pub static S7COMM: Protocol = Protocol {
+    name: "s7comm",
+    framing: "iso-on-tcp",
+    title: "S7comm (S7-300, S7-400)",
+    transports: &[Transport::Tcp],
+    ports: iso::PORTS,
+    max_frame: iso::MAX_FRAME,
+    min_frame: iso::MIN_FRAME,
+    probe: |_, bytes| header::probe(bytes),
+    open: |_, limits| Box::new(S7comm::new(limits)),
+    pdu_groups: &[
+        PduGroup { name: "rosctr_func", key: |key| format!("{}:{:#04x}", key >> 8, key & 0xFF) },
+        PduGroup { name: "userdata", key: userdata_key },
+        PduGroup { name: "pi_services", key: service_name },
+    ],
+    functions: &function::ALL,
+};
+
+fn userdata_key(key: u32) -> String {
+    let (kind, group, sub) = (key >> 16, key >> 8 & 0xFF, key & 0xFF);
+    match key & userdata::NO_SUB {
+        0 => format!("type{}:grp{group}:sub{sub}", kind << 2),
+        _ => format!("?:grp{group}"),
+    }
+}
+
+fn service_name(key: u32) -> String {
+    let name = (key as usize).checked_sub(1).and_then(|position| service::NAMES.get(position));
+    name.copied().unwrap_or("other").to_string()
+}
+
+const ROSCTR_FUNC: usize = 0;
+const USERDATA_GROUP: usize = 1;
+const PI_SERVICES: usize = 2;
+
+/// The decoder of one flow.
+struct S7comm {
+    stack: Stack,
+    pending: Pending<Entry>,
+    /// Longest PDU that was agreed on, bytes; none is known until then.
+    pdu_length: usize,
+    uploads: Uploads,
+    units: Units,
+    /// Memory for requests with several items.
+    spare: Vec<Vec<Item>>,
+}
+
+impl S7comm {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            stack: Stack::new(limits),
+            pending: Pending::new(limits),
+            pdu_length: usize::MAX,
+            uploads: Uploads::default(),
+            units: Units::new(limits.partial),
+            spare: Vec::new(),
+        }
+    }
+
+    /// One whole PDU. `torn`: perhaps only the end of one.
+    #[inline]
+    fn tsdu(&mut self, tsdu: &[u8], torn: bool, context: &mut Context<'_>) {
+        let Some(pdu) = header::split(tsdu) else {
+            return match torn {
+                true => context.sink.lost(tsdu.len()),
+                false => iso::foreign(tsdu, &mut self.stack, context),
+            };
+        };
+        if !pdu.is_exact {
+            if torn {
+                return context.sink.lost(tsdu.len());
+            }
+            context.malformed("pdu_length_mismatch", tsdu.len() as u32);
+        }
+        if tsdu.len() > self.pdu_length {
+            context.malformed("pdu_longer_than_negotiated", tsdu.len() as u32);
+        }
+        match pdu.rosctr {
+            header::JOB => self.on_job(&pdu, context),
+            header::USERDATA => self.on_userdata(&pdu, context),
+            _ => self.on_answer(&pdu, context),
+        }
+    }
+
+    /// Remembers a request until its answer.
+    #[inline]
+    fn wait(&mut self, asked: Asked, pdu: &Pdu<'_>, is_userdata: bool, context: &mut Context<'_>) {
+        let (requested, from, reference) = (context.stamp, context.from, pdu.reference);
+        self.pending.push(Entry { requested, from, is_userdata, reference, asked }, context.sink);
+    }
+}
+
+impl Dissector for S7comm {
+    #[inline]
+    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
+        iso::frame_len(bytes)
+    }
+
+    fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
+        iso::may_start(bytes)
+    }
+
+    fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
+        iso::boundary(frame, header::is_exact)
+    }
+
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        let mut context = Context { from, stamp, sink };
+        if let Some(tsdu) = self.stack.frame(frame, &mut context) {
+            self.tsdu(&tsdu.bytes, tsdu.torn, &mut context);
+        }
+    }
+
+    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupted(from, sink);
+    }
+
+    fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.stack.expire(clock, sink);
+        self.pending.expire(clock, sink);
+    }
+
+    #[inline]
+    fn deadline(&self) -> Option<i64> {
+        match (self.stack.deadline(), self.pending.deadline()) {
+            (Some(connection), Some(request)) => Some(connection.min(request)),
+            (connection, request) => connection.or(request),
+        }
+    }
+
+    fn finish(&mut self, sink: &mut dyn Sink) {
+        self.stack.finish(sink);
+        self.pending.finish(sink);
+    }
+}

@@ -1,0 +1,133 @@
+//! PI services (program invocations): jobs that are known by a name, and PLC Stop, which carries one too.
+
+use super::function;
+use crate::dissector::Function;
+use crate::reader::{DecodeError, Reader};
+
+/// A PI service as a job asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Service<'a> {
+    /// Its name on the wire.
+    pub(super) name: &'a [u8],
+    /// Its parameter block.
+    pub(super) arguments: &'a [u8],
+}
+
+impl<'a> Service<'a> {
+    /// PI Service, behind the function: seven bytes, a parameter block with its length, a name with its length.
+    pub(super) fn read(parameters: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(parameters);
+        reader.take(7, "pi_header")?;
+        let length = reader.u16_be("argument_length")?;
+        let arguments = reader.take(length.into(), "arguments")?;
+        let length = reader.u8("name_length")?;
+        Ok(Self { name: reader.take(length.into(), "name")?, arguments })
+    }
+
+    /// PLC Stop, behind the function: five bytes, a name with its length.
+    pub(super) fn read_stop(parameters: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(parameters);
+        reader.take(5, "pi_header")?;
+        let length = reader.u8("name_length")?;
+        Ok(Self { name: reader.take(length.into(), "name")?, arguments: &[] })
+    }
+
+    /// The function that stands for it.
+    pub(super) fn function(&self) -> Function {
+        match (self.name, self.arguments) {
+            (PROGRAM, []) => function::WARM_START,
+            (PROGRAM, [b'C', ..]) => function::COLD_START,
+            _ => position(self.name).and_then(function::service).unwrap_or(function::UNKNOWN_SERVICE),
+        }
+    }
+
+    /// Its number among the [`NAMES`], from 1; 0 for none of them.
+    pub(super) fn number(&self) -> u32 {
+        position(self.name).map_or(0, |position| position as u32 + 1)
+    }
+
+    /// The blocks that it acts on: their number, a zero byte, eight characters each.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let list = match (self.name, self.arguments) {
+            (b"_INSE" | b"_INS2" | b"_DELE", [count, 0, list @ ..]) => list.chunks(8).take(usize::from(*count)),
+            _ => [].chunks(8).take(0),
+        };
+        list.filter(|text| text.len() == 8)
+    }
+}
+
+fn position(name: &[u8]) -> Option<usize> {
+    NAMES.iter().position(|known| known.as_bytes() == name)
+}
+
+const PROGRAM: &[u8] = b"P_PROGRAM";
+
+/// Every service that is known, in the order of [`function::SERVICES`].
+pub(super) const NAMES: [&str; 66] = [
+    "P_PROGRAM",
+    "_INSE",
+    "_INS2",
+    "_DELE",
+    "_MODU",
+    "_GARB",
+    "_N_LOGIN_",
+    "_N_LOGOUT",
+    "_N_NEWPWD",
+    "_N_F_PROT",
+    "_N_CANCEL",
+    "_N_DASAVE",
+    "_N_CONFIG",
+    "_N_DIGIOF",
+    "_N_DIGION",
+    "_N_DZERO_",
+    "_N_ENDEXT",
+    "_N_EXTERN",
+    "_N_EXTMOD",
+    "_N_FINDBL",
+    "_N_IBN_SS",
+    "_N_NCKMOD",
+    "_N_OST_OF",
+    "_N_OST_ON",
+    "_N_SCALE_",
+    "_N_SEL_BL",
+    "_N_SELECT",
+    "_N_SETUFR",
+    "_N_STRTLK",
+    "_N_STRTUL",
+    "_N_ASUP__",
+    "_N_F_DELE",
+    "_N_F_DELR",
+    "_N_F_DMDA",
+    "_N_DELVAR",
+    "_N_F_COPY",
+    "_N_F_RENA",
+    "_N_F_XFER",
+    "_N_F_OPEN",
+    "_N_F_OPER",
+    "_N_F_CLOS",
+    "_N_F_SEEK",
+    "_N_LOCKE_",
+    "_N_SRTEXT",
+    "_N_CHEKDM",
+    "_N_CHKDNO",
+    "_N_CRCEDN",
+    "_N_CREACE",
+    "_N_CREATO",
+    "_N_CRTOCE",
+    "_N_DELECE",
+    "_N_DELETO",
+    "_N_MMCSEM",
+    "_N_SETTST",
+    "_N_TMAWCO",
+    "_N_TMCRTC",
+    "_N_TMCRTO",
+    "_N_TMFDPL",
+    "_N_TMFPBP",
+    "_N_TMGETT",
+    "_N_TMMVTL",
+    "_N_TMPCIT",
+    "_N_TMPOSM",
+    "_N_TMRASS",
+    "_N_TRESMO",
+    "_N_TSEARC",
+];
