@@ -151,8 +151,8 @@ impl S7CommPlus {
     fn on_tsdu(&mut self, bytes: &[u8], is_torn: bool, context: &mut Context<'_>) {
         let content = Content::of(bytes);
         let is_inside = self.records.get(context.from.index()).is_some_and(Records::is_inside);
-        if is_inside || content == Content::Tls || (self.is_encrypted && content != Content::S7commPlus) {
-            return self.on_tls(bytes, context);
+        if is_inside || content == Content::Tls || (self.is_encrypted && content == Content::Other) {
+            return self.on_tls(bytes, content, context);
         }
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
@@ -162,12 +162,12 @@ impl S7CommPlus {
     }
 
     /// Encrypted from here on: told once, as content of class `opaque`.
-    fn on_tls(&mut self, bytes: &[u8], context: &mut Context<'_>) {
-        if Content::of(bytes) == Content::Tls {
+    fn on_tls(&mut self, bytes: &[u8], content: Content, context: &mut Context<'_>) {
+        if content == Content::Tls {
             iso::foreign(bytes, &mut self.stack, context);
         }
         if let Some(records) = self.records.get_mut(context.from.index()) {
-            records.feed(bytes, context);
+            records.feed(bytes, content == Content::Tls, context);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Records {
     hello: Vec<u8>,
     /// Nothing more can be seen.
     is_done: bool,
+    /// Something is missing: the next record begins with a TSDU.
+    is_lost: bool,
 }
 
 impl Records {
@@ -32,11 +34,15 @@ impl Records {
 
     /// Something is missing: the next record is looked for.
     pub(super) fn interrupt(&mut self) {
-        *self = Self { is_done: true, ..Self::default() };
+        *self = Self { is_done: true, is_lost: true, ..Self::default() };
     }
 
-    /// The next bytes of the side.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], context: &mut Context<'_>) {
+    /// The next bytes of the side; `begins`: they look like the beginning of a record.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], begins: bool, context: &mut Context<'_>) {
+        self.is_lost &= !begins;
+        if self.is_lost {
+            return context.sink.lost(bytes.len());
+        }
         while !bytes.is_empty() {
             if self.left == 0 {
                 let taken = bytes.len().min(HEADER - self.header.len());
