@@ -18,7 +18,7 @@ fn payload() -> impl Strategy<Value = (Side, u8, Vec<u8>)> {
         4 => (version.clone(), sequence.clone(), texts).prop_map(|(version, sequence, (function, body))| {
             (Client, version, request(function, sequence, &hex(body)))
         }),
-        2 => (version.clone(), sequence.clone()).prop_map(|(version, sequence)| {
+        2 => (version.clone(), sequence).prop_map(|(version, sequence)| {
             (Server, version, response(0x054C, sequence, &hex("00 02 0008 21 00 01 05 00")))
         }),
         1 => (version.clone(), any::<u16>(), vec(any::<u8>(), 0..80)).prop_map(|(version, function, body)| {
