@@ -23,6 +23,8 @@ pub(super) const SESSION_HOST: u32 = 298;
 pub(super) const SESSION_VERSION: u32 = 306;
 /// The member of [`SESSION_VERSION`] that names product and firmware.
 pub(super) const SESSION_VERSION_PRODUCT: u32 = 319;
+/// The variables of a subscription, in an array of numbers.
+pub(super) const SUBSCRIPTION_REFERENCES: u32 = 1048;
 /// Identification and maintenance data 0, in a blob.
 pub(super) const IDENTIFICATION: u32 = 3753;
 

@@ -9,7 +9,8 @@
 //!
 //! * `function`: opcodes, codes, names; `id`: what objects and attributes mean for the class of an operation;
 //! * `vlq`, `value`, `object`: numbers, typed values and trees of objects, each bounded in depth;
-//! * `owned`: the sessions and subscriptions that the flow made; `identity`: who both ends say they are;
+//! * `subscription`: what a client subscribes to; `owned`: the sessions and subscriptions that the flow made;
+//! * `identity`: who both ends say they are;
 //! * `tls`, `certificate`: what can be seen of TLS, which a client starts with InitSSL.
 //!
 //! No standard describes this protocol: what is known of it comes from the field. So whatever is not known is counted and
@@ -33,6 +34,7 @@ mod owned;
 mod pdu;
 mod request;
 mod response;
+mod subscription;
 mod tls;
 mod value;
 mod vlq;

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::object::{Element, walk};
 use super::pdu::Head;
 use super::value::{Value, skip_members};
-use super::{Context, Owned, function, id, identity, vlq};
+use super::{Context, Owned, function, id, identity, subscription, vlq};
 use crate::dissector::{Function, RequestRef};
 use crate::operation::{Class, Target, Values};
 use crate::reader::Reader;
@@ -46,6 +46,12 @@ impl Request<'_, '_, '_> {
         self.said += 1;
     }
 
+    /// Whether the next item is this attribute of an object.
+    fn is_about(&self, attribute: u32) -> bool {
+        let next = self.items.get(self.said).map(|item| item.target);
+        matches!(next, Some(Target::Object { path: [first, ..], depth: 1, .. }) if first == attribute)
+    }
+
     /// Announces the next item as one that gets this value.
     fn say_written(&mut self, value: &Value<'_>) {
         if value.structure().is_some_and(id::is_secret)
@@ -54,6 +60,16 @@ impl Request<'_, '_, '_> {
             item.class = Class::Security;
         }
         self.say(value.scalar().values());
+    }
+
+    /// Adds every variable that a list of references subscribes to.
+    fn subscribe(&mut self, list: &Value<'_>) -> Result<(), Fault> {
+        let mut result = Ok(());
+        subscription::variables(list, |target| {
+            result = self.add(Some(Class::Subscribe), target);
+            result.is_ok()
+        });
+        result
     }
 
     /// Announces what was not announced yet; where items may be missing, one more.
@@ -86,7 +102,10 @@ pub(super) fn announce(head: &Head, body: &[u8], is_cut: bool, owned: &Owned, re
     };
     match result {
         Ok(()) => request.is_complete = true,
-        Err(fault) => fault.report(is_cut, request.context),
+        Err(fault) => {
+            request.is_complete &= !matches!(fault, Fault::Limit(_));
+            fault.report(is_cut, request.context);
+        }
     }
     request.finish();
 }
@@ -150,12 +169,15 @@ fn create_object(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> 
     objects(reader, request)
 }
 
-/// An item for each outermost object of some trees.
+/// An item for each outermost object of some trees, and for each variable that one of them subscribes to.
 fn objects(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let mut full = Ok(());
     walk(reader, |depth, element| match element {
         Element::Start { relation, class } if depth == 1 && full.is_ok() => {
             full = request.add(Some(id::creating(class)), object(relation, [class]));
+        }
+        Element::Attribute { id: id::SUBSCRIPTION_REFERENCES, value } if depth == 1 && full.is_ok() => {
+            full = request.subscribe(&value);
         }
         Element::Attribute { id, value } if depth == 1 => identity::of_client(id, &value, request.context),
         _ => {}
@@ -180,8 +202,9 @@ fn set_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> R
     let (target, attribute) = object_path(reader)?;
     request.add(id::writing(attribute), target)?;
     request.is_complete = true;
-    request.say_written(&Value::read(reader)?);
-    Ok(())
+    let value = Value::read(reader)?;
+    request.say_written(&value);
+    if attribute == id::SUBSCRIPTION_REFERENCES { request.subscribe(&value) } else { Ok(()) }
 }
 
 fn get_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
@@ -247,15 +270,19 @@ fn get_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_
 fn set_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     addresses(reader, id::writing, request)?;
     request.is_complete = true;
+    let mut references = None;
     while request.said < request.items.len() {
         let number = vlq::unsigned32(reader, "item_number")? as usize;
         let value = Value::read(reader)?;
         if number != request.said + 1 {
             return Err(Fault::invalid("item_number"));
         }
+        if request.is_about(id::SUBSCRIPTION_REFERENCES) {
+            references = Some(value);
+        }
         request.say_written(&value);
     }
-    Ok(())
+    references.map_or(Ok(()), |list| request.subscribe(&list))
 }
 
 /// An object and a value that holds the ids of the way to the variable; what is written follows later.

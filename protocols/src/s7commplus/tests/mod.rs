@@ -186,6 +186,42 @@ fn notifications_report_each_item_by_its_reference() {
     assert!(log.lines.iter().any(|line| line.starts_with("0 refused(19 addressing_error) 0.1")));
 }
 
+/// Two variables of the memory area (82): references FFFFFFFE and FFFFFFFF, actual value (3736), symbols 9 and 10.
+const REFERENCES: &str = "2004 11 8880848000 00 02
+    8880908002 8fffffff7e 00 52 84a3b4d40b 9d18 09  8880908002 8fffffff7f 00 52 8a8ee5ef36 9d18 0a";
+
+#[test]
+fn each_variable_that_is_subscribed_to_is_an_operation() {
+    let create =
+        format!("000003e1 0004 00 00000000 a1 7fffc001 8769 00 00 a38818 {REFERENCES} a38819 0004 8768 a2 00000000");
+    // Reference 5 is given up, and the same two are new.
+    let list = REFERENCES.replace("00 02\n", "01 02 05 ").replace("2004 11", "2004 12");
+    let change = format!("1000006a 01 8818 {list} 000004e8 00 00 00000000");
+    let changes = format!("1000006a 02 02 8819 8818 01 0004 64 02 {list} 00 000004e8 00 00000000");
+    let log = hear(&[
+        (Client, pdu(2, &request(0x04CA, 1, &hex(&create)))),
+        (Client, pdu(2, &request(0x04F2, 2, &hex(&change)))),
+        (Client, pdu(2, &request(0x0542, 3, &hex(&changes)))),
+    ]);
+    let asked: Vec<&str> = log.lines_of("0 asks").into_iter().map(|line| &line[7..]).collect();
+    assert_eq!(
+        asked,
+        [
+            "0.0 subscribe create_object 1226 object=2147467265 id_1=1001",
+            "0.1 subscribe create_object 1226 object=82 id_1=3736 id_2=9",
+            "0.2 subscribe create_object 1226 object=82 id_1=3736 id_2=10",
+            "1.0 subscribe set_variable 1266 object=268435562 id_1=1048",
+            "1.1 subscribe set_variable 1266 object=82 id_1=3736 id_2=9",
+            "1.2 subscribe set_variable 1266 object=82 id_1=3736 id_2=10",
+            "2.0 subscribe set_multi_variables 1346 object=268435562 id_1=1049 = 0x00000064",
+            "2.1 subscribe set_multi_variables 1346 object=268435562 id_1=1048",
+            "2.2 subscribe set_multi_variables 1346 object=82 id_1=3736 id_2=9",
+            "2.3 subscribe set_multi_variables 1346 object=82 id_1=3736 id_2=10",
+        ]
+    );
+    assert!(log.lines_of("Malformed").is_empty());
+}
+
 #[test]
 fn system_events_and_keep_alives_are_counted_and_need_no_trailer() {
     let event = dt(&hex("72fe 0016 00000000 00000c95 00000000 00000000 4c4f474f5554"));
