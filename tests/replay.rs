@@ -32,7 +32,7 @@ fn every_shipped_capture_counts_as_wireshark_does() {
         let name = truth["path"].as_str().expect("a path");
         let stats = stats(&root().join("pcaps").join(name));
         assert_eq!(stats["packets"], truth["packets"], "{name}");
-        for group in GROUPS {
+        for group in MODBUS_GROUPS {
             let ours = counts(&stats["pdus"]["modbus"][group]);
             let theirs = counts(&truth["modbus"][group]);
             match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && *of == group) {
@@ -67,18 +67,21 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
         assert!(peak < MEMORY_LIMIT, "{name}: {peak} KiB");
         assert_eq!(stats["packets"], truth["packets"], "{name}");
         let ours = &stats["pdus"]["modbus"];
-        if truth["modbus"].is_null() {
-            assert!(ours.is_null(), "{name}: {ours} where there is no Modbus");
+        for (protocol, crosscheck, groups) in COMPARED {
+            let ours = &stats["pdus"][protocol];
+            if truth[protocol].is_null() {
+                assert!(ours.is_null(), "{name}: {ours} where there is no {protocol}");
+            }
+            if truth["own_crosscheck"][crosscheck] == "same" {
+                for group in groups {
+                    assert_eq!(counts(&ours[group]), counts(&truth[protocol][group]), "{name} {protocol} {group}");
+                }
+            }
         }
         // Where two other counters disagree, `protocols/DIFFERENCES.md` says what the bytes are.
         for (capture, group, key, count) in SETTLED {
             if name.ends_with(capture) {
                 assert_eq!(counts(&ours[group]).get(key), Some(&count), "{name} {group} {key}");
-            }
-        }
-        if truth["own_crosscheck"]["modbus"] == "same" {
-            for group in GROUPS {
-                assert_eq!(counts(&ours[group]), counts(&truth["modbus"][group]), "{name} {group}");
             }
         }
     }
@@ -121,8 +124,11 @@ const SETTLED: [(&str, &str, &str, u64); 4] = [
     ("arkime_synthetic.pcap", "responses", "3", 4),
 ];
 
-/// The groups that are compared, of `pdus.modbus`.
-const GROUPS: [&str; 5] = ["requests", "responses", "exceptions_fc_code", "diagnostic_subfunc", "mei"];
+/// What is compared of `pdus`: the protocol, the name under which the ground truth says that two counters agree, groups.
+const COMPARED: [(&str, &str, &[&str]); 2] =
+    [("modbus", "modbus", &MODBUS_GROUPS), ("s7comm", "s7", &["rosctr_func", "userdata", "pi_services"])];
+
+const MODBUS_GROUPS: [&str; 5] = ["requests", "responses", "exceptions_fc_code", "diagnostic_subfunc", "mei"];
 
 /// KiB of resident memory that no capture of the corpus may need.
 const MEMORY_LIMIT: u64 = 512 * 1024;

@@ -31,6 +31,16 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
             frame
         }),
         s7comm_plus(),
+        (0u8..9, vec(any::<u8>(), 0..60)).prop_map(|(kind, body)| tpkt(kind, &body)),
+        (1u8..8, vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..20)).prop_map(|(rosctr, mut parameters, data)| {
+            // The functions that mean something, more often than chance has it.
+            if let Some(first) = parameters.first_mut() {
+                *first = [0x04, 0x05, 0x1D, 0x28, 0x29, 0xF0, 0x00, *first][usize::from(*first) % 8];
+            }
+            let error: &[u8] = if matches!(rosctr, 2 | 3) { &[0, 0] } else { &[] };
+            let lengths = [0, parameters.len() as u8, 0, data.len() as u8];
+            tpkt(0, &[&[0x32, rosctr, 0, 0, 0, 1], lengths.as_slice(), error, &parameters, &data].concat())
+        }),
     ];
     vec(chunk, 1..6).prop_map(|chunks| chunks.concat())
 }
@@ -45,8 +55,21 @@ fn s7comm_plus() -> impl Strategy<Value = Vec<u8>> {
         let payload = [&[opcode, 0, 0, high, low, 0, 0, 0, 1], body.as_slice()].concat();
         let trailer: &[u8] = if is_last { &[0x72, version, 0, 0] } else { &[] };
         let tsdu = [&[0x72, version, 0, payload.len() as u8], payload.as_slice(), trailer].concat();
-        [&[3, 0, 0, tsdu.len() as u8 + 7, 2, 0xF0, 0x80], tsdu.as_slice()].concat()
+        tpkt(0, &tsdu)
     })
+}
+
+/// A TPDU in its TPKT: a whole DT, a fragment, or one of the others.
+fn tpkt(kind: u8, body: &[u8]) -> Vec<u8> {
+    let header: &[u8] = match kind {
+        0..=3 => &[2, 0xF0, 0x80],
+        4 | 5 => &[2, 0xF0, 0],
+        6 => &[6, 0xE0, 0, 0, 0, 1, 0],
+        7 => &[6, 0xD0, 0, 1, 0, 1, 0],
+        _ => &[6, 0x80, 0, 1, 0, 1, 128],
+    };
+    let body = if kind < 6 { body } else { &[] };
+    [&[3, 0, 0, (header.len() + body.len() + 4) as u8], header, body].concat()
 }
 
 fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {

@@ -1,4 +1,5 @@
 //! Transport as it is on the wire, and as an attacker would send it.
+#![allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::borrow::Cow;
 use std::vec::Vec;
@@ -146,7 +147,7 @@ fn the_opening_is_walked_to_the_first_known_content_in_any_fragmentation() {
     let opening = [CR, &dt(b"noise", true), &pieces, &dt(&setup[17..], true)].concat();
     let found = open(&opening);
     let Opening::Carries { content: Content::S7comm, sender: Some(Side::Client), head } = found else {
-        panic!("{found:?}")
+        unreachable!("{found:?}")
     };
     assert_eq!((head.bytes(), head.total), (&setup[..], Some(18)));
     for length in 0..opening.len() {

@@ -25,11 +25,13 @@ fn partial_header(bytes: &[u8]) -> FrameLen {
     }
 }
 
-/// Whether a frame of class 0 could start here.
+/// Whether a frame of class 0 could start here. Longer ones than anybody negotiates are not waited for: what only looks
+/// like one would hide what follows.
 pub(crate) fn may_start(bytes: &[u8]) -> bool {
     let fits = |at: usize, holds: fn(u8) -> bool| bytes.get(at).is_none_or(|byte| holds(*byte));
     fits(0, |version| version == VERSION)
         && fits(1, |reserved| reserved == 0)
+        && fits(2, |high| usize::from(high) <= USUAL_FRAME >> 8)
         && fits(4, |header| header >= 2)
         && fits(5, cotp::is_known)
 }
@@ -51,5 +53,7 @@ const VERSION: u8 = 3;
 pub(super) const HEADER: usize = 4;
 /// The header and the shortest TPDU, bytes.
 pub(crate) const MIN_FRAME: usize = 7;
+/// The longest TPDU that X.224 lets a connection negotiate (13.3.4 b), and its header, bytes.
+const USUAL_FRAME: usize = 8192 + HEADER;
 /// The length field has 16 bits.
 pub(crate) const MAX_FRAME: usize = 0xFFFF;

@@ -40,9 +40,9 @@ pub(super) fn file(name: &[u8]) -> Target {
 
 /// Two characters for the type, then perhaps five digits.
 pub(super) fn block(text: &[u8]) -> Target {
-    match text {
-        &[first, second] => Target::Block { kind: kind(first, second), number: None },
-        &[first, second, ref rest @ ..] if rest.len() == 5 || rest.len() == 6 => {
+    match *text {
+        [first, second] => Target::Block { kind: kind(first, second), number: None },
+        [first, second, ref rest @ ..] if rest.len() == 5 || rest.len() == 6 => {
             let number = rest.iter().take(5).try_fold(0, |number: u32, digit| {
                 let digit = char::from(*digit).to_digit(10)?;
                 Some(number * 10 + digit)

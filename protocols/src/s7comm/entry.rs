@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::context::Context;
-use crate::dissector::{Function, Outcome, RequestRef, Side, Sink, Stamp};
+use crate::dissector::{AnomalyKind, Function, Outcome, RequestRef, Side, Sink, Stamp};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::Waiting;
 
@@ -25,13 +25,18 @@ pub(super) struct Asked {
     /// Function of a job; group and sub-function of userdata.
     pub(super) code: u16,
     class: Class,
-    function: &'static str,
-    first: Item,
-    /// Every item, if there are several.
-    many: Vec<Item>,
+    function: &'static Function,
+    items: Items,
 }
 
-/// One of several items of a request.
+/// The items of a request: most have one.
+#[derive(Debug)]
+enum Items {
+    One(Item),
+    Several(Vec<Item>),
+}
+
+/// One item of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
     target: Target,
@@ -42,9 +47,9 @@ pub(super) struct Item {
 }
 
 impl Asked {
-    pub(super) fn new(request: u32, code: u16, function: &Function) -> Self {
-        let Function { name, class, .. } = *function;
-        Self { request, code, class, function: name, first: Item::new(Target::None, 0, None), many: Vec::new() }
+    pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
+        let items = Items::One(Item::new(Target::None, 0, None));
+        Self { request, code, class: function.class, function, items }
     }
 
     /// With another class than its function usually has.
@@ -57,26 +62,25 @@ impl Asked {
         self.class == Class::Security
     }
 
-    /// How many operations the request consists of.
-    pub(super) fn items(&self) -> u16 {
-        self.many.len().max(1) as u16
-    }
-
     /// The items, in order: one for each operation.
-    pub(super) fn list(&self) -> &[Item] {
-        if self.many.is_empty() { core::slice::from_ref(&self.first) } else { &self.many }
+    #[inline]
+    pub(super) fn items(&self) -> &[Item] {
+        match &self.items {
+            Items::One(only) => core::slice::from_ref(only),
+            Items::Several(items) => items,
+        }
     }
 
     /// What an item acts on.
+    #[inline]
     pub(super) fn target(&self, item: u16) -> Target {
-        self.many.get(usize::from(item)).map_or(self.first.target, |item| item.target)
+        self.items().get(usize::from(item)).map_or(Target::None, |item| item.target)
     }
 
     /// Announces the request as one operation.
-    #[inline]
     pub(super) fn announce(&mut self, target: Target, values: Values<'_>, context: &mut Context<'_>) {
-        self.first.target = target;
-        context.sink.operation(self.at(0), &self.operation(0, values), context.stamp);
+        self.items = Items::One(Item::new(target, 0, None));
+        context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
     }
 
     /// Announces one of several operations. `count` were announced before; `spare`: memory for several.
@@ -89,26 +93,39 @@ impl Asked {
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
     ) {
-        match count {
-            0 => self.first = item,
-            1 => {
-                self.many = spare.pop().unwrap_or_default();
-                self.many.clear();
-                self.many.push(self.first);
+        if count >= ITEMS {
+            if count == ITEMS {
+                context.anomaly(AnomalyKind::Limit, "request_items", None);
             }
-            _ => {}
+            return;
         }
-        if count > 0 {
-            self.many.push(item);
+        if count == 0 {
+            self.items = Items::One(item);
+        } else {
+            self.add(item, spare);
         }
-        context.sink.operation(self.at(count), &self.operation(count, values), context.stamp);
+        context.sink.operation(self.at(count), &self.operation(item.target, values), context.stamp);
+    }
+
+    fn add(&mut self, item: Item, spare: &mut Vec<Vec<Item>>) {
+        match &mut self.items {
+            Items::One(first) => {
+                let mut items = spare.pop().unwrap_or_default();
+                items.clear();
+                items.extend([*first, item]);
+                self.items = Items::Several(items);
+            }
+            Items::Several(items) => items.push(item),
+        }
     }
 
     /// The request is over: its memory may serve another.
     #[inline]
     pub(super) fn recycle(self, spare: &mut Vec<Vec<Item>>) {
-        if self.many.capacity() > 0 && spare.len() < SPARES {
-            spare.push(self.many);
+        if let Items::Several(items) = self.items
+            && spare.len() < SPARES
+        {
+            spare.push(items);
         }
     }
 
@@ -122,16 +139,16 @@ impl Asked {
         requested: Stamp,
         (stamp, sink): (Stamp, &mut dyn Sink),
     ) {
-        sink.outcome(self.at(item), &self.operation(item, values), outcome, requested, stamp);
+        sink.outcome(self.at(item), &self.operation(self.target(item), values), outcome, requested, stamp);
     }
 
     fn at(&self, item: u16) -> RequestRef {
         RequestRef { request: self.request, item }
     }
 
-    fn operation<'v>(&self, item: u16, values: Values<'v>) -> Operation<'v> {
-        let Self { class, function, code, .. } = *self;
-        Operation { class, function, code: code.into(), target: self.target(item), values }
+    #[inline]
+    fn operation<'v>(&self, target: Target, values: Values<'v>) -> Operation<'v> {
+        Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
     }
 }
 
@@ -156,12 +173,14 @@ impl Waiting for Entry {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
-        for item in 0..self.asked.items() {
+        for item in 0..self.asked.items().len() as u16 {
             self.asked.conclude_item(item, Values::None, outcome, self.requested, (stamp, sink));
         }
     }
 }
 
+/// Operations that one request may be. The longest PDU that controllers negotiate (960 bytes) has room for fewer.
+const ITEMS: u16 = 256;
 /// Lists of items that are kept for the next request with several.
 const SPARES: usize = 4;
 
@@ -171,6 +190,6 @@ mod tests {
 
     #[test]
     fn a_waiting_request_stays_small() {
-        assert!(size_of::<Entry>() <= 136, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
     }
 }

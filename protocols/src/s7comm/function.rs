@@ -173,7 +173,7 @@ const USERDATA: [Function; 60] = [
 ];
 
 /// What is decided by more than a number.
-const SPECIALS: [Function; 9] = [
+const SPECIALS: [Function; 10] = [
     WARM_START,
     COLD_START,
     UNKNOWN_SERVICE,
@@ -182,6 +182,7 @@ const SPECIALS: [Function; 9] = [
     DIAGNOSTIC_BUFFER,
     MODE_TRANSITION,
     UNKNOWN_SECURITY,
+    UNKNOWN_BLOCK_SEND,
     iso::CONNECT,
 ];
 
@@ -192,7 +193,9 @@ pub(super) const UNKNOWN_SERVICE: Function = of("pi_unknown", PI_SERVICE as u32,
 pub(super) const UNKNOWN_JOB: Function = of("unknown_job", 0, Class::Unknown);
 pub(super) const UNKNOWN_USERDATA: Function = of("unknown_userdata", 0, Class::Unknown);
 /// Security beyond the password.
-pub(super) const UNKNOWN_SECURITY: Function = of("security", 0x0500, Class::Security);
+const UNKNOWN_SECURITY: Function = of("security", 0x0500, Class::Security);
+/// Other data that partners push to each other.
+const UNKNOWN_BLOCK_SEND: Function = of("block_send", 0x0600, Class::Write);
 /// A status list that holds what happened, not what is.
 pub(super) const DIAGNOSTIC_BUFFER: Function = of("read_diagnostic_buffer", 0x0401, Class::Diagnostic);
 /// A controller tells that it changes its operating mode.
@@ -200,24 +203,24 @@ pub(super) const MODE_TRANSITION: Function = of("mode_transition", 0, Class::Rep
 
 /// The job of a function code.
 #[inline]
-pub(super) fn job(code: u8) -> Function {
-    JOBS.iter().find(|job| job.code == u32::from(code)).copied().unwrap_or(UNKNOWN_JOB)
+pub(super) fn job(code: u8) -> &'static Function {
+    JOBS.iter().find(|job| job.code == u32::from(code)).unwrap_or(&UNKNOWN_JOB)
 }
 
 /// The PI service at a position of [`NAMES`](super::service::NAMES).
-pub(super) fn service(position: usize) -> Option<Function> {
-    SERVICES.get(position).copied()
+pub(super) fn service(position: usize) -> Option<&'static Function> {
+    SERVICES.get(position)
 }
 
 /// The userdata function of a group and a sub-function.
-pub(super) fn userdata(group: u8, sub: u8) -> Function {
+pub(super) fn userdata(group: u8, sub: u8) -> &'static Function {
     let code = u32::from(u16::from_be_bytes([group, sub]));
-    let known = USERDATA.iter().find(|function| function.code == code).copied();
+    let known = USERDATA.iter().find(|function| function.code == code);
     known.unwrap_or(match group {
-        MODE_GROUP => MODE_TRANSITION,
-        SECURITY_GROUP => UNKNOWN_SECURITY,
-        BLOCK_SEND_GROUP => of("bsend", 0x0601, Class::Write),
-        _ => UNKNOWN_USERDATA,
+        MODE_GROUP => &MODE_TRANSITION,
+        SECURITY_GROUP => &UNKNOWN_SECURITY,
+        BLOCK_SEND_GROUP => &UNKNOWN_BLOCK_SEND,
+        _ => &UNKNOWN_USERDATA,
     })
 }
 
@@ -233,7 +236,7 @@ const fn of(name: &'static str, code: u32, class: Class) -> Function {
     Function { name, code, class }
 }
 
-#[expect(clippy::indexing_slicing, reason = "at compile time, where a wrong index does not compile")]
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
 const fn all() -> [Function; COUNT] {
     let parts: [&[Function]; 5] = [&JOBS, &USERDATA, &SERVICES, &SPECIALS, &iso::CONTENTS];
     let mut all = [UNKNOWN_JOB; COUNT];

@@ -22,7 +22,7 @@ impl S7comm {
             return self.wait(asked, pdu, false, context);
         };
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
-        let mut asked = Asked::new(request, code.into(), &function::job(code));
+        let mut asked = Asked::new(request, code.into(), function::job(code));
         match code {
             function::READ_VAR => variable::announce(&mut asked, parameters, None, &mut self.spare, context),
             function::WRITE_VAR => {
@@ -30,8 +30,8 @@ impl S7comm {
             }
             function::PI_SERVICE => {
                 let service = Service::read(parameters);
-                let function = service.map_or(function::UNKNOWN_SERVICE, |service| service.function());
-                asked = Asked::new(request, code.into(), &function);
+                let function = service.map_or(&function::UNKNOWN_SERVICE, |service| service.function());
+                asked = Asked::new(request, code.into(), function);
                 self.service(&mut asked, service, context);
             }
             _ => self.rare(code, parameters, &mut asked, context),

@@ -33,11 +33,11 @@ impl<'a> Service<'a> {
     }
 
     /// The function that stands for it.
-    pub(super) fn function(&self) -> Function {
+    pub(super) fn function(&self) -> &'static Function {
         match (self.name, self.arguments) {
-            (PROGRAM, []) => function::WARM_START,
-            (PROGRAM, [b'C', ..]) => function::COLD_START,
-            _ => position(self.name).and_then(function::service).unwrap_or(function::UNKNOWN_SERVICE),
+            (PROGRAM, []) => &function::WARM_START,
+            (PROGRAM, [b'C', ..]) => &function::COLD_START,
+            _ => position(self.name).and_then(function::service).unwrap_or(&function::UNKNOWN_SERVICE),
         }
     }
 

@@ -20,9 +20,20 @@ fn variables<'a>(data: &'a [u8], visit: &mut dyn FnMut(Target, Values<'a>)) -> R
     let addresses = reader.take(count * ADDRESS, "addresses")?;
     for address in addresses.chunks_exact(ADDRESS) {
         let values = DataItem::read(&mut reader).map_or(Values::None, |item| item.values());
-        visit(target(address).unwrap_or_default(), values);
+        let target = target(address).unwrap_or_default();
+        visit(target, as_bit(target, values));
     }
     Ok(())
+}
+
+/// A bit travels as a byte.
+fn as_bit<'a>(target: Target, values: Values<'a>) -> Values<'a> {
+    match (target, values) {
+        (Target::Memory { area, count: 1, .. }, Values::Bytes(bytes)) if !area.is_numbered() => {
+            Values::Bits { bytes, count: 1 }
+        }
+        _ => values,
+    }
 }
 
 /// Area and width, how many (or which bit), data block, first byte.

@@ -85,10 +85,10 @@ impl S7comm {
     /// Announces what a request asks for; each fragment of one is a request.
     fn request(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) {
         let function = match head.code() {
-            READ_SZL if szl::is_diagnostic_buffer(data) => function::DIAGNOSTIC_BUFFER,
+            READ_SZL if szl::is_diagnostic_buffer(data) => &function::DIAGNOSTIC_BUFFER,
             _ => function::userdata(head.group, head.sub),
         };
-        let mut asked = Asked::new(self.stack.number(), head.code(), &function);
+        let mut asked = Asked::new(self.stack.number(), head.code(), function);
         // A request without data asks for the next fragment of an answer.
         let continued = if data.is_empty() { self.units.target(head.code(), head.sequence) } else { None };
         let mut count = 0;
@@ -141,7 +141,7 @@ impl S7comm {
     /// What is sent unasked: a report if a controller sends it, else judged as if it were asked for.
     fn on_indication(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let function = function::userdata(head.group, head.sub);
-        let mut asked = Asked::new(self.stack.number(), head.code(), &function);
+        let mut asked = Asked::new(self.stack.number(), head.code(), function);
         let is_unknown = matches!(function.class, Class::Unknown | Class::Security);
         if context.from == Side::Server && !is_unknown && head.group != function::BLOCK_SEND_GROUP {
             asked = asked.with_class(Class::Report);
@@ -164,7 +164,7 @@ fn answer(entry: &Entry, head: Head, data: &[u8], context: &mut Context<'_>) {
     }
     let values =
         if head.group == function::SECURITY_GROUP || data.is_empty() { Values::None } else { Values::Bytes(data) };
-    for index in 0..entry.asked.items() {
+    for index in 0..entry.asked.items().len() as u16 {
         let values = if index == 0 { values } else { Values::None };
         entry.conclude_item(index, values, Outcome::Accepted, context);
     }

@@ -82,7 +82,7 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
     check_count(entry, claimed, context);
     // Bytes of the current item that belong to the targets before this one.
     let mut used = 0;
-    for (index, item) in (0u16..).zip(entry.asked.list()) {
+    for (index, item) in (0u16..).zip(entry.asked.items()) {
         if current.is_none_or(|(wire, _)| wire != item.wire) {
             current = next(&mut claimed, &mut reader, context).map(|found| (item.wire, found));
             used = 0;
@@ -120,7 +120,7 @@ fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>
 pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
     let claimed = count.copied().unwrap_or_default();
     check_count(entry, claimed, context);
-    for (index, item) in (0u16..).zip(entry.asked.list()) {
+    for (index, item) in (0u16..).zip(entry.asked.items()) {
         let code = data.get(usize::from(item.wire)).filter(|_| item.wire < claimed);
         let outcome = code.map_or(Outcome::Pending, |code| data::outcome(*code));
         entry.conclude_item(index, Values::None, outcome, context);
@@ -133,7 +133,7 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
 /// An answer has as many items as its request.
 #[inline]
 fn check_count(entry: &Entry, claimed: u8, context: &mut Context<'_>) {
-    let asked = entry.asked.list().last().map_or(0, |item| u16::from(item.wire) + 1);
+    let asked = entry.asked.items().last().map_or(0, |item| u16::from(item.wire) + 1);
     if u16::from(claimed) != asked {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }

@@ -103,8 +103,7 @@ const CONTINUATIONS: usize = 3;
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
     match iso::open(bytes) {
         Opening::No => Probe::No,
-        Opening::More => Probe::More,
-        Opening::Connected { sender } => Probe::Wait { sender },
+        Opening::More | Opening::Connected { .. } => Probe::More,
         Opening::Carries { content: Content::S7commPlus, sender, head } => {
             Probe::Yes { sender: sender.or(sender_of(head.bytes())) }
         }

@@ -13,14 +13,15 @@ fn identifier(server_port: u16) -> Identifier {
     Identifier { transport: Transport::Tcp, server_port, client_port: 49152, roles: Roles::Guessed, midstream: false }
 }
 
-/// `tcp`, `rtu`, with `<->` when the roles are swapped; `unknown`; `undecided`.
+/// `tcp`, `rtu`, with `<->` when the roles are swapped; `another` protocol; `unknown`; `undecided`.
 fn decide(identifier: Identifier, client: &[u8], server: &[u8]) -> &'static str {
     match identifier.decide(REGISTRY, [client, server], false) {
         Decision::Speaks { protocol, swapped } => match (protocol.framing, swapped) {
             ("tcp", false) => "tcp",
             ("tcp", true) => "tcp <->",
-            (_, false) => "rtu",
-            (_, true) => "rtu <->",
+            ("rtu", false) => "rtu",
+            ("rtu", true) => "rtu <->",
+            _ => "another",
         },
         Decision::Undecided => "undecided",
         Decision::Unknown => "unknown",
@@ -156,7 +157,7 @@ fn other_protocols_are_not_taken_for_modbus_on_any_port() {
         b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03plc\x00\x00\x01\x00\x01", // DNS
     ];
     for bytes in others {
-        for row in REGISTRY {
+        for row in REGISTRY.iter().filter(|row| row.name == "modbus") {
             for transport in [Transport::Tcp, Transport::Udp] {
                 let verdict = (row.probe)(transport, bytes);
                 assert!(!matches!(verdict, Probe::Yes { .. } | Probe::Maybe { .. }), "{bytes:x?} as {}", row.title);

@@ -1,0 +1,72 @@
+//! What is taken for S7comm, on which port, and who is the client.
+
+use super::*;
+use crate::dissector::Transport;
+use crate::identify::{Decision, Identifier, Roles};
+use crate::{REGISTRY, iso};
+
+/// TPKT, CR from PG to rack 0, slot 2.
+const CR: &[u8] = &[3, 0, 0, 18, 13, 0xE0, 0, 0, 0, 1, 0, 0xC1, 0, 0xC2, 2, 1, 2, 0];
+
+fn decide(port: u16, midstream: bool, client: &[u8], server: &[u8], exhausted: bool) -> (&'static str, bool) {
+    let transport = Transport::Tcp;
+    let identifier = Identifier { transport, server_port: port, client_port: 49152, roles: Roles::Guessed, midstream };
+    match identifier.decide(REGISTRY, [client, server], exhausted) {
+        Decision::Speaks { protocol, swapped } => (protocol.name, swapped),
+        Decision::Undecided => ("undecided", false),
+        Decision::Unknown => ("unknown", false),
+    }
+}
+
+fn connect() -> Vec<u8> {
+    let mut connect = CR.to_vec();
+    connect.truncate(17);
+    connect[3] = 17;
+    connect[4] = 12;
+    connect
+}
+
+fn setup() -> Vec<u8> {
+    job(1, &[0xF0, 0, 0, 1, 0, 1, 1, 0xE0], &[])
+}
+
+#[test]
+fn one_side_is_enough_on_its_port_and_both_are_needed_elsewhere() {
+    let answer = ack_data(1, &[0xF0, 0, 0, 1, 0, 1, 0, 0xF0], &[]);
+    assert_eq!(decide(102, false, &setup(), &[], false), ("s7comm", false));
+    assert_eq!(decide(4102, false, &setup(), &[], false), ("undecided", false));
+    assert_eq!(decide(4102, false, &setup(), &answer, false), ("s7comm", false));
+    assert_eq!(decide(4102, false, &answer, &setup(), false), ("s7comm", true), "the roles were guessed wrongly");
+}
+
+#[test]
+fn a_connection_is_not_claimed_before_it_carries_something() {
+    assert_eq!(decide(102, false, &connect(), &[], false), ("undecided", false));
+    assert_eq!(decide(102, false, &[connect(), setup()].concat(), &[], false), ("s7comm", false));
+    assert_eq!(decide(102, false, &connect(), &[], true), ("iso-on-tcp", false), "nothing else came");
+    let mms = frame(&[13, 12, 5, 6, 0x13, 1, 0, 0x16, 1, 2, 0x28, 0xCA, 0x22, 2, 1]);
+    assert_eq!(decide(102, false, &[connect(), mms].concat(), &[], false), ("iso-on-tcp", false));
+    assert_eq!(iso::OTHER.name, "iso-on-tcp");
+}
+
+#[test]
+fn noise_before_the_first_job_hides_nothing() {
+    let opening = [connect(), frame(b"noise"), setup()].concat();
+    for length in connect().len()..opening.len() - 2 {
+        assert_eq!(decide(102, false, &opening[..length], &[], false).0, "undecided", "{length}");
+    }
+    assert_eq!(decide(102, false, &opening, &[], false).0, "s7comm");
+}
+
+#[test]
+fn a_flow_joined_inside_a_frame_is_recognised_by_a_later_one() {
+    let opening = [&setup()[9..], &setup()].concat();
+    assert_eq!(decide(102, true, &opening, &[], false), ("s7comm", false));
+}
+
+#[test]
+fn a_download_that_the_controller_drives_does_not_swap_the_roles() {
+    let block = job(0xC1, b"\x1B\0\0\0\0\0\0\0\x09_0800001P", &[]);
+    assert_eq!(decide(102, true, &[], &block, false), ("s7comm", false));
+    assert_eq!(decide(102, true, &ack_data(0xC1, &[0x1B, 0], &[0, 0, 0, 0xFB]), &block, false), ("s7comm", false));
+}

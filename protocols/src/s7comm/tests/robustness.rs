@@ -1,0 +1,134 @@
+//! Lies, losses and splits.
+
+use super::*;
+use crate::dissector::{Limits, Transport};
+use crate::session::Session;
+use crate::testing::at;
+
+const STOP: &[u8] = b"\x29\0\0\0\0\0\x09P_PROGRAM";
+
+fn asked(log: &Log) -> Vec<String> {
+    told(log, "asks")
+}
+
+#[test]
+fn counts_that_lie_cost_nothing_and_hide_nothing() {
+    let cases: [&[u8]; 4] = [
+        &[4, 255],                                     // no item at all
+        &[&[4, 255], db(1, 0, 1).as_slice()].concat(), // one of 255
+        &[4, 1, 0x12, 255, 0x10, 2],                   // an item longer than the frame
+        &[4, 1, 0x12, 4, 0xB0, 255, 1, 2],             // 255 areas in two bytes
+    ];
+    for parameters in cases {
+        let log = talk(&[(Client, job(1, parameters, &[]))]);
+        assert_eq!(asked(&log).len(), 1, "{:?}", log.lines);
+        assert!(asked(&log)[0].starts_with("0.0 read read_var 4"));
+        assert!(
+            log.lines
+                .iter()
+                .any(|line| line == &std::format!("Malformed truncated_request {} from Client", parameters.len() - 1))
+        );
+    }
+}
+
+#[test]
+fn a_request_is_no_more_operations_than_a_controller_would_take() {
+    // One item of 50 areas, ten times.
+    let areas = [&[0x12, 0xFC, 0xB0, 50], [1, 0, 1, 0, 0].repeat(50).as_slice()].concat();
+    let log = talk(&[(Client, job(1, &[&[4, 10], areas.repeat(10).as_slice()].concat(), &[]))]);
+    assert_eq!(asked(&log).len(), 256);
+    assert_eq!(log.lines_of("Limit"), ["Limit request_items from Client"]);
+    assert_eq!(told(&log, "pending").len(), 256);
+}
+
+#[test]
+fn a_write_without_its_data_is_still_a_write() {
+    let log = talk(&[(Client, job(1, &[&[5, 1], db(7, 0, 2).as_slice()].concat(), &[]))]);
+    assert_eq!(asked(&log), ["0.0 write write_var 5 area=DB db=7 byte=0 bytes=2"]);
+    assert_eq!(log.lines_of("Malformed"), ["Malformed truncated_data 0 from Client"]);
+}
+
+#[test]
+fn lengths_in_the_header_that_lie_are_malformed_and_what_is_there_is_read() {
+    let mut stop = job(1, STOP, &[]);
+    stop[14] = 0xFF; // parameter length
+    let log = talk(&[(Client, stop)]);
+    assert_eq!(asked(&log), ["0.0 control plc_stop 41"]);
+    assert_eq!(log.lines_of("Malformed"), ["Malformed pdu_length_mismatch 26 from Client"]);
+}
+
+#[test]
+fn a_stop_in_two_segments_in_mid_stream_and_after_a_gap_is_seen() {
+    let stop = job(1, STOP, &[]);
+    let read = job(2, &[&[4, 1], db(1, 0, 1).as_slice()].concat(), &[]);
+    for cut in 1..stop.len() {
+        for midstream in [false, true] {
+            let mut log = Log::default();
+            let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), midstream);
+            if midstream {
+                session.stream(Client, &read[cut.min(20)..], at(0), &mut log);
+            } else {
+                session.stream(Client, &read[..cut.min(20)], at(0), &mut log);
+                session.gap(Client, &mut log);
+            }
+            session.stream(Client, &stop[..cut], at(1), &mut log);
+            session.stream(Client, &stop[cut..], at(2), &mut log);
+            session.finish(&mut log);
+            assert_eq!(asked(&log), ["0.0 control plc_stop 41"], "{cut} {midstream}");
+        }
+    }
+}
+
+#[test]
+fn a_gap_inside_a_fragmented_pdu_does_not_swallow_the_next() {
+    let (head, tail) = ([3, 0, 0, 9, 2, 0xF0, 0, 0x32, 1], [3, 0, 0, 9, 2, 0xF0, 0x80, 0, 0]);
+    let read = job(2, &[&[4, 1], db(1, 0, 1).as_slice()].concat(), &[]);
+    let mut log = Log::default();
+    let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), false);
+    session.stream(Client, &head, at(0), &mut log);
+    session.gap(Client, &mut log);
+    session.stream(Client, &[&tail, job(1, STOP, &[]).as_slice(), &read].concat(), at(1), &mut log);
+    session.finish(&mut log);
+    assert_eq!(asked(&log)[0], "0.0 control plc_stop 41");
+    assert_eq!(asked(&log).len(), 2);
+    assert_eq!(log.lost, 4, "both halves of the torn PDU");
+    assert!(log.lines_of("Malformed").is_empty(), "the gap explains it");
+}
+
+#[test]
+fn other_contents_in_the_connection_are_named_once() {
+    let log = talk(&[
+        (Client, frame(b"\x16\x03\x01\0\0")),
+        (Client, frame(b"\x16\x03\x01\0\0")),
+        (Client, job(1, STOP, &[])),
+    ]);
+    assert_eq!(asked(&log), ["0.0 opaque tls 2", "1.0 control plc_stop 41"]);
+}
+
+#[test]
+fn a_job_that_nobody_knows_is_unknown_and_waits_for_its_answer() {
+    let log = talk(&[
+        (Client, job(1, &[0x42, 1, 2], &[])),
+        (Server, ack_data(1, &[0x42], &[])),
+        (Client, job(2, &[], &[])),
+        (Client, pdu(7, 3, &[], &[0, 1], &[])),
+    ]);
+    let asked = asked(&log);
+    assert_eq!(asked[0], "0.0 unknown unknown_job 66 = 0x0102");
+    assert!(asked[1].starts_with("1.0 unknown unknown_job") && asked[2].starts_with("2.0 unknown unknown_userdata"));
+    assert_eq!(told(&log, "accepted").len(), 1);
+}
+
+#[test]
+fn answers_that_never_come_are_given_up_in_time() {
+    let mut log = Log::default();
+    let limits = Limits { pending: 2, ..Limits::default() };
+    let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &limits, false);
+    for reference in 0..3 {
+        session.stream(Client, &job(reference, STOP, &[]), at(0), &mut log);
+    }
+    assert_eq!(log.lines_of("Limit"), ["Limit pending_requests from Client"]);
+    session.expire(6_000_000_000, &mut log);
+    assert_eq!(told(&log, "no_response").len(), 2);
+    assert_eq!(session.deadline(), None);
+}
