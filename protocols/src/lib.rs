@@ -14,6 +14,7 @@
 //! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
 //! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
 //! * [`s7comm`]: the communication of the S7-300 and S7-400;
+//! * [`s7commplus`]: that of the S7-1200 and S7-1500;
 //! * [`iso`]: TPKT and COTP, and what they carry that nothing else decodes.
 //!
 //! The crate is `no_std` on purpose: a decoder cannot read a clock, a file or a configuration.
