@@ -129,6 +129,11 @@ impl<R: Waiting> Pending<R> {
         Some((self.remove(index)?, fit))
     }
 
+    /// The requests that wait, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.entries.iter()
+    }
+
     /// When the oldest becomes overdue.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<i64> {

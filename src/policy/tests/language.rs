@@ -81,7 +81,8 @@ fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
     );
     assert!(summary.contains("F-101: SCADA-1 -> PLC-BRIDGE, modbus on tcp/502, udp/502"), "{summary}");
     assert!(summary.contains("      write on bridge-command within limits\n"), "{summary}");
-    assert!(summary.contains("(not judged yet: operations, schedule)"), "{summary}");
+    assert!(summary.contains("PLC-GATE, s7comm on tcp/102 (not judged yet: schedule)"), "{summary}");
+    assert!(summary.contains("SCADA-1, opcua on tcp/4840 (not judged yet: operations)"), "{summary}");
 }
 
 #[test]
