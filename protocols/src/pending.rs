@@ -59,7 +59,8 @@ impl<R: Waiting> Pending<R> {
         usize::from(self.oldest.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
     }
 
-    fn iter(&self) -> impl Iterator<Item = &R> {
+    /// Those that wait, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
         self.oldest.iter().chain(self.others.iter().flat_map(|others| others.iter()))
     }
 
@@ -127,11 +128,6 @@ impl<R: Waiting> Pending<R> {
     pub(crate) fn take(&mut self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(R, bool)> {
         let (index, fit) = self.find(is_asked_by, fits)?;
         Some((self.remove(index)?, fit))
-    }
-
-    /// The requests that wait, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
-        self.entries.iter()
     }
 
     /// When the oldest becomes overdue.
