@@ -310,9 +310,9 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
     let nothing = || vec![LastValues::default(); rulings.len()];
     let judge = |last: &mut Vec<LastValues>| {
         let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
-        let verdicts = operations.iter().map(|(at, operation)| {
-            policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default())
-        });
+        let verdicts = operations
+            .iter()
+            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default()));
         verdicts.filter(|verdict| permits(*verdict)).count()
     };
     clock.time(&format!("policy, verdict, {size} points"), "operation", operations.len(), nothing, judge);
