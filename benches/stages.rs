@@ -357,7 +357,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         client,
         server,
         carrier: Carrier::Tcp,
-        ruling: policy.ruling(&talk::link(&[client, server]), Some("modbus")),
+        ruling: policy.ruling(&talk::link(&[client, server]), Some("modbus")).into(),
         protocol: Some(row.name),
         operation: Some(operation),
     };

@@ -23,6 +23,10 @@ pub struct Counters {
     pub outcomes: Outcomes,
     /// What was decoded, one entry for each protocol name.
     protocols: Vec<ProtocolCounts>,
+    /// PDUs by protocol, group and key, for keys below [`SMALL_KEYS`]: one table, since one is counted for every PDU.
+    pdus: Vec<u64>,
+    /// PDUs with other keys, by place of the protocol, group and key.
+    rare_pdus: HashMap<(u16, usize, u32), u64>,
     /// Frames that carry no IP, by EtherType.
     pub link_frames: BTreeMap<u16, u64>,
     /// Anomalies by protocol and name.
@@ -141,61 +145,52 @@ struct ProtocolCounts {
     protocol: &'static Protocol,
     /// Operations by class.
     classes: [u64; Class::ALL.len()],
-    /// PDUs, one table for each of the protocol's groups.
-    groups: Vec<Tally>,
-}
-
-/// Counts by key: small keys in a table, others in a map.
-#[derive(Clone, Debug)]
-struct Tally {
-    small: Box<[u64; SMALL_KEYS]>,
-    large: HashMap<u32, u64>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self { small: Box::new([0; SMALL_KEYS]), large: HashMap::new() }
-    }
-
-    fn add(&mut self, key: u32, count: u64) {
-        match self.small.get_mut(key as usize) {
-            Some(slot) => *slot += count,
-            None => *self.large.entry(key).or_default() += count,
-        }
-    }
-
-    fn counted(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        let small = self.small.iter().enumerate().map(|(key, count)| (key as u32, *count));
-        small.chain(self.large.iter().map(|(key, count)| (*key, *count))).filter(|(_, count)| *count > 0)
-    }
 }
 
 impl Counters {
     /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::operation`] and
     /// [`Counters::pdu`].
-    pub fn slot(&mut self, protocol: &'static Protocol) -> usize {
+    pub fn slot(&mut self, protocol: &'static Protocol) -> u16 {
         let known = self.protocols.iter().position(|counts| counts.protocol.name == protocol.name);
-        known.unwrap_or_else(|| {
-            let groups = protocol.pdu_groups.iter().map(|_| Tally::new()).collect();
-            self.protocols.push(ProtocolCounts { protocol, classes: [0; Class::ALL.len()], groups });
+        let slot = known.unwrap_or_else(|| {
+            self.protocols.push(ProtocolCounts { protocol, classes: [0; Class::ALL.len()] });
+            self.pdus.resize(self.protocols.len() * MAX_GROUPS * SMALL_KEYS, 0);
             self.protocols.len() - 1
-        })
+        });
+        u16::try_from(slot).unwrap_or(u16::MAX)
     }
 
     /// Counts one operation.
-    pub fn operation(&mut self, slot: usize, class: Class) {
-        let counts = self.protocols.get_mut(slot);
+    pub fn operation(&mut self, slot: u16, class: Class) {
+        let counts = self.protocols.get_mut(usize::from(slot));
         if let Some(count) = counts.and_then(|counts| counts.classes.get_mut(class as usize)) {
             *count += 1;
         }
     }
 
     /// Counts one decoded PDU under a key of one of its protocol's groups.
-    pub fn pdu(&mut self, slot: usize, group: usize, key: u32) {
-        let counts = self.protocols.get_mut(slot);
-        if let Some(tally) = counts.and_then(|counts| counts.groups.get_mut(group)) {
-            tally.add(key, 1);
+    #[inline]
+    pub fn pdu(&mut self, slot: u16, group: usize, key: u32) {
+        self.pdus_of(slot, group, key, 1);
+    }
+
+    #[inline]
+    fn pdus_of(&mut self, slot: u16, group: usize, key: u32, count: u64) {
+        let place = (usize::from(slot) * MAX_GROUPS + group) * SMALL_KEYS + key as usize;
+        match self.pdus.get_mut(place) {
+            Some(counted) if (key as usize) < SMALL_KEYS && group < MAX_GROUPS => *counted += count,
+            _ => *self.rare_pdus.entry((slot, group, key)).or_default() += count,
         }
+    }
+
+    /// PDUs of a protocol by group and key; zero counts left out.
+    fn counted(&self, slot: u16) -> impl Iterator<Item = (usize, u32, u64)> + '_ {
+        let size = MAX_GROUPS * SMALL_KEYS;
+        let own = self.pdus.chunks_exact(size).nth(usize::from(slot)).unwrap_or_default();
+        let small =
+            own.iter().enumerate().map(|(place, count)| (place / SMALL_KEYS, (place % SMALL_KEYS) as u32, *count));
+        let rare = self.rare_pdus.iter().filter(move |((of, ..), _)| *of == slot);
+        small.chain(rare.map(|((_, group, key), count)| (*group, *key, *count))).filter(|(.., count)| *count > 0)
     }
 
     /// Adds what another worker counted.
@@ -204,10 +199,13 @@ impl Counters {
         self.bytes += other.bytes;
         self.flows += other.flows;
         self.outcomes.add(&other.outcomes);
-        for theirs in &other.protocols {
+        for (place, theirs) in (0..).zip(&other.protocols) {
             let slot = self.slot(theirs.protocol);
-            if let Some(mine) = self.protocols.get_mut(slot) {
-                mine.add(theirs);
+            if let Some(mine) = self.protocols.get_mut(usize::from(slot)) {
+                mine.classes.iter_mut().zip(theirs.classes).for_each(|(mine, theirs)| *mine += theirs);
+            }
+            for (group, key, count) in other.counted(place) {
+                self.pdus_of(slot, group, key, count);
             }
         }
         for (ether_type, count) in &other.link_frames {
@@ -231,14 +229,16 @@ impl Counters {
     /// Decoded PDUs by protocol name, group and key as text: the shape in which others count them. A protocol that was
     /// seen has all of its groups.
     pub fn pdus(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>> {
-        let groups = |counts: &ProtocolCounts| {
-            let named = counts.protocol.pdu_groups.iter().zip(&counts.groups);
-            let text = |group: &PduGroup, tally: &Tally| {
-                tally.counted().map(|(key, count)| ((group.key)(key), count)).collect()
+        let groups = |slot: u16, protocol: &Protocol| {
+            let text = |number: usize, group: &PduGroup| {
+                let own = self.counted(slot).filter(|(of, ..)| *of == number);
+                own.map(|(_, key, count)| ((group.key)(key), count)).collect()
             };
-            named.map(|(group, tally)| (group.name, text(group, tally))).collect()
+            let named = protocol.pdu_groups.iter().enumerate();
+            named.map(|(number, group)| (group.name, text(number, group))).collect()
         };
-        self.protocols.iter().map(|counts| (counts.protocol.name, groups(counts))).collect()
+        let protocols = (0..).zip(&self.protocols);
+        protocols.map(|(slot, counts)| (counts.protocol.name, groups(slot, counts.protocol))).collect()
     }
 }
 
@@ -310,15 +310,6 @@ impl Counters {
     }
 }
 
-impl ProtocolCounts {
-    fn add(&mut self, other: &Self) {
-        self.classes.iter_mut().zip(other.classes).for_each(|(mine, theirs)| *mine += theirs);
-        for (mine, theirs) in self.groups.iter_mut().zip(&other.groups) {
-            theirs.counted().for_each(|(key, count)| mine.add(key, count));
-        }
-    }
-}
-
 impl Outcomes {
     /// Counts one.
     pub fn count(&mut self, outcome: Outcome) {
@@ -346,3 +337,5 @@ impl Outcomes {
 
 /// Keys below this are counted in a table.
 const SMALL_KEYS: usize = 1024;
+/// Groups of PDUs of one protocol that are counted in it.
+const MAX_GROUPS: usize = 8;

@@ -87,6 +87,35 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
     }
 }
 
+#[test]
+fn the_corpus_counts_s7comm_plus_as_another_counter_does() {
+    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
+        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
+        return;
+    };
+    let corpus = Path::new(&corpus);
+    let truth = std::fs::read_to_string(corpus.join("truth.jsonl")).expect("ground truth");
+    let compared = |truth: &&Value| {
+        let name = truth["path"].as_str().unwrap_or_default();
+        // One PDU of 17 bytes in a conversation of S7comm: see `protocols/DIFFERENCES.md`.
+        !truth["s7commplus_own_count"].is_null() && !name.ends_with("arkime_synthetic.pcap")
+    };
+    for truth in lines(&truth).iter().filter(compared) {
+        let name = truth["path"].as_str().expect("a path");
+        let ours = &stats(&corpus.join(name))["pdus"]["s7commplus"];
+        let mut theirs = counts(&truth["s7commplus_own_count"]);
+        let pdus = theirs.remove("pdus").expect("a total");
+        theirs.remove("frames");
+        assert_eq!(counts(&ours["version"]).values().sum::<u64>(), pdus, "{name}");
+        let groups = ours.as_object().into_iter().flatten();
+        let flat = groups.flat_map(|(group, keys)| {
+            let full = move |key: &str| if group == "fragment" { key.to_string() } else { format!("{group}:{key}") };
+            counts(keys).into_iter().map(move |(key, count)| (full(&key), count))
+        });
+        assert_eq!(flat.collect::<BTreeMap<_, _>>(), theirs, "{name}");
+    }
+}
+
 /// Settled by the bytes: capture, group, key, count.
 const SETTLED: [(&str, &str, &str, u64); 4] = [
     ("modbusBig.pcap", "requests", "1", 1387),

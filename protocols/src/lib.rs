@@ -14,6 +14,7 @@
 //! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
 //! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
 //! * [`s7comm`]: the communication of the S7-300 and S7-400;
+//! * [`s7commplus`]: that of the S7-1200 and S7-1500;
 //! * [`iso`]: TPKT and COTP, and what they carry that nothing else decodes.
 //!
 //! The crate is `no_std` on purpose: a decoder cannot read a clock, a file or a configuration.
@@ -37,6 +38,7 @@ pub mod operation;
 mod pending;
 pub mod reader;
 pub mod s7comm;
+pub mod s7commplus;
 pub mod session;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
@@ -53,4 +55,5 @@ pub use session::Session;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.
-pub static REGISTRY: &[&Protocol] = &[&modbus::TCP, &modbus::RTU, &s7comm::S7COMM, &iso::OTHER];
+pub static REGISTRY: &[&Protocol] =
+    &[&modbus::TCP, &modbus::RTU, &s7comm::S7COMM, &s7commplus::S7COMM_PLUS, &iso::OTHER];

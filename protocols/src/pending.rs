@@ -1,5 +1,6 @@
 //! Requests that wait for their answer: one table for every protocol that pairs them.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::dissector::{Anomaly, AnomalyKind, Limits, Outcome, Side, Sink, Stamp};
@@ -13,37 +14,54 @@ pub(crate) trait Waiting {
     fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink);
 }
 
-/// The requests of one flow that wait, oldest first. Empty and without memory until the first request.
+/// The requests of one flow that wait, oldest first. Clients that ask one thing at a time, as nearly all do, cost no
+/// memory beside the entry itself.
 #[derive(Debug)]
 pub(crate) struct Pending<R> {
-    entries: VecDeque<R>,
-    limit: usize,
+    oldest: Option<R>,
+    /// Those that came after it: made when a second one waits.
+    others: Option<Box<VecDeque<R>>>,
+    limit: u32,
     /// How long an answer is waited for, nanoseconds.
     timeout: i64,
 }
 
 impl<R: Waiting> Pending<R> {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { entries: VecDeque::new(), limit: limits.pending.max(1), timeout: limits.answer_timeout.max(0) }
+        let limit = u32::try_from(limits.pending.max(1)).unwrap_or(u32::MAX);
+        Self { oldest: None, others: None, limit, timeout: limits.answer_timeout.max(0) }
     }
 
     /// Remembers a request. When as many wait already as may, the oldest is given up: its fate stays unknown.
     #[inline]
     pub(crate) fn push(&mut self, entry: R, sink: &mut dyn Sink) {
-        if self.entries.len() >= self.limit {
-            self.give_up_oldest(entry.requested(), sink);
+        if self.oldest.is_none() {
+            self.oldest = Some(entry);
+        } else {
+            self.push_behind(entry, sink);
         }
-        self.entries.push_back(entry);
     }
 
-    #[cold]
-    fn give_up_oldest(&mut self, stamp: Stamp, sink: &mut dyn Sink) {
-        if let Some(oldest) = self.entries.pop_front() {
+    #[inline(never)]
+    fn push_behind(&mut self, entry: R, sink: &mut dyn Sink) {
+        let stamp = entry.requested();
+        self.others.get_or_insert_default().push_back(entry);
+        if self.len() > self.limit as usize
+            && let Some(oldest) = self.remove(0)
+        {
             let kind = AnomalyKind::Limit;
-            let anomaly = Anomaly { kind, name: "pending_requests", value: None, from: Side::Client };
-            sink.anomaly(anomaly, stamp);
+            sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, stamp);
             oldest.conclude(Outcome::Pending, stamp, sink);
         }
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.oldest.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
+    }
+
+    /// Those that wait, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.oldest.iter().chain(self.others.iter().flat_map(|others| others.iter()))
     }
 
     /// Finds the request that an answer belongs to (`is_asked_by`): its place, and whether the answer has the shape that
@@ -56,8 +74,8 @@ impl<R: Waiting> Pending<R> {
     #[inline]
     pub(crate) fn find(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         // One request at a time, the common case, needs no choice.
-        match self.entries.front() {
-            Some(only) if self.entries.len() == 1 && is_asked_by(only) => Some((0, fits(only))),
+        match &self.oldest {
+            Some(only) if self.others.is_none() && is_asked_by(only) => Some((0, fits(only))),
             _ => self.choose(is_asked_by, fits),
         }
     }
@@ -65,7 +83,7 @@ impl<R: Waiting> Pending<R> {
     #[inline(never)]
     fn choose(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         let mut best = None;
-        for (index, entry) in self.entries.iter().enumerate() {
+        for (index, entry) in self.iter().enumerate() {
             if !is_asked_by(entry) {
                 continue;
             }
@@ -85,13 +103,24 @@ impl<R: Waiting> Pending<R> {
     /// The request at a place that was [found](Self::find).
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&R> {
-        self.entries.get(index)
+        match index.checked_sub(1) {
+            None => self.oldest.as_ref(),
+            Some(behind) => self.others.as_ref()?.get(behind),
+        }
     }
 
     /// No longer waits for the request at a place.
     #[inline]
     pub(crate) fn remove(&mut self, index: usize) -> Option<R> {
-        if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) }
+        let Some(others) = &mut self.others else { return if index == 0 { self.oldest.take() } else { None } };
+        let removed = match index.checked_sub(1) {
+            None => core::mem::replace(&mut self.oldest, others.pop_front()),
+            Some(behind) => others.remove(behind),
+        };
+        if others.is_empty() {
+            self.others = None;
+        }
+        removed
     }
 
     /// Takes out the request that [`Self::find`] finds.
@@ -104,20 +133,20 @@ impl<R: Waiting> Pending<R> {
     /// When the oldest becomes overdue.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<i64> {
-        self.entries.front().map(|oldest| overdue(oldest, self.timeout))
+        self.oldest.as_ref().map(|oldest| overdue(oldest, self.timeout))
     }
 
     /// Gives up on those that are overdue, in the order in which they were sent.
     pub(crate) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         while self.deadline().is_some_and(|deadline| deadline < clock) {
-            let Some(oldest) = self.entries.pop_front() else { return };
+            let Some(oldest) = self.remove(0) else { return };
             give_up(&oldest, self.timeout, sink);
         }
     }
 
     /// Reports whatever still waits, and keeps nothing.
     pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
-        for entry in core::mem::take(&mut self.entries) {
+        while let Some(entry) = self.remove(0) {
             entry.conclude(Outcome::Pending, entry.requested(), sink);
         }
     }

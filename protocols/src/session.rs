@@ -16,20 +16,23 @@ use crate::dissector::{
 pub struct Session {
     protocol: &'static Protocol,
     dissector: Box<dyn Dissector>,
-    halves: [Half; 2],
+    /// Which sides are lost.
+    lost: [bool; 2],
     /// Longest partial input that is kept, bytes: a side that is lost looks at two frames at once.
-    partial_limit: usize,
-    /// When the latest bytes came: a frame that only the end of the stream completes has no other time.
-    latest: Stamp,
+    partial_limit: u32,
+    /// What has not arrived completely; none in the common case.
+    kept: Option<Box<Kept>>,
     /// No answer is overdue up to this clock; `i64::MAX` when none is waited for.
     wake: i64,
 }
 
+/// Bytes of frames that have not arrived completely.
 #[derive(Default)]
-struct Half {
-    /// Bytes of a frame that has not arrived completely; empty in the common case.
-    partial: Vec<u8>,
-    lost: bool,
+struct Kept {
+    /// By side.
+    partial: [Vec<u8>; 2],
+    /// When the latest bytes of either side came: a frame that only the end of the stream completes has no other time.
+    latest: Stamp,
 }
 
 /// What a chunk of input is decoded with.
@@ -37,6 +40,8 @@ struct Step<'s> {
     dissector: &'s mut dyn Dissector,
     max_frame: usize,
     from: Side,
+    /// Whether that side is lost.
+    lost: &'s mut bool,
     stamp: Stamp,
     sink: &'s mut dyn Sink,
 }
@@ -44,13 +49,13 @@ struct Step<'s> {
 impl Session {
     /// Starts the protocol on a flow. `midstream`: the first bytes may not be the start of a frame.
     pub fn new(protocol: &'static Protocol, transport: Transport, limits: &Limits, midstream: bool) -> Self {
-        let half = || Half { partial: Vec::new(), lost: midstream };
+        let partial_limit = limits.partial.max(2 * protocol.max_frame);
         Self {
             protocol,
             dissector: (protocol.open)(transport, limits),
-            halves: [half(), half()],
-            partial_limit: limits.partial.max(2 * protocol.max_frame),
-            latest: Stamp::default(),
+            lost: [midstream; 2],
+            partial_limit: u32::try_from(partial_limit).unwrap_or(u32::MAX),
+            kept: None,
             wake: i64::MAX,
         }
     }
@@ -64,39 +69,55 @@ impl Session {
     #[inline]
     pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
-        self.latest = stamp;
-        let Self { dissector, halves, .. } = self;
-        let Some(half) = halves.get(from.index()) else { return };
         // Nearly every segment holds whole frames and nothing else.
-        let (used, broken) = if half.is_in_step() { dissector.frames(from, bytes, stamp, sink) } else { (0, None) };
+        let (used, broken) = if self.kept.is_none() && self.lost == [false; 2] {
+            self.dissector.frames(from, bytes, stamp, sink)
+        } else {
+            (0, None)
+        };
         if used < bytes.len() {
-            self.rest(from, bytes.get(used..).unwrap_or_default(), broken, sink);
+            self.rest(from, bytes.get(used..).unwrap_or_default(), broken, stamp, sink);
         }
         self.set_wake();
     }
 
     /// What `from` sent after its last whole frame: a part of one, none at all (`broken` says why), or anything while
-    /// the side is lost.
+    /// a side is lost or waits for the end of a frame.
     #[inline(never)]
-    fn rest(&mut self, from: Side, bytes: &[u8], broken: Option<&'static str>, sink: &mut dyn Sink) {
-        let Self { dissector, halves, partial_limit, protocol, latest, .. } = self;
-        let Some(half) = halves.get_mut(from.index()) else { return };
-        let max_frame = protocol.max_frame;
-        let mut step = Step { dissector: dissector.as_mut(), max_frame, from, stamp: *latest, sink };
+    fn rest(&mut self, from: Side, bytes: &[u8], broken: Option<&'static str>, stamp: Stamp, sink: &mut dyn Sink) {
+        let Self { protocol, dissector, lost, partial_limit, kept, .. } = self;
+        let Some(lost) = lost.get_mut(from.index()) else { return };
+        let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, lost, stamp, sink };
         if let Some(name) = broken {
-            half.lose(name, &mut step);
+            step.lose(name);
         }
-        if half.partial.is_empty() {
-            let used = half.consume(bytes, &mut step);
-            half.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        let before = kept.as_mut().and_then(|kept| kept.partial.get_mut(from.index())).map(core::mem::take);
+        let mut partial = before.unwrap_or_default();
+        if partial.is_empty() {
+            let used = step.consume(bytes);
+            partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
         } else {
-            let mut joined = core::mem::take(&mut half.partial);
-            joined.extend_from_slice(bytes);
-            let used = half.consume(&joined, &mut step);
-            joined.drain(..used.min(joined.len()));
-            half.partial = joined;
+            partial.extend_from_slice(bytes);
+            let used = step.consume(&partial);
+            partial.drain(..used.min(partial.len()));
         }
-        half.bound(*partial_limit, &mut step);
+        step.bound(&mut partial, *partial_limit as usize);
+        self.keep(from, partial, stamp);
+    }
+
+    /// Keeps what has not arrived completely.
+    fn keep(&mut self, from: Side, partial: Vec<u8>, stamp: Stamp) {
+        if partial.is_empty() && self.kept.is_none() {
+            return;
+        }
+        let kept = self.kept.get_or_insert_default();
+        kept.latest = stamp;
+        if let Some(place) = kept.partial.get_mut(from.index()) {
+            *place = partial;
+        }
+        if kept.partial.iter().all(Vec::is_empty) {
+            self.kept = None;
+        }
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
@@ -127,8 +148,8 @@ impl Session {
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
     pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
         self.settle(from, sink);
-        if let Some(half) = self.halves.get_mut(from.index()) {
-            half.lost = true;
+        if let Some(lost) = self.lost.get_mut(from.index()) {
+            *lost = true;
         }
         self.set_wake();
     }
@@ -168,80 +189,76 @@ impl Session {
 
     /// Bytes kept for frames that have not arrived completely.
     pub fn buffered(&self) -> usize {
-        self.halves.iter().map(|half| half.partial.len()).sum()
+        self.kept.iter().flat_map(|kept| &kept.partial).map(Vec::len).sum()
     }
 
     /// Nothing follows what was kept: a whole frame that only lacked a second one beside it counts, the rest is lost.
     fn settle(&mut self, from: Side, sink: &mut dyn Sink) {
-        let Some(half) = self.halves.get_mut(from.index()) else { return };
-        let kept = core::mem::take(&mut half.partial);
+        let Some(kept) = &mut self.kept else { return };
+        let (partial, latest) = (kept.partial.get_mut(from.index()).map(core::mem::take), kept.latest);
+        let partial = partial.unwrap_or_default();
+        self.keep(from, Vec::new(), latest);
         let is_frame = || {
-            self.dissector.frame_len(from, &kept) == FrameLen::Bytes(kept.len())
-                && self.dissector.boundary(from, &kept) != Boundary::Unlikely
+            self.dissector.frame_len(from, &partial) == FrameLen::Bytes(partial.len())
+                && self.dissector.boundary(from, &partial) != Boundary::Unlikely
         };
-        if half.lost && is_frame() {
+        if self.lost.get(from.index()) == Some(&true) && is_frame() {
             self.dissector.interrupted(from, sink);
-            self.dissector.frame(from, &kept, self.latest, sink);
-        } else if !kept.is_empty() {
-            sink.lost(kept.len());
+            self.dissector.frame(from, &partial, latest, sink);
+        } else if !partial.is_empty() {
+            sink.lost(partial.len());
         }
     }
 }
 
-impl Half {
+impl Step<'_> {
     /// Decodes every whole frame in `bytes`; returns how many bytes are done with.
-    fn consume(&mut self, bytes: &[u8], step: &mut Step<'_>) -> usize {
+    fn consume(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
             if rest.is_empty() {
                 return used;
             }
-            if self.lost {
-                let (skipped, found) = step.resynchronise(rest);
+            if *self.lost {
+                let (skipped, found) = self.resynchronise(rest);
                 used += skipped;
                 if !found {
                     return used;
                 }
-                self.lost = false;
-                step.dissector.interrupted(step.from, step.sink);
+                *self.lost = false;
+                self.dissector.interrupted(self.from, self.sink);
                 continue;
             }
-            let (decoded, broken) = step.dissector.frames(step.from, rest, step.stamp, step.sink);
+            let (decoded, broken) = self.dissector.frames(self.from, rest, self.stamp, self.sink);
             used += decoded;
             match broken {
-                Some(name) => self.lose(name, step),
+                Some(name) => self.lose(name),
                 None => return used,
             }
         }
     }
 
-    fn is_in_step(&self) -> bool {
-        self.partial.is_empty() && !self.lost
-    }
-
     /// No frame starts where one should.
-    fn lose(&mut self, name: &'static str, step: &mut Step<'_>) {
-        step.anomaly(AnomalyKind::Desynchronised, name);
-        self.lost = true;
+    fn lose(&mut self, name: &'static str) {
+        self.anomaly(AnomalyKind::Desynchronised, name);
+        *self.lost = true;
     }
 
     /// Holds what is kept to its limit, and the memory behind it to what it needs.
-    fn bound(&mut self, limit: usize, step: &mut Step<'_>) {
-        if self.partial.len() > limit {
-            step.sink.lost(self.partial.len());
-            step.anomaly(AnomalyKind::Limit, "partial_frame_too_long");
-            self.lost = true;
-            self.partial = Vec::new();
+    fn bound(&mut self, partial: &mut Vec<u8>, limit: usize) {
+        if partial.len() > limit {
+            self.sink.lost(partial.len());
+            self.anomaly(AnomalyKind::Limit, "partial_frame_too_long");
+            *self.lost = true;
+            *partial = Vec::new();
         }
-        let enough = self.partial.len().max(2 * step.max_frame);
-        if self.partial.capacity() > 2 * enough {
-            self.partial.shrink_to(enough);
+        let enough = partial.len().max(2 * self.max_frame);
+        if partial.capacity() > 2 * enough {
+            partial.shrink_to(enough);
         }
     }
-}
 
-impl Step<'_> {
     /// Looks for the first position from which framing holds. Returns the bytes before it (or those that certainly hold
     /// no frame start), which are counted as lost, and whether it was found.
     fn resynchronise(&mut self, bytes: &[u8]) -> (usize, bool) {

@@ -30,6 +30,7 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
             frame.extend(crc.to_le_bytes());
             frame
         }),
+        s7comm_plus(),
         (0u8..9, vec(any::<u8>(), 0..60)).prop_map(|(kind, body)| tpkt(kind, &body)),
         (1u8..8, vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..20)).prop_map(|(rosctr, mut parameters, data)| {
             // The functions that mean something, more often than chance has it.
@@ -42,6 +43,20 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
         }),
     ];
     vec(chunk, 1..6).prop_map(|chunks| chunks.concat())
+}
+
+/// A PDU of S7comm-plus in one DT, whole or a fragment.
+fn s7comm_plus() -> impl Strategy<Value = Vec<u8>> {
+    let function = prop_oneof![Just(0x054C_u16), Just(0x0542), Just(0x04CA), Just(0x04BB), any::<u16>()];
+    let opcode = prop_oneof![Just(0x31_u8), Just(0x32), Just(0x33)];
+    let body = vec(prop_oneof![0u8..4, any::<u8>()], 0..60);
+    (1u8..=2, opcode, function, body, any::<bool>()).prop_map(|(version, opcode, function, body, is_last)| {
+        let [high, low] = function.to_be_bytes();
+        let payload = [&[opcode, 0, 0, high, low, 0, 0, 0, 1], body.as_slice()].concat();
+        let trailer: &[u8] = if is_last { &[0x72, version, 0, 0] } else { &[] };
+        let tsdu = [&[0x72, version, 0, payload.len() as u8], payload.as_slice(), trailer].concat();
+        tpkt(0, &tsdu)
+    })
 }
 
 /// A TPDU in its TPKT: a whole DT, a fragment, or one of the others.

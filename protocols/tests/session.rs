@@ -1,6 +1,6 @@
 //! The adapter between a stream and a protocol: chunks, gaps, starts in mid-stream, lost bytes.
 
-use lockkeeper_protocols::{Limits, Session, Side, Transport, modbus};
+use lockkeeper_protocols::{Limits, Protocol, Session, Side, Transport, modbus, s7commplus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -17,8 +17,12 @@ enum Piece {
 }
 
 fn run(side: Side, midstream: bool, pieces: impl IntoIterator<Item = Piece>) -> Log {
+    run_on(&modbus::TCP, side, midstream, pieces)
+}
+
+fn run_on(protocol: &'static Protocol, side: Side, midstream: bool, pieces: impl IntoIterator<Item = Piece>) -> Log {
     let mut log = Log::default();
-    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), midstream);
+    let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for piece in pieces {
         match piece {
             Piece::Bytes(bytes) => session.stream(side, &bytes, at(0), &mut log),
@@ -62,6 +66,19 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         }),
         1 => (any::<u16>(), vec(any::<u8>(), 1..=253)).prop_map(|(transaction, pdu)| frame(transaction, &pdu)),
     ]
+}
+
+/// A read of one variable, or a fragment of something, in a DT that ends its TSDU or not.
+fn s7comm_plus() -> impl Strategy<Value = Vec<u8>> {
+    (1u8..=3, any::<bool>(), any::<bool>(), any::<u8>()).prop_map(|(version, is_last, end, sequence)| {
+        let digest: &[u8] = if version == 3 { &[32; 33] } else { &[] };
+        let head = [0x31, 0, 0, 0x05, 0x4C, 0, 0, 0, sequence, 0, 0, 3, 0xC0, 0x34];
+        let payload = [digest, &head, &[0, 0, 0, 0, 1, 4, 0, 0x32, 1, 0x9A, 0x7B, 0, 0, 0, 0]].concat();
+        let trailer: &[u8] = if is_last { &[0x72, version, 0, 0] } else { &[] };
+        let tsdu = [&[0x72, version, 0, payload.len() as u8], payload.as_slice(), trailer].concat();
+        let number = if end { 0x80 } else { 0 };
+        [&[3, 0, 0, tsdu.len() as u8 + 7, 2, 0xF0, number], tsdu.as_slice()].concat()
+    })
 }
 
 fn asked(log: &Log) -> usize {
@@ -201,5 +218,20 @@ proptest! {
         ]);
         prop_assert_eq!(asked(&log), before.len() + after.len());
         prop_assert_eq!(log.lost, cut + torn.len() - resume);
+    }
+
+    #[test]
+    fn segmentation_changes_nothing_for_s7comm_plus_either(
+        pieces in vec(prop_oneof![
+            6 => s7comm_plus().prop_map(Piece::Bytes),
+            1 => vec(any::<u8>(), 0..40).prop_map(Piece::Bytes),
+            1 => Just(Piece::Gap),
+        ], 0..12),
+        side in prop_oneof![Just(Side::Client), Just(Side::Server)],
+        midstream in any::<bool>(),
+    ) {
+        let whole = run_on(&s7commplus::S7COMM_PLUS, side, midstream, pieces.clone());
+        let split = run_on(&s7commplus::S7COMM_PLUS, side, midstream, bytewise(&pieces));
+        prop_assert_eq!(whole, split);
     }
 }

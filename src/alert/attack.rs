@@ -210,7 +210,6 @@ fn of_s7_control(function: &str) -> Option<&'static [&'static str]> {
 fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
     match (operation.function, operation.target) {
         (_, Target::Block { kind: "OB", .. }) => &["T0843", "T0889", "T0821"],
-        ("pi_inse" | "pi_ins2", _) => &["T0843", "T0889", "T0821"],
         ("pi_dele" | "pi_modu" | "delete_object" | "add_link" | "remove_link", _) => &["T0889"],
         ("pi_garb", _) => &["T0814"],
         _ => &["T0843", "T0889"],

@@ -107,7 +107,7 @@ impl Key {
 }
 
 /// The end of a finding's conversation on one side, and where it belongs.
-pub(super) const fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
+pub(super) fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
     match side {
         Side::Client => (&finding.client, finding.ruling.client),
         Side::Server => (&finding.server, finding.ruling.server),

@@ -198,7 +198,8 @@ fn title_word(word: &str) -> String {
 
 /// Values that a message shows; the record has them all.
 const SHOWN: usize = 4;
-const ABBREVIATIONS: [&str; 9] = ["ascii", "cpu", "fifo", "id", "io", "mei", "nak", "plc", "umas"];
+const ABBREVIATIONS: [&str; 15] =
+    ["ascii", "cotp", "cpu", "fifo", "id", "io", "led", "mei", "nak", "nc", "pi", "plc", "ssl", "szl", "umas"];
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ mod testing;
 pub mod transaction;
 
 use std::fmt;
+use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, Operation, Outcome, RequestRef, Target, Values};
 
@@ -80,7 +81,7 @@ pub struct Finding {
     /// What carries it.
     pub carrier: Carrier,
     /// Zones and conduit.
-    pub ruling: Ruling,
+    pub ruling: Arc<Ruling>,
     /// The protocol, such as `modbus`, if it was decoded; otherwise the alert names the port (`tcp/443`).
     pub protocol: Option<&'static str>,
     /// The operation, where it is about one.

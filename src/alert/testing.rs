@@ -1,5 +1,7 @@
 //! Findings for tests.
 
+use std::sync::Arc;
+
 use lockkeeper_protocols::{Class, RequestRef, Table, Target};
 
 use super::{Endpoint, Evidence, Finding, OwnedOperation, OwnedValues, Settings, What};
@@ -49,7 +51,7 @@ pub(super) fn finding(after: i64) -> Finding {
         client: Endpoint { host: host("10.20.9.9", Some([0, 0x0C, 0x29, 0xAA, 0xBB, 0xCC]), None), port: 51_234 },
         server: Endpoint { host: host("10.20.1.10", None, Some(30)), port: 502 },
         carrier: Carrier::Tcp,
-        ruling: Ruling::new(place, place, None),
+        ruling: Arc::new(Ruling::new(place, place, None)),
         protocol: Some("modbus"),
         operation: Some(write_register(40, 900)),
     }

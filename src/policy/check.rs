@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::diagnose::Severity;
 use super::explain::spoken_text;
-use super::model::Flow;
+use super::model::{Flow, S7Session};
 use super::words::list;
 use super::{Policy, words};
 
@@ -73,7 +73,8 @@ impl Policy {
             list(names.iter().map(String::as_str))
         };
         let (from, to, spoken) = (hosts(&flow.from), hosts(&flow.to), spoken_text(flow));
-        let _ = writeln!(text, "    {}: {from} -> {to}, {spoken}{}", flow.id, self.not_judged_yet(flow));
+        let session = flow.s7.map(session_text).unwrap_or_default();
+        let _ = writeln!(text, "    {}: {from} -> {to}, {spoken}{session}{}", flow.id, self.not_judged_yet(flow));
         for entry in &flow.allow {
             let _ = writeln!(text, "      {}", self.allow_text(entry));
         }
@@ -89,11 +90,23 @@ impl Policy {
             (flow.allow.iter().any(|entry| entry.rate.is_some()), "rates"),
             (flow.expect_every.is_some(), "expect_every"),
             (flow.max_session.is_some(), "max_session"),
+            (flow.opcua.is_some(), "opcua"),
             (flow.tls_min_version.is_some(), "tls"),
         ];
         let kept = list(kept.into_iter().filter(|(is, _)| *is).map(|(_, word)| word));
         if kept.is_empty() { String::new() } else { format!(" (not judged yet: {kept})") }
     }
+}
+
+/// `, connection OP rack 0 slot 2, password forbidden`: what is written of it.
+fn session_text(s7: S7Session) -> String {
+    let kind = s7.connection.map(|kind| format!(" {kind}"));
+    let rack = s7.rack.map(|rack| format!(" rack {rack}"));
+    let slot = s7.slot.map(|slot| format!(" slot {slot}"));
+    let connection: String = [kind, rack, slot].into_iter().flatten().collect();
+    let connection = if connection.is_empty() { connection } else { format!(", connection{connection}") };
+    let password = s7.password.map(|password| format!(", password {}", password.name())).unwrap_or_default();
+    format!("{connection}{password}")
 }
 
 fn counted((count, noun): (usize, &str)) -> String {

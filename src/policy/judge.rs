@@ -14,7 +14,7 @@ use super::words;
 use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 
 /// How the zones of a flow relate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Relation {
     /// Not judged: inside a zone that is only observed, between hosts of no zone, or housekeeping of the link.
     #[default]
@@ -26,7 +26,7 @@ pub(super) enum Relation {
 }
 
 /// A declared flow between these two hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
@@ -36,7 +36,7 @@ pub(super) struct Candidate {
 }
 
 /// The one flow whose entries decide about operations, and what else they need to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Only {
     flow: u16,
     /// The server, or [`NO_ASSET`].
@@ -247,22 +247,18 @@ impl Policy {
         if let Some(verdict) = self.judge_session(candidates, operation) {
             return verdict;
         }
-        let asset = ruling.server.asset.unwrap_or(NO_ASSET);
-        let chosen = self.choose(candidates, ruling.server.asset, operation, session);
-        // What is permitted but for the password is denied for its want.
-        let chosen = match chosen {
-            Choice::Elsewhere(_) | Choice::Nothing if self.waits_for_password(candidates, operation, session) => {
-                let any = SessionState { password_accepted: true };
-                match self.choose(candidates, ruling.server.asset, operation, any) {
-                    Choice::Permitted(flow) => return deny(Rule::S7Password, flow),
-                    _ => chosen,
-                }
+        let server = ruling.server.asset;
+        let mut chosen = self.choose(candidates, server, operation, session);
+        if !matches!(chosen, Choice::Permitted(_)) && self.waits_for_password(candidates, operation, session) {
+            // What is permitted but for the password is denied for its want, the rest for what it is.
+            chosen = self.choose(candidates, server, operation, SessionState { password_accepted: true });
+            if let Choice::Permitted(flow) = chosen {
+                return deny(Rule::S7Password, flow);
             }
-            _ => chosen,
-        };
+        }
         match chosen {
             Choice::Permitted(flow) if operation.class == Class::Write => {
-                self.judge_values(flow, asset, operation, last)
+                self.judge_values(flow, server.unwrap_or(NO_ASSET), operation, last)
             }
             Choice::Permitted(flow) => Verdict::Permit { flow: Some(flow) },
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),

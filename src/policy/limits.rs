@@ -153,14 +153,15 @@ const ROUNDING: f64 = 1e-6;
 impl LastValues {
     /// The last value of a point, if one was seen.
     fn get(&self, point: u16) -> Option<f64> {
-        self.0.iter().find(|(of, _)| *of == point).map(|&(_, value)| value)
+        self.0.iter().flat_map(|values| values.iter()).find(|(of, _)| *of == point).map(|&(_, value)| value)
     }
 
     /// Bounded by the number of points of one asset that limit their step.
     fn set(&mut self, point: u16, value: f64) {
-        match self.0.iter_mut().find(|(of, _)| *of == point) {
+        let values = self.0.get_or_insert_default();
+        match values.iter_mut().find(|(of, _)| *of == point) {
             Some((_, last)) => *last = value,
-            None => self.0.push((point, value)),
+            None => values.push((point, value)),
         }
     }
 }

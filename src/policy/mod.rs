@@ -89,7 +89,7 @@ pub struct Place {
 }
 
 /// Everything about a flow that its verdicts need: made once a flow, kept beside it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ruling {
     /// Where the client belongs.
     pub client: Place,
@@ -240,7 +240,8 @@ pub enum Limit {
 
 /// The last values seen of points that limit their step, for one pair of hosts.
 #[derive(Clone, Debug, Default)]
-pub struct LastValues(pub Vec<(u16, f64)>);
+#[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
+pub struct LastValues(Option<Box<Vec<(u16, f64)>>>);
 
 /// What a conversation was granted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! One conversation: its stream, its protocol, the verdict on it.
 
+use std::sync::Arc;
+
 use lockkeeper_protocols::identify::Roles;
-use lockkeeper_protocols::{Decision, Identifier, REGISTRY, RequestRef, Session, Side, Stamp, Transport};
+use lockkeeper_protocols::{Decision, Identifier, Protocol, REGISTRY, RequestRef, Session, Side, Stamp, Transport};
 
 use super::Desk;
 use super::listener::Listener;
@@ -38,18 +40,19 @@ pub(super) struct Facts {
     midstream: bool,
     /// Which ends have sent something.
     seen: [bool; 2],
-    /// When the verdict on the conversation is due even if its protocol is not known by then.
-    judge_by: Option<i64>,
-    pub(super) ruling: Option<Box<Ruling>>,
+    /// When the verdict on the conversation is due even if its protocol is not known by then; [`NEVER`] for not at all.
+    judge_by: i64,
+    pub(super) ruling: Option<Arc<Ruling>>,
     /// The rule by which the conversation as such was denied.
     denied: Option<Rule>,
-    pub(super) protocol: Option<&'static str>,
+    pub(super) protocol: Option<&'static Protocol>,
     /// Where the protocol is counted.
-    pub(super) slot: usize,
+    pub(super) slot: u16,
     pub(super) last_values: LastValues,
     pub(super) session: SessionState,
     /// Operations whose end somebody waits for.
-    pub(super) open: Vec<Open>,
+    #[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
+    pub(super) open: Option<Box<Vec<Open>>>,
     pub(super) text: Option<Box<ConversationText>>,
 }
 
@@ -63,9 +66,9 @@ pub(super) struct Open {
 /// What the bytes of a conversation are.
 enum Content {
     /// Not known yet.
-    Opening(Opening),
+    Opening(Box<Opening>),
     /// A protocol of the registry.
-    Speaks(Box<Session>),
+    Speaks(Session),
     /// Something else.
     Other,
 }
@@ -94,7 +97,7 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
-        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Opening::default()) };
+        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Box::default()) };
         Self { tcp: TcpFlow::default(), talk }
     }
 
@@ -144,7 +147,7 @@ impl Conversation {
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
     /// set for, so that only disorder can make it need one.
     pub(super) fn may_need_timer(&self) -> bool {
-        self.talk.facts.armed == i64::MAX || self.tcp.deadline().is_some()
+        self.talk.facts.armed == NEVER || self.tcp.deadline().is_some()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
@@ -152,7 +155,8 @@ impl Conversation {
         let talk = &self.talk;
         let session = if let Content::Speaks(session) = &talk.content { session.deadline() } else { None };
         // Answers and identification may still come at their deadline; holes are given up at theirs.
-        let after = [session, talk.facts.judge_by].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
+        let judged = (talk.facts.judge_by != NEVER).then_some(talk.facts.judge_by);
+        let after = [session, judged].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
         after.chain(self.tcp.deadline()).min()
     }
 
@@ -192,7 +196,7 @@ impl Facts {
         };
         Self {
             first: stamp,
-            armed: i64::MAX,
+            armed: NEVER,
             latest: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
@@ -200,14 +204,14 @@ impl Facts {
             roles: Roles::Guessed,
             midstream,
             seen: [false; 2],
-            judge_by: midstream.then_some(stamp.clock.saturating_add(JUDGE_AFTER)),
+            judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             ruling: None,
             denied: None,
             protocol: None,
-            slot: usize::MAX,
+            slot: u16::MAX,
             last_values: LastValues::default(),
             session: SessionState::default(),
-            open: Vec::new(),
+            open: None,
             text: None,
         }
     }
@@ -248,6 +252,11 @@ impl Facts {
         Link { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
     }
 
+    /// The name of what is spoken, such as `modbus`, once it is known.
+    pub(super) fn protocol_name(&self) -> Option<&'static str> {
+        self.protocol.map(|protocol| protocol.name)
+    }
+
     fn transport(&self) -> Transport {
         if self.carrier == Carrier::Udp { Transport::Udp } else { Transport::Tcp }
     }
@@ -258,10 +267,10 @@ impl Talk {
     #[inline(never)]
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: Stamp, desk: &mut Desk) {
         let facts = &mut self.facts;
-        facts.judge_by = None;
+        facts.judge_by = NEVER;
         if !desk.judging {
             if facts.ruling.is_none() {
-                facts.ruling = Some(Box::new(desk.policy.ruling(&facts.link(), facts.protocol)));
+                facts.ruling = Some(desk.ruling(&facts.link(), facts.protocol_name()));
             }
             return;
         }
@@ -271,7 +280,7 @@ impl Talk {
         }
         let first_time = facts.ruling.is_none();
         facts.text = None;
-        let ruling = Box::new(desk.policy.ruling(&link, facts.protocol));
+        let ruling = desk.ruling(&link, facts.protocol_name());
         let verdict = match spoken {
             Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
@@ -330,7 +339,9 @@ impl Talk {
         }
         let Content::Opening(opening) = &mut self.content else { return };
         let facts = &mut self.facts;
-        facts.judge_by.get_or_insert(stamp.clock.saturating_add(JUDGE_AFTER));
+        if facts.judge_by == NEVER {
+            facts.judge_by = stamp.clock.saturating_add(JUDGE_AFTER);
+        }
         opening.add(from, bytes, stamp);
         let exhausted = opening.is_full();
         self.decide(exhausted, stamp, desk);
@@ -347,12 +358,12 @@ impl Talk {
                 if swapped {
                     facts.client = facts.client.other();
                 }
-                facts.protocol = Some(protocol.name);
+                facts.protocol = Some(protocol);
                 // From now on answers are waited for, perhaps less long than the timer that is set.
-                facts.armed = i64::MAX;
+                facts.armed = NEVER;
                 facts.slot = desk.counters.slot(protocol);
                 let session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
-                let before = std::mem::replace(&mut self.content, Content::Speaks(Box::new(session)));
+                let before = std::mem::replace(&mut self.content, Content::Speaks(session));
                 self.judge(Spoken::Protocol(protocol.name), stamp, desk);
                 if let Content::Opening(opening) = before {
                     self.replay(&opening, desk);
@@ -380,7 +391,8 @@ impl Talk {
     }
 
     fn expire(&mut self, clock: i64, desk: &mut Desk) {
-        if let Some(due) = self.facts.judge_by.filter(|due| *due < clock) {
+        let due = self.facts.judge_by;
+        if due < clock {
             let stamp = Stamp { clock: due.saturating_add(1), ..self.facts.first };
             self.judge(Spoken::NotYet, stamp, desk);
         }
@@ -492,6 +504,9 @@ const OPENING_PIECES: usize = 512;
 
 /// How long identification may take before the conversation is judged by its port, nanoseconds of packet time.
 const JUDGE_AFTER: i64 = 1_000_000_000;
+
+/// The packet clock never gets there.
+const NEVER: i64 = i64::MAX;
 
 /// Ports below this belong to services.
 const FIRST_UNPRIVILEGED: u16 = 1024;

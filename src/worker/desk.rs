@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
 use super::conversation::{Facts, Open};
@@ -12,7 +13,7 @@ use crate::alert::{
 };
 use crate::frame::Macs;
 use crate::metrics::Counters;
-use crate::policy::{Carrier, Host, Policy, Ruling};
+use crate::policy::{Carrier, Host, Link, Policy, Ruling};
 
 /// One worker's desk.
 pub(super) struct Desk {
@@ -24,6 +25,8 @@ pub(super) struct Desk {
     /// Every transaction is written down.
     pub(super) transactions: bool,
     captures: Arc<Captures>,
+    /// The rulings that conversations have: those between hosts of the same zones are often alike.
+    rulings: HashSet<Arc<Ruling>>,
     report: Report,
     /// Counts what was reported in this block: the last part of [`Order`].
     sub: u32,
@@ -40,6 +43,7 @@ impl Desk {
             decoder,
             transactions,
             captures,
+            rulings: HashSet::new(),
             report: Report::default(),
             sub: 0,
             floor: i64::MIN,
@@ -64,6 +68,19 @@ impl Desk {
         report.events.sort_unstable_by_key(|(order, _)| *order);
         report.transactions.sort_unstable_by_key(|(order, _)| *order);
         report
+    }
+
+    /// Takes the verdicts that depend on the conversation alone: [`Policy::ruling`].
+    pub(super) fn ruling(&mut self, link: &Link, spoken: Option<&str>) -> Arc<Ruling> {
+        let ruling = self.policy.ruling(link, spoken);
+        if let Some(known) = self.rulings.get(&ruling) {
+            return Arc::clone(known);
+        }
+        let ruling = Arc::new(ruling);
+        if self.rulings.len() < SHARED_RULINGS {
+            self.rulings.insert(Arc::clone(&ruling));
+        }
+        ruling
     }
 
     /// Reports something about a conversation.
@@ -100,8 +117,8 @@ impl Desk {
             client: *facts.endpoint(Side::Client),
             server: *facts.endpoint(Side::Server),
             carrier: facts.carrier,
-            ruling: Ruling::clone(ruling),
-            protocol: facts.protocol,
+            ruling: Arc::clone(ruling),
+            protocol: facts.protocol_name(),
             operation,
         };
         self.report(facts, Event::Finding(Box::new(finding)), stamp);
@@ -136,7 +153,7 @@ impl Desk {
         let endpoint = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan }, port: 0 };
         let (client, server) = (endpoint(macs.source), endpoint(macs.destination));
         let carrier = Carrier::Ethernet(ether_type);
-        let link = crate::policy::Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
+        let link = Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
         let ruling = self.policy.ruling(&link, None);
         if ruling.client.asset.is_some() {
             return;
@@ -150,7 +167,7 @@ impl Desk {
             client,
             server,
             carrier,
-            ruling,
+            ruling: Arc::new(ruling),
             protocol: None,
             operation: None,
         };
@@ -173,7 +190,7 @@ impl Desk {
         let Some(ruling) = &facts.ruling else { return };
         let kept = facts.text.take();
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
-        let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol));
+        let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol_name()));
         let text = kept.unwrap_or_else(make);
         let answered = !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
         let transaction = Transaction {
@@ -198,3 +215,6 @@ fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues)
     let view = OperationView::from(operation);
     if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
 }
+
+/// Rulings of one worker that conversations share; those beyond have one of their own. 100 bytes each.
+const SHARED_RULINGS: usize = 16_384;

@@ -24,7 +24,7 @@ impl Sink for Listener<'_> {
         let denied = matches!(verdict, Verdict::Deny(_));
         if denied || desk.transactions {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
-            facts.open.push(Open { at, verdict, values });
+            facts.open.get_or_insert_default().push(Open { at, verdict, values });
         }
         if let Verdict::Deny(denial) = verdict {
             let operation = OwnedOperation::from(operation);
@@ -41,11 +41,9 @@ impl Sink for Listener<'_> {
         {
             desk.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
-        if facts.open.is_empty() {
-            return;
-        }
-        let Some(index) = facts.open.iter().position(|open| open.at == at) else { return };
-        let open = facts.open.remove(index);
+        let Some(waiting) = &mut facts.open else { return };
+        let Some(index) = waiting.iter().position(|open| open.at == at) else { return };
+        let open = waiting.remove(index);
         if matches!(open.verdict, Verdict::Deny(_)) {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
             desk.report(facts, event, stamp);
@@ -67,7 +65,7 @@ impl Sink for Listener<'_> {
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp) {
         let Self { facts, desk } = self;
-        let protocol = facts.protocol.unwrap_or_default();
+        let protocol = facts.protocol_name().unwrap_or_default();
         *desk.counters.anomalies.entry((protocol, anomaly.name)).or_default() += 1;
         let losses = &mut desk.counters.losses;
         match anomaly.kind {

@@ -109,7 +109,7 @@ const SERVICES: [Function; 66] = [
 
 /// Userdata, by group (upper byte) and sub-function. Those of the group of CPU functions that only controllers send are
 /// reports when they do.
-const USERDATA: [Function; 60] = [
+const USERDATA: [Function; 61] = [
     of("block_status", 0x0101, Class::Diagnostic),
     of("variable_status", 0x0102, Class::Diagnostic),
     of("output_istack", 0x0103, Class::Diagnostic),
@@ -155,6 +155,7 @@ const USERDATA: [Function; 60] = [
     of("alarm_query", 0x0413, Class::Read),
     of("notify_8_indication", 0x0416, Class::Report),
     of("plc_password", 0x0501, Class::Security),
+    of("clear_plc_password", 0x0502, Class::Security),
     of("bsend", 0x0601, Class::Write),
     of("read_clock", 0x0701, Class::Read),
     of("set_clock", 0x0702, Class::Time),

@@ -164,6 +164,76 @@ fn points_that_cannot_be_meant_are_errors() {
 }
 
 #[test]
+fn s7_places_that_cannot_be_meant_are_errors() {
+    for (point, expected) in [
+        ("s7 = { area = \"D\", db = 1 }", "`D` is not an S7 area"),
+        ("s7 = { area = \"DB\", bytes = 1 }", "s7 of point X has no `db` (add the number of the data block: db = 10)"),
+        ("s7 = { area = \"M\", db = 1 }", "`db` does not apply to area M (remove `db`, or write area = \"DB\")"),
+        ("s7 = { area = \"T\", bytes = 1 }", "`bytes` does not apply to area T (timers and counters have numbers"),
+        ("s7 = { area = \"M\", numbers = 1 }", "`numbers` does not apply to area M"),
+        ("s7 = { area = \"M\", bits = 1 }", "`bits` of s7 of point X needs a single byte (write bytes = 3, bits = 2"),
+        ("s7 = { area = \"M\", bytes = \"1-2\", bits = 1 }", "`bits` of s7 of point X needs a single byte"),
+        ("s7 = { area = \"M\", bytes = 1, bits = \"7-8\" }", "`bits` of s7 of point X go beyond a byte"),
+        ("s7 = { area = \"M\", byte = 1 }", "unknown key `byte` in s7 of point X (did you mean `bytes`?)"),
+        ("s7 = { area = \"M\", bytes = \"9-1\" }", "the range `9-1` ends before it begins (write \"1-9\")"),
+        ("s7 = { area = \"M\", bytes = \"0-2\" }\ntype = \"f32\"", "0-2 is no whole number of values of 4 bytes each"),
+        ("s7 = { area = \"M\", bytes = 0, bits = 1 }\ntype = \"u8\"", "bits are not of this type"),
+        ("s7 = { area = \"T\", numbers = 1 }\ntype = \"f32\"", "values of area T take 16 bits"),
+        ("s7 = { area = \"M\", bytes = 1 }\nmax = 300", "max of point X is beyond what its type can hold (0 to 255)"),
+        (
+            "s7 = { area = \"M\", bytes = \"1-2\" }\nmax_step = 3",
+            "max_step of point X needs a single value, but it covers 2",
+        ),
+        ("s7 = { object = 0x8A0E0001 }\nmax = 3", "limits of point X cannot be judged: an object has no address"),
+        ("s7 = { object = 1, path = [1, 2, 3, 4, 5] }", "`path` of s7 of point X has more than 4 ids"),
+        ("s7 = { object = 1, area = \"DB\" }", "unknown key `area` in s7 of point X (known keys are: object, path)"),
+        ("modbus = { table = \"coil\", addr = 0 }\ntype = \"s5time\"", "values of registers are not of this type"),
+        ("s7 = { area = \"M\", bytes = 1 }\ntype = \"u8le\"", "unknown type `u8le`"),
+    ] {
+        let found = complaint(&format!("[point.X]\nasset = \"PLC\"\n{point}\n"));
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn s7_flows_that_cannot_be_meant_are_errors() {
+    let s7 = "protocol = \"s7comm\"\nallow = [{ op = \"read\" }]";
+    let modbus = "protocol = \"modbus\"\nallow = [{ op = \"read\" }]";
+    for (with, expected) in [
+        (
+            s7.replace("op = \"read\"", "op = \"program\", blocks = [\"OB\"]"),
+            "`OB` names no block (write \"OB1\", \"OB10-20\"",
+        ),
+        (s7.replace("op = \"read\"", "op = \"program\", blocks = [\"XB1\"]"), "`XB1` names no block (write a kind and"),
+        (
+            s7.replace("op = \"read\"", "op = \"control\", actions = [\"stopp\"]"),
+            "`stopp` is not a control action (did you mean `stop`?",
+        ),
+        (
+            s7.replace("op = \"read\"", "op = \"engineer\", actions = [\"stop\"]"),
+            "`actions` of allow of flow F need op = \"control\"",
+        ),
+        (
+            s7.replace("allow", "s7 = { connection = \"PC\" }\nallow"),
+            "`PC` is not a connection type (known are: PG, OP, BASIC, other)",
+        ),
+        (
+            s7.replace("allow", "s7 = { slot = 32 }\nallow"),
+            "`slot` of s7 of flow F cannot be 32 (write a number from 0 to 31)",
+        ),
+        (s7.replace("allow", "s7 = { password = \"yes\" }\nallow"), "`yes` is not a rule for passwords"),
+        (modbus.replace("allow", "s7 = { rack = 0 }\nallow"), "`s7` does not apply to protocol modbus (remove `s7`"),
+        (
+            modbus.replace("op = \"read\"", "op = \"read\", s7 = { area = \"M\" }"),
+            "a place written as `s7` does not apply to protocol modbus",
+        ),
+    ] {
+        let found = flow_complaint("protocol = \"modbus\"\nallow = [{ op = \"read\" }]", &with);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
 fn flows_that_cannot_be_meant_are_errors() {
     for (replace, with, expected) in [
         ("\"zone:A\"", "\"A\"", "`A` is a zone, not an asset (write \"zone:A\")"),

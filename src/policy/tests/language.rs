@@ -25,7 +25,7 @@ fn every_section_of_the_full_example_is_kept() {
         declared.grants.len(),
         declared.exceptions.len(),
     ];
-    assert_eq!(counts, [2, 7, 9, 3, 1, 9, 8, 10, 2, 4]);
+    assert_eq!(counts, [2, 7, 9, 3, 1, 12, 8, 11, 2, 4]);
     assert_eq!(declared.catalog.text("attack_ics"), Some("19.2"));
     assert_eq!(declared.header.text("status"), Some("approved"));
     assert!(matches!(declared.header.get("regulatory"), Some(Note::List(list)) if list.len() == 2));
@@ -76,12 +76,21 @@ fn a_dozen_lines_are_a_useful_policy() {
 fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
     let summary = policy(FULL).summary();
     assert!(
-        summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 9 assets, 9 points, 8 conduits, 10 flows"),
+        summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 9 assets, 12 points, 8 conduits, 11 flows"),
         "{summary}"
     );
     assert!(summary.contains("F-101: SCADA-1 -> PLC-BRIDGE, modbus on tcp/502, udp/502"), "{summary}");
     assert!(summary.contains("      write on bridge-command within limits\n"), "{summary}");
-    assert!(summary.contains("(not judged yet: operations, schedule)"), "{summary}");
+    assert!(summary.contains("      write on gate-open-timer within limits\n"), "{summary}");
+    assert!(summary.contains("      program on OB1, FC*, FB*, DB*\n"), "{summary}");
+    assert!(summary.contains("      control stop, warm-restart\n"), "{summary}");
+    assert!(summary.contains("      write on object 0x8a0e0007.2550.9\n"), "{summary}");
+    assert!(
+        summary
+            .contains("F-102: SCADA-1 -> PLC-GATE, s7comm on tcp/102, connection OP rack 0 slot 2, password forbidden"),
+        "{summary}"
+    );
+    assert!(summary.contains("(not judged yet: operations, rates, opcua)"), "{summary}");
 }
 
 #[test]

@@ -256,6 +256,8 @@ fn logic_waits_for_the_password_where_it_is_required() {
         assert_eq!(engineer(&operation, true), "permit F-2", "{operation:?}");
     }
     assert_eq!(engineer(&read(bytes(1, 0, 1)), false), "permit F-2", "a read does not wait");
+    let other_block = other(Class::Program, "request_download", Target::Block { kind: "OB", number: Some(9) });
+    assert!(engineer(&other_block, false).starts_with("address.undeclared"));
     let cold = engineer(&other(Class::Control, "plc_cold_start", Target::None), false);
     assert!(cold.starts_with("operation.undeclared"), "not permitted with a password either: {cold}");
 }

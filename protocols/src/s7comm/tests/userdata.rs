@@ -77,8 +77,9 @@ fn a_password_is_an_event_and_never_a_value() {
     let log = talk(&[
         (Client, userdata(6, 0x40, (5, 1), &[0], secret)),
         (Server, userdata(6, 0x80, (5, 1), &[1, 0, 0, 0xD6, 0x02], secret)),
+        (Client, userdata(7, 0x40, (5, 2), &[0], &[])),
     ]);
-    assert_eq!(told(&log, "asks"), ["0.0 security plc_password 1281"]);
+    assert_eq!(told(&log, "asks"), ["0.0 security plc_password 1281", "1.0 security clear_plc_password 1282"]);
     assert!(told(&log, "refused")[0].starts_with("(54786 password_wrong)"), "{:?}", log.lines);
     assert!(!std::format!("{log:?}").contains("213a"));
 }

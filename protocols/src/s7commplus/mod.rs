@@ -1,0 +1,365 @@
+//! S7comm-plus (first byte 0x72), as S7-1200 and S7-1500 controllers speak it over the ISO transport.
+//!
+//! ```text
+//!  iso::Stack --> pdu --> fragments --> request ----> asked, pending --> response --> Sink
+//!  a TSDU         outer   a whole PDU   operations    wait for their     outcomes,
+//!       \         form               \                answer             values
+//!        tls                          notification: reports
+//! ```
+//!
+//! * `function`: opcodes, codes, names; `id`: what objects and attributes mean for the class of an operation;
+//! * `vlq`, `value`, `object`: numbers, typed values and trees of objects, each bounded in depth;
+//! * `subscription`: what a client subscribes to; `owned`: the sessions and subscriptions that the flow made;
+//! * `identity`: who both ends say they are;
+//! * `tls`, `certificate`: what can be seen of TLS, which a client starts with InitSSL.
+//!
+//! No standard describes this protocol: what is known of it comes from the field. So whatever is not known is counted and
+//! named, not blamed, unless the bytes contradict themselves. Addresses stay ids: only the project of the controller
+//! knows the symbols behind them. Of a value the bytes are told, numbers in their full width, big-endian.
+//!
+//! Counting: every TSDU that begins with 0x72 counts under its version, one that goes on with a fragmented PDU also as
+//! a continuation; opcodes and functions count once for each PDU, when it is whole. `DIFFERENCES.md` has the cases in which
+//! that differs from others.
+
+mod asked;
+mod certificate;
+mod fault;
+mod fragments;
+mod function;
+mod id;
+mod identity;
+mod notification;
+mod object;
+mod owned;
+mod pdu;
+mod request;
+mod response;
+mod subscription;
+mod tls;
+mod value;
+mod vlq;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use self::asked::{Asked, MAX_WAITING_ITEMS, Spare};
+use self::fragments::{Added, Assembly};
+use self::function::{NOTIFICATION, REQUEST, RESPONSE, RESPONSE_2};
+use self::owned::Owned;
+use self::pdu::{Head, Pdu};
+use self::request::Request;
+use self::tls::Records;
+use crate::context::Context;
+use crate::dissector::{
+    AnomalyKind, Boundary, Dissector, FrameLen, Limits, Outcome, PduGroup, Probe, Protocol, RequestRef, Side, Sink,
+    Stamp, Transport,
+};
+use crate::iso::{self, Content, Opening, Stack};
+use crate::operation::{Class, Operation, Target, Values};
+use crate::pending::{Pending, Waiting};
+use crate::reader::{DecodeError, Reader};
+
+/// S7comm-plus over ISO transport over TCP.
+pub static S7COMM_PLUS: Protocol = Protocol {
+    name: "s7commplus",
+    framing: "tpkt",
+    title: "S7comm-plus (S7-1200, S7-1500)",
+    transports: &[Transport::Tcp],
+    ports: iso::PORTS,
+    max_frame: iso::MAX_FRAME,
+    min_frame: iso::MIN_FRAME,
+    probe,
+    open: |_, limits| Box::new(S7CommPlus::new(limits)),
+    pdu_groups: PDU_GROUPS,
+    functions: &function::ALL,
+};
+
+static PDU_GROUPS: &[PduGroup] = &[
+    PduGroup { name: "version", key: |key| key.to_string() },
+    PduGroup { name: "opcode", key: opcode_name },
+    PduGroup { name: "func", key: |key| format!("{}:{:#06x}", opcode_name(key >> 16), key & 0xFFFF) },
+    PduGroup { name: "fragment", key: |_| "continuation".to_string() },
+];
+
+fn opcode_name(opcode: u32) -> String {
+    match opcode as u8 {
+        REQUEST => "req".to_string(),
+        RESPONSE => "resp".to_string(),
+        RESPONSE_2 => "resp2".to_string(),
+        NOTIFICATION => "notif".to_string(),
+        other => format!("{other:#04x}"),
+    }
+}
+
+const VERSIONS: usize = 0;
+const OPCODES: usize = 1;
+const FUNCTIONS: usize = 2;
+const CONTINUATIONS: usize = 3;
+
+fn probe(_: Transport, bytes: &[u8]) -> Probe {
+    match iso::open(bytes) {
+        Opening::No => Probe::No,
+        Opening::More | Opening::Connected { .. } => Probe::More,
+        Opening::Carries { content: Content::S7commPlus, sender, head } => {
+            Probe::Yes { sender: sender.or(sender_of(head.bytes())) }
+        }
+        Opening::Carries { .. } => Probe::No,
+    }
+}
+
+/// Who sends a PDU, where its opcode stands in front.
+fn sender_of(tsdu: &[u8]) -> Option<Side> {
+    match tsdu {
+        [_, 1 | 2, _, _, REQUEST, ..] => Some(Side::Client),
+        [_, 1 | 2, _, _, RESPONSE | RESPONSE_2 | NOTIFICATION, ..] => Some(Side::Server),
+        _ => None,
+    }
+}
+
+/// The decoder of one flow.
+struct S7CommPlus {
+    stack: Stack,
+    assemblies: [Assembly; 2],
+    records: [Records; 2],
+    /// TLS was agreed on.
+    is_encrypted: bool,
+    pending: Pending<Asked>,
+    spare: Spare,
+    owned: Owned,
+    /// Longest PDU that is put together, bytes.
+    limit: usize,
+}
+
+impl S7CommPlus {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            stack: Stack::new(limits),
+            assemblies: Default::default(),
+            records: Default::default(),
+            is_encrypted: false,
+            pending: Pending::new(limits),
+            spare: Spare::default(),
+            owned: Owned::default(),
+            limit: limits.partial,
+        }
+    }
+
+    /// `is_torn`: perhaps only the end of a TSDU.
+    fn on_tsdu(&mut self, bytes: &[u8], is_torn: bool, context: &mut Context<'_>) {
+        let content = Content::of(bytes);
+        let is_inside = self.records.get(context.from.index()).is_some_and(Records::is_inside);
+        if is_inside || content == Content::Tls || (self.is_encrypted && content == Content::Other) {
+            return self.on_tls(bytes, content, context);
+        }
+        match content {
+            Content::S7commPlus => self.on_pdu(bytes, context),
+            Content::Other if is_torn => context.sink.lost(bytes.len()),
+            _ => iso::foreign(bytes, &mut self.stack, context),
+        }
+    }
+
+    /// Encrypted from here on: told once, as content of class `opaque`.
+    fn on_tls(&mut self, bytes: &[u8], content: Content, context: &mut Context<'_>) {
+        if content == Content::Tls {
+            iso::foreign(bytes, &mut self.stack, context);
+        }
+        if let Some(records) = self.records.get_mut(context.from.index()) {
+            records.feed(bytes, content == Content::Tls, context);
+        }
+    }
+
+    fn on_pdu(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        let version = pdu::version(bytes);
+        context.sink.pdu(VERSIONS, version.into());
+        match pdu::parse(bytes) {
+            Ok(Pdu::Data { payload, is_last, fault }) => {
+                if let Some(name) = fault {
+                    context.anomaly(AnomalyKind::Malformed, name, None);
+                }
+                self.on_payload(payload, is_last, version, context);
+            }
+            Ok(Pdu::SystemEvent) => self.on_system_event(context),
+            Ok(Pdu::KeepAlive) => {}
+            Err(error) => context.anomaly(AnomalyKind::Malformed, error.field(), None),
+        }
+    }
+
+    fn on_payload(&mut self, payload: &[u8], is_last: bool, version: u8, context: &mut Context<'_>) {
+        let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return };
+        if assembly.is_open() {
+            context.sink.pdu(CONTINUATIONS, 0);
+        }
+        match assembly.add(payload, is_last, self.limit) {
+            Added::Pdu { bytes, is_cut } => {
+                if is_cut {
+                    context.anomaly(AnomalyKind::Limit, "pdu_too_long", None);
+                }
+                if let Err(error) = self.on_whole(&bytes, version, is_cut, context) {
+                    context.anomaly(AnomalyKind::Malformed, error.field(), None);
+                }
+            }
+            Added::Nothing => {}
+            Added::Stray => context.anomaly(AnomalyKind::Unmatched, "fragment_without_beginning", None),
+        }
+    }
+
+    /// A PDU without its outer form.
+    fn on_whole(
+        &mut self,
+        bytes: &[u8],
+        version: u8,
+        is_cut: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let opcode = reader.u8("opcode")?;
+        context.sink.pdu(OPCODES, opcode.into());
+        match opcode {
+            REQUEST | RESPONSE | RESPONSE_2 => {
+                let head = Head::read(opcode, &mut reader)?;
+                context.sink.pdu(FUNCTIONS, u32::from(opcode) << 16 | u32::from(head.function));
+                let sender = if opcode == REQUEST { Side::Client } else { Side::Server };
+                if context.from != sender {
+                    context.malformed("opcode_direction", opcode);
+                }
+                if opcode == REQUEST {
+                    self.on_request(&head, reader.rest(), is_cut, context);
+                } else {
+                    self.on_response(&head, reader.rest(), is_cut, context);
+                }
+            }
+            NOTIFICATION => {
+                notification::report(self.stack.number(), version, reader.rest(), &mut self.owned, context);
+            }
+            _ => context.malformed("opcode", opcode),
+        }
+        Ok(())
+    }
+
+    fn on_request(&mut self, head: &Head, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
+        let (number, function) = (self.stack.number(), function::of(head.function));
+        let mut items = self.spare.take();
+        let mut request =
+            Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
+        request::announce(head, body, is_cut, &self.owned, &mut request);
+        let asked = Asked {
+            requested: context.stamp,
+            request: number,
+            sequence: head.sequence,
+            function,
+            is_unconfirmed: head.is_unconfirmed(),
+            items,
+        };
+        if self.has_room(&asked, context) {
+            self.pending.push(asked, context.sink);
+        } else {
+            asked.conclude(Outcome::Pending, context.stamp, context.sink);
+        }
+    }
+
+    /// Whether a request may wait for its answer. Small ones always may: there are never many.
+    fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
+        let count = asked.items.len();
+        let waiting = || self.pending.iter().map(|other| other.items.len()).sum::<usize>();
+        let has_room = count <= FEW_ITEMS || waiting() + count <= MAX_WAITING_ITEMS;
+        if !has_room {
+            context.anomaly(AnomalyKind::Limit, "pending_items", None);
+        }
+        has_room
+    }
+
+    fn on_response(&mut self, head: &Head, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
+        let is_asked_by = |asked: &Asked| {
+            asked.sequence == head.sequence
+                && (asked.function.code == u32::from(head.function) || function::is_error(head.function))
+        };
+        let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
+            let value = Some(head.function.into());
+            return context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
+        };
+        let outcome = response::conclude(&asked, head.function, body, is_cut, &mut self.owned, context);
+        if head.function == function::INIT_SSL && outcome == Outcome::Accepted {
+            self.is_encrypted = true;
+        }
+        self.spare.give(asked.items);
+    }
+
+    /// Both ends send system events. What a client says so is part of its session.
+    fn on_system_event(&mut self, context: &mut Context<'_>) {
+        let class = if context.from == Side::Server { Class::Report } else { Class::Session };
+        let function = function::SYSTEM_EVENT;
+        let operation = Operation {
+            class,
+            function: function.name,
+            code: function.code,
+            target: Target::None,
+            values: Values::None,
+        };
+        let at = RequestRef { request: self.stack.number(), item: 0 };
+        let Context { stamp, ref mut sink, .. } = *context;
+        sink.operation(at, &operation, stamp);
+        sink.outcome(at, &operation, Outcome::Accepted, stamp, stamp);
+    }
+}
+
+impl Dissector for S7CommPlus {
+    #[inline]
+    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
+        iso::frame_len(bytes)
+    }
+
+    fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
+        iso::may_start(bytes)
+    }
+
+    fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
+        iso::boundary(frame, |tsdu| matches!(Content::of(tsdu), Content::S7commPlus | Content::Tls))
+    }
+
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        let mut context = Context { from, stamp, sink };
+        if let Some(tsdu) = self.stack.frame(frame, &mut context) {
+            self.on_tsdu(&tsdu.bytes, tsdu.torn, &mut context);
+        }
+    }
+
+    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupted(from, sink);
+        let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
+        if lost > 0 {
+            sink.lost(lost);
+        }
+        if let Some(records) = self.records.get_mut(from.index()) {
+            records.interrupt();
+        }
+    }
+
+    fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.stack.expire(clock, sink);
+        self.pending.expire(clock, sink);
+    }
+
+    #[inline]
+    fn deadline(&self) -> Option<i64> {
+        let deadlines = [self.stack.deadline(), self.pending.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn finish(&mut self, sink: &mut dyn Sink) {
+        self.stack.finish(sink);
+        for assembly in &mut self.assemblies {
+            let lost = assembly.interrupt();
+            if lost > 0 {
+                sink.lost(lost);
+            }
+        }
+        self.pending.finish(sink);
+    }
+}
+
+/// Items of a request that waits whatever else waits.
+const FEW_ITEMS: usize = 16;

@@ -1,0 +1,164 @@
+//! The outer form of a PDU: header, integrity part of version 3, trailer; then the head of what it carries.
+//!
+//! ```text
+//!  72 03 00 35   20 <32 bytes>      31 00 00 05 4C 00 00 00 08 00 00 03 C0 34 ...   72 03 00 00
+//!  protocol,     version 3: digest  opcode, function, sequence, session, flags,     trailer: only where
+//!  version,      at the start of    body                                            the PDU ends
+//!  length        every fragment
+//! ```
+//!
+//! Version 1 has no integrity part. Version 2 has it at the end of the body, where nothing is read any more. Version
+//! 0xFF has no length: the two bytes are a sequence number and one that is reserved.
+
+use super::function::{NOTIFICATION, REQUEST, RESPONSE, RESPONSE_2};
+use crate::reader::{DecodeError, Reader};
+
+/// What one TSDU holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pdu<'a> {
+    /// A PDU of versions 1 to 3, or a fragment of one.
+    Data {
+        /// What it carries, without its integrity part.
+        payload: &'a [u8],
+        /// Nothing follows: the trailer is there, or what stands in its place.
+        is_last: bool,
+        /// The field of the outer form that is wrong. The payload is decoded all the same: a controller might.
+        fault: Option<&'static str>,
+    },
+    /// Version 0xFE.
+    SystemEvent,
+    /// Version 0xFF.
+    KeepAlive,
+}
+
+/// The version of a TSDU that begins with the protocol's number.
+pub(super) fn version(tsdu: &[u8]) -> u8 {
+    tsdu.get(1).copied().unwrap_or_default()
+}
+
+/// Takes the outer form apart.
+pub(super) fn parse(tsdu: &[u8]) -> Result<Pdu<'_>, DecodeError> {
+    let mut reader = Reader::new(tsdu);
+    let [_, version] = reader.array("header")?;
+    let length = reader.u16_be("header")?;
+    match version {
+        KEEP_ALIVE => return Ok(Pdu::KeepAlive),
+        SYSTEM_EVENT => return Ok(Pdu::SystemEvent),
+        _ => {}
+    }
+    let (data, rest, fault) = match reader.rest().split_at_checked(length.into()) {
+        Some((data, rest)) => (data, rest, None),
+        None => (reader.rest(), [].as_slice(), Some("pdu_length")),
+    };
+    let mut data = Reader::new(data);
+    if version == 3 {
+        let digest = data.u8("integrity_length")?;
+        data.take(digest.into(), "integrity")?;
+    }
+    let (is_last, fault) = match rest {
+        [] => (fault.is_some(), fault),
+        [PROTOCOL, trailer, 0, 0] if *trailer == version => (true, None),
+        _ => (true, Some("trailer")),
+    };
+    Ok(Pdu::Data { payload: data.rest(), is_last, fault })
+}
+
+/// The head of a request or a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) function: u16,
+    /// Pairs a response with its request.
+    pub(super) sequence: u16,
+    /// Of a request, the object id of its session.
+    pub(super) session: u32,
+    pub(super) flags: u8,
+}
+
+impl Head {
+    /// Reads the head behind the opcode.
+    pub(super) fn read(opcode: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.take(2, "head")?;
+        let function = reader.u16_be("function")?;
+        reader.take(2, "head")?;
+        let sequence = reader.u16_be("sequence")?;
+        let session = if opcode == REQUEST { u32::from_be_bytes(reader.array("session")?) } else { 0 };
+        Ok(Self { function, sequence, session, flags: reader.u8("transport_flags")? })
+    }
+
+    /// Whether the client does not wait for an answer (bit 6). Some controllers answer all the same, with opcode 0x02.
+    pub(super) const fn is_unconfirmed(&self) -> bool {
+        self.flags & 0x40 != 0
+    }
+}
+
+/// Whether a payload looks like the beginning of a PDU, not like the middle of one.
+pub(super) fn is_beginning(payload: &[u8]) -> bool {
+    match payload {
+        [REQUEST | RESPONSE | RESPONSE_2, 0, 0, 4 | 5, _, 0, 0, ..] => true,
+        // Subscriptions are objects that the controller made: their ids begin with 1 or 7.
+        [NOTIFICATION, 0x10 | 0x70..=0x7F, ..] => true,
+        [NOTIFICATION, 0, 0, ..] => true,
+        _ => false,
+    }
+}
+
+/// First byte of every PDU.
+const PROTOCOL: u8 = 0x72;
+const SYSTEM_EVENT: u8 = 0xFE;
+const KEEP_ALIVE: u8 = 0xFF;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+
+    /// TIA Portal to an S7-1200: read attribute 1053 ... in version 2, shortened.
+    const VERSION_2: &[u8] = &[
+        0x72, 0x02, 0x00, 0x0F, // header: 15 bytes
+        0x31, 0, 0, 0x05, 0x4C, 0, 0, 0, 0x08, 0, 0, 0x03, 0xC0,
+        0x34, // request, function, sequence, session, flags
+        0xAA, // body
+        0x72, 0x02, 0, 0, // trailer
+    ];
+
+    #[test]
+    fn a_whole_pdu_ends_with_its_trailer() {
+        let payload = &VERSION_2[4..19];
+        assert_eq!(parse(VERSION_2), Ok(Pdu::Data { payload, is_last: true, fault: None }));
+        let mut reader = Reader::new(payload);
+        let opcode = reader.u8("opcode").unwrap();
+        let head = Head::read(opcode, &mut reader).unwrap();
+        assert_eq!(head, Head { function: 0x054C, sequence: 8, session: 0x3C0, flags: 0x34 });
+        assert_eq!(reader.rest(), [0xAA]);
+    }
+
+    #[test]
+    fn a_pdu_without_its_trailer_goes_on() {
+        let fragment = VERSION_2.strip_suffix(&[0x72, 0x02, 0, 0]).unwrap();
+        assert!(matches!(parse(fragment), Ok(Pdu::Data { is_last: false, .. })));
+    }
+
+    #[test]
+    fn version_3_has_its_integrity_part_before_the_payload() {
+        let mut pdu = std::vec![0x72, 0x03, 0x00, 0x23, 0x20];
+        pdu.extend([0x5A; 32]);
+        pdu.extend([0x31, 0x00]);
+        assert_eq!(parse(&pdu), Ok(Pdu::Data { payload: &[0x31, 0x00], is_last: false, fault: None }));
+        pdu[4] = 0xFF;
+        assert_eq!(parse(&pdu), Err(DecodeError::Truncated("integrity")));
+    }
+
+    #[test]
+    fn keep_alives_have_no_length() {
+        assert_eq!(parse(&[0x72, 0xFF, 0x07, 0x00]), Ok(Pdu::KeepAlive));
+    }
+
+    #[test]
+    fn lengths_and_trailers_that_lie_are_told_and_hide_nothing() {
+        let payload = [0x31].as_slice();
+        let fault = Some("pdu_length");
+        assert_eq!(parse(&[0x72, 1, 0, 9, 0x31]), Ok(Pdu::Data { payload, is_last: true, fault }));
+        let fault = Some("trailer");
+        assert_eq!(parse(&[0x72, 1, 0, 1, 0x31, 0x72, 2, 0, 0]), Ok(Pdu::Data { payload, is_last: true, fault }));
+    }
+}
