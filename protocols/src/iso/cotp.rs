@@ -18,7 +18,9 @@ pub(super) enum Tpdu<'a> {
     },
     /// DR (13.5), with its reason; ER (13.12), with its reject cause.
     Disconnect { code: u8, name: &'static str },
-    /// DC, ED, AK, EA and RJ, which class 0 does not use (13.2).
+    /// DC (13.6). Class 0 ends with the network connection (6.7.1.5), but servers confirm a DR all the same.
+    Disconnected,
+    /// ED, AK, EA and RJ, which class 0 does not use (13.2).
     Unused(u8),
 }
 
@@ -64,7 +66,8 @@ pub(super) fn parse(frame: &[u8]) -> Result<Tpdu<'_>, &'static str> {
             let &[_, _, cause, ..] = fields else { return Err("cotp_error") };
             Ok(Tpdu::Disconnect { code: cause, name: reject_cause(cause) })
         }
-        DC | ED | AK | EA | RJ => Ok(Tpdu::Unused(*code)),
+        DC => Ok(Tpdu::Disconnected),
+        ED | AK | EA | RJ => Ok(Tpdu::Unused(*code)),
         _ => Err("cotp_code"),
     }
 }

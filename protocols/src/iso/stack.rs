@@ -89,6 +89,7 @@ impl Stack {
                 let outcome = Outcome::Refused { code: code.into(), name };
                 self.answer_connection(outcome, context);
             }
+            Ok(Tpdu::Disconnected) => {}
             Ok(Tpdu::Unused(code)) => context.malformed("tpdu_unused_in_class_0", code),
             Err(name) => context.anomaly(AnomalyKind::Malformed, name, None),
         }

@@ -50,6 +50,15 @@ fn a_disconnect_refuses_the_connection_with_its_reason() {
 }
 
 #[test]
+fn a_disconnect_and_its_confirmation_end_a_conversation_in_order() {
+    let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
+    let leave = [3, 0, 0, 11, 6, 0x80, 0, 1, 0, 2, 0].to_vec();
+    let confirm = [3, 0, 0, 10, 5, 0xC0, 0, 1, 0, 1].to_vec();
+    assert!(tsdus(&mut stack, &mut log, &[leave, confirm]).is_empty());
+    assert!(log.lines.is_empty(), "{:?}", log.lines);
+}
+
+#[test]
 fn a_text_tsap_is_an_identity_of_whom_it_names() {
     let mut frame = std::vec![3, 0, 0, 0, 0, 0xE0, 0, 0, 0, 1, 0, 0xC1, 2, 6, 0, 0xC2, 16];
     frame.extend(b"SIMATIC-ROOT-HMI");

@@ -25,6 +25,8 @@ impl<'a> DataItem<'a> {
         let [code, size, high, low] = reader.array("data_item")?;
         let length = u16::from_be_bytes([high, low]);
         let wanted = match size {
+            // Servers state a length beside a refusal, too, and send nothing.
+            NULL if !matches!(code, 0 | ACCEPTED) => 0,
             BITS | WORDS | INTEGERS => usize::from(length).div_ceil(8),
             _ => usize::from(length),
         };
@@ -72,6 +74,8 @@ fn refusal(code: u8) -> &'static str {
 
 /// Return code of success.
 const ACCEPTED: u8 = 0xFF;
+/// Transport size of no data.
+const NULL: u8 = 0;
 /// Transport sizes whose length counts bits: single bits, bytes and words, integers.
 const BITS: u8 = 3;
 const WORDS: u8 = 4;
@@ -87,7 +91,7 @@ mod tests {
             0xFF, 3, 0, 1, 1, 0, // a bit and its fill byte
             0xFF, 4, 0, 16, 0xDE, 0xAD, // a word: 16 bits
             0xFF, 9, 0, 3, 1, 2, 3, 0, // an octet string of 3 bytes
-            0x0A, 0, 0, 0, // refused
+            0x0A, 0, 0, 4, // refused: no data, whatever the length
             0xFF, 4, 0, 8, 7, // the last one has no fill byte
         ];
         let mut reader = Reader::new(&bytes);

@@ -50,23 +50,23 @@ fn records(data: &[u8], context: &mut Context<'_>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Module identification: index, order number, type, version.
+/// Module identification: index, order number of 20 characters, type, version. Some servers leave out the version.
 fn module(record: &[u8], context: &mut Context<'_>) {
-    let &[_, index, ref text @ .., _, _, first, second, third, fourth] = record else { return };
-    let version = || version([first, second, third, fourth]);
+    let Some(([_, index], rest)) = record.split_first_chunk() else { return };
+    let Some((number, rest)) = rest.split_first_chunk::<20>() else { return };
     match index {
-        0x01 => tell("product", text, context),
-        0x06 => tell("hardware", text, context),
-        0x07 => tell("firmware", version().as_bytes(), context),
-        0x81 => tell("boot_loader", version().as_bytes(), context),
+        0x01 => tell("product", number, context),
+        0x06 => tell("hardware", number, context),
+        0x07 => tell("firmware", version(rest).as_bytes(), context),
+        0x81 => tell("boot_loader", version(rest).as_bytes(), context),
         _ => {}
     }
 }
 
-/// A letter and three numbers, such as `V3.2.7`.
-fn version([letter, major, minor, patch]: [u8; 4]) -> String {
-    match letter {
-        b'!'..=b'~' => format!("{}{major}.{minor}.{patch}", char::from(letter)),
+/// Behind the type a letter and three numbers, such as `V3.2.7`.
+fn version(rest: &[u8]) -> String {
+    match rest {
+        [_, _, letter @ b'!'..=b'~', major, minor, patch] => format!("{}{major}.{minor}.{patch}", char::from(*letter)),
         _ => String::new(),
     }
 }

@@ -42,11 +42,13 @@ fn component_identification_in_two_fragments_names_the_controller() {
 fn module_protection_and_mode_are_identities() {
     let order = b"6ES7 315-2EH14-0AB0 ";
     let module = |index: u8, version: &[u8; 4]| [&[0, index], order.as_slice(), &[0, 0xC0], version].concat();
-    let lists: [(Vec<u8>, &[&str]); 3] = [
+    let lists: [(Vec<u8>, &[&str]); 4] = [
         (
             [&[0, 0x11, 0, 0, 0, 28, 0, 2], module(1, &[0, 3, 0, 1]).as_slice(), &module(7, b"V\x03\x02\x07")].concat(),
             &["product = 6ES7 315-2EH14-0AB0", "firmware = V3.2.7"],
         ),
+        // Without the version, as some servers send it.
+        ([&[0, 0x11, 0, 0, 0, 26, 0, 1, 0, 1], order.as_slice(), &[0; 4]].concat(), &["product = 6ES7 315-2EH14-0AB0"]),
         (
             [&[2, 0x32, 0, 4, 0, 40, 0, 1, 0, 4, 0, 1, 0, 3, 0, 3, 0, 2], [0; 30].as_slice()].concat(),
             &["protection_level = 3", "mode_switch = RUN_P"],
