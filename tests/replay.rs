@@ -32,15 +32,17 @@ fn every_shipped_capture_counts_as_wireshark_does() {
         let name = truth["path"].as_str().expect("a path");
         let stats = stats(&root().join("pcaps").join(name));
         assert_eq!(stats["packets"], truth["packets"], "{name}");
-        for group in MODBUS_GROUPS {
-            let ours = counts(&stats["pdus"]["modbus"][group]);
-            let theirs = counts(&truth["modbus"][group]);
-            match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && *of == group) {
+        let groups =
+            COMPARED.iter().flat_map(|(protocol, _, groups)| groups.iter().map(move |group| (protocol, group)));
+        for (protocol, group) in groups {
+            let ours = counts(&stats["pdus"][protocol][group]);
+            let theirs = counts(&truth[protocol][group]);
+            match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && of == group) {
                 Some((.., key, count, why)) => {
                     assert_eq!(ours.get(*key), Some(count), "{name} {group} {key}: {why}");
                     assert_ne!(theirs.get(*key), Some(count), "{name}: no longer a difference");
                 }
-                None => assert_eq!(ours, theirs, "{name} {group}"),
+                None => assert_eq!(ours, theirs, "{name} {protocol} {group}"),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Field by field: each item of Read Var and Write Var is what Wireshark prints for the same frame.
 //!
-//! `s7items.tsv` is what Wireshark printed (`pcaps/record/s7items`), for a sample of the public captures.
+//! `pcaps/wireshark-items.jsonl` is what Wireshark printed of the shipped captures, `wireshark-items-public.jsonl` of a
+//! sample of public ones (`pcaps/record/count`; `pcaps/SOURCES.md` says what the members are).
 
 mod support;
 
@@ -8,41 +9,65 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{lines, lockkeeper};
-
-/// Area, data block, first bit or number, bits or elements, return code.
-type Item = (u64, u64, u64, u64, u64);
+use support::{lines, lockkeeper, root};
 
 #[test]
-fn area_block_start_length_and_return_code_of_every_item_are_wiresharks() {
+fn every_item_of_the_shipped_captures_is_wiresharks() {
+    let compared = compare(&root().join("pcaps"), "wireshark-items.jsonl");
+    assert!(compared > 900, "{compared}");
+}
+
+#[test]
+fn every_item_of_a_sample_of_public_captures_is_wiresharks() {
     let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
         eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
         return;
     };
-    let mut ours = BTreeMap::new();
-    let mut compared = 0;
-    for line in include_str!("s7items.tsv").lines() {
-        let fields: Vec<_> = line.split('\t').collect();
-        let [capture, packet, answer, _, lists @ ..] = fields.as_slice() else { unreachable!("{line}") };
-        let found = ours.entry(*capture).or_insert_with(|| transactions(&Path::new(&corpus).join(capture)));
-        let key = (number(packet), number(answer));
-        let expected = expected(lists);
-        assert_eq!(found.get(&key), Some(&expected), "{capture} {packet}");
-        compared += expected.len();
-    }
+    let compared = compare(Path::new(&corpus), "wireshark-items-public.jsonl");
     assert!(compared > 900, "{compared}");
 }
 
-/// What the lists of one line say: area, data block, transport size, length, address, return code, for each item.
-fn expected(lists: &[&str]) -> Vec<Item> {
-    let list = |index: usize| lists[index].split(',').map(number).collect::<Vec<_>>();
-    let [area, db, size, length, address, code] = [0, 1, 2, 3, 4, 5].map(list);
-    let item = |index: usize| {
-        let is_numbered = matches!(area[index], COUNTERS | TIMERS);
-        let each = if is_numbered { 1 } else { bits(size[index]) };
-        (area[index], db[index], address[index], length[index] * each, code[index])
-    };
-    (0..area.len()).map(item).collect()
+/// Compares every item that Wireshark printed with ours, and says how many there were.
+fn compare(folder: &Path, printed: &str) -> usize {
+    let printed = std::fs::read_to_string(root().join("pcaps").join(printed)).expect("what Wireshark printed ships");
+    let mut theirs = BTreeMap::<String, BTreeMap<u64, Vec<Item>>>::new();
+    for request in lines(&printed) {
+        let packets = theirs.entry(request["path"].as_str().expect("a path").to_owned()).or_default();
+        let frame = request["frame"].as_u64().expect("a packet");
+        let items = request["items"].as_array().expect("items").iter().map(|item| expected(&request, item));
+        packets.entry(frame).or_default().extend(items);
+    }
+    let mut compared = 0;
+    for (capture, packets) in theirs {
+        let ours = transactions(&folder.join(&capture));
+        for (packet, items) in packets.into_iter().filter(|(_, items)| !items.is_empty()) {
+            let found = ours.get(&packet).map(Vec::as_slice).unwrap_or_default();
+            assert_eq!(found, items, "{capture} packet {packet}");
+            compared += items.len();
+        }
+    }
+    compared
+}
+
+/// One item: where, how much, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Item {
+    area: u64,
+    db: u64,
+    /// First bit; of counters and timers their number.
+    start: u64,
+    /// Bits; counters and timers.
+    count: u64,
+    /// Packet of the answer and return code, where the answer has a code for it.
+    end: Option<(u64, u64)>,
+}
+
+fn expected(request: &Value, item: &Value) -> Item {
+    let number = |name: &str| item[name].as_u64().unwrap_or(0);
+    let area = number("area");
+    let each = if matches!(area, COUNTERS | TIMERS) { 1 } else { bits(number("type")) };
+    let end = request["answer"].as_u64().zip(item["code"].as_u64());
+    Item { area, db: number("db"), start: number("start"), count: number("length") * each, end }
 }
 
 /// Bits of one element, by transport size.
@@ -52,23 +77,28 @@ fn bits(size: u64) -> u64 {
         2 | 3 => 8,
         4 | 5 => 16,
         6..=8 => 32,
-        other => unreachable!("no transport size {other} in the sample"),
+        other => unreachable!("no transport size {other} in the captures"),
     }
 }
 
-/// The items of every request by the packets that carry it and its answer.
-fn transactions(capture: &Path) -> BTreeMap<(u64, u64), Vec<Item>> {
+/// The items of all requests that a packet carries, by packet.
+fn transactions(capture: &Path) -> BTreeMap<u64, Vec<Item>> {
     let output = lockkeeper(&[&"replay", &"--quiet", &"--transactions", &"-", &capture]);
-    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut found = BTreeMap::<u64, Vec<(u64, Item)>>::new();
     for transaction in lines(&String::from_utf8_lossy(&output.stdout)) {
-        let evidence = &transaction["evidence"];
-        if matches!(transaction["operation"]["code"].as_u64(), Some(4 | 5)) && transaction["protocol"] == "s7comm" {
-            let key = (evidence["packet"].as_u64(), evidence["response_packet"].as_u64());
-            let (Some(packet), Some(answer)) = key else { continue };
-            found.entry((packet, answer)).or_default().push(item(&transaction));
+        let is_variable = matches!(transaction["operation"]["code"].as_u64(), Some(4 | 5));
+        if is_variable && transaction["protocol"] == "s7comm" && transaction["operation"]["target"]["area"].is_string()
+        {
+            let packet = transaction["evidence"]["packet"].as_u64().expect("a packet");
+            let request = transaction["request"].as_u64().expect("a number");
+            found.entry(packet).or_default().push((request, item(&transaction)));
         }
     }
-    found
+    let in_order = |mut items: Vec<(u64, Item)>| {
+        items.sort_by_key(|(request, _)| *request);
+        items.into_iter().map(|(_, item)| item).collect()
+    };
+    found.into_iter().map(|(packet, items)| (packet, in_order(items))).collect()
 }
 
 fn item(transaction: &Value) -> Item {
@@ -81,18 +111,18 @@ fn item(transaction: &Value) -> Item {
         Some("DB") => 0x84,
         Some("C") => COUNTERS,
         Some("T") => TIMERS,
-        other => unreachable!("no area {other:?} in the sample"),
+        other => unreachable!("no area {other:?} in the captures"),
     };
-    let first = part("number").unwrap_or_else(|| part("byte").unwrap_or(0) * 8 + part("bit").unwrap_or(0));
+    let start = part("number").unwrap_or_else(|| part("byte").unwrap_or(0) * 8 + part("bit").unwrap_or(0));
     let count = part("count").or(part("bits")).unwrap_or_else(|| part("bytes").unwrap_or(0) * 8);
     let outcome = &transaction["outcome"];
-    let code = if outcome["status"] == "accepted" { 0xFF } else { outcome["code"].as_u64().unwrap_or(0) };
-    (area, part("db").unwrap_or(0), first, count, code)
-}
-
-fn number(text: &str) -> u64 {
-    let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
-    parsed.unwrap_or_else(|_| unreachable!("{text} is no number"))
+    let refused = || outcome["code"].as_u64().filter(|code| *code <= 0xFF); // a longer one refuses the whole job
+    let code = if outcome["status"] == "accepted" { Some(0xFF) } else { refused() };
+    let evidence = &transaction["evidence"];
+    // A tap that swaps packets may put an answer before its request; Wireshark then finds none.
+    let behind = |answer: &u64| evidence["packet"].as_u64().is_some_and(|packet| packet < *answer);
+    let end = evidence["response_packet"].as_u64().filter(behind).zip(code);
+    Item { area, db: part("db").unwrap_or(0), start, count, end }
 }
 
 const COUNTERS: u64 = 0x1C;
