@@ -71,6 +71,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn segments_cut_anywhere_change_no_alert(seed in any::<u64>(), which in any::<prop::sample::Index>()) {
+        let captures = stream_captures();
+        let capture = which.get(&captures);
+        let packets = rewrite::read(capture);
+        assert_same_verdicts(capture, &packets, &rewrite::pieces(&packets, &mut Dice(seed)));
+    }
+
+    #[test]
     fn repeated_segments_change_no_alert(seed in any::<u64>(), which in any::<prop::sample::Index>()) {
         let captures = stream_captures();
         let capture = which.get(&captures);
@@ -92,7 +100,8 @@ proptest! {
         let capture = which.get(&captures);
         let packets = rewrite::read(capture);
         let dice = &mut Dice(seed);
-        let worse = rewrite::reordered(&rewrite::duplicated(&rewrite::single_bytes(&packets), dice), dice);
+        let cut = if dice.roll(2) == 0 { rewrite::single_bytes(&packets) } else { rewrite::pieces(&packets, dice) };
+        let worse = rewrite::reordered(&rewrite::duplicated(&cut, dice), dice);
         assert_same_verdicts(capture, &packets, &worse);
     }
 }
@@ -101,7 +110,7 @@ proptest! {
 /// capture is all there is to go by.
 fn stream_captures() -> Vec<PathBuf> {
     let mut captures = shipped();
-    let others = ["lossy", "midstream", "udp", "ip-fragments"];
+    let others = ["lossy", "midstream", "udp", "ip-fragments", "s7-lossy", "s7-midstream"];
     captures.retain(|path| !others.iter().any(|name| path.file_stem().is_some_and(|stem| stem == *name)));
     captures
 }

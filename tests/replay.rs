@@ -192,6 +192,33 @@ fn a_flow_joined_in_the_middle_is_decoded_from_its_first_boundary_on() {
     assert_eq!(stats["losses"]["undecoded_bytes"], 0);
 }
 
+#[test]
+fn a_stop_a_download_and_a_write_cut_in_two_are_alerts_midstream_behind_a_lost_segment() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = root().join("pcaps/s7-attack.pcap");
+    let (packets, path) = (rewrite::read(&capture), folder.path().join("cut.pcap"));
+    let whole = lines(&alerts(&capture));
+    for function in ["plc_stop", "request_download", "write_var"] {
+        let alert = whole.iter().find(|alert| alert["operation"]["function"] == function).expect("an attack");
+        let at = alert["evidence"]["packet"].as_u64().expect("a packet") as usize - 1;
+        let ways = |packet: &rewrite::Packet| packet.bytes.get(26..34).map(<[u8]>::to_vec);
+        // What the attacker sent before is lost; of the rest, some packets before that are there.
+        let speaks =
+            |other: &usize| rewrite::payload(&packets[*other]) > 0 && ways(&packets[*other]) == ways(&packets[at]);
+        let lost = (0..at).rev().find(speaks).expect("something was sent before");
+        let before = &packets[lost.saturating_sub(6)..lost];
+        for first in 1..rewrite::payload(&packets[at]) {
+            let cut = rewrite::halves(&packets[at], first);
+            assert_eq!(cut.len(), 2);
+            let kept = [before, &packets[lost + 1..at], &cut, &packets[at + 1..]].concat();
+            std::fs::write(&path, rewrite::pcap(&kept)).expect("a written capture");
+            let found = lines(&alerts(&path));
+            let same = |found: &&Value| ["rule", "operation"].iter().all(|part| found[part] == alert[part]);
+            assert!(found.iter().any(|found| same(&found)), "{function} cut behind byte {first}: {found:#?}");
+        }
+    }
+}
+
 fn requests(capture: &Path) -> u64 {
     counts(&stats(capture)["pdus"]["modbus"]["requests"]).values().sum()
 }

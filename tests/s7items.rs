@@ -14,7 +14,7 @@ use support::{lines, lockkeeper, root};
 #[test]
 fn every_item_of_the_shipped_captures_is_wiresharks() {
     let compared = compare(&root().join("pcaps"), "wireshark-items.jsonl");
-    assert!(compared > 900, "{compared}");
+    assert!(compared > 700, "{compared}");
 }
 
 #[test]

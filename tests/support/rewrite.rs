@@ -1,6 +1,7 @@
 //! Captures written anew: in other formats, with the same packets cut, doubled and shuffled.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
@@ -101,23 +102,46 @@ pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 /// Cuts every TCP segment into segments of one byte of payload.
 pub(crate) fn single_bytes(packets: &[Packet]) -> Vec<Packet> {
-    packets.iter().flat_map(|packet| cut(packet).unwrap_or_else(|| vec![packet.clone()])).collect()
+    packets.iter().flat_map(|packet| cut(packet, |_| 1)).collect()
 }
 
-/// The segments of one byte each; `None` for what is not a plain TCP segment with more than that.
-fn cut(packet: &Packet) -> Option<Vec<Packet>> {
-    let place = Place::of(packet)?;
-    let piece = |index: usize| {
-        let mut bytes = packet.bytes.get(..place.payload)?.to_vec();
-        bytes.push(*packet.bytes.get(place.payload + index)?);
-        let sequence = place.sequence.wrapping_add(index as u32);
-        bytes.get_mut(place.tcp + 4..place.tcp + 8)?.copy_from_slice(&sequence.to_be_bytes());
-        let length = (place.payload + 1 - place.ip) as u16;
-        let (at, length) = if place.v4 { (place.ip + 2, length) } else { (place.ip + 4, length - 40) };
-        bytes.get_mut(at..at + 2)?.copy_from_slice(&length.to_be_bytes());
-        Some(Packet { bytes, ..packet.clone() })
-    };
-    (0..place.length).map(piece).collect()
+/// Cuts every TCP segment anywhere, into pieces of any size.
+pub(crate) fn pieces(packets: &[Packet], dice: &mut Dice) -> Vec<Packet> {
+    packets.iter().flat_map(|packet| cut(packet, |left| 1 + dice.roll(left))).collect()
+}
+
+/// Cuts one TCP segment behind its first bytes.
+pub(crate) fn halves(packet: &Packet, first: usize) -> Vec<Packet> {
+    let mut sizes = [first].into_iter();
+    cut(packet, |left| sizes.next().unwrap_or(left))
+}
+
+/// Bytes that a packet carries over TCP.
+pub(crate) fn payload(packet: &Packet) -> usize {
+    Place::of(packet).map_or(0, |place| place.length)
+}
+
+/// The pieces of a plain TCP segment; `size` says how long the next one is, of how much is left. Others stay whole.
+fn cut(packet: &Packet, mut size: impl FnMut(usize) -> usize) -> Vec<Packet> {
+    let Some(place) = Place::of(packet) else { return vec![packet.clone()] };
+    let (mut at, mut pieces) = (0, Vec::new());
+    while at < place.length {
+        let end = at + size(place.length - at).clamp(1, place.length - at);
+        pieces.extend(piece(packet, &place, at..end));
+        at = end;
+    }
+    pieces
+}
+
+fn piece(packet: &Packet, place: &Place, part: Range<usize>) -> Option<Packet> {
+    let mut bytes = packet.bytes.get(..place.payload)?.to_vec();
+    bytes.extend(packet.bytes.get(place.payload + part.start..place.payload + part.end)?);
+    let sequence = place.sequence.wrapping_add(part.start as u32);
+    bytes.get_mut(place.tcp + 4..place.tcp + 8)?.copy_from_slice(&sequence.to_be_bytes());
+    let length = (bytes.len() - place.ip) as u16;
+    let (at, length) = if place.v4 { (place.ip + 2, length) } else { (place.ip + 4, length - 40) };
+    bytes.get_mut(at..at + 2)?.copy_from_slice(&length.to_be_bytes());
+    Some(Packet { bytes, ..packet.clone() })
 }
 
 /// Where the layers of a plain TCP segment begin.
