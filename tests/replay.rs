@@ -219,6 +219,26 @@ fn a_stop_a_download_and_a_write_cut_in_two_are_alerts_midstream_behind_a_lost_s
     }
 }
 
+#[test]
+fn what_touches_logic_without_the_required_password_is_an_alert() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = root().join("pcaps/s7-violations.pcap");
+    let transactions = lines(&replay(&capture, &[&"--policy", &plant(), &"--transactions", &"-"]));
+    let is_password =
+        |one: &&Value| one["operation"]["function"] == "plc_password" && one["client"]["asset"] == "EWS-1";
+    let evidence = &transactions.iter().find(is_password).expect("a password")["evidence"];
+    let gone = ["packet", "response_packet"].map(|part| evidence[part].as_u64().expect("a packet") as usize - 1);
+    let packets = rewrite::read(&capture).into_iter().enumerate().filter(|(at, _)| !gone.contains(at));
+    let path = folder.path().join("no-password.pcap");
+    let packets: Vec<_> = packets.map(|(_, packet)| packet).collect();
+    std::fs::write(&path, rewrite::pcap(&packets)).expect("a written capture");
+    let found = lines(&alerts(&path));
+    let waited = found.iter().filter(|alert| alert["rule"] == "s7.password" && alert["client"]["asset"] == "EWS-1");
+    let functions: std::collections::BTreeSet<_> =
+        waited.filter_map(|alert| alert["operation"]["function"].as_str()).collect();
+    assert_eq!(functions, ["pi_dele", "plc_stop", "plc_warm_start"].into(), "{found:#?}");
+}
+
 fn requests(capture: &Path) -> u64 {
     counts(&stats(capture)["pdus"]["modbus"]["requests"]).values().sum()
 }
