@@ -179,8 +179,13 @@ impl Counters {
         let place = (usize::from(slot) * MAX_GROUPS + group) * SMALL_KEYS + key as usize;
         match self.pdus.get_mut(place) {
             Some(counted) if (key as usize) < SMALL_KEYS && group < MAX_GROUPS => *counted += count,
-            _ => *self.rare_pdus.entry((slot, group, key)).or_default() += count,
+            _ => self.rare_pdus_of(slot, group, key, count),
         }
+    }
+
+    #[cold]
+    fn rare_pdus_of(&mut self, slot: u16, group: usize, key: u32, count: u64) {
+        *self.rare_pdus.entry((slot, group, key)).or_default() += count;
     }
 
     /// PDUs of a protocol by group and key; zero counts left out.

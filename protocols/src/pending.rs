@@ -20,6 +20,7 @@ pub(crate) trait Waiting {
 pub(crate) struct Pending<R> {
     oldest: Option<R>,
     /// Those that came after it: made when a second one waits.
+    #[expect(clippy::box_collection, reason = "most flows never have any: one word then")]
     others: Option<Box<VecDeque<R>>>,
     limit: u32,
     /// How long an answer is waited for, nanoseconds.

@@ -38,18 +38,30 @@ impl Dealer {
     /// Fills each worker's list with the packets of the block that belong to it.
     pub(super) fn deal(&mut self, block: &mut Block, items: &mut [Vec<Item>]) {
         items.iter_mut().for_each(Vec::clear);
-        // What is put together from fragments is added behind, and dealt at the place of its last fragment.
-        for index in 0..block.packets.len() {
-            let Some(packet) = block.packets.get(index).copied() else { return };
-            self.packets += 1;
-            self.bytes += u64::from(packet.original);
-            match frame::peek(packet.link, block.bytes_of(&packet)) {
-                Peek::Key(key) => self.hand_out(index, key, items),
-                Peek::Fragment => self.fragment(index, packet, block, items),
+        let mut next = 0;
+        while let Some(fragment) = self.hand_out_from(next, block, items) {
+            // What is put together from fragments is added behind, and dealt at the place of its last fragment.
+            if let Some(packet) = block.packets.get(fragment).copied() {
+                self.fragment(fragment, packet, block, items);
             }
+            next = fragment + 1;
         }
     }
 
+    /// Hands out the packets of a block from an index on, up to the next fragment: its index, if there is one.
+    fn hand_out_from(&mut self, first: usize, block: &Block, items: &mut [Vec<Item>]) -> Option<usize> {
+        for (index, packet) in block.packets.iter().enumerate().skip(first) {
+            self.packets += 1;
+            self.bytes += u64::from(packet.original);
+            match frame::peek(packet.link, block.bytes_of(packet)) {
+                Peek::Key(key) => self.hand_out(index, key, items),
+                Peek::Fragment => return Some(index),
+            }
+        }
+        None
+    }
+
+    #[inline]
     fn hand_out(&self, index: usize, key: u64, items: &mut [Vec<Item>]) {
         let shard = self.hash.hash_one(key) as usize % SHARDS;
         if let Some(own) = items.get_mut(shard % self.workers) {
