@@ -9,7 +9,7 @@
 //!          Packet               Frame   Flow    bytes     Operation    Verdict            dedupe, order   JSONL, MQTT
 //! ```
 //!
-//! `==` are the only crossings between threads. The modules, in path order:
+//! `==` are the only crossings between threads; with one worker there are none. The modules, in path order:
 //!
 //! * [`capture`]: files into blocks of packets;
 //! * [`frame`]: one packet into one [`frame::Frame`], whatever it is wrapped in;
