@@ -62,7 +62,7 @@ fn position(name: &[u8]) -> Option<usize> {
 
 const PROGRAM: &[u8] = b"P_PROGRAM";
 
-/// Every service that is known, in the order of [`function::SERVICES`].
+/// Every service that is known, in the order of `function::SERVICES`.
 pub(super) const NAMES: [&str; 66] = [
     "P_PROGRAM",
     "_INSE",
