@@ -22,7 +22,7 @@ use crate::flow::{
 use crate::frame::{self, Body, Frame, Plain};
 use crate::metrics::Counters;
 use crate::policy::Policy;
-use conversation::{Bench, Conversation};
+use conversation::{Bench, Conversation, NEVER};
 use desk::Desk;
 use timers::{Timer, Timers};
 
@@ -255,7 +255,7 @@ impl Worker {
             let flows = self.shards.get_mut(shard).map(|shard| &mut shard.flows);
             let Some((_, conversation)) = flows.and_then(|flows| flows.get_mut(timer.flow)) else { continue };
             if conversation.talk.facts.armed == timer.due {
-                conversation.talk.facts.armed = i64::MAX;
+                conversation.talk.facts.armed = NEVER;
                 conversation.expire(clock, bench);
                 arm(&mut self.timers, conversation, shard, timer.flow);
             }

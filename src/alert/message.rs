@@ -93,9 +93,9 @@ fn name(policy: &Policy, end: &Endpoint, place: Place) -> String {
 /// Appends ` 40-43 = 1, 2, 3, 4 and 6 more`.
 fn target_and_values(text: &mut String, operation: &OwnedOperation) {
     let written = match operation.target {
-        Target::Table { address, count, .. } => range(text, address, count),
+        Target::Table { address, count, .. } => range(text, address.into(), count.into()),
         Target::File { file, record, count, .. } => {
-            write!(text, " file {file} record").and_then(|()| range(text, record, count))
+            write!(text, " file {file} record").and_then(|()| range(text, record.into(), count.into()))
         }
         Target::Memory { area, db, first, count } => memory(text, (area, db), first, count),
         Target::Block { kind, number: Some(number) } => write!(text, " {kind} {number}"),
@@ -111,36 +111,30 @@ fn target_and_values(text: &mut String, operation: &OwnedOperation) {
     }
 }
 
-fn range(text: &mut String, first: u16, count: u16) -> std::fmt::Result {
+fn range(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
     match count {
         0 | 1 => write!(text, " {first}"),
-        // A range that runs beyond 65535 is written as it was asked for.
-        more => write!(text, " {first}-{}", u32::from(first) + u32::from(more) - 1),
+        // A range that runs beyond the last address is written as it was asked for.
+        more => write!(text, " {first}-{}", u64::from(first) + u64::from(more) - 1),
     }
 }
 
 /// As engineers write it: ` DB20 byte 16-19`, ` M byte 3 bit 2`, ` T 5`.
 fn memory(text: &mut String, (area, db): (Area, u16), first: u32, count: u32) -> std::fmt::Result {
     write!(text, " {}", area.name())?;
-    match area {
-        Area::DataBlock | Area::InstanceData => write!(text, "{db}")?,
-        Area::Counter | Area::Timer => return numbers(text, first, count),
-        _ => {}
+    if area.is_numbered() {
+        return range(text, first, count);
+    }
+    if matches!(area, Area::DataBlock | Area::InstanceData) {
+        write!(text, "{db}")?;
     }
     let byte = first / 8;
     if !(first.is_multiple_of(8) && count.is_multiple_of(8)) {
         write!(text, " byte {byte} bit")?;
-        return numbers(text, first % 8, count);
+        return range(text, first % 8, count);
     }
     write!(text, " byte")?;
-    numbers(text, byte, count / 8)
-}
-
-fn numbers(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
-    match count {
-        0 | 1 => write!(text, " {first}"),
-        more => write!(text, " {first}-{}", u64::from(first) + u64::from(more) - 1),
-    }
+    range(text, byte, count / 8)
 }
 
 fn values(text: &mut String, values: &OwnedValues) {

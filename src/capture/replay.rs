@@ -14,8 +14,8 @@ use super::{Block, Capture, Error, Source, detect};
 /// How captures are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// Bytes of one [`Block`]: about what the second-level cache of a core holds. A block grows beyond it when one
-    /// record is larger, never beyond 512 KiB or this size, whichever is more.
+    /// Bytes of one [`Block`]: few enough to stay in the second-level cache of a core, beside the flows. A block grows
+    /// beyond it when one record is larger, never beyond 512 KiB or this size, whichever is more.
     pub block_size: usize,
     /// Bytes that are read at once from each of several captures. A capture is open only while its packets are due, so
     /// that hundreds which follow each other in time need one such buffer, and hundreds which overlap one each.

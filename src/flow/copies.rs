@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
-use super::mix::Mixer;
+use super::mix::{Mixer, word};
 use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Plain, Redundancy, Segment};
 
 /// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
@@ -190,10 +190,6 @@ impl Seen {
     fn is_within(&self, window: i64, time: i64) -> bool {
         time.abs_diff(self.time) <= window.unsigned_abs()
     }
-}
-
-const fn word(upper: u32, lower: u32) -> u64 {
-    (upper as u64) << 32 | lower as u64
 }
 
 const fn both(upper: u16, lower: u16) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::mix::Mixer;
+use super::mix::{Mixer, word};
 use crate::frame::{Body, Frame, Plain, Segment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
@@ -55,7 +55,6 @@ impl FlowKey {
     #[inline(always)]
     pub(super) fn hash(&self, mixer: Mixer) -> u64 {
         let [a, b, c, low, d, e, f, high, ports, around, tunnel] = self.words;
-        let word = |upper: u32, lower: u32| u64::from(upper) << 32 | u64::from(lower);
         let short = mixer.pair(word(low, high), word(ports, around ^ tunnel.rotate_left(12)));
         // What else IPv6 addresses say.
         if around & IPV4 == 0 { mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f)) } else { short }
@@ -64,7 +63,7 @@ impl FlowKey {
     /// What is around the addresses and ports: the same packet may be seen again in other surroundings.
     pub fn surroundings(&self) -> u64 {
         let [.., around, tunnel] = self.words;
-        u64::from(around & !(0xff << PROTOCOL_AT)) << 32 | u64::from(tunnel)
+        word(around & !(0xff << PROTOCOL_AT), tunnel)
     }
 
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
@@ -77,9 +76,8 @@ impl FlowKey {
             Body::Link { .. } => return None,
         };
         let tunnel = frame.tunnel.filter(|tunnel| tunnel.kind != TunnelKind::Mpls);
-        let vlan = frame.vlan.map_or(UNTAGGED, |id| id & VLAN_ID);
         let wrapping = tunnel.map_or(0, |tunnel| tunnel.kind as u32 + 1);
-        let around = u32::from(vlan) << VLAN_AT | u32::from(protocol) << PROTOCOL_AT | wrapping;
+        let around = around(frame.vlan, protocol) | wrapping;
         let tunnel = tunnel.map_or(0, |tunnel| tunnel.id);
         let ends = [words(pair.source), words(pair.destination)];
         let [source, destination] = ends;
@@ -95,8 +93,8 @@ impl FlowKey {
         let (source, destination) = (source.to_bits(), destination.to_bits());
         let sender = sender(&(source, source_port), &(destination, destination_port));
         let ends = [[0, 0, 0, source], [0, 0, 0, destination]];
-        let around = u32::from(vlan.map_or(UNTAGGED, |id| id & VLAN_ID)) << VLAN_AT | u32::from(TCP) << PROTOCOL_AT;
-        (Self::ordered(sender, ends, (source_port, destination_port), [around | IPV4, 0]), sender)
+        let around = around(vlan, TCP) | IPV4;
+        (Self::ordered(sender, ends, (source_port, destination_port), [around, 0]), sender)
     }
 
     #[inline(always)]
@@ -158,6 +156,13 @@ impl FlowKey {
         let vlan = (self.around() >> VLAN_AT) as u16;
         (vlan != UNTAGGED).then_some(vlan)
     }
+}
+
+/// [`FlowKey::around`] without what wraps it.
+#[inline(always)]
+fn around(vlan: Option<u16>, protocol: u8) -> u32 {
+    let vlan = vlan.map_or(UNTAGGED, |id| id & VLAN_ID);
+    u32::from(vlan) << VLAN_AT | u32::from(protocol) << PROTOCOL_AT
 }
 
 /// Which end sent a frame.

@@ -26,6 +26,11 @@ impl Mixer {
     }
 }
 
+/// Two halves as one word.
+pub(super) const fn word(upper: u32, lower: u32) -> u64 {
+    (upper as u64) << 32 | lower as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

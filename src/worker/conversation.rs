@@ -28,7 +28,7 @@ pub(super) struct Talk {
 pub(super) struct Facts {
     /// Its first packet: names the conversation, and stands for it where no other packet does.
     pub(super) first: Stamp,
-    /// The timer that is set for it, packet clock in nanoseconds; `i64::MAX` for none.
+    /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     /// Packet clock and packet of what was reported last.
     pub(super) latest: (i64, u64),
@@ -506,7 +506,7 @@ const OPENING_PIECES: usize = 512;
 const JUDGE_AFTER: i64 = 1_000_000_000;
 
 /// The packet clock never gets there.
-const NEVER: i64 = i64::MAX;
+pub(super) const NEVER: i64 = i64::MAX;
 
 /// Ports below this belong to services.
 const FIRST_UNPRIVILEGED: u16 = 1024;

@@ -175,10 +175,7 @@ impl Dissector for S7comm {
 
     #[inline]
     fn deadline(&self) -> Option<i64> {
-        match (self.stack.deadline(), self.pending.deadline()) {
-            (Some(connection), Some(request)) => Some(connection.min(request)),
-            (connection, request) => connection.or(request),
-        }
+        [self.stack.deadline(), self.pending.deadline()].into_iter().flatten().min()
     }
 
     fn finish(&mut self, sink: &mut dyn Sink) {

@@ -288,6 +288,14 @@ impl S7CommPlus {
         self.spare.give(asked.items);
     }
 
+    /// The fragments of a side that wait for the rest of their PDU are lost.
+    fn give_up_fragments(&mut self, from: Side, sink: &mut dyn Sink) {
+        let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
+        if lost > 0 {
+            sink.lost(lost);
+        }
+    }
+
     /// Both ends send system events. What a client says so is part of its session.
     fn on_system_event(&mut self, context: &mut Context<'_>) {
         let class = if context.from == Side::Server { Class::Report } else { Class::Session };
@@ -329,10 +337,7 @@ impl Dissector for S7CommPlus {
 
     fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
         self.stack.interrupted(from, sink);
-        let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
-        if lost > 0 {
-            sink.lost(lost);
-        }
+        self.give_up_fragments(from, sink);
         if let Some(records) = self.records.get_mut(from.index()) {
             records.interrupt();
         }
@@ -345,17 +350,13 @@ impl Dissector for S7CommPlus {
 
     #[inline]
     fn deadline(&self) -> Option<i64> {
-        let deadlines = [self.stack.deadline(), self.pending.deadline()];
-        deadlines.into_iter().flatten().min()
+        [self.stack.deadline(), self.pending.deadline()].into_iter().flatten().min()
     }
 
     fn finish(&mut self, sink: &mut dyn Sink) {
         self.stack.finish(sink);
-        for assembly in &mut self.assemblies {
-            let lost = assembly.interrupt();
-            if lost > 0 {
-                sink.lost(lost);
-            }
+        for from in [Side::Client, Side::Server] {
+            self.give_up_fragments(from, sink);
         }
         self.pending.finish(sink);
     }
