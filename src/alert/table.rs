@@ -7,23 +7,23 @@ use std::hash::Hash;
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
     /// Seeded at random: a hostile sender cannot choose keys that collide. Never iterated, so no order shows.
-    index: HashMap<K, usize, foldhash::fast::RandomState>,
+    index: HashMap<K, u32, foldhash::fast::RandomState>,
     slots: Vec<Slot<K, V>>,
-    free: Vec<usize>,
-    oldest: Option<usize>,
-    newest: Option<usize>,
+    free: Vec<u32>,
+    oldest: u32,
+    newest: u32,
 }
 
 #[derive(Debug)]
 struct Slot<K, V> {
     entry: Option<(K, V)>,
-    older: Option<usize>,
-    newer: Option<usize>,
+    older: u32,
+    newer: u32,
 }
 
 impl<K: Clone + Eq + Hash, V> Table<K, V> {
     pub(super) fn new() -> Self {
-        Self { index: HashMap::default(), slots: Vec::new(), free: Vec::new(), oldest: None, newest: None }
+        Self { index: HashMap::default(), slots: Vec::new(), free: Vec::new(), oldest: NONE, newest: NONE }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -37,17 +37,17 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
     /// An entry, without touching it.
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let slot = *self.index.get(key)?;
-        self.slots.get_mut(slot)?.entry.as_mut().map(|(_, value)| value)
+        self.value(slot)
     }
 
     /// An entry, which becomes the most recently touched one.
     pub(super) fn touch(&mut self, key: &K) -> Option<&mut V> {
         let slot = *self.index.get(key)?;
-        if self.newest != Some(slot) {
+        if self.newest != slot {
             self.unlink(slot);
             self.link_newest(slot);
         }
-        self.slots.get_mut(slot)?.entry.as_mut().map(|(_, value)| value)
+        self.value(slot)
     }
 
     /// Adds an entry as the most recently touched one; one of the same key is replaced.
@@ -56,12 +56,12 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
         let entry = Some((key.clone(), value));
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.slots[slot].entry = entry;
+                self.slots[slot as usize].entry = entry;
                 slot
             }
             None => {
-                self.slots.push(Slot { entry, older: None, newer: None });
-                self.slots.len() - 1
+                self.slots.push(Slot { entry, older: NONE, newer: NONE });
+                self.slots.len() as u32 - 1
             }
         };
         self.index.insert(key, slot);
@@ -70,48 +70,59 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let slot = self.index.remove(key)?;
-        self.unlink(slot);
-        self.free.push(slot);
-        self.slots[slot].entry.take().map(|(_, value)| value)
+        self.take(slot).map(|(_, value)| value)
     }
 
     /// The least recently touched entry.
     pub(super) fn oldest(&self) -> Option<(&K, &V)> {
-        let slot = self.slots.get(self.oldest?)?;
+        let slot = self.slots.get(self.oldest as usize)?;
         slot.entry.as_ref().map(|(key, value)| (key, value))
     }
 
     pub(super) fn pop_oldest(&mut self) -> Option<(K, V)> {
-        let slot = self.oldest?;
-        self.unlink(slot);
-        self.free.push(slot);
-        let entry = self.slots[slot].entry.take()?;
+        if self.oldest == NONE {
+            return None;
+        }
+        let entry = self.take(self.oldest)?;
         self.index.remove(&entry.0);
         Some(entry)
     }
 
-    fn unlink(&mut self, slot: usize) {
-        let Slot { older, newer, .. } = self.slots[slot];
-        match older {
-            Some(older) => self.slots[older].newer = newer,
+    fn value(&mut self, slot: u32) -> Option<&mut V> {
+        self.slots.get_mut(slot as usize)?.entry.as_mut().map(|(_, value)| value)
+    }
+
+    fn take(&mut self, slot: u32) -> Option<(K, V)> {
+        self.unlink(slot);
+        self.free.push(slot);
+        self.slots[slot as usize].entry.take()
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Slot { older, newer, .. } = self.slots[slot as usize];
+        match self.slots.get_mut(older as usize) {
+            Some(older) => older.newer = newer,
             None => self.oldest = newer,
         }
-        match newer {
-            Some(newer) => self.slots[newer].older = older,
+        match self.slots.get_mut(newer as usize) {
+            Some(newer) => newer.older = older,
             None => self.newest = older,
         }
     }
 
-    fn link_newest(&mut self, slot: usize) {
-        let before = self.newest.replace(slot);
-        self.slots[slot].older = before;
-        self.slots[slot].newer = None;
-        match before {
-            Some(before) => self.slots[before].newer = Some(slot),
-            None => self.oldest = Some(slot),
+    fn link_newest(&mut self, slot: u32) {
+        let before = std::mem::replace(&mut self.newest, slot);
+        let new = &mut self.slots[slot as usize];
+        (new.older, new.newer) = (before, NONE);
+        match self.slots.get_mut(before as usize) {
+            Some(before) => before.newer = slot,
+            None => self.oldest = slot,
         }
     }
 }
+
+/// No slot. A table has fewer: its owner holds it to a limit.
+const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {

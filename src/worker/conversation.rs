@@ -65,6 +65,8 @@ pub(super) struct Open {
 
 /// What the bytes of a conversation are.
 enum Content {
+    /// Nothing, so far.
+    Silence,
     /// Not known yet.
     Opening(Box<Opening>),
     /// A protocol of the registry.
@@ -97,7 +99,7 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
-        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Box::default()) };
+        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Silence };
         Self { tcp: TcpFlow::default(), talk }
     }
 
@@ -318,7 +320,7 @@ impl Talk {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
-            Content::Opening(_) => self.identify(from, bytes, stamp, desk),
+            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, desk),
             Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
     }
@@ -331,6 +333,7 @@ impl Talk {
                 facts.midstream = true;
                 desk.counters.losses.undecoded_bytes += opening.forget(from);
             }
+            Content::Silence => facts.midstream = true,
             Content::Other => {}
         }
     }
@@ -340,6 +343,9 @@ impl Talk {
     fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         if bytes.is_empty() {
             return;
+        }
+        if matches!(self.content, Content::Silence) {
+            self.content = Content::Opening(Box::default());
         }
         let Content::Opening(opening) = &mut self.content else { return };
         let facts = &mut self.facts;
@@ -408,11 +414,11 @@ impl Talk {
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
     fn conclude_opening(&mut self, stamp: Stamp, desk: &mut Desk) {
-        let Content::Opening(opening) = &self.content else { return };
-        if opening.len() == 0 {
-            return self.judge(Spoken::NotYet, stamp, desk);
+        match &self.content {
+            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
+            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
+            Content::Speaks(_) | Content::Other => {}
         }
-        self.decide(true, stamp, desk);
     }
 
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
