@@ -27,7 +27,7 @@ pub(super) struct Talk {
 /// What alerts and verdicts need to know about a conversation.
 pub(super) struct Facts {
     /// Its first packet: names the conversation, and stands for it where no other packet does.
-    pub(super) first: Stamp,
+    pub(super) first: First,
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     /// Packet clock and packet of what was reported last.
@@ -54,6 +54,25 @@ pub(super) struct Facts {
     #[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
     pub(super) open: Option<Box<Vec<Open>>>,
     pub(super) text: Option<Box<ConversationText>>,
+}
+
+/// The first packet of a conversation: its [`Stamp`] without the clock.
+#[derive(Clone, Copy)]
+pub(super) struct First {
+    time: i64,
+    pub(super) packet: u64,
+    origin: u64,
+}
+
+impl First {
+    fn of(Stamp { time, packet, origin, .. }: Stamp) -> Self {
+        Self { time, packet, origin }
+    }
+
+    /// What is noticed at a clock and proved by nothing but the beginning.
+    fn at(self, clock: i64) -> Stamp {
+        Stamp { time: self.time, clock, packet: self.packet, origin: self.origin }
+    }
 }
 
 /// An operation whose end somebody waits for.
@@ -197,7 +216,7 @@ impl Facts {
             Endpoint { host: Host { ip: Some(ip), mac: None, vlan: None }, port }
         };
         Self {
-            first: stamp,
+            first: First::of(stamp),
             armed: NEVER,
             latest: (i64::MIN, 0),
             carrier,
@@ -403,7 +422,7 @@ impl Talk {
     fn expire(&mut self, clock: i64, desk: &mut Desk) {
         let due = self.facts.judge_by;
         if due < clock {
-            let stamp = Stamp { clock: due.saturating_add(1), ..self.facts.first };
+            let stamp = self.facts.first.at(due.saturating_add(1));
             self.judge(Spoken::NotYet, stamp, desk);
         }
         let Self { facts, content } = self;
@@ -422,7 +441,7 @@ impl Talk {
     }
 
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
-        let stamp = Stamp { clock, ..self.facts.first };
+        let stamp = self.facts.first.at(clock);
         self.conclude_opening(stamp, desk);
         desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
