@@ -239,7 +239,7 @@ fn target(out: &mut Vec<u8>, target: &Target) {
         out.extend_from_slice(b"\":");
         match field {
             Field::Number(number) => json::number(out, number),
-            Field::Name(word) => json::string(out, word),
+            Field::Name(word) => json::word(out, word),
         }
         separator = b',';
     });
