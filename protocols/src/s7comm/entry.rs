@@ -25,6 +25,8 @@ pub(super) struct Asked {
     /// Function of a job; group and sub-function of userdata.
     pub(super) code: u16,
     class: Class,
+    /// Some of its items name several targets, which share what the answer holds.
+    pub(super) shares: bool,
     function: &'static Function,
     items: Items,
 }
@@ -55,7 +57,7 @@ pub(super) struct Place {
 impl Asked {
     pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
         let items = Items::One(Item { target: Target::None, place: Place::default() });
-        Self { request, code, class: function.class, function, items }
+        Self { request, code, class: function.class, shares: false, function, items }
     }
 
     /// With another class than its function usually has.

@@ -100,6 +100,6 @@ pub(super) const USERDATA: u8 = 7;
 /// First byte of every PDU.
 pub(super) const PROTOCOL: u8 = 0x32;
 /// Bytes of the header of a request.
-const HEADER: usize = 10;
+pub(super) const HEADER: usize = 10;
 /// Error class and code, which answers have in addition.
 const ERROR: usize = 2;

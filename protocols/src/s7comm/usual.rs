@@ -4,7 +4,7 @@
 //! questions that tell the two apart once, and the compiler makes one straight piece of code of it.
 
 use super::entry::{Asked, Entry};
-use super::header::{ACK_DATA, JOB, PROTOCOL};
+use super::header::{ACK_DATA, HEADER, JOB, PROTOCOL};
 use super::{ROSCTR_FUNC, S7comm, function, variable};
 use crate::context::Context;
 use crate::dissector::Function;
@@ -13,49 +13,65 @@ impl S7comm {
     /// Decodes a frame if it is a usual one. Returns whether it is: nothing has happened if not.
     #[inline(always)]
     pub(super) fn usual(&mut self, frame: &[u8], context: &mut Context<'_>) -> bool {
-        let Some(pdu) = self.stack.plain(frame).and_then(|tsdu| Pdu::split(tsdu, self.pdu_length)) else {
-            return false;
-        };
-        match (pdu.rosctr, pdu.parameters) {
-            (JOB, [function::READ_VAR, items @ ..]) => self.usual_job(&function::READ, items, None, &pdu, context),
-            (JOB, [function::WRITE_VAR, items @ ..]) => {
-                self.usual_job(&function::WRITE, items, Some(pdu.data), &pdu, context)
-            }
-            (ACK_DATA, [code @ (function::READ_VAR | function::WRITE_VAR), claimed]) => {
-                self.usual_answer(*code, *claimed, &pdu, context)
+        let Some(tsdu) = self.stack.plain(frame) else { return false };
+        match tsdu.split_first_chunk::<HEADER>() {
+            _ if tsdu.len() > self.pdu_length => false,
+            Some((&[PROTOCOL, JOB, _, _, ref head @ ..], body)) => self.usual_job(head, body, context),
+            Some((&[PROTOCOL, ACK_DATA, _, _, ref head @ ..], &[0, 0, ref body @ ..])) => {
+                self.usual_answer(head, body, context)
             }
             _ => false,
         }
     }
 
-    #[inline(always)]
-    fn usual_job(
-        &mut self,
-        function: &'static Function,
-        items: &[u8],
-        written: Option<&[u8]>,
-        pdu: &Pdu<'_>,
-        context: &mut Context<'_>,
-    ) -> bool {
-        context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
-        let mut asked = Asked::new(self.stack.number(), function.code as u16, function);
-        variable::announce(&mut asked, items, written, &mut self.spare, context);
-        self.wait(asked, pdu.reference, false, context);
+    // Not inline, as the next one: each has the registers for itself then.
+    #[inline(never)]
+    fn usual_job(&mut self, head: &Head, body: &[u8], context: &mut Context<'_>) -> bool {
+        match split(head, body) {
+            Some(([function::READ_VAR, items @ ..], _)) => {
+                self.variables(&function::READ, head, items, None, context);
+            }
+            Some(([function::WRITE_VAR, items @ ..], data)) => {
+                self.variables(&function::WRITE, head, items, Some(data), context);
+            }
+            _ => return false,
+        }
         true
     }
 
     #[inline(always)]
-    fn usual_answer(&mut self, code: u8, claimed: u8, pdu: &Pdu<'_>, context: &mut Context<'_>) -> bool {
+    fn variables(
+        &mut self,
+        function: &'static Function,
+        head: &Head,
+        items: &[u8],
+        written: Option<&[u8]>,
+        context: &mut Context<'_>,
+    ) {
+        context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
+        let asked = Asked::new(self.stack.number(), function.code as u16, function);
+        let (requested, from, reference) = (context.stamp, context.from, reference(head));
+        // Announced where it is made, so that it is moved once.
+        let mut entry = Entry { requested, from, is_userdata: false, reference, asked };
+        variable::announce(&mut entry.asked, items, written, &mut self.spare, context);
+        self.pending.push(entry, context.sink);
+    }
+
+    #[inline(never)]
+    fn usual_answer(&mut self, head: &Head, body: &[u8], context: &mut Context<'_>) -> bool {
+        let Some((&[code @ (function::READ_VAR | function::WRITE_VAR), claimed], data)) = split(head, body) else {
+            return false;
+        };
         // Copied, not borrowed: what is lent to the search lies in memory, not in registers.
-        let (reference, from) = (pdu.reference, context.from);
+        let (reference, from) = (reference(head), context.from);
         let asked_by = move |entry: &Entry| entry.is_answered_by(reference, Some(code), from);
         let Some((index, _)) = self.pending.find(asked_by, |_| true) else { return false };
         context.sink.pdu(ROSCTR_FUNC, u32::from(ACK_DATA) << 8 | u32::from(code));
         // Told where it waits, and taken out afterwards: it need not be moved.
         if let Some(entry) = self.pending.get(index) {
             match code {
-                function::READ_VAR => variable::conclude_read(entry, Some(&claimed), pdu.data, context),
-                _ => variable::conclude_write(entry, Some(&claimed), pdu.data, context),
+                function::READ_VAR => variable::conclude_read(entry, Some(&claimed), data, context),
+                _ => variable::conclude_write(entry, Some(&claimed), data, context),
             }
         }
         if let Some(entry) = self.pending.remove(index) {
@@ -65,33 +81,18 @@ impl S7comm {
     }
 }
 
-/// A job or an answer without an error, as [`header::split`](super::header::split) gives it if nothing is wrong.
-struct Pdu<'a> {
-    rosctr: u8,
-    reference: u16,
-    parameters: &'a [u8],
-    data: &'a [u8],
+/// PDU reference and the two lengths of a [header](super::header).
+type Head = [u8; 6];
+
+#[inline(always)]
+fn reference(&[high, low, ..]: &Head) -> u16 {
+    u16::from_be_bytes([high, low])
 }
 
-impl<'a> Pdu<'a> {
-    #[inline(always)]
-    fn split(tsdu: &'a [u8], longest: usize) -> Option<Self> {
-        let (&[PROTOCOL, rosctr, _, _, r_high, r_low, p_high, p_low, d_high, d_low], rest) =
-            tsdu.split_first_chunk()?
-        else {
-            return None;
-        };
-        let body = match (rosctr, rest) {
-            (JOB, _) => rest,
-            (ACK_DATA, [0, 0, body @ ..]) => body,
-            _ => return None,
-        };
-        let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
-        let [parameter_length, data_length] = lengths;
-        if body.len() != parameter_length + data_length || tsdu.len() > longest {
-            return None;
-        }
-        let (parameters, data) = body.split_at_checked(parameter_length)?;
-        Some(Self { rosctr, reference: u16::from_be_bytes([r_high, r_low]), parameters, data })
-    }
+/// Parameters and data, if they are exactly what the header announces.
+#[inline(always)]
+fn split<'f>(&[_, _, p_high, p_low, d_high, d_low]: &Head, body: &'f [u8]) -> Option<(&'f [u8], &'f [u8])> {
+    let parameters = usize::from(u16::from_be_bytes([p_high, p_low]));
+    let data = usize::from(u16::from_be_bytes([d_high, d_low]));
+    if body.len() == parameters + data { body.split_at_checked(parameters) } else { None }
 }

@@ -75,6 +75,7 @@ fn rare<'f>(
     context: &mut Context<'_>,
 ) -> (u16, Result<Reader<'f>, DecodeError>) {
     let read = item::read(&mut reader, &mut |target, bytes| {
+        asked.shares |= bytes.is_some();
         let operation = asked.operation(target, values);
         asked.announce_item(count, Place { wire, bytes }, &operation, spare, context);
         count += 1;
@@ -88,11 +89,11 @@ fn requested_values<'a>(data: &mut Reader<'a>, context: &mut Context<'_>) -> Val
     match DataItem::read(data) {
         Ok(item) if item.is_whole => item.values(),
         Ok(item) => {
-            context.malformed("truncated_data", item.bytes.len() as u32);
+            truncated_data(item.bytes.len(), context);
             item.values()
         }
         Err(_) => {
-            context.malformed("truncated_data", 0u32);
+            truncated_data(0, context);
             Values::None
         }
     }
@@ -102,28 +103,22 @@ fn requested_values<'a>(data: &mut Reader<'a>, context: &mut Context<'_>) -> Val
 #[inline(always)]
 pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
     let mut reader = Reader::new(data);
-    let mut shared = Shared::default();
     let mut claimed = count.copied().unwrap_or_default();
     check_count(entry, claimed, context);
+    if entry.asked.shares {
+        return conclude_shared(entry, claimed, data, context);
+    }
     let mut operation = entry.asked.operation(Target::None, Values::None);
     for (index, item) in (0u16..).zip(entry.asked.items()) {
         operation.target = item.target;
-        let outcome = match item.place.bytes {
-            None => match next(&mut claimed, &mut reader, context) {
-                Some(found) => {
-                    operation.values = found.values();
-                    data::outcome(found.code)
-                }
-                None => {
-                    operation.values = Values::None;
-                    Outcome::Pending
-                }
-            },
-            Some(bytes) => {
-                if !shared.is_of(item.place.wire) {
-                    shared.begin(item.place.wire, next(&mut claimed, &mut reader, context));
-                }
-                shared.part(bytes, &mut operation.values)
+        let outcome = match next(&mut claimed, &mut reader, context) {
+            Some(found) => {
+                operation.values = found.values();
+                data::outcome(found.code)
+            }
+            None => {
+                operation.values = Values::None;
+                Outcome::Pending
             }
         };
         entry.tell(index, &operation, outcome, context);
@@ -131,36 +126,34 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
     context.expect_end(reader.rest());
 }
 
-/// A data item of an answer whose bytes belong to several targets.
-#[derive(Default)]
-struct Shared<'a> {
-    /// Which item of the frame it is, and the item.
-    item: Option<(u8, DataItem<'a>)>,
-    /// Bytes that belong to the targets before the next one.
-    used: usize,
-}
-
-impl<'a> Shared<'a> {
-    fn is_of(&self, wire: u8) -> bool {
-        self.item.is_some_and(|(known, _)| known == wire)
-    }
-
-    fn begin(&mut self, wire: u8, item: Option<DataItem<'a>>) {
-        *self = Self { item: item.map(|item| (wire, item)), used: 0 };
-    }
-
-    /// The next target's bytes, and how it went.
-    #[inline(never)]
-    fn part(&mut self, bytes: u8, values: &mut Values<'a>) -> Outcome {
-        let Some((_, item)) = self.item else {
-            *values = Values::None;
-            return Outcome::Pending;
+/// The same where several targets share one item of the answer.
+#[cold]
+#[inline(never)]
+fn conclude_shared(entry: &Entry, mut claimed: u8, data: &[u8], context: &mut Context<'_>) {
+    let mut reader = Reader::new(data);
+    let mut current: Option<(u8, DataItem<'_>)> = None;
+    // Bytes of the current item that belong to the targets before this one.
+    let mut used = 0;
+    for (index, Item { place, .. }) in (0u16..).zip(entry.asked.items()) {
+        if current.is_none_or(|(wire, _)| wire != place.wire) {
+            current = next(&mut claimed, &mut reader, context).map(|found| (place.wire, found));
+            used = 0;
+        }
+        let Some((_, found)) = current else {
+            entry.conclude_item(index, Values::None, Outcome::Pending, context);
+            continue;
         };
-        let start = self.used;
-        self.used += usize::from(bytes);
-        *values = Values::Bytes(item.bytes.get(start..self.used).unwrap_or_default());
-        data::outcome(item.code)
+        let values = match place.bytes {
+            Some(bytes) => {
+                let start = used;
+                used += usize::from(bytes);
+                Values::Bytes(found.bytes.get(start..used).unwrap_or_default())
+            }
+            None => found.values(),
+        };
+        entry.conclude_item(index, values, data::outcome(found.code), context);
     }
+    context.expect_end(reader.rest());
 }
 
 /// The next data item of an answer, if the answer has one.
@@ -169,9 +162,15 @@ fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>
     *claimed = claimed.checked_sub(1)?;
     let found = DataItem::read(reader).ok();
     if found.is_none_or(|item| !item.is_whole) {
-        context.malformed("truncated_data", reader.left() as u32);
+        truncated_data(reader.left(), context);
     }
     found
+}
+
+#[cold]
+#[inline(never)]
+fn truncated_data(there: usize, context: &mut Context<'_>) {
+    context.malformed("truncated_data", there as u32);
 }
 
 /// Tells what became of each item of a Write Var: one return code for each.
@@ -188,7 +187,7 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
         entry.tell(index, &operation, outcome, context);
     }
     if usize::from(claimed) != data.len() {
-        context.malformed("truncated_data", data.len() as u32);
+        truncated_data(data.len(), context);
     }
 }
 
