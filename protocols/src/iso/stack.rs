@@ -62,9 +62,10 @@ impl Stack {
     /// The TSDU that a frame holds whole, the common case; none if [`Self::frame`] must look.
     #[inline]
     pub(crate) fn plain<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
-        // Copied out, the fixed bytes are compared all at once.
-        let [_, 0, _, _, 2, DT, END, _] = *frame.first_chunk()? else { return None };
-        if frame.len() <= self.plain { frame.get(HEADER + 3..) } else { None }
+        match frame {
+            [_, 0, _, _, 2, DT, END, tsdu @ ..] if !tsdu.is_empty() && frame.len() <= self.plain => Some(tsdu),
+            _ => None,
+        }
     }
 
     /// Takes a whole frame; returns the TSDU that it completes. An empty one says nothing and is not returned.

@@ -62,19 +62,18 @@ impl S7comm {
         let Some((&[code @ (function::READ_VAR | function::WRITE_VAR), claimed], data)) = split(head, body) else {
             return false;
         };
-        // Copied, not borrowed: what is lent to the search lies in memory, not in registers.
-        let (reference, from) = (reference(head), context.from);
-        let asked_by = move |entry: &Entry| entry.is_answered_by(reference, Some(code), from);
-        let Some((index, _)) = self.pending.find(asked_by, |_| true) else { return false };
-        context.sink.pdu(ROSCTR_FUNC, u32::from(ACK_DATA) << 8 | u32::from(code));
-        // Told where it waits, and taken out afterwards: it need not be moved.
-        if let Some(entry) = self.pending.get(index) {
-            match code {
-                function::READ_VAR => variable::conclude_read(entry, Some(&claimed), data, context),
-                _ => variable::conclude_write(entry, Some(&claimed), data, context),
-            }
+        // Told where it waits, and taken out afterwards: it need not be moved. Where several wait, the general way
+        // chooses.
+        let Some(entry) = self.pending.only() else { return false };
+        if !entry.is_answered_by(reference(head), Some(code), context.from) {
+            return false;
         }
-        if let Some(entry) = self.pending.remove(index) {
+        context.sink.pdu(ROSCTR_FUNC, u32::from(ACK_DATA) << 8 | u32::from(code));
+        match code {
+            function::READ_VAR => variable::conclude_read(entry, Some(&claimed), data, context),
+            _ => variable::conclude_write(entry, Some(&claimed), data, context),
+        }
+        if let Some(entry) = self.pending.remove(0) {
             entry.asked.recycle(&mut self.spare);
         }
         true

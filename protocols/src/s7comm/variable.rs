@@ -102,14 +102,15 @@ fn requested_values<'a>(data: &mut Reader<'a>, context: &mut Context<'_>) -> Val
 /// Tells what became of each item of a Read Var. `count`: the items that the answer claims.
 #[inline(always)]
 pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
+    let items = entry.asked.items();
     let mut reader = Reader::new(data);
     let mut claimed = count.copied().unwrap_or_default();
-    check_count(entry, claimed, context);
+    check_count(items, claimed, context);
     if entry.asked.shares {
         return conclude_shared(entry, claimed, data, context);
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
-    for (index, item) in (0u16..).zip(entry.asked.items()) {
+    for (index, item) in (0u16..).zip(items) {
         operation.target = item.target;
         let outcome = match next(&mut claimed, &mut reader, context) {
             Some(found) => {
@@ -176,10 +177,11 @@ fn truncated_data(there: usize, context: &mut Context<'_>) {
 /// Tells what became of each item of a Write Var: one return code for each.
 #[inline(always)]
 pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
+    let items = entry.asked.items();
     let claimed = count.copied().unwrap_or_default();
-    check_count(entry, claimed, context);
+    check_count(items, claimed, context);
     let mut operation = entry.asked.operation(Target::None, Values::None);
-    for (index, item) in (0u16..).zip(entry.asked.items()) {
+    for (index, item) in (0u16..).zip(items) {
         let wire = item.place.wire;
         let code = data.get(usize::from(wire)).filter(|_| wire < claimed);
         let outcome = code.map_or(Outcome::Pending, |code| data::outcome(*code));
@@ -193,8 +195,8 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
 
 /// An answer has as many items as its request.
 #[inline(always)]
-fn check_count(entry: &Entry, claimed: u8, context: &mut Context<'_>) {
-    let asked = entry.asked.items().last().map_or(0, |item| u16::from(item.place.wire) + 1);
+fn check_count(items: &[Item], claimed: u8, context: &mut Context<'_>) {
+    let asked = items.last().map_or(0, |item| u16::from(item.place.wire) + 1);
     if u16::from(claimed) != asked {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }
