@@ -115,12 +115,6 @@ impl<R: Waiting> Pending<R> {
         best.map(|(index, _, fit)| (index, fit))
     }
 
-    /// The request that waits, if there is just one.
-    #[inline(always)]
-    pub(crate) fn only(&self) -> Option<&R> {
-        if self.others.is_none() { self.oldest.as_ref() } else { None }
-    }
-
     /// The request at a place that was [found](Self::find).
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&R> {

@@ -111,17 +111,13 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
     for (index, item) in (0u16..).zip(items) {
+        let found = next(&mut claimed, &mut reader, context);
+        let outcome = found.map_or(Outcome::Pending, |found| data::outcome(found.code));
+        if context.sink.settle(operation.class, outcome) {
+            continue;
+        }
         operation.target = item.target;
-        let outcome = match next(&mut claimed, &mut reader, context) {
-            Some(found) => {
-                operation.values = found.values();
-                data::outcome(found.code)
-            }
-            None => {
-                operation.values = Values::None;
-                Outcome::Pending
-            }
-        };
+        operation.values = found.map_or(Values::None, |found| found.values());
         entry.tell(index, &operation, outcome, context);
     }
     context.expect_end(reader.rest());
@@ -185,8 +181,10 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
         let wire = item.place.wire;
         let code = data.get(usize::from(wire)).filter(|_| wire < claimed);
         let outcome = code.map_or(Outcome::Pending, |code| data::outcome(*code));
-        operation.target = item.target;
-        entry.tell(index, &operation, outcome, context);
+        if !context.sink.settle(operation.class, outcome) {
+            operation.target = item.target;
+            entry.tell(index, &operation, outcome, context);
+        }
     }
     if usize::from(claimed) != data.len() {
         truncated_data(data.len(), context);
