@@ -8,11 +8,12 @@
 //! ```
 //!
 //! * [`operation`]: the neutral words that policy, alerts and reports are written in;
-//! * [`reader`]: the bounds-checked cursor that every decoder reads with;
+//! * [`reader`]: the bounds-checked cursor that every decoder reads with, and [`fault`]: what stops one;
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
 //! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
 //! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
 //! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
+//! * [`opcua`]: OPC UA over TCP, its services and its security;
 //! * [`s7comm`]: the communication of the S7-300 and S7-400;
 //! * [`s7commplus`]: that of the S7-1200 and S7-1500;
 //! * [`iso`]: TPKT and COTP, and what they carry that nothing else decodes.
@@ -31,9 +32,11 @@ extern crate std;
 
 mod context;
 pub mod dissector;
+pub mod fault;
 pub mod identify;
 pub mod iso;
 pub mod modbus;
+pub mod opcua;
 pub mod operation;
 mod pending;
 pub mod reader;
