@@ -11,6 +11,7 @@
 //! * [`reader`]: the bounds-checked cursor that every decoder reads with, and [`fault`]: what stops one;
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
 //! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
+//! * [`keys`]: keys from outside, for what is encrypted;
 //! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
 //! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
 //! * [`opcua`]: OPC UA over TCP, its services and its security;
@@ -35,6 +36,7 @@ pub mod dissector;
 pub mod fault;
 pub mod identify;
 pub mod iso;
+pub mod keys;
 pub mod modbus;
 pub mod opcua;
 pub mod operation;
@@ -53,6 +55,7 @@ pub use dissector::{
     Protocol, RequestRef, Side, Sink, Stamp, Transport,
 };
 pub use identify::{Decision, Identifier};
+pub use keys::{Keys, Sealed};
 pub use operation::{Area, Class, Field, OBJECT_DEPTH, Operation, Table, Target, Values};
 pub use session::Session;
 
