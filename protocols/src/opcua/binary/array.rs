@@ -100,6 +100,7 @@ impl<'a, T: Encoded<'a>> Iterator for Array<'a, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::super::{Bytes, StatusCode};
     use super::*;

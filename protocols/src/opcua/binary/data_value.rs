@@ -65,6 +65,7 @@ const SOURCE_PICOSECONDS: u8 = 0x10;
 const SERVER_PICOSECONDS: u8 = 0x20;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::super::BuiltIn;
     use super::*;

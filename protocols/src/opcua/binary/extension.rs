@@ -52,6 +52,7 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 

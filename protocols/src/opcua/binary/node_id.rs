@@ -117,6 +117,7 @@ const HAS_URI: u8 = 0x80;
 const HAS_SERVER: u8 = 0x40;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
 //! Variants: what they hold, and hostile shapes of them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use proptest::prelude::*;
 use std::vec;
