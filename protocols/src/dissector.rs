@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use crate::operation::{Class, Operation};
+use crate::security::Security;
 
 /// Which end of a conversation sent something. The client asks, the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -183,6 +184,10 @@ pub trait Sink {
 
     /// Something about a device.
     fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp);
+
+    /// How the conversation is protected, and by whom. What an operation shows of it (a channel that is asked for, a user)
+    /// is told beside the operation, before it.
+    fn security(&mut self, fact: &Security<'_>, stamp: Stamp);
 
     /// A deviation or a limit.
     fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp);

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! * [`operation`]: the neutral words that policy, alerts and reports are written in;
+//! * [`security`]: facts about channels, certificates and identities, in neutral words, too;
 //! * [`reader`]: the bounds-checked cursor that every decoder reads with, and [`fault`]: what stops one;
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
 //! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
@@ -42,6 +43,7 @@ mod pending;
 pub mod reader;
 pub mod s7comm;
 pub mod s7commplus;
+pub mod security;
 pub mod session;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
@@ -53,7 +55,11 @@ pub use dissector::{
     Protocol, RequestRef, Side, Sink, Stamp, Transport,
 };
 pub use identify::{Decision, Identifier};
-pub use operation::{Area, Class, Field, OBJECT_DEPTH, Operation, Table, Target, Values};
+pub use operation::{
+    Area, Class, Field, Kind, MethodTarget, Node, NodeId, NodeTarget, OBJECT_DEPTH, Operation, Table, Target, Typed,
+    Value, Values, attribute_name, attribute_number,
+};
+pub use security::{Mode, Security, UserKind};
 pub use session::Session;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
