@@ -17,7 +17,7 @@ pub trait Encoded<'a>: Sized {
 /// How many elements of at least `least` bytes follow; none of a null array. A count that the bytes that are left cannot
 /// hold is an error at once.
 #[inline]
-pub(super) fn count(reader: &mut Reader<'_>, least: usize, field: &'static str) -> Result<usize, Fault> {
+pub fn count(reader: &mut Reader<'_>, least: usize, field: &'static str) -> Result<usize, Fault> {
     let count = match reader.i32_le(field)? {
         -1 => return Ok(0),
         count => usize::try_from(count).map_err(|_| Fault::invalid(field))?,
@@ -44,6 +44,17 @@ pub fn each<'a, T: Encoded<'a>>(
 /// Steps over an array.
 pub fn skip_array<'a, T: Encoded<'a>>(reader: &mut Reader<'a>, field: &'static str) -> Result<(), Fault> {
     each(reader, field, |_: T| ())
+}
+
+/// Steps over an array and keeps how many elements it has, and where they lie.
+pub fn elements<'a, T: Encoded<'a>>(reader: &mut Reader<'a>, field: &'static str) -> Result<(u32, &'a [u8]), Fault> {
+    let count = count(reader, T::LEAST, field)?;
+    let start = reader.rest();
+    for _ in 0..count {
+        T::read(reader)?;
+    }
+    let bytes = start.get(..start.len() - reader.left()).unwrap_or_default();
+    Ok((u32::try_from(count).unwrap_or(u32::MAX), bytes))
 }
 
 /// An array whose elements are asked for one after another. After an error there are no more.
@@ -100,6 +111,7 @@ impl<'a, T: Encoded<'a>> Iterator for Array<'a, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::super::{Bytes, StatusCode};
     use super::*;

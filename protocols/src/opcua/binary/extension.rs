@@ -1,16 +1,16 @@
 //! ExtensionObject: a structure with the id of its encoding in front (OPC 10000-6, 5.2.2.15).
 
 use super::array::Encoded;
-use super::node_id::NodeId;
 use super::scalar::Bytes;
 use crate::fault::Fault;
+use crate::operation::Node;
 use crate::reader::Reader;
 
 /// A structure of any type. Its bytes are stepped over by their length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtensionObject<'a> {
     /// The id of the encoding of its type; null if there is nothing.
-    pub encoding: NodeId<'a>,
+    pub encoding: Node<'a>,
     /// Its bytes.
     pub body: ExtensionBody<'a>,
 }
@@ -30,7 +30,7 @@ impl<'a> ExtensionObject<'a> {
     /// The standard's number of the encoding, and the bytes of a structure that is encoded in binary.
     pub fn standard(&self) -> Option<(u32, Reader<'a>)> {
         match self.body {
-            ExtensionBody::Binary(bytes) => Some((self.encoding.standard()?, Reader::new(bytes))),
+            ExtensionBody::Binary(bytes) => Some((self.encoding.standard_number()?, Reader::new(bytes))),
             ExtensionBody::None | ExtensionBody::Xml(_) => None,
         }
     }
@@ -40,7 +40,7 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
     const LEAST: usize = 3;
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let encoding = NodeId::read(reader)?;
+        let encoding = Node::read(reader)?;
         let body = match reader.u8("extension_encoding")? {
             0 => ExtensionBody::None,
             1 => ExtensionBody::Binary(Bytes::read_as(reader, "extension")?.or_empty()),
@@ -52,6 +52,7 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 
@@ -62,7 +63,7 @@ mod tests {
         let token = ExtensionObject::read(&mut reader).unwrap();
         assert_eq!(token.standard().map(|(id, body)| (id, body.rest())), Some((321, &[0xFF; 4][..])));
         let null = ExtensionObject::read(&mut reader).unwrap();
-        assert!(null.encoding.is_null() && null.body == ExtensionBody::None);
+        assert!(null.encoding == Node::standard(0) && null.body == ExtensionBody::None);
         assert_eq!(reader.left(), 0);
     }
 

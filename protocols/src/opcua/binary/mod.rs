@@ -17,15 +17,15 @@ mod status;
 mod status_names;
 mod variant;
 
-pub use array::{Array, Encoded, each, skip_array};
+pub use array::{Array, Encoded, count, each, elements, skip_array};
 pub use data_value::DataValue;
 pub use diagnostic::DiagnosticInfo;
 pub use extension::{ExtensionBody, ExtensionObject};
 pub use name::{LocalizedText, QualifiedName};
-pub use node_id::{ExpandedNodeId, Identifier, NodeId};
+pub use node_id::ExpandedNodeId;
 pub use scalar::{Bytes, boolean, date_time, double};
 pub use status::{Severity, StatusCode};
-pub use variant::{BuiltIn, Variant};
+pub use variant::Variant;
 
 /// Levels of values within values that are followed. The standard asks for at least 100 (OPC 10000-6, 5.2.2.16).
 pub const MAX_DEPTH: u8 = 100;

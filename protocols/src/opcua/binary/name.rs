@@ -47,6 +47,7 @@ const HAS_LOCALE: u8 = 0x01;
 const HAS_TEXT: u8 = 0x02;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 

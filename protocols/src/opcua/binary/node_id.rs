@@ -1,91 +1,49 @@
 //! NodeId and ExpandedNodeId (OPC 10000-6, 5.2.2.9 and 5.2.2.10).
 
 use super::array::Encoded;
-use super::scalar::{Bytes, guid};
+use super::scalar::Bytes;
 use crate::fault::Fault;
+use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// The name of a node within a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NodeId<'a> {
-    /// Index into the server's table of namespaces; 0 is the standard's own.
-    pub namespace: u16,
-    /// Its name there.
-    pub identifier: Identifier<'a>,
+/// A node whose first byte, without the flags of the expanded form, was `encoding`.
+#[inline]
+fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>) -> Result<Node<'a>, Fault> {
+    if encoding == TWO_BYTE {
+        return Ok(Node { namespace: 0, id: NodeId::Numeric(reader.u8("node_id")?.into()) });
+    }
+    if encoding == FOUR_BYTE {
+        let namespace = reader.u8("namespace")?.into();
+        return Ok(Node { namespace, id: NodeId::Numeric(reader.u16_le("node_id")?.into()) });
+    }
+    if encoding > BYTE_STRING {
+        return Err(Fault::invalid("node_id_encoding"));
+    }
+    let namespace = reader.u16_le("namespace")?;
+    let id = match encoding {
+        NUMERIC => NodeId::Numeric(reader.u32_le("node_id")?),
+        STRING => NodeId::Text(Bytes::read_as(reader, "node_id")?.or_empty()),
+        GUID => Node::guid(reader.array("node_id")?),
+        _ => NodeId::Opaque(Bytes::read_as(reader, "node_id")?.or_empty()),
+    };
+    Ok(Node { namespace, id })
 }
 
-/// What a namespace calls a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Identifier<'a> {
-    /// A number.
-    Numeric(u32),
-    /// A text, UTF-8.
-    String(&'a [u8]),
-    /// A GUID, in the order in which it is written down.
-    Guid([u8; 16]),
-    /// Bytes that mean something to the server only.
-    Opaque(&'a [u8]),
-}
-
-impl Default for NodeId<'_> {
-    fn default() -> Self {
-        Self { namespace: 0, identifier: Identifier::Numeric(0) }
-    }
-}
-
-impl<'a> NodeId<'a> {
-    /// The number of a node of the standard's own namespace.
-    #[inline]
-    pub const fn standard(&self) -> Option<u32> {
-        match *self {
-            Self { namespace: 0, identifier: Identifier::Numeric(number) } => Some(number),
-            _ => None,
-        }
-    }
-
-    /// Whether it names nothing: number 0 of namespace 0.
-    pub const fn is_null(&self) -> bool {
-        matches!(self.standard(), Some(0))
-    }
-
-    #[inline]
-    fn read_encoded(encoding: u8, reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        if encoding == TWO_BYTE {
-            return Ok(Self { namespace: 0, identifier: Identifier::Numeric(reader.u8("node_id")?.into()) });
-        }
-        if encoding == FOUR_BYTE {
-            let namespace = reader.u8("namespace")?.into();
-            return Ok(Self { namespace, identifier: Identifier::Numeric(reader.u16_le("node_id")?.into()) });
-        }
-        if encoding > BYTE_STRING {
-            return Err(Fault::invalid("node_id_encoding"));
-        }
-        let namespace = reader.u16_le("namespace")?;
-        let identifier = match encoding {
-            NUMERIC => Identifier::Numeric(reader.u32_le("node_id")?),
-            STRING => Identifier::String(Bytes::read_as(reader, "node_id")?.or_empty()),
-            GUID => Identifier::Guid(guid(reader, "node_id")?),
-            _ => Identifier::Opaque(Bytes::read_as(reader, "node_id")?.or_empty()),
-        };
-        Ok(Self { namespace, identifier })
-    }
-}
-
-impl<'a> Encoded<'a> for NodeId<'a> {
+impl<'a> Encoded<'a> for Node<'a> {
     const LEAST: usize = 2;
 
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let encoding = reader.u8("node_id_encoding")?;
-        Self::read_encoded(encoding, reader)
+        read_encoded(encoding, reader)
     }
 }
 
 /// A node that may lie in another server, or in a namespace that is named by its URI.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExpandedNodeId<'a> {
     /// The node. Its namespace index does not count if there is a URI.
-    pub node: NodeId<'a>,
+    pub node: Node<'a>,
     /// The namespace by name, if it is given so.
     pub namespace_uri: Option<&'a [u8]>,
     /// Index into the server's table of servers; 0 is itself.
@@ -97,7 +55,7 @@ impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let flags = reader.u8("node_id_encoding")?;
-        let node = NodeId::read_encoded(flags & !(HAS_URI | HAS_SERVER), reader)?;
+        let node = read_encoded(flags & !(HAS_URI | HAS_SERVER), reader)?;
         let namespace_uri = if flags & HAS_URI != 0 { Bytes::read_as(reader, "namespace_uri")?.0 } else { None };
         let server = if flags & HAS_SERVER != 0 { reader.u32_le("server_index")? } else { 0 };
         Ok(Self { node, namespace_uri, server })
@@ -117,29 +75,30 @@ const HAS_URI: u8 = 0x80;
 const HAS_SERVER: u8 = 0x40;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<NodeId<'_>, Fault> {
+    fn read(bytes: &[u8]) -> Result<Node<'_>, Fault> {
         let mut reader = Reader::new(bytes);
-        let node = NodeId::read(&mut reader)?;
+        let node = Node::read(&mut reader)?;
         assert_eq!(reader.left(), 0);
         Ok(node)
     }
 
     #[test]
     fn every_encoding_of_a_node_id_is_read() {
-        let number = |namespace, number| Ok(NodeId { namespace, identifier: Identifier::Numeric(number) });
+        let number = |namespace, number| Ok(Node { namespace, id: NodeId::Numeric(number) });
         assert_eq!(read(&[0x00, 0x48]), number(0, 72)); // two-byte: the standard's example
         assert_eq!(read(&[0x01, 0x05, 0x01, 0x04]), number(5, 1025)); // four-byte: the standard's example
         assert_eq!(read(&[0x02, 0x0A, 0x00, 0x40, 0x42, 0x0F, 0x00]), number(10, 1_000_000));
         let text = [0x03, 0x01, 0x00, 0x06, 0x00, 0x00, 0x00, 0x48, 0x6F, 0x74, 0xE6, 0xB0, 0xB4]; // standard: "Hot水"
-        assert_eq!(read(&text), Ok(NodeId { namespace: 1, identifier: Identifier::String("Hot水".as_bytes()) }));
+        assert_eq!(read(&text), Ok(Node { namespace: 1, id: NodeId::Text("Hot水".as_bytes()) }));
         let opaque = [0x05, 0x02, 0x00, 0x02, 0x00, 0x00, 0x00, 0xAB, 0xCD];
-        assert_eq!(read(&opaque), Ok(NodeId { namespace: 2, identifier: Identifier::Opaque(&[0xAB, 0xCD]) }));
+        assert_eq!(read(&opaque), Ok(Node { namespace: 2, id: NodeId::Opaque(&[0xAB, 0xCD]) }));
         let guid = [0x04, 0x03, 0x00, 4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
         let written = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
-        assert_eq!(read(&guid), Ok(NodeId { namespace: 3, identifier: Identifier::Guid(written) }));
+        assert_eq!(read(&guid), Ok(Node { namespace: 3, id: NodeId::Guid(written) }));
     }
 
     #[test]
@@ -153,7 +112,7 @@ mod tests {
         let bytes = [0xC0, 0x48, 0x03, 0x00, 0x00, 0x00, b'u', b'r', b'n', 0x07, 0x00, 0x00, 0x00];
         let mut reader = Reader::new(&bytes);
         let node = ExpandedNodeId::read(&mut reader).unwrap();
-        assert_eq!((node.node.standard(), node.namespace_uri, node.server), (Some(72), Some(&b"urn"[..]), 7));
+        assert_eq!((node.node.standard_number(), node.namespace_uri, node.server), (Some(72), Some(&b"urn"[..]), 7));
         assert_eq!(reader.left(), 0);
     }
 }
