@@ -68,4 +68,4 @@ pub use session::Session;
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.
 pub static REGISTRY: &[&Protocol] =
-    &[&modbus::TCP, &modbus::RTU, &s7comm::S7COMM, &s7commplus::S7COMM_PLUS, &iso::OTHER];
+    &[&modbus::TCP, &modbus::RTU, &s7comm::S7COMM, &s7commplus::S7COMM_PLUS, &opcua::OPCUA, &iso::OTHER];

@@ -1,6 +1,7 @@
 //! The head of a message: which service it is.
 
 use super::table::Service;
+use crate::dissector::Side;
 use crate::fault::Fault;
 use crate::opcua::binary::Encoded;
 use crate::operation::Node;
@@ -13,6 +14,17 @@ pub enum Direction {
     Request,
     /// It answers.
     Response,
+}
+
+impl Direction {
+    /// Who sends such messages.
+    #[inline]
+    pub const fn sender(self) -> Side {
+        match self {
+            Self::Request => Side::Client,
+            Self::Response => Side::Server,
+        }
+    }
 }
 
 /// A message: the body of its chunks put together, decrypted where that was needed, without padding and signature.
