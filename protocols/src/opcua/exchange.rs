@@ -11,7 +11,7 @@ use super::service::{Direction, Message, RequestHeader, Service, Token, items};
 use super::session::{self, Sessions};
 use super::subscription::Subscriptions;
 use super::{Context, SERVICE_IDS};
-use crate::dissector::{AnomalyKind, Function, Limits, Outcome, RequestRef, Side, Sink};
+use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
 use crate::operation::{Kind, NodeId, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::Reader;
@@ -243,15 +243,16 @@ impl Exchange {
         }
     }
 
-    /// The server ends the connection: what it was asked last to open is refused.
+    /// The server ends the connection. If it was asked one thing, that is refused.
     pub(super) fn failed(&mut self, status: StatusCode, context: &mut Context<'_>) {
-        let outcome = refused(status);
-        let is_opening = |asked: &Asked| matches!(asked.what, What::Hello(_) | What::Open(_));
-        if let Some((asked, _)) = self.pending.take(is_opening, |_| true) {
-            return asked.conclude(outcome, context.stamp, context.sink);
+        let mut waiting = self.pending.iter();
+        let is_alone = waiting.next().is_some() && waiting.next().is_none();
+        drop(waiting);
+        let is_meant = |asked: &Asked| is_alone || matches!(asked.what, What::Hello(_) | What::Open(_));
+        if let Some((asked, _)) = self.pending.take(is_meant, |_| true) {
+            return asked.conclude(refused(status), context.stamp, context.sink);
         }
-        let function = Function { code: status.0, ..asked::ERROR };
-        self.happened(&asked::plain(function, Target::None, Values::None), Outcome::Accepted, context);
+        self.happened(&asked::plain(asked::ERROR, Target::None, Values::None), refused(status), context);
     }
 
     /// The server asks to be greeted.
@@ -292,8 +293,7 @@ impl Exchange {
         {
             return asked.conclude(refused(status), context.stamp, context.sink);
         }
-        let function = Function { code: status.0, ..asked::ABORT };
-        self.happened(&asked::plain(function, Target::None, Values::None), Outcome::Accepted, context);
+        self.happened(&asked::plain(asked::ABORT, Target::None, Values::None), refused(status), context);
     }
 
     /// An encrypted message of so many bytes, on the wire.
