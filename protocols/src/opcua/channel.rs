@@ -80,7 +80,7 @@ impl Channel {
         }
     }
 
-    /// A message whose protection was not known showed what it is. Two in a row settle it.
+    /// A message whose protection was not known showed what it is. Several in a row settle it.
     pub(super) fn shows(&mut self, protection: Protection) -> bool {
         let sealed = SEALED * u8::from(protection == Protection::Sealed);
         self.shown = if self.shown & SEALED == sealed { (self.shown & !SEALED) + 1 | sealed } else { 1 | sealed };
@@ -147,7 +147,7 @@ impl Channels {
 /// The bit of [`Channel::shown`] that says which protection was shown.
 const SEALED: u8 = 0x80;
 /// Messages in a row that settle how a channel is protected.
-const SETTLED: u8 = 2;
+const SETTLED: u8 = 3;
 /// Sequence numbers may begin anew behind this one (OPC 10000-6, 6.7.2.4) ...
 const LAST_BEFORE_WRAP: u32 = 4_294_966_271;
 /// ... with one below this.

@@ -180,14 +180,11 @@ impl OpcUa {
             return;
         }
         let Some(channel) = self.channels.get(piece.channel) else { return };
-        let (protection, signature) = (channel.protection, channel.signature);
-        let length = piece.text.len().saturating_sub(signature.unwrap_or(0).into());
-        let text = piece.text.get(..length).unwrap_or_default();
         let is_secured = channel.suite.as_ref().is_some_and(|suite| !suite.is_none());
-        match protection {
-            Protection::Readable => self.clear(piece, text, context),
+        match channel.protection {
+            Protection::Readable => self.unsigned(piece, context),
             Protection::Sealed if is_secured => self.sealed(piece, context),
-            Protection::Sealed | Protection::Unknown => self.doubtful(piece, text, is_secured, context),
+            protection => self.doubtful(piece, is_secured || protection == Protection::Sealed, context),
         }
     }
 
@@ -215,24 +212,36 @@ impl OpcUa {
     }
 
     /// A chunk whose protection is not known: the message itself tells, if it is a clear one. Several in a row settle it.
-    fn doubtful(&mut self, piece: &Piece<'_>, text: &[u8], is_secured: bool, context: &mut Context<'_>) {
+    /// `is_suspect`: everything but the message says that it is encrypted.
+    fn doubtful(&mut self, piece: &Piece<'_>, is_suspect: bool, context: &mut Context<'_>) {
         let from = context.from;
         let key = |request| Key { from, channel: piece.channel, request };
-        let head = text.split_first_chunk::<SEQUENCE_HEADER>();
+        let head = piece.text.split_first_chunk::<SEQUENCE_HEADER>();
         let begun = head.map(|(&[.., a, b, c, d], _)| key(Some(u32::from_le_bytes([a, b, c, d]))));
         let goes_on = begun.is_some_and(|begun| self.assemblies.has(begun));
         if goes_on || head.is_some_and(|(_, body)| proof::is_clear(body, from)) {
             self.shown(piece.channel, Protection::Readable, context);
-            return self.clear(piece, text, context);
+            return self.unsigned(piece, context);
         }
         let is_evidence = piece.part == Part::Last && !self.assemblies.has(key(None));
-        let settled = is_evidence && self.shown(piece.channel, Protection::Sealed, context);
-        if is_secured || settled || piece.closes {
+        let is_settled = is_evidence && self.shown(piece.channel, Protection::Sealed, context);
+        if is_suspect || is_settled || piece.closes {
             self.sealed(piece, context);
         } else {
             // Encrypted, or the end of a clear message whose beginning was not seen.
             context.sink.lost(piece.text.len());
         }
+    }
+
+    /// A clear chunk. The length of its signature is not known where the opening of the channel was not seen, until a
+    /// message tells where it ends.
+    fn unsigned(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
+        let Some(channel) = self.channels.get(piece.channel) else { return };
+        if channel.signature.is_none() && piece.part == Part::Last {
+            channel.signature = piece.text.get(SEQUENCE_HEADER..).and_then(proof::signature);
+        }
+        let length = piece.text.len().saturating_sub(channel.signature.unwrap_or(0).into());
+        self.clear(piece, piece.text.get(..length).unwrap_or_default(), context);
     }
 
     /// A message showed how its channel is protected. Says whether that is settled now.

@@ -36,9 +36,6 @@ pub mod service;
 mod session;
 mod subscription;
 
-#[cfg(test)]
-mod tests;
-
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;

@@ -6,7 +6,7 @@
 //! without reserved bits, an extension with an encoding that exists. Chance passes less than once in 2^60 messages.
 
 use super::binary::{Bytes, DiagnosticInfo, Encoded, ExtensionObject, StatusCode, date_time, skip_array};
-use super::service::Message;
+use super::service::{Direction, Message, RequestHeader, left_behind};
 use crate::dissector::Side;
 use crate::fault::Fault;
 use crate::operation::Node;
@@ -23,6 +23,14 @@ pub(super) fn is_clear(body: &[u8], from: Side) -> bool {
 /// Who sent a clear body, if it is one.
 pub(super) fn sender(body: &[u8]) -> Option<Side> {
     [Side::Client, Side::Server].into_iter().find(|side| is_clear(body, *side))
+}
+
+/// How long the signature behind a clear body is, if the body tells where it ends.
+pub(super) fn signature(body: &[u8]) -> Option<u8> {
+    let mut message = Message::read(body).ok()?;
+    RequestHeader::read(&mut message.content).ok()?;
+    let left = (message.direction == Some(Direction::Request)).then(|| left_behind(message.service, message.content));
+    SIGNATURES.into_iter().find(|length| left.flatten() == Some(usize::from(*length)))
 }
 
 /// Reads a request or response header (OPC 10000-4, 7.32 and 7.33) and says whether it is one.
@@ -47,6 +55,8 @@ fn header(from: Side, reader: &mut Reader<'_>) -> Result<bool, Fault> {
     Ok(is_sound && (time == NO_TIME || TIMES.contains(&time)))
 }
 
+/// Bytes of the signatures that there are; none of no signature.
+const SIGNATURES: [u8; 5] = [0, 16, 20, 32, 48];
 /// The bits of returnDiagnostics that mean something.
 const DIAGNOSTICS: u32 = 0x3FF;
 /// The bits of a status code that mean nothing.
