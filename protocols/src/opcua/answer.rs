@@ -142,10 +142,10 @@ impl Exchange {
     ) {
         match (service, item.subject) {
             (Service::Read, Subject::Node(target)) => inventory::identify(&target.node, answer.values, context),
-            (Service::CreateMonitoredItems, subject) => {
-                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) {
-                    context.anomaly(AnomalyKind::Limit, "monitored_items", None);
-                }
+            (Service::CreateMonitoredItems, subject)
+                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) =>
+            {
+                context.anomaly(AnomalyKind::Limit, "monitored_items", None);
             }
             (Service::ModifyMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
                 self.subscriptions.rename(subscription, number, item.handle);
