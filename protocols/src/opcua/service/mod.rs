@@ -41,3 +41,6 @@ pub use notification::{Notification, Published, notifications};
 pub use request::items;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
 pub use table::{FUNCTIONS, Service};
+
+#[cfg(test)]
+mod tests;

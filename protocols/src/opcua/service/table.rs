@@ -72,6 +72,13 @@ const fn row(service: Service, (request, response): (u32, u32), name: &'static s
     Row { service, request, response, name, class }
 }
 
+impl Row {
+    /// Of a response without a request, its own number.
+    const fn code(&self) -> u32 {
+        if self.request == 0 { self.response } else { self.request }
+    }
+}
+
 impl Service {
     /// Which service a message is, by the number of its encoding in namespace 0.
     #[inline]
@@ -107,9 +114,9 @@ impl Service {
         self.row().class
     }
 
-    /// The number of the request's encoding in namespace 0: the number of the function.
+    /// The number of the function: that of the request's encoding in namespace 0.
     pub fn code(self) -> u32 {
-        self.row().request
+        self.row().code()
     }
 
     /// The number of the response's encoding in namespace 0.
@@ -198,7 +205,7 @@ const fn functions() -> [Function; TABLE.len()] {
     let mut functions = [Function { name: VENDOR.name, code: VENDOR.request, class: VENDOR.class }; TABLE.len()];
     let mut at = 0;
     while at < TABLE.len() {
-        functions[at] = Function { name: TABLE[at].name, code: TABLE[at].request, class: TABLE[at].class };
+        functions[at] = Function { name: TABLE[at].name, code: TABLE[at].code(), class: TABLE[at].class };
         at += 1;
     }
     functions
