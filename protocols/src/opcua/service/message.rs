@@ -1,6 +1,9 @@
 //! The head of a message: which service it is.
 
+use core::fmt;
+
 use super::table::Service;
+use crate::dissector::Side;
 use crate::fault::Fault;
 use crate::opcua::binary::{Bytes, Encoded, skip_array};
 use crate::operation::Node;
@@ -13,6 +16,17 @@ pub enum Direction {
     Request,
     /// It answers.
     Response,
+}
+
+impl Direction {
+    /// Who sends such messages.
+    #[inline]
+    pub const fn sender(self) -> Side {
+        match self {
+            Self::Request => Side::Client,
+            Self::Response => Side::Server,
+        }
+    }
 }
 
 /// A message: the body of its chunks put together, decrypted where that was needed, without padding and signature.
@@ -28,6 +42,13 @@ pub struct Message<'a> {
     pub is_sessionless: bool,
     /// What follows: the header of the request or response, then its body.
     pub content: Reader<'a>,
+}
+
+/// Without what follows: it may hold secrets.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Message").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Message<'a> {

@@ -39,6 +39,7 @@ pub use message::{Direction, Message};
 pub use method::Method;
 pub use notification::{Notification, Published, notifications};
 pub use request::items;
+pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
 pub use table::{FUNCTIONS, Service};
 

@@ -4,6 +4,7 @@ use super::item::{Item, Subject};
 use super::table::Service;
 use super::{application, attribute, browse, history, method, monitor, nodes, query, session};
 use crate::fault::Fault;
+use crate::opcua::binary::count;
 use crate::reader::Reader;
 
 /// Visits every part of a request in order, starting behind its header. A request that has none, or whose first cannot
@@ -20,6 +21,26 @@ pub fn items<'a>(service: Service, content: Reader<'a>, mut visit: impl FnMut(&I
     }
     result
 }
+
+/// How many bytes follow the last field of a request that is known to its end, starting behind its header: those of a
+/// signature whose length nobody told.
+pub(in crate::opcua) fn left_behind(service: Service, content: Reader<'_>) -> Option<usize> {
+    let mut content = content;
+    match service {
+        Service::Read | Service::Write | Service::Call | Service::Browse | Service::CreateMonitoredItems => {
+            walk(service, &mut content, &mut |_: &Item<'_>| ()).ok()?;
+        }
+        Service::Publish => {
+            let acknowledgements = count(&mut content, ACKNOWLEDGEMENT, "acknowledgements").ok()?;
+            content.take(acknowledgements * ACKNOWLEDGEMENT, "acknowledgements").ok()?;
+        }
+        _ => return None,
+    }
+    Some(content.left())
+}
+
+/// Bytes of a SubscriptionAcknowledgement: subscription and sequence number.
+const ACKNOWLEDGEMENT: usize = 8;
 
 fn walk<'a>(service: Service, content: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
     match service {

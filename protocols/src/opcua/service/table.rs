@@ -4,6 +4,7 @@ use crate::dissector::Function;
 use crate::operation::Class;
 
 use super::message::Direction;
+use crate::opcua::asked::TRANSPORT;
 
 /// A service, or a message that is none of the standard's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +99,11 @@ impl Service {
             number if number == row.response => Some((row.service, Direction::Response)),
             _ => None,
         })
+    }
+
+    /// The service of that position in the table: its own number.
+    pub(in crate::opcua) fn at(place: usize) -> Option<Self> {
+        ROWS.get(place).map(|row| row.service)
     }
 
     fn row(self) -> &'static Row {
@@ -201,11 +207,15 @@ const fn index() -> [u8; 1024] {
 pub static FUNCTIONS: &[Function] = &functions();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
-const fn functions() -> [Function; TABLE.len()] {
-    let mut functions = [Function { name: VENDOR.name, code: VENDOR.request, class: VENDOR.class }; TABLE.len()];
+const fn functions() -> [Function; TABLE.len() + TRANSPORT.len()] {
+    let mut functions = [TRANSPORT[0]; TABLE.len() + TRANSPORT.len()];
     let mut at = 0;
-    while at < TABLE.len() {
-        functions[at] = Function { name: TABLE[at].name, code: TABLE[at].code(), class: TABLE[at].class };
+    while at < functions.len() {
+        functions[at] = if at < TABLE.len() {
+            Function { name: TABLE[at].name, code: TABLE[at].code(), class: TABLE[at].class }
+        } else {
+            TRANSPORT[at - TABLE.len()]
+        };
         at += 1;
     }
     functions
