@@ -1,5 +1,7 @@
 //! The head of a message: which service it is.
 
+use core::fmt;
+
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
@@ -40,6 +42,13 @@ pub struct Message<'a> {
     pub is_sessionless: bool,
     /// What follows: the header of the request or response, then its body.
     pub content: Reader<'a>,
+}
+
+/// Without what follows: it may hold secrets.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Message").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Message<'a> {

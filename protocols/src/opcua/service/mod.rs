@@ -42,3 +42,6 @@ pub use request::items;
 pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
 pub use table::{FUNCTIONS, Service};
+
+#[cfg(test)]
+mod tests;
