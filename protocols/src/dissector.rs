@@ -2,7 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 
+use crate::keys::Keys;
 use crate::operation::{Class, Operation};
 use crate::security::Security;
 
@@ -251,6 +253,9 @@ pub trait Dissector: Send {
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
     /// spans frames starts afresh; its bytes so far are lost.
     fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
+
+    /// Keys from outside may open what this protocol encrypts. Most have no use for them.
+    fn unlock(&mut self, _keys: &Arc<dyn Keys>) {}
 
     /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
     /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.

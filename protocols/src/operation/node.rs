@@ -31,6 +31,15 @@ impl<'a> Node<'a> {
         Self { namespace: 0, id: NodeId::Numeric(number) }
     }
 
+    /// Its number, if it is a node of the standard's own namespace with one.
+    #[inline]
+    pub const fn standard_number(&self) -> Option<u32> {
+        match *self {
+            Self { namespace: 0, id: NodeId::Numeric(number) } => Some(number),
+            _ => None,
+        }
+    }
+
     /// A GUID in the order in which it is written, from the order on the wire.
     pub const fn guid(wire: [u8; 16]) -> NodeId<'a> {
         let [a, b, c, d, e, f, g, h, tail @ ..] = wire;

@@ -109,12 +109,14 @@ pub enum Value<'a> {
 
 impl Kind {
     /// The kind of that number.
+    #[inline]
     pub fn from_number(number: u8) -> Option<Self> {
-        ALL.into_iter().find(|kind| *kind as u8 == number)
+        ALL.get(usize::from(number.checked_sub(1)?)).copied()
     }
 }
 
-const ALL: [Kind; 25] = [
+/// In the order of their numbers, from 1.
+static ALL: [Kind; 25] = [
     Kind::Bool,
     Kind::I8,
     Kind::U8,

@@ -6,12 +6,12 @@
 use alloc::vec::Vec;
 
 use super::asked::{Item, MAX_ITEMS, object};
-use super::fault::Fault;
 use super::object::{Element, walk};
 use super::pdu::Head;
 use super::value::{Value, skip_members};
 use super::{Context, Owned, function, id, identity, subscription, vlq};
 use crate::dissector::{Function, RequestRef};
+use crate::fault::Fault;
 use crate::operation::{Class, Target, Values};
 use crate::reader::Reader;
 
