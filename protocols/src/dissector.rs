@@ -184,6 +184,13 @@ pub trait Sink {
     /// [`Values::None`](crate::Values::None)).
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp);
 
+    /// An operation of this class ended. `true`: it was counted, and nobody wants to know what was asked and answered, so
+    /// that [`Sink::outcome`] need not be called, for which a decoder says all of it once more (60 instructions). A
+    /// decoder may ask for answers in which nothing else is to be told.
+    fn settle(&mut self, _class: Class, _outcome: Outcome) -> bool {
+        false
+    }
+
     /// Something about a device.
     fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp);
 
