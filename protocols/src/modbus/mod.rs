@@ -201,7 +201,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
-    #[inline]
+    #[inline(always)]
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         let split = if IS_RTU { rtu::split(frame) } else { mbap::split(frame) };
         let Some((head, data)) = split else { return };
