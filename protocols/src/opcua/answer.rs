@@ -117,7 +117,10 @@ impl Exchange {
                 None => None,
             };
             let (outcome, values) = ending(answer);
-            asked.conclude_one(index, &request.operation(item, values), outcome, (context.stamp, &mut *context.sink));
+            if !context.sink.settle(item.class, outcome) {
+                let operation = request.operation(item, values);
+                asked.conclude_one(index, &operation, outcome, (context.stamp, &mut *context.sink));
+            }
             if let Some(answer) = answer
                 && !answer.status.is_bad()
             {
