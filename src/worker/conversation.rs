@@ -306,18 +306,22 @@ impl Talk {
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
 impl Talk {
     /// One end said something: the next bytes of its stream, or one datagram.
-    #[inline]
+    #[inline(always)]
     fn said(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => {
-                let (side, transport) = (facts.side(from), facts.transport());
-                let listener = &mut Listener { facts, desk };
-                match transport {
-                    Transport::Tcp => session.stream(side, bytes, stamp, listener),
-                    Transport::Udp => session.datagram(side, bytes, stamp, listener),
-                }
+            Content::Speaks(session) if facts.carrier != Carrier::Udp => {
+                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
             }
+            _ => self.said_otherwise(from, bytes, stamp, desk),
+        }
+    }
+
+    #[inline(never)]
+    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+        let Self { facts, content } = self;
+        match content {
+            Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
             Content::Opening(_) => self.identify(from, bytes, stamp, desk),
             Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
@@ -471,7 +475,7 @@ struct Intake<'a> {
 }
 
 impl Receiver for Intake<'_> {
-    #[inline]
+    #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
         self.talk.said(from, bytes, stamp, self.desk);
     }
