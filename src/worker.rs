@@ -5,6 +5,7 @@
 
 mod conversation;
 mod desk;
+mod guard;
 mod listener;
 mod timers;
 

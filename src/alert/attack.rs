@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::{Area, Class, Side, Target};
 
-use super::{Finding, OwnedOperation, What};
+use super::{Finding, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, What};
 use crate::policy::{Carrier, Rule};
 
 /// The techniques of a finding: those of the operation first, then those of the rule.
@@ -21,7 +21,7 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
         }
     };
     match &finding.what {
-        What::Denied(denial) => {
+        What::Denied(denial) | What::Certificate { denial, .. } => {
             add(of_operation(finding));
             add(of_rule(denial.rule, finding));
             add(of_public_client(finding));
@@ -52,12 +52,24 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         Rule::AddressUndeclared => &["T0861"],
         Rule::ValueOutOfLimits => &["T0836"],
         Rule::S7ConnectionType => &["T0848"],
+        Rule::OpcUaModeNone | Rule::OpcUaModeWeak | Rule::OpcUaDowngrade | Rule::CertApplicationUri => &["T0830"],
+        Rule::CertExpired | Rule::CertNotYetValid | Rule::CertWeakKey | Rule::CertSha1 | Rule::CertSelfSigned => {
+            &["T0830"]
+        }
+        Rule::OpcUaClient => &["T0848"],
         Rule::AssetUnknown => &["T0864"],
         Rule::ProtoMalformed => &["T0814", "T0866"],
         Rule::ConduitUndeclared
         | Rule::FlowUndeclaredPeer
         | Rule::FlowUndeclaredProtocol
         | Rule::OperationUndeclared
+        | Rule::FlowOpaque
+        | Rule::OpcUaPolicyDeprecated
+        | Rule::OpcUaPolicyUndeclared
+        | Rule::OpcUaIdentity
+        | Rule::OpcUaCleartextPassword
+        | Rule::OpcUaBetterOffered
+        | Rule::CertExpiresSoon
         | Rule::S7Password => &[],
     }
 }
@@ -103,6 +115,7 @@ fn of_operation(finding: &Finding) -> &'static [&'static str] {
     let known = match finding.protocol {
         Some("modbus") => of_modbus(operation),
         Some("s7comm" | "s7commplus") => of_s7(operation),
+        Some("opcua") => of_opcua(operation),
         _ => None,
     };
     known.unwrap_or_else(|| of_class(operation.class))
@@ -136,7 +149,7 @@ const fn of_class(class: Class) -> &'static [&'static str] {
 /// By function code (Modbus Application Protocol V1.1b3, section 6; 9 to 14, 18, 19, 40, 125 and 126 are older ones of
 /// Modicon). None: the class says it.
 fn of_modbus(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
-    Some(match (operation.code, sub_function(&operation.target)) {
+    Some(match (operation.code, sub_function(plain(operation))) {
         (0x01 | 0x02 | 0x04, _) => &["T0801", "T0877"],
         (0x05, _) => &["T1692.001"],
         (0x0F, _) => &["T1692.001", "T0806"],
@@ -174,12 +187,12 @@ fn of_umas(function: u16) -> Option<&'static [&'static str]> {
 /// By what an S7 operation does and on what: codes are unlike in the two protocols, classes and targets are not. None:
 /// the class says it.
 fn of_s7(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
-    let area = match operation.target {
+    let area = match plain(operation) {
         Target::Memory { area, .. } => Some(area),
         _ => None,
     };
     Some(match (operation.class, area) {
-        (Class::Session, _) => match operation.target {
+        (Class::Session, _) => match plain(operation) {
             // A connection as a programming device is that of an engineering station.
             Target::Connection { kind: "PG", .. } => &["T0886"],
             _ => &[],
@@ -208,7 +221,7 @@ fn of_s7_control(function: &str) -> Option<&'static [&'static str]> {
 
 /// An organisation block decides when the others run; what is deleted, activated or linked is not downloaded.
 fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
-    match (operation.function, operation.target) {
+    match (operation.function, plain(operation)) {
         (_, Target::Block { kind: "OB", .. }) => &["T0843", "T0889", "T0821"],
         ("pi_dele" | "pi_modu" | "delete_object" | "add_link" | "remove_link", _) => &["T0889"],
         ("pi_garb", _) => &["T0814"],
@@ -216,9 +229,51 @@ fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
     }
 }
 
-const fn sub_function(target: &Target) -> Option<u16> {
+/// By what a service of OPC UA does, and of calls which method (ids of OPC 10000-5, annex: those of type declarations;
+/// objects may have their own). None: the class says it.
+fn of_opcua(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
+    Some(match (operation.class, operation.function) {
+        (Class::Security, "register_server" | "register_server2") => &["T0848", "T0830"],
+        (Class::Security, "transfer_subscriptions") => &["T0830"],
+        (Class::Security, "open_secure_channel" | "activate_session") => &[],
+        (Class::Security, _) => &["T0892"],
+        (Class::Discover, "get_endpoints") => &["T0846", "T0888"],
+        (Class::Alarm, _) => &["T0878", "T0838"],
+        (Class::Program, "write") => &["T0836"],
+        (Class::Program, "add_nodes" | "delete_nodes" | "add_references" | "delete_references") => &["T0889"],
+        (Class::Control, _) => match method(operation) {
+            // RequestServerStateChange, ResetToServerDefaults.
+            Some(12_886 | 25_709) => &["T1692.001", "T0816"],
+            // Start, Suspend, Resume, Halt and Reset of a program.
+            Some(2426..=2430) => &["T1692.001", "T0858"],
+            _ => &["T1692.001"],
+        },
+        _ => return None,
+    })
+}
+
+/// The number of a method of the standard's own namespace.
+fn method(operation: &OwnedOperation) -> Option<u32> {
+    match &operation.target {
+        OwnedTarget::Method(parts) => match parts.1 {
+            OwnedNode { namespace: 0, id: OwnedNodeId::Numeric(number) } => Some(number),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The target, where it is one of Modbus or S7.
+const fn plain(operation: &OwnedOperation) -> Target<'static> {
+    match operation.target {
+        OwnedTarget::Plain(target) => target,
+        _ => Target::None,
+    }
+}
+
+const fn sub_function(target: Target<'_>) -> Option<u16> {
     match target {
-        Target::Sub { number, .. } => Some(*number),
+        Target::Sub { number, .. } => Some(number),
         _ => None,
     }
 }
@@ -228,6 +283,7 @@ mod tests {
     use super::*;
     use crate::alert::testing;
     use crate::policy::{Denial, Reason};
+    use lockkeeper_protocols::{MethodTarget, Node};
 
     /// What network traffic can show: standards, section 4.2.
     const VISIBLE: [&str; 40] = [
@@ -282,7 +338,12 @@ mod tests {
             for (code, kind) in [(0x08, "subfunction"), (0x2B, "mei"), (0x5A, "umas")] {
                 for number in 0..=0xFF {
                     let target = Target::Sub { unit: 1, kind, number };
-                    all.push(OwnedOperation { class, code, target, ..testing::write_register(40, 900) });
+                    all.push(OwnedOperation {
+                        class,
+                        code,
+                        target: OwnedTarget::Plain(target),
+                        ..testing::write_register(40, 900)
+                    });
                 }
             }
             let block = Target::Block { kind: "OB", number: Some(1) };
@@ -291,7 +352,12 @@ mod tests {
             for function in ["plc_stop", "plc_cold_start", "memory_reset", "force", "pi_dele", "pi_garb", "pi_n_newpwd"]
             {
                 for target in [Target::None, block, input, connection] {
-                    all.push(OwnedOperation { class, function, target, ..testing::write_register(40, 900) });
+                    all.push(OwnedOperation {
+                        class,
+                        function,
+                        target: OwnedTarget::Plain(target),
+                        ..testing::write_register(40, 900)
+                    });
                 }
             }
         }
@@ -302,7 +368,8 @@ mod tests {
     fn nothing_revoked_and_nothing_that_traffic_cannot_show_is_ever_claimed() {
         for rule in Rule::ALL {
             for operation in every_operation() {
-                for protocol in [Some("modbus"), Some("s7comm"), Some("s7commplus"), Some("other"), None] {
+                for protocol in [Some("modbus"), Some("s7comm"), Some("s7commplus"), Some("opcua"), Some("other"), None]
+                {
                     let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
                     let operation = Some(operation.clone());
                     let finding = Finding { what, protocol, operation, ..testing::finding(0) };
@@ -320,7 +387,7 @@ mod tests {
 
     #[test]
     fn force_listen_only_blocks_commands_and_reports() {
-        let target = Target::Sub { unit: 1, kind: "subfunction", number: 4 };
+        let target = OwnedTarget::Plain(Target::Sub { unit: 1, kind: "subfunction", number: 4 });
         let operation = OwnedOperation { class: Class::Control, code: 8, target, ..testing::write_register(0, 0) };
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
         assert_eq!(techniques(&finding), ["T0814", "T1691.001", "T1691.002"]);
@@ -329,7 +396,8 @@ mod tests {
     #[test]
     fn s7_operations_have_the_techniques_of_what_they_act_on() {
         let of = |class, function, target| {
-            let operation = OwnedOperation { class, function, target, ..testing::write_register(0, 0) };
+            let operation =
+                OwnedOperation { class, function, target: OwnedTarget::Plain(target), ..testing::write_register(0, 0) };
             techniques(&Finding { operation: Some(operation), protocol: Some("s7comm"), ..testing::finding(0) })
         };
         let output = Target::Memory { area: Area::Output, db: 0, first: 0, count: 8 };
@@ -341,6 +409,22 @@ mod tests {
         assert_eq!(of(Class::Program, "request_download", block("FC")), ["T0843", "T0889"]);
         assert_eq!(of(Class::Program, "pi_dele", block("FC")), ["T0889"]);
         assert_eq!(of(Class::ProgramUpload, "start_upload", block("FC")), ["T0845"]);
+    }
+
+    #[test]
+    fn opcua_calls_have_the_techniques_of_their_methods() {
+        let of = |class, function, method| {
+            let target = MethodTarget { object: Node::standard(2253), method: Node::standard(method) };
+            let target = OwnedTarget::of(&Target::Method(&target));
+            let operation = OwnedOperation { class, function, target, ..testing::write_register(0, 0) };
+            techniques(&Finding { operation: Some(operation), protocol: Some("opcua"), ..testing::finding(0) })
+        };
+        assert_eq!(of(Class::Control, "call", 12_886), ["T1692.001", "T0816"]);
+        assert_eq!(of(Class::Control, "call", 2429), ["T1692.001", "T0858"]);
+        assert_eq!(of(Class::Control, "call", 1), ["T1692.001"]);
+        assert_eq!(of(Class::Security, "call", 13_737), ["T0892"]);
+        assert_eq!(of(Class::Alarm, "call", 9028), ["T0878", "T0838"]);
+        assert_eq!(of(Class::Security, "transfer_subscriptions", 0), ["T0830"]);
     }
 
     #[test]

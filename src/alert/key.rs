@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use lockkeeper_protocols::{Side, Target};
+use lockkeeper_protocols::Side;
 
-use super::{Endpoint, Finding, What};
+use super::{Endpoint, Finding, OwnedTarget, What};
 use crate::policy::{Carrier, Place, Rule};
 
 /// Two findings with equal keys are one alert. The client's port is not part of it: a client that reconnects goes on
@@ -41,8 +41,10 @@ pub(super) struct Violation {
     flow: Option<u16>,
     protocol: Spoken,
     function: Option<(&'static str, u32)>,
-    target: Target,
+    target: OwnedTarget,
     anomaly: Option<&'static str>,
+    /// Thumbprint of the certificate that it is about.
+    certificate: Option<String>,
 }
 
 /// A host as far as an alert tells hosts apart.
@@ -70,7 +72,7 @@ impl Party {
         Self { zone: place.zone, address }
     }
 
-    fn of(finding: &Finding, side: Side) -> Self {
+    pub(super) fn of(finding: &Finding, side: Side) -> Self {
         let (end, place) = end_of(finding, side);
         Self::new(end, place)
     }
@@ -81,6 +83,13 @@ impl Key {
     pub(super) fn of(finding: &Finding) -> Self {
         match &finding.what {
             What::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
+            What::Certificate { denial, certificate, .. } => {
+                let mut key = Self::violation(finding, denial.rule, denial.flow, None);
+                if let Self::Violation(violation) = &mut key {
+                    violation.certificate = Some(certificate.thumbprint.clone());
+                }
+                key
+            }
             What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
             What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
             What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
@@ -100,8 +109,9 @@ impl Key {
             flow,
             protocol: Spoken::of(finding.protocol, finding.carrier, finding.server.port),
             function: operation.map(|operation| (operation.function, operation.code)),
-            target: operation.map(|operation| operation.target).unwrap_or_default(),
+            target: operation.map(|operation| operation.target.clone()).unwrap_or_default(),
             anomaly,
+            certificate: None,
         }))
     }
 }

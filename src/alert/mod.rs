@@ -14,7 +14,9 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod owned;
 mod record;
+mod secured;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -23,11 +25,14 @@ pub mod transaction;
 use std::fmt;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Operation, Outcome, RequestRef, Target, Values};
+use lockkeeper_protocols::{Outcome, RequestRef, Side};
 
+use crate::certificate::Certificate;
+use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use owned::{OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TYPED_BYTES};
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
 };
@@ -48,6 +53,8 @@ pub struct Order {
 pub enum Event {
     /// Something was not permitted, or is new.
     Finding(Box<Finding>),
+    /// A fact that says something only beside what was seen before. The finding says where and when, not yet what.
+    Fact(Box<Finding>, Fact),
     /// A denied operation was answered, or was not.
     Outcome {
         /// Which conversation: [`Finding::conversation`].
@@ -59,6 +66,17 @@ pub enum Event {
         /// Packet time of the answer, nanoseconds.
         time: i64,
     },
+}
+
+/// What is known about a conversation, for the correlator.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A secure channel is used for the first time.
+    Channel(Channel),
+    /// One end showed a certificate: DER.
+    Certificate(Side, Box<[u8]>),
+    /// One end told the URI of its application.
+    Application(Side, Box<[u8]>),
 }
 
 /// One denial or discovery, with all that an alert says about it. Owns its data; nothing is formatted yet.
@@ -93,6 +111,15 @@ pub struct Finding {
 pub enum What {
     /// The policy does not permit it.
     Denied(Denial),
+    /// A certificate that one end shows is not as the policy wants it.
+    Certificate {
+        /// What is wrong.
+        denial: Denial,
+        /// Whose it is.
+        of: Side,
+        /// The certificate.
+        certificate: Arc<Certificate>,
+    },
     /// A PDU breaks the specification: name of the anomaly, and the number at fault.
     Malformed {
         /// Such as `quantity_out_of_range`.
@@ -101,13 +128,13 @@ pub enum What {
         value: Option<u32>,
     },
     /// A host that is not declared in a zone that declares its assets (kind `violation`).
-    UnknownAsset(lockkeeper_protocols::Side),
+    UnknownAsset(Side),
     /// First sight of a host in a zone that does not declare its assets, or without IP (kind `asset`, severity info).
-    NewHost(lockkeeper_protocols::Side),
+    NewHost(Side),
     /// A device told who it is (kind `asset`, severity info).
     Identity {
         /// Whose.
-        of: lockkeeper_protocols::Side,
+        of: Side,
         /// The unit behind a gateway.
         unit: Option<u8>,
         /// Such as `vendor`.
@@ -133,58 +160,6 @@ pub struct Evidence {
     pub capture: u16,
     /// Number of the packet in it, from 1.
     pub packet: u64,
-}
-
-/// An operation that outlives its frame.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnedOperation {
-    /// What it does.
-    pub class: Class,
-    /// The standard's name in snake_case.
-    pub function: &'static str,
-    /// The number on the wire.
-    pub code: u32,
-    /// What it acts on.
-    pub target: Target,
-    /// The values.
-    pub values: OwnedValues,
-}
-
-/// Values that outlive their frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum OwnedValues {
-    /// None.
-    #[default]
-    None,
-    /// Bits as 0 and 1, registers, masks.
-    Numbers(Vec<u16>),
-    /// Bytes without a known shape.
-    Bytes(Vec<u8>),
-}
-
-impl OwnedValues {
-    /// Copies what a decoder only lends.
-    pub fn of(values: &Values<'_>) -> Self {
-        match values {
-            Values::None => Self::None,
-            Values::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-            Values::Bits { .. } | Values::Registers(_) | Values::Masks { .. } => {
-                Self::Numbers(values.numbers().collect())
-            }
-        }
-    }
-}
-
-impl From<&Operation<'_>> for OwnedOperation {
-    fn from(operation: &Operation<'_>) -> Self {
-        Self {
-            class: operation.class,
-            function: operation.function,
-            code: operation.code,
-            target: operation.target,
-            values: OwnedValues::of(&operation.values),
-        }
-    }
 }
 
 /// What one worker made of one block, sorted by [`Order`].

@@ -1,6 +1,6 @@
 //! The records of schema `lockkeeper/alert/1`, member by member, and the parts they share with transactions.
 
-use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Values};
+use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed, Value, Values};
 
 use super::community_id::community_id;
 use super::key::Spoken;
@@ -61,7 +61,7 @@ impl Record<'_> {
     fn ends(&self, out: &mut Vec<u8>) {
         let Finding { client, server, carrier, ruling, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
-            What::Denied(denial) => denial.flow,
+            What::Denied(denial) | What::Certificate { denial, .. } => denial.flow,
             What::Malformed { .. } | What::UnknownAsset(_) | What::NewHost(_) | What::Identity { .. } => None,
         };
         member(out, "client", |out| endpoint(out, self.policy, client, ruling.client, *carrier));
@@ -74,7 +74,7 @@ impl Record<'_> {
 
     fn deed(&self, out: &mut Vec<u8>) {
         member(out, "operation", |out| match &self.finding.operation {
-            Some(owned) => operation(out, &OperationView::from(owned)),
+            Some(owned) => owned.target.lend(|target| operation(out, &OperationView::of(owned, *target))),
             None => out.extend_from_slice(b"null"),
         });
         member(out, "outcome", |out| match self.outcome {
@@ -88,6 +88,13 @@ impl Record<'_> {
     fn particulars(&self, out: &mut Vec<u8>) {
         match &self.finding.what {
             What::Denied(_) => {}
+            What::Certificate { of, certificate, .. } => member(out, "certificate", |out| {
+                out.extend_from_slice(b"{\"of\":");
+                json::string(out, side_name(*of));
+                member(out, "subject", |out| json::string(out, &certificate.subject));
+                member(out, "thumbprint", |out| json::string(out, &certificate.thumbprint));
+                out.push(b'}');
+            }),
             What::Malformed { name, value } => member(out, "anomaly", |out| {
                 out.extend_from_slice(b"{\"name\":");
                 json::string(out, name);
@@ -183,7 +190,7 @@ pub struct OperationView<'a> {
     /// The number on the wire.
     pub code: u32,
     /// What it acts on.
-    pub target: Target,
+    pub target: Target<'a>,
     /// The values: of a write those requested, of a read those answered.
     pub values: ValuesView<'a>,
 }
@@ -204,10 +211,11 @@ impl<'a> From<&Operation<'a>> for OperationView<'a> {
     }
 }
 
-impl<'a> From<&'a OwnedOperation> for OperationView<'a> {
-    fn from(operation: &'a OwnedOperation) -> Self {
-        let OwnedOperation { class, function, code, target, values } = operation;
-        Self { class: *class, function, code: *code, target: *target, values: ValuesView::Owned(values) }
+impl<'a> OperationView<'a> {
+    /// With the target that the operation [lends](super::OwnedTarget::lend).
+    fn of(operation: &'a OwnedOperation, target: Target<'a>) -> Self {
+        let OwnedOperation { class, function, code, values, .. } = operation;
+        Self { class: *class, function, code: *code, target, values: ValuesView::Owned(values) }
     }
 }
 
@@ -230,7 +238,7 @@ pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
     out.push(b'}');
 }
 
-fn target(out: &mut Vec<u8>, target: &Target) {
+fn target(out: &mut Vec<u8>, target: &Target<'_>) {
     let mut separator = b'{';
     target.fields(|name, field| {
         out.push(separator);
@@ -240,6 +248,8 @@ fn target(out: &mut Vec<u8>, target: &Target) {
         match field {
             Field::Number(number) => json::number(out, number),
             Field::Name(word) => json::word(out, word),
+            Field::Text(bytes) => json::lossy(out, bytes),
+            Field::Node(node) => json::display(out, node),
         }
         separator = b',';
     });
@@ -249,17 +259,60 @@ fn target(out: &mut Vec<u8>, target: &Target) {
 fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) {
     match values {
         ValuesView::Wire(Values::Bytes(bytes)) => json::hex(out, bytes),
+        ValuesView::Wire(Values::Typed { kind, count, bytes }) => {
+            typed(out, &Typed { kind: *kind, count: *count, bytes });
+        }
         ValuesView::Wire(wire) => json::numbers(out, wire.numbers()),
         ValuesView::Owned(OwnedValues::Bytes(bytes)) => json::hex(out, bytes),
         ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::numbers(out, numbers.iter().copied()),
+        ValuesView::Owned(OwnedValues::Typed { kind, count, bytes }) => {
+            typed(out, &Typed { kind: *kind, count: *count, bytes });
+        }
         ValuesView::Owned(OwnedValues::None) => out.extend_from_slice(b"[]"),
+    }
+}
+
+/// Lists in lists are as deep as arguments are: two.
+fn typed(out: &mut Vec<u8>, values: &Typed<'_>) {
+    out.push(b'[');
+    for (position, one) in values.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        value(out, one);
+    }
+    out.push(b']');
+}
+
+/// Times, nodes and GUIDs as texts, bytes as hexadecimal text.
+fn value(out: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(yes) => out.extend_from_slice(if yes { b"true" } else { b"false" }),
+        Value::Signed(number) => json::number(out, number),
+        Value::Unsigned(number) => json::number(out, number),
+        Value::Status(code) => json::number(out, code),
+        Value::F32(number) => json::float(out, number, f64::from(number)),
+        Value::F64(number) => json::float(out, number, number),
+        Value::Text(text) => json::lossy(out, text),
+        Value::Time(time) => json::time(out, time),
+        Value::Guid(_) | Value::Node(_) => json::display(out, value),
+        Value::Bytes(bytes) | Value::Other(bytes) => json::hex(out, bytes),
+        Value::List(list) => typed(out, &list),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use lockkeeper_protocols::Kind;
+
     use crate::alert::testing;
+    use crate::certificate::Certificate;
+    use crate::certificate::tests::OLD;
+    use crate::policy::{Denial, Reason, Rule};
 
     fn record(finding: &Finding, outcome: Option<Outcome>) -> String {
         let (policy, settings) = (testing::policy(), testing::settings());
@@ -311,6 +364,11 @@ mod tests {
         let varieties = [
             What::Malformed { name: "quantity_out_of_range", value: Some(0) },
             What::Malformed { name: "bad_length", value: None },
+            What::Certificate {
+                denial: Denial { rule: Rule::CertExpired, flow: None, reason: Reason::Time(i64::MAX) },
+                of: Side::Server,
+                certificate: Arc::new(Certificate::read(OLD).expect("a sound certificate")),
+            },
             What::UnknownAsset(Side::Client),
             What::NewHost(Side::Server),
             What::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
@@ -323,6 +381,16 @@ mod tests {
             if let Some(identity) = json.get("identity") {
                 assert_eq!(identity["value"], strange);
             }
+            if let Some(certificate) = json.get("certificate") {
+                assert_eq!(
+                    (&certificate["of"], &certificate["subject"]),
+                    (&"server".into(), &"CN=OLD, O=Lock East".into())
+                );
+                assert_eq!(
+                    json["message"],
+                    "Certificate of 10.20.1.10 (CN=OLD, O=Lock East): it ended at 9223372036854775807 s since 1970."
+                );
+            }
         }
     }
 
@@ -331,7 +399,7 @@ mod tests {
         let shown = |class, owned| {
             let mut out = Vec::new();
             let owned = OwnedOperation { class, values: owned, ..testing::write_register(0, 0) };
-            operation(&mut out, &OperationView::from(&owned));
+            owned.target.lend(|target| operation(&mut out, &OperationView::of(&owned, *target)));
             let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
             json["values"].clone()
         };
@@ -339,6 +407,24 @@ mod tests {
         let many = shown(Class::Write, OwnedValues::Numbers(vec![1; 2000]));
         assert_eq!(many.as_array().map(Vec::len), Some(2000));
         assert!(shown(Class::Security, OwnedValues::Bytes(b"secret".to_vec())).is_null());
+    }
+
+    #[test]
+    fn typed_values_are_written_as_what_they_are() {
+        let shown = |kind, count, bytes: &[u8]| {
+            let mut out = Vec::new();
+            values(&mut out, &ValuesView::Owned(&OwnedValues::Typed { kind, count, bytes: bytes.to_vec() }));
+            String::from_utf8(out).expect("JSON is UTF-8")
+        };
+        assert_eq!(shown(Kind::F32, 2, &[0xCD, 0xCC, 0xCC, 0x3D, 0, 0, 0xC0, 0x7F]), "[0.1,\"NaN\"]");
+        assert_eq!(shown(Kind::U64, 1, &[0xFF; 8]), "[18446744073709551615]");
+        assert_eq!(shown(Kind::Text, 1, b"\x03\0\0\0a\"\xFF"), "[\"a\\\"\u{FFFD}\"]");
+        assert_eq!(
+            shown(Kind::Time, 1, &116_444_736_000_000_000_i64.to_le_bytes()),
+            "[\"1970-01-01T00:00:00.000000000Z\"]"
+        );
+        // A Boolean, no value, an array of one byte, the node i=13.
+        assert_eq!(shown(Kind::Any, 4, &[1, 1, 0, 0x83, 1, 0, 0, 0, 9, 17, 0, 13]), "[true,null,[9],\"i=13\"]");
     }
 
     #[test]

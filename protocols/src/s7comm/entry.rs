@@ -41,7 +41,7 @@ enum Items {
 /// One item of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
-    pub(super) target: Target,
+    pub(super) target: Target<'static>,
     pub(super) place: Place,
 }
 
@@ -81,22 +81,22 @@ impl Asked {
 
     /// What an item acts on.
     #[inline(always)]
-    pub(super) fn target(&self, item: u16) -> Target {
+    pub(super) fn target(&self, item: u16) -> Target<'static> {
         self.items().get(usize::from(item)).map_or(Target::None, |item| item.target)
     }
 
     /// Announces the request as one operation.
-    pub(super) fn announce(&mut self, target: Target, values: Values<'_>, context: &mut Context<'_>) {
+    pub(super) fn announce(&mut self, target: Target<'static>, values: Values<'_>, context: &mut Context<'_>) {
         self.items = Items::One(Item { target, place: Place::default() });
         context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
     }
 
-    /// Announces one of several operations. `count` were announced before; `spare`: memory for several.
+    /// Announces one of several operations, that on `item`. `count` were announced before; `spare`: memory for several.
     #[inline(always)]
     pub(super) fn announce_item(
         &mut self,
         count: u16,
-        place: Place,
+        item: Item,
         operation: &Operation<'_>,
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
@@ -107,11 +107,10 @@ impl Asked {
             }
             return;
         }
-        let target = operation.target;
         match &mut self.items {
-            Items::One(only) if count == 0 => *only = Item { target, place },
-            Items::Several(items) => items.push(Item { target, place }),
-            Items::One(_) => self.add_second(Item { target, place }, spare),
+            Items::One(only) if count == 0 => *only = item,
+            Items::Several(items) => items.push(item),
+            Items::One(_) => self.add_second(item, spare),
         }
         context.sink.operation(self.at(count), operation, context.stamp);
     }
@@ -154,7 +153,7 @@ impl Asked {
     }
 
     #[inline(always)]
-    pub(super) fn operation<'v>(&self, target: Target, values: Values<'v>) -> Operation<'v> {
+    pub(super) fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
         Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
     }
 }

@@ -8,7 +8,10 @@ use crate::reader::{DecodeError, Reader};
 
 /// Reads one item specification and visits what it names, with the number of bytes that its answer holds for it where
 /// one item names several.
-pub(super) fn read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    visit: &mut dyn FnMut(Target<'static>, Option<u8>),
+) -> Result<(), DecodeError> {
     match memory(reader) {
         Some(target) => visit(target, None),
         None => rare(reader, visit)?,
@@ -18,7 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option
 
 /// Reads an item of syntax S7ANY, a range of memory, if the next one is; reads nothing if not.
 #[inline(always)]
-pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target> {
+pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     let mut ahead = *reader;
     let item = ahead.array::<12>("item").ok()?;
     let [SPECIFICATION, S7ANY_LENGTH, S7ANY, size, count_high, count_low, db_high, db_low, area, address @ ..] = item
@@ -32,7 +35,7 @@ pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target> {
 }
 
 #[cold]
-fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     let [specification, length] = reader.array("item")?;
     let body = reader.take(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
@@ -68,7 +71,7 @@ fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -> R
 
 /// A range of memory: 24 bits of bit address, or the number of a timer or counter.
 #[inline(always)]
-fn range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3]) -> Target {
+fn range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3]) -> Target<'static> {
     let first = u32::from_be_bytes([0, first, second, third]);
     let area = AREAS.get(usize::from(area)).copied().unwrap_or(Area::Other(area));
     let bits = ELEMENT_BITS.get(usize::from(size)).copied().unwrap_or_default();
@@ -78,7 +81,7 @@ fn range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3
 }
 
 /// DBREAD: several ranges of data blocks, each with its bytes, its block and its first byte.
-fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     for _ in 0..reader.u8("areas")? {
         let bytes = reader.u8("bytes")?;
         let (db, start) = (reader.u16_be("db")?, reader.u16_be("start")?);
@@ -89,7 +92,7 @@ fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -
 }
 
 /// Symbolic access to an S7-1200 or S7-1500: a root area, a checksum of the symbol, the ids of its path.
-fn symbolic(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
+fn symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     reader.u8("reserved")?;
     let object = u32::from_be_bytes(reader.array("root_area")?);
     reader.take(4, "symbol_checksum")?;
@@ -104,7 +107,7 @@ fn symbolic(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
 
 /// A variable of a numerical control: area and unit, column, line, module. The line is the index; the number joins area
 /// and unit (upper 8 bits), module and column.
-fn nck(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
+fn nck(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     let area_unit = reader.u8("area_unit")?;
     let [column_high, column_low] = reader.array("column")?;
     let line = reader.u16_be("line")?;

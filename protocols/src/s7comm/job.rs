@@ -1,7 +1,7 @@
 //! Jobs and their answers.
 
 use super::block::{self, Named, Uploads};
-use super::entry::{Asked, Entry, Place};
+use super::entry::{Asked, Entry, Item, Place};
 use super::header::{ACK_DATA, Pdu};
 use super::service::Service;
 use super::{PI_SERVICES, ROSCTR_FUNC, S7comm, error, function, variable};
@@ -76,8 +76,9 @@ impl S7comm {
         context.sink.pdu(PI_SERVICES, service.number());
         let mut count = 0;
         for text in service.blocks() {
-            let operation = asked.operation(block::file(text), Values::Bytes(text));
-            asked.announce_item(count, Place::default(), &operation, &mut self.spare, context);
+            let item = Item { target: block::file(text), place: Place::default() };
+            let operation = asked.operation(item.target, Values::Bytes(text));
+            asked.announce_item(count, item, &operation, &mut self.spare, context);
             count += 1;
         }
         if count == 0 {

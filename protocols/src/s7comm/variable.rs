@@ -50,7 +50,8 @@ fn items(
         }
         if let Some(target) = item::memory(&mut reader) {
             operation.target = target;
-            asked.announce_item(*count, Place { wire, bytes: None }, &operation, spare, context);
+            let item = Item { target, place: Place { wire, bytes: None } };
+            asked.announce_item(*count, item, &operation, spare, context);
             *count += 1;
         } else {
             let rest;
@@ -77,7 +78,7 @@ fn rare<'f>(
     let read = item::read(&mut reader, &mut |target, bytes| {
         asked.shares |= bytes.is_some();
         let operation = asked.operation(target, values);
-        asked.announce_item(count, Place { wire, bytes }, &operation, spare, context);
+        asked.announce_item(count, Item { target, place: Place { wire, bytes } }, &operation, spare, context);
         count += 1;
     });
     (count, read.map(|()| reader))

@@ -1,0 +1,99 @@
+//! Connection messages: Hello, Acknowledge, Error, ReverseHello (OPC 10000-6, 7.1.2).
+
+use super::binary::{Bytes, Encoded, StatusCode};
+use crate::fault::Fault;
+use crate::reader::Reader;
+
+/// What one end can take, or what both agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// Longest chunk that the sender of the message receives, bytes; 0 for any.
+    pub(super) receive: u32,
+    /// Longest chunk that it sends, bytes; 0 for any.
+    pub(super) send: u32,
+}
+
+impl Sizes {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let _version = reader.u32_le("protocol_version")?;
+        let receive = reader.u32_le("receive_buffer_size")?;
+        let send = reader.u32_le("send_buffer_size")?;
+        let _message = reader.u32_le("max_message_size")?;
+        let _chunks = reader.u32_le("max_chunk_count")?;
+        Ok(Self { receive, send })
+    }
+
+    /// A size that the standard does not allow, if there is one.
+    pub(super) fn fault(&self) -> Option<u32> {
+        [self.receive, self.send].into_iter().find(|size| (1..LEAST_BUFFER).contains(size))
+    }
+}
+
+/// HEL: the sizes, and the URL of the endpoint that the client wants.
+pub(super) fn hello<'f>(reader: &mut Reader<'f>) -> Result<(Sizes, &'f [u8]), Fault> {
+    let sizes = Sizes::read(reader)?;
+    Ok((sizes, text(reader, "endpoint_url")?))
+}
+
+/// ACK: the sizes that hold from here on.
+pub(super) fn acknowledge(reader: &mut Reader<'_>) -> Result<Sizes, Fault> {
+    Sizes::read(reader)
+}
+
+/// ERR, and the body of an abort: a status, and what it means.
+pub(super) fn error<'f>(reader: &mut Reader<'f>) -> Result<(StatusCode, &'f [u8]), Fault> {
+    let status = StatusCode::read(reader)?;
+    Ok((status, text(reader, "reason")?))
+}
+
+/// RHE: the URI of the server, and the URL at which the client shall greet it.
+pub(super) fn reverse_hello<'f>(reader: &mut Reader<'f>) -> Result<(&'f [u8], &'f [u8]), Fault> {
+    Ok((text(reader, "server_uri")?, text(reader, "endpoint_url")?))
+}
+
+fn text<'f>(reader: &mut Reader<'f>, field: &'static str) -> Result<&'f [u8], Fault> {
+    let text = Bytes::read_as(reader, field)?.or_empty();
+    if text.len() > LONGEST_TEXT { Err(Fault::invalid(field)) } else { Ok(text) }
+}
+
+/// Longest text in a connection message, bytes.
+const LONGEST_TEXT: usize = 4096;
+/// Longest connection message, bytes: a ReverseHello with two texts.
+pub(super) const LONGEST: usize = super::chunk::HEADER + 2 * (4 + LONGEST_TEXT);
+/// Smallest buffer that the standard allows, bytes: that of devices with ECC policies only.
+const LEAST_BUFFER: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_has_sizes_and_a_url() {
+        let bytes = [
+            0x00, 0x00, 0x00, 0x00, // version 0
+            0x00, 0x00, 0x01, 0x00, // receives 65536 bytes
+            0x00, 0x20, 0x00, 0x00, // sends 8192
+            0x00, 0x00, 0x00, 0x01, // messages of 16 MiB at most
+            0x00, 0x10, 0x00, 0x00, // in 4096 chunks
+            0x03, 0x00, 0x00, 0x00, b'u', b'r', b'l', // URL
+        ];
+        let sizes = Sizes { receive: 65_536, send: 8192 };
+        assert_eq!(hello(&mut Reader::new(&bytes)), Ok((sizes, &b"url"[..])));
+        assert_eq!(acknowledge(&mut Reader::new(&bytes)), Ok(sizes));
+        assert_eq!(sizes.fault(), None);
+        assert_eq!(Sizes { receive: 65_536, send: 512 }.fault(), Some(512));
+    }
+
+    #[test]
+    fn an_error_has_a_status_and_a_reason() {
+        let bytes = b"\x00\x00\x7d\x80\x04\0\0\0late";
+        assert_eq!(error(&mut Reader::new(bytes)), Ok((StatusCode(0x807D_0000), &b"late"[..])));
+    }
+
+    #[test]
+    fn a_text_is_not_longer_than_the_standard_allows() {
+        let mut bytes = std::vec![0; 4 + 5000];
+        bytes.splice(..4, 5000_u32.to_le_bytes());
+        assert_eq!(reverse_hello(&mut Reader::new(&bytes)), Err(Fault::invalid("server_uri")));
+    }
+}
