@@ -46,16 +46,22 @@ pub(super) struct Facts {
     pub(super) ruling: Option<Arc<Ruling>>,
     /// The rule by which the conversation as such was denied.
     denied: Option<Rule>,
-    pub(super) protocol: Option<&'static Protocol>,
+    /// The protocol that is spoken: its row in the registry, or [`NO_ROW`].
+    row: u8,
     /// Where the protocol is counted.
     pub(super) slot: u16,
     pub(super) last_values: LastValues,
     pub(super) session: SessionState,
-    /// What is known about how it is protected: most conversations are not.
-    pub(super) guard: Option<Box<Guard>>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What most conversations have not, unless every transaction is written down: one word then.
+#[derive(Default)]
+pub(super) struct Seldom {
+    /// What is known about how it is protected.
+    pub(super) guard: Option<Guard>,
     /// Operations whose end somebody waits for.
-    #[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
-    pub(super) open: Option<Box<Vec<Open>>>,
+    pub(super) open: Vec<Open>,
     pub(super) text: Option<Box<ConversationText>>,
 }
 
@@ -231,13 +237,11 @@ impl Facts {
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             ruling: None,
             denied: None,
-            protocol: None,
+            row: NO_ROW,
             slot: u16::MAX,
             last_values: LastValues::default(),
             session: SessionState::default(),
-            guard: None,
-            open: None,
-            text: None,
+            seldom: None,
         }
     }
 
@@ -279,7 +283,35 @@ impl Facts {
 
     /// The name of what is spoken, such as `modbus`, once it is known.
     pub(super) fn protocol_name(&self) -> Option<&'static str> {
-        self.protocol.map(|protocol| protocol.name)
+        REGISTRY.get(usize::from(self.row)).map(|protocol| protocol.name)
+    }
+
+    /// What it has of what most have not.
+    #[inline]
+    pub(super) fn seldom(&self) -> Option<&Seldom> {
+        self.seldom.as_deref()
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(super) fn seldom_mut(&mut self) -> Option<&mut Seldom> {
+        self.seldom.as_deref_mut()
+    }
+
+    /// The same, made where there is none.
+    pub(super) fn make_seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    pub(super) fn make_guard(&mut self) -> &mut Guard {
+        self.make_seldom().guard.get_or_insert_default()
+    }
+
+    /// Its ends or what it speaks have changed.
+    fn forget_text(&mut self) {
+        if let Some(seldom) = &mut self.seldom {
+            seldom.text = None;
+        }
     }
 
     fn transport(&self) -> Transport {
@@ -304,7 +336,7 @@ impl Talk {
             return;
         }
         let first_time = facts.ruling.is_none();
-        facts.text = None;
+        facts.forget_text();
         let ruling = desk.ruling(&link, facts.protocol_name());
         let verdict = match spoken {
             Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
@@ -391,7 +423,7 @@ impl Talk {
                 if swapped {
                     facts.client = facts.client.other();
                 }
-                facts.protocol = Some(protocol);
+                facts.row = row_of(protocol);
                 // From now on answers are waited for, perhaps less long than the timer that is set.
                 facts.armed = NEVER;
                 facts.slot = desk.counters.slot(protocol);
@@ -515,6 +547,11 @@ impl Receiver for Intake<'_> {
     }
 }
 
+fn row_of(protocol: &Protocol) -> u8 {
+    let row = REGISTRY.iter().position(|row| std::ptr::eq(*row, protocol));
+    row.and_then(|row| u8::try_from(row).ok()).unwrap_or(NO_ROW)
+}
+
 /// Before any handshake or payload: the server is the end with the registered or lower port; without ports, the other
 /// end than the one that spoke first.
 fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
@@ -540,6 +577,9 @@ const JUDGE_AFTER: i64 = 1_000_000_000;
 
 /// The packet clock never gets there.
 pub(super) const NEVER: i64 = i64::MAX;
+
+/// No row of the registry.
+const NO_ROW: u8 = u8::MAX;
 
 /// Ports below this belong to services.
 const FIRST_UNPRIVILEGED: u16 = 1024;

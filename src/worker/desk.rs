@@ -183,8 +183,8 @@ impl Desk {
         stamp: Stamp,
     ) {
         let order = self.next(facts, stamp);
+        let kept = facts.seldom_mut().and_then(|seldom| seldom.text.take());
         let Some(ruling) = &facts.ruling else { return };
-        let kept = facts.text.take();
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
         let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol_name()));
         let text = kept.unwrap_or_else(make);
@@ -202,7 +202,7 @@ impl Desk {
         let start = self.report.lines.len();
         write_transaction(&mut self.report.lines, &self.policy, &self.captures, &text, &transaction);
         self.report.transactions.push((order, start..self.report.lines.len()));
-        facts.text = Some(text);
+        facts.make_seldom().text = Some(text);
     }
 }
 

@@ -31,9 +31,10 @@ impl Listener<'_> {
             _ => {}
         }
         let Self { facts, desk } = self;
-        let guard = facts.guard.get_or_insert_default();
-        if let Some(ruling) = facts.ruling.as_ref().filter(|_| desk.judging) {
-            let verdict = desk.policy.judge_fact(ruling, fact, &mut guard.secured);
+        let ruling = facts.ruling.clone().filter(|_| desk.judging);
+        let guard = facts.make_guard();
+        if let Some(ruling) = ruling {
+            let verdict = desk.policy.judge_fact(&ruling, fact, &mut guard.secured);
             self.tell(verdict, None, stamp);
         }
     }
@@ -42,8 +43,9 @@ impl Listener<'_> {
     #[inline(never)]
     pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: Stamp) {
         let Self { facts, desk } = self;
-        let (Some(guard), Some(ruling)) = (&mut facts.guard, &facts.ruling) else { return };
-        let verdict = desk.policy.judge_use(ruling, operation.class, &mut guard.secured);
+        let Some(ruling) = facts.ruling.clone() else { return };
+        let guard = facts.make_guard();
+        let verdict = desk.policy.judge_use(&ruling, operation.class, &mut guard.secured);
         self.tell(verdict, Some(operation), stamp);
     }
 
@@ -62,7 +64,7 @@ impl Listener<'_> {
     /// Whether a side did not show this certificate just before.
     fn is_news(&mut self, of: Side, der: &[u8]) -> bool {
         let shown = Some(hash(der));
-        let guard = self.facts.guard.get_or_insert_default();
+        let guard = self.facts.make_guard();
         let before = guard.shown.get_mut(of.index()).map(|place| std::mem::replace(place, shown));
         !der.is_empty() && before != Some(shown)
     }

@@ -26,16 +26,16 @@ impl Sink for Listener<'_> {
         let denied = matches!(verdict, Verdict::Deny(_));
         if denied || desk.transactions {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
-            facts.open.get_or_insert_default().push(Open { at, verdict, values });
+            facts.make_seldom().open.push(Open { at, verdict, values });
         }
-        if let Some(guard) = &facts.guard
+        if let Some(guard) = facts.seldom().and_then(|seldom| seldom.guard.as_ref())
             && guard.secured.waits(operation.class)
         {
             self.uses_channel(operation, stamp);
         }
         let Self { facts, desk } = self;
         if let Verdict::Deny(denial) = verdict
-            && (denial.rule != Rule::FlowOpaque || facts.guard.get_or_insert_default().secured.is_news(&denial))
+            && (denial.rule != Rule::FlowOpaque || facts.make_guard().secured.is_news(&denial))
         {
             let operation = OwnedOperation::from(operation);
             desk.find(facts, What::Denied(denial), Some(at), Some(operation), stamp);
@@ -51,9 +51,9 @@ impl Sink for Listener<'_> {
         {
             desk.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
-        let Some(waiting) = &mut facts.open else { return };
-        let Some(index) = waiting.iter().position(|open| open.at == at) else { return };
-        let open = waiting.remove(index);
+        let Some(seldom) = facts.seldom_mut() else { return };
+        let Some(index) = seldom.open.iter().position(|open| open.at == at) else { return };
+        let open = seldom.open.remove(index);
         if matches!(open.verdict, Verdict::Deny(_)) {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
             desk.report(facts, event, stamp);
@@ -65,7 +65,7 @@ impl Sink for Listener<'_> {
 
     fn settle(&mut self, class: Class, outcome: Outcome) -> bool {
         let Self { facts, desk } = self;
-        let awaited = facts.open.as_ref().is_some_and(|open| !open.is_empty());
+        let awaited = facts.seldom().is_some_and(|seldom| !seldom.open.is_empty());
         if awaited || desk.judging && facts.ruling.as_ref().is_some_and(|ruling| desk.policy.learns(ruling, class)) {
             return false;
         }
