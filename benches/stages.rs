@@ -27,8 +27,8 @@ use clap::{Parser, ValueEnum};
 use clock::Clock;
 use generator::{Impairments, PolicySize, Settings, Speech};
 use lockkeeper::alert::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, Order, Report,
-    Transaction, What, write_transaction,
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, Order,
+    OwnedTarget, Report, Transaction, What, write_transaction,
 };
 use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
 use lockkeeper::flow::{
@@ -345,7 +345,7 @@ fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<
 fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (Order, Event) {
     let [client, server] = ends[asked.flow];
     let mut operation = asked.owned().clone();
-    if let Target::Table { address: at, .. } = &mut operation.target {
+    if let OwnedTarget::Plain(Target::Table { address: at, .. }) = &mut operation.target {
         *at = address;
     }
     let finding = Finding {

@@ -10,7 +10,8 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use generator::{Impairments, PolicySize, Settings, Speech, Summary, Tally, generate, policy};
 use lockkeeper::policy::Policy;
 use lockkeeper_protocols::{
-    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Session, Side, Sink, Stamp, Transport,
+    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Security, Session, Side, Sink, Stamp,
+    Transport,
 };
 
 const SMALL: u64 = 5_000;
@@ -286,6 +287,8 @@ impl Sink for Heard {
     }
 
     fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+
+    fn security(&mut self, _: &Security<'_>, _: Stamp) {}
 
     fn anomaly(&mut self, _: Anomaly, _: Stamp) {
         self.wrong += 1;

@@ -1,11 +1,12 @@
 //! What conversations come to: the operations that a decoder finds in generated traffic, with all that judging them and
 //! writing them down takes.
 
-use lockkeeper::alert::{Endpoint, OwnedOperation};
+use lockkeeper::alert::{Endpoint, OwnedOperation, OwnedTarget};
 use lockkeeper::flow::{End, FlowKey};
 use lockkeeper::policy::{Carrier, Host, Link};
 use lockkeeper_protocols::{
-    Anomaly, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Session, Sink, Stamp, Transport, Values,
+    Anomaly, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Sink, Stamp, Transport,
+    Values,
 };
 
 use crate::traffic::{Heard, first_of_each, flows};
@@ -22,7 +23,8 @@ pub(crate) struct Asked {
 impl Asked {
     /// As a decoder lends it.
     pub(crate) fn operation(&self) -> Operation<'_> {
-        let OwnedOperation { class, function, code, target, .. } = self.operation;
+        let OwnedOperation { class, function, code, ref target, .. } = self.operation;
+        let OwnedTarget::Plain(target) = *target else { unreachable!("generated traffic has plain targets") };
         let values = if self.registers.is_empty() { Values::None } else { Values::Registers(&self.registers) };
         Operation { class, function, code, target, values }
     }
@@ -88,6 +90,10 @@ impl Sink for Ears {
         self.words += 1;
     }
 
+    fn security(&mut self, _: &Security<'_>, _: Stamp) {
+        self.words += 1;
+    }
+
     fn anomaly(&mut self, _: Anomaly, _: Stamp) {
         self.words += 1;
     }
@@ -117,6 +123,8 @@ impl Sink for Notebook {
     fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: Stamp, _: Stamp) {}
 
     fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+
+    fn security(&mut self, _: &Security<'_>, _: Stamp) {}
 
     fn anomaly(&mut self, _: Anomaly, _: Stamp) {}
 

@@ -2,8 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 
+use crate::keys::Keys;
 use crate::operation::{Class, Operation};
+use crate::security::Security;
 
 /// Which end of a conversation sent something. The client asks, the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -184,6 +187,10 @@ pub trait Sink {
     /// Something about a device.
     fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp);
 
+    /// How the conversation is protected, and by whom. What an operation shows of it (a channel that is asked for, a user)
+    /// is told beside the operation, before it.
+    fn security(&mut self, fact: &Security<'_>, stamp: Stamp);
+
     /// A deviation or a limit.
     fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp);
 
@@ -246,6 +253,9 @@ pub trait Dissector: Send {
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
     /// spans frames starts afresh; its bytes so far are lost.
     fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
+
+    /// Keys from outside may open what this protocol encrypts. Most have no use for them.
+    fn unlock(&mut self, _keys: &Arc<dyn Keys>) {}
 
     /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
     /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.

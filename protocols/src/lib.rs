@@ -8,11 +8,14 @@
 //! ```
 //!
 //! * [`operation`]: the neutral words that policy, alerts and reports are written in;
-//! * [`reader`]: the bounds-checked cursor that every decoder reads with;
+//! * [`security`]: facts about channels, certificates and identities, in neutral words, too;
+//! * [`reader`]: the bounds-checked cursor that every decoder reads with, and [`fault`]: what stops one;
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
 //! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
+//! * [`keys`]: keys from outside, for what is encrypted;
 //! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
 //! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
+//! * [`opcua`]: OPC UA over TCP, its services and its security;
 //! * [`s7comm`]: the communication of the S7-300 and S7-400;
 //! * [`s7commplus`]: that of the S7-1200 and S7-1500;
 //! * [`iso`]: TPKT and COTP, and what they carry that nothing else decodes.
@@ -31,14 +34,18 @@ extern crate std;
 
 mod context;
 pub mod dissector;
+pub mod fault;
 pub mod identify;
 pub mod iso;
+pub mod keys;
 pub mod modbus;
+pub mod opcua;
 pub mod operation;
 mod pending;
 pub mod reader;
 pub mod s7comm;
 pub mod s7commplus;
+pub mod security;
 pub mod session;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
@@ -50,10 +57,15 @@ pub use dissector::{
     Protocol, RequestRef, Side, Sink, Stamp, Transport,
 };
 pub use identify::{Decision, Identifier};
-pub use operation::{Area, Class, Field, OBJECT_DEPTH, Operation, Table, Target, Values};
+pub use keys::{Keys, Sealed};
+pub use operation::{
+    Area, Class, Field, Kind, MethodTarget, Node, NodeId, NodeTarget, OBJECT_DEPTH, Operation, Table, Target, Typed,
+    Value, Values, attribute_name, attribute_number,
+};
+pub use security::{Mode, Security, UserKind};
 pub use session::Session;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.
 pub static REGISTRY: &[&Protocol] =
-    &[&modbus::TCP, &modbus::RTU, &s7comm::S7COMM, &s7commplus::S7COMM_PLUS, &iso::OTHER];
+    &[&modbus::TCP, &modbus::RTU, &s7comm::S7COMM, &s7commplus::S7COMM_PLUS, &opcua::OPCUA, &iso::OTHER];

@@ -63,6 +63,26 @@ impl<'a> Reader<'a> {
     pub fn u16_be(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.array(field).map(u16::from_be_bytes)
     }
+
+    /// Two bytes, little-endian.
+    pub fn u16_le(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
+    /// Four bytes, little-endian.
+    pub fn u32_le(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        self.array(field).map(u32::from_le_bytes)
+    }
+
+    /// Four bytes, little-endian, with a sign.
+    pub fn i32_le(&mut self, field: &'static str) -> Result<i32, DecodeError> {
+        self.array(field).map(i32::from_le_bytes)
+    }
+
+    /// Eight bytes, little-endian, with a sign.
+    pub fn i64_le(&mut self, field: &'static str) -> Result<i64, DecodeError> {
+        self.array(field).map(i64::from_le_bytes)
+    }
 }
 
 #[cfg(test)]

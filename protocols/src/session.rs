@@ -1,11 +1,13 @@
 //! The one adapter between a stream and a protocol: partial input, resynchronisation, lost bytes.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::dissector::{
     Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport,
 };
+use crate::keys::Keys;
 
 /// One protocol on one flow.
 ///
@@ -58,6 +60,11 @@ impl Session {
             kept: None,
             wake: i64::MAX,
         }
+    }
+
+    /// Hands the decoder keys for what is encrypted, before the first bytes.
+    pub fn unlock(&mut self, keys: &Arc<dyn Keys>) {
+        self.dissector.unlock(keys);
     }
 
     /// The protocol that is spoken.

@@ -7,8 +7,8 @@ use std::vec::Vec;
 use std::{format, write};
 
 use lockkeeper_protocols::{
-    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Session, Side, Sink, Stamp, Transport,
-    Values,
+    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Side, Sink, Stamp,
+    Transport, Values,
 };
 
 /// One line for each event, in order; PDU counts and lost bytes as sums.
@@ -50,6 +50,22 @@ impl Sink for Log {
         self.lines.push(format!("identity of {of:?} {}: {field} = {value}", unit.unwrap_or_default()));
     }
 
+    fn security(&mut self, fact: &Security<'_>, _: Stamp) {
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        self.lines.push(match *fact {
+            Security::Channel { mode, policy } => {
+                format!("channel {} {policy}", mode.map_or("unknown", |mode| mode.name()))
+            }
+            Security::Offered { mode, policy } => format!("offered {} {policy}", mode.name()),
+            Security::Certificate { of, der } => format!("certificate of {of:?}: {} bytes", der.len()),
+            Security::User { kind, name, clear_secret } => {
+                let secret = if clear_secret { " in clear" } else { "" };
+                format!("user {} {}{secret}", kind.name(), text(name.unwrap_or_default()))
+            }
+            Security::Application { of, uri } => format!("application of {of:?}: {}", text(uri)),
+        });
+    }
+
     fn anomaly(&mut self, anomaly: Anomaly, _: Stamp) {
         let Anomaly { kind, name, value, from } = anomaly;
         let value = value.map(|value| format!(" {value}")).unwrap_or_default();
@@ -71,6 +87,8 @@ fn describe(operation: &Operation<'_>) -> String {
         let _ = match field {
             Field::Number(number) => write!(text, " {name}={number}"),
             Field::Name(word) => write!(text, " {name}={word}"),
+            Field::Text(bytes) => write!(text, " {name}={}", String::from_utf8_lossy(bytes)),
+            Field::Node(node) => write!(text, " {name}={node}"),
         };
     });
     match operation.values {
@@ -80,7 +98,10 @@ fn describe(operation: &Operation<'_>) -> String {
             bytes.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
         }
         values => {
-            let _ = write!(text, " = {:?}", values.numbers().collect::<Vec<_>>());
+            let _ = match values.typed() {
+                Some(typed) => write!(text, " = {:?}", typed.iter().collect::<Vec<_>>()),
+                None => write!(text, " = {:?}", values.numbers().collect::<Vec<_>>()),
+            };
         }
     }
     text

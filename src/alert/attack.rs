@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::{Area, Class, Side, Target};
 
-use super::{Finding, OwnedOperation, What};
+use super::{Finding, OwnedOperation, OwnedTarget, What};
 use crate::policy::{Carrier, Rule};
 
 /// The techniques of a finding: those of the operation first, then those of the rule.
@@ -136,7 +136,7 @@ const fn of_class(class: Class) -> &'static [&'static str] {
 /// By function code (Modbus Application Protocol V1.1b3, section 6; 9 to 14, 18, 19, 40, 125 and 126 are older ones of
 /// Modicon). None: the class says it.
 fn of_modbus(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
-    Some(match (operation.code, sub_function(&operation.target)) {
+    Some(match (operation.code, sub_function(plain(operation))) {
         (0x01 | 0x02 | 0x04, _) => &["T0801", "T0877"],
         (0x05, _) => &["T1692.001"],
         (0x0F, _) => &["T1692.001", "T0806"],
@@ -174,12 +174,12 @@ fn of_umas(function: u16) -> Option<&'static [&'static str]> {
 /// By what an S7 operation does and on what: codes are unlike in the two protocols, classes and targets are not. None:
 /// the class says it.
 fn of_s7(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
-    let area = match operation.target {
+    let area = match plain(operation) {
         Target::Memory { area, .. } => Some(area),
         _ => None,
     };
     Some(match (operation.class, area) {
-        (Class::Session, _) => match operation.target {
+        (Class::Session, _) => match plain(operation) {
             // A connection as a programming device is that of an engineering station.
             Target::Connection { kind: "PG", .. } => &["T0886"],
             _ => &[],
@@ -208,7 +208,7 @@ fn of_s7_control(function: &str) -> Option<&'static [&'static str]> {
 
 /// An organisation block decides when the others run; what is deleted, activated or linked is not downloaded.
 fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
-    match (operation.function, operation.target) {
+    match (operation.function, plain(operation)) {
         (_, Target::Block { kind: "OB", .. }) => &["T0843", "T0889", "T0821"],
         ("pi_dele" | "pi_modu" | "delete_object" | "add_link" | "remove_link", _) => &["T0889"],
         ("pi_garb", _) => &["T0814"],
@@ -216,9 +216,17 @@ fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
     }
 }
 
-const fn sub_function(target: &Target) -> Option<u16> {
+/// The target, where it is one of Modbus or S7.
+const fn plain(operation: &OwnedOperation) -> Target<'static> {
+    match operation.target {
+        OwnedTarget::Plain(target) => target,
+        _ => Target::None,
+    }
+}
+
+const fn sub_function(target: Target<'_>) -> Option<u16> {
     match target {
-        Target::Sub { number, .. } => Some(*number),
+        Target::Sub { number, .. } => Some(number),
         _ => None,
     }
 }
@@ -282,7 +290,12 @@ mod tests {
             for (code, kind) in [(0x08, "subfunction"), (0x2B, "mei"), (0x5A, "umas")] {
                 for number in 0..=0xFF {
                     let target = Target::Sub { unit: 1, kind, number };
-                    all.push(OwnedOperation { class, code, target, ..testing::write_register(40, 900) });
+                    all.push(OwnedOperation {
+                        class,
+                        code,
+                        target: OwnedTarget::Plain(target),
+                        ..testing::write_register(40, 900)
+                    });
                 }
             }
             let block = Target::Block { kind: "OB", number: Some(1) };
@@ -291,7 +304,12 @@ mod tests {
             for function in ["plc_stop", "plc_cold_start", "memory_reset", "force", "pi_dele", "pi_garb", "pi_n_newpwd"]
             {
                 for target in [Target::None, block, input, connection] {
-                    all.push(OwnedOperation { class, function, target, ..testing::write_register(40, 900) });
+                    all.push(OwnedOperation {
+                        class,
+                        function,
+                        target: OwnedTarget::Plain(target),
+                        ..testing::write_register(40, 900)
+                    });
                 }
             }
         }
@@ -320,7 +338,7 @@ mod tests {
 
     #[test]
     fn force_listen_only_blocks_commands_and_reports() {
-        let target = Target::Sub { unit: 1, kind: "subfunction", number: 4 };
+        let target = OwnedTarget::Plain(Target::Sub { unit: 1, kind: "subfunction", number: 4 });
         let operation = OwnedOperation { class: Class::Control, code: 8, target, ..testing::write_register(0, 0) };
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
         assert_eq!(techniques(&finding), ["T0814", "T1691.001", "T1691.002"]);
@@ -329,7 +347,8 @@ mod tests {
     #[test]
     fn s7_operations_have_the_techniques_of_what_they_act_on() {
         let of = |class, function, target| {
-            let operation = OwnedOperation { class, function, target, ..testing::write_register(0, 0) };
+            let operation =
+                OwnedOperation { class, function, target: OwnedTarget::Plain(target), ..testing::write_register(0, 0) };
             techniques(&Finding { operation: Some(operation), protocol: Some("s7comm"), ..testing::finding(0) })
         };
         let output = Target::Memory { area: Area::Output, db: 0, first: 0, count: 8 };

@@ -28,16 +28,22 @@ fn describe(text: &mut String, policy_sha256: &str, finding: &Finding) -> std::f
     writeln!(text, "{}", Spoken::of(finding.protocol, finding.carrier, finding.server.port))?;
     if let Some(operation) = &finding.operation {
         writeln!(text, "{} {}", operation.code, operation.function)?;
-        operation.target.fields(|name, field| match field {
-            Field::Number(number) => text.push_str(&format!("{name}={number} ")),
-            Field::Name(word) => text.push_str(&format!("{name}={word} ")),
-        });
+        operation.target.lend(|target| target.fields(|name, field| text.push_str(&part(name, field))));
     }
     match &finding.what {
         What::Denied(_) => Ok(()),
         What::Malformed { name, .. } => writeln!(text, "{name}"),
         What::UnknownAsset(side) | What::NewHost(side) => writeln!(text, "{side:?}"),
         What::Identity { of, unit, field, value } => writeln!(text, "{of:?} {unit:?} {field}={value}"),
+    }
+}
+
+fn part(name: &str, field: Field<'_>) -> String {
+    match field {
+        Field::Number(number) => format!("{name}={number} "),
+        Field::Name(word) => format!("{name}={word} "),
+        Field::Text(bytes) => format!("{name}={} ", String::from_utf8_lossy(bytes)),
+        Field::Node(node) => format!("{name}={node} "),
     }
 }
 

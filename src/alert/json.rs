@@ -43,6 +43,24 @@ pub(super) fn string_or_null(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
+/// Appends a text of which not every byte need be UTF-8: what is not is replaced.
+pub(super) fn lossy(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for chunk in text.utf8_chunks() {
+        chunk.valid().bytes().for_each(|byte| escaped(out, byte));
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends a number with as many digits as tell it apart from others of its own precision; what is no number as a text.
+pub(super) fn float(out: &mut Vec<u8>, value: impl std::fmt::Debug, as_f64: f64) {
+    // Writing to a vector cannot fail.
+    let _ = if as_f64.is_finite() { write!(out, "{value:?}") } else { write!(out, "\"{value:?}\"") };
+}
+
 /// Appends an integer.
 pub(super) fn number(out: &mut Vec<u8>, value: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

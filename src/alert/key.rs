@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use lockkeeper_protocols::{Side, Target};
+use lockkeeper_protocols::Side;
 
-use super::{Endpoint, Finding, What};
+use super::{Endpoint, Finding, OwnedTarget, What};
 use crate::policy::{Carrier, Place, Rule};
 
 /// Two findings with equal keys are one alert. The client's port is not part of it: a client that reconnects goes on
@@ -41,7 +41,7 @@ pub(super) struct Violation {
     flow: Option<u16>,
     protocol: Spoken,
     function: Option<(&'static str, u32)>,
-    target: Target,
+    target: OwnedTarget,
     anomaly: Option<&'static str>,
 }
 
@@ -100,7 +100,7 @@ impl Key {
             flow,
             protocol: Spoken::of(finding.protocol, finding.carrier, finding.server.port),
             function: operation.map(|operation| (operation.function, operation.code)),
-            target: operation.map(|operation| operation.target).unwrap_or_default(),
+            target: operation.map(|operation| operation.target.clone()).unwrap_or_default(),
             anomaly,
         }))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use lockkeeper_protocols::{Area, Class, Side, Target};
+use lockkeeper_protocols::{Area, Class, MethodTarget, Mode, NodeTarget, Side, Target, Typed, attribute_name};
 
 use super::key::{Spoken, end_of};
 use super::{Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
@@ -46,7 +46,7 @@ impl Names<'_> {
             Some(operation) => {
                 let mut text = title_case(operation.function);
                 target_and_values(&mut text, operation);
-                let unit = unit(&operation.target).map(|unit| format!(" (unit {unit})")).unwrap_or_default();
+                let unit = operation.target.lend(unit).map(|unit| format!(" (unit {unit})")).unwrap_or_default();
                 format!("{text} on {server}{unit} from {client}")
             }
             None => format!("{} from {client} to {server}", self.spoken().title()),
@@ -92,7 +92,15 @@ fn name(policy: &Policy, end: &Endpoint, place: Place) -> String {
 
 /// Appends ` 40-43 = 1, 2, 3, 4 and 6 more`.
 fn target_and_values(text: &mut String, operation: &OwnedOperation) {
-    let written = match operation.target {
+    let written = operation.target.lend(|target| target_text(text, target));
+    debug_assert!(written.is_ok(), "a String takes whatever is written to it");
+    if operation.class != Class::Security {
+        values(text, &operation.values);
+    }
+}
+
+fn target_text(text: &mut String, target: &Target<'_>) -> std::fmt::Result {
+    match *target {
         Target::Table { address, count, .. } => range(text, address.into(), count.into()),
         Target::File { file, record, count, .. } => {
             write!(text, " file {file} record").and_then(|()| range(text, record.into(), count.into()))
@@ -103,12 +111,33 @@ fn target_and_values(text: &mut String, operation: &OwnedOperation) {
         Target::Connection { kind, rack, slot } => write!(text, " as {kind} to rack {rack} slot {slot}"),
         Target::Object { object, .. } => write!(text, " object {object:#x}"),
         Target::Item { kind, number, .. } => write!(text, " {kind} {number:#x}"),
+        Target::Node(target) => node(text, target),
+        Target::Method(MethodTarget { object, method }) => write!(text, " {method} of {object}"),
+        Target::Endpoint { url } => write!(text, " {}", String::from_utf8_lossy(url)),
+        Target::Channel { mode, policy } => write!(text, " with mode {} and policy {policy}", mode_name(mode)),
+        Target::User { kind, name: [] } => write!(text, " as {}", kind.name()),
+        Target::User { kind, name } => write!(text, " as {} {}", kind.name(), String::from_utf8_lossy(name)),
         Target::None | Target::Unit { .. } | Target::Sub { .. } => Ok(()),
-    };
-    debug_assert!(written.is_ok(), "a String takes whatever is written to it");
-    if operation.class != Class::Security {
-        values(text, &operation.values);
     }
+}
+
+/// The value is what is meant where nothing else is said.
+fn node(text: &mut String, target: &NodeTarget<'_>) -> std::fmt::Result {
+    write!(text, " {}", target.node)?;
+    if !target.range.is_empty() {
+        write!(text, "[{}]", String::from_utf8_lossy(target.range))?;
+    }
+    match target.attribute {
+        None | Some(VALUE) => Ok(()),
+        Some(number) => match attribute_name(number) {
+            Some(name) => write!(text, " {}", spaced(name)),
+            None => write!(text, " attribute {number}"),
+        },
+    }
+}
+
+fn mode_name(mode: Option<Mode>) -> &'static str {
+    mode.map_or("unknown", Mode::name)
 }
 
 fn range(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
@@ -144,6 +173,10 @@ fn values(text: &mut String, values: &OwnedValues) {
         OwnedValues::Bytes(bytes) => {
             (bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect(), bytes.len())
         }
+        OwnedValues::Typed { kind, count, bytes } => {
+            let typed = Typed { kind: *kind, count: *count, bytes };
+            (typed.iter().take(SHOWN).map(|value| value.to_string()).collect(), *count as usize)
+        }
     };
     if !shown.is_empty() {
         text.push_str(" = ");
@@ -154,14 +187,19 @@ fn values(text: &mut String, values: &OwnedValues) {
     }
 }
 
-const fn unit(target: &Target) -> Option<u8> {
+const fn unit(target: &Target<'_>) -> Option<u8> {
     match *target {
         Target::None
         | Target::Memory { .. }
         | Target::Block { .. }
         | Target::Connection { .. }
         | Target::Object { .. }
-        | Target::Item { .. } => None,
+        | Target::Item { .. }
+        | Target::Node(_)
+        | Target::Method(_)
+        | Target::Endpoint { .. }
+        | Target::Channel { .. }
+        | Target::User { .. } => None,
         Target::Unit { unit } | Target::Table { unit, .. } | Target::File { unit, .. } | Target::Sub { unit, .. } => {
             Some(unit)
         }
@@ -190,6 +228,8 @@ fn title_word(word: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// The number of the attribute that is the value of a node.
+const VALUE: u32 = 13;
 /// Values that a message shows; the record has them all.
 const SHOWN: usize = 4;
 const ABBREVIATIONS: [&str; 15] =
@@ -198,7 +238,7 @@ const ABBREVIATIONS: [&str; 15] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing;
+    use crate::alert::{OwnedTarget, testing};
     use crate::policy::Carrier;
 
     fn said(finding: &Finding) -> String {
@@ -214,8 +254,8 @@ mod tests {
     #[test]
     fn long_ranges_are_abbreviated_and_never_wrap() {
         let mut operation = testing::write_register(65_530, 0);
-        operation.target =
-            Target::Table { unit: 1, table: lockkeeper_protocols::Table::HoldingRegister, address: 65_530, count: 10 };
+        let table = lockkeeper_protocols::Table::HoldingRegister;
+        operation.target = OwnedTarget::Plain(Target::Table { unit: 1, table, address: 65_530, count: 10 });
         operation.values = OwnedValues::Numbers((1..=10).collect());
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
         assert!(said(&finding).starts_with("Write Single Register 65530-65539 = 1, 2, 3, 4 and 6 more on "));

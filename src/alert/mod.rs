@@ -14,6 +14,7 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod owned;
 mod record;
 mod table;
 #[cfg(test)]
@@ -23,11 +24,12 @@ pub mod transaction;
 use std::fmt;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Operation, Outcome, RequestRef, Target, Values};
+use lockkeeper_protocols::{Outcome, RequestRef};
 
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use owned::{OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TYPED_BYTES};
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
 };
@@ -133,58 +135,6 @@ pub struct Evidence {
     pub capture: u16,
     /// Number of the packet in it, from 1.
     pub packet: u64,
-}
-
-/// An operation that outlives its frame.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnedOperation {
-    /// What it does.
-    pub class: Class,
-    /// The standard's name in snake_case.
-    pub function: &'static str,
-    /// The number on the wire.
-    pub code: u32,
-    /// What it acts on.
-    pub target: Target,
-    /// The values.
-    pub values: OwnedValues,
-}
-
-/// Values that outlive their frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum OwnedValues {
-    /// None.
-    #[default]
-    None,
-    /// Bits as 0 and 1, registers, masks.
-    Numbers(Vec<u16>),
-    /// Bytes without a known shape.
-    Bytes(Vec<u8>),
-}
-
-impl OwnedValues {
-    /// Copies what a decoder only lends.
-    pub fn of(values: &Values<'_>) -> Self {
-        match values {
-            Values::None => Self::None,
-            Values::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-            Values::Bits { .. } | Values::Registers(_) | Values::Masks { .. } => {
-                Self::Numbers(values.numbers().collect())
-            }
-        }
-    }
-}
-
-impl From<&Operation<'_>> for OwnedOperation {
-    fn from(operation: &Operation<'_>) -> Self {
-        Self {
-            class: operation.class,
-            function: operation.function,
-            code: operation.code,
-            target: operation.target,
-            values: OwnedValues::of(&operation.values),
-        }
-    }
 }
 
 /// What one worker made of one block, sorted by [`Order`].

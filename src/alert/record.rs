@@ -1,6 +1,6 @@
 //! The records of schema `lockkeeper/alert/1`, member by member, and the parts they share with transactions.
 
-use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Values};
+use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed, Value, Values};
 
 use super::community_id::community_id;
 use super::key::Spoken;
@@ -74,7 +74,7 @@ impl Record<'_> {
 
     fn deed(&self, out: &mut Vec<u8>) {
         member(out, "operation", |out| match &self.finding.operation {
-            Some(owned) => operation(out, &OperationView::from(owned)),
+            Some(owned) => owned.target.lend(|target| operation(out, &OperationView::of(owned, *target))),
             None => out.extend_from_slice(b"null"),
         });
         member(out, "outcome", |out| match self.outcome {
@@ -183,7 +183,7 @@ pub struct OperationView<'a> {
     /// The number on the wire.
     pub code: u32,
     /// What it acts on.
-    pub target: Target,
+    pub target: Target<'a>,
     /// The values: of a write those requested, of a read those answered.
     pub values: ValuesView<'a>,
 }
@@ -204,10 +204,11 @@ impl<'a> From<&Operation<'a>> for OperationView<'a> {
     }
 }
 
-impl<'a> From<&'a OwnedOperation> for OperationView<'a> {
-    fn from(operation: &'a OwnedOperation) -> Self {
-        let OwnedOperation { class, function, code, target, values } = operation;
-        Self { class: *class, function, code: *code, target: *target, values: ValuesView::Owned(values) }
+impl<'a> OperationView<'a> {
+    /// With the target that the operation [lends](super::OwnedTarget::lend).
+    fn of(operation: &'a OwnedOperation, target: Target<'a>) -> Self {
+        let OwnedOperation { class, function, code, values, .. } = operation;
+        Self { class: *class, function, code: *code, target, values: ValuesView::Owned(values) }
     }
 }
 
@@ -230,7 +231,7 @@ pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
     out.push(b'}');
 }
 
-fn target(out: &mut Vec<u8>, target: &Target) {
+fn target(out: &mut Vec<u8>, target: &Target<'_>) {
     let mut separator = b'{';
     target.fields(|name, field| {
         out.push(separator);
@@ -240,6 +241,8 @@ fn target(out: &mut Vec<u8>, target: &Target) {
         match field {
             Field::Number(number) => json::number(out, number),
             Field::Name(word) => json::string(out, word),
+            Field::Text(bytes) => json::lossy(out, bytes),
+            Field::Node(node) => json::display(out, node),
         }
         separator = b',';
     });
@@ -249,10 +252,46 @@ fn target(out: &mut Vec<u8>, target: &Target) {
 fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) {
     match values {
         ValuesView::Wire(Values::Bytes(bytes)) => json::hex(out, bytes),
+        ValuesView::Wire(Values::Typed { kind, count, bytes }) => {
+            typed(out, &Typed { kind: *kind, count: *count, bytes });
+        }
         ValuesView::Wire(wire) => json::numbers(out, wire.numbers()),
         ValuesView::Owned(OwnedValues::Bytes(bytes)) => json::hex(out, bytes),
         ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::numbers(out, numbers.iter().copied()),
+        ValuesView::Owned(OwnedValues::Typed { kind, count, bytes }) => {
+            typed(out, &Typed { kind: *kind, count: *count, bytes });
+        }
         ValuesView::Owned(OwnedValues::None) => out.extend_from_slice(b"[]"),
+    }
+}
+
+/// Lists in lists are as deep as arguments are: two.
+fn typed(out: &mut Vec<u8>, values: &Typed<'_>) {
+    out.push(b'[');
+    for (position, one) in values.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        value(out, one);
+    }
+    out.push(b']');
+}
+
+/// Times, nodes and GUIDs as texts, bytes as hexadecimal text.
+fn value(out: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(yes) => out.extend_from_slice(if yes { b"true" } else { b"false" }),
+        Value::Signed(number) => json::number(out, number),
+        Value::Unsigned(number) => json::number(out, number),
+        Value::Status(code) => json::number(out, code),
+        Value::F32(number) => json::float(out, number, f64::from(number)),
+        Value::F64(number) => json::float(out, number, number),
+        Value::Text(text) => json::lossy(out, text),
+        Value::Time(time) => json::time(out, time),
+        Value::Guid(_) | Value::Node(_) => json::display(out, value),
+        Value::Bytes(bytes) | Value::Other(bytes) => json::hex(out, bytes),
+        Value::List(list) => typed(out, &list),
     }
 }
 
@@ -331,7 +370,7 @@ mod tests {
         let shown = |class, owned| {
             let mut out = Vec::new();
             let owned = OwnedOperation { class, values: owned, ..testing::write_register(0, 0) };
-            operation(&mut out, &OperationView::from(&owned));
+            owned.target.lend(|target| operation(&mut out, &OperationView::of(&owned, *target)));
             let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
             json["values"].clone()
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, RequestRef, Table, Target};
 
-use super::{Endpoint, Evidence, Finding, OwnedOperation, OwnedValues, Settings, What};
+use super::{Endpoint, Evidence, Finding, OwnedOperation, OwnedTarget, OwnedValues, Settings, What};
 use crate::policy::{Carrier, Denial, Host, Place, Policy, Reason, Rule, Ruling};
 
 /// 2026-01-02T03:04:05Z, where tests begin.
@@ -33,7 +33,7 @@ pub(super) fn write_register(address: u16, value: u16) -> OwnedOperation {
         class: Class::Write,
         function: "write_single_register",
         code: 6,
-        target: Target::Table { unit: 1, table: Table::HoldingRegister, address, count: 1 },
+        target: OwnedTarget::Plain(Target::Table { unit: 1, table: Table::HoldingRegister, address, count: 1 }),
         values: OwnedValues::Numbers(vec![value]),
     }
 }

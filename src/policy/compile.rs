@@ -204,7 +204,7 @@ impl Places {
     }
 
     /// Whether they name this block or object. Ranges are looked at with those of other entries.
-    pub(super) fn name(&self, server: Option<u16>, target: &Target) -> bool {
+    pub(super) fn name(&self, server: Option<u16>, target: &Target<'_>) -> bool {
         match *target {
             Target::Block { kind, number } => self.blocks.iter().any(|blocks| blocks.hold(kind, number)),
             Target::Object { object, ref path, depth } => {

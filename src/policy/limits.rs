@@ -65,7 +65,7 @@ fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>)
             Unit::Bit if in_bytes => point.kind.read(bytes.get(at / 8..(at + size) / 8)?),
             Unit::Bit => None,
         },
-        Values::Masks { .. } | Values::Registers(_) => None,
+        Values::Masks { .. } | Values::Registers(_) | Values::Typed { .. } => None,
     }
 }
 

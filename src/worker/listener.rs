@@ -1,6 +1,6 @@
 //! Listens to a decoder: counts, asks the policy, writes findings and transactions.
 
-use lockkeeper_protocols::{Anomaly, AnomalyKind, Identity, Operation, Outcome, RequestRef, Sink, Stamp};
+use lockkeeper_protocols::{Anomaly, AnomalyKind, Identity, Operation, Outcome, RequestRef, Security, Sink, Stamp};
 
 use super::Desk;
 use super::conversation::{Facts, Open};
@@ -61,6 +61,12 @@ impl Sink for Listener<'_> {
             value: String::from_utf8_lossy(identity.value).into_owned(),
         };
         self.desk.find(self.facts, what, None, None, stamp);
+    }
+
+    fn security(&mut self, fact: &Security<'_>, stamp: Stamp) {
+        if let Security::Application { of, uri } = *fact {
+            self.identity(&Identity { of, unit: None, field: "application_uri", value: uri }, stamp);
+        }
     }
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp) {

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
 use lockkeeper_protocols::{
-    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Session, Side, Sink, Stamp, Transport,
+    Anomaly, Field, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Security, Session, Side, Sink, Stamp, Transport,
+    Typed, Values,
 };
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
@@ -26,17 +27,23 @@ impl Sink for Judge {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: Stamp) {
         assert!(self.seen.insert(at), "an operation is announced once");
         self.open.insert(at);
-        operation.target.fields(|_, _| {});
-        operation.values.numbers().for_each(drop);
+        operation.target.fields(|_, field| {
+            if let Field::Node(node) = field {
+                assert!(!node.to_string().is_empty());
+            }
+        });
+        visit(&operation.values);
     }
 
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, requested: Stamp, stamp: Stamp) {
         assert!(self.open.remove(&at), "an outcome ends an operation that was announced, once");
         assert!(requested.clock <= stamp.clock, "an answer comes after its request");
-        operation.values.numbers().for_each(drop);
+        visit(&operation.values);
     }
 
     fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+
+    fn security(&mut self, _: &Security<'_>, _: Stamp) {}
 
     fn anomaly(&mut self, anomaly: Anomaly, _: Stamp) {
         assert!(!anomaly.name.is_empty());
@@ -49,6 +56,11 @@ impl Sink for Judge {
     fn lost(&mut self, bytes: usize) {
         self.lost += bytes;
     }
+}
+
+fn visit(values: &Values<'_>) {
+    values.numbers().for_each(drop);
+    values.typed().iter().flat_map(Typed::iter).for_each(drop);
 }
 
 fuzz_target!(|data: &[u8]| {

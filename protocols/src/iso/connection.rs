@@ -14,7 +14,7 @@ pub(crate) const CONNECT: Function = Function { name: "cotp_connect", code: 0xE0
 pub(super) struct Asked {
     requested: Stamp,
     request: u32,
-    target: Target,
+    target: Target<'static>,
 }
 
 impl Waiting for Asked {
@@ -53,13 +53,13 @@ pub(super) fn check(connect: &Connect<'_>, context: &mut Context<'_>) {
     }
 }
 
-fn operation(target: Target, values: Values<'_>) -> Operation<'_> {
+fn operation<'a>(target: Target<'static>, values: Values<'a>) -> Operation<'a> {
     let Function { name, code, class } = CONNECT;
     Operation { class, function: name, code, target, values }
 }
 
 /// What a called TSAP of two bytes means to an S7 controller: the type of connection, then rack and slot.
-fn target(called: &[u8]) -> Target {
+fn target(called: &[u8]) -> Target<'static> {
     let (kind, position) = match *called {
         [1, position] => ("PG", position),
         [2, position] => ("OP", position),

@@ -73,7 +73,7 @@ impl Asked {
         }
     }
 
-    fn target(&self, unit: u8, code: u8, item: u16) -> Target {
+    fn target(&self, unit: u8, code: u8, item: u16) -> Target<'static> {
         let range = |Range { address, count }: Range| Target::Table { unit, table: table(code), address, count };
         match self {
             Self::Whole => Target::Unit { unit },

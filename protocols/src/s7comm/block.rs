@@ -10,7 +10,7 @@ use crate::reader::{DecodeError, Reader};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Named<'a> {
     /// The block, where the name is one of a block.
-    pub(super) target: Target,
+    pub(super) target: Target<'static>,
     /// The name as sent, with the file system; empty if the job has none.
     pub(super) name: &'a [u8],
 }
@@ -31,7 +31,7 @@ pub(super) fn upload_id(parameters: &[u8]) -> Option<u32> {
 }
 
 /// The block that a file name means.
-pub(super) fn file(name: &[u8]) -> Target {
+pub(super) fn file(name: &[u8]) -> Target<'static> {
     match name {
         [b'_' | b'$', rest @ ..] => block(rest),
         _ => block(name),
@@ -39,7 +39,7 @@ pub(super) fn file(name: &[u8]) -> Target {
 }
 
 /// Two characters for the type, then perhaps five digits.
-pub(super) fn block(text: &[u8]) -> Target {
+pub(super) fn block(text: &[u8]) -> Target<'static> {
     match *text {
         [first, second] => Target::Block { kind: kind(first, second), number: None },
         [first, second, ref rest @ ..] if rest.len() == 5 || rest.len() == 6 => {
@@ -73,13 +73,13 @@ fn kind(first: u8, second: u8) -> &'static str {
 /// Blocks that are being read out, by the ids that the controller gave them. Old ones make room for new ones.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    open: [Option<(u32, Target)>; UPLOADS],
+    open: [Option<(u32, Target<'static>)>; UPLOADS],
     next: usize,
 }
 
 impl Uploads {
     /// An upload began.
-    pub(super) fn begin(&mut self, id: u32, target: Target) {
+    pub(super) fn begin(&mut self, id: u32, target: Target<'static>) {
         self.end(id);
         if let Some(slot) = self.open.get_mut(self.next) {
             *slot = Some((id, target));
@@ -88,7 +88,7 @@ impl Uploads {
     }
 
     /// What is read out under an id.
-    pub(super) fn target(&self, id: u32) -> Target {
+    pub(super) fn target(&self, id: u32) -> Target<'static> {
         self.open.iter().flatten().find(|(known, _)| *known == id).map_or(Target::None, |(_, target)| *target)
     }
 

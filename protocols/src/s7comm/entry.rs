@@ -39,7 +39,7 @@ enum Items {
 /// One item of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
-    target: Target,
+    target: Target<'static>,
     /// Which item of the frame it belongs to; some name several targets.
     pub(super) wire: u8,
     /// Its bytes in the answer, where its item names several.
@@ -73,12 +73,12 @@ impl Asked {
 
     /// What an item acts on.
     #[inline]
-    pub(super) fn target(&self, item: u16) -> Target {
+    pub(super) fn target(&self, item: u16) -> Target<'static> {
         self.items().get(usize::from(item)).map_or(Target::None, |item| item.target)
     }
 
     /// Announces the request as one operation.
-    pub(super) fn announce(&mut self, target: Target, values: Values<'_>, context: &mut Context<'_>) {
+    pub(super) fn announce(&mut self, target: Target<'static>, values: Values<'_>, context: &mut Context<'_>) {
         self.items = Items::One(Item::new(target, 0, None));
         context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
     }
@@ -147,13 +147,13 @@ impl Asked {
     }
 
     #[inline]
-    fn operation<'v>(&self, target: Target, values: Values<'v>) -> Operation<'v> {
+    fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
         Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
     }
 }
 
 impl Item {
-    pub(super) fn new(target: Target, wire: u8, bytes: Option<u8>) -> Self {
+    pub(super) fn new(target: Target<'static>, wire: u8, bytes: Option<u8>) -> Self {
         Self { target, wire, bytes }
     }
 }

@@ -9,7 +9,10 @@ use crate::reader::{DecodeError, Reader};
 /// Reads one item specification and visits what it names, with the number of bytes that its answer holds for it where
 /// one item names several.
 #[inline]
-pub(super) fn read(reader: &mut Reader<'_>, mut visit: impl FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    mut visit: impl FnMut(Target<'static>, Option<u8>),
+) -> Result<(), DecodeError> {
     let [specification, length] = reader.array("item")?;
     let body = reader.take(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
@@ -29,7 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut visit: impl FnMut(Target, Option
 }
 
 /// A range of memory: 24 bits of bit address, or the number of a timer or counter.
-fn memory(size: u8, count: u16, db: u16, area: u8, first: u32) -> Target {
+fn memory(size: u8, count: u16, db: u16, area: u8, first: u32) -> Target<'static> {
     let area = area_of(area);
     let each = if area.is_numbered() { 1 } else { element_bits(size) };
     let db = if matches!(area, Area::DataBlock | Area::InstanceData) { db } else { 0 };
@@ -37,7 +40,7 @@ fn memory(size: u8, count: u16, db: u16, area: u8, first: u32) -> Target {
 }
 
 #[cold]
-fn rare(body: &[u8], visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+fn rare(body: &[u8], visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     let mut reader = Reader::new(body);
     let syntax = reader.u8("item_syntax")?;
     let target = match syntax {
@@ -64,7 +67,7 @@ fn rare(body: &[u8], visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), De
 }
 
 /// DBREAD: several ranges of data blocks, each with its bytes, its block and its first byte.
-fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -> Result<(), DecodeError> {
+fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     for _ in 0..reader.u8("areas")? {
         let bytes = reader.u8("bytes")?;
         let (db, start) = (reader.u16_be("db")?, reader.u16_be("start")?);
@@ -75,7 +78,7 @@ fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target, Option<u8>)) -
 }
 
 /// Symbolic access to an S7-1200 or S7-1500: a root area, a checksum of the symbol, the ids of its path.
-fn symbolic(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
+fn symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     reader.u8("reserved")?;
     let object = u32::from_be_bytes(reader.array("root_area")?);
     reader.take(4, "symbol_checksum")?;
@@ -90,7 +93,7 @@ fn symbolic(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
 
 /// A variable of a numerical control: area and unit, column, line, module. The line is the index; the number joins area
 /// and unit (upper 8 bits), module and column.
-fn nck(reader: &mut Reader<'_>) -> Result<Target, DecodeError> {
+fn nck(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     let area_unit = reader.u8("area_unit")?;
     let [column_high, column_low] = reader.array("column")?;
     let line = reader.u16_be("line")?;

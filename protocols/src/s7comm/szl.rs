@@ -10,7 +10,7 @@ use crate::operation::Target;
 use crate::reader::{DecodeError, Reader};
 
 /// The list that a request asks for.
-pub(super) fn target(data: &[u8]) -> Target {
+pub(super) fn target(data: &[u8]) -> Target<'static> {
     match data.first_chunk() {
         Some(&[high, low, index_high, index_low]) => {
             let number = u32::from_be_bytes([0, 0, high, low]);

@@ -7,11 +7,11 @@ use crate::reader::{DecodeError, Reader};
 /// Visits each variable that a request modifies or forces, with its value.
 ///
 /// Sizes of the parameters and of the data; the parameters; then a number of addresses, and as many data items.
-pub(super) fn modified<'a>(data: &'a [u8], mut visit: impl FnMut(Target, Values<'a>)) {
+pub(super) fn modified<'a>(data: &'a [u8], mut visit: impl FnMut(Target<'static>, Values<'a>)) {
     let _ = variables(data, &mut visit);
 }
 
-fn variables<'a>(data: &'a [u8], visit: &mut dyn FnMut(Target, Values<'a>)) -> Result<(), DecodeError> {
+fn variables<'a>(data: &'a [u8], visit: &mut dyn FnMut(Target<'static>, Values<'a>)) -> Result<(), DecodeError> {
     let mut reader = Reader::new(data);
     let size = reader.u16_be("parameter_size")?;
     reader.u16_be("data_size")?;
@@ -27,7 +27,7 @@ fn variables<'a>(data: &'a [u8], visit: &mut dyn FnMut(Target, Values<'a>)) -> R
 }
 
 /// A bit travels as a byte.
-fn as_bit<'a>(target: Target, values: Values<'a>) -> Values<'a> {
+fn as_bit<'a>(target: Target<'static>, values: Values<'a>) -> Values<'a> {
     match (target, values) {
         (Target::Memory { area, count: 1, .. }, Values::Bytes(bytes)) if !area.is_numbered() => {
             Values::Bits { bytes, count: 1 }
@@ -37,7 +37,7 @@ fn as_bit<'a>(target: Target, values: Values<'a>) -> Values<'a> {
 }
 
 /// Area and width, how many (or which bit), data block, first byte.
-fn target(address: &[u8]) -> Option<Target> {
+fn target(address: &[u8]) -> Option<Target<'static>> {
     let &[kind, repeat, db_high, db_low, high, low] = address else { return None };
     let (area, bits) = match kind >> 4 {
         // Flags, inputs, outputs, periphery, data blocks: bytes, words and double words under 1 to 3, bits under 0.

@@ -30,7 +30,7 @@ struct Unit {
     /// By which the next fragment is asked for.
     sequence: u8,
     /// What the first request asked for.
-    target: Target,
+    target: Target<'static>,
     bytes: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ struct Unit {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined<'a> {
     /// Everything, with the target of the first request.
-    Whole(Cow<'a, [u8]>, Target),
+    Whole(Cow<'a, [u8]>, Target<'static>),
     /// More is to come.
     Open,
     /// Too much is kept already: what was given up is not decoded.
@@ -51,13 +51,20 @@ impl Units {
     }
 
     /// What the first request of a sequence asked for.
-    pub(super) fn target(&self, code: u16, sequence: u8) -> Option<Target> {
+    pub(super) fn target(&self, code: u16, sequence: u8) -> Option<Target<'static>> {
         let asked = |unit: &&Unit| unit.key.code == code && unit.sequence == sequence;
         self.open.iter().rev().find(asked).map(|unit| unit.target)
     }
 
     /// Adds a fragment; `more`: others follow. `target` is what the request of this fragment names.
-    pub(super) fn add<'a>(&mut self, key: Key, sequence: u8, data: &'a [u8], more: bool, target: Target) -> Joined<'a> {
+    pub(super) fn add<'a>(
+        &mut self,
+        key: Key,
+        sequence: u8,
+        data: &'a [u8],
+        more: bool,
+        target: Target<'static>,
+    ) -> Joined<'a> {
         let known = self.open.iter().position(|unit| unit.key == key);
         let Some(index) = known else {
             if !more {

@@ -171,7 +171,7 @@ fn answer(entry: &Entry, head: Head, data: &[u8], context: &mut Context<'_>) {
 }
 
 /// What a request or an indication names, and what travels with it. Of a password nothing is kept.
-fn target(head: Head, data: &[u8]) -> (Target, Values<'_>) {
+fn target(head: Head, data: &[u8]) -> (Target<'static>, Values<'_>) {
     match (head.group, head.sub) {
         (function::MODE_GROUP, mode) => (Target::Item { kind: "mode", number: mode.into(), index: 0 }, Values::None),
         (function::BLOCK_GROUP, 2 | 3) => (block::block(data), Values::None),
@@ -188,7 +188,7 @@ fn target(head: Head, data: &[u8]) -> (Target, Values<'_>) {
 }
 
 /// The memory that cyclic services name: a number of items, the time base and its factor, the items.
-fn cyclic(data: &[u8], mut visit: impl FnMut(Target)) {
+fn cyclic(data: &[u8], mut visit: impl FnMut(Target<'static>)) {
     let mut reader = Reader::new(data);
     let Ok([high, low, _, _]) = reader.array("cyclic_items") else { return };
     let claimed = u16::from_be_bytes([high, low]);

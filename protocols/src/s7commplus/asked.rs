@@ -10,7 +10,7 @@ use crate::pending::Waiting;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) class: Class,
-    pub(super) target: Target,
+    pub(super) target: Target<'static>,
 }
 
 impl Item {
@@ -23,7 +23,7 @@ impl Item {
 }
 
 /// An object, and as many of the ids below it as are kept.
-pub(super) fn object(object: u32, ids: impl IntoIterator<Item = u32>) -> Target {
+pub(super) fn object(object: u32, ids: impl IntoIterator<Item = u32>) -> Target<'static> {
     let (mut path, mut depth) = ([0; OBJECT_DEPTH], 0);
     for (slot, id) in path.iter_mut().zip(ids) {
         *slot = id;

@@ -23,7 +23,6 @@
 
 mod asked;
 mod certificate;
-mod fault;
 mod fragments;
 mod function;
 mod id;

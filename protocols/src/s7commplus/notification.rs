@@ -1,10 +1,10 @@
 //! What a controller sends unasked: the values of subscriptions, one operation each.
 
 use super::asked::{Item, MAX_ITEMS, object};
-use super::fault::Fault;
 use super::value::Value;
 use super::{Context, Owned, function, vlq};
 use crate::dissector::{Outcome, RequestRef};
+use crate::fault::Fault;
 use crate::operation::{Class, Values};
 use crate::reader::Reader;
 

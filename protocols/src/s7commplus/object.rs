@@ -1,8 +1,8 @@
 //! Trees of objects: tags for the start and end of an object, for attributes, relations and descriptions of tags.
 
-use super::fault::Fault;
 use super::value::Value;
 use super::vlq;
+use crate::fault::Fault;
 use crate::reader::Reader;
 
 /// A part of a tree, in the order in which it travels.

@@ -6,12 +6,12 @@
 use alloc::vec::Vec;
 
 use super::asked::{Item, MAX_ITEMS, object};
-use super::fault::Fault;
 use super::object::{Element, walk};
 use super::pdu::Head;
 use super::value::{Value, skip_members};
 use super::{Context, Owned, function, id, identity, subscription, vlq};
 use crate::dissector::{Function, RequestRef};
+use crate::fault::Fault;
 use crate::operation::{Class, Target, Values};
 use crate::reader::Reader;
 
@@ -30,7 +30,7 @@ pub(super) struct Request<'r, 'c, 's> {
 
 impl Request<'_, '_, '_> {
     /// Adds an item that is not announced yet.
-    fn add(&mut self, class: Option<Class>, target: Target) -> Result<(), Fault> {
+    fn add(&mut self, class: Option<Class>, target: Target<'static>) -> Result<(), Fault> {
         if self.items.len() >= MAX_ITEMS {
             return Err(Fault::Limit("request_items"));
         }
@@ -213,7 +213,7 @@ fn get_variable(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> R
 }
 
 /// An object, and the counted ids below it; the first of them also alone.
-fn object_path(reader: &mut Reader<'_>) -> Result<(Target, u32), Fault> {
+fn object_path(reader: &mut Reader<'_>) -> Result<(Target<'static>, u32), Fault> {
     let root = u32_be(reader, "object")?;
     let count = vlq::unsigned32(reader, "id_count")?;
     path(reader, root, count)
@@ -221,7 +221,7 @@ fn object_path(reader: &mut Reader<'_>) -> Result<(Target, u32), Fault> {
 
 /// The `count` ids below an object; the first of them also alone. Every id takes a byte, so a count that lies ends with
 /// the body.
-fn path(reader: &mut Reader<'_>, root: u32, count: u32) -> Result<(Target, u32), Fault> {
+fn path(reader: &mut Reader<'_>, root: u32, count: u32) -> Result<(Target<'static>, u32), Fault> {
     let mut first = 0;
     let mut target = object(root, []);
     let Target::Object { path, depth, .. } = &mut target else { return Ok((target, first)) };
@@ -239,7 +239,7 @@ fn path(reader: &mut Reader<'_>, root: u32, count: u32) -> Result<(Target, u32),
 }
 
 /// An address: checksum of the symbol, area, then attribute and ids of symbols.
-fn address(reader: &mut Reader<'_>) -> Result<(Target, u32), Fault> {
+fn address(reader: &mut Reader<'_>) -> Result<(Target<'static>, u32), Fault> {
     vlq::unsigned32(reader, "symbol_crc")?;
     let area = vlq::unsigned32(reader, "area")?;
     let count = vlq::unsigned32(reader, "id_count")?;

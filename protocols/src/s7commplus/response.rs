@@ -1,11 +1,11 @@
 //! Responses: how each operation of a request ended, and what was read.
 
 use super::asked::{Asked, MAX_ITEMS};
-use super::fault::Fault;
 use super::object::{Element, walk};
 use super::value::{Scalar, Value};
 use super::{Context, Owned, function, identity, vlq};
 use crate::dissector::Outcome;
+use crate::fault::Fault;
 use crate::operation::{Class, Values};
 use crate::reader::{DecodeError, Reader};
 

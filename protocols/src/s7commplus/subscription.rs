@@ -10,7 +10,7 @@ use super::value::Value;
 use crate::operation::{OBJECT_DEPTH, Target};
 
 /// Visits the variables that are subscribed to, until `visit` has had enough. A list that breaks off ends early.
-pub(super) fn variables(list: &Value<'_>, mut visit: impl FnMut(Target) -> bool) {
+pub(super) fn variables(list: &Value<'_>, mut visit: impl FnMut(Target<'static>) -> bool) {
     let mut numbers = list.ids();
     let (Some(_), Some(gone), Some(new)) = (numbers.next(), numbers.next(), numbers.next()) else { return };
     if gone > 0 && numbers.by_ref().nth(gone as usize - 1).is_none() {

@@ -3,8 +3,8 @@
 //! A value is found by walking over it, because most types have no length in front. Structures hold values in turn, to
 //! a depth of [`MAX_DEPTH`]. Every step takes at least one byte, so the time is bounded by the length.
 
-use super::fault::Fault;
 use super::vlq;
+use crate::fault::Fault;
 use crate::operation::Values;
 use crate::reader::Reader;
 

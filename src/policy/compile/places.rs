@@ -85,7 +85,7 @@ impl Reach {
     /// Where in the controller's tables or memory an operation reaches, if it reaches there. An object that stands for
     /// memory may be any part of it, so it is all of it.
     #[inline]
-    pub(in crate::policy) fn of(asset: u16, target: &Target) -> Option<Self> {
+    pub(in crate::policy) fn of(asset: u16, target: &Target<'_>) -> Option<Self> {
         match *target {
             Target::Table { unit, table, address, count } => {
                 let (first, count) = (u32::from(address), u32::from(count));

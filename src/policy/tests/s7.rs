@@ -91,24 +91,24 @@ const EWS: &str = "10.20.20.20";
 const PLC: &str = "10.20.10.11";
 const PUMP: &str = "10.20.10.13";
 
-fn memory(area: Area, db: u16, first: u32, count: u32) -> Target {
+fn memory(area: Area, db: u16, first: u32, count: u32) -> Target<'static> {
     Target::Memory { area, db, first, count }
 }
 
 /// Bytes of a data block.
-fn bytes(db: u16, first: u32, count: u32) -> Target {
+fn bytes(db: u16, first: u32, count: u32) -> Target<'static> {
     memory(Area::DataBlock, db, first * 8, count * 8)
 }
 
-fn read(target: Target) -> Operation<'static> {
+fn read(target: Target<'static>) -> Operation<'static> {
     Operation { class: Class::Read, function: "read_var", code: 4, target, values: Values::None }
 }
 
-fn write(target: Target, bytes: &[u8]) -> Operation<'_> {
+fn write<'a>(target: Target<'static>, bytes: &'a [u8]) -> Operation<'a> {
     Operation { class: Class::Write, function: "write_var", code: 5, target, values: Values::Bytes(bytes) }
 }
 
-fn other(class: Class, function: &'static str, target: Target) -> Operation<'static> {
+fn other(class: Class, function: &'static str, target: Target<'static>) -> Operation<'static> {
     Operation { class, function, code: 0, target, values: Values::None }
 }
 

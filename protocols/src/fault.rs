@@ -1,12 +1,12 @@
 //! Why a body was not decoded to its end.
 
-use super::Context;
+use crate::context::Context;
 use crate::dissector::AnomalyKind;
 use crate::reader::DecodeError;
 
 /// What stopped a decoder. Whatever was said before stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The bytes break the format.
     Bytes(DecodeError),
     /// A bound of ours was reached.
@@ -21,12 +21,12 @@ impl From<DecodeError> for Fault {
 
 impl Fault {
     /// A field has a value that does not exist.
-    pub(super) const fn invalid(field: &'static str) -> Self {
+    pub const fn invalid(field: &'static str) -> Self {
         Self::Bytes(DecodeError::Invalid(field))
     }
 
     /// Reports it. A body that we cut ourselves may well end early: nobody is blamed for that.
-    pub(super) fn report(self, is_cut: bool, context: &mut Context<'_>) {
+    pub(crate) fn report(self, is_cut: bool, context: &mut Context<'_>) {
         match self {
             Self::Bytes(DecodeError::Truncated(_)) if is_cut => {}
             Self::Bytes(error) => context.anomaly(AnomalyKind::Malformed, error.field(), None),

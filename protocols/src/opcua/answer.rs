@@ -1,0 +1,248 @@
+//! Answers: how every operation of a request ended, and what it says about the flow.
+
+use super::Context;
+use super::asked::{self, Asked, Request, What};
+use super::binary::Encoded;
+use super::exchange::{Exchange, Said, refused};
+use super::service::{
+    Answer, Answers, Item, Message, Notification, Published, ResponseHeader, Service, Subject, endpoints, find_servers,
+    notifications,
+};
+use super::session;
+use crate::dissector::{AnomalyKind, Identity, Outcome, RequestRef, Side};
+use crate::fault::Fault;
+use crate::operation::{Class, Kind, Node, Values};
+use crate::pending::Waiting;
+use crate::reader::Reader;
+
+impl Exchange {
+    pub(super) fn on_response(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
+        let Message { service, mut content, .. } = said.message;
+        let header = match ResponseHeader::read(&mut content) {
+            Ok(header) => header,
+            Err(fault) => return fault.report(said.is_cut, context),
+        };
+        let asked = self.asked_by(said);
+        if asked.is_none() {
+            let value = Some(service.response_code());
+            context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
+        }
+        let is_fault = header.result.is_bad() || service == Service::ServiceFault;
+        let result = match asked {
+            Some(asked) if is_fault => {
+                asked.conclude(refused(header.result), context.stamp, context.sink);
+                self.release(asked);
+                Ok(())
+            }
+            _ if is_fault => Ok(()),
+            Some(asked) => {
+                let result = self.answered(&asked, service, content, context);
+                self.release(asked);
+                result
+            }
+            None => self.learn(service, None, content, context),
+        };
+        if let Err(fault) = result {
+            fault.report(said.is_cut, context);
+        }
+    }
+
+    /// The request that an answer belongs to.
+    #[inline]
+    fn asked_by(&mut self, said: &Said<'_>) -> Option<Asked> {
+        let service = said.message.service;
+        let is_asked_by = |asked: &Asked| {
+            asked.channel == said.channel
+                && asked.id == Some(said.id)
+                && (asked.service() == Some(service) || service == Service::ServiceFault)
+        };
+        let found = match service {
+            Service::Publish => None,
+            _ => self.pending.take(is_asked_by, |_| true),
+        };
+        match (found, service) {
+            (Some((asked, _)), _) => Some(asked),
+            (None, Service::Publish | Service::ServiceFault) => {
+                self.publishes.take(is_asked_by, |_| true).map(|(asked, _)| asked)
+            }
+            (None, _) => None,
+        }
+    }
+
+    fn release(&mut self, asked: Asked) {
+        if let What::Service(request) = asked.what {
+            self.recycle(request.content);
+        }
+    }
+
+    /// Tells how each operation of a request ended.
+    fn answered(
+        &mut self,
+        asked: &Asked,
+        service: Service,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        let What::Service(request) = &asked.what else {
+            asked.conclude(Outcome::Accepted, context.stamp, context.sink);
+            return Ok(());
+        };
+        let result = match Answers::read(service, content) {
+            Ok(answers) => self.results(asked, request, answers, context),
+            Err(fault) => {
+                asked.conclude(Outcome::Accepted, context.stamp, context.sink);
+                Err(fault)
+            }
+        };
+        result.and(self.learn(service, Some((asked, request)), content, context))
+    }
+
+    /// Walks over the operations of a request and its results, side by side.
+    fn results(
+        &mut self,
+        asked: &Asked,
+        request: &Request,
+        mut answers: Answers<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        let mut result = Ok(());
+        let subscription = first_number(&request.content);
+        request.each(|index, item| {
+            let answer = match answers.next() {
+                Some(Ok(answer)) => Some(answer),
+                Some(Err(fault)) => {
+                    result = Err(fault);
+                    None
+                }
+                None => None,
+            };
+            let (outcome, values) = ending(item, answer);
+            asked.conclude_one(index, &request.operation(item, values), outcome, (context.stamp, &mut *context.sink));
+            if let Some(answer) = answer
+                && !answer.status.is_bad()
+            {
+                self.settled(request.service, subscription, item, &answer, context);
+            }
+        });
+        if result.is_ok() && answers.left() > 0 {
+            context.malformed("results", answers.left() as u32);
+        }
+        result
+    }
+
+    /// What an operation that was done means for later ones.
+    #[inline]
+    fn settled(
+        &mut self,
+        service: Service,
+        subscription: u32,
+        item: &Item<'_>,
+        answer: &Answer<'_>,
+        context: &mut Context<'_>,
+    ) {
+        match (service, item.subject) {
+            (Service::Read, Subject::Node(target)) => identify(&target.node, answer.values, context),
+            (Service::CreateMonitoredItems, subject) => {
+                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) {
+                    context.anomaly(AnomalyKind::Limit, "monitored_items", None);
+                }
+            }
+            (Service::ModifyMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
+                self.subscriptions.rename(subscription, number, item.handle);
+            }
+            (Service::DeleteMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
+                self.subscriptions.leave(subscription, number);
+            }
+            (Service::DeleteSubscriptions, Subject::Subscription(number)) => self.subscriptions.delete(number),
+            _ => {}
+        }
+    }
+
+    /// What an answer says beyond the results of its request, which need not have been seen.
+    fn learn(
+        &mut self,
+        service: Service,
+        asked: Option<(&Asked, &Request)>,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        match service {
+            Service::GetEndpoints => session::offered(endpoints(content)?, context),
+            Service::CreateSession => session::created(content, context),
+            Service::FindServers => session::found(find_servers(content)?, context),
+            Service::Publish | Service::Republish => self.reported(service, asked, content, context),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a subscription reports: an operation for each notification, behind the request that fetched them.
+    fn reported(
+        &mut self,
+        service: Service,
+        asked: Option<(&Asked, &Request)>,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        let (number, mut next) = match asked {
+            Some((asked, _)) => (asked.number, 1),
+            None => (self.number(), 0_u32),
+        };
+        let named = asked.map_or(0, |(_, request)| first_number(&request.content));
+        let subscriptions = &self.subscriptions;
+        notifications(service, content, |published: &Published, notification| {
+            let Ok(place) = u16::try_from(next) else { return };
+            next += 1;
+            let subscription = published.subscription.unwrap_or(named);
+            let (subject, values) = match *notification {
+                Notification::Data { handle, values, .. } | Notification::Event { handle, values } => {
+                    (subscriptions.subject(subscription, handle), values)
+                }
+                Notification::Status(_) => (Subject::Subscription(subscription), Values::None),
+            };
+            let item = Item { subject, ..asked::whole(Service::Publish) };
+            let operation = asked::operation(service, service.code(), &item, values);
+            let at = RequestRef { request: number, item: place };
+            context.sink.operation(at, &operation, context.stamp);
+            context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
+        })?;
+        Ok(())
+    }
+}
+
+/// How an operation ended, and with what. A result that is missing says nothing.
+#[inline]
+fn ending<'a>(item: &Item<'_>, answer: Option<Answer<'a>>) -> (Outcome, Values<'a>) {
+    match answer {
+        None => (Outcome::Pending, Values::None),
+        Some(answer) if answer.status.is_bad() => (refused(answer.status), Values::None),
+        Some(_) if item.class == Class::Security => (Outcome::Accepted, Values::None),
+        Some(answer) => (Outcome::Accepted, answer.values),
+    }
+}
+
+/// The subscription of a request that names one: it comes first.
+fn first_number(content: &[u8]) -> u32 {
+    content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// What a server says about itself in its own nodes: those of its build information (OPC 10000-5, 12.4).
+#[inline]
+fn identify(node: &Node<'_>, values: Values<'_>, context: &mut Context<'_>) {
+    if let Some(number @ FIRST_OF_BUILD_INFO..=LAST_OF_BUILD_INFO) = node.standard_number()
+        && let Values::Typed { kind: Kind::Text, count: 1, bytes } = values
+        && let Some((_, value)) = bytes.split_first_chunk::<4>()
+        && !value.is_empty()
+    {
+        let field = match number {
+            FIRST_OF_BUILD_INFO => "product",
+            2262 => "url",
+            2263 => "vendor",
+            2264 => "firmware",
+            _ => "build_number",
+        };
+        context.sink.identity(&Identity { of: Side::Server, unit: None, field, value }, context.stamp);
+    }
+}
+
+const FIRST_OF_BUILD_INFO: u32 = 2261;
+const LAST_OF_BUILD_INFO: u32 = 2265;

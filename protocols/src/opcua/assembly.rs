@@ -1,0 +1,155 @@
+//! Messages in several chunks: put together by side, channel and request, under one cap for the whole connection.
+
+use alloc::vec::Vec;
+
+use crate::dissector::{Limits, Side, Stamp};
+
+/// What a chunk belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) from: Side,
+    pub(super) channel: u32,
+    /// Number of the request in its sequence header; none where that is encrypted.
+    pub(super) request: Option<u32>,
+}
+
+/// A message of which chunks are missing.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) key: Key,
+    /// Bodies of its chunks so far.
+    pub(super) bytes: Vec<u8>,
+    /// Size of its chunks so far, headers included.
+    pub(super) size: usize,
+    chunks: u32,
+    /// When its first chunk came.
+    pub(super) begun: Stamp,
+    /// A limit was reached: only its beginning is kept.
+    pub(super) is_cut: bool,
+    /// Its beginning is missing: nothing is kept.
+    pub(super) is_torn: bool,
+}
+
+/// The incomplete messages of one connection, oldest first.
+#[derive(Debug)]
+pub(super) struct Assemblies {
+    open: Vec<Partial>,
+    /// Bytes that all of them keep.
+    kept: usize,
+    /// Bytes that all of them may keep.
+    limit: usize,
+    spare: Vec<u8>,
+}
+
+impl Assemblies {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE), spare: Vec::new() }
+    }
+
+    /// Whether nothing is incomplete.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether a message has begun.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.open.iter().any(|partial| partial.key == key)
+    }
+
+    /// Adds a chunk that more will follow. Says which limit it was the first to reach, and the bytes that were given up
+    /// for it.
+    pub(super) fn add(&mut self, key: Key, body: &[u8], size: usize, stamp: Stamp, is_torn: bool) -> Option<Reached> {
+        let mut reached = None;
+        let known = self.open.iter().position(|partial| partial.key == key);
+        let index = known.unwrap_or_else(|| {
+            if self.open.len() >= MAX_OPEN {
+                let oldest = self.open.remove(0);
+                self.kept -= oldest.bytes.len();
+                reached = Some(Reached { name: Some("messages_in_chunks"), lost: oldest.bytes.len() });
+            }
+            let bytes = core::mem::take(&mut self.spare);
+            self.open.push(Partial { key, bytes, size: 0, chunks: 0, begun: stamp, is_cut: false, is_torn });
+            self.open.len() - 1
+        });
+        let partial = self.open.get_mut(index)?;
+        partial.chunks = partial.chunks.saturating_add(1);
+        partial.size = partial.size.saturating_add(size);
+        if partial.is_cut || partial.is_torn {
+            return Some(Reached { name: None, lost: body.len() });
+        }
+        if self.kept + body.len() > self.limit || partial.chunks > MAX_CHUNKS {
+            partial.is_cut = true;
+            return Some(Reached { name: Some("message_in_chunks"), lost: body.len() });
+        }
+        partial.bytes.extend_from_slice(body);
+        self.kept += body.len();
+        reached
+    }
+
+    /// Takes a message out: its last chunk is here, or its sender gave it up.
+    pub(super) fn take(&mut self, key: Key) -> Option<Partial> {
+        let index = self.open.iter().position(|partial| partial.key == key)?;
+        let partial = self.open.remove(index);
+        self.kept -= partial.bytes.len();
+        Some(partial)
+    }
+
+    /// Keeps the memory of a message for the next one.
+    pub(super) fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= SPARE && bytes.capacity() > self.spare.capacity() {
+            bytes.clear();
+            self.spare = bytes;
+        }
+    }
+
+    /// Gives up all of them; returns how many bytes they held.
+    pub(super) fn clear(&mut self) -> usize {
+        self.open.clear();
+        core::mem::take(&mut self.kept)
+    }
+
+    /// A chunk of these messages is missing: the rest of each is of no use. Returns how many bytes they held.
+    pub(super) fn tear(&mut self, from: Side, channel: u32) -> usize {
+        let before = self.kept;
+        for partial in self.open.iter_mut().filter(|partial| (partial.key.from, partial.key.channel) == (from, channel))
+        {
+            self.kept -= partial.bytes.len();
+            partial.bytes = Vec::new();
+            partial.is_torn = true;
+        }
+        before - self.kept
+    }
+
+    /// Takes out the oldest message if it is too old at `clock`.
+    pub(super) fn expire(&mut self, clock: i64) -> Option<Partial> {
+        let key = self.open.first().filter(|_| self.deadline().is_some_and(|deadline| deadline < clock))?.key;
+        self.take(key)
+    }
+
+    /// When the oldest becomes too old.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<i64> {
+        self.open.first().map(|partial| partial.begun.clock.saturating_add(MAX_AGE))
+    }
+}
+
+/// A limit that a chunk reached.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// Its name; none if the message had reached it before, or has no beginning.
+    pub(super) name: Option<&'static str>,
+    /// Bytes that are not kept.
+    pub(super) lost: usize,
+}
+
+/// The bytes that all incomplete messages of a connection may keep, in terms of [`Limits::partial`]: 2 MiB as a rule.
+const SHARE: usize = 32;
+/// Messages that may be incomplete at once.
+const MAX_OPEN: usize = 16;
+/// Chunks of one message.
+const MAX_CHUNKS: u32 = 1024;
+/// How long the last chunk of a message is waited for, nanoseconds.
+const MAX_AGE: i64 = 60_000_000_000;
+/// Memory that is kept for the next message in chunks, bytes.
+const SPARE: usize = 256 * 1024;

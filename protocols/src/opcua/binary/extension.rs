@@ -1,0 +1,78 @@
+//! ExtensionObject: a structure with the id of its encoding in front (OPC 10000-6, 5.2.2.15).
+
+use super::array::Encoded;
+use super::scalar::Bytes;
+use crate::fault::Fault;
+use crate::operation::Node;
+use crate::reader::Reader;
+
+/// A structure of any type. Its bytes are stepped over by their length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtensionObject<'a> {
+    /// The id of the encoding of its type; null if there is nothing.
+    pub encoding: Node<'a>,
+    /// Its bytes.
+    pub body: ExtensionBody<'a>,
+}
+
+/// How the structure is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtensionBody<'a> {
+    /// Not at all: there is no body.
+    None,
+    /// In this encoding.
+    Binary(&'a [u8]),
+    /// As XML.
+    Xml(&'a [u8]),
+}
+
+impl<'a> ExtensionObject<'a> {
+    /// The standard's number of the encoding, and the bytes of a structure that is encoded in binary.
+    pub fn standard(&self) -> Option<(u32, Reader<'a>)> {
+        match self.body {
+            ExtensionBody::Binary(bytes) => Some((self.encoding.standard_number()?, Reader::new(bytes))),
+            ExtensionBody::None | ExtensionBody::Xml(_) => None,
+        }
+    }
+}
+
+impl<'a> Encoded<'a> for ExtensionObject<'a> {
+    const LEAST: usize = 3;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let encoding = Node::read(reader)?;
+        let body = match reader.u8("extension_encoding")? {
+            0 => ExtensionBody::None,
+            1 => ExtensionBody::Binary(Bytes::read_as(reader, "extension")?.or_empty()),
+            2 => ExtensionBody::Xml(Bytes::read_as(reader, "extension")?.or_empty()),
+            _ => return Err(Fault::invalid("extension_encoding")),
+        };
+        Ok(Self { encoding, body })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_structure_is_stepped_over_by_its_length() {
+        // four-byte node id 321, binary, 4 bytes; then the null object
+        let mut reader = Reader::new(b"\x01\x00\x41\x01\x01\x04\0\0\0\xff\xff\xff\xff\x00\x00\x00");
+        let token = ExtensionObject::read(&mut reader).unwrap();
+        assert_eq!(token.standard().map(|(id, body)| (id, body.rest())), Some((321, &[0xFF; 4][..])));
+        let null = ExtensionObject::read(&mut reader).unwrap();
+        assert!(null.encoding == Node::standard(0) && null.body == ExtensionBody::None);
+        assert_eq!(reader.left(), 0);
+    }
+
+    #[test]
+    fn xml_and_foreign_encodings_have_no_standard_number() {
+        let mut reader = Reader::new(b"\x00\x07\x02\x04\0\0\0<a/>\x01\x03\x41\x01\x01\x00\0\0\0");
+        let xml = ExtensionObject::read(&mut reader).unwrap();
+        assert_eq!(xml.body, ExtensionBody::Xml(b"<a/>"));
+        assert!(xml.standard().is_none());
+        assert!(ExtensionObject::read(&mut reader).unwrap().standard().is_none(), "namespace 3");
+    }
+}

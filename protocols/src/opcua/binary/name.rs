@@ -1,0 +1,70 @@
+//! QualifiedName and LocalizedText (OPC 10000-6, 5.2.2.13 and 5.2.2.14).
+
+use super::array::Encoded;
+use super::scalar::Bytes;
+use crate::fault::Fault;
+use crate::reader::Reader;
+
+/// A name with its namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QualifiedName<'a> {
+    /// Index into the server's table of namespaces.
+    pub namespace: u16,
+    /// The name, UTF-8.
+    pub name: Bytes<'a>,
+}
+
+impl<'a> Encoded<'a> for QualifiedName<'a> {
+    const LEAST: usize = 6;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let namespace = reader.u16_le("namespace")?;
+        Ok(Self { namespace, name: Bytes::read_as(reader, "name")? })
+    }
+}
+
+/// A text for people, with its language.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalizedText<'a> {
+    /// Language and country, such as `en-US`.
+    pub locale: Bytes<'a>,
+    /// The text, UTF-8.
+    pub text: Bytes<'a>,
+}
+
+impl<'a> Encoded<'a> for LocalizedText<'a> {
+    const LEAST: usize = 1;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let present = reader.u8("localized_text")?;
+        let locale = if present & HAS_LOCALE != 0 { Bytes::read_as(reader, "locale")? } else { Bytes(None) };
+        let text = if present & HAS_TEXT != 0 { Bytes::read_as(reader, "text")? } else { Bytes(None) };
+        Ok(Self { locale, text })
+    }
+}
+
+const HAS_LOCALE: u8 = 0x01;
+const HAS_TEXT: u8 = 0x02;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_only_the_parts_that_its_first_byte_names() {
+        let mut reader = Reader::new(b"\x02\x02\0\0\0hi\x03\x02\0\0\0en\x02\0\0\0ho\x00");
+        let texts = [(); 3].map(|()| LocalizedText::read(&mut reader).unwrap());
+        let [first, second, none] = texts;
+        assert_eq!((first.locale, first.text), (Bytes(None), Bytes(Some(b"hi"))));
+        assert_eq!((second.locale, second.text), (Bytes(Some(b"en")), Bytes(Some(b"ho"))));
+        assert_eq!((none, reader.left()), (LocalizedText::default(), 0));
+    }
+
+    #[test]
+    fn a_qualified_name_has_its_namespace_in_front() {
+        let mut reader = Reader::new(b"\x02\x00\x05\0\0\0Start");
+        let name = QualifiedName { namespace: 2, name: Bytes(Some(b"Start")) };
+        assert_eq!(QualifiedName::read(&mut reader), Ok(name));
+    }
+}

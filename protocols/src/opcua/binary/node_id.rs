@@ -1,0 +1,118 @@
+//! NodeId and ExpandedNodeId (OPC 10000-6, 5.2.2.9 and 5.2.2.10).
+
+use super::array::Encoded;
+use super::scalar::Bytes;
+use crate::fault::Fault;
+use crate::operation::{Node, NodeId};
+use crate::reader::Reader;
+
+/// A node whose first byte, without the flags of the expanded form, was `encoding`.
+#[inline]
+fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>) -> Result<Node<'a>, Fault> {
+    if encoding == TWO_BYTE {
+        return Ok(Node { namespace: 0, id: NodeId::Numeric(reader.u8("node_id")?.into()) });
+    }
+    if encoding == FOUR_BYTE {
+        let namespace = reader.u8("namespace")?.into();
+        return Ok(Node { namespace, id: NodeId::Numeric(reader.u16_le("node_id")?.into()) });
+    }
+    if encoding > BYTE_STRING {
+        return Err(Fault::invalid("node_id_encoding"));
+    }
+    let namespace = reader.u16_le("namespace")?;
+    let id = match encoding {
+        NUMERIC => NodeId::Numeric(reader.u32_le("node_id")?),
+        STRING => NodeId::Text(Bytes::read_as(reader, "node_id")?.or_empty()),
+        GUID => Node::guid(reader.array("node_id")?),
+        _ => NodeId::Opaque(Bytes::read_as(reader, "node_id")?.or_empty()),
+    };
+    Ok(Node { namespace, id })
+}
+
+impl<'a> Encoded<'a> for Node<'a> {
+    const LEAST: usize = 2;
+
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let encoding = reader.u8("node_id_encoding")?;
+        read_encoded(encoding, reader)
+    }
+}
+
+/// A node that may lie in another server, or in a namespace that is named by its URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExpandedNodeId<'a> {
+    /// The node. Its namespace index does not count if there is a URI.
+    pub node: Node<'a>,
+    /// The namespace by name, if it is given so.
+    pub namespace_uri: Option<&'a [u8]>,
+    /// Index into the server's table of servers; 0 is itself.
+    pub server: u32,
+}
+
+impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
+    const LEAST: usize = 2;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let flags = reader.u8("node_id_encoding")?;
+        let node = read_encoded(flags & !(HAS_URI | HAS_SERVER), reader)?;
+        let namespace_uri = if flags & HAS_URI != 0 { Bytes::read_as(reader, "namespace_uri")?.0 } else { None };
+        let server = if flags & HAS_SERVER != 0 { reader.u32_le("server_index")? } else { 0 };
+        Ok(Self { node, namespace_uri, server })
+    }
+}
+
+// The encoding, a byte in front.
+const TWO_BYTE: u8 = 0;
+const FOUR_BYTE: u8 = 1;
+const NUMERIC: u8 = 2;
+const STRING: u8 = 3;
+const GUID: u8 = 4;
+const BYTE_STRING: u8 = 5;
+
+// Its flags in an ExpandedNodeId.
+const HAS_URI: u8 = 0x80;
+const HAS_SERVER: u8 = 0x40;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Node<'_>, Fault> {
+        let mut reader = Reader::new(bytes);
+        let node = Node::read(&mut reader)?;
+        assert_eq!(reader.left(), 0);
+        Ok(node)
+    }
+
+    #[test]
+    fn every_encoding_of_a_node_id_is_read() {
+        let number = |namespace, number| Ok(Node { namespace, id: NodeId::Numeric(number) });
+        assert_eq!(read(&[0x00, 0x48]), number(0, 72)); // two-byte: the standard's example
+        assert_eq!(read(&[0x01, 0x05, 0x01, 0x04]), number(5, 1025)); // four-byte: the standard's example
+        assert_eq!(read(&[0x02, 0x0A, 0x00, 0x40, 0x42, 0x0F, 0x00]), number(10, 1_000_000));
+        let text = [0x03, 0x01, 0x00, 0x06, 0x00, 0x00, 0x00, 0x48, 0x6F, 0x74, 0xE6, 0xB0, 0xB4]; // standard: "Hot水"
+        assert_eq!(read(&text), Ok(Node { namespace: 1, id: NodeId::Text("Hot水".as_bytes()) }));
+        let opaque = [0x05, 0x02, 0x00, 0x02, 0x00, 0x00, 0x00, 0xAB, 0xCD];
+        assert_eq!(read(&opaque), Ok(Node { namespace: 2, id: NodeId::Opaque(&[0xAB, 0xCD]) }));
+        let guid = [0x04, 0x03, 0x00, 4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
+        let written = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+        assert_eq!(read(&guid), Ok(Node { namespace: 3, id: NodeId::Guid(written) }));
+    }
+
+    #[test]
+    fn an_encoding_that_does_not_exist_is_refused() {
+        assert_eq!(read(&[0x06, 0, 0, 0, 0, 0, 0]), Err(Fault::invalid("node_id_encoding")));
+        assert_eq!(read(&[0x80, 0x48]), Err(Fault::invalid("node_id_encoding")), "a flag of the expanded form only");
+    }
+
+    #[test]
+    fn an_expanded_node_id_has_the_uri_before_the_server() {
+        let bytes = [0xC0, 0x48, 0x03, 0x00, 0x00, 0x00, b'u', b'r', b'n', 0x07, 0x00, 0x00, 0x00];
+        let mut reader = Reader::new(&bytes);
+        let node = ExpandedNodeId::read(&mut reader).unwrap();
+        assert_eq!((node.node.standard_number(), node.namespace_uri, node.server), (Some(72), Some(&b"urn"[..]), 7));
+        assert_eq!(reader.left(), 0);
+    }
+}

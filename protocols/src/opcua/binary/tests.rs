@@ -1,0 +1,138 @@
+//! Variants: what they hold, and hostile shapes of them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::fault::Fault;
+use crate::operation::Kind;
+use crate::reader::{DecodeError, Reader};
+
+fn variant(bytes: &[u8]) -> Result<Variant<'_>, Fault> {
+    Variant::read(&mut Reader::new(bytes))
+}
+
+#[test]
+fn a_single_value_keeps_its_type_and_its_bytes() {
+    let value = variant(&[0x06, 0x2A, 0x00, 0x00, 0x00, 0xFF]).unwrap(); // Int32 42, then something else
+    assert_eq!(
+        (value.kind(), value.is_array(), value.count(), value.body()),
+        (Some(Kind::I32), false, 1, &[42, 0, 0, 0][..])
+    );
+    assert_eq!(variant(&[0x00]), Ok(Variant::default()));
+}
+
+#[test]
+fn every_built_in_type_has_its_size() {
+    let sizes = [0, 1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8, 4, 8, 16, 4, 4, 2, 2, 4, 6, 1, 3, 1, 1, 1];
+    for (number, size) in (0..).zip(sizes) {
+        let mut bytes = vec![0; 1 + size + 1];
+        bytes[0] = number;
+        let mut reader = Reader::new(&bytes);
+        let value = Variant::read(&mut reader).unwrap();
+        assert_eq!((value.kind(), value.body().len(), reader.left()), (Kind::from_number(number), size, 1));
+    }
+}
+
+#[test]
+fn numbers_kept_for_later_are_byte_strings_and_there_are_no_others() {
+    assert_eq!(variant(&[31, 1, 0, 0, 0, 7]).unwrap().kind(), Some(Kind::Bytes));
+    assert_eq!(variant(&[32, 1, 0, 0, 0, 7]), Err(Fault::invalid("variant_type")));
+}
+
+#[test]
+fn an_array_of_texts_gives_its_texts() {
+    let bytes = b"\x8c\x02\0\0\0\x02\0\0\0hi\xff\xff\xff\xff";
+    let value = variant(bytes).unwrap();
+    assert_eq!((value.kind(), value.count()), (Some(Kind::Text), 2));
+    assert_eq!(value.body(), b"\x02\0\0\0hi\xff\xff\xff\xff");
+}
+
+#[test]
+fn a_matrix_has_dimensions_that_make_up_its_elements() {
+    let matrix = |dimensions: &[i32]| {
+        let mut bytes = vec![0xC3, 6, 0, 0, 0, 1, 2, 3, 4, 5, 6]; // 6 bytes
+        bytes.extend((dimensions.len() as i32).to_le_bytes());
+        bytes.extend(dimensions.iter().flat_map(|length| length.to_le_bytes()));
+        let value = variant(&bytes).unwrap();
+        assert_eq!(value.dimensions().collect::<Vec<_>>(), dimensions);
+        value.fits_dimensions()
+    };
+    assert!(matrix(&[2, 3]));
+    assert!(matrix(&[6, 1, 1]));
+    assert!(!matrix(&[2, 2]));
+    assert!(!matrix(&[0, 6]), "a dimension of nothing");
+    assert!(!matrix(&[-1, -6]));
+    // 65536 x 65536 overflows to 0, 0x40000001 x 4 to 4: neither is 6, and 0x80000003 x 2 must not be
+    assert!(!matrix(&[65536, 65536]));
+    assert!(!matrix(&[i32::MAX, i32::MAX, i32::MAX]));
+}
+
+#[test]
+fn an_array_of_nothing_is_refused() {
+    // two thousand million elements that take no bytes
+    assert_eq!(variant(&[0x80, 0xFF, 0xFF, 0xFF, 0x7F]), Err(Fault::invalid("variant_array")));
+    assert_eq!(variant(&[0x46, 0x2A, 0, 0, 0, 0, 0, 0, 0]), Err(Fault::invalid("variant_array")), "dimensions alone");
+}
+
+#[test]
+fn thirty_bytes_that_ask_for_gigabytes_cost_nothing() {
+    for kind in 1..=25 {
+        let mut bytes = vec![0x80 | kind, 0xFF, 0xFF, 0xFF, 0x7F];
+        bytes.resize(30, 0);
+        assert_eq!(variant(&bytes), Err(DecodeError::Truncated("variant_array").into()), "type {kind}");
+    }
+}
+
+#[test]
+fn variants_within_variants_end_at_the_bound() {
+    let nested = |levels: usize| {
+        let mut bytes = vec![24; levels];
+        bytes.extend([0x01, 0x01]);
+        variant(&bytes).map(|value| value.body().len())
+    };
+    assert_eq!(nested(100), Ok(101));
+    assert_eq!(nested(101), Err(Fault::Limit("value_depth")));
+    assert_eq!(nested(1_000_000), Err(Fault::Limit("value_depth")));
+}
+
+#[test]
+fn data_values_and_arrays_of_variants_count_as_levels_too() {
+    let mut bytes: Vec<u8> = [0x17, 0x01].repeat(50); // a DataValue in a Variant in a DataValue ...
+    bytes.push(0);
+    assert!(variant(&bytes).is_ok());
+    let bytes = [0x98, 1, 0, 0, 0].repeat(200); // arrays of one Variant, each within the other
+    assert_eq!(variant(&bytes), Err(Fault::Limit("value_depth")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn random_bytes_never_panic_and_are_never_passed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut reader = Reader::new(&bytes);
+        while reader.left() > 0 {
+            let before = reader.left();
+            let Ok(value) = DataValue::read(&mut reader) else { break };
+            prop_assert!(reader.left() < before);
+            prop_assert!(value.value.body().len() < before);
+            let _ = value.value.fits_dimensions();
+        }
+        let _ = ExpandedNodeId::read(&mut Reader::new(&bytes));
+        let _ = ExtensionObject::read(&mut Reader::new(&bytes));
+        let _ = DiagnosticInfo::read(&mut Reader::new(&bytes));
+    }
+
+    #[test]
+    fn a_variant_cut_anywhere_is_truncated(kind in 1_u8..=25, cut in 0_usize..1000) {
+        let mut bytes = vec![0x80 | kind, 3, 0, 0, 0];
+        bytes.resize(5 + 3 * 16, 0);
+        let mut reader = Reader::new(&bytes);
+        prop_assume!(Variant::read(&mut reader).is_ok());
+        let length = bytes.len() - reader.left();
+        let cut = variant(&bytes[..cut % length]);
+        prop_assert!(matches!(cut, Err(Fault::Bytes(DecodeError::Truncated(_)))));
+    }
+}

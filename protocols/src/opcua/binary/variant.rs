@@ -1,0 +1,168 @@
+//! Variant: a value that says what it is: one of the built-in types, or an array of them (OPC 10000-6, 5.2.2.16).
+
+use super::array::{Encoded, count, elements};
+use super::data_value::DataValue;
+use super::diagnostic::DiagnosticInfo;
+use super::extension::ExtensionObject;
+use super::name::{LocalizedText, QualifiedName};
+use super::node_id::ExpandedNodeId;
+use super::scalar::Bytes;
+use super::{MAX_DEPTH, TOO_DEEP};
+use crate::fault::Fault;
+use crate::operation::{Kind, Node};
+use crate::reader::Reader;
+
+/// The type of that number: none for 0, no value. Numbers 26 to 31 are to be taken for byte strings; there are no others.
+#[inline]
+fn kind(number: u8) -> Result<Option<Kind>, Fault> {
+    match Kind::from_number(number) {
+        None if number > LAST_RESERVED => Err(Fault::invalid("variant_type")),
+        None if number > 0 => Ok(Some(Kind::Bytes)),
+        kind => Ok(kind),
+    }
+}
+
+/// Bytes of one value, for the types that have a fixed size.
+const fn fixed_size(kind: Kind) -> Option<usize> {
+    match kind {
+        Kind::Bool | Kind::I8 | Kind::U8 => Some(1),
+        Kind::I16 | Kind::U16 => Some(2),
+        Kind::I32 | Kind::U32 | Kind::F32 | Kind::Status => Some(4),
+        Kind::I64 | Kind::U64 | Kind::F64 | Kind::Time => Some(8),
+        Kind::Guid => Some(16),
+        _ => None,
+    }
+}
+
+/// The fewest bytes of one value.
+const fn least(kind: Kind) -> usize {
+    match kind {
+        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::LEAST,
+        Kind::Node | Kind::ExpandedNode => Node::LEAST,
+        Kind::QualifiedName => QualifiedName::LEAST,
+        Kind::Structure => ExtensionObject::LEAST,
+        _ => match fixed_size(kind) {
+            Some(size) => size,
+            None => 1,
+        },
+    }
+}
+
+/// A value as it travels: what it is, and where its bytes lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variant<'a> {
+    kind: Option<Kind>,
+    is_array: bool,
+    count: u32,
+    body: &'a [u8],
+    dimensions: &'a [u8],
+}
+
+impl<'a> Variant<'a> {
+    /// What it is, or what its elements are; none if there is no value.
+    pub const fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+
+    /// Whether it is an array, be it of one element or none.
+    pub const fn is_array(&self) -> bool {
+        self.is_array
+    }
+
+    /// How many values it holds: 1 if it is none array, 0 if it is null.
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Its values without count and dimensions, one after another as they travel.
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Lengths of the dimensions of a matrix, outermost first; none of a plain array.
+    pub fn dimensions(&self) -> impl Iterator<Item = i32> + use<'a> {
+        self.dimensions.as_chunks().0.iter().map(|length| i32::from_le_bytes(*length))
+    }
+
+    /// Whether its dimensions, if it has any, make up as many elements as there are.
+    pub fn fits_dimensions(&self) -> bool {
+        let size = self.dimensions().try_fold(1_u32, |size, length| size.checked_mul(u32::try_from(length).ok()?));
+        self.dimensions.is_empty() || size == Some(self.count)
+    }
+
+    /// Steps over a value that is `depth` values deep.
+    #[inline]
+    pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8) -> Result<Self, Fault> {
+        let mask = reader.u8("variant")?;
+        let kind = kind(mask & TYPE)?;
+        if mask & (ARRAY | DIMENSIONS) != 0 {
+            return Self::read_array(reader, kind, mask, depth);
+        }
+        let Some(known) = kind else { return Ok(Self::default()) };
+        let start = reader.rest();
+        skip_elements(reader, known, 1, depth)?;
+        Ok(Self { kind, is_array: false, count: 1, body: between(start, reader), dimensions: &[] })
+    }
+
+    fn read_array(reader: &mut Reader<'a>, kind: Option<Kind>, mask: u8, depth: u8) -> Result<Self, Fault> {
+        // Elements of no size, or dimensions of a single value: nobody can say what is meant.
+        let Some(known) = kind.filter(|_| mask & ARRAY != 0) else { return Err(Fault::invalid("variant_array")) };
+        let count = count(reader, least(known), "variant_array")?;
+        let start = reader.rest();
+        skip_elements(reader, known, count, depth)?;
+        let body = between(start, reader);
+        let dimensions = if mask & DIMENSIONS != 0 { elements::<u32>(reader, "array_dimensions")?.1 } else { &[] };
+        Ok(Self { kind, is_array: true, count: u32::try_from(count).unwrap_or(u32::MAX), body, dimensions })
+    }
+}
+
+impl<'a> Encoded<'a> for Variant<'a> {
+    const LEAST: usize = 1;
+
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Self::read_at(reader, 0)
+    }
+}
+
+/// Steps over values that stand one after another.
+#[inline]
+fn skip_elements(reader: &mut Reader<'_>, kind: Kind, count: usize, depth: u8) -> Result<(), Fault> {
+    if let Some(size) = fixed_size(kind) {
+        reader.take(count.saturating_mul(size), "value")?;
+        return Ok(());
+    }
+    (0..count).try_for_each(|_| skip_element(reader, kind, depth))
+}
+
+/// Steps over one value of a type that has no fixed size.
+fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8) -> Result<(), Fault> {
+    match kind {
+        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::read(reader).map(drop),
+        Kind::Node => Node::read(reader).map(drop),
+        Kind::ExpandedNode => ExpandedNodeId::read(reader).map(drop),
+        Kind::QualifiedName => QualifiedName::read(reader).map(drop),
+        Kind::LocalizedText => LocalizedText::read(reader).map(drop),
+        Kind::Structure => ExtensionObject::read(reader).map(drop),
+        Kind::Diagnostic => DiagnosticInfo::skip(reader, deeper(depth)?),
+        Kind::DataValue => DataValue::read_at(reader, deeper(depth)?).map(drop),
+        Kind::Any => Variant::read_at(reader, deeper(depth)?).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn deeper(depth: u8) -> Result<u8, Fault> {
+    if depth >= MAX_DEPTH { Err(Fault::Limit(TOO_DEEP)) } else { Ok(depth + 1) }
+}
+
+/// What a reader that started at `start` has moved over.
+fn between<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
+    start.get(..start.len() - reader.left()).unwrap_or_default()
+}
+
+// The byte in front.
+const TYPE: u8 = 0x3F;
+const DIMENSIONS: u8 = 0x40;
+const ARRAY: u8 = 0x80;
+/// The last number that is kept for types to come.
+const LAST_RESERVED: u8 = 31;

@@ -1,0 +1,156 @@
+//! Secure channels: what is known about the protection of their messages, and the numbers that order their chunks.
+//!
+//! What a channel's messages look like follows from how it was opened. Where that was not seen, or where the opening is
+//! encrypted (RSA policies encrypt the mode as well), each message speaks for itself: see `proof`.
+
+use alloc::vec::Vec;
+
+use super::security_policy::Suite;
+use crate::dissector::Side;
+use crate::security::Mode;
+
+/// How the messages of a channel are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Not at all, or signed: the body is readable, a signature of known length follows it.
+    Readable,
+    /// The opening of the channel was not seen or not readable, and its messages have not told enough yet.
+    Unknown,
+    /// Encrypted.
+    Sealed,
+}
+
+/// One secure channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) id: u32,
+    /// The two latest tokens, newest first: after a renewal, both are in use for a while (OPC 10000-4, 5.5.2).
+    tokens: [u32; 2],
+    /// Its security policy; none while it is not known.
+    pub(super) suite: Option<Suite>,
+    pub(super) protection: Protection,
+    /// Bytes of the signature behind each body, once that is known.
+    pub(super) signature: Option<u8>,
+    /// Messages in a row that showed the same protection while it was not known.
+    shown: u8,
+    /// Sequence number of the latest chunk of each side.
+    sequence: [Option<u32>; 2],
+}
+
+impl Channel {
+    fn new(id: u32) -> Self {
+        let (suite, signature) = (None, None);
+        Self { id, tokens: [0; 2], suite, protection: Protection::Unknown, signature, shown: 0, sequence: [None; 2] }
+    }
+
+    /// It was opened with this policy, and this mode if it is known; a renewal keeps the mode.
+    pub(super) fn opened(&mut self, suite: Suite, mode: Option<Mode>, is_renewal: bool) {
+        self.signature = suite.known().map(|policy| policy.signature);
+        self.protection = match mode {
+            _ if suite.is_none() => Protection::Readable,
+            Some(Mode::SignAndEncrypt) => Protection::Sealed,
+            Some(Mode::None | Mode::Sign) => Protection::Readable,
+            None if is_renewal => self.protection,
+            None => Protection::Unknown,
+        };
+        self.suite = Some(suite);
+    }
+
+    /// Its mode, if that is known.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        let suite = self.suite.as_ref()?;
+        match self.protection {
+            Protection::Unknown => None,
+            Protection::Sealed => Some(Mode::SignAndEncrypt),
+            Protection::Readable if suite.is_none() => Some(Mode::None),
+            Protection::Readable => Some(Mode::Sign),
+        }
+    }
+
+    /// Whether a token is one of those in use.
+    #[inline]
+    pub(super) fn knows_token(&self, token: u32) -> bool {
+        self.tokens.contains(&token)
+    }
+
+    /// A token was issued, or is used without that having been seen.
+    pub(super) fn learn_token(&mut self, token: u32) {
+        if self.tokens[0] != token {
+            self.tokens = [token, self.tokens[0]];
+        }
+    }
+
+    /// A message whose protection was not known showed what it is. Several in a row settle it.
+    pub(super) fn shows(&mut self, protection: Protection) -> bool {
+        let sealed = SEALED * u8::from(protection == Protection::Sealed);
+        self.shown = if self.shown & SEALED == sealed { (self.shown & !SEALED) + 1 | sealed } else { 1 | sealed };
+        let settled = self.shown & !SEALED >= SETTLED;
+        if settled {
+            self.protection = protection;
+        }
+        settled
+    }
+
+    /// Takes the sequence number of a side's next chunk: whether it follows the one before, if there was one.
+    #[inline]
+    pub(super) fn follows(&mut self, from: Side, number: u32) -> Option<bool> {
+        let [client, server] = &mut self.sequence;
+        let before = if from == Side::Client { client } else { server }.replace(number)?;
+        Some(number == before.wrapping_add(1) || (before > LAST_BEFORE_WRAP && number < FIRST_AFTER_WRAP))
+    }
+
+    /// A chunk came whose number cannot be read.
+    pub(super) fn forget_sequence(&mut self, from: Side) {
+        let [client, server] = &mut self.sequence;
+        *if from == Side::Client { client } else { server } = None;
+    }
+}
+
+/// The channels of one connection. There is one, as a rule.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    open: Vec<Channel>,
+}
+
+impl Channels {
+    /// The channel of that number.
+    #[inline]
+    pub(super) fn get(&mut self, id: u32) -> Option<&mut Channel> {
+        self.open.iter_mut().find(|channel| channel.id == id)
+    }
+
+    /// Whether a channel of that number uses this token.
+    pub(super) fn has(&self, id: u32, token: u32) -> bool {
+        self.open.iter().any(|channel| channel.id == id && channel.knows_token(token))
+    }
+
+    /// The channel of that number, made if there is none. When there are too many, the oldest is forgotten: the second
+    /// value says so.
+    pub(super) fn enter(&mut self, id: u32) -> (Option<&mut Channel>, bool) {
+        let mut is_full = false;
+        if !self.open.iter().any(|channel| channel.id == id) {
+            is_full = self.open.len() >= MAX_CHANNELS;
+            if is_full {
+                self.open.remove(0);
+            }
+            self.open.push(Channel::new(id));
+        }
+        (self.get(id), is_full)
+    }
+
+    /// A channel was closed.
+    pub(super) fn close(&mut self, id: u32) {
+        self.open.retain(|channel| channel.id != id);
+    }
+}
+
+/// The bit of [`Channel::shown`] that says which protection was shown.
+const SEALED: u8 = 0x80;
+/// Messages in a row that settle how a channel is protected.
+const SETTLED: u8 = 3;
+/// Sequence numbers may begin anew behind this one (OPC 10000-6, 6.7.2.4) ...
+const LAST_BEFORE_WRAP: u32 = 4_294_966_271;
+/// ... with one below this.
+const FIRST_AFTER_WRAP: u32 = 1024;
+/// Channels of one connection that are remembered. The standard has one at a time.
+const MAX_CHANNELS: usize = 8;

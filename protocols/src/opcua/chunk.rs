@@ -1,0 +1,156 @@
+//! Framing: the header that every message and every chunk of one begins with (OPC 10000-6, 7.1.2 and 6.7.2.2).
+
+use super::connection;
+use crate::dissector::FrameLen;
+
+/// Sorts of messages, in the order in which they are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// HEL: the client opens the connection.
+    Hello,
+    /// ACK: the server accepts it.
+    Acknowledge,
+    /// ERR: the server ends it.
+    Error,
+    /// RHE: a server has opened the TCP connection and asks the client to say hello.
+    ReverseHello,
+    /// OPN: opens or renews a secure channel.
+    Open,
+    /// MSG: a service, in one or more chunks.
+    Message,
+    /// CLO: closes a secure channel.
+    Close,
+}
+
+impl Kind {
+    /// Every sort, in order, with its three letters.
+    pub(super) const ALL: [(Self, &'static str); 7] = [
+        (Self::Hello, "HEL"),
+        (Self::Acknowledge, "ACK"),
+        (Self::Error, "ERR"),
+        (Self::ReverseHello, "RHE"),
+        (Self::Open, "OPN"),
+        (Self::Message, "MSG"),
+        (Self::Close, "CLO"),
+    ];
+
+    #[inline]
+    const fn of(letters: [u8; 3]) -> Option<Self> {
+        match &letters {
+            b"MSG" => Some(Self::Message),
+            b"OPN" => Some(Self::Open),
+            b"CLO" => Some(Self::Close),
+            b"HEL" => Some(Self::Hello),
+            b"ACK" => Some(Self::Acknowledge),
+            b"ERR" => Some(Self::Error),
+            b"RHE" => Some(Self::ReverseHello),
+            _ => None,
+        }
+    }
+
+    /// The letters of the sort that is counted under this key.
+    pub(super) fn name_of(key: u32) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind as u32 == key).map_or("", |(_, letters)| letters)
+    }
+}
+
+/// Which part of its message a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// C: more follow.
+    More,
+    /// F: the last one, or the only one.
+    Last,
+    /// A: the sender gives the message up.
+    Abort,
+}
+
+/// One chunk, header taken off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk<'f> {
+    pub(super) kind: Kind,
+    pub(super) part: Part,
+    /// What follows the eight bytes of the header.
+    pub(super) rest: &'f [u8],
+    /// The whole chunk.
+    pub(super) frame: &'f [u8],
+}
+
+impl<'f> Chunk<'f> {
+    /// Splits the header off a whole frame.
+    #[inline]
+    pub(super) fn split(frame: &'f [u8]) -> Option<Self> {
+        let (&[a, b, c, part, ..], rest) = frame.split_first_chunk::<HEADER>()?;
+        Some(Self { kind: Kind::of([a, b, c])?, part: part_of(part)?, rest, frame })
+    }
+}
+
+#[inline]
+const fn part_of(letter: u8) -> Option<Part> {
+    match letter {
+        b'F' => Some(Part::Last),
+        b'C' => Some(Part::More),
+        b'A' => Some(Part::Abort),
+        _ => None,
+    }
+}
+
+/// Where the chunk ends that begins here. A size that no chunk of its sort can have is wrong, so that zero ends nothing.
+#[inline]
+pub(super) fn frame_len(bytes: &[u8]) -> FrameLen {
+    let Some((&[a, b, c, part, size @ ..], _)) = bytes.split_first_chunk::<HEADER>() else {
+        return if may_start(bytes) { FrameLen::Unknown } else { FrameLen::Invalid("message_type") };
+    };
+    let (Some(kind), Some(_)) = (Kind::of([a, b, c]), part_of(part)) else {
+        return FrameLen::Invalid("message_type");
+    };
+    let size = u32::from_le_bytes(size) as usize;
+    let allowed = match kind {
+        Kind::Message | Kind::Open | Kind::Close => size >= SHORTEST_SECURED,
+        Kind::Hello | Kind::ReverseHello | Kind::Acknowledge | Kind::Error => size <= connection::LONGEST,
+    };
+    if allowed && (HEADER..=MAX_CHUNK).contains(&size) {
+        FrameLen::Bytes(size)
+    } else {
+        FrameLen::Invalid("message_size")
+    }
+}
+
+/// Whether a header could begin here, as far as it is there.
+pub(super) fn may_start(bytes: &[u8]) -> bool {
+    let known = |(_, letters): &(Kind, &str)| letters.bytes().zip(bytes).all(|(letter, byte)| letter == *byte);
+    Kind::ALL.iter().any(known) && bytes.get(3).is_none_or(|part| part_of(*part).is_some())
+}
+
+/// Letters, part and size.
+pub(super) const HEADER: usize = 8;
+/// Longest chunk that is followed, bytes. Stacks agree on 64 KiB unless they are told otherwise.
+pub(super) const MAX_CHUNK: usize = 256 * 1024;
+/// A chunk on a secure channel: the header, the channel and the token or the length of the policy.
+const SHORTEST_SECURED: usize = HEADER + 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_ends_nothing_or_asks_for_gigabytes_is_no_frame() {
+        for size in [0_u32, 7, 8, 15, 0x7FFF_FFFF, 0xFFFF_FFFF] {
+            let header = [b"MSGF".as_slice(), &size.to_le_bytes()].concat();
+            assert_eq!(frame_len(&header), FrameLen::Invalid("message_size"), "{size}");
+        }
+        assert_eq!(frame_len(b"MSGF\x18\0\0\0"), FrameLen::Bytes(24));
+        assert_eq!(frame_len(b"HELF\0\0\x01\0"), FrameLen::Invalid("message_size"), "a hello of 64 KiB");
+    }
+
+    #[test]
+    fn a_header_is_known_from_its_first_letter_on() {
+        for length in 0..8 {
+            assert_eq!(frame_len(&b"OPNF\x80\0\0\0"[..length]), FrameLen::Unknown, "{length}");
+        }
+        for wrong in [b"MSX".as_slice(), b"MSGX", b"\0", b"msgF"] {
+            assert_eq!(frame_len(wrong), FrameLen::Invalid("message_type"));
+        }
+    }
+}

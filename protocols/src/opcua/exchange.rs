@@ -1,0 +1,376 @@
+//! Requests, joined with their answers: by channel and by the number that both carry in their sequence headers.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::asked::{self, Asked, Login, Opened, Request, What};
+use super::assembly::Key;
+use super::binary::{Encoded, StatusCode};
+use super::service::{Direction, Message, RequestHeader, Service, Token, items};
+use super::session::{self, Sessions};
+use super::subscription::Subscriptions;
+use super::{Context, SERVICE_IDS};
+use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
+use crate::operation::{Kind, NodeId, Operation, Target, Values};
+use crate::pending::{Pending, Waiting};
+use crate::reader::Reader;
+
+/// What one connection waits for, and what it remembers for that.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) pending: Pending<Asked>,
+    /// Requests to publish, which wait until there is something to report.
+    pub(super) publishes: Pending<Asked>,
+    pub(super) sessions: Sessions,
+    pub(super) subscriptions: Subscriptions,
+    /// Number of the next request.
+    next: u32,
+    /// Bytes that requests may keep.
+    limit: usize,
+    /// Memory of requests that were answered.
+    spare: Vec<Vec<u8>>,
+}
+
+/// A whole message, and how it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'m> {
+    pub(super) channel: u32,
+    /// Number of the request in the sequence header.
+    pub(super) id: u32,
+    pub(super) message: Message<'m>,
+    /// Only its beginning is there.
+    pub(super) is_cut: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let patient = Limits { answer_timeout: PUBLISH_TIMEOUT, ..*limits };
+        Self {
+            pending: Pending::new(limits),
+            publishes: Pending::new(&patient),
+            sessions: Sessions::default(),
+            subscriptions: Subscriptions::default(),
+            next: 0,
+            limit: limits.partial.saturating_mul(SHARE),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes a number for the next request of the flow.
+    #[inline]
+    pub(super) fn number(&mut self) -> u32 {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        number
+    }
+
+    /// Counts a message under the number of its encoding.
+    #[inline]
+    pub(super) fn count(&self, message: &Message<'_>, context: &mut Context<'_>) {
+        context.sink.pdu(SERVICE_IDS, key(message));
+    }
+
+    /// A whole body. `is_cut`: only its beginning is there.
+    #[inline]
+    pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
+        let message = match Message::read(body) {
+            Ok(message) => message,
+            Err(fault) => return fault.report(is_cut, context),
+        };
+        self.count(&message, context);
+        let said = Said { channel, id, message, is_cut };
+        // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
+        let direction = message.direction.unwrap_or(match context.from {
+            Side::Client => Direction::Request,
+            Side::Server => Direction::Response,
+        });
+        if direction.sender() != context.from {
+            context.malformed("service_direction", message.service.code());
+        }
+        match direction {
+            Direction::Request => self.on_request(&said, context),
+            Direction::Response => self.on_response(&said, context),
+        }
+    }
+
+    fn on_request(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
+        let Message { service, mut content, .. } = said.message;
+        let header = RequestHeader::read(&mut content);
+        let content = match &header {
+            Ok(header) => {
+                self.sessions.speaks(&header.token, context);
+                content
+            }
+            Err(fault) => {
+                fault.report(said.is_cut, context);
+                Reader::new(&[])
+            }
+        };
+        let login = match (service, &header) {
+            (Service::CreateSession, _) => {
+                let _ = session::creates(content, context);
+                None
+            }
+            (Service::ActivateSession, Ok(header)) => self.login(&header.token, content, context),
+            (Service::CloseSession, Ok(header)) => {
+                self.sessions.closes(&header.token);
+                None
+            }
+            _ => None,
+        };
+        let asked = self.announce(said, content, login, context);
+        self.wait(asked, context);
+    }
+
+    /// What is wrong with it is said where its operation is announced.
+    fn login(&mut self, token: &Token<'_>, content: Reader<'_>, context: &mut Context<'_>) -> Option<Box<Login>> {
+        let (kind, name) = self.sessions.activates(token, content, context).ok()?;
+        Some(Box::new(Login { kind, name }))
+    }
+
+    /// Tells the operations of a request.
+    #[inline]
+    fn announce(
+        &mut self,
+        said: &Said<'_>,
+        content: Reader<'_>,
+        login: Option<Box<Login>>,
+        context: &mut Context<'_>,
+    ) -> Asked {
+        let (service, number) = (said.message.service, self.number());
+        let code = code(&said.message);
+        let mut count = 0_u32;
+        let result = items(service, content, |item| {
+            if let Ok(place) = u16::try_from(count) {
+                let at = RequestRef { request: number, item: place };
+                context.sink.operation(at, &asked::operation(service, code, item, item.values), context.stamp);
+            }
+            count = count.saturating_add(1);
+            if let Some(name) = item.deviation {
+                context.anomaly(AnomalyKind::Malformed, name, None);
+            }
+        });
+        if let Err(fault) = result {
+            fault.report(said.is_cut, context);
+        }
+        if count > MOST_OPERATIONS {
+            context.anomaly(AnomalyKind::Limit, "request_items", None);
+        }
+        let what = match login {
+            Some(login) => What::Login(login),
+            None => What::Service(Request { service, code, content: self.keep(service, content) }),
+        };
+        Asked { requested: context.stamp, number, channel: said.channel, id: Some(said.id), what }
+    }
+
+    /// The bytes of a request that its answer will need. Publish has no parts; the secrets of a login that could not be
+    /// read are not kept.
+    fn keep(&mut self, service: Service, content: Reader<'_>) -> Vec<u8> {
+        if matches!(service, Service::Publish | Service::ActivateSession) {
+            return Vec::new();
+        }
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.extend_from_slice(content.rest());
+        kept
+    }
+
+    /// Remembers a request until its answer.
+    #[inline]
+    fn wait(&mut self, asked: Asked, context: &mut Context<'_>) {
+        match asked.service() {
+            // The server closes the connection instead of answering.
+            Some(Service::CloseSecureChannel) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
+            Some(Service::Publish) => self.publishes.push(asked, context.sink),
+            _ if self.has_room(&asked, context) => self.pending.push(asked, context.sink),
+            _ => asked.conclude(Outcome::Pending, context.stamp, context.sink),
+        }
+    }
+
+    /// Whether a request may wait for its answer. Small ones always may: there are never many.
+    fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
+        let size = |asked: &Asked| if let What::Service(request) = &asked.what { request.content.len() } else { 0 };
+        let waiting = || self.pending.iter().map(size).sum::<usize>();
+        let has_room = size(asked) <= SMALL || waiting() + size(asked) <= self.limit;
+        if !has_room {
+            context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
+        }
+        has_room
+    }
+
+    /// Memory for the next request.
+    pub(super) fn recycle(&mut self, mut content: Vec<u8>) {
+        if self.spare.len() < SPARES && content.capacity() <= SPARE {
+            content.clear();
+            self.spare.push(content);
+        }
+    }
+
+    /// Gives up on requests that are overdue.
+    pub(super) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.pending.expire(clock, sink);
+        self.publishes.expire(clock, sink);
+    }
+
+    /// When the oldest request becomes overdue.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<i64> {
+        [self.pending.deadline(), self.publishes.deadline()].into_iter().flatten().min()
+    }
+
+    /// The end of the flow: what waits stays open.
+    pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
+        self.pending.finish(sink);
+        self.publishes.finish(sink);
+    }
+}
+
+/// Connections, channels, and what cannot be read.
+impl Exchange {
+    /// A client opens the connection.
+    pub(super) fn hello(&mut self, url: &[u8], context: &mut Context<'_>) {
+        let operation = asked::plain(asked::HELLO, Target::Endpoint { url }, Values::None);
+        let number = self.tell(&operation, context);
+        let what = What::Hello(url.into());
+        self.pending.push(Asked { requested: context.stamp, number, channel: 0, id: None, what }, context.sink);
+    }
+
+    /// The server accepts it.
+    pub(super) fn acknowledged(&mut self, context: &mut Context<'_>) {
+        match self.pending.take(|asked| matches!(asked.what, What::Hello(_)), |_| true) {
+            Some((asked, _)) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
+            None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None),
+        }
+    }
+
+    /// The server ends the connection. If it was asked one thing, that is refused.
+    pub(super) fn failed(&mut self, status: StatusCode, context: &mut Context<'_>) {
+        let mut waiting = self.pending.iter();
+        let is_alone = waiting.next().is_some() && waiting.next().is_none();
+        drop(waiting);
+        let is_meant = |asked: &Asked| is_alone || matches!(asked.what, What::Hello(_) | What::Open(_));
+        if let Some((asked, _)) = self.pending.take(is_meant, |_| true) {
+            return asked.conclude(refused(status), context.stamp, context.sink);
+        }
+        self.happened(&asked::plain(asked::ERROR, Target::None, Values::None), refused(status), context);
+    }
+
+    /// The server asks to be greeted.
+    pub(super) fn reverse_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
+        let operation = asked::plain(asked::REVERSE_HELLO, Target::Endpoint { url }, Values::None);
+        self.happened(&operation, Outcome::Accepted, context);
+    }
+
+    /// A client asks for a channel. `id` is known where the body can be read.
+    pub(super) fn asks_channel(&mut self, channel: u32, id: Option<u32>, opened: Opened, context: &mut Context<'_>) {
+        let number = self.tell(&opened.operation(), context);
+        let what = What::Open(Box::new(opened));
+        self.pending.push(Asked { requested: context.stamp, number, channel, id, what }, context.sink);
+    }
+
+    /// The server answers, and what was asked for is returned if it was seen. `id` is known where the body can be read;
+    /// otherwise the oldest request is meant, since a client waits for its channel.
+    pub(super) fn grants_channel(
+        &mut self,
+        id: Option<u32>,
+        outcome: Outcome,
+        context: &mut Context<'_>,
+    ) -> Option<Opened> {
+        let is_asked_by = |asked: &Asked| matches!(asked.what, What::Open(_)) && (id.is_none() || asked.id == id);
+        let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
+            context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None);
+            return None;
+        };
+        asked.conclude(outcome, context.stamp, context.sink);
+        if let What::Open(opened) = asked.what { Some(*opened) } else { None }
+    }
+
+    /// The sender of a message in chunks gave it up. If it is an answer, the request failed.
+    pub(super) fn aborted(&mut self, key: Key, status: StatusCode, context: &mut Context<'_>) {
+        if key.from == Side::Server
+            && let Some((asked, _)) =
+                self.pending.take(|asked| asked.channel == key.channel && asked.id == key.request, |_| true)
+        {
+            return asked.conclude(refused(status), context.stamp, context.sink);
+        }
+        self.happened(&asked::plain(asked::ABORT, Target::None, Values::None), refused(status), context);
+    }
+
+    /// An encrypted message of so many bytes, on the wire.
+    pub(super) fn opaque(&mut self, size: usize, context: &mut Context<'_>) {
+        let function = match context.from {
+            Side::Client => asked::ENCRYPTED_REQUEST,
+            Side::Server => asked::ENCRYPTED_RESPONSE,
+        };
+        let size = u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
+        let values = Values::Typed { kind: Kind::U32, count: 1, bytes: &size };
+        // What becomes of it nobody sees.
+        self.happened(&asked::plain(function, Target::None, values), Outcome::Pending, context);
+    }
+
+    /// An encrypted CLO: what it does shows.
+    pub(super) fn closed(&mut self, context: &mut Context<'_>) {
+        let function = asked::function(Service::CloseSecureChannel);
+        self.happened(&asked::plain(function, Target::None, Values::None), Outcome::Accepted, context);
+    }
+
+    /// Tells an operation, and its number.
+    fn tell(&mut self, operation: &Operation<'_>, context: &mut Context<'_>) -> u32 {
+        let number = self.number();
+        context.sink.operation(RequestRef { request: number, item: 0 }, operation, context.stamp);
+        number
+    }
+
+    /// Tells an operation that nobody answers.
+    fn happened(&mut self, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
+        let at = RequestRef { request: self.tell(operation, context), item: 0 };
+        let Context { stamp, ref mut sink, .. } = *context;
+        sink.outcome(at, operation, outcome, stamp, stamp);
+    }
+}
+
+/// What a bad status means for an operation.
+pub(super) fn refused(status: StatusCode) -> Outcome {
+    Outcome::Refused { code: status.0, name: status.name() }
+}
+
+/// The number of a message's encoding: of a request it is the number of the function.
+fn code(message: &Message<'_>) -> u32 {
+    match message.encoding.id {
+        NodeId::Numeric(number) => number,
+        NodeId::Text(_) | NodeId::Guid(_) | NodeId::Opaque(_) => 0,
+    }
+}
+
+/// The key under which a message is counted: dense for the services of the standard.
+fn key(message: &Message<'_>) -> u32 {
+    match message.direction {
+        Some(direction) => (message.service as u32) << 1 | u32::from(direction == Direction::Response),
+        None => FOREIGN | code(message) & !FOREIGN,
+    }
+}
+
+/// The number of the encoding that a key counts.
+pub(super) fn service_id(key: u32) -> String {
+    let service = Service::at((key >> 1) as usize).filter(|_| key & FOREIGN == 0);
+    let number = match service {
+        Some(service) if key & 1 == 0 => service.code(),
+        Some(service) => service.response_code(),
+        None => key & !FOREIGN,
+    };
+    number.to_string()
+}
+
+/// The bit of a key that says that the message is none of the standard's.
+const FOREIGN: u32 = 1 << 31;
+/// Operations that the parts of one request can be numbered for.
+const MOST_OPERATIONS: u32 = 1 << 16;
+/// How long a request to publish is remembered, nanoseconds: subscriptions may be silent for long.
+const PUBLISH_TIMEOUT: i64 = 3_600_000_000_000;
+/// The bytes that waiting requests of more than [`SMALL`] may keep, in terms of [`Limits::partial`]: 512 KiB as a rule.
+const SHARE: usize = 8;
+/// Bytes of a request that waits whatever else waits.
+const SMALL: usize = 1024;
+/// Requests whose memory is kept for others, and how much of each, bytes.
+const SPARES: usize = 4;
+const SPARE: usize = 16 * 1024;

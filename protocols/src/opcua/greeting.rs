@@ -1,0 +1,65 @@
+//! Connection messages: what they tell, and how a connection begins and ends.
+
+use super::chunk::Chunk;
+use super::{Context, OpcUa, connection};
+use crate::dissector::{AnomalyKind, Side};
+use crate::fault::Fault;
+use crate::reader::Reader;
+use crate::security::Security;
+
+impl OpcUa {
+    /// HEL: the client opens the connection.
+    pub(super) fn on_hello(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        let mut reader = Reader::new(chunk.rest);
+        let (sizes, url) = connection::hello(&mut reader)?;
+        context.expect_end(reader.rest());
+        self.expect_sender(Side::Client, context);
+        if let Some(size) = sizes.fault() {
+            context.malformed("buffer_size", size);
+        }
+        self.exchange.hello(url, context);
+        Ok(())
+    }
+
+    /// ACK: what is agreed on holds for both ends.
+    pub(super) fn on_acknowledge(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        let mut reader = Reader::new(chunk.rest);
+        let sizes = connection::acknowledge(&mut reader)?;
+        context.expect_end(reader.rest());
+        self.expect_sender(Side::Server, context);
+        if let Some(size) = sizes.fault() {
+            context.malformed("buffer_size", size);
+        }
+        let agreed = |size: u32| if size == 0 { u32::MAX } else { size };
+        self.longest = [agreed(sizes.receive), agreed(sizes.send)];
+        self.exchange.acknowledged(context);
+        Ok(())
+    }
+
+    /// ERR: the server ends the connection, and says why.
+    pub(super) fn on_error(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        let mut reader = Reader::new(chunk.rest);
+        let (status, _reason) = connection::error(&mut reader)?;
+        context.expect_end(reader.rest());
+        self.exchange.failed(status, context);
+        Ok(())
+    }
+
+    /// RHE: the server has opened the TCP connection, so that a client behind a firewall can greet it.
+    pub(super) fn on_reverse_hello(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        let mut reader = Reader::new(chunk.rest);
+        let (server, url) = connection::reverse_hello(&mut reader)?;
+        context.expect_end(reader.rest());
+        self.expect_sender(Side::Server, context);
+        context.sink.security(&Security::Application { of: Side::Server, uri: server }, context.stamp);
+        self.exchange.reverse_hello(url, context);
+        Ok(())
+    }
+
+    /// Only one end sends this sort of message.
+    fn expect_sender(&self, sender: Side, context: &mut Context<'_>) {
+        if context.from != sender {
+            context.anomaly(AnomalyKind::Malformed, "message_direction", None);
+        }
+    }
+}

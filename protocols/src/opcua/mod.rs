@@ -1,0 +1,187 @@
+//! OPC UA over TCP in the binary encoding (OPC 10000-6).
+//!
+//! ```text
+//!  chunk --> message --> assembly --> exchange --> service --> Sink
+//!  where     channel,    messages     which        what is     operations,
+//!  it ends   clear or    in chunks    answer to    asked and   outcomes
+//!            sealed                   which        answered
+//! ```
+//!
+//! * `chunk`: framing; `connection`: Hello, Acknowledge, Error, ReverseHello; `probe`: the opening of a flow;
+//! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
+//!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
+//! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
+//! * `exchange`, `asked`: requests, joined with their answers; `session`: who is behind them; `subscription`: which node
+//!   a notification speaks of;
+//! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
+//!
+//! A message that is encrypted is an operation of class `opaque`, unless [`Keys`](crate::Keys) open it.
+
+mod answer;
+mod asked;
+mod assembly;
+pub mod binary;
+mod channel;
+mod chunk;
+mod connection;
+mod exchange;
+mod greeting;
+mod message;
+mod opening;
+mod probe;
+mod proof;
+mod secure;
+mod security_policy;
+pub mod service;
+mod session;
+mod subscription;
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use self::assembly::Assemblies;
+use self::channel::Channels;
+use self::chunk::{Chunk, Kind};
+use self::exchange::Exchange;
+use crate::context::Context;
+use crate::dissector::{
+    AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
+};
+use crate::keys::Keys;
+
+/// OPC UA over TCP.
+pub static OPCUA: Protocol = Protocol {
+    name: "opcua",
+    framing: "tcp",
+    title: "OPC UA",
+    transports: &[Transport::Tcp],
+    ports: &[4840],
+    max_frame: chunk::MAX_CHUNK,
+    min_frame: chunk::HEADER,
+    probe: |_, bytes| probe::probe(bytes),
+    open: |_, limits| Box::new(OpcUa::new(limits)),
+    pdu_groups: &[
+        PduGroup { name: "message_types", key: |key| Kind::name_of(key).to_string() },
+        PduGroup { name: "service_ids", key: exchange::service_id },
+        PduGroup { name: "security_policies", key: security_policy::name_of },
+    ],
+    functions: service::FUNCTIONS,
+};
+
+const MESSAGE_TYPES: usize = 0;
+const SERVICE_IDS: usize = 1;
+const SECURITY_POLICIES: usize = 2;
+
+/// The decoder of one flow.
+struct OpcUa {
+    channels: Channels,
+    assemblies: Assemblies,
+    exchange: Exchange,
+    /// Longest chunk that each side may send, bytes, as agreed on.
+    longest: [u32; 2],
+    /// Whether something that a side sent is missing since its latest chunk.
+    holed: [bool; 2],
+    /// Whether the next chunk of a side may belong to a message whose beginning is missing.
+    torn: [bool; 2],
+    keys: Option<Arc<dyn Keys>>,
+    /// Memory for what they open.
+    unsealed: Vec<u8>,
+}
+
+impl OpcUa {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            channels: Channels::default(),
+            assemblies: Assemblies::new(limits),
+            exchange: Exchange::new(limits),
+            longest: [u32::MAX; 2],
+            holed: [false; 2],
+            torn: [false; 2],
+            keys: None,
+            unsealed: Vec::new(),
+        }
+    }
+
+    /// Everything but messages: rare.
+    #[cold]
+    fn on_other(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
+        let result = match chunk.kind {
+            Kind::Hello => self.on_hello(chunk, context),
+            Kind::Acknowledge => self.on_acknowledge(chunk, context),
+            Kind::Error => self.on_error(chunk, context),
+            Kind::ReverseHello => self.on_reverse_hello(chunk, context),
+            Kind::Open => self.on_open(chunk, context),
+            Kind::Message | Kind::Close => Ok(()),
+        };
+        if let Err(fault) = result {
+            fault.report(false, context);
+        }
+    }
+}
+
+impl Dissector for OpcUa {
+    #[inline]
+    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
+        chunk::frame_len(bytes)
+    }
+
+    fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
+        chunk::may_start(bytes)
+    }
+
+    /// A chunk on a channel and with a token that are in use is no chance: 96 bits say so. Others need one beside them.
+    fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
+        let known = Chunk::split(frame).filter(|chunk| chunk.kind == Kind::Message).and_then(|chunk| {
+            let (&[a, b, c, d, e, f, g, h], _) = chunk.rest.split_first_chunk()?;
+            Some((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+        });
+        match known {
+            Some((channel, token)) if self.channels.has(channel, token) => Boundary::Certain,
+            _ => Boundary::Likely,
+        }
+    }
+
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        let context = &mut Context { from, stamp, sink };
+        let Some(chunk) = Chunk::split(frame) else { return };
+        context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
+        if self.longest.get(from.index()).is_some_and(|longest| frame.len() > *longest as usize) {
+            context.malformed("chunk_longer_than_agreed", frame.len() as u32);
+        }
+        match chunk.kind {
+            Kind::Message | Kind::Close => self.on_message(&chunk, context),
+            _ => self.on_other(&chunk, context),
+        }
+    }
+
+    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+        if let Some(holed) = self.holed.get_mut(from.index()) {
+            *holed = true;
+        }
+    }
+
+    fn unlock(&mut self, keys: &Arc<dyn Keys>) {
+        self.keys = Some(Arc::clone(keys));
+    }
+
+    fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
+        while let Some(old) = self.assemblies.expire(clock) {
+            sink.lost(old.bytes.len());
+            let context = &mut Context { from: old.key.from, stamp: old.begun, sink: &mut *sink };
+            context.anomaly(AnomalyKind::Limit, "message_in_chunks_age", None);
+        }
+        self.exchange.expire(clock, sink);
+    }
+
+    #[inline]
+    fn deadline(&self) -> Option<i64> {
+        [self.assemblies.deadline(), self.exchange.deadline()].into_iter().flatten().min()
+    }
+
+    fn finish(&mut self, sink: &mut dyn Sink) {
+        sink.lost(self.assemblies.clear());
+        self.exchange.finish(sink);
+    }
+}

@@ -1,0 +1,85 @@
+//! OPN: a secure channel is opened or renewed (OPC 10000-4, 5.5.2; OPC 10000-6, 6.7.2.3).
+
+use super::binary::{Bytes, Encoded, StatusCode};
+use super::service::{Direction, Message, OpenRequest, OpenResponse, RequestHeader, ResponseHeader, Service};
+use crate::fault::Fault;
+use crate::reader::Reader;
+
+/// What stands before the body of an OPN: always clear.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asymmetric<'f> {
+    /// 0 while there is none.
+    pub(super) channel: u32,
+    pub(super) uri: &'f [u8],
+    /// The sender's certificate, with those of its issuers behind it.
+    pub(super) certificate: &'f [u8],
+}
+
+impl<'f> Asymmetric<'f> {
+    pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
+        let channel = reader.u32_le("channel_id")?;
+        let uri = Bytes::read_as(reader, "security_policy_uri")?.or_empty();
+        if uri.len() > LONGEST_URI {
+            return Err(Fault::invalid("security_policy_uri"));
+        }
+        let certificate = Bytes::read_as(reader, "sender_certificate")?.or_empty();
+        let thumbprint = Bytes::read_as(reader, "receiver_thumbprint")?;
+        if !matches!(thumbprint.or_empty().len(), 0 | THUMBPRINT) {
+            return Err(Fault::invalid("receiver_thumbprint"));
+        }
+        Ok(Self { channel, uri, certificate })
+    }
+}
+
+/// A clear body. RSA policies encrypt it; ECC policies and those with a Diffie-Hellman key only sign it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clear<'f> {
+    pub(super) sequence: u32,
+    pub(super) request: u32,
+    pub(super) message: Message<'f>,
+    pub(super) content: Content,
+}
+
+/// What a clear body asks for or answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    Request(OpenRequest),
+    Response(OpenResponse),
+    Fault(StatusCode),
+}
+
+impl<'f> Clear<'f> {
+    /// Reads a body to its last field: what is encrypted does not pass as one.
+    pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
+        let sequence = reader.u32_le("sequence_number")?;
+        let request = reader.u32_le("request_id")?;
+        let message = Message::read(reader.rest())?;
+        let content = Content::read(&message)?;
+        Ok(Self { sequence, request, message, content })
+    }
+}
+
+impl Content {
+    fn read(message: &Message<'_>) -> Result<Self, Fault> {
+        let mut reader = message.content;
+        match (message.service, message.direction) {
+            (Service::OpenSecureChannel, Some(Direction::Request)) => {
+                RequestHeader::read(&mut reader)?;
+                OpenRequest::read(&mut reader).map(Self::Request)
+            }
+            (Service::OpenSecureChannel | Service::ServiceFault, Some(Direction::Response)) => {
+                let header = ResponseHeader::read(&mut reader)?;
+                if header.result.is_bad() || message.service == Service::ServiceFault {
+                    return Ok(Self::Fault(header.result));
+                }
+                OpenResponse::read(&mut reader).map(Self::Response)
+            }
+            _ => Err(Fault::invalid("type_id")),
+        }
+    }
+}
+
+/// Longest URI of a policy, bytes (OPC 10000-6, table 52).
+const LONGEST_URI: usize = 255;
+/// Bytes of a SHA-1: the thumbprint says which of the receiver's certificates is meant.
+const THUMBPRINT: usize = 20;

@@ -1,0 +1,104 @@
+//! Whether a flow begins with OPC UA, and who sent it.
+
+use super::binary::Bytes;
+use super::chunk::{self, Chunk, HEADER, Kind, Part};
+use super::proof;
+use crate::dissector::{FrameLen, Probe, Side};
+use crate::reader::Reader;
+
+/// Judges the first bytes of one side.
+pub(super) fn probe(bytes: &[u8]) -> Probe {
+    let length = match chunk::frame_len(bytes) {
+        FrameLen::Bytes(length) => length,
+        FrameLen::Unknown => return Probe::More,
+        FrameLen::Invalid(_) => return Probe::No,
+    };
+    let (head, next) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
+    let Some(chunk) = Chunk::split(head) else { return Probe::No };
+    let is_whole = head.len() == length;
+    match chunk.kind {
+        Kind::Hello if is_whole => sized(&chunk, 20, 1, Side::Client),
+        Kind::Acknowledge if is_whole => sized(&chunk, 20, 0, Side::Server),
+        Kind::Error if is_whole => sized(&chunk, 4, 1, Side::Server),
+        Kind::ReverseHello if is_whole => reverse(&chunk, next),
+        Kind::Open => open(&chunk, is_whole),
+        Kind::Close if length >= SHORTEST_MESSAGE => Probe::Yes { sender: Some(Side::Client) },
+        Kind::Message if length >= SHORTEST_MESSAGE => message(&chunk, is_whole),
+        Kind::Close | Kind::Message => Probe::Maybe { sender: None },
+        _ => Probe::More,
+    }
+}
+
+/// A connection message of so many bytes, then so many texts to its end.
+fn sized(chunk: &Chunk<'_>, numbers: usize, texts: usize, side: Side) -> Probe {
+    let mut reader = Reader::new(chunk.rest);
+    let is_exact = reader.take(numbers, "numbers").is_ok()
+        && (0..texts).all(|_| Bytes::read_as(&mut reader, "text").is_ok())
+        && reader.left() == 0
+        && chunk.part == Part::Last;
+    if is_exact { Probe::Yes { sender: Some(side) } } else { Probe::Maybe { sender: Some(side) } }
+}
+
+/// A server that has opened the TCP connection: its handshake says the opposite, so that it takes both sides to decide.
+/// What follows it in the stream is the answer to a hello.
+fn reverse(chunk: &Chunk<'_>, next: &[u8]) -> Probe {
+    match sized(chunk, 0, 2, Side::Server) {
+        Probe::Yes { sender } if next.is_empty() => Probe::Wait { sender },
+        judged => judged,
+    }
+}
+
+/// OPN: channel, URI of the policy, certificate, thumbprint, then a body which may be encrypted.
+fn open(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
+    let mut reader = Reader::new(chunk.rest);
+    let channel = reader.u32_le("channel_id");
+    let uri = Bytes::read_as(&mut reader, "security_policy_uri");
+    if uri.is_ok_and(|uri| uri.or_empty().starts_with(b"http://opcfoundation.org/UA/SecurityPolicy#")) {
+        let rest = Bytes::read_as(&mut reader, "certificate").and(Bytes::read_as(&mut reader, "thumbprint"));
+        let body = rest.ok().and_then(|_| reader.rest().get(SEQUENCE_HEADER..));
+        // Only who asks for the first time has no channel yet.
+        let asks = (channel == Ok(0)).then_some(Side::Client);
+        return Probe::Yes { sender: asks.or_else(|| body.and_then(proof::sender)) };
+    }
+    if is_whole || uri.is_ok() { Probe::Maybe { sender: None } } else { Probe::More }
+}
+
+/// MSG: clear ones say who sent them. Of encrypted ones nothing but the header shows.
+fn message(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
+    let sender = chunk.rest.get(SHORTEST_MESSAGE - HEADER..).and_then(proof::sender);
+    match sender {
+        Some(_) => Probe::Yes { sender },
+        None if is_whole || chunk.rest.len() >= ENOUGH => Probe::Yes { sender: None },
+        None => Probe::More,
+    }
+}
+
+/// Header, channel, token, sequence header.
+const SHORTEST_MESSAGE: usize = 24;
+const SEQUENCE_HEADER: usize = 8;
+/// Bytes of a message behind its header from which on it would show that it is clear.
+const ENOUGH: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_messages_say_who_sends_them() {
+        // version 0, buffers 65536, no limits, no URL
+        let hello = b"HELF\x20\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff";
+        assert_eq!(probe(hello), Probe::Yes { sender: Some(Side::Client) });
+        assert_eq!(probe(&hello[..20]), Probe::More);
+        let acknowledge = b"ACKF\x1c\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0";
+        assert_eq!(probe(acknowledge), Probe::Yes { sender: Some(Side::Server) });
+        assert_eq!(probe(b"GET / HTTP/1.1\r\n"), Probe::No);
+    }
+
+    #[test]
+    fn a_reverse_hello_waits_for_the_other_end() {
+        let reverse = b"RHEF\x12\0\0\0\x01\0\0\0s\x01\0\0\0e";
+        assert_eq!(probe(reverse), Probe::Wait { sender: Some(Side::Server) });
+        let with_answer = [reverse.as_slice(), b"ACKF"].concat();
+        assert_eq!(probe(&with_answer), Probe::Yes { sender: Some(Side::Server) });
+    }
+}

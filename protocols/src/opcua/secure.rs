@@ -1,0 +1,127 @@
+//! What the opening of a secure channel means for the messages on it.
+
+use super::asked::Opened;
+use super::chunk::Chunk;
+use super::opening::{Asymmetric, Clear, Content};
+use super::security_policy::Suite;
+use super::service::TokenRequest;
+use super::{Context, OpcUa, SECURITY_POLICIES};
+use crate::dissector::{AnomalyKind, Outcome, Side};
+use crate::fault::Fault;
+use crate::reader::Reader;
+use crate::security::{Mode, Security};
+
+impl OpcUa {
+    /// OPN: a client asks for a channel, or a server grants it.
+    pub(super) fn on_open(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        let mut reader = Reader::new(chunk.rest);
+        let head = Asymmetric::read(&mut reader)?;
+        let suite = Suite::of(head.uri);
+        context.sink.pdu(SECURITY_POLICIES, suite.key());
+        if !head.certificate.is_empty() {
+            let fact = Security::Certificate { of: context.from, der: head.certificate };
+            context.sink.security(&fact, context.stamp);
+        }
+        // The bodies of RSA policies are encrypted; those of the others can be read, and one that can is no chance.
+        let clear = match Clear::read(&mut reader) {
+            Ok(clear) => Some(clear),
+            Err(fault) => {
+                if suite.is_none() {
+                    fault.report(false, context);
+                }
+                None
+            }
+        };
+        if let Some(clear) = &clear {
+            self.exchange.count(&clear.message, context);
+        }
+        match context.from {
+            Side::Client => self.asks_channel(&head, suite, clear, context),
+            Side::Server => self.grants_channel(&head, suite, clear, context),
+        }
+        Ok(())
+    }
+
+    fn asks_channel(
+        &mut self,
+        head: &Asymmetric<'_>,
+        suite: Suite,
+        clear: Option<Clear<'_>>,
+        context: &mut Context<'_>,
+    ) {
+        let asked = clear.and_then(|clear| match clear.content {
+            Content::Request(asked) => Some((asked.kind == TokenRequest::Renew, Mode::from_number(asked.mode))),
+            Content::Response(_) | Content::Fault(_) => None,
+        });
+        let known = self.channels.get(head.channel);
+        let mode = match asked {
+            Some((_, mode)) => mode,
+            None if suite.is_none() => Some(Mode::None),
+            // A renewal keeps the mode.
+            None => known.and_then(|channel| channel.mode()),
+        };
+        let is_renewal = asked.map_or(head.channel != 0, |(is_renewal, _)| is_renewal);
+        let id = clear.map(|clear| clear.request);
+        let sequence = clear.map(|clear| clear.sequence);
+        self.follow(head.channel, sequence, context);
+        self.exchange.asks_channel(head.channel, id, Opened { suite, mode, is_renewal, sequence }, context);
+    }
+
+    fn grants_channel(
+        &mut self,
+        head: &Asymmetric<'_>,
+        suite: Suite,
+        clear: Option<Clear<'_>>,
+        context: &mut Context<'_>,
+    ) {
+        let outcome = match clear.map(|clear| clear.content) {
+            Some(Content::Fault(status)) => Outcome::Refused { code: status.0, name: status.name() },
+            _ => Outcome::Accepted,
+        };
+        let asked = self.exchange.grants_channel(clear.map(|clear| clear.request), outcome, context);
+        if outcome != Outcome::Accepted {
+            return;
+        }
+        let (id, token) = match clear.map(|clear| clear.content) {
+            Some(Content::Response(granted)) => (granted.channel, Some(granted.token)),
+            _ => (head.channel, None),
+        };
+        let opened = asked.unwrap_or_else(|| {
+            let mode = suite.is_none().then_some(Mode::None);
+            Opened { suite, mode, is_renewal: true, sequence: None }
+        });
+        self.opened(id, token, opened, context);
+        self.follow(id, clear.map(|clear| clear.sequence), context);
+    }
+
+    /// A channel is open from here on, or has a new token.
+    fn opened(&mut self, id: u32, token: Option<u32>, opened: Opened, context: &mut Context<'_>) {
+        let (channel, is_full) = self.channels.enter(id);
+        if let Some(channel) = channel {
+            let fact = Security::Channel { mode: opened.mode, policy: opened.suite.name() };
+            context.sink.security(&fact, context.stamp);
+            if let Some(token) = token {
+                channel.learn_token(token);
+            }
+            if let Some(sequence) = opened.sequence.filter(|_| !opened.is_renewal) {
+                channel.follows(Side::Client, sequence);
+            }
+            channel.opened(opened.suite, opened.mode, opened.is_renewal);
+        }
+        if is_full {
+            context.anomaly(AnomalyKind::Limit, "channels", None);
+        }
+    }
+
+    /// The numbers of OPN and of messages are one sequence. Where a body is encrypted, so is its number.
+    fn follow(&mut self, channel: u32, sequence: Option<u32>, context: &mut Context<'_>) {
+        match sequence {
+            Some(number) => self.order(channel, number, context),
+            None => {
+                if let Some(channel) = self.channels.get(channel) {
+                    channel.forget_sequence(context.from);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The results of a request, in the order of its parts.
+
+use super::item::values;
+use super::method::arguments;
+use super::table::Service;
+use crate::fault::Fault;
+use crate::opcua::binary::{
+    Bytes, DataValue, DiagnosticInfo, Encoded, ExpandedNodeId, ExtensionObject, LocalizedText, QualifiedName,
+    StatusCode, count, double, elements, skip_array,
+};
+use crate::operation::{Kind, Node, Values};
+use crate::reader::Reader;
+
+/// How one part of a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Answer<'a> {
+    /// Good, or why not.
+    pub status: StatusCode,
+    /// What was read, what a method gave back, what a new node is called.
+    pub values: Values<'a>,
+    /// The number that the server gave to a new subscription or monitored item; 0 for all else.
+    pub number: u32,
+}
+
+/// The results of a request, one after another. A service that gives no results of its own gives one that is good: how it
+/// ended is the business of the header.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers<'a> {
+    service: Service,
+    reader: Reader<'a>,
+    left: usize,
+    /// More results follow in a second array.
+    is_first_of_two: bool,
+}
+
+impl<'a> Answers<'a> {
+    /// The results in the response to a request of `service`, starting behind its header. If the header says that the
+    /// request failed, there are none to be read.
+    #[inline]
+    pub fn read(service: Service, content: Reader<'a>) -> Result<Self, Fault> {
+        let mut reader = content;
+        let left = match least(service) {
+            Some(least) => count(&mut reader, least, "results")?,
+            None => 1,
+        };
+        Ok(Self { service, reader, left, is_first_of_two: service == Service::SetTriggering })
+    }
+
+    /// How many results are left, as far as the count says.
+    pub const fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The links that were removed, behind those that were added and what diagnoses them.
+    fn open_second(&mut self) -> Result<(), Fault> {
+        self.is_first_of_two = false;
+        skip_array::<DiagnosticInfo>(&mut self.reader, "diagnostic_infos")?;
+        self.left = count(&mut self.reader, StatusCode::LEAST, "results")?;
+        Ok(())
+    }
+}
+
+impl<'a> Iterator for Answers<'a> {
+    type Item = Result<Answer<'a>, Fault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0
+            && self.is_first_of_two
+            && let Err(fault) = self.open_second()
+        {
+            return Some(Err(fault));
+        }
+        self.left = self.left.checked_sub(1)?;
+        let answer = answer(self.service, &mut self.reader);
+        if answer.is_err() {
+            self.left = 0;
+            self.is_first_of_two = false;
+        }
+        Some(answer)
+    }
+}
+
+/// The fewest bytes of a result; none for a service that gives no results of its own.
+const fn least(service: Service) -> Option<usize> {
+    match service {
+        Service::Read => Some(DataValue::LEAST),
+        Service::Write
+        | Service::AddReferences
+        | Service::DeleteNodes
+        | Service::DeleteReferences
+        | Service::SetMonitoringMode
+        | Service::SetTriggering
+        | Service::DeleteMonitoredItems
+        | Service::SetPublishingMode
+        | Service::DeleteSubscriptions => Some(StatusCode::LEAST),
+        Service::RegisterNodes => Some(Node::LEAST),
+        Service::AddNodes => Some(StatusCode::LEAST + Node::LEAST),
+        Service::TranslateBrowsePaths | Service::TransferSubscriptions => Some(8),
+        Service::Browse | Service::BrowseNext | Service::HistoryUpdate => Some(12),
+        Service::HistoryRead => Some(11),
+        Service::Call => Some(16),
+        Service::CreateMonitoredItems => Some(23),
+        Service::ModifyMonitoredItems => Some(19),
+        _ => None,
+    }
+}
+
+#[inline]
+fn answer<'a>(service: Service, reader: &mut Reader<'a>) -> Result<Answer<'a>, Fault> {
+    match service {
+        Service::Read => read_value(reader),
+        Service::RegisterNodes => Ok(Answer { values: node(reader)?, ..Answer::default() }),
+        Service::CreateSubscription => Ok(Answer { number: reader.u32_le("subscription_id")?, ..Answer::default() }),
+        _ if least(service).is_none() => Ok(Answer::default()),
+        _ => {
+            let status = StatusCode::read(reader)?;
+            details(service, reader, Answer { status, ..Answer::default() })
+        }
+    }
+}
+
+fn read_value<'a>(reader: &mut Reader<'a>) -> Result<Answer<'a>, Fault> {
+    let DataValue { value, status, .. } = DataValue::read(reader)?;
+    Ok(Answer { status, values: values(&value), number: 0 })
+}
+
+/// What follows the status of a result.
+fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>) -> Result<Answer<'a>, Fault> {
+    match service {
+        Service::AddNodes => answer.values = node(reader)?,
+        Service::Browse | Service::BrowseNext => {
+            Bytes::read_as(reader, "continuation_point")?;
+            skip_array::<ReferenceDescription>(reader, "references")?;
+        }
+        Service::TranslateBrowsePaths => skip_array::<BrowsePathTarget>(reader, "targets")?,
+        Service::HistoryRead => {
+            Bytes::read_as(reader, "continuation_point")?;
+            answer.values = history(&ExtensionObject::read(reader)?);
+        }
+        Service::HistoryUpdate => {
+            skip_array::<StatusCode>(reader, "operation_results")?;
+            skip_array::<DiagnosticInfo>(reader, "diagnostic_infos")?;
+        }
+        Service::Call => {
+            skip_array::<StatusCode>(reader, "input_argument_results")?;
+            skip_array::<DiagnosticInfo>(reader, "input_argument_diagnostic_infos")?;
+            answer.values = arguments(reader, "output_arguments")?.into();
+        }
+        Service::CreateMonitoredItems | Service::ModifyMonitoredItems => {
+            if service == Service::CreateMonitoredItems {
+                answer.number = reader.u32_le("monitored_item_id")?;
+            }
+            double(reader, "revised_sampling_interval")?;
+            reader.u32_le("revised_queue_size")?;
+            ExtensionObject::read(reader)?;
+        }
+        Service::TransferSubscriptions => skip_array::<u32>(reader, "available_sequence_numbers")?,
+        _ => {}
+    }
+    Ok(answer)
+}
+
+/// A node as a value.
+fn node<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
+    let start = reader.rest();
+    Node::read(reader)?;
+    let bytes = start.get(..start.len() - reader.left()).unwrap_or_default();
+    Ok(Values::Typed { kind: Kind::Node, count: 1, bytes })
+}
+
+/// HistoryData (OPC 10000-11, 6.6.2): values of the past. Nothing of the other kinds.
+fn history<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
+    let Some((HISTORY_DATA, mut body)) = data.standard() else { return Values::None };
+    let found = elements::<DataValue<'_>>(&mut body, "history_data");
+    found.map_or(Values::None, |(count, bytes)| Values::Typed { kind: Kind::DataValue, count, bytes })
+}
+
+/// ReferenceDescription (7.30): a node that another leads to.
+struct ReferenceDescription;
+
+impl<'a> Encoded<'a> for ReferenceDescription {
+    const LEAST: usize = 18;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Node::read(reader)?;
+        reader.u8("is_forward")?;
+        ExpandedNodeId::read(reader)?;
+        QualifiedName::read(reader)?;
+        LocalizedText::read(reader)?;
+        reader.u32_le("node_class")?;
+        ExpandedNodeId::read(reader)?;
+        Ok(Self)
+    }
+}
+
+/// BrowsePathTarget: where a path leads, and how much of it is left.
+struct BrowsePathTarget;
+
+impl<'a> Encoded<'a> for BrowsePathTarget {
+    const LEAST: usize = 6;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        ExpandedNodeId::read(reader)?;
+        reader.u32_le("remaining_path_index")?;
+        Ok(Self)
+    }
+}
+
+/// Encoding of HistoryData.
+const HISTORY_DATA: u32 = 658;

@@ -1,0 +1,132 @@
+//! Applications and their endpoints: the Discovery services (OPC 10000-4, 5.5).
+
+use super::item::{Item, Subject};
+use super::table::Service;
+use crate::fault::Fault;
+use crate::opcua::binary::{Array, Bytes, Encoded, LocalizedText, each, skip_array};
+use crate::reader::Reader;
+
+/// ApplicationDescription (7.2): who a client or a server says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplicationDescription<'a> {
+    /// URI of the application: its name in its certificate too.
+    pub uri: Bytes<'a>,
+    /// URI of the product.
+    pub product: Bytes<'a>,
+    /// Name for people.
+    pub name: LocalizedText<'a>,
+    /// 0 server, 1 client, 2 both, 3 discovery server.
+    pub kind: u32,
+    /// URL of the first endpoint where it can be discovered.
+    pub discovery_url: Bytes<'a>,
+}
+
+impl<'a> Encoded<'a> for ApplicationDescription<'a> {
+    const LEAST: usize = 25;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let uri = Bytes::read_as(reader, "application_uri")?;
+        let product = Bytes::read_as(reader, "product_uri")?;
+        let name = LocalizedText::read(reader)?;
+        let kind = reader.u32_le("application_type")?;
+        Bytes::read_as(reader, "gateway_uri")?;
+        Bytes::read_as(reader, "discovery_profile")?;
+        let discovery_url = first(reader, "discovery_urls")?;
+        Ok(Self { uri, product, name, kind, discovery_url })
+    }
+}
+
+/// EndpointDescription (7.14): where a server can be reached, and how that is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint<'a> {
+    /// URL of the endpoint.
+    pub url: Bytes<'a>,
+    /// The server behind it.
+    pub server: ApplicationDescription<'a>,
+    /// Certificate of the server, DER.
+    pub certificate: Bytes<'a>,
+    /// Mode of security by its number: 1 none, 2 sign, 3 sign and encrypt.
+    pub mode: u32,
+    /// URI of the security policy.
+    pub policy: Bytes<'a>,
+    /// Which kinds of users it lets in: bit 0 anonymous, 1 user name, 2 certificate, 3 issued token.
+    pub users: u8,
+}
+
+impl<'a> Encoded<'a> for Endpoint<'a> {
+    const LEAST: usize = 50;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let url = Bytes::read_as(reader, "endpoint_url")?;
+        let server = ApplicationDescription::read(reader)?;
+        let certificate = Bytes::read_as(reader, "server_certificate")?;
+        let mode = reader.u32_le("security_mode")?;
+        let policy = Bytes::read_as(reader, "security_policy")?;
+        let mut users = 0;
+        each(reader, "user_tokens", |token: UserTokenPolicy| users |= 1_u8.checked_shl(token.kind).unwrap_or(0))?;
+        Bytes::read_as(reader, "transport_profile")?;
+        reader.u8("security_level")?;
+        Ok(Self { url, server, certificate, mode, policy, users })
+    }
+}
+
+struct UserTokenPolicy {
+    kind: u32,
+}
+
+impl<'a> Encoded<'a> for UserTokenPolicy {
+    const LEAST: usize = 20;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Bytes::read_as(reader, "policy_id")?;
+        let kind = reader.u32_le("token_type")?;
+        for field in ["issued_token_type", "issuer_endpoint", "security_policy"] {
+            Bytes::read_as(reader, field)?;
+        }
+        Ok(Self { kind })
+    }
+}
+
+/// The first of several texts; null if there are none.
+fn first<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Bytes<'a>, Fault> {
+    let mut first = None;
+    each(reader, field, |text: Bytes<'a>| first = first.or(Some(text)))?;
+    Ok(first.unwrap_or_default())
+}
+
+/// The endpoints that the response to GetEndpoints offers, starting behind its header.
+pub fn endpoints(content: Reader<'_>) -> Result<Array<'_, Endpoint<'_>>, Fault> {
+    Array::open(content, "endpoints")
+}
+
+/// The servers that the response to FindServers names, starting behind its header.
+pub fn find_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescription<'_>>, Fault> {
+    Array::open(content, "servers")
+}
+
+/// FindServers and GetEndpoints: the URL that the client uses comes first.
+pub(super) fn endpoint<'a>(
+    service: Service,
+    reader: &mut Reader<'a>,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    let url = Bytes::read_as(reader, "endpoint_url")?;
+    visit(&Item::new(service.class(), Subject::Endpoint(url.or_empty())));
+    Ok(())
+}
+
+/// RegisterServer and RegisterServer2: the first URL under which the server shall be found.
+pub(super) fn register<'a>(
+    service: Service,
+    reader: &mut Reader<'a>,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    Bytes::read_as(reader, "server_uri")?;
+    Bytes::read_as(reader, "product_uri")?;
+    skip_array::<LocalizedText<'_>>(reader, "server_names")?;
+    reader.u32_le("server_type")?;
+    Bytes::read_as(reader, "gateway_uri")?;
+    let url = first(reader, "discovery_urls")?;
+    visit(&Item::new(service.class(), Subject::Endpoint(url.or_empty())));
+    Ok(())
+}

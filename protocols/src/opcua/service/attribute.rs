@@ -1,0 +1,68 @@
+//! Read and Write (OPC 10000-4, 5.11).
+
+use super::item::{Item, values};
+use crate::fault::Fault;
+use crate::opcua::binary::{Bytes, DataValue, Encoded, QualifiedName, double, each};
+use crate::operation::{Class, Node};
+use crate::reader::Reader;
+
+/// ReadValueId (7.29): an attribute of a node, or some elements of it.
+#[derive(Clone, Copy)]
+pub(super) struct ReadValueId<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) attribute: u32,
+    pub(super) range: Bytes<'a>,
+}
+
+impl<'a> Encoded<'a> for ReadValueId<'a> {
+    const LEAST: usize = 16;
+
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let node = Node::read(reader)?;
+        let attribute = reader.u32_le("attribute_id")?;
+        let range = Bytes::read_as(reader, "index_range")?;
+        QualifiedName::read(reader)?;
+        Ok(Self { node, attribute, range })
+    }
+}
+
+struct WriteValue<'a> {
+    node: Node<'a>,
+    attribute: u32,
+    range: Bytes<'a>,
+    value: DataValue<'a>,
+}
+
+impl<'a> Encoded<'a> for WriteValue<'a> {
+    const LEAST: usize = 11;
+
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let node = Node::read(reader)?;
+        let attribute = reader.u32_le("attribute_id")?;
+        let range = Bytes::read_as(reader, "index_range")?;
+        Ok(Self { node, attribute, range, value: DataValue::read(reader)? })
+    }
+}
+
+pub(super) fn read<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    double(reader, "max_age")?;
+    reader.u32_le("timestamps_to_return")?;
+    each(reader, "nodes_to_read", |asked: ReadValueId<'a>| {
+        visit(&Item::attribute(Class::Read, asked.node, asked.attribute, asked.range));
+    })
+}
+
+/// To write a value is to operate the plant; to write any other attribute changes what the server is.
+pub(super) fn write<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    each(reader, "nodes_to_write", |asked: WriteValue<'a>| {
+        let class = if asked.attribute == VALUE { Class::Write } else { Class::Program };
+        let mut item = Item::attribute(class, asked.node, asked.attribute, asked.range);
+        item.deviation = (!asked.value.value.fits_dimensions()).then_some("array_dimensions");
+        visit(&item.with(values(&asked.value.value)));
+    })
+}
+
+/// The attribute that holds the value of a variable.
+const VALUE: u32 = 13;

@@ -1,0 +1,49 @@
+//! HistoryRead and HistoryUpdate (OPC 10000-4, 5.11.3 and 5.11.5; OPC 10000-11).
+
+use super::item::{Item, Subject};
+use crate::fault::Fault;
+use crate::opcua::binary::{Bytes, Encoded, ExtensionObject, QualifiedName, each};
+use crate::operation::{Class, Node};
+use crate::reader::Reader;
+
+struct HistoryReadValueId<'a> {
+    node: Node<'a>,
+    range: Bytes<'a>,
+}
+
+impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
+    const LEAST: usize = 16;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let node = Node::read(reader)?;
+        let range = Bytes::read_as(reader, "index_range")?;
+        QualifiedName::read(reader)?;
+        Bytes::read_as(reader, "continuation_point")?;
+        Ok(Self { node, range })
+    }
+}
+
+pub(super) fn read<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    ExtensionObject::read(reader)?;
+    reader.u32_le("timestamps_to_return")?;
+    reader.u8("release_continuation_points")?;
+    each(reader, "nodes_to_read", |asked: HistoryReadValueId<'a>| {
+        visit(&Item::attribute(Class::Read, asked.node, VALUE, asked.range));
+    })
+}
+
+/// Every kind of update begins with the node that it is about.
+pub(super) fn update<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    each(reader, "history_update_details", |details: ExtensionObject<'a>| {
+        let known = details.standard().and_then(|(kind, mut body)| {
+            let class = if DELETIONS.contains(&kind) { Class::DiagnosticClear } else { Class::Write };
+            Some(Item::node(class, Node::read(&mut body).ok()?))
+        });
+        visit(&known.unwrap_or(Item::new(Class::Write, Subject::None)));
+    })
+}
+
+/// DeleteRawModifiedDetails, DeleteAtTimeDetails, DeleteEventDetails.
+const DELETIONS: [u32; 3] = [688, 691, 694];
+/// The attribute whose history is kept.
+const VALUE: u32 = 13;

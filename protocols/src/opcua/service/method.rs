@@ -1,0 +1,79 @@
+//! Call: methods of objects (OPC 10000-4, 5.12).
+
+use super::item::{Item, Subject};
+use super::method_table::TABLE;
+use crate::fault::Fault;
+use crate::opcua::binary::{Encoded, Variant, each, elements};
+use crate::operation::{Class, Kind, MethodTarget, Node, Typed};
+use crate::reader::Reader;
+
+/// A method with a fixed meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Its number in namespace 0.
+    pub number: u32,
+    /// The standard's name in snake_case, such as `update_certificate`.
+    pub name: &'static str,
+    /// What it does.
+    pub class: Class,
+}
+
+impl Method {
+    /// The method that a node is, if it has a fixed meaning.
+    pub fn of(node: &Node<'_>) -> Option<&'static Self> {
+        let number = node.standard_number()?;
+        let row = TABLE.binary_search_by_key(&number, |method| method.number).ok()?;
+        TABLE.get(row)
+    }
+}
+
+struct CallMethodRequest<'a> {
+    object: Node<'a>,
+    method: Node<'a>,
+    arguments: Typed<'a>,
+}
+
+impl<'a> Encoded<'a> for CallMethodRequest<'a> {
+    const LEAST: usize = 8;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let object = Node::read(reader)?;
+        let method = Node::read(reader)?;
+        Ok(Self { object, method, arguments: arguments(reader, "input_arguments")? })
+    }
+}
+
+/// Arguments: each has its own type in front.
+pub(super) fn arguments<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Typed<'a>, Fault> {
+    let (count, bytes) = elements::<Variant<'_>>(reader, field)?;
+    Ok(Typed { kind: Kind::Any, count, bytes })
+}
+
+/// What a method does is known of those of the standard; any other is taken to act on the plant.
+pub(super) fn call<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    each(reader, "methods_to_call", |asked: CallMethodRequest<'a>| {
+        let CallMethodRequest { object, method, arguments } = asked;
+        let class = Method::of(&method).map_or(Class::Control, |known| known.class);
+        visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with(arguments.into()));
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::NodeId;
+
+    #[test]
+    fn methods_are_in_order_and_found_in_the_standard_namespace_only() {
+        assert!(TABLE.is_sorted_by(|one, other| one.number < other.number));
+        let class = |namespace, number| {
+            Method::of(&Node { namespace, id: NodeId::Numeric(number) }).map(|method| (method.name, method.class))
+        };
+        assert_eq!(class(0, 13737), Some(("update_certificate", Class::Security)));
+        assert_eq!(class(0, 9028), Some(("disable", Class::Alarm)));
+        assert_eq!(class(0, 12886), Some(("request_server_state_change", Class::Control)));
+        assert_eq!(class(0, 11588), Some(("write", Class::Program)));
+        assert_eq!(class(0, 11492), Some(("get_monitored_items", Class::Diagnostic)));
+        assert_eq!((class(2, 13737), class(0, 85)), (None, None));
+    }
+}

@@ -1,0 +1,42 @@
+//! The services of OPC UA (OPC 10000-4): which one a message is, what it asks for, and how each part of it ended.
+//!
+//! ```text
+//!  body of a message --> Message::read --> RequestHeader  --> items()          one Item for each node, method, ...
+//!                        which service     ResponseHeader --> Answers::read()  their results, in the same order
+//!                                                             notifications()  what a subscription reports
+//! ```
+//!
+//! Nothing is copied: a request is walked again, from its bytes, beside its response. Passwords, nonces and signatures
+//! are stepped over and never leave the decoders, and a [`Token`] says no more than whether it is the same as another.
+
+mod answer;
+mod application;
+mod attribute;
+mod browse;
+mod channel;
+mod header;
+mod history;
+mod item;
+mod message;
+mod method;
+mod method_table;
+mod monitor;
+mod nodes;
+mod notification;
+mod query;
+mod request;
+mod session;
+mod table;
+
+pub use answer::{Answer, Answers};
+pub use application::{ApplicationDescription, Endpoint, endpoints, find_servers};
+pub use channel::{OpenRequest, OpenResponse, TokenRequest};
+pub use header::{RequestHeader, ResponseHeader, Token};
+pub use item::{Item, Subject};
+pub use message::{Direction, Message};
+pub use method::Method;
+pub use notification::{Notification, Published, notifications};
+pub use request::items;
+pub(in crate::opcua) use request::left_behind;
+pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
+pub use table::{FUNCTIONS, Service};

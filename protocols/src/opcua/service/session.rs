@@ -1,0 +1,169 @@
+//! CreateSession and ActivateSession (OPC 10000-4, 5.7): who talks to whom, and as which user.
+
+use super::application::{ApplicationDescription, Endpoint};
+use super::header::Token;
+use super::item::{Item, Subject};
+use super::table::Service;
+use crate::fault::Fault;
+use crate::opcua::binary::{Array, Bytes, Encoded, ExtensionObject, double, skip_array};
+use crate::operation::Node;
+use crate::reader::Reader;
+use crate::security::UserKind;
+
+/// What a client says to create a session, behind the header of the request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CreateRequest<'a> {
+    /// The client.
+    pub client: ApplicationDescription<'a>,
+    /// The endpoint that it uses.
+    pub endpoint_url: Bytes<'a>,
+    /// A name for people.
+    pub name: Bytes<'a>,
+    /// Its certificate, DER.
+    pub certificate: Bytes<'a>,
+    /// How long the session shall outlive silence, milliseconds.
+    pub timeout: f64,
+}
+
+impl<'a> Encoded<'a> for CreateRequest<'a> {
+    const LEAST: usize = 57;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let client = ApplicationDescription::read(reader)?;
+        Bytes::read_as(reader, "server_uri")?;
+        let endpoint_url = Bytes::read_as(reader, "endpoint_url")?;
+        let name = Bytes::read_as(reader, "session_name")?;
+        Bytes::read_as(reader, "client_nonce")?;
+        let certificate = Bytes::read_as(reader, "client_certificate")?;
+        let timeout = double(reader, "session_timeout")?;
+        Ok(Self { client, endpoint_url, name, certificate, timeout })
+    }
+}
+
+/// What the server answers, behind the header of the response.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateResponse<'a> {
+    /// The node that describes the session in the server.
+    pub session: Node<'a>,
+    /// What the client shows from now on.
+    pub token: Token<'a>,
+    /// How long the session outlives silence, milliseconds.
+    pub timeout: f64,
+    /// Certificate of the server, DER.
+    pub certificate: Bytes<'a>,
+    /// All endpoints of the server: they must be those that GetEndpoints told.
+    pub endpoints: Array<'a, Endpoint<'a>>,
+}
+
+impl<'a> Encoded<'a> for CreateResponse<'a> {
+    const LEAST: usize = 24;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let session = Node::read(reader)?;
+        let token = Token::read(reader)?;
+        let timeout = double(reader, "revised_timeout")?;
+        Bytes::read_as(reader, "server_nonce")?;
+        let certificate = Bytes::read_as(reader, "server_certificate")?;
+        Ok(Self { session, token, timeout, certificate, endpoints: Array::read(reader, "server_endpoints")? })
+    }
+}
+
+/// Who a session acts for, behind the header of the request to activate it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActivateRequest<'a> {
+    /// The user.
+    pub identity: Identity<'a>,
+}
+
+/// A user, as the token says it (7.40). What proves it is stepped over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// How they show who they are.
+    pub kind: UserKind,
+    /// The name, or else empty.
+    pub name: &'a [u8],
+    /// The certificate, DER, or else empty.
+    pub certificate: &'a [u8],
+    /// A password or token is there and is not encrypted by itself. Only the channel may protect it.
+    pub is_secret_clear: bool,
+}
+
+impl<'a> Encoded<'a> for ActivateRequest<'a> {
+    const LEAST: usize = 27;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Bytes::read_as(reader, "signature_algorithm")?;
+        Bytes::read_as(reader, "signature")?;
+        skip_array::<SoftwareCertificate>(reader, "software_certificates")?;
+        skip_array::<Bytes<'_>>(reader, "locale_ids")?;
+        let token = ExtensionObject::read(reader)?;
+        Ok(Self { identity: identity(&token)? })
+    }
+}
+
+/// SignedSoftwareCertificate: data and signature.
+struct SoftwareCertificate;
+
+impl<'a> Encoded<'a> for SoftwareCertificate {
+    const LEAST: usize = 8;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Bytes::read_as(reader, "certificate_data")?;
+        Bytes::read_as(reader, "signature")?;
+        Ok(Self)
+    }
+}
+
+/// A user without a token is anonymous. A kind that the standard does not have is taken for an issued token.
+fn identity<'a>(token: &ExtensionObject<'a>) -> Result<Identity<'a>, Fault> {
+    let mut found = Identity { kind: UserKind::Anonymous, name: &[], certificate: &[], is_secret_clear: false };
+    let Some((kind, mut body)) = token.standard() else {
+        if token.encoding != Node::standard(0) {
+            found.kind = UserKind::Token;
+        }
+        return Ok(found);
+    };
+    if matches!(kind, 0 | ANONYMOUS) {
+        return Ok(found);
+    }
+    Bytes::read_as(&mut body, "policy_id")?;
+    match kind {
+        USER_NAME => {
+            found.kind = UserKind::UserName;
+            found.name = Bytes::read_as(&mut body, "user_name")?.or_empty();
+            found.is_secret_clear = is_secret_clear(&mut body)?;
+        }
+        CERTIFICATE => {
+            found.kind = UserKind::Certificate;
+            found.certificate = Bytes::read_as(&mut body, "certificate")?.or_empty();
+        }
+        _ => {
+            found.kind = UserKind::Token;
+            found.is_secret_clear = is_secret_clear(&mut body)?;
+        }
+    }
+    Ok(found)
+}
+
+/// A secret, then the algorithm that it is encrypted with: none if it is not.
+fn is_secret_clear(body: &mut Reader<'_>) -> Result<bool, Fault> {
+    let has_secret = !Bytes::read_as(body, "secret")?.is_empty();
+    Ok(has_secret && Bytes::read_as(body, "encryption_algorithm")?.is_empty())
+}
+
+pub(super) fn create<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    let asked = CreateRequest::read(reader)?;
+    visit(&Item::new(Service::CreateSession.class(), Subject::Endpoint(asked.endpoint_url.or_empty())));
+    Ok(())
+}
+
+pub(super) fn activate<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+    let Identity { kind, name, .. } = ActivateRequest::read(reader)?.identity;
+    visit(&Item::new(Service::ActivateSession.class(), Subject::User { kind, name }));
+    Ok(())
+}
+
+// Encodings of the tokens of users.
+const ANONYMOUS: u32 = 321;
+const USER_NAME: u32 = 324;
+const CERTIFICATE: u32 = 327;

@@ -1,0 +1,112 @@
+//! Which node a notification speaks of: what the client asked to be monitored, by the number that it gave it.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+
+use super::service::Subject;
+use crate::operation::{Node, NodeId, NodeTarget};
+
+/// The monitored items of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// By subscription and the client's number.
+    nodes: BTreeMap<(u32, u32), Monitored>,
+    /// The client's number, by subscription and the server's number.
+    handles: BTreeMap<(u32, u32), u32>,
+}
+
+/// What is monitored.
+#[derive(Debug)]
+struct Monitored {
+    namespace: u16,
+    id: Id,
+    attribute: Option<u32>,
+}
+
+/// The id of a node, kept.
+#[derive(Debug)]
+enum Id {
+    Numeric(u32),
+    Text(Box<[u8]>),
+    Guid([u8; 16]),
+    Opaque(Box<[u8]>),
+}
+
+impl Monitored {
+    /// None for ids that nobody uses: they are too long to be kept.
+    fn of(target: &NodeTarget<'_>) -> Option<Self> {
+        let short = |bytes: &[u8]| (bytes.len() <= MAX_ID).then(|| bytes.into());
+        let id = match target.node.id {
+            NodeId::Numeric(number) => Id::Numeric(number),
+            NodeId::Text(text) => Id::Text(short(text)?),
+            NodeId::Guid(guid) => Id::Guid(guid),
+            NodeId::Opaque(bytes) => Id::Opaque(short(bytes)?),
+        };
+        Some(Self { namespace: target.node.namespace, id, attribute: target.attribute })
+    }
+
+    fn target(&self) -> NodeTarget<'_> {
+        let id = match &self.id {
+            Id::Numeric(number) => NodeId::Numeric(*number),
+            Id::Text(text) => NodeId::Text(text),
+            Id::Guid(guid) => NodeId::Guid(*guid),
+            Id::Opaque(bytes) => NodeId::Opaque(bytes),
+        };
+        NodeTarget { node: Node { namespace: self.namespace, id }, attribute: self.attribute, range: &[] }
+    }
+}
+
+impl Subscriptions {
+    /// The server monitors an item from here on. Says whether there was room to remember it.
+    pub(super) fn enter(&mut self, subscription: u32, item: u32, handle: u32, subject: &Subject<'_>) -> bool {
+        let Subject::Node(target) = subject else { return true };
+        if self.handles.len() >= MAX_ITEMS {
+            return false;
+        }
+        if let Some(monitored) = Monitored::of(target) {
+            self.nodes.insert((subscription, handle), monitored);
+            self.handles.insert((subscription, item), handle);
+        }
+        true
+    }
+
+    /// The client gave an item another number.
+    pub(super) fn rename(&mut self, subscription: u32, item: u32, handle: u32) {
+        if let Some(known) = self.handles.get_mut(&(subscription, item))
+            && *known != handle
+            && let Some(monitored) = self.nodes.remove(&(subscription, *known))
+        {
+            *known = handle;
+            self.nodes.insert((subscription, handle), monitored);
+        }
+    }
+
+    /// The server no longer monitors an item.
+    pub(super) fn leave(&mut self, subscription: u32, item: u32) {
+        if let Some(handle) = self.handles.remove(&(subscription, item)) {
+            self.nodes.remove(&(subscription, handle));
+        }
+    }
+
+    /// A subscription is deleted, with all its items.
+    pub(super) fn delete(&mut self, subscription: u32) {
+        let all = (subscription, 0)..=(subscription, u32::MAX);
+        while let Some((&key, _)) = self.handles.range(all.clone()).next() {
+            self.leave(key.0, key.1);
+        }
+    }
+
+    /// What a notification speaks of: the node, where it is known.
+    #[inline]
+    pub(super) fn subject(&self, subscription: u32, handle: u32) -> Subject<'_> {
+        match self.nodes.get(&(subscription, handle)) {
+            Some(monitored) => Subject::Node(monitored.target()),
+            None => Subject::Subscription(subscription),
+        }
+    }
+}
+
+/// Monitored items of one connection that are remembered: some 800 KB if all have names of medium length.
+const MAX_ITEMS: usize = 4096;
+/// Longest id of a node that is kept, bytes.
+const MAX_ID: usize = 512;

@@ -1,0 +1,359 @@
+//! What an operation acts on.
+
+use super::{Node, attribute_name};
+use crate::security::{Mode, UserKind};
+
+/// What an operation acts on. Addresses are 0-based, as on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Target<'a> {
+    /// Nothing that has an address.
+    #[default]
+    None,
+    /// A Modbus unit as a whole.
+    Unit {
+        /// Unit identifier (0..=255).
+        unit: u8,
+    },
+    /// A range of a Modbus table.
+    Table {
+        /// Unit identifier (0..=255).
+        unit: u8,
+        /// Which of the four tables.
+        table: Table,
+        /// First register or bit, 0-based.
+        address: u16,
+        /// How many registers or bits; as requested, so possibly beyond the specification's limits.
+        count: u16,
+    },
+    /// Records of a Modbus file (function codes 20 and 21).
+    File {
+        /// Unit identifier (0..=255).
+        unit: u8,
+        /// File number.
+        file: u16,
+        /// First record, 0-based.
+        record: u16,
+        /// How many registers.
+        count: u16,
+    },
+    /// Something with a number below a Modbus unit: a diagnostic sub-function, a MEI type, a UMAS function.
+    Sub {
+        /// Unit identifier (0..=255).
+        unit: u8,
+        /// What the number is: `subfunction`, `mei`, `umas`.
+        kind: &'static str,
+        /// The number on the wire.
+        number: u16,
+    },
+    /// A range of S7 memory.
+    Memory {
+        /// Which memory.
+        area: Area,
+        /// Number of the data block (areas DB and DI), otherwise 0.
+        db: u16,
+        /// First bit: eight times the byte address, plus the bit in that byte. Of timers and counters, their number.
+        first: u32,
+        /// How many bits; of timers and counters how many of them. As requested, so possibly more than there are.
+        count: u32,
+    },
+    /// A block of an S7 program, or all blocks of a kind.
+    Block {
+        /// `OB`, `DB`, `SDB`, `FC`, `SFC`, `FB`, `SFB`, `CMod`, or what the standard calls it.
+        kind: &'static str,
+        /// Its number; none for all blocks of this kind.
+        number: Option<u32>,
+    },
+    /// A connection to an S7 module, as the called TSAP names it.
+    Connection {
+        /// `PG`, `OP`, `BASIC` or `other`.
+        kind: &'static str,
+        /// Rack (0..=7).
+        rack: u8,
+        /// Slot (0..=31).
+        slot: u8,
+    },
+    /// An object of an S7-1200 or S7-1500, by the ids of its path.
+    Object {
+        /// Object or access area, such as 0x8A0E_0001 for data block 1.
+        object: u32,
+        /// The ids below it; those beyond `depth` are 0.
+        path: [u32; OBJECT_DEPTH],
+        /// How many ids of the path are used; [`OBJECT_DEPTH`] if there are more.
+        depth: u8,
+    },
+    /// Something that has a number and an index of its own, such as a system status list (`szl`).
+    Item {
+        /// What the number is.
+        kind: &'static str,
+        /// The number on the wire.
+        number: u32,
+        /// Its index, or 0.
+        index: u32,
+    },
+    /// A node of an address space, or one of its attributes.
+    Node(&'a NodeTarget<'a>),
+    /// A method, called on an object.
+    Method(&'a MethodTarget<'a>),
+    /// An endpoint of a server, by the URL that the client uses.
+    Endpoint {
+        /// As sent, such as `opc.tcp://10.20.10.13:4840`.
+        url: &'a [u8],
+    },
+    /// A secure channel.
+    Channel {
+        /// How its messages are protected; none while only an encrypted part says it.
+        mode: Option<Mode>,
+        /// Name of its security policy: see [`Security::Channel`](crate::Security::Channel).
+        policy: &'a str,
+    },
+    /// Somebody who logs in. Never with a secret.
+    User {
+        /// How they show who they are.
+        kind: UserKind,
+        /// Their name, as sent; empty where there is none.
+        name: &'a [u8],
+    },
+}
+
+/// A node of an address space, or one of its attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NodeTarget<'a> {
+    /// Which node.
+    pub node: Node<'a>,
+    /// Which attribute, by its number (13 is the value); none for the node as such.
+    pub attribute: Option<u32>,
+    /// Only these elements of the attribute, as sent: `2`, `0:3`. Empty for all of it.
+    pub range: &'a [u8],
+}
+
+/// A method, called on an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MethodTarget<'a> {
+    /// On what it acts.
+    pub object: Node<'a>,
+    /// What it is: a method of that object or of its type.
+    pub method: Node<'a>,
+}
+
+/// Ids of an object's path that are kept.
+pub const OBJECT_DEPTH: usize = 4;
+
+/// The memory areas of an S7 controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Area {
+    /// Process image of the inputs.
+    Input,
+    /// Process image of the outputs.
+    Output,
+    /// Bit memory.
+    Flag,
+    /// Data blocks.
+    DataBlock,
+    /// Instance data blocks.
+    InstanceData,
+    /// Local data.
+    Local,
+    /// Local data of the caller.
+    PreviousLocal,
+    /// Direct access to the periphery.
+    Periphery,
+    /// Counters.
+    Counter,
+    /// Timers.
+    Timer,
+    /// System information, system flags, analog inputs and outputs of the S7-200 family, and whatever else has a number.
+    Other(u8),
+}
+
+impl Area {
+    /// The letters that engineers use, in policy and alerts: `I`, `Q`, `M`, `DB`, ...; `other` for the rest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "I",
+            Self::Output => "Q",
+            Self::Flag => "M",
+            Self::DataBlock => "DB",
+            Self::InstanceData => "DI",
+            Self::Local => "L",
+            Self::PreviousLocal => "V",
+            Self::Periphery => "P",
+            Self::Counter => "C",
+            Self::Timer => "T",
+            Self::Other(_) => "other",
+        }
+    }
+
+    /// The areas that have a name of their own.
+    pub const NAMED: [Self; 10] = [
+        Self::Input,
+        Self::Output,
+        Self::Flag,
+        Self::DataBlock,
+        Self::InstanceData,
+        Self::Local,
+        Self::PreviousLocal,
+        Self::Periphery,
+        Self::Counter,
+        Self::Timer,
+    ];
+
+    /// The area of that name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|area| area.name() == name)
+    }
+
+    /// Whether its elements are counted by number, not addressed by bytes.
+    pub const fn is_numbered(self) -> bool {
+        matches!(self, Self::Counter | Self::Timer)
+    }
+}
+
+impl<'a> Target<'a> {
+    /// Names and values of the target's parts, in the order in which they are written out.
+    pub fn fields(&self, mut visit: impl FnMut(&'static str, Field<'a>)) {
+        match *self {
+            Self::None => {}
+            Self::Unit { unit } => visit("unit", Field::Number(unit.into())),
+            Self::Table { unit, table, address, count } => {
+                visit("unit", Field::Number(unit.into()));
+                visit("table", Field::Name(table.name()));
+                visit("address", Field::Number(address.into()));
+                visit("count", Field::Number(count.into()));
+            }
+            Self::File { unit, file, record, count } => {
+                visit("unit", Field::Number(unit.into()));
+                visit("file", Field::Number(file.into()));
+                visit("record", Field::Number(record.into()));
+                visit("count", Field::Number(count.into()));
+            }
+            Self::Sub { unit, kind, number } => {
+                visit("unit", Field::Number(unit.into()));
+                visit(kind, Field::Number(number.into()));
+            }
+            Self::Memory { area, db, first, count } => memory_fields((area, db), first, count, &mut visit),
+            Self::Block { kind, number } => {
+                visit("block", Field::Name(kind));
+                if let Some(number) = number {
+                    visit("number", Field::Number(number.into()));
+                }
+            }
+            Self::Connection { kind, rack, slot } => {
+                visit("connection", Field::Name(kind));
+                visit("rack", Field::Number(rack.into()));
+                visit("slot", Field::Number(slot.into()));
+            }
+            Self::Object { object, path, depth } => {
+                visit("object", Field::Number(object.into()));
+                let ids = PATH_NAMES.into_iter().zip(path).take(depth.into());
+                ids.for_each(|(name, id)| visit(name, Field::Number(id.into())));
+            }
+            Self::Item { kind, number, index } => {
+                visit(kind, Field::Number(number.into()));
+                visit("index", Field::Number(index.into()));
+            }
+            Self::Node(target) => target.fields(&mut visit),
+            Self::Method(target) => {
+                visit("object", Field::Node(target.object));
+                visit("method", Field::Node(target.method));
+            }
+            Self::Endpoint { url } => visit("endpoint", Field::Text(url)),
+            Self::Channel { mode, policy } => {
+                visit("mode", Field::Name(mode.map_or("unknown", Mode::name)));
+                visit("policy", Field::Text(policy.as_bytes()));
+            }
+            Self::User { kind, name } => {
+                visit("identity", Field::Name(kind.name()));
+                if !name.is_empty() {
+                    visit("user", Field::Text(name));
+                }
+            }
+        }
+    }
+}
+
+impl<'a> NodeTarget<'a> {
+    fn fields(&self, visit: &mut impl FnMut(&'static str, Field<'a>)) {
+        visit("node", Field::Node(self.node));
+        if let Some(attribute) = self.attribute {
+            let name = attribute_name(attribute);
+            visit("attribute", name.map_or(Field::Number(attribute.into()), Field::Name));
+        }
+        if !self.range.is_empty() {
+            visit("range", Field::Text(self.range));
+        }
+    }
+}
+
+/// Area, data block, then bytes where the range consists of whole bytes, else bits; elements of counters and timers.
+fn memory_fields<'a>((area, db): (Area, u16), first: u32, count: u32, visit: &mut impl FnMut(&'static str, Field<'a>)) {
+    visit("area", Field::Name(area.name()));
+    if let Area::Other(code) = area {
+        visit("area_code", Field::Number(code.into()));
+    }
+    if matches!(area, Area::DataBlock | Area::InstanceData) {
+        visit("db", Field::Number(db.into()));
+    }
+    if area.is_numbered() {
+        visit("number", Field::Number(first.into()));
+        visit("count", Field::Number(count.into()));
+        return;
+    }
+    visit("byte", Field::Number((first / 8).into()));
+    if first.is_multiple_of(8) && count.is_multiple_of(8) {
+        visit("bytes", Field::Number((count / 8).into()));
+    } else {
+        visit("bit", Field::Number((first % 8).into()));
+        visit("bits", Field::Number(count.into()));
+    }
+}
+
+/// Names of the ids of an object's path, in order.
+const PATH_NAMES: [&str; OBJECT_DEPTH] = ["id_1", "id_2", "id_3", "id_4"];
+
+/// One part of a [`Target`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// A number.
+    Number(u64),
+    /// A word.
+    Name(&'static str),
+    /// A text as sent; bytes that are not UTF-8 are replaced when it is written out.
+    Text(&'a [u8]),
+    /// A node: written as it displays.
+    Node(Node<'a>),
+}
+
+/// The four tables of the Modbus data model (Modbus Application Protocol V1.1b3, 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Read-write bits.
+    Coil,
+    /// Read-only bits.
+    DiscreteInput,
+    /// Read-only registers.
+    InputRegister,
+    /// Read-write registers.
+    HoldingRegister,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 4] = [Self::Coil, Self::DiscreteInput, Self::InputRegister, Self::HoldingRegister];
+
+    /// The name in policy and alerts, such as `holding_register`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Coil => "coil",
+            Self::DiscreteInput => "discrete_input",
+            Self::InputRegister => "input_register",
+            Self::HoldingRegister => "holding_register",
+        }
+    }
+
+    /// The table of that name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+}

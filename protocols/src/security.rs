@@ -1,0 +1,137 @@
+//! What a decoder learned about how a conversation is protected, and by whom: facts, never secrets, never verdicts.
+
+use crate::dissector::Side;
+
+/// One fact about the security of a conversation. Texts and certificates are borrowed from the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security<'a> {
+    /// A secure channel was opened or renewed, and the server accepted it. Told again when the mode becomes known.
+    Channel {
+        /// How its messages are protected; none while only an encrypted part says it.
+        mode: Option<Mode>,
+        /// Name of its security policy: what follows the `#` of the standard's URIs (`Basic256Sha256`), any other URI as
+        /// a whole, `invalid` where it is not UTF-8.
+        policy: &'a str,
+    },
+    /// The server offers an endpoint, told to the client of this conversation.
+    Offered {
+        /// How messages would be protected.
+        mode: Mode,
+        /// As in [`Security::Channel`].
+        policy: &'a str,
+    },
+    /// One end showed its own certificate. Told when it was sent, not checked: X.509 in DER, with what is appended to it
+    /// (a chain has its own certificate first).
+    Certificate {
+        /// Whose.
+        of: Side,
+        /// As sent; not known to be sound, and as long as a message may be.
+        der: &'a [u8],
+    },
+    /// Somebody logs in: told at the request.
+    User {
+        /// How they show who they are.
+        kind: UserKind,
+        /// Their name, where the kind has one.
+        name: Option<&'a [u8]>,
+        /// A secret (password or token) travels unencrypted. The secret itself is never told.
+        clear_secret: bool,
+    },
+    /// One end told the URI of its application.
+    Application {
+        /// Whose.
+        of: Side,
+        /// As sent, such as `urn:lock-east:scada-1`.
+        uri: &'a [u8],
+    },
+}
+
+/// How the messages of a channel are protected, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// Not at all.
+    None,
+    /// Signed: everybody can read them.
+    Sign,
+    /// Signed and encrypted.
+    SignAndEncrypt,
+}
+
+impl Mode {
+    /// Every mode, weakest first.
+    pub const ALL: [Self; 3] = [Self::None, Self::Sign, Self::SignAndEncrypt];
+
+    /// The standard's own word, also that of the policy.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Sign => "Sign",
+            Self::SignAndEncrypt => "SignAndEncrypt",
+        }
+    }
+
+    /// The mode of that name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// The mode of that number on the wire (OPC 10000-4, 7.20: 1 to 3).
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::None),
+            2 => Some(Self::Sign),
+            3 => Some(Self::SignAndEncrypt),
+            _ => None,
+        }
+    }
+}
+
+/// How somebody shows who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum UserKind {
+    /// They do not.
+    Anonymous,
+    /// By a name and a password.
+    UserName,
+    /// By a certificate.
+    Certificate,
+    /// By a token that somebody else issued.
+    Token,
+}
+
+impl UserKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Anonymous, Self::UserName, Self::Certificate, Self::Token];
+
+    /// The word of the policy and of alerts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::UserName => "username",
+            Self::Certificate => "certificate",
+            Self::Token => "issued-token",
+        }
+    }
+
+    /// The kind of that name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_ordered_by_strength_and_found_by_name_and_number() {
+        assert!(Mode::None < Mode::Sign && Mode::Sign < Mode::SignAndEncrypt);
+        for (number, mode) in (1..).zip(Mode::ALL) {
+            assert_eq!((Mode::from_name(mode.name()), Mode::from_number(number)), (Some(mode), Some(mode)));
+        }
+        assert_eq!((Mode::from_number(0), Mode::from_number(4)), (None, None));
+        assert!(UserKind::ALL.into_iter().all(|kind| UserKind::from_name(kind.name()) == Some(kind)));
+    }
+}

@@ -1,0 +1,313 @@
+//! Conversations in OPC UA, from the opening of the connection on, whatever is cut, lost, encrypted or hostile.
+
+use std::sync::Arc;
+
+use lockkeeper_protocols::opcua::OPCUA;
+use lockkeeper_protocols::{Keys, Limits, Sealed, Session, Side, Transport};
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
+#[path = "../src/testing.rs"]
+mod testing;
+#[allow(dead_code, unreachable_pub, reason = "each file of tests uses a part")]
+#[path = "opcua/wire.rs"]
+mod wire;
+
+use Side::{Client, Server};
+use testing::{Log, at, hear};
+use wire::{
+    BASIC, Channel, ECC, NONE, acknowledge, activate, activated, hello, read, response, results, reverse_hello, values,
+    write,
+};
+
+type Said = (Side, Vec<u8>);
+
+fn log_of(said: &[Said]) -> Log {
+    let segments: Vec<_> = said.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
+    hear(&OPCUA, &segments)
+}
+
+/// Connection and channel.
+fn opened(channel: &mut Channel, policy: &str, mode: u8) -> Vec<Said> {
+    let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
+    said.extend(channel.open(policy, mode));
+    said
+}
+
+/// A message in one chunk.
+fn say(channel: &mut Channel, from: Side, request: u32, body: &[u8]) -> Said {
+    (from, channel.piece(from, b'F', request, body))
+}
+
+#[test]
+fn a_connection_is_opened_secured_used_and_closed() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    said.push(say(channel, Client, 2, &activate(1, "anna", "secret")));
+    said.push(say(channel, Server, 2, &activated()));
+    said.push(say(channel, Client, 3, &read(&["Level", "Gate"])));
+    said.push(say(channel, Server, 3, &values(&[7, -1])));
+    said.push(say(channel, Client, 4, &write("Gate", b"up")));
+    said.push(say(channel, Server, 4, &results(676, &[0x801F_0000])));
+    said.push((Client, channel.close()));
+    let log = log_of(&said);
+    assert_eq!(
+        log.lines,
+        [
+            "0 asks 0.0 session hello 0 endpoint=opc.tcp://plc:4840",
+            "0 accepted 0.0 after 0: session hello 0 endpoint=opc.tcp://plc:4840",
+            "0 asks 1.0 security open_secure_channel 446 mode=None policy=None",
+            "0 accepted 1.0 after 0: security open_secure_channel 446 mode=None policy=None",
+            "channel None None",
+            "user username anna in clear",
+            "0 asks 2.0 security activate_session 467 identity=username user=anna",
+            "0 accepted 2.0 after 0: security activate_session 467 identity=username user=anna",
+            "0 asks 3.0 read read 631 node=ns=2;s=Level attribute=value",
+            "0 asks 3.1 read read 631 node=ns=2;s=Gate attribute=value",
+            "0 accepted 3.0 after 0: read read 631 node=ns=2;s=Level attribute=value = [Signed(7)]",
+            "0 accepted 3.1 after 0: read read 631 node=ns=2;s=Gate attribute=value = [Signed(-1)]",
+            "0 asks 4.0 write write 673 node=ns=2;s=Gate attribute=value = [Bytes([117, 112])]",
+            "0 refused(2149515264 bad_user_access_denied) 4.0 after 0: write write 673 node=ns=2;s=Gate attribute=value",
+            "0 asks 5.0 session close_secure_channel 452",
+            "0 accepted 5.0 after 0: session close_secure_channel 452",
+        ]
+    );
+    assert_eq!(log.lost, 0);
+}
+
+/// The exchange that the tests below protect in one way or another.
+fn exchange(channel: &mut Channel) -> Vec<Said> {
+    vec![
+        say(channel, Client, 2, &read(&["Level"])),
+        say(channel, Server, 2, &values(&[7])),
+        say(channel, Client, 3, &write("Gate", b"up")),
+        say(channel, Server, 3, &results(676, &[0])),
+    ]
+}
+
+/// The lines that speak of the exchange.
+fn talk(log: &Log) -> Vec<&str> {
+    log.lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.contains("read 631") || line.contains("write 673"))
+        .collect()
+}
+
+#[test]
+fn a_signed_channel_gives_the_operations_of_its_clear_twin_although_its_opening_is_encrypted() {
+    let clear = &mut Channel::new(0);
+    let mut said = opened(clear, NONE, 1);
+    said.extend(exchange(clear));
+    let twin = log_of(&said);
+
+    let signed = &mut Channel::new(32);
+    let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
+    said.extend(signed.open_sealed(BASIC));
+    said.extend(exchange(signed));
+    let log = log_of(&said);
+    assert_eq!(talk(&log), talk(&twin));
+    assert_eq!(log.lines_of("channel"), ["channel unknown Basic256Sha256", "channel Sign Basic256Sha256"]);
+    assert_eq!(log.lines_of("certificate").len(), 2);
+    assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
+}
+
+#[test]
+fn an_opening_that_is_only_signed_tells_its_mode() {
+    // ECC policies sign the opening: 64 bytes behind its body.
+    let signed = &mut Channel::new(32);
+    let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
+    for (side, mut opening) in signed.open(ECC, 2) {
+        opening.extend([b'S'; 64]);
+        let size = (opening.len() as u32).to_le_bytes();
+        opening[4..8].copy_from_slice(&size);
+        said.push((side, opening));
+    }
+    said.extend(exchange(signed));
+    let log = log_of(&said);
+    assert_eq!(log.lines_of("channel"), ["channel Sign ECC_nistP256"]);
+    assert_eq!(talk(&log).len(), 4);
+}
+
+#[test]
+fn a_sealed_channel_gives_opaque_operations_and_no_false_decode() {
+    let channel = &mut Channel::new(0);
+    let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
+    said.extend(channel.open_sealed(BASIC));
+    for seed in 0..2_000 {
+        let side = if seed % 2 == 0 { Client } else { Server };
+        said.push((side, channel.sealed(b'F', 96, seed)));
+    }
+    let parts = [(b'C', 4096), (b'C', 4096), (b'F', 64)];
+    said.extend(parts.map(|(part, size)| (Server, channel.sealed(part, size, 7))));
+    said.push((Client, channel.close()));
+    let log = log_of(&said);
+    let opaque: Vec<_> = log.lines.iter().filter(|line| line.contains("asks") && line.contains("opaque")).collect();
+    assert_eq!(opaque.len(), 2_001);
+    assert!(opaque[0].ends_with("opaque encrypted_request 0 = [Unsigned(112)]"), "{}", opaque[0]);
+    assert!(opaque[1].ends_with("opaque encrypted_response 0 = [Unsigned(112)]"), "{}", opaque[1]);
+    assert!(opaque[2_000].ends_with("= [Unsigned(8304)]"), "three chunks are one message: {}", opaque[2_000]);
+    assert_eq!(log.lines_of("channel"), ["channel unknown Basic256Sha256", "channel SignAndEncrypt Basic256Sha256"]);
+    assert!(log.lines.last().is_some_and(|line| line.contains("close_secure_channel")));
+    assert_eq!((log.lost, log.pdus.keys().filter(|(group, _)| *group == 1).count()), (0, 0));
+}
+
+/// Keys for a cipher that adds 1 to every byte.
+#[derive(Debug)]
+struct AddOne;
+
+impl Keys for AddOne {
+    fn open(&self, sealed: &Sealed<'_>, clear: &mut Vec<u8>) -> bool {
+        assert_eq!((sealed.channel, sealed.header.len(), sealed.suite), (9, 16, Some("Basic256Sha256")));
+        clear.extend(sealed.text.iter().map(|byte| byte.wrapping_sub(1)));
+        sealed.token == 14
+    }
+}
+
+#[test]
+fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
+    let clear = &mut Channel::new(0);
+    let mut said = opened(clear, NONE, 1);
+    said.extend(exchange(clear));
+    let twin = log_of(&said);
+
+    let sealed = &mut Channel::new(0);
+    let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
+    said.extend(sealed.open_sealed(BASIC));
+    for (side, mut message) in exchange(sealed) {
+        message[16..].iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+        said.push((side, message));
+    }
+    let mut log = Log::default();
+    let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+    let keys: Arc<dyn Keys> = Arc::new(AddOne);
+    session.unlock(&keys);
+    for (side, bytes) in &said {
+        session.stream(*side, bytes, at(0), &mut log);
+    }
+    session.finish(&mut log);
+    assert_eq!(talk(&log), talk(&twin));
+}
+
+#[test]
+fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once_they_convince() {
+    let join = |said: &[Said]| {
+        let mut log = Log::default();
+        let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), true);
+        said.iter().for_each(|(side, bytes)| session.stream(*side, bytes, at(0), &mut log));
+        session.finish(&mut log);
+        log
+    };
+    for signature in [0, 16, 20, 32, 48] {
+        let channel = &mut Channel::new(signature);
+        let mut said = exchange(channel);
+        said.extend(exchange(channel));
+        let log = join(&said);
+        assert_eq!(log.lines_of("0 asks").len(), 4, "signature of {signature}: {:?}", log.lines);
+        assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
+    }
+    let channel = Channel::new(0);
+    let sealed: Vec<_> = (0..8).map(|seed| (Client, channel.sealed(b'F', 96, seed))).collect();
+    let log = join(&sealed);
+    assert_eq!(log.lines_of("0 asks").len(), 6, "{:?}", log.lines);
+    assert_eq!(log.lost, 2 * 96);
+}
+
+#[test]
+fn a_server_that_dials_out_is_the_server_all_the_same() {
+    use lockkeeper_protocols::identify::Roles;
+    use lockkeeper_protocols::{Decision, Identifier, REGISTRY};
+    let reverse = reverse_hello("urn:plc", "opc.tcp://plc:4840");
+    for port in [4840, 4850] {
+        let identifier = Identifier {
+            transport: Transport::Tcp,
+            server_port: port,
+            client_port: 50_000,
+            roles: Roles::Certain,
+            midstream: false,
+        };
+        // The end that opened the TCP connection sends RHE.
+        let early = identifier.decide(REGISTRY, [&reverse, b""], false);
+        assert!(matches!(early, Decision::Undecided), "{early:?}");
+        let both = [reverse.clone(), acknowledge()].concat();
+        let later = identifier.decide(REGISTRY, [&both, &hello("opc.tcp://plc:4840")], false);
+        assert!(matches!(later, Decision::Speaks { protocol, swapped: true } if protocol.name == "opcua"), "{later:?}");
+    }
+    let log = log_of(&[(Server, reverse), (Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())]);
+    assert_eq!(log.lines[0], "application of Server: urn:plc");
+    assert_eq!(log.lines[1], "0 asks 0.0 session reverse_hello 0 endpoint=opc.tcp://plc:4840");
+}
+
+#[test]
+fn chunks_of_several_messages_may_alternate() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    let (one, other) = (read(&["Level"]), read(&["Gate"]));
+    let (first, rest) = one.split_at(20);
+    let (second, end) = other.split_at(40);
+    said.push((Client, channel.piece(Client, b'C', 2, first)));
+    said.push((Client, channel.piece(Client, b'C', 3, second)));
+    said.push((Client, channel.piece(Client, b'F', 2, rest)));
+    said.push((Client, channel.piece(Client, b'F', 3, end)));
+    said.push(say(channel, Server, 3, &values(&[3])));
+    said.push(say(channel, Server, 2, &values(&[2])));
+    let log = log_of(&said);
+    let answers: Vec<_> = log.lines.iter().filter(|line| line.contains("= [")).collect();
+    assert!(answers[0].contains("s=Gate") && answers[0].ends_with("[Signed(3)]"), "{answers:?}");
+    assert!(answers[1].contains("s=Level") && answers[1].ends_with("[Signed(2)]"), "{answers:?}");
+}
+
+#[test]
+fn an_answer_that_is_given_up_refuses_its_request() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    said.push(say(channel, Client, 2, &read(&["Level"])));
+    said.push((Server, channel.piece(Server, b'C', 2, &values(&[1])[..20])));
+    let reason = [&0x80B9_0000_u32.to_le_bytes()[..], &wire::string("too large")].concat();
+    said.push((Server, channel.piece(Server, b'A', 2, &reason)));
+    let log = log_of(&said);
+    assert!(log.lines.last().is_some_and(|line| line.contains("bad_response_too_large")), "{:?}", log.lines);
+}
+
+#[test]
+fn a_renewal_overlaps_the_token_before_and_sequence_numbers_go_on_and_wrap() {
+    let channel = &mut Channel::new(0);
+    channel.next = [u32::MAX - 1026; 2];
+    let mut said = opened(channel, NONE, 1);
+    said.extend(exchange(channel));
+    let old = channel.token;
+    channel.token = 15;
+    said.extend(channel.open(NONE, 1));
+    said.push(say(channel, Client, 9, &read(&["Level"])));
+    channel.token = old;
+    said.push(say(channel, Server, 9, &values(&[7])));
+    let log = log_of(&said);
+    let odd = |line: &&String| line.starts_with("Malformed") || line.starts_with("Unmatched");
+    assert_eq!(log.lines.iter().find(odd), None);
+    assert_eq!(talk(&log).len(), 6);
+}
+
+#[test]
+fn each_session_of_a_channel_has_its_own_user() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    for (session, user) in [(1, "anna"), (2, "ben")] {
+        said.push(say(channel, Client, session.into(), &activate(session, user, "secret")));
+        said.push(say(channel, Server, session.into(), &activated()));
+    }
+    said.push(say(channel, Client, 5, &write("Gate", b"up")));
+    let log = log_of(&said);
+    let users = log.lines_of("user");
+    assert_eq!(users, ["user username anna in clear", "user username ben in clear", "user username anna"]);
+    assert!(!format!("{log:?}").contains("secret"));
+}
+
+#[test]
+fn a_fault_refuses_every_operation_of_its_request() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    said.push(say(channel, Client, 2, &read(&["Level", "Gate"])));
+    said.push(say(channel, Server, 2, &response(397, 0x8025_0000, &[])));
+    let log = log_of(&said);
+    assert_eq!(log.lines_of("0 refused").len(), 2);
+    assert!(log.lines.last().is_some_and(|line| line.contains("bad_session_id_invalid")), "{:?}", log.lines);
+}

@@ -1,0 +1,264 @@
+//! However a conversation in OPC UA is cut, it is the same conversation; what is missing costs itself; what is hostile
+//! costs bounded memory.
+
+use lockkeeper_protocols::opcua::OPCUA;
+use lockkeeper_protocols::{Limits, Session, Side, Transport};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
+#[path = "../src/testing.rs"]
+mod testing;
+#[allow(dead_code, unreachable_pub, reason = "each file of tests uses a part")]
+#[path = "opcua/wire.rs"]
+mod wire;
+
+use Side::{Client, Server};
+use testing::{Log, at};
+use wire::{Channel, ECC, NONE, acknowledge, hello, read, results, values, write};
+
+/// A message, and who sends it in which exchange.
+type Said = (Side, u32, Vec<u8>);
+
+/// Reads and writes, each with nodes of its own, and their answers.
+fn exchanges() -> impl Strategy<Value = Vec<Said>> {
+    let one = prop_oneof![
+        vec(any::<i32>(), 1..20).prop_map(|numbers| (numbers, Vec::new())),
+        vec(any::<u8>(), 1..400).prop_map(|value| (Vec::new(), value)),
+    ];
+    vec(one, 1..8).prop_map(|all| {
+        let said = (2_u32..).zip(all).flat_map(|(request, (numbers, value))| {
+            let names: Vec<_> = (0..numbers.len()).map(|index| format!("Node{request}.{index}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            match value.is_empty() {
+                true => [(Client, request, read(&names)), (Server, request, values(&numbers))],
+                false => {
+                    let name = format!("Node{request}.0");
+                    [(Client, request, write(&name, &value)), (Server, request, results(676, &[0]))]
+                }
+            }
+        });
+        said.collect()
+    })
+}
+
+/// Sizes of chunks. Real ones have 8 KiB and more; a legal one may end anywhere.
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    vec(0usize..120, 0..8)
+}
+
+/// The chunks of a whole conversation, and which exchange each belongs to.
+fn chunks(said: &[Said], sizes: &[usize], is_signed: bool) -> Vec<Said> {
+    let channel = &mut Channel::new(if is_signed { 32 } else { 0 });
+    let mut chunks = vec![(Client, 0, hello("opc.tcp://plc:4840")), (Server, 0, acknowledge())];
+    let (policy, mode) = if is_signed { (ECC, 2) } else { (NONE, 1) };
+    chunks.extend(channel.open(policy, mode).map(|(side, bytes)| (side, 0, bytes)));
+    for (side, request, body) in said {
+        let pieces = channel.message(*side, *request, body, sizes);
+        chunks.extend(pieces.into_iter().map(|bytes| (*side, *request, bytes)));
+    }
+    chunks
+}
+
+/// Hears chunks as they are, cut into segments; the sides keep their order.
+fn hear(chunks: &[Said], segment: usize) -> Log {
+    let mut log = Log::default();
+    let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+    for (side, _, bytes) in chunks {
+        for piece in bytes.chunks(segment) {
+            session.stream(*side, piece, at(0), &mut log);
+        }
+    }
+    session.finish(&mut log);
+    log
+}
+
+/// What was said, without the numbers of requests.
+fn unnumbered(log: &Log) -> Vec<String> {
+    let line = |line: &String| {
+        let words: Vec<_> = line.split(' ').collect();
+        words.iter().enumerate().filter(|(place, _)| *place != 2).map(|(_, word)| format!("{word} ")).collect()
+    };
+    log.lines.iter().map(line).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_chunks_and_any_segments_give_the_same_operations(
+        said in exchanges(), sizes in sizes(), segment in 1usize..2000, is_signed in any::<bool>(),
+    ) {
+        let whole = hear(&chunks(&said, &[], is_signed), usize::MAX);
+        let cut = hear(&chunks(&said, &sizes, is_signed), segment);
+        prop_assert_eq!(&whole.lines, &cut.lines);
+        prop_assert_eq!((whole.lost, cut.lost), (0, 0));
+    }
+
+    // The header of a message is in its first chunk: the standard has none that are so small.
+    #[test]
+    fn a_lost_chunk_costs_its_message_only(
+        said in exchanges(), first in 40usize..100, sizes in sizes(), lost in any::<prop::sample::Index>(), kept in 0usize..40,
+    ) {
+        let sizes = [&[first][..], &sizes].concat();
+        let all = chunks(&said, &sizes, false);
+        let opening = 4;
+        let lost = opening + lost.index(all.len() - opening);
+        let (mut log, mut session) = (Log::default(), Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false));
+        for (place, (side, _, bytes)) in all.iter().enumerate() {
+            if place == lost {
+                // Its beginning may have been captured.
+                session.stream(*side, &bytes[..kept.min(bytes.len() - 1)], at(0), &mut log);
+                session.gap(*side, &mut log);
+            } else {
+                session.stream(*side, bytes, at(0), &mut log);
+            }
+        }
+        session.finish(&mut log);
+        let name = format!("=Node{}.", all[lost].1).replace('=', "ns=2;s=");
+        let of_others = |log: &Log| unnumbered(log).into_iter().filter(|line| !line.contains(&name)).collect::<Vec<_>>();
+        let mut found = of_others(&log);
+        // The answer to a request that was lost.
+        found.retain(|line| !line.starts_with("Unmatched answer_without_request "));
+        prop_assert_eq!(found, of_others(&hear(&all, usize::MAX)));
+    }
+
+    #[test]
+    fn a_sealed_channel_never_decodes(sizes in vec((1usize..300, any::<u32>()), 1..60)) {
+        let channel = &mut Channel::new(0);
+        let mut log = Log::default();
+        let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+        for (side, opening) in channel.open_sealed(wire::BASIC) {
+            session.stream(side, &opening, at(0), &mut log);
+        }
+        for (size, seed) in &sizes {
+            session.stream(Client, &channel.sealed(b'F', size * 16, *seed), at(0), &mut log);
+        }
+        session.finish(&mut log);
+        let opaque = log.lines.iter().filter(|line| line.contains("asks") && line.contains(" opaque ")).count();
+        prop_assert_eq!(opaque, sizes.len());
+        prop_assert_eq!(log.lines.iter().filter(|line| line.contains("asks")).count(), sizes.len() + 1);
+    }
+}
+
+/// The channel of a conversation in which one side is hostile, and what is heard of it.
+struct Attack {
+    channel: Channel,
+    session: Session,
+    log: Log,
+    sent: usize,
+}
+
+impl Attack {
+    fn new() -> Self {
+        let mut channel = Channel::new(0);
+        let mut log = Log::default();
+        let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+        for (side, opening) in channel.open(NONE, 1) {
+            session.stream(side, &opening, at(0), &mut log);
+        }
+        Self { channel, session, log, sent: 0 }
+    }
+
+    fn piece(&mut self, part: u8, request: u32, body: &[u8]) {
+        let bytes = self.channel.piece(Client, part, request, body);
+        self.sent += body.len();
+        self.session.stream(Client, &bytes, at(0), &mut self.log);
+    }
+
+    fn limits(&self, name: &str) -> usize {
+        self.log.lines_of(&format!("Limit {name}")).len()
+    }
+}
+
+#[test]
+fn chunks_that_never_end_keep_two_mebibytes_at_most_and_the_beginning_is_decoded() {
+    let mut attack = Attack::new();
+    let request = write("Gate", &[7; 100]);
+    attack.piece(b'C', 2, &request);
+    for _ in 0..200 {
+        attack.piece(b'C', 2, &[0; 60_000]);
+    }
+    assert_eq!(attack.limits("message_in_chunks"), 1, "told once");
+    let kept = attack.sent - attack.log.lost;
+    assert!(kept <= 2 * 1024 * 1024, "{kept} bytes kept");
+    attack.piece(b'F', 2, &[]);
+    assert!(attack.log.lines.iter().any(|line| line.contains("asks 1.0 write write 673 node=ns=2;s=Gate")));
+}
+
+#[test]
+fn many_messages_that_never_end_push_each_other_out() {
+    let mut attack = Attack::new();
+    for request in 0..10_000 {
+        attack.piece(b'C', request, &[0; 1000]);
+    }
+    let kept = attack.sent - attack.log.lost;
+    assert!(kept <= 16 * 1000, "{kept} bytes kept");
+    assert!(attack.limits("messages_in_chunks") > 0);
+}
+
+#[test]
+fn empty_chunks_without_end_keep_nothing() {
+    let mut attack = Attack::new();
+    for _ in 0..100_000 {
+        attack.piece(b'C', 2, &[]);
+    }
+    assert_eq!(attack.limits("message_in_chunks"), 1);
+}
+
+#[test]
+fn a_message_whose_end_does_not_come_is_given_up_in_time() {
+    let mut attack = Attack::new();
+    attack.piece(b'C', 2, &[0; 1000]);
+    attack.session.expire(at(61_000).clock, &mut attack.log);
+    assert_eq!((attack.limits("message_in_chunks_age"), attack.log.lost), (1, 1000));
+}
+
+#[test]
+fn thirty_bytes_that_ask_for_gigabytes_and_values_within_values_are_one_malformed_write() {
+    for body in [
+        // Write of 2^31 - 1 nodes
+        wire::request(673, 1, b"\xff\xff\xff\x7f"),
+        // one node, whose value is 200 arrays of variants, one within the other
+        wire::request(
+            673,
+            1,
+            &[&[1, 0, 0, 0, 0, 1, 13, 0, 0, 0, 255, 255, 255, 255, 1][..], &[0x98, 1, 0, 0, 0].repeat(200)].concat(),
+        ),
+        // dimensions whose product is 2^64
+        wire::request(
+            673,
+            1,
+            b"\x01\0\0\0\0\x01\x0d\0\0\0\xff\xff\xff\xff\x01\xc6\0\0\0\0\x02\0\0\0\0\0\0\x80\0\0\0\x80",
+        ),
+    ] {
+        let mut attack = Attack::new();
+        attack.piece(b'F', 2, &body);
+        let log = &attack.log;
+        assert_eq!(
+            log.lines.iter().filter(|line| line.contains("asks 1.0 write write 673")).count(),
+            1,
+            "{:?}",
+            log.lines
+        );
+        assert!(
+            log.lines.iter().any(|line| line.starts_with("Malformed") || line.starts_with("Limit")),
+            "{:?}",
+            log.lines
+        );
+    }
+}
+
+#[test]
+fn requests_without_answers_are_bounded_in_number_and_in_bytes() {
+    let mut attack = Attack::new();
+    for request in 0..1000 {
+        attack.piece(b'F', request, &write("Gate", &[7; 10_000]));
+    }
+    assert!(attack.limits("pending_bytes") > 0);
+    let mut attack = Attack::new();
+    for request in 0..1000 {
+        attack.piece(b'F', request, &write("Gate", &[7; 10]));
+    }
+    assert_eq!(attack.limits("pending_requests"), 1000 - 256);
+}
