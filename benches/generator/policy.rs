@@ -101,10 +101,12 @@ fn s7() -> String {
 
 /// What a flow of OPC UA permits: some nodes, and subscriptions to them.
 fn opcua() -> String {
-    let entries = ["read", "write", "subscribe"].map(|op| {
-        format!("  {{ op = \"{op}\", opcua = {{ node = \"ns={NAMESPACE};i=1-{NODES}\" }} }},\n")
-    });
-    format!("opcua    = {{ min_mode = \"none\" }}\nallow    = [\n{}  {{ op = [\"report\", \"security\"] }},\n]\n", entries.concat())
+    let entries = ["read", "write", "subscribe"]
+        .map(|op| format!("  {{ op = \"{op}\", opcua = {{ node = \"ns={NAMESPACE};i=1-{NODES}\" }} }},\n"));
+    format!(
+        "opcua    = {{ min_mode = \"none\" }}\nallow    = [\n{}  {{ op = [\"report\", \"security\"] }},\n]\n",
+        entries.concat()
+    )
 }
 
 /// A zone that declares one host declares all of them.
