@@ -57,12 +57,12 @@ fn decrypt<C: KeyIvInit + BlockModeDecrypt>(key: &[u8], vector: &[u8], blocks: &
 }
 
 /// How many bytes of a decrypted chunk are sequence header and body: behind them come the padding, whose first byte is
-/// its length without that byte, and the signature.
+/// its length without that byte, and the signature. Some stacks pad to the length of the key, not of a block.
 fn content(whole: &[u8], signature: usize) -> Option<usize> {
     let unsigned = whole.get(..whole.len().checked_sub(signature)?)?;
     let (length, before) = unsigned.split_last()?;
     let size = before.len().checked_sub(usize::from(*length))?;
-    let is_padding = usize::from(*length) <= BLOCK && before.get(size..)?.iter().all(|byte| byte == length);
+    let is_padding = before.get(size..)?.iter().all(|byte| byte == length);
     let sequence = u32::from_le_bytes(*whole.first_chunk()?);
     (is_padding && size >= SEQUENCE_HEADER && sequence < MAX_SEQUENCE).then_some(size)
 }

@@ -62,10 +62,14 @@ fn a_line_that_is_wrong_is_named_by_its_number_and_no_key_is_in_the_message() {
 fn a_chunk_of_either_length_of_key_is_opened_without_padding_and_signature() {
     let ring = ring();
     for (from, suite) in [(Side::Client, "Aes128_Sha256_RsaOaep"), (Side::Server, "Basic256Sha256")] {
-        let text = seal(from, CONTENT);
-        let mut clear = b"kept".to_vec();
-        assert!(ring.open(&sealed(from, Some(suite), &text), &mut clear));
-        assert_eq!(clear, [b"kept", CONTENT].concat());
+        // A body longer by 0 to 15 bytes: padding of every length.
+        for more in 0..16 {
+            let content = [CONTENT, &vec![b'.'; more]].concat();
+            let text = seal(from, &content);
+            let mut clear = b"kept".to_vec();
+            assert!(ring.open(&sealed(from, Some(suite), &text), &mut clear));
+            assert_eq!(clear, [b"kept", content.as_slice()].concat());
+        }
     }
     assert_eq!(ring.counters(), KeyCounters::default());
 }
@@ -128,7 +132,8 @@ fn sealed<'a>(from: Side, suite: Option<&'static str>, text: &'a [u8]) -> Sealed
 
 /// Pads, signs with zeros and encrypts, as the side of the log does.
 fn seal(from: Side, content: &[u8]) -> Vec<u8> {
-    let padding = (16 - (content.len() + 1 + 32) % 16) % 16;
+    let block = if from == Side::Server { 32 } else { 16 };
+    let padding = (block - (content.len() + 1 + 32) % block) % block;
     let mut whole = [content, &vec![padding as u8; padding + 1], &[0; 32]].concat();
     let log = KeyLog::parse(LOG.as_bytes()).expect("a key log");
     let key = &log.keys[usize::from(from == Side::Server)].1;
