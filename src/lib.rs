@@ -17,6 +17,7 @@
 //! * [`lockkeeper_protocols`]: bytes into operations (its own crate: no IO, no clock, no configuration);
 //! * [`keys`]: what opens encrypted channels in a replay, if an analyst has it;
 //! * [`policy`]: zones, conduits and points into a verdict on each operation;
+//! * [`certificate`]: what X.509 certificates say, for policy and inventory;
 //! * [`alert`]: verdicts into alerts, in one order, each violation once;
 //! * [`publish`]: alerts to files and brokers;
 //! * [`metrics`]: what was counted on the way;
@@ -30,6 +31,7 @@
 
 pub mod alert;
 pub mod capture;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod flow;

@@ -146,6 +146,8 @@ losses! {
     outcomes_not_waited_for,
     /// Discoveries forgotten because too many were remembered; they may be told twice.
     discoveries_forgotten,
+    /// Channels and certificates of hosts forgotten because too many were remembered; a downgrade may go unseen.
+    secured_forgotten,
 }
 
 /// What was decoded of one protocol name (of all its framings).
@@ -322,6 +324,7 @@ impl Counters {
         self.losses.alerts_closed_early += alerts.closed_by_limit;
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
+        self.losses.secured_forgotten += alerts.secured_forgotten;
     }
 
     /// The end of a conversation.

@@ -143,17 +143,17 @@ impl Run<'_> {
     /// One worker, on this thread.
     fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
         let Self { mut dealer, mut correlator, outputs, progress } = self;
-        let Emptied { mut block, mut items, mut reports } = Emptied::new(1);
+        let mut block = Block::default();
+        let mut report = Report::default();
         let mut clock = i64::MIN;
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
-            dealer.deal(&mut block, &mut items);
+            worker.open(std::mem::take(&mut report));
+            dealer.give(&mut block, &mut worker);
             clock = block.packets.last().map_or(clock, |packet| packet.clock);
-            for (items, report) in items.iter().zip(&mut reports) {
-                *report = worker.block(&block, items, clock, last, std::mem::take(report));
-            }
-            settle(&mut correlator, &mut reports, clock, last, outputs);
+            report = worker.close(clock, last);
+            settle(&mut correlator, std::slice::from_mut(&mut report), clock, last, outputs);
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);
             if last {

@@ -5,6 +5,7 @@
 
 mod conversation;
 mod desk;
+mod guard;
 mod listener;
 mod timers;
 
@@ -16,8 +17,8 @@ use lockkeeper_protocols::{Limits, Stamp};
 use crate::alert::{Captures, Evidence, Report};
 use crate::capture::{Block, Packet, Secrets};
 use crate::flow::{
-    CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters, StreamSettings,
-    TableSettings,
+    BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters,
+    StreamSettings, TableSettings,
 };
 use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
@@ -113,7 +114,7 @@ impl Worker {
     /// clock at the end of the block, for the timeouts of conversations that are silent. After the `last` block, what
     /// is still open is reported as open.
     pub fn block(&mut self, block: &Block, items: &[Item], clock: i64, last: bool, report: Report) -> Report {
-        self.desk.open(report);
+        self.open(report);
         let mut rest = items;
         for secrets in &block.secrets {
             let (earlier, later) = rest.split_at(rest.partition_point(|item| item.packet < secrets.before));
@@ -122,6 +123,24 @@ impl Worker {
             rest = later;
         }
         self.items(block, rest);
+        self.close(clock, last)
+    }
+
+    fn items(&mut self, block: &Block, items: &[Item]) {
+        for item in items {
+            if let Some(packet) = block.packets.get(item.packet as usize) {
+                self.packet(packet, block.bytes_of(packet), item.shard);
+            }
+        }
+    }
+
+    /// Begins a block: what is found in it goes into `report`. Then come its packets, then [`Worker::close`].
+    pub fn open(&mut self, report: Report) {
+        self.desk.open(report);
+    }
+
+    /// Ends a block: see [`Worker::block`].
+    pub fn close(&mut self, clock: i64, last: bool) -> Report {
         self.tick(clock);
         if last {
             self.finish(clock);
@@ -129,16 +148,8 @@ impl Worker {
         self.desk.close()
     }
 
-    fn items(&mut self, block: &Block, items: &[Item]) {
-        for item in items {
-            if let Some(packet) = block.packets.get(item.packet as usize) {
-                self.packet(packet, block.bytes_of(packet), usize::from(item.shard) / self.workers);
-            }
-        }
-    }
-
     /// Takes the keys of a capture, for the packets that follow. Every worker needs them, and one counts.
-    fn unlock(&mut self, secrets: &Secrets) {
+    pub fn unlock(&mut self, secrets: &Secrets) {
         if secrets.kind != SECRETS_OF_OPC_UA {
             return;
         }
@@ -146,6 +157,29 @@ impl Worker {
             Ok(log) => self.desk.ring.add(&log),
             Err(_) => self.desk.counters.losses.secrets_not_understood += u64::from(self.is_first),
         }
+    }
+
+    /// Judges one packet of a block, dealt to a shard.
+    pub fn packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
+        match frame::plain(packet.link, bytes, packet.original) {
+            Some(plain) => self.plain(&plain, packet, bytes, shard),
+            None => self.any(packet, bytes, self.index_of(shard)),
+        }
+    }
+
+    /// Judges one packet that was seen to be a plain segment.
+    #[inline(always)]
+    pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
+        let index = self.index_of(shard);
+        if !self.segment(plain, packet, index) {
+            self.any(packet, bytes, index);
+        }
+    }
+
+    /// Where a shard of this worker lies.
+    #[inline(always)]
+    fn index_of(&self, shard: u8) -> usize {
+        if self.workers == 1 { usize::from(shard) } else { usize::from(shard) / self.workers }
     }
 
     fn finish(&mut self, clock: i64) {
@@ -172,21 +206,13 @@ impl Worker {
         self.desk.counters
     }
 
-    fn packet(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        let plain = frame::plain(packet.link, bytes, packet.original);
-        if plain.is_none_or(|plain| !self.segment(&plain, packet, index)) {
-            self.any(packet, bytes, index);
-        }
-    }
-
     /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
     /// `false`: it is not one, and nothing was done.
     #[inline(always)]
     fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
-        let (key, from) = FlowKey::of_plain(plain);
-        let Some(entry) = shard.flows.find(&key, packet.clock) else { return false };
-        let Some(conversation) = shard.flows.at(entry) else { return false };
+        let (key, from) = BriefKey::of(plain);
+        let Some((entry, conversation)) = shard.flows.find(&key, packet.clock) else { return false };
         if !conversation.expects(from, &plain.segment) {
             return false;
         }

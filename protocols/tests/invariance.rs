@@ -8,6 +8,9 @@ use proptest::prelude::*;
 #[path = "../src/testing.rs"]
 mod testing;
 use testing::{Log, at};
+#[allow(dead_code, unreachable_pub, reason = "each file of tests uses a part")]
+#[path = "opcua/wire.rs"]
+mod wire;
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
@@ -31,6 +34,7 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
             frame
         }),
         s7comm_plus(),
+        opcua(),
         (0u8..9, vec(any::<u8>(), 0..60)).prop_map(|(kind, body)| tpkt(kind, &body)),
         (1u8..8, vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..20)).prop_map(|(rosctr, mut parameters, data)| {
             // The functions that mean something, more often than chance has it.
@@ -43,6 +47,34 @@ fn traffic() -> impl Strategy<Value = Vec<u8>> {
         }),
     ];
     vec(chunk, 1..6).prop_map(|chunks| chunks.concat())
+}
+
+/// Chunks of OPC UA: the opening of a channel, services with any content, parts of messages in any order.
+fn opcua() -> impl Strategy<Value = Vec<u8>> {
+    let numbers =
+        [631_u16, 634, 673, 676, 712, 715, 751, 754, 826, 829, 461, 464, 467, 470, 428, 431, 397, 527, 530, 0];
+    let content = vec(prop_oneof![0u8..4, Just(0xFF), any::<u8>()], 0..120);
+    (0u8..14, 0u32..4, any::<prop::sample::Index>(), content).prop_map(move |(kind, request, number, content)| {
+        let mut channel = wire::Channel::new(0);
+        let number = number.get(&numbers);
+        let body = match number % 3 {
+            0 | 2 => wire::request(*number, 1, &content),
+            _ => wire::response(*number, 0, &content),
+        };
+        let side = Side::Client;
+        match kind {
+            0 => channel.open(wire::NONE, 1).map(|(_, bytes)| bytes).concat(),
+            1 => channel.open_sealed(wire::BASIC).map(|(_, bytes)| bytes).concat(),
+            2 => [wire::hello("opc.tcp://plc:4840"), wire::acknowledge()].concat(),
+            3 => channel.sealed(b'F', content.len(), request),
+            4 => channel.piece(side, b'A', request, &[&[0, 0, 2, 0x80][..], &wire::NULL].concat()),
+            5 => channel.close(),
+            6 | 7 => channel.message(side, request, &body, &[40, 20, 7]).concat(),
+            8 => channel.piece(side, b'C', request, &content),
+            9 => wire::chunk("ERR", b'F', &content),
+            _ => channel.piece(side, b'F', request, &body),
+        }
+    })
 }
 
 /// A PDU of S7comm-plus in one DT, whole or a fragment.

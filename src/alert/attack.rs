@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::{Area, Class, Side, Target};
 
-use super::{Finding, OwnedOperation, OwnedTarget, What};
+use super::{Finding, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, What};
 use crate::policy::{Carrier, Rule};
 
 /// The techniques of a finding: those of the operation first, then those of the rule.
@@ -21,7 +21,7 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
         }
     };
     match &finding.what {
-        What::Denied(denial) => {
+        What::Denied(denial) | What::Certificate { denial, .. } => {
             add(of_operation(finding));
             add(of_rule(denial.rule, finding));
             add(of_public_client(finding));
@@ -52,12 +52,24 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         Rule::AddressUndeclared => &["T0861"],
         Rule::ValueOutOfLimits => &["T0836"],
         Rule::S7ConnectionType => &["T0848"],
+        Rule::OpcUaModeNone | Rule::OpcUaModeWeak | Rule::OpcUaDowngrade | Rule::CertApplicationUri => &["T0830"],
+        Rule::CertExpired | Rule::CertNotYetValid | Rule::CertWeakKey | Rule::CertSha1 | Rule::CertSelfSigned => {
+            &["T0830"]
+        }
+        Rule::OpcUaClient => &["T0848"],
         Rule::AssetUnknown => &["T0864"],
         Rule::ProtoMalformed => &["T0814", "T0866"],
         Rule::ConduitUndeclared
         | Rule::FlowUndeclaredPeer
         | Rule::FlowUndeclaredProtocol
         | Rule::OperationUndeclared
+        | Rule::FlowOpaque
+        | Rule::OpcUaPolicyDeprecated
+        | Rule::OpcUaPolicyUndeclared
+        | Rule::OpcUaIdentity
+        | Rule::OpcUaCleartextPassword
+        | Rule::OpcUaBetterOffered
+        | Rule::CertExpiresSoon
         | Rule::S7Password => &[],
     }
 }
@@ -103,6 +115,7 @@ fn of_operation(finding: &Finding) -> &'static [&'static str] {
     let known = match finding.protocol {
         Some("modbus") => of_modbus(operation),
         Some("s7comm" | "s7commplus") => of_s7(operation),
+        Some("opcua") => of_opcua(operation),
         _ => None,
     };
     known.unwrap_or_else(|| of_class(operation.class))
@@ -213,6 +226,40 @@ fn of_s7_program(operation: &OwnedOperation) -> &'static [&'static str] {
         ("pi_dele" | "pi_modu" | "delete_object" | "add_link" | "remove_link", _) => &["T0889"],
         ("pi_garb", _) => &["T0814"],
         _ => &["T0843", "T0889"],
+    }
+}
+
+/// By what a service of OPC UA does, and of calls which method (ids of OPC 10000-5, annex: those of type declarations;
+/// objects may have their own). None: the class says it.
+fn of_opcua(operation: &OwnedOperation) -> Option<&'static [&'static str]> {
+    Some(match (operation.class, operation.function) {
+        (Class::Security, "register_server" | "register_server2") => &["T0848", "T0830"],
+        (Class::Security, "transfer_subscriptions") => &["T0830"],
+        (Class::Security, "open_secure_channel" | "activate_session") => &[],
+        (Class::Security, _) => &["T0892"],
+        (Class::Discover, "get_endpoints") => &["T0846", "T0888"],
+        (Class::Alarm, _) => &["T0878", "T0838"],
+        (Class::Program, "write") => &["T0836"],
+        (Class::Program, "add_nodes" | "delete_nodes" | "add_references" | "delete_references") => &["T0889"],
+        (Class::Control, _) => match method(operation) {
+            // RequestServerStateChange, ResetToServerDefaults.
+            Some(12_886 | 25_709) => &["T1692.001", "T0816"],
+            // Start, Suspend, Resume, Halt and Reset of a program.
+            Some(2426..=2430) => &["T1692.001", "T0858"],
+            _ => &["T1692.001"],
+        },
+        _ => return None,
+    })
+}
+
+/// The number of a method of the standard's own namespace.
+fn method(operation: &OwnedOperation) -> Option<u32> {
+    match &operation.target {
+        OwnedTarget::Method(parts) => match parts.1 {
+            OwnedNode { namespace: 0, id: OwnedNodeId::Numeric(number) } => Some(number),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

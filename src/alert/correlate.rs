@@ -15,6 +15,7 @@ use lockkeeper_protocols::{Outcome, RequestRef};
 use super::id::alert_id;
 use super::key::Key;
 use super::record::Record;
+use super::secured::Secured;
 use super::table::Table;
 use super::{AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping};
 use crate::policy::Policy;
@@ -41,6 +42,9 @@ pub struct Settings {
     /// Discoveries that are remembered so as not to be told twice. Beyond it the one that was not seen for longest is
     /// forgotten. 150 bytes each, plus the text of identities.
     pub discoveries: usize,
+    /// Pairs of hosts whose best channel is remembered, certificates, and ends that showed one: so many of each. Beyond
+    /// it the one that was not seen for longest is forgotten. At most 4 KiB each, commonly 500 bytes.
+    pub secured: usize,
 }
 
 impl Default for Settings {
@@ -54,6 +58,7 @@ impl Default for Settings {
             live: 32_768,
             pending: 65_536,
             discoveries: 65_536,
+            secured: 8192,
         }
     }
 }
@@ -79,6 +84,8 @@ pub struct Counters {
     pub pending_dropped: u64,
     /// Discoveries forgotten because too many were remembered: they may be told again.
     pub discoveries_forgotten: u64,
+    /// Channels and certificates forgotten because too many were remembered: a downgrade may go unseen.
+    pub secured_forgotten: u64,
 }
 
 /// How often a rule was hit.
@@ -102,6 +109,7 @@ pub struct Correlator {
     due: BTreeMap<(i64, u64), Key>,
     pending: Table<Waiting, (Key, u64)>,
     seen: Table<Key, ()>,
+    secured: Secured,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
     batch: Vec<(Rank, Event)>,
@@ -146,6 +154,7 @@ impl Correlator {
     /// Starts with nothing known.
     pub fn new(policy: Arc<Policy>, mut settings: Settings) -> Self {
         settings.close_after = settings.close_after.max(settings.interval);
+        let secured = Secured::new(settings.secured);
         Self {
             policy,
             settings,
@@ -155,6 +164,7 @@ impl Correlator {
             due: BTreeMap::new(),
             pending: Table::new(),
             seen: Table::new(),
+            secured,
             counters: Counters::default(),
             tallies: BTreeMap::new(),
             batch: Vec::new(),
@@ -200,14 +210,22 @@ impl Correlator {
 
     fn event(&mut self, event: Event, out: Out<'_>) {
         match event {
-            Event::Finding(finding) => {
-                self.counters.findings += 1;
-                match mapping::kind(&finding.what) {
-                    Kind::Violation => self.violation(finding, out),
-                    Kind::Asset => self.discovery(finding, out),
+            Event::Finding(finding) => self.finding(finding, out),
+            Event::Fact(base, fact) => {
+                for what in self.secured.findings(&self.policy, &base, fact) {
+                    self.finding(Box::new(Finding { what, ..(*base).clone() }), out);
                 }
+                self.counters.secured_forgotten = self.secured.forgotten;
             }
             Event::Outcome { conversation, at, outcome, time: _ } => self.outcome(conversation, at, outcome, out),
+        }
+    }
+
+    fn finding(&mut self, finding: Box<Finding>, out: Out<'_>) {
+        self.counters.findings += 1;
+        match mapping::kind(&finding.what) {
+            Kind::Violation => self.violation(finding, out),
+            Kind::Asset => self.discovery(finding, out),
         }
     }
 
@@ -415,6 +433,8 @@ fn render(policy: &Policy, settings: &Settings, live: &Live) -> Rendered {
 const fn rank(order: Order, event: &Event) -> Rank {
     match event {
         Event::Finding(finding) => (order.clock, order.packet, 0, mapping::rule_id(&finding.what), order.sub),
+        // Before the findings of the same packet: what it comes to is ordered by what it is about.
+        Event::Fact(..) => (order.clock, order.packet, 0, "", order.sub),
         Event::Outcome { .. } => (order.clock, order.packet, 1, "", order.sub),
     }
 }

@@ -32,6 +32,7 @@ fn describe(text: &mut String, policy_sha256: &str, finding: &Finding) -> std::f
     }
     match &finding.what {
         What::Denied(_) => Ok(()),
+        What::Certificate { of, certificate, .. } => writeln!(text, "{of:?} {}", certificate.thumbprint),
         What::Malformed { name, .. } => writeln!(text, "{name}"),
         What::UnknownAsset(side) | What::NewHost(side) => writeln!(text, "{side:?}"),
         What::Identity { of, unit, field, value } => writeln!(text, "{of:?} {unit:?} {field}={value}"),

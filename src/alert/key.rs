@@ -43,6 +43,8 @@ pub(super) struct Violation {
     function: Option<(&'static str, u32)>,
     target: OwnedTarget,
     anomaly: Option<&'static str>,
+    /// Thumbprint of the certificate that it is about.
+    certificate: Option<String>,
 }
 
 /// A host as far as an alert tells hosts apart.
@@ -70,7 +72,7 @@ impl Party {
         Self { zone: place.zone, address }
     }
 
-    fn of(finding: &Finding, side: Side) -> Self {
+    pub(super) fn of(finding: &Finding, side: Side) -> Self {
         let (end, place) = end_of(finding, side);
         Self::new(end, place)
     }
@@ -81,6 +83,13 @@ impl Key {
     pub(super) fn of(finding: &Finding) -> Self {
         match &finding.what {
             What::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
+            What::Certificate { denial, certificate, .. } => {
+                let mut key = Self::violation(finding, denial.rule, denial.flow, None);
+                if let Self::Violation(violation) = &mut key {
+                    violation.certificate = Some(certificate.thumbprint.clone());
+                }
+                key
+            }
             What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
             What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
             What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
@@ -102,6 +111,7 @@ impl Key {
             function: operation.map(|operation| (operation.function, operation.code)),
             target: operation.map(|operation| operation.target.clone()).unwrap_or_default(),
             anomaly,
+            certificate: None,
         }))
     }
 }

@@ -3,12 +3,12 @@
 use lockkeeper_protocols::Class;
 
 use super::{Finding, Kind, Severity, What};
-use crate::policy::Rule;
+use crate::policy::{Reason, Rule};
 
 /// The rule of a finding, as it stands in records.
 pub(super) const fn rule_id(what: &What) -> &'static str {
     match what {
-        What::Denied(denial) => denial.rule.id(),
+        What::Denied(denial) | What::Certificate { denial, .. } => denial.rule.id(),
         What::Malformed { .. } => Rule::ProtoMalformed.id(),
         What::UnknownAsset(_) => Rule::AssetUnknown.id(),
         What::NewHost(_) => "asset.new",
@@ -19,7 +19,7 @@ pub(super) const fn rule_id(what: &What) -> &'static str {
 /// Violation, or news for the inventory.
 pub(super) const fn kind(what: &What) -> Kind {
     match what {
-        What::Denied(_) | What::Malformed { .. } | What::UnknownAsset(_) => Kind::Violation,
+        What::Denied(_) | What::Certificate { .. } | What::Malformed { .. } | What::UnknownAsset(_) => Kind::Violation,
         What::NewHost(_) | What::Identity { .. } => Kind::Asset,
     }
 }
@@ -29,14 +29,30 @@ pub(super) fn severity(finding: &Finding) -> Severity {
     let class = finding.operation.as_ref().map(|operation| operation.class);
     let at_least = |floor: Severity| class.map_or(floor, |class| of_class(class).max(floor));
     match &finding.what {
-        What::Denied(denial) => match denial.rule {
+        What::Denied(denial) | What::Certificate { denial, .. } => match denial.rule {
             Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
             Rule::OperationUndeclared => class.map_or(Severity::Medium, of_class),
             Rule::AddressUndeclared => at_least(Severity::Medium).min(Severity::High),
             Rule::ValueOutOfLimits | Rule::S7ConnectionType => Severity::High,
             Rule::S7Password => at_least(Severity::High),
-            Rule::AssetUnknown | Rule::ProtoMalformed => Severity::Medium,
+            Rule::OpcUaModeNone => at_least(Severity::Medium).min(Severity::High),
+            Rule::OpcUaClient | Rule::OpcUaCleartextPassword | Rule::OpcUaDowngrade => Severity::High,
+            Rule::OpcUaModeWeak
+            | Rule::OpcUaPolicyDeprecated
+            | Rule::OpcUaPolicyUndeclared
+            | Rule::OpcUaIdentity
+            | Rule::CertExpired
+            | Rule::CertNotYetValid
+            | Rule::CertWeakKey
+            | Rule::CertSha1
+            | Rule::CertSelfSigned
+            | Rule::CertApplicationUri
+            | Rule::AssetUnknown
+            | Rule::ProtoMalformed => Severity::Medium,
+            Rule::OpcUaBetterOffered | Rule::CertExpiresSoon => Severity::Low,
+            Rule::FlowOpaque if denial.reason == Reason::Plain => Severity::Info,
+            Rule::FlowOpaque => Severity::Medium,
         },
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
         What::NewHost(_) | What::Identity { .. } => Severity::Info,
@@ -78,7 +94,7 @@ pub(super) struct Requirements {
 /// The requirements of a finding.
 pub(super) const fn requirements(what: &What) -> Requirements {
     match what {
-        What::Denied(denial) => of_rule(denial.rule),
+        What::Denied(denial) | What::Certificate { denial, .. } => of_rule(denial.rule),
         What::Malformed { .. } => of_rule(Rule::ProtoMalformed),
         What::UnknownAsset(_) => of_rule(Rule::AssetUnknown),
         What::NewHost(_) | What::Identity { .. } => {
@@ -127,6 +143,33 @@ const fn of_rule(rule: Rule) -> Requirements {
             nis2: &["21(2)(i)", "CIR 11.6"],
             iso27001: &["5.17", "8.2", "8.5"],
         },
+        Rule::FlowOpaque => {
+            Requirements { iec62443: &["SR 4.1", "SR 6.2"], nis2: &["21(2)(b)", "CIR 3.2"], iso27001: &["8.16"] }
+        }
+        Rule::OpcUaModeNone | Rule::OpcUaModeWeak | Rule::OpcUaDowngrade => Requirements {
+            iec62443: &["SR 1.2", "SR 3.1 RE 1", "SR 4.1"],
+            nis2: &["21(2)(h)", "CIR 9.2"],
+            iso27001: &["8.5", "8.24"],
+        },
+        Rule::OpcUaPolicyDeprecated | Rule::OpcUaPolicyUndeclared | Rule::OpcUaBetterOffered => {
+            Requirements { iec62443: &["SR 1.9", "SR 4.3"], nis2: &["21(2)(h)", "CIR 9.2(b)"], iso27001: &["8.24"] }
+        }
+        Rule::OpcUaIdentity | Rule::OpcUaClient | Rule::OpcUaCleartextPassword => Requirements {
+            iec62443: &["SR 1.1", "SR 1.2", "SR 2.1"],
+            nis2: &["21(2)(i)", "21(2)(j)", "CIR 11.6"],
+            iso27001: &["5.16", "5.17", "8.5"],
+        },
+        Rule::CertExpired
+        | Rule::CertNotYetValid
+        | Rule::CertExpiresSoon
+        | Rule::CertWeakKey
+        | Rule::CertSha1
+        | Rule::CertSelfSigned
+        | Rule::CertApplicationUri => Requirements {
+            iec62443: &["SR 1.8", "SR 1.9", "SR 4.3"],
+            nis2: &["21(2)(h)", "CIR 9.2(c)"],
+            iso27001: &["5.17", "8.24"],
+        },
         Rule::AssetUnknown => Requirements {
             iec62443: &["SR 2.3", "SR 5.2 RE 1", "SR 7.8", "ZCR 3.4"],
             nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 12.4.1"],
@@ -142,7 +185,7 @@ const fn of_rule(rule: Rule) -> Requirements {
 mod tests {
     use super::*;
     use crate::alert::{OwnedOperation, testing};
-    use crate::policy::{Denial, Reason};
+    use crate::policy::Denial;
 
     fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
         let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });

@@ -16,6 +16,10 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
             let spoken = Spoken::of(finding.protocol, finding.carrier, finding.server.port);
             (names.action(), policy.message(&finding.ruling, denial, &spoken.title()))
         }
+        What::Certificate { denial, of, certificate } => {
+            let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
+            (what, policy.message(&finding.ruling, denial, "X.509"))
+        }
         What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
         What::UnknownAsset(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
@@ -217,6 +221,9 @@ fn spaced(name: &str) -> String {
 
 /// `write_single_register` as `Write Single Register`; abbreviations stay capital.
 pub(super) fn title_case(name: &str) -> String {
+    if name == "opcua" {
+        return "OPC UA".to_owned();
+    }
     name.split('_').map(title_word).collect::<Vec<_>>().join(" ")
 }
 

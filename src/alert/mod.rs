@@ -16,6 +16,7 @@ mod mapping;
 mod message;
 mod owned;
 mod record;
+mod secured;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -24,8 +25,10 @@ pub mod transaction;
 use std::fmt;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Outcome, RequestRef};
+use lockkeeper_protocols::{Outcome, RequestRef, Side};
 
+use crate::certificate::Certificate;
+use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
@@ -50,6 +53,8 @@ pub struct Order {
 pub enum Event {
     /// Something was not permitted, or is new.
     Finding(Box<Finding>),
+    /// A fact that says something only beside what was seen before. The finding says where and when, not yet what.
+    Fact(Box<Finding>, Fact),
     /// A denied operation was answered, or was not.
     Outcome {
         /// Which conversation: [`Finding::conversation`].
@@ -61,6 +66,17 @@ pub enum Event {
         /// Packet time of the answer, nanoseconds.
         time: i64,
     },
+}
+
+/// What is known about a conversation, for the correlator.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A secure channel is used for the first time.
+    Channel(Channel),
+    /// One end showed a certificate: DER.
+    Certificate(Side, Box<[u8]>),
+    /// One end told the URI of its application.
+    Application(Side, Box<[u8]>),
 }
 
 /// One denial or discovery, with all that an alert says about it. Owns its data; nothing is formatted yet.
@@ -95,6 +111,15 @@ pub struct Finding {
 pub enum What {
     /// The policy does not permit it.
     Denied(Denial),
+    /// A certificate that one end shows is not as the policy wants it.
+    Certificate {
+        /// What is wrong.
+        denial: Denial,
+        /// Whose it is.
+        of: Side,
+        /// The certificate.
+        certificate: Arc<Certificate>,
+    },
     /// A PDU breaks the specification: name of the anomaly, and the number at fault.
     Malformed {
         /// Such as `quantity_out_of_range`.
@@ -103,13 +128,13 @@ pub enum What {
         value: Option<u32>,
     },
     /// A host that is not declared in a zone that declares its assets (kind `violation`).
-    UnknownAsset(lockkeeper_protocols::Side),
+    UnknownAsset(Side),
     /// First sight of a host in a zone that does not declare its assets, or without IP (kind `asset`, severity info).
-    NewHost(lockkeeper_protocols::Side),
+    NewHost(Side),
     /// A device told who it is (kind `asset`, severity info).
     Identity {
         /// Whose.
-        of: lockkeeper_protocols::Side,
+        of: Side,
         /// The unit behind a gateway.
         unit: Option<u8>,
         /// Such as `vendor`.

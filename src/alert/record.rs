@@ -61,7 +61,7 @@ impl Record<'_> {
     fn ends(&self, out: &mut Vec<u8>) {
         let Finding { client, server, carrier, ruling, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
-            What::Denied(denial) => denial.flow,
+            What::Denied(denial) | What::Certificate { denial, .. } => denial.flow,
             What::Malformed { .. } | What::UnknownAsset(_) | What::NewHost(_) | What::Identity { .. } => None,
         };
         member(out, "client", |out| endpoint(out, self.policy, client, ruling.client, *carrier));
@@ -88,6 +88,13 @@ impl Record<'_> {
     fn particulars(&self, out: &mut Vec<u8>) {
         match &self.finding.what {
             What::Denied(_) => {}
+            What::Certificate { of, certificate, .. } => member(out, "certificate", |out| {
+                out.extend_from_slice(b"{\"of\":");
+                json::string(out, side_name(*of));
+                member(out, "subject", |out| json::string(out, &certificate.subject));
+                member(out, "thumbprint", |out| json::string(out, &certificate.thumbprint));
+                out.push(b'}');
+            }),
             What::Malformed { name, value } => member(out, "anomaly", |out| {
                 out.extend_from_slice(b"{\"name\":");
                 json::string(out, name);

@@ -35,35 +35,93 @@ impl End {
 /// Labels of MPLS are not part of it: each direction of a path has its own.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowKey {
-    /// Address of the low and of the high end, their ports, what is around it, the tunnel: all in words of one kind, so that
-    /// two keys are compared at once and a slot of the table fits in a cache line.
-    words: [u32; 11],
+    /// The brief key in halves, the lower ones first: so that a slot of the table fits in a cache line.
+    brief: [u32; 4],
+    /// What else there is to IPv6 addresses, of the low and of the high end.
+    upper: [[u32; 3]; 2],
+    tunnel: u32,
+}
+
+/// All of the key of a conversation over IPv4 that is not in a tunnel: nearly every conversation. Two words are built,
+/// hashed and compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BriefKey {
+    /// The low and the high end: a half of what is around them, the address (or its lowest word), the port.
+    ends: [u64; 2],
 }
 
 impl PartialEq for FlowKey {
     /// All words at once: the derived way calls a function that compares memory.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).fold(0, |different, (one, another)| different | (one ^ another)) == 0
+        let upper = self.upper.as_flattened().iter().zip(other.upper.as_flattened());
+        let different = upper.fold(self.tunnel ^ other.tunnel, |different, (one, another)| different | (one ^ another));
+        different == 0 && self.is(&other.brief())
     }
 }
 
 impl Eq for FlowKey {}
 
+impl BriefKey {
+    /// The key of a plain segment, and the end that sent it.
+    #[inline(always)]
+    pub fn of(plain: &Plain<'_>) -> (Self, End) {
+        let Plain { vlan, source, destination, segment: Segment { source_port, destination_port, .. }, .. } = *plain;
+        let (source, destination) = (end(source.to_bits(), source_port), end(destination.to_bits(), destination_port));
+        let key = Self::around(around(vlan, TCP) | IPV4, source.min(destination), source.max(destination));
+        (key, sender(&source, &destination))
+    }
+
+    #[inline(always)]
+    const fn around(around: u32, low: u64, high: u64) -> Self {
+        Self { ends: [((around >> 16) as u64) << AROUND_AT | low, (around as u16 as u64) << AROUND_AT | high] }
+    }
+
+    /// That of the [`FlowKey`] which it is.
+    #[inline(always)]
+    pub(super) fn hash(self, mixer: Mixer) -> u64 {
+        let [low, high] = self.ends;
+        mixer.pair(low, high)
+    }
+}
+
+/// Address and port in one word, whose order is that of the pair.
+#[inline(always)]
+const fn end(address: u32, port: u16) -> u64 {
+    (address as u64) << 16 | port as u64
+}
+
 impl FlowKey {
     /// For a table of flows.
-    #[inline(always)]
     pub(super) fn hash(&self, mixer: Mixer) -> u64 {
-        let [a, b, c, low, d, e, f, high, ports, around, tunnel] = self.words;
-        let short = mixer.pair(word(low, high), word(ports, around ^ tunnel.rotate_left(12)));
-        // What else IPv6 addresses say.
-        if around & IPV4 == 0 { mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f)) } else { short }
+        let short = self.brief().hash(mixer);
+        if self.is_brief() {
+            return short;
+        }
+        let [[a, b, c], [d, e, f]] = self.upper;
+        mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f) ^ u64::from(self.tunnel))
+    }
+
+    /// Whether this is the conversation that `brief` says everything of.
+    #[inline(always)]
+    pub(super) fn is(&self, brief: &BriefKey) -> bool {
+        // A tunnel, and IPv6, are noted in what is around.
+        self.brief() == *brief
+    }
+
+    #[inline(always)]
+    const fn brief(&self) -> BriefKey {
+        let [a, b, c, d] = self.brief;
+        BriefKey { ends: [word(b, a), word(d, c)] }
+    }
+
+    const fn is_brief(&self) -> bool {
+        self.around() & (IPV4 | WRAPPING) == IPV4
     }
 
     /// What is around the addresses and ports: the same packet may be seen again in other surroundings.
     pub fn surroundings(&self) -> u64 {
-        let [.., around, tunnel] = self.words;
-        word(around & !(0xff << PROTOCOL_AT), tunnel)
+        word(self.around() & !(0xff << PROTOCOL_AT), self.tunnel)
     }
 
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
@@ -86,51 +144,36 @@ impl FlowKey {
         Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
     }
 
-    /// The same of a plain segment.
-    #[inline(always)]
-    pub fn of_plain(plain: &Plain<'_>) -> (Self, End) {
-        let Plain { vlan, source, destination, segment: Segment { source_port, destination_port, .. }, .. } = *plain;
-        let (source, destination) = (source.to_bits(), destination.to_bits());
-        let sender = sender(&(source, source_port), &(destination, destination_port));
-        let ends = [[0, 0, 0, source], [0, 0, 0, destination]];
-        let around = around(vlan, TCP) | IPV4;
-        (Self::ordered(sender, ends, (source_port, destination_port), [around, 0]), sender)
-    }
-
-    #[inline(always)]
     fn ordered(
         sender: End,
         [source, destination]: [[u32; 4]; 2],
-        (from, to): (u16, u16),
+        ports: (u16, u16),
         [around, tunnel]: [u32; 2],
     ) -> Self {
-        let ([a, b, c, d], [e, f, g, h], low, high) = match sender {
-            End::Low => (source, destination, from, to),
-            End::High => (destination, source, to, from),
+        let ([a, b, c, from], [d, e, f, to]) = (source, destination);
+        let (from, to) = (end(from, ports.0), end(to, ports.1));
+        let (upper, low, high) = match sender {
+            End::Low => ([[a, b, c], [d, e, f]], from, to),
+            End::High => ([[d, e, f], [a, b, c]], to, from),
         };
-        let ports = u32::from(low) << 16 | u32::from(high);
-        Self { words: [a, b, c, d, e, f, g, h, ports, around, tunnel] }
-    }
-
-    /// Low port and high port.
-    const fn ports(&self) -> u32 {
-        let [.., ports, _, _] = self.words;
-        ports
+        let [low, high] = BriefKey::around(around, low, high).ends;
+        Self { brief: [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32], upper, tunnel }
     }
 
     /// VLAN, protocol and wrapping.
     const fn around(&self) -> u32 {
-        let [.., around, _] = self.words;
-        around
+        let [low, high] = self.brief().ends;
+        ((low >> AROUND_AT) as u32) << 16 | (high >> AROUND_AT) as u32
+    }
+
+    const fn end(&self, end: End) -> u64 {
+        self.brief().ends[end as usize]
     }
 
     /// Address of one end.
     pub fn address(&self, end: End) -> IpAddr {
-        let [a, b, c, d, e, f, g, h, ..] = self.words;
-        let [a, b, c, d] = match end {
-            End::Low => [a, b, c, d],
-            End::High => [e, f, g, h],
-        };
+        let [a, b, c] = self.upper[end.index()];
+        let d = (self.end(end) >> 16) as u32;
         if self.around() & IPV4 != 0 {
             return Ipv4Addr::from_bits(d).into();
         }
@@ -140,10 +183,7 @@ impl FlowKey {
 
     /// Port of one end, 0 where the protocol has none.
     pub const fn port(&self, end: End) -> u16 {
-        match end {
-            End::Low => (self.ports() >> 16) as u16,
-            End::High => self.ports() as u16,
-        }
+        self.end(end) as u16
     }
 
     /// IP protocol number: 6 TCP, 17 UDP.
@@ -187,6 +227,9 @@ const VLAN_AT: u32 = 16;
 const PROTOCOL_AT: u32 = 8;
 /// Flag beside the wrapping: both addresses are IPv4.
 const IPV4: u32 = 0x80;
+const WRAPPING: u32 = 0x7f;
+/// Where an end keeps its half of them: above 32 bits of address and 16 of port.
+const AROUND_AT: u32 = 48;
 /// No VLAN id has more than 12 bits (IEEE 802.1Q, 9.6).
 const VLAN_ID: u16 = 0x0fff;
 const UNTAGGED: u16 = 0xffff;

@@ -29,7 +29,7 @@ mod way;
 mod tests;
 
 pub use copies::{CopyCounters, CopyFilter, CopySettings};
-pub use key::{End, FlowKey};
+pub use key::{BriefKey, End, FlowKey};
 pub use stream::{Progress, Receiver, StreamCounters, StreamSettings};
 pub use table::{Cause, Entry, FlowTable, Found, Gone, Lifetime, TableCounters, TableSettings};
 pub use tcp::TcpFlow;

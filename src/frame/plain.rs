@@ -34,6 +34,14 @@ pub struct Plain<'a> {
     pub segment: Segment<'a>,
 }
 
+impl Plain<'_> {
+    /// The key of [`super::Peek`].
+    #[inline(always)]
+    pub fn pair_key(&self) -> u64 {
+        key4(self.source.to_bits(), self.destination.to_bits())
+    }
+}
+
 /// The short cut for a TCP segment.
 #[inline(always)]
 pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {

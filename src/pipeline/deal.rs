@@ -2,13 +2,14 @@
 //! know where it belongs.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
 use crate::capture::{Block, Packet};
 use crate::frame::{self, FragmentLimits, Peek, Reassembled, Reassembler};
 use crate::metrics::Counters;
-use crate::worker::{Item, SHARDS};
+use crate::worker::{Item, SHARDS, Worker};
 
 /// Deals packets to workers.
 pub(super) struct Dealer {
@@ -38,44 +39,73 @@ impl Dealer {
     /// Fills each worker's list with the packets of the block that belong to it.
     pub(super) fn deal(&mut self, block: &mut Block, items: &mut [Vec<Item>]) {
         items.iter_mut().for_each(Vec::clear);
-        let mut next = 0;
-        while let Some(fragment) = self.hand_out_from(next, block, items) {
-            // What is put together from fragments is added behind, and dealt at the place of its last fragment.
-            if let Some(packet) = block.packets.get(fragment).copied() {
-                self.fragment(fragment, packet, block, items);
+        for index in 0..block.packets.len() {
+            if let Some(shard) = self.place(index, block)
+                && let Some(own) = items.get_mut(usize::from(shard) % self.workers)
+            {
+                own.push(Item { packet: index as u32, shard });
             }
-            next = fragment + 1;
         }
     }
 
-    /// Hands out the packets of a block from an index on, up to the next fragment: its index, if there is one.
-    fn hand_out_from(&mut self, first: usize, block: &Block, items: &mut [Vec<Item>]) -> Option<usize> {
-        for (index, packet) in block.packets.iter().enumerate().skip(first) {
-            self.packets += 1;
-            self.bytes += u64::from(packet.original);
-            match frame::peek(packet.link, block.bytes_of(packet)) {
-                Peek::Key(key) => self.hand_out(index, key, items),
-                Peek::Fragment => return Some(index),
+    /// Gives the packets of the block to one worker, who has every shard: most are looked at once only, by both.
+    pub(super) fn give(&mut self, block: &mut Block, worker: &mut Worker) {
+        let mut first = 0;
+        for secrets in std::mem::take(&mut block.secrets) {
+            let next = secrets.before as usize;
+            self.give_some(first..next, block, worker);
+            worker.unlock(&secrets);
+            first = next;
+        }
+        self.give_some(first..block.packets.len(), block, worker);
+    }
+
+    fn give_some(&mut self, indices: Range<usize>, block: &mut Block, worker: &mut Worker) {
+        for index in indices {
+            let Some(packet) = block.packets.get(index) else { return };
+            if let Some(plain) = frame::plain(packet.link, block.bytes_of(packet), packet.original) {
+                self.count_packet(packet);
+                worker.plain(&plain, packet, block.bytes_of(packet), self.shard_of(plain.pair_key()));
+            } else if let Some(shard) = self.place(index, block)
+                && let Some(packet) = block.packets.get(index)
+            {
+                worker.packet(packet, block.bytes_of(packet), shard);
             }
         }
-        None
     }
 
     #[inline]
-    fn hand_out(&self, index: usize, key: u64, items: &mut [Vec<Item>]) {
-        let shard = self.hash.hash_one(key) as usize % SHARDS;
-        if let Some(own) = items.get_mut(shard % self.workers) {
-            own.push(Item { packet: index as u32, shard: shard as u8 });
+    fn count_packet(&mut self, packet: &Packet) {
+        self.packets += 1;
+        self.bytes += u64::from(packet.original);
+    }
+
+    /// The shard of a packet of the block. `None`: a fragment, whose datagram is not complete. With the last one, the
+    /// datagram is in its place.
+    #[inline]
+    fn place(&mut self, index: usize, block: &mut Block) -> Option<u8> {
+        let packet = block.packets.get(index)?;
+        self.count_packet(packet);
+        match frame::peek(packet.link, block.bytes_of(packet)) {
+            Peek::Key(key) => Some(self.shard_of(key)),
+            Peek::Fragment => self.fragment(index, *packet, block),
         }
     }
 
-    /// Takes one fragment; the datagram that it completes takes its place.
-    fn fragment(&mut self, index: usize, packet: Packet, block: &mut Block, items: &mut [Vec<Item>]) {
+    #[inline]
+    fn shard_of(&self, key: u64) -> u8 {
+        (self.hash.hash_one(key) as usize % SHARDS) as u8
+    }
+
+    /// Takes one fragment; the datagram that it completes takes its place, and has a shard.
+    #[inline(never)]
+    fn fragment(&mut self, index: usize, packet: Packet, block: &mut Block) -> Option<u8> {
         let mut whole = std::mem::take(&mut self.whole);
         let mut done = {
             let bytes = block.bytes_of(&packet);
             self.fragments.push(packet.link, bytes, packet.original, packet.clock, &mut whole)
         };
+        let mut shard = None;
         // A datagram may itself be a fragment of what wraps it.
         for _ in 0..NESTED_FRAGMENTS {
             if !matches!(done, Reassembled::Complete) {
@@ -83,13 +113,14 @@ impl Dealer {
             }
             if let Peek::Key(key) = frame::peek(packet.link, &whole) {
                 block.replace(index, &whole);
-                self.hand_out(index, key, items);
+                shard = Some(self.shard_of(key));
                 break;
             }
             let part = std::mem::take(&mut whole);
             done = self.fragments.push(packet.link, &part, part.len() as u32, packet.clock, &mut whole);
         }
         self.whole = whole;
+        shard
     }
 
     /// Adds what was counted here.

@@ -3,11 +3,12 @@
 mod limited;
 mod places;
 
-use lockkeeper_protocols::{Class, Operation, Target};
+use lockkeeper_protocols::{Class, MethodTarget, Node, Operation, Target};
 
 use super::membership::Membership;
 use super::model::{
-    Allow, Blocks, Declared, Flow, FunctionRef, Location, Password, Point, S7Object, S7Place, S7Session,
+    Allow, Blocks, Declared, Flow, FunctionRef, Location, NodePattern, OpcUaSession, Password, Point, S7Object,
+    S7Place, S7Session,
 };
 use super::words::Classes;
 
@@ -36,12 +37,19 @@ pub(super) struct FlowRules {
     pub(super) permits: Vec<Permit>,
     /// What a session with an S7 controller must be like.
     pub(super) s7: S7Session,
+    /// What a session with an OPC UA server must be like, where that is said.
+    pub(super) opcua: Option<OpcUaSession>,
     /// Classes that an entry permits whatever the function and the address.
     everywhere: Classes,
     /// What entries that name no function permit on which addresses, by table: the same as `permits`, laid out for the
     /// usual operation, which lies within one of these ranges.
     lanes: [Box<[Lane]>; TABLES],
+    /// The same for nodes.
+    nodes: Box<[(Classes, AssetNodes)]>,
 }
+
+/// Nodes, with the asset that they are in if that is said.
+type AssetNodes = (Option<u16>, NodePattern);
 
 /// Where entries of the same classes permit them in one space.
 #[derive(Clone, Debug)]
@@ -70,6 +78,9 @@ pub(super) struct Places {
     /// Objects, each with the asset that it is in if that is said.
     objects: Box<[(Option<u16>, S7Object)]>,
     blocks: Box<[Blocks]>,
+    /// Nodes, of calls also the methods.
+    nodes: Box<[AssetNodes]>,
+    methods: Box<[NodePattern]>,
 }
 
 impl Compiled {
@@ -93,15 +104,21 @@ impl Compiled {
 
 impl FlowRules {
     fn new(flow: &Flow, points: &[Point]) -> Self {
-        let permits: Vec<Permit> = flow.allow.iter().map(|entry| Permit::new(entry, points)).collect();
+        let mut permits: Vec<Permit> = flow.allow.iter().map(|entry| Permit::new(entry, points)).collect();
+        if flow.protocol.name() == "opcua" {
+            permits.iter_mut().for_each(Permit::report_what_is_subscribed);
+        }
         let s7 = flow.s7.unwrap_or_default();
         let slow = if flow.s7.is_some() { Classes::only(Class::Session).with(s7.guarded()) } else { Classes::NONE };
         let plain = || permits.iter().filter(|permit| permit.functions.is_empty());
         let everywhere = plain().filter(|permit| permit.places.is_none());
         let everywhere = everywhere.fold(Classes::NONE, |all, permit| all.with(permit.classes)).without(slow);
         let somewhere = plain().filter_map(|permit| Some((permit.classes.without(slow), permit.places.as_ref()?)));
+        let nodes = somewhere.clone().filter(|(_, places)| places.methods.is_empty());
+        let nodes = nodes.flat_map(|(classes, places)| places.nodes.iter().map(move |node| (classes, node.clone())));
+        let (nodes, opcua) = (nodes.collect(), flow.opcua.clone());
         let lanes = lanes(somewhere.map(|(classes, places)| (classes, &*places.spans)));
-        Self { everywhere, lanes, s7, permits }
+        Self { everywhere, lanes, nodes, s7, opcua, permits }
     }
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
@@ -109,7 +126,9 @@ impl FlowRules {
     #[inline(never)]
     pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
         let class = operation.class;
-        let Some(reach) = Reach::of(asset, &operation.target) else { return self.everywhere.contains(class) };
+        let Some(reach) = Reach::of(asset, &operation.target) else {
+            return self.everywhere.contains(class) || self.permit_node(asset, operation);
+        };
         for lane in self.lanes.get(reach.table).map(Box::as_ref).unwrap_or_default() {
             let within = lane.first <= reach.first && reach.last <= lane.last;
             if within && lane.classes.contains(class) && lane.space.holds(reach.key) {
@@ -117,6 +136,16 @@ impl FlowRules {
             }
         }
         self.everywhere.contains(class)
+    }
+}
+
+impl FlowRules {
+    fn permit_node(&self, asset: u16, operation: &Operation<'_>) -> bool {
+        let Target::Node(target) = operation.target else { return false };
+        let holds = |(classes, (of, pattern)): &(Classes, AssetNodes)| {
+            classes.contains(operation.class) && of.is_none_or(|of| of == asset) && pattern.holds(&target.node)
+        };
+        self.nodes.iter().any(holds)
     }
 }
 
@@ -169,6 +198,13 @@ impl Permit {
         }
     }
 
+    /// What a client of OPC UA subscribes to is reported to it: one cannot be permitted without the other.
+    fn report_what_is_subscribed(&mut self) {
+        if self.classes.contains(Class::Subscribe) {
+            self.classes = self.classes.with(Classes::only(Class::Report));
+        }
+    }
+
     /// Whether the entry is about operations of this class and function.
     pub(super) fn names(&self, operation: &Operation<'_>) -> bool {
         self.classes.contains(operation.class)
@@ -188,28 +224,39 @@ impl Places {
         let named = named.map(|point| (Some(point.asset), point.place.clone()));
         let registers = entry.registers.iter().cloned().map(Location::Modbus);
         let inline = registers.chain(entry.s7.iter().cloned().map(Location::S7)).map(|place| (None, place));
-        let (mut spans, mut objects) = (Vec::new(), Vec::new());
+        let (mut spans, mut objects, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
         for (asset, place) in named.chain(inline) {
             match place {
                 Location::Modbus(registers) => spans.push(Span::registers(asset, &registers)),
                 Location::S7(S7Place::Memory(memory)) => spans.push(Span::memory(asset, &memory)),
                 Location::S7(S7Place::Object(object)) => objects.push((asset, object)),
-                Location::OpcUa(_) => {}
+                Location::OpcUa(patterns) => nodes.extend(patterns.into_iter().map(|pattern| (asset, pattern))),
             }
         }
-        let elsewhere = !(entry.points.is_empty() && entry.nodes.is_empty());
-        let restricted = elsewhere || !(spans.is_empty() && objects.is_empty() && entry.blocks.is_empty());
-        let blocks = entry.blocks.clone().into_boxed_slice();
-        restricted.then(|| Self { spans: spans.into(), objects: objects.into(), blocks })
+        nodes.extend(entry.opcua.nodes.iter().cloned().map(|pattern| (None, pattern)));
+        let anywhere = spans.is_empty() && objects.is_empty() && nodes.is_empty() && entry.points.is_empty();
+        let restricted = !(anywhere && entry.blocks.is_empty() && entry.opcua.methods.is_empty());
+        let (blocks, methods) = (entry.blocks.clone().into(), entry.opcua.methods.clone().into());
+        restricted.then(|| Self { spans: spans.into(), objects: objects.into(), nodes: nodes.into(), blocks, methods })
     }
 
-    /// Whether they name this block or object. Ranges are looked at with those of other entries.
-    pub(super) fn name(&self, server: Option<u16>, target: &Target<'_>) -> bool {
-        match *target {
+    /// Whether they name this block, object or node. Ranges are looked at with those of other entries.
+    pub(super) fn name(&self, server: Option<u16>, operation: &Operation<'_>) -> bool {
+        let own = |asset: &Option<u16>| asset.is_none() || *asset == server;
+        let node = |node: &Node<'_>| self.nodes.iter().any(|(asset, one)| own(asset) && one.holds(node));
+        match operation.target {
             Target::Block { kind, number } => self.blocks.iter().any(|blocks| blocks.hold(kind, number)),
             Target::Object { object, ref path, depth } => {
-                let own = |asset: &Option<u16>| asset.is_none() || *asset == server;
                 self.objects.iter().any(|(asset, one)| own(asset) && one.holds(object, path, depth))
+            }
+            Target::Node(target) => node(&target.node),
+            Target::Method(&MethodTarget { object, method }) => {
+                let named = self.methods.is_empty() || self.methods.iter().any(|one| one.holds(&method));
+                named && (self.nodes.is_empty() || node(&object) || node(&method))
+            }
+            // A subscription as such has no node; those that it is for are named when they are put into it.
+            Target::None | Target::Item { .. } if !self.nodes.is_empty() => {
+                matches!(operation.class, Class::Subscribe | Class::Report)
             }
             _ => false,
         }

@@ -1,5 +1,7 @@
 //! Denials as sentences: what is permitted instead.
 
+mod session;
+
 use lockkeeper_protocols::Class;
 
 use super::model::{Allow, Blocks, Endpoint, Flow, FunctionRef, Password, Ports, Registers, S7Memory, S7Place};
@@ -22,6 +24,23 @@ impl Policy {
             Rule::ValueOutOfLimits => self.value_message(&denial.reason),
             Rule::S7ConnectionType => self.connection_message(denial),
             Rule::S7Password => self.password_message(denial),
+            Rule::FlowOpaque
+            | Rule::OpcUaModeNone
+            | Rule::OpcUaModeWeak
+            | Rule::OpcUaPolicyDeprecated
+            | Rule::OpcUaPolicyUndeclared
+            | Rule::OpcUaIdentity
+            | Rule::OpcUaClient
+            | Rule::OpcUaCleartextPassword
+            | Rule::OpcUaDowngrade
+            | Rule::OpcUaBetterOffered
+            | Rule::CertExpired
+            | Rule::CertNotYetValid
+            | Rule::CertExpiresSoon
+            | Rule::CertWeakKey
+            | Rule::CertSha1
+            | Rule::CertSelfSigned
+            | Rule::CertApplicationUri => self.session_message(denial),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
         }
@@ -112,7 +131,8 @@ impl Policy {
         places.extend(entry.registers.iter().map(registers_text));
         places.extend(entry.s7.iter().map(s7_text));
         places.extend(entry.blocks.iter().map(Blocks::text));
-        places.extend(entry.nodes.iter().cloned());
+        places.extend(entry.opcua.nodes.iter().map(|pattern| pattern.text.clone()));
+        places.extend(entry.opcua.methods.iter().map(|pattern| format!("method {}", pattern.text)));
         places
     }
 
@@ -147,7 +167,10 @@ impl Policy {
                 let point = self.point_name(point);
                 return format!("the value that point {point} would get cannot be told, so its limits cannot hold");
             }
-            Reason::Plain | Reason::Class(_) => return "the value is beyond its limits".to_owned(),
+            Reason::Type { point } => {
+                return format!("the value is not of the type of point {}", self.point_name(point));
+            }
+            _ => return "the value is beyond its limits".to_owned(),
         };
         let of = point.map(|point| format!(" of point {}", self.point_name(point))).unwrap_or_default();
         match limit {

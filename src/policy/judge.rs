@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Operation, Target, Values};
+use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
 
+use super::channel::opens;
 use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
 use super::limits;
 use super::membership::{Spot, is_group, is_placeless};
@@ -180,7 +181,7 @@ impl Policy {
     }
 
     /// The flows that name these hosts, or the verdict where none does.
-    fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
+    pub(super) fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
         let candidates = ruling.candidates.as_deref().unwrap_or_default();
         match ruling.relation {
             Relation::Unjudged => Err(Verdict::Observe),
@@ -263,7 +264,10 @@ impl Policy {
             Choice::Permitted(flow) => Verdict::Permit { flow: Some(flow) },
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
-            Choice::Nothing if operation.class == Class::Session => Verdict::Permit { flow: Some(first.flow) },
+            Choice::Nothing if operation.class == Class::Session || opens(operation) => {
+                Verdict::Permit { flow: Some(first.flow) }
+            }
+            Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
             Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
         }
     }
@@ -281,7 +285,7 @@ impl Policy {
         for (one, permit) in naming() {
             match &permit.places {
                 None => return Choice::Permitted(one.flow),
-                Some(places) if places.name(server, &operation.target) => return Choice::Permitted(one.flow),
+                Some(places) if places.name(server, operation) => return Choice::Permitted(one.flow),
                 Some(_) => closest = closest.or(Some(one)),
             }
         }
@@ -293,9 +297,15 @@ impl Policy {
                 Choice::Permitted(one.flow)
             }
             (Some(one), Some(_), _)
-            | (Some(one), None, Target::File { .. } | Target::Block { .. } | Target::Object { .. }) => {
-                Choice::Elsewhere(one)
-            }
+            | (
+                Some(one),
+                None,
+                Target::File { .. }
+                | Target::Block { .. }
+                | Target::Object { .. }
+                | Target::Node(_)
+                | Target::Method(_),
+            ) => Choice::Elsewhere(one),
             (Some(_), None, _) => Choice::Nothing,
         }
     }
@@ -325,17 +335,21 @@ impl Policy {
     #[inline(never)]
     fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
         let permitted = Verdict::Permit { flow: Some(flow) };
-        let Some((points, reach)) = self.limited(asset, operation) else { return permitted };
-        // Where in its memory an object lies cannot be known: no value of it can be read.
-        let values = if matches!(operation.target, Target::Object { .. }) { Values::None } else { operation.values };
-        match limits::violated(points, reach, &values, last) {
-            // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
-            Some(reason) => Verdict::Deny(Denial { rule: Rule::ValueOutOfLimits, flow: Some(flow), reason }),
-            None => {
-                limits::remember(points, reach, &values, last);
-                permitted
-            }
+        let Some(points) = self.compiled.limited.get(usize::from(asset)) else { return permitted };
+        let values = operation.values;
+        let violated = match operation.target {
+            Target::Node(target) if is_value(target) => limits::violated_at(points, target.node, &values, last),
+            // Where in its memory an object lies cannot be known: no value of it can be read.
+            Target::Object { .. } => Reach::of(asset, &operation.target)
+                .and_then(|reach| limits::violated(points, reach, &Values::None, last)),
+            _ => Reach::of(asset, &operation.target).and_then(|reach| limits::violated(points, reach, &values, last)),
+        };
+        // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
+        if let Some(reason) = violated {
+            return Verdict::Deny(Denial { rule: Rule::ValueOutOfLimits, flow: Some(flow), reason });
         }
+        remember(points, asset, operation, last);
+        permitted
     }
 
     /// What the server accepted: the values that a read answered, for points that limit their step, and passwords.
@@ -346,16 +360,9 @@ impl Policy {
             _ => return,
         }
         let Some(asset) = ruling.server.asset else { return };
-        if let Some((points, reach)) = self.limited(asset, operation)
-            && !matches!(operation.target, Target::Object { .. })
-        {
-            limits::remember(points, reach, &operation.values, last);
+        if let Some(points) = self.compiled.limited.get(usize::from(asset)) {
+            remember(points, asset, operation, last);
         }
-    }
-
-    /// The points with limits of an asset, and where among them an operation reaches.
-    fn limited(&self, asset: u16, operation: &Operation<'_>) -> Option<(&LimitedPoints, Reach)> {
-        Some((self.compiled.limited.get(usize::from(asset))?, Reach::of(asset, &operation.target)?))
     }
 
     /// Whether a host is unknown in a zone that declares its assets. For verdicts use [`Policy::unknown_sides`], which
@@ -366,6 +373,29 @@ impl Policy {
         violation && place.asset.is_none() && place.zone.is_some_and(declares)
     }
 }
+
+/// Keeps what an operation says about the values of points that limit their step.
+fn remember(points: &LimitedPoints, asset: u16, operation: &Operation<'_>, last: &mut LastValues) {
+    match operation.target {
+        Target::Node(target) if is_value(target) => {
+            limits::remember_at(points, target.node, &operation.values, last);
+        }
+        Target::Object { .. } => {}
+        _ => {
+            if let Some(reach) = Reach::of(asset, &operation.target) {
+                limits::remember(points, reach, &operation.values, last);
+            }
+        }
+    }
+}
+
+/// Whether the value of a node is meant, and no other attribute of it.
+fn is_value(target: &NodeTarget<'_>) -> bool {
+    target.attribute.is_none_or(|attribute| attribute == VALUE)
+}
+
+/// The number of the attribute that is a node's value (OPC 10000-6, annex A.1).
+const VALUE: u32 = 13;
 
 impl Seen<'_> {
     fn fits(self, declared: &Spoken) -> bool {

@@ -1,9 +1,9 @@
 //! Values against the limits of points.
 
-use lockkeeper_protocols::Values;
+use lockkeeper_protocols::{Node, Value, Values};
 
 use super::compile::{LimitedPoint, LimitedPoints, Reach, Unit};
-use super::model::{Kind, Number, Order};
+use super::model::{Kind, Limits, Number, Order};
 use super::{LastValues, Limit, Reason};
 
 /// The first limit that written values violate. A value that cannot be known (half of a number that takes two
@@ -15,7 +15,7 @@ pub(super) fn violated(points: &LimitedPoints, reach: Reach, values: &Values<'_>
             let Some(value) = value_of(point, element, reach, values) else {
                 return Some(Reason::Unreadable { point: point.point });
             };
-            if let Some(limit) = beyond(point, value, last) {
+            if let Some(limit) = beyond(point.point, &point.limits, value, last) {
                 return Some(Reason::Value { point: Some(point.point), value, limit });
             }
         }
@@ -32,6 +32,62 @@ pub(super) fn remember(points: &LimitedPoints, reach: Reach, values: &Values<'_>
         let value = elements(point, reach).next().and_then(|element| value_of(point, element, reach, values));
         if let Some(value) = value.filter(|value| value.is_finite()) {
             last.set(point.point, value);
+        }
+    }
+}
+
+/// The first limit that values written to a node violate. What is not of the point's type, or cut short, is a violation.
+pub(super) fn violated_at(
+    points: &LimitedPoints,
+    node: Node<'_>,
+    values: &Values<'_>,
+    last: &LastValues,
+) -> Option<Reason> {
+    for point in points.of_node(node) {
+        let unreadable = Reason::Unreadable { point: point.point };
+        let Some(typed) = values.typed() else { return Some(unreadable) };
+        let mut known = 0;
+        for value in typed.iter() {
+            let Some(value) = point.number.read(&value) else { return Some(Reason::Type { point: point.point }) };
+            if let Some(limit) = beyond(point.point, &point.limits, value, last) {
+                return Some(Reason::Value { point: Some(point.point), value, limit });
+            }
+            known += 1;
+        }
+        if known != typed.count {
+            return Some(unreadable);
+        }
+    }
+    None
+}
+
+/// Keeps the values of points that limit their step.
+pub(super) fn remember_at(points: &LimitedPoints, node: Node<'_>, values: &Values<'_>, last: &mut LastValues) {
+    if !points.have_steps {
+        return;
+    }
+    for point in points.of_node(node).filter(|point| point.limits.max_step.is_some()) {
+        let value = values.typed().and_then(|typed| typed.iter().next()).and_then(|value| point.number.read(&value));
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            last.set(point.point, value);
+        }
+    }
+}
+
+impl Number {
+    /// A value that says of what type it is, as a number; none for one of another type. Where a floating-point number is
+    /// meant, every number is one.
+    fn read(self, value: &Value<'_>) -> Option<f64> {
+        match (self, value) {
+            (Self::Text, Value::Text(text)) => {
+                let begins = text.iter().filter(|&&byte| byte & 0xC0 != 0x80);
+                u32::try_from(begins.count()).ok().map(f64::from)
+            }
+            (Self::Text, _) => None,
+            (Self::F32 | Self::F64, _) | (Self::Bool, Value::Bool(_)) => value.number(),
+            (Self::Bool, _) => None,
+            (_, Value::Signed(_) | Value::Unsigned(_)) => value.number(),
+            _ => None,
         }
     }
 }
@@ -128,8 +184,7 @@ fn digits(bits: u16) -> Option<u32> {
 }
 
 /// The limit that a value is beyond. No limit admits what is not a number.
-fn beyond(point: &LimitedPoint, value: f64, last: &LastValues) -> Option<Limit> {
-    let limits = &point.limits;
+fn beyond(point: u16, limits: &Limits, value: f64, last: &LastValues) -> Option<Limit> {
     if value.is_nan() {
         return Some(Limit::List);
     }
@@ -142,7 +197,7 @@ fn beyond(point: &LimitedPoint, value: f64, last: &LastValues) -> Option<Limit> 
     if !limits.values.is_empty() && !limits.values.contains(&value) {
         return Some(Limit::List);
     }
-    let from = last.get(point.point);
+    let from = last.get(point);
     let step = limits.max_step.zip(from).filter(|(max, from)| (value - from).abs() > *max + ROUNDING);
     step.map(|(max, from)| Limit::Step { max, from })
 }

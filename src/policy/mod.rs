@@ -10,6 +10,8 @@
 //!
 //! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
+mod certificates;
+mod channel;
 mod check;
 mod compile;
 mod diagnose;
@@ -30,9 +32,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Side};
+use lockkeeper_protocols::{Class, Side, UserKind};
 use sha2::{Digest, Sha256};
 
+pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
 pub use diagnose::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
 pub use values::Rate;
@@ -40,7 +43,7 @@ pub use words::{Classes, Door, door_name};
 
 use compile::Compiled;
 use judge::{Candidate, Only, Relation};
-use model::Declared;
+use model::{Channel, Declared};
 
 /// One end of a conversation, as the wire shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,6 +137,40 @@ pub enum Rule {
     S7ConnectionType,
     /// The session password of an S7 controller is used where it is forbidden, or not used where it is required.
     S7Password,
+    /// Encrypted content on a flow that restricts its content: it cannot be seen.
+    FlowOpaque,
+    /// An OPC UA channel without protection, where the flow demands some.
+    OpcUaModeNone,
+    /// An OPC UA channel in a weaker mode than the flow demands.
+    OpcUaModeWeak,
+    /// An OPC UA channel with a deprecated security policy that the flow does not name.
+    OpcUaPolicyDeprecated,
+    /// An OPC UA channel with a security policy that the flow does not name.
+    OpcUaPolicyUndeclared,
+    /// A user identity of a kind that the flow does not name.
+    OpcUaIdentity,
+    /// A client that calls itself by another application URI than the flow names.
+    OpcUaClient,
+    /// A password or token that everybody can read.
+    OpcUaCleartextPassword,
+    /// An OPC UA channel that is weaker than these two hosts used before.
+    OpcUaDowngrade,
+    /// An OPC UA channel that is weaker than what the server offers, where the flow does not say that it suffices.
+    OpcUaBetterOffered,
+    /// A certificate that has ended.
+    CertExpired,
+    /// A certificate that is not valid yet.
+    CertNotYetValid,
+    /// A certificate that ends soon.
+    CertExpiresSoon,
+    /// A certificate with a short key.
+    CertWeakKey,
+    /// A certificate signed with SHA-1, where the flow forbids it.
+    CertSha1,
+    /// A certificate that nobody else signed, where the flow forbids it.
+    CertSelfSigned,
+    /// A certificate of another application than the one that shows it, or than the flow names.
+    CertApplicationUri,
     /// A host that is not declared in a zone which declares its assets.
     AssetUnknown,
     /// A PDU that breaks its protocol's specification.
@@ -142,7 +179,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 27] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
@@ -151,6 +188,23 @@ impl Rule {
         Self::ValueOutOfLimits,
         Self::S7ConnectionType,
         Self::S7Password,
+        Self::FlowOpaque,
+        Self::OpcUaModeNone,
+        Self::OpcUaModeWeak,
+        Self::OpcUaPolicyDeprecated,
+        Self::OpcUaPolicyUndeclared,
+        Self::OpcUaIdentity,
+        Self::OpcUaClient,
+        Self::OpcUaCleartextPassword,
+        Self::OpcUaDowngrade,
+        Self::OpcUaBetterOffered,
+        Self::CertExpired,
+        Self::CertNotYetValid,
+        Self::CertExpiresSoon,
+        Self::CertWeakKey,
+        Self::CertSha1,
+        Self::CertSelfSigned,
+        Self::CertApplicationUri,
         Self::AssetUnknown,
         Self::ProtoMalformed,
     ];
@@ -166,6 +220,23 @@ impl Rule {
             Self::ValueOutOfLimits => "value.out-of-limits",
             Self::S7ConnectionType => "s7.connection-type",
             Self::S7Password => "s7.password",
+            Self::FlowOpaque => "flow.opaque",
+            Self::OpcUaModeNone => "opcua.mode-none",
+            Self::OpcUaModeWeak => "opcua.mode-weak",
+            Self::OpcUaPolicyDeprecated => "opcua.policy-deprecated",
+            Self::OpcUaPolicyUndeclared => "opcua.policy-undeclared",
+            Self::OpcUaIdentity => "opcua.identity",
+            Self::OpcUaClient => "opcua.client",
+            Self::OpcUaCleartextPassword => "opcua.cleartext-password",
+            Self::OpcUaDowngrade => "opcua.downgrade",
+            Self::OpcUaBetterOffered => "opcua.better-offered",
+            Self::CertExpired => "cert.expired",
+            Self::CertNotYetValid => "cert.not-yet-valid",
+            Self::CertExpiresSoon => "cert.expires-soon",
+            Self::CertWeakKey => "cert.weak-key",
+            Self::CertSha1 => "cert.sha1",
+            Self::CertSelfSigned => "cert.self-signed",
+            Self::CertApplicationUri => "cert.application-uri",
             Self::AssetUnknown => "asset.unknown",
             Self::ProtoMalformed => "proto.malformed",
         }
@@ -209,6 +280,28 @@ pub enum Reason {
         /// The point (index).
         point: u16,
     },
+    /// A value is not of the type of its point.
+    Type {
+        /// The point (index).
+        point: u16,
+    },
+    /// How the channel is protected.
+    Channel(Channel),
+    /// How the channel is protected, and how it could be, or was.
+    Weaker {
+        /// How it is.
+        now: Channel,
+        /// How it could be, or was.
+        than: Channel,
+    },
+    /// How somebody shows who they are.
+    User(UserKind),
+    /// When a certificate begins or ends, seconds since 1970-01-01 UTC.
+    Time(i64),
+    /// How long a key is, bits.
+    Bits(u32),
+    /// A certificate of another application than the one that shows it.
+    Application,
     /// A value is beyond a limit of a point.
     Value {
         /// The point (index), or none for limits written in the flow itself.

@@ -8,6 +8,7 @@ use lockkeeper_protocols::{
 };
 
 use super::Desk;
+use super::guard::Guard;
 use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
@@ -52,6 +53,8 @@ pub(super) struct Facts {
     pub(super) slot: u16,
     pub(super) last_values: LastValues,
     pub(super) session: SessionState,
+    /// What is known about how it is protected: most conversations are not.
+    pub(super) guard: Option<Box<Guard>>,
     /// Operations whose end somebody waits for.
     #[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
     pub(super) open: Option<Box<Vec<Open>>>,
@@ -213,6 +216,7 @@ impl Facts {
             slot: u16::MAX,
             last_values: LastValues::default(),
             session: SessionState::default(),
+            guard: None,
             open: None,
             text: None,
         }

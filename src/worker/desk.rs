@@ -8,8 +8,8 @@ use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, 
 use super::conversation::{Facts, Open};
 use super::evidence_of;
 use crate::alert::{
-    Captures, ConversationText, Endpoint, Event, Finding, OperationView, Order, OwnedOperation, OwnedValues, Report,
-    Transaction, ValuesView, What, write_transaction,
+    Captures, ConversationText, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation, OwnedValues,
+    Report, Transaction, ValuesView, What, write_transaction,
 };
 use crate::frame::Macs;
 use crate::keys::KeyRing;
@@ -111,21 +111,17 @@ impl Desk {
         operation: Option<OwnedOperation>,
         stamp: Stamp,
     ) {
-        let Some(ruling) = &facts.ruling else { return };
-        let finding = Finding {
-            what,
-            time: stamp.time,
-            evidence: evidence_of(stamp),
-            conversation: facts.first.packet,
-            at,
-            client: *facts.endpoint(Side::Client),
-            server: *facts.endpoint(Side::Server),
-            carrier: facts.carrier,
-            ruling: Arc::clone(ruling),
-            protocol: facts.protocol_name(),
-            operation,
-        };
-        self.report(facts, Event::Finding(Box::new(finding)), stamp);
+        if let Some(finding) = finding(facts, what, at, operation, stamp) {
+            self.report(facts, Event::Finding(finding), stamp);
+        }
+    }
+
+    /// Reports a fact about a conversation that the correlator makes something of.
+    pub(super) fn fact(&mut self, facts: &mut Facts, fact: Fact, stamp: Stamp) {
+        // What it comes to is not known yet.
+        if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
+            self.report(facts, Event::Fact(base, fact), stamp);
+        }
     }
 
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
@@ -212,6 +208,29 @@ impl Desk {
         self.report.transactions.push((order, start..self.report.lines.len()));
         facts.text = Some(text);
     }
+}
+
+/// A finding about a conversation; none before there is a ruling on it.
+fn finding(
+    facts: &Facts,
+    what: What,
+    at: Option<RequestRef>,
+    operation: Option<OwnedOperation>,
+    stamp: Stamp,
+) -> Option<Box<Finding>> {
+    Some(Box::new(Finding {
+        what,
+        time: stamp.time,
+        evidence: evidence_of(stamp),
+        conversation: facts.first.packet,
+        at,
+        client: *facts.endpoint(Side::Client),
+        server: *facts.endpoint(Side::Server),
+        carrier: facts.carrier,
+        ruling: Arc::clone(facts.ruling.as_ref()?),
+        protocol: facts.protocol_name(),
+        operation,
+    }))
 }
 
 /// An operation with the values that it moved: those that were answered, or else those that were asked for.

@@ -5,7 +5,7 @@ use lockkeeper_protocols::{Anomaly, AnomalyKind, Identity, Operation, Outcome, R
 use super::Desk;
 use super::conversation::{Facts, Open};
 use crate::alert::{Event, OwnedOperation, OwnedValues, What};
-use crate::policy::Verdict;
+use crate::policy::{Rule, Verdict};
 
 /// The ears of one conversation while its decoder speaks.
 pub(super) struct Listener<'a> {
@@ -26,7 +26,15 @@ impl Sink for Listener<'_> {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
             facts.open.get_or_insert_default().push(Open { at, verdict, values });
         }
-        if let Verdict::Deny(denial) = verdict {
+        if let Some(guard) = &facts.guard
+            && guard.secured.waits(operation.class)
+        {
+            self.uses_channel(operation, stamp);
+        }
+        let Self { facts, desk } = self;
+        if let Verdict::Deny(denial) = verdict
+            && (denial.rule != Rule::FlowOpaque || facts.guard.get_or_insert_default().secured.is_news(&denial))
+        {
             let operation = OwnedOperation::from(operation);
             desk.find(facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
@@ -64,9 +72,7 @@ impl Sink for Listener<'_> {
     }
 
     fn security(&mut self, fact: &Security<'_>, stamp: Stamp) {
-        if let Security::Application { of, uri } = *fact {
-            self.identity(&Identity { of, unit: None, field: "application_uri", value: uri }, stamp);
-        }
+        self.fact(fact, stamp);
     }
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp) {

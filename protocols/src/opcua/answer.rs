@@ -8,10 +8,10 @@ use super::service::{
     Answer, Answers, Item, Message, Notification, Published, ResponseHeader, Service, Subject, endpoints, find_servers,
     notifications,
 };
-use super::session;
-use crate::dissector::{AnomalyKind, Identity, Outcome, RequestRef, Side};
+use super::{inventory, session};
+use crate::dissector::{AnomalyKind, Outcome, RequestRef};
 use crate::fault::Fault;
-use crate::operation::{Class, Kind, Node, Values};
+use crate::operation::{Class, Values};
 use crate::pending::Waiting;
 use crate::reader::Reader;
 
@@ -141,11 +141,11 @@ impl Exchange {
         context: &mut Context<'_>,
     ) {
         match (service, item.subject) {
-            (Service::Read, Subject::Node(target)) => identify(&target.node, answer.values, context),
-            (Service::CreateMonitoredItems, subject) => {
-                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) {
-                    context.anomaly(AnomalyKind::Limit, "monitored_items", None);
-                }
+            (Service::Read, Subject::Node(target)) => inventory::identify(&target.node, answer.values, context),
+            (Service::CreateMonitoredItems, subject)
+                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) =>
+            {
+                context.anomaly(AnomalyKind::Limit, "monitored_items", None);
             }
             (Service::ModifyMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
                 self.subscriptions.rename(subscription, number, item.handle);
@@ -224,25 +224,3 @@ fn ending<'a>(item: &Item<'_>, answer: Option<Answer<'a>>) -> (Outcome, Values<'
 fn first_number(content: &[u8]) -> u32 {
     content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
-
-/// What a server says about itself in its own nodes: those of its build information (OPC 10000-5, 12.4).
-#[inline]
-fn identify(node: &Node<'_>, values: Values<'_>, context: &mut Context<'_>) {
-    if let Some(number @ FIRST_OF_BUILD_INFO..=LAST_OF_BUILD_INFO) = node.standard_number()
-        && let Values::Typed { kind: Kind::Text, count: 1, bytes } = values
-        && let Some((_, value)) = bytes.split_first_chunk::<4>()
-        && !value.is_empty()
-    {
-        let field = match number {
-            FIRST_OF_BUILD_INFO => "product",
-            2262 => "url",
-            2263 => "vendor",
-            2264 => "firmware",
-            _ => "build_number",
-        };
-        context.sink.identity(&Identity { of: Side::Server, unit: None, field, value }, context.stamp);
-    }
-}
-
-const FIRST_OF_BUILD_INFO: u32 = 2261;
-const LAST_OF_BUILD_INFO: u32 = 2265;

@@ -31,8 +31,8 @@ pub(super) struct Channel {
     pub(super) protection: Protection,
     /// Bytes of the signature behind each body, once that is known.
     pub(super) signature: Option<u8>,
-    /// Messages in a row that showed the same protection while it was not known.
-    shown: u8,
+    /// The protection that messages in a row showed while it was not known, and how many did.
+    shown: (Protection, u8),
     /// Sequence number of the latest chunk of each side.
     sequence: [Option<u32>; 2],
 }
@@ -40,7 +40,15 @@ pub(super) struct Channel {
 impl Channel {
     fn new(id: u32) -> Self {
         let (suite, signature) = (None, None);
-        Self { id, tokens: [0; 2], suite, protection: Protection::Unknown, signature, shown: 0, sequence: [None; 2] }
+        Self {
+            id,
+            tokens: [0; 2],
+            suite,
+            protection: Protection::Unknown,
+            signature,
+            shown: (Protection::Unknown, 0),
+            sequence: [None; 2],
+        }
     }
 
     /// It was opened with this policy, and this mode if it is known; a renewal keeps the mode.
@@ -82,9 +90,9 @@ impl Channel {
 
     /// A message whose protection was not known showed what it is. Several in a row settle it.
     pub(super) fn shows(&mut self, protection: Protection) -> bool {
-        let sealed = SEALED * u8::from(protection == Protection::Sealed);
-        self.shown = if self.shown & SEALED == sealed { (self.shown & !SEALED) + 1 | sealed } else { 1 | sealed };
-        let settled = self.shown & !SEALED >= SETTLED;
+        let (before, count) = self.shown;
+        self.shown = (protection, if before == protection { count.saturating_add(1) } else { 1 });
+        let settled = self.shown.1 >= SETTLED;
         if settled {
             self.protection = protection;
         }
@@ -144,8 +152,6 @@ impl Channels {
     }
 }
 
-/// The bit of [`Channel::shown`] that says which protection was shown.
-const SEALED: u8 = 0x80;
 /// Messages in a row that settle how a channel is protected.
 const SETTLED: u8 = 3;
 /// Sequence numbers may begin anew behind this one (OPC 10000-6, 6.7.2.4) ...

@@ -131,6 +131,7 @@ pub(super) const MAX_CHUNK: usize = 256 * 1024;
 const SHORTEST_SECURED: usize = HEADER + 8;
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 

@@ -33,7 +33,7 @@ pub(super) struct Exchange {
 }
 
 /// A whole message, and how it came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Said<'m> {
     pub(super) channel: u32,
     /// Number of the request in the sequence header.
@@ -334,18 +334,19 @@ pub(super) fn refused(status: StatusCode) -> Outcome {
     Outcome::Refused { code: status.0, name: status.name() }
 }
 
-/// The number of a message's encoding: of a request it is the number of the function.
+/// The number of the function: that of the request's encoding. Vendors have numbers of their own.
 fn code(message: &Message<'_>) -> u32 {
-    match message.encoding.id {
-        NodeId::Numeric(number) => number,
-        NodeId::Text(_) | NodeId::Guid(_) | NodeId::Opaque(_) => 0,
+    match (message.service, message.encoding.id) {
+        (Service::Vendor, NodeId::Numeric(number)) => number,
+        (service, _) => service.code(),
     }
 }
 
 /// The key under which a message is counted: dense for the services of the standard.
 fn key(message: &Message<'_>) -> u32 {
+    let service = if message.is_sessionless { Service::SessionlessInvoke } else { message.service };
     match message.direction {
-        Some(direction) => (message.service as u32) << 1 | u32::from(direction == Direction::Response),
+        Some(direction) => (service as u32) << 1 | u32::from(direction == Direction::Response),
         None => FOREIGN | code(message) & !FOREIGN,
     }
 }

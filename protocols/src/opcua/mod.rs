@@ -12,7 +12,7 @@
 //!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
 //! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
 //! * `exchange`, `asked`: requests, joined with their answers; `session`: who is behind them; `subscription`: which node
-//!   a notification speaks of;
+//!   a notification speaks of; `inventory`: what a server says that it is;
 //! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
 //!
 //! A message that is encrypted is an operation of class `opaque`, unless [`Keys`](crate::Keys) open it.
@@ -26,6 +26,7 @@ mod chunk;
 mod connection;
 mod exchange;
 mod greeting;
+mod inventory;
 mod message;
 mod opening;
 mod probe;

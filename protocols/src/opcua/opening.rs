@@ -32,7 +32,7 @@ impl<'f> Asymmetric<'f> {
 }
 
 /// A clear body. RSA policies encrypt it; ECC policies and those with a Diffie-Hellman key only sign it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Clear<'f> {
     pub(super) sequence: u32,
     pub(super) request: u32,

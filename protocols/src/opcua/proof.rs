@@ -67,6 +67,7 @@ const NO_TIME: i64 = i64::MIN;
 const TIMES: core::ops::Range<i64> = 0..7_258_118_400_000_000_000;
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 

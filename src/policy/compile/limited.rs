@@ -1,12 +1,15 @@
 //! The points of an asset that limit what is written to them.
 
-use super::super::model::{Kind, Limits, Location, Number, Point, Registers, S7Place};
+use lockkeeper_protocols::Node;
+
+use super::super::model::{Kind, Limits, Location, NodePattern, Number, Point, Registers, S7Place};
 use super::places::{Reach, Space, Span};
 
 /// Points of one asset that limit values, sorted by first address.
 #[derive(Clone, Debug, Default)]
 pub(in crate::policy) struct LimitedPoints {
     points: Vec<LimitedPoint>,
+    nodes: Vec<LimitedNode>,
     /// Whether one of them limits its step.
     pub(in crate::policy) have_steps: bool,
 }
@@ -40,21 +43,38 @@ pub(in crate::policy) struct LimitedPoint {
     pub(in crate::policy) limits: Limits,
 }
 
+/// Nodes of a point that limits values.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct LimitedNode {
+    patterns: Vec<NodePattern>,
+    pub(in crate::policy) point: u16,
+    pub(in crate::policy) number: Number,
+    pub(in crate::policy) limits: Limits,
+}
+
 impl LimitedPoints {
     pub(super) fn new(asset: usize, points: &[Point]) -> Self {
-        let own = (0..).zip(points).filter(|(_, point)| usize::from(point.asset) == asset && !point.limits.is_empty());
-        let mut limited: Vec<LimitedPoint> = own.flat_map(|(at, point)| ranges_of(at, point)).collect();
+        let own =
+            || (0..).zip(points).filter(|(_, point)| usize::from(point.asset) == asset && !point.limits.is_empty());
+        let nodes: Vec<LimitedNode> = own().filter_map(|(at, point)| nodes_of(at, point)).collect();
+        let mut limited: Vec<LimitedPoint> = own().flat_map(|(at, point)| ranges_of(at, point)).collect();
         limited.sort_by_key(|point| (point.first, point.point));
         let mut highest = 0;
         for point in &mut limited {
             highest = point.last.max(highest);
             point.highest = highest;
         }
-        Self { have_steps: limited.iter().any(|point| point.limits.max_step.is_some()), points: limited }
+        let mut limits = limited.iter().map(|point| &point.limits).chain(nodes.iter().map(|node| &node.limits));
+        Self { have_steps: limits.any(|limits| limits.max_step.is_some()), points: limited, nodes }
     }
 
     pub(in crate::policy) fn is_empty(&self) -> bool {
-        self.points.is_empty()
+        self.points.is_empty() && self.nodes.is_empty()
+    }
+
+    /// The points that a node belongs to.
+    pub(in crate::policy) fn of_node(&self, node: Node<'_>) -> impl Iterator<Item = &LimitedNode> {
+        self.nodes.iter().filter(move |limited| limited.patterns.iter().any(|pattern| pattern.holds(&node)))
     }
 
     /// The points that an operation reaches, last ones first.
@@ -66,6 +86,12 @@ impl LimitedPoints {
             point.last >= reach.first && point.table == reach.table && point.space.holds(reach.key)
         })
     }
+}
+
+fn nodes_of(at: u16, point: &Point) -> Option<LimitedNode> {
+    let Location::OpcUa(patterns) = &point.place else { return None };
+    let (patterns, limits) = (patterns.clone(), point.limits.clone());
+    Some(LimitedNode { patterns, point: at, number: point.kind.number, limits })
 }
 
 /// One for each range, as written: values do not run on from one range to the next.

@@ -48,7 +48,7 @@ impl<'t> Walk<'t> {
             points,
             registers: self.inline(&mut entry, protocol),
             s7: self.inline_s7(&mut entry, protocol),
-            nodes: entry.nodes().unwrap_or_default(),
+            opcua: entry.opcua_places().unwrap_or_default(),
             rate: entry.parsed("rate", values::rate),
             blocks: entry.blocks(),
             actions: entry.actions(),

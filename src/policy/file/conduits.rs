@@ -73,6 +73,7 @@ impl<'t> Walk<'t> {
         let (to, sound) = self.endpoints(section, "to", here);
         let (protocol, ports) = self.spoken(section).unwrap_or((Spoken::Any, Ports::Any));
         let s7 = section.s7_session(&protocol);
+        let opcua = section.opcua_session(&protocol);
         let allow = self.allow(section, &protocol, if sound { &to } else { &[] }, here);
         Flow {
             id,
@@ -87,7 +88,7 @@ impl<'t> Walk<'t> {
             requires_grant: section.flag("requires_grant").unwrap_or(false),
             max_session: section.parsed("max_session", values::duration),
             s7,
-            opcua: section.opcua_session(),
+            opcua,
             tls_min_version: section.tls(),
         }
     }

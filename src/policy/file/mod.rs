@@ -6,6 +6,7 @@
 mod allow;
 mod conduits;
 mod hosts;
+mod opcua;
 mod points;
 mod records;
 mod s7;

@@ -3,7 +3,7 @@
 use super::super::model::{Kind, Limits, Location, Number, Order, Point, Registers, S7Memory, S7Place};
 use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
-use super::{Walk, owned, span_of};
+use super::{Walk, span_of};
 use lockkeeper_protocols::{Area, Table};
 
 impl<'t> Walk<'t> {
@@ -99,7 +99,8 @@ impl<'t> Walk<'t> {
                 );
                 return;
             }
-            Location::S7(S7Place::Object(_)) | Location::OpcUa(_) => return,
+            Location::OpcUa(nodes) => return self.fits_nodes(point, nodes, kind_span, section),
+            Location::S7(S7Place::Object(_)) => return,
         };
         if point.limits.max_step.is_some() && values > 1 {
             let message = format!("max_step of {} needs a single value, but it covers {values}", section.what);
@@ -166,7 +167,7 @@ fn length((first, last): (u32, u32)) -> u64 {
     u64::from(last.saturating_sub(first)) + 1
 }
 
-/// Without `type`: a bit where bits are named, what timers and counters hold, a byte of S7 memory, else an unsigned
+/// Without `type`: whatever a node has, a bit where bits are named, what timers and counters hold, a byte of S7 memory, else an unsigned
 /// register.
 fn natural_kind(place: Option<&Location>) -> Kind {
     let number = match place {
@@ -177,6 +178,8 @@ fn natural_kind(place: Option<&Location>) -> Kind {
             _ if memory.ranges.iter().all(|&range| length(range) < 8) => Number::Bool,
             _ => Number::U8,
         },
+        // Values of nodes say of what type they are: without a type, whatever is a number.
+        Some(Location::OpcUa(_)) => Number::F64,
         _ => Number::default(),
     };
     Kind { number, order: Order::Big }
@@ -274,36 +277,6 @@ impl Section<'_> {
         section.finish();
         Some(Registers { unit, table: table?, ranges })
     }
-
-    /// `opcua = { nodes }`.
-    pub(super) fn nodes(&mut self) -> Option<Vec<String>> {
-        let what = format!("opcua of {}", self.what);
-        let mut section = self.table("opcua", what)?;
-        section.missing("nodes", "nodes = [\"ns=3;s=Pump.*\"]");
-        let nodes = section.texts("nodes");
-        for word in &nodes {
-            section.parse(word, node);
-        }
-        section.finish();
-        Some(owned(nodes))
-    }
-}
-
-/// `ns=3;s=...`, `i=2258` (OPC 10000-6, 5.3.1.10): the form only; `*` at the end stands for any ending.
-fn node(text: &str) -> Result<(), (String, String)> {
-    let identifier = match text.strip_prefix("ns=").and_then(|rest| rest.split_once(';')) {
-        Some((namespace, identifier)) if namespace.parse::<u16>().is_ok() => identifier,
-        Some(_) => "",
-        None => text,
-    };
-    let sound = ["s=", "i=", "g=", "b="].iter().any(|kind| identifier.len() > 2 && identifier.starts_with(kind));
-    if sound {
-        return Ok(());
-    }
-    Err((
-        format!("`{text}` is not a node id"),
-        "write \"ns=3;s=Pump.Start\", \"ns=2;i=1001\", or \"ns=3;s=Pump.*\"".into(),
-    ))
 }
 
 /// Whether a point's place can be named by a flow of this protocol.

@@ -1,9 +1,9 @@
 //! What a flow speaks and where: `protocol`, `port`, and the settings of its session.
 
-use super::super::model::{OpcUaSession, Ports, Spoken};
+use super::super::model::{Ports, Spoken};
 use super::super::section::{Section, Span, Word};
 use super::super::{Carrier, values, words};
-use super::{Walk, owned};
+use super::Walk;
 
 impl<'t> Walk<'t> {
     /// `protocol` and `port`.
@@ -109,34 +109,6 @@ fn port(text: &str) -> Result<(u16, u16), (String, String)> {
 impl Section<'_> {
     pub(super) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
         self.parsed(key, |text| values::one_of(text, what, known))
-    }
-
-    pub(super) fn opcua_session(&mut self) -> Option<OpcUaSession> {
-        let what = format!("opcua of {}", self.what);
-        let mut section = self.table("opcua", what)?;
-        let kinds = ["anonymous", "username", "certificate", "issued-token"];
-        let identity = section.texts("identity");
-        let identity = identity
-            .iter()
-            .filter_map(|word| section.parse(word, |text| values::one_of(text, "a kind of identity", &kinds)));
-        let identity = identity.collect();
-        let mut session = OpcUaSession {
-            min_mode: section.word_of("min_mode", "a message security mode", &["None", "Sign", "SignAndEncrypt"]),
-            policies: owned(section.texts("policies")),
-            identity,
-            client_uris: owned(section.texts("client_uris")),
-            min_rsa_bits: None,
-            forbid_sha1: false,
-            warn_before_expiry: None,
-        };
-        if let Some(mut cert) = section.table("cert", "cert of opcua") {
-            session.min_rsa_bits = cert.small("min_rsa_bits", 1024..=16_384);
-            session.forbid_sha1 = cert.flag("forbid_sha1").unwrap_or(false);
-            session.warn_before_expiry = cert.parsed("warn_before_expiry", values::duration);
-            cert.finish();
-        }
-        section.finish();
-        Some(session)
     }
 
     pub(super) fn tls(&mut self) -> Option<&'static str> {

@@ -8,7 +8,7 @@ use lockkeeper_protocols::Table;
 use super::super::Carrier;
 use super::super::values::Rate;
 use super::super::words::{Action, Classes, Door};
-use super::{Blocks, Notes, S7Place, S7Session, SecurityLevel};
+use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
 #[derive(Clone, Debug)]
@@ -32,8 +32,8 @@ pub enum Location {
     Modbus(Registers),
     /// Memory or an object of a Siemens S7 controller.
     S7(S7Place),
-    /// OPC UA nodes. Kept, judged later.
-    OpcUa(Vec<String>),
+    /// OPC UA nodes.
+    OpcUa(Vec<NodePattern>),
 }
 
 /// Registers or bits of Modbus.
@@ -206,7 +206,7 @@ pub struct Flow {
     pub max_session: Option<Duration>,
     /// What a session with an S7 controller must be like.
     pub s7: Option<S7Session>,
-    /// Settings of OPC UA. Kept, judged later.
+    /// What a session with an OPC UA server must be like.
     pub opcua: Option<OpcUaSession>,
     /// Oldest version of TLS. Kept, judged later.
     pub tls_min_version: Option<&'static str>,
@@ -277,8 +277,8 @@ pub struct Allow {
     pub registers: Option<Registers>,
     /// Only this place in an S7 controller.
     pub s7: Option<S7Place>,
-    /// Only these nodes. Kept, judged later.
-    pub nodes: Vec<String>,
+    /// Only these nodes and methods of an OPC UA server.
+    pub opcua: OpcUaPlaces,
     /// At most so often. Kept, judged later.
     pub rate: Option<Rate>,
     /// Only these blocks of a controller's program.
@@ -294,23 +294,4 @@ pub enum FunctionRef {
     Name(String),
     /// By its number on the wire, with all its sub-functions.
     Code(u32),
-}
-
-/// Settings of OPC UA. Kept, judged later.
-#[derive(Clone, Debug)]
-pub struct OpcUaSession {
-    /// `None`, `Sign` or `SignAndEncrypt`.
-    pub min_mode: Option<&'static str>,
-    /// Security policies.
-    pub policies: Vec<String>,
-    /// Kinds of user identity.
-    pub identity: Vec<&'static str>,
-    /// Application URIs of clients.
-    pub client_uris: Vec<String>,
-    /// Shortest RSA key, bits.
-    pub min_rsa_bits: Option<u16>,
-    /// Certificates signed with SHA-1 are a finding.
-    pub forbid_sha1: bool,
-    /// How long before a certificate ends that is a finding.
-    pub warn_before_expiry: Option<Duration>,
 }

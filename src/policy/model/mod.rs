@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 mod flows;
+mod opcua;
 mod s7;
 
 pub use flows::{
-    Allow, Conduit, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, OpcUaSession, Order, Point, Ports,
-    Registers, Spoken,
+    Allow, Conduit, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, Order, Point, Ports, Registers, Spoken,
 };
+pub use opcua::{CertificateRules, Channel, Grade, NodeIdPattern, NodePattern, OpcUaPlaces, OpcUaSession, suite_names};
 pub use s7::{Blocks, Password, S7Memory, S7Object, S7Place, S7Session, memory_of};
 
 /// Everything that a policy declares, in the order of the file.
@@ -101,7 +102,7 @@ pub struct Defaults {
     pub unknown_asset: Consequence,
     /// Traffic inside a zone is judged too.
     pub intra_zone_declared: bool,
-    /// Encrypted payload on a restricted conduit. Kept, judged later.
+    /// Encrypted payload on a flow whose content is restricted: an alert of severity info where nothing is written.
     pub opaque_payload: Option<Consequence>,
     /// Use of an exception that has ended. Kept, judged later.
     pub expired_exception: Option<Consequence>,

@@ -155,7 +155,13 @@ fn points_that_cannot_be_meant_are_errors() {
             "modbus = { table = \"holding_register\", addr = \"0-1\" }\nmax_step = 3",
             "max_step of point X needs a single value",
         ),
-        ("opcua = { nodes = [\"Pump\"] }", "`Pump` is not a node id"),
+        ("opcua = { nodes = [\"Pump\"] }", "`Pump` is not a node id (write \"ns=3;s=Pump.Start\""),
+        ("opcua = { nodes = [] }", "`nodes` of opcua of point X is an empty list"),
+        ("opcua = { nodes = [\"i=1\"], methods = [\"i=2\"] }", "unknown key `methods`"),
+        ("opcua = { nodes = [\"i=1\"] }\ntype = \"s5time\"", "values of nodes are not of this type"),
+        ("opcua = { nodes = [\"i=1\"] }\ntype = \"f32le\"", "values of nodes travel in one order only"),
+        ("opcua = { nodes = [\"ns=1;s=a.*\"] }\nmax_step = 1", "max_step of point X needs a single node"),
+        ("opcua = { nodes = [\"i=1\"] }\ntype = \"u8\"\nmax = 300", "max of point X is beyond what its type can hold"),
         ("min = 1", "point X says nowhere where it is"),
     ] {
         let found = complaint(&format!("[point.X]\nasset = \"PLC\"\n{point}\n"));
@@ -308,4 +314,23 @@ fn functions_are_those_that_the_decoder_names() {
     let unknown = flow_complaint("{ op = \"read\" }", "{ functions = [\"read_holding_registres\"] }");
     let expected = "unknown function `read_holding_registres` (did you mean `read_holding_registers`?";
     assert!(unknown.starts_with(expected), "{unknown}");
+}
+
+#[test]
+fn opcua_flows_that_cannot_be_meant_are_errors() {
+    let session = |written: &str| {
+        flow_complaint("protocol = \"modbus\"", &format!("protocol = \"opcua\"\nopcua = {{ {written} }}"))
+    };
+    for (written, expected) in [
+        ("min_mode = \"Encrypt\"", "`Encrypt` is not a message security mode"),
+        ("policies = [\"Basic256Sha265\"]", "`Basic256Sha265` is no security policy of the standard (did you mean"),
+        ("identity = [\"nobody\"]", "`nobody` is not a kind of identity"),
+        ("cert = { min_rsa_bits = 512 }", "`min_rsa_bits` of cert of opcua must be"),
+        ("cert = { forbid_md5 = true }", "unknown key `forbid_md5`"),
+    ] {
+        let found = session(written);
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let other = flow_complaint("protocol = \"modbus\"", "protocol = \"modbus\"\nopcua = { min_mode = \"Sign\" }");
+    assert!(other.starts_with("`opcua` does not apply to protocol modbus"), "{other}");
 }

@@ -1,4 +1,6 @@
 use super::super::model::{Location, Note, Number};
+use lockkeeper_protocols::Mode;
+
 use super::*;
 
 #[test]
@@ -37,7 +39,7 @@ fn what_is_judged_later_is_kept_in_its_own_types() {
     let declared = policy.declared();
     let flow = |id: &str| declared.flows.iter().find(|flow| flow.id == id);
     let opcua = flow("F-103").and_then(|flow| flow.opcua.clone());
-    assert!(opcua.is_some_and(|opcua| opcua.min_mode == Some("SignAndEncrypt") && opcua.min_rsa_bits == Some(2048)));
+    assert!(opcua.is_some_and(|opcua| opcua.min_mode == Some(Mode::SignAndEncrypt) && opcua.identity.len() == 2));
     assert!(flow("F-201").is_some_and(|flow| flow.schedule == Some(0) && flow.allow[2].blocks.len() == 4));
     assert!(flow("F-601").is_some_and(|flow| flow.requires_grant && flow.max_session.is_some()));
     assert!(flow("F-501").is_some_and(|flow| flow.tls_min_version == Some("1.2") && flow.allow[0].rate.is_some()));
@@ -90,7 +92,12 @@ fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
             .contains("F-102: SCADA-1 -> PLC-GATE, s7comm on tcp/102, connection OP rack 0 slot 2, password forbidden"),
         "{summary}"
     );
-    assert!(summary.contains("(not judged yet: operations, rates, opcua)"), "{summary}");
+    assert!(
+        summary.contains("F-103: SCADA-1 -> PLC-PUMP, opcua on tcp/4840, at least SignAndEncrypt, policies"),
+        "{summary}"
+    );
+    let certificates = "certificates RSA from 2048 bits, no SHA-1, warned 60 days before the end";
+    assert!(summary.contains(certificates) && !summary.contains("opcua)"), "{summary}");
 }
 
 #[test]

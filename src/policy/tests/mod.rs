@@ -3,6 +3,7 @@
 
 mod complaints;
 mod language;
+mod opcua;
 mod places;
 mod robustness;
 mod s7;

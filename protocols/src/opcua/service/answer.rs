@@ -22,8 +22,8 @@ pub struct Answer<'a> {
     pub number: u32,
 }
 
-/// The results of a request, one after another. A service that gives no results of its own gives one that is good: how it
-/// ended is the business of the header.
+/// The results of a request, one after another. For a service that gives none of its own there is a good one for every
+/// part that somebody asks for, without an end: how it ended is the business of the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Answers<'a> {
     service: Service,
@@ -41,12 +41,12 @@ impl<'a> Answers<'a> {
         let mut reader = content;
         let left = match least(service) {
             Some(least) => count(&mut reader, least, "results")?,
-            None => 1,
+            None => 0,
         };
         Ok(Self { service, reader, left, is_first_of_two: service == Service::SetTriggering })
     }
 
-    /// How many results are left, as far as the count says.
+    /// How many results are left, as far as the count says; 0 if the service gives none.
     pub const fn left(&self) -> usize {
         self.left
     }
@@ -65,11 +65,14 @@ impl<'a> Iterator for Answers<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0
-            && self.is_first_of_two
-            && let Err(fault) = self.open_second()
-        {
-            return Some(Err(fault));
+        if self.left == 0 {
+            if self.is_first_of_two {
+                if let Err(fault) = self.open_second() {
+                    return Some(Err(fault));
+                }
+            } else if least(self.service).is_none() {
+                return Some(whole(self.service, self.reader));
+            }
         }
         self.left = self.left.checked_sub(1)?;
         let answer = answer(self.service, &mut self.reader);
@@ -111,12 +114,18 @@ fn answer<'a>(service: Service, reader: &mut Reader<'a>) -> Result<Answer<'a>, F
     match service {
         Service::Read => read_value(reader),
         Service::RegisterNodes => Ok(Answer { values: node(reader)?, ..Answer::default() }),
-        Service::CreateSubscription => Ok(Answer { number: reader.u32_le("subscription_id")?, ..Answer::default() }),
-        _ if least(service).is_none() => Ok(Answer::default()),
         _ => {
             let status = StatusCode::read(reader)?;
             details(service, reader, Answer { status, ..Answer::default() })
         }
+    }
+}
+
+/// The result of a service that gives none of its own. A new subscription is known by its number.
+fn whole<'a>(service: Service, mut reader: Reader<'a>) -> Result<Answer<'a>, Fault> {
+    match service {
+        Service::CreateSubscription => Ok(Answer { number: reader.u32_le("subscription_id")?, ..Answer::default() }),
+        _ => Ok(Answer::default()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The head of a message: which service it is.
 
+use core::fmt;
+
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::Encoded;
+use crate::opcua::binary::{Bytes, Encoded, skip_array};
 use crate::operation::Node;
 use crate::reader::Reader;
 
@@ -28,7 +30,7 @@ impl Direction {
 }
 
 /// A message: the body of its chunks put together, decrypted where that was needed, without padding and signature.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Message<'a> {
     /// The node of its encoding.
     pub encoding: Node<'a>,
@@ -36,8 +38,17 @@ pub struct Message<'a> {
     pub service: Service,
     /// Whether it asks or answers, if it is one of the standard's.
     pub direction: Option<Direction>,
+    /// The service was invoked without a session: it is the one inside of the SessionlessInvoke that travels.
+    pub is_sessionless: bool,
     /// What follows: the header of the request or response, then its body.
     pub content: Reader<'a>,
+}
+
+/// Without what follows: it may hold secrets.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Message").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Message<'a> {
@@ -47,6 +58,33 @@ impl<'a> Message<'a> {
         let encoding = Node::read(&mut content)?;
         let found = encoding.standard_number().and_then(Service::from_number);
         let (service, direction) = found.map_or((Service::Vendor, None), |(service, side)| (service, Some(side)));
-        Ok(Self { encoding, service, direction, content })
+        let message = Self { encoding, service, direction, is_sessionless: false, content };
+        match direction {
+            Some(direction) if service == Service::SessionlessInvoke => message.unwrapped(direction),
+            _ => Ok(message),
+        }
+    }
+
+    /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
+    /// nobody knows stays what it is wrapped in.
+    fn unwrapped(mut self, direction: Direction) -> Result<Self, Fault> {
+        let reader = &mut self.content;
+        if direction == Direction::Request {
+            reader.u32_le("uris_version")?;
+        }
+        skip_array::<Bytes<'_>>(reader, "namespace_uris")?;
+        skip_array::<Bytes<'_>>(reader, "server_uris")?;
+        if direction == Direction::Request {
+            skip_array::<Bytes<'_>>(reader, "locale_ids")?;
+        }
+        let inner = reader.u32_le("service_id")?.checked_add(ENCODING_OF_TYPE).and_then(Service::from_number);
+        if let Some((service, _)) = inner.filter(|(_, inner)| *inner == direction) {
+            (self.service, self.is_sessionless) = (service, true);
+        }
+        Ok(self)
     }
 }
+
+/// A service inside of another is named by its type. The number of the encoding comes this far behind that of the type,
+/// for every service that acts on nodes.
+const ENCODING_OF_TYPE: u32 = 2;

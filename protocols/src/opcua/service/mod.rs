@@ -13,6 +13,7 @@ mod answer;
 mod application;
 mod attribute;
 mod browse;
+mod build_info;
 mod channel;
 mod header;
 mod history;
@@ -30,6 +31,7 @@ mod table;
 
 pub use answer::{Answer, Answers};
 pub use application::{ApplicationDescription, Endpoint, endpoints, find_servers};
+pub use build_info::{BuildInfo, state_name};
 pub use channel::{OpenRequest, OpenResponse, TokenRequest};
 pub use header::{RequestHeader, ResponseHeader, Token};
 pub use item::{Item, Subject};
@@ -40,3 +42,6 @@ pub use request::items;
 pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
 pub use table::{FUNCTIONS, Service};
+
+#[cfg(test)]
+mod tests;

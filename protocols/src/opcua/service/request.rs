@@ -4,7 +4,7 @@ use super::item::{Item, Subject};
 use super::table::Service;
 use super::{application, attribute, browse, history, method, monitor, nodes, query, session};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, count, skip_array};
+use crate::opcua::binary::count;
 use crate::reader::Reader;
 
 /// Visits every part of a request in order, starting behind its header. A request that has none, or whose first cannot
@@ -72,21 +72,6 @@ fn walk<'a>(service: Service, content: &mut Reader<'a>, visit: &mut impl FnMut(&
         Service::RegisterServer | Service::RegisterServer2 => application::register(service, content, visit),
         Service::CreateSession => session::create(content, visit),
         Service::ActivateSession => session::activate(content, visit),
-        Service::SessionlessInvoke => sessionless(content, visit),
         _ => Ok(()),
     }
-}
-
-/// SessionlessInvoke (OPC 10000-4, 6.3): of the class of the request inside. It names that by the number of the request's
-/// type; its encoding has the second number after it where both are from the standard's first edition.
-fn sessionless<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    reader.u32_le("uris_version")?;
-    for field in ["namespace_uris", "server_uris", "locale_ids"] {
-        skip_array::<Bytes<'_>>(reader, field)?;
-    }
-    let number = reader.u32_le("service_id")?;
-    let inner = [Some(number), number.checked_add(2)].into_iter().flatten().find_map(Service::from_number);
-    let class = inner.map_or(Service::SessionlessInvoke.class(), |(service, _)| service.class());
-    visit(&Item::new(class, Subject::None));
-    Ok(())
 }

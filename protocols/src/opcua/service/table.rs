@@ -73,6 +73,13 @@ const fn row(service: Service, (request, response): (u32, u32), name: &'static s
     Row { service, request, response, name, class }
 }
 
+impl Row {
+    /// Of a response without a request, its own number.
+    const fn code(&self) -> u32 {
+        if self.request == 0 { self.response } else { self.request }
+    }
+}
+
 impl Service {
     /// Which service a message is, by the number of its encoding in namespace 0.
     #[inline]
@@ -113,9 +120,9 @@ impl Service {
         self.row().class
     }
 
-    /// The number of the request's encoding in namespace 0: the number of the function.
+    /// The number of the function: that of the request's encoding in namespace 0.
     pub fn code(self) -> u32 {
-        self.row().request
+        self.row().code()
     }
 
     /// The number of the response's encoding in namespace 0.
@@ -205,7 +212,7 @@ const fn functions() -> [Function; TABLE.len() + TRANSPORT.len()] {
     let mut at = 0;
     while at < functions.len() {
         functions[at] = if at < TABLE.len() {
-            Function { name: TABLE[at].name, code: TABLE[at].request, class: TABLE[at].class }
+            Function { name: TABLE[at].name, code: TABLE[at].code(), class: TABLE[at].class }
         } else {
             TRANSPORT[at - TABLE.len()]
         };

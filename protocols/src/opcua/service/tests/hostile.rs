@@ -1,0 +1,124 @@
+//! Bodies that break the rules. Whatever they claim, they cost no more than their bytes.
+
+use proptest::prelude::*;
+use std::vec;
+
+use super::*;
+use crate::opcua::binary::MAX_DEPTH;
+use crate::reader::DecodeError;
+
+/// Every service, by the number of its requests.
+fn services() -> impl Iterator<Item = Service> {
+    FUNCTIONS.iter().filter_map(|function| Service::from_number(function.code).map(|(service, _)| service))
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_seen_as_what_it_is() {
+    for service in services() {
+        let (found, _) = walked(service, &[]);
+        assert_eq!(found.len(), 1, "{service:?}");
+        assert!(found[0].starts_with(service.class().name()), "{service:?}: {found:?}");
+    }
+}
+
+#[test]
+fn what_stood_before_a_fault_was_seen() {
+    let mut body = hex("02000000 01 02 0100 0d000000 ffffffff 01 03 05   01 02 0200 0d000000 ffffffff 01 03");
+    let (found, result) = walked(Service::Write, &body);
+    assert_eq!((found.len(), result), (1, Err(DecodeError::Truncated("value").into())));
+    body.push(9);
+    assert_eq!(walked(Service::Write, &body).0, ["write ns=2;i=1 13 5", "write ns=2;i=2 13 9"]);
+}
+
+#[test]
+fn thirty_bytes_that_ask_for_gigabytes_are_refused_at_once() {
+    let lists = [
+        (Service::Write, "ffffff7f 01 02 0100 0d000000 ffffffff 01 01 01", "nodes_to_write"),
+        (Service::Read, "0000000000000000 00000000 ffffff7f 01 02 0100", "nodes_to_read"),
+        (Service::Call, "ffffff7f 01 02 0100 01 02 0200 00000000", "methods_to_call"),
+        (Service::DeleteSubscriptions, "ffffff7f 01000000 02000000", "subscription_ids"),
+    ];
+    for (service, body, field) in lists {
+        let (found, result) = walked(service, &hex(body));
+        assert_eq!((found.len(), result), (1, Err(DecodeError::Truncated(field).into())), "{service:?}");
+    }
+    let results = hex("ffffff7f 00 00 00");
+    let answers = Answers::read(Service::Read, Reader::new(&results));
+    assert_eq!(answers.err(), Some(DecodeError::Truncated("results").into()));
+}
+
+#[test]
+fn a_count_that_is_negative_is_none_or_invalid() {
+    assert_eq!(walked(Service::Write, &hex("ffffffff")), (vec!["write -".into()], Ok(())));
+    let (found, result) = walked(Service::Write, &hex("feffffff"));
+    assert_eq!((found.len(), result), (1, Err(Fault::invalid("nodes_to_write"))));
+}
+
+#[test]
+fn arguments_within_arguments_end_at_the_bound() {
+    let nested = |levels: usize| {
+        let mut body = hex("01000000 01 02 0100 01 02 0200 01000000");
+        body.extend(vec![24; levels]);
+        body.extend([1, 1]);
+        walked(Service::Call, &body).1
+    };
+    assert_eq!(nested(MAX_DEPTH.into()), Ok(()));
+    assert_eq!(nested(usize::from(MAX_DEPTH) + 1), Err(Fault::Limit("value_depth")));
+    assert_eq!(nested(100_000), Err(Fault::Limit("value_depth")));
+}
+
+#[test]
+fn an_endless_list_of_the_smallest_items_takes_one_step_for_each() {
+    // A million data values of one byte each: as many as there are bytes, and no more.
+    let mut body = 1_000_000_i32.to_le_bytes().to_vec();
+    body.resize(4 + 1_000_000, 0);
+    let answers = Answers::read(Service::Read, Reader::new(&body)).unwrap();
+    assert_eq!(answers.filter(Result::is_ok).count(), 1_000_000);
+    body[3] = 0x7F;
+    assert!(Answers::read(Service::Read, Reader::new(&body)).is_err());
+}
+
+/// All that can be made of a message in either role. Counts what was seen.
+fn digest(service: Service, bytes: &[u8]) -> usize {
+    let reader = Reader::new(bytes);
+    let mut seen = 0;
+    let _ = items(service, reader, |item| {
+        let _ = item.subject.target();
+        seen += 1;
+    });
+    let _ = notifications(service, reader, |_, _| seen += 1);
+    seen +=
+        Answers::read(service, reader).map_or(0, |answers| answers.take(bytes.len()).take_while(Result::is_ok).count());
+    seen += endpoints(reader).map_or(0, |found| found.count());
+    seen += find_servers(reader).map_or(0, |found| found.count());
+    let _ = CreateRequest::read(&mut reader.clone());
+    let _ = CreateResponse::read(&mut reader.clone()).map(|found| seen += found.endpoints.count());
+    let _ = ActivateRequest::read(&mut reader.clone());
+    let _ = Message::read(bytes).map(|mut message| RequestHeader::read(&mut message.content));
+    seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn random_bytes_never_panic_and_give_no_more_than_they_are(
+        bytes in proptest::collection::vec(prop_oneof![3 => 0_u8..4, 1 => any::<u8>()], 0..160)
+    ) {
+        for service in services() {
+            prop_assert!(digest(service, &bytes) <= 4 + 4 * bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_sound_request_cut_anywhere_gives_the_items_before_the_cut(cut in 0_usize..60) {
+        let body = hex("
+            02000000 03 0200 01000000 41 0d000000 ffffffff 01 0b 0000000000005440
+                     03 0200 01000000 42 0d000000 ffffffff 01 0b 0000000000005540");
+        let cut = cut % body.len();
+        let (found, result) = walked(Service::Write, &body[..cut]);
+        prop_assert!(matches!(result, Err(Fault::Bytes(DecodeError::Truncated(_)))));
+        prop_assert_eq!(found.len(), 1);
+        prop_assert_eq!(found[0] == "write ns=2;s=A 13 80.0", cut >= 4 + 26, "{}", cut);
+    }
+}

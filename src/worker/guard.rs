@@ -1,0 +1,77 @@
+//! How a conversation is protected, and by whom: facts to the policy, and to the correlator what says something only beside
+//! what was seen before.
+
+use lockkeeper_protocols::{Operation, Security, Side, Stamp};
+
+use super::listener::Listener;
+use crate::alert::{Fact, OwnedOperation, What};
+use crate::certificate::MAX_BYTES;
+use crate::policy::{FactVerdict, Secured};
+
+/// What is kept about the security of a conversation.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    pub(super) secured: Secured,
+    /// Hashes of the certificates that both sides showed last: renewing a channel shows them again.
+    shown: [Option<u64>; 2],
+}
+
+impl Listener<'_> {
+    /// A fact about the security of the conversation.
+    pub(super) fn fact(&mut self, fact: &Security<'_>, stamp: Stamp) {
+        match *fact {
+            Security::Certificate { of, der } if self.is_news(of, der) => {
+                let der = der.get(..MAX_BYTES).unwrap_or(der);
+                self.desk.fact(self.facts, Fact::Certificate(of, der.into()), stamp);
+            }
+            Security::Application { of, uri } if !uri.is_empty() => {
+                let uri = uri.get(..MAX_URI).unwrap_or(uri);
+                self.desk.fact(self.facts, Fact::Application(of, uri.into()), stamp);
+            }
+            _ => {}
+        }
+        let Self { facts, desk } = self;
+        let guard = facts.guard.get_or_insert_default();
+        if let Some(ruling) = facts.ruling.as_ref().filter(|_| desk.judging) {
+            let verdict = desk.policy.judge_fact(ruling, fact, &mut guard.secured);
+            self.tell(verdict, None, stamp);
+        }
+    }
+
+    /// The first use of an unprotected channel, or the first that changes something.
+    #[inline(never)]
+    pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: Stamp) {
+        let Self { facts, desk } = self;
+        let (Some(guard), Some(ruling)) = (&mut facts.guard, &facts.ruling) else { return };
+        let verdict = desk.policy.judge_use(ruling, operation.class, &mut guard.secured);
+        self.tell(verdict, Some(operation), stamp);
+    }
+
+    /// What a policy makes of it. An alert about a channel shows the operation that used it; how that ended is told by the
+    /// operation's own.
+    fn tell(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: Stamp) {
+        for denial in verdict.denials {
+            let operation = operation.map(OwnedOperation::from);
+            self.desk.find(self.facts, What::Denied(denial), None, operation, stamp);
+        }
+        if let Some(channel) = verdict.channel {
+            self.desk.fact(self.facts, Fact::Channel(channel), stamp);
+        }
+    }
+
+    /// Whether a side did not show this certificate just before.
+    fn is_news(&mut self, of: Side, der: &[u8]) -> bool {
+        let shown = Some(hash(der));
+        let guard = self.facts.guard.get_or_insert_default();
+        let before = guard.shown.get_mut(of.index()).map(|place| std::mem::replace(place, shown));
+        !der.is_empty() && before != Some(shown)
+    }
+}
+
+/// FNV-1a. Who makes two certificates of one hash hides the second from the inventory, on that conversation only.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+/// Longest application URI that is looked at, bytes.
+const MAX_URI: usize = 1024;
