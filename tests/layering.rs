@@ -23,10 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("alert", &["certificate", "policy", "protocols"]),
     ("publish", &["alert"]),
     ("metrics", &["capture", "frame", "flow", "keys", "policy", "alert", "protocols"]),
-    (
-        "worker",
-        &["capture", "frame", "flow", "keys", "certificate", "policy", "alert", "metrics", "protocols"],
-    ),
+    ("worker", &["capture", "frame", "flow", "keys", "certificate", "policy", "alert", "metrics", "protocols"]),
     (
         "pipeline",
         &["capture", "frame", "flow", "policy", "alert", "highlights", "publish", "metrics", "worker", "protocols"],

@@ -37,6 +37,9 @@ fn every_shipped_capture_counts_as_wireshark_does() {
         for (protocol, group) in groups {
             let ours = counts(&stats["pdus"][protocol][group]);
             let theirs = counts(&truth[protocol][group]);
+            if truth[protocol][group].is_null() {
+                continue; // Wireshark cannot tell
+            }
             match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && of == group) {
                 Some((.., key, count, why)) => {
                     assert_eq!(ours.get(*key), Some(count), "{name} {group} {key}: {why}");

@@ -96,8 +96,8 @@ impl OpcUa {
         let nodes = if forbidden { 1 } else { 1 + random.below(8) };
         number(nodes, &mut self.body);
         for _ in 0..nodes {
-            let id = if forbidden { FORBIDDEN } else { 1 + random.below(u32::from(NODES)) as u16 };
-            node(NAMESPACE, id, &mut self.body);
+            let id = 1 + random.below(u32::from(NODES)) as u16;
+            node(if forbidden { NAMESPACE + 1 } else { NAMESPACE }, id, &mut self.body);
             number(VALUE, &mut self.body);
             null(&mut self.body);
             self.body.extend([0x01, 11]); // a Double without times
@@ -391,10 +391,8 @@ const COUNT_OF_READ: usize = COUNT_OF_WRITE + 12;
 const SESSION: u32 = 1_001;
 /// Nodes of a subscription: their notification is about half a segment.
 const MONITORED: u32 = 20;
-/// Nodes that the policy permits: 1 to this.
-pub(super) const NODES: u16 = 1_000;
-/// A node that it does not permit.
-const FORBIDDEN: u16 = 60_000;
+/// Nodes of a server: 1 to this.
+const NODES: u16 = 1_000;
 /// BadNodeIdUnknown.
 const UNKNOWN_NODE: u32 = 0x8034_0000;
 /// Payload of a segment.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
-use super::opcua::{NAMESPACE, NODES};
+use super::opcua::NAMESPACE;
 use super::s7::{BLOCK_SIZE, BLOCKS};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech, address};
 
@@ -99,14 +99,11 @@ fn s7() -> String {
     format!("{connection}\nallow    = [\n{entries}]\n")
 }
 
-/// What a flow of OPC UA permits: some nodes, and subscriptions to them.
+/// What a flow of OPC UA permits: the nodes of one namespace, and subscriptions to them.
 fn opcua() -> String {
     let entries = ["read", "write", "subscribe"]
-        .map(|op| format!("  {{ op = \"{op}\", opcua = {{ node = \"ns={NAMESPACE};i=1-{NODES}\" }} }},\n"));
-    format!(
-        "opcua    = {{ min_mode = \"none\" }}\nallow    = [\n{}  {{ op = [\"report\", \"security\"] }},\n]\n",
-        entries.concat()
-    )
+        .map(|op| format!("  {{ op = \"{op}\", opcua = {{ nodes = [\"ns={NAMESPACE};*\"] }} }},\n"));
+    format!("opcua    = {{ min_mode = \"None\" }}\nallow    = [\n{}]\n", entries.concat())
 }
 
 /// A zone that declares one host declares all of them.

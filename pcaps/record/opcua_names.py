@@ -4,7 +4,7 @@ WEIR, TIDE = "10.20.10.15", "10.20.10.16"
 PORT = 4840
 APPLICATION = "urn:plant.example:weir"
 USERS = {"operator": "weir-42", "engineer": "keystone-7"}
-TAGS = 60                                                       # variables in the folder that a sweep finds
+TAGS = 16                                                       # variables in the folder that a sweep finds
 RECIPE = 2500                                                   # numbers in the array that no chunk holds
 
 

@@ -15,7 +15,7 @@ const [LEVEL, POSITION, RUNNING, SETPOINT, COMMAND, LABEL, RECIPE] =
     ["Level", "Position", "Running", "Setpoint", "Command", "Label", "Recipe"].map((name) => id(`Weir.${name}`));
 const [OBJECT, MOVE, RESET, SERIAL] = [id("Weir"), id("Weir.MoveTo"), id("Weir.Reset"), "ns=2;i=1001"];
 const COUNTER = "ns=2;g=6d9e0c4a-1f52-4b8e-9a37-0c5e2f7a1b90";
-const [TAGS, RECIPE_SIZE] = [60, 2500];
+const [TAGS, RECIPE_SIZE] = [16, 2500];
 const tag = (number) => id(`Tags.${String(number).padStart(3, "0")}`);
 const USERS = { operator: "weir-42", engineer: "keystone-7" };
 const file = (name) => path.join(process.env.CERTIFICATES, name);
@@ -172,7 +172,7 @@ const scenes = {
     // EWS-1 walks through the address space, a few references at a time.
     async browse(host = TIDE) {
         await session(host, "ews", { mode: "none" }, async (one) => {
-            one.requestedMaxReferencesPerNode = 20;
+            one.requestedMaxReferencesPerNode = 5;
             for (const nodeId of ["i=85", OBJECT, id("Tags")]) {
                 let found = await noted(one.browse({ nodeId, resultMask: 63, includeSubtypes: true, browseDirection: 0 }));
                 while (found && found.continuationPoint && found.continuationPoint.length > 0) {

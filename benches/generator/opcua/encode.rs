@@ -89,7 +89,7 @@ pub(super) const HEADERS: usize = 24;
 pub(super) const BUFFER: usize = 8_192;
 pub(super) const CHANNEL: u32 = 1;
 pub(super) const TOKEN: u32 = 1;
-/// Namespace of all nodes.
+/// Namespace of all nodes; the policy permits no other.
 pub(in super::super) const NAMESPACE: u8 = 2;
 /// Attribute 13.
 pub(super) const VALUE: u32 = 13;
