@@ -184,6 +184,13 @@ pub trait Sink {
     /// [`Values::None`](crate::Values::None)).
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp);
 
+    /// An operation of this class ended. `true`: it was counted, and nobody wants to know what was asked and answered, so
+    /// that [`Sink::outcome`] need not be called, for which a decoder says all of it once more (60 instructions). A
+    /// decoder may ask for answers in which nothing else is to be told.
+    fn settle(&mut self, _class: Class, _outcome: Outcome) -> bool {
+        false
+    }
+
     /// Something about a device.
     fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp);
 
@@ -232,22 +239,18 @@ pub trait Dissector: Send {
     /// Decodes one whole frame and tells the sink what it means.
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink);
 
-    /// Decodes the whole frames that `bytes` begins with. Says how many bytes they are, and what is wrong with the next
-    /// one if it is no frame. Provided, so that every protocol has its own copy of this loop: one call for a segment.
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) -> (usize, Option<&'static str>) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.frame_len(from, rest) {
-                FrameLen::Bytes(length) => {
-                    let Some((frame, next)) = rest.split_at_checked(length.max(1)) else { break };
-                    self.frame(from, frame, stamp, sink);
-                    rest = next;
-                }
-                FrameLen::Unknown => break,
-                FrameLen::Invalid(name) => return (bytes.len() - rest.len(), Some(name)),
-            }
+    /// Decodes the whole frames that `bytes` begins with, up to the first that is none or not whole: says how many bytes
+    /// they are. Provided, so that every protocol has its own copy of this loop: one call for a segment.
+    fn frames(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) -> usize {
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty())
+            && let FrameLen::Bytes(length) = self.frame_len(from, rest)
+            && let Some(frame) = rest.get(..length.max(1))
+        {
+            self.frame(from, frame, stamp, sink);
+            used += frame.len();
         }
-        (bytes.len() - rest.len(), None)
+        used
     }
 
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever

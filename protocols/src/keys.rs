@@ -9,10 +9,11 @@ use crate::dissector::Side;
 /// decoder has none, and hands it to [`Session::unlock`](crate::Session::unlock). A decoder without keys spends nothing
 /// on them.
 pub trait Keys: Send + Sync + Debug {
-    /// Decrypts one message or one chunk of one, and checks its signature if it has one.
+    /// Decrypts one message or one chunk of one.
     ///
     /// Appends the clear text to `clear`, without padding and signature, and returns true; returns false if there is no
-    /// key for it or if the key does not fit, and then leaves `clear` as it was. Called for every encrypted chunk.
+    /// key for it, or if what comes out cannot be right. Called for every encrypted chunk. Whether the text makes sense
+    /// is the decoder's business: it takes nothing for clear that does not prove to be.
     fn open(&self, sealed: &Sealed<'_>, clear: &mut Vec<u8>) -> bool;
 }
 

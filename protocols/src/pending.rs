@@ -65,6 +65,20 @@ impl<R: Waiting> Pending<R> {
         self.oldest.iter().chain(self.others.iter().flat_map(|others| others.iter()))
     }
 
+    /// The one request that waits, if it is the only one: the common case.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<&R> {
+        if self.others.is_none() { self.oldest.as_ref() } else { None }
+    }
+
+    /// No longer waits for the only request.
+    #[inline]
+    pub(crate) fn forget_only(&mut self) {
+        if self.others.is_none() {
+            self.oldest = None;
+        }
+    }
+
     /// Finds the request that an answer belongs to (`is_asked_by`): its place, and whether the answer has the shape that
     /// it calls for (`fits`).
     ///

@@ -77,27 +77,21 @@ impl Session {
     pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         // Nearly every segment holds whole frames and nothing else.
-        let (used, broken) = if self.kept.is_none() && self.lost == [false; 2] {
-            self.dissector.frames(from, bytes, stamp, sink)
-        } else {
-            (0, None)
-        };
+        let in_step = self.kept.is_none() && self.lost == [false; 2];
+        let used = if in_step { self.dissector.frames(from, bytes, stamp, sink) } else { 0 };
         if used < bytes.len() {
-            self.rest(from, bytes.get(used..).unwrap_or_default(), broken, stamp, sink);
+            self.rest(from, bytes.get(used..).unwrap_or_default(), stamp, sink);
         }
         self.set_wake();
     }
 
-    /// What `from` sent after its last whole frame: a part of one, none at all (`broken` says why), or anything while
-    /// a side is lost or waits for the end of a frame.
+    /// What `from` sent after its last whole frame: a part of one, none at all, or anything while a side is lost or waits
+    /// for the end of a frame.
     #[inline(never)]
-    fn rest(&mut self, from: Side, bytes: &[u8], broken: Option<&'static str>, stamp: Stamp, sink: &mut dyn Sink) {
+    fn rest(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         let Self { protocol, dissector, lost, partial_limit, kept, .. } = self;
         let Some(lost) = lost.get_mut(from.index()) else { return };
         let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, lost, stamp, sink };
-        if let Some(name) = broken {
-            step.lose(name);
-        }
         let before = kept.as_mut().and_then(|kept| kept.partial.get_mut(from.index())).map(core::mem::take);
         let mut partial = before.unwrap_or_default();
         if partial.is_empty() {
@@ -237,11 +231,11 @@ impl Step<'_> {
                 self.dissector.interrupted(self.from, self.sink);
                 continue;
             }
-            let (decoded, broken) = self.dissector.frames(self.from, rest, self.stamp, self.sink);
+            let decoded = self.dissector.frames(self.from, rest, self.stamp, self.sink);
             used += decoded;
-            match broken {
-                Some(name) => self.lose(name),
-                None => return used,
+            match rest.get(decoded..).map(|next| self.dissector.frame_len(self.from, next)) {
+                Some(FrameLen::Invalid(name)) if decoded < rest.len() => self.lose(name),
+                _ => return used,
             }
         }
     }

@@ -311,3 +311,46 @@ fn a_fault_refuses_every_operation_of_its_request() {
     assert_eq!(log.lines_of("0 refused").len(), 2);
     assert!(log.lines.last().is_some_and(|line| line.contains("bad_session_id_invalid")), "{:?}", log.lines);
 }
+
+#[test]
+fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    // Requests to publish wait until there is something to report.
+    said.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
+    said.push(say(channel, Client, 3, &wire::request(826, 1, &wire::NULL)));
+    said.push(say(channel, Client, 4, &wire::monitor(7, &["Level", "Gate"])));
+    said.push(say(channel, Server, 4, &wire::monitored(2)));
+    said.push(say(channel, Server, 2, &wire::published(7, &[(101, 5), (100, 6), (9, 7)])));
+    said.push(say(channel, Client, 5, &wire::renumber(7, 2, 200)));
+    said.push(say(channel, Server, 5, &wire::renumbered()));
+    said.push(say(channel, Server, 3, &wire::published(7, &[(200, 8), (101, 9)])));
+    let log = log_of(&said);
+    let reports: Vec<_> = log.lines.iter().filter(|line| line.contains("asks") && line.contains("= [")).collect();
+    assert_eq!(
+        reports,
+        [
+            "0 asks 2.1 report publish 826 node=ns=2;s=Gate attribute=value = [Signed(5)]",
+            "0 asks 2.2 report publish 826 node=ns=2;s=Level attribute=value = [Signed(6)]",
+            "0 asks 2.3 report publish 826 subscription=7 index=0 = [Signed(7)]",
+            "0 asks 3.1 report publish 826 node=ns=2;s=Gate attribute=value = [Signed(8)]",
+            "0 asks 3.2 report publish 826 subscription=7 index=0 = [Signed(9)]",
+        ]
+    );
+    assert!(!log.lines.iter().any(|line| line.contains("no_response")));
+}
+
+#[test]
+fn an_error_that_ends_the_connection_refuses_what_was_asked() {
+    let channel = &mut Channel::new(0);
+    let refusal = wire::chunk("ERR", b'F', &[&0x8013_0000_u32.to_le_bytes()[..], &wire::NULL].concat());
+    let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
+    let [ask, _] = channel.open_sealed(BASIC);
+    said.extend([ask, (Server, refusal)]);
+    let log = log_of(&said);
+    let last = log.lines.last().map(String::as_str);
+    let expected = "0 refused(2148728832 bad_security_checks_failed) 1.0 after 0: security open_secure_channel 446 \
+                    mode=unknown policy=Basic256Sha256";
+    assert_eq!(last, Some(expected));
+    assert!(log.lines_of("channel").is_empty(), "no channel was opened");
+}

@@ -122,7 +122,8 @@ pub struct FlowTable<T> {
     recent: u32,
     /// By [`Lifetime`]: sorted by [`Slot::listed`].
     lists: [List; 3],
-    timeouts: [i64; 3],
+    /// By [`Lifetime`], nanoseconds; the last is of no use but that nothing need be checked.
+    timeouts: [i64; 4],
     capacity: u32,
     counters: TableCounters,
 }
@@ -168,7 +169,7 @@ impl<T> FlowTable<T> {
             free: NONE,
             recent: NONE,
             lists: [List { head: NONE, tail: NONE }; 3],
-            timeouts: [settings.stream_timeout, settings.datagram_timeout, settings.closed_timeout],
+            timeouts: [settings.stream_timeout, settings.datagram_timeout, settings.closed_timeout, i64::MAX],
             capacity: settings.capacity.clamp(1, NONE - 1),
             counters: TableCounters::default(),
         }
@@ -203,7 +204,7 @@ impl<T> FlowTable<T> {
         make: impl FnOnce() -> T,
     ) -> Found<'_, T> {
         let hash = key.hash(self.mixer);
-        let (slot, gone) = match self.position(hash, key) {
+        let (slot, gone) = match self.position(hash, |other| other == key) {
             Some(slot) if self.touch(slot, clock) => (slot, None),
             old => {
                 let gone = self.admit(old, clock);
@@ -221,13 +222,20 @@ impl<T> FlowTable<T> {
     pub fn find(&mut self, key: &BriefKey, clock: i64) -> Option<(Entry, &mut T)> {
         let slot = match self.slots.get(self.recent) {
             Some(recent) if recent.key.is(key) => self.recent,
-            _ => *self.index.find(key.hash(self.mixer), |&slot| self.slots[slot].key.is(key))?,
+            _ => self.position(key.hash(self.mixer), |other| other.is(key))?,
         };
-        if !self.touch(slot, clock) {
+        let at = self.slots.get_mut(slot)?;
+        let timeout = at.tag.timeout(&self.timeouts);
+        if at.idle(clock) >= timeout {
             return None;
         }
+        at.used = clock;
+        let is_due = at.is_due(timeout);
+        let entry = Entry { slot, generation: at.tag.generation() };
+        if is_due {
+            self.list_again(slot);
+        }
         self.recent = slot;
-        let entry = self.entry(slot);
         Some((entry, self.values.get_mut(slot)?.as_mut()?))
     }
 
@@ -291,8 +299,8 @@ impl<T> FlowTable<T> {
     }
 
     #[inline]
-    fn position(&self, hash: u64, key: &FlowKey) -> Option<u32> {
-        self.index.find(hash, |&slot| self.slots[slot].key == *key).copied()
+    fn position(&self, hash: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
+        self.index.find(hash, |&slot| self.slots.get(slot).is_some_and(|slot| is(&slot.key))).copied()
     }
 
     fn insert(&mut self, hash: u64, key: &FlowKey, clock: i64, lifetime: Lifetime) -> u32 {
@@ -354,13 +362,14 @@ impl<T> FlowTable<T> {
     }
 
     fn is_expired(&self, slot: u32, clock: i64) -> bool {
-        clock >= self.end_of(slot)
+        let slot = &self.slots[slot];
+        slot.idle(clock) >= slot.tag.timeout(&self.timeouts)
     }
 
     /// When its timeout passes.
     fn end_of(&self, slot: u32) -> i64 {
         let slot = &self.slots[slot];
-        slot.used.saturating_add(self.timeouts[slot.tag.lifetime() as usize])
+        slot.used.saturating_add(slot.tag.timeout(&self.timeouts))
     }
 
     fn oldest_expired(&self, clock: i64) -> Option<u32> {
@@ -389,15 +398,14 @@ impl<T> FlowTable<T> {
     }
 
     /// Notes a use; `false` if the flow expired before it.
-    #[inline]
     fn touch(&mut self, slot: u32, clock: i64) -> bool {
         let at = &mut self.slots[slot];
-        let timeout = self.timeouts[at.tag.lifetime() as usize];
-        if clock >= at.used.saturating_add(timeout) {
+        let timeout = at.tag.timeout(&self.timeouts);
+        if at.idle(clock) >= timeout {
             return false;
         }
         at.used = clock;
-        if clock.saturating_sub(at.listed) >= timeout / LISTED_AGAIN {
+        if at.is_due(timeout) {
             self.list_again(slot);
         }
         true
@@ -455,7 +463,27 @@ impl<T> FlowTable<T> {
     }
 }
 
+impl Slot {
+    /// How long it was not used, nanoseconds. Only times that are centuries apart can wrap.
+    #[inline(always)]
+    const fn idle(&self, clock: i64) -> i64 {
+        clock.wrapping_sub(self.used)
+    }
+
+    /// Whether it is time for a new place in its list.
+    #[inline(always)]
+    const fn is_due(&self, timeout: i64) -> bool {
+        self.used.wrapping_sub(self.listed) >= timeout / LISTED_AGAIN
+    }
+}
+
 impl Tag {
+    /// How long a flow of its kind may be idle.
+    #[inline(always)]
+    const fn timeout(self, timeouts: &[i64; 4]) -> i64 {
+        timeouts[(self.0 & LIFETIME_BITS) as usize]
+    }
+
     #[inline]
     const fn lifetime(self) -> Lifetime {
         match self.0 & LIFETIME_BITS {

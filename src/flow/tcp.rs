@@ -143,11 +143,8 @@ impl TcpFlow {
     pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
         let flags = segment.flags;
-        let received = match peer.start {
-            Start::Known => !flags.ack || distance(segment.acknowledgement, peer.next) <= 0,
-            Start::Absent => true,
-            Start::Unknown | Start::Provisional => false,
-        };
+        let received = peer.known() && (!flags.ack || distance(segment.acknowledgement, peer.next) <= 0)
+            || peer.start == Start::Absent;
         received
             && self.disorder.is_none()
             && way.known()

@@ -63,9 +63,10 @@ impl Dealer {
     fn give_some(&mut self, indices: Range<usize>, block: &mut Block, worker: &mut Worker) {
         for index in indices {
             let Some(packet) = block.packets.get(index) else { return };
-            if let Some(plain) = frame::plain(packet.link, block.bytes_of(packet), packet.original) {
+            let bytes = block.bytes_of(packet);
+            if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
                 self.count_packet(packet);
-                worker.plain(&plain, packet, block.bytes_of(packet), self.shard_of(plain.pair_key()));
+                worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else if let Some(shard) = self.place(index, block)
                 && let Some(packet) = block.packets.get(index)
             {

@@ -215,9 +215,10 @@ impl OpcUaSession {
         if self.policies.is_empty() { !deprecated } else { self.policies.iter().any(|own| own == policy) }
     }
 
-    /// Whether the flow says by name that a channel like this is good enough.
+    /// Whether the flow says that a channel like this is good enough.
     fn says_enough(&self, channel: &Channel) -> bool {
-        let by_policy = || channel.mode == Mode::None || self.policies.iter().any(|own| own == channel.policy);
+        let deprecated = channel.grade == Some(Grade::Deprecated);
+        let by_policy = || channel.mode == Mode::None || self.admits(channel.policy, deprecated);
         self.min_mode.is_some_and(|least| least <= channel.mode) && by_policy()
     }
 

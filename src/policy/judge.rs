@@ -352,6 +352,17 @@ impl Policy {
         permitted
     }
 
+    /// Whether [`Policy::learn`] has anything to learn from operations of a class.
+    #[inline]
+    pub fn learns(&self, ruling: &Ruling, class: Class) -> bool {
+        let limited =
+            |asset: u16| self.compiled.limited.get(usize::from(asset)).is_some_and(|points| !points.is_empty());
+        match class {
+            Class::Read => ruling.server.asset.is_some_and(limited),
+            class => class == Class::Security,
+        }
+    }
+
     /// What the server accepted: the values that a read answered, for points that limit their step, and passwords.
     pub fn learn(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues, session: &mut SessionState) {
         match operation.class {

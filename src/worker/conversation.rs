@@ -30,7 +30,7 @@ pub(super) struct Talk {
 /// What alerts and verdicts need to know about a conversation.
 pub(super) struct Facts {
     /// Its first packet: names the conversation, and stands for it where no other packet does.
-    pub(super) first: Stamp,
+    pub(super) first: First,
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     /// Packet clock and packet of what was reported last.
@@ -61,6 +61,25 @@ pub(super) struct Facts {
     pub(super) text: Option<Box<ConversationText>>,
 }
 
+/// The first packet of a conversation: its [`Stamp`] without the clock.
+#[derive(Clone, Copy)]
+pub(super) struct First {
+    time: i64,
+    pub(super) packet: u64,
+    origin: u64,
+}
+
+impl First {
+    fn of(Stamp { time, packet, origin, .. }: Stamp) -> Self {
+        Self { time, packet, origin }
+    }
+
+    /// What is noticed at a clock and proved by nothing but the beginning.
+    fn at(self, clock: i64) -> Stamp {
+        Stamp { time: self.time, clock, packet: self.packet, origin: self.origin }
+    }
+}
+
 /// An operation whose end somebody waits for.
 pub(super) struct Open {
     pub(super) at: RequestRef,
@@ -70,6 +89,8 @@ pub(super) struct Open {
 
 /// What the bytes of a conversation are.
 enum Content {
+    /// Nothing, so far.
+    Silence,
     /// Not known yet.
     Opening(Box<Opening>),
     /// A protocol of the registry.
@@ -102,7 +123,7 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
-        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Box::default()) };
+        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Silence };
         Self { tcp: TcpFlow::default(), talk }
     }
 
@@ -200,7 +221,7 @@ impl Facts {
             Endpoint { host: Host { ip: Some(ip), mac: None, vlan: None }, port }
         };
         Self {
-            first: stamp,
+            first: First::of(stamp),
             armed: NEVER,
             latest: (i64::MIN, 0),
             carrier,
@@ -308,19 +329,23 @@ impl Talk {
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
 impl Talk {
     /// One end said something: the next bytes of its stream, or one datagram.
-    #[inline]
+    #[inline(always)]
     fn said(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => {
-                let (side, transport) = (facts.side(from), facts.transport());
-                let listener = &mut Listener { facts, desk };
-                match transport {
-                    Transport::Tcp => session.stream(side, bytes, stamp, listener),
-                    Transport::Udp => session.datagram(side, bytes, stamp, listener),
-                }
+            Content::Speaks(session) if facts.carrier != Carrier::Udp => {
+                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
             }
-            Content::Opening(_) => self.identify(from, bytes, stamp, desk),
+            _ => self.said_otherwise(from, bytes, stamp, desk),
+        }
+    }
+
+    #[inline(never)]
+    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+        let Self { facts, content } = self;
+        match content {
+            Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
+            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, desk),
             Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
     }
@@ -333,6 +358,7 @@ impl Talk {
                 facts.midstream = true;
                 desk.counters.losses.undecoded_bytes += opening.forget(from);
             }
+            Content::Silence => facts.midstream = true,
             Content::Other => {}
         }
     }
@@ -342,6 +368,9 @@ impl Talk {
     fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         if bytes.is_empty() {
             return;
+        }
+        if matches!(self.content, Content::Silence) {
+            self.content = Content::Opening(Box::default());
         }
         let Content::Opening(opening) = &mut self.content else { return };
         let facts = &mut self.facts;
@@ -401,7 +430,7 @@ impl Talk {
     fn expire(&mut self, clock: i64, desk: &mut Desk) {
         let due = self.facts.judge_by;
         if due < clock {
-            let stamp = Stamp { clock: due.saturating_add(1), ..self.facts.first };
+            let stamp = self.facts.first.at(due.saturating_add(1));
             self.judge(Spoken::NotYet, stamp, desk);
         }
         let Self { facts, content } = self;
@@ -412,15 +441,15 @@ impl Talk {
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
     fn conclude_opening(&mut self, stamp: Stamp, desk: &mut Desk) {
-        let Content::Opening(opening) = &self.content else { return };
-        if opening.len() == 0 {
-            return self.judge(Spoken::NotYet, stamp, desk);
+        match &self.content {
+            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
+            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
+            Content::Speaks(_) | Content::Other => {}
         }
-        self.decide(true, stamp, desk);
     }
 
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
-        let stamp = Stamp { clock, ..self.facts.first };
+        let stamp = self.facts.first.at(clock);
         self.conclude_opening(stamp, desk);
         desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
@@ -475,7 +504,7 @@ struct Intake<'a> {
 }
 
 impl Receiver for Intake<'_> {
-    #[inline]
+    #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
         self.talk.said(from, bytes, stamp, self.desk);
     }

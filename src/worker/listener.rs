@@ -1,6 +1,8 @@
 //! Listens to a decoder: counts, asks the policy, writes findings and transactions.
 
-use lockkeeper_protocols::{Anomaly, AnomalyKind, Identity, Operation, Outcome, RequestRef, Security, Sink, Stamp};
+use lockkeeper_protocols::{
+    Anomaly, AnomalyKind, Class, Identity, Operation, Outcome, RequestRef, Security, Sink, Stamp,
+};
 
 use super::Desk;
 use super::conversation::{Facts, Open};
@@ -59,6 +61,16 @@ impl Sink for Listener<'_> {
         if desk.transactions {
             desk.transaction(facts, &open, operation, outcome, requested, stamp);
         }
+    }
+
+    fn settle(&mut self, class: Class, outcome: Outcome) -> bool {
+        let Self { facts, desk } = self;
+        let awaited = facts.open.as_ref().is_some_and(|open| !open.is_empty());
+        if awaited || desk.judging && facts.ruling.as_ref().is_some_and(|ruling| desk.policy.learns(ruling, class)) {
+            return false;
+        }
+        desk.counters.outcomes.count(outcome);
+        true
     }
 
     fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp) {

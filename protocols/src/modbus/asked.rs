@@ -89,6 +89,14 @@ impl Asked {
     }
 }
 
+/// The operation of a request that reads one range.
+#[inline]
+pub(super) fn read_of(unit: u8, code: u8, Range { address, count }: Range) -> Operation<'static> {
+    let function = function::find(code, None).name;
+    let target = Target::Table { unit, table: table(code), address, count };
+    Operation { class: Class::Read, function, code: code.into(), target, values: Values::None }
+}
+
 /// The item of Read/Write Multiple Registers that reads; item 0 writes.
 pub(super) const READ_ITEM: u16 = 1;
 

@@ -42,7 +42,7 @@ use self::entry::Entry;
 use self::head::Head;
 use crate::context::Context;
 use crate::dissector::{
-    AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
+    AnomalyKind, Boundary, Dissector, FrameLen, Limits, Outcome, PduGroup, Protocol, Side, Sink, Stamp, Transport,
 };
 use crate::pending::Pending;
 
@@ -107,19 +107,37 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     #[inline]
-    fn on_request(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
+    fn on_request(&mut self, head: Head, data: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         let Head { transaction, unit, code } = head;
         let request = self.next;
         self.next = request.wrapping_add(1);
-        context.sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
-        count_sub(code, data, context.sink);
-        let asked = request::announce(request, head, data, context);
-        let entry = Entry { requested: context.stamp, request, transaction, unit, code, asked };
-        self.pending.push(entry, context.sink);
+        sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
+        let asked = match request::sound_read(code, data) {
+            Some(range) => request::announce_read(request, head, range, stamp, sink),
+            None => {
+                count_sub(code, data, sink);
+                request::announce(request, head, data, &mut Context { from: Side::Client, stamp, sink })
+            }
+        };
+        self.pending.push(Entry { requested: stamp, request, transaction, unit, code, asked }, sink);
     }
 
     #[inline]
-    fn on_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
+    fn on_response(&mut self, head: Head, data: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        if let Some(only) = self.pending.only()
+            && only.is_asked_by(head.transaction, head.unit, head.code)
+            && response::is_sound(&only.asked, head.code, data)
+            && sink.settle(function::find(head.code, None).class, Outcome::Accepted)
+        {
+            sink.pdu(RESPONSES, head.code.into());
+            self.pending.forget_only();
+        } else {
+            self.on_any_response(head, data, &mut Context { from: Side::Server, stamp, sink });
+        }
+    }
+
+    #[inline(never)]
+    fn on_any_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = head.code & !function::EXCEPTION;
         context.sink.pdu(RESPONSES, code.into());
@@ -183,13 +201,13 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
+    #[inline(always)]
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         let split = if IS_RTU { rtu::split(frame) } else { mbap::split(frame) };
         let Some((head, data)) = split else { return };
-        let mut context = Context { from, stamp, sink };
         match from {
-            Side::Client => self.on_request(head, data, &mut context),
-            Side::Server => self.on_response(head, data, &mut context),
+            Side::Client => self.on_request(head, data, stamp, sink),
+            Side::Server => self.on_response(head, data, stamp, sink),
         }
     }
 

@@ -3,11 +3,11 @@
 //! A field that breaks a limit is reported and decoding goes on; a request that ends too early still is an operation,
 //! on its unit as a whole.
 
-use super::asked::{Asked, READ_ITEM, Range};
+use super::asked::{Asked, READ_ITEM, Range, read_of};
 use super::head::Head;
 use super::{file, function};
 use crate::context::Context;
-use crate::dissector::RequestRef;
+use crate::dissector::{RequestRef, Sink, Stamp};
 use crate::operation::Values;
 use crate::reader::{DecodeError, Reader};
 
@@ -33,6 +33,28 @@ pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Conte
         }
     }
     asked
+}
+
+/// The range of a read (FC 1 to 4) that is as it should be: most requests, for which [`announce`] has too many cases.
+#[inline]
+pub(super) fn sound_read(code: u8, data: &[u8]) -> Option<Range> {
+    let limit = match code {
+        function::READ_COILS | function::READ_DISCRETE_INPUTS => MAX_READ_BITS,
+        function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => MAX_READ_REGISTERS,
+        _ => return None,
+    };
+    let &[a0, a1, c0, c1] = data else { return None };
+    let (address, count) = (u16::from_be_bytes([a0, a1]), u16::from_be_bytes([c0, c1]));
+    let within = (1..=limit).contains(&count) && u32::from(address) + u32::from(count) <= ADDRESSES;
+    within.then_some(Range { address, count })
+}
+
+/// [`announce`] of a sound read.
+#[inline]
+pub(super) fn announce_read(number: u32, head: Head, range: Range, stamp: Stamp, sink: &mut dyn Sink) -> Asked {
+    let operation = read_of(head.unit, head.code, range);
+    sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
+    Asked::Range(range)
 }
 
 #[inline]

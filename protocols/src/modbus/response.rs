@@ -38,6 +38,18 @@ pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
     }
 }
 
+/// Whether an answer is just what a request of one range calls for: then nothing in it breaks the specification.
+#[inline]
+pub(super) fn is_sound(asked: &Asked, code: u8, data: &[u8]) -> bool {
+    let length = match (code, data) {
+        (function::READ_COILS..=function::READ_INPUT_REGISTERS, [bytes, ..]) => 1 + usize::from(*bytes),
+        (function::WRITE_SINGLE_COIL | function::WRITE_SINGLE_REGISTER, _)
+        | (function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS, _) => 4,
+        _ => return false,
+    };
+    data.len() == length && matches!(asked, Asked::Range(_)) && fits(asked, code, data)
+}
+
 /// Tells the outcome of the request that an answer belongs to. `fit`: what [`fits`] said of the two.
 pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
     if head.code & function::EXCEPTION != 0 {

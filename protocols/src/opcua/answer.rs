@@ -11,7 +11,7 @@ use super::service::{
 use super::{inventory, session};
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
 use crate::fault::Fault;
-use crate::operation::{Class, Values};
+use crate::operation::Values;
 use crate::pending::Waiting;
 use crate::reader::Reader;
 
@@ -116,8 +116,11 @@ impl Exchange {
                 }
                 None => None,
             };
-            let (outcome, values) = ending(item, answer);
-            asked.conclude_one(index, &request.operation(item, values), outcome, (context.stamp, &mut *context.sink));
+            let (outcome, values) = ending(answer);
+            if !context.sink.settle(item.class, outcome) {
+                let operation = request.operation(item, values);
+                asked.conclude_one(index, &operation, outcome, (context.stamp, &mut *context.sink));
+            }
             if let Some(answer) = answer
                 && !answer.status.is_bad()
             {
@@ -211,11 +214,10 @@ impl Exchange {
 
 /// How an operation ended, and with what. A result that is missing says nothing.
 #[inline]
-fn ending<'a>(item: &Item<'_>, answer: Option<Answer<'a>>) -> (Outcome, Values<'a>) {
+fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
     match answer {
         None => (Outcome::Pending, Values::None),
         Some(answer) if answer.status.is_bad() => (refused(answer.status), Values::None),
-        Some(_) if item.class == Class::Security => (Outcome::Accepted, Values::None),
         Some(answer) => (Outcome::Accepted, answer.values),
     }
 }

@@ -103,9 +103,10 @@ impl Request {
     }
 }
 
-/// One part of a request in the neutral form.
+/// One part of a request in the neutral form. What changes passwords and keys travels with them: they are never told.
 #[inline]
 pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
+    let values = if item.class == Class::Security { Values::None } else { values };
     Operation { class: item.class, function: service.name(), code, target: item.subject.target(), values }
 }
 

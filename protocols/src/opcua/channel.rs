@@ -145,11 +145,6 @@ impl Channels {
         }
         (self.get(id), is_full)
     }
-
-    /// A channel was closed.
-    pub(super) fn close(&mut self, id: u32) {
-        self.open.retain(|channel| channel.id != id);
-    }
 }
 
 /// Messages in a row that settle how a channel is protected.

@@ -62,3 +62,38 @@ const LONGEST_TEXT: usize = 4096;
 pub(super) const LONGEST: usize = super::chunk::HEADER + 2 * (4 + LONGEST_TEXT);
 /// Smallest buffer that the standard allows, bytes: that of devices with ECC policies only.
 const LEAST_BUFFER: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_has_sizes_and_a_url() {
+        let bytes = [
+            0x00, 0x00, 0x00, 0x00, // version 0
+            0x00, 0x00, 0x01, 0x00, // receives 65536 bytes
+            0x00, 0x20, 0x00, 0x00, // sends 8192
+            0x00, 0x00, 0x00, 0x01, // messages of 16 MiB at most
+            0x00, 0x10, 0x00, 0x00, // in 4096 chunks
+            0x03, 0x00, 0x00, 0x00, b'u', b'r', b'l', // URL
+        ];
+        let sizes = Sizes { receive: 65_536, send: 8192 };
+        assert_eq!(hello(&mut Reader::new(&bytes)), Ok((sizes, &b"url"[..])));
+        assert_eq!(acknowledge(&mut Reader::new(&bytes)), Ok(sizes));
+        assert_eq!(sizes.fault(), None);
+        assert_eq!(Sizes { receive: 65_536, send: 512 }.fault(), Some(512));
+    }
+
+    #[test]
+    fn an_error_has_a_status_and_a_reason() {
+        let bytes = b"\x00\x00\x7d\x80\x04\0\0\0late";
+        assert_eq!(error(&mut Reader::new(bytes)), Ok((StatusCode(0x807D_0000), &b"late"[..])));
+    }
+
+    #[test]
+    fn a_text_is_not_longer_than_the_standard_allows() {
+        let mut bytes = std::vec![0; 4 + 5000];
+        bytes.splice(..4, 5000_u32.to_le_bytes());
+        assert_eq!(reverse_hello(&mut Reader::new(&bytes)), Err(Fault::invalid("server_uri")));
+    }
+}

@@ -6,7 +6,7 @@ use super::assembly::Key;
 use super::channel::Protection;
 use super::chunk::{Chunk, Kind, Part};
 use super::{Context, OpcUa, connection, proof};
-use crate::dissector::AnomalyKind;
+use crate::dissector::{AnomalyKind, Side};
 use crate::keys::Sealed;
 use crate::reader::Reader;
 use crate::security::Security;
@@ -48,9 +48,6 @@ impl OpcUa {
                 None => context.malformed("message_size", piece.frame.len() as u32),
             },
             _ => self.unusual(&piece, context),
-        }
-        if piece.closes {
-            self.channels.close(piece.channel);
         }
     }
 
@@ -176,19 +173,28 @@ impl OpcUa {
 impl OpcUa {
     #[cold]
     fn unusual(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
-        if self.unlock(piece, context) {
-            return;
-        }
         let Some(channel) = self.channels.get(piece.channel) else { return };
         let is_secured = channel.suite.as_ref().is_some_and(|suite| !suite.is_none());
         match channel.protection {
             Protection::Readable => self.unsigned(piece, context),
-            Protection::Sealed if is_secured => self.sealed(piece, context),
+            Protection::Sealed if is_secured => {
+                if !self.unlock(piece, context) {
+                    self.sealed(piece, context);
+                }
+            }
             protection => self.doubtful(piece, is_secured || protection == Protection::Sealed, context),
         }
     }
 
-    /// Decrypts a chunk if there is a key for it.
+    /// Whether what follows a security header is clear: it goes on with a message, or begins one as only a clear one does.
+    fn is_clear(&self, piece: &Piece<'_>, text: &[u8], from: Side) -> bool {
+        let Some((&[.., a, b, c, d], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else { return false };
+        let key = Key { from, channel: piece.channel, request: Some(u32::from_le_bytes([a, b, c, d])) };
+        self.assemblies.has(key) || proof::is_clear(body, from)
+    }
+
+    /// Decrypts a chunk if there is a key for it. Another connection may have had the same channel and token: what does
+    /// not make sense was decrypted with its key.
     fn unlock(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) -> bool {
         let Some(keys) = &self.keys else { return false };
         let (header, _) = piece.frame.split_at(piece.frame.len() - piece.text.len());
@@ -203,7 +209,7 @@ impl OpcUa {
         };
         let mut clear = core::mem::take(&mut self.unsealed);
         clear.clear();
-        let is_open = keys.open(&sealed, &mut clear);
+        let is_open = keys.open(&sealed, &mut clear) && self.is_clear(piece, &clear, context.from);
         if is_open {
             self.clear(piece, &clear, context);
         }
@@ -215,16 +221,17 @@ impl OpcUa {
     /// `is_suspect`: everything but the message says that it is encrypted.
     fn doubtful(&mut self, piece: &Piece<'_>, is_suspect: bool, context: &mut Context<'_>) {
         let from = context.from;
-        let key = |request| Key { from, channel: piece.channel, request };
-        let head = piece.text.split_first_chunk::<SEQUENCE_HEADER>();
-        let begun = head.map(|(&[.., a, b, c, d], _)| key(Some(u32::from_le_bytes([a, b, c, d]))));
-        let goes_on = begun.is_some_and(|begun| self.assemblies.has(begun));
-        if goes_on || head.is_some_and(|(_, body)| proof::is_clear(body, from)) {
+        if self.is_clear(piece, piece.text, from) {
             self.shown(piece.channel, Protection::Readable, context);
             return self.unsigned(piece, context);
         }
-        let is_evidence = piece.part == Part::Last && !self.assemblies.has(key(None));
+        let is_open = self.unlock(piece, context);
+        let goes_on = self.assemblies.has(Key { from, channel: piece.channel, request: None });
+        let is_evidence = piece.part == Part::Last && !goes_on;
         let is_settled = is_evidence && self.shown(piece.channel, Protection::Sealed, context);
+        if is_open {
+            return;
+        }
         if is_suspect || is_settled || piece.closes {
             self.sealed(piece, context);
         } else {

@@ -44,7 +44,7 @@ use alloc::vec::Vec;
 
 use self::assembly::Assemblies;
 use self::channel::Channels;
-use self::chunk::{Chunk, Kind};
+use self::chunk::{Chunk, Kind, Part};
 use self::exchange::Exchange;
 use crate::context::Context;
 use crate::dissector::{
@@ -108,6 +108,9 @@ impl OpcUa {
     /// Everything but messages: rare.
     #[cold]
     fn on_other(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
+        if chunk.part != Part::Last {
+            context.anomaly(AnomalyKind::Malformed, "message_part", None);
+        }
         let result = match chunk.kind {
             Kind::Hello => self.on_hello(chunk, context),
             Kind::Acknowledge => self.on_acknowledge(chunk, context),

@@ -83,3 +83,56 @@ impl Content {
 const LONGEST_URI: usize = 255;
 /// Bytes of a SHA-1: the thumbprint says which of the receiver's certificates is meant.
 const THUMBPRINT: usize = 20;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+
+    /// The header and body of an opening that asks for a channel without security.
+    const REQUEST: &[u8] = &[
+        0x01, 0x00, 0x00, 0x00, // sequence number 1
+        0x02, 0x00, 0x00, 0x00, // request 2
+        0x01, 0x00, 0xBE, 0x01, // OpenSecureChannelRequest, 446
+        0x00, 0x00, // no session
+        0x00, 0x80, 0x5F, 0x17, 0x2D, 0xB4, 0xDA, 0x01, // time
+        0x01, 0x00, 0x00, 0x00, // handle
+        0x00, 0x00, 0x00, 0x00, // no diagnostics
+        0xFF, 0xFF, 0xFF, 0xFF, // no audit entry
+        0x10, 0x27, 0x00, 0x00, // 10 s
+        0x00, 0x00, 0x00, // no additional header
+        0x00, 0x00, 0x00, 0x00, // version 0
+        0x01, 0x00, 0x00, 0x00, // renew
+        0x02, 0x00, 0x00, 0x00, // sign
+        0xFF, 0xFF, 0xFF, 0xFF, // no nonce
+        0x80, 0xEE, 0x36, 0x00, // an hour
+    ];
+
+    #[test]
+    fn a_clear_request_tells_the_mode_and_whether_it_renews() {
+        let clear = Clear::read(&mut Reader::new(REQUEST)).unwrap();
+        assert_eq!((clear.sequence, clear.request), (1, 2));
+        let Content::Request(asked) = clear.content else { panic!("a request") };
+        assert_eq!((asked.mode, asked.lifetime), (2, 3_600_000));
+    }
+
+    #[test]
+    fn what_is_cut_or_encrypted_is_no_clear_body() {
+        for length in 0..REQUEST.len() {
+            assert!(Clear::read(&mut Reader::new(REQUEST.get(..length).unwrap())).is_err(), "{length}");
+        }
+        assert!(Clear::read(&mut Reader::new(&[0x5A; 256])).is_err());
+    }
+
+    #[test]
+    fn a_thumbprint_has_twenty_bytes_or_none() {
+        let head = |thumbprint: &[u8]| {
+            let length = (thumbprint.len() as u32).to_le_bytes();
+            let bytes = [&[9, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF][..], &length, thumbprint].concat();
+            Asymmetric::read(&mut Reader::new(&bytes)).map(|head| head.channel)
+        };
+        assert_eq!(head(&[0xAB; 20]), Ok(9));
+        assert_eq!(head(&[]), Ok(9));
+        assert_eq!(head(&[0xAB; 19]), Err(Fault::invalid("receiver_thumbprint")));
+    }
+}

@@ -93,7 +93,7 @@ pub(super) fn creates(content: Reader<'_>, context: &mut Context<'_>) -> Result<
     Ok(())
 }
 
-/// The answer to it: who the server is, and what it offers. Returns the certificate's and endpoints' owner's facts only.
+/// The answer to it: who the server is, and what it offers.
 pub(super) fn created(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let answer = CreateResponse::read(&mut content)?;

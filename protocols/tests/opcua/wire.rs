@@ -94,6 +94,57 @@ pub fn results(number: u16, statuses: &[u32]) -> Vec<u8> {
     response(number, 0, &[array(&all), NULL.to_vec()].concat())
 }
 
+fn parameters(handle: u32) -> Vec<u8> {
+    // sampling interval, no filter, queue of 1, discard oldest
+    [&handle.to_le_bytes()[..], &[0; 8], &[0; 3], &[1, 0, 0, 0, 1]].concat()
+}
+
+/// CreateMonitoredItems: values of nodes, with the client's numbers from 100.
+pub fn monitor(subscription: u32, nodes: &[&str]) -> Vec<u8> {
+    let item = |(handle, name): (u32, &&str)| {
+        let value = [node(name), 13_u32.to_le_bytes().to_vec(), NULL.to_vec(), vec![0, 0], NULL.to_vec()].concat();
+        [value, 2_u32.to_le_bytes().to_vec(), parameters(handle)].concat()
+    };
+    let items: Vec<_> = (100..).zip(nodes).map(item).collect();
+    request(751, 1, &[&subscription.to_le_bytes()[..], &[0; 4], &array(&items)].concat())
+}
+
+/// The answer to it: the server's numbers from 1.
+pub fn monitored(count: u32) -> Vec<u8> {
+    let one = |item: u32| [&[0; 4][..], &item.to_le_bytes(), &[0; 8], &[1, 0, 0, 0], &[0; 3]].concat();
+    response(754, 0, &[array(&(1..=count).map(one).collect::<Vec<_>>()), NULL.to_vec()].concat())
+}
+
+/// ModifyMonitoredItems: another number for an item.
+pub fn renumber(subscription: u32, item: u32, handle: u32) -> Vec<u8> {
+    let one = [item.to_le_bytes().to_vec(), parameters(handle)].concat();
+    request(763, 1, &[&subscription.to_le_bytes()[..], &[0; 4], &array(&[one])].concat())
+}
+
+/// The answer to it.
+pub fn renumbered() -> Vec<u8> {
+    let one = [&[0; 4][..], &[0; 8], &[1, 0, 0, 0], &[0; 3]].concat();
+    response(766, 0, &[array(&[one]), NULL.to_vec()].concat())
+}
+
+/// The answer to Publish: values (Int32) of monitored items.
+pub fn published(subscription: u32, values: &[(u32, i32)]) -> Vec<u8> {
+    let one = |(handle, value): &(u32, i32)| [&handle.to_le_bytes()[..], &[1, 6], &value.to_le_bytes()].concat();
+    let change = [array(&values.iter().map(one).collect::<Vec<_>>()), NULL.to_vec()].concat();
+    let change = [&[1, 0, 0x2B, 0x03, 1][..], &(change.len() as u32).to_le_bytes(), &change].concat();
+    let content = [
+        &subscription.to_le_bytes()[..],
+        &NULL,
+        &[0],
+        &[5, 0, 0, 0],
+        &TIME.to_le_bytes(),
+        &array(&[change]),
+        &NULL,
+        &NULL,
+    ];
+    response(829, 0, &content.concat())
+}
+
 /// ActivateSession with a user name and a password without encryption.
 pub fn activate(session: u8, user: &str, password: &str) -> Vec<u8> {
     let token = [string("p"), string(user), string(password), NULL.to_vec()].concat();

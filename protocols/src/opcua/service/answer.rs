@@ -51,6 +51,14 @@ impl<'a> Answers<'a> {
         self.left
     }
 
+    /// What there is when no result is left: the result of the whole, or a fault on the way to a second array.
+    fn beyond(&mut self) -> Option<Result<Answer<'a>, Fault>> {
+        if least(self.service).is_none() {
+            return Some(whole(self.service, self.reader));
+        }
+        if self.is_first_of_two { self.open_second().err().map(Err) } else { None }
+    }
+
     /// The links that were removed, behind those that were added and what diagnoses them.
     fn open_second(&mut self) -> Result<(), Fault> {
         self.is_first_of_two = false;
@@ -65,14 +73,10 @@ impl<'a> Iterator for Answers<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            if self.is_first_of_two {
-                if let Err(fault) = self.open_second() {
-                    return Some(Err(fault));
-                }
-            } else if least(self.service).is_none() {
-                return Some(whole(self.service, self.reader));
-            }
+        if self.left == 0
+            && let Some(answer) = self.beyond()
+        {
+            return Some(answer);
         }
         self.left = self.left.checked_sub(1)?;
         let answer = answer(self.service, &mut self.reader);
