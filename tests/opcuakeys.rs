@@ -40,11 +40,13 @@ fn keys_that_are_missing_or_wrong_leave_what_is_encrypted_opaque_and_are_counted
     let none = stats(&[&encrypted], None);
     assert_eq!(losses(&none), [0, 0, 0], "nobody gave keys");
     let opaque = none["operations"]["opcua"]["opaque"].as_u64().expect("encrypted");
-    let missing = stats(&[&encrypted], Some(&capture("opcua-renewals.keys")));
+    let keys = std::fs::read_to_string(capture("opcua-encrypt.keys")).expect("keys");
+    let path = folder.path().join("other.keys");
+    std::fs::write(&path, keys.replace(": ", "1: ")).expect("keys of another token");
+    let missing = stats(&[&encrypted], Some(&path));
     assert_eq!(missing["operations"], none["operations"]);
     assert!(losses(&missing)[0] >= opaque, "{missing}");
 
-    let keys = std::fs::read_to_string(capture("opcua-encrypt.keys")).expect("keys");
     let turned = keys.replace('A', "Z").replace('5', "A").replace('Z', "5");
     let path = folder.path().join("wrong.keys");
     std::fs::write(&path, turned).expect("a written file");
