@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The captures with OPC UA, sourced by ./record. UA is the environment of the Python stack; the JavaScript one is found in NODE_PATH.
+# The captures with OPC UA, sourced by ./record. UA is the environment of the Python stack; the JavaScript one is found
+# in NODE_PATH.
 
 UA=$WORK/asyncua/bin/python
 export CERTIFICATES=$WORK/certificates STATE=$WORK/state NODE_PATH=$WORK/node/node_modules

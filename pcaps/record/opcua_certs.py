@@ -1,4 +1,5 @@
-"""Certificates of the plant's OPC UA applications and users: `opcua_certs.py FOLDER` writes NAME.der, NAME.pem, NAME-key.pem.
+"""Certificates of the plant's OPC UA applications and users: `opcua_certs.py FOLDER` writes NAME.der, NAME.pem and
+NAME-key.pem.
 
 All are self-signed, as on most plants. Three are not as they should be: `expired`, `sha1` (signed with SHA-1, a key of
 1024 bits) and `foreign` (names another application than the one that shows it).

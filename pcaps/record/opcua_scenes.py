@@ -1,7 +1,7 @@
 """What the hosts of the plant do to OPC UA controllers with the Python stack: `opcua_scenes.py SCENE [ARGUMENT...]`.
 
-Each function is one scene; its docstring says who plays it. Raw bytes (opcua_wire.py) where the stack cannot send what the
-scene needs.
+Each function is one scene; its docstring says who plays it. Raw bytes (opcua_wire.py) where the stack cannot send what
+the scene needs.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ async def poll(host=WEIR, rounds="8", pause="0.3"):
             if turn % 3 == 1:
                 await link.write((SETPOINT, double((1.1, 1.25, 1.1, 1.0)[turn // 3 % 4])))
             if turn % 3 == 2:
-                await link.write((SETPOINT, double((1.15, 1.2, 1.05)[turn // 3 % 3])), (COMMAND, word((1, 2, 4)[turn // 3 % 3])))
+                metres, command = ((1.15, 1), (1.2, 2), (1.05, 4))[turn // 3 % 3]
+                await link.write((SETPOINT, double(metres)), (COMMAND, word(command)))
                 await link.call((OBJECT, MOVE, double(1.5)))
             await asyncio.sleep(float(pause))
 
@@ -96,7 +97,8 @@ async def subscriptions(host=WEIR):
     """HIST-1 subscribes, changes and ends its subscriptions; what it is told is told in the captures."""
     async with Link(host, "hist", SIGN, certificate="collector") as link:
         subscription = await link.client.create_subscription(200, Listener())
-        handles = await subscription.subscribe_data_change([link.client.get_node(node) for node in (LEVEL, RUNNING, COUNTER)])
+        heard = [link.client.get_node(node) for node in (LEVEL, RUNNING, COUNTER)]
+        handles = await subscription.subscribe_data_change(heard)
         await subscription.subscribe_events()
         await asyncio.sleep(1.2)
         await link.attempt(subscription.modify_monitored_item(handles[0], 500))

@@ -101,12 +101,12 @@ class Link:
 
     async def write(self, *pairs, attribute=ua.AttributeIds.Value):
         """One Write of (node, variant) pairs."""
-        values = [ua.DataValue(variant) for _, variant in pairs]
-        return await self.attempt(self.services.write_attributes([node_id(node) for node, _ in pairs], values, attribute))
+        nodes, values = [node_id(node) for node, _ in pairs], [ua.DataValue(variant) for _, variant in pairs]
+        return await self.attempt(self.services.write_attributes(nodes, values, attribute))
 
     async def call(self, *methods):
         """One Call of (object, method, variants...) tuples."""
-        asked = [ua.CallMethodRequest(node_id(one), node_id(method), list(arguments)) for one, method, *arguments in methods]
+        asked = [ua.CallMethodRequest(node_id(one), node_id(what), list(rest)) for one, what, *rest in methods]
         return await self.attempt(self.services.call(asked))
 
     async def browse(self, *nodes, most=0):
