@@ -283,6 +283,7 @@ mod tests {
     use super::*;
     use crate::alert::testing;
     use crate::policy::{Denial, Reason};
+    use lockkeeper_protocols::{MethodTarget, Node};
 
     /// What network traffic can show: standards, section 4.2.
     const VISIBLE: [&str; 40] = [
@@ -367,7 +368,8 @@ mod tests {
     fn nothing_revoked_and_nothing_that_traffic_cannot_show_is_ever_claimed() {
         for rule in Rule::ALL {
             for operation in every_operation() {
-                for protocol in [Some("modbus"), Some("s7comm"), Some("s7commplus"), Some("other"), None] {
+                for protocol in [Some("modbus"), Some("s7comm"), Some("s7commplus"), Some("opcua"), Some("other"), None]
+                {
                     let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
                     let operation = Some(operation.clone());
                     let finding = Finding { what, protocol, operation, ..testing::finding(0) };
@@ -407,6 +409,22 @@ mod tests {
         assert_eq!(of(Class::Program, "request_download", block("FC")), ["T0843", "T0889"]);
         assert_eq!(of(Class::Program, "pi_dele", block("FC")), ["T0889"]);
         assert_eq!(of(Class::ProgramUpload, "start_upload", block("FC")), ["T0845"]);
+    }
+
+    #[test]
+    fn opcua_calls_have_the_techniques_of_their_methods() {
+        let of = |class, function, method| {
+            let target = MethodTarget { object: Node::standard(2253), method: Node::standard(method) };
+            let target = OwnedTarget::of(&Target::Method(&target));
+            let operation = OwnedOperation { class, function, target, ..testing::write_register(0, 0) };
+            techniques(&Finding { operation: Some(operation), protocol: Some("opcua"), ..testing::finding(0) })
+        };
+        assert_eq!(of(Class::Control, "call", 12_886), ["T1692.001", "T0816"]);
+        assert_eq!(of(Class::Control, "call", 2429), ["T1692.001", "T0858"]);
+        assert_eq!(of(Class::Control, "call", 1), ["T1692.001"]);
+        assert_eq!(of(Class::Security, "call", 13_737), ["T0892"]);
+        assert_eq!(of(Class::Alarm, "call", 9028), ["T0878", "T0838"]);
+        assert_eq!(of(Class::Security, "transfer_subscriptions", 0), ["T0830"]);
     }
 
     #[test]

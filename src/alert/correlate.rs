@@ -8,6 +8,7 @@
 //! and whatever is due before the end of a block at the latest then: so nothing depends on where blocks end.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use lockkeeper_protocols::{Outcome, RequestRef};
@@ -108,7 +109,10 @@ pub struct Correlator {
     /// Alerts with something unpublished, by when it is due and by opening.
     due: BTreeMap<(i64, u64), Key>,
     pending: Table<Waiting, (Key, u64)>,
-    seen: Table<Key, ()>,
+    /// Digests of what was told. Under a seed that nobody knows, two of 65,536 are alike once in some billion runs; the
+    /// keys themselves would take five times the memory.
+    seen: Table<u64, ()>,
+    digest: foldhash::quality::RandomState,
     secured: Secured,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
@@ -164,6 +168,7 @@ impl Correlator {
             due: BTreeMap::new(),
             pending: Table::new(),
             seen: Table::new(),
+            digest: foldhash::quality::RandomState::default(),
             secured,
             counters: Counters::default(),
             tallies: BTreeMap::new(),
@@ -263,7 +268,7 @@ impl Correlator {
     }
 
     fn discovery(&mut self, finding: Box<Finding>, out: Out<'_>) {
-        let key = Key::of(&finding);
+        let key = self.digest.hash_one(Key::of(&finding));
         if self.seen.touch(&key).is_some() {
             return;
         }

@@ -305,7 +305,14 @@ fn value(out: &mut Vec<u8>, value: Value<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use lockkeeper_protocols::Kind;
+
     use crate::alert::testing;
+    use crate::certificate::Certificate;
+    use crate::certificate::tests::OLD;
+    use crate::policy::{Denial, Reason, Rule};
 
     fn record(finding: &Finding, outcome: Option<Outcome>) -> String {
         let (policy, settings) = (testing::policy(), testing::settings());
@@ -357,6 +364,11 @@ mod tests {
         let varieties = [
             What::Malformed { name: "quantity_out_of_range", value: Some(0) },
             What::Malformed { name: "bad_length", value: None },
+            What::Certificate {
+                denial: Denial { rule: Rule::CertExpired, flow: None, reason: Reason::Time(i64::MAX) },
+                of: Side::Server,
+                certificate: Arc::new(Certificate::read(OLD).expect("a sound certificate")),
+            },
             What::UnknownAsset(Side::Client),
             What::NewHost(Side::Server),
             What::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
@@ -368,6 +380,16 @@ mod tests {
             assert_eq!(json["protocol"], "tcp/502");
             if let Some(identity) = json.get("identity") {
                 assert_eq!(identity["value"], strange);
+            }
+            if let Some(certificate) = json.get("certificate") {
+                assert_eq!(
+                    (&certificate["of"], &certificate["subject"]),
+                    (&"server".into(), &"CN=OLD, O=Lock East".into())
+                );
+                assert_eq!(
+                    json["message"],
+                    "Certificate of 10.20.1.10 (CN=OLD, O=Lock East): it ended at 9223372036854775807 s since 1970."
+                );
             }
         }
     }
@@ -385,6 +407,24 @@ mod tests {
         let many = shown(Class::Write, OwnedValues::Numbers(vec![1; 2000]));
         assert_eq!(many.as_array().map(Vec::len), Some(2000));
         assert!(shown(Class::Security, OwnedValues::Bytes(b"secret".to_vec())).is_null());
+    }
+
+    #[test]
+    fn typed_values_are_written_as_what_they_are() {
+        let shown = |kind, count, bytes: &[u8]| {
+            let mut out = Vec::new();
+            values(&mut out, &ValuesView::Owned(&OwnedValues::Typed { kind, count, bytes: bytes.to_vec() }));
+            String::from_utf8(out).expect("JSON is UTF-8")
+        };
+        assert_eq!(shown(Kind::F32, 2, &[0xCD, 0xCC, 0xCC, 0x3D, 0, 0, 0xC0, 0x7F]), "[0.1,\"NaN\"]");
+        assert_eq!(shown(Kind::U64, 1, &[0xFF; 8]), "[18446744073709551615]");
+        assert_eq!(shown(Kind::Text, 1, b"\x03\0\0\0a\"\xFF"), "[\"a\\\"\u{FFFD}\"]");
+        assert_eq!(
+            shown(Kind::Time, 1, &116_444_736_000_000_000_i64.to_le_bytes()),
+            "[\"1970-01-01T00:00:00.000000000Z\"]"
+        );
+        // A Boolean, no value, an array of one byte, the node i=13.
+        assert_eq!(shown(Kind::Any, 4, &[1, 1, 0, 0x83, 1, 0, 0, 0, 9, 17, 0, 13]), "[true,null,[9],\"i=13\"]");
     }
 
     #[test]

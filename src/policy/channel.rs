@@ -19,8 +19,6 @@ pub struct Secured {
     used: Use,
     /// Kinds of identity that used the channel, one bit each.
     users: u8,
-    /// Somebody was told that its content cannot be seen.
-    opaque: bool,
 }
 
 /// What a channel was used for.
@@ -50,11 +48,6 @@ impl Secured {
     pub fn waits(&self, class: Class) -> bool {
         let unprotected = self.channel.is_some_and(|channel| channel.mode == Mode::None);
         unprotected && Use::of(class) > self.used
-    }
-
-    /// Whether this is the first denial for content that cannot be seen: one of a conversation says it all.
-    pub const fn is_news(&mut self, denial: &Denial) -> bool {
-        !matches!(denial.rule, Rule::FlowOpaque) || !std::mem::replace(&mut self.opaque, true)
     }
 
     fn open(&mut self, channel: Channel) {
@@ -215,9 +208,10 @@ impl OpcUaSession {
         if self.policies.is_empty() { !deprecated } else { self.policies.iter().any(|own| own == policy) }
     }
 
-    /// Whether the flow says by name that a channel like this is good enough.
+    /// Whether the flow says that a channel like this is good enough.
     fn says_enough(&self, channel: &Channel) -> bool {
-        let by_policy = || channel.mode == Mode::None || self.policies.iter().any(|own| own == channel.policy);
+        let deprecated = channel.grade == Some(Grade::Deprecated);
+        let by_policy = || channel.mode == Mode::None || self.admits(channel.policy, deprecated);
         self.min_mode.is_some_and(|least| least <= channel.mode) && by_policy()
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Talk {
 /// What alerts and verdicts need to know about a conversation.
 pub(super) struct Facts {
     /// Its first packet: names the conversation, and stands for it where no other packet does.
-    pub(super) first: Stamp,
+    pub(super) first: First,
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     /// Packet clock and packet of what was reported last.
@@ -59,15 +59,38 @@ pub(super) struct Facts {
     pub(super) text: Option<Box<ConversationText>>,
 }
 
+/// The first packet of a conversation: its [`Stamp`] without the clock.
+#[derive(Clone, Copy)]
+pub(super) struct First {
+    time: i64,
+    pub(super) packet: u64,
+    origin: u64,
+}
+
+impl First {
+    fn of(Stamp { time, packet, origin, .. }: Stamp) -> Self {
+        Self { time, packet, origin }
+    }
+
+    /// What is noticed at a clock and proved by nothing but the beginning.
+    fn at(self, clock: i64) -> Stamp {
+        Stamp { time: self.time, clock, packet: self.packet, origin: self.origin }
+    }
+}
+
 /// An operation whose end somebody waits for.
 pub(super) struct Open {
     pub(super) at: RequestRef,
     pub(super) verdict: Verdict,
+    /// Its denial was told: its end is, too.
+    pub(super) told: bool,
     pub(super) values: OwnedValues,
 }
 
 /// What the bytes of a conversation are.
 enum Content {
+    /// Nothing, so far.
+    Silence,
     /// Not known yet.
     Opening(Box<Opening>),
     /// A protocol of the registry.
@@ -100,7 +123,7 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
-        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Opening(Box::default()) };
+        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Silence };
         Self { tcp: TcpFlow::default(), talk }
     }
 
@@ -198,7 +221,7 @@ impl Facts {
             Endpoint { host: Host { ip: Some(ip), mac: None, vlan: None }, port }
         };
         Self {
-            first: stamp,
+            first: First::of(stamp),
             armed: NEVER,
             latest: (i64::MIN, 0),
             carrier,
@@ -322,7 +345,7 @@ impl Talk {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
-            Content::Opening(_) => self.identify(from, bytes, stamp, desk),
+            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, desk),
             Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
     }
@@ -335,6 +358,7 @@ impl Talk {
                 facts.midstream = true;
                 desk.counters.losses.undecoded_bytes += opening.forget(from);
             }
+            Content::Silence => facts.midstream = true,
             Content::Other => {}
         }
     }
@@ -344,6 +368,9 @@ impl Talk {
     fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
         if bytes.is_empty() {
             return;
+        }
+        if matches!(self.content, Content::Silence) {
+            self.content = Content::Opening(Box::default());
         }
         let Content::Opening(opening) = &mut self.content else { return };
         let facts = &mut self.facts;
@@ -401,7 +428,7 @@ impl Talk {
     fn expire(&mut self, clock: i64, desk: &mut Desk) {
         let due = self.facts.judge_by;
         if due < clock {
-            let stamp = Stamp { clock: due.saturating_add(1), ..self.facts.first };
+            let stamp = self.facts.first.at(due.saturating_add(1));
             self.judge(Spoken::NotYet, stamp, desk);
         }
         let Self { facts, content } = self;
@@ -412,15 +439,15 @@ impl Talk {
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
     fn conclude_opening(&mut self, stamp: Stamp, desk: &mut Desk) {
-        let Content::Opening(opening) = &self.content else { return };
-        if opening.len() == 0 {
-            return self.judge(Spoken::NotYet, stamp, desk);
+        match &self.content {
+            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
+            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
+            Content::Speaks(_) | Content::Other => {}
         }
-        self.decide(true, stamp, desk);
     }
 
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
-        let stamp = Stamp { clock, ..self.facts.first };
+        let stamp = self.facts.first.at(clock);
         self.conclude_opening(stamp, desk);
         desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;

@@ -11,8 +11,9 @@ pub(super) struct Timers {
     set: BinaryHeap<Reverse<Timer>>,
 }
 
-/// One deadline.
+/// One deadline. Every conversation that waits for something has one, so that its size counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(Rust, packed(4))]
 pub(super) struct Timer {
     /// Packet clock, nanoseconds.
     pub(super) due: i64,

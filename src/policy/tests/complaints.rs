@@ -323,9 +323,8 @@ fn opcua_flows_that_cannot_be_meant_are_errors() {
     };
     for (written, expected) in [
         ("min_mode = \"Encrypt\"", "`Encrypt` is not a message security mode"),
-        ("policies = [\"Basic256Sha265\"]", "`Basic256Sha265` is no security policy of the standard (did you mean"),
         ("identity = [\"nobody\"]", "`nobody` is not a kind of identity"),
-        ("cert = { min_rsa_bits = 512 }", "`min_rsa_bits` of cert of opcua must be"),
+        ("cert = { min_rsa_bits = 512 }", "`min_rsa_bits` of cert of opcua cannot be 512"),
         ("cert = { forbid_md5 = true }", "unknown key `forbid_md5`"),
     ] {
         let found = session(written);
@@ -333,4 +332,18 @@ fn opcua_flows_that_cannot_be_meant_are_errors() {
     }
     let other = flow_complaint("protocol = \"modbus\"", "protocol = \"modbus\"\nopcua = { min_mode = \"Sign\" }");
     assert!(other.starts_with("`opcua` does not apply to protocol modbus"), "{other}");
+}
+
+#[test]
+fn a_security_policy_that_nobody_knows_is_a_warning_with_its_place() {
+    let text = format!(
+        "{BASE}[conduit.C]\nzones = [\"A\", \"B\"]\n[[conduit.C.flow]]\nfrom = \"zone:A\"\nto = \"PLC\"\n\
+         protocol = \"opcua\"\nopcua = {{ policies = [\"Basic256Sha265\"] }}\nallow = [{{ op = \"read\" }}]\n"
+    );
+    let policy = policy(&text);
+    let warning = &policy.warnings().list[0];
+    assert_eq!(warning.message, "`Basic256Sha265` is no security policy of the standard");
+    assert_eq!(warning.help.as_deref(), Some("did you mean `Basic256Sha256`?"));
+    // The line after twelve of BASE and six of the flow.
+    assert_eq!((warning.line, warning.column), (BASE.lines().count() + 7, 23));
 }

@@ -363,6 +363,9 @@ fn a_better_offer_counts_where_the_flow_does_not_say_that_less_suffices() {
         PLANT.replace("allow = [{ op = \"read\" }]", "opcua = { min_mode = \"None\" }\nallow = [{ op = \"read\" }]");
     let mut content = Talk { policy: policy(&suffices), ..talk };
     assert_eq!(content.user(UserKind::Certificate, false), nothing());
+    content.channel(Mode::SignAndEncrypt, "Basic256");
+    let deprecated = content.user(UserKind::Certificate, false);
+    assert!(deprecated[0].starts_with("opcua.better-offered: the server offers SignAndEncrypt with Basic256Sha256"));
 }
 
 #[test]
