@@ -84,6 +84,8 @@ impl First {
 pub(super) struct Open {
     pub(super) at: RequestRef,
     pub(super) verdict: Verdict,
+    /// Its denial was told: its end is, too.
+    pub(super) told: bool,
     pub(super) values: OwnedValues,
 }
 
