@@ -12,6 +12,7 @@ mod tests;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[expect(clippy::disallowed_types, reason = "decoders want their keys to be Sync; a ring never leaves its worker")]
 use std::sync::{PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -33,6 +34,7 @@ struct Name {
 
 /// The keys that one worker knows so far. It is the only one that reads and adds: the lock never waits.
 #[derive(Debug, Default)]
+#[expect(clippy::disallowed_types, reason = "decoders want their keys to be Sync; a ring never leaves its worker")]
 pub struct KeyRing {
     keys: RwLock<Held>,
     missing: AtomicU64,
