@@ -34,7 +34,7 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// Remembers a request. When as many wait already as may, the oldest is given up: its fate stays unknown.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, entry: R, sink: &mut dyn Sink) {
         if self.oldest.is_none() {
             self.oldest = Some(entry);
@@ -86,7 +86,7 @@ impl<R: Waiting> Pending<R> {
     /// that `fits` come before others, and the oldest comes first (servers answer in order), unless the client waited
     /// [`GAVE_UP`] before it asked again: it no longer expects that answer, and counting on it would pair every later
     /// answer with the request before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         // One request at a time, the common case, needs no choice.
         match &self.oldest {
@@ -116,7 +116,7 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// The request at a place that was [found](Self::find).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&R> {
         match index.checked_sub(1) {
             None => self.oldest.as_ref(),
@@ -125,9 +125,17 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// No longer waits for the request at a place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, index: usize) -> Option<R> {
-        let Some(others) = &mut self.others else { return if index == 0 { self.oldest.take() } else { None } };
+        match self.others {
+            None if index == 0 => self.oldest.take(),
+            _ => self.remove_among(index),
+        }
+    }
+
+    #[inline(never)]
+    fn remove_among(&mut self, index: usize) -> Option<R> {
+        let others = self.others.as_mut()?;
         let removed = match index.checked_sub(1) {
             None => core::mem::replace(&mut self.oldest, others.pop_front()),
             Some(behind) => others.remove(behind),

@@ -247,7 +247,7 @@ fn target(out: &mut Vec<u8>, target: &Target<'_>) {
         out.extend_from_slice(b"\":");
         match field {
             Field::Number(number) => json::number(out, number),
-            Field::Name(word) => json::string(out, word),
+            Field::Name(word) => json::word(out, word),
             Field::Text(bytes) => json::lossy(out, bytes),
             Field::Node(node) => json::display(out, node),
         }

@@ -1,18 +1,27 @@
 //! Any conversation, through any row of the registry, in any cut.
 //!
-//! The first byte picks the row, the transport and whether the flow is joined in mid-stream. The rest are instructions:
-//! one byte for the side, a gap, a step of time and the length's upper bits, one for its lower bits, then that many bytes.
+//! The first byte picks the row, the transport and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
+//! environment, such as `s7comm/iso-on-tcp`, picks the row instead. The rest are instructions: one byte for the side, a
+//! gap, a step of time and the length's upper bits, one for its lower bits, then that many bytes.
 #![no_main]
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use lockkeeper_protocols::{
-    Anomaly, Field, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Security, Session, Side, Sink, Stamp, Transport,
-    Typed, Values,
+    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side, Sink,
+    Stamp, Transport, Typed, Values,
 };
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
+
+/// The only row that is driven, if one is named.
+static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
+    let named = std::env::var("FUZZ_ROW").ok()?;
+    let row = REGISTRY.iter().find(|row| format!("{}/{}", row.name, row.framing) == named);
+    Some(row.expect("FUZZ_ROW is NAME/FRAMING of a row"))
+});
 
 /// Holds what a decoder says against what it said before.
 #[derive(Default)]
@@ -65,7 +74,7 @@ fn visit(values: &Values<'_>) {
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, mut rest)) = data.split_first() else { return };
-    let protocol = REGISTRY[usize::from(choice >> 2) % REGISTRY.len()];
+    let protocol = ROW.unwrap_or(REGISTRY[usize::from(choice >> 2) % REGISTRY.len()]);
     let transport = protocol.transports[usize::from(choice & 1) % protocol.transports.len()];
     let midstream = choice & 2 != 0;
     let mut session = Session::new(protocol, transport, &LIMITS, midstream);

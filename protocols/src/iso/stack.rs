@@ -20,6 +20,9 @@ pub(crate) struct Stack {
     limit: usize,
     /// Longest TPDU that was agreed on, bytes without the TPKT header.
     tpdu_size: usize,
+    /// Longest frame that can be a whole TSDU; 0 while either side has sent a part of one, or something is missing. It
+    /// joins three conditions, so that the common frame is held against one number.
+    plain: usize,
     /// Number of the next request.
     next: u32,
     /// Contents that were told, one bit each.
@@ -42,6 +45,7 @@ impl Stack {
             connections: Pending::new(limits),
             limit: limits.partial,
             tpdu_size: usize::MAX,
+            plain: usize::MAX,
             next: 0,
             told: 0,
         }
@@ -55,22 +59,31 @@ impl Stack {
         number
     }
 
-    /// Takes a whole frame; returns the TSDU that it completes. An empty one says nothing and is not returned.
+    /// The TSDU that a frame holds whole, the common case; none if [`Self::frame`] must look.
     #[inline]
-    pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
-        // A whole TSDU in one TPDU, the common case.
-        if let [_, 0, _, _, 2, DT, END, data @ ..] = frame
-            && !data.is_empty()
-            && frame.len() - HEADER <= self.tpdu_size
-            && self.assemblies.get(context.from.index()).is_some_and(Assembly::is_idle)
-        {
-            return Some(Tsdu { bytes: Cow::Borrowed(data), torn: false });
+    pub(crate) fn plain<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
+        match frame {
+            [_, 0, _, _, 2, DT, END, tsdu @ ..] if !tsdu.is_empty() && frame.len() <= self.plain => Some(tsdu),
+            _ => None,
         }
-        self.unusual(frame, context)
     }
 
-    #[cold]
-    fn unusual<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
+    /// Takes a whole frame; returns the TSDU that it completes. An empty one says nothing and is not returned.
+    pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
+        if let Some(bytes) = self.plain(frame) {
+            return Some(Tsdu { bytes: Cow::Borrowed(bytes), torn: false });
+        }
+        let tsdu = self.tpdu(frame, context);
+        self.set_plain();
+        tsdu
+    }
+
+    fn set_plain(&mut self) {
+        let is_idle = self.assemblies.iter().all(Assembly::is_idle);
+        self.plain = if is_idle { self.tpdu_size.saturating_add(HEADER) } else { 0 };
+    }
+
+    fn tpdu<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
         if let Some(reserved @ 1..) = frame.get(1) {
             context.malformed("tpkt_reserved", *reserved);
         }
@@ -142,6 +155,7 @@ impl Stack {
     /// Something that `from` sent is missing: see [`Dissector::interrupted`](crate::Dissector::interrupted).
     pub(crate) fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
         let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
+        self.set_plain();
         if lost > 0 {
             sink.lost(lost);
         }

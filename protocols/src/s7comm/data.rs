@@ -20,7 +20,7 @@ pub(super) struct DataItem<'a> {
 
 impl<'a> DataItem<'a> {
     /// Reads one item, and the fill byte that separates an odd one from the next.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let [code, size, high, low] = reader.array("data_item")?;
         let length = u16::from_be_bytes([high, low]);
@@ -39,7 +39,7 @@ impl<'a> DataItem<'a> {
     }
 
     /// What it holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn values(&self) -> Values<'a> {
         let bytes = self.bytes;
         match self.size {
@@ -59,6 +59,7 @@ pub(super) fn outcome(code: u8) -> Outcome {
     }
 }
 
+#[cold]
 fn refusal(code: u8) -> &'static str {
     match code {
         0x00 => "reserved",

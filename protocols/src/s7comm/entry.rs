@@ -25,6 +25,8 @@ pub(super) struct Asked {
     /// Function of a job; group and sub-function of userdata.
     pub(super) code: u16,
     class: Class,
+    /// Some of its items name several targets, which share what the answer holds.
+    pub(super) shares: bool,
     function: &'static Function,
     items: Items,
 }
@@ -39,7 +41,13 @@ enum Items {
 /// One item of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
-    target: Target<'static>,
+    pub(super) target: Target<'static>,
+    pub(super) place: Place,
+}
+
+/// Where an answer has what belongs to an item.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
     /// Which item of the frame it belongs to; some name several targets.
     pub(super) wire: u8,
     /// Its bytes in the answer, where its item names several.
@@ -48,8 +56,8 @@ pub(super) struct Item {
 
 impl Asked {
     pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
-        let items = Items::One(Item::new(Target::None, 0, None));
-        Self { request, code, class: function.class, function, items }
+        let items = Items::One(Item { target: Target::None, place: Place::default() });
+        Self { request, code, class: function.class, shares: false, function, items }
     }
 
     /// With another class than its function usually has.
@@ -63,7 +71,7 @@ impl Asked {
     }
 
     /// The items, in order: one for each operation.
-    #[inline]
+    #[inline(always)]
     pub(super) fn items(&self) -> &[Item] {
         match &self.items {
             Items::One(only) => core::slice::from_ref(only),
@@ -72,24 +80,25 @@ impl Asked {
     }
 
     /// What an item acts on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn target(&self, item: u16) -> Target<'static> {
         self.items().get(usize::from(item)).map_or(Target::None, |item| item.target)
     }
 
     /// Announces the request as one operation.
     pub(super) fn announce(&mut self, target: Target<'static>, values: Values<'_>, context: &mut Context<'_>) {
-        self.items = Items::One(Item::new(target, 0, None));
+        self.items = Items::One(Item { target, place: Place::default() });
         context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
     }
 
-    /// Announces one of several operations. `count` were announced before; `spare`: memory for several.
-    #[inline]
+    /// Announces one of several operations. `count` were announced before; `item` has the operation's target; `spare`:
+    /// memory for several.
+    #[inline(always)]
     pub(super) fn announce_item(
         &mut self,
         count: u16,
         item: Item,
-        values: Values<'_>,
+        operation: &Operation<'_>,
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
     ) {
@@ -99,28 +108,26 @@ impl Asked {
             }
             return;
         }
-        if count == 0 {
-            self.items = Items::One(item);
-        } else {
-            self.add(item, spare);
+        match &mut self.items {
+            Items::One(only) if count == 0 => *only = item,
+            Items::Several(items) => items.push(item),
+            Items::One(_) => self.add_second(item, spare),
         }
-        context.sink.operation(self.at(count), &self.operation(item.target, values), context.stamp);
+        context.sink.operation(self.at(count), operation, context.stamp);
     }
 
-    fn add(&mut self, item: Item, spare: &mut Vec<Vec<Item>>) {
-        match &mut self.items {
-            Items::One(first) => {
-                let mut items = spare.pop().unwrap_or_default();
-                items.clear();
-                items.extend([*first, item]);
-                self.items = Items::Several(items);
-            }
-            Items::Several(items) => items.push(item),
+    #[inline(never)]
+    fn add_second(&mut self, second: Item, spare: &mut Vec<Vec<Item>>) {
+        if let Items::One(first) = self.items {
+            let mut items = spare.pop().unwrap_or_default();
+            items.clear();
+            items.extend([first, second]);
+            self.items = Items::Several(items);
         }
     }
 
     /// The request is over: its memory may serve another.
-    #[inline]
+    #[inline(always)]
     pub(super) fn recycle(self, spare: &mut Vec<Vec<Item>>) {
         if let Items::Several(items) = self.items
             && spare.len() < SPARES
@@ -130,7 +137,7 @@ impl Asked {
     }
 
     /// Tells the outcome of one item, with what the answer holds for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn conclude_item(
         &self,
         item: u16,
@@ -146,28 +153,36 @@ impl Asked {
         RequestRef { request: self.request, item }
     }
 
-    #[inline]
-    fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
+    #[inline(always)]
+    pub(super) fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
         Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
     }
 }
 
-impl Item {
-    pub(super) fn new(target: Target<'static>, wire: u8, bytes: Option<u8>) -> Self {
-        Self { target, wire, bytes }
-    }
-}
-
 impl Entry {
+    /// Whether it is the job that `from` answers with this reference and, where the answer has one, this function.
+    #[inline(always)]
+    pub(super) fn is_answered_by(&self, reference: u16, code: Option<u8>, from: Side) -> bool {
+        self.reference == reference
+            && code.is_none_or(|code| self.asked.code == u16::from(code))
+            && !self.is_userdata
+            && self.from != from
+    }
+
+    /// Tells the outcome of one item; `operation` is the item's.
+    #[inline(always)]
+    pub(super) fn tell(&self, item: u16, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
+        context.sink.outcome(self.asked.at(item), operation, outcome, self.requested, context.stamp);
+    }
+
     /// Tells the outcome of one item, with what the answer holds for it.
-    #[inline]
     pub(super) fn conclude_item(&self, item: u16, values: Values<'_>, outcome: Outcome, context: &mut Context<'_>) {
         self.asked.conclude_item(item, values, outcome, self.requested, (context.stamp, context.sink));
     }
 }
 
 impl Waiting for Entry {
-    #[inline]
+    #[inline(always)]
     fn requested(&self) -> Stamp {
         self.requested
     }

@@ -23,8 +23,8 @@ const COUNT: usize = JOBS.len() + USERDATA.len() + SERVICES.len() + SPECIALS.len
 
 /// Jobs, by the first byte of their parameters.
 const JOBS: [Function; 11] = [
-    of("read_var", 0x04, Class::Read),
-    of("write_var", 0x05, Class::Write),
+    READ,
+    WRITE,
     of("setup_communication", 0xF0, Class::Session),
     of("cpu_services", 0x00, Class::Diagnostic),
     of("request_download", 0x1A, Class::Program),
@@ -187,6 +187,8 @@ const SPECIALS: [Function; 10] = [
     iso::CONNECT,
 ];
 
+pub(super) const READ: Function = of("read_var", READ_VAR as u32, Class::Read);
+pub(super) const WRITE: Function = of("write_var", WRITE_VAR as u32, Class::Write);
 pub(super) const WARM_START: Function = of("plc_warm_start", PI_SERVICE as u32, Class::Control);
 pub(super) const COLD_START: Function = of("plc_cold_start", PI_SERVICE as u32, Class::Control);
 /// A PI service that is not known: judged as what it most likely does worst.

@@ -97,8 +97,9 @@ pub(super) const ACK: u8 = 2;
 pub(super) const ACK_DATA: u8 = 3;
 /// Everything that was added to the protocol later: requests, answers and indications of their own.
 pub(super) const USERDATA: u8 = 7;
-const PROTOCOL: u8 = 0x32;
+/// First byte of every PDU.
+pub(super) const PROTOCOL: u8 = 0x32;
 /// Bytes of the header of a request.
-const HEADER: usize = 10;
+pub(super) const HEADER: usize = 10;
 /// Error class and code, which answers have in addition.
 const ERROR: usize = 2;

@@ -8,11 +8,34 @@ use crate::reader::{DecodeError, Reader};
 
 /// Reads one item specification and visits what it names, with the number of bytes that its answer holds for it where
 /// one item names several.
-#[inline]
 pub(super) fn read(
     reader: &mut Reader<'_>,
-    mut visit: impl FnMut(Target<'static>, Option<u8>),
+    visit: &mut dyn FnMut(Target<'static>, Option<u8>),
 ) -> Result<(), DecodeError> {
+    match memory(reader) {
+        Some(target) => visit(target, None),
+        None => rare(reader, visit)?,
+    }
+    Ok(())
+}
+
+/// Reads an item of syntax S7ANY, a range of memory, if the next one is; reads nothing if not.
+#[inline(always)]
+pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
+    let mut ahead = *reader;
+    let item = ahead.array::<12>("item").ok()?;
+    let [SPECIFICATION, S7ANY_LENGTH, S7ANY, size, count_high, count_low, db_high, db_low, area, address @ ..] = item
+    else {
+        return None;
+    };
+    *reader = ahead;
+    let count = u16::from_be_bytes([count_high, count_low]);
+    let db = u16::from_be_bytes([db_high, db_low]);
+    Some(range(size, count, db, area, address))
+}
+
+#[cold]
+fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     let [specification, length] = reader.array("item")?;
     let body = reader.take(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
@@ -21,26 +44,6 @@ pub(super) fn read(
     if specification != SPECIFICATION {
         return Err(DecodeError::Invalid("item_specification"));
     }
-    if let &[S7ANY, size, count_high, count_low, db_high, db_low, area, first, second, third] = body {
-        let count = u16::from_be_bytes([count_high, count_low]);
-        let db = u16::from_be_bytes([db_high, db_low]);
-        let address = u32::from_be_bytes([0, first, second, third]);
-        visit(memory(size, count, db, area, address), None);
-        return Ok(());
-    }
-    rare(body, &mut visit)
-}
-
-/// A range of memory: 24 bits of bit address, or the number of a timer or counter.
-fn memory(size: u8, count: u16, db: u16, area: u8, first: u32) -> Target<'static> {
-    let area = area_of(area);
-    let each = if area.is_numbered() { 1 } else { element_bits(size) };
-    let db = if matches!(area, Area::DataBlock | Area::InstanceData) { db } else { 0 };
-    Target::Memory { area, db, first, count: u32::from(count) * each }
-}
-
-#[cold]
-fn rare(body: &[u8], visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     let mut reader = Reader::new(body);
     let syntax = reader.u8("item_syntax")?;
     let target = match syntax {
@@ -64,6 +67,17 @@ fn rare(body: &[u8], visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Resu
     };
     visit(target, None);
     Ok(())
+}
+
+/// A range of memory: 24 bits of bit address, or the number of a timer or counter.
+#[inline(always)]
+fn range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3]) -> Target<'static> {
+    let first = u32::from_be_bytes([0, first, second, third]);
+    let area = AREAS.get(usize::from(area)).copied().unwrap_or(Area::Other(area));
+    let bits = ELEMENT_BITS.get(usize::from(size)).copied().unwrap_or_default();
+    let each = if area.is_numbered() { 1 } else { bits.into() };
+    let db = if matches!(area, Area::DataBlock | Area::InstanceData) { db } else { 0 };
+    Target::Memory { area, db, first, count: u32::from(count) * each }
 }
 
 /// DBREAD: several ranges of data blocks, each with its bytes, its block and its first byte.
@@ -102,8 +116,31 @@ fn nck(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     Ok(Target::Item { kind: "nck", number, index: line.into() })
 }
 
+// Tables, because two loads cost fewer instructions for each item than two jumps.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+static AREAS: [Area; 256] = {
+    let mut areas = [Area::Other(0); 256];
+    let mut code = 0;
+    while code < areas.len() {
+        areas[code] = area_of(code as u8);
+        code += 1;
+    }
+    areas
+};
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+static ELEMENT_BITS: [u8; 256] = {
+    let mut bits = [0; 256];
+    let mut size = 0;
+    while size < bits.len() {
+        bits[size] = element_bits(size as u8);
+        size += 1;
+    }
+    bits
+};
+
 /// Bits of one element.
-const fn element_bits(size: u8) -> u32 {
+const fn element_bits(size: u8) -> u8 {
     match size {
         0x01 => 1,
         0x02 | 0x03 => 8,
@@ -135,6 +172,8 @@ const fn area_of(code: u8) -> Area {
 const SPECIFICATION: u8 = 0x12;
 /// Any range of memory, by its address.
 const S7ANY: u8 = 0x10;
+/// Bytes of it behind its length.
+const S7ANY_LENGTH: u8 = 10;
 const PBC: u8 = 0x13;
 const ALARM_LOCK: u8 = 0x15;
 const ALARM_INDICATION: u8 = 0x16;

@@ -1,7 +1,7 @@
 //! Jobs and their answers.
 
-use super::block::{self, Named};
-use super::entry::{Asked, Entry, Item};
+use super::block::{self, Named, Uploads};
+use super::entry::{Asked, Entry, Item, Place};
 use super::header::{ACK_DATA, Pdu};
 use super::service::Service;
 use super::{PI_SERVICES, ROSCTR_FUNC, S7comm, error, function, variable};
@@ -12,14 +12,13 @@ use crate::pending::Waiting;
 use crate::reader::DecodeError;
 
 impl S7comm {
-    #[inline]
     pub(super) fn on_job(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         let request = self.stack.number();
         let Some((&code, parameters)) = pdu.parameters.split_first() else {
             context.malformed("job_without_function", 0u32);
             let mut asked = Asked::new(request, 0, &function::UNKNOWN_JOB);
             asked.announce(Target::None, Values::None, context);
-            return self.wait(asked, pdu, false, context);
+            return self.wait(asked, pdu.reference, false, context);
         };
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
         let mut asked = Asked::new(request, code.into(), function::job(code));
@@ -36,10 +35,9 @@ impl S7comm {
             }
             _ => self.rare(code, parameters, &mut asked, context),
         }
-        self.wait(asked, pdu, false, context);
+        self.wait(asked, pdu.reference, false, context);
     }
 
-    #[inline(never)]
     fn rare(&mut self, code: u8, parameters: &[u8], asked: &mut Asked, context: &mut Context<'_>) {
         let (target, values) = match code {
             function::REQUEST_DOWNLOAD
@@ -78,8 +76,9 @@ impl S7comm {
         context.sink.pdu(PI_SERVICES, service.number());
         let mut count = 0;
         for text in service.blocks() {
-            let item = Item::new(block::file(text), 0, None);
-            asked.announce_item(count, item, Values::Bytes(text), &mut self.spare, context);
+            let item = Item { target: block::file(text), place: Place::default() };
+            let operation = asked.operation(item.target, Values::Bytes(text));
+            asked.announce_item(count, item, &operation, &mut self.spare, context);
             count += 1;
         }
         if count == 0 {
@@ -92,7 +91,6 @@ impl S7comm {
         }
     }
 
-    #[inline]
     pub(super) fn on_answer(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         let code = pdu.parameters.first().copied();
         if let (ACK_DATA, Some(code)) = (pdu.rosctr, code) {
@@ -103,55 +101,51 @@ impl S7comm {
         {
             self.pdu_length = length.into();
         }
-        let from = context.from;
-        let asked_by = |entry: &Entry| {
-            !entry.is_userdata
-                && entry.reference == pdu.reference
-                && entry.from != from
-                && code.is_none_or(|code| entry.asked.code == u16::from(code))
+        let asked_by = |entry: &Entry| entry.is_answered_by(pdu.reference, code, context.from);
+        let Some((index, _)) = self.pending.find(asked_by, |_| true) else {
+            return context.anomaly(AnomalyKind::Unmatched, "answer_without_request", code.map(u32::from));
         };
-        match self.pending.take(asked_by, |_| true) {
-            Some((entry, _)) => {
-                self.conclude(&entry, pdu, context);
-                entry.asked.recycle(&mut self.spare);
-            }
-            None => {
-                context.anomaly(AnomalyKind::Unmatched, "answer_without_request", code.map(u32::from));
-            }
+        if let Some(entry) = self.pending.get(index) {
+            conclude(entry, pdu, &mut self.uploads, context);
+        }
+        if let Some(entry) = self.pending.remove(index) {
+            entry.asked.recycle(&mut self.spare);
         }
     }
+}
 
-    /// Tells what became of a job.
-    #[inline]
-    fn conclude(&mut self, entry: &Entry, pdu: &Pdu<'_>, context: &mut Context<'_>) {
-        if pdu.error != 0 {
-            let outcome = Outcome::Refused { code: pdu.error.into(), name: error::name(pdu.error) };
-            return entry.conclude(outcome, context.stamp, context.sink);
-        }
-        let parameters = pdu.parameters.get(1..).unwrap_or_default();
-        match entry.asked.code.to_be_bytes() {
-            [0, function::READ_VAR] => variable::conclude_read(entry, parameters.first(), pdu.data, context),
-            [0, function::WRITE_VAR] => variable::conclude_write(entry, parameters.first(), pdu.data, context),
-            [0, code] => self.conclude_rare(code, entry, parameters, pdu.data, context),
-            _ => {}
-        }
+/// Tells what became of a job.
+fn conclude(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut Context<'_>) {
+    let claimed = pdu.parameters.get(1);
+    match entry.asked.code.to_be_bytes() {
+        _ if pdu.error != 0 => refuse(entry, pdu.error, context),
+        [0, function::READ_VAR] => variable::conclude_read(entry, claimed, pdu.data, context),
+        [0, function::WRITE_VAR] => variable::conclude_write(entry, claimed, pdu.data, context),
+        [0, code] => conclude_rare(code, entry, pdu, uploads, context),
+        _ => {}
     }
+}
 
-    #[inline(never)]
-    fn conclude_rare(&mut self, code: u8, entry: &Entry, parameters: &[u8], data: &[u8], context: &mut Context<'_>) {
-        match code {
-            function::START_UPLOAD => {
-                if let Some(id) = block::upload_id(parameters) {
-                    self.uploads.begin(id, entry.asked.target(0));
-                }
+#[cold]
+fn refuse(entry: &Entry, error: u16, context: &mut Context<'_>) {
+    let outcome = Outcome::Refused { code: error.into(), name: error::name(error) };
+    entry.conclude(outcome, context.stamp, context.sink);
+}
+
+fn conclude_rare(code: u8, entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut Context<'_>) {
+    match code {
+        function::START_UPLOAD => {
+            let parameters = pdu.parameters.get(1..).unwrap_or_default();
+            if let Some(id) = block::upload_id(parameters) {
+                uploads.begin(id, entry.asked.target(0));
             }
-            // Two bytes for the length, two more, then the block.
-            function::UPLOAD | function::DOWNLOAD_BLOCK => {
-                let values = data.get(4..).map_or(Values::None, Values::Bytes);
-                return entry.conclude_item(0, values, Outcome::Accepted, context);
-            }
-            _ => {}
         }
-        entry.conclude(Outcome::Accepted, context.stamp, context.sink);
+        // Two bytes for the length, two more, then the block.
+        function::UPLOAD | function::DOWNLOAD_BLOCK => {
+            let values = pdu.data.get(4..).map_or(Values::None, Values::Bytes);
+            return entry.conclude_item(0, values, Outcome::Accepted, context);
+        }
+        _ => {}
     }
+    entry.conclude(Outcome::Accepted, context.stamp, context.sink);
 }

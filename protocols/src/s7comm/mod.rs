@@ -31,6 +31,7 @@ mod szl;
 mod test;
 mod units;
 mod userdata;
+mod usual;
 mod variable;
 
 #[cfg(test)]
@@ -43,7 +44,6 @@ use alloc::vec::Vec;
 
 use self::block::Uploads;
 use self::entry::{Asked, Entry, Item};
-use self::header::Pdu;
 use self::units::Units;
 use crate::context::Context;
 use crate::dissector::{Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
@@ -110,8 +110,15 @@ impl S7comm {
         }
     }
 
+    /// Decodes any frame: it may hold a part of a PDU, or break the specification.
+    #[inline(never)]
+    fn any(&mut self, frame: &[u8], context: &mut Context<'_>) {
+        if let Some(tsdu) = self.stack.frame(frame, context) {
+            self.tsdu(&tsdu.bytes, tsdu.torn, context);
+        }
+    }
+
     /// One whole PDU. `torn`: perhaps only the end of one.
-    #[inline]
     fn tsdu(&mut self, tsdu: &[u8], torn: bool, context: &mut Context<'_>) {
         let Some(pdu) = header::split(tsdu) else {
             return match torn {
@@ -136,9 +143,9 @@ impl S7comm {
     }
 
     /// Remembers a request until its answer.
-    #[inline]
-    fn wait(&mut self, asked: Asked, pdu: &Pdu<'_>, is_userdata: bool, context: &mut Context<'_>) {
-        let (requested, from, reference) = (context.stamp, context.from, pdu.reference);
+    #[inline(always)]
+    fn wait(&mut self, asked: Asked, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
+        let (requested, from) = (context.stamp, context.from);
         self.pending.push(Entry { requested, from, is_userdata, reference, asked }, context.sink);
     }
 }
@@ -157,10 +164,12 @@ impl Dissector for S7comm {
         iso::boundary(frame, header::is_exact)
     }
 
+    // Inline in the loop over the frames of a segment.
+    #[inline(always)]
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        if let Some(tsdu) = self.stack.frame(frame, &mut context) {
-            self.tsdu(&tsdu.bytes, tsdu.torn, &mut context);
+        if !self.usual(frame, &mut context) {
+            self.any(frame, &mut context);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::S7comm;
 use super::data::DataItem;
-use super::entry::{Asked, Entry, Item};
+use super::entry::{Asked, Entry, Item, Place};
 use super::header::Pdu;
 use super::units::{Joined, Key};
 use super::{USERDATA_GROUP, block, error, function, item, szl, test};
@@ -59,7 +59,7 @@ impl S7comm {
             context.malformed("truncated_userdata", pdu.parameters.len() as u32);
             let mut asked = Asked::new(self.stack.number(), 0, &function::UNKNOWN_USERDATA);
             asked.announce(Target::None, Values::Bytes(pdu.parameters), context);
-            return self.wait(asked, pdu, true, context);
+            return self.wait(asked, pdu.reference, true, context);
         };
         context.sink.pdu(USERDATA_GROUP, head.key());
         let data = DataItem::read(&mut Reader::new(pdu.data)).map_or(&[][..], |item| item.bytes);
@@ -93,8 +93,8 @@ impl S7comm {
         let continued = if data.is_empty() { self.units.target(head.code(), head.sequence) } else { None };
         let mut count = 0;
         let mut visit = |asked: &mut Asked, target, values: Values<'_>, context: &mut Context<'_>| {
-            let item = Item::new(target, 0, None);
-            asked.announce_item(count, item, values, &mut self.spare, context);
+            let (operation, item) = (asked.operation(target, values), Item { target, place: Place::default() });
+            asked.announce_item(count, item, &operation, &mut self.spare, context);
             count += 1;
         };
         match (head.group, head.sub) {
@@ -111,7 +111,7 @@ impl S7comm {
             let (target, values) = target(head, data);
             asked.announce(continued.unwrap_or(target), values, context);
         }
-        self.wait(asked, pdu, true, context);
+        self.wait(asked, pdu.reference, true, context);
     }
 
     fn on_userdata_response(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) {
@@ -179,7 +179,7 @@ fn target(head: Head, data: &[u8]) -> (Target<'static>, Values<'_>) {
         (function::SECURITY_GROUP, _) => (Target::None, Values::None),
         (function::BLOCK_SEND_GROUP, _) => {
             let (mut reader, mut named) = (Reader::new(data), Target::None);
-            let _ = item::read(&mut reader, |target, _| named = target);
+            let _ = item::read(&mut reader, &mut |target, _| named = target);
             (named, Values::Bytes(reader.rest()))
         }
         _ if data.is_empty() => (Target::None, Values::None),
@@ -193,7 +193,7 @@ fn cyclic(data: &[u8], mut visit: impl FnMut(Target<'static>)) {
     let Ok([high, low, _, _]) = reader.array("cyclic_items") else { return };
     let claimed = u16::from_be_bytes([high, low]);
     for _ in 0..claimed {
-        if reader.left() == 0 || item::read(&mut reader, |target, _| visit(target)).is_err() {
+        if reader.left() == 0 || item::read(&mut reader, &mut |target, _| visit(target)).is_err() {
             return;
         }
     }

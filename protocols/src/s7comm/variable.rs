@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::data::{self, DataItem};
-use super::entry::{Asked, Entry, Item};
+use super::entry::{Asked, Entry, Item, Place};
 use super::item;
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
@@ -11,7 +11,7 @@ use crate::operation::{Target, Values};
 use crate::reader::{DecodeError, Reader};
 
 /// Decodes a request and announces its operations. `parameters`: behind the function.
-#[inline]
+#[inline(always)]
 pub(super) fn announce(
     asked: &mut Asked,
     parameters: &[u8],
@@ -28,7 +28,7 @@ pub(super) fn announce(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn items(
     asked: &mut Asked,
     count: &mut u16,
@@ -43,55 +43,110 @@ fn items(
     if claimed == 0 || claimed > MAX_ITEMS {
         context.malformed("item_count_out_of_range", claimed);
     }
+    let mut operation = asked.operation(Target::None, Values::None);
     for wire in 0..claimed {
-        let values = match written {
-            Some(_) => requested_values(&mut data, context),
-            None => Values::None,
-        };
-        item::read(&mut reader, |target, bytes| {
-            asked.announce_item(*count, Item::new(target, wire, bytes), values, spare, context);
+        if written.is_some() {
+            operation.values = requested_values(&mut data, context);
+        }
+        if let Some(target) = item::memory(&mut reader) {
+            operation.target = target;
+            asked.announce_item(
+                *count,
+                Item { target, place: Place { wire, bytes: None } },
+                &operation,
+                spare,
+                context,
+            );
             *count += 1;
-        })?;
+        } else {
+            let rest;
+            (*count, rest) = rare(asked, (*count, reader), wire, operation.values, spare, context);
+            reader = rest?;
+        }
     }
     context.expect_end(reader.rest());
     Ok(())
 }
 
+/// Announces what an item of another syntax than S7ANY names. Takes and returns the number of operations so far and the
+/// items that follow by value, so that the loop above can hold both in registers.
+#[cold]
+#[inline(never)]
+fn rare<'f>(
+    asked: &mut Asked,
+    (mut count, mut reader): (u16, Reader<'f>),
+    wire: u8,
+    values: Values<'_>,
+    spare: &mut Vec<Vec<Item>>,
+    context: &mut Context<'_>,
+) -> (u16, Result<Reader<'f>, DecodeError>) {
+    let read = item::read(&mut reader, &mut |target, bytes| {
+        asked.shares |= bytes.is_some();
+        let operation = asked.operation(target, values);
+        asked.announce_item(count, Item { target, place: Place { wire, bytes } }, &operation, spare, context);
+        count += 1;
+    });
+    (count, read.map(|()| reader))
+}
+
 /// The values of the next item of a Write Var.
-#[inline]
+#[inline(always)]
 fn requested_values<'a>(data: &mut Reader<'a>, context: &mut Context<'_>) -> Values<'a> {
     match DataItem::read(data) {
         Ok(item) if item.is_whole => item.values(),
         Ok(item) => {
-            context.malformed("truncated_data", item.bytes.len() as u32);
+            truncated_data(item.bytes.len(), context);
             item.values()
         }
         Err(_) => {
-            context.malformed("truncated_data", 0u32);
+            truncated_data(0, context);
             Values::None
         }
     }
 }
 
 /// Tells what became of each item of a Read Var. `count`: the items that the answer claims.
-#[inline]
+#[inline(always)]
 pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
+    let items = entry.asked.items();
+    let mut reader = Reader::new(data);
+    let mut claimed = count.copied().unwrap_or_default();
+    check_count(items, claimed, context);
+    if entry.asked.shares {
+        return conclude_shared(entry, claimed, data, context);
+    }
+    let mut operation = entry.asked.operation(Target::None, Values::None);
+    for (index, item) in (0u16..).zip(items) {
+        let found = next(&mut claimed, &mut reader, context);
+        let outcome = found.map_or(Outcome::Pending, |found| data::outcome(found.code));
+        if context.sink.settle(operation.class, outcome) {
+            continue;
+        }
+        operation.target = item.target;
+        operation.values = found.map_or(Values::None, |found| found.values());
+        entry.tell(index, &operation, outcome, context);
+    }
+    context.expect_end(reader.rest());
+}
+
+/// The same where several targets share one item of the answer.
+#[cold]
+#[inline(never)]
+fn conclude_shared(entry: &Entry, mut claimed: u8, data: &[u8], context: &mut Context<'_>) {
     let mut reader = Reader::new(data);
     let mut current: Option<(u8, DataItem<'_>)> = None;
-    let mut claimed = count.copied().unwrap_or_default();
-    check_count(entry, claimed, context);
     // Bytes of the current item that belong to the targets before this one.
     let mut used = 0;
-    for (index, item) in (0u16..).zip(entry.asked.items()) {
-        if current.is_none_or(|(wire, _)| wire != item.wire) {
-            current = next(&mut claimed, &mut reader, context).map(|found| (item.wire, found));
+    for (index, Item { place, .. }) in (0u16..).zip(entry.asked.items()) {
+        if current.is_none_or(|(wire, _)| wire != place.wire) {
+            current = next(&mut claimed, &mut reader, context).map(|found| (place.wire, found));
             used = 0;
         }
         let Some((_, found)) = current else {
             entry.conclude_item(index, Values::None, Outcome::Pending, context);
             continue;
         };
-        let values = match item.bytes {
+        let values = match place.bytes {
             Some(bytes) => {
                 let start = used;
                 used += usize::from(bytes);
@@ -105,35 +160,47 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
 }
 
 /// The next data item of an answer, if the answer has one.
-#[inline]
+#[inline(always)]
 fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>) -> Option<DataItem<'a>> {
     *claimed = claimed.checked_sub(1)?;
     let found = DataItem::read(reader).ok();
     if found.is_none_or(|item| !item.is_whole) {
-        context.malformed("truncated_data", reader.left() as u32);
+        truncated_data(reader.left(), context);
     }
     found
 }
 
+#[cold]
+#[inline(never)]
+fn truncated_data(there: usize, context: &mut Context<'_>) {
+    context.malformed("truncated_data", there as u32);
+}
+
 /// Tells what became of each item of a Write Var: one return code for each.
-#[inline]
+#[inline(always)]
 pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
+    let items = entry.asked.items();
     let claimed = count.copied().unwrap_or_default();
-    check_count(entry, claimed, context);
-    for (index, item) in (0u16..).zip(entry.asked.items()) {
-        let code = data.get(usize::from(item.wire)).filter(|_| item.wire < claimed);
+    check_count(items, claimed, context);
+    let mut operation = entry.asked.operation(Target::None, Values::None);
+    for (index, item) in (0u16..).zip(items) {
+        let wire = item.place.wire;
+        let code = data.get(usize::from(wire)).filter(|_| wire < claimed);
         let outcome = code.map_or(Outcome::Pending, |code| data::outcome(*code));
-        entry.conclude_item(index, Values::None, outcome, context);
+        if !context.sink.settle(operation.class, outcome) {
+            operation.target = item.target;
+            entry.tell(index, &operation, outcome, context);
+        }
     }
     if usize::from(claimed) != data.len() {
-        context.malformed("truncated_data", data.len() as u32);
+        truncated_data(data.len(), context);
     }
 }
 
 /// An answer has as many items as its request.
-#[inline]
-fn check_count(entry: &Entry, claimed: u8, context: &mut Context<'_>) {
-    let asked = entry.asked.items().last().map_or(0, |item| u16::from(item.wire) + 1);
+#[inline(always)]
+fn check_count(items: &[Item], claimed: u8, context: &mut Context<'_>) {
+    let asked = items.last().map_or(0, |item| u16::from(item.place.wire) + 1);
     if u16::from(claimed) != asked {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }
