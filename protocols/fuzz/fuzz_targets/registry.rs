@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use lockkeeper_protocols::{
-    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side, Sink,
-    Stamp, Transport, Typed, Values,
+    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side,
+    Sink, Stamp, Transport, Typed, Values,
 };
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };

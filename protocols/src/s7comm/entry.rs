@@ -91,8 +91,7 @@ impl Asked {
         context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
     }
 
-    /// Announces one of several operations. `count` were announced before; `item` has the operation's target; `spare`:
-    /// memory for several.
+    /// Announces one of several operations, that on `item`. `count` were announced before; `spare`: memory for several.
     #[inline(always)]
     pub(super) fn announce_item(
         &mut self,

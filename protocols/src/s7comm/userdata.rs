@@ -93,7 +93,8 @@ impl S7comm {
         let continued = if data.is_empty() { self.units.target(head.code(), head.sequence) } else { None };
         let mut count = 0;
         let mut visit = |asked: &mut Asked, target, values: Values<'_>, context: &mut Context<'_>| {
-            let (operation, item) = (asked.operation(target, values), Item { target, place: Place::default() });
+            let operation = asked.operation(target, values);
+            let item = Item { target, place: Place::default() };
             asked.announce_item(count, item, &operation, &mut self.spare, context);
             count += 1;
         };

@@ -50,13 +50,8 @@ fn items(
         }
         if let Some(target) = item::memory(&mut reader) {
             operation.target = target;
-            asked.announce_item(
-                *count,
-                Item { target, place: Place { wire, bytes: None } },
-                &operation,
-                spare,
-                context,
-            );
+            let item = Item { target, place: Place { wire, bytes: None } };
+            asked.announce_item(*count, item, &operation, spare, context);
             *count += 1;
         } else {
             let rest;
