@@ -72,7 +72,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let truth = prepare(&files, &settings)?;
     let scratch = Scratch::new(folder_of(&files))?;
 
-    let agrees = agrees(&arguments.binary, &files, speech.protocol(), &truth)?;
+    let agrees = agrees(&arguments.binary, &files, speech, &truth)?;
     let series = measure(&arguments, &files, &scratch)?;
     let name = files.capture.file_name().unwrap_or_default().display().to_string();
     let line = report::line(&series, &name, &truth, agrees);
@@ -91,7 +91,7 @@ fn folder_of(files: &Files) -> &Path {
 }
 
 /// Whether replay counted what was generated; says where it did not.
-fn agrees(binary: &Path, files: &Files, protocol: &str, truth: &Value) -> Result<bool, Box<dyn Error>> {
+fn agrees(binary: &Path, files: &Files, speech: Speech, truth: &Value) -> Result<bool, Box<dyn Error>> {
     let run = Command::new(binary)
         .args(replay_arguments(files))
         .args(["--stats", "-"])
@@ -99,8 +99,11 @@ fn agrees(binary: &Path, files: &Files, protocol: &str, truth: &Value) -> Result
         .stderr(Stdio::inherit())
         .output()?;
     let stats: Value = serde_json::from_slice(&run.stdout).map_err(|error| format!("no --stats to read: {error}"))?;
-    let kinds = truth[protocol].as_object().into_iter().flatten();
-    let pdus = kinds.map(|(kind, sent)| (kind.as_str(), sent, &stats["pdus"][protocol][kind]));
+    let kinds = speech.parts().iter().flat_map(|part| {
+        let protocol = part.protocol();
+        truth[protocol].as_object().into_iter().flatten().map(move |(kind, sent)| (protocol, kind, sent))
+    });
+    let pdus = kinds.map(|(protocol, kind, sent)| (kind.as_str(), sent, &stats["pdus"][protocol][kind]));
     let compared = [("packets", &truth["packets"], &stats["packets"])].into_iter().chain(pdus);
     let differs = compared.filter(|(_, sent, counted)| sent != counted);
     let reported = differs.inspect(|(name, sent, counted)| eprintln!("{name}: generated {sent}, counted {counted}"));

@@ -47,6 +47,9 @@ pub struct Replay {
     /// Where to write the counts, one JSON object; `-` is standard output
     #[arg(short, long, value_name = "PATH")]
     pub stats: Option<PathBuf>,
+    /// Keys of encrypted OPC UA channels: a key log as Wireshark reads it. Those that lie in a pcapng file are found there
+    #[arg(long, value_name = "FILE")]
+    pub opcua_keys: Option<PathBuf>,
     /// Publish alerts to this broker as the live sensor would: `mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]`. User and
     /// password come from LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
     #[arg(short, long, value_name = "URL")]

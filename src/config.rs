@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::alert;
 use crate::cli::{Limits, Replay};
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
+use crate::keys::{self, KeyLog};
 use crate::policy::Policy;
 use crate::publish::{Credentials, MqttSettings, PublishError};
 use crate::{pipeline, worker};
@@ -45,6 +47,9 @@ pub enum Error {
         /// What was given.
         value: f64,
     },
+    /// Keys that cannot be used.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
     /// A bound of zero.
     #[error("--{option} 0: the bound must be at least 1")]
     Zero {
@@ -114,10 +119,11 @@ pub fn pipeline(
     transactions: bool,
 ) -> Result<pipeline::Settings, Error> {
     let limits = &typed.limits;
+    let keys = typed.opcua_keys.as_deref().map(keys::load).transpose()?.unwrap_or_default();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     Ok(pipeline::Settings {
         workers: typed.workers.map_or(cores, usize::from).min(worker::SHARDS),
-        worker: worker_settings(limits, transactions)?,
+        worker: worker_settings(limits, transactions, keys)?,
         fragments: FragmentLimits { datagrams: bound("max-fragmented", limits.max_fragmented)?, ..Default::default() },
         alerts: alert::Settings {
             site: typed.site.clone().unwrap_or_else(|| site_of(policy)),
@@ -140,7 +146,7 @@ pub fn mqtt(typed: &Replay, names: &alert::Settings) -> Result<Option<MqttSettin
     Ok(Some(settings))
 }
 
-fn worker_settings(limits: &Limits, transactions: bool) -> Result<worker::Settings, Error> {
+fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<worker::Settings, Error> {
     let flows = bound("max-flows", limits.max_flows as usize)?;
     Ok(worker::Settings {
         table: TableSettings {
@@ -158,6 +164,7 @@ fn worker_settings(limits: &Limits, transactions: bool) -> Result<worker::Settin
         },
         transactions,
         neighbours: NEIGHBOURS,
+        keys: Arc::new(keys),
     })
 }
 

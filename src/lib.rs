@@ -15,6 +15,7 @@
 //! * [`frame`]: one packet into one [`frame::Frame`], whatever it is wrapped in;
 //! * [`flow`]: which conversation a frame belongs to, and its bytes in order;
 //! * [`lockkeeper_protocols`]: bytes into operations (its own crate: no IO, no clock, no configuration);
+//! * [`keys`]: what opens encrypted channels in a replay, if an analyst has it;
 //! * [`policy`]: zones, conduits and points into a verdict on each operation;
 //! * [`certificate`]: what X.509 certificates say, for policy and inventory;
 //! * [`alert`]: verdicts into alerts, in one order, each violation once;
@@ -36,6 +37,7 @@ pub mod config;
 pub mod flow;
 pub mod frame;
 pub mod highlights;
+pub mod keys;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;

@@ -9,6 +9,7 @@ use crate::alert;
 use crate::capture::Capture;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
+use crate::keys::KeyCounters;
 
 /// Everything one worker counts. Every field is a number of things since the start.
 #[derive(Clone, Debug, Default)]
@@ -119,6 +120,14 @@ losses! {
     desynchronisations,
     /// Answers that belong to no request that was seen.
     unmatched_answers,
+    /// Chunks of OPC UA that no key of those given is for.
+    chunks_without_key,
+    /// Chunks of OPC UA that the key given for them does not open.
+    chunks_with_wrong_key,
+    /// Keys of OPC UA that were not kept, because there were too many.
+    keys_not_kept,
+    /// Blocks of decryption secrets in captures that are no key log.
+    secrets_not_understood,
     /// IP fragments that are cut, malformed or too large.
     fragments_unusable,
     /// IP datagrams given up because fragments were missing or too many were incomplete.
@@ -271,6 +280,13 @@ impl Counters {
     /// What a filter of copies counted.
     pub fn copies(&mut self, copies: CopyCounters) {
         self.losses.mirrored_copies += copies.mirrored + copies.redundant;
+    }
+
+    /// What became of encrypted chunks.
+    pub fn keys(&mut self, keys: &KeyCounters) {
+        self.losses.chunks_without_key += keys.missing;
+        self.losses.chunks_with_wrong_key += keys.wrong;
+        self.losses.keys_not_kept += keys.not_kept;
     }
 
     /// What TCP reassembly counted.

@@ -15,12 +15,13 @@ use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::alert::{Captures, Evidence, Report};
-use crate::capture::{Block, Packet};
+use crate::capture::{Block, Packet, Secrets};
 use crate::flow::{
     BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters,
     StreamSettings, TableSettings,
 };
 use crate::frame::{self, Body, Frame, Plain};
+use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use conversation::{Bench, Conversation, NEVER};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub transactions: bool,
     /// Hosts without IP that one shard lists.
     pub neighbours: usize,
+    /// Keys for encrypted channels that are known from the start.
+    pub keys: Arc<KeyLog>,
 }
 
 /// One packet of a block, dealt to a shard.
@@ -65,6 +68,8 @@ pub struct Worker {
     settings: Settings,
     /// How many workers there are: shard `s` lives on worker `s % workers`.
     workers: usize,
+    /// Counts what all workers see alike.
+    is_first: bool,
 }
 
 /// One shard: the conversations of some host pairs.
@@ -100,7 +105,9 @@ impl Worker {
     pub fn new(index: usize, workers: usize, settings: Settings, policy: Arc<Policy>, captures: Arc<Captures>) -> Self {
         let shards = (index..SHARDS).step_by(workers).map(|_| Shard::new(&settings)).collect();
         let desk = Desk::new(policy, captures, settings.decoder, settings.transactions);
-        Self { desk, shards, timers: Timers::default(), streams: StreamCounters::default(), settings, workers }
+        desk.ring.add(&settings.keys);
+        let (timers, streams) = (Timers::default(), StreamCounters::default());
+        Self { desk, shards, timers, streams, settings, workers, is_first: index == 0 }
     }
 
     /// Judges the packets of a block that belong to this worker, and writes down what it found. `clock`: the packet
@@ -108,12 +115,23 @@ impl Worker {
     /// is still open is reported as open.
     pub fn block(&mut self, block: &Block, items: &[Item], clock: i64, last: bool, report: Report) -> Report {
         self.open(report);
+        let mut rest = items;
+        for secrets in &block.secrets {
+            let (earlier, later) = rest.split_at(rest.partition_point(|item| item.packet < secrets.before));
+            self.items(block, earlier);
+            self.unlock(secrets);
+            rest = later;
+        }
+        self.items(block, rest);
+        self.close(clock, last)
+    }
+
+    fn items(&mut self, block: &Block, items: &[Item]) {
         for item in items {
             if let Some(packet) = block.packets.get(item.packet as usize) {
                 self.packet(packet, block.bytes_of(packet), item.shard);
             }
         }
-        self.close(clock, last)
     }
 
     /// Begins a block: what is found in it goes into `report`. Then come its packets, then [`Worker::close`].
@@ -128,6 +146,17 @@ impl Worker {
             self.finish(clock);
         }
         self.desk.close()
+    }
+
+    /// Takes the keys of a capture, for the packets that follow. Every worker needs them, and one counts.
+    pub fn unlock(&mut self, secrets: &Secrets) {
+        if secrets.kind != SECRETS_OF_OPC_UA {
+            return;
+        }
+        match KeyLog::parse(&secrets.bytes) {
+            Ok(log) => self.desk.ring.add(&log),
+            Err(_) => self.desk.counters.losses.secrets_not_understood += u64::from(self.is_first),
+        }
     }
 
     /// Judges one packet of a block, dealt to a shard.
@@ -169,6 +198,10 @@ impl Worker {
             self.desk.counters.table(shard.flows.counters());
             self.desk.counters.copies(shard.copies.counters());
         }
+        let keys = self.desk.ring.counters();
+        // Every worker has the same keys.
+        let not_kept = if self.is_first { keys.not_kept } else { 0 };
+        self.desk.counters.keys(&KeyCounters { not_kept, ..keys });
         self.desk.counters.streams(&self.streams);
         self.desk.counters
     }

@@ -30,7 +30,8 @@ fn alerts_and_transactions_are_the_same_for_any_number_of_workers() {
 #[test]
 fn the_format_of_a_capture_changes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for capture in shipped() {
+    // One has keys besides its packets, which only pcapng can hold.
+    for capture in shipped().into_iter().filter(|capture| !capture.ends_with("opcua-policies.pcapng")) {
         let packets = rewrite::read(&capture);
         let stem = capture.file_stem().and_then(|stem| stem.to_str()).expect("a name");
         let (pcap, pcapng) = (rewrite::pcap(&packets), rewrite::pcapng(&packets));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use generator::{Impairments, PolicySize, Settings, Speech, Summary, generate, policy};
+use generator::{Impairments, PolicySize, Settings, Speech, Summary, Tally, generate, policy};
 use lockkeeper::policy::Policy;
 use lockkeeper_protocols::{
     Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Security, Session, Side, Sink, Stamp,
@@ -62,8 +62,8 @@ fn what_the_summary_counts_is_in_the_capture() {
     }
     assert!(forbidden > 0 && counted[2].len() == 6, "{forbidden} {counted:?}");
     let groups = ["requests", "responses", "exceptions_fc_code"];
-    assert_eq!(summary.sent.pdus, groups.into_iter().zip(counted).collect());
-    assert_eq!(summary.sent.violations, forbidden);
+    assert_eq!(only(&summary).pdus, groups.into_iter().zip(counted).collect());
+    assert_eq!(only(&summary).violations, forbidden);
 }
 
 #[test]
@@ -101,9 +101,79 @@ fn s7_flows_connect_then_read_four_times_as_often_as_they_write_and_the_summary_
     assert_eq!((connections, counted["1:0xf0"], counted["3:0xf0"]), (40, 20, 20));
     let (reads, writes) = (counted["1:0x04"], counted["1:0x05"]);
     assert!((3 * writes..5 * writes).contains(&reads), "{reads} reads, {writes} writes");
-    assert_eq!(summary.sent.pdus, [("rosctr_func", counted)].into());
-    assert_eq!(summary.sent.violations, forbidden);
+    assert_eq!(only(&summary).pdus, [("rosctr_func", counted)].into());
+    assert_eq!(only(&summary).violations, forbidden);
     assert!(forbidden > 0, "none of the jobs breaks the policy");
+}
+
+#[test]
+fn opcua_flows_open_a_session_then_speak_in_segments_of_a_kibibyte_and_the_summary_counts_chunks_and_services() {
+    let settings = Settings {
+        speech: Speech::OpcUa,
+        packets: SMALL,
+        flows: 20,
+        violations: 10_000,
+        exceptions: 50,
+        ..Settings::default()
+    };
+    let (bytes, summary) = capture(&settings);
+    let mut streams = BTreeMap::<Vec<u8>, Vec<u8>>::new();
+    for packet in records(&bytes) {
+        check(packet, &settings);
+        let payload = &packet[ETHERNET_IP_TCP..];
+        assert!(payload.len() <= 1_024);
+        streams.entry(packet[26..38].to_vec()).or_default().extend(payload);
+    }
+    let spoken = streams.values().map(Vec::len).sum::<usize>() as u64;
+    assert!(spoken > 600 * SMALL, "{spoken} bytes in {SMALL} packets");
+    let (mut kinds, mut services, mut chunked) = (BTreeMap::new(), BTreeMap::new(), 0);
+    for mut rest in streams.values().map(Vec::as_slice) {
+        let (mut sequence, mut continues) = (1, false);
+        while let Some(header) = rest.first_chunk::<8>() {
+            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            let (chunk, tail) = rest.split_at(length);
+            assert!(length <= 8_192);
+            let kind = std::str::from_utf8(&chunk[..3]).expect("letters");
+            *kinds.entry(kind.to_owned()).or_default() += 1_u64;
+            let body = match kind {
+                "MSG" => 24,
+                "OPN" => 79,
+                _ => length,
+            };
+            if body < length {
+                assert_eq!(chunk[body - 8..body - 4], u32::to_le_bytes(sequence), "{kind}");
+                sequence += 1;
+                if !continues {
+                    let service = u16::from_le_bytes([chunk[body + 2], chunk[body + 3]]);
+                    *services.entry(service.to_string()).or_default() += 1_u64;
+                }
+                continues = chunk[3] == b'C';
+                chunked += u64::from(continues);
+            }
+            rest = tail;
+        }
+        assert!(rest.is_empty() && !continues, "the last message is whole");
+    }
+    assert!(chunked > 0, "every message is one chunk");
+    let policies = [("None".to_owned(), 40)].into();
+    let pdus = [("message_types", kinds), ("service_ids", services), ("security_policies", policies)];
+    assert_eq!(only(&summary).pdus, pdus.into());
+    assert!(only(&summary).violations > 0, "nothing breaks the policy");
+}
+
+#[test]
+fn a_mixture_speaks_every_protocol_in_its_own_flows() {
+    let settings = Settings { speech: Speech::Mix, packets: SMALL, flows: 31, ..Settings::default() };
+    let (bytes, summary) = capture(&settings);
+    let mut by_port = BTreeMap::<u16, u64>::new();
+    for packet in records(&bytes) {
+        check(packet, &settings);
+        *by_port.entry(u16::from_be_bytes([packet[36], packet[37]])).or_default() += 1;
+    }
+    assert!([502, 102, 4840].iter().all(|port| by_port[port] > SMALL / 20), "{by_port:?}");
+    let parts: Vec<_> = summary.sent.iter().map(|(part, _)| *part).collect();
+    assert_eq!(parts, Speech::Mix.parts());
+    assert!(summary.sent.iter().all(|(_, tally)| tally.pdus.values().any(|group| group.len() > 1)), "{summary:?}");
 }
 
 #[test]
@@ -135,7 +205,7 @@ fn the_policy_is_toml_and_names_the_networks_of_the_capture() {
 
 #[test]
 fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
-    for speech in Speech::value_variants() {
+    for speech in Speech::value_variants().iter().filter(|speech| speech.parts() == [**speech]) {
         let settings = Settings { speech: *speech, packets: SMALL, flows: 1, exceptions: 50, ..Settings::default() };
         let (bytes, summary) = capture(&settings);
         let row = REGISTRY.iter().find(|row| (row.name, row.framing) == speech.row()).expect("a row");
@@ -152,7 +222,7 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
             let group = &row.pdu_groups[*group];
             counted.entry(group.name).or_default().insert((group.key)(*key), *count);
         }
-        assert_eq!(counted, summary.sent.pdus, "{speech:?}");
+        assert_eq!(counted, only(&summary).pdus, "{speech:?}");
         assert_eq!((heard.answers, heard.wrong), (heard.operations, 0), "{speech:?}");
         assert!(heard.refusals > 0, "{speech:?}");
     }
@@ -179,12 +249,19 @@ fn settings_that_cannot_be_met_are_refused() {
         Settings { packets: 100, flows: 100, ..Settings::default() },
         Settings { impairments: fragments, ..Settings::default() },
         Settings { speech: Speech::S7comm, udp: true, ..Settings::default() },
+        Settings { speech: Speech::Mix, udp: true, ..Settings::default() },
         Settings { speech: Speech::S7comm, policy: PolicySize { flows: 0, points: 1 }, ..Settings::default() },
         Settings { policy: PolicySize { flows: 1_000_000, points: 0 }, ..Settings::default() },
         Settings { flows: 100_000, policy: PolicySize { flows: 0, points: 1 }, ..Settings::default() },
     ] {
         assert!(generate(&settings, Vec::new()).is_err(), "{settings:?}");
     }
+}
+
+/// What was sent where one thing is spoken.
+fn only(summary: &Summary) -> &Tally {
+    let [(_, tally)] = summary.sent.as_slice() else { unreachable!("a mixture") };
+    tally
 }
 
 /// What a decoder said.

@@ -17,12 +17,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("capture", &[]),
     ("frame", &["capture"]),
     ("flow", &["capture", "frame", "protocols"]),
+    ("keys", &["protocols"]),
     ("certificate", &[]),
     ("policy", &["certificate", "protocols"]),
     ("alert", &["certificate", "policy", "protocols"]),
     ("publish", &["alert"]),
-    ("metrics", &["capture", "frame", "flow", "policy", "alert", "protocols"]),
-    ("worker", &["capture", "frame", "flow", "certificate", "policy", "alert", "metrics", "protocols"]),
+    ("metrics", &["capture", "frame", "flow", "keys", "policy", "alert", "protocols"]),
+    ("worker", &["capture", "frame", "flow", "keys", "certificate", "policy", "alert", "metrics", "protocols"]),
     (
         "pipeline",
         &["capture", "frame", "flow", "policy", "alert", "highlights", "publish", "metrics", "worker", "protocols"],
@@ -31,16 +32,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("summary", &["capture", "alert", "highlights", "metrics", "pipeline", "policy", "protocols"]),
     ("cli", &[]),
     // The one place that knows what was typed and every stage's own settings.
-    ("config", &["cli", "capture", "frame", "flow", "worker", "policy", "alert", "publish", "pipeline", "protocols"]),
+    (
+        "config",
+        &["cli", "capture", "frame", "flow", "keys", "worker", "policy", "alert", "publish", "pipeline", "protocols"],
+    ),
     ("main", &["cli", "config", "pipeline", "capture", "policy", "publish", "summary", "protocols"]),
 ];
 
 /// Each external crate and the modules that are its home: what breaks when it changes is found by looking at its row.
 const HOMES: &[(&str, Home)] = &[
+    ("aes", Home::In(&["keys"])),
     ("anstream", Home::In(&["main"])),
     ("anstyle", Home::In(&["main", "summary"])),
     ("annotate_snippets", Home::In(&["policy"])),
     ("base64", Home::In(&["policy", "alert"])),
+    ("cbc", Home::In(&["keys"])),
     ("clap", Home::In(&["cli", "main"])),
     ("crossbeam_channel", Home::In(&["pipeline", "publish"])),
     ("etherparse", Home::In(&["frame"])),

@@ -37,6 +37,9 @@ fn every_shipped_capture_counts_as_wireshark_does() {
         for (protocol, group) in groups {
             let ours = counts(&stats["pdus"][protocol][group]);
             let theirs = counts(&truth[protocol][group]);
+            if truth[protocol][group].is_null() {
+                continue; // Wireshark cannot tell
+            }
             match KNOWN_BETTER.iter().find(|(capture, of, ..)| *capture == name && of == group) {
                 Some((.., key, count, why)) => {
                     assert_eq!(ours.get(*key), Some(count), "{name} {group} {key}: {why}");
@@ -48,10 +51,11 @@ fn every_shipped_capture_counts_as_wireshark_does() {
     }
 }
 
-/// Where Wireshark counts too few: capture, group, key, what was sent (`pcaps/SOURCES.md`), and why.
-const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 3] = [
+/// Where Wireshark counts otherwise: capture, group, key, what was sent (`pcaps/SOURCES.md`), and why.
+const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 4] = [
     ("pipelined.pcap", "requests", "3", 13, "one request begins at the very end of a segment, inside its header"),
     ("rtu-over-tcp.pcap", "requests", "4", 6, "two requests were sent in two segments each"),
+    ("opcua-errors.pcap", "message_types", "HEL", 3, "one Hello names an endpoint of 5010 bytes, 4096 are allowed"),
     ("malformed.pcap", "requests", "3", 17, "Wireshark waits for the 4000 bytes that one bad header promises"),
 ];
 

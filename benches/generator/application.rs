@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
-use super::Settings;
 use super::modbus::Modbus;
+use super::opcua::OpcUa;
 use super::random::Random;
 use super::rtu::Rtu;
 use super::s7::S7;
+use super::{MAX_SEGMENT, Settings};
 
 /// What is spoken. Another protocol is another variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,34 +23,60 @@ pub(crate) enum Speech {
     /// S7comm over ISO transport.
     #[value(name = "s7comm")]
     S7comm,
+    /// OPC UA over TCP.
+    #[value(name = "opcua")]
+    OpcUa,
+    /// Modbus/TCP, S7comm and OPC UA, a third of the flows each.
+    #[value(name = "mix")]
+    Mix,
 }
 
 impl Speech {
-    /// The protocol, as policies and `--stats` call it.
+    /// What is spoken in turn by one flow after the other.
+    pub(crate) const fn parts(self) -> &'static [Self] {
+        match self {
+            Self::ModbusTcp => &[Self::ModbusTcp],
+            Self::ModbusRtu => &[Self::ModbusRtu],
+            Self::S7comm => &[Self::S7comm],
+            Self::OpcUa => &[Self::OpcUa],
+            Self::Mix => &[Self::ModbusTcp, Self::S7comm, Self::OpcUa],
+        }
+    }
+
+    /// Whether it is spoken over UDP, too, and its registers can be points of a policy.
+    pub(crate) const fn is_modbus(self) -> bool {
+        matches!(self, Self::ModbusTcp | Self::ModbusRtu)
+    }
+
+    /// The protocol of a part, as policies and `--stats` call it.
     pub(crate) const fn protocol(self) -> &'static str {
         self.row().0
     }
 
-    /// Name and framing of the row of the registry that understands it.
+    /// Name and framing of the row of the registry that understands it; of a mixture, its first part.
     pub(crate) const fn row(self) -> (&'static str, &'static str) {
         match self {
-            Self::ModbusTcp => ("modbus", "tcp"),
+            Self::ModbusTcp | Self::Mix => ("modbus", "tcp"),
             Self::ModbusRtu => ("modbus", "rtu"),
             Self::S7comm => ("s7comm", "iso-on-tcp"),
+            Self::OpcUa => ("opcua", "tcp"),
         }
     }
 
+    /// What speaks a part.
     pub(super) fn application(self, settings: &Settings) -> Box<dyn Application> {
         let (exceptions, violations) = (settings.exceptions, settings.violations);
         match self {
-            Self::ModbusTcp => Box::new(Modbus::new(exceptions, violations)),
+            Self::ModbusTcp | Self::Mix => Box::new(Modbus::new(exceptions, violations)),
             Self::ModbusRtu => Box::new(Rtu::new(Modbus::new(exceptions, violations))),
             Self::S7comm => Box::new(S7::new(exceptions, violations)),
+            Self::OpcUa => Box::new(OpcUa::new(exceptions, violations)),
         }
     }
 }
 
-/// A client and a server of one protocol. The server knows nothing but the request: so requests can wait in line.
+/// A client and a server of one protocol. The server knows nothing but the flow and the request: so requests can wait in
+/// line.
 pub(super) trait Application {
     /// Port of the server.
     fn port(&self) -> u16;
@@ -59,11 +86,21 @@ pub(super) trait Application {
         0
     }
 
+    /// Payload of a segment, at most.
+    fn segment(&self) -> usize {
+        MAX_SEGMENT
+    }
+
+    /// Segments of the longest request or answer. What opens a session takes one.
+    fn most_segments(&self) -> u64 {
+        1
+    }
+
     /// Appends the next request. Protocols that open a session do so in their first turns.
     fn request(&mut self, turn: Turn, random: &mut Random, out: &mut Vec<u8>);
 
-    /// Appends the answer to a request.
-    fn reply(&mut self, request: &[u8], random: &mut Random, out: &mut Vec<u8>);
+    /// Appends the answer to a request of a flow.
+    fn reply(&mut self, flow: usize, request: &[u8], random: &mut Random, out: &mut Vec<u8>);
 
     /// What was sent so far.
     fn tally(&self) -> Tally;
@@ -72,6 +109,8 @@ pub(super) trait Application {
 /// Whose turn it is.
 #[derive(Clone, Copy)]
 pub(super) struct Turn {
+    /// Which flow, from 0.
+    pub(super) flow: usize,
     /// Requests that this flow has sent before.
     pub(super) number: u32,
 }

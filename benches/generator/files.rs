@@ -50,7 +50,7 @@ impl Files {
 
 fn truth(settings: &Settings, summary: &Summary) -> Value {
     let Summary { taped, sent } = summary;
-    json!({
+    let mut truth = json!({
         "generator": GENERATOR,
         "settings": described(settings),
         "packets": taped.packets,
@@ -59,9 +59,12 @@ fn truth(settings: &Settings, summary: &Summary) -> Value {
         "reordered": taped.reordered,
         "doubled": taped.doubled,
         "fragments": taped.fragments,
-        "violations": sent.violations,
-        settings.speech.protocol(): sent.pdus,
-    })
+        "violations": sent.iter().map(|(_, tally)| tally.violations).sum::<u64>(),
+    });
+    for (part, tally) in sent {
+        truth[part.protocol()] = json!(tally.pdus);
+    }
+    truth
 }
 
 /// How the truth writes down what a capture was made with.

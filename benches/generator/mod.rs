@@ -10,6 +10,7 @@
 
 mod application;
 mod modbus;
+mod opcua;
 mod policy;
 mod random;
 mod rtu;
@@ -33,7 +34,7 @@ use wire::{End, Flags, Layer4, Wire};
 pub(crate) struct Settings {
     /// What is spoken.
     pub(crate) speech: Speech,
-    /// Packets to send, before any is lost or doubled; one less where the last exchange would not fit.
+    /// Packets to send, before any is lost or doubled; some less where the last exchange might not fit.
     pub(crate) packets: u64,
     /// Flows, each between its own client and its own server: at most [`MAX_FLOWS`].
     pub(crate) flows: u32,
@@ -87,20 +88,22 @@ impl Default for Settings {
 pub(crate) struct Summary {
     /// What came to lie in the file.
     pub(crate) taped: Taped,
-    /// Application requests and answers that were sent, whether they reached the file or not.
-    pub(crate) sent: Tally,
+    /// Application requests and answers that were sent, whether they reached the file or not, of each part of the speech.
+    pub(crate) sent: Vec<(Speech, Tally)>,
 }
 
 /// Writes a capture.
 pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summary> {
     check(settings)?;
     let random = Random::new(settings.seed);
-    let application = settings.speech.application(settings);
+    let parts = settings.speech.parts();
+    let applications: Vec<_> = parts.iter().map(|part| part.application(settings)).collect();
+    let spoken = |index: u32| applications[index as usize % parts.len()].as_ref();
     let mut plant = Plant {
-        flows: (0..settings.flows).map(|index| Flow::new(settings, index, application.port())).collect(),
+        flows: (0..settings.flows).map(|index| Flow::new(settings, index, spoken(index))).collect(),
         asked: vec![Vec::with_capacity(MAX_PAYLOAD); GROUP * settings.pipeline as usize],
         answer: Vec::with_capacity(MAX_PAYLOAD),
-        application,
+        applications,
         road: Road {
             wire: Wire { vlan: settings.vlan },
             fragments: settings.impairments.fragments,
@@ -112,12 +115,13 @@ pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summ
         settings: settings.clone(),
     };
     plant.run()?;
-    Ok(Summary { sent: plant.application.tally(), taped: plant.road.tape.finish()? })
+    let sent = parts.iter().zip(&plant.applications).map(|(part, application)| (*part, application.tally())).collect();
+    Ok(Summary { sent, taped: plant.road.tape.finish()? })
 }
 
 fn check(settings: &Settings) -> io::Result<()> {
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    let least = u64::from(settings.flows) * overhead(settings);
+    let least = (0..settings.flows).map(|flow| overhead(settings, flow)).sum::<u64>();
     let PolicySize { flows: declared, points } = settings.policy;
     match settings {
         Settings { flows, .. } if *flows == 0 || *flows > MAX_FLOWS => refuse(format!("1 to {MAX_FLOWS} flows")),
@@ -130,8 +134,10 @@ fn check(settings: &Settings) -> io::Result<()> {
         Settings { udp: false, impairments: Impairments { fragments: 1.., .. }, .. } => {
             refuse("only UDP is sent in fragments".to_owned())
         }
-        Settings { udp: true, speech: Speech::S7comm, .. } => refuse("S7 is spoken over TCP only".to_owned()),
-        Settings { speech: Speech::S7comm, .. } if points > 0 => {
+        Settings { udp: true, speech, .. } if !speech.is_modbus() => {
+            refuse("only Modbus is spoken over UDP".to_owned())
+        }
+        Settings { speech, .. } if points > 0 && !speech.is_modbus() => {
             refuse("only registers of Modbus are points".to_owned())
         }
         _ if declared > policy::MAX_DECLARED || points > policy::MAX_DECLARED => {
@@ -145,16 +151,18 @@ fn check(settings: &Settings) -> io::Result<()> {
 }
 
 /// Packets that open and close one flow, and the session in it.
-fn overhead(settings: &Settings) -> u64 {
+fn overhead(settings: &Settings, flow: u32) -> u64 {
     let handshakes = if settings.udp { 0 } else { 2 * HANDSHAKE };
-    handshakes + 2 * u64::from(settings.speech.application(settings).opening())
+    let parts = settings.speech.parts();
+    handshakes + 2 * u64::from(parts[flow as usize % parts.len()].application(settings).opening())
 }
 
 /// Everything that takes part.
 struct Plant<W: Write> {
     settings: Settings,
     flows: Vec<Flow>,
-    application: Box<dyn Application>,
+    /// Flow `n` speaks the `n`th of them, and so on in turn.
+    applications: Vec<Box<dyn Application>>,
     random: Random,
     road: Road<W>,
     /// Requests of one group that wait for their answers.
@@ -183,8 +191,9 @@ impl<W: Write> Plant<W> {
     }
 
     fn open_sessions(&mut self) -> io::Result<()> {
-        for _ in 0..self.application.opening() {
-            for flow in 0..self.flows.len() {
+        let turns: Vec<_> = self.applications.iter().map(|application| application.opening()).collect();
+        for turn in 0..turns.iter().copied().max().unwrap_or(0) {
+            for flow in (0..self.flows.len()).filter(|flow| turn < turns[flow % turns.len()]) {
                 self.ask(flow, 0, 1)?;
                 self.reply(flow, 0, 1)?;
             }
@@ -195,7 +204,8 @@ impl<W: Write> Plant<W> {
     /// Some flows ask, then each of them is answered. `false`: there is no room for another group.
     fn group(&mut self, first: usize, last: u64) -> io::Result<bool> {
         let pipeline = self.settings.pipeline as usize;
-        let room = last.saturating_sub(self.road.tape.offered()) as usize / (2 * pipeline);
+        let most = self.applications.iter().map(|application| application.most_segments()).max().unwrap_or(1) as usize;
+        let room = last.saturating_sub(self.road.tape.offered()) as usize / (2 * pipeline * most);
         let size = GROUP.min(self.flows.len() - first).min(room);
         for member in 0..size {
             self.ask(first + member, member, pipeline)?;
@@ -207,10 +217,11 @@ impl<W: Write> Plant<W> {
     }
 
     fn ask(&mut self, flow: usize, member: usize, pipeline: usize) -> io::Result<()> {
+        let spoken = flow % self.applications.len();
         let asker = &mut self.flows[flow];
         for request in &mut self.asked[member * pipeline..][..pipeline] {
             request.clear();
-            self.application.request(Turn { number: asker.turn }, &mut self.random, request);
+            self.applications[spoken].request(Turn { flow, number: asker.turn }, &mut self.random, request);
             asker.turn += 1;
             asker.send(Side::Client, request, &mut self.road)?;
         }
@@ -218,9 +229,10 @@ impl<W: Write> Plant<W> {
     }
 
     fn reply(&mut self, flow: usize, member: usize, pipeline: usize) -> io::Result<()> {
+        let spoken = flow % self.applications.len();
         for request in &self.asked[member * pipeline..][..pipeline] {
             self.answer.clear();
-            self.application.reply(request, &mut self.random, &mut self.answer);
+            self.applications[spoken].reply(flow, request, &mut self.random, &mut self.answer);
             self.flows[flow].send(Side::Server, &self.answer, &mut self.road)?;
         }
         Ok(())
@@ -249,10 +261,13 @@ struct Flow {
     /// Next sequence number of each end.
     next: [u32; 2],
     turn: u32,
+    /// Payload of a segment, at most.
+    segment: usize,
 }
 
 impl Flow {
-    fn new(settings: &Settings, index: u32, server_port: u16) -> Self {
+    fn new(settings: &Settings, index: u32, application: &dyn Application) -> Self {
+        let (server_port, segment) = (application.port(), application.segment());
         let client_port = 49_152 + (index % 16_384) as u16;
         let ends = [
             End { mac: mac(0x0C, index), ip: address(settings.ipv6, CLIENTS, index), port: client_port },
@@ -260,7 +275,7 @@ impl Flow {
         ];
         // Initial numbers all over the range, so that some flows wrap.
         let initial = (index + 1).wrapping_mul(0x9E37_79B9);
-        Self { ends, next: [initial, !initial], turn: 0 }
+        Self { ends, next: [initial, !initial], turn: 0, segment }
     }
 
     fn open<W: Write>(&mut self, road: &mut Road<W>) -> io::Result<()> {
@@ -280,7 +295,7 @@ impl Flow {
         if road.udp {
             return self.datagram(from, payload, road);
         }
-        payload.chunks(MAX_SEGMENT).try_for_each(|part| self.segment(from, Flags::PSH | Flags::ACK, part, road))
+        payload.chunks(self.segment).try_for_each(|part| self.segment(from, Flags::PSH | Flags::ACK, part, road))
     }
 
     fn segment<W: Write>(&mut self, from: Side, flags: u8, payload: &[u8], road: &mut Road<W>) -> io::Result<()> {

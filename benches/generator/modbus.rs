@@ -42,7 +42,7 @@ impl Application for Modbus {
         set_length(&mut out[header..]);
     }
 
-    fn reply(&mut self, request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
+    fn reply(&mut self, _: usize, request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
         let function = request[7];
         let refused = random.per_thousand(self.exceptions);
         self.responses[usize::from(function)] += 1;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
+use super::opcua::NAMESPACE;
 use super::s7::{BLOCK_SIZE, BLOCKS};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech, address};
 
@@ -42,7 +43,9 @@ zones = ["Z-CLIENTS", "Z-SERVERS"]
 "#
     );
     (0..settings.policy.flows).for_each(|index| text += &neighbour(settings, index));
-    text += &flow(settings, "F-1", "zone:Z-CLIENTS", "zone:Z-SERVERS");
+    for (number, part) in (1..).zip(settings.speech.parts()) {
+        text += &flow(settings, *part, &format!("F-{number}"), "zone:Z-CLIENTS", "zone:Z-SERVERS");
+    }
     if settings.policy.points > 0 {
         (0..settings.flows).for_each(|server| text += &asset(settings, server));
         (0..settings.policy.points).for_each(|index| text += &point(settings, index));
@@ -53,15 +56,16 @@ zones = ["Z-CLIENTS", "Z-SERVERS"]
 /// A flow between two hosts that say nothing: those at the far ends of the networks.
 fn neighbour(settings: &Settings, index: u32) -> String {
     let host = |network| address(settings.ipv6, network, super::MAX_FLOWS - 1 - index).to_string();
-    flow(settings, &format!("N-{index}"), &host(CLIENTS), &host(SERVERS))
+    let parts = settings.speech.parts();
+    flow(settings, parts[index as usize % parts.len()], &format!("N-{index}"), &host(CLIENTS), &host(SERVERS))
 }
 
-fn flow(settings: &Settings, id: &str, from: &str, to: &str) -> String {
-    let Settings { speech, .. } = settings;
+fn flow(settings: &Settings, speech: Speech, id: &str, from: &str, to: &str) -> String {
     let (protocol, port) = (speech.protocol(), speech.application(settings).port());
     let permitted = match speech {
-        Speech::ModbusTcp | Speech::ModbusRtu => modbus(),
+        Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
         Speech::S7comm => s7(),
+        Speech::OpcUa => opcua(),
     };
     format!(
         r#"
@@ -93,6 +97,13 @@ fn s7() -> String {
     let entries: String = (1..=BLOCKS).flat_map(|block| [entry("read", block), entry("write", block)]).collect();
     let connection = r#"s7       = { connection = "OP", rack = 0, slot = 2, password = "forbidden" }"#;
     format!("{connection}\nallow    = [\n{entries}]\n")
+}
+
+/// What a flow of OPC UA permits: the nodes of one namespace, and subscriptions to them.
+fn opcua() -> String {
+    let entries = ["read", "write", "subscribe"]
+        .map(|op| format!("  {{ op = \"{op}\", opcua = {{ nodes = [\"ns={NAMESPACE};*\"] }} }},\n"));
+    format!("opcua    = {{ min_mode = \"None\" }}\nallow    = [\n{}]\n", entries.concat())
 }
 
 /// A zone that declares one host declares all of them.

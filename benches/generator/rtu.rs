@@ -31,12 +31,12 @@ impl Application for Rtu {
         serial(&self.framed, out);
     }
 
-    fn reply(&mut self, request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
+    fn reply(&mut self, flow: usize, request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
         self.framed.clear();
         self.asked.clear();
         self.asked.extend([0; MBAP - 1]);
         self.asked.extend(&request[..request.len() - CRC]);
-        self.modbus.reply(&self.asked, random, &mut self.framed);
+        self.modbus.reply(flow, &self.asked, random, &mut self.framed);
         serial(&self.framed, out);
     }
 

@@ -78,7 +78,7 @@ impl Application for S7 {
         set_lengths(&mut out[start..], lengths);
     }
 
-    fn reply(&mut self, request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
+    fn reply(&mut self, _: usize, request: &[u8], random: &mut Random, out: &mut Vec<u8>) {
         if request[5] == CONNECT {
             return connection(CONFIRM, out);
         }

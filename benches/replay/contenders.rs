@@ -67,16 +67,17 @@ pub(crate) fn ours(binary: &Path, files: &Files) -> Vec<Contender> {
 /// The field of Wireshark that needs every PDU decoded.
 fn function_field(speech: Speech) -> &'static str {
     match speech {
-        Speech::ModbusTcp | Speech::ModbusRtu => "modbus.func_code",
+        Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => "modbus.func_code",
         Speech::S7comm => "s7comm.param.func",
+        Speech::OpcUa => "opcua.servicenodeid.numeric",
     }
 }
 
 /// The rows of Suricata: without a log, and, where it can decode, with one.
 fn suricata(speech: Speech) -> &'static [(&'static str, &'static str)] {
     match speech {
-        Speech::ModbusTcp | Speech::ModbusRtu => &SURICATA,
-        Speech::S7comm => &SURICATA[..1],
+        Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => &SURICATA,
+        Speech::S7comm | Speech::OpcUa => &SURICATA[..1],
     }
 }
 

@@ -1,4 +1,5 @@
-"""Makes a second capture from a recorded one: `rewrite.py lossy|vlan|qinq|prp|erspan IN.pcap OUT.pcap`.
+"""Makes a second capture from a recorded one: `rewrite.py lossy|vlan|qinq|prp|erspan IN.pcap OUT.pcap`, and
+`rewrite.py secrets IN.pcap OUT.pcapng KEYS`, which puts the keys of OPC UA channels into the file.
 
 For what this plant cannot produce (it has no VLAN switch, no redundant network, no remote SPAN), and for loss that
 is the same every time. Reads and writes classic little-endian pcap with Ethernet frames. The bytes inside the
@@ -102,7 +103,34 @@ def ipv4(number, protocol, payload):
     return struct.pack(">BBHHHBBH", *fields, ~total & 0xFFFF) + ends + payload
 
 
+def block(kind, body):
+    body += bytes(-len(body) % 4)
+    size = struct.pack("<I", 12 + len(body))
+    return struct.pack("<I", kind) + size + body + size
+
+
+def secrets(source, target, keys):
+    """pcapng with a block of decryption secrets (type 0x55414B4C, "UAKL") before the first packet."""
+    _, packets = read(source)
+    with open(keys, "rb") as file:
+        log = file.read()
+    blocks = [
+        block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)),
+        block(1, struct.pack("<HHI", 1, 0, 0)),                 # Ethernet, microseconds
+        block(10, struct.pack("<II", 0x55414B4C, len(log)) + log),
+    ]
+    for (seconds, fraction), frame in packets:
+        time = seconds * 1_000_000 + fraction
+        head = struct.pack("<5I", 0, time >> 32, time & 0xFFFFFFFF, len(frame), len(frame))
+        blocks.append(block(6, head + frame))
+    with open(target, "wb") as file:
+        file.write(b"".join(blocks))
+
+
 if __name__ == "__main__":
-    _, how, source, target = sys.argv
-    head, packets = read(source)
-    write(target, head, globals()[how](packets))
+    _, how, source, target, *keys = sys.argv
+    if how == "secrets":
+        secrets(source, target, *keys)
+    else:
+        head, packets = read(source)
+        write(target, head, globals()[how](packets))

@@ -118,9 +118,9 @@ in_pieces() {
     serve sluice "$PURE" s7_server.py 127.0.0.1
     wait_for sluice 1
     # A C++ stack that gets fragments of a few bytes waits for ever.
-    serve sluice "$PY" s7_proxy.py "$2" "${4:-$3}" 10.20.10.14 127.0.0.1
+    serve sluice "$PY" proxy.py "$2" "${4:-$3}" 10.20.10.14 127.0.0.1
     wait_for sluice 2
-    serve scada "$PY" s7_proxy.py "$2" "$3" 127.0.0.1 10.20.10.14
+    serve scada "$PY" proxy.py "$2" "$3" 127.0.0.1 10.20.10.14
     wait_for scada 1
     start_tap "$1"
     play_s7 "$CPP" scada small-pieces

@@ -203,6 +203,8 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
         said.extend(exchange(channel));
         let log = join(&said);
         assert_eq!(log.lines_of("0 asks").len(), 4, "signature of {signature}: {:?}", log.lines);
+        let told: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
+        assert_eq!(log.lines_of("channel"), told, "a signature hides which policy made it");
         assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
     }
     let channel = Channel::new(0);
@@ -353,4 +355,20 @@ fn an_error_that_ends_the_connection_refuses_what_was_asked() {
                     mode=unknown policy=Basic256Sha256";
     assert_eq!(last, Some(expected));
     assert!(log.lines_of("channel").is_empty(), "no channel was opened");
+}
+
+#[test]
+fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not() {
+    let channel = &mut Channel::new(0);
+    let mut log = Log::default();
+    let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+    let mut opening = opened(channel, NONE, 1);
+    opening.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
+    opening.push(say(channel, Client, 3, &read(&["Level"])));
+    for (side, bytes) in &opening {
+        session.stream(*side, bytes, at(0), &mut log);
+    }
+    session.stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, at(60_000), &mut log);
+    assert_eq!(log.lines_of("5000000001 no_response 3.0").len(), 1, "{:?}", log.lines);
+    assert_eq!(log.lines_of("60000000000 accepted 2.0").len(), 1, "{:?}", log.lines);
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::reader::Reader;
 use super::replay::open_reader;
-use super::{Block, Capture, Cut, Packet};
+use super::{Block, Capture, Cut, Packet, Secrets};
 
 /// What decides which packet is next: its time, then the place of its capture on the command line.
 type Turn = (i64, u16);
@@ -87,6 +87,7 @@ impl Merge {
     /// Fills `block` with copies of the next packets, up to `size` bytes. `false`: nothing is left.
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, captures: &mut [Capture]) -> bool {
         block.packets.clear();
+        block.secrets.clear();
         block.reserve(size);
         let mut target = Target { block, used: 0, stamp: self.stamp };
         while let Some(Reverse((time, index))) = self.turns.pop() {
@@ -132,9 +133,7 @@ impl Lane {
     ) -> Served {
         loop {
             let Some(packet) = self.block.packets.get(self.next) else {
-                self.next = 0;
-                let reader = self.reader.as_mut();
-                if !reader.is_some_and(|reader| reader.fill(&mut self.block, size, capture)) {
+                if !self.read_on(size, capture) {
                     return Served::Ended;
                 }
                 continue;
@@ -146,8 +145,21 @@ impl Lane {
             if !target.take(packet, self.block.bytes_of(packet)) {
                 return Served::Full(turn);
             }
+            target.secrets(&mut self.block.secrets, self.next);
             self.next += 1;
         }
+    }
+
+    /// Reads the next packets. `false`: there are none. Secrets behind the last packet wait for the next.
+    fn read_on(&mut self, size: usize, capture: &mut Capture) -> bool {
+        self.next = 0;
+        let waiting = std::mem::take(&mut self.block.secrets);
+        let reader = self.reader.as_mut();
+        if !reader.is_some_and(|reader| reader.fill(&mut self.block, size, capture)) {
+            return false;
+        }
+        self.block.secrets.splice(..0, waiting.into_iter().map(|secrets| Secrets { before: 0, ..secrets }));
+        true
     }
 
     fn close(&mut self) {
@@ -164,6 +176,13 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// Takes the secrets that stand before the packet which was taken last; in its own capture that was at `index`.
+    fn secrets(&mut self, waiting: &mut Vec<Secrets>, index: usize) {
+        let before = (self.block.packets.len() - 1) as u32;
+        let due = waiting.partition_point(|secrets| secrets.before as usize <= index);
+        self.block.secrets.extend(waiting.drain(..due).map(|secrets| Secrets { before, ..secrets }));
+    }
+
     /// Copies a packet. `false`: there is no room for it.
     fn take(&mut self, packet: &Packet, bytes: &[u8]) -> bool {
         let end = self.used + bytes.len();

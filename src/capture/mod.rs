@@ -19,6 +19,8 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 pub use replay::{Replay, ReplaySettings, open};
 
 /// A batch of packets and the bytes they lie in. Filled by a [`Source`], read by the workers, then recycled.
@@ -29,6 +31,8 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// The packets, in the order of the capture.
     pub packets: Vec<Packet>,
+    /// Decryption secrets that the captures brought, in their order.
+    pub secrets: Vec<Secrets>,
     /// Packets that were put together from others. They lie behind `bytes`: their offset counts on from its end.
     whole: Vec<u8>,
 }
@@ -53,6 +57,7 @@ impl Block {
     /// whole buffer each time that it is filled again.
     pub fn clear(&mut self) {
         self.packets.clear();
+        self.secrets.clear();
         self.whole.clear();
     }
 
@@ -62,6 +67,17 @@ impl Block {
             self.bytes.resize(size, 0);
         }
     }
+}
+
+/// A block of decryption secrets (pcapng): keys for what is encrypted in the packets behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    /// Index into [`Block::packets`] of the first packet behind it.
+    pub before: u32,
+    /// What they are for, by the number that pcapng gives it.
+    pub kind: u32,
+    /// They themselves, as a program wrote them down.
+    pub bytes: Arc<[u8]>,
 }
 
 /// One captured packet: where its bytes lie in its [`Block`], and what the capture says about it.

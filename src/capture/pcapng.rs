@@ -120,6 +120,7 @@ impl Parser {
             SIMPLE_PACKET => self.simple_packet(block, sink),
             INTERFACE => self.interface(block),
             STATISTICS => self.statistics(block),
+            SECRETS => secrets(block, sink),
             SECTION_HEADER => {
                 self.section(block.order);
                 Ok(())
@@ -205,7 +206,16 @@ impl Parser {
     }
 }
 
-/// Whether blocks of this type are looked into.
+/// Section 4.7: type, length, the secrets.
+fn secrets(block: &Whole<'_>, sink: &mut Sink<'_>) -> Result<(), Wrong> {
+    let kind = block.u32_at(0).ok_or(SHORT)?;
+    let length = block.u32_at(4).ok_or(SHORT)? as usize;
+    let bytes = block.body.get(8..).and_then(|rest| rest.get(..length)).ok_or(SHORT)?;
+    sink.secrets(kind, bytes);
+    Ok(())
+}
+
+/// Whether blocks of this type must be looked into. One of decryption secrets is where it is no longer than a packet.
 fn is_read(kind: u32) -> bool {
     matches!(kind, ENHANCED_PACKET | PACKET | SIMPLE_PACKET | INTERFACE | STATISTICS | SECTION_HEADER)
 }
@@ -297,6 +307,7 @@ const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
+const SECRETS: u32 = 10;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 

@@ -1,7 +1,7 @@
 //! One capture: its bytes read straight into the caller's block, its records walked in place.
 
 use super::input::Input;
-use super::{Block, Capture, Cut, Link, Packet, pcap, pcapng};
+use super::{Block, Capture, Cut, Link, Packet, Secrets, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
 pub(super) struct Reader {
@@ -47,6 +47,7 @@ impl Reader {
     /// What was learned on the way is written to `capture`.
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         block.packets.clear();
+        block.secrets.clear();
         while block.packets.is_empty() && !self.ended {
             if self.pass_over(block, size, capture) {
                 let held = self.load(block, size);
@@ -89,7 +90,8 @@ impl Reader {
     fn walk(&mut self, block: &mut Block, held: usize, capture: &mut Capture) {
         let more_may_come = held == block.bytes.len();
         let bytes = block.bytes.get(..held).unwrap_or_default();
-        let mut sink = Sink { packets: &mut block.packets, stamp: self.stamp, at: 0 };
+        let Block { packets, secrets, .. } = block;
+        let mut sink = Sink { packets, secrets, stamp: self.stamp, at: 0 };
         let (used, stop) = self.parser.walk(bytes, &mut sink);
         self.stamp = sink.stamp;
         self.position += used as u64;
@@ -180,6 +182,7 @@ pub(super) struct Stamp {
 /// Takes the packets of one block.
 pub(super) struct Sink<'a> {
     packets: &'a mut Vec<Packet>,
+    secrets: &'a mut Vec<Secrets>,
     stamp: Stamp,
     /// Where the current record begins in the block.
     at: usize,
@@ -207,6 +210,11 @@ impl Sink<'_> {
             captured,
             original,
         });
+    }
+
+    /// Decryption secrets for the packets that follow.
+    pub(super) fn secrets(&mut self, kind: u32, bytes: &[u8]) {
+        self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
     }
 
     /// The current record is done: the next begins `size` bytes later.

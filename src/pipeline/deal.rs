@@ -2,6 +2,7 @@
 //! know where it belongs.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
@@ -49,7 +50,18 @@ impl Dealer {
 
     /// Gives the packets of the block to one worker, who has every shard: most are looked at once only, by both.
     pub(super) fn give(&mut self, block: &mut Block, worker: &mut Worker) {
-        for index in 0..block.packets.len() {
+        let mut first = 0;
+        for secrets in std::mem::take(&mut block.secrets) {
+            let next = secrets.before as usize;
+            self.give_some(first..next, block, worker);
+            worker.unlock(&secrets);
+            first = next;
+        }
+        self.give_some(first..block.packets.len(), block, worker);
+    }
+
+    fn give_some(&mut self, indices: Range<usize>, block: &mut Block, worker: &mut Worker) {
+        for index in indices {
             let Some(packet) = block.packets.get(index) else { return };
             let bytes = block.bytes_of(packet);
             if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {

@@ -19,8 +19,6 @@ pub struct Secured {
     used: Use,
     /// Kinds of identity that used the channel, one bit each.
     users: u8,
-    /// Somebody was told that its content cannot be seen.
-    opaque: bool,
 }
 
 /// What a channel was used for.
@@ -50,11 +48,6 @@ impl Secured {
     pub fn waits(&self, class: Class) -> bool {
         let unprotected = self.channel.is_some_and(|channel| channel.mode == Mode::None);
         unprotected && Use::of(class) > self.used
-    }
-
-    /// Whether this is the first denial for content that cannot be seen: one of a conversation says it all.
-    pub const fn is_news(&mut self, denial: &Denial) -> bool {
-        !matches!(denial.rule, Rule::FlowOpaque) || !std::mem::replace(&mut self.opaque, true)
     }
 
     fn open(&mut self, channel: Channel) {

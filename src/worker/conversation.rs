@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
-use lockkeeper_protocols::{Decision, Identifier, Protocol, REGISTRY, RequestRef, Session, Side, Stamp, Transport};
+use lockkeeper_protocols::{
+    Decision, Identifier, Keys, Protocol, REGISTRY, RequestRef, Session, Side, Stamp, Transport,
+};
 
 use super::Desk;
 use super::guard::Guard;
@@ -88,6 +90,8 @@ impl First {
 pub(super) struct Open {
     pub(super) at: RequestRef,
     pub(super) verdict: Verdict,
+    /// Its denial was told: its end is, too.
+    pub(super) told: bool,
     pub(super) values: OwnedValues,
 }
 
@@ -427,7 +431,9 @@ impl Talk {
                 // From now on answers are waited for, perhaps less long than the timer that is set.
                 facts.armed = NEVER;
                 facts.slot = desk.counters.slot(protocol);
-                let session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
+                let mut session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
+                let keys: Arc<dyn Keys> = Arc::clone(&desk.ring) as _;
+                session.unlock(&keys);
                 let before = std::mem::replace(&mut self.content, Content::Speaks(session));
                 self.judge(Spoken::Protocol(protocol.name), stamp, desk);
                 if let Content::Opening(opening) = before {

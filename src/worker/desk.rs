@@ -12,6 +12,7 @@ use crate::alert::{
     Report, Transaction, ValuesView, What, write_transaction,
 };
 use crate::frame::Macs;
+use crate::keys::KeyRing;
 use crate::metrics::Counters;
 use crate::policy::{Carrier, Host, Link, Policy, Ruling};
 
@@ -22,6 +23,8 @@ pub(super) struct Desk {
     pub(super) judging: bool,
     pub(super) counters: Counters,
     pub(super) decoder: Limits,
+    /// Keys for encrypted channels.
+    pub(super) ring: Arc<KeyRing>,
     /// Every transaction is written down.
     pub(super) transactions: bool,
     captures: Arc<Captures>,
@@ -41,6 +44,7 @@ impl Desk {
             policy,
             counters: Counters::default(),
             decoder,
+            ring: Arc::default(),
             transactions,
             captures,
             rulings: HashSet::new(),

@@ -3,17 +3,27 @@
 
 use lockkeeper_protocols::{Operation, Security, Side, Stamp};
 
+use super::conversation::Facts;
 use super::listener::Listener;
 use crate::alert::{Fact, OwnedOperation, What};
 use crate::certificate::MAX_BYTES;
-use crate::policy::{FactVerdict, Secured};
+use crate::policy::{Denial, FactVerdict, Rule, Secured};
 
 /// What is kept about the security of a conversation.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     pub(super) secured: Secured,
+    /// Somebody was told that its content cannot be seen.
+    opaque: bool,
     /// Hashes of the certificates that both sides showed last: renewing a channel shows them again.
     shown: [Option<u64>; 2],
+}
+
+impl Facts {
+    /// Whether a denial is to be told: one of what cannot be seen speaks for the whole conversation.
+    pub(super) fn is_news(&mut self, denial: &Denial) -> bool {
+        denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_guard().opaque, true)
+    }
 }
 
 impl Listener<'_> {

@@ -7,7 +7,7 @@ use lockkeeper_protocols::{
 use super::Desk;
 use super::conversation::{Facts, Open};
 use crate::alert::{Event, OwnedOperation, OwnedValues, What};
-use crate::policy::{Rule, Verdict};
+use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
 pub(super) struct Listener<'a> {
@@ -23,22 +23,24 @@ impl Sink for Listener<'_> {
             Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
             _ => Verdict::Observe,
         };
-        let denied = matches!(verdict, Verdict::Deny(_));
-        if denied || desk.transactions {
+        let told = match verdict {
+            Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
+            Verdict::Permit { .. } | Verdict::Observe => None,
+        };
+        if told.is_some() || desk.transactions {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
-            facts.make_seldom().open.push(Open { at, verdict, values });
+            facts.make_seldom().open.push(Open { at, verdict, told: told.is_some(), values });
         }
-        if let Some(guard) = facts.seldom().and_then(|seldom| seldom.guard.as_ref())
-            && guard.secured.waits(operation.class)
+        if facts
+            .seldom()
+            .and_then(|seldom| seldom.guard.as_ref())
+            .is_some_and(|guard| guard.secured.waits(operation.class))
         {
             self.uses_channel(operation, stamp);
         }
-        let Self { facts, desk } = self;
-        if let Verdict::Deny(denial) = verdict
-            && (denial.rule != Rule::FlowOpaque || facts.make_guard().secured.is_news(&denial))
-        {
+        if let Some(denial) = told {
             let operation = OwnedOperation::from(operation);
-            desk.find(facts, What::Denied(denial), Some(at), Some(operation), stamp);
+            self.desk.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
     }
 
@@ -54,7 +56,7 @@ impl Sink for Listener<'_> {
         let Some(seldom) = facts.seldom_mut() else { return };
         let Some(index) = seldom.open.iter().position(|open| open.at == at) else { return };
         let open = seldom.open.remove(index);
-        if matches!(open.verdict, Verdict::Deny(_)) {
+        if open.told {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
             desk.report(facts, event, stamp);
         }

@@ -138,11 +138,6 @@ impl Asked {
             What::Service(request) => Some(request.service),
         }
     }
-
-    /// A subscription reports when there is something to report, however long that takes.
-    fn is_patient(&self) -> bool {
-        self.service() == Some(Service::Publish)
-    }
 }
 
 impl Opened {
@@ -171,7 +166,6 @@ impl Waiting for Asked {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
-        let outcome = if self.is_patient() && outcome == Outcome::NoResponse { Outcome::Pending } else { outcome };
         match &self.what {
             What::Hello(url) => {
                 self.conclude_one(0, &plain(HELLO, Target::Endpoint { url }, Values::None), outcome, (stamp, sink));

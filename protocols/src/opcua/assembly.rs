@@ -38,12 +38,15 @@ pub(super) struct Assemblies {
     kept: usize,
     /// Bytes that all of them may keep.
     limit: usize,
+    /// How long the last chunk of a message is waited for, nanoseconds: as long as for an answer.
+    timeout: i64,
     spare: Vec<u8>,
 }
 
 impl Assemblies {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE), spare: Vec::new() }
+        let timeout = limits.answer_timeout.max(0);
+        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE), timeout, spare: Vec::new() }
     }
 
     /// Whether nothing is incomplete.
@@ -130,7 +133,7 @@ impl Assemblies {
     /// When the oldest becomes too old.
     #[inline]
     pub(super) fn deadline(&self) -> Option<i64> {
-        self.open.first().map(|partial| partial.begun.clock.saturating_add(MAX_AGE))
+        self.open.first().map(|partial| partial.begun.clock.saturating_add(self.timeout))
     }
 }
 
@@ -149,7 +152,5 @@ const SHARE: usize = 32;
 const MAX_OPEN: usize = 16;
 /// Chunks of one message.
 const MAX_CHUNKS: u32 = 1024;
-/// How long the last chunk of a message is waited for, nanoseconds.
-const MAX_AGE: i64 = 60_000_000_000;
 /// Memory that is kept for the next message in chunks, bytes.
 const SPARE: usize = 256 * 1024;

@@ -20,7 +20,7 @@ use crate::reader::Reader;
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) pending: Pending<Asked>,
-    /// Requests to publish, which wait until there is something to report.
+    /// Requests to publish, which wait until there is something to report: they are never overdue.
     pub(super) publishes: Pending<Asked>,
     pub(super) sessions: Sessions,
     pub(super) subscriptions: Subscriptions,
@@ -45,10 +45,9 @@ pub(super) struct Said<'m> {
 
 impl Exchange {
     pub(super) fn new(limits: &Limits) -> Self {
-        let patient = Limits { answer_timeout: PUBLISH_TIMEOUT, ..*limits };
         Self {
             pending: Pending::new(limits),
-            publishes: Pending::new(&patient),
+            publishes: Pending::new(limits),
             sessions: Sessions::default(),
             subscriptions: Subscriptions::default(),
             next: 0,
@@ -209,13 +208,12 @@ impl Exchange {
     /// Gives up on requests that are overdue.
     pub(super) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         self.pending.expire(clock, sink);
-        self.publishes.expire(clock, sink);
     }
 
     /// When the oldest request becomes overdue.
     #[inline]
     pub(super) fn deadline(&self) -> Option<i64> {
-        [self.pending.deadline(), self.publishes.deadline()].into_iter().flatten().min()
+        self.pending.deadline()
     }
 
     /// The end of the flow: what waits stays open.
@@ -366,8 +364,6 @@ pub(super) fn service_id(key: u32) -> String {
 const FOREIGN: u32 = 1 << 31;
 /// Operations that the parts of one request can be numbered for.
 const MOST_OPERATIONS: u32 = 1 << 16;
-/// How long a request to publish is remembered, nanoseconds: subscriptions may be silent for long.
-const PUBLISH_TIMEOUT: i64 = 3_600_000_000_000;
 /// The bytes that waiting requests of more than [`SMALL`] may keep, in terms of [`Limits::partial`]: 512 KiB as a rule.
 const SHARE: usize = 8;
 /// Bytes of a request that waits whatever else waits.

@@ -5,11 +5,12 @@
 use super::assembly::Key;
 use super::channel::Protection;
 use super::chunk::{Chunk, Kind, Part};
+use super::security_policy::Suite;
 use super::{Context, OpcUa, connection, proof};
 use crate::dissector::{AnomalyKind, Side};
 use crate::keys::Sealed;
 use crate::reader::Reader;
-use crate::security::Security;
+use crate::security::{Mode, Security};
 
 /// A chunk on a channel, security header taken off.
 #[derive(Clone, Copy, Debug)]
@@ -241,11 +242,16 @@ impl OpcUa {
     }
 
     /// A clear chunk. The length of its signature is not known where the opening of the channel was not seen, until a
-    /// message tells where it ends.
+    /// message tells where it ends. One without a signature is not protected at all.
     fn unsigned(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
         let Some(channel) = self.channels.get(piece.channel) else { return };
         if channel.signature.is_none() && piece.part == Part::Last {
             channel.signature = piece.text.get(SEQUENCE_HEADER..).and_then(proof::signature);
+            if channel.signature == Some(0) && channel.suite.is_none() {
+                channel.opened(Suite::of(&[]), Some(Mode::None), true);
+                let fact = Security::Channel { mode: Some(Mode::None), policy: "None" };
+                context.sink.security(&fact, context.stamp);
+            }
         }
         let length = piece.text.len().saturating_sub(channel.signature.unwrap_or(0).into());
         self.clear(piece, piece.text.get(..length).unwrap_or_default(), context);

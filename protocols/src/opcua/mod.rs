@@ -15,7 +15,7 @@
 //!   a notification speaks of; `inventory`: what a server says that it is;
 //! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
 //!
-//! A message that is encrypted is an operation of class `opaque`, unless [`Keys`](crate::Keys) open it.
+//! A message that is encrypted is an operation of class `opaque`, unless [`Keys`] open it.
 
 mod answer;
 mod asked;

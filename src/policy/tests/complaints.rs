@@ -324,7 +324,7 @@ fn opcua_flows_that_cannot_be_meant_are_errors() {
     for (written, expected) in [
         ("min_mode = \"Encrypt\"", "`Encrypt` is not a message security mode"),
         ("identity = [\"nobody\"]", "`nobody` is not a kind of identity"),
-        ("cert = { min_rsa_bits = 512 }", "`min_rsa_bits` of cert of opcua must be"),
+        ("cert = { min_rsa_bits = 512 }", "`min_rsa_bits` of cert of opcua cannot be 512"),
         ("cert = { forbid_md5 = true }", "unknown key `forbid_md5`"),
     ] {
         let found = session(written);

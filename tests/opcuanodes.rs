@@ -1,0 +1,149 @@
+//! Field by field: the nodes of Read, Write and Call, the kind of user and the security policy are what Wireshark prints
+//! for the same frame.
+//!
+//! `pcaps/wireshark-nodes.jsonl` is what Wireshark printed of the shipped captures, `wireshark-nodes-public.jsonl` of a
+//! sample of public ones (`pcaps/record/count`; `pcaps/SOURCES.md` says what the members are).
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+use support::{lines, lockkeeper, root};
+
+#[test]
+fn every_node_of_the_shipped_captures_is_wiresharks() {
+    let compared = compare(&root().join("pcaps"), "wireshark-nodes.jsonl");
+    assert!(compared > 400, "{compared}");
+}
+
+#[test]
+fn every_node_of_a_sample_of_public_captures_is_wiresharks() {
+    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
+        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
+        return;
+    };
+    let compared = compare(Path::new(&corpus), "wireshark-nodes-public.jsonl");
+    assert!(compared > 300, "{compared}");
+}
+
+/// What a frame asks: service, and what it names.
+type Asked = Vec<(u64, String)>;
+
+/// Compares all that Wireshark printed with ours, and says how much there was.
+fn compare(folder: &Path, printed: &str) -> usize {
+    let printed = std::fs::read_to_string(root().join("pcaps").join(printed)).expect("what Wireshark printed ships");
+    let mut theirs = BTreeMap::<String, BTreeMap<u64, Asked>>::new();
+    for line in lines(&printed) {
+        let frames = theirs.entry(line["path"].as_str().expect("a path").to_owned()).or_default();
+        frames.entry(line["frame"].as_u64().expect("a packet")).or_default().extend(expected(&line));
+    }
+    let mut compared = 0;
+    for (capture, mut frames) in theirs {
+        // Of a flow that is joined in its middle, the first message is told with the one that settles where it began.
+        for (_, first, second) in JOINED.iter().filter(|(joined, ..)| capture.ends_with(joined)) {
+            let asked = frames.remove(first).expect("the first message");
+            frames.entry(*second).or_default().splice(..0, asked);
+        }
+        let ours = transactions(&folder.join(&capture));
+        for (frame, asked) in frames {
+            assert_eq!(ours.get(&frame), Some(&asked), "{capture} packet {frame}");
+            compared += asked.len();
+        }
+    }
+    compared
+}
+
+fn expected(line: &Value) -> Asked {
+    let service = line["service"].as_u64().expect("a number");
+    let list = |name: &str| line[name].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs = list("nodes").chain(list("calls"));
+    let named = pairs.map(|pair| format!("{} {}", text(&pair[0]), text(&pair[1])));
+    let single = ["identity", "policy"].into_iter().filter(|name| !line[name].is_null()).map(|name| text(&line[name]));
+    named.chain(single).map(|name| (service, name)).collect()
+}
+
+/// What we say of the same, by packet. An OpenSecureChannel counts for its answer, too: where that is encrypted, Wireshark
+/// cannot tell which is which.
+fn transactions(capture: &Path) -> BTreeMap<u64, Asked> {
+    let output = lockkeeper(&[&"replay", &"--quiet", &"--transactions", &"-", &capture]);
+    let mut found = BTreeMap::<u64, Vec<(u64, (u64, String))>>::new();
+    for transaction in lines(&String::from_utf8_lossy(&output.stdout)) {
+        let Some(asked) = asked(&transaction["operation"]) else { continue };
+        let request = transaction["request"].as_u64().expect("a number");
+        let evidence = &transaction["evidence"];
+        let answered = (asked.0 == OPEN).then(|| evidence["response_packet"].as_u64()).flatten();
+        for packet in evidence["packet"].as_u64().into_iter().chain(answered) {
+            found.entry(packet).or_default().push((request, asked.clone()));
+        }
+    }
+    let in_order = |mut asked: Vec<(u64, (u64, String))>| {
+        asked.sort_by_key(|(request, _)| *request);
+        asked.into_iter().map(|(_, asked)| asked).collect()
+    };
+    found.into_iter().map(|(packet, asked)| (packet, in_order(asked))).collect()
+}
+
+fn asked(operation: &Value) -> Option<(u64, String)> {
+    let service = operation["code"].as_u64()?;
+    let target = &operation["target"];
+    let text = |name: &str| target[name].as_str().unwrap_or_default().to_owned();
+    let named = match service {
+        READ | WRITE => {
+            let attribute = ATTRIBUTES.iter().position(|name| target["attribute"] == **name)? + 1;
+            format!("{} {attribute}", text("node"))
+        }
+        CALL => format!("{} {}", text("object"), text("method")),
+        ACTIVATE => IDENTITIES.iter().find(|(name, _)| target["identity"] == **name)?.1.to_string(),
+        OPEN => text("policy"),
+        _ => return None,
+    };
+    (operation["class"] != "opaque").then_some((service, named))
+}
+
+/// Flows that are joined in their middle: capture, frame of the first message, of the second.
+const JOINED: [(&str, u64, u64); 3] =
+    [("opcua-midstream.pcap", 3, 6), ("OPCUA-Binary.pcap", 2174, 2178), ("OPCUA-Binary.pcap", 2348, 2352)];
+
+const OPEN: u64 = 446;
+const ACTIVATE: u64 = 467;
+const READ: u64 = 631;
+const WRITE: u64 = 673;
+const CALL: u64 = 712;
+
+/// Attributes, from 1 (OPC 10000-6, A.1).
+const ATTRIBUTES: [&str; 27] = [
+    "node_id",
+    "node_class",
+    "browse_name",
+    "display_name",
+    "description",
+    "write_mask",
+    "user_write_mask",
+    "is_abstract",
+    "symmetric",
+    "inverse_name",
+    "contains_no_loops",
+    "event_notifier",
+    "value",
+    "data_type",
+    "value_rank",
+    "array_dimensions",
+    "access_level",
+    "user_access_level",
+    "minimum_sampling_interval",
+    "historizing",
+    "executable",
+    "user_executable",
+    "data_type_definition",
+    "role_permissions",
+    "user_role_permissions",
+    "access_restrictions",
+    "access_level_ex",
+];
+
+/// Kinds of user, with the type ids of their tokens.
+const IDENTITIES: [(&str, u64); 4] =
+    [("anonymous", 321), ("username", 324), ("certificate", 327), ("issued-token", 940)];
