@@ -68,6 +68,21 @@ fn segments_of_a_single_byte_change_no_alert() {
     }
 }
 
+/// The handshake of a reverse connection may be seen behind what is said in it: who asks is known by then.
+#[test]
+fn a_handshake_that_comes_late_changes_no_roles() {
+    let captures = stream_captures();
+    let reversed = captures.iter().find(|path| path.file_stem().is_some_and(|stem| stem == "opcua-reverse"));
+    let capture = reversed.expect("a shipped capture");
+    let packets = rewrite::read(capture);
+    for seed in 0..64 {
+        let dice = &mut Dice(seed);
+        let cut = rewrite::pieces(&packets, dice);
+        let worse = rewrite::reordered(&rewrite::duplicated(&cut, dice), dice);
+        assert_same_verdicts(capture, &packets, &worse);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -262,8 +262,10 @@ impl Facts {
         }
     }
 
+    /// A SYN says who opened the connection. One that comes after what was said in it, because the tap reordered them,
+    /// says nothing new: the roles were taken from the protocol's own shape, and servers may be the ones that dial.
     fn handshake(&mut self, client: End) {
-        if self.roles == Roles::Guessed {
+        if self.roles == Roles::Guessed && self.row == NO_ROW {
             self.client = client;
             self.roles = Roles::Certain;
         }

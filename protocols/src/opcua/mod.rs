@@ -48,7 +48,7 @@ use self::chunk::{Chunk, Kind, Part};
 use self::exchange::Exchange;
 use crate::context::Context;
 use crate::dissector::{
-    AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport,
+    AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Probe, Protocol, Side, Sink, Stamp, Transport,
 };
 use crate::keys::Keys;
 
@@ -135,16 +135,19 @@ impl Dissector for OpcUa {
         chunk::may_start(bytes)
     }
 
-    /// A chunk on a channel and with a token that are in use is no chance: 96 bits say so. Others need one beside them.
+    /// A chunk on a channel and with a token that are in use is no chance: 96 bits say so. Nor is a message that begins a
+    /// connection or a channel, whose every length agrees: answers would come before it if it had to wait for the next.
+    /// Others need one beside them.
     fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
-        let known = Chunk::split(frame).filter(|chunk| chunk.kind == Kind::Message).and_then(|chunk| {
-            let (&[a, b, c, d, e, f, g, h], _) = chunk.rest.split_first_chunk()?;
-            Some((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
-        });
-        match known {
-            Some((channel, token)) if self.channels.has(channel, token) => Boundary::Certain,
-            _ => Boundary::Likely,
-        }
+        let Some(chunk) = Chunk::split(frame) else { return Boundary::Likely };
+        let is_certain = match chunk.kind {
+            Kind::Message => chunk.rest.split_first_chunk().is_some_and(|(&[a, b, c, d, e, f, g, h], _)| {
+                self.channels.has(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+            }),
+            Kind::Close => false,
+            _ => matches!(probe::probe(frame), Probe::Yes { .. } | Probe::Wait { .. }),
+        };
+        if is_certain { Boundary::Certain } else { Boundary::Likely }
     }
 
     fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
