@@ -104,8 +104,7 @@ fn asked(operation: &Value) -> Option<(u64, String)> {
 }
 
 /// Flows that are joined in their middle: capture, frame of the first message, of the second.
-const JOINED: [(&str, u64, u64); 3] =
-    [("opcua-midstream.pcap", 3, 6), ("OPCUA-Binary.pcap", 2174, 2178), ("OPCUA-Binary.pcap", 2348, 2352)];
+const JOINED: [(&str, u64, u64); 1] = [("opcua-midstream.pcap", 3, 6)];
 
 const OPEN: u64 = 446;
 const ACTIVATE: u64 = 467;
