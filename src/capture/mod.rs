@@ -143,6 +143,11 @@ pub trait Source: Send {
     /// Clears `block`, then fills it with the next packets. `false`: nothing is left, and `block` is empty.
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error>;
 
+    /// Whether [`Source::fill`] would return without waiting for packets that have yet to come.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// What is being read, in the order of [`Packet::capture`]; complete once [`Source::fill`] has returned `false`.
     fn captures(&self) -> &[Capture];
 
