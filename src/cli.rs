@@ -111,6 +111,9 @@ pub struct Limits {
     /// Seconds between updates of one alert
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub alert_interval: f64,
+    /// Seconds after which a TCP connection that was not established is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub handshake_timeout: f64,
     /// Seconds after which a silent TCP conversation is forgotten
     #[arg(long, value_name = "SECONDS", default_value_t = 3600.0)]
     pub idle_timeout: f64,
