@@ -112,6 +112,7 @@ pub fn replay(
     dealer.count(&mut counters);
     counters.alerts(correlator.counters());
     counters.captures(source.captures());
+    counters.drops(&source.drops());
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
     Replayed {
@@ -151,7 +152,7 @@ impl Run<'_> {
             let last = !matches!(read, Ok(true));
             worker.open(std::mem::take(&mut report));
             dealer.give(&mut block, &mut worker);
-            clock = block.packets.last().map_or(clock, |packet| packet.clock);
+            clock = block.clock_after(clock);
             report = worker.close(clock, last);
             settle(&mut correlator, std::slice::from_mut(&mut report), clock, last, outputs);
             let (bytes, total) = source.progress();
@@ -217,7 +218,7 @@ fn feed(
         let more = matches!(read, Ok(true));
         let Emptied { mut block, mut items, reports } = empty;
         dealer.deal(&mut block, &mut items);
-        clock = block.packets.last().map_or(clock, |packet| packet.clock);
+        clock = block.clock_after(clock);
         let block = Arc::new(block);
         for (worker, (inbox, (items, report))) in inboxes.iter().zip(items.into_iter().zip(reports)).enumerate() {
             let job = Job { index, worker, block: Arc::clone(&block), items, clock, last: !more, report };
@@ -300,6 +301,7 @@ fn settle(correlator: &mut Correlator, reports: &mut [Report], clock: i64, last:
         correlator.finish(&mut |alert| outputs.alert(alert));
     }
     outputs.transactions(reports);
+    outputs.end_of_block();
 }
 
 /// What comes back to be filled again: a block, and for each worker a list of items and a report.

@@ -425,7 +425,7 @@ fn standard_input_and_folders_are_read_like_files() {
 
 #[test]
 fn every_subcommand_explains_itself_with_an_example() {
-    for arguments in [&["replay"][..], &["policy", "check"], &["protocols"]] {
+    for arguments in [&["replay"][..], &["watch"], &["interfaces"], &["policy", "check"], &["protocols"]] {
         let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
         arguments.iter().for_each(|argument| all.push(argument));
         all.push(&"--help");
