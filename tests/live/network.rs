@@ -99,7 +99,7 @@ impl Hub {
     }
 
     /// The same through several ports; `choose` says through which of them.
-    pub(crate) fn send_by(&self, ports: &[&str], packets: &[Packet], choose: impl Fn(&Packet) -> usize + Send) {
+    pub(crate) fn send_by(&self, ports: &[&str], packets: &[Packet], choose: impl Fn(&Packet) -> usize + Sync) {
         self.inside(|| {
             let mut sockets: Vec<_> = ports.iter().map(|port| open(port)).collect();
             let mut before = packets.first().map_or(0, |packet| packet.time);

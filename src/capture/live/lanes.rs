@@ -242,9 +242,11 @@ mod tests {
 
     /// A batch of packets at these times; each holds its time as its only byte.
     fn batch(capture: u16, times: &[i64]) -> Batch {
-        let mut block = Block::default();
-        block.bytes = times.iter().map(|time| *time as u8).collect();
-        block.packets = (0..).zip(times).map(|(offset, time)| packet(capture, offset, *time)).collect();
+        let block = Block {
+            bytes: times.iter().map(|time| *time as u8).collect(),
+            packets: (0..).zip(times).map(|(offset, time)| packet(capture, offset, *time)).collect(),
+            ..Block::default()
+        };
         Batch { block }
     }
 
