@@ -87,7 +87,7 @@ pub struct Replay {
 /// `lockkeeper watch`.
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// Everything from a file instead of the options below; `deploy/lockkeeper.toml` explains all that it can say
+    /// Everything from a file (TOML) instead of the options below
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Broker", "Limits"])]
     pub config: Option<PathBuf>,
     /// What to listen to.

@@ -4,12 +4,12 @@
 //! transactions, each requested operation is judged against the conduit it crosses, and every denial is published.
 //!
 //! ```text
-//!   capture thread                N workers, each owning its flows                 correlator          publishers
+//!   by turns                      N workers, each owning its flows                 by turns            publishers
 //!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report ==> alert ==> publish
 //!          Packet               Frame   Flow    bytes     Operation    Verdict            dedupe, order   JSONL, MQTT
 //! ```
 //!
-//! `==` are the only crossings between threads; with one worker there are none. The modules, in path order:
+//! `==` are the only crossings between threads, who take turns at both ends; with one worker there are none. The modules, in path order:
 //!
 //! * [`capture`]: files and network interfaces into blocks of packets;
 //! * [`frame`]: one packet into one [`frame::Frame`], whatever it is wrapped in;

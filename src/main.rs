@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lockkeeper::capture::{self, Live, ReplaySettings, Source};
+use lockkeeper::capture::{self, Live, Source};
 use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::interfaces;
@@ -55,7 +55,7 @@ fn replay(typed: &Replay) -> Outcome {
     config::captures(&typed.captures)?;
     let destinations = Destinations::of(typed)?;
     let Some(policy) = load_policy(typed.policy.as_deref())? else { return Ok(Status::Error) };
-    let mut source = capture::open(&typed.captures, &ReplaySettings::default())?;
+    let mut source = capture::open(&typed.captures, &config::reading(typed))?;
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations, Opening::Anew)?;

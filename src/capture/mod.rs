@@ -157,6 +157,11 @@ pub trait Source: Send {
     /// and `block` is empty.
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error>;
 
+    /// Whether [`Source::fill`] would return without waiting for packets that have yet to come.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// What is being read, in the order of [`Packet::capture`]; complete once [`Source::fill`] has returned `false`.
     fn captures(&self) -> &[Capture];
 

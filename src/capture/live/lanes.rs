@@ -44,6 +44,11 @@ impl Lanes {
         Ok(Self { lanes, sequence: 0, clock: i64::MIN })
     }
 
+    /// Whether there is something to deliver, or soon will be.
+    pub(super) fn is_ready(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.turn().is_some() || !lane.full.is_empty())
+    }
+
     /// Fills a block with what is next, or with a tick when nothing came for a while. `false`: the readers have stopped,
     /// and all that they delivered was taken.
     pub(super) fn fill(&mut self, block: &mut Block) -> bool {

@@ -146,6 +146,10 @@ impl Source for Live {
         Ok(more)
     }
 
+    fn is_ready(&self) -> bool {
+        self.lanes.is_ready()
+    }
+
     fn captures(&self) -> &[Capture] {
         &self.captures
     }
