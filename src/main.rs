@@ -56,6 +56,9 @@ fn replay(typed: &Replay) -> Outcome {
     let destinations = Destinations::of(typed)?;
     let Some(policy) = load_policy(typed.policy.as_deref())? else { return Ok(Status::Error) };
     let mut source = capture::open(&typed.captures, &config::reading(typed))?;
+    if !typed.quiet {
+        print_left_out(source.skipped());
+    }
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations, Opening::Anew)?;
@@ -257,7 +260,23 @@ fn print_error(error: &dyn Error) {
     let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {line}");
 }
 
+/// Which files of the folders that were named are not read, and why.
+fn print_left_out(files: &[String]) {
+    let (shown, more) = files.split_at(files.len().min(LEFT_OUT_SHOWN));
+    let mut stderr = anstream::stderr();
+    for file in shown {
+        let _ = writeln!(stderr, "{NOTE}left out{NOTE:#}: {file}");
+    }
+    if !more.is_empty() {
+        let _ = writeln!(stderr, "{NOTE}left out{NOTE:#}: {} more files that are no captures", more.len());
+    }
+}
+
+/// Files left out that are named.
+const LEFT_OUT_SHOWN: usize = 3;
+
 /// Bytes that are gathered before a file is written to.
 const OUTPUT_BUFFER: usize = 256 * 1024;
 
+const NOTE: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
