@@ -96,6 +96,7 @@ pub fn replay(
     dealer.count(&mut counters);
     counters.alerts(correlator.counters());
     counters.captures(source.captures());
+    counters.drops(&source.drops());
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
     Replayed {
@@ -138,7 +139,7 @@ impl Run<'_> {
             let last = !matches!(read, Ok(true));
             worker.open(std::mem::take(&mut report));
             dealer.give(&mut block, &mut worker);
-            clock = block.packets.last().map_or(clock, |packet| packet.clock);
+            clock = block.clock_after(clock);
             report = worker.close(clock, last);
             settle(&mut correlator, std::slice::from_mut(&mut report), clock, last, outputs);
             let (bytes, total) = source.progress();
@@ -159,4 +160,5 @@ fn settle(correlator: &mut Correlator, reports: &mut [Report], clock: i64, last:
         correlator.finish(&mut |alert| outputs.alert(alert));
     }
     outputs.transactions(reports);
+    outputs.end_of_block();
 }

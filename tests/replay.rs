@@ -441,7 +441,7 @@ fn files_of_a_folder_that_are_no_captures_are_named_when_they_are_left_out() {
 
 #[test]
 fn every_subcommand_explains_itself_with_an_example() {
-    for arguments in [&["replay"][..], &["policy", "check"], &["protocols"]] {
+    for arguments in [&["replay"][..], &["watch"], &["interfaces"], &["policy", "check"], &["protocols"]] {
         let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
         arguments.iter().for_each(|argument| all.push(argument));
         all.push(&"--help");

@@ -196,7 +196,7 @@ impl Reading<'_> {
         let read = self.source.fill(&mut block);
         let last = !matches!(read, Ok(true));
         self.dealer.deal(&mut block, &mut items);
-        self.clock = block.packets.last().map_or(self.clock, |packet| packet.clock);
+        self.clock = block.clock_after(self.clock);
         let (index, clock, block) = (self.next, self.clock, Arc::new(block));
         self.next += 1;
         for (worker, (inbox, (items, report))) in self.inboxes.iter().zip(items.into_iter().zip(reports)).enumerate() {
