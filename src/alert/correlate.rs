@@ -18,7 +18,7 @@ use super::key::Key;
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
-use super::{AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping};
+use super::{About, AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -30,6 +30,8 @@ pub struct Settings {
     pub site: String,
     /// Names of the captures, in the order of [`Evidence::capture`](super::Evidence::capture).
     pub captures: Vec<String>,
+    /// Whether first revisions say [what they are about](Rendered::about).
+    pub about: bool,
     /// Shortest time between two revisions of an alert, nanoseconds of packet clock.
     pub interval: i64,
     /// How long an alert lives without a new occurrence, nanoseconds of packet clock; the next occurrence opens a new
@@ -54,6 +56,7 @@ impl Default for Settings {
             sensor: "lockkeeper".to_owned(),
             site: "default".to_owned(),
             captures: Vec::new(),
+            about: false,
             interval: 60 * SECOND,
             close_after: 3600 * SECOND,
             live: 32_768,
@@ -104,6 +107,8 @@ pub struct Correlator {
     policy: Arc<Policy>,
     settings: Settings,
     clock: i64,
+    /// Running number of the packet behind the event that is being handled.
+    packet: u64,
     opened: u64,
     alerts: Table<Key, Live>,
     /// Alerts with something unpublished, by when it is due and by opening.
@@ -163,6 +168,7 @@ impl Correlator {
             policy,
             settings,
             clock: i64::MIN,
+            packet: 0,
             opened: 0,
             alerts: Table::new(),
             due: BTreeMap::new(),
@@ -186,6 +192,7 @@ impl Correlator {
         batch.sort_by_key(|(rank, _)| *rank);
         for (rank, event) in batch.drain(..) {
             self.advance(rank.0, out);
+            self.packet = rank.1;
             self.event(event, out);
         }
         self.batch = batch;
@@ -349,7 +356,21 @@ impl Correlator {
     fn publish(&mut self, live: &mut Live, out: Out<'_>) {
         live.next_revision(self.clock);
         self.counters.updates += u64::from(live.revision > 1);
-        out(render(&self.policy, &self.settings, live));
+        let about = (self.settings.about && live.revision == 1).then(|| self.about(&live.finding));
+        out(Rendered { about, ..render(&self.policy, &self.settings, live) });
+    }
+
+    fn about(&self, finding: &Finding) -> Box<About> {
+        let Finding { what, evidence, client, server, carrier, .. } = finding;
+        Box::new(About {
+            rule: mapping::rule_id(what),
+            message: message::message(&self.policy, finding),
+            evidence: *evidence,
+            known: self.packet,
+            client: *client,
+            server: *server,
+            carrier: *carrier,
+        })
     }
 
     /// Moves the clock: does what is due before it, the earliest first.
@@ -432,7 +453,7 @@ fn render(policy: &Policy, settings: &Settings, live: &Live) -> Rendered {
     let record = Record { policy, settings, finding, id, revision, count, first_seen, last_seen, outcome };
     let mut json = Vec::with_capacity(RECORD_BYTES);
     record.write(&mut json);
-    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, json }
+    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, json, about: None }
 }
 
 const fn rank(order: Order, event: &Event) -> Rank {

@@ -237,7 +237,7 @@ impl Collecting<'_> {
             tray.items.push(job.items);
             tray.reports.push(job.report);
         }
-        settle(&mut self.correlator, &mut tray.reports, clock, last, self.outputs);
+        settle(&mut self.correlator, &tray.block, &mut tray.reports, clock, last, self.outputs);
         tray
     }
 }
