@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("certificate", &[]),
     ("policy", &["certificate", "protocols"]),
     ("alert", &["certificate", "policy", "protocols"]),
-    ("publish", &["alert"]),
+    ("publish", &["alert", "metrics"]),
     ("metrics", &["capture", "frame", "flow", "keys", "policy", "alert", "protocols"]),
     ("worker", &["capture", "frame", "flow", "keys", "certificate", "policy", "alert", "metrics", "protocols"]),
     (
