@@ -20,6 +20,16 @@ pub enum Command {
     /// Judge captures against a policy
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<Replay>),
+    /// Judge what network interfaces hear, as it happens
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(Box<Watch>),
+    /// List the network interfaces that can be watched, and what is wrong with each
+    #[command(after_help = "Example:\n  lockkeeper interfaces")]
+    Interfaces {
+        /// One JSON object instead of a page for people
+        #[arg(long)]
+        json: bool,
+    },
     /// Work with policies
     #[command(subcommand, arg_required_else_help = true)]
     Policy(Policy),
@@ -74,45 +84,124 @@ pub struct Replay {
     pub limits: Limits,
 }
 
-/// How to speak to an MQTT broker.
+/// `lockkeeper watch`.
 #[derive(Debug, Args)]
+pub struct Watch {
+    /// Everything from a file (TOML) instead of the options below
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Broker", "Limits"])]
+    pub config: Option<PathBuf>,
+    /// What to listen to.
+    #[command(flatten)]
+    pub interfaces: Interfaces,
+    /// What to do with it.
+    #[command(flatten)]
+    pub told: Told,
+    /// No summary on standard error at the end
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to speak to the broker.
+    #[command(flatten)]
+    pub broker: Broker,
+    /// Bounds.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// What `watch` listens to.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Interfaces")]
+pub struct Interfaces {
+    /// A network interface to listen to; can be given several times
+    #[arg(short, long = "interface", value_name = "IFACE", required_unless_present = "config")]
+    pub interfaces: Vec<String>,
+    /// Only packets that this filter accepts (pcap-filter(7)), on every interface
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Bytes of each packet that are kept
+    #[arg(long, value_name = "BYTES", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    pub snap_length: u32,
+    /// Size of the kernel's ring for each interface, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=2047))]
+    pub ring: u32,
+    /// Milliseconds that the kernel may wait before it hands over what has arrived
+    #[arg(long, value_name = "MS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub block_timeout: u32,
+    /// Only packets that are addressed to this machine
+    #[arg(long)]
+    pub no_promiscuous: bool,
+}
+
+/// What `watch` judges by, and whom it tells.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Policy and outputs")]
+pub struct Told {
+    /// Zones and conduits to judge against (TOML). Without one, traffic is decoded and counted, not judged
+    #[arg(short, long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Where to write alerts, one JSON object a line, behind what is there; `-` is standard output [default: `-` unless
+    /// there is a broker]
+    #[arg(short, long, value_name = "PATH")]
+    pub alerts: Option<PathBuf>,
+    /// Where to write every decoded transaction, one JSON object a line, behind what is there; `-` is standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub transactions: Option<PathBuf>,
+    /// Where to write the counts at the end, one JSON object; `-` is standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub stats: Option<PathBuf>,
+    /// Publish alerts to this broker: `mqtt://HOST[:PORT][/PREFIX][?version=3.1.1]`. User and password come from
+    /// LOCKKEEPER_MQTT_USER and LOCKKEEPER_MQTT_PASSWORD
+    #[arg(short, long, value_name = "URL")]
+    pub mqtt: Option<String>,
+    /// Worker threads; the results are the same for any number [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: Option<u16>,
+    /// Name of the site in alerts and topics [default: the policy's id]
+    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SITE")]
+    pub site: Option<String>,
+    /// Name of this sensor in alerts and topics [default: the name of this machine]
+    #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SENSOR")]
+    pub sensor: Option<String>,
+}
+
+/// How to speak to an MQTT broker.
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "MQTT")]
 pub struct Broker {
     /// File whose first line is the password, instead of LOCKKEEPER_MQTT_PASSWORD
     #[arg(long, value_name = "FILE")]
     pub mqtt_password_file: Option<PathBuf>,
     /// Seconds without progress after which an unreachable broker is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().mqtt_give_up_after)]
     pub mqtt_give_up_after: u64,
 }
 
 /// Bounds on memory and time. What is beyond them is counted in the summary.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Conversations that are followed at once
-    #[arg(long, value_name = "N", default_value_t = 1 << 20)]
+    #[arg(long, value_name = "N", default_value_t = Self::default().max_flows)]
     pub max_flows: u32,
     /// Requests in flight that are remembered in one conversation
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = Self::default().max_pending)]
     pub max_pending: usize,
     /// Bytes out of order that one conversation may hold
-    #[arg(long, value_name = "BYTES", default_value_t = 128 * 1024)]
+    #[arg(long, value_name = "BYTES", default_value_t = Self::default().max_held_bytes)]
     pub max_held_bytes: usize,
     /// IP datagrams that are reassembled at once
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = Self::default().max_fragmented)]
     pub max_fragmented: usize,
     /// Alerts that are kept open at once
-    #[arg(long, value_name = "N", default_value_t = 32_768)]
+    #[arg(long, value_name = "N", default_value_t = Self::default().max_alerts)]
     pub max_alerts: usize,
     /// Seconds until a request counts as not answered
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().answer_timeout)]
     pub answer_timeout: f64,
     /// Seconds between updates of one alert
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().alert_interval)]
     pub alert_interval: f64,
     /// Seconds after which a silent TCP conversation is forgotten
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().idle_timeout)]
     pub idle_timeout: f64,
 }
 
@@ -127,6 +216,38 @@ pub enum Policy {
         files: Vec<PathBuf>,
     },
 }
+
+impl Default for Broker {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { mqtt_password_file: None, mqtt_give_up_after: 10 }
+    }
+}
+
+impl Default for Limits {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self {
+            max_flows: 1 << 20,
+            max_pending: 256,
+            max_held_bytes: 128 * 1024,
+            max_fragmented: 4096,
+            max_alerts: 32_768,
+            answer_timeout: 5.0,
+            alert_interval: 60.0,
+            idle_timeout: 3600.0,
+        }
+    }
+}
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  lockkeeper watch --interface eth1 --policy rules/plant.toml
+  lockkeeper watch -i eth1 -i eth2 -p plant.toml --alerts alerts.jsonl --mqtt mqtt://soc-broker
+  lockkeeper watch --config /etc/lockkeeper/lockkeeper.toml
+
+It ends with SIGINT or SIGTERM: what was captured until then is judged and delivered. Exit status: 0 ended as asked,
+2 an error.";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:

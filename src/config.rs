@@ -1,5 +1,8 @@
 //! What the user typed, turned into what the program runs on. The only place that knows both.
 
+mod file;
+mod watch;
+
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -11,13 +14,15 @@ use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::alert;
-use crate::cli::{Limits, Replay};
+use crate::capture::ReplaySettings;
+use crate::cli::{Broker, Limits, Replay};
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
 use crate::policy::Policy;
 use crate::publish::{Credentials, MqttSettings, PublishError};
 use crate::{pipeline, worker};
+pub use watch::{Watch, watch};
 
 /// Where machine output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,10 @@ pub struct Destinations {
 }
 
 impl Destination {
+    fn of(path: &Path) -> Self {
+        if path.as_os_str() == "-" { Self::Stdout } else { Self::File(path.to_owned()) }
+    }
+
     /// The name in error messages.
     pub fn name(&self) -> String {
         match self {
@@ -83,19 +92,18 @@ impl Destinations {
     /// Resolves what was typed: alerts go to standard output by default, unless a person is looking at it or something
     /// else was sent there.
     pub fn of(typed: &Replay) -> Result<Self, Error> {
-        let place = |path: &Option<PathBuf>| {
-            path.as_ref().map(|path| match path.to_str() {
-                Some("-") => Destination::Stdout,
-                _ => Destination::File(path.clone()),
-            })
-        };
-        let (transactions, stats) = (place(&typed.transactions), place(&typed.stats));
-        let mut alerts = place(&typed.alerts);
-        let taken = [&transactions, &stats].into_iter().filter(|place| **place == Some(Destination::Stdout)).count();
-        if alerts.is_none() && taken == 0 && !io::stdout().is_terminal() {
+        Self::resolve([&typed.alerts, &typed.transactions, &typed.stats], !io::stdout().is_terminal())
+    }
+
+    /// Places for alerts, transactions and counts, as typed; `fallback`: alerts go to standard output if nobody says
+    /// where, and nothing else goes there.
+    fn resolve(typed: [&Option<PathBuf>; 3], fallback: bool) -> Result<Self, Error> {
+        let [mut alerts, transactions, stats] = typed.map(|path| path.as_deref().map(Destination::of));
+        let is_stdout = |place: &&Option<Destination>| **place == Some(Destination::Stdout);
+        if alerts.is_none() && fallback && ![&transactions, &stats].iter().any(is_stdout) {
             alerts = Some(Destination::Stdout);
         }
-        let taken = taken + usize::from(alerts == Some(Destination::Stdout));
+        let taken = [&alerts, &transactions, &stats].into_iter().filter(is_stdout).count();
         if taken > 1 { Err(Error::StdoutTwice) } else { Ok(Self { alerts, transactions, stats }) }
     }
 }
@@ -111,6 +119,19 @@ pub fn capture_name(path: &str) -> String {
     Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
+/// How captures are read. One worker has each block to itself, and it stays in its caches. Several hand blocks to each
+/// other; the larger they are, the less often one waits for another. 64 KiB with two workers cost a third more time
+/// than 1 MiB, and 4 MiB cost more again, because a block leaves the caches before it is judged.
+pub fn reading(typed: &Replay) -> ReplaySettings {
+    let settings = ReplaySettings::default();
+    if workers(typed.workers) == 1 { settings } else { ReplaySettings { block_size: SHARED_BLOCK, ..settings } }
+}
+
+fn workers(typed: Option<u16>) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    typed.map_or(cores, usize::from).min(worker::SHARDS)
+}
+
 /// What the pipeline runs on. `captures`: their names, in order.
 pub fn pipeline(
     typed: &Replay,
@@ -118,17 +139,35 @@ pub fn pipeline(
     captures: Vec<String>,
     transactions: bool,
 ) -> Result<pipeline::Settings, Error> {
-    let limits = &typed.limits;
     let keys = typed.opcua_keys.as_deref().map(keys::load).transpose()?.unwrap_or_default();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let names =
+        Names { site: typed.site.clone().unwrap_or_else(|| site_of(policy)), sensor: typed.sensor.clone(), captures };
+    bounded(&typed.limits, typed.workers, names, transactions, keys)
+}
+
+/// The names that alerts carry.
+struct Names {
+    site: String,
+    sensor: String,
+    captures: Vec<String>,
+}
+
+/// What the pipeline runs on within these limits.
+fn bounded(
+    limits: &Limits,
+    typed_workers: Option<u16>,
+    names: Names,
+    transactions: bool,
+    keys: KeyLog,
+) -> Result<pipeline::Settings, Error> {
     Ok(pipeline::Settings {
-        workers: typed.workers.map_or(cores, usize::from).min(worker::SHARDS),
+        workers: workers(typed_workers),
         worker: worker_settings(limits, transactions, keys)?,
         fragments: FragmentLimits { datagrams: bound("max-fragmented", limits.max_fragmented)?, ..Default::default() },
         alerts: alert::Settings {
-            site: typed.site.clone().unwrap_or_else(|| site_of(policy)),
-            sensor: typed.sensor.clone(),
-            captures,
+            site: names.site,
+            sensor: names.sensor,
+            captures: names.captures,
             interval: nanoseconds("alert-interval", limits.alert_interval)?,
             live: bound("max-alerts", limits.max_alerts)?,
             ..Default::default()
@@ -140,10 +179,14 @@ pub fn pipeline(
 pub fn mqtt(typed: &Replay, names: &alert::Settings) -> Result<Option<MqttSettings>, PublishError> {
     let Some(url) = &typed.mqtt else { return Ok(None) };
     let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
-    let variable = |name: &str| std::env::var(name).ok();
-    settings.credentials = Credentials::load(variable, typed.broker.mqtt_password_file.as_deref())?;
+    settings.credentials = credentials(&typed.broker)?;
     settings.give_up_after = Some(Duration::from_secs(typed.broker.mqtt_give_up_after));
     Ok(Some(settings))
+}
+
+/// User and password, from where they may stand.
+fn credentials(broker: &Broker) -> Result<Option<Credentials>, PublishError> {
+    Credentials::load(|name| std::env::var(name).ok(), broker.mqtt_password_file.as_deref())
 }
 
 fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<worker::Settings, Error> {
@@ -186,6 +229,9 @@ fn site_of(policy: &Policy) -> String {
 fn unpredictable() -> u64 {
     RandomState::default().hash_one(())
 }
+
+/// Bytes of a block that several workers share.
+const SHARED_BLOCK: usize = 1024 * 1024;
 
 /// Hosts without IP that one shard lists.
 const NEIGHBOURS: usize = 4096;

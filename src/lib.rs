@@ -4,14 +4,14 @@
 //! transactions, each requested operation is judged against the conduit it crosses, and every denial is published.
 //!
 //! ```text
-//!   capture thread                N workers, each owning its flows                 correlator          publishers
+//!   by turns                      N workers, each owning its flows                 by turns            publishers
 //!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report ==> alert ==> publish
 //!          Packet               Frame   Flow    bytes     Operation    Verdict            dedupe, order   JSONL, MQTT
 //! ```
 //!
-//! `==` are the only crossings between threads; with one worker there are none. The modules, in path order:
+//! `==` are the only crossings between threads, who take turns at both ends; with one worker there are none. The modules, in path order:
 //!
-//! * [`capture`]: files into blocks of packets;
+//! * [`capture`]: files and network interfaces into blocks of packets;
 //! * [`frame`]: one packet into one [`frame::Frame`], whatever it is wrapped in;
 //! * [`flow`]: which conversation a frame belongs to, and its bytes in order;
 //! * [`lockkeeper_protocols`]: bytes into operations (its own crate: no IO, no clock, no configuration);
@@ -24,6 +24,8 @@
 //! * [`highlights`], [`summary`]: what came of it, for people;
 //! * [`worker`]: one shard, from packet to verdict: read this first;
 //! * [`pipeline`]: builds, feeds, drains and joins the threads;
+//! * [`sensor`]: the life of a pipeline that listens to the network;
+//! * [`interfaces`]: what there is to listen to, and what is wrong with it;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
 //!
 //! Who may use whom is enforced by `tests/layering.rs`: `protocols` nothing of ours; `capture`, `frame`, `flow` never
@@ -37,10 +39,12 @@ pub mod config;
 pub mod flow;
 pub mod frame;
 pub mod highlights;
+pub mod interfaces;
 pub mod keys;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod publish;
+pub mod sensor;
 pub mod summary;
 pub mod worker;

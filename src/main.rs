@@ -3,19 +3,21 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lockkeeper::capture::{self, ReplaySettings, Source};
-use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay};
+use lockkeeper::capture::{self, Live, Source};
+use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
+use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs};
 use lockkeeper::policy::{self, Policy};
-use lockkeeper::publish::{Jsonl, Mqtt, PublishError};
+use lockkeeper::publish::{Jsonl, Mqtt, MqttSettings, PublishError};
+use lockkeeper::sensor;
 use lockkeeper::summary;
 use lockkeeper_protocols::REGISTRY;
 
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
     start_logging();
     let outcome = match cli.command {
         Command::Replay(typed) => replay(&typed),
+        Command::Watch(typed) => watch(&typed),
+        Command::Interfaces { json } => list_interfaces(json),
         Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
         Command::Protocols => protocols(),
     };
@@ -50,13 +54,16 @@ type Outcome = Result<Status, Box<dyn Error>>;
 fn replay(typed: &Replay) -> Outcome {
     config::captures(&typed.captures)?;
     let destinations = Destinations::of(typed)?;
-    let Some(policy) = load_policy(typed)? else { return Ok(Status::Error) };
-    let mut source = capture::open(&typed.captures, &ReplaySettings::default())?;
+    let Some(policy) = load_policy(typed.policy.as_deref())? else { return Ok(Status::Error) };
+    let mut source = capture::open(&typed.captures, &config::reading(typed))?;
+    if !typed.quiet {
+        print_left_out(source.skipped());
+    }
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
-    let mut outputs = open_outputs(&destinations)?;
-    let stats = destinations.stats.as_ref().map(open).transpose()?;
-    let unreachable = connect(typed, &settings, &mut outputs)?;
+    let mut outputs = open_outputs(&destinations, Opening::Anew)?;
+    let stats = destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
+    let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
 
     let bar = progress_bar(typed.quiet);
     let replayed = pipeline::replay(&mut source, &policy, &settings, &mut outputs, &mut |packets, bytes, total| {
@@ -88,9 +95,55 @@ fn replay(typed: &Replay) -> Outcome {
     })
 }
 
+/// `lockkeeper watch`: judges what network interfaces hear, until it is asked to stop.
+fn watch(typed: &Watch) -> Outcome {
+    let asked = match config::watch(typed) {
+        Ok(asked) => asked?,
+        Err(diagnostics) => {
+            write!(anstream::stderr(), "{}", diagnostics.render(true))?;
+            return Ok(Status::Error);
+        }
+    };
+    let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
+    let settings = asked.pipeline(&policy)?;
+    let mut outputs = open_outputs(&asked.destinations, Opening::Behind)?;
+    let stats = asked.destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
+    let live = Live::open(&asked.interfaces)?;
+    if let Some(error) = connect(asked.mqtt(&settings)?, &mut outputs) {
+        return Err(error.into());
+    }
+    if !typed.quiet {
+        let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
+    }
+    let watched = sensor::run(live, &policy, &settings, &mut outputs)?;
+    if let Some(mut stats) = stats {
+        summary::write_stats(&watched, &mut stats)?;
+        stats.flush()?;
+    }
+    if !typed.quiet {
+        summary::write_page(&watched, &outputs.highlights, &policy, &mut anstream::stderr())?;
+    }
+    for problem in &watched.problems {
+        print_error(problem);
+    }
+    Ok(if watched.problems.is_empty() { Status::Clean } else { Status::Error })
+}
+
+/// `lockkeeper interfaces`: what can be watched, and what is wrong with it.
+fn list_interfaces(json: bool) -> Outcome {
+    let found = interfaces::list()?;
+    if json {
+        interfaces::write_json(&found, &mut io::stdout())?;
+    } else {
+        interfaces::write_page(&found, &mut anstream::stdout())?;
+    }
+    Ok(Status::Clean)
+}
+
 /// The policy that was asked for; `None` after its mistakes have been shown.
-fn load_policy(typed: &Replay) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
-    let Some(path) = &typed.policy else { return Ok(Some(Arc::new(Policy::permissive()))) };
+fn load_policy(path: Option<&Path>) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
+    let Some(path) = path else { return Ok(Some(Arc::new(Policy::permissive()))) };
     match Policy::load(path) {
         Ok(policy) => Ok(Some(Arc::new(policy))),
         Err(diagnostics) => {
@@ -101,26 +154,40 @@ fn load_policy(typed: &Replay) -> Result<Option<Arc<Policy>>, Box<dyn Error>> {
 }
 
 /// The outputs that were asked for, opened before anything is read: a path that cannot be written is an error at once.
-fn open_outputs(destinations: &Destinations) -> Result<Outputs, Box<dyn Error>> {
+fn open_outputs(destinations: &Destinations, opening: Opening) -> Result<Outputs, Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if let Some(place) = &destinations.alerts {
-        outputs.publishers.push(Box::new(match place {
-            Destination::Stdout => Jsonl::stdout(),
-            Destination::File(path) => Jsonl::create(path)?,
+        outputs.publishers.push(Box::new(match (place, opening) {
+            (Destination::Stdout, _) => Jsonl::stdout(),
+            (Destination::File(path), Opening::Anew) => Jsonl::create(path)?,
+            (Destination::File(path), Opening::Behind) => Jsonl::append(path)?,
         }));
     }
     if let Some(place) = &destinations.transactions {
-        outputs.transactions = Some((place.name(), open(place)?));
+        outputs.transactions = Some((place.name(), open(place, opening)?));
     }
     Ok(outputs)
 }
 
+/// How an output file is opened.
+#[derive(Clone, Copy)]
+enum Opening {
+    /// What is in it is of another replay.
+    Anew,
+    /// What is in it is what a sensor told before it was started again.
+    Behind,
+}
+
 /// Opens one output.
-fn open(place: &Destination) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
+fn open(place: &Destination, opening: Opening) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
     Ok(match place {
         Destination::Stdout => Box::new(BufWriter::new(io::stdout())),
         Destination::File(path) => {
-            let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let file = match opening {
+                Opening::Anew => File::create(path),
+                Opening::Behind => File::options().create(true).append(true).open(path),
+            };
+            let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
             Box::new(BufWriter::with_capacity(OUTPUT_BUFFER, file))
         }
     })
@@ -128,17 +195,12 @@ fn open(place: &Destination) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
 
 /// Connects to the broker. One that cannot be reached does not keep the captures from being judged: the error is
 /// returned, to be told at the end.
-fn connect(
-    typed: &Replay,
-    settings: &pipeline::Settings,
-    outputs: &mut Outputs,
-) -> Result<Option<PublishError>, PublishError> {
-    let Some(broker) = config::mqtt(typed, &settings.alerts)? else { return Ok(None) };
-    match Mqtt::connect(broker) {
+fn connect(broker: Option<MqttSettings>, outputs: &mut Outputs) -> Option<PublishError> {
+    match Mqtt::connect(broker?) {
         Ok(broker) => outputs.publishers.push(Box::new(broker)),
-        Err(error) => return Ok(Some(error)),
+        Err(error) => return Some(error),
     }
-    Ok(None)
+    None
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -198,7 +260,23 @@ fn print_error(error: &dyn Error) {
     let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {line}");
 }
 
+/// Which files of the folders that were named are not read, and why.
+fn print_left_out(files: &[String]) {
+    let (shown, more) = files.split_at(files.len().min(LEFT_OUT_SHOWN));
+    let mut stderr = anstream::stderr();
+    for file in shown {
+        let _ = writeln!(stderr, "{NOTE}left out{NOTE:#}: {file}");
+    }
+    if !more.is_empty() {
+        let _ = writeln!(stderr, "{NOTE}left out{NOTE:#}: {} more files that are no captures", more.len());
+    }
+}
+
+/// Files left out that are named.
+const LEFT_OUT_SHOWN: usize = 3;
+
 /// Bytes that are gathered before a file is written to.
 const OUTPUT_BUFFER: usize = 256 * 1024;
 
+const NOTE: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();

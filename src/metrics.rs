@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::alert;
-use crate::capture::Capture;
+use crate::capture::{Capture, Drops};
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 use crate::keys::KeyCounters;
@@ -142,6 +142,12 @@ losses! {
     neighbours_not_listed,
     /// Packets that the capturing program itself did not record, as it says.
     dropped_at_capture,
+    /// Packets that the kernel dropped because nobody took them out of its ring in time.
+    dropped_by_kernel,
+    /// Packets that a network interface dropped itself.
+    dropped_by_interface,
+    /// Packets that were read and dropped because the pipeline was behind.
+    dropped_by_channel,
     /// Captures that end inside a record.
     captures_cut,
     /// Alerts that were closed early because too many were open.
@@ -321,6 +327,13 @@ impl Counters {
             self.losses.dropped_at_capture += capture.dropped_at_capture;
             self.losses.captures_cut += u64::from(capture.cut.is_some());
         }
+    }
+
+    /// What was lost on the way in.
+    pub fn drops(&mut self, drops: &Drops) {
+        self.losses.dropped_by_kernel += drops.kernel;
+        self.losses.dropped_by_interface += drops.interface;
+        self.losses.dropped_by_channel += drops.channel;
     }
 
     /// What the correlator gave up.

@@ -424,8 +424,24 @@ fn standard_input_and_folders_are_read_like_files() {
 }
 
 #[test]
+fn files_of_a_folder_that_are_no_captures_are_named_when_they_are_left_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy(root().join("pcaps/undeclared-write.pcap"), folder.path().join("day.pcap")).expect("a copy");
+    for number in 1..=5 {
+        std::fs::write(folder.path().join(format!("notes-{number}.txt")), "not a capture").expect("a written file");
+    }
+    let said = String::from_utf8(lockkeeper(&[&"replay", &folder.path()]).stderr).expect("UTF-8");
+    let left_out: Vec<&str> = said.lines().filter(|line| line.starts_with("left out: ")).collect();
+    assert_eq!(left_out.len(), 4, "{said}");
+    assert!(left_out[0].contains("notes-1.txt: not a capture file"), "{said}");
+    assert!(left_out[3].contains("2 more files"), "{said}");
+    let quiet = lockkeeper(&[&"replay", &folder.path(), &"--quiet"]);
+    assert!(quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
+}
+
+#[test]
 fn every_subcommand_explains_itself_with_an_example() {
-    for arguments in [&["replay"][..], &["policy", "check"], &["protocols"]] {
+    for arguments in [&["replay"][..], &["watch"], &["interfaces"], &["policy", "check"], &["protocols"]] {
         let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
         arguments.iter().for_each(|argument| all.push(argument));
         all.push(&"--help");

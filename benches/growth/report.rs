@@ -85,27 +85,21 @@ fn simulation(rows: &[Row]) -> Vec<String> {
     let watched: Vec<&Row> = rows.iter().filter(|row| !row.ours.shares.is_empty()).collect();
     let mut lines = Vec::new();
     if !watched.is_empty() {
-        lines.push(format!(
-            "\n{:>14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
-            "workers", "reader", "busiest", "others", "at best", "at worst", "wall here"
-        ));
+        lines.push(format!("\n{:>14} {:>9} {:>9} {:>9}", "workers", "all", "busiest", "wall here"));
     }
     for row in &watched {
         let each = |seconds: f64| seconds * 1e9 / row.packets;
         lines.push(format!(
-            "{:>14} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1}",
+            "{:>14} {:>9.1} {:>9.1} {:>9.1}",
             row.step.value,
-            each(row.ours.share(|shares| shares.reader)),
-            each(row.ours.share(|shares| shares.worker)),
-            each(row.ours.share(|shares| shares.others)),
-            each(row.ours.share(Shares::at_best)),
-            each(row.ours.share(Shares::at_worst)),
+            each(row.ours.share(|shares| shares.all)),
+            each(row.ours.share(|shares| shares.busiest)),
             each(row.ours.wall()),
         ));
     }
     if !watched.is_empty() {
-        let legend = "processor ns of threads for each packet; with a core for each thread, a run takes no less than its\n\
-                      busiest thread (at best), and no more than reader and busiest worker in turn (at worst)";
+        let legend =
+            "processor ns of threads for each packet; with a core for each, a run takes no less than the busiest";
         lines.push(legend.to_owned());
     }
     lines
@@ -132,11 +126,8 @@ fn result(row: &Row) -> Value {
     };
     let threads = (row.step.dimension == Dimension::Workers).then(|| {
         json!({
-            "reader_ns": each(row.ours.share(|shares| shares.reader)),
-            "busiest_worker_ns": each(row.ours.share(|shares| shares.worker)),
-            "others_ns": each(row.ours.share(|shares| shares.others)),
-            "wall_ns_at_best": each(row.ours.share(Shares::at_best)),
-            "wall_ns_at_worst": each(row.ours.share(Shares::at_worst)),
+            "all_ns": each(row.ours.share(|shares| shares.all)),
+            "busiest_ns": each(row.ours.share(|shares| shares.busiest)),
         })
     });
     json!({

@@ -86,8 +86,7 @@ impl Merge {
 
     /// Fills `block` with copies of the next packets, up to `size` bytes. `false`: nothing is left.
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, captures: &mut [Capture]) -> bool {
-        block.packets.clear();
-        block.secrets.clear();
+        block.clear();
         block.reserve(size);
         let mut target = Target { block, used: 0, stamp: self.stamp };
         while let Some(Reverse((time, index))) = self.turns.pop() {

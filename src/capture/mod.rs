@@ -7,10 +7,12 @@
 //! * `pcap`, `pcapng`: records into [`Packet`]s, in place;
 //! * `reader`: one capture, read straight into the caller's [`Block`];
 //! * `merge`: several captures, in order of time;
-//! * `replay`: paths and folders into one [`Source`].
+//! * `replay`: paths and folders into one [`Source`];
+//! * [`live`]: network interfaces into another.
 
 mod detect;
 mod input;
+pub mod live;
 mod merge;
 mod pcap;
 mod pcapng;
@@ -21,6 +23,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use live::{InterfaceSettings, Live};
 pub use replay::{Replay, ReplaySettings, open};
 
 /// A batch of packets and the bytes they lie in. Filled by a [`Source`], read by the workers, then recycled.
@@ -33,6 +36,9 @@ pub struct Block {
     pub packets: Vec<Packet>,
     /// Decryption secrets that the captures brought, in their order.
     pub secrets: Vec<Secrets>,
+    /// Nothing that comes later is from before this time: what the packet clock is at the end of the block, where a source
+    /// knows better than its packets. A live source goes on telling the time when nothing arrives.
+    pub tick: Option<i64>,
     /// Packets that were put together from others. They lie behind `bytes`: their offset counts on from its end.
     whole: Vec<u8>,
 }
@@ -58,7 +64,14 @@ impl Block {
     pub fn clear(&mut self) {
         self.packets.clear();
         self.secrets.clear();
+        self.tick = None;
         self.whole.clear();
+    }
+
+    /// The packet clock at the end of the block, when it was `before` at its beginning.
+    pub fn clock_after(&self, before: i64) -> i64 {
+        let last = self.packets.last().map(|packet| packet.clock);
+        last.into_iter().chain(self.tick).fold(before, i64::max)
     }
 
     /// Makes sure that at least `size` bytes can be written to `bytes`.
@@ -140,14 +153,36 @@ impl Link {
 
 /// Something that yields packets in blocks.
 pub trait Source: Send {
-    /// Clears `block`, then fills it with the next packets. `false`: nothing is left, and `block` is empty.
+    /// Clears `block`, then fills it with the next packets, or with a [tick](Block::tick) alone. `false`: nothing is left,
+    /// and `block` is empty.
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error>;
+
+    /// Whether [`Source::fill`] would return without waiting for packets that have yet to come.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// What is being read, in the order of [`Packet::capture`]; complete once [`Source::fill`] has returned `false`.
     fn captures(&self) -> &[Capture];
 
-    /// Bytes read from disk so far and, where it is known, in total.
+    /// Bytes read so far and, where it is known, in total.
     fn progress(&self) -> (u64, Option<u64>);
+
+    /// Packets that arrived and were lost before they could be delivered. A file has none but those that it tells of.
+    fn drops(&self) -> Drops {
+        Drops::default()
+    }
+}
+
+/// Packets that were lost on their way in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// By the kernel, because its ring was full.
+    pub kernel: u64,
+    /// By the interface itself.
+    pub interface: u64,
+    /// By the reader, because the pipeline was behind.
+    pub channel: u64,
 }
 
 /// One capture file, and what was found wrong with it.
@@ -192,6 +227,34 @@ pub enum Error {
         path: String,
         /// What it looks like instead, and what to do.
         found: String,
+    },
+    /// An interface cannot be listened to.
+    #[error("{name}: {reason}; {help}")]
+    Interface {
+        /// The interface.
+        name: String,
+        /// What the system said.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
+    /// A filter for packets is not one.
+    #[error("{name}: the filter `{filter}` cannot be used: {reason}; see pcap-filter(7) for the language")]
+    Filter {
+        /// The interface.
+        name: String,
+        /// The filter as given.
+        filter: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// More interfaces than one sensor listens to.
+    #[error("{found} interfaces are too many for one sensor, which listens to at most {limit}")]
+    TooManyInterfaces {
+        /// How many were given.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
     },
     /// More captures than [`Packet::capture`] can tell apart.
     #[error("{found} captures are too many for one run, which reads at most {limit}: join some with mergecap first")]

@@ -46,8 +46,7 @@ impl Reader {
     /// Fills `block` with the next packets, `size` bytes of the capture or more. `false`: nothing is left.
     /// What was learned on the way is written to `capture`.
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
-        block.packets.clear();
-        block.secrets.clear();
+        block.clear();
         while block.packets.is_empty() && !self.ended {
             if self.pass_over(block, size, capture) {
                 let held = self.load(block, size);

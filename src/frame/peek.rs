@@ -1,4 +1,4 @@
-//! Which packets belong together: one cheap look for the capture thread, which gives packets to workers.
+//! Which packets belong together: one cheap look for whoever gives packets to the workers.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use super::walk::{Fragment, Span, Walk, Witness};
 use super::{Body, IpPair, Macs, plain};
 use crate::capture::Link;
 
-/// What the capture thread must know of a packet.
+/// What must be known of a packet to give it to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
     /// The same for both directions of the innermost conversation, whatever it is wrapped in: made of its pair of IP
@@ -17,6 +17,7 @@ pub enum Peek {
 }
 
 /// One cheap look at a packet. Of what [`super::decode`] refuses, the key means nothing.
+#[inline]
 pub fn peek(link: Link, bytes: &[u8]) -> Peek {
     match link {
         Link::Ethernet => plain::key(bytes).map_or_else(|| walked(link, bytes), Peek::Key),
@@ -26,6 +27,7 @@ pub fn peek(link: Link, bytes: &[u8]) -> Peek {
 
 /// The same walk as [`super::decode`] takes, up to the first fragment. How long the packet was on the wire decides
 /// only whether it is refused, so it is taken for as long as its headers may say.
+#[inline(never)]
 fn walked(link: Link, bytes: &[u8]) -> Peek {
     let mut walk = Walk::new(Seen(false));
     let leaf = walk.link(link, Span::of_packet(bytes, usize::MAX / 2));

@@ -16,6 +16,10 @@ pub struct Outputs {
     pub transactions: Option<(String, Box<dyn Write + Send>)>,
     /// Alerts for the page for people.
     pub highlights: Highlights,
+    /// What was written is seen by readers at the end of each block, as somebody waits for it.
+    pub prompt: bool,
+    /// Something was written since then.
+    unseen: bool,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -23,6 +27,7 @@ impl Outputs {
     /// Takes one revision of an alert.
     pub(super) fn alert(&mut self, alert: Rendered) {
         let problems = &mut self.problems;
+        self.unseen = true;
         self.publishers.retain_mut(|publisher| match publisher.publish(&alert) {
             Ok(()) => true,
             Err(error) => {
@@ -35,8 +40,30 @@ impl Outputs {
 
     /// Takes the transactions of one block.
     pub(super) fn transactions(&mut self, reports: &[Report]) {
+        self.unseen |= reports.iter().any(|report| !report.transactions.is_empty());
         if let Some((name, out)) = &mut self.transactions
             && let Err(source) = merge_transactions(reports, out)
+        {
+            self.problems.push(Problem::transactions(name, source));
+            self.transactions = None;
+        }
+    }
+
+    /// The end of a block.
+    pub(super) fn end_of_block(&mut self) {
+        if !self.prompt || !std::mem::take(&mut self.unseen) {
+            return;
+        }
+        let problems = &mut self.problems;
+        self.publishers.retain_mut(|publisher| match publisher.flush() {
+            Ok(()) => true,
+            Err(error) => {
+                problems.push(Problem::Publish(error));
+                false
+            }
+        });
+        if let Some((name, out)) = &mut self.transactions
+            && let Err(source) = out.flush()
         {
             self.problems.push(Problem::transactions(name, source));
             self.transactions = None;

@@ -1,4 +1,4 @@
-//! What is wrong with a policy, where, and what to write instead.
+//! What is wrong with a policy, or another file that people write, where, and what to write instead.
 
 use std::fmt;
 use std::ops::Range;
@@ -52,18 +52,18 @@ pub const MAX_DIAGNOSTICS: usize = 200;
 
 impl Diagnostics {
     /// None yet, about a text.
-    pub(super) fn new(file: &str, text: &str) -> Self {
+    pub fn new(file: &str, text: &str) -> Self {
         Self { file: file.to_owned(), list: Vec::new(), left_out: 0, text: text.to_owned() }
     }
 
     /// One error about a file as a whole: missing, or not text.
-    pub(super) fn about_file(file: &str, message: String, help: Option<String>) -> Self {
+    pub fn about_file(file: &str, message: String, help: Option<String>) -> Self {
         let whole = Diagnostic { severity: Severity::Error, line: 0, column: 0, span: 0..0, message, help };
         Self { list: vec![whole], ..Self::new(file, "") }
     }
 
     /// Adds one, with its place worked out.
-    pub(super) fn push(&mut self, severity: Severity, span: Range<usize>, message: String, help: Option<String>) {
+    pub fn push(&mut self, severity: Severity, span: Range<usize>, message: String, help: Option<String>) {
         if self.list.len() >= MAX_DIAGNOSTICS {
             self.left_out += 1;
             return;

@@ -25,6 +25,15 @@ impl Jsonl {
         }
     }
 
+    /// Writes behind what is in the file already, which is made if it is not there.
+    pub fn append(path: &Path) -> Result<Self, PublishError> {
+        let to = path.display().to_string();
+        match File::options().create(true).append(true).open(path) {
+            Ok(file) => Ok(Self::new(to, BufWriter::with_capacity(BUFFER, file))),
+            Err(source) => Err(PublishError::Write { to, source }),
+        }
+    }
+
     /// Writes to standard output.
     pub fn stdout() -> Self {
         Self::new("standard output".to_owned(), BufWriter::with_capacity(BUFFER, io::stdout()))
@@ -60,8 +69,12 @@ impl Publisher for Jsonl {
         Ok(())
     }
 
+    fn flush(&mut self) -> Result<(), PublishError> {
+        self.write(|out| out.flush())
+    }
+
     fn finish(&mut self) -> Result<Delivered, PublishError> {
-        self.write(|out| out.flush())?;
+        self.flush()?;
         Ok(Delivered { records: self.written })
     }
 }

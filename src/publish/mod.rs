@@ -17,6 +17,11 @@ pub trait Publisher: Send {
     /// Hands over one revision of an alert. May wait until there is room; an error means that no further one will do.
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError>;
 
+    /// Lets readers see what was handed over so far, without waiting for anybody.
+    fn flush(&mut self) -> Result<(), PublishError> {
+        Ok(())
+    }
+
     /// Waits until everything that was handed over has arrived, or it is certain that it will not.
     fn finish(&mut self) -> Result<Delivered, PublishError>;
 }

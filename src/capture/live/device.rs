@@ -1,0 +1,34 @@
+//! Which network interfaces there are.
+
+use crate::capture::Error;
+
+/// One network interface, as libpcap lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// IP addresses that this machine has on it.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// It only carries what this machine says to itself.
+    pub loopback: bool,
+}
+
+/// The network interfaces of this machine, by name. What libpcap can capture from beside them (the pseudo-interface
+/// `any`, USB, Bluetooth) is left out.
+pub fn devices() -> Result<Vec<Device>, Error> {
+    let listed = pcap::Device::list().map_err(|error| Error::Interface {
+        name: "interfaces".to_owned(),
+        reason: error.to_string(),
+        help: "they cannot be listed here".to_owned(),
+    })?;
+    let known = listed.into_iter().filter(|device| super::reader::system(&device.name).exists());
+    let mut devices: Vec<Device> = known
+        .map(|device| Device {
+            loopback: device.flags.is_loopback(),
+            addresses: device.addresses.iter().map(|address| address.addr).collect(),
+            name: device.name,
+        })
+        .collect();
+    devices.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(devices)
+}

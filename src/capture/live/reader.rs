@@ -1,0 +1,342 @@
+//! The thread of one interface: copies packets out of the kernel's ring into blocks, and counts what it could not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use pcap::{Active, Precision};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{InterfaceCounters, InterfaceSettings, InterfaceState, Stop, nanoseconds, now};
+use crate::capture::{Block, Error, Link, Packet};
+
+/// What a reader hands over: packets, at least one.
+pub(super) struct Batch {
+    pub(super) block: Block,
+}
+
+/// Reads one interface.
+pub(super) struct Reader {
+    index: u16,
+    settings: InterfaceSettings,
+    counters: Arc<InterfaceCounters>,
+    stop: Stop,
+    /// How long to wait for packets before saying that there are none.
+    rest: Duration,
+    capture: Option<pcap::Capture<Active>>,
+    link: Link,
+    /// Number of the latest packet.
+    number: u64,
+    /// What libpcap and the system said of the interface when it was counted last.
+    known: Known,
+    counted_at: i64,
+}
+
+/// Counters that start again when an interface is opened again, or where somebody else keeps them.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    kernel: u32,
+    interface: u32,
+    damaged: Option<u64>,
+}
+
+/// Both ends of a lane, as the reader sees them.
+pub(super) struct Ends {
+    pub(super) full: Sender<Batch>,
+    pub(super) empty: Receiver<Block>,
+}
+
+impl Reader {
+    /// Opens an interface. The reader that is `alone` has nobody who waits for its silence.
+    pub(super) fn open(index: u16, settings: &InterfaceSettings, alone: bool, stop: &Stop) -> Result<Self, Error> {
+        let (capture, link) = open(settings)?;
+        let counters = InterfaceCounters::default();
+        counters.idle_at.store(now(), Release);
+        Ok(Self {
+            index,
+            settings: settings.clone(),
+            counters: Arc::new(counters),
+            stop: stop.clone(),
+            rest: if alone { LONG_REST } else { settings.block_timeout.max(SHORT_REST) },
+            capture: Some(capture),
+            link,
+            number: 0,
+            known: Known { damaged: damaged(&settings.name), ..Known::default() },
+            counted_at: now(),
+        })
+    }
+
+    /// What it counts.
+    pub(super) fn counters(&self) -> Arc<InterfaceCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Its name, for the thread.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// How long a packet may lie in the ring before it is seen.
+    pub(super) fn window(&self) -> i64 {
+        nanoseconds(self.settings.block_timeout + TIMER_SLACK)
+    }
+
+    /// Reads until it is asked to stop; an interface that goes away is waited for.
+    pub(super) fn run(mut self, ends: &Ends) {
+        let mut block = Block::default();
+        while !self.stop.is_stopped() {
+            match self.capture.take() {
+                Some(mut capture) => {
+                    self.counters.set_state(InterfaceState::Listening);
+                    let lost = self.listen(&mut capture, &mut block, ends);
+                    self.count(&mut capture);
+                    if let Err(error) = lost {
+                        tracing::warn!("{}: {error}; waiting for it to come back", self.settings.name);
+                    }
+                }
+                None => self.wait_for_interface(),
+            }
+        }
+    }
+
+    /// Hands over what arrives. Ends well when it was asked to stop and all that arrived until then is handed over.
+    fn listen(
+        &mut self,
+        capture: &mut pcap::Capture<Active>,
+        block: &mut Block,
+        ends: &Ends,
+    ) -> Result<(), pcap::Error> {
+        let mut full = false;
+        let mut last_look = None;
+        loop {
+            if !full {
+                wait(capture, self.rest);
+            }
+            let time = now();
+            if self.stop.is_stopped() && last_look.is_none() {
+                // What arrived until now is handed over by the kernel after its timeout at the latest.
+                last_look = Some(time.saturating_add(self.window()));
+            }
+            let taken = self.take(capture, block)?;
+            full = taken == BATCH;
+            if taken > 0 {
+                self.hand_over(block, ends);
+            }
+            if !full {
+                self.counters.idle_at.store(time, Release);
+            }
+            if time.saturating_sub(self.counted_at) > COUNTED_EVERY {
+                self.counted_at = time;
+                self.count(capture);
+                self.look_at_link();
+            }
+            if last_look.is_some_and(|last| time > last) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Fills a block with what is there.
+    fn take(&mut self, capture: &mut pcap::Capture<Active>, block: &mut Block) -> Result<usize, pcap::Error> {
+        block.clear();
+        let (mut used, mut bytes, mut cut) = (0, 0, 0);
+        let (number, link, index) = (&mut self.number, self.link, self.index);
+        let taken = capture.dispatch(Some(BATCH), |packet| {
+            *number += 1;
+            let header = packet.header;
+            let captured = packet.data.len();
+            block.reserve(used + captured);
+            if let Some(place) = block.bytes.get_mut(used..used + captured) {
+                place.copy_from_slice(packet.data);
+            }
+            bytes += u64::from(header.len);
+            cut += u64::from(header.caplen < header.len);
+            block.packets.push(Packet {
+                // The capture has a precision of nanoseconds: the field of microseconds holds them.
+                time: header.ts.tv_sec.saturating_mul(SECOND).saturating_add(header.ts.tv_usec),
+                clock: i64::MIN,
+                sequence: 0,
+                number: *number,
+                capture: index,
+                link,
+                offset: used as u32,
+                captured: captured as u32,
+                original: header.len,
+            });
+            used += captured;
+        })?;
+        self.counters.packets.fetch_add(block.packets.len() as u64, Relaxed);
+        self.counters.bytes.fetch_add(bytes, Relaxed);
+        self.counters.cut.fetch_add(cut, Relaxed);
+        if let Some(last) = block.packets.last() {
+            self.counters.latest.store(last.time, Relaxed);
+        }
+        Ok(taken)
+    }
+
+    /// Hands over a block, and takes an empty one in exchange. A pipeline that is behind gets a moment, in which the ring
+    /// takes what arrives; then the batch is dropped.
+    fn hand_over(&mut self, block: &mut Block, ends: &Ends) {
+        let packets = block.packets.len() as u64;
+        let next = ends.empty.try_recv().unwrap_or_default();
+        let batch = Batch { block: std::mem::replace(block, next) };
+        self.counters.waiting.fetch_add(packets, Relaxed);
+        if let Err(refused) = ends.full.send_timeout(batch, PATIENCE) {
+            self.counters.waiting.fetch_sub(packets, Relaxed);
+            self.counters.channel_drops.fetch_add(packets, Relaxed);
+            *block = refused.into_inner().block;
+        }
+    }
+
+    /// Takes over what the kernel and the interface count themselves.
+    fn count(&mut self, capture: &mut pcap::Capture<Active>) {
+        if let Ok(stat) = capture.stats() {
+            let (kernel, interface) = (stat.dropped, stat.if_dropped);
+            self.counters.kernel_drops.fetch_add(u64::from(kernel.wrapping_sub(self.known.kernel)), Relaxed);
+            // What is read from the system may begin again at 0 with the interface.
+            let more = interface.checked_sub(self.known.interface).unwrap_or(interface);
+            self.counters.interface_drops.fetch_add(u64::from(more), Relaxed);
+            (self.known.kernel, self.known.interface) = (kernel, interface);
+        }
+        if let (Some(before), Some(after)) = (self.known.damaged, damaged(&self.settings.name)) {
+            self.counters.damaged.fetch_add(after.saturating_sub(before), Relaxed);
+            self.known.damaged = Some(after);
+        }
+    }
+
+    /// Notes whether the interface is switched on.
+    fn look_at_link(&self) {
+        let state = if is_up(&self.settings.name) { InterfaceState::Listening } else { InterfaceState::Down };
+        self.counters.set_state(state);
+    }
+
+    /// Tries to open the interface again.
+    fn wait_for_interface(&mut self) {
+        self.counters.set_state(InterfaceState::Gone);
+        match open(&self.settings) {
+            Ok((capture, link)) => {
+                self.known = Known { damaged: damaged(&self.settings.name), ..Known::default() };
+                (self.capture, self.link) = (Some(capture), link);
+                tracing::info!("{} is back", self.settings.name);
+            }
+            Err(_) => {
+                self.counters.idle_at.store(now(), Release);
+                thread::sleep(TRIED_EVERY);
+            }
+        }
+    }
+}
+
+/// Opens an interface and says what its packets begin with.
+fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, Link), Error> {
+    let failed = |source: pcap::Error| {
+        let reason = reason(&source);
+        let help = help(&settings.name, &reason);
+        Error::Interface { name: settings.name.clone(), reason, help }
+    };
+    let milliseconds = settings.block_timeout.as_millis().clamp(1, 1000) as i32;
+    // Never immediate mode: libpcap would fall back to TPACKET_V2, with a system call and a slot for each packet.
+    let inactive = pcap::Capture::from_device(settings.name.as_str())
+        .map_err(failed)?
+        .promisc(settings.promiscuous)
+        .snaplen(i32::try_from(settings.snap_length).unwrap_or(i32::MAX))
+        .buffer_size(i32::try_from(settings.ring).unwrap_or(i32::MAX))
+        .timeout(milliseconds)
+        .precision(Precision::Nano);
+    let mut capture = inactive.open().map_err(failed)?;
+    if let Some(filter) = &settings.filter {
+        capture.filter(filter, true).map_err(|source| Error::Filter {
+            name: settings.name.clone(),
+            filter: filter.clone(),
+            reason: reason(&source),
+        })?;
+    }
+    let link = Link::from_linktype(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
+    Ok((capture.setnonblock().map_err(failed)?, link))
+}
+
+/// What libpcap says, without the name of its type.
+fn reason(error: &pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// What to do about an interface that cannot be opened.
+fn help(name: &str, reason: &str) -> String {
+    let lower = reason.to_lowercase();
+    if lower.contains("permi") {
+        "run it as root, or give the program the right to listen: setcap cap_net_raw+ep \"$(command -v lockkeeper)\""
+            .into()
+    } else if lower.contains("no such device") {
+        "`lockkeeper interfaces` lists those that there are".into()
+    } else if lower.contains("not up") {
+        format!("switch it on: ip link set dev {name} up")
+    } else if lower.contains("memory") {
+        "the ring does not fit into memory: make it smaller (--ring, or `ring` in the configuration)".into()
+    } else {
+        "`lockkeeper interfaces` says what is wrong with it".into()
+    }
+}
+
+/// Waits until something is in the ring. An error of the socket wakes as well, and is told by reading.
+fn wait(capture: &pcap::Capture<Active>, longest: Duration) {
+    let mut sockets = [PollFd::new(capture, PollFlags::IN)];
+    let longest = Timespec::try_from(longest).ok();
+    // Interrupted or not: reading says whether there is something.
+    if let Ok(1) = poll(&mut sockets, longest.as_ref())
+        && sockets.iter().any(|socket| socket.revents().contains(PollFlags::ERR))
+    {
+        // A switched-off interface has an error until it is on again: it must not keep a processor busy.
+        thread::sleep(SHORT_REST);
+    }
+}
+
+/// Whether an interface is switched on.
+fn is_up(name: &str) -> bool {
+    let flags = fs::read_to_string(system(name).join("flags")).unwrap_or_default();
+    let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16);
+    // What cannot be asked (the pseudo-interface `any`) is not called down.
+    flags.map_or(true, |flags| flags & IFF_UP != 0)
+}
+
+/// Frames that an interface says it received damaged.
+fn damaged(name: &str) -> Option<u64> {
+    fs::read_to_string(system(name).join("statistics/rx_errors")).ok()?.trim().parse().ok()
+}
+
+/// What the system knows about an interface.
+pub(super) fn system(name: &str) -> PathBuf {
+    Path::new("/sys/class/net").join(name)
+}
+
+/// `IFF_UP` of netdevice(7).
+const IFF_UP: u32 = 1;
+
+/// Packets of one batch, at most.
+const BATCH: usize = 512;
+
+/// How long a lone reader waits for packets before it looks after other things.
+const LONG_REST: Duration = Duration::from_millis(100);
+
+/// How long a reader waits at least where others wait for it.
+const SHORT_REST: Duration = Duration::from_millis(2);
+
+/// How late a timer of the kernel may be.
+const TIMER_SLACK: Duration = Duration::from_millis(10);
+
+/// How long a pipeline that is behind is waited for before a batch is dropped.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// How often an interface that is gone is looked for.
+const TRIED_EVERY: Duration = Duration::from_millis(250);
+
+/// Nanoseconds between two looks at what the kernel counts.
+const COUNTED_EVERY: i64 = SECOND / 2;
+
+const SECOND: i64 = 1_000_000_000;

@@ -1,0 +1,179 @@
+//! The configuration of a sensor, `lockkeeper.toml`: what may stand in it, and what is wrong with one.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::policy::{Diagnostics, Severity};
+
+/// The whole file. Every key but `interface` and its `name` can be left out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) sensor: Sensor,
+    /// What to listen to, at least one.
+    pub(super) interface: Vec<Interface>,
+    #[serde(default)]
+    pub(super) output: Output,
+    pub(super) mqtt: Option<Broker>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+}
+
+/// `[sensor]`: who listens, and what for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Sensor {
+    pub(super) name: Option<String>,
+    pub(super) site: Option<String>,
+    pub(super) policy: Option<PathBuf>,
+    #[serde(deserialize_with = "within::<_, u16, 1, 64>")]
+    pub(super) workers: Option<u16>,
+}
+
+/// `[[interface]]`: one that is listened to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    pub(super) filter: Option<String>,
+    #[serde(default, deserialize_with = "within::<_, u32, 64, 262_144>")]
+    pub(super) snap_length: Option<u32>,
+    #[serde(default, deserialize_with = "within::<_, u32, 1, 2047>")]
+    pub(super) ring_mib: Option<u32>,
+    #[serde(default, deserialize_with = "within::<_, u32, 1, 1000>")]
+    pub(super) block_timeout_ms: Option<u32>,
+    pub(super) promiscuous: Option<bool>,
+}
+
+/// `[output]`: files.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Output {
+    pub(super) alerts: Option<PathBuf>,
+    pub(super) transactions: Option<PathBuf>,
+    pub(super) stats: Option<PathBuf>,
+}
+
+/// `[mqtt]`: a broker.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Broker {
+    pub(super) url: String,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+/// `[limits]`: bounds, as the options of the same names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) max_flows: Option<u32>,
+    pub(super) max_pending: Option<usize>,
+    pub(super) max_held_bytes: Option<usize>,
+    pub(super) max_fragmented: Option<usize>,
+    pub(super) max_alerts: Option<usize>,
+    pub(super) answer_timeout: Option<f64>,
+    pub(super) alert_interval: Option<f64>,
+    pub(super) idle_timeout: Option<f64>,
+}
+
+/// Reads a configuration; paths in it count from its folder.
+pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| {
+        let help = "give the path of a configuration: the README shows one";
+        Diagnostics::about_file(&name, format!("cannot be read: {error}"), Some(help.to_owned()))
+    })?;
+    let mut file = parse(&name, &text)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let output = &mut file.output;
+    let places = [&mut file.sensor.policy, &mut output.alerts, &mut output.transactions, &mut output.stats];
+    let secret = file.mqtt.iter_mut().map(|mqtt| &mut mqtt.password_file);
+    for place in places.into_iter().chain(secret).flatten().filter(|place| place.as_os_str() != "-") {
+        *place = folder.join(&place);
+    }
+    Ok(file)
+}
+
+fn parse(name: &str, text: &str) -> Result<File, Diagnostics> {
+    let mut found = Diagnostics::new(name, text);
+    match toml::from_str::<File>(text) {
+        Ok(file) if file.interface.is_empty() => {
+            found.push(
+                Severity::Error,
+                0..0,
+                "there is no interface to listen to".into(),
+                Some(AN_INTERFACE.to_owned()),
+            );
+            Err(found)
+        }
+        Ok(file) => Ok(file),
+        Err(error) => {
+            let message = error.message().lines().next().unwrap_or_default().to_owned();
+            let help = if message.contains("missing field `interface`") { AN_INTERFACE } else { SEE };
+            found.push(Severity::Error, error.span().unwrap_or_default(), message, Some(help.to_owned()));
+            Err(found)
+        }
+    }
+}
+
+/// A whole number within bounds.
+fn within<'de, D, T, const LEAST: i64, const MOST: i64>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64, Error: fmt::Debug>,
+{
+    let number = i64::deserialize(from)?;
+    let fitting = (LEAST..=MOST).contains(&number).then(|| T::try_from(number).ok()).flatten();
+    let wrong = || serde::de::Error::custom(format!("{number} cannot be used: write a number from {LEAST} to {MOST}"));
+    fitting.map(Some).ok_or_else(wrong)
+}
+
+const SEE: &str = "the README explains every key";
+const AN_INTERFACE: &str = "add [[interface]] with name = \"eth1\"; `lockkeeper interfaces` lists those that there are";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_an_interface_is_enough() {
+        let file = parse("l.toml", "[[interface]]\nname = \"eth1\"\n").expect("sound");
+        assert_eq!(file.interface[0].name, "eth1");
+        assert!(file.mqtt.is_none() && file.sensor.policy.is_none());
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place_and_what_is_possible() {
+        let cases = [
+            (
+                "[[interface]]\nname = \"eth1\"\nsnaplen = 64\n",
+                "l.toml:3:1",
+                "unknown field `snaplen`, expected one of",
+            ),
+            ("[[interface]]\nname = \"eth1\"\nring_mib = 0\n", "l.toml:3:12", "write a number from 1 to 2047"),
+            ("[[interface]]\nname = 7\n", "l.toml:2:8", "expected a string"),
+            ("[sensor]\nname = \"x\"\n", "l.toml:1:1", "missing field `interface`"),
+            ("interface = []\n", "l.toml:1:1", "no interface to listen to"),
+            ("[[interface]]\nname = \"eth1\n", "l.toml:2:13", "invalid basic string"),
+        ];
+        for (text, place, message) in cases {
+            let found = parse("l.toml", text).expect_err(text).to_string();
+            assert!(found.starts_with(place) && found.contains(message) && found.contains("help: "), "{found}");
+        }
+    }
+
+    #[test]
+    fn paths_count_from_the_folder_of_the_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("lockkeeper.toml");
+        let text = "[sensor]\npolicy = \"plant.toml\"\n[[interface]]\nname = \"eth1\"\n[output]\nalerts = \"/a\"\nstats = \"-\"\n";
+        fs::write(&path, text).expect("written");
+        let file = read(&path).expect("sound");
+        assert_eq!(file.sensor.policy, Some(folder.path().join("plant.toml")));
+        assert_eq!((file.output.alerts, file.output.stats), (Some("/a".into()), Some("-".into())));
+    }
+}

@@ -1,0 +1,144 @@
+//! What `watch` was asked for, on the command line or in a file, turned into what it runs on.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{self, File};
+use super::{Destinations, Error, Names, bounded, credentials, site_of};
+use crate::capture::InterfaceSettings;
+use crate::cli::{self, Broker, Limits, Told};
+use crate::keys::KeyLog;
+use crate::pipeline;
+use crate::policy::{Diagnostics, Policy};
+use crate::publish::{MqttSettings, PublishError};
+
+/// A sensor as it was asked for.
+#[derive(Debug)]
+pub struct Watch {
+    /// What it listens to.
+    pub interfaces: Vec<InterfaceSettings>,
+    /// What it judges by.
+    pub policy: Option<PathBuf>,
+    /// Where its outputs go.
+    pub destinations: Destinations,
+    mqtt: Option<String>,
+    broker: Broker,
+    limits: Limits,
+    workers: Option<u16>,
+    site: Option<String>,
+    sensor: String,
+}
+
+/// Reads what was asked for. What is wrong with the configuration file is for people to read.
+pub fn watch(typed: &cli::Watch) -> Result<Result<Watch, Error>, Diagnostics> {
+    Ok(match &typed.config {
+        Some(path) => Watch::from_file(file::read(path)?),
+        None => Watch::from_options(typed),
+    })
+}
+
+impl Watch {
+    fn from_options(typed: &cli::Watch) -> Result<Self, Error> {
+        let Told { policy, alerts, transactions, stats, mqtt, workers, site, sensor } = &typed.told;
+        Ok(Self {
+            interfaces: typed.interfaces.interfaces.iter().map(|name| listened(name, &typed.interfaces)).collect(),
+            policy: policy.clone(),
+            destinations: Destinations::resolve([alerts, transactions, stats], mqtt.is_none())?,
+            mqtt: mqtt.clone(),
+            broker: typed.broker.clone(),
+            limits: typed.limits.clone(),
+            workers: *workers,
+            site: site.clone(),
+            sensor: sensor.clone().unwrap_or_else(host_name),
+        })
+    }
+
+    fn from_file(file: File) -> Result<Self, Error> {
+        let output = &file.output;
+        let places = [&output.alerts, &output.transactions, &output.stats];
+        let (mqtt, password_file) = file.mqtt.map(|mqtt| (mqtt.url, mqtt.password_file)).unzip();
+        Ok(Self {
+            interfaces: file.interface.into_iter().map(described).collect(),
+            policy: file.sensor.policy,
+            destinations: Destinations::resolve(places, mqtt.is_none())?,
+            mqtt,
+            broker: Broker { mqtt_password_file: password_file.flatten(), ..Broker::default() },
+            limits: limits(&file.limits),
+            workers: file.sensor.workers,
+            site: file.sensor.site,
+            sensor: file.sensor.name.unwrap_or_else(host_name),
+        })
+    }
+
+    /// What the pipeline runs on.
+    pub fn pipeline(&self, policy: &Policy) -> Result<pipeline::Settings, Error> {
+        let names = Names {
+            site: self.site.clone().unwrap_or_else(|| site_of(policy)),
+            sensor: self.sensor.clone(),
+            captures: self.interfaces.iter().map(|interface| interface.name.clone()).collect(),
+        };
+        let transactions = self.destinations.transactions.is_some();
+        bounded(&self.limits, self.workers, names, transactions, KeyLog::default())
+    }
+
+    /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
+    pub fn mqtt(&self, settings: &pipeline::Settings) -> Result<Option<MqttSettings>, PublishError> {
+        let Some(url) = &self.mqtt else { return Ok(None) };
+        let mut settings = MqttSettings::new(url, &settings.alerts.site, &settings.alerts.sensor)?;
+        settings.credentials = credentials(&self.broker)?;
+        settings.give_up_after = Some(Duration::from_secs(self.broker.mqtt_give_up_after));
+        Ok(Some(settings))
+    }
+}
+
+/// One of the interfaces on the command line, which are all listened to in the same way.
+fn listened(name: &str, typed: &cli::Interfaces) -> InterfaceSettings {
+    InterfaceSettings {
+        name: name.to_owned(),
+        snap_length: typed.snap_length,
+        ring: mebibytes(typed.ring),
+        block_timeout: Duration::from_millis(typed.block_timeout.into()),
+        promiscuous: !typed.no_promiscuous,
+        filter: typed.filter.clone(),
+    }
+}
+
+/// One of the interfaces of a file.
+fn described(interface: file::Interface) -> InterfaceSettings {
+    let usual = InterfaceSettings::new(&interface.name);
+    let timeout = interface.block_timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.into()));
+    InterfaceSettings {
+        snap_length: interface.snap_length.unwrap_or(usual.snap_length),
+        ring: interface.ring_mib.map_or(usual.ring, mebibytes),
+        block_timeout: timeout.unwrap_or(usual.block_timeout),
+        promiscuous: interface.promiscuous.unwrap_or(usual.promiscuous),
+        filter: interface.filter,
+        name: usual.name,
+    }
+}
+
+fn limits(file: &file::Limits) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        max_flows: file.max_flows.unwrap_or(usual.max_flows),
+        max_pending: file.max_pending.unwrap_or(usual.max_pending),
+        max_held_bytes: file.max_held_bytes.unwrap_or(usual.max_held_bytes),
+        max_fragmented: file.max_fragmented.unwrap_or(usual.max_fragmented),
+        max_alerts: file.max_alerts.unwrap_or(usual.max_alerts),
+        answer_timeout: file.answer_timeout.unwrap_or(usual.answer_timeout),
+        alert_interval: file.alert_interval.unwrap_or(usual.alert_interval),
+        idle_timeout: file.idle_timeout.unwrap_or(usual.idle_timeout),
+    }
+}
+
+fn mebibytes(number: u32) -> u32 {
+    number.saturating_mul(1024 * 1024)
+}
+
+/// The name of this machine, as good a name for its sensor as any.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "lockkeeper".to_owned() } else { name.to_owned() }
+}

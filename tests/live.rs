@@ -1,0 +1,153 @@
+//! A sensor on a network: the same as a replay of what was on it, and not a frame of its own.
+#![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
+
+#[path = "live/network.rs"]
+mod network;
+#[path = "live/sensor.rs"]
+mod sensor;
+mod support;
+
+use std::path::Path;
+
+use network::{Hub, far};
+use sensor::Sensor;
+use serde_json::Value;
+use support::rewrite::{self, Packet};
+use support::{alerts, lines, plant, root};
+
+fn packets(capture: &str) -> Vec<Packet> {
+    rewrite::read(&root().join("pcaps").join(capture))
+}
+
+/// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order.
+fn essence(alerts: &str) -> Vec<Value> {
+    let mut last: Vec<(Value, Value)> = Vec::new();
+    for mut alert in lines(alerts) {
+        let id = alert["id"].take();
+        for member in ["time", "first_seen", "last_seen", "revision", "sensor"] {
+            alert[member].take();
+        }
+        alert["evidence"]["capture"].take();
+        alert["evidence"]["packet"].take();
+        match last.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, known)) => *known = alert,
+            None => last.push((id, alert)),
+        }
+    }
+    last.into_iter().map(|(_, alert)| alert).collect()
+}
+
+/// Watches a port while packets are sent, and returns the alerts of the sensor, and those of a replay of what was there.
+fn live_and_replayed(hub: &Hub, folder: &Path, arguments: &[&str], send: impl FnOnce()) -> (String, String) {
+    let (told, recorded) = (folder.join("alerts.jsonl"), folder.join("recorded.pcap"));
+    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &"rules/plant.toml", &"--alerts", &told];
+    all.extend(arguments.iter().map(|argument| argument as &dyn AsRef<std::ffi::OsStr>));
+    let sensor = Sensor::start(hub, &all);
+    hub.record("record", &recorded, send);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    (std::fs::read_to_string(&told).expect("alerts"), alerts(&recorded))
+}
+
+#[test]
+fn a_sensor_tells_what_a_replay_of_the_same_traffic_tells() {
+    let Some(hub) = Hub::new(&["send", "span", "record"]) else { return };
+    for capture in ["day.pcapng", "s7-attack.pcap", "opcua-attack.pcap", "vlan.pcap", "ip-fragments.pcap"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let packets = packets(capture);
+        let (live, replayed) = live_and_replayed(&hub, folder.path(), &["-i", "span"], || hub.send("send", &packets));
+        assert!(!replayed.is_empty(), "{capture}: nothing was recorded");
+        assert_eq!(essence(&live), essence(&replayed), "{capture}");
+    }
+}
+
+#[test]
+fn a_tap_with_one_interface_for_each_direction_shows_whole_conversations() {
+    let Some(hub) = Hub::new(&[]) else { return };
+    hub.cable("east");
+    hub.cable("west");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (told, recorded) = (folder.path().join("alerts.jsonl"), folder.path().join("recorded"));
+    std::fs::create_dir(&recorded).expect("a folder");
+    let packets = packets("s7-attack.pcap");
+    // By hardware addresses: the destination stands before the source.
+    let eastward = |packet: &Packet| usize::from(packet.bytes[..6] < packet.bytes[6..12]);
+    let sensor = Sensor::start(&hub, &[&"-i", &"east", &"-i", &"west", &"-p", &"rules/plant.toml", &"-a", &told]);
+    hub.record("east", &recorded.join("east.pcap"), || {
+        hub.record("west", &recorded.join("west.pcap"), || {
+            hub.send_by(&[&far("east"), &far("west")], &packets, eastward);
+        });
+    });
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let live = std::fs::read_to_string(&told).expect("alerts");
+    assert_eq!(essence(&live), essence(&alerts(&recorded)));
+    assert!(live.contains("\"capture\":\"east\"") && live.contains("\"capture\":\"west\""), "{live}");
+    assert!(!said.contains("one way flows") && !said.contains("dropped"), "{said}");
+}
+
+#[test]
+fn not_one_frame_leaves_an_interface_over_the_whole_life_of_a_sensor() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let before = hub.frames_sent_by("span");
+    let sensor = Sensor::start(&hub, &[&"-i", &"span", &"-p", &"rules/plant.toml"]);
+    hub.send("send", &packets("undeclared-write.pcap"));
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("operation.undeclared"), "it saw nothing: {said}");
+    assert_eq!(hub.frames_sent_by("span"), before);
+    assert!(hub.frames_sent_by("send")[0] > 0, "the counter of frames does not count");
+}
+
+#[test]
+fn an_interface_that_cannot_be_watched_is_one_error_that_says_what_to_do() {
+    let Some(hub) = Hub::new(&["span"]) else { return };
+    hub.ip(&["link", "set", "span", "down"]);
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["-i", "span"], &["span: ", "ip link set dev span up"]),
+        (&["-i", "spam"], &["spam: ", "`lockkeeper interfaces` lists"]),
+        (&["-i", "hub", "--filter", "tcp prot 502"], &["hub: the filter `tcp prot 502`", "pcap-filter(7)"]),
+    ];
+    for (arguments, expected) in cases {
+        let mut command = hub.command(Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
+        let output = command.arg("watch").args(arguments).env("NO_COLOR", "1").output().expect("the program starts");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(expected.iter().all(|text| errors.contains(text)), "{errors}");
+    }
+}
+
+#[test]
+fn a_configuration_file_says_all_that_a_sensor_needs() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let policy = plant();
+    let text = format!(
+        "[sensor]\nname = \"lock-1\"\nsite = \"lock\"\npolicy = {policy:?}\nworkers = 2\n\
+         [[interface]]\nname = \"span\"\nfilter = \"tcp\"\nring_mib = 8\n\
+         [output]\nalerts = \"alerts.jsonl\"\nstats = \"stats.json\"\n[limits]\nmax_flows = 1000\n"
+    );
+    let config = folder.path().join("lockkeeper.toml");
+    std::fs::write(&config, text).expect("written");
+    let sensor = Sensor::start(&hub, &[&"--config", &config]);
+    hub.send("send", &packets("undeclared-write.pcap"));
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let told = lines(&std::fs::read_to_string(folder.path().join("alerts.jsonl")).expect("alerts"));
+    let named = |alert: &&Value| (alert["sensor"].as_str(), alert["site"].as_str()) == (Some("lock-1"), Some("lock"));
+    assert!(!told.is_empty() && told.iter().all(|alert| named(&alert)), "{told:#?}");
+    let stats = std::fs::read_to_string(folder.path().join("stats.json")).expect("counts");
+    assert_eq!(lines(&stats)[0]["captures"][0]["name"], "span");
+}
+
+#[test]
+fn a_mistake_in_a_configuration_is_told_with_its_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("lockkeeper.toml");
+    std::fs::write(&config, "[[interface]]\nname = \"eth1\"\nsnap_lenght = 96\n").expect("written");
+    let output = support::lockkeeper(&[&"watch", &"--config", &config]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("lockkeeper.toml:3:1") && errors.contains("snap_length"), "{errors}");
+}

@@ -1,0 +1,152 @@
+//! A network of our own: a namespace with a hub in it, whose every port hears what any other says, as a SPAN port does.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pcap::{Active, Capture, Direction, Precision};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde_json::Value;
+
+use crate::support::rewrite::Packet;
+
+/// A namespace with a hub, removed at the end of the test.
+pub(crate) struct Hub {
+    name: String,
+}
+
+impl Hub {
+    /// A hub with ports of these names; `None`, with the reason on standard error, where none can be made.
+    pub(crate) fn new(ports: &[&str]) -> Option<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: network namespaces need root");
+            return None;
+        }
+        let name = format!("lockkeeper-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let made = Command::new("ip").args(["netns", "add", &name]).output();
+        if !made.as_ref().is_ok_and(|made| made.status.success()) {
+            eprintln!("SKIPPED: no network namespace can be made here: {made:?}");
+            return None;
+        }
+        let hub = Self { name };
+        // Nothing is learned, so that every frame goes to every port; nobody has an address, so that nobody speaks.
+        hub.quiet("default");
+        hub.ip(&["link", "add", "hub", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0"]);
+        hub.ip(&["link", "set", "hub", "up"]);
+        ports.iter().for_each(|port| hub.plug(port));
+        Some(hub)
+    }
+
+    /// Adds a port.
+    pub(crate) fn plug(&self, port: &str) {
+        self.cable(port);
+        self.ip(&["link", "set", &far(port), "master", "hub"]);
+    }
+
+    /// Adds a cable whose other end nobody else is at.
+    pub(crate) fn cable(&self, port: &str) {
+        let far = far(port);
+        self.ip(&["link", "add", "name", port, "type", "veth", "peer", "name", &far]);
+        for end in [port, &far] {
+            self.quiet(end);
+            self.ip(&["link", "set", end, "up"]);
+        }
+    }
+
+    /// Runs ip(8) in the namespace.
+    pub(crate) fn ip(&self, arguments: &[&str]) -> String {
+        let output = Command::new("ip").args(["-n", &self.name]).args(arguments).output().expect("ip(8) is installed");
+        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// A command that runs in the namespace.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+
+    /// Frames that have left a port towards the hub, as each end of the cable counts them.
+    pub(crate) fn frames_sent_by(&self, port: &str) -> [u64; 2] {
+        let count = |port: &str, way: &str| {
+            let json: Value = serde_json::from_str(&self.ip(&["-j", "-s", "link", "show", "dev", port])).expect("JSON");
+            json[0]["stats64"][way]["packets"].as_u64().expect("a counter")
+        };
+        [count(port, "tx"), count(&far(port), "rx")]
+    }
+
+    /// Runs something on a thread that lives in the namespace.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let place = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace");
+        thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network)).expect("into the namespace");
+                work()
+            });
+            thread.join().expect("the work in the namespace")
+        })
+    }
+
+    /// Sends frames through a port, with the pauses between them cut down to a millisecond.
+    pub(crate) fn send(&self, port: &str, packets: &[Packet]) {
+        self.send_by(&[port], packets, |_| 0);
+    }
+
+    /// The same through several ports; `choose` says through which of them.
+    pub(crate) fn send_by(&self, ports: &[&str], packets: &[Packet], choose: impl Fn(&Packet) -> usize + Sync) {
+        self.inside(|| {
+            let mut sockets: Vec<_> = ports.iter().map(|port| open(port)).collect();
+            let mut before = packets.first().map_or(0, |packet| packet.time);
+            for packet in packets {
+                let pause = packet.time.saturating_sub(before).clamp(0, LONGEST_PAUSE);
+                thread::sleep(Duration::from_nanos(pause.unsigned_abs()));
+                before = packet.time;
+                sockets[choose(packet)].sendpacket(packet.bytes.as_slice()).expect("sent");
+            }
+        });
+    }
+
+    /// Records what arrives at a port while something else is done.
+    pub(crate) fn record(&self, port: &str, to: &Path, meanwhile: impl FnOnce()) {
+        let (socket, to) = (self.inside(|| open(port)), to.to_owned());
+        socket.direction(Direction::In).expect("one direction");
+        let mut file = socket.savefile(&to).expect("a file");
+        meanwhile();
+        thread::sleep(Duration::from_millis(200));
+        let mut socket = socket.setnonblock().expect("not blocking");
+        while socket.dispatch(None, |packet| file.write(&packet)).expect("recorded") > 0 {}
+        file.flush().expect("written");
+    }
+
+    fn quiet(&self, port: &str) {
+        let setting = format!("net.ipv6.conf.{port}.disable_ipv6=1");
+        let output = Command::new("ip").args(["netns", "exec", &self.name, "sysctl", "-qw", &setting]).output();
+        assert!(output.expect("sysctl(8) is installed").status.success(), "{setting}");
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let removed = Command::new("ip").args(["netns", "del", &self.name]).status();
+        assert!(removed.is_ok_and(|status| status.success()) || thread::panicking(), "{} stays", self.name);
+    }
+}
+
+/// The other end of a port's cable.
+pub(crate) fn far(port: &str) -> String {
+    format!("{port}-far")
+}
+
+fn open(port: &str) -> Capture<Active> {
+    let socket = Capture::from_device(port).expect("a device").precision(Precision::Nano);
+    socket.promisc(true).buffer_size(64 << 20).timeout(10).open().expect("an open device")
+}
+
+/// Longest pause between two frames, nanoseconds.
+const LONGEST_PAUSE: i64 = 1_000_000;

@@ -1,0 +1,59 @@
+//! A sensor that runs in a network of ours.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::network::Hub;
+
+/// `lockkeeper watch`, running.
+pub(crate) struct Sensor {
+    child: Child,
+    /// What it says after it has begun to listen.
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Sensor {
+    /// Starts it, and waits until it listens.
+    pub(crate) fn start(hub: &Hub, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Self {
+        let mut command = hub.command(Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
+        command.arg("watch").args(arguments.iter().map(AsRef::as_ref));
+        command.env("NO_COLOR", "1").env_remove("LOCKKEEPER_SITE").env_remove("LOCKKEEPER_SENSOR");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        errors.read_line(&mut line).expect("what it says");
+        assert!(line.starts_with("Listening on "), "{line}{}", rest(errors));
+        Self { child, errors: Some(std::thread::spawn(move || rest(errors))) }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("signalled");
+    }
+
+    /// Asks it to end; returns how it ended and what it said.
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+        self.signal(Signal::TERM);
+        let status = self.child.wait().expect("an end");
+        (status, self.errors.take().expect("stopped once").join().expect("what it said"))
+    }
+}
+
+impl Drop for Sensor {
+    fn drop(&mut self) {
+        // Ended already, as a rule; a test that failed leaves it behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn rest(mut errors: BufReader<ChildStderr>) -> String {
+    let mut text = String::new();
+    errors.read_to_string(&mut text).expect("UTF-8");
+    text
+}
