@@ -16,7 +16,7 @@ pub(super) fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(path: &Path) -> io::Result<Snapshot> {
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
