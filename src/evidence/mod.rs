@@ -81,7 +81,7 @@ pub struct Error {
 
 /// Keeps the packets around every violation that is told for the first time.
 ///
-/// In memory it holds the last [`recent::WINDOW`] and what is being collected: at most [`Settings::files`] times twice
+/// In memory it holds the last 20 MiB of traffic, and what is being collected: at most [`Settings::files`] times twice
 /// [`Settings::packets`] packets, commonly next to nothing.
 #[derive(Debug)]
 pub struct Keeper {
@@ -93,7 +93,7 @@ pub struct Keeper {
     open: VecDeque<Collection>,
     /// Number of the first of them.
     first: u64,
-    /// Which of them wait for packets with this [key](recent::key_of).
+    /// Which of them wait for packets with this key.
     waiting: HashMap<u64, Vec<u64>>,
     shelf: Shelf,
     too_late: u64,

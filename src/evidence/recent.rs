@@ -36,7 +36,7 @@ struct Segment {
     bytes: Vec<u8>,
     packets: Vec<Packet>,
     captured: u64,
-    /// The [key](key_of) of every packet, once somebody has asked for them.
+    /// The key of every packet, once somebody has asked for them.
     keys: OnceCell<Vec<u64>>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Place {
     packet: usize,
 }
 
-/// A packet, its bytes, and the [key](key_of) that all of its conversation share.
+/// A packet, its bytes, and the key that all of its conversation share.
 pub(super) type Seen<'a> = (&'a Packet, &'a [u8], u64);
 
 impl Recent {

@@ -29,6 +29,20 @@ fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>) -> Result<Node<'a>, F
     Ok(Node { namespace, id })
 }
 
+/// Steps over a node: the namespace that it lies in, and what follows it.
+#[inline]
+pub(in crate::opcua) fn node_namespace(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    match *bytes {
+        [FOUR_BYTE, namespace, _, _, ref rest @ ..] => Some((namespace.into(), rest)),
+        [NUMERIC, low, high, _, _, _, _, ref rest @ ..] => Some((u16::from_le_bytes([low, high]), rest)),
+        _ => {
+            let mut reader = Reader::new(bytes);
+            let node = Node::read(&mut reader).ok()?;
+            Some((node.namespace, reader.rest()))
+        }
+    }
+}
+
 impl<'a> Encoded<'a> for Node<'a> {
     const LEAST: usize = 2;
 
@@ -64,8 +78,8 @@ impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
 
 // The encoding, a byte in front.
 const TWO_BYTE: u8 = 0;
-const FOUR_BYTE: u8 = 1;
-const NUMERIC: u8 = 2;
+pub(in crate::opcua) const FOUR_BYTE: u8 = 1;
+pub(in crate::opcua) const NUMERIC: u8 = 2;
 const STRING: u8 = 3;
 const GUID: u8 = 4;
 const BYTE_STRING: u8 = 5;
