@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("highlights", &["alert"]),
     ("summary", &["capture", "alert", "highlights", "metrics", "pipeline", "policy", "protocols"]),
-    ("sensor", &["capture", "pipeline", "policy"]),
+    ("sensor", &["capture", "alert", "worker", "pipeline", "policy"]),
     ("interfaces", &["capture"]),
     ("cli", &[]),
     // The one place that knows what was typed and every stage's own settings.
@@ -53,7 +53,7 @@ const HOMES: &[(&str, Home)] = &[
     ("base64", Home::In(&["policy", "alert"])),
     ("cbc", Home::In(&["keys"])),
     ("clap", Home::In(&["cli", "main"])),
-    ("crossbeam_channel", Home::In(&["capture", "pipeline", "publish"])),
+    ("crossbeam_channel", Home::In(&["capture", "pipeline", "publish", "sensor"])),
     ("etherparse", Home::In(&["frame"])),
     ("flate2", Home::In(&["capture"])),
     ("foldhash", Home::Anywhere),
