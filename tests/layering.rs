@@ -36,7 +36,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The one place that knows what was typed and every stage's own settings.
     (
         "config",
-        &["cli", "capture", "frame", "flow", "keys", "worker", "policy", "alert", "publish", "pipeline", "protocols"],
+        &[
+            "cli",
+            "capture",
+            "frame",
+            "flow",
+            "keys",
+            "worker",
+            "policy",
+            "alert",
+            "publish",
+            "pipeline",
+            "sensor",
+            "protocols",
+        ],
     ),
     (
         "main",

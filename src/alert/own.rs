@@ -103,6 +103,8 @@ pub(super) struct Owns {
 #[derive(Debug)]
 struct Open {
     latest: Own,
+    /// Packet clock when it came.
+    clock: i64,
     id: AlertId,
     first_seen: i64,
     count: u64,
@@ -122,18 +124,18 @@ impl Owns {
     /// Takes one more. `true`: it is a new alert.
     pub(super) fn take(&mut self, own: Own, desk: &Desk<'_>, out: &mut dyn FnMut(Rendered)) -> bool {
         if own.rule.is_event() {
-            Open::new(own).publish(desk, out);
+            Open::new(own, desk.clock).publish(desk, out);
             return true;
         }
         let key = (own.rule, own.about.clone());
-        self.open.retain(|_, open| desk.clock.saturating_sub(open.latest.time) < desk.settings.close_after);
+        self.open.retain(|_, open| desk.clock.saturating_sub(open.clock) < desk.settings.close_after);
         let fresh = !self.open.contains_key(&key);
-        let open = self.open.entry(key).or_insert_with(|| Open::new(own.clone()));
+        let open = self.open.entry(key).or_insert_with(|| Open::new(own.clone(), desk.clock));
         if fresh {
             open.publish(desk, out);
         } else {
             open.count += 1;
-            open.latest = own;
+            (open.latest, open.clock) = (own, desk.clock);
             let due = open.published.1.saturating_add(desk.settings.interval);
             self.due = Some(self.due.map_or(due, |other| other.min(due)));
             self.advance(desk, out);
@@ -169,9 +171,9 @@ impl Owns {
 }
 
 impl Open {
-    fn new(own: Own) -> Self {
+    fn new(own: Own, clock: i64) -> Self {
         let (id, first_seen) = (id(&own), own.time);
-        Self { latest: own, id, first_seen, count: 1, revision: 0, published: (0, i64::MIN) }
+        Self { latest: own, clock, id, first_seen, count: 1, revision: 0, published: (0, i64::MIN) }
     }
 
     fn is_dirty(&self) -> bool {
@@ -280,7 +282,7 @@ mod tests {
         let (policy, settings) = (testing::policy(), testing::settings());
         let mut json = Vec::new();
         let desk = Desk { policy: &policy, settings: &settings, clock: 0 };
-        Open::new(own(OwnRule::CaptureLoss, 0)).write(&desk, &mut json);
+        Open::new(own(OwnRule::CaptureLoss, 0), 0).write(&desk, &mut json);
         let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
         assert_eq!((&json["kind"], &json["rule"]), (&"sensor".into(), &"own.capture-loss".into()));
         assert_eq!((&json["about"], &json["measured"]["kernel_drops"]), (&"eth1".into(), &7.into()));

@@ -33,7 +33,7 @@ pub(super) struct Alarms {
 struct Interface {
     state: InterfaceState,
     /// Its counters at the beginning of the window, and when that was.
-    window: (i64, Option<Reading>),
+    window: (i64, Reading),
     packets: u64,
     /// When it heard something last, or the sensor began to listen to it.
     heard: i64,
@@ -44,7 +44,8 @@ impl Alarms {
     /// Begins to look at so many interfaces.
     pub(super) fn new(limits: &Limits, interfaces: usize, now: i64) -> Self {
         let state = InterfaceState::Listening;
-        let interface = Interface { state, window: (now, None), packets: 0, heard: now, is_silent: false };
+        let interface =
+            Interface { state, window: (now, Reading::default()), packets: 0, heard: now, is_silent: false };
         Self { limits: *limits, interfaces: vec![interface; interfaces] }
     }
 
@@ -104,14 +105,11 @@ impl Interface {
 
     /// Looks at what was lost once in a window.
     fn loss(&mut self, now: i64, name: &str, reading: &Reading, limit: f64) -> Told {
-        let (begun, Some(before)) = self.window else {
-            self.window = (now, Some(*reading));
-            return None;
-        };
+        let (begun, before) = self.window;
         if now.saturating_sub(begun) < WINDOW {
             return None;
         }
-        self.window = (now, Some(*reading));
+        self.window = (now, *reading);
         let kernel = reading.kernel_drops.saturating_sub(before.kernel_drops);
         let interface = reading.interface_drops.saturating_sub(before.interface_drops);
         let channel = reading.channel_drops.saturating_sub(before.channel_drops);
@@ -166,18 +164,7 @@ mod tests {
     use super::*;
 
     fn reading(packets: u64) -> Reading {
-        Reading {
-            packets,
-            bytes: 0,
-            cut: 0,
-            kernel_drops: 0,
-            interface_drops: 0,
-            channel_drops: 0,
-            damaged: 0,
-            waiting: 0,
-            latest: 0,
-            state: InterfaceState::Listening,
-        }
+        Reading { packets, ..Reading::default() }
     }
 
     /// The rules that are told at each of these seconds.
@@ -207,6 +194,7 @@ mod tests {
     fn any_loss_is_told_where_the_limit_is_zero() {
         let limits = Limits { loss: 0.0, silence: None, ..Limits::default() };
         let after = Reading { kernel_drops: 1, ..reading(1_000_000) };
+        assert_eq!(told(limits, &[(10, after)]), [(10, "own.capture-loss")], "before anybody looked");
         assert_eq!(told(limits, &[(0, reading(0)), (10, after)]), [(10, "own.capture-loss")]);
         assert_eq!(told(limits, &[(0, reading(0)), (10, reading(10))]), []);
     }

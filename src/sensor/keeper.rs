@@ -154,7 +154,7 @@ impl Keeper {
     /// Hands over what the pipeline has room for.
     fn give_orders(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting).into_iter();
-        while let Some(order) = waiting.next() {
+        for order in waiting.by_ref() {
             if let Err(refused) = self.helm.orders.try_send(order) {
                 self.waiting.push(refused.into_inner());
                 break;

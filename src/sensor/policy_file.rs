@@ -71,6 +71,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic, reason = "a test ends where its ground is missing")]
 mod tests {
     use super::*;
 
