@@ -218,6 +218,9 @@ pub struct Limits {
     /// Seconds between updates of one alert
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().alert_interval)]
     pub alert_interval: f64,
+    /// Seconds after which a TCP connection that was not established is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().handshake_timeout)]
+    pub handshake_timeout: f64,
     /// Seconds after which a silent TCP conversation is forgotten
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().idle_timeout)]
     pub idle_timeout: f64,
@@ -260,6 +263,7 @@ impl Default for Limits {
             max_alerts: 32_768,
             answer_timeout: 5.0,
             alert_interval: 60.0,
+            handshake_timeout: 60.0,
             idle_timeout: 3600.0,
         }
     }

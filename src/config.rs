@@ -203,6 +203,7 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
         table: TableSettings {
             capacity: flows.div_ceil(worker::SHARDS) as u32,
             stream_timeout: nanoseconds("idle-timeout", limits.idle_timeout)?,
+            opening_timeout: nanoseconds("handshake-timeout", limits.handshake_timeout)?,
             seed: unpredictable(),
             ..Default::default()
         },

@@ -165,7 +165,7 @@ struct ProtocolCounts {
 }
 
 impl Counters {
-    /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::operation`] and
+    /// Where a protocol is counted: looked up once a conversation, then passed to [`Counters::operations_of`] and
     /// [`Counters::pdu`].
     pub fn slot(&mut self, protocol: &'static Protocol) -> u16 {
         let known = self.protocols.iter().position(|counts| counts.protocol.name == protocol.name);
@@ -177,11 +177,12 @@ impl Counters {
         u16::try_from(slot).unwrap_or(u16::MAX)
     }
 
-    /// Counts one operation.
-    pub fn operation(&mut self, slot: u16, class: Class) {
+    /// Counts operations of a class.
+    #[inline]
+    pub fn operations_of(&mut self, slot: u16, class: Class, number: u32) {
         let counts = self.protocols.get_mut(usize::from(slot));
         if let Some(count) = counts.and_then(|counts| counts.classes.get_mut(class as usize)) {
-            *count += 1;
+            *count += u64::from(number);
         }
     }
 
@@ -350,12 +351,18 @@ impl Counters {
 impl Outcomes {
     /// Counts one.
     pub fn count(&mut self, outcome: Outcome) {
+        self.count_all(outcome, 1);
+    }
+
+    /// Counts several that ended alike.
+    #[inline]
+    pub fn count_all(&mut self, outcome: Outcome, number: u32) {
         *match outcome {
             Outcome::Accepted => &mut self.accepted,
             Outcome::Refused { .. } => &mut self.refused,
             Outcome::NoResponse => &mut self.no_response,
             Outcome::Pending => &mut self.pending,
-        } += 1;
+        } += u64::from(number);
     }
 
     /// Every counter with its name.

@@ -259,11 +259,12 @@ impl Worker {
         }
         let settings = &self.settings.streams;
         let progress = conversation.next(from, &plain.segment, stamp_of(packet), settings, &mut self.desk);
-        if conversation.may_need_timer() {
+        let has_news = conversation.may_need_timer();
+        if has_news {
             arm(&mut self.timers, conversation, index, entry);
         }
-        if progress == Progress::Closed {
-            shard.flows.set_lifetime(entry, Lifetime::Closed);
+        if has_news || progress == Progress::Closed {
+            shard.grow_older(entry, progress);
         }
         true
     }
@@ -298,7 +299,11 @@ impl Worker {
     fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
-        let lifetime = if matches!(frame.body, Body::Tcp(..)) { Lifetime::Stream } else { Lifetime::Datagram };
+        let lifetime = match frame.body {
+            Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
+            Body::Tcp(..) => Lifetime::Stream,
+            _ => Lifetime::Datagram,
+        };
         let make = || Conversation::new(key, from, frame, stamp);
         let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
         if let Some(mut gone) = found.gone {
@@ -317,10 +322,7 @@ impl Worker {
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
         }
-        match progress {
-            Progress::Closed => shard.flows.set_lifetime(entry, Lifetime::Closed),
-            Progress::Ok | Progress::Restart => {}
-        }
+        shard.grow_older(entry, progress);
     }
 
     /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
@@ -394,6 +396,19 @@ impl Shard {
             surroundings: Surroundings::Unknown,
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
+        }
+    }
+
+    /// Connections that are established may be silent for longer than those that are not, and those that have ended only
+    /// for a moment.
+    #[inline(never)]
+    fn grow_older(&mut self, entry: Entry, progress: Progress) {
+        if progress == Progress::Closed {
+            self.flows.set_lifetime(entry, Lifetime::Closed);
+        } else if self.flows.lifetime(entry) == Some(Lifetime::Opening)
+            && self.flows.get_mut(entry).is_some_and(|(_, conversation)| conversation.is_established())
+        {
+            self.flows.set_lifetime(entry, Lifetime::Stream);
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use crate::keys::Keys;
-use crate::operation::{Class, Operation};
+use crate::operation::{Class, Namespaces, Operation};
 use crate::security::Security;
 
 /// Which end of a conversation sent something. The client asks, the server answers.
@@ -179,15 +179,23 @@ pub trait Sink {
     /// A request was seen (or, of class `report`, something the server sent unasked): the verdict is taken here.
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp);
 
+    /// A request for so many operations of a class on nodes of these namespaces. `true`: they were counted, each of them is
+    /// permitted whatever node it acts on there and whatever it moves, and nobody wants to know more, so that
+    /// [`Sink::operation`] need not be called for them.
+    fn pass(&mut self, _class: Class, _namespaces: Namespaces, _count: u32) -> bool {
+        false
+    }
+
     /// The answer to an operation, or its absence ([`Outcome::NoResponse`], with the stamp at which the wait ended).
     /// `operation` repeats what was asked; its `values` are those of the *answer* (of a read what was read, of a write
     /// [`Values::None`](crate::Values::None)).
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp);
 
-    /// An operation of this class ended. `true`: it was counted, and nobody wants to know what was asked and answered, so
-    /// that [`Sink::outcome`] need not be called, for which a decoder says all of it once more (60 instructions). A
-    /// decoder may ask for answers in which nothing else is to be told.
-    fn settle(&mut self, _class: Class, _outcome: Outcome) -> bool {
+    /// So many operations of this class ended alike, whatever the codes of refusals. `true`: they were counted, and nobody wants to know what was asked and
+    /// answered, so that [`Sink::outcome`] need not be called, for which a decoder says all of it once more (60
+    /// instructions). A decoder may ask for answers in which nothing else is to be told. Until it says something else, the
+    /// next question about the same class has the same answer.
+    fn settle(&mut self, _class: Class, _outcome: Outcome, _count: u32) -> bool {
         false
     }
 

@@ -59,8 +59,8 @@ pub use dissector::{
 pub use identify::{Decision, Identifier};
 pub use keys::{Keys, Sealed};
 pub use operation::{
-    Area, Class, Field, Kind, MethodTarget, Node, NodeId, NodeTarget, OBJECT_DEPTH, Operation, Table, Target, Typed,
-    Value, Values, attribute_name, attribute_number,
+    Area, Class, Field, Kind, MethodTarget, Namespaces, Node, NodeId, NodeTarget, OBJECT_DEPTH, Operation, Table,
+    Target, Typed, Value, Values, attribute_name, attribute_number,
 };
 pub use security::{Mode, Security, UserKind};
 pub use session::Session;

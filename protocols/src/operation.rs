@@ -2,11 +2,13 @@
 //!
 //! Policy, alerts, topics, inventory and reports see only these types.
 
+mod namespaces;
 mod node;
 mod target;
 mod typed;
 mod values;
 
+pub use namespaces::Namespaces;
 pub use node::{Node, NodeId, attribute_name, attribute_number};
 pub use target::{Area, Field, MethodTarget, NodeTarget, OBJECT_DEPTH, Table, Target};
 pub use typed::{Kind, Typed, Value};

@@ -79,6 +79,7 @@ pub(super) struct Limits {
     pub(super) max_alerts: Option<usize>,
     pub(super) answer_timeout: Option<f64>,
     pub(super) alert_interval: Option<f64>,
+    pub(super) handshake_timeout: Option<f64>,
     pub(super) idle_timeout: Option<f64>,
 }
 

@@ -152,6 +152,7 @@ fn limits(file: &file::Limits) -> Limits {
         max_alerts: file.max_alerts.unwrap_or(usual.max_alerts),
         answer_timeout: file.answer_timeout.unwrap_or(usual.answer_timeout),
         alert_interval: file.alert_interval.unwrap_or(usual.alert_interval),
+        handshake_timeout: file.handshake_timeout.unwrap_or(usual.handshake_timeout),
         idle_timeout: file.idle_timeout.unwrap_or(usual.idle_timeout),
     }
 }

@@ -17,6 +17,8 @@ pub struct TableSettings {
     pub datagram_timeout: i64,
     /// How long a closed stream is remembered, for what arrives late.
     pub closed_timeout: i64,
+    /// How long a connection that was not established may be silent: a flood of SYN segments is forgotten that soon.
+    pub opening_timeout: i64,
     /// Seed of the hash, against senders who choose addresses that collide. Never changes what comes out.
     pub seed: u64,
 }
@@ -28,6 +30,7 @@ impl Default for TableSettings {
             stream_timeout: 3_600_000_000_000,
             datagram_timeout: 300_000_000_000,
             closed_timeout: 10_000_000_000,
+            opening_timeout: 60_000_000_000,
             seed: 0,
         }
     }
@@ -43,6 +46,8 @@ pub enum Lifetime {
     Datagram,
     /// A TCP connection whose end was seen.
     Closed,
+    /// A TCP connection of which no more than the handshake was seen, and that not to its end.
+    Opening,
 }
 
 /// Names an entry for as long as it lives: for timers. A name that is out of date finds nothing.
@@ -121,9 +126,9 @@ pub struct FlowTable<T> {
     /// then nothing is hashed and probed (60 instructions).
     recent: u32,
     /// By [`Lifetime`]: sorted by [`Slot::listed`].
-    lists: [List; 3],
-    /// By [`Lifetime`], nanoseconds; the last is of no use but that nothing need be checked.
-    timeouts: [i64; 4],
+    lists: [List; LIFETIMES.len()],
+    /// By [`Lifetime`], nanoseconds.
+    timeouts: [i64; LIFETIMES.len()],
     capacity: u32,
     counters: TableCounters,
 }
@@ -168,8 +173,13 @@ impl<T> FlowTable<T> {
             values: Paged::new(),
             free: NONE,
             recent: NONE,
-            lists: [List { head: NONE, tail: NONE }; 3],
-            timeouts: [settings.stream_timeout, settings.datagram_timeout, settings.closed_timeout, i64::MAX],
+            lists: [List { head: NONE, tail: NONE }; LIFETIMES.len()],
+            timeouts: [
+                settings.stream_timeout,
+                settings.datagram_timeout,
+                settings.closed_timeout,
+                settings.opening_timeout,
+            ],
             capacity: settings.capacity.clamp(1, NONE - 1),
             counters: TableCounters::default(),
         }
@@ -260,6 +270,12 @@ impl<T> FlowTable<T> {
         self.values.get_mut(entry.slot)?.as_mut().map(|value| (&slot.key, value))
     }
 
+    /// How the flow ages, if it lives.
+    pub fn lifetime(&self, entry: Entry) -> Option<Lifetime> {
+        let slot = self.slots.get(entry.slot).filter(|slot| slot.tag.generation() == entry.generation)?;
+        Some(slot.tag.lifetime())
+    }
+
     /// From now on the flow ages as `lifetime` says.
     pub fn set_lifetime(&mut self, entry: Entry, lifetime: Lifetime) {
         if self.get_mut(entry).is_some() && self.slots[entry.slot].tag.lifetime() != lifetime {
@@ -331,7 +347,8 @@ impl<T> FlowTable<T> {
         self.slots.push(Slot { key, tag: Tag(lifetime as u32), used: 0, listed: 0 })
     }
 
-    /// Frees a place: an expired flow if there is one, else a closed one, else the one that was not used for longest.
+    /// Frees a place: an expired flow if there is one, else a closed one, else one that was never established, so that a
+    /// flood of SYN segments costs no other flow, else the one that was not used for longest.
     fn make_room(&mut self, clock: i64) -> Option<Gone<T>> {
         if let Some(slot) = self.oldest_expired(clock) {
             return self.expire(slot);
@@ -339,12 +356,13 @@ impl<T> FlowTable<T> {
         for lifetime in LIFETIMES {
             self.put_idle_first(lifetime);
         }
-        let [stream, datagram, closed] = self.lists.map(|list| list.head);
+        let [stream, datagram, closed, opening] = self.lists.map(|list| list.head);
         let idle = |slot: u32| self.slots.get(slot).map_or(i64::MAX, |slot| slot.used);
-        let slot = match closed {
-            NONE if idle(stream) <= idle(datagram) => stream,
-            NONE => datagram,
-            closed => closed,
+        let slot = match (closed, opening) {
+            (NONE, NONE) if idle(stream) <= idle(datagram) => stream,
+            (NONE, NONE) => datagram,
+            (NONE, opening) => opening,
+            (closed, _) => closed,
         };
         self.counters.evicted += 1;
         self.take(slot, Cause::Evicted, clock)
@@ -485,7 +503,7 @@ impl Slot {
 impl Tag {
     /// How long a flow of its kind may be idle.
     #[inline(always)]
-    const fn timeout(self, timeouts: &[i64; 4]) -> i64 {
+    const fn timeout(self, timeouts: &[i64; LIFETIMES.len()]) -> i64 {
         timeouts[(self.0 & LIFETIME_BITS) as usize]
     }
 
@@ -494,7 +512,8 @@ impl Tag {
         match self.0 & LIFETIME_BITS {
             0 => Lifetime::Stream,
             1 => Lifetime::Datagram,
-            _ => Lifetime::Closed,
+            2 => Lifetime::Closed,
+            _ => Lifetime::Opening,
         }
     }
 
@@ -519,5 +538,5 @@ const NONE: u32 = u32::MAX;
 const LIFETIME_BITS: u32 = 3;
 /// A flow gets a new place in its list when it was used this part of its timeout after it got its place.
 const LISTED_AGAIN: i64 = 128;
-/// Every lifetime.
-const LIFETIMES: [Lifetime; 3] = [Lifetime::Stream, Lifetime::Datagram, Lifetime::Closed];
+/// Every lifetime, in the order of their numbers: as many as their bits can tell apart.
+const LIFETIMES: [Lifetime; 4] = [Lifetime::Stream, Lifetime::Datagram, Lifetime::Closed, Lifetime::Opening];

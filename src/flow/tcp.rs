@@ -57,6 +57,11 @@ impl TcpFlow {
         self.client.is_none()
     }
 
+    /// Its handshake was answered from both sides.
+    pub fn established(&self) -> bool {
+        self.ways.iter().all(|way| way.answered)
+    }
+
     /// Its end was seen. What arrives late is still delivered.
     pub const fn closed(&self) -> bool {
         self.closed

@@ -3,7 +3,7 @@
 mod limited;
 mod places;
 
-use lockkeeper_protocols::{Class, MethodTarget, Node, Operation, Target};
+use lockkeeper_protocols::{Class, MethodTarget, Namespaces, Node, Operation, Target};
 
 use super::membership::Membership;
 use super::model::{
@@ -46,6 +46,10 @@ pub(super) struct FlowRules {
     lanes: [Box<[Lane]>; TABLES],
     /// The same for nodes.
     nodes: Box<[(Classes, AssetNodes)]>,
+    /// Namespaces that these permit as a whole.
+    namespaces: Box<[(Classes, Option<u16>, Namespaces)]>,
+    /// Classes in which entries that name nodes also permit what acts on none, such as a subscription as such.
+    nowhere: Classes,
 }
 
 /// Nodes, with the asset that they are in if that is said.
@@ -114,11 +118,17 @@ impl FlowRules {
         let everywhere = plain().filter(|permit| permit.places.is_none());
         let everywhere = everywhere.fold(Classes::NONE, |all, permit| all.with(permit.classes)).without(slow);
         let somewhere = plain().filter_map(|permit| Some((permit.classes.without(slow), permit.places.as_ref()?)));
+        let naming = somewhere.clone().filter(|(_, places)| !places.nodes.is_empty());
+        let nowhere = naming.fold(Classes::NONE, |all, (classes, _)| all.with(classes)).and(Places::CLASSES_OF_NO_NODE);
         let nodes = somewhere.clone().filter(|(_, places)| places.methods.is_empty());
         let nodes = nodes.flat_map(|(classes, places)| places.nodes.iter().map(move |node| (classes, node.clone())));
-        let (nodes, opcua) = (nodes.collect(), flow.opcua.clone());
+        let (nodes, opcua): (Box<[_]>, _) = (nodes.collect(), flow.opcua.clone());
+        let namespaces = nodes.iter().filter_map(|(classes, (asset, pattern))| {
+            Some((*classes, *asset, Namespaces::only(pattern.whole_namespace()?)))
+        });
+        let namespaces = namespaces.collect();
         let lanes = lanes(somewhere.map(|(classes, places)| (classes, &*places.spans)));
-        Self { everywhere, lanes, nodes, s7, opcua, permits }
+        Self { everywhere, lanes, nodes, namespaces, nowhere, s7, opcua, permits }
     }
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
@@ -127,7 +137,7 @@ impl FlowRules {
     pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
         let class = operation.class;
         let Some(reach) = Reach::of(asset, &operation.target) else {
-            return self.everywhere.contains(class) || self.permit_node(asset, operation);
+            return self.everywhere.contains(class) || self.permit_without_address(asset, operation);
         };
         for lane in self.lanes.get(reach.table).map(Box::as_ref).unwrap_or_default() {
             let within = lane.first <= reach.first && reach.last <= lane.last;
@@ -140,12 +150,24 @@ impl FlowRules {
 }
 
 impl FlowRules {
-    fn permit_node(&self, asset: u16, operation: &Operation<'_>) -> bool {
-        let Target::Node(target) = operation.target else { return false };
-        let holds = |(classes, (of, pattern)): &(Classes, AssetNodes)| {
-            classes.contains(operation.class) && of.is_none_or(|of| of == asset) && pattern.holds(&target.node)
-        };
-        self.nodes.iter().any(holds)
+    fn permit_without_address(&self, asset: u16, operation: &Operation<'_>) -> bool {
+        match operation.target {
+            Target::Node(target) => self.nodes.iter().any(|(classes, (of, pattern))| {
+                classes.contains(operation.class) && of.is_none_or(|of| of == asset) && pattern.holds(&target.node)
+            }),
+            Target::None | Target::Item { .. } => self.nowhere.contains(operation.class),
+            _ => false,
+        }
+    }
+
+    /// Whether operations of a class are permitted on every node of these namespaces.
+    pub(super) fn permit_all(&self, asset: u16, class: Class, namespaces: Namespaces) -> bool {
+        let own = self
+            .namespaces
+            .iter()
+            .filter(|(classes, of, _)| classes.contains(class) && of.is_none_or(|of| of == asset));
+        let permitted = own.fold(Namespaces::NONE, |all, (.., one)| all.with(*one));
+        self.everywhere.contains(class) || permitted.hold(namespaces)
     }
 }
 
@@ -256,11 +278,14 @@ impl Places {
             }
             // A subscription as such has no node; those that it is for are named when they are put into it.
             Target::None | Target::Item { .. } if !self.nodes.is_empty() => {
-                matches!(operation.class, Class::Subscribe | Class::Report)
+                Self::CLASSES_OF_NO_NODE.contains(operation.class)
             }
             _ => false,
         }
     }
+
+    /// What nodes are named for also where it acts on none of them.
+    const CLASSES_OF_NO_NODE: Classes = Classes::only(Class::Subscribe).with(Classes::only(Class::Report));
 }
 
 impl FunctionRef {

@@ -39,11 +39,11 @@ pub(super) struct Candidate {
 /// The one flow whose entries decide about operations, and what else they need to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Only {
-    flow: u16,
+    pub(super) flow: u16,
     /// The server, or [`NO_ASSET`].
-    asset: u16,
+    pub(super) asset: u16,
     /// The server has points that limit values.
-    limited: bool,
+    pub(super) limited: bool,
 }
 
 /// What a flow turned out to carry.

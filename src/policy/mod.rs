@@ -26,6 +26,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod values;
+mod wholesale;
 mod words;
 
 use std::net::IpAddr;

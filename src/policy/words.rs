@@ -31,6 +31,11 @@ impl Classes {
         Self(self.0 & !other.0)
     }
 
+    /// Those of both sets.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether the class is in the set.
     pub const fn contains(self, class: Class) -> bool {
         self.0 & (1 << class as u32) != 0

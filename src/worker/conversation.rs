@@ -186,6 +186,11 @@ impl Conversation {
         self.talk.facts.armed == NEVER || self.tcp.deadline().is_some()
     }
 
+    /// Whether more was seen of it than a handshake that was not completed.
+    pub(super) fn is_established(&self) -> bool {
+        !matches!(self.talk.content, Content::Silence) || self.tcp.established()
+    }
+
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
     pub(super) fn due(&self) -> Option<i64> {
         let talk = &self.talk;

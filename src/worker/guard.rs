@@ -1,7 +1,7 @@
 //! How a conversation is protected, and by whom: facts to the policy, and to the correlator what says something only beside
 //! what was seen before.
 
-use lockkeeper_protocols::{Operation, Security, Side, Stamp};
+use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
 use super::conversation::Facts;
 use super::listener::Listener;
@@ -20,6 +20,12 @@ pub(super) struct Guard {
 }
 
 impl Facts {
+    /// Whether an operation of this class is a use of its channel that has to be judged.
+    #[inline]
+    pub(super) fn waits_for_use(&self, class: Class) -> bool {
+        self.seldom().and_then(|seldom| seldom.guard.as_ref()).is_some_and(|guard| guard.secured.waits(class))
+    }
+
     /// Whether a denial is to be told: one of what cannot be seen speaks for the whole conversation.
     pub(super) fn is_news(&mut self, denial: &Denial) -> bool {
         denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_guard().opaque, true)

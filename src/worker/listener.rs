@@ -1,7 +1,7 @@
 //! Listens to a decoder: counts, asks the policy, writes findings and transactions.
 
 use lockkeeper_protocols::{
-    Anomaly, AnomalyKind, Class, Identity, Operation, Outcome, RequestRef, Security, Sink, Stamp,
+    Anomaly, AnomalyKind, Class, Identity, Namespaces, Operation, Outcome, RequestRef, Security, Sink, Stamp,
 };
 
 use super::Desk;
@@ -18,7 +18,7 @@ pub(super) struct Listener<'a> {
 impl Sink for Listener<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp) {
         let Self { facts, desk } = self;
-        desk.counters.operation(facts.slot, operation.class);
+        desk.counters.operations_of(facts.slot, operation.class, 1);
         let verdict = match &facts.ruling {
             Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
             _ => Verdict::Observe,
@@ -31,17 +31,24 @@ impl Sink for Listener<'_> {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
             facts.make_seldom().open.push(Open { at, verdict, told: told.is_some(), values });
         }
-        if facts
-            .seldom()
-            .and_then(|seldom| seldom.guard.as_ref())
-            .is_some_and(|guard| guard.secured.waits(operation.class))
-        {
+        if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);
         }
         if let Some(denial) = told {
             let operation = OwnedOperation::from(operation);
             self.desk.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
+    }
+
+    fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
+        let Self { facts, desk } = self;
+        let is_permitted = !desk.judging
+            || facts.ruling.as_ref().is_some_and(|ruling| desk.policy.permits_all(ruling, class, namespaces));
+        if desk.transactions || !is_permitted || facts.waits_for_use(class) {
+            return false;
+        }
+        desk.counters.operations_of(facts.slot, class, count);
+        true
     }
 
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp) {
@@ -65,13 +72,13 @@ impl Sink for Listener<'_> {
         }
     }
 
-    fn settle(&mut self, class: Class, outcome: Outcome) -> bool {
+    fn settle(&mut self, class: Class, outcome: Outcome, count: u32) -> bool {
         let Self { facts, desk } = self;
         let awaited = facts.seldom().is_some_and(|seldom| !seldom.open.is_empty());
         if awaited || desk.judging && facts.ruling.as_ref().is_some_and(|ruling| desk.policy.learns(ruling, class)) {
             return false;
         }
-        desk.counters.outcomes.count(outcome);
+        desk.counters.outcomes.count_all(outcome, count);
         true
     }
 

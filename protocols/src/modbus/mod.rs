@@ -127,7 +127,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         if let Some(only) = self.pending.only()
             && only.is_asked_by(head.transaction, head.unit, head.code)
             && response::is_sound(&only.asked, head.code, data)
-            && sink.settle(function::find(head.code, None).class, Outcome::Accepted)
+            && sink.settle(function::find(head.code, None).class, Outcome::Accepted, 1)
         {
             sink.pdu(RESPONSES, head.code.into());
             self.pending.forget_only();

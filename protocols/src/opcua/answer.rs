@@ -5,8 +5,8 @@ use super::asked::{self, Asked, Request, What};
 use super::binary::Encoded;
 use super::exchange::{Exchange, Said, refused};
 use super::service::{
-    Answer, Answers, Item, Message, Notification, Published, ResponseHeader, Service, Subject, endpoints, find_servers,
-    notifications,
+    Answer, Answers, Endings, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
+    endpoints, find_servers, notifications,
 };
 use super::{inventory, session};
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
@@ -87,6 +87,9 @@ impl Exchange {
             asked.conclude(Outcome::Accepted, context.stamp, context.sink);
             return Ok(());
         };
+        if self.ended_alike(request, content, context) {
+            return Ok(());
+        }
         let result = match Answers::read(service, content) {
             Ok(answers) => self.results(asked, request, answers, context),
             Err(fault) => {
@@ -95,6 +98,17 @@ impl Exchange {
             }
         };
         result.and(self.learn(service, Some((asked, request)), content, context))
+    }
+
+    /// Counts the results of a request of which nothing else is to be told. `false`: there is more to them.
+    #[inline]
+    fn ended_alike(&self, request: &Request, content: Reader<'_>, context: &mut Context<'_>) -> bool {
+        let class = request.service.class();
+        let endings = Endings::of(request.service, content, request.alike).filter(|_| request.alike > 0);
+        endings.is_some_and(|Endings { good, bad, why }| {
+            let is_told = context.sink.settle(class, Outcome::Accepted, good);
+            is_told && (bad == 0 || context.sink.settle(class, refused(why), bad))
+        })
     }
 
     /// Walks over the operations of a request and its results, side by side.
@@ -117,7 +131,7 @@ impl Exchange {
                 None => None,
             };
             let (outcome, values) = ending(answer);
-            if !context.sink.settle(item.class, outcome) {
+            if !context.sink.settle(item.class, outcome, 1) {
                 let operation = request.operation(item, values);
                 asked.conclude_one(index, &operation, outcome, (context.stamp, &mut *context.sink));
             }
@@ -192,6 +206,14 @@ impl Exchange {
         };
         let named = asked.map_or(0, |(_, request)| first_number(&request.content));
         let subscriptions = &self.subscriptions;
+        let survey = if service == Service::Publish { subscriptions.survey(content) } else { None };
+        let is_passed = survey
+            .is_some_and(|Survey { class, count, namespaces }| context.sink.pass(class, namespaces, count.into()));
+        if let Some(Survey { class, count, .. }) = survey.filter(|_| is_passed)
+            && context.sink.settle(class, Outcome::Accepted, count.into())
+        {
+            return Ok(());
+        }
         notifications(service, content, |published: &Published, notification| {
             let Ok(place) = u16::try_from(next) else { return };
             next += 1;
@@ -205,7 +227,9 @@ impl Exchange {
             let item = Item { subject, ..asked::whole(Service::Publish) };
             let operation = asked::operation(service, service.code(), &item, values);
             let at = RequestRef { request: number, item: place };
-            context.sink.operation(at, &operation, context.stamp);
+            if !is_passed {
+                context.sink.operation(at, &operation, context.stamp);
+            }
             context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
         })?;
         Ok(())

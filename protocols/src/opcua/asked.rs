@@ -77,6 +77,8 @@ pub(super) struct Login {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) service: Service,
+    /// How many operations it has, if nothing is known of their results but how they ended; 0 if there is more to them.
+    pub(super) alike: u16,
     /// The number of its encoding.
     pub(super) code: u32,
     /// What follows its header.

@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 use super::asked::{self, Asked, Login, Opened, Request, What};
 use super::assembly::Key;
 use super::binary::{Encoded, StatusCode};
-use super::service::{Direction, Message, RequestHeader, Service, Token, items};
+use super::service::{Direction, Message, RequestHeader, Service, Survey, Token, items};
 use super::session::{self, Sessions};
 use super::subscription::Subscriptions;
 use super::{Context, SERVICE_IDS};
 use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
-use crate::operation::{Kind, NodeId, Operation, Target, Values};
+use crate::operation::{Kind, Namespaces, NodeId, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::Reader;
 
@@ -139,6 +139,24 @@ impl Exchange {
     ) -> Asked {
         let (service, number) = (said.message.service, self.number());
         let code = code(&said.message);
+        let survey = Survey::of_request(service, content);
+        if !survey.is_some_and(|alike| context.sink.pass(alike.class, alike.namespaces, alike.count.into())) {
+            Self::tell_each(said, content, (number, code), context);
+        }
+        let what = match login {
+            Some(login) => What::Login(login),
+            None => {
+                let alike = survey.filter(|survey| !survey.namespaces.meet(Namespaces::only(0)));
+                let alike = alike.map_or(0, |survey| survey.count);
+                What::Service(Request { service, alike, code, content: self.keep(service, content) })
+            }
+        };
+        Asked { requested: context.stamp, number, channel: said.channel, id: Some(said.id), what }
+    }
+
+    /// Tells the operations of a request one by one.
+    fn tell_each(said: &Said<'_>, content: Reader<'_>, (number, code): (u32, u32), context: &mut Context<'_>) {
+        let service = said.message.service;
         let mut count = 0_u32;
         let result = items(service, content, |item| {
             if let Ok(place) = u16::try_from(count) {
@@ -156,11 +174,6 @@ impl Exchange {
         if count > MOST_OPERATIONS {
             context.anomaly(AnomalyKind::Limit, "request_items", None);
         }
-        let what = match login {
-            Some(login) => What::Login(login),
-            None => What::Service(Request { service, code, content: self.keep(service, content) }),
-        };
-        Asked { requested: context.stamp, number, channel: said.channel, id: Some(said.id), what }
     }
 
     /// The bytes of a request that its answer will need. Publish has no parts; the secrets of a login that could not be

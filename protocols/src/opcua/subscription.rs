@@ -3,16 +3,32 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
-use super::service::Subject;
+use super::service::{Subject, Survey};
 use crate::operation::{Node, NodeId, NodeTarget};
+use crate::reader::Reader;
 
 /// The monitored items of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     /// By subscription and the client's number.
-    nodes: BTreeMap<(u32, u32), Monitored>,
+    nodes: BTreeMap<Key, Monitored>,
     /// The client's number, by subscription and the server's number.
-    handles: BTreeMap<(u32, u32), u32>,
+    handles: BTreeMap<Key, u32>,
+}
+
+/// A subscription, and the number of an item of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u64);
+
+impl Key {
+    #[inline]
+    fn new(subscription: u32, number: u32) -> Self {
+        Self(u64::from(subscription) << 32 | u64::from(number))
+    }
+
+    fn of_same_subscription(self, number: u32) -> Self {
+        Self(self.0 >> 32 << 32 | u64::from(number))
+    }
 }
 
 /// What is monitored.
@@ -64,42 +80,53 @@ impl Subscriptions {
             return false;
         }
         if let Some(monitored) = Monitored::of(target) {
-            self.nodes.insert((subscription, handle), monitored);
-            self.handles.insert((subscription, item), handle);
+            self.nodes.insert(Key::new(subscription, handle), monitored);
+            self.handles.insert(Key::new(subscription, item), handle);
         }
         true
     }
 
     /// The client gave an item another number.
     pub(super) fn rename(&mut self, subscription: u32, item: u32, handle: u32) {
-        if let Some(known) = self.handles.get_mut(&(subscription, item))
+        if let Some(known) = self.handles.get_mut(&Key::new(subscription, item))
             && *known != handle
-            && let Some(monitored) = self.nodes.remove(&(subscription, *known))
+            && let Some(monitored) = self.nodes.remove(&Key::new(subscription, *known))
         {
             *known = handle;
-            self.nodes.insert((subscription, handle), monitored);
+            self.nodes.insert(Key::new(subscription, handle), monitored);
         }
     }
 
     /// The server no longer monitors an item.
     pub(super) fn leave(&mut self, subscription: u32, item: u32) {
-        if let Some(handle) = self.handles.remove(&(subscription, item)) {
-            self.nodes.remove(&(subscription, handle));
+        self.forget(Key::new(subscription, item));
+    }
+
+    fn forget(&mut self, item: Key) {
+        if let Some(handle) = self.handles.remove(&item) {
+            self.nodes.remove(&item.of_same_subscription(handle));
         }
     }
 
     /// A subscription is deleted, with all its items.
     pub(super) fn delete(&mut self, subscription: u32) {
-        let all = (subscription, 0)..=(subscription, u32::MAX);
-        while let Some((&key, _)) = self.handles.range(all.clone()).next() {
-            self.leave(key.0, key.1);
+        let all = Key::new(subscription, 0)..=Key::new(subscription, u32::MAX);
+        while let Some((&item, _)) = self.handles.range(all.clone()).next() {
+            self.forget(item);
         }
+    }
+
+    /// The values that the answer to Publish reports, if all of their nodes are known.
+    pub(super) fn survey(&self, content: Reader<'_>) -> Option<Survey> {
+        Survey::of_report(content, |subscription, handle| {
+            self.nodes.get(&Key::new(subscription, handle)).map(|monitored| monitored.namespace)
+        })
     }
 
     /// What a notification speaks of: the node, where it is known.
     #[inline]
     pub(super) fn subject(&self, subscription: u32, handle: u32) -> Subject<'_> {
-        match self.nodes.get(&(subscription, handle)) {
+        match self.nodes.get(&Key::new(subscription, handle)) {
             Some(monitored) => Subject::Node(monitored.target()),
             None => Subject::Subscription(subscription),
         }

@@ -108,41 +108,41 @@ pub enum Value<'a> {
 }
 
 impl Kind {
+    /// Every kind, in the order of their numbers, from 1.
+    pub(crate) const ALL: [Self; 25] = [
+        Self::Bool,
+        Self::I8,
+        Self::U8,
+        Self::I16,
+        Self::U16,
+        Self::I32,
+        Self::U32,
+        Self::I64,
+        Self::U64,
+        Self::F32,
+        Self::F64,
+        Self::Text,
+        Self::Time,
+        Self::Guid,
+        Self::Bytes,
+        Self::Xml,
+        Self::Node,
+        Self::ExpandedNode,
+        Self::Status,
+        Self::QualifiedName,
+        Self::LocalizedText,
+        Self::Structure,
+        Self::DataValue,
+        Self::Any,
+        Self::Diagnostic,
+    ];
+
     /// The kind of that number.
     #[inline]
     pub fn from_number(number: u8) -> Option<Self> {
-        ALL.get(usize::from(number.checked_sub(1)?)).copied()
+        Self::ALL.get(usize::from(number.checked_sub(1)?)).copied()
     }
 }
-
-/// In the order of their numbers, from 1.
-static ALL: [Kind; 25] = [
-    Kind::Bool,
-    Kind::I8,
-    Kind::U8,
-    Kind::I16,
-    Kind::U16,
-    Kind::I32,
-    Kind::U32,
-    Kind::I64,
-    Kind::U64,
-    Kind::F32,
-    Kind::F64,
-    Kind::Text,
-    Kind::Time,
-    Kind::Guid,
-    Kind::Bytes,
-    Kind::Xml,
-    Kind::Node,
-    Kind::ExpandedNode,
-    Kind::Status,
-    Kind::QualifiedName,
-    Kind::LocalizedText,
-    Kind::Structure,
-    Kind::DataValue,
-    Kind::Any,
-    Kind::Diagnostic,
-];
 
 impl Value<'_> {
     /// As a number, where it is one: truth as 0 and 1, integers beyond 2^53 rounded.
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_found_by_its_number() {
-        assert!(ALL.into_iter().all(|kind| Kind::from_number(kind as u8) == Some(kind)));
+        assert!(Kind::ALL.into_iter().all(|kind| Kind::from_number(kind as u8) == Some(kind)));
         assert!([0, 26, 63].into_iter().all(|number| Kind::from_number(number).is_none()));
     }
 }

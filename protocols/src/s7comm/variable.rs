@@ -114,7 +114,7 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
     for (index, item) in (0u16..).zip(items) {
         let found = next(&mut claimed, &mut reader, context);
         let outcome = found.map_or(Outcome::Pending, |found| data::outcome(found.code));
-        if context.sink.settle(operation.class, outcome) {
+        if context.sink.settle(operation.class, outcome, 1) {
             continue;
         }
         operation.target = item.target;
@@ -182,7 +182,7 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
         let wire = item.place.wire;
         let code = data.get(usize::from(wire)).filter(|_| wire < claimed);
         let outcome = code.map_or(Outcome::Pending, |code| data::outcome(*code));
-        if !context.sink.settle(operation.class, outcome) {
+        if !context.sink.settle(operation.class, outcome, 1) {
             operation.target = item.target;
             entry.tell(index, &operation, outcome, context);
         }

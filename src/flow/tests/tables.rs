@@ -15,7 +15,14 @@ fn key(number: u8) -> FlowKey {
 }
 
 fn settings(capacity: u32) -> TableSettings {
-    TableSettings { capacity, stream_timeout: 100, datagram_timeout: 50, closed_timeout: 10, seed: 42 }
+    TableSettings {
+        capacity,
+        stream_timeout: 100,
+        datagram_timeout: 50,
+        closed_timeout: 10,
+        opening_timeout: 30,
+        seed: 42,
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +33,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = (i64, Step)> {
-    let lifetime = prop_oneof![Just(Lifetime::Stream), Just(Lifetime::Datagram), Just(Lifetime::Closed)];
+    let lifetime =
+        prop_oneof![Just(Lifetime::Stream), Just(Lifetime::Datagram), Just(Lifetime::Closed), Just(Lifetime::Opening)];
     let step = prop_oneof![
         6 => (0_u8..12, lifetime.clone()).prop_map(|(key, lifetime)| Step::Use(key, lifetime)),
         2 => (0_u8..12, lifetime).prop_map(|(key, lifetime)| Step::Change(key, lifetime)),
@@ -47,17 +55,19 @@ struct Modelled {
 
 impl Modelled {
     fn end(&self) -> i64 {
-        self.used + [100, 50, 10][self.lifetime as usize]
+        self.used + [100, 50, 10, 30][self.lifetime as usize]
     }
 }
 
-/// Who has to go when `model` is full: the first that expired, else a closed one, else the one idle for longest.
+/// Who has to go when `model` is full: the first that expired, else a closed one, else one that
+/// was never established, else the one idle for longest.
 fn victim(model: &[Modelled], clock: i64) -> Option<(Modelled, Cause)> {
     let place = |flow: &&Modelled| (flow.used, flow.lifetime as usize, flow.order);
     let expired = model.iter().filter(|flow| flow.end() <= clock);
     let first = expired.min_by_key(|flow| (flow.end(), flow.lifetime as usize, flow.order));
-    let closed = || model.iter().filter(|flow| flow.lifetime == Lifetime::Closed).min_by_key(place);
-    let evicted = || closed().or_else(|| model.iter().min_by_key(place));
+    let idle = |lifetime| model.iter().filter(move |flow| flow.lifetime == lifetime).min_by_key(place);
+    let evicted =
+        || idle(Lifetime::Closed).or_else(|| idle(Lifetime::Opening)).or_else(|| model.iter().min_by_key(place));
     first.map(|flow| (*flow, Cause::Expired)).or_else(|| evicted().map(|flow| (*flow, Cause::Evicted)))
 }
 

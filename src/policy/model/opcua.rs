@@ -48,6 +48,11 @@ impl NodePattern {
             }
     }
 
+    /// The namespace of which it names every node.
+    pub const fn whole_namespace(&self) -> Option<u16> {
+        if matches!(self.id, NodeIdPattern::Any) { Some(self.namespace) } else { None }
+    }
+
     /// Whether it names one node only.
     pub const fn is_single(&self) -> bool {
         !matches!(self.id, NodeIdPattern::Any | NodeIdPattern::Prefix(_))

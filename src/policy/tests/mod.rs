@@ -8,6 +8,7 @@ mod places;
 mod robustness;
 mod s7;
 mod verdicts;
+mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 

@@ -3,7 +3,7 @@
 use super::array::Encoded;
 use super::scalar::date_time;
 use super::status::StatusCode;
-use super::variant::Variant;
+use super::variant::{Variant, step_over_scalar};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
@@ -21,6 +21,23 @@ pub struct DataValue<'a> {
 }
 
 impl<'a> DataValue<'a> {
+    /// Steps over one that holds no value or a single one of fixed size, as nearly all do: its status, and what follows
+    /// it. Nothing of any other.
+    #[inline]
+    pub(in crate::opcua) fn step_over(bytes: &'a [u8]) -> Option<(StatusCode, &'a [u8])> {
+        let (&present, mut rest) = bytes.split_first()?;
+        if present & VALUE != 0 {
+            rest = step_over_scalar(rest)?;
+        }
+        let mut status = StatusCode(0);
+        if present & STATUS != 0 {
+            let (code, behind) = rest.split_first_chunk()?;
+            (status, rest) = (StatusCode(u32::from_le_bytes(*code)), behind);
+        }
+        let times = SIZES_OF_TIMES.get(usize::from(present >> FIRST_TIME) % SIZES_OF_TIMES.len())?;
+        Some((status, rest.get(usize::from(*times)..)?))
+    }
+
     #[inline]
     pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8) -> Result<Self, Fault> {
         let present = reader.u8("data_value")?;
@@ -63,6 +80,26 @@ const SOURCE_TIME: u8 = 0x04;
 const SERVER_TIME: u8 = 0x08;
 const SOURCE_PICOSECONDS: u8 = 0x10;
 const SERVER_PICOSECONDS: u8 = 0x20;
+
+/// Place of the first of the four bits that stand for times.
+const FIRST_TIME: u32 = SOURCE_TIME.trailing_zeros();
+/// Bytes of the times that are present: eight for each time, two for what refines it.
+const fn size_of_times(present: u8) -> usize {
+    let times = (present & (SOURCE_TIME | SERVER_TIME)).count_ones();
+    let picoseconds = (present & (SOURCE_PICOSECONDS | SERVER_PICOSECONDS)).count_ones();
+    (8 * times + 2 * picoseconds) as usize
+}
+/// The same by those four bits, since it is asked for every value.
+#[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
+static SIZES_OF_TIMES: [u8; 16] = {
+    let mut sizes = [0; 16];
+    let mut bits = 0;
+    while bits < sizes.len() {
+        sizes[bits] = size_of_times((bits << FIRST_TIME) as u8) as u8;
+        bits += 1;
+    }
+    sizes
+};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]

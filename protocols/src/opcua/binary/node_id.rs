@@ -29,6 +29,20 @@ fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>) -> Result<Node<'a>, F
     Ok(Node { namespace, id })
 }
 
+/// Steps over a node: the namespace that it lies in, and what follows it.
+#[inline]
+pub(in crate::opcua) fn node_namespace(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    match *bytes {
+        [FOUR_BYTE, namespace, _, _, ref rest @ ..] => Some((namespace.into(), rest)),
+        [NUMERIC, low, high, _, _, _, _, ref rest @ ..] => Some((u16::from_le_bytes([low, high]), rest)),
+        _ => {
+            let mut reader = Reader::new(bytes);
+            let node = Node::read(&mut reader).ok()?;
+            Some((node.namespace, reader.rest()))
+        }
+    }
+}
+
 impl<'a> Encoded<'a> for Node<'a> {
     const LEAST: usize = 2;
 

@@ -34,6 +34,31 @@ const fn fixed_size(kind: Kind) -> Option<usize> {
     }
 }
 
+/// Steps over a value of fixed size, or none at all. Nothing of any other.
+#[inline]
+pub(super) fn step_over_scalar(bytes: &[u8]) -> Option<&[u8]> {
+    let (&mask, rest) = bytes.split_first()?;
+    let size = SIZES.get(usize::from(mask)).filter(|size| **size != NOT_FIXED)?;
+    rest.get(usize::from(*size)..)
+}
+
+/// Bytes of a single value, by the byte in front of it.
+#[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
+static SIZES: [u8; 26] = {
+    let mut sizes = [NOT_FIXED; 26];
+    let mut all = Kind::ALL.as_slice();
+    while let [kind, rest @ ..] = all {
+        if let Some(size) = fixed_size(*kind) {
+            sizes[*kind as usize] = size as u8;
+        }
+        all = rest;
+    }
+    sizes[0] = 0;
+    sizes
+};
+/// Stands for a value that says itself how long it is.
+const NOT_FIXED: u8 = u8::MAX;
+
 /// The fewest bytes of one value.
 const fn least(kind: Kind) -> usize {
     match kind {

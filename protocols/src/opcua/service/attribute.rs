@@ -27,11 +27,12 @@ impl<'a> Encoded<'a> for ReadValueId<'a> {
     }
 }
 
-struct WriteValue<'a> {
-    node: Node<'a>,
-    attribute: u32,
+/// WriteValue (5.11.4.2): an attribute of a node, and what shall become of it.
+pub(super) struct WriteValue<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) attribute: u32,
     range: Bytes<'a>,
-    value: DataValue<'a>,
+    pub(super) value: DataValue<'a>,
 }
 
 impl<'a> Encoded<'a> for WriteValue<'a> {
@@ -65,4 +66,4 @@ pub(super) fn write<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a
 }
 
 /// The attribute that holds the value of a variable.
-const VALUE: u32 = 13;
+pub(super) const VALUE: u32 = 13;

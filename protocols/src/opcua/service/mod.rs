@@ -6,6 +6,8 @@
 //!                                                             notifications()  what a subscription reports
 //! ```
 //!
+//! Most messages have many parts that are alike, and [`Survey`] and [`Endings`] count those at once.
+//!
 //! Nothing is copied: a request is walked again, from its bytes, beside its response. Passwords, nonces and signatures
 //! are stepped over and never leave the decoders, and a [`Token`] says no more than whether it is the same as another.
 
@@ -27,6 +29,7 @@ mod notification;
 mod query;
 mod request;
 mod session;
+mod survey;
 mod table;
 
 pub use answer::{Answer, Answers};
@@ -41,6 +44,7 @@ pub use notification::{Notification, Published, notifications};
 pub use request::items;
 pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
+pub use survey::{Endings, Survey};
 pub use table::{FUNCTIONS, Service};
 
 #[cfg(test)]

@@ -90,7 +90,8 @@ pub fn notifications<'a>(
     fault.map(|()| published)
 }
 
-fn published(service: Service, reader: &mut Reader<'_>) -> Result<Published, Fault> {
+/// What stands in front of the notifications.
+pub(super) fn published(service: Service, reader: &mut Reader<'_>) -> Result<Published, Fault> {
     let mut subscription = None;
     let mut more = false;
     if service == Service::Publish {
@@ -123,6 +124,6 @@ fn notified<'a>(data: &ExtensionObject<'a>, visit: &mut impl FnMut(&Notification
 }
 
 // Encodings of the kinds of notifications.
-const DATA_CHANGE: u32 = 811;
+pub(super) const DATA_CHANGE: u32 = 811;
 const EVENT_LIST: u32 = 916;
 const STATUS_CHANGE: u32 = 820;

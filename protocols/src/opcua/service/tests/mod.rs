@@ -19,6 +19,7 @@ mod hostile;
 mod management;
 mod sessions;
 mod subscriptions;
+mod surveys;
 mod views;
 
 /// Bytes from hexadecimal text with blanks. What follows a `/` on a line explains it.

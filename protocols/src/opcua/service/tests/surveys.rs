@@ -1,0 +1,186 @@
+//! The quick look finds what the thorough one finds, whatever the bytes.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+use crate::operation::{Class, Namespaces, Node};
+
+/// What the thorough look finds, if all of it is plain: each part acts on a node, and none deviates.
+fn thorough(service: Service, body: &[u8]) -> Option<Survey> {
+    let mut found: Option<Survey> = None;
+    let mut is_plain = true;
+    let result = items(service, Reader::new(body), |item| {
+        let Subject::Node(target) = item.subject else { return is_plain = false };
+        let namespace = target.node.namespace;
+        let class = if service == Service::Read { Class::Read } else { Class::Write };
+        is_plain &= item.class == class && item.deviation.is_none() && namespace < Namespaces::END;
+        let before = found.unwrap_or(Survey { class, count: 0, namespaces: Namespaces::NONE });
+        let namespaces = before.namespaces.with(Namespaces::only(namespace));
+        found = Some(Survey { count: before.count + 1, namespaces, ..before });
+    });
+    found.filter(|_| is_plain && result.is_ok())
+}
+
+/// The same of the results of so many parts.
+fn thorough_endings(service: Service, body: &[u8], parts: u16) -> Option<Endings> {
+    let answers = Answers::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts.into())?;
+    let all: Vec<_> = answers.collect::<Result<_, _>>().ok()?;
+    let bad: Vec<_> = all.iter().map(|answer| answer.status).filter(|status| status.is_bad()).collect();
+    let why = bad.last().copied().unwrap_or_default();
+    Some(Endings { good: (all.len() - bad.len()) as u32, bad: bad.len() as u32, why })
+}
+
+/// A node in each of its encodings.
+fn node() -> impl Strategy<Value = Vec<u8>> {
+    let head = |encoding: u8, namespace: u16| [&[encoding][..], &namespace.to_le_bytes()].concat();
+    let text = |encoding| {
+        let bytes = vec(any::<u8>(), 0..12);
+        (0..70_u16, bytes).prop_map(move |(namespace, bytes)| {
+            [head(encoding, namespace), (bytes.len() as u32).to_le_bytes().to_vec(), bytes].concat()
+        })
+    };
+    prop_oneof![
+        any::<u8>().prop_map(|number| [0, number].to_vec()),
+        (0..70_u8, any::<[u8; 2]>()).prop_map(|(namespace, [low, high])| [1, namespace, low, high].to_vec()),
+        (0..70_u16, any::<[u8; 4]>()).prop_map(move |(namespace, id)| [head(2, namespace), id.to_vec()].concat()),
+        text(3),
+        (0..70_u16, any::<[u8; 16]>()).prop_map(move |(namespace, id)| [head(4, namespace), id.to_vec()].concat()),
+        text(5),
+    ]
+}
+
+/// A DataValue: a scalar of each type that has a fixed size, a text, a matrix or nothing, with status and times.
+fn data_value() -> impl Strategy<Value = Vec<u8>> {
+    let sizes = [(0, 0), (1, 1), (3, 1), (5, 2), (6, 4), (10, 4), (11, 8), (13, 8), (14, 16), (19, 4)];
+    let value = prop_oneof![
+        4 => proptest::sample::select(sizes.to_vec()).prop_flat_map(|(kind, size)| {
+            vec(any::<u8>(), size).prop_map(move |bytes| [&[kind][..], &bytes].concat())
+        }),
+        1 => Just(hex("0c 02000000 6869")),
+        1 => Just(hex("c3 02000000 0a0b 02000000 01000000 02000000")),
+        1 => Just(hex("c3 02000000 0a0b 02000000 00000100 00000100")),
+    ];
+    let status = proptest::sample::select([0_u32, 0x0040_0000, 0x4094_0000, 0x8034_0000].to_vec());
+    (0..0x40_u8, value, status, any::<[u8; 20]>()).prop_map(|(present, value, status, times)| {
+        let mut bytes = [present].to_vec();
+        if present & 0x01 != 0 {
+            bytes.extend(value);
+        }
+        if present & 0x02 != 0 {
+            bytes.extend(status.to_le_bytes());
+        }
+        let size = |bit: u8, size: usize| if present & bit == 0 { 0 } else { size };
+        bytes.extend(&times[..size(0x04, 8) + size(0x08, 8) + size(0x10, 2) + size(0x20, 2)]);
+        bytes
+    })
+}
+
+/// What follows a node that is read: nearly always its whole value.
+fn asked_of_it() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => Just(hex("0d000000 ffffffff 0000 ffffffff")),
+        1 => Just(hex("05000000 ffffffff 0000 ffffffff")),
+        1 => Just(hex("0d000000 03000000 303a32 0000 00000000")),
+    ]
+}
+
+fn array(parts: &[Vec<u8>]) -> Vec<u8> {
+    [&(parts.len() as u32).to_le_bytes()[..], &parts.concat()].concat()
+}
+
+fn read() -> impl Strategy<Value = Vec<u8>> {
+    let part = (node(), asked_of_it()).prop_map(|(node, asked)| [node, asked].concat());
+    vec(part, 0..6).prop_map(|parts| [[0; 12].to_vec(), array(&parts)].concat())
+}
+
+fn write() -> impl Strategy<Value = Vec<u8>> {
+    let attribute = proptest::sample::select([13_u8, 13, 13, 17].to_vec());
+    let part = (node(), attribute, data_value()).prop_map(|(node, attribute, value)| {
+        [node, [attribute, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF].to_vec(), value].concat()
+    });
+    vec(part, 0..6).prop_map(|parts| array(&parts))
+}
+
+/// Some bytes of it are others, or its end is missing.
+fn damaged(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop_oneof![
+        2 => Just(None),
+        2 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Some((at, Some(byte)))),
+        1 => any::<Index>().prop_map(|at| Some((at, None))),
+    ];
+    (body, damage).prop_map(|(mut body, damage)| {
+        match damage {
+            Some((at, Some(byte))) => {
+                let place = at.index(body.len());
+                body[place] = byte;
+            }
+            Some((at, None)) => body.truncate(at.index(body.len())),
+            None => {}
+        }
+        body
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_survey_of_a_request_counts_what_its_parts_are(reads in damaged(read()), writes in damaged(write())) {
+        for (service, body) in [(Service::Read, &reads), (Service::Write, &writes)] {
+            prop_assert_eq!(Survey::of_request(service, Reader::new(body)), thorough(service, body));
+        }
+    }
+
+    #[test]
+    fn endings_are_counted_as_the_results_are(values in damaged(vec(data_value(), 0..6).prop_map(|all| array(&all)))) {
+        let parts = values.first().map_or(0, |count| u16::from(*count));
+        let expected = thorough_endings(Service::Read, &values, parts).filter(|_| parts > 0);
+        prop_assert_eq!(Endings::of(Service::Read, Reader::new(&values), parts), expected);
+    }
+
+    #[test]
+    fn a_survey_of_a_report_counts_the_values_of_known_items(
+        values in vec((0..8_u32, data_value()), 1..6), place in any::<Index>(), byte in any::<u8>(), damages in any::<bool>(),
+    ) {
+        let parts: Vec<_> = values.iter().map(|(handle, value)| [&handle.to_le_bytes()[..], value].concat()).collect();
+        let changes = [array(&parts), hex("ffffffff")].concat();
+        let head = hex("07000000 ffffffff 00 01000000 0000000000000000 01000000 01 00 2b03 01");
+        let mut body = [head, (changes.len() as u32).to_le_bytes().to_vec(), changes, hex("ffffffff ffffffff")].concat();
+        if damages {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        // Item 7 is not known, and nothing of another subscription.
+        let known = |subscription, handle| (subscription == 7 && handle < 7).then_some(handle as u16);
+        let (mut count, mut namespaces, mut is_plain) = (0, Namespaces::NONE, true);
+        let result = notifications(Service::Publish, Reader::new(&body), |published, one| {
+            let of = |handle| known(published.subscription.unwrap_or_default(), handle);
+            match *one {
+                Notification::Data { handle, .. } if of(handle).is_some() => {
+                    namespaces = namespaces.with(of(handle).map_or(Namespaces::NONE, Namespaces::only));
+                    count += 1;
+                }
+                _ => is_plain = false,
+            }
+        });
+        match Survey::of_report(Reader::new(&body), known) {
+            Some(survey) => {
+                prop_assert!(is_plain && result.is_ok());
+                prop_assert_eq!(survey, Survey { class: Class::Report, count, namespaces });
+            }
+            None => prop_assert!(damages || !is_plain),
+        }
+    }
+}
+
+#[test]
+fn other_requests_and_those_without_parts_are_not_surveyed() {
+    let empty = hex("0000000000000000 00000000 00000000");
+    assert_eq!(Survey::of_request(Service::Read, Reader::new(&empty)), None);
+    let one = hex("0000000000000000 00000000 01000000 0048 0d000000 ffffffff 0000 ffffffff");
+    let survey = Survey { class: Class::Read, count: 1, namespaces: Namespaces::only(Node::standard(72).namespace) };
+    assert_eq!(Survey::of_request(Service::Read, Reader::new(&one)), Some(survey));
+    assert_eq!(Survey::of_request(Service::Browse, Reader::new(&one)), None);
+}

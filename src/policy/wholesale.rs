@@ -1,0 +1,17 @@
+//! The verdict on many operations at once, where it does not depend on what tells them apart.
+
+use lockkeeper_protocols::{Class, Namespaces};
+
+use super::judge::Only;
+use super::{Policy, Ruling};
+
+impl Policy {
+    /// Whether every operation of a class on nodes of these namespaces passes, whatever node it is and whatever it moves:
+    /// [`Policy::judge`] would permit each, and remember nothing of it. Where this cannot be said cheaply, it is not said.
+    #[inline]
+    pub fn permits_all(&self, ruling: &Ruling, class: Class, namespaces: Namespaces) -> bool {
+        let Some(Only { flow, asset, limited }) = ruling.only else { return false };
+        let rules = self.compiled.flows.get(usize::from(flow));
+        !(limited && class == Class::Write) && rules.is_some_and(|rules| rules.permit_all(asset, class, namespaces))
+    }
+}
