@@ -24,6 +24,7 @@
 //! * [`highlights`], [`summary`]: what came of it, for people;
 //! * [`worker`]: one shard, from packet to verdict: read this first;
 //! * [`pipeline`]: builds, feeds, drains and joins the threads;
+//! * [`health`]: what a running sensor says of itself;
 //! * [`sensor`]: the life of a pipeline that listens to the network;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
@@ -38,6 +39,7 @@ pub mod cli;
 pub mod config;
 pub mod flow;
 pub mod frame;
+pub mod health;
 pub mod highlights;
 pub mod interfaces;
 pub mod keys;

@@ -1,5 +1,7 @@
 //! What was counted on the way: plain numbers per worker, added up at the end.
 
+mod latency;
+
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
@@ -10,6 +12,8 @@ use crate::capture::{Capture, Drops};
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 use crate::keys::KeyCounters;
+
+pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};
 
 /// Everything one worker counts. Every field is a number of things since the start.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 
 use super::modbus::Modbus;
-use super::opcua::OpcUa;
+use super::opcua::{BULK, OpcUa, PANEL};
 use super::random::Random;
 use super::rtu::Rtu;
 use super::s7::S7;
@@ -23,9 +23,12 @@ pub(crate) enum Speech {
     /// S7comm over ISO transport.
     #[value(name = "s7comm")]
     S7comm,
-    /// OPC UA over TCP.
+    /// OPC UA over TCP: much is read at once, in segments that are full.
     #[value(name = "opcua")]
     OpcUa,
+    /// OPC UA over TCP as operator panels speak it: subscriptions that report some values, reads and writes of few nodes.
+    #[value(name = "opcua/panel")]
+    OpcUaPanel,
     /// Modbus/TCP, S7comm and OPC UA, a third of the flows each.
     #[value(name = "mix")]
     Mix,
@@ -39,6 +42,7 @@ impl Speech {
             Self::ModbusRtu => &[Self::ModbusRtu],
             Self::S7comm => &[Self::S7comm],
             Self::OpcUa => &[Self::OpcUa],
+            Self::OpcUaPanel => &[Self::OpcUaPanel],
             Self::Mix => &[Self::ModbusTcp, Self::S7comm, Self::OpcUa],
         }
     }
@@ -59,7 +63,7 @@ impl Speech {
             Self::ModbusTcp | Self::Mix => ("modbus", "tcp"),
             Self::ModbusRtu => ("modbus", "rtu"),
             Self::S7comm => ("s7comm", "iso-on-tcp"),
-            Self::OpcUa => ("opcua", "tcp"),
+            Self::OpcUa | Self::OpcUaPanel => ("opcua", "tcp"),
         }
     }
 
@@ -70,7 +74,8 @@ impl Speech {
             Self::ModbusTcp | Self::Mix => Box::new(Modbus::new(exceptions, violations)),
             Self::ModbusRtu => Box::new(Rtu::new(Modbus::new(exceptions, violations))),
             Self::S7comm => Box::new(S7::new(exceptions, violations)),
-            Self::OpcUa => Box::new(OpcUa::new(exceptions, violations)),
+            Self::OpcUa => Box::new(OpcUa::new(&BULK, exceptions, violations)),
+            Self::OpcUaPanel => Box::new(OpcUa::new(&PANEL, exceptions, violations)),
         }
     }
 }

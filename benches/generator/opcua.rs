@@ -1,9 +1,10 @@
 //! OPC UA clients that open a session, poll, set and hear subscriptions (OPC 10000-4 and 10000-6), in the clear.
 //!
 //! Every flow says hello, opens a channel of policy None and an anonymous session, and subscribes to some nodes. What
-//! follows is Read, Write and Publish. Answers of about one segment prevail; some take several, a few several chunks.
+//! follows is Read, Write and Publish, as the [`Habits`] of its clients are.
 
 mod encode;
+mod habits;
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,14 @@ use super::random::Random;
 pub(super) use encode::NAMESPACE;
 use encode::{
     BUFFER, CHANNEL, HEADERS, TOKEN, VALUE, chunks, double, message, moment, no_value, node, nothing, null, number,
-    read_value_id, string, value,
+    place, read_value_id, string, value,
 };
+use habits::Habits;
+pub(super) use habits::{BULK, PANEL};
 
 /// Clients and servers of OPC UA.
 pub(super) struct OpcUa {
+    habits: &'static Habits,
     /// Answers in which a node is refused, per thousand.
     exceptions: u32,
     /// Writes beyond what the policy permits, per million.
@@ -31,8 +35,9 @@ pub(super) struct OpcUa {
 }
 
 impl OpcUa {
-    pub(super) fn new(exceptions: u32, violations: u32) -> Self {
+    pub(super) fn new(habits: &'static Habits, exceptions: u32, violations: u32) -> Self {
         Self {
+            habits,
             exceptions,
             violations,
             kinds: BTreeMap::new(),
@@ -78,26 +83,20 @@ impl OpcUa {
         message(b"OPNF", &whole, out);
     }
 
-    /// A Read of as many nodes as there are in a segment, in several, or in several chunks.
-    fn read(&mut self, random: &mut Random) {
-        let nodes = match random.below(100) {
-            0..85 => 34 + random.below(4),
-            85..97 => 80 + random.below(80),
-            _ => 330 + random.below(50),
-        };
+    fn read(&mut self, flow: usize, random: &mut Random) {
+        let (first, nodes) = (self.habits.read)(flow, random);
         double(0.0, &mut self.body);
         number(2, &mut self.body); // both times
-        number(nodes, &mut self.body);
-        let first = random.below(u32::from(NODES) - nodes) as u16;
-        (0..nodes as u16).for_each(|index| read_value_id(1 + first + index, &mut self.body));
+        number(nodes.into(), &mut self.body);
+        (first..first + nodes).for_each(|id| read_value_id(id, self.habits.named, &mut self.body));
     }
 
     fn write(&mut self, forbidden: bool, random: &mut Random) {
-        let nodes = if forbidden { 1 } else { 1 + random.below(8) };
+        let nodes = if forbidden { 1 } else { 1 + random.below(self.habits.writes) };
         number(nodes, &mut self.body);
         for _ in 0..nodes {
             let id = 1 + random.below(u32::from(NODES)) as u16;
-            node(if forbidden { NAMESPACE + 1 } else { NAMESPACE }, id, &mut self.body);
+            place(if forbidden { NAMESPACE + 1 } else { NAMESPACE }, id, self.habits.named, &mut self.body);
             number(VALUE, &mut self.body);
             null(&mut self.body);
             self.body.extend([0x01, 11]); // a Double without times
@@ -117,8 +116,8 @@ impl OpcUa {
                 number(1_000, body);
                 number(10, body);
             }
-            MONITOR => monitored(body),
-            PUBLISH => notification(word(request, HANDLE), random, body),
+            MONITOR => monitored(self.habits.monitored, body),
+            PUBLISH => notification(self.habits, word(request, HANDLE), random, body),
             _ => {
                 let refused = random.per_thousand(self.exceptions);
                 results(service, request, refused, random, body);
@@ -154,7 +153,7 @@ impl Application for OpcUa {
         }
         let service = match turn {
             1..=5 => OPENING[turn as usize - 1],
-            _ => MIX[random.below(MIX.len() as u32) as usize],
+            _ => self.habits.mix[random.below(self.habits.mix.len() as u32) as usize],
         };
         let forbidden = turn > 5 && random.per_million(self.violations);
         let service = if forbidden { WRITE } else { service };
@@ -168,8 +167,8 @@ impl Application for OpcUa {
             CREATE_SESSION => create_session(&mut self.body),
             ACTIVATE_SESSION => activate_session(&mut self.body),
             SUBSCRIBE => subscribe(&mut self.body),
-            MONITOR => monitor(&mut self.body),
-            READ => self.read(random),
+            MONITOR => monitor(self.habits, &mut self.body),
+            READ => self.read(flow, random),
             WRITE => self.write(forbidden, random),
             _ => number(0, &mut self.body), // Publish without acknowledgements
         }
@@ -298,12 +297,12 @@ fn subscribe(body: &mut Vec<u8>) {
     body.extend([1, 0]);
 }
 
-fn monitor(body: &mut Vec<u8>) {
+fn monitor(habits: &Habits, body: &mut Vec<u8>) {
     number(1, body);
     number(2, body);
-    number(MONITORED, body);
-    for item in 0..MONITORED {
-        read_value_id(1 + item as u16, body);
+    number(habits.monitored, body);
+    for item in 0..habits.monitored {
+        read_value_id(1 + item as u16, habits.named, body);
         number(2, body); // reporting
         number(item, body);
         double(500.0, body);
@@ -313,9 +312,9 @@ fn monitor(body: &mut Vec<u8>) {
     }
 }
 
-fn monitored(body: &mut Vec<u8>) {
-    number(MONITORED, body);
-    for item in 0..MONITORED {
+fn monitored(items: u32, body: &mut Vec<u8>) {
+    number(items, body);
+    for item in 0..items {
         number(0, body);
         number(1 + item, body);
         double(500.0, body);
@@ -326,7 +325,8 @@ fn monitored(body: &mut Vec<u8>) {
 }
 
 /// Subscription, nothing to acknowledge, no more; one notification of data changes.
-fn notification(tick: u32, random: &mut Random, body: &mut Vec<u8>) {
+fn notification(habits: &Habits, tick: u32, random: &mut Random, body: &mut Vec<u8>) {
+    let (first, values) = (habits.changed)(random);
     number(1, body);
     null(body);
     body.push(0);
@@ -337,8 +337,8 @@ fn notification(tick: u32, random: &mut Random, body: &mut Vec<u8>) {
     body.push(1);
     let length = body.len();
     number(0, body);
-    number(MONITORED, body);
-    for item in 0..MONITORED {
+    number(values, body);
+    for item in first..first + values {
         number(item, body);
         value(f64::from(random.below(1_000)), tick, body);
     }
@@ -381,16 +381,12 @@ const DATA_CHANGE: u16 = 811;
 
 /// What follows the hello.
 const OPENING: [u16; 5] = [OPEN, CREATE_SESSION, ACTIVATE_SESSION, SUBSCRIBE, MONITOR];
-/// How often each service is asked later.
-const MIX: [u16; 10] = [READ, READ, READ, READ, READ, READ, PUBLISH, PUBLISH, PUBLISH, WRITE];
 /// Where the handle and the count of nodes stand in a request: the count of a Read behind age and times.
 const HANDLE: usize = HEADERS + 19;
 const COUNT_OF_WRITE: usize = HEADERS + 38;
 const COUNT_OF_READ: usize = COUNT_OF_WRITE + 12;
 /// Token of every session, and one less than its number.
 const SESSION: u32 = 1_001;
-/// Nodes of a subscription: their notification is about half a segment.
-const MONITORED: u32 = 20;
 /// Nodes of a server: 1 to this.
 const NODES: u16 = 1_000;
 /// BadNodeIdUnknown.

@@ -65,7 +65,7 @@ fn flow(settings: &Settings, speech: Speech, id: &str, from: &str, to: &str) -> 
     let permitted = match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
         Speech::S7comm => s7(),
-        Speech::OpcUa => opcua(),
+        Speech::OpcUa | Speech::OpcUaPanel => opcua(),
     };
     format!(
         r#"

@@ -69,7 +69,7 @@ fn function_field(speech: Speech) -> &'static str {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => "modbus.func_code",
         Speech::S7comm => "s7comm.param.func",
-        Speech::OpcUa => "opcua.servicenodeid.numeric",
+        Speech::OpcUa | Speech::OpcUaPanel => "opcua.servicenodeid.numeric",
     }
 }
 
@@ -77,7 +77,7 @@ fn function_field(speech: Speech) -> &'static str {
 fn suricata(speech: Speech) -> &'static [(&'static str, &'static str)] {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => &SURICATA,
-        Speech::S7comm | Speech::OpcUa => &SURICATA[..1],
+        Speech::S7comm | Speech::OpcUa | Speech::OpcUaPanel => &SURICATA[..1],
     }
 }
 

@@ -475,7 +475,8 @@ fn render(settings: &Settings, live: &Live) -> Rendered {
     let record = Record { policy, settings, finding, id, revision, count, first_seen, last_seen, outcome };
     let mut json = Vec::with_capacity(RECORD_BYTES);
     record.write(&mut json);
-    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, json }
+    let news = (revision == 1).then_some(finding.time);
+    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, news, json }
 }
 
 const fn rank(order: Order, event: &Event) -> Rank {

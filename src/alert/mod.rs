@@ -259,6 +259,8 @@ pub struct Rendered {
     pub severity: Severity,
     /// Which alert; a later revision supersedes an earlier one of the same id.
     pub id: AlertId,
+    /// Packet time of what it tells, nanoseconds, if this is the first revision: from then on somebody waits for it.
+    pub news: Option<i64>,
     /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
     pub json: Vec<u8>,
 }

@@ -17,12 +17,17 @@ pub enum Peek {
 }
 
 /// One cheap look at a packet. Of what [`super::decode`] refuses, the key means nothing.
-#[inline]
+#[inline(always)]
 pub fn peek(link: Link, bytes: &[u8]) -> Peek {
     match link {
-        Link::Ethernet => plain::key(bytes).map_or_else(|| walked(link, bytes), Peek::Key),
+        Link::Ethernet => plain::key_of_segment(bytes).map_or_else(|| peek_further(bytes), Peek::Key),
         _ => walked(link, bytes),
     }
+}
+
+#[inline(never)]
+fn peek_further(bytes: &[u8]) -> Peek {
+    plain::key(bytes).map_or_else(|| walked(Link::Ethernet, bytes), Peek::Key)
 }
 
 /// The same walk as [`super::decode`] takes, up to the first fragment. How long the packet was on the wire decides

@@ -49,9 +49,19 @@ pub(super) fn no_value(status: u32, out: &mut Vec<u8>) {
     number(status, out);
 }
 
+/// A node of the plant, by its number or by its name.
+pub(super) fn place(namespace: u8, id: u16, named: bool, out: &mut Vec<u8>) {
+    if named {
+        out.extend([0x03, namespace, 0]);
+        string(&format!("Hall{}.Drive{:02}.Value{}", id / 100, id / 10 % 10, id % 10), out);
+    } else {
+        node(namespace, id, out);
+    }
+}
+
 /// What is read or monitored: the value of a node, all of it, as it is.
-pub(super) fn read_value_id(id: u16, out: &mut Vec<u8>) {
-    node(NAMESPACE, id, out);
+pub(super) fn read_value_id(id: u16, named: bool, out: &mut Vec<u8>) {
+    place(NAMESPACE, id, named, out);
     number(VALUE, out);
     null(out);
     out.extend([0, 0]);

@@ -21,10 +21,11 @@ pub struct DataValue<'a> {
 }
 
 impl<'a> DataValue<'a> {
-    /// Steps over one that holds no value or a single one of fixed size, as nearly all do: its status, and what follows
-    /// it. Nothing of any other.
+    /// Steps over one that holds no value or a single one of fixed size, as nearly all do, and over those behind it that
+    /// are of the same type with the same times, up to `most` in all. Says how many, their status, and what follows them.
+    /// Nothing of any other.
     #[inline]
-    pub(in crate::opcua) fn step_over(bytes: &'a [u8]) -> Option<(StatusCode, &'a [u8])> {
+    pub(in crate::opcua) fn step_over(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
         let (&present, mut rest) = bytes.split_first()?;
         if present & VALUE != 0 {
             rest = step_over_scalar(rest)?;
@@ -35,7 +36,18 @@ impl<'a> DataValue<'a> {
             (status, rest) = (StatusCode(u32::from_le_bytes(*code)), behind);
         }
         let times = SIZES_OF_TIMES.get(usize::from(present >> FIRST_TIME) % SIZES_OF_TIMES.len())?;
-        Some((status, rest.get(usize::from(*times)..)?))
+        rest = rest.get(usize::from(*times)..)?;
+        let mut count = 1;
+        if let Some(head) = bytes.first_chunk::<HEAD>().filter(|_| present & STATUS == 0) {
+            let size = bytes.len() - rest.len();
+            while count < most
+                && let Some((value, behind)) = rest.split_at_checked(size)
+                && value.first_chunk() == Some(head)
+            {
+                (count, rest) = (count + 1, behind);
+            }
+        }
+        Some((count, status, rest))
     }
 
     #[inline]
@@ -80,6 +92,9 @@ const SOURCE_TIME: u8 = 0x04;
 const SERVER_TIME: u8 = 0x08;
 const SOURCE_PICOSECONDS: u8 = 0x10;
 const SERVER_PICOSECONDS: u8 = 0x20;
+
+/// What is present, and the type of the value: they make out how long all of it is, if it is of fixed size.
+const HEAD: usize = 2;
 
 /// Place of the first of the four bits that stand for times.
 const FIRST_TIME: u32 = SOURCE_TIME.trailing_zeros();

@@ -39,7 +39,18 @@ impl<'a> ExtensionObject<'a> {
 impl<'a> Encoded<'a> for ExtensionObject<'a> {
     const LEAST: usize = 3;
 
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        if reader.rest().starts_with(&NOTHING) {
+            reader.take(NOTHING.len(), "extension")?;
+            return Ok(Self { encoding: Node::standard(0), body: ExtensionBody::None });
+        }
+        Self::read_something(reader)
+    }
+}
+
+impl<'a> ExtensionObject<'a> {
+    fn read_something(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let encoding = Node::read(reader)?;
         let body = match reader.u8("extension_encoding")? {
             0 => ExtensionBody::None,
@@ -50,6 +61,9 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
         Ok(Self { encoding, body })
     }
 }
+
+/// The null node without a body: what most headers and parameters end with.
+const NOTHING: [u8; 3] = [0; 3];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]

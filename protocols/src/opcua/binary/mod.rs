@@ -23,7 +23,7 @@ pub use diagnostic::DiagnosticInfo;
 pub use extension::{ExtensionBody, ExtensionObject};
 pub use name::{LocalizedText, QualifiedName};
 pub use node_id::ExpandedNodeId;
-pub(in crate::opcua) use node_id::node_namespace;
+pub(in crate::opcua) use node_id::{FOUR_BYTE, NUMERIC, node_namespace};
 pub use scalar::{Bytes, boolean, date_time, double};
 pub use status::{Severity, StatusCode};
 pub use variant::Variant;

@@ -78,8 +78,8 @@ impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
 
 // The encoding, a byte in front.
 const TWO_BYTE: u8 = 0;
-const FOUR_BYTE: u8 = 1;
-const NUMERIC: u8 = 2;
+pub(in crate::opcua) const FOUR_BYTE: u8 = 1;
+pub(in crate::opcua) const NUMERIC: u8 = 2;
 const STRING: u8 = 3;
 const GUID: u8 = 4;
 const BYTE_STRING: u8 = 5;

@@ -77,6 +77,7 @@ pub struct RequestHeader<'a> {
 impl<'a> Encoded<'a> for RequestHeader<'a> {
     const LEAST: usize = 29;
 
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let token = Token::read(reader)?;
         let time = date_time(reader, "request_time")?;

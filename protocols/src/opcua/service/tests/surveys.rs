@@ -1,8 +1,9 @@
 //! The quick look finds what the thorough one finds, whatever the bytes.
 
-use proptest::collection::vec;
+use proptest::collection;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use std::vec;
 
 use super::*;
 use crate::operation::{Class, Namespaces, Node};
@@ -36,7 +37,7 @@ fn thorough_endings(service: Service, body: &[u8], parts: u16) -> Option<Endings
 fn node() -> impl Strategy<Value = Vec<u8>> {
     let head = |encoding: u8, namespace: u16| [&[encoding][..], &namespace.to_le_bytes()].concat();
     let text = |encoding| {
-        let bytes = vec(any::<u8>(), 0..12);
+        let bytes = collection::vec(any::<u8>(), 0..12);
         (0..70_u16, bytes).prop_map(move |(namespace, bytes)| {
             [head(encoding, namespace), (bytes.len() as u32).to_le_bytes().to_vec(), bytes].concat()
         })
@@ -56,7 +57,7 @@ fn data_value() -> impl Strategy<Value = Vec<u8>> {
     let sizes = [(0, 0), (1, 1), (3, 1), (5, 2), (6, 4), (10, 4), (11, 8), (13, 8), (14, 16), (19, 4)];
     let value = prop_oneof![
         4 => proptest::sample::select(sizes.to_vec()).prop_flat_map(|(kind, size)| {
-            vec(any::<u8>(), size).prop_map(move |bytes| [&[kind][..], &bytes].concat())
+            collection::vec(any::<u8>(), size).prop_map(move |bytes| [&[kind][..], &bytes].concat())
         }),
         1 => Just(hex("0c 02000000 6869")),
         1 => Just(hex("c3 02000000 0a0b 02000000 01000000 02000000")),
@@ -86,13 +87,19 @@ fn asked_of_it() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Parts, some of them alike in a row.
+fn several(part: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let alike = (part, 1..4_usize).prop_map(|(part, times)| vec![part; times]);
+    collection::vec(alike, 0..5).prop_map(|runs| runs.concat())
+}
+
 fn array(parts: &[Vec<u8>]) -> Vec<u8> {
     [&(parts.len() as u32).to_le_bytes()[..], &parts.concat()].concat()
 }
 
 fn read() -> impl Strategy<Value = Vec<u8>> {
     let part = (node(), asked_of_it()).prop_map(|(node, asked)| [node, asked].concat());
-    vec(part, 0..6).prop_map(|parts| [[0; 12].to_vec(), array(&parts)].concat())
+    several(part).prop_map(|parts| [[0; 12].to_vec(), array(&parts)].concat())
 }
 
 fn write() -> impl Strategy<Value = Vec<u8>> {
@@ -100,7 +107,7 @@ fn write() -> impl Strategy<Value = Vec<u8>> {
     let part = (node(), attribute, data_value()).prop_map(|(node, attribute, value)| {
         [node, [attribute, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF].to_vec(), value].concat()
     });
-    vec(part, 0..6).prop_map(|parts| array(&parts))
+    collection::vec(part, 0..6).prop_map(|parts| array(&parts))
 }
 
 /// Some bytes of it are others, or its end is missing.
@@ -134,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn endings_are_counted_as_the_results_are(values in damaged(vec(data_value(), 0..6).prop_map(|all| array(&all)))) {
+    fn endings_are_counted_as_the_results_are(values in damaged(several(data_value()).prop_map(|all| array(&all)))) {
         let parts = values.first().map_or(0, |count| u16::from(*count));
         let expected = thorough_endings(Service::Read, &values, parts).filter(|_| parts > 0);
         prop_assert_eq!(Endings::of(Service::Read, Reader::new(&values), parts), expected);
@@ -142,7 +149,7 @@ proptest! {
 
     #[test]
     fn a_survey_of_a_report_counts_the_values_of_known_items(
-        values in vec((0..8_u32, data_value()), 1..6), place in any::<Index>(), byte in any::<u8>(), damages in any::<bool>(),
+        values in collection::vec((0..8_u32, data_value()), 1..6), place in any::<Index>(), byte in any::<u8>(), damages in any::<bool>(),
     ) {
         let parts: Vec<_> = values.iter().map(|(handle, value)| [&handle.to_le_bytes()[..], value].concat()).collect();
         let changes = [array(&parts), hex("ffffffff")].concat();

@@ -1,0 +1,60 @@
+//! What clients ask for, and how much of it at once.
+
+use super::super::random::Random;
+use super::{NODES, PUBLISH, READ, WRITE};
+
+/// What the clients of a capture are like.
+pub(in super::super) struct Habits {
+    /// How often each service is asked.
+    pub(super) mix: [u16; 10],
+    /// The nodes of the next Read of a flow: the first, and how many.
+    pub(super) read: fn(flow: usize, random: &mut Random) -> (u16, u16),
+    /// Nodes of a Write, at most.
+    pub(super) writes: u32,
+    /// Nodes of a subscription.
+    pub(super) monitored: u32,
+    /// The values of the next notification: the first, and how many.
+    pub(super) changed: fn(random: &mut Random) -> (u32, u32),
+    /// Nodes have names instead of numbers.
+    pub(super) named: bool,
+}
+
+/// Clients that ask for as much as there is in a segment, in several, or in several chunks, and for other nodes each time.
+/// The notification of a subscription is about half a segment.
+pub(in super::super) static BULK: Habits = Habits {
+    mix: [READ, READ, READ, READ, READ, READ, PUBLISH, PUBLISH, PUBLISH, WRITE],
+    read: |_, random| {
+        let nodes = match random.below(100) {
+            0..85 => 34 + random.below(4),
+            85..97 => 80 + random.below(80),
+            _ => 330 + random.below(50),
+        };
+        (1 + random.below(u32::from(NODES) - nodes) as u16, nodes as u16)
+    },
+    writes: 8,
+    monitored: 20,
+    changed: |_| (0, 20),
+    named: false,
+};
+
+/// Operator panels: what has changed is reported to them, the pages that they show are read, each the same every time,
+/// and sometimes somebody sets a value.
+pub(in super::super) static PANEL: Habits = Habits {
+    mix: [PUBLISH, PUBLISH, PUBLISH, PUBLISH, PUBLISH, PUBLISH, READ, READ, READ, WRITE],
+    read: |flow, random| {
+        let page = random.below(PAGES);
+        let first = (flow as u32 * PAGES + page) * PAGE % (u32::from(NODES) - PAGE);
+        (1 + first as u16, (2 + 3 * page) as u16)
+    },
+    writes: 2,
+    monitored: 50,
+    changed: |random| {
+        let values = 1 + random.below(5);
+        (random.below(50 - values), values)
+    },
+    named: true,
+};
+
+/// Pages of a panel, and nodes from one to the next.
+const PAGES: u32 = 4;
+const PAGE: u32 = 12;
