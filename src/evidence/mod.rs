@@ -138,7 +138,7 @@ impl Keeper {
 
     /// Takes one revision of an alert.
     pub fn alert(&mut self, alert: &Rendered) {
-        let Some(about) = alert.about.as_deref().filter(|_| alert.kind != Kind::Asset) else { return };
+        let Some(about) = alert.about.as_deref().filter(|_| alert.kind == Kind::Violation) else { return };
         if !self.shelf.reserve() {
             return;
         }
