@@ -185,9 +185,14 @@ impl Open {
         self.published = (self.count, desk.clock);
         let mut json = Vec::with_capacity(RECORD_BYTES);
         self.write(desk, &mut json);
-        let severity = self.latest.rule.severity();
-        let news = (self.revision == 1).then_some(self.latest.time);
-        out(Rendered { kind: Kind::Sensor, severity, id: self.id, news, json, about: None });
+        out(Rendered {
+            kind: Kind::Sensor,
+            severity: self.latest.rule.severity(),
+            id: self.id,
+            news: None,
+            json,
+            about: None,
+        });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.
