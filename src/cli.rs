@@ -76,6 +76,9 @@ pub struct Replay {
     /// No summary and no progress on standard error
     #[arg(short, long)]
     pub quiet: bool,
+    /// What is kept of the packets around violations.
+    #[command(flatten)]
+    pub evidence: Evidence,
     /// How to speak to the broker.
     #[command(flatten)]
     pub broker: Broker,
@@ -88,7 +91,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 pub struct Watch {
     /// Everything from a file (TOML) instead of the options below
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Broker", "Limits"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Alarms", "Broker", "Limits"])]
     pub config: Option<PathBuf>,
     /// What to listen to.
     #[command(flatten)]
@@ -99,12 +102,30 @@ pub struct Watch {
     /// No summary on standard error at the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// When to tell about the sensor itself.
+    #[command(flatten)]
+    pub alarms: Alarms,
     /// How to speak to the broker.
     #[command(flatten)]
     pub broker: Broker,
     /// Bounds.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// What is wrong enough with the sensor itself to be an alert.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Alerts about the sensor itself")]
+pub struct Alarms {
+    /// Packets lost, in percent of those that arrived within ten seconds
+    #[arg(long, value_name = "PERCENT", default_value_t = Self::default().loss_limit)]
+    pub loss_limit: f64,
+    /// Seconds that an interface may hear nothing; 0 is for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().silent_after)]
+    pub silent_after: f64,
+    /// Conversations of which only one end is heard, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = Self::default().one_way_limit)]
+    pub one_way_limit: f64,
 }
 
 /// What `watch` listens to.
@@ -161,6 +182,25 @@ pub struct Told {
     /// Name of this sensor in alerts and topics [default: the name of this machine]
     #[arg(long, value_name = "NAME", env = "LOCKKEEPER_SENSOR")]
     pub sensor: Option<String>,
+}
+
+/// What is kept of the packets around violations.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Evidence")]
+pub struct Evidence {
+    /// Folder for the packets around each violation: `RULE-ID.pcapng`, with the alert as the comment of its packet, which
+    /// Wireshark shows
+    #[arg(long = "evidence", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Packets of the same conversation that are kept before that packet, and as many behind it
+    #[arg(long = "evidence-packets", value_name = "N", default_value_t = Self::default().packets, value_parser = clap::value_parser!(u16).range(..=10_000))]
+    pub packets: u16,
+    /// Files that are kept
+    #[arg(long = "evidence-files", value_name = "N", default_value_t = Self::default().files, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub files: u32,
+    /// Size of all files together, in MiB
+    #[arg(long = "evidence-size", value_name = "MIB", default_value_t = Self::default().mebibytes, value_parser = clap::value_parser!(u32).range(1..))]
+    pub mebibytes: u32,
 }
 
 /// How to speak to an MQTT broker.
@@ -220,10 +260,24 @@ pub enum Policy {
     },
 }
 
+impl Default for Alarms {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { loss_limit: 0.1, silent_after: 60.0, one_way_limit: 50.0 }
+    }
+}
+
 impl Default for Broker {
     /// As when nothing is typed.
     fn default() -> Self {
         Self { mqtt_password_file: None, mqtt_give_up_after: 10 }
+    }
+}
+
+impl Default for Evidence {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { folder: None, packets: 32, files: 1000, mebibytes: 256 }
     }
 }
 
@@ -257,4 +311,5 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   lockkeeper replay day.pcapng --policy rules/plant.toml
   lockkeeper replay captures/ -p plant.toml --alerts - | jq -r .message
+  lockkeeper replay day.pcapng -p plant.toml --evidence evidence/
   zcat week.pcap.gz | lockkeeper replay - -p plant.toml --stats stats.json --mqtt mqtt://soc-broker";

@@ -20,10 +20,12 @@
 //! * [`certificate`]: what X.509 certificates say, for policy and inventory;
 //! * [`alert`]: verdicts into alerts, in one order, each violation once;
 //! * [`publish`]: alerts to files and brokers;
+//! * [`evidence`]: the packets around alerts, for Wireshark;
 //! * [`metrics`]: what was counted on the way;
 //! * [`highlights`], [`summary`]: what came of it, for people;
 //! * [`worker`]: one shard, from packet to verdict: read this first;
 //! * [`pipeline`]: builds, feeds, drains and joins the threads;
+//! * [`health`]: what a running sensor says of itself;
 //! * [`sensor`]: the life of a pipeline that listens to the network;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
@@ -36,8 +38,10 @@ pub mod capture;
 pub mod certificate;
 pub mod cli;
 pub mod config;
+pub mod evidence;
 pub mod flow;
 pub mod frame;
+pub mod health;
 pub mod highlights;
 pub mod interfaces;
 pub mod keys;

@@ -1,5 +1,7 @@
 //! What was counted on the way: plain numbers per worker, added up at the end.
 
+mod latency;
+
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
@@ -7,9 +9,12 @@ use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::alert;
 use crate::capture::{Capture, Drops};
+use crate::evidence;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 use crate::keys::KeyCounters;
+
+pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};
 
 /// Everything one worker counts. Every field is a number of things since the start.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +159,10 @@ losses! {
     discoveries_forgotten,
     /// Channels and certificates of hosts forgotten because too many were remembered; a downgrade may go unseen.
     secured_forgotten,
+    /// Alerts whose packets were not kept, because the folder for evidence was full or could not be written to.
+    evidence_not_kept,
+    /// Alerts whose packets were not kept, because they were too long ago.
+    evidence_too_late,
 }
 
 /// What was decoded of one protocol name (of all its framings).
@@ -339,6 +348,12 @@ impl Counters {
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
         self.losses.secured_forgotten += alerts.secured_forgotten;
+    }
+
+    /// What became of the packets around alerts.
+    pub fn evidence(&mut self, evidence: &evidence::Counters) {
+        self.losses.evidence_not_kept += evidence.over_limit + evidence.failed;
+        self.losses.evidence_too_late += evidence.too_late;
     }
 
     /// The end of a conversation.

@@ -12,18 +12,22 @@
 
 mod crew;
 mod deal;
+mod orders;
 mod outputs;
 
 use std::sync::Arc;
 
 use crate::alert::{self, Captures, Correlator, Report, Tally};
 use crate::capture::{self, Block, Capture, Source};
+use crate::evidence;
 use crate::frame::FragmentLimits;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::publish::PublishError;
 use crate::worker::{self, Worker};
 use deal::Dealer;
+use orders::Orders;
+pub use orders::{Census, Helm, Order, Reins, reins};
 pub use outputs::Outputs;
 
 /// What a run of the pipeline runs on.
@@ -63,6 +67,9 @@ pub enum Problem {
     /// Alerts could not be written or delivered.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Packets around an alert could not be kept.
+    #[error(transparent)]
+    Evidence(#[from] evidence::Error),
     /// Transactions could not be written.
     #[error("{path}: {source}")]
     Transactions {
@@ -82,14 +89,40 @@ pub fn replay(
     outputs: &mut Outputs,
     progress: Progress<'_>,
 ) -> Replayed {
+    run(source, policy, settings, outputs, progress, None)
+}
+
+/// The same for a source that goes on until somebody stops it. What is found is seen by readers at once, and between two
+/// blocks the pipeline does what it is told.
+pub fn watch(
+    source: &mut dyn Source,
+    policy: &Arc<Policy>,
+    settings: &Settings,
+    outputs: &mut Outputs,
+    reins: &Reins,
+) -> Replayed {
+    outputs.prompt = true;
+    run(source, policy, settings, outputs, &mut |_, _, _| {}, Some(reins))
+}
+
+fn run(
+    source: &mut dyn Source,
+    policy: &Arc<Policy>,
+    settings: &Settings,
+    outputs: &mut Outputs,
+    progress: Progress<'_>,
+    reins: Option<&Reins>,
+) -> Replayed {
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
+    let alerts = alert::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings.fragments),
-        correlator: Correlator::new(Arc::clone(policy), settings.alerts.clone()),
+        correlator: Correlator::new(Arc::clone(policy), alerts),
         outputs,
         progress,
+        reins,
     };
     let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
@@ -97,6 +130,7 @@ pub fn replay(
     counters.alerts(correlator.counters());
     counters.captures(source.captures());
     counters.drops(&source.drops());
+    counters.evidence(&outputs.evidence.as_ref().map(evidence::Keeper::counters).unwrap_or_default());
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
     Replayed {
@@ -117,6 +151,8 @@ struct Run<'a> {
     correlator: Correlator,
     outputs: &'a mut Outputs,
     progress: Progress<'a>,
+    /// Where orders come from, if anybody gives some.
+    reins: Option<&'a Reins>,
 }
 
 /// What is left of it.
@@ -130,18 +166,24 @@ struct Done {
 impl Run<'_> {
     /// One worker, on this thread.
     fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
-        let Self { mut dealer, mut correlator, outputs, progress } = self;
+        let Self { mut dealer, mut correlator, outputs, progress, reins } = self;
         let mut block = Block::default();
         let mut report = Report::default();
         let mut clock = i64::MIN;
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
+            let orders = reins.and_then(|reins| reins.take(source, &dealer, clock));
+            let orders = orders.as_deref();
             worker.open(std::mem::take(&mut report));
+            orders.inspect(|orders| orders.before(&mut worker));
             dealer.give(&mut block, &mut worker);
             clock = block.clock_after(clock);
             report = worker.close(clock, last);
-            settle(&mut correlator, std::slice::from_mut(&mut report), clock, last, outputs);
+            settle(&mut correlator, &block, std::slice::from_mut(&mut report), orders, clock, last, outputs);
+            if let (Some(orders), Some(reins)) = (orders, reins) {
+                reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator));
+            }
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);
             if last {
@@ -154,11 +196,22 @@ impl Run<'_> {
 }
 
 /// Correlates and writes what the workers reported of one block.
-fn settle(correlator: &mut Correlator, reports: &mut [Report], clock: i64, last: bool, outputs: &mut Outputs) {
+fn settle(
+    correlator: &mut Correlator,
+    block: &Block,
+    reports: &mut [Report],
+    orders: Option<&Orders>,
+    clock: i64,
+    last: bool,
+    outputs: &mut Outputs,
+) {
+    outputs.block(block);
+    orders.inspect(|orders| orders.prepare(correlator));
     correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
+    orders.inspect(|orders| orders.settle(correlator, &mut |alert| outputs.alert(alert)));
     if last {
         correlator.finish(&mut |alert| outputs.alert(alert));
     }
     outputs.transactions(reports);
-    outputs.end_of_block();
+    outputs.end_of_block(clock);
 }

@@ -15,10 +15,11 @@ use lockkeeper_protocols::{Outcome, RequestRef};
 
 use super::id::alert_id;
 use super::key::Key;
+use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
-use super::{AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping};
+use super::{About, AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub site: String,
     /// Names of the captures, in the order of [`Evidence::capture`](super::Evidence::capture).
     pub captures: Vec<String>,
+    /// Whether first revisions say [what they are about](Rendered::about).
+    pub about: bool,
     /// Shortest time between two revisions of an alert, nanoseconds of packet clock.
     pub interval: i64,
     /// How long an alert lives without a new occurrence, nanoseconds of packet clock; the next occurrence opens a new
@@ -54,6 +57,7 @@ impl Default for Settings {
             sensor: "lockkeeper".to_owned(),
             site: "default".to_owned(),
             captures: Vec::new(),
+            about: false,
             interval: 60 * SECOND,
             close_after: 3600 * SECOND,
             live: 32_768,
@@ -75,6 +79,8 @@ pub struct Counters {
     pub violations: u64,
     /// Alerts of kind asset.
     pub discoveries: u64,
+    /// Alerts of kind sensor.
+    pub own: u64,
     /// Revisions after the first.
     pub updates: u64,
     /// Alerts ended early because too many lived.
@@ -102,22 +108,30 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Correlator {
     policy: Arc<Policy>,
+    /// How many policies there were before this one.
+    generation: u32,
     settings: Settings,
     clock: i64,
+    /// Running number of the packet behind the event that is being handled.
+    packet: u64,
     opened: u64,
-    alerts: Table<Key, Live>,
+    alerts: Table<Filed, Live>,
     /// Alerts with something unpublished, by when it is due and by opening.
-    due: BTreeMap<(i64, u64), Key>,
-    pending: Table<Waiting, (Key, u64)>,
+    due: BTreeMap<(i64, u64), Filed>,
+    pending: Table<Waiting, (Filed, u64)>,
     /// Digests of what was told. Under a seed that nobody knows, two of 65,536 are alike once in some billion runs; the
     /// keys themselves would take five times the memory.
     seen: Table<u64, ()>,
     digest: foldhash::quality::RandomState,
     secured: Secured,
+    owns: Owns,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
     batch: Vec<(Rank, Event)>,
 }
+
+/// What an alert is filed under: its key, and the policy whose zones, conduits and flows the key names.
+type Filed = (u32, Key);
 
 /// Which operation's outcome is waited for. One operation can be behind several alerts: the last number tells them
 /// apart.
@@ -129,6 +143,8 @@ type Rank = (i64, u64, u8, &'static str, u32);
 
 #[derive(Debug)]
 struct Live {
+    /// The policy that it was judged by.
+    policy: Arc<Policy>,
     finding: Box<Finding>,
     id: AlertId,
     opened: u64,
@@ -161,8 +177,10 @@ impl Correlator {
         let secured = Secured::new(settings.secured);
         Self {
             policy,
+            generation: 0,
             settings,
             clock: i64::MIN,
+            packet: 0,
             opened: 0,
             alerts: Table::new(),
             due: BTreeMap::new(),
@@ -170,6 +188,7 @@ impl Correlator {
             seen: Table::new(),
             digest: foldhash::quality::RandomState::default(),
             secured,
+            owns: Owns::default(),
             counters: Counters::default(),
             tallies: BTreeMap::new(),
             batch: Vec::new(),
@@ -186,10 +205,37 @@ impl Correlator {
         batch.sort_by_key(|(rank, _)| *rank);
         for (rank, event) in batch.drain(..) {
             self.advance(rank.0, out);
+            self.packet = rank.1;
             self.event(event, out);
         }
         self.batch = batch;
         self.advance(clock, out);
+        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        self.owns.advance(&desk, out);
+    }
+
+    /// From here on another policy is in force. An alert that was opened under the one before goes on under that one, so
+    /// that it still gets its outcome and its last count; the same violation again is an alert under the new policy.
+    pub fn adopt(&mut self, policy: Arc<Policy>) {
+        let before = std::mem::replace(&mut self.policy, policy);
+        self.generation += 1;
+        let tallies = std::mem::take(&mut self.tallies);
+        for ((rule, conduit), tally) in tallies {
+            let conduit = conduit.and_then(|conduit| self.policy.conduit_named(before.conduit_name(conduit)));
+            let sum = self.tallies.entry((rule, conduit)).or_default();
+            sum.alerts += tally.alerts;
+            sum.occurrences += tally.occurrences;
+        }
+    }
+
+    /// Takes something that the sensor tells about itself.
+    pub fn own(&mut self, own: Own, out: Out<'_>) {
+        let tally = self.tallies.entry((own.rule.id(), None)).or_default();
+        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        let is_new = self.owns.take(own, &desk, out);
+        tally.alerts += u64::from(is_new);
+        tally.occurrences += 1;
+        self.counters.own += u64::from(is_new);
     }
 
     /// The end of the run: publishes the last revision of every alert that changed since its latest one.
@@ -201,6 +247,8 @@ impl Correlator {
         for live in &mut changed {
             self.publish(live, out);
         }
+        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        self.owns.finish(&desk, out);
     }
 
     /// What was done and given up so far.
@@ -230,12 +278,13 @@ impl Correlator {
         self.counters.findings += 1;
         match mapping::kind(&finding.what) {
             Kind::Violation => self.violation(finding, out),
-            Kind::Asset => self.discovery(finding, out),
+            // No finding is about the sensor itself.
+            Kind::Asset | Kind::Sensor => self.discovery(finding, out),
         }
     }
 
     fn violation(&mut self, finding: Box<Finding>, out: Out<'_>) {
-        let key = Key::of(&finding);
+        let key = (self.generation, Key::of(&finding));
         self.tally(&finding, !self.alerts.contains(&key));
         let (clock, waiting) = (self.clock, waits_for_outcome(&finding));
         let conversation = finding.conversation;
@@ -253,12 +302,12 @@ impl Correlator {
     }
 
     /// Opens an alert and publishes its first revision; returns its number.
-    fn open(&mut self, key: Key, finding: Box<Finding>, out: Out<'_>) -> u64 {
+    fn open(&mut self, key: Filed, finding: Box<Finding>, out: Out<'_>) -> u64 {
         while self.alerts.len() >= self.settings.live.max(1) {
             self.counters.closed_by_limit += 1;
             self.close_oldest(out);
         }
-        let mut live = Live::new(finding, &self.policy, self.opened, self.clock);
+        let mut live = Live::new(finding, Arc::clone(&self.policy), self.opened, self.clock);
         self.opened += 1;
         self.counters.violations += 1;
         self.publish(&mut live, out);
@@ -279,7 +328,7 @@ impl Correlator {
         self.seen.insert(key, ());
         self.tally(&finding, true);
         self.counters.discoveries += 1;
-        let mut live = Live::new(finding, &self.policy, self.opened, self.clock);
+        let mut live = Live::new(finding, Arc::clone(&self.policy), self.opened, self.clock);
         self.opened += 1;
         self.publish(&mut live, out);
     }
@@ -291,7 +340,7 @@ impl Correlator {
     }
 
     /// Remembers which alert an outcome will belong to.
-    fn wait(&mut self, conversation: u64, at: RequestRef, key: &Key, opened: u64) {
+    fn wait(&mut self, conversation: u64, at: RequestRef, key: &Filed, opened: u64) {
         while self.pending.len() >= self.settings.pending.max(1) {
             self.counters.pending_dropped += 1;
             self.pending.pop_oldest();
@@ -314,7 +363,7 @@ impl Correlator {
     }
 
     /// Gives an alert its outcome; whether it was still there.
-    fn answer(&mut self, key: &Key, opened: u64, outcome: Outcome, out: Out<'_>) -> bool {
+    fn answer(&mut self, key: &Filed, opened: u64, outcome: Outcome, out: Out<'_>) -> bool {
         let Some(live) = self.alerts.get_mut(key).filter(|live| live.opened == opened) else { return false };
         live.now.outcome = Some(outcome);
         if std::mem::replace(&mut live.answered, true) {
@@ -326,7 +375,7 @@ impl Correlator {
     }
 
     /// Publishes a change now if the interval allows it, else sees to it that it will be.
-    fn changed(&mut self, key: &Key, out: Out<'_>) {
+    fn changed(&mut self, key: &Filed, out: Out<'_>) {
         let Some(live) = self.alerts.get_mut(key).filter(|live| live.is_dirty()) else { return };
         let due = live.due(self.settings.interval);
         if due.0 <= self.clock {
@@ -337,19 +386,33 @@ impl Correlator {
     }
 
     /// Publishes a further revision.
-    fn update(&mut self, key: &Key, out: Out<'_>) {
+    fn update(&mut self, key: &Filed, out: Out<'_>) {
         let Some(live) = self.alerts.get_mut(key) else { return };
         self.due.remove(&live.due(self.settings.interval));
         live.next_revision(self.clock);
         self.counters.updates += 1;
-        out(render(&self.policy, &self.settings, live));
+        out(render(&self.settings, live));
     }
 
     /// Publishes a revision of an alert that is not, or no longer, in the table.
     fn publish(&mut self, live: &mut Live, out: Out<'_>) {
         live.next_revision(self.clock);
         self.counters.updates += u64::from(live.revision > 1);
-        out(render(&self.policy, &self.settings, live));
+        let about = (self.settings.about && live.revision == 1).then(|| self.about(live));
+        out(Rendered { about, ..render(&self.settings, live) });
+    }
+
+    fn about(&self, Live { policy, finding, .. }: &Live) -> Box<About> {
+        let Finding { what, evidence, client, server, carrier, .. } = &**finding;
+        Box::new(About {
+            rule: mapping::rule_id(what),
+            message: message::message(policy, finding),
+            evidence: *evidence,
+            known: self.packet,
+            client: *client,
+            server: *server,
+            carrier: *carrier,
+        })
     }
 
     /// Moves the clock: does what is due before it, the earliest first.
@@ -389,11 +452,12 @@ impl Correlator {
 }
 
 impl Live {
-    fn new(finding: Box<Finding>, policy: &Policy, opened: u64, clock: i64) -> Self {
+    fn new(finding: Box<Finding>, policy: Arc<Policy>, opened: u64, clock: i64) -> Self {
         let outcome = waits_for_outcome(&finding).map(|_| Outcome::Pending);
         let now = State { count: 1, first_seen: finding.time, last_seen: finding.time, outcome };
         let id = alert_id(&policy.sha256, &finding);
-        Self { finding, id, opened, clock, answered: false, now, published: now, published_at: clock, revision: 0 }
+        let (answered, published, published_at) = (false, now, clock);
+        Self { policy, finding, id, opened, clock, answered, now, published, published_at, revision: 0 }
     }
 
     /// One more occurrence. Packet times may run backwards where the clock does not.
@@ -425,14 +489,15 @@ fn waits_for_outcome(finding: &Finding) -> Option<RequestRef> {
     finding.operation.as_ref().and(finding.at)
 }
 
-fn render(policy: &Policy, settings: &Settings, live: &Live) -> Rendered {
-    let Live { finding, id, revision, published: State { count, first_seen, last_seen, outcome }, .. } = live;
+fn render(settings: &Settings, live: &Live) -> Rendered {
+    let Live { policy, finding, id, revision, published: State { count, first_seen, last_seen, outcome }, .. } = live;
     let (id, revision, outcome) = (*id, *revision, *outcome);
     let (count, first_seen, last_seen) = (*count, *first_seen, *last_seen);
     let record = Record { policy, settings, finding, id, revision, count, first_seen, last_seen, outcome };
     let mut json = Vec::with_capacity(RECORD_BYTES);
     record.write(&mut json);
-    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, json }
+    let news = (revision == 1).then_some(finding.time);
+    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, news, json, about: None }
 }
 
 const fn rank(order: Order, event: &Event) -> Rank {

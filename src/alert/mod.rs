@@ -14,6 +14,7 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod own;
 mod owned;
 mod record;
 mod secured;
@@ -32,6 +33,7 @@ use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use own::{Own, OwnRule};
 pub use owned::{OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TYPED_BYTES};
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
@@ -189,6 +191,8 @@ pub enum Kind {
     Violation,
     /// The inventory changed.
     Asset,
+    /// The sensor tells about itself.
+    Sensor,
 }
 
 impl Kind {
@@ -197,6 +201,7 @@ impl Kind {
         match self {
             Self::Violation => "violation",
             Self::Asset => "asset",
+            Self::Sensor => "sensor",
         }
     }
 }
@@ -254,6 +259,29 @@ pub struct Rendered {
     pub severity: Severity,
     /// Which alert; a later revision supersedes an earlier one of the same id.
     pub id: AlertId,
+    /// Packet time of what it tells, nanoseconds, if this is the first revision: from then on somebody waits for it.
+    pub news: Option<i64>,
     /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
     pub json: Vec<u8>,
+    /// What a first revision is about, if [asked for](Settings::about).
+    pub about: Option<Box<About>>,
+}
+
+/// What an alert is about, for those who keep the packets that prove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The rule.
+    pub rule: &'static str,
+    /// The sentence for people.
+    pub message: String,
+    /// The packet that proves it.
+    pub evidence: Evidence,
+    /// Running number of the packet that made it known.
+    pub known: u64,
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who answers.
+    pub server: Endpoint,
+    /// What carries it.
+    pub carrier: Carrier,
 }

@@ -10,7 +10,7 @@ mod topic;
 use crate::alert::Rendered;
 
 pub use jsonl::Jsonl;
-pub use mqtt::{Credentials, Mqtt, Settings as MqttSettings};
+pub use mqtt::{Credentials, Mqtt, MqttLine, MqttReading, Settings as MqttSettings};
 
 /// Takes alerts somewhere.
 pub trait Publisher: Send {
@@ -89,6 +89,13 @@ mod testing {
     /// An alert that only has a number.
     pub(super) fn alert(number: u64) -> Rendered {
         let json = format!("{{\"n\":{number}}}").into_bytes();
-        Rendered { kind: Kind::Violation, severity: Severity::High, id: AlertId([0; 16]), json }
+        Rendered {
+            kind: Kind::Violation,
+            severity: Severity::High,
+            id: AlertId([0; 16]),
+            news: None,
+            json,
+            about: None,
+        }
     }
 }

@@ -8,20 +8,28 @@
 //! The client library drops what is not acknowledged when it reconnects, so the window is ours: every connection is a
 //! new client that knows nothing, and starts with the first record that the broker has not acknowledged. A receiver may
 //! see a record twice, with the same `id` and `revision`; it never misses one that was reported as delivered.
+//!
+//! There are two ways to use it. A replay [connects](Mqtt::connect), waits for the broker, and gives it up when nothing
+//! moves. A sensor [endures](Mqtt::endure): it goes on without the broker, tries for ever, keeps what fits its queue,
+//! and counts the rest; a [`MqttLine`] tells how the connection is, and takes the topics `status` and `metrics`.
 
 mod client;
 mod driver;
+mod line;
 mod url;
 mod window;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use self::driver::{Driver, Ending};
+use self::line::Line;
+pub use self::line::{MqttLine, MqttReading};
 use self::url::Broker;
 use self::window::Record;
 use super::topic::Topics;
@@ -39,8 +47,10 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// Records that may be on their way without an acknowledgement (1..=1000). A broker can ask for fewer.
     pub window: u16,
-    /// Records that wait before the caller has to.
+    /// Records that wait, before the caller has to or they are dropped.
     pub queue: usize,
+    /// Bytes that records which wait may take up, before a sensor that endures drops them.
+    pub queue_bytes: u64,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
     /// The first pause between attempts to connect again; it doubles up to `longest_pause`.
@@ -48,7 +58,10 @@ pub struct Settings {
     /// The longest pause between attempts.
     pub longest_pause: Duration,
     /// How long nothing may be acknowledged, while something is to be, before the rest is given up; none waits for ever.
+    /// A sensor that endures gives up only when it has been asked to stop.
     pub give_up_after: Option<Duration>,
+    /// Goes on without the broker.
+    endures: bool,
 }
 
 impl Settings {
@@ -64,10 +77,12 @@ impl Settings {
             credentials: None,
             window: 64,
             queue: 1024,
+            queue_bytes: 64 * 1024 * 1024,
             connect_timeout: Duration::from_secs(5),
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
             give_up_after: Some(Duration::from_secs(10)),
+            endures: false,
         })
     }
 
@@ -125,45 +140,91 @@ impl fmt::Debug for Credentials {
 pub struct Mqtt {
     broker: String,
     topics: Topics,
+    line: Arc<Line>,
+    endures: bool,
     /// None once finished.
     queue: Option<mpsc::Sender<Record>>,
     thread: Option<JoinHandle<Ending>>,
-    accepted: u64,
 }
 
 impl Mqtt {
     /// Connects, announces the sensor, and returns when the broker has answered. One attempt: an unreachable broker is
     /// an error within [`Settings::connect_timeout`]. Must not be called, nor any other method, on an async runtime.
     pub fn connect(settings: Settings) -> Result<Self, PublishError> {
-        let (broker, topics) = (settings.broker.to_string(), settings.topics.clone());
-        let failed = |reason: String| PublishError::Unreachable { broker: broker.clone(), reason };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| failed(format!("cannot start the client: {error}")))?;
+        let (connecting, connected) = Self::start(settings)?;
+        match connected.blocking_recv() {
+            Ok(Ok(())) => Ok(connecting),
+            Ok(Err(reason)) => Err(connecting.failed(reason)),
+            Err(_) => Err(connecting.failed(STOPPED.to_owned())),
+        }
+    }
+
+    /// Starts to connect, and goes on trying for as long as the sensor runs. Handing over never waits: what does not fit
+    /// the queue is dropped and counted.
+    pub fn endure(settings: Settings) -> Result<Self, PublishError> {
+        Self::start(Settings { endures: true, ..settings }).map(|(mqtt, _connected)| mqtt)
+    }
+
+    fn start(settings: Settings) -> Result<(Self, oneshot::Receiver<Result<(), String>>), PublishError> {
         let (queue, inbox) = mpsc::channel(settings.queue.max(1));
+        let line = Arc::new(Line::new(settings.queue_bytes));
+        let mut mqtt = Self {
+            broker: settings.broker.to_string(),
+            topics: settings.topics.clone(),
+            line: Arc::clone(&line),
+            endures: settings.endures,
+            queue: Some(queue),
+            thread: None,
+        };
         let (ready, connected) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| mqtt.failed(format!("cannot start the client: {error}")))?;
         let thread = std::thread::Builder::new()
             .name("mqtt".to_owned())
-            .spawn(move || runtime.block_on(Driver::new(settings, inbox).run(ready)))
-            .map_err(|error| failed(format!("cannot start the client: {error}")))?;
-        match connected.blocking_recv() {
-            Ok(Ok(())) => Ok(Self { broker, topics, queue: Some(queue), thread: Some(thread), accepted: 0 }),
-            Ok(Err(reason)) => Err(failed(reason)),
-            Err(_) => Err(failed(STOPPED.to_owned())),
+            .spawn(move || runtime.block_on(Driver::new(settings, inbox, line).run(ready)));
+        mqtt.thread = Some(thread.map_err(|error| mqtt.failed(format!("cannot start the client: {error}")))?);
+        Ok((mqtt, connected))
+    }
+
+    /// How the connection is, and what else is said over it. Goes on telling after the end.
+    pub fn line(&self) -> MqttLine {
+        MqttLine::new(Arc::clone(&self.line))
+    }
+
+    fn failed(&self, reason: String) -> PublishError {
+        PublishError::Unreachable { broker: self.broker.clone(), reason }
+    }
+
+    /// Hands over without waiting.
+    fn offer(&self, record: Record) {
+        let size = record.size();
+        let fits = self.line.has_room_for(size);
+        if fits && self.queue.as_ref().is_some_and(|queue| queue.try_send(record).is_ok()) {
+            self.line.accepted(size);
+        } else {
+            self.line.dropped();
+        }
+    }
+
+    /// Hands over, and waits while the queue is full.
+    fn wait(&mut self, record: Record) {
+        self.line.accepted(record.size());
+        if self.queue.as_ref().is_some_and(|queue| queue.blocking_send(record).is_err()) {
+            self.queue = None;
         }
     }
 }
 
 impl Publisher for Mqtt {
-    /// Waits while the queue is full. After the broker was given up it returns at once, and the record counts as not
-    /// delivered: [`Publisher::finish`] says so.
+    /// A replay waits while the queue is full. After the broker was given up it returns at once, and the record counts
+    /// as not delivered: [`Publisher::finish`] says so. A sensor that endures never waits.
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
-        self.accepted += 1;
         let topic = self.topics.alert(alert.kind, alert.severity);
-        let record = Record { topic, payload: alert.json.clone() };
-        if self.queue.as_ref().is_some_and(|queue| queue.blocking_send(record).is_err()) {
-            self.queue = None;
+        let record = Record { topic, payload: alert.json.clone(), news: alert.news };
+        if self.endures {
+            self.offer(record)
+        } else {
+            self.wait(record)
         }
         Ok(())
     }
@@ -172,14 +233,16 @@ impl Publisher for Mqtt {
         self.queue = None;
         let stopped = || Ending { delivered: 0, reason: Some(STOPPED.to_owned()) };
         let ending = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_else(stopped);
-        if ending.delivered == self.accepted {
+        let (given, dropped) = self.line.given();
+        if ending.delivered == given {
             return Ok(Delivered { records: ending.delivered });
         }
+        let overflow = (dropped > 0).then(|| format!("the queue was full, and {dropped} were dropped"));
         Err(PublishError::Undelivered {
             broker: self.broker.clone(),
             delivered: ending.delivered,
-            undelivered: self.accepted.saturating_sub(ending.delivered),
-            reason: ending.reason.unwrap_or_else(|| STOPPED.to_owned()),
+            undelivered: given.saturating_sub(ending.delivered),
+            reason: ending.reason.or(overflow).unwrap_or_else(|| STOPPED.to_owned()),
         })
     }
 }

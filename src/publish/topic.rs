@@ -24,6 +24,11 @@ impl Topics {
     pub(super) fn status(&self) -> String {
         format!("{}/status", self.base)
     }
+
+    /// Where it is told what was counted.
+    pub(super) fn metrics(&self) -> String {
+        format!("{}/metrics", self.base)
+    }
 }
 
 /// Letters, digits, `_` and `-` pass; anything else becomes `_`. Separators and wildcards of MQTT would change the
@@ -44,6 +49,7 @@ mod tests {
         let alert = topics.alert(Kind::Violation, Severity::High);
         assert_eq!(alert, "lockkeeper/lock-east/lock-east-1/violation/high");
         assert_eq!(topics.status(), "lockkeeper/lock-east/lock-east-1/status");
+        assert_eq!(topics.metrics(), "lockkeeper/lock-east/lock-east-1/metrics");
     }
 
     #[test]

@@ -26,6 +26,27 @@ enum Sender {
     V5(v5::AsyncClient),
 }
 
+/// How a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// The broker answers (QoS 1), or it does not (QoS 0).
+    acknowledged: bool,
+    /// The broker keeps it for whoever subscribes later.
+    retain: bool,
+}
+
+impl Manner {
+    /// An alert.
+    pub(super) const RECORD: Self = Self { acknowledged: true, retain: false };
+    /// That the sensor is there, or leaves.
+    pub(super) const ANNOUNCEMENT: Self = Self { acknowledged: true, retain: true };
+    /// How the sensor is. The next one replaces it, and a new connection begins with an announcement, so that nothing
+    /// has to be remembered of it.
+    pub(super) const STATUS: Self = Self { acknowledged: false, retain: true };
+    /// What was counted, until the next time.
+    pub(super) const METRICS: Self = Self { acknowledged: false, retain: false };
+}
+
 /// Where it is heard what becomes of them.
 pub(super) enum Events {
     /// MQTT 3.1.1.
@@ -102,17 +123,22 @@ fn options5(settings: &Settings) -> v5::MqttOptions {
 
 impl Outbox {
     /// Hands a message over, without waiting.
-    pub(super) fn publish(&self, record: &Record, retain: bool) -> Offer {
-        let Record { topic, payload } = record;
+    pub(super) fn publish(&self, record: &Record, manner: Manner) -> Offer {
+        let Record { topic, payload, .. } = record;
         let size = topic.len() + payload.len() + PACKET_OVERHEAD;
         if let Some(largest) = self.largest.filter(|largest| size > *largest as usize) {
             return Offer::Impossible(format!("a record of {size} bytes exceeds the broker's limit of {largest}"));
         }
+        let retain = manner.retain;
         let taken = match &self.sender {
-            Sender::V3(client) => client.try_publish(topic, v3::QoS::AtLeastOnce, retain, payload.as_slice()).is_ok(),
-            Sender::V5(client) => client
-                .try_publish_with_properties(topic, QoS5::AtLeastOnce, retain, payload.clone(), json_properties())
-                .is_ok(),
+            Sender::V3(client) => {
+                let qos = if manner.acknowledged { v3::QoS::AtLeastOnce } else { v3::QoS::AtMostOnce };
+                client.try_publish(topic, qos, retain, payload.as_slice()).is_ok()
+            }
+            Sender::V5(client) => {
+                let qos = if manner.acknowledged { QoS5::AtLeastOnce } else { QoS5::AtMostOnce };
+                client.try_publish_with_properties(topic, qos, retain, payload.clone(), json_properties()).is_ok()
+            }
         };
         if taken { Offer::Taken } else { Offer::Full }
     }
@@ -172,6 +198,8 @@ fn event5(event: &v5::Event) -> Event {
 
 const fn outgoing_event(outgoing: &Outgoing) -> Event {
     match outgoing {
+        // Without an acknowledgement there is no packet identifier.
+        Outgoing::Publish(0) => Event::Other,
         Outgoing::Publish(id) => Event::Sent(*id),
         Outgoing::Disconnect => Event::Closed,
         _ => Event::Other,

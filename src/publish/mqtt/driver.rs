@@ -2,14 +2,17 @@
 
 use std::hash::BuildHasher;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Settings;
-use super::client::{self, Event, Events, Outbox};
+use super::client::{self, Event, Events, Manner, Outbox};
+use super::line::Line;
 use super::window::{Offer, Record, Window};
+use crate::metrics::Latency;
 
 /// How it ended.
 #[derive(Debug)]
@@ -24,11 +27,17 @@ pub(super) struct Ending {
 pub(super) struct Driver {
     settings: Settings,
     inbox: mpsc::Receiver<Record>,
+    line: Arc<Line>,
     window: Window,
     /// The caller has nothing more.
     closing: bool,
     /// When a record was last acknowledged, or became the only one.
     progress: Instant,
+    /// The next pause before an attempt to connect, at the longest.
+    pause: Duration,
+    latency: Latency,
+    /// When the latency is told next; none if nothing has changed.
+    telling: Option<Instant>,
 }
 
 struct Session {
@@ -36,7 +45,13 @@ struct Session {
     events: Events,
     /// Places of the window that may be on their way.
     span: usize,
+    /// What the sensor says of itself.
+    status: Said,
+    metrics: Said,
 }
+
+/// The latest of messages that replace each other.
+type Said = watch::Receiver<Option<Vec<u8>>>;
 
 /// Why a connection is no longer served.
 enum End {
@@ -46,15 +61,31 @@ enum End {
 }
 
 impl Driver {
-    pub(super) fn new(settings: Settings, inbox: mpsc::Receiver<Record>) -> Self {
-        let window = Window::new(settings.window.into());
-        Self { settings, inbox, window, closing: false, progress: now() }
+    pub(super) fn new(settings: Settings, inbox: mpsc::Receiver<Record>, line: Arc<Line>) -> Self {
+        Self {
+            inbox,
+            line,
+            window: Window::new(settings.window.into()),
+            closing: false,
+            progress: now(),
+            pause: settings.first_pause,
+            latency: Latency::new(),
+            telling: None,
+            settings,
+        }
     }
 
     /// Runs to the end; `ready` hears of the first attempt to connect.
     pub(super) async fn run(mut self, ready: oneshot::Sender<Result<(), String>>) -> Ending {
-        let mut session = match Session::open(&self.settings).await {
+        let mut session = match Session::open(&self.settings, &self.line).await {
             Ok(session) => session,
+            Err(reason) if self.settings.endures => {
+                tracing::warn!(broker = %self.settings.broker, %reason, "No MQTT connection yet");
+                match self.reconnect(reason).await {
+                    Ok(session) => session,
+                    Err(end) => return self.ended(end),
+                }
+            }
             Err(reason) => {
                 let _caller_is_gone = ready.send(Err(reason.clone()));
                 return self.ending(Some(reason));
@@ -62,90 +93,136 @@ impl Driver {
         };
         let _caller_is_gone = ready.send(Ok(()));
         loop {
+            let begun = now();
+            self.line.is_connected();
             let lost = match self.serve(&mut session).await {
                 End::Finished => {
                     session.goodbye(&self.settings).await;
-                    return self.ending(None);
+                    return self.ended(End::Finished);
                 }
-                End::GaveUp(reason) => return self.ending(Some(reason)),
                 End::Lost(reason) => reason,
+                end @ End::GaveUp(_) => return self.ended(end),
             };
             tracing::warn!(broker = %self.settings.broker, reason = %lost, "MQTT connection lost");
             self.window.rewind();
+            // A broker that lets us in and throws us out again is left alone as one that does not answer.
+            if begun.elapsed() >= self.settings.longest_pause {
+                self.pause = self.settings.first_pause;
+            }
             session = match self.reconnect(lost).await {
                 Ok(session) => session,
-                Err(End::Finished) => return self.ending(None),
-                Err(End::Lost(reason) | End::GaveUp(reason)) => return self.ending(Some(reason)),
+                Err(end) => return self.ended(end),
             };
             tracing::info!(broker = %self.settings.broker, "MQTT connection restored");
         }
     }
 
+    fn ended(&self, end: End) -> Ending {
+        match end {
+            End::Finished => {
+                self.line.is_broken("the sensor has stopped");
+                self.ending(None)
+            }
+            End::Lost(reason) | End::GaveUp(reason) => self.ending(Some(reason)),
+        }
+    }
+
     fn ending(&self, reason: Option<String>) -> Ending {
+        if let Some(reason) = &reason {
+            self.line.is_broken(reason);
+        }
+        self.line.took(self.latency.summary());
         let reason = reason.or_else(|| self.window.refusal().map(str::to_owned));
         Ending { delivered: self.window.delivered(), reason }
     }
 
     /// Sends and hears until the end, or until the connection is gone.
     async fn serve(&mut self, session: &mut Session) -> End {
-        let Session { outbox, events, span } = session;
+        let Session { outbox, events, span, status, metrics } = session;
+        let line = Arc::clone(&self.line);
         loop {
             // Kept until it is done, because it may be in the middle of a packet.
             let mut event = pin!(events.next());
             let event = loop {
-                self.window.offer(*span, |record| outbox.publish(record, false));
+                self.window.offer(*span, |record| outbox.publish(record, Manner::RECORD));
+                line.has_settled(&self.window);
                 if self.is_done() {
                     return End::Finished;
                 }
-                let give_up_at = self.give_up_at();
+                let (give_up_at, telling) = (self.give_up_at(), self.telling);
                 tokio::select! {
                     event = &mut event => break event,
                     record = self.inbox.recv(), if self.wants_more() => self.take(record),
-                    () = patience(give_up_at) => return End::GaveUp(self.no_progress()),
+                    // The line lives as long as this thread, so that neither of these ends.
+                    Ok(()) = status.changed() => {
+                        let latest = status.borrow_and_update().clone();
+                        post(outbox, self.settings.topics.status(), latest, Manner::STATUS);
+                    }
+                    Ok(()) = metrics.changed() => {
+                        let latest = metrics.borrow_and_update().clone();
+                        post(outbox, self.settings.topics.metrics(), latest, Manner::METRICS);
+                    }
+                    () = until(telling) => {
+                        self.telling = None;
+                        line.took(self.latency.summary());
+                    }
+                    () = until(give_up_at) => return End::GaveUp(self.no_progress()),
                 }
             };
             match event {
                 Ok(Event::Sent(id)) => self.window.sent(id),
-                Ok(Event::Acknowledged(id, refusal)) => {
-                    if self.window.acknowledged(id, refusal) {
-                        self.progress = now();
-                    }
-                }
+                Ok(Event::Acknowledged(id, refusal)) => self.acknowledged(id, refusal),
                 Ok(Event::Connected { .. } | Event::Closed | Event::Other) => {}
                 Err(reason) => return End::Lost(reason),
             }
         }
     }
 
+    fn acknowledged(&mut self, id: u16, refusal: Option<String>) {
+        let Some(acknowledged) = self.window.acknowledged(id, refusal) else { return };
+        self.progress = now();
+        self.pause = self.settings.first_pause;
+        if let Some(packet) = acknowledged.news {
+            self.latency.record(packet, packet_time());
+            self.telling = self.telling.or_else(|| self.progress.checked_add(TELLING_INTERVAL));
+        }
+    }
+
     /// Tries again with growing pauses, until it works, nothing is left to do, or patience ends.
     async fn reconnect(&mut self, mut reason: String) -> Result<Session, End> {
-        let mut longest = self.settings.first_pause;
         loop {
-            self.pause(jittered(longest), &reason).await?;
-            longest = (longest * 2).min(self.settings.longest_pause);
+            self.line.is_broken(&reason);
+            let pause = jittered(self.pause);
+            self.pause = (self.pause * 2).min(self.settings.longest_pause);
+            self.rest(pause, &reason).await?;
             let give_up_at = self.give_up_at();
             tokio::select! {
-                session = Session::open(&self.settings) => match session {
+                session = Session::open(&self.settings, &self.line) => match session {
                     Ok(session) => return Ok(session),
                     Err(why) => reason = why,
                 },
-                () = patience(give_up_at) => return Err(End::GaveUp(reason)),
+                () = until(give_up_at) => return Err(End::GaveUp(reason)),
             }
         }
     }
 
-    /// Waits, but goes on taking records, and notices the end.
-    async fn pause(&mut self, length: Duration, reason: &str) -> Result<(), End> {
+    /// Waits, but goes on taking records, and notices the end, which leaves no time to wait.
+    async fn rest(&mut self, length: Duration, reason: &str) -> Result<(), End> {
         let mut pause = pin!(sleep(length));
+        let was_closing = self.closing;
         loop {
             if self.is_done() {
                 return Err(End::Finished);
+            }
+            if self.closing && !was_closing {
+                self.pause = self.settings.first_pause;
+                return Ok(());
             }
             let give_up_at = self.give_up_at();
             tokio::select! {
                 () = &mut pause => return Ok(()),
                 record = self.inbox.recv(), if self.wants_more() => self.take(record),
-                () = patience(give_up_at) => return Err(End::GaveUp(reason.to_owned())),
+                () = until(give_up_at) => return Err(End::GaveUp(reason.to_owned())),
             }
         }
     }
@@ -161,6 +238,10 @@ impl Driver {
     fn take(&mut self, record: Option<Record>) {
         let Some(record) = record else {
             self.closing = true;
+            if self.settings.endures {
+                // Patience begins now: until here there was all the time in the world.
+                self.progress = now();
+            }
             return;
         };
         if self.window.is_empty() {
@@ -171,7 +252,10 @@ impl Driver {
 
     /// None while there is nothing to be impatient about.
     fn give_up_at(&self) -> Option<Instant> {
-        let patience = self.settings.give_up_after.filter(|_| !self.window.is_empty())?;
+        if self.window.is_empty() || (self.settings.endures && !self.closing) {
+            return None;
+        }
+        let patience = self.settings.give_up_after?;
         self.progress.checked_add(patience)
     }
 
@@ -181,10 +265,19 @@ impl Driver {
     }
 }
 
-async fn patience(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Says something that nobody has to acknowledge. What does not get through now is said anew soon.
+fn post(outbox: &Outbox, topic: String, payload: Option<Vec<u8>>, manner: Manner) {
+    if let Some(payload) = payload
+        && let Offer::Impossible(reason) = outbox.publish(&Record { topic, payload, news: None }, manner)
+    {
+        tracing::debug!(%reason, "MQTT message not sent");
     }
 }
 
@@ -196,15 +289,16 @@ fn jittered(pause: Duration) -> Duration {
 
 impl Session {
     /// Connects and announces the sensor; ready for records when the broker has acknowledged that.
-    async fn open(settings: &Settings) -> Result<Self, String> {
+    async fn open(settings: &Settings, line: &Line) -> Result<Self, String> {
         let seconds = settings.connect_timeout.as_secs_f32();
         let too_late = |_elapsed| Err(format!("no answer within {seconds} s"));
-        timeout(settings.connect_timeout, Self::connect(settings)).await.unwrap_or_else(too_late)
+        timeout(settings.connect_timeout, Self::connect(settings, line)).await.unwrap_or_else(too_late)
     }
 
-    async fn connect(settings: &Settings) -> Result<Self, String> {
+    async fn connect(settings: &Settings, line: &Line) -> Result<Self, String> {
         let (outbox, events) = client::open(settings);
-        let mut session = Self { outbox, events, span: settings.window.max(1).into() };
+        let (status, metrics) = (line.status.subscribe(), line.metrics.subscribe());
+        let mut session = Self { outbox, events, span: settings.window.max(1).into(), status, metrics };
         loop {
             if let Event::Connected { in_flight, largest } = session.events.next().await? {
                 // One less than the broker allows, so that packet identifiers cannot collide.
@@ -214,14 +308,15 @@ impl Session {
                 break;
             }
         }
-        session.announce(settings, "online").await?;
+        let latest = session.status.borrow_and_update().clone();
+        session.announce(settings, latest.unwrap_or_else(|| settings.status("online"))).await?;
         Ok(session)
     }
 
     /// Publishes the status, retained, and waits for its acknowledgement. Nothing else is on its way meanwhile.
-    async fn announce(&mut self, settings: &Settings, status: &str) -> Result<(), String> {
-        let record = Record { topic: settings.topics.status(), payload: settings.status(status) };
-        if self.outbox.publish(&record, true) != Offer::Taken {
+    async fn announce(&mut self, settings: &Settings, payload: Vec<u8>) -> Result<(), String> {
+        let record = Record { topic: settings.topics.status(), payload, news: None };
+        if self.outbox.publish(&record, Manner::ANNOUNCEMENT) != Offer::Taken {
             return Ok(());
         }
         loop {
@@ -240,7 +335,7 @@ impl Session {
     /// publishes the last will.
     async fn goodbye(&mut self, settings: &Settings) {
         let leave = async {
-            self.announce(settings, "offline").await?;
+            self.announce(settings, settings.status("offline")).await?;
             if self.outbox.disconnect() {
                 while self.events.next().await? != Event::Closed {}
             }
@@ -257,6 +352,16 @@ impl Session {
 
 /// How long the broker may take to hear that we leave.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How often the latency is told.
+const TELLING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time as packets carry it: nanoseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "what a broker has acknowledged is no packet that could bring a time")]
+fn packet_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
 
 /// Patience with a broker is measured in our own time, not in that of the packets.
 #[expect(

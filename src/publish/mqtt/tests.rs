@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for real brokers in real time")]
 #![expect(clippy::disallowed_types, reason = "the broker of the test is not on the packet path")]
 
+mod endurance;
 mod fake;
 mod mosquitto;
 

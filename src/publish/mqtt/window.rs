@@ -7,6 +7,15 @@ use std::collections::VecDeque;
 pub(super) struct Record {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
+    /// Packet time of what it tells, nanoseconds, if it is the first to tell it.
+    pub(super) news: Option<i64>,
+}
+
+impl Record {
+    /// Bytes that it takes up.
+    pub(super) fn size(&self) -> u64 {
+        (self.topic.len() + self.payload.len()) as u64
+    }
 }
 
 /// Records from the first unacknowledged one on. Records leave it only at its front, so at most `capacity` lie between
@@ -17,7 +26,16 @@ pub(super) struct Window {
     entries: VecDeque<Entry>,
     capacity: usize,
     delivered: u64,
+    refused: u64,
+    settled: Settled,
     refusal: Option<String>,
+}
+
+/// Records that need no place any more, whatever became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
 }
 
 #[derive(Debug)]
@@ -49,9 +67,23 @@ pub(super) enum Offer {
     Impossible(String),
 }
 
+/// A record that the broker has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    /// [`Record::news`], if it was taken.
+    pub(super) news: Option<i64>,
+}
+
 impl Window {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: VecDeque::new(), capacity: capacity.max(1), delivered: 0, refusal: None }
+        Self {
+            entries: VecDeque::new(),
+            capacity: capacity.max(1),
+            delivered: 0,
+            refused: 0,
+            settled: Settled::default(),
+            refusal: None,
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -65,6 +97,16 @@ impl Window {
     /// Records that the broker acknowledged.
     pub(super) const fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// Records that it refused, or that can never be sent.
+    pub(super) const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Records that are no longer waited for.
+    pub(super) const fn settled(&self) -> Settled {
+        self.settled
     }
 
     /// Why the latest record that was refused was.
@@ -84,6 +126,7 @@ impl Window {
                 Offer::Full => break,
                 Offer::Impossible(reason) => {
                     self.refusal = Some(reason);
+                    self.refused += 1;
                     entry.state = State::Done;
                 }
             }
@@ -98,14 +141,16 @@ impl Window {
         }
     }
 
-    /// The broker acknowledged a packet identifier, or refused what was sent under it. Whether it was ours.
-    pub(super) fn acknowledged(&mut self, id: u16, refusal: Option<String>) -> bool {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.state == State::Sent(id)) else { return false };
+    /// The broker acknowledged a packet identifier, or refused what was sent under it. None if it was not ours.
+    pub(super) fn acknowledged(&mut self, id: u16, refusal: Option<String>) -> Option<Acknowledged> {
+        let entry = self.entries.iter_mut().find(|entry| entry.state == State::Sent(id))?;
         entry.state = State::Done;
+        let news = entry.record.news.filter(|_| refusal.is_none());
         self.delivered += u64::from(refusal.is_none());
+        self.refused += u64::from(refusal.is_some());
         self.refusal = refusal.or_else(|| self.refusal.take());
         self.slide();
-        true
+        Some(Acknowledged { news })
     }
 
     /// The connection is gone: whatever was not acknowledged is to be sent again.
@@ -116,8 +161,9 @@ impl Window {
     }
 
     fn slide(&mut self) {
-        while self.entries.front().is_some_and(|entry| entry.state == State::Done) {
-            self.entries.pop_front();
+        while let Some(done) = self.entries.pop_front_if(|entry| entry.state == State::Done) {
+            self.settled.records += 1;
+            self.settled.bytes += done.record.size();
         }
     }
 }
@@ -128,7 +174,9 @@ mod tests {
 
     fn window(records: u8, capacity: usize) -> Window {
         let mut window = Window::new(capacity);
-        (0..records).for_each(|number| window.push(Record { topic: "t".to_owned(), payload: vec![number] }));
+        (0..records).for_each(|number| {
+            window.push(Record { topic: "t".to_owned(), payload: vec![number], news: Some(number.into()) })
+        });
         window
     }
 
@@ -146,9 +194,9 @@ mod tests {
         let mut window = window(5, 5);
         assert_eq!(offered(&mut window, 3), [0, 1, 2]);
         (1..=3).for_each(|id| window.sent(id));
-        assert!(window.acknowledged(2, None) && window.acknowledged(3, None));
+        assert!(window.acknowledged(2, None).is_some() && window.acknowledged(3, None).is_some());
         assert!(offered(&mut window, 3).is_empty(), "the first is still open");
-        assert!(window.acknowledged(1, None));
+        assert_eq!(window.acknowledged(1, None), Some(Acknowledged { news: Some(0) }));
         assert_eq!(offered(&mut window, 3), [3, 4]);
     }
 
@@ -160,11 +208,12 @@ mod tests {
         window.acknowledged(2, None);
         window.rewind();
         assert_eq!(offered(&mut window, 4), [0, 2, 3]);
-        assert!(!window.acknowledged(1, None), "identifiers of the old connection mean nothing");
+        assert_eq!(window.acknowledged(1, None), None, "identifiers of the old connection mean nothing");
         (1..=3).for_each(|id| window.sent(id));
-        (1..=3).for_each(|id| assert!(window.acknowledged(id, None)));
+        (1..=3).for_each(|id| assert!(window.acknowledged(id, None).is_some()));
         assert!(window.is_empty());
         assert_eq!(window.delivered(), 4);
+        assert_eq!(window.settled(), Settled { records: 4, bytes: 8 });
     }
 
     #[test]
@@ -174,8 +223,10 @@ mod tests {
         assert_eq!(window.refusal(), Some("too large"));
         assert_eq!(offered(&mut window, 1), [1]);
         window.sent(1);
-        window.acknowledged(1, Some("quota".to_owned()));
+        let refused = window.acknowledged(1, Some("quota".to_owned()));
+        assert_eq!(refused, Some(Acknowledged { news: None }), "no time until it was taken, since it was not");
         assert!(window.is_empty());
         assert_eq!((window.delivered(), window.refusal()), (0, Some("quota")));
+        assert_eq!((window.refused(), window.settled().records), (2, 2), "they are not waited for any more");
     }
 }

@@ -1,0 +1,235 @@
+//! `lockkeeper status`: what the status file says, for people, for programs, and as an exit status for monitoring.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+
+use super::snapshot::{Broker, Interface, Snapshot, State};
+use super::{file, now};
+use crate::metrics::LatencySummary;
+
+/// How a sensor is, as monitoring counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is ready.
+    Ok,
+    /// It runs, and is not ready.
+    Degraded,
+    /// It does not run, or has not said anything for too long.
+    Gone,
+}
+
+/// Tells how the sensor is that writes this file, on a page for people or as the JSON object of the file.
+pub fn status(path: &Path, json: bool, out: &mut dyn Write) -> io::Result<Verdict> {
+    let read = file::read(path);
+    let time = now();
+    let verdict = read.as_ref().map_or(Verdict::Gone, |snapshot| verdict(snapshot, time));
+    match read {
+        Ok(snapshot) if json => {
+            serde_json::to_writer(&mut *out, &told(&snapshot, time, verdict)?)?;
+            writeln!(out)?;
+        }
+        Ok(snapshot) => page(&snapshot, time, verdict, out)?,
+        Err(error) => absent(path, &error, json, out)?,
+    }
+    Ok(verdict)
+}
+
+fn verdict(snapshot: &Snapshot, time: Timestamp) -> Verdict {
+    let silent = time.as_second() - snapshot.time.as_second();
+    if silent > i64::try_from(snapshot.good_for_seconds).unwrap_or(i64::MAX) {
+        return Verdict::Gone;
+    }
+    if snapshot.state == State::Ready { Verdict::Ok } else { Verdict::Degraded }
+}
+
+/// The object of the file, with what only the reader knows.
+fn told(snapshot: &Snapshot, time: Timestamp, verdict: Verdict) -> io::Result<serde_json::Value> {
+    let mut told = serde_json::to_value(snapshot)?;
+    told["age_seconds"] = (time.as_second() - snapshot.time.as_second()).max(0).into();
+    told["stale"] = (verdict == Verdict::Gone).into();
+    Ok(told)
+}
+
+/// There is no status: the sensor does not run, or it writes elsewhere.
+fn absent(path: &Path, error: &io::Error, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    let problem = if error.kind() == io::ErrorKind::NotFound {
+        "no sensor has left its status there; --file names another place".to_owned()
+    } else {
+        error.to_string()
+    };
+    let problem = format!("{}: {problem}", path.display());
+    if json {
+        return writeln!(out, "{}", serde_json::json!({ "schema": super::SCHEMA, "stale": true, "problem": problem }));
+    }
+    writeln!(out, "{BAD}not running{BAD:#}: {problem}")
+}
+
+fn page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Write) -> io::Result<()> {
+    let Snapshot { sensor, site, version, state, .. } = snapshot;
+    let age = u64::try_from(time.as_second() - snapshot.time.as_second()).unwrap_or(0);
+    let colour = match verdict {
+        Verdict::Ok => GOOD,
+        Verdict::Degraded => WARNING,
+        Verdict::Gone => BAD,
+    };
+    write!(out, "{HEADING}{sensor}{HEADING:#} at {site}, lockkeeper {version}: ")?;
+    match verdict {
+        Verdict::Gone => {
+            let word = state.name();
+            writeln!(out, "{colour}stale{colour:#}, last heard of {} ago, when it was {word}", length(age))?;
+        }
+        _ => writeln!(out, "{colour}{}{colour:#}, up for {}", state.name(), length(snapshot.uptime_seconds))?,
+    }
+    for reason in &snapshot.reasons {
+        writeln!(out, "  {colour}{:<18}{colour:#} {}", reason.what, reason.message)?;
+    }
+    policy(snapshot, out)?;
+    for interface in &snapshot.interfaces {
+        line(out, &interface.name, &of_interface(interface))?;
+    }
+    traffic(snapshot, out)?;
+    for (stage, latency) in snapshot.latency.iter().filter(|(_, latency)| latency.count > 0) {
+        line(out, &format!("to {stage}"), &of_latency(latency))?;
+    }
+    if let Some(mqtt) = &snapshot.mqtt {
+        line(out, "mqtt", &of_broker(mqtt))?;
+    }
+    line(out, "memory", &format!("{:.1} MiB", snapshot.memory_bytes as f64 / 1048576.0))
+}
+
+fn policy(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
+    let policy = &snapshot.policy;
+    if policy.id.is_empty() {
+        return line(out, "policy", "none: traffic is decoded and counted, not judged");
+    }
+    let sha256 = policy.sha256.get(..12).unwrap_or(&policy.sha256);
+    let since = policy.loaded.map(|loaded| format!(", since {loaded:.0}")).unwrap_or_default();
+    line(out, "policy", &format!("{} version {} ({sha256}){since}", policy.id, policy.version))
+}
+
+fn traffic(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
+    let traffic = &snapshot.traffic;
+    let flows = format!("{} open of {} begun", traffic.flows_open, traffic.flows);
+    line(out, "conversations", &flows)?;
+    for (protocol, classes) in &snapshot.operations {
+        let classes: Vec<_> = classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
+        line(out, protocol, &classes.join(", "))?;
+    }
+    let alerts: Vec<_> =
+        snapshot.alerts.iter().map(|count| format!("{} ({}) {}", count.rule, count.severity, count.alerts)).collect();
+    line(out, "alerts", &if alerts.is_empty() { "none".to_owned() } else { alerts.join(", ") })?;
+    let losses = snapshot.losses.iter().filter(|(_, count)| **count > 0);
+    let losses: Vec<_> = losses.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
+    line(out, "not seen", &if losses.is_empty() { "nothing".to_owned() } else { losses.join(", ") })
+}
+
+fn of_interface(interface: &Interface) -> String {
+    let Interface { state, packets, backlog, .. } = interface;
+    let lost = interface.lost();
+    let silent = match interface.silent_seconds {
+        None => ", silent from the start".to_owned(),
+        Some(0..3) => String::new(),
+        Some(seconds) => format!(", silent for {}", length(seconds)),
+    };
+    let waiting = if *backlog > 0 { format!(", {backlog} waiting") } else { String::new() };
+    format!("{state}, {packets} packets, {lost} lost{waiting}{silent}")
+}
+
+fn of_broker(mqtt: &Broker) -> String {
+    let Broker { backlog, delivered, refused, dropped, .. } = mqtt;
+    let state = if mqtt.connected { "connected" } else { "not connected" };
+    format!("{state}, {delivered} delivered, {backlog} waiting, {refused} refused, {dropped} dropped")
+}
+
+fn of_latency(latency: &LatencySummary) -> String {
+    let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|nanoseconds| nanoseconds as f64 / 1e6);
+    format!("{p50:.2} ms half of the time, {p99:.2} ms in 99 of 100, {max:.2} ms at most")
+}
+
+fn line(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "  {FAINT}{name:<18}{FAINT:#} {value}")
+}
+
+/// A time for people, in its two largest units.
+fn length(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+const HEADING: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const WARNING: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::Reason;
+    use super::super::testing::snapshot;
+    use super::*;
+
+    fn after(snapshot: &Snapshot, seconds: i64) -> (Verdict, String) {
+        let time = Timestamp::from_second(snapshot.time.as_second() + seconds).expect("a time");
+        let verdict = verdict(snapshot, time);
+        let mut text = Vec::new();
+        page(snapshot, time, verdict, &mut text).expect("written");
+        (verdict, anstream::adapter::strip_str(&String::from_utf8(text).expect("text")).to_string())
+    }
+
+    #[test]
+    fn the_page_says_what_a_person_asks_first() {
+        let (verdict, text) = after(&snapshot(), 1);
+        assert_eq!(verdict, Verdict::Ok);
+        for expected in [
+            "lock-1 at lock, lockkeeper",
+            ": ready, up for 1 h 0 min",
+            "PLANT version 3 (0123456789ab), since 2026-11-24T10:00:00Z",
+            "listening, 1000000 packets, 0 lost\n",
+            "operation.undeclared (high) 3",
+            "stream gaps 2",
+            "connected, 5 delivered, 0 waiting, 0 refused, 0 dropped",
+            "5.0",
+        ] {
+            assert!(text.contains(expected), "{expected}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_degraded_sensor_says_why_and_a_silent_one_for_how_long() {
+        let mut snapshot = snapshot();
+        snapshot.state = State::Degraded;
+        snapshot.reasons =
+            vec![Reason { what: "mqtt.disconnected".to_owned(), message: "connection refused".to_owned() }];
+        let (verdict, text) = after(&snapshot, 10);
+        assert_eq!(verdict, Verdict::Degraded);
+        assert!(text.contains("degraded, up for") && text.contains("mqtt.disconnected  connection refused"), "{text}");
+        let (verdict, text) = after(&snapshot, 75);
+        assert_eq!(verdict, Verdict::Gone);
+        assert!(text.contains("stale, last heard of 1 min 15 s ago, when it was degraded"), "{text}");
+    }
+
+    #[test]
+    fn without_a_status_file_no_sensor_runs_and_the_page_says_where_it_looked() {
+        for (json, expected) in [(false, "/nonexistent/status.json: no sensor has left"), (true, "\"stale\":true")] {
+            let mut text = Vec::new();
+            let verdict = status(Path::new("/nonexistent/status.json"), json, &mut text).expect("written");
+            let text = String::from_utf8(text).expect("text");
+            assert_eq!(verdict, Verdict::Gone);
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_told_in_their_two_largest_units() {
+        let told = [0, 59, 61, 3_600, 86_399, 90_000, 8_640_000].map(length);
+        assert_eq!(told, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "23 h 59 min", "1 d 1 h", "100 d 0 h"]);
+    }
+}

@@ -1,0 +1,342 @@
+//! The thread that looks at the board, judges what it sees, and tells everybody who wants to know.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::board::{Board, Phase};
+use super::judge::{Judge, Limits};
+use super::snapshot::{Broker, Reason, Snapshot, State};
+use super::systemd::Systemd;
+use super::{file, http, now};
+use crate::publish::MqttLine;
+
+/// Whom to tell, and how often.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the status file is written, if anywhere.
+    pub status_file: Option<PathBuf>,
+    /// Where Prometheus asks, if it may.
+    pub listen: Option<SocketAddr>,
+    /// The broker's connection, if there is one.
+    pub mqtt: Option<MqttLine>,
+    /// How often everything is looked at.
+    pub interval: Duration,
+    /// How often the MQTT topic `metrics` is published.
+    pub metrics_interval: Duration,
+    /// From when on something is wrong.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            status_file: None,
+            listen: None,
+            mqtt: None,
+            interval: Duration::from_secs(1),
+            metrics_interval: Duration::from_secs(10),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Reads something that is counted elsewhere, each time before the board is looked at.
+pub type Probe = Box<dyn FnMut(&mut Snapshot) + Send>;
+
+/// Why nothing can be reported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address for Prometheus cannot be used.
+    #[error("metrics at {address}: {source}; give [metrics] another `listen`, or \"off\"")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The thread cannot be started.
+    #[error("cannot start to report the sensor's health: {0}")]
+    Start(io::Error),
+}
+
+/// Reports until it is stopped.
+#[derive(Debug)]
+pub struct Reporter {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Reporter {
+    /// Starts to report what is on the board, and what the probes add to it. Must not be called on an async runtime.
+    pub fn start(board: Board, settings: Settings, probes: Vec<Probe>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+        let listener = settings.listen.map(|address| listen(&runtime, address)).transpose()?;
+        let (stop, stopped) = oneshot::channel();
+        let mut rounds = Rounds::new(board.clone(), settings, probes);
+        let thread = thread::Builder::new().name("health".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                if let Some(listener) = listener {
+                    tokio::spawn(http::serve(listener, board));
+                }
+                rounds.until(stopped).await;
+            });
+        });
+        Ok(Self { stop, thread: thread.map_err(Error::Start)? })
+    }
+
+    /// Ends the reports, when the sensor has delivered what it had. The status file is taken away.
+    pub fn stop(self) {
+        // If the thread is gone already, so is what was to be stopped.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, Error> {
+    runtime.block_on(TcpListener::bind(address)).map_err(|source| Error::Listen { address, source })
+}
+
+/// What is done again and again.
+struct Rounds {
+    board: Board,
+    settings: Settings,
+    probes: Vec<Probe>,
+    judge: Judge,
+    systemd: Systemd,
+    watched: bool,
+    /// What the topic `status` was last told.
+    announced: Option<(State, Vec<String>, String)>,
+    /// Rounds until the topic `metrics` is due.
+    metrics_in: u32,
+    /// The status file cannot be written, for this reason.
+    file_trouble: Option<String>,
+}
+
+impl Rounds {
+    fn new(board: Board, mut settings: Settings, probes: Vec<Probe>) -> Self {
+        let watchdog = Systemd::watchdog();
+        // Twice in the time that the service manager waits.
+        let shortest = watchdog.map_or(settings.interval, |patience| settings.interval.min(patience / 2));
+        settings.interval = shortest.max(SHORTEST_INTERVAL);
+        Self {
+            judge: Judge::new(settings.limits),
+            board,
+            settings,
+            probes,
+            systemd: Systemd::default(),
+            watched: watchdog.is_some(),
+            announced: None,
+            metrics_in: 0,
+            file_trouble: None,
+        }
+    }
+
+    async fn until(&mut self, mut stopped: oneshot::Receiver<()>) {
+        let mut turns = interval(self.settings.interval);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = turns.tick() => self.round(),
+                _ = &mut stopped => break,
+            }
+        }
+        self.board.enter(Phase::Stopping);
+        self.round();
+        if let Some(path) = &self.settings.status_file {
+            // Not there is as good as taken away; anything else was said when it could not be written.
+            let _ = file::remove(path);
+        }
+    }
+
+    fn round(&mut self) {
+        let probes = &mut self.probes;
+        let mqtt = self.settings.mqtt.as_ref();
+        self.board.update(|snapshot| {
+            probes.iter_mut().for_each(|probe| probe(snapshot));
+            mqtt.into_iter().for_each(|line| read_broker(line, snapshot));
+            snapshot.memory_bytes = resident_memory();
+            snapshot.time = now();
+            snapshot.uptime_seconds = seconds_between(snapshot.started, snapshot.time);
+            snapshot.good_for_seconds = (self.settings.interval.as_secs() + 1) * MISSED_ROUNDS;
+        });
+        let phase = self.board.phase();
+        let (state, mut reasons) = self.judge.judge(phase, &self.board.read());
+        reasons.extend(self.file_trouble.clone().map(|message| Reason { what: "status.file".to_owned(), message }));
+        let state = if reasons.is_empty() || phase != Phase::Running { state } else { State::Degraded };
+        self.board.update(|snapshot| (snapshot.state, snapshot.reasons) = (state, reasons));
+        self.tell(phase, &self.board.read());
+    }
+
+    fn tell(&mut self, phase: Phase, snapshot: &Snapshot) {
+        self.write_file(snapshot);
+        self.tell_systemd(phase, snapshot);
+        let Some(line) = &self.settings.mqtt else { return };
+        let reasons = snapshot.reasons.iter().map(|reason| reason.what.clone()).collect();
+        let news = Some((snapshot.state, reasons, snapshot.policy.sha256.clone()));
+        if self.announced != news {
+            self.announced = news;
+            line.status(snapshot.announcement().to_string().into_bytes());
+        }
+        if self.metrics_in == 0 {
+            self.metrics_in = rounds_in(self.settings.metrics_interval, self.settings.interval);
+            line.metrics(serde_json::to_vec(snapshot).unwrap_or_default());
+        }
+        self.metrics_in -= 1;
+    }
+
+    fn write_file(&mut self, snapshot: &Snapshot) {
+        let Some(path) = &self.settings.status_file else { return };
+        let trouble = file::write(path, snapshot)
+            .err()
+            .map(|error| format!("the status file {} cannot be written: {error}", path.display()));
+        if let Some(trouble) = trouble.as_ref().filter(|_| self.file_trouble.is_none()) {
+            tracing::warn!("{trouble}");
+        }
+        self.file_trouble = trouble;
+    }
+
+    fn tell_systemd(&mut self, phase: Phase, snapshot: &Snapshot) {
+        match phase {
+            Phase::Starting => {}
+            Phase::Running => self.systemd.ready(),
+            Phase::Stopping => self.systemd.stopping(),
+        }
+        self.systemd.status(&snapshot.line());
+        // A sensor that is stuck says nothing, and is restarted.
+        if self.watched && self.judge.is_alive(snapshot) {
+            Systemd::alive();
+        }
+    }
+}
+
+fn read_broker(line: &MqttLine, snapshot: &mut Snapshot) {
+    let reading = line.read();
+    snapshot.latency.insert("acknowledgement".to_owned(), reading.latency);
+    snapshot.mqtt = Some(Broker {
+        connected: reading.connected,
+        reason: reading.reason,
+        connections: reading.connections,
+        backlog: reading.backlog,
+        delivered: reading.delivered,
+        refused: reading.refused,
+        dropped: reading.dropped,
+    });
+}
+
+/// Resident memory of this process, as the kernel says; 0 where it does not.
+fn resident_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+fn seconds_between(earlier: jiff::Timestamp, later: jiff::Timestamp) -> u64 {
+    u64::try_from(later.as_second() - earlier.as_second()).unwrap_or(0)
+}
+
+/// How many rounds a time takes, at least one.
+fn rounds_in(time: Duration, round: Duration) -> u32 {
+    let rounds = time.as_millis() / round.as_millis().max(1);
+    u32::try_from(rounds).unwrap_or(u32::MAX).max(1)
+}
+
+/// Below this, reporting would be work.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// Rounds that may fail to come before the sensor counts as gone.
+const MISSED_ROUNDS: u64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::super::testing::snapshot;
+    use super::super::{Verdict, status};
+    use super::*;
+
+    fn quick() -> Settings {
+        Settings { interval: SHORTEST_INTERVAL, ..Settings::default() }
+    }
+
+    /// What a status file says, once it is as expected, or after five seconds.
+    fn eventually(path: &std::path::Path, is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let looks = (0..500).map(|_| {
+            thread::sleep(Duration::from_millis(10));
+            file::read(path)
+        });
+        let found = looks.filter_map(Result::ok).find(is_so);
+        found.unwrap_or_else(|| file::read(path).expect("a status file"))
+    }
+
+    #[test]
+    fn a_sensor_is_ready_when_it_listens_and_gone_when_it_has_stopped() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("status.json");
+        let board = Board::new("lock-1", "lock");
+        let settings = Settings { status_file: Some(path.clone()), ..quick() };
+        let mut pulses = 0;
+        let probe: Probe = Box::new(move |now| {
+            pulses += 1;
+            let sound = snapshot();
+            (now.interfaces, now.mqtt) = (sound.interfaces, None);
+            now.traffic.pulses = pulses;
+        });
+        let reporter = Reporter::start(board.clone(), settings, vec![probe]).expect("started");
+        assert_eq!(eventually(&path, |now| now.state == State::Starting).state, State::Starting);
+        board.enter(Phase::Running);
+        let ready = eventually(&path, |now| now.state == State::Ready);
+        assert!(ready.state == State::Ready && ready.memory_bytes > 0 && ready.sensor == "lock-1", "{ready:?}");
+        assert_eq!(status(&path, false, &mut Vec::new()).expect("written"), Verdict::Ok);
+        board.update(|now| now.problems.push("alerts.jsonl: no space left on device".to_owned()));
+        let degraded = eventually(&path, |now| now.state == State::Degraded);
+        assert_eq!(degraded.reasons[0].what, "output.failed");
+        assert_eq!(status(&path, false, &mut Vec::new()).expect("written"), Verdict::Degraded);
+        reporter.stop();
+        assert_eq!(status(&path, false, &mut Vec::new()).expect("written"), Verdict::Gone);
+    }
+
+    #[test]
+    fn a_status_file_that_cannot_be_written_is_told_elsewhere_and_ends_nothing() {
+        let board = Board::new("lock-1", "lock");
+        board.update(|now| now.traffic.pulses = 1);
+        board.enter(Phase::Running);
+        let settings = Settings { status_file: Some("/nonexistent/status.json".into()), ..quick() };
+        let reporter = Reporter::start(board.clone(), settings, vec![]).expect("started");
+        let told = (0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            board.read().reasons.iter().any(|reason| reason.what == "status.file")
+        });
+        assert!(told, "{:?}", board.read());
+        reporter.stop();
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_an_error_that_says_what_to_write() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let settings = Settings { listen: taken.local_addr().ok(), ..quick() };
+        let error = Reporter::start(Board::new("lock-1", "lock"), settings, vec![]).expect_err("taken").to_string();
+        assert!(error.contains("[metrics]") && error.contains("in use"), "{error}");
+    }
+
+    #[test]
+    fn prometheus_gets_its_page_while_the_sensor_runs() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let settings = Settings { listen: Some(free), ..quick() };
+        let reporter = Reporter::start(Board::new("lock-1", "lock"), settings, vec![]).expect("started");
+        let mut caller = std::net::TcpStream::connect(free).expect("it listens");
+        caller.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
+        let mut page = String::new();
+        caller.read_to_string(&mut page).expect("answered");
+        assert!(page.contains("lockkeeper_state{state=\"starting\"} 1.0") && page.ends_with("# EOF\n"), "{page}");
+        reporter.stop();
+        assert!(std::net::TcpStream::connect(free).is_err());
+    }
+}
