@@ -14,7 +14,6 @@ use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::alert;
-use crate::capture::ReplaySettings;
 use crate::cli::{self, Broker, Limits, Replay};
 use crate::evidence::{self, Full};
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
@@ -126,14 +125,6 @@ pub fn captures(typed: &[PathBuf]) -> Result<(), Error> {
 /// The name of a capture in alerts: without its folder, so that a result does not depend on where the file lies.
 pub fn capture_name(path: &str) -> String {
     Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-/// How captures are read. One worker has each block to itself, and it stays in its caches. Several hand blocks to each
-/// other; the larger they are, the less often one waits for another. 64 KiB with two workers cost a third more time
-/// than 1 MiB, and 4 MiB cost more again, because a block leaves the caches before it is judged.
-pub fn reading(typed: &Replay) -> ReplaySettings {
-    let settings = ReplaySettings::default();
-    if workers(typed.workers) == 1 { settings } else { ReplaySettings { block_size: SHARED_BLOCK, ..settings } }
 }
 
 fn workers(typed: Option<u16>) -> usize {
@@ -255,9 +246,6 @@ fn site_of(policy: &Policy) -> String {
 fn unpredictable() -> u64 {
     RandomState::default().hash_one(())
 }
-
-/// Bytes of a block that several workers share.
-const SHARED_BLOCK: usize = 1024 * 1024;
 
 /// Hosts without IP that one shard lists.
 const NEIGHBOURS: usize = 4096;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lockkeeper::capture::{self, Live, Source};
+use lockkeeper::capture::{self, Live, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::evidence::Keeper;
@@ -56,7 +56,7 @@ fn replay(typed: &Replay) -> Outcome {
     config::captures(&typed.captures)?;
     let destinations = Destinations::of(typed)?;
     let Some(policy) = load_policy(typed.policy.as_deref())? else { return Ok(Status::Error) };
-    let mut source = capture::open(&typed.captures, &config::reading(typed))?;
+    let mut source = capture::open(&typed.captures, &ReplaySettings::default())?;
     if !typed.quiet {
         print_left_out(source.skipped());
     }

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::Value;
 use support::rewrite::{self, Dice, Packet};
+use support::tape::{SECOND, Tape};
 use support::{alerts, lines, plant, replay, shipped};
 
 #[test]
 fn alerts_and_transactions_are_the_same_for_any_number_of_workers() {
-    for capture in shipped() {
+    let (_folder, patient) = patient();
+    for capture in shipped().into_iter().chain([patient]) {
         let run = |workers: &str| {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let transactions = folder.path().join("transactions.jsonl");
@@ -25,6 +27,24 @@ fn alerts_and_transactions_are_the_same_for_any_number_of_workers() {
         assert_eq!(one, run("2"), "{}", capture.display());
         assert_eq!(one, run("7"), "{}", capture.display());
     }
+}
+
+/// A capture of several blocks in which many requests wait for answers that do not come: what is said of them is said
+/// long after they were sent.
+fn patient() -> (tempfile::TempDir, PathBuf) {
+    let mut tape = Tape::default();
+    tape.handshake(0);
+    for number in 0..5000_u16 {
+        let [high, low] = number.to_be_bytes();
+        let (time, sequence) = (SECOND + i64::from(number) * SECOND / 200, 100 + u32::from(number) * 12);
+        // Unit 1, Read Holding Registers (3), address 40, 1 register; every seventh is answered.
+        tape.client(time, "A", sequence, 500, &[high, low, 0, 0, 0, 6, 1, 3, 0, 40, 0, 1]);
+        if number % 7 == 0 {
+            let answered = 500 + u32::from(number / 7) * 11;
+            tape.server(time + 1000, "A", answered, sequence + 12, &[high, low, 0, 0, 0, 5, 1, 3, 2, 3, 132]);
+        }
+    }
+    tape.write()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Several workers that share all there is to do. None of them waits while there is something to do for any: whoever has
-//! a hand free reads the next block and deals it, or puts the reports of a finished block together.
+//! a hand free reads the next blocks and deals them, or puts the reports of finished ones together.
 //!
-//! Reading and collecting are each done by one worker at a time, in the order of the blocks: whoever has taken the
+//! Reading and collecting are each done by one worker at a time, in their order: whoever has taken the
 //! [`Turn`]. A thread for reading alone would share a core with a worker where there are two of each, and be busy for a
 //! fifth of the time where there are more; on two cores, this took a quarter off the time of a replay.
 
@@ -19,29 +19,42 @@ use crate::capture::{self, Block, Source};
 use crate::metrics::Counters;
 use crate::worker::{Item, Worker};
 
-/// One block of packets for one worker, and what it made of it.
-struct Job {
-    /// Number of the block, from 0.
-    index: u64,
-    worker: usize,
-    block: Arc<Block>,
-    items: Vec<Item>,
-    /// Packet clock at the end of the block.
-    clock: i64,
-    /// The last one: nothing is in it, and nothing follows.
+/// Blocks that are handed over together: to wake a worker for each of them would cost more than the block, and made a
+/// replay with two workers take a third longer. What comes out does not depend on it.
+#[derive(Default)]
+struct Batch {
+    blocks: Vec<Block>,
+    /// Packet clock at the end of each block that is in use; what is behind them is left from before.
+    clocks: Vec<i64>,
+    /// The last one: nothing is in its last block, and nothing follows.
     last: bool,
     /// What is to be done with it, where somebody gave orders.
     orders: Option<Arc<Orders>>,
-    count: Option<Count>,
-    report: Report,
 }
 
-/// What a block travels in: it comes back to be filled again, with a list of items and a report for each worker.
+/// What one worker has to do with a batch, and what it made of it, by block.
 #[derive(Default)]
-struct Tray {
-    block: Block,
+struct Share {
     items: Vec<Vec<Item>>,
     reports: Vec<Report>,
+}
+
+/// The share of one worker in a batch.
+struct Job {
+    /// Number of the batch, from 0.
+    index: u64,
+    worker: usize,
+    batch: Arc<Batch>,
+    share: Share,
+    /// What the orders asked for.
+    count: Option<Count>,
+}
+
+/// What a batch travels in: it comes back to be filled again, with a share for each worker.
+#[derive(Default)]
+struct Tray {
+    batch: Batch,
+    shares: Vec<Share>,
 }
 
 /// What it takes to read blocks and to deal them.
@@ -52,20 +65,24 @@ struct Reading<'a> {
     reins: Option<&'a Reins>,
     /// Where the workers find their jobs, in their order.
     inboxes: Vec<Sender<Job>>,
-    /// Number of the next block.
+    /// Number of the next batch.
     next: u64,
     clock: i64,
+    /// The items of one block, by worker.
+    items: Vec<Vec<Item>>,
 }
 
-/// What it takes to put the reports of a block together.
+/// What it takes to put the reports of a batch together.
 struct Collecting<'a> {
     correlator: Correlator,
     outputs: &'a mut Outputs,
     reins: Option<&'a Reins>,
-    /// What came of the blocks that are not complete, from `next` on.
+    /// What came of the batches that are not complete, from `next` on.
     waiting: VecDeque<Vec<Job>>,
     next: u64,
     workers: usize,
+    /// The reports of one block, by worker.
+    reports: Vec<Report>,
 }
 
 /// Something that one worker has at a time: a channel of one place, from which it is taken and brought back.
@@ -88,18 +105,20 @@ impl Run<'_> {
     pub(super) fn together(self, source: &mut dyn Source, workers: impl ExactSizeIterator<Item = Worker>) -> Done {
         let Self { dealer, correlator, outputs, progress, reins } = self;
         let count = workers.len();
-        let (inboxes, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded::<Job>(BLOCKS_IN_FLIGHT)).unzip();
-        let reading = Reading { source, dealer, progress, reins, inboxes, next: 0, clock: i64::MIN };
-        let waiting = VecDeque::with_capacity(BLOCKS_IN_FLIGHT);
-        let collecting = Collecting { correlator, outputs, reins, waiting, next: 0, workers: count };
+        let (inboxes, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded::<Job>(BATCHES_IN_FLIGHT)).unzip();
+        let items = vec![Vec::new(); count];
+        let reading = Reading { source, dealer, progress, reins, inboxes, next: 0, clock: i64::MIN, items };
+        let waiting = VecDeque::with_capacity(BATCHES_IN_FLIGHT);
+        let collecting =
+            Collecting { correlator, outputs, reins, waiting, next: 0, workers: count, reports: Vec::new() };
         let crew = Crew {
             reading: Turn::with(reading),
             collecting: Turn::with(collecting),
-            done: bounded(count * BLOCKS_IN_FLIGHT),
-            empty: bounded(BLOCKS_IN_FLIGHT),
+            done: bounded(count * BATCHES_IN_FLIGHT),
+            empty: bounded(BATCHES_IN_FLIGHT),
             ended: Turn::vacant(),
         };
-        for _ in 0..BLOCKS_IN_FLIGHT {
+        for _ in 0..BATCHES_IN_FLIGHT {
             crew.reusable(Tray::new(count));
         }
         let mut counters = Counters::default();
@@ -151,7 +170,7 @@ impl<'a> Crew<'a> {
         worker.into_counters()
     }
 
-    /// Reads a block if nobody else does and there is a tray for it, so that nobody has to wait for one later.
+    /// Reads a batch if nobody else does and there is a tray for it, so that nobody has to wait for one later.
     fn read_ahead(&self) {
         if !self.empty.1.is_empty()
             && let Some(reading) = self.reading.take()
@@ -167,7 +186,7 @@ impl<'a> Crew<'a> {
     }
 
     fn read(&self, mut reading: Reading<'a>, tray: Tray) {
-        match reading.block(tray) {
+        match reading.batch(tray) {
             Ok(true) => self.reading.bring(reading),
             // Nobody can send to the inboxes any more: each worker ends when its own is empty.
             ended => self.ended.bring((reading.dealer, ended.map(drop))),
@@ -176,10 +195,16 @@ impl<'a> Crew<'a> {
 
     /// Does one job, and collects it unless somebody else is collecting anyway.
     fn judge(&self, worker: &mut Worker, mut job: Job) {
-        worker.open(std::mem::take(&mut job.report));
-        job.orders.as_deref().inspect(|orders| orders.before(worker));
-        job.report = worker.block(&job.block, &job.items, job.clock, job.last);
-        job.count = job.orders.as_deref().and_then(|orders| orders.after(worker));
+        let Batch { blocks, clocks, last, orders } = &*job.batch;
+        let shares = job.share.items.iter().zip(&mut job.share.reports);
+        for (number, ((block, clock), (items, report))) in blocks.iter().zip(clocks).zip(shares).enumerate() {
+            worker.open(std::mem::take(report));
+            if number == 0 {
+                orders.iter().for_each(|orders| orders.before(worker));
+            }
+            *report = worker.block(block, items, *clock, *last && number + 1 == clocks.len());
+        }
+        job.count = orders.as_deref().and_then(|orders| orders.after(worker));
         self.done.0.send(job).expect("the crew holds the other end");
         while !self.done.1.is_empty()
             && let Some(mut collecting) = self.collecting.take()
@@ -198,21 +223,36 @@ impl<'a> Crew<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads one block and deals it to the workers. `false`: it was the last one.
-    fn block(&mut self, tray: Tray) -> Result<bool, capture::Error> {
-        let Tray { mut block, mut items, reports } = tray;
-        let read = self.source.fill(&mut block);
-        let last = !matches!(read, Ok(true));
-        let orders = self.reins.and_then(|reins| reins.take(self.source, &self.dealer, self.clock));
-        self.dealer.deal(&mut block, &mut items);
-        self.clock = block.clock_after(self.clock);
-        let (index, clock, block) = (self.next, self.clock, Arc::new(block));
+    /// Reads a batch and deals it to the workers: one block, and as many more as can be had without waiting. `false`: it
+    /// was the last one.
+    fn batch(&mut self, tray: Tray) -> Result<bool, capture::Error> {
+        let Tray { mut batch, mut shares } = tray;
+        batch.clocks.clear();
+        batch.orders = None;
+        let mut read = Ok(true);
+        for (number, block) in batch.blocks.iter_mut().enumerate() {
+            read = self.source.fill(block);
+            if number == 0 {
+                batch.orders = self.reins.and_then(|reins| reins.take(self.source, &self.dealer, self.clock));
+            }
+            self.dealer.deal(block, &mut self.items);
+            for (share, items) in shares.iter_mut().zip(&mut self.items) {
+                if let Some(own) = share.items.get_mut(number) {
+                    std::mem::swap(own, items);
+                }
+            }
+            self.clock = block.clock_after(self.clock);
+            batch.clocks.push(self.clock);
+            if !matches!(read, Ok(true)) || !self.source.is_ready() {
+                break;
+            }
+        }
+        batch.last = !matches!(read, Ok(true));
+        let (index, batch) = (self.next, Arc::new(batch));
         self.next += 1;
-        for (worker, (inbox, (items, report))) in self.inboxes.iter().zip(items.into_iter().zip(reports)).enumerate() {
-            let (block, orders) = (Arc::clone(&block), orders.clone());
-            let job = Job { index, worker, block, items, clock, last, orders, count: None, report };
+        for (worker, (inbox, share)) in self.inboxes.iter().zip(shares).enumerate() {
             // A worker hangs up only when it has panicked; joining it says so.
-            let _ = inbox.send(job);
+            let _ = inbox.send(Job { index, worker, batch: Arc::clone(&batch), share, count: None });
         }
         let (bytes, total) = self.source.progress();
         (self.progress)(self.dealer.packets, bytes, total);
@@ -221,40 +261,40 @@ impl Reading<'_> {
 }
 
 impl Collecting<'_> {
-    /// Takes a job that is done; the blocks that are complete with it go out.
+    /// Takes a job that is done; the batches that are complete with it go out.
     fn job(&mut self, job: Job, mut reusable: impl FnMut(Tray)) {
         let ahead = (job.index - self.next) as usize;
         if self.waiting.len() <= ahead {
             self.waiting.resize_with(ahead + 1, || Vec::with_capacity(self.workers));
         }
         self.waiting[ahead].push(job);
-        while let Some(jobs) = self.waiting.pop_front_if(|jobs| jobs.len() == self.workers) {
+        while let Some(mut jobs) = self.waiting.pop_front_if(|jobs| jobs.len() == self.workers) {
             self.next += 1;
-            reusable(self.collect(jobs));
+            jobs.sort_unstable_by_key(|job| job.worker);
+            self.collect(&mut jobs);
+            reusable(Tray::of(jobs));
         }
     }
 
-    /// One block of the correlator's work.
-    fn collect(&mut self, mut jobs: Vec<Job>) -> Tray {
-        jobs.sort_unstable_by_key(|job| job.worker);
-        let (last, clock) = jobs.first().map_or((false, i64::MIN), |job| (job.last, job.clock));
-        let orders = jobs.first().and_then(|job| job.orders.clone());
-        let mut tray = Tray::default();
-        let mut counts = Vec::new();
-        for job in jobs {
-            counts.extend(job.count);
-            // The workers are done with the block: whoever holds it last gives it back.
-            if let Some(block) = Arc::into_inner(job.block) {
-                tray.block = block;
+    /// The correlator's work on one batch, block by block.
+    fn collect(&mut self, jobs: &mut [Job]) {
+        let Some(batch) = jobs.first().map(|job| Arc::clone(&job.batch)) else { return };
+        for (number, (block, clock)) in batch.blocks.iter().zip(&batch.clocks).enumerate() {
+            let reports = jobs.iter_mut().filter_map(|job| job.share.reports.get_mut(number));
+            self.reports.extend(reports.map(std::mem::take));
+            let orders = batch.orders.as_deref().filter(|_| number == 0);
+            let last = batch.last && number + 1 == batch.clocks.len();
+            settle(&mut self.correlator, block, &mut self.reports, orders, *clock, last, self.outputs);
+            for (job, report) in jobs.iter_mut().zip(self.reports.drain(..)) {
+                if let Some(own) = job.share.reports.get_mut(number) {
+                    *own = report;
+                }
             }
-            tray.items.push(job.items);
-            tray.reports.push(job.report);
         }
-        settle(&mut self.correlator, &tray.block, &mut tray.reports, orders.as_deref(), clock, last, self.outputs);
-        if let (Some(orders), Some(reins)) = (orders, self.reins) {
+        if let (Some(orders), Some(reins)) = (&batch.orders, self.reins) {
+            let counts: Vec<Count> = jobs.iter_mut().filter_map(|job| job.count.take()).collect();
             reins.answer(orders.census(counts.into_iter(), &self.correlator));
         }
-        tray
     }
 }
 
@@ -283,11 +323,35 @@ impl<T> Turn<T> {
 impl Tray {
     fn new(workers: usize) -> Self {
         let mut new = Self::default();
-        new.items.resize_with(workers, Vec::new);
-        new.reports.resize_with(workers, Report::default);
+        new.batch.blocks.resize_with(BLOCKS_TOGETHER, Block::default);
+        new.shares.resize_with(workers, Share::new);
+        new
+    }
+
+    /// What the jobs of one batch have left.
+    fn of(jobs: Vec<Job>) -> Self {
+        let mut tray = Self::default();
+        for job in jobs {
+            // The workers are done with the batch: whoever holds it last gives it back.
+            if let Some(batch) = Arc::into_inner(job.batch) {
+                tray.batch = batch;
+            }
+            tray.shares.push(job.share);
+        }
+        tray
+    }
+}
+
+impl Share {
+    fn new() -> Self {
+        let mut new = Self::default();
+        new.items.resize_with(BLOCKS_TOGETHER, Vec::new);
+        new.reports.resize_with(BLOCKS_TOGETHER, Report::default);
         new
     }
 }
 
-/// Blocks under way, at most: bounds the memory between the threads.
-const BLOCKS_IN_FLIGHT: usize = 4;
+/// Batches under way, at most: bounds the memory between the threads.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// Blocks in a batch, at most. Four times as many cost more again, because they leave the caches before they are judged.
+const BLOCKS_TOGETHER: usize = 16;
