@@ -88,7 +88,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 pub struct Watch {
     /// Everything from a file (TOML) instead of the options below
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Broker", "Limits"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Alarms", "Broker", "Limits"])]
     pub config: Option<PathBuf>,
     /// What to listen to.
     #[command(flatten)]
@@ -99,12 +99,30 @@ pub struct Watch {
     /// No summary on standard error at the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// When to tell about the sensor itself.
+    #[command(flatten)]
+    pub alarms: Alarms,
     /// How to speak to the broker.
     #[command(flatten)]
     pub broker: Broker,
     /// Bounds.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// What is wrong enough with the sensor itself to be an alert.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Alerts about the sensor itself")]
+pub struct Alarms {
+    /// Packets lost, in percent of those that arrived within ten seconds
+    #[arg(long, value_name = "PERCENT", default_value_t = Self::default().loss_limit)]
+    pub loss_limit: f64,
+    /// Seconds that an interface may hear nothing; 0 is for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().silent_after)]
+    pub silent_after: f64,
+    /// Conversations of which only one end is heard, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = Self::default().one_way_limit)]
+    pub one_way_limit: f64,
 }
 
 /// What `watch` listens to.
@@ -218,6 +236,13 @@ pub enum Policy {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+}
+
+impl Default for Alarms {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { loss_limit: 0.1, silent_after: 60.0, one_way_limit: 50.0 }
+    }
 }
 
 impl Default for Broker {

@@ -52,6 +52,14 @@ pub enum Error {
         /// What was given.
         value: f64,
     },
+    /// A share that is none.
+    #[error("--{option} {value}: a number of percent from 0 to 100 is needed")]
+    Percent {
+        /// The option, without its dashes.
+        option: &'static str,
+        /// What was given.
+        value: f64,
+    },
     /// Keys that cannot be used.
     #[error(transparent)]
     Keys(#[from] keys::Error),

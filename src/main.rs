@@ -116,7 +116,7 @@ fn watch(typed: &Watch) -> Outcome {
         let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
     }
-    let watched = sensor::run(live, &policy, &settings, &mut outputs)?;
+    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Vec::new())?;
     if let Some(mut stats) = stats {
         summary::write_stats(&watched, &mut stats)?;
         stats.flush()?;

@@ -12,6 +12,7 @@
 
 mod crew;
 mod deal;
+mod orders;
 mod outputs;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::policy::Policy;
 use crate::publish::PublishError;
 use crate::worker::{self, Worker};
 use deal::Dealer;
+use orders::Orders;
+pub use orders::{Census, Helm, Order, Reins, reins};
 pub use outputs::Outputs;
 
 /// What a run of the pipeline runs on.
@@ -82,6 +85,30 @@ pub fn replay(
     outputs: &mut Outputs,
     progress: Progress<'_>,
 ) -> Replayed {
+    run(source, policy, settings, outputs, progress, None)
+}
+
+/// The same for a source that goes on until somebody stops it. What is found is seen by readers at once, and between two
+/// blocks the pipeline does what it is told.
+pub fn watch(
+    source: &mut dyn Source,
+    policy: &Arc<Policy>,
+    settings: &Settings,
+    outputs: &mut Outputs,
+    reins: &Reins,
+) -> Replayed {
+    outputs.prompt = true;
+    run(source, policy, settings, outputs, &mut |_, _, _| {}, Some(reins))
+}
+
+fn run(
+    source: &mut dyn Source,
+    policy: &Arc<Policy>,
+    settings: &Settings,
+    outputs: &mut Outputs,
+    progress: Progress<'_>,
+    reins: Option<&Reins>,
+) -> Replayed {
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
@@ -90,6 +117,7 @@ pub fn replay(
         correlator: Correlator::new(Arc::clone(policy), settings.alerts.clone()),
         outputs,
         progress,
+        reins,
     };
     let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
@@ -117,6 +145,8 @@ struct Run<'a> {
     correlator: Correlator,
     outputs: &'a mut Outputs,
     progress: Progress<'a>,
+    /// Where orders come from, if anybody gives some.
+    reins: Option<&'a Reins>,
 }
 
 /// What is left of it.
@@ -130,18 +160,24 @@ struct Done {
 impl Run<'_> {
     /// One worker, on this thread.
     fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
-        let Self { mut dealer, mut correlator, outputs, progress } = self;
+        let Self { mut dealer, mut correlator, outputs, progress, reins } = self;
         let mut block = Block::default();
         let mut report = Report::default();
         let mut clock = i64::MIN;
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
+            let orders = reins.and_then(|reins| reins.take(source, &dealer, clock));
+            let orders = orders.as_deref();
             worker.open(std::mem::take(&mut report));
+            orders.inspect(|orders| orders.before(&mut worker));
             dealer.give(&mut block, &mut worker);
             clock = block.clock_after(clock);
             report = worker.close(clock, last);
-            settle(&mut correlator, std::slice::from_mut(&mut report), clock, last, outputs);
+            settle(&mut correlator, std::slice::from_mut(&mut report), orders, clock, last, outputs);
+            if let (Some(orders), Some(reins)) = (orders, reins) {
+                reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator));
+            }
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);
             if last {
@@ -154,8 +190,17 @@ impl Run<'_> {
 }
 
 /// Correlates and writes what the workers reported of one block.
-fn settle(correlator: &mut Correlator, reports: &mut [Report], clock: i64, last: bool, outputs: &mut Outputs) {
+fn settle(
+    correlator: &mut Correlator,
+    reports: &mut [Report],
+    orders: Option<&Orders>,
+    clock: i64,
+    last: bool,
+    outputs: &mut Outputs,
+) {
+    orders.inspect(|orders| orders.prepare(correlator));
     correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
+    orders.inspect(|orders| orders.settle(correlator, &mut |alert| outputs.alert(alert)));
     if last {
         correlator.finish(&mut |alert| outputs.alert(alert));
     }

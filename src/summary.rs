@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use lockkeeper_protocols::REGISTRY;
 use serde::Serialize;
 
-use crate::alert::Severity;
+use crate::alert::{OwnRule, Severity};
 use crate::capture::Capture;
 use crate::highlights::Highlights;
 use crate::pipeline::Replayed;
@@ -95,6 +95,7 @@ pub fn write_page(
     operations(replayed, out)?;
     violations(replayed, highlights, policy, out)?;
     discoveries(replayed, out)?;
+    own(replayed, out)?;
     losses(replayed, out)
 }
 
@@ -156,7 +157,8 @@ fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out
 
 /// What was learned about hosts: of kind `asset`, no violation.
 fn discoveries(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
-    let mut found = replayed.tallies.iter().filter(|(rule, ..)| !is_violation(rule)).peekable();
+    let is_discovery = |rule: &str| !is_violation(rule) && !is_own(rule);
+    let mut found = replayed.tallies.iter().filter(|(rule, ..)| is_discovery(rule)).peekable();
     if found.peek().is_none() {
         return Ok(());
     }
@@ -167,6 +169,23 @@ fn discoveries(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {rule:<26} {:>12}", grouped(count))?;
     }
     Ok(())
+}
+
+/// What the sensor told about itself.
+fn own(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let told: Vec<_> = replayed.tallies.iter().filter(|(rule, ..)| is_own(rule)).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    heading(out, "The sensor itself")?;
+    for (rule, _, tally) in told {
+        writeln!(out, "  {rule:<26} {:>12}", grouped(tally.occurrences))?;
+    }
+    Ok(())
+}
+
+fn is_own(rule: &str) -> bool {
+    OwnRule::ALL.iter().any(|known| known.id() == rule)
 }
 
 fn is_violation(rule: &str) -> bool {

@@ -59,6 +59,17 @@ pub struct Item {
     pub shard: u8,
 }
 
+/// Conversations that are followed at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// All of them.
+    pub flows: u64,
+    /// TCP conversations in which something was said.
+    pub spoken: u64,
+    /// Those of them of which only one end was heard.
+    pub one_way: u64,
+}
+
 /// One worker.
 pub struct Worker {
     desk: Desk,
@@ -111,11 +122,10 @@ impl Worker {
         Self { desk, shards, timers, streams, settings, places, is_first: index == 0 }
     }
 
-    /// Judges the packets of a block that belong to this worker, and writes down what it found. `clock`: the packet
-    /// clock at the end of the block, for the timeouts of conversations that are silent. After the `last` block, what
-    /// is still open is reported as open.
-    pub fn block(&mut self, block: &Block, items: &[Item], clock: i64, last: bool, report: Report) -> Report {
-        self.open(report);
+    /// Judges the packets of a block that belong to this worker, between [`Worker::open`] and what it returns: what it
+    /// found. `clock`: the packet clock at the end of the block, for the timeouts of conversations that are silent. After
+    /// the `last` block, what is still open is reported as open.
+    pub fn block(&mut self, block: &Block, items: &[Item], clock: i64, last: bool) -> Report {
         let mut rest = items;
         for secrets in &block.secrets {
             let (earlier, later) = rest.split_at(rest.partition_point(|item| item.packet < secrets.before));
@@ -135,7 +145,8 @@ impl Worker {
         }
     }
 
-    /// Begins a block: what is found in it goes into `report`. Then come its packets, then [`Worker::close`].
+    /// Begins a block: what is found in it goes into `report`. Then come its packets with [`Worker::block`], or one by one
+    /// and [`Worker::close`].
     pub fn open(&mut self, report: Report) {
         self.desk.open(report);
     }
@@ -194,17 +205,39 @@ impl Worker {
     }
 
     /// What this worker counted.
-    pub fn into_counters(mut self) -> Counters {
+    pub fn into_counters(self) -> Counters {
+        self.counters()
+    }
+
+    /// What this worker has counted so far.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.desk.counters.clone();
         for shard in &self.shards {
-            self.desk.counters.table(shard.flows.counters());
-            self.desk.counters.copies(shard.copies.counters());
+            counters.table(shard.flows.counters());
+            counters.copies(shard.copies.counters());
         }
         let keys = self.desk.ring.counters();
         // Every worker has the same keys.
         let not_kept = if self.is_first { keys.not_kept } else { 0 };
-        self.desk.counters.keys(&KeyCounters { not_kept, ..keys });
-        self.desk.counters.streams(&self.streams);
-        self.desk.counters
+        counters.keys(&KeyCounters { not_kept, ..keys });
+        counters.streams(&self.streams);
+        counters
+    }
+
+    /// What conversations it follows now. Looks at each of them.
+    pub fn follows(&mut self) -> Followed {
+        let mut followed = Followed::default();
+        for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
+            followed.flows += 1;
+            followed.spoken += u64::from(conversation.talk.is_spoken());
+            followed.one_way += u64::from(conversation.talk.is_spoken() && conversation.talk.is_one_way());
+        }
+        followed
+    }
+
+    /// How many conversations it follows now.
+    pub fn open_flows(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.flows.len() as u64).sum()
     }
 
     /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.

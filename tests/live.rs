@@ -10,7 +10,8 @@ mod support;
 use std::path::Path;
 
 use network::{Hub, far};
-use sensor::Sensor;
+use rustix::process::Signal;
+use sensor::{Sensor, wait_for};
 use serde_json::Value;
 use support::rewrite::{self, Packet};
 use support::{alerts, lines, plant, root};
@@ -150,4 +151,139 @@ fn a_mistake_in_a_configuration_is_told_with_its_place() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("lockkeeper.toml:3:1") && errors.contains("snap_length"), "{errors}");
+}
+
+/// A sensor that writes its alerts to a file, with more arguments.
+fn watch_span(hub: &Hub, folder: &Path, policy: &Path, more: &[&str]) -> (Sensor, std::path::PathBuf) {
+    let told = folder.join("alerts.jsonl");
+    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"-i", &"span", &"--policy", &policy, &"--alerts", &told];
+    all.extend(more.iter().map(|argument| argument as &dyn AsRef<std::ffi::OsStr>));
+    (Sensor::start(hub, &all), told)
+}
+
+fn rule<'a>(rule: &'a str) -> impl Fn(&Value) -> bool + 'a {
+    move |alert| alert["rule"] == rule
+}
+
+#[test]
+fn a_policy_is_read_again_when_it_changes_and_one_with_mistakes_is_not_taken() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("plant.toml");
+    let text = std::fs::read_to_string(plant()).expect("a policy");
+    std::fs::write(&path, &text).expect("written");
+    let before = hub.frames_sent_by("span");
+    let (sensor, told) = watch_span(&hub, folder.path(), &path, &[]);
+    let polling = packets("normal-polling.pcap");
+    hub.send("send", &polling[..100]);
+
+    std::fs::write(&path, format!("{text}\n[zoen.x]\n")).expect("written");
+    let rejected = wait_for(&told, "the rejection", rule("policy.rejected"));
+    assert_eq!((&rejected["kind"], &rejected["severity"]), (&"sensor".into(), &"high".into()));
+    assert!(rejected["message"].as_str().is_some_and(|message| message.contains("zoen")), "{rejected}");
+
+    std::fs::write(&path, text.replace("{ op = \"write\"", "{ op = \"time\"")).expect("written");
+    sensor.signal(Signal::HUP);
+    let changed = wait_for(&told, "the change", rule("policy.changed"));
+    assert_ne!(changed["policy"]["sha256"], rejected["policy"]["sha256"]);
+    hub.send("send", &polling[100..]);
+    let denied = wait_for(&told, "the write", rule("operation.undeclared"));
+    assert_eq!(denied["policy"]["sha256"], changed["policy"]["sha256"]);
+
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let lost = |name: &str| said.contains(name);
+    assert!(!lost("midstream") && !lost("gaps") && !lost("dropped"), "{said}");
+    assert_eq!(hub.frames_sent_by("span"), before, "not one frame");
+}
+
+#[test]
+fn an_interface_that_goes_away_is_reported_and_waited_for() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
+    hub.ip(&["link", "del", "span"]);
+    let gone = wait_for(&told, "the interface", rule("own.interface-gone"));
+    assert_eq!(gone["about"], "span");
+    hub.plug("span");
+    wait_for(&told, "the interface", rule("own.interface-back"));
+    hub.send("send", &packets("undeclared-write.pcap"));
+    wait_for(&told, "the write", rule("operation.undeclared"));
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn an_interface_that_is_switched_off_and_on_again_is_reported_and_heard_again() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
+    hub.ip(&["link", "set", "span", "down"]);
+    wait_for(&told, "the interface", rule("own.interface-gone"));
+    hub.ip(&["link", "set", "span", "up"]);
+    wait_for(&told, "the interface", rule("own.interface-back"));
+    hub.send("send", &packets("undeclared-write.pcap"));
+    wait_for(&told, "the write", rule("operation.undeclared"));
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn a_sensor_that_was_held_for_five_seconds_goes_on_with_what_the_ring_has_kept() {
+    let Some(hub) = Hub::new(&["send", "span", "record"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let recorded = folder.path().join("recorded.pcap");
+    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
+    let day = packets("day.pcapng");
+    hub.record("record", &recorded, || {
+        hub.send("send", &day[..1000]);
+        sensor.signal(Signal::STOP);
+        hub.send("send", &day[1000..1200]);
+        std::thread::sleep(std::time::Duration::from_secs(5));
+        sensor.signal(Signal::CONT);
+        hub.send("send", &day[1200..]);
+    });
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(!said.contains("dropped"), "{said}");
+    assert_eq!(essence(&std::fs::read_to_string(&told).expect("alerts")), essence(&alerts(&recorded)));
+}
+
+#[test]
+fn packets_that_the_ring_has_no_room_for_are_counted_and_told() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let stats = folder.path().join("stats.json");
+    let more = ["--ring", "1", "--stats", stats.to_str().expect("UTF-8")];
+    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &more);
+    let arrived = || hub.frames_received_by("span");
+    let before = arrived();
+    sensor.signal(Signal::STOP);
+    let day = packets("day.pcapng");
+    hub.send("send", &day);
+    sensor.signal(Signal::CONT);
+    let loss = wait_for(&told, "the loss", rule("own.capture-loss"));
+    assert!(loss["measured"]["kernel_drops"].as_u64() > Some(0), "{loss}");
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let stats = &lines(&std::fs::read_to_string(&stats).expect("counts"))[0];
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let seen = number(&stats["packets"]) + number(&stats["losses"]["dropped_by_kernel"]);
+    assert_eq!(seen, arrived() - before, "every frame that arrived was judged or counted: {stats}");
+    assert_eq!(arrived() - before, day.len() as u64);
+}
+
+#[test]
+fn a_span_port_that_is_silent_or_mirrors_one_direction_is_told() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &["--silent-after", "1"]);
+    wait_for(&told, "the silence", rule("own.capture-silent"));
+    let one_way: Vec<_> =
+        packets("day.pcapng").into_iter().filter(|packet| packet.bytes[..6] < packet.bytes[6..12]).collect();
+    hub.send("send", &one_way);
+    let found = wait_for(&told, "the one direction", rule("own.capture-one-way"));
+    assert_eq!(found["about"], "span");
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
 }

@@ -15,6 +15,7 @@ use lockkeeper_protocols::{Outcome, RequestRef};
 
 use super::id::alert_id;
 use super::key::Key;
+use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
@@ -75,6 +76,8 @@ pub struct Counters {
     pub violations: u64,
     /// Alerts of kind asset.
     pub discoveries: u64,
+    /// Alerts of kind sensor.
+    pub own: u64,
     /// Revisions after the first.
     pub updates: u64,
     /// Alerts ended early because too many lived.
@@ -102,22 +105,28 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Correlator {
     policy: Arc<Policy>,
+    /// How many policies there were before this one.
+    generation: u32,
     settings: Settings,
     clock: i64,
     opened: u64,
-    alerts: Table<Key, Live>,
+    alerts: Table<Filed, Live>,
     /// Alerts with something unpublished, by when it is due and by opening.
-    due: BTreeMap<(i64, u64), Key>,
-    pending: Table<Waiting, (Key, u64)>,
+    due: BTreeMap<(i64, u64), Filed>,
+    pending: Table<Waiting, (Filed, u64)>,
     /// Digests of what was told. Under a seed that nobody knows, two of 65,536 are alike once in some billion runs; the
     /// keys themselves would take five times the memory.
     seen: Table<u64, ()>,
     digest: foldhash::quality::RandomState,
     secured: Secured,
+    owns: Owns,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
     batch: Vec<(Rank, Event)>,
 }
+
+/// What an alert is filed under: its key, and the policy whose zones, conduits and flows the key names.
+type Filed = (u32, Key);
 
 /// Which operation's outcome is waited for. One operation can be behind several alerts: the last number tells them
 /// apart.
@@ -129,6 +138,8 @@ type Rank = (i64, u64, u8, &'static str, u32);
 
 #[derive(Debug)]
 struct Live {
+    /// The policy that it was judged by.
+    policy: Arc<Policy>,
     finding: Box<Finding>,
     id: AlertId,
     opened: u64,
@@ -161,6 +172,7 @@ impl Correlator {
         let secured = Secured::new(settings.secured);
         Self {
             policy,
+            generation: 0,
             settings,
             clock: i64::MIN,
             opened: 0,
@@ -170,6 +182,7 @@ impl Correlator {
             seen: Table::new(),
             digest: foldhash::quality::RandomState::default(),
             secured,
+            owns: Owns::default(),
             counters: Counters::default(),
             tallies: BTreeMap::new(),
             batch: Vec::new(),
@@ -190,6 +203,32 @@ impl Correlator {
         }
         self.batch = batch;
         self.advance(clock, out);
+        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        self.owns.advance(&desk, out);
+    }
+
+    /// From here on another policy is in force. An alert that was opened under the one before goes on under that one, so
+    /// that it still gets its outcome and its last count; the same violation again is an alert under the new policy.
+    pub fn adopt(&mut self, policy: Arc<Policy>) {
+        let before = std::mem::replace(&mut self.policy, policy);
+        self.generation += 1;
+        let tallies = std::mem::take(&mut self.tallies);
+        for ((rule, conduit), tally) in tallies {
+            let conduit = conduit.and_then(|conduit| self.policy.conduit_named(before.conduit_name(conduit)));
+            let sum = self.tallies.entry((rule, conduit)).or_default();
+            sum.alerts += tally.alerts;
+            sum.occurrences += tally.occurrences;
+        }
+    }
+
+    /// Takes something that the sensor tells about itself.
+    pub fn own(&mut self, own: Own, out: Out<'_>) {
+        let tally = self.tallies.entry((own.rule.id(), None)).or_default();
+        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        let is_new = self.owns.take(own, &desk, out);
+        tally.alerts += u64::from(is_new);
+        tally.occurrences += 1;
+        self.counters.own += u64::from(is_new);
     }
 
     /// The end of the run: publishes the last revision of every alert that changed since its latest one.
@@ -201,6 +240,8 @@ impl Correlator {
         for live in &mut changed {
             self.publish(live, out);
         }
+        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        self.owns.finish(&desk, out);
     }
 
     /// What was done and given up so far.
@@ -230,12 +271,13 @@ impl Correlator {
         self.counters.findings += 1;
         match mapping::kind(&finding.what) {
             Kind::Violation => self.violation(finding, out),
-            Kind::Asset => self.discovery(finding, out),
+            // No finding is about the sensor itself.
+            Kind::Asset | Kind::Sensor => self.discovery(finding, out),
         }
     }
 
     fn violation(&mut self, finding: Box<Finding>, out: Out<'_>) {
-        let key = Key::of(&finding);
+        let key = (self.generation, Key::of(&finding));
         self.tally(&finding, !self.alerts.contains(&key));
         let (clock, waiting) = (self.clock, waits_for_outcome(&finding));
         let conversation = finding.conversation;
@@ -253,12 +295,12 @@ impl Correlator {
     }
 
     /// Opens an alert and publishes its first revision; returns its number.
-    fn open(&mut self, key: Key, finding: Box<Finding>, out: Out<'_>) -> u64 {
+    fn open(&mut self, key: Filed, finding: Box<Finding>, out: Out<'_>) -> u64 {
         while self.alerts.len() >= self.settings.live.max(1) {
             self.counters.closed_by_limit += 1;
             self.close_oldest(out);
         }
-        let mut live = Live::new(finding, &self.policy, self.opened, self.clock);
+        let mut live = Live::new(finding, Arc::clone(&self.policy), self.opened, self.clock);
         self.opened += 1;
         self.counters.violations += 1;
         self.publish(&mut live, out);
@@ -279,7 +321,7 @@ impl Correlator {
         self.seen.insert(key, ());
         self.tally(&finding, true);
         self.counters.discoveries += 1;
-        let mut live = Live::new(finding, &self.policy, self.opened, self.clock);
+        let mut live = Live::new(finding, Arc::clone(&self.policy), self.opened, self.clock);
         self.opened += 1;
         self.publish(&mut live, out);
     }
@@ -291,7 +333,7 @@ impl Correlator {
     }
 
     /// Remembers which alert an outcome will belong to.
-    fn wait(&mut self, conversation: u64, at: RequestRef, key: &Key, opened: u64) {
+    fn wait(&mut self, conversation: u64, at: RequestRef, key: &Filed, opened: u64) {
         while self.pending.len() >= self.settings.pending.max(1) {
             self.counters.pending_dropped += 1;
             self.pending.pop_oldest();
@@ -314,7 +356,7 @@ impl Correlator {
     }
 
     /// Gives an alert its outcome; whether it was still there.
-    fn answer(&mut self, key: &Key, opened: u64, outcome: Outcome, out: Out<'_>) -> bool {
+    fn answer(&mut self, key: &Filed, opened: u64, outcome: Outcome, out: Out<'_>) -> bool {
         let Some(live) = self.alerts.get_mut(key).filter(|live| live.opened == opened) else { return false };
         live.now.outcome = Some(outcome);
         if std::mem::replace(&mut live.answered, true) {
@@ -326,7 +368,7 @@ impl Correlator {
     }
 
     /// Publishes a change now if the interval allows it, else sees to it that it will be.
-    fn changed(&mut self, key: &Key, out: Out<'_>) {
+    fn changed(&mut self, key: &Filed, out: Out<'_>) {
         let Some(live) = self.alerts.get_mut(key).filter(|live| live.is_dirty()) else { return };
         let due = live.due(self.settings.interval);
         if due.0 <= self.clock {
@@ -337,19 +379,19 @@ impl Correlator {
     }
 
     /// Publishes a further revision.
-    fn update(&mut self, key: &Key, out: Out<'_>) {
+    fn update(&mut self, key: &Filed, out: Out<'_>) {
         let Some(live) = self.alerts.get_mut(key) else { return };
         self.due.remove(&live.due(self.settings.interval));
         live.next_revision(self.clock);
         self.counters.updates += 1;
-        out(render(&self.policy, &self.settings, live));
+        out(render(&self.settings, live));
     }
 
     /// Publishes a revision of an alert that is not, or no longer, in the table.
     fn publish(&mut self, live: &mut Live, out: Out<'_>) {
         live.next_revision(self.clock);
         self.counters.updates += u64::from(live.revision > 1);
-        out(render(&self.policy, &self.settings, live));
+        out(render(&self.settings, live));
     }
 
     /// Moves the clock: does what is due before it, the earliest first.
@@ -389,11 +431,12 @@ impl Correlator {
 }
 
 impl Live {
-    fn new(finding: Box<Finding>, policy: &Policy, opened: u64, clock: i64) -> Self {
+    fn new(finding: Box<Finding>, policy: Arc<Policy>, opened: u64, clock: i64) -> Self {
         let outcome = waits_for_outcome(&finding).map(|_| Outcome::Pending);
         let now = State { count: 1, first_seen: finding.time, last_seen: finding.time, outcome };
         let id = alert_id(&policy.sha256, &finding);
-        Self { finding, id, opened, clock, answered: false, now, published: now, published_at: clock, revision: 0 }
+        let (answered, published, published_at) = (false, now, clock);
+        Self { policy, finding, id, opened, clock, answered, now, published, published_at, revision: 0 }
     }
 
     /// One more occurrence. Packet times may run backwards where the clock does not.
@@ -425,8 +468,8 @@ fn waits_for_outcome(finding: &Finding) -> Option<RequestRef> {
     finding.operation.as_ref().and(finding.at)
 }
 
-fn render(policy: &Policy, settings: &Settings, live: &Live) -> Rendered {
-    let Live { finding, id, revision, published: State { count, first_seen, last_seen, outcome }, .. } = live;
+fn render(settings: &Settings, live: &Live) -> Rendered {
+    let Live { policy, finding, id, revision, published: State { count, first_seen, last_seen, outcome }, .. } = live;
     let (id, revision, outcome) = (*id, *revision, *outcome);
     let (count, first_seen, last_seen) = (*count, *first_seen, *last_seen);
     let record = Record { policy, settings, finding, id, revision, count, first_seen, last_seen, outcome };

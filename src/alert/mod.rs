@@ -14,6 +14,7 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod own;
 mod owned;
 mod record;
 mod secured;
@@ -32,6 +33,7 @@ use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use own::{Own, OwnRule};
 pub use owned::{OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TYPED_BYTES};
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
@@ -189,6 +191,8 @@ pub enum Kind {
     Violation,
     /// The inventory changed.
     Asset,
+    /// The sensor tells about itself.
+    Sensor,
 }
 
 impl Kind {
@@ -197,6 +201,7 @@ impl Kind {
         match self {
             Self::Violation => "violation",
             Self::Asset => "asset",
+            Self::Sensor => "sensor",
         }
     }
 }

@@ -25,7 +25,7 @@ impl Record<'_> {
     /// Appends the record as one JSON object. The order of the members is part of the contract.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         self.head(out);
-        self.origin(out);
+        origin(out, self.settings, self.policy);
         self.ends(out);
         self.deed(out);
         self.meaning(out);
@@ -44,18 +44,6 @@ impl Record<'_> {
         member(out, "last_seen", |out| json::time(out, self.last_seen));
         member(out, "count", |out| json::number(out, self.count));
         member(out, "revision", |out| json::number(out, self.revision));
-    }
-
-    fn origin(&self, out: &mut Vec<u8>) {
-        member(out, "sensor", |out| json::string(out, &self.settings.sensor));
-        member(out, "site", |out| json::string(out, &self.settings.site));
-        member(out, "policy", |out| {
-            out.extend_from_slice(b"{\"id\":");
-            json::string(out, &self.policy.id);
-            member(out, "version", |out| json::string(out, &self.policy.version));
-            member(out, "sha256", |out| json::string(out, &self.policy.sha256));
-            out.push(b'}');
-        });
     }
 
     fn ends(&self, out: &mut Vec<u8>) {
@@ -146,6 +134,19 @@ pub(super) fn member(out: &mut Vec<u8>, name: &str, value: impl FnOnce(&mut Vec<
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
     value(out);
+}
+
+/// Appends who tells it, and by which policy.
+pub(super) fn origin(out: &mut Vec<u8>, settings: &Settings, policy: &Policy) {
+    member(out, "sensor", |out| json::string(out, &settings.sensor));
+    member(out, "site", |out| json::string(out, &settings.site));
+    member(out, "policy", |out| {
+        out.extend_from_slice(b"{\"id\":");
+        json::string(out, &policy.id);
+        member(out, "version", |out| json::string(out, &policy.version));
+        member(out, "sha256", |out| json::string(out, &policy.sha256));
+        out.push(b'}');
+    });
 }
 
 const fn side_name(side: Side) -> &'static str {

@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) mqtt: Option<Broker>,
     #[serde(default)]
     pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) alarms: Alarms,
 }
 
 /// `[sensor]`: who listens, and what for.
@@ -79,6 +81,15 @@ pub(super) struct Limits {
     pub(super) alert_interval: Option<f64>,
     pub(super) handshake_timeout: Option<f64>,
     pub(super) idle_timeout: Option<f64>,
+}
+
+/// `[alarms]`: what is wrong enough with the sensor itself, as the options of the same names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Alarms {
+    pub(super) loss_limit: Option<f64>,
+    pub(super) silent_after: Option<f64>,
+    pub(super) one_way_limit: Option<f64>,
 }
 
 /// Reads a configuration; paths in it count from its folder.

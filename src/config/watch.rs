@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{self, File};
-use super::{Destinations, Error, Names, bounded, credentials, site_of};
+use super::{Destinations, Error, Names, bounded, credentials, nanoseconds, site_of};
 use crate::capture::InterfaceSettings;
-use crate::cli::{self, Broker, Limits, Told};
+use crate::cli::{self, Alarms, Broker, Limits, Told};
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
 use crate::publish::{MqttSettings, PublishError};
+use crate::sensor;
 
 /// A sensor as it was asked for.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Watch {
     workers: Option<u16>,
     site: Option<String>,
     sensor: String,
+    alarms: sensor::Limits,
 }
 
 /// Reads what was asked for. What is wrong with the configuration file is for people to read.
@@ -51,11 +53,12 @@ impl Watch {
             workers: *workers,
             site: site.clone(),
             sensor: sensor.clone().unwrap_or_else(host_name),
+            alarms: alarms(typed.alarms.loss_limit, typed.alarms.silent_after, typed.alarms.one_way_limit)?,
         })
     }
 
     fn from_file(file: File) -> Result<Self, Error> {
-        let output = &file.output;
+        let (output, usual) = (&file.output, Alarms::default());
         let places = [&output.alerts, &output.transactions, &output.stats];
         let (mqtt, password_file) = file.mqtt.map(|mqtt| (mqtt.url, mqtt.password_file)).unzip();
         Ok(Self {
@@ -68,6 +71,11 @@ impl Watch {
             workers: file.sensor.workers,
             site: file.sensor.site,
             sensor: file.sensor.name.unwrap_or_else(host_name),
+            alarms: alarms(
+                file.alarms.loss_limit.unwrap_or(usual.loss_limit),
+                file.alarms.silent_after.unwrap_or(usual.silent_after),
+                file.alarms.one_way_limit.unwrap_or(usual.one_way_limit),
+            )?,
         })
     }
 
@@ -82,6 +90,11 @@ impl Watch {
         bounded(&self.limits, self.workers, names, transactions, KeyLog::default())
     }
 
+    /// What the sensor runs on, beside its pipeline.
+    pub fn sensor(&self) -> sensor::Settings {
+        sensor::Settings { policy: self.policy.clone(), limits: self.alarms }
+    }
+
     /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
     pub fn mqtt(&self, settings: &pipeline::Settings) -> Result<Option<MqttSettings>, PublishError> {
         let Some(url) = &self.mqtt else { return Ok(None) };
@@ -90,6 +103,17 @@ impl Watch {
         settings.give_up_after = Some(Duration::from_secs(self.broker.mqtt_give_up_after));
         Ok(Some(settings))
     }
+}
+
+fn alarms(loss: f64, silent_after: f64, one_way: f64) -> Result<sensor::Limits, Error> {
+    let percent = |option, value: f64| {
+        if (0.0..=100.0).contains(&value) { Ok(value) } else { Err(Error::Percent { option, value }) }
+    };
+    Ok(sensor::Limits {
+        loss: percent("loss-limit", loss)?,
+        silence: if silent_after == 0.0 { None } else { Some(nanoseconds("silent-after", silent_after)?) },
+        one_way: percent("one-way-limit", one_way)?,
+    })
 }
 
 /// One of the interfaces on the command line, which are all listened to in the same way.

@@ -24,6 +24,11 @@ impl<T> Paged<T> {
         full + page.len() as u32 - 1
     }
 
+    /// Every value, in order of its index.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten()
+    }
+
     #[inline]
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         self.pages.get((index / PAGE) as usize)?.get((index % PAGE) as usize)

@@ -306,6 +306,11 @@ impl<T> FlowTable<T> {
         reaped
     }
 
+    /// Every flow, in no order that means anything. Does not count as use.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.values.iter_mut().flatten()
+    }
+
     /// Takes out every flow, at the end of the capture: streams first, in the order of their lists.
     pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Gone<T>> {
         std::iter::from_fn(move || {

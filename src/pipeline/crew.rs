@@ -12,7 +12,8 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 
 use super::deal::Dealer;
-use super::{Done, Outputs, Progress, Run, settle};
+use super::orders::{Count, Orders};
+use super::{Done, Outputs, Progress, Reins, Run, settle};
 use crate::alert::{Correlator, Report};
 use crate::capture::{self, Block, Source};
 use crate::metrics::Counters;
@@ -29,6 +30,9 @@ struct Job {
     clock: i64,
     /// The last one: nothing is in it, and nothing follows.
     last: bool,
+    /// What is to be done with it, where somebody gave orders.
+    orders: Option<Arc<Orders>>,
+    count: Option<Count>,
     report: Report,
 }
 
@@ -45,6 +49,7 @@ struct Reading<'a> {
     source: &'a mut dyn Source,
     dealer: Dealer,
     progress: Progress<'a>,
+    reins: Option<&'a Reins>,
     /// Where the workers find their jobs, in their order.
     inboxes: Vec<Sender<Job>>,
     /// Number of the next block.
@@ -56,6 +61,7 @@ struct Reading<'a> {
 struct Collecting<'a> {
     correlator: Correlator,
     outputs: &'a mut Outputs,
+    reins: Option<&'a Reins>,
     /// What came of the blocks that are not complete, from `next` on.
     waiting: VecDeque<Vec<Job>>,
     next: u64,
@@ -80,12 +86,12 @@ struct Crew<'a> {
 impl Run<'_> {
     /// Several workers, each on a thread of its own.
     pub(super) fn together(self, source: &mut dyn Source, workers: impl ExactSizeIterator<Item = Worker>) -> Done {
-        let Self { dealer, correlator, outputs, progress } = self;
+        let Self { dealer, correlator, outputs, progress, reins } = self;
         let count = workers.len();
         let (inboxes, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded::<Job>(BLOCKS_IN_FLIGHT)).unzip();
-        let reading = Reading { source, dealer, progress, inboxes, next: 0, clock: i64::MIN };
+        let reading = Reading { source, dealer, progress, reins, inboxes, next: 0, clock: i64::MIN };
         let waiting = VecDeque::with_capacity(BLOCKS_IN_FLIGHT);
-        let collecting = Collecting { correlator, outputs, waiting, next: 0, workers: count };
+        let collecting = Collecting { correlator, outputs, reins, waiting, next: 0, workers: count };
         let crew = Crew {
             reading: Turn::with(reading),
             collecting: Turn::with(collecting),
@@ -170,8 +176,10 @@ impl<'a> Crew<'a> {
 
     /// Does one job, and collects it unless somebody else is collecting anyway.
     fn judge(&self, worker: &mut Worker, mut job: Job) {
-        let report = std::mem::take(&mut job.report);
-        job.report = worker.block(&job.block, &job.items, job.clock, job.last, report);
+        worker.open(std::mem::take(&mut job.report));
+        job.orders.as_deref().inspect(|orders| orders.before(worker));
+        job.report = worker.block(&job.block, &job.items, job.clock, job.last);
+        job.count = job.orders.as_deref().and_then(|orders| orders.after(worker));
         self.done.0.send(job).expect("the crew holds the other end");
         while !self.done.1.is_empty()
             && let Some(mut collecting) = self.collecting.take()
@@ -195,12 +203,14 @@ impl Reading<'_> {
         let Tray { mut block, mut items, reports } = tray;
         let read = self.source.fill(&mut block);
         let last = !matches!(read, Ok(true));
+        let orders = self.reins.and_then(|reins| reins.take(self.source, &self.dealer, self.clock));
         self.dealer.deal(&mut block, &mut items);
         self.clock = block.clock_after(self.clock);
         let (index, clock, block) = (self.next, self.clock, Arc::new(block));
         self.next += 1;
         for (worker, (inbox, (items, report))) in self.inboxes.iter().zip(items.into_iter().zip(reports)).enumerate() {
-            let job = Job { index, worker, block: Arc::clone(&block), items, clock, last, report };
+            let (block, orders) = (Arc::clone(&block), orders.clone());
+            let job = Job { index, worker, block, items, clock, last, orders, count: None, report };
             // A worker hangs up only when it has panicked; joining it says so.
             let _ = inbox.send(job);
         }
@@ -228,8 +238,11 @@ impl Collecting<'_> {
     fn collect(&mut self, mut jobs: Vec<Job>) -> Tray {
         jobs.sort_unstable_by_key(|job| job.worker);
         let (last, clock) = jobs.first().map_or((false, i64::MIN), |job| (job.last, job.clock));
+        let orders = jobs.first().and_then(|job| job.orders.clone());
         let mut tray = Tray::default();
+        let mut counts = Vec::new();
         for job in jobs {
+            counts.extend(job.count);
             // The workers are done with the block: whoever holds it last gives it back.
             if let Some(block) = Arc::into_inner(job.block) {
                 tray.block = block;
@@ -237,7 +250,10 @@ impl Collecting<'_> {
             tray.items.push(job.items);
             tray.reports.push(job.report);
         }
-        settle(&mut self.correlator, &mut tray.reports, clock, last, self.outputs);
+        settle(&mut self.correlator, &mut tray.reports, orders.as_deref(), clock, last, self.outputs);
+        if let (Some(orders), Some(reins)) = (orders, self.reins) {
+            reins.answer(orders.census(counts.into_iter(), &self.correlator));
+        }
         tray
     }
 }

@@ -129,9 +129,14 @@ impl Dealer {
         shard
     }
 
-    /// Adds what was counted here.
+    /// Adds what was counted here; datagrams that are not complete never will be.
     pub(super) fn count(&mut self, counters: &mut Counters) {
         self.fragments.finish();
+        self.count_so_far(counters);
+    }
+
+    /// Adds what was counted here so far.
+    pub(super) fn count_so_far(&self, counters: &mut Counters) {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
         counters.fragments(&self.fragments.counters());

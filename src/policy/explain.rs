@@ -196,6 +196,12 @@ impl Policy {
         self.declared.points.get(usize::from(point)).map_or("", |point| &point.name)
     }
 
+    /// The index of the point with this name.
+    pub(super) fn point_named(&self, name: &str) -> Option<u16> {
+        let index = self.declared.points.iter().position(|point| point.name == name)?;
+        u16::try_from(index).ok()
+    }
+
     /// A host, or hosts, as the policy writes them.
     pub(super) fn endpoint_text(&self, endpoint: &Endpoint) -> String {
         match endpoint {

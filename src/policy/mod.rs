@@ -337,6 +337,18 @@ pub enum Limit {
 #[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
 pub struct LastValues(Option<Box<Vec<(u16, f64)>>>);
 
+impl LastValues {
+    /// The same values under a policy that took the place of the one `before`, as far as it knows the points by name.
+    pub fn carry_over(&mut self, before: &Policy, policy: &Policy) {
+        let Some(values) = &mut self.0 else { return };
+        values.retain_mut(|(point, _)| {
+            let now = policy.point_named(before.point_name(*point));
+            *point = now.unwrap_or(*point);
+            now.is_some()
+        });
+    }
+}
+
 /// What a conversation was granted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionState {
@@ -426,6 +438,12 @@ impl Policy {
     /// The name of a conduit, such as `C-SCADA-LOCK`.
     pub fn conduit_name(&self, conduit: u16) -> &str {
         self.declared.conduits.get(usize::from(conduit)).map_or("", |conduit| &conduit.name)
+    }
+
+    /// The index of the conduit with this name.
+    pub fn conduit_named(&self, name: &str) -> Option<u16> {
+        let index = self.declared.conduits.iter().position(|conduit| conduit.name == name)?;
+        u16::try_from(index).ok()
     }
 
     /// The id of a flow, such as `F-101`.

@@ -1,5 +1,7 @@
 //! One conversation: its stream, its protocol, the verdict on it.
 
+mod adopt;
+
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
@@ -331,6 +333,16 @@ impl Facts {
 }
 
 impl Talk {
+    /// Whether it is a stream in which something was said.
+    pub(super) fn is_spoken(&self) -> bool {
+        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silence)
+    }
+
+    /// Whether only one of its ends was heard.
+    pub(super) fn is_one_way(&self) -> bool {
+        self.facts.seen != [true, true]
+    }
+
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
     #[inline(never)]
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: Stamp, desk: &mut Desk) {

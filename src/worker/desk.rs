@@ -74,6 +74,11 @@ impl Desk {
         report
     }
 
+    /// They were those of another policy.
+    pub(super) fn forget_rulings(&mut self) {
+        self.rulings.clear();
+    }
+
     /// Takes the verdicts that depend on the conversation alone: [`Policy::ruling`].
     pub(super) fn ruling(&mut self, link: &Link, spoken: Option<&str>) -> Arc<Ruling> {
         let ruling = self.policy.ruling(link, spoken);

@@ -74,11 +74,17 @@ impl Hub {
 
     /// Frames that have left a port towards the hub, as each end of the cable counts them.
     pub(crate) fn frames_sent_by(&self, port: &str) -> [u64; 2] {
-        let count = |port: &str, way: &str| {
-            let json: Value = serde_json::from_str(&self.ip(&["-j", "-s", "link", "show", "dev", port])).expect("JSON");
-            json[0]["stats64"][way]["packets"].as_u64().expect("a counter")
-        };
-        [count(port, "tx"), count(&far(port), "rx")]
+        [self.counted(port, "tx"), self.counted(&far(port), "rx")]
+    }
+
+    /// Frames that have arrived at a port.
+    pub(crate) fn frames_received_by(&self, port: &str) -> u64 {
+        self.counted(port, "rx")
+    }
+
+    fn counted(&self, port: &str, way: &str) -> u64 {
+        let json: Value = serde_json::from_str(&self.ip(&["-j", "-s", "link", "show", "dev", port])).expect("JSON");
+        json[0]["stats64"][way]["packets"].as_u64().expect("a counter")
     }
 
     /// Runs something on a thread that lives in the namespace.

@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use super::network::Hub;
 
@@ -57,3 +59,21 @@ fn rest(mut errors: BufReader<ChildStderr>) -> String {
     errors.read_to_string(&mut text).expect("UTF-8");
     text
 }
+
+/// Waits until a file holds a line that fits.
+pub(crate) fn wait_for(path: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        // The last line may be half written.
+        let mut told = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        if let Some(alert) = told.find(&fits) {
+            return alert;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what} does not come; there is\n{text}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Longer than anything that is waited for takes, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(40);

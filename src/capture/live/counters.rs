@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// Whether an interface can be listened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum InterfaceState {
     /// It is listened to.
+    #[default]
     Listening = 0,
     /// It is there, and switched off or without a link.
     Down = 1,
@@ -51,7 +52,7 @@ pub struct InterfaceCounters {
 }
 
 /// What they are at one moment: sums since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// Packets that were read, those of dropped batches included.
     pub packets: u64,

@@ -1,0 +1,168 @@
+//! What a pipeline is told while it runs, and what it answers. Orders are carried out between two blocks, by every worker
+//! between the same two: no packet is judged by half of a new policy, and nothing on the packet path takes a lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::deal::Dealer;
+use crate::alert::{self, Correlator, Own};
+use crate::capture::Source;
+use crate::metrics::Counters;
+use crate::policy::Policy;
+use crate::worker::{Followed, Worker};
+
+/// What a running pipeline can be told.
+#[derive(Debug)]
+pub enum Order {
+    /// Judge by this policy from the next block on.
+    Policy(Arc<Policy>),
+    /// Tell this about the sensor.
+    Own(Own),
+    /// Count what there is: see [`Census`].
+    Census {
+        /// Look at every conversation, too: [`Census::followed`].
+        conversations: bool,
+    },
+}
+
+/// What a running pipeline has counted so far.
+#[derive(Debug)]
+pub struct Census {
+    /// What was counted on the way in and by the workers.
+    pub counters: Counters,
+    /// Conversations that are followed now.
+    pub open_flows: u64,
+    /// The same in more detail, where somebody asked for it.
+    pub followed: Option<Followed>,
+    /// What the correlator did.
+    pub alerts: alert::Counters,
+    /// Alerts by rule.
+    pub by_rule: BTreeMap<&'static str, u64>,
+}
+
+/// The end that gives orders.
+#[derive(Debug)]
+pub struct Helm {
+    /// Where orders go. Full: the pipeline is behind, and the order can be given again later.
+    pub orders: Sender<Order>,
+    /// Where the answers to [`Order::Census`] come from.
+    pub census: Receiver<Census>,
+}
+
+/// The end that the pipeline takes them from.
+#[derive(Debug)]
+pub struct Reins {
+    orders: Receiver<Order>,
+    census: Sender<Census>,
+}
+
+/// Both ends.
+pub fn reins() -> (Helm, Reins) {
+    let ((orders, taken), (answers, census)) = (bounded(ORDERS), bounded(1));
+    (Helm { orders, census }, Reins { orders: taken, census: answers })
+}
+
+/// What is to be done before one block.
+pub(super) struct Orders {
+    policy: Option<Arc<Policy>>,
+    own: Vec<Own>,
+    /// Somebody wants to know: what was counted on the way in.
+    census: Option<Counters>,
+    /// And what conversations there are.
+    conversations: bool,
+    /// The packet clock before the block.
+    clock: i64,
+}
+
+/// What one worker counted.
+pub(super) struct Count {
+    counters: Box<Counters>,
+    open_flows: u64,
+    followed: Followed,
+}
+
+impl Reins {
+    /// What is to be done before the next block, if there is something.
+    pub(super) fn take(&self, source: &dyn Source, dealer: &Dealer, clock: i64) -> Option<Arc<Orders>> {
+        if self.orders.is_empty() {
+            return None;
+        }
+        let mut taken = Orders { policy: None, own: Vec::new(), census: None, conversations: false, clock };
+        for order in self.orders.try_iter() {
+            match order {
+                Order::Policy(policy) => taken.policy = Some(policy),
+                Order::Own(own) => taken.own.push(own),
+                Order::Census { conversations } => {
+                    taken.conversations |= conversations;
+                    let mut counters = Counters::default();
+                    dealer.count_so_far(&mut counters);
+                    counters.drops(&source.drops());
+                    taken.census = Some(counters);
+                }
+            }
+        }
+        Some(Arc::new(taken))
+    }
+
+    /// Hands over what was counted. Whoever did not take the answer before does not miss this one either.
+    pub(super) fn answer(&self, census: Option<Census>) {
+        if let Some(census) = census {
+            let _ = self.census.try_send(census);
+        }
+    }
+}
+
+impl Orders {
+    /// What a worker does before the block.
+    pub(super) fn before(&self, worker: &mut Worker) {
+        if let Some(policy) = &self.policy {
+            worker.adopt(policy, self.clock);
+        }
+    }
+
+    /// What it does after it.
+    pub(super) fn after(&self, worker: &mut Worker) -> Option<Count> {
+        self.census.as_ref()?;
+        let followed = if self.conversations { worker.follows() } else { Followed::default() };
+        Some(Count { counters: Box::new(worker.counters()), open_flows: worker.open_flows(), followed })
+    }
+
+    /// What the correlator does before the block.
+    pub(super) fn prepare(&self, correlator: &mut Correlator) {
+        if let Some(policy) = &self.policy {
+            correlator.adopt(Arc::clone(policy));
+        }
+    }
+
+    /// What it does after it.
+    pub(super) fn settle(&self, correlator: &mut Correlator, out: &mut dyn FnMut(alert::Rendered)) {
+        for own in &self.own {
+            correlator.own(own.clone(), out);
+        }
+    }
+
+    /// What all of them counted.
+    pub(super) fn census(&self, counts: impl Iterator<Item = Count>, correlator: &Correlator) -> Option<Census> {
+        let mut counters = self.census.clone()?;
+        let (mut open_flows, mut followed) = (0, Followed::default());
+        for count in counts {
+            counters.add(&count.counters);
+            open_flows += count.open_flows;
+            followed.flows += count.followed.flows;
+            followed.spoken += count.followed.spoken;
+            followed.one_way += count.followed.one_way;
+        }
+        counters.alerts(correlator.counters());
+        let mut by_rule = BTreeMap::new();
+        for (rule, _, tally) in correlator.tallies() {
+            *by_rule.entry(rule).or_default() += tally.alerts;
+        }
+        let followed = self.conversations.then_some(followed);
+        Some(Census { counters, open_flows, followed, alerts: *correlator.counters(), by_rule })
+    }
+}
+
+/// Orders that wait for the next block, at most.
+const ORDERS: usize = 64;

@@ -1,0 +1,235 @@
+//! What is wrong with a sensor itself, from its counters: it loses packets, hears half of what is said, hears nothing, or
+//! has lost an interface.
+
+use crate::alert::{Own, OwnRule};
+use crate::capture::live::{InterfaceState, Reading};
+use crate::worker::Followed;
+
+/// What is wrong enough to tell it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Packets lost of those that arrived within [`WINDOW`], in percent.
+    pub loss: f64,
+    /// How long an interface may hear nothing, nanoseconds; none: for ever.
+    pub silence: Option<i64>,
+    /// Conversations of which only one end was heard, in percent of those in which something was said.
+    pub one_way: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { loss: 0.1, silence: Some(60 * SECOND), one_way: 50.0 }
+    }
+}
+
+/// Remembers what was told.
+pub(super) struct Alarms {
+    limits: Limits,
+    interfaces: Vec<Interface>,
+}
+
+/// What is remembered of one interface.
+#[derive(Clone)]
+struct Interface {
+    state: InterfaceState,
+    /// Its counters at the beginning of the window, and when that was.
+    window: (i64, Reading),
+    packets: u64,
+    /// When it heard something last, or the sensor began to listen to it.
+    heard: i64,
+    is_silent: bool,
+}
+
+impl Alarms {
+    /// Begins to look at so many interfaces.
+    pub(super) fn new(limits: &Limits, interfaces: usize, now: i64) -> Self {
+        let state = InterfaceState::Listening;
+        let interface =
+            Interface { state, window: (now, Reading::default()), packets: 0, heard: now, is_silent: false };
+        Self { limits: *limits, interfaces: vec![interface; interfaces] }
+    }
+
+    /// What is wrong with the interfaces now.
+    pub(super) fn look(&mut self, now: i64, readings: &[(String, Reading)]) -> Vec<Own> {
+        let mut found = Vec::new();
+        let limits = self.limits;
+        for (interface, (name, reading)) in self.interfaces.iter_mut().zip(readings) {
+            let own = |(rule, message, measured)| Own { rule, about: name.clone(), time: now, message, measured };
+            let seen = [
+                interface.state(name, reading),
+                interface.loss(now, name, reading, limits.loss),
+                interface.silence(now, name, reading, limits.silence),
+            ];
+            found.extend(seen.into_iter().flatten().map(own));
+        }
+        found
+    }
+
+    /// Whether too many conversations are heard from one end only. Said of all interfaces together, because a tap may
+    /// deliver each direction on its own.
+    pub(super) fn follow(&self, now: i64, readings: &[(String, Reading)], followed: Followed) -> Option<Own> {
+        let Followed { spoken, one_way, .. } = followed;
+        let share = percent(one_way, spoken);
+        if spoken < LEAST_CONVERSATIONS || share <= self.limits.one_way {
+            return None;
+        }
+        let names: Vec<&str> = readings.iter().map(|(name, _)| name.as_str()).collect();
+        let message = format!(
+            "Only one end of {one_way} of {spoken} conversations is heard: the SPAN port mirrors one direction, or misses \
+             a VLAN or a path."
+        );
+        let measured = vec![("conversations", spoken), ("one_way", one_way)];
+        let rule = OwnRule::CaptureOneWay;
+        Some(Own { rule, about: names.join(", "), time: now, message, measured })
+    }
+}
+
+/// What to tell: rule, message, what was measured.
+type Told = Option<(OwnRule, String, Vec<(&'static str, u64)>)>;
+
+impl Interface {
+    fn state(&mut self, name: &str, reading: &Reading) -> Told {
+        let before = std::mem::replace(&mut self.state, reading.state);
+        let message = match (before, reading.state) {
+            (before, after) if before == after => return None,
+            (_, InterfaceState::Listening) => {
+                return Some((OwnRule::InterfaceBack, format!("{name} is back and listened to again."), Vec::new()));
+            }
+            (_, InterfaceState::Down) => {
+                format!("{name} was switched off: nothing is heard on it until it is on again.")
+            }
+            (_, InterfaceState::Gone) => format!("{name} has gone away: it is waited for."),
+        };
+        Some((OwnRule::InterfaceGone, message, Vec::new()))
+    }
+
+    /// Looks at what was lost once in a window.
+    fn loss(&mut self, now: i64, name: &str, reading: &Reading, limit: f64) -> Told {
+        let (begun, before) = self.window;
+        if now.saturating_sub(begun) < WINDOW {
+            return None;
+        }
+        self.window = (now, *reading);
+        let kernel = reading.kernel_drops.saturating_sub(before.kernel_drops);
+        let interface = reading.interface_drops.saturating_sub(before.interface_drops);
+        let channel = reading.channel_drops.saturating_sub(before.channel_drops);
+        let lost = kernel + interface + channel;
+        let arrived = reading.packets.saturating_sub(before.packets) + kernel + interface;
+        let share = percent(lost, arrived);
+        if lost == 0 || share <= limit {
+            return None;
+        }
+        let seconds = now.saturating_sub(begun) / SECOND;
+        let message = format!(
+            "{name} lost {lost} of {arrived} packets in {seconds} s ({share:.2} %): what they carried was not judged."
+        );
+        let measured = vec![
+            ("packets", arrived),
+            ("kernel_drops", kernel),
+            ("interface_drops", interface),
+            ("channel_drops", channel),
+        ];
+        Some((OwnRule::CaptureLoss, message, measured))
+    }
+
+    fn silence(&mut self, now: i64, name: &str, reading: &Reading, limit: Option<i64>) -> Told {
+        if std::mem::replace(&mut self.packets, reading.packets) != reading.packets {
+            (self.heard, self.is_silent) = (now, false);
+        }
+        let silent = now.saturating_sub(self.heard);
+        if self.is_silent || limit.is_none_or(|limit| silent < limit) {
+            return None;
+        }
+        self.is_silent = true;
+        let seconds = silent / SECOND;
+        let message = format!("{name} has heard nothing for {seconds} s: look at the SPAN port and its cable.");
+        Some((OwnRule::CaptureSilent, message, vec![("seconds", seconds.unsigned_abs())]))
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
+}
+
+/// Over which time a share of lost packets is taken, nanoseconds.
+const WINDOW: i64 = 10 * SECOND;
+
+/// Fewer conversations than this say nothing about a SPAN port.
+const LEAST_CONVERSATIONS: u64 = 4;
+
+const SECOND: i64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(packets: u64) -> Reading {
+        Reading { packets, ..Reading::default() }
+    }
+
+    /// The rules that are told at each of these seconds.
+    fn told(limits: Limits, steps: &[(i64, Reading)]) -> Vec<(i64, &'static str)> {
+        let mut alarms = Alarms::new(&limits, 1, 0);
+        let look = |(second, reading): &(i64, Reading)| {
+            let found = alarms.look(second * SECOND, &[("eth1".to_owned(), *reading)]);
+            found.into_iter().map(|own| (*second, own.rule.id())).collect::<Vec<_>>()
+        };
+        steps.iter().flat_map(look).collect()
+    }
+
+    #[test]
+    fn a_loss_above_the_limit_is_told_whoever_lost_the_packets() {
+        let limits = Limits { loss: 1.0, silence: None, ..Limits::default() };
+        let lossy = |kernel_drops, interface_drops, channel_drops| {
+            let after = Reading { kernel_drops, interface_drops, channel_drops, ..reading(1000) };
+            told(limits, &[(0, reading(0)), (5, after), (10, after), (20, after)])
+        };
+        assert_eq!(lossy(5, 0, 0), [], "half a percent");
+        assert_eq!(lossy(20, 0, 0), [(10, "own.capture-loss")]);
+        assert_eq!(lossy(0, 20, 0), [(10, "own.capture-loss")]);
+        assert_eq!(lossy(0, 0, 20), [(10, "own.capture-loss")]);
+    }
+
+    #[test]
+    fn any_loss_is_told_where_the_limit_is_zero() {
+        let limits = Limits { loss: 0.0, silence: None, ..Limits::default() };
+        let after = Reading { kernel_drops: 1, ..reading(1_000_000) };
+        assert_eq!(told(limits, &[(10, after)]), [(10, "own.capture-loss")], "before anybody looked");
+        assert_eq!(told(limits, &[(0, reading(0)), (10, after)]), [(10, "own.capture-loss")]);
+        assert_eq!(told(limits, &[(0, reading(0)), (10, reading(10))]), []);
+    }
+
+    #[test]
+    fn an_interface_that_hears_nothing_is_told_once_until_it_hears_something() {
+        let limits = Limits { silence: Some(60 * SECOND), ..Limits::default() };
+        let steps = [(0, 0), (59, 0), (60, 0), (90, 0), (91, 1), (150, 1), (151, 1), (200, 1)];
+        let steps = steps.map(|(second, packets)| (second, reading(packets)));
+        assert_eq!(told(limits, &steps), [(60, "own.capture-silent"), (151, "own.capture-silent")]);
+        assert_eq!(told(Limits { silence: None, ..limits }, &steps), []);
+    }
+
+    #[test]
+    fn an_interface_that_goes_and_comes_back_is_told_both_times() {
+        let in_state = |state| Reading { state, ..reading(1) };
+        let steps = [
+            (1, in_state(InterfaceState::Listening)),
+            (2, in_state(InterfaceState::Gone)),
+            (3, in_state(InterfaceState::Gone)),
+            (4, in_state(InterfaceState::Listening)),
+            (5, in_state(InterfaceState::Down)),
+        ];
+        let expected = [(2, "own.interface-gone"), (4, "own.interface-back"), (5, "own.interface-gone")];
+        assert_eq!(told(Limits { silence: None, ..Limits::default() }, &steps), expected);
+    }
+
+    #[test]
+    fn conversations_that_are_heard_from_one_end_are_told_when_they_are_many() {
+        let alarms = Alarms::new(&Limits::default(), 1, 0);
+        let readings = [("eth1".to_owned(), reading(1)), ("eth2".to_owned(), reading(1))];
+        let follow = |spoken, one_way| alarms.follow(0, &readings, Followed { flows: 100, spoken, one_way });
+        assert_eq!(follow(3, 3), None, "too few to say something");
+        assert_eq!(follow(10, 5), None);
+        let own = follow(10, 6).expect("most are heard from one end");
+        assert_eq!((own.rule, own.about.as_str()), (OwnRule::CaptureOneWay, "eth1, eth2"));
+    }
+}

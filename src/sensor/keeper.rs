@@ -1,0 +1,176 @@
+//! The thread that looks after a running sensor.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use signal_hook::consts::SIGHUP;
+use signal_hook::flag;
+
+use super::alarms::Alarms;
+use super::policy_file::{PolicyFile, Reload};
+use super::{Look, Onlooker, Settings, now};
+use crate::alert::{Own, OwnRule};
+use crate::capture::live::{InterfaceCounters, Reading, Stop};
+use crate::pipeline::{Census, Helm, Order};
+use crate::policy::Policy;
+
+/// Looks after a sensor.
+pub(super) struct Keeper {
+    helm: Helm,
+    interfaces: Vec<(String, Arc<InterfaceCounters>)>,
+    alarms: Alarms,
+    policy: Arc<Policy>,
+    policy_since: i64,
+    policy_rejected: Option<i64>,
+    file: Option<PolicyFile>,
+    /// Somebody asks to read the policy again.
+    hangup: Arc<AtomicBool>,
+    stop: Stop,
+    onlookers: Vec<Box<dyn Onlooker>>,
+    census: Option<Census>,
+    /// Orders that the pipeline had no room for.
+    waiting: Vec<Order>,
+    rounds: u64,
+    told_of_stop: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        helm: Helm,
+        interfaces: Vec<(String, Arc<InterfaceCounters>)>,
+        settings: &Settings,
+        policy: Arc<Policy>,
+        stop: Stop,
+        onlookers: Vec<Box<dyn Onlooker>>,
+    ) -> io::Result<Self> {
+        let hangup = Arc::new(AtomicBool::new(false));
+        flag::register(SIGHUP, Arc::clone(&hangup))?;
+        let begun = now();
+        Ok(Self {
+            helm,
+            alarms: Alarms::new(&settings.limits, interfaces.len(), begun),
+            interfaces,
+            policy,
+            policy_since: begun,
+            policy_rejected: None,
+            file: settings.policy.as_deref().map(PolicyFile::new),
+            hangup,
+            stop,
+            onlookers,
+            census: None,
+            waiting: Vec::new(),
+            rounds: 0,
+            told_of_stop: false,
+        })
+    }
+
+    /// Looks after the sensor until it has ended.
+    pub(super) fn run(mut self, ended: &Receiver<()>) {
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(ROUND) {
+            self.round();
+        }
+    }
+
+    /// Signals are answered every round, the rest is looked at once a second.
+    fn round(&mut self) {
+        self.rounds += 1;
+        self.census = self.helm.census.try_recv().ok().or(self.census.take());
+        let asked = self.hangup.swap(false, Ordering::Relaxed);
+        let second = self.rounds.is_multiple_of(ROUNDS_PER_SECOND);
+        if asked || second {
+            self.look_at_policy(asked);
+        }
+        if second {
+            self.look_at_interfaces();
+            let conversations = self.rounds.is_multiple_of(ROUNDS_PER_SECOND * SECONDS_PER_DEEP_CENSUS);
+            self.waiting.push(Order::Census { conversations });
+        }
+        self.give_orders();
+        if self.stop.is_stopped() && !std::mem::replace(&mut self.told_of_stop, true) {
+            self.onlookers.iter_mut().for_each(|onlooker| onlooker.stopping());
+        }
+    }
+
+    /// Reads the policy again where it has changed, or where somebody asks for it.
+    fn look_at_policy(&mut self, asked: bool) {
+        let Some(file) = &mut self.file else { return };
+        let (time, about) = (now(), file.name());
+        match file.look(asked, &self.policy) {
+            Reload::Unchanged => {}
+            Reload::Changed(policy) => {
+                let message = format!(
+                    "Policy {} {} is in force: {about} was read again.",
+                    policy.id,
+                    if policy.version.is_empty() { "(no version)" } else { &policy.version },
+                );
+                self.policy = policy;
+                (self.policy_since, self.policy_rejected) = (time, None);
+                self.waiting.push(Order::Policy(Arc::clone(&self.policy)));
+                self.tell(Own { rule: OwnRule::PolicyChanged, about, time, message, measured: Vec::new() });
+            }
+            Reload::Rejected { errors, first } => {
+                self.policy_rejected = Some(time);
+                let message =
+                    format!("The changed policy has {errors} mistakes, the one before stays in force: {first}");
+                let measured = vec![("mistakes", errors)];
+                self.tell(Own { rule: OwnRule::PolicyRejected, about, time, message, measured });
+            }
+        }
+    }
+
+    fn look_at_interfaces(&mut self) {
+        let readings: Vec<(String, Reading)> =
+            self.interfaces.iter().map(|(name, counters)| (name.clone(), counters.read())).collect();
+        let time = now();
+        let mut troubles = self.alarms.look(time, &readings);
+        if let Some(census) = &mut self.census
+            && let Some(followed) = census.followed.take()
+        {
+            troubles.extend(self.alarms.follow(time, &readings, followed));
+        }
+        troubles.into_iter().for_each(|trouble| self.tell(trouble));
+        let look = Look {
+            now: time,
+            interfaces: &readings,
+            census: self.census.as_ref(),
+            policy: &self.policy,
+            policy_since: self.policy_since,
+            policy_rejected: self.policy_rejected,
+        };
+        self.onlookers.iter_mut().for_each(|onlooker| onlooker.look(&look));
+    }
+
+    /// Tells something about the sensor: to whoever reads its log, and as an alert.
+    fn tell(&mut self, own: Own) {
+        tracing::warn!(rule = own.rule.id(), "{}", own.message);
+        if self.waiting.len() < ORDERS_KEPT {
+            self.waiting.push(Order::Own(own));
+        }
+    }
+
+    /// Hands over what the pipeline has room for.
+    fn give_orders(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        for order in waiting.by_ref() {
+            if let Err(refused) = self.helm.orders.try_send(order) {
+                self.waiting.push(refused.into_inner());
+                break;
+            }
+        }
+        // A census that is late is asked for again.
+        self.waiting.extend(waiting.filter(|order| !matches!(order, Order::Census { .. })));
+    }
+}
+
+/// How long one round takes.
+const ROUND: Duration = Duration::from_millis(200);
+const ROUNDS_PER_SECOND: u64 = 5;
+
+/// How often every conversation is looked at.
+const SECONDS_PER_DEEP_CENSUS: u64 = 10;
+
+/// Orders that wait for a pipeline that is stuck, at most.
+const ORDERS_KEPT: usize = 256;

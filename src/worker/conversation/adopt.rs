@@ -1,0 +1,74 @@
+//! Another policy while conversations go on: their state stays, and what was thought of them is thought again.
+
+use std::sync::Arc;
+
+use super::{Content, Talk};
+use crate::alert::What;
+use crate::policy::{Denial, Policy, Verdict};
+use crate::worker::{Desk, Worker};
+
+impl Worker {
+    /// Judges by another policy from here on. `clock`: the packet clock, for what is told about conversations that the new
+    /// policy does not permit.
+    pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
+        let before = self.desk.adopt(policy);
+        for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
+            conversation.talk.adopt(&before, clock, &mut self.desk);
+        }
+    }
+}
+
+impl Desk {
+    /// Takes over a policy; returns the one before it.
+    fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
+        self.judging = policy.judges();
+        self.forget_rulings();
+        std::mem::replace(&mut self.policy, Arc::clone(policy))
+    }
+}
+
+impl Talk {
+    /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
+    fn adopt(&mut self, before: &Policy, clock: i64, desk: &mut Desk) {
+        let facts = &mut self.facts;
+        facts.last_values.carry_over(before, &desk.policy);
+        facts.forget_text();
+        if let Some(seldom) = facts.seldom_mut() {
+            // The flows that permitted what is under way are those of another policy.
+            seldom.open.iter_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
+        }
+        if facts.ruling.take().is_none() {
+            return;
+        }
+        let link = facts.link();
+        if desk.judging && desk.policy.is_housekeeping(&link) {
+            return;
+        }
+        let ruling = desk.ruling(&link, facts.protocol_name());
+        facts.ruling = Some(Arc::clone(&ruling));
+        if !desk.judging {
+            return;
+        }
+        let stamp = facts.first.at(clock);
+        for side in desk.policy.unknown_sides(&ruling) {
+            desk.find(facts, What::UnknownAsset(side), None, None, stamp);
+        }
+        let verdict = match (&self.content, facts.protocol_name()) {
+            (Content::Other, _) => desk.policy.judge_unrecognised(&ruling),
+            (_, spoken) => desk.policy.judge_flow(&ruling, spoken),
+        };
+        let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
+        let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
+        if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
+            desk.find(facts, What::Denied(denial), None, None, stamp);
+        }
+    }
+}
+
+/// The verdict on an operation under way, without the flow of a policy that is no longer in force.
+fn under_another_policy(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Deny(denial) => Verdict::Deny(Denial { flow: None, ..denial }),
+        Verdict::Permit { .. } | Verdict::Observe => Verdict::Observe,
+    }
+}

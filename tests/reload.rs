@@ -1,0 +1,182 @@
+//! Another policy while traffic goes on: no packet and no conversation is lost, and what is told names the policy by which
+//! it was judged.
+#![allow(clippy::disallowed_types, reason = "a test keeps what is told in a place that it shares")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::Sender;
+use lockkeeper::alert::{Own, OwnRule, Rendered};
+use lockkeeper::capture::{self, Block, Capture, Error, Packet, ReplaySettings, Source};
+use lockkeeper::cli::{Cli, Command};
+use lockkeeper::config;
+use lockkeeper::pipeline::{self, Order, Outputs, Replayed, reins};
+use lockkeeper::policy::Policy;
+use lockkeeper::publish::{Delivered, PublishError, Publisher};
+use serde_json::Value;
+use support::{plant, root};
+
+/// A capture that comes packet by packet; an order is given before one of them.
+struct Slow {
+    packets: Vec<(Packet, Vec<u8>)>,
+    captures: Vec<Capture>,
+    next: usize,
+    orders: Vec<(usize, Order)>,
+    helm: Sender<Order>,
+}
+
+impl Source for Slow {
+    fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
+        block.clear();
+        // What was ordered while a block is awaited comes before it.
+        while self.orders.first().is_some_and(|(before, _)| *before == self.next) {
+            self.helm.send(self.orders.remove(0).1).expect("room");
+        }
+        let Some((packet, bytes)) = self.packets.get(self.next) else { return Ok(false) };
+        block.bytes.clone_from(bytes);
+        block.packets.push(Packet { offset: 0, ..*packet });
+        self.next += 1;
+        Ok(true)
+    }
+
+    fn captures(&self) -> &[Capture] {
+        &self.captures
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
+/// Keeps what is told.
+struct Kept(Arc<Mutex<Vec<Value>>>);
+
+impl Publisher for Kept {
+    fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
+        self.0.lock().expect("no panic").push(serde_json::from_slice(&alert.json).expect("JSON"));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Delivered, PublishError> {
+        Ok(Delivered::default())
+    }
+}
+
+/// Watches a capture with orders, each before a packet; returns what was told, and what it came to.
+fn watch(capture: &str, policy: &Arc<Policy>, workers: usize, orders: Vec<(usize, Order)>) -> (Vec<Value>, Replayed) {
+    let path = root().join("pcaps").join(capture);
+    let mut source = capture::open(&[path], &ReplaySettings::default()).expect("a capture");
+    let (mut block, mut packets) = (Block::default(), Vec::new());
+    while source.fill(&mut block).expect("readable") {
+        packets.extend(block.packets.iter().map(|packet| (*packet, block.bytes_of(packet).to_vec())));
+    }
+    let (helm, reins) = reins();
+    let mut slow = Slow { packets, captures: source.captures().to_vec(), next: 0, orders, helm: helm.orders };
+    let typed = <Cli as clap::Parser>::parse_from(["lockkeeper", "replay", "-"]);
+    let Command::Replay(typed) = typed.command else { unreachable!("it is a replay") };
+    let mut settings = config::pipeline(&typed, policy, vec![capture.to_owned()], false).expect("settings");
+    settings.workers = workers;
+    let told = Arc::default();
+    let mut outputs = Outputs::default();
+    outputs.publishers.push(Box::new(Kept(Arc::clone(&told))));
+    let watched = pipeline::watch(&mut slow, policy, &settings, &mut outputs, &reins);
+    let told = told.lock().expect("no panic").clone();
+    (told, watched)
+}
+
+fn load(path: &Path) -> Arc<Policy> {
+    Arc::new(Policy::load(path).expect("a sound policy"))
+}
+
+/// The plant's policy with something else in place of a text.
+fn changed(from: &str, to: &str) -> Arc<Policy> {
+    let text = std::fs::read_to_string(plant()).expect("a policy");
+    assert!(text.contains(from), "{from} is not in the policy");
+    Arc::new(Policy::parse("plant.toml", &text.replace(from, to)).expect("a sound policy"))
+}
+
+/// What an alert is about, whatever the policy.
+fn subject(alert: &Value) -> String {
+    ["rule", "operation", "outcome", "message"].map(|part| alert[part].to_string()).join(" ")
+}
+
+#[test]
+fn the_same_policy_again_changes_nothing_but_that_violations_are_told_anew() {
+    let policy = load(&plant());
+    for workers in [1, 3] {
+        let (plain, plainly) = watch("day.pcapng", &policy, workers, Vec::new());
+        let again = [700, 1500, 2300].map(|packet| (packet, Order::Policy(load(&plant()))));
+        let (told, watched) = watch("day.pcapng", &policy, workers, again.into());
+        assert_eq!(watched.counters.packets, plainly.counters.packets);
+        assert_eq!(watched.counters.flows, plainly.counters.flows);
+        assert_eq!(watched.counters.operations(), plainly.counters.operations());
+        assert_eq!(watched.counters.outcomes, plainly.counters.outcomes);
+        assert_eq!(watched.counters.losses, plainly.counters.losses);
+        let subjects = |told: &[Value]| told.iter().map(subject).collect::<BTreeSet<_>>();
+        assert_eq!(subjects(&told), subjects(&plain), "{workers} workers");
+    }
+}
+
+#[test]
+fn what_is_permitted_until_the_change_is_told_from_then_on_in_the_same_conversation() {
+    let strict = changed("{ op = \"write\"", "{ op = \"time\"");
+    let (before, _) = watch("normal-polling.pcap", &load(&plant()), 1, Vec::new());
+    assert!(before.iter().all(|alert| alert["kind"] != "violation"), "{before:#?}");
+    let (told, watched) =
+        watch("normal-polling.pcap", &load(&plant()), 1, vec![(100, Order::Policy(Arc::clone(&strict)))]);
+    let violations: Vec<_> = told.iter().filter(|alert| alert["kind"] == "violation").collect();
+    assert!(!violations.is_empty(), "writes go on after packet 100");
+    for alert in violations {
+        assert_eq!(alert["policy"]["sha256"], *strict.sha256);
+        assert!(alert["evidence"]["packet"].as_u64() > Some(100), "{alert}");
+        let last = told.iter().rfind(|other| other["id"] == alert["id"]).expect("itself at least");
+        assert_eq!(last["outcome"]["status"], "accepted", "{last}");
+    }
+    assert_eq!(watched.counters.losses.midstream_flows, 0, "conversations were not joined anew");
+}
+
+#[test]
+fn an_alert_of_the_old_policy_still_gets_its_outcome() {
+    let (plain, _) = watch("undeclared-write.pcap", &load(&plant()), 1, Vec::new());
+    let first = plain.iter().find(|alert| alert["rule"] == "operation.undeclared").expect("a violation");
+    let packet = first["evidence"]["packet"].as_u64().expect("a packet") as usize;
+    // The request is told, then the policy changes, then comes the answer.
+    let free = Order::Policy(Arc::new(Policy::permissive()));
+    let (told, _) = watch("undeclared-write.pcap", &load(&plant()), 1, vec![(packet, free)]);
+    let last = told.iter().rfind(|alert| alert["id"] == first["id"]).expect("the same alert");
+    assert_eq!(last["outcome"]["status"], "accepted", "{told:#?}");
+    assert_eq!(last["policy"]["sha256"], first["policy"]["sha256"]);
+    assert_eq!(told.iter().filter(|alert| alert["kind"] == "violation" && alert["revision"] == 1).count(), 1);
+}
+
+#[test]
+fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
+    let closed = changed("port     = 502", "port     = 503");
+    let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, Order::Policy(closed))]);
+    let undeclared: Vec<_> = told.iter().filter(|alert| alert["rule"] == "flow.undeclared-protocol").collect();
+    assert!(!undeclared.is_empty(), "{told:#?}");
+    assert!(undeclared.iter().all(|alert| alert["count"] == 1), "each conversation is told once: {undeclared:#?}");
+    assert_eq!(watched.counters.losses.midstream_flows, 0);
+}
+
+#[test]
+fn what_the_sensor_tells_about_itself_comes_out_with_the_rest() {
+    let own = |time| Own {
+        rule: OwnRule::CaptureLoss,
+        about: "eth1".to_owned(),
+        time,
+        message: "eth1 lost 3 packets.".to_owned(),
+        measured: vec![("kernel_drops", 3)],
+    };
+    for workers in [1, 2] {
+        let orders = vec![(10, Order::Own(own(1))), (20, Order::Own(own(2)))];
+        let (told, _) = watch("normal-polling.pcap", &load(&plant()), workers, orders);
+        let own: Vec<_> = told.iter().filter(|alert| alert["kind"] == "sensor").collect();
+        assert_eq!(own.len(), 2, "at once, and at the end with its count");
+        assert_eq!((&own[1]["rule"], &own[1]["count"]), (&"own.capture-loss".into(), &2.into()));
+        assert_eq!(own[0]["id"], own[1]["id"]);
+    }
+}
