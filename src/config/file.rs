@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -23,6 +24,9 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) alarms: Alarms,
+    #[serde(default)]
+    pub(super) health: Health,
+    pub(super) metrics: Option<Metrics>,
 }
 
 /// `[sensor]`: who listens, and what for.
@@ -66,6 +70,12 @@ pub(super) struct Output {
 pub(super) struct Broker {
     pub(super) url: String,
     pub(super) password_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "within::<_, usize, 1, 1_048_576>")]
+    pub(super) queue: Option<usize>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, 4096>")]
+    pub(super) queue_mib: Option<u64>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, 3600>")]
+    pub(super) give_up_after: Option<u64>,
 }
 
 /// `[limits]`: bounds, as the options of the same names.
@@ -81,6 +91,22 @@ pub(super) struct Limits {
     pub(super) alert_interval: Option<f64>,
     pub(super) handshake_timeout: Option<f64>,
     pub(super) idle_timeout: Option<f64>,
+}
+
+/// `[health]`: what the sensor says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) status_file: Option<PathBuf>,
+}
+
+/// `[metrics]`: what it counts, for Prometheus and on the MQTT topic `metrics`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "within::<_, u64, 1, 86_400>")]
+    pub(super) mqtt_interval: Option<u64>,
 }
 
 /// `[alarms]`: what is wrong enough with the sensor itself, as the options of the same names.
@@ -104,7 +130,13 @@ pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let output = &mut file.output;
     let places = [&mut file.sensor.policy, &mut output.alerts, &mut output.transactions, &mut output.stats];
     let secret = file.mqtt.iter_mut().map(|mqtt| &mut mqtt.password_file);
-    for place in places.into_iter().chain(secret).flatten().filter(|place| place.as_os_str() != "-") {
+    for place in places
+        .into_iter()
+        .chain(secret)
+        .chain([&mut file.health.status_file])
+        .flatten()
+        .filter(|place| place.as_os_str() != "-")
+    {
         *place = folder.join(&place);
     }
     Ok(file)
