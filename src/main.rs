@@ -111,16 +111,16 @@ fn watch(typed: &Watch) -> Outcome {
     let mut outputs = open_outputs(&asked.destinations, Opening::Behind)?;
     let stats = asked.destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
     let live = Live::open(&asked.interfaces)?;
+    if !typed.quiet {
+        let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
+    }
     let mqtt = asked.mqtt(&settings)?.map(Mqtt::endure).transpose()?;
     let line = mqtt.as_ref().map(Mqtt::line);
     outputs.publishers.extend(mqtt.map(|mqtt| Box::new(mqtt) as _));
     let board = Board::new(&settings.alerts.sensor, &settings.alerts.site);
     outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
     let reporter = Reporter::start(board.clone(), asked.health(line), Vec::new())?;
-    if !typed.quiet {
-        let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
-    }
     let onlooker = Box::new(Shown::new(board));
     let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, vec![onlooker]);
     reporter.stop();

@@ -8,7 +8,7 @@ use crate::worker::Followed;
 /// What is wrong enough to tell it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Packets lost of those that arrived within [`WINDOW`], in percent.
+    /// Packets lost of those that arrived within ten seconds, in percent.
     pub loss: f64,
     /// How long an interface may hear nothing, nanoseconds; none: for ever.
     pub silence: Option<i64>,
