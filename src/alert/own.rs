@@ -185,7 +185,14 @@ impl Open {
         self.published = (self.count, desk.clock);
         let mut json = Vec::with_capacity(RECORD_BYTES);
         self.write(desk, &mut json);
-        out(Rendered { kind: Kind::Sensor, severity: self.latest.rule.severity(), id: self.id, news: None, json });
+        out(Rendered {
+            kind: Kind::Sensor,
+            severity: self.latest.rule.severity(),
+            id: self.id,
+            news: None,
+            json,
+            about: None,
+        });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.
