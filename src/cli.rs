@@ -86,6 +86,9 @@ pub struct Replay {
     /// No summary and no progress on standard error
     #[arg(short, long)]
     pub quiet: bool,
+    /// What is kept of the packets around violations.
+    #[command(flatten)]
+    pub evidence: Evidence,
     /// How to speak to the broker.
     #[command(flatten)]
     pub broker: Broker,
@@ -206,6 +209,25 @@ pub struct Told {
     pub sensor: Option<String>,
 }
 
+/// What is kept of the packets around violations.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Evidence")]
+pub struct Evidence {
+    /// Folder for the packets around each violation: `RULE-ID.pcapng`, with the alert as the comment of its packet, which
+    /// Wireshark shows
+    #[arg(long = "evidence", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Packets of the same conversation that are kept before that packet, and as many behind it
+    #[arg(long = "evidence-packets", value_name = "N", default_value_t = Self::default().packets, value_parser = clap::value_parser!(u16).range(..=10_000))]
+    pub packets: u16,
+    /// Files that are kept
+    #[arg(long = "evidence-files", value_name = "N", default_value_t = Self::default().files, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub files: u32,
+    /// Size of all files together, in MiB
+    #[arg(long = "evidence-size", value_name = "MIB", default_value_t = Self::default().mebibytes, value_parser = clap::value_parser!(u32).range(1..))]
+    pub mebibytes: u32,
+}
+
 /// How to speak to an MQTT broker.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "MQTT")]
@@ -277,6 +299,13 @@ impl Default for Broker {
     }
 }
 
+impl Default for Evidence {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { folder: None, packets: 32, files: 1000, mebibytes: 256 }
+    }
+}
+
 impl Default for Limits {
     /// As when nothing is typed.
     fn default() -> Self {
@@ -314,4 +343,5 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   lockkeeper replay day.pcapng --policy rules/plant.toml
   lockkeeper replay captures/ -p plant.toml --alerts - | jq -r .message
+  lockkeeper replay day.pcapng -p plant.toml --evidence evidence/
   zcat week.pcap.gz | lockkeeper replay - -p plant.toml --stats stats.json --mqtt mqtt://soc-broker";

@@ -15,7 +15,8 @@ use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::alert;
 use crate::capture::ReplaySettings;
-use crate::cli::{Broker, Limits, Replay};
+use crate::cli::{self, Broker, Limits, Replay};
+use crate::evidence::{self, Full};
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
@@ -180,6 +181,22 @@ fn bounded(
             live: bound("max-alerts", limits.max_alerts)?,
             ..Default::default()
         },
+    })
+}
+
+/// What is to be kept of the packets around violations. What is there stays, as somebody is about to look at it.
+pub fn evidence(typed: &cli::Evidence, names: &alert::Settings) -> Option<evidence::Settings> {
+    kept(typed, Full::KeepOldest, names)
+}
+
+fn kept(typed: &cli::Evidence, full: Full, names: &alert::Settings) -> Option<evidence::Settings> {
+    Some(evidence::Settings {
+        folder: typed.folder.clone()?,
+        packets: typed.packets.into(),
+        files: typed.files as usize,
+        bytes: u64::from(typed.mebibytes) << 20,
+        full,
+        captures: names.captures.clone(),
     })
 }
 

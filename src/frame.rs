@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use crate::capture::Link;
 
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
-pub use peek::{Peek, peek};
+pub use peek::{Peek, mac_key, pair_key, peek};
 pub use plain::Plain;
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.

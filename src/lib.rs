@@ -20,6 +20,7 @@
 //! * [`certificate`]: what X.509 certificates say, for policy and inventory;
 //! * [`alert`]: verdicts into alerts, in one order, each violation once;
 //! * [`publish`]: alerts to files and brokers;
+//! * [`evidence`]: the packets around alerts, for Wireshark;
 //! * [`metrics`]: what was counted on the way;
 //! * [`highlights`], [`summary`]: what came of it, for people;
 //! * [`worker`]: one shard, from packet to verdict: read this first;
@@ -37,6 +38,7 @@ pub mod capture;
 pub mod certificate;
 pub mod cli;
 pub mod config;
+pub mod evidence;
 pub mod flow;
 pub mod frame;
 pub mod health;

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::capture::{self, Live, Source};
 use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
+use lockkeeper::evidence::Keeper;
 use lockkeeper::health::{self, AlertTally, Board, Reporter};
 use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs};
@@ -64,6 +65,7 @@ fn replay(typed: &Replay) -> Outcome {
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations, Opening::Anew)?;
+    outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
     let stats = destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
     let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
 

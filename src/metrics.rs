@@ -9,6 +9,7 @@ use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::alert;
 use crate::capture::{Capture, Drops};
+use crate::evidence;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 use crate::keys::KeyCounters;
@@ -158,6 +159,10 @@ losses! {
     discoveries_forgotten,
     /// Channels and certificates of hosts forgotten because too many were remembered; a downgrade may go unseen.
     secured_forgotten,
+    /// Alerts whose packets were not kept, because the folder for evidence was full or could not be written to.
+    evidence_not_kept,
+    /// Alerts whose packets were not kept, because they were too long ago.
+    evidence_too_late,
 }
 
 /// What was decoded of one protocol name (of all its framings).
@@ -343,6 +348,12 @@ impl Counters {
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
         self.losses.secured_forgotten += alerts.secured_forgotten;
+    }
+
+    /// What became of the packets around alerts.
+    pub fn evidence(&mut self, evidence: &evidence::Counters) {
+        self.losses.evidence_not_kept += evidence.over_limit + evidence.failed;
+        self.losses.evidence_too_late += evidence.too_late;
     }
 
     /// The end of a conversation.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::alert::{self, Captures, Correlator, Report, Tally};
 use crate::capture::{self, Block, Capture, Source};
+use crate::evidence;
 use crate::frame::FragmentLimits;
 use crate::metrics::Counters;
 use crate::policy::Policy;
@@ -66,6 +67,9 @@ pub enum Problem {
     /// Alerts could not be written or delivered.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Packets around an alert could not be kept.
+    #[error(transparent)]
+    Evidence(#[from] evidence::Error),
     /// Transactions could not be written.
     #[error("{path}: {source}")]
     Transactions {
@@ -112,9 +116,10 @@ fn run(
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
+    let alerts = alert::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings.fragments),
-        correlator: Correlator::new(Arc::clone(policy), settings.alerts.clone()),
+        correlator: Correlator::new(Arc::clone(policy), alerts),
         outputs,
         progress,
         reins,
@@ -125,6 +130,7 @@ fn run(
     counters.alerts(correlator.counters());
     counters.captures(source.captures());
     counters.drops(&source.drops());
+    counters.evidence(&outputs.evidence.as_ref().map(evidence::Keeper::counters).unwrap_or_default());
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
     Replayed {
@@ -174,7 +180,7 @@ impl Run<'_> {
             dealer.give(&mut block, &mut worker);
             clock = block.clock_after(clock);
             report = worker.close(clock, last);
-            settle(&mut correlator, std::slice::from_mut(&mut report), orders, clock, last, outputs);
+            settle(&mut correlator, &block, std::slice::from_mut(&mut report), orders, clock, last, outputs);
             if let (Some(orders), Some(reins)) = (orders, reins) {
                 reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator));
             }
@@ -192,12 +198,14 @@ impl Run<'_> {
 /// Correlates and writes what the workers reported of one block.
 fn settle(
     correlator: &mut Correlator,
+    block: &Block,
     reports: &mut [Report],
     orders: Option<&Orders>,
     clock: i64,
     last: bool,
     outputs: &mut Outputs,
 ) {
+    outputs.block(block);
     orders.inspect(|orders| orders.prepare(correlator));
     correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
     orders.inspect(|orders| orders.settle(correlator, &mut |alert| outputs.alert(alert)));
@@ -205,5 +213,5 @@ fn settle(
         correlator.finish(&mut |alert| outputs.alert(alert));
     }
     outputs.transactions(reports);
-    outputs.end_of_block();
+    outputs.end_of_block(clock);
 }

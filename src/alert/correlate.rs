@@ -19,7 +19,7 @@ use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
-use super::{AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping};
+use super::{About, AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub site: String,
     /// Names of the captures, in the order of [`Evidence::capture`](super::Evidence::capture).
     pub captures: Vec<String>,
+    /// Whether first revisions say [what they are about](Rendered::about).
+    pub about: bool,
     /// Shortest time between two revisions of an alert, nanoseconds of packet clock.
     pub interval: i64,
     /// How long an alert lives without a new occurrence, nanoseconds of packet clock; the next occurrence opens a new
@@ -55,6 +57,7 @@ impl Default for Settings {
             sensor: "lockkeeper".to_owned(),
             site: "default".to_owned(),
             captures: Vec::new(),
+            about: false,
             interval: 60 * SECOND,
             close_after: 3600 * SECOND,
             live: 32_768,
@@ -109,6 +112,8 @@ pub struct Correlator {
     generation: u32,
     settings: Settings,
     clock: i64,
+    /// Running number of the packet behind the event that is being handled.
+    packet: u64,
     opened: u64,
     alerts: Table<Filed, Live>,
     /// Alerts with something unpublished, by when it is due and by opening.
@@ -175,6 +180,7 @@ impl Correlator {
             generation: 0,
             settings,
             clock: i64::MIN,
+            packet: 0,
             opened: 0,
             alerts: Table::new(),
             due: BTreeMap::new(),
@@ -199,6 +205,7 @@ impl Correlator {
         batch.sort_by_key(|(rank, _)| *rank);
         for (rank, event) in batch.drain(..) {
             self.advance(rank.0, out);
+            self.packet = rank.1;
             self.event(event, out);
         }
         self.batch = batch;
@@ -391,7 +398,21 @@ impl Correlator {
     fn publish(&mut self, live: &mut Live, out: Out<'_>) {
         live.next_revision(self.clock);
         self.counters.updates += u64::from(live.revision > 1);
-        out(render(&self.settings, live));
+        let about = (self.settings.about && live.revision == 1).then(|| self.about(live));
+        out(Rendered { about, ..render(&self.settings, live) });
+    }
+
+    fn about(&self, Live { policy, finding, .. }: &Live) -> Box<About> {
+        let Finding { what, evidence, client, server, carrier, .. } = &**finding;
+        Box::new(About {
+            rule: mapping::rule_id(what),
+            message: message::message(policy, finding),
+            evidence: *evidence,
+            known: self.packet,
+            client: *client,
+            server: *server,
+            carrier: *carrier,
+        })
     }
 
     /// Moves the clock: does what is due before it, the earliest first.
@@ -477,7 +498,7 @@ fn render(settings: &Settings, live: &Live) -> Rendered {
     record.write(&mut json);
     let news = (revision == 1).then_some(finding.time);
     let (kind, rule) = (mapping::kind(&finding.what), mapping::rule_id(&finding.what));
-    Rendered { kind, rule, severity: mapping::severity(finding), id, news, json }
+    Rendered { kind, rule, severity: mapping::severity(finding), id, news, json, about: None }
 }
 
 const fn rank(order: Order, event: &Event) -> Rank {

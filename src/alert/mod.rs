@@ -265,4 +265,25 @@ pub struct Rendered {
     pub news: Option<i64>,
     /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
     pub json: Vec<u8>,
+    /// What a first revision is about, if [asked for](Settings::about).
+    pub about: Option<Box<About>>,
+}
+
+/// What an alert is about, for those who keep the packets that prove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The rule.
+    pub rule: &'static str,
+    /// The sentence for people.
+    pub message: String,
+    /// The packet that proves it.
+    pub evidence: Evidence,
+    /// Running number of the packet that made it known.
+    pub known: u64,
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who answers.
+    pub server: Endpoint,
+    /// What carries it.
+    pub carrier: Carrier,
 }

@@ -187,7 +187,7 @@ impl Open {
         self.write(desk, &mut json);
         let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
         let news = (self.revision == 1).then_some(self.latest.time);
-        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json });
+        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, about: None });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.

@@ -41,6 +41,8 @@ pub struct Block {
     pub tick: Option<i64>,
     /// Packets that were put together from others. They lie behind `bytes`: their offset counts on from its end.
     whole: Vec<u8>,
+    /// What was in the place of each of those, by index.
+    replaced: Vec<(u32, Packet)>,
 }
 
 impl Block {
@@ -55,6 +57,7 @@ impl Block {
     pub fn replace(&mut self, index: usize, bytes: &[u8]) {
         let Some(packet) = self.packets.get_mut(index) else { return };
         let (offset, length) = (self.bytes.len() + self.whole.len(), bytes.len() as u32);
+        self.replaced.push((index as u32, *packet));
         self.whole.extend_from_slice(bytes);
         *packet = Packet { offset: offset as u32, captured: length, original: length, ..*packet };
     }
@@ -66,6 +69,16 @@ impl Block {
         self.secrets.clear();
         self.tick = None;
         self.whole.clear();
+        self.replaced.clear();
+    }
+
+    /// The packets as they were captured, whatever was put in the place of some. All of them lie in `bytes`.
+    pub fn as_captured(&self) -> impl Iterator<Item = Packet> {
+        let mut replaced = self.replaced.iter().peekable();
+        (0..).zip(&self.packets).map(move |(index, packet)| {
+            let original = replaced.next_if(|(of, _)| *of == index);
+            original.map_or(*packet, |(_, original)| *original)
+        })
     }
 
     /// The packet clock at the end of the block, when it was `before` at its beginning.
@@ -147,6 +160,19 @@ impl Link {
             113 => Self::LinuxSll,
             276 => Self::LinuxSll2,
             other => Self::Other(other),
+        }
+    }
+
+    /// The LINKTYPE_* number under which capture files carry it.
+    pub fn linktype(self) -> u16 {
+        match self {
+            Self::Null => 0,
+            Self::Ethernet => 1,
+            Self::RawIp => 101,
+            Self::Loop => 108,
+            Self::LinuxSll => 113,
+            Self::LinuxSll2 => 276,
+            Self::Other(number) => number,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::walk::{Fragment, Span, Walk, Witness};
-use super::{Body, IpPair, Macs, plain};
+use super::{Body, Macs, plain};
 use crate::capture::Link;
 
 /// What must be known of a packet to give it to a worker.
@@ -40,7 +40,7 @@ fn walked(link: Link, bytes: &[u8]) -> Peek {
         return Peek::Fragment;
     }
     Peek::Key(match leaf.map(|leaf| leaf.body) {
-        Ok(Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _)) => pair_key(&pair),
+        Ok(Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _)) => pair_key(pair.source, pair.destination),
         Ok(Body::Link { .. }) | Err(_) => walk.context.mac.map_or(0, mac_key),
     })
 }
@@ -55,9 +55,9 @@ impl Witness<'_> for Seen {
     }
 }
 
-/// Key of a pair of IP addresses.
-pub(super) fn pair_key(pair: &IpPair) -> u64 {
-    match (pair.source, pair.destination) {
+/// The [`Peek::Key`] of a pair of IP addresses.
+pub fn pair_key(source: IpAddr, destination: IpAddr) -> u64 {
+    match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => key4(source.to_bits(), destination.to_bits()),
         (source, destination) => key6(bits(source), bits(destination)),
     }
@@ -80,8 +80,8 @@ pub(super) fn key6(source: u128, destination: u128) -> u64 {
     fold(source.min(destination)).wrapping_mul(MULTIPLIER) ^ fold(source.max(destination))
 }
 
-/// Key of a pair of hardware addresses.
-pub(super) fn mac_key(Macs { source, destination }: Macs) -> u64 {
+/// The [`Peek::Key`] of a pair of hardware addresses.
+pub fn mac_key(Macs { source, destination }: Macs) -> u64 {
     let (low, high) = if source < destination { (source, destination) } else { (destination, source) };
     number(low).wrapping_mul(MULTIPLIER) ^ number(high)
 }

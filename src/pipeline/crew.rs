@@ -250,7 +250,7 @@ impl Collecting<'_> {
             tray.items.push(job.items);
             tray.reports.push(job.report);
         }
-        settle(&mut self.correlator, &mut tray.reports, orders.as_deref(), clock, last, self.outputs);
+        settle(&mut self.correlator, &tray.block, &mut tray.reports, orders.as_deref(), clock, last, self.outputs);
         if let (Some(orders), Some(reins)) = (orders, self.reins) {
             reins.answer(orders.census(counts.into_iter(), &self.correlator));
         }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use super::Problem;
 use crate::alert::{Rendered, Report, merge_transactions};
+use crate::capture::Block;
+use crate::evidence::Keeper;
 use crate::highlights::Highlights;
 use crate::publish::Publisher;
 
@@ -14,6 +16,8 @@ pub struct Outputs {
     pub publishers: Vec<Box<dyn Publisher>>,
     /// Where transactions are written, with its name for error messages.
     pub transactions: Option<(String, Box<dyn Write + Send>)>,
+    /// Who keeps the packets around alerts.
+    pub evidence: Option<Keeper>,
     /// Alerts for the page for people.
     pub highlights: Highlights,
     /// What was written is seen by readers at the end of each block, as somebody waits for it.
@@ -24,6 +28,13 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    /// Takes the packets of one block, before the alerts that were found in it.
+    pub(super) fn block(&mut self, block: &Block) {
+        if let Some(keeper) = &mut self.evidence {
+            keeper.block(block);
+        }
+    }
+
     /// Takes one revision of an alert.
     pub(super) fn alert(&mut self, alert: Rendered) {
         let problems = &mut self.problems;
@@ -35,6 +46,9 @@ impl Outputs {
                 false
             }
         });
+        if let Some(keeper) = &mut self.evidence {
+            keeper.alert(&alert);
+        }
         self.highlights.take(alert);
     }
 
@@ -49,8 +63,12 @@ impl Outputs {
         }
     }
 
-    /// The end of a block.
-    pub(super) fn end_of_block(&mut self) {
+    /// The end of a block, when it is `clock`.
+    pub(super) fn end_of_block(&mut self, clock: i64) {
+        if let Some(keeper) = &mut self.evidence {
+            keeper.end_of_block(clock);
+            self.problems.extend(keeper.problem().map(Problem::Evidence));
+        }
         if !self.prompt || !std::mem::take(&mut self.unseen) {
             return;
         }
@@ -72,6 +90,10 @@ impl Outputs {
 
     /// Waits until everything is written and delivered.
     pub(super) fn finish(&mut self) {
+        if let Some(keeper) = &mut self.evidence {
+            keeper.finish();
+            self.problems.extend(keeper.problem().map(Problem::Evidence));
+        }
         for mut publisher in self.publishers.drain(..) {
             if let Err(error) = publisher.finish() {
                 self.problems.push(Problem::Publish(error));

@@ -32,7 +32,7 @@ fn check(link: Link, bytes: &[u8], original: u32) {
     let Ok(frame) = frame else { return };
     if let Peek::Key(key) = peeked {
         let expected = match frame.body {
-            Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _) => pair_key(&pair),
+            Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _) => pair_key(pair.source, pair.destination),
             Body::Link { .. } => frame.mac.map_or(0, mac_key),
         };
         assert_eq!(key, expected);

@@ -1,0 +1,144 @@
+//! The packets of one conversation around the packet of one alert.
+
+use super::pcapng::{self, Kept};
+use super::recent::{Seen, WINDOW};
+use crate::alert::{About, Endpoint};
+use crate::capture::Packet;
+use crate::frame::{self, Body, IpPair, Macs};
+use crate::policy::Carrier;
+
+/// How long the packets behind an alert's own are waited for, nanoseconds of packet time: as long as an answer is.
+const PATIENCE: i64 = 5_000_000_000;
+
+/// What is being collected for one alert.
+#[derive(Debug)]
+pub(super) struct Collection {
+    name: String,
+    comment: String,
+    parties: Parties,
+    /// How many packets before, and how many behind, are wanted.
+    wanted: usize,
+    /// In the order of the capture.
+    kept: Vec<Kept>,
+    /// Which of them is the alert's own.
+    own: usize,
+    /// Sequence and packet clock of the alert's own packet.
+    sequence: u64,
+    clock: i64,
+    /// How many there are behind it.
+    behind: usize,
+    /// Whatever comes now is too far away.
+    over: bool,
+}
+
+/// Who speaks in a conversation, and how.
+#[derive(Clone, Copy, Debug)]
+struct Parties {
+    client: Endpoint,
+    server: Endpoint,
+    carrier: Carrier,
+}
+
+impl Collection {
+    /// Begins with nothing.
+    pub(super) fn new(about: &About, name: String, comment: String, wanted: usize) -> Self {
+        let About { client, server, carrier, .. } = *about;
+        let parties = Parties { client, server, carrier };
+        let (kept, own, behind, over) = (Vec::new(), 0, 0, false);
+        Self { name, comment, parties, wanted, kept, own, sequence: 0, clock: i64::MIN, behind, over }
+    }
+
+    /// The name of its file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What all its packets share: see [`super::recent`].
+    pub(super) fn key(&self) -> u64 {
+        self.parties.key()
+    }
+
+    /// Takes the alert's own packet, which comes first, and those of the conversation before it, the latest first.
+    pub(super) fn before<'a>(&mut self, packets: impl Iterator<Item = Seen<'a>>) {
+        let (own, key) = (&mut self.kept, self.parties.key());
+        for (packet, bytes, its) in packets {
+            if own.is_empty() {
+                (self.sequence, self.clock) = (packet.sequence, packet.clock);
+                own.push(Kept::new(packet, bytes));
+            } else if own.len() > self.wanted {
+                break;
+            } else if its == key && self.parties.speak_in(packet, bytes) {
+                own.push(Kept::new(packet, bytes));
+            }
+        }
+        own.reverse();
+        self.own = own.len().saturating_sub(1);
+    }
+
+    /// Takes a packet that came later, if it is of the conversation and near enough.
+    pub(super) fn offer(&mut self, packet: &Packet, bytes: &[u8]) {
+        let far =
+            packet.sequence > self.sequence + WINDOW.packets || packet.clock > self.clock.saturating_add(PATIENCE);
+        self.over |= far || self.behind >= self.wanted;
+        if !self.over && self.parties.speak_in(packet, bytes) {
+            self.kept.push(Kept::new(packet, bytes));
+            self.behind += 1;
+        }
+    }
+
+    /// Whether nothing more is to come, now that everything up to `clock` was offered.
+    pub(super) fn is_complete(&self, clock: i64) -> bool {
+        self.over || self.behind >= self.wanted || clock > self.clock.saturating_add(PATIENCE)
+    }
+
+    /// The file.
+    pub(super) fn file(&self, captures: &[String]) -> Vec<u8> {
+        pcapng::file(&self.kept, captures, |index| (index == self.own).then_some(self.comment.as_str()))
+    }
+}
+
+impl Parties {
+    fn key(&self) -> u64 {
+        let (client, server) = (self.client.host, self.server.host);
+        match (client.ip, server.ip, client.mac, server.mac) {
+            (Some(client), Some(server), ..) => frame::pair_key(client, server),
+            (_, _, Some(source), Some(destination)) => frame::mac_key(Macs { source, destination }),
+            _ => 0,
+        }
+    }
+
+    /// Whether a packet is of the conversation. A fragment that does not show its ports is of every conversation of its
+    /// pair of hosts.
+    fn speak_in(&self, packet: &Packet, bytes: &[u8]) -> bool {
+        let Ok(frame) = frame::decode(packet.link, bytes, packet.original) else { return false };
+        match (self.carrier, frame.body) {
+            (Carrier::Tcp, Body::Tcp(pair, segment)) => {
+                self.are(&pair, Some((segment.source_port, segment.destination_port)))
+            }
+            (Carrier::Udp, Body::Udp(pair, datagram)) => {
+                self.are(&pair, Some((datagram.source_port, datagram.destination_port)))
+            }
+            (Carrier::Tcp, Body::Ip(pair, other)) => other.protocol == TCP && self.are(&pair, None),
+            (Carrier::Udp, Body::Ip(pair, other)) => other.protocol == UDP && self.are(&pair, None),
+            (Carrier::Ip(protocol), Body::Ip(pair, other)) => other.protocol == protocol && self.are(&pair, None),
+            // The key, made of both addresses, says enough.
+            (Carrier::Ethernet(wanted), Body::Link { ether_type, .. }) => ether_type == wanted,
+            _ => false,
+        }
+    }
+
+    /// In either direction.
+    fn are(&self, pair: &IpPair, ports: Option<(u16, u16)>) -> bool {
+        let (source, destination) = (Some(pair.source), Some(pair.destination));
+        let one_way = |from: &Endpoint, to: &Endpoint| {
+            from.host.ip == source
+                && to.host.ip == destination
+                && ports.is_none_or(|ports| ports == (from.port, to.port))
+        };
+        one_way(&self.client, &self.server) || one_way(&self.server, &self.client)
+    }
+}
+
+/// IP protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;

@@ -1,0 +1,210 @@
+//! The packets that prove an alert, kept where Wireshark opens them as they are.
+//!
+//! ```text
+//!  blocks, in order -> recent (the last packets of everything) -> collect (those of one conversation) -> shelf (files)
+//!                                  alerts, in order ------------------^            pcapng
+//! ```
+//! When a violation is told for the first time, [`Keeper`] writes `RULE-ID.pcapng`: the packet that the alert names, with
+//! id, rule and message as its comment, and the packets of the same conversation around it. Nothing here is on the
+//! packet path: blocks are copied whole once they are judged, and are looked into only for an alert.
+//!
+//! **The same files for any number of workers.** What belongs to an alert is said in packets, bytes and packet time
+//! counted from its own packet, never in blocks, whose ends depend on how the work is shared.
+
+mod collect;
+mod pcapng;
+mod recent;
+mod shelf;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+
+use hashbrown::HashMap;
+
+use crate::alert::{About, Kind, Rendered};
+use crate::capture::Block;
+use collect::Collection;
+use recent::Recent;
+use shelf::Shelf;
+
+/// What is kept, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the files go. It is made if it is not there.
+    pub folder: PathBuf,
+    /// Packets of the conversation that are kept before the alert's own, and as many behind it.
+    pub packets: usize,
+    /// Files that are kept.
+    pub files: usize,
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// What happens when there is no room for another file.
+    pub full: Full,
+    /// Names of the captures, in the order of [`Packet::capture`](crate::capture::Packet::capture).
+    pub captures: Vec<String>,
+}
+
+/// What happens when a folder is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// What is there stays: somebody is about to look at it.
+    KeepOldest,
+    /// The oldest file makes room: nobody tidies up after a sensor.
+    KeepNewest,
+}
+
+/// What was kept, and what was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Files written.
+    pub files: u64,
+    /// Alerts without a file, because there were too many or they were too large.
+    pub over_limit: u64,
+    /// Alerts without a file, because it could not be written.
+    pub failed: u64,
+    /// Alerts without a file, because their packet was too long ago to be still in memory.
+    pub too_late: u64,
+    /// Files removed to make room for others.
+    pub removed: u64,
+}
+
+/// Evidence cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("evidence {path}: {source}")]
+pub struct Error {
+    /// The file or folder.
+    pub path: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Keeps the packets around every violation that is told for the first time.
+///
+/// In memory it holds the last 20 MiB of traffic, and what is being collected: at most [`Settings::files`] times twice
+/// [`Settings::packets`] packets, commonly next to nothing.
+#[derive(Debug)]
+pub struct Keeper {
+    packets: usize,
+    captures: Vec<String>,
+    recent: Recent,
+    /// What is not complete, in the order of the alerts. Files are written in that order too, so that it does not depend
+    /// on the ends of blocks which of them has no room any more.
+    open: VecDeque<Collection>,
+    /// Number of the first of them.
+    first: u64,
+    /// Which of them wait for packets with this key.
+    waiting: HashMap<u64, Vec<u64>>,
+    shelf: Shelf,
+    too_late: u64,
+}
+
+impl Keeper {
+    /// Starts with nothing seen. That the folder cannot be written to is an error at once.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let Settings { folder, packets, files, bytes, full, captures } = settings;
+        Ok(Self {
+            packets,
+            captures,
+            recent: Recent::default(),
+            open: VecDeque::new(),
+            first: 0,
+            waiting: HashMap::new(),
+            shelf: Shelf::open(folder, is_ours, files, bytes, full)?,
+            too_late: 0,
+        })
+    }
+
+    /// Takes the packets of a block: of all blocks, in their order, each before the alerts that were found in it.
+    pub fn block(&mut self, block: &Block) {
+        // Without packets in it, the newest are those of the block before.
+        if block.packets.is_empty() {
+            return;
+        }
+        self.recent.take(block);
+        if self.waiting.is_empty() {
+            return;
+        }
+        for (packet, bytes, key) in self.recent.newest() {
+            let Some(waiting) = self.waiting.get(&key) else { continue };
+            for number in waiting {
+                let open = number.checked_sub(self.first).and_then(|index| self.open.get_mut(index as usize));
+                if let Some(collection) = open {
+                    collection.offer(packet, bytes);
+                }
+            }
+        }
+    }
+
+    /// Takes one revision of an alert.
+    pub fn alert(&mut self, alert: &Rendered) {
+        let Some(about) = alert.about.as_deref().filter(|_| alert.kind == Kind::Violation) else { return };
+        if !self.shelf.reserve() {
+            return;
+        }
+        match self.collect(about, alert) {
+            Some(collection) => {
+                self.waiting.entry(collection.key()).or_default().push(self.first + self.open.len() as u64);
+                self.open.push_back(collection);
+            }
+            None => {
+                self.too_late += 1;
+                self.shelf.release();
+            }
+        }
+    }
+
+    /// The end of a block, when it is `clock`: writes what is complete.
+    pub fn end_of_block(&mut self, clock: i64) {
+        while let Some(collection) = self.open.pop_front_if(|collection| collection.is_complete(clock)) {
+            self.write(&collection);
+        }
+    }
+
+    /// Nothing follows: writes what there is.
+    pub fn finish(&mut self) {
+        self.end_of_block(i64::MAX);
+    }
+
+    /// What was kept so far.
+    pub fn counters(&self) -> Counters {
+        Counters { too_late: self.too_late, ..self.shelf.counters() }
+    }
+
+    /// The first thing that went wrong since this was asked last.
+    pub fn problem(&mut self) -> Option<Error> {
+        self.shelf.problem()
+    }
+
+    /// What is known by now of the packets around an alert. `None`: its own is gone.
+    fn collect(&self, about: &About, alert: &Rendered) -> Option<Collection> {
+        let place = self.recent.find(about.evidence, about.known)?;
+        let comment = format!("Lockkeeper alert {}: {}: {}", alert.id, about.rule, about.message);
+        let name = format!("{}-{}.pcapng", about.rule, alert.id);
+        let mut collection = Collection::new(about, name, comment, self.packets);
+        collection.before(self.recent.backwards(place));
+        for (packet, bytes, key) in self.recent.forwards(place) {
+            if key == collection.key() {
+                collection.offer(packet, bytes);
+            }
+        }
+        Some(collection)
+    }
+
+    fn write(&mut self, collection: &Collection) {
+        if let Some(waiting) = self.waiting.get_mut(&collection.key()) {
+            waiting.retain(|number| *number != self.first);
+            if waiting.is_empty() {
+                self.waiting.remove(&collection.key());
+            }
+        }
+        self.first += 1;
+        self.shelf.put(collection.name(), &collection.file(&self.captures));
+    }
+}
+
+/// Whether a file has a name that [`Keeper`] gives: a rule and an id.
+fn is_ours(name: &str) -> bool {
+    let stem = name.strip_suffix(".pcapng").and_then(|stem| stem.rsplit_once('-'));
+    stem.is_some_and(|(rule, id)| rule.contains('.') && id.len() == 32 && id.bytes().all(|one| one.is_ascii_hexdigit()))
+}
