@@ -220,4 +220,36 @@ mod tests {
         assert_eq!(file.sensor.policy, Some(folder.path().join("plant.toml")));
         assert_eq!((file.output.alerts, file.output.stats), (Some("/a".into()), Some("-".into())));
     }
+
+    /// The keys that a table may have, as the parser itself tells them about one that it may not.
+    fn known_keys(text: &str) -> Vec<String> {
+        let error = toml::from_str::<File>(text).expect_err("no such key").to_string();
+        let (_, expected) = error.split_once("expected ").expect("the parser tells what it expects");
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_example_that_ships_has_every_key_and_is_sound_with_all_of_them() {
+        let example = include_str!("../../deploy/lockkeeper.toml");
+        parse("lockkeeper.toml", example).expect("sound as it ships");
+        let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let shown = |line: &'static str| {
+            line.strip_prefix("# ").filter(|rest| is_setting(rest) || rest.starts_with('[')).unwrap_or(line)
+        };
+        let complete: Vec<&str> = example.lines().map(shown).collect();
+        parse("lockkeeper.toml", &complete.join("\n")).expect("sound with every key");
+        let tables = ["sensor", "output", "mqtt", "limits", "alarms"].map(|table| format!("[{table}]\nzzz = 1\n"));
+        let texts = tables.into_iter().chain(["[[interface]]\nzzz = 1\n".to_owned()]);
+        for text in texts {
+            let keys = known_keys(&text);
+            assert!(keys.len() > 1, "{text}: {keys:?}");
+            for key in keys {
+                assert!(complete.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key} of {text}");
+            }
+        }
+        for table in known_keys("zzz = 1\n") {
+            let heads = [format!("[{table}]"), format!("[[{table}]]")];
+            assert!(complete.iter().any(|line| heads.iter().any(|head| line == head)), "[{table}]");
+        }
+    }
 }
