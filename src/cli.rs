@@ -30,6 +30,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say how the sensor on this machine is
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status {
+        /// Where the sensor keeps its status
+        #[arg(short, long, value_name = "FILE", default_value = "/run/lockkeeper/status.json")]
+        file: PathBuf,
+        /// One JSON object instead of a page for people
+        #[arg(long)]
+        json: bool,
+    },
     /// Work with policies
     #[command(subcommand, arg_required_else_help = true)]
     Policy(Policy),
@@ -91,7 +101,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 pub struct Watch {
     /// Everything from a file (TOML) instead of the options below
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Alarms", "Broker", "Limits"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Alarms", "Health", "Broker", "Limits"])]
     pub config: Option<PathBuf>,
     /// What to listen to.
     #[command(flatten)]
@@ -105,12 +115,27 @@ pub struct Watch {
     /// When to tell about the sensor itself.
     #[command(flatten)]
     pub alarms: Alarms,
+    /// What the sensor says of itself.
+    #[command(flatten)]
+    pub health: Health,
     /// How to speak to the broker.
     #[command(flatten)]
     pub broker: Broker,
     /// Bounds.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// Whom the sensor tells how it is.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Health")]
+pub struct Health {
+    /// Where to keep the status that `lockkeeper status` reads
+    #[arg(long, value_name = "FILE")]
+    pub status_file: Option<PathBuf>,
+    /// Where Prometheus may ask, such as 127.0.0.1:9469
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
 }
 
 /// What is wrong enough with the sensor itself to be an alert.
@@ -306,6 +331,13 @@ Examples:
 
 It ends with SIGINT or SIGTERM: what was captured until then is judged and delivered. Exit status: 0 ended as asked,
 2 an error.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  lockkeeper status
+  lockkeeper status --json | jq .reasons
+
+Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 not running, or silent for too long.";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:

@@ -14,11 +14,12 @@ use lockkeeper::capture::{self, Live, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::evidence::Keeper;
+use lockkeeper::health::{self, AlertTally, Board, Reporter};
 use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs};
 use lockkeeper::policy::{self, Policy};
 use lockkeeper::publish::{Jsonl, Mqtt, MqttSettings, PublishError};
-use lockkeeper::sensor;
+use lockkeeper::sensor::{self, Shown};
 use lockkeeper::summary;
 use lockkeeper_protocols::REGISTRY;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Replay(typed) => replay(&typed),
         Command::Watch(typed) => watch(&typed),
+        Command::Status { file, json } => status(&file, json),
         Command::Interfaces { json } => list_interfaces(json),
         Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
         Command::Protocols => protocols(),
@@ -111,14 +113,20 @@ fn watch(typed: &Watch) -> Outcome {
     let mut outputs = open_outputs(&asked.destinations, Opening::Behind)?;
     let stats = asked.destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
     let live = Live::open(&asked.interfaces)?;
-    if let Some(error) = connect(asked.mqtt(&settings)?, &mut outputs) {
-        return Err(error.into());
-    }
     if !typed.quiet {
         let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
     }
-    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Vec::new())?;
+    let mqtt = asked.mqtt(&settings)?.map(Mqtt::endure).transpose()?;
+    let line = mqtt.as_ref().map(Mqtt::line);
+    outputs.publishers.extend(mqtt.map(|mqtt| Box::new(mqtt) as _));
+    let board = Board::new(&settings.alerts.sensor, &settings.alerts.site);
+    outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
+    let reporter = Reporter::start(board.clone(), asked.health(line), Vec::new())?;
+    let onlooker = Box::new(Shown::new(board));
+    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, vec![onlooker]);
+    reporter.stop();
+    let watched = watched?;
     if let Some(mut stats) = stats {
         summary::write_stats(&watched, &mut stats)?;
         stats.flush()?;
@@ -130,6 +138,15 @@ fn watch(typed: &Watch) -> Outcome {
         print_error(problem);
     }
     Ok(if watched.problems.is_empty() { Status::Clean } else { Status::Error })
+}
+
+/// `lockkeeper status`: how the sensor on this machine is.
+fn status(file: &Path, json: bool) -> Outcome {
+    Ok(match health::status(file, json, &mut anstream::stdout())? {
+        health::Verdict::Ok => Status::Clean,
+        health::Verdict::Degraded => Status::Violations,
+        health::Verdict::Gone => Status::Error,
+    })
 }
 
 /// `lockkeeper interfaces`: what can be watched, and what is wrong with it.

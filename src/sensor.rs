@@ -14,6 +14,7 @@
 mod alarms;
 mod keeper;
 mod policy_file;
+mod shown;
 
 use std::io;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::pipeline::{self, Census, Outputs, Replayed, reins};
 use crate::policy::Policy;
 pub use alarms::Limits;
 use keeper::Keeper;
+pub use shown::Shown;
 
 /// What a sensor runs on, beside its pipeline.
 #[derive(Clone, Debug, Default)]

@@ -497,7 +497,8 @@ fn render(settings: &Settings, live: &Live) -> Rendered {
     let mut json = Vec::with_capacity(RECORD_BYTES);
     record.write(&mut json);
     let news = (revision == 1).then_some(finding.time);
-    Rendered { kind: mapping::kind(&finding.what), severity: mapping::severity(finding), id, news, json, about: None }
+    let (kind, rule) = (mapping::kind(&finding.what), mapping::rule_id(&finding.what));
+    Rendered { kind, rule, severity: mapping::severity(finding), id, news, json, about: None }
 }
 
 const fn rank(order: Order, event: &Event) -> Rank {

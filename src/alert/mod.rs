@@ -255,6 +255,8 @@ impl fmt::Debug for AlertId {
 pub struct Rendered {
     /// What sort of thing it tells.
     pub kind: Kind,
+    /// What was violated, or what it tells.
+    pub rule: &'static str,
     /// How bad it is.
     pub severity: Severity,
     /// Which alert; a later revision supersedes an earlier one of the same id.

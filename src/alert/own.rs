@@ -185,14 +185,9 @@ impl Open {
         self.published = (self.count, desk.clock);
         let mut json = Vec::with_capacity(RECORD_BYTES);
         self.write(desk, &mut json);
-        out(Rendered {
-            kind: Kind::Sensor,
-            severity: self.latest.rule.severity(),
-            id: self.id,
-            news: None,
-            json,
-            about: None,
-        });
+        let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
+        let news = (self.revision == 1).then_some(self.latest.time);
+        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, about: None });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.

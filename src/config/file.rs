@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -23,6 +24,9 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) alarms: Alarms,
+    #[serde(default)]
+    pub(super) health: Health,
+    pub(super) metrics: Option<Metrics>,
 }
 
 /// `[sensor]`: who listens, and what for.
@@ -66,6 +70,12 @@ pub(super) struct Output {
 pub(super) struct Broker {
     pub(super) url: String,
     pub(super) password_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "within::<_, usize, 1, 1_048_576>")]
+    pub(super) queue: Option<usize>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, 4096>")]
+    pub(super) queue_mib: Option<u64>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, 3600>")]
+    pub(super) give_up_after: Option<u64>,
 }
 
 /// `[limits]`: bounds, as the options of the same names.
@@ -81,6 +91,22 @@ pub(super) struct Limits {
     pub(super) alert_interval: Option<f64>,
     pub(super) handshake_timeout: Option<f64>,
     pub(super) idle_timeout: Option<f64>,
+}
+
+/// `[health]`: what the sensor says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) status_file: Option<PathBuf>,
+}
+
+/// `[metrics]`: what it counts, for Prometheus and on the MQTT topic `metrics`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "within::<_, u64, 1, 86_400>")]
+    pub(super) mqtt_interval: Option<u64>,
 }
 
 /// `[alarms]`: what is wrong enough with the sensor itself, as the options of the same names.
@@ -104,7 +130,13 @@ pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let output = &mut file.output;
     let places = [&mut file.sensor.policy, &mut output.alerts, &mut output.transactions, &mut output.stats];
     let secret = file.mqtt.iter_mut().map(|mqtt| &mut mqtt.password_file);
-    for place in places.into_iter().chain(secret).flatten().filter(|place| place.as_os_str() != "-") {
+    for place in places
+        .into_iter()
+        .chain(secret)
+        .chain([&mut file.health.status_file])
+        .flatten()
+        .filter(|place| place.as_os_str() != "-")
+    {
         *place = folder.join(&place);
     }
     Ok(file)
@@ -187,5 +219,37 @@ mod tests {
         let file = read(&path).expect("sound");
         assert_eq!(file.sensor.policy, Some(folder.path().join("plant.toml")));
         assert_eq!((file.output.alerts, file.output.stats), (Some("/a".into()), Some("-".into())));
+    }
+
+    /// The keys that a table may have, as the parser itself tells them about one that it may not.
+    fn known_keys(text: &str) -> Vec<String> {
+        let error = toml::from_str::<File>(text).expect_err("no such key").to_string();
+        let (_, expected) = error.split_once("expected ").expect("the parser tells what it expects");
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_example_that_ships_has_every_key_and_is_sound_with_all_of_them() {
+        let example = include_str!("../../deploy/lockkeeper.toml");
+        parse("lockkeeper.toml", example).expect("sound as it ships");
+        let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let shown = |line: &'static str| {
+            line.strip_prefix("# ").filter(|rest| is_setting(rest) || rest.starts_with('[')).unwrap_or(line)
+        };
+        let complete: Vec<&str> = example.lines().map(shown).collect();
+        parse("lockkeeper.toml", &complete.join("\n")).expect("sound with every key");
+        let tables = ["sensor", "output", "mqtt", "limits", "alarms"].map(|table| format!("[{table}]\nzzz = 1\n"));
+        let texts = tables.into_iter().chain(["[[interface]]\nzzz = 1\n".to_owned()]);
+        for text in texts {
+            let keys = known_keys(&text);
+            assert!(keys.len() > 1, "{text}: {keys:?}");
+            for key in keys {
+                assert!(complete.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key} of {text}");
+            }
+        }
+        for table in known_keys("zzz = 1\n") {
+            let heads = [format!("[{table}]"), format!("[[{table}]]")];
+            assert!(complete.iter().any(|line| heads.iter().any(|head| line == head)), "[{table}]");
+        }
     }
 }

@@ -1,17 +1,19 @@
 //! What `watch` was asked for, on the command line or in a file, turned into what it runs on.
 
 use std::fs;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{self, File};
 use super::{Destinations, Error, Names, bounded, credentials, nanoseconds, site_of};
 use crate::capture::InterfaceSettings;
 use crate::cli::{self, Alarms, Broker, Limits, Told};
+use crate::health;
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
-use crate::publish::{MqttSettings, PublishError};
+use crate::publish::{MqttLine, MqttSettings, PublishError};
 use crate::sensor;
 
 /// A sensor as it was asked for.
@@ -30,6 +32,11 @@ pub struct Watch {
     site: Option<String>,
     sensor: String,
     alarms: sensor::Limits,
+    queue: Option<usize>,
+    queue_bytes: Option<u64>,
+    status_file: Option<PathBuf>,
+    metrics: Option<SocketAddr>,
+    metrics_interval: Option<u64>,
 }
 
 /// Reads what was asked for. What is wrong with the configuration file is for people to read.
@@ -54,19 +61,33 @@ impl Watch {
             site: site.clone(),
             sensor: sensor.clone().unwrap_or_else(host_name),
             alarms: alarms(typed.alarms.loss_limit, typed.alarms.silent_after, typed.alarms.one_way_limit)?,
+            queue: None,
+            queue_bytes: None,
+            status_file: typed.health.status_file.clone(),
+            metrics: typed.health.metrics,
+            metrics_interval: None,
         })
     }
 
     fn from_file(file: File) -> Result<Self, Error> {
         let (output, usual) = (&file.output, Alarms::default());
         let places = [&output.alerts, &output.transactions, &output.stats];
-        let (mqtt, password_file) = file.mqtt.map(|mqtt| (mqtt.url, mqtt.password_file)).unzip();
+        let mut broker = Broker::default();
+        let (mut queue, mut queue_bytes) = (None, None);
+        let mqtt = file.mqtt.map(|mqtt| {
+            broker.mqtt_password_file = mqtt.password_file;
+            broker.mqtt_give_up_after = mqtt.give_up_after.unwrap_or(broker.mqtt_give_up_after);
+            (queue, queue_bytes) = (mqtt.queue, mqtt.queue_mib.map(|mebibytes| mebibytes * 1024 * 1024));
+            mqtt.url
+        });
+        // Where the service manager has made the folder, the status is expected there.
+        let usual_file = || Path::new(health::STATUS_FILE).parent()?.is_dir().then(|| health::STATUS_FILE.into());
         Ok(Self {
             interfaces: file.interface.into_iter().map(described).collect(),
             policy: file.sensor.policy,
             destinations: Destinations::resolve(places, mqtt.is_none())?,
             mqtt,
-            broker: Broker { mqtt_password_file: password_file.flatten(), ..Broker::default() },
+            broker,
             limits: limits(&file.limits),
             workers: file.sensor.workers,
             site: file.sensor.site,
@@ -76,6 +97,11 @@ impl Watch {
                 file.alarms.silent_after.unwrap_or(usual.silent_after),
                 file.alarms.one_way_limit.unwrap_or(usual.one_way_limit),
             )?,
+            queue,
+            queue_bytes,
+            status_file: file.health.status_file.or_else(usual_file),
+            metrics_interval: file.metrics.as_ref().and_then(|metrics| metrics.mqtt_interval),
+            metrics: file.metrics.map(|metrics| metrics.listen.unwrap_or(health::METRICS_ADDRESS)),
         })
     }
 
@@ -101,7 +127,23 @@ impl Watch {
         let mut settings = MqttSettings::new(url, &settings.alerts.site, &settings.alerts.sensor)?;
         settings.credentials = credentials(&self.broker)?;
         settings.give_up_after = Some(Duration::from_secs(self.broker.mqtt_give_up_after));
+        settings.queue = self.queue.unwrap_or(LIVE_QUEUE);
+        settings.queue_bytes = self.queue_bytes.unwrap_or(settings.queue_bytes);
         Ok(Some(settings))
+    }
+
+    /// Whom the sensor tells how it is; `mqtt`: over the connection to the broker, if there is one.
+    pub fn health(&self, mqtt: Option<MqttLine>) -> health::Settings {
+        let usual = health::Settings::default();
+        let silence = self.alarms.silence.and_then(|silence| u64::try_from(silence).ok()).map(Duration::from_nanos);
+        health::Settings {
+            status_file: self.status_file.clone(),
+            listen: self.metrics,
+            mqtt,
+            metrics_interval: self.metrics_interval.map_or(usual.metrics_interval, Duration::from_secs),
+            limits: health::Limits { loss: self.alarms.loss / 100.0, silence },
+            ..usual
+        }
     }
 }
 
@@ -156,6 +198,9 @@ fn limits(file: &file::Limits) -> Limits {
         idle_timeout: file.idle_timeout.unwrap_or(usual.idle_timeout),
     }
 }
+
+/// Alert records that wait for an absent broker: days of a plant that is well, and some 30 MiB.
+const LIVE_QUEUE: usize = 16_384;
 
 fn mebibytes(number: u32) -> u32 {
     number.saturating_mul(1024 * 1024)

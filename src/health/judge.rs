@@ -11,15 +11,13 @@ use super::snapshot::{Interface, Reason, Snapshot, State};
 pub struct Limits {
     /// Share of the packets of the last minute that may be lost before they are looked at.
     pub loss: f64,
-    /// How long an interface may be silent.
-    pub silence: Duration,
-    /// Share of the conversations of which only one direction is seen.
-    pub one_way: f64,
+    /// How long an interface may be silent; none: for ever.
+    pub silence: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { loss: 0.0, silence: Duration::from_secs(300), one_way: 0.5 }
+        Self { loss: 0.001, silence: Some(Duration::from_secs(60)) }
     }
 }
 
@@ -66,7 +64,7 @@ impl Judge {
         self.past.push_back(now);
         let mut reasons = Vec::new();
         self.interfaces(snapshot, &mut reasons);
-        self.capture(snapshot, &now, &then, &mut reasons);
+        self.capture(&now, &then, &mut reasons);
         broker(snapshot, now.undelivered.saturating_sub(then.undelivered), &mut reasons);
         if let Some(rejected) = &snapshot.policy.rejected {
             let message =
@@ -94,27 +92,19 @@ impl Judge {
             if state != LISTENING {
                 let message = format!("{name} is {state}: `lockkeeper interfaces` says what can be done");
                 reasons.push(reason("interface.down", message));
-            } else if silent >= self.limits.silence.as_secs() {
+            } else if self.limits.silence.is_some_and(|limit| silent >= limit.as_secs()) {
                 let message = format!("{name} has been silent for {silent} s: check the mirror port and its cable");
                 reasons.push(reason("interface.silent", message));
             }
         }
     }
 
-    fn capture(&self, snapshot: &Snapshot, now: &Moment, then: &Moment, reasons: &mut Vec<Reason>) {
+    fn capture(&self, now: &Moment, then: &Moment, reasons: &mut Vec<Reason>) {
         let lost = now.lost.saturating_sub(then.lost);
         let share = lost as f64 / now.arrived.saturating_sub(then.arrived).max(1) as f64;
         if lost > 0 && share > self.limits.loss {
             let message = format!("{lost} packets ({:.2} %) of the last minute were lost unseen", share * 100.0);
             reasons.push(reason("capture.loss", message));
-        }
-        let traffic = &snapshot.traffic;
-        if traffic.flows >= ENOUGH_FLOWS && traffic.one_way_share > self.limits.one_way {
-            let percent = traffic.one_way_share * 100.0;
-            let message = format!(
-                "{percent:.0} % of the conversations are seen in one direction only: mirror both directions of the port"
-            );
-            reasons.push(reason("capture.one-way", message));
         }
     }
 }
@@ -151,8 +141,6 @@ const LISTENING: &str = "listening";
 const RECENT: u64 = 60;
 /// Seconds without a pulse after which the pipeline is stuck. It tells its counters about once a second.
 const STALLED: u64 = 10;
-/// Conversations before which a share of them says nothing.
-const ENOUGH_FLOWS: u64 = 20;
 
 #[cfg(test)]
 mod tests {
@@ -162,7 +150,7 @@ mod tests {
 
     /// What is wrong after these changes of a sound sensor, which has run for an hour.
     fn wrong(change: impl FnOnce(&mut Snapshot)) -> (State, Vec<String>) {
-        let mut judge = Judge::new(Limits::default());
+        let mut judge = Judge::new(Limits { loss: 0.0, ..Limits::default() });
         let mut now = snapshot();
         assert_eq!(judge.judge(Phase::Running, &now), (State::Ready, vec![]));
         now.uptime_seconds += 1;
@@ -175,12 +163,11 @@ mod tests {
     #[test]
     fn each_thing_that_a_sensor_needs_is_missed_by_name() {
         type Change = fn(&mut Snapshot);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 8] = [
             ("interface.down", |now| now.interfaces[0].state = "down".to_owned()),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = Some(301)),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = None),
             ("capture.loss", |now| now.interfaces[0].kernel_drops += 1),
-            ("capture.one-way", |now| now.traffic.one_way_share = 0.9),
             ("mqtt.disconnected", |now| now.mqtt = Some(Broker::default())),
             ("mqtt.undelivered", |now| now.mqtt.as_mut().expect("a broker").dropped += 1),
             ("output.failed", |now| now.problems.push("alerts.jsonl: no space left on device".to_owned())),

@@ -21,9 +21,12 @@ mod page;
 mod reporter;
 mod snapshot;
 mod systemd;
+mod tally;
 
 #[cfg(test)]
 mod testing;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use board::{Board, Phase};
 pub use exposition::{exposition, metric_names};
@@ -31,9 +34,13 @@ pub use judge::Limits;
 pub use page::{Verdict, status};
 pub use reporter::{Error, Probe, Reporter, Settings};
 pub use snapshot::{AlertCount, Broker, Interface, PolicyInForce, Reason, Rejection, SCHEMA, Snapshot, State, Traffic};
+pub use tally::AlertTally;
 
 /// Where a sensor leaves its status unless it is told otherwise.
 pub const STATUS_FILE: &str = "/run/lockkeeper/status.json";
+
+/// Where Prometheus finds a sensor unless it is told otherwise.
+pub const METRICS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9469);
 
 /// The time now: what a sensor says of itself is about the present, not about packets.
 #[expect(clippy::disallowed_methods, reason = "health is about the present; no result depends on it")]

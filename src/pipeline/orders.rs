@@ -30,6 +30,8 @@ pub enum Order {
 /// What a running pipeline has counted so far.
 #[derive(Debug)]
 pub struct Census {
+    /// The packet clock when it was taken, which goes on when nothing arrives.
+    pub clock: i64,
     /// What was counted on the way in and by the workers.
     pub counters: Counters,
     /// Conversations that are followed now.
@@ -160,7 +162,7 @@ impl Orders {
             *by_rule.entry(rule).or_default() += tally.alerts;
         }
         let followed = self.conversations.then_some(followed);
-        Some(Census { counters, open_flows, followed, alerts: *correlator.counters(), by_rule })
+        Some(Census { clock: self.clock, counters, open_flows, followed, alerts: *correlator.counters(), by_rule })
     }
 }
 

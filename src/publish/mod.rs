@@ -89,13 +89,7 @@ mod testing {
     /// An alert that only has a number.
     pub(super) fn alert(number: u64) -> Rendered {
         let json = format!("{{\"n\":{number}}}").into_bytes();
-        Rendered {
-            kind: Kind::Violation,
-            severity: Severity::High,
-            id: AlertId([0; 16]),
-            news: None,
-            json,
-            about: None,
-        }
+        let (rule, severity) = ("operation.undeclared", Severity::High);
+        Rendered { kind: Kind::Violation, rule, severity, id: AlertId([0; 16]), news: None, json, about: None }
     }
 }

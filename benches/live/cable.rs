@@ -1,0 +1,69 @@
+//! A virtual cable in a network namespace of its own.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// The cable; its ends are [`Cable::NEAR`] and [`Cable::FAR`]. Removed when it is dropped.
+pub(crate) struct Cable {
+    name: String,
+}
+
+impl Cable {
+    /// Where the sender is.
+    pub(crate) const NEAR: &'static str = "near";
+    /// Where the sensor listens.
+    pub(crate) const FAR: &'static str = "far";
+
+    /// Lays a cable.
+    pub(crate) fn lay() -> io::Result<Self> {
+        let name = format!("lockkeeper-bench-{}", std::process::id());
+        run(Command::new("ip").args(["netns", "add", &name]))?;
+        let cable = Self { name };
+        // Nobody has an address, so that nobody speaks but the sender.
+        let quiet = "net.ipv6.conf.default.disable_ipv6=1";
+        run(&mut cable.command("sysctl", &["-qw", quiet]))?;
+        cable.ip(&["link", "add", "name", Self::NEAR, "type", "veth", "peer", "name", Self::FAR])?;
+        cable.ip(&["link", "set", Self::NEAR, "up"])?;
+        cable.ip(&["link", "set", Self::FAR, "up"])?;
+        Ok(cable)
+    }
+
+    /// A command that runs in the namespace.
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]).args(arguments);
+        command
+    }
+
+    /// Moves this thread into the namespace, for good.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        let place = File::open(Path::new("/run/netns").join(&self.name))?;
+        Ok(move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+
+    fn ip(&self, arguments: &[&str]) -> io::Result<()> {
+        run(Command::new("ip").args(["-n", &self.name]).args(arguments))
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        if let Err(error) = run(Command::new("ip").args(["netns", "del", &self.name])) {
+            eprintln!("the namespace {} stays: {error}", self.name);
+        }
+    }
+}
+
+fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("{command:?}: {said} (network namespaces need root)")))
+}

@@ -1,0 +1,93 @@
+//! From what the keeper sees to the board of the sensor's health.
+
+use jiff::Timestamp;
+
+use super::{Look, Onlooker};
+use crate::capture::live::Reading;
+use crate::health::{Board, Interface, Phase, PolicyInForce, Rejection, Snapshot};
+use crate::pipeline::Census;
+
+/// Writes down what it is shown.
+#[derive(Debug)]
+pub struct Shown {
+    board: Board,
+    /// The packet clock of the latest census.
+    clock: Option<i64>,
+}
+
+impl Shown {
+    /// Writes to this board.
+    pub const fn new(board: Board) -> Self {
+        Self { board, clock: None }
+    }
+}
+
+impl Onlooker for Shown {
+    fn look(&mut self, look: &Look<'_>) {
+        let beats = look.census.is_some_and(|census| self.clock.replace(census.clock) != Some(census.clock));
+        self.board.update(|snapshot| {
+            snapshot.interfaces =
+                look.interfaces.iter().map(|(name, reading)| interface(name, reading, look.now)).collect();
+            snapshot.policy = policy(look);
+            snapshot.traffic.pulses += u64::from(beats);
+            if let Some(census) = look.census {
+                count(census, snapshot);
+            }
+        });
+        if self.board.phase() == Phase::Starting && look.census.is_some() {
+            self.board.enter(Phase::Running);
+        }
+    }
+
+    fn stopping(&mut self) {
+        self.board.enter(Phase::Stopping);
+    }
+}
+
+fn interface(name: &str, reading: &Reading, now: i64) -> Interface {
+    let silent = now.saturating_sub(reading.latest) / 1_000_000_000;
+    Interface {
+        name: name.to_owned(),
+        state: reading.state.name().to_owned(),
+        packets: reading.packets,
+        bytes: reading.bytes,
+        kernel_drops: reading.kernel_drops,
+        interface_drops: reading.interface_drops,
+        channel_drops: reading.channel_drops,
+        backlog: reading.waiting,
+        silent_seconds: (reading.latest > 0).then(|| u64::try_from(silent).unwrap_or(0)),
+    }
+}
+
+fn policy(look: &Look<'_>) -> PolicyInForce {
+    let policy = look.policy;
+    let rejected = look.policy_rejected.and_then(time).map(|time| Rejection {
+        time,
+        reason: "the alert policy.rejected, or `lockkeeper policy check`, says where".to_owned(),
+    });
+    PolicyInForce {
+        id: policy.id.clone(),
+        version: policy.version.clone(),
+        sha256: policy.sha256.clone(),
+        loaded: time(look.policy_since),
+        rejected,
+    }
+}
+
+fn time(nanoseconds: i64) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(nanoseconds.into()).ok()
+}
+
+fn count(census: &Census, snapshot: &mut Snapshot) {
+    let counters = &census.counters;
+    let traffic = &mut snapshot.traffic;
+    (traffic.packets, traffic.bytes, traffic.flows) = (counters.packets, counters.bytes, counters.flows);
+    traffic.flows_open = census.open_flows;
+    traffic.one_way_share = counters.losses.one_way_flows as f64 / counters.flows.max(1) as f64;
+    let owned = |classes: std::collections::BTreeMap<&str, u64>| {
+        classes.into_iter().map(|(class, count)| (class.to_owned(), count)).collect()
+    };
+    let operations = counters.operations().into_iter();
+    snapshot.operations = operations.map(|(protocol, classes)| (protocol.to_owned(), owned(classes))).collect();
+    snapshot.losses = counters.losses.named().map(|(name, count)| (name.to_owned(), count)).collect();
+}

@@ -1,0 +1,224 @@
+//! What a running sensor says of itself: to `lockkeeper status`, to Prometheus, to its broker and to systemd.
+#![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
+#![allow(dead_code, reason = "the network of the live tests can do more than is needed here")]
+
+#[path = "live/network.rs"]
+mod network;
+#[path = "live/sensor.rs"]
+mod sensor;
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use network::Hub;
+use rustix::process::Signal;
+use sensor::Sensor;
+use serde_json::Value;
+use support::{plant, rewrite, root};
+
+/// A folder with a configuration, and what the sensor writes there.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let policy = plant();
+        let text = format!(
+            "[sensor]\nname = \"lock-1\"\nsite = \"lock\"\npolicy = {policy:?}\n\
+             [[interface]]\nname = \"span\"\nring_mib = 8\n[output]\nalerts = \"alerts.jsonl\"\n\
+             [health]\nstatus_file = \"status.json\"\n{more}"
+        );
+        std::fs::write(folder.path().join("lockkeeper.toml"), text).expect("written");
+        Self { folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn sensor(&self, hub: &Hub) -> Sensor {
+        Sensor::start(hub, &[&"--config", &self.file("lockkeeper.toml")])
+    }
+
+    /// What `lockkeeper status` says, and its exit status.
+    fn status(&self) -> (Option<i32>, Value) {
+        let file = self.file("status.json");
+        let output = support::lockkeeper(&[&"status", &"--json", &"--file", &file]);
+        (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
+    }
+
+    /// Waits until it says something.
+    fn eventually(&self, what: &str, is_so: impl Fn(Option<i32>, &Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let (code, said) = self.status();
+            if is_so(code, &said) {
+                return said;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {said:#}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn has_reason(said: &Value, what: &str) -> bool {
+    said["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
+}
+
+/// A process of the test in the namespace of the hub.
+struct Process(Child);
+
+impl Process {
+    fn start(hub: &Hub, program: &str, arguments: &[&str]) -> Option<Self> {
+        let path =
+            ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
+        let Some(path) = path else {
+            eprintln!("skipped: {program} is not installed");
+            return None;
+        };
+        let mut command = hub.command(&path);
+        let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+        Some(Self(child))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _already_gone = self.0.kill();
+        let _already_gone = self.0.wait();
+    }
+}
+
+/// What Prometheus would read.
+fn scrape(hub: &Hub, port: u16) -> String {
+    hub.inside(|| {
+        let mut caller = TcpStream::connect(("127.0.0.1", port)).expect("the sensor listens");
+        caller.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
+        let mut page = String::new();
+        caller.read_to_string(&mut page).expect("answered");
+        page
+    })
+}
+
+#[test]
+fn a_sensor_is_ready_while_it_listens_stale_when_it_was_killed_and_gone_when_it_was_stopped() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    hub.ip(&["link", "set", "lo", "up"]);
+    let place = Place::new("[metrics]\nlisten = \"127.0.0.1:9470\"\n");
+    let sensor = place.sensor(&hub);
+    hub.send("send", &rewrite::read(&root().join("pcaps/undeclared-write.pcap")));
+    let ready = place.eventually("ready", |code, said| code == Some(0) && said["alerts"][0]["alerts"].is_u64());
+    assert_eq!((&ready["sensor"], &ready["state"]), (&"lock-1".into(), &"ready".into()));
+    assert_eq!(ready["interfaces"][0]["name"], "span");
+    assert!(ready["traffic"]["packets"].as_u64() > Some(0), "{ready:#}");
+    assert!(ready["latency"]["alert"]["count"].as_u64() > Some(0), "{ready:#}");
+
+    let page = scrape(&hub, 9470);
+    assert!(page.contains("lockkeeper_state{state=\"ready\"} 1.0"), "{page}");
+    assert!(page.contains("lockkeeper_alerts_total{rule=\"operation.undeclared\",severity=\"high\"} "), "{page}");
+    let body = page.split("\r\n\r\n").nth(1).expect("a body");
+    for sample in body.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = sample.rsplit_once(' ').expect("name and value");
+        assert!(name.starts_with("lockkeeper_") && value.parse::<f64>().is_ok(), "{sample}");
+    }
+
+    sensor.signal(Signal::KILL);
+    let stale = place.eventually("stale", |code, _| code == Some(2));
+    assert_eq!(stale["stale"], true);
+    drop(sensor);
+
+    let sensor = place.sensor(&hub);
+    place.eventually("ready again", |code, _| code == Some(0));
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(!place.file("status.json").exists());
+    assert_eq!(place.status().0, Some(2));
+}
+
+#[test]
+fn an_interface_that_is_switched_off_makes_a_sensor_degraded_until_it_is_back() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let place = Place::new("");
+    let _sensor = place.sensor(&hub);
+    place.eventually("ready", |code, _| code == Some(0));
+    hub.ip(&["link", "set", "span", "down"]);
+    place.eventually("degraded", |code, said| code == Some(1) && has_reason(said, "interface.down"));
+    hub.ip(&["link", "set", "span", "up"]);
+    place.eventually("ready again", |code, _| code == Some(0));
+}
+
+#[test]
+fn a_sensor_starts_without_its_broker_is_degraded_meanwhile_and_leaves_a_last_will_when_it_is_killed() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    hub.ip(&["link", "set", "lo", "up"]);
+    let place = Place::new("[mqtt]\nurl = \"mqtt://127.0.0.1:1883\"\n[metrics]\nmqtt_interval = 1\n");
+    let sensor = place.sensor(&hub);
+    hub.send("send", &rewrite::read(&root().join("pcaps/undeclared-write.pcap")));
+    let waiting = |said: &Value| said["mqtt"]["backlog"].as_u64() > Some(0);
+    place
+        .eventually("degraded", |code, said| code == Some(1) && has_reason(said, "mqtt.disconnected") && waiting(said));
+
+    let Some(broker) = Process::start(&hub, "mosquitto", &["-p", "1883"]) else { return };
+    let ready = place.eventually("ready", |code, said| code == Some(0) && !waiting(said));
+    assert!(ready["mqtt"]["delivered"].as_u64() > Some(0), "{ready:#}");
+
+    let told = hear(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]);
+    assert_eq!((&told["status"], &told["state"]), (&"online".into(), &"ready".into()), "retained");
+    let counted = hear(&hub, "lockkeeper/lock/lock-1/metrics", &["-C", "1"]);
+    assert_eq!(counted["schema"], "lockkeeper/health/1");
+
+    sensor.signal(Signal::KILL);
+    drop(sensor);
+    // The broker notices in its own time.
+    let will = (0..100).map(|_| hear(&hub, "lockkeeper/lock/lock-1/status", &["-C", "1"]));
+    assert!(will.into_iter().any(|will| will["status"] == "offline"));
+    drop(broker);
+}
+
+/// The last message on a topic that a subscriber gets before it leaves.
+fn hear(hub: &Hub, topic: &str, options: &[&str]) -> Value {
+    let arguments = [&["-h", "127.0.0.1", "-t", topic, "-W", "20"], options].concat();
+    let process = Process::start(hub, "mosquitto_sub", &arguments).expect("it comes with mosquitto");
+    let mut process = process;
+    let mut text = String::new();
+    process.0.stdout.take().expect("piped").read_to_string(&mut text).expect("heard");
+    serde_json::from_str(text.trim()).expect("a message in time")
+}
+
+#[test]
+fn the_service_manager_is_told_when_the_sensor_is_ready_that_it_lives_and_when_it_stops() {
+    let Some(hub) = Hub::new(&["span"]) else { return };
+    let place = Place::new("");
+    let socket = place.file("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&socket).expect("a socket");
+    manager.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut command: Command = hub.command(Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
+    command.args(["watch", "--quiet", "--config"]).arg(place.file("lockkeeper.toml"));
+    // `ip netns exec` replaces itself, so that the process that is watched has the number that we know.
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "4000000").env_remove("WATCHDOG_PID");
+    let sensor = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started"));
+    let heard = |expected: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = manager.recv(&mut buffer).expect(expected);
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.lines().any(|line| line.starts_with(expected)) {
+                return text;
+            }
+        }
+    };
+    heard("READY=1");
+    heard("STATUS=ready");
+    heard("WATCHDOG=1");
+    let pid = rustix::process::Pid::from_raw(sensor.0.id().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, Signal::TERM).expect("signalled");
+    heard("STOPPING=1");
+}
+
+const PATIENCE: Duration = Duration::from_secs(40);
