@@ -28,6 +28,7 @@
 //! * [`health`]: what a running sensor says of itself;
 //! * [`sensor`]: the life of a pipeline that listens to the network;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
+//! * [`clock`]: the time now, for what deals with the present and not with packets;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
 //!
 //! Who may use whom is enforced by `tests/layering.rs`: `protocols` nothing of ours; `capture`, `frame`, `flow` never
@@ -37,6 +38,7 @@ pub mod alert;
 pub mod capture;
 pub mod certificate;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod evidence;
 pub mod flow;

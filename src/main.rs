@@ -16,8 +16,8 @@ use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::evidence::Keeper;
 use lockkeeper::health::{self, AlertTally, Board, Reporter};
 use lockkeeper::interfaces;
-use lockkeeper::pipeline::{self, Outputs};
-use lockkeeper::policy::{self, Policy};
+use lockkeeper::pipeline::{self, Outputs, Replayed};
+use lockkeeper::policy::{self, Diagnostics, Policy};
 use lockkeeper::publish::{Jsonl, Mqtt, MqttSettings, PublishError};
 use lockkeeper::sensor::{self, Shown};
 use lockkeeper::summary;
@@ -77,16 +77,7 @@ fn replay(typed: &Replay) -> Outcome {
     });
     bar.finish_and_clear();
 
-    if let Some(mut stats) = stats {
-        summary::write_stats(&replayed, &mut stats)?;
-        stats.flush()?;
-    }
-    if !typed.quiet {
-        summary::write_page(&replayed, &outputs.highlights, &policy, &mut anstream::stderr())?;
-    }
-    for problem in &replayed.problems {
-        print_error(problem);
-    }
+    tell(&replayed, stats, (!typed.quiet).then_some(&outputs), &policy)?;
     if let Some(error) = &unreachable {
         print_error(error);
     }
@@ -103,10 +94,7 @@ fn replay(typed: &Replay) -> Outcome {
 fn watch(typed: &Watch) -> Outcome {
     let asked = match config::watch(typed) {
         Ok(asked) => asked?,
-        Err(diagnostics) => {
-            write!(anstream::stderr(), "{}", diagnostics.render(true))?;
-            return Ok(Status::Error);
-        }
+        Err(mistakes) => return print_mistakes(&mistakes).map(|()| Status::Error),
     };
     let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
     let settings = asked.pipeline(&policy)?;
@@ -122,21 +110,11 @@ fn watch(typed: &Watch) -> Outcome {
     outputs.publishers.extend(mqtt.map(|mqtt| Box::new(mqtt) as _));
     let board = Board::new(&settings.alerts.sensor, &settings.alerts.site);
     outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
-    let reporter = Reporter::start(board.clone(), asked.health(line), Vec::new())?;
-    let onlooker = Box::new(Shown::new(board));
-    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, vec![onlooker]);
+    let reporter = Reporter::start(board.clone(), asked.health(line))?;
+    let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Shown::new(board));
     reporter.stop();
     let watched = watched?;
-    if let Some(mut stats) = stats {
-        summary::write_stats(&watched, &mut stats)?;
-        stats.flush()?;
-    }
-    if !typed.quiet {
-        summary::write_page(&watched, &outputs.highlights, &policy, &mut anstream::stderr())?;
-    }
-    for problem in &watched.problems {
-        print_error(problem);
-    }
+    tell(&watched, stats, (!typed.quiet).then_some(&outputs), &policy)?;
     Ok(if watched.problems.is_empty() { Status::Clean } else { Status::Error })
 }
 
@@ -165,11 +143,33 @@ fn load_policy(path: Option<&Path>) -> Result<Option<Arc<Policy>>, Box<dyn Error
     let Some(path) = path else { return Ok(Some(Arc::new(Policy::permissive()))) };
     match Policy::load(path) {
         Ok(policy) => Ok(Some(Arc::new(policy))),
-        Err(diagnostics) => {
-            write!(anstream::stderr(), "{}", diagnostics.render(true))?;
-            Ok(None)
-        }
+        Err(mistakes) => print_mistakes(&mistakes).map(|()| None),
     }
+}
+
+/// What is wrong with a file that people write, each mistake with its place.
+fn print_mistakes(mistakes: &Diagnostics) -> Result<(), Box<dyn Error>> {
+    Ok(write!(anstream::stderr(), "{}", mistakes.render(true))?)
+}
+
+/// What a run came to: the counts for programs, the page for `people` and what went wrong.
+fn tell(
+    run: &Replayed,
+    stats: Option<Box<dyn Write + Send>>,
+    people: Option<&Outputs>,
+    policy: &Policy,
+) -> Result<(), Box<dyn Error>> {
+    if let Some(mut stats) = stats {
+        summary::write_stats(run, &mut stats)?;
+        stats.flush()?;
+    }
+    if let Some(outputs) = people {
+        summary::write_page(run, &outputs.highlights, policy, &mut anstream::stderr())?;
+    }
+    for problem in &run.problems {
+        print_error(problem);
+    }
+    Ok(())
 }
 
 /// The outputs that were asked for, opened before anything is read: a path that cannot be written is an error at once.

@@ -14,14 +14,16 @@ use paths::{NamedPath, paths, test_modules};
 /// `protocols` is the crate of the decoders. Nobody but the decoders themselves names a single protocol: the rest of the
 /// house knows the neutral vocabulary and the registry.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("capture", &[]),
+    // Whoever listens to the present: nobody whose results come from packets.
+    ("clock", &[]),
+    ("capture", &["clock"]),
     ("frame", &["capture"]),
     ("flow", &["capture", "frame", "protocols"]),
     ("keys", &["protocols"]),
     ("certificate", &[]),
     ("policy", &["certificate", "protocols"]),
     ("alert", &["certificate", "policy", "protocols"]),
-    ("publish", &["alert", "metrics"]),
+    ("publish", &["clock", "alert", "metrics"]),
     ("evidence", &["capture", "frame", "policy", "alert"]),
     ("metrics", &["capture", "frame", "flow", "keys", "policy", "alert", "evidence", "protocols"]),
     ("worker", &["capture", "frame", "flow", "keys", "certificate", "policy", "alert", "metrics", "protocols"]),
@@ -41,10 +43,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "protocols",
         ],
     ),
-    ("health", &["alert", "metrics", "publish"]),
+    ("health", &["clock", "alert", "metrics", "publish"]),
     ("highlights", &["alert"]),
     ("summary", &["capture", "alert", "highlights", "metrics", "pipeline", "policy", "protocols"]),
-    ("sensor", &["capture", "alert", "health", "worker", "pipeline", "policy"]),
+    ("sensor", &["clock", "capture", "alert", "health", "worker", "pipeline", "policy"]),
     ("interfaces", &["capture"]),
     ("cli", &[]),
     // The one place that knows what was typed and every stage's own settings.

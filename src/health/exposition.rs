@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::snapshot::{Interface, Snapshot, State};
 use crate::metrics::{LATENCY_BOUNDS, LatencySummary};
+use crate::publish::MqttReading;
 
 /// The content type of what [`exposition`] writes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -172,7 +173,7 @@ fn each(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&Interface) ->
     now.interfaces.iter().try_for_each(|interface| out.add(&[("interface", &interface.name)], value(interface)))
 }
 
-fn broker(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&super::Broker) -> f64) -> fmt::Result {
+fn broker(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&MqttReading) -> f64) -> fmt::Result {
     now.mqtt.as_ref().map_or(Ok(()), |mqtt| out.add(&[], value(mqtt)))
 }
 

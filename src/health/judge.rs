@@ -144,9 +144,10 @@ const STALLED: u64 = 10;
 
 #[cfg(test)]
 mod tests {
-    use super::super::snapshot::{Broker, Rejection};
+    use super::super::snapshot::Rejection;
     use super::super::testing::snapshot;
     use super::*;
+    use crate::publish::MqttReading;
 
     /// What is wrong after these changes of a sound sensor, which has run for an hour.
     fn wrong(change: impl FnOnce(&mut Snapshot)) -> (State, Vec<String>) {
@@ -168,7 +169,7 @@ mod tests {
             ("interface.silent", |now| now.interfaces[0].silent_seconds = Some(301)),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = None),
             ("capture.loss", |now| now.interfaces[0].kernel_drops += 1),
-            ("mqtt.disconnected", |now| now.mqtt = Some(Broker::default())),
+            ("mqtt.disconnected", |now| now.mqtt = Some(MqttReading::default())),
             ("mqtt.undelivered", |now| now.mqtt.as_mut().expect("a broker").dropped += 1),
             ("output.failed", |now| now.problems.push("alerts.jsonl: no space left on device".to_owned())),
             ("policy.rejected", |now| {

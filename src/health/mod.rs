@@ -1,7 +1,7 @@
 //! What a running sensor says of itself.
 //!
 //! ```text
-//!  workers, correlator: a pulse about once a second --> Board <-- probes: interfaces, broker, memory
+//!  workers, correlator: a pulse about once a second --> Board <-- interfaces, broker, memory
 //!                                                         |
 //!                         Reporter: judges it, then  -----+--> status file --> `lockkeeper status`
 //!                                                         +--> Prometheus, on request
@@ -32,8 +32,8 @@ pub use board::{Board, Phase};
 pub use exposition::{exposition, metric_names};
 pub use judge::Limits;
 pub use page::{Verdict, status};
-pub use reporter::{Error, Probe, Reporter, Settings};
-pub use snapshot::{AlertCount, Broker, Interface, PolicyInForce, Reason, Rejection, SCHEMA, Snapshot, State, Traffic};
+pub use reporter::{Error, Reporter, Settings};
+pub use snapshot::{AlertCount, Interface, PolicyInForce, Reason, Rejection, SCHEMA, Snapshot, State, Traffic};
 pub use tally::AlertTally;
 
 /// Where a sensor leaves its status unless it is told otherwise.

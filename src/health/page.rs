@@ -6,9 +6,10 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 
-use super::snapshot::{Broker, Interface, Snapshot, State};
+use super::snapshot::{Interface, Snapshot, State};
 use super::{file, now};
 use crate::metrics::LatencySummary;
+use crate::publish::MqttReading;
 
 /// How a sensor is, as monitoring counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,8 +139,8 @@ fn of_interface(interface: &Interface) -> String {
     format!("{state}, {packets} packets, {lost} lost{waiting}{silent}")
 }
 
-fn of_broker(mqtt: &Broker) -> String {
-    let Broker { backlog, delivered, refused, dropped, .. } = mqtt;
+fn of_broker(mqtt: &MqttReading) -> String {
+    let MqttReading { backlog, delivered, refused, dropped, .. } = mqtt;
     let state = if mqtt.connected { "connected" } else { "not connected" };
     format!("{state}, {delivered} delivered, {backlog} waiting, {refused} refused, {dropped} dropped")
 }

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::{Board, Phase};
 use super::judge::{Judge, Limits};
-use super::snapshot::{Broker, Reason, Snapshot, State};
+use super::snapshot::{Reason, Snapshot, State};
 use super::systemd::Systemd;
 use super::{file, http, now};
 use crate::publish::MqttLine;
@@ -48,14 +48,11 @@ impl Default for Settings {
     }
 }
 
-/// Reads something that is counted elsewhere, each time before the board is looked at.
-pub type Probe = Box<dyn FnMut(&mut Snapshot) + Send>;
-
 /// Why nothing can be reported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address for Prometheus cannot be used.
-    #[error("metrics at {address}: {source}; give [metrics] another `listen`, or \"off\"")]
+    #[error("metrics at {address}: {source}; give [metrics] another `listen`, or leave it out")]
     Listen {
         /// As configured.
         address: SocketAddr,
@@ -75,12 +72,12 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts to report what is on the board, and what the probes add to it. Must not be called on an async runtime.
-    pub fn start(board: Board, settings: Settings, probes: Vec<Probe>) -> Result<Self, Error> {
+    /// Starts to report what is on the board. Must not be called on an async runtime.
+    pub fn start(board: Board, settings: Settings) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
         let listener = settings.listen.map(|address| listen(&runtime, address)).transpose()?;
         let (stop, stopped) = oneshot::channel();
-        let mut rounds = Rounds::new(board.clone(), settings, probes);
+        let mut rounds = Rounds::new(board.clone(), settings);
         let thread = thread::Builder::new().name("health".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 if let Some(listener) = listener {
@@ -108,7 +105,6 @@ fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, Error> 
 struct Rounds {
     board: Board,
     settings: Settings,
-    probes: Vec<Probe>,
     judge: Judge,
     systemd: Systemd,
     watched: bool,
@@ -121,7 +117,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(board: Board, mut settings: Settings, probes: Vec<Probe>) -> Self {
+    fn new(board: Board, mut settings: Settings) -> Self {
         let watchdog = Systemd::watchdog();
         // Twice in the time that the service manager waits.
         let shortest = watchdog.map_or(settings.interval, |patience| settings.interval.min(patience / 2));
@@ -130,7 +126,6 @@ impl Rounds {
             judge: Judge::new(settings.limits),
             board,
             settings,
-            probes,
             systemd: Systemd::default(),
             watched: watchdog.is_some(),
             announced: None,
@@ -157,10 +152,8 @@ impl Rounds {
     }
 
     fn round(&mut self) {
-        let probes = &mut self.probes;
         let mqtt = self.settings.mqtt.as_ref();
         self.board.update(|snapshot| {
-            probes.iter_mut().for_each(|probe| probe(snapshot));
             mqtt.into_iter().for_each(|line| read_broker(line, snapshot));
             snapshot.memory_bytes = resident_memory();
             snapshot.time = now();
@@ -218,17 +211,8 @@ impl Rounds {
 }
 
 fn read_broker(line: &MqttLine, snapshot: &mut Snapshot) {
-    let reading = line.read();
-    snapshot.latency.insert("acknowledgement".to_owned(), reading.latency);
-    snapshot.mqtt = Some(Broker {
-        connected: reading.connected,
-        reason: reading.reason,
-        connections: reading.connections,
-        backlog: reading.backlog,
-        delivered: reading.delivered,
-        refused: reading.refused,
-        dropped: reading.dropped,
-    });
+    snapshot.latency.insert("acknowledgement".to_owned(), line.latency());
+    snapshot.mqtt = Some(line.read());
 }
 
 /// Resident memory of this process, as the kernel says; 0 where it does not.
@@ -282,14 +266,8 @@ mod tests {
         let path = folder.path().join("status.json");
         let board = Board::new("lock-1", "lock");
         let settings = Settings { status_file: Some(path.clone()), ..quick() };
-        let mut pulses = 0;
-        let probe: Probe = Box::new(move |now| {
-            pulses += 1;
-            let sound = snapshot();
-            (now.interfaces, now.mqtt) = (sound.interfaces, None);
-            now.traffic.pulses = pulses;
-        });
-        let reporter = Reporter::start(board.clone(), settings, vec![probe]).expect("started");
+        board.update(|now| (now.interfaces, now.traffic.pulses) = (snapshot().interfaces, 1));
+        let reporter = Reporter::start(board.clone(), settings).expect("started");
         assert_eq!(eventually(&path, |now| now.state == State::Starting).state, State::Starting);
         board.enter(Phase::Running);
         let ready = eventually(&path, |now| now.state == State::Ready);
@@ -309,7 +287,7 @@ mod tests {
         board.update(|now| now.traffic.pulses = 1);
         board.enter(Phase::Running);
         let settings = Settings { status_file: Some("/nonexistent/status.json".into()), ..quick() };
-        let reporter = Reporter::start(board.clone(), settings, vec![]).expect("started");
+        let reporter = Reporter::start(board.clone(), settings).expect("started");
         let told = (0..500).any(|_| {
             thread::sleep(Duration::from_millis(10));
             board.read().reasons.iter().any(|reason| reason.what == "status.file")
@@ -322,7 +300,7 @@ mod tests {
     fn an_address_that_is_taken_is_an_error_that_says_what_to_write() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let settings = Settings { listen: taken.local_addr().ok(), ..quick() };
-        let error = Reporter::start(Board::new("lock-1", "lock"), settings, vec![]).expect_err("taken").to_string();
+        let error = Reporter::start(Board::new("lock-1", "lock"), settings).expect_err("taken").to_string();
         assert!(error.contains("[metrics]") && error.contains("in use"), "{error}");
     }
 
@@ -330,7 +308,7 @@ mod tests {
     fn prometheus_gets_its_page_while_the_sensor_runs() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
         let settings = Settings { listen: Some(free), ..quick() };
-        let reporter = Reporter::start(Board::new("lock-1", "lock"), settings, vec![]).expect("started");
+        let reporter = Reporter::start(Board::new("lock-1", "lock"), settings).expect("started");
         let mut caller = std::net::TcpStream::connect(free).expect("it listens");
         caller.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
         let mut page = String::new();

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::LatencySummary;
+use crate::publish::MqttReading;
 
 /// The form of [`Snapshot`] as JSON: in the status file and on the MQTT topic `metrics`.
 pub const SCHEMA: &str = "lockkeeper/health/1";
@@ -48,7 +49,7 @@ pub struct Snapshot {
     /// Outputs that failed and were given up, and other troubles that last.
     pub problems: Vec<String>,
     /// The broker, if there is one.
-    pub mqtt: Option<Broker>,
+    pub mqtt: Option<MqttReading>,
     /// How long it took from the packet to each stage.
     pub latency: BTreeMap<String, LatencySummary>,
     /// Resident memory of the process.
@@ -174,25 +175,6 @@ pub struct AlertCount {
     pub severity: String,
     /// Alerts, however often each of them was updated.
     pub alerts: u64,
-}
-
-/// A broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Broker {
-    /// It answers.
-    pub connected: bool,
-    /// Why it does not.
-    pub reason: Option<String>,
-    /// How often it was connected.
-    pub connections: u64,
-    /// Records that wait for its acknowledgement.
-    pub backlog: u64,
-    /// Records that it acknowledged.
-    pub delivered: u64,
-    /// Records that it refused.
-    pub refused: u64,
-    /// Records that were dropped because too many waited.
-    pub dropped: u64,
 }
 
 impl Snapshot {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::board::Board;
 use super::snapshot::AlertCount;
 use crate::alert::{Rendered, Severity};
+use crate::clock;
 use crate::metrics::Latency;
 use crate::publish::{Delivered, PublishError, Publisher};
 
@@ -27,8 +28,7 @@ impl Publisher for AlertTally {
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
         if let Some(packet) = alert.news {
             *self.alerts.entry((alert.rule, alert.severity)).or_default() += 1;
-            let now = i64::try_from(super::now().as_nanosecond()).unwrap_or(i64::MAX);
-            self.latency.record(packet, now);
+            self.latency.record(packet, clock::now());
         }
         Ok(())
     }

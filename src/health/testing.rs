@@ -1,7 +1,8 @@
 //! A sensor that is well.
 
-use super::snapshot::{AlertCount, Broker, Interface, PolicyInForce, Snapshot, Traffic};
+use super::snapshot::{AlertCount, Interface, PolicyInForce, Snapshot, Traffic};
 use crate::metrics::Latency;
+use crate::publish::MqttReading;
 
 pub(super) fn snapshot() -> Snapshot {
     let started = "2026-11-24T10:00:00Z".parse().expect("a time");
@@ -39,7 +40,7 @@ pub(super) fn snapshot() -> Snapshot {
     snapshot.alerts = vec![AlertCount { rule, severity: "high".to_owned(), alerts: 3 }];
     snapshot.losses = crate::metrics::Losses::default().named().map(|(name, n)| (name.to_owned(), n)).collect();
     snapshot.losses.insert("stream_gaps".to_owned(), 2);
-    snapshot.mqtt = Some(Broker { connected: true, connections: 1, delivered: 5, ..Broker::default() });
+    snapshot.mqtt = Some(MqttReading { connected: true, connections: 1, delivered: 5, ..MqttReading::default() });
     let mut latency = Latency::new();
     (1..=100).for_each(|number| latency.record(0, number * 50_000));
     snapshot.latency.insert("verdict".to_owned(), latency.summary());

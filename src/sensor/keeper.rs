@@ -11,9 +11,10 @@ use signal_hook::flag;
 
 use super::alarms::Alarms;
 use super::policy_file::{PolicyFile, Reload};
-use super::{Look, Onlooker, Settings, now};
+use super::{Look, Settings, Shown};
 use crate::alert::{Own, OwnRule};
 use crate::capture::live::{InterfaceCounters, Reading, Stop};
+use crate::clock::now;
 use crate::pipeline::{Census, Helm, Order};
 use crate::policy::Policy;
 
@@ -29,7 +30,7 @@ pub(super) struct Keeper {
     /// Somebody asks to read the policy again.
     hangup: Arc<AtomicBool>,
     stop: Stop,
-    onlookers: Vec<Box<dyn Onlooker>>,
+    shown: Shown,
     census: Option<Census>,
     /// Orders that the pipeline had no room for.
     waiting: Vec<Order>,
@@ -44,7 +45,7 @@ impl Keeper {
         settings: &Settings,
         policy: Arc<Policy>,
         stop: Stop,
-        onlookers: Vec<Box<dyn Onlooker>>,
+        shown: Shown,
     ) -> io::Result<Self> {
         let hangup = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&hangup))?;
@@ -59,7 +60,7 @@ impl Keeper {
             file: settings.policy.as_deref().map(PolicyFile::new),
             hangup,
             stop,
-            onlookers,
+            shown,
             census: None,
             waiting: Vec::new(),
             rounds: 0,
@@ -90,7 +91,7 @@ impl Keeper {
         }
         self.give_orders();
         if self.stop.is_stopped() && !std::mem::replace(&mut self.told_of_stop, true) {
-            self.onlookers.iter_mut().for_each(|onlooker| onlooker.stopping());
+            self.shown.stopping();
         }
     }
 
@@ -140,7 +141,7 @@ impl Keeper {
             policy_since: self.policy_since,
             policy_rejected: self.policy_rejected,
         };
-        self.onlookers.iter_mut().for_each(|onlooker| onlooker.look(&look));
+        self.shown.look(&look);
     }
 
     /// Tells something about the sensor: to whoever reads its log, and as an alert.

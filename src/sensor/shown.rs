@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Look, Onlooker};
+use super::Look;
 use crate::capture::live::Reading;
 use crate::health::{Board, Interface, Phase, PolicyInForce, Rejection, Snapshot};
 use crate::pipeline::Census;
@@ -20,10 +20,9 @@ impl Shown {
     pub const fn new(board: Board) -> Self {
         Self { board, clock: None }
     }
-}
 
-impl Onlooker for Shown {
-    fn look(&mut self, look: &Look<'_>) {
+    /// The sensor runs, and is like this.
+    pub(super) fn look(&mut self, look: &Look<'_>) {
         let beats = look.census.is_some_and(|census| self.clock.replace(census.clock) != Some(census.clock));
         self.board.update(|snapshot| {
             snapshot.interfaces =
@@ -39,7 +38,8 @@ impl Onlooker for Shown {
         }
     }
 
-    fn stopping(&mut self) {
+    /// The sensor was asked to stop, and delivers what it has.
+    pub(super) fn stopping(&self) {
         self.board.enter(Phase::Stopping);
     }
 }

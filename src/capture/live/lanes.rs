@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, TryRecvError, bounded};
 
-use super::reader::{Batch, Ends, Reader};
-use super::{InterfaceCounters, nanoseconds, now};
+use super::reader::{Ends, Reader};
+use super::{InterfaceCounters, nanoseconds};
 use crate::capture::{Block, Error};
+use crate::clock::now;
 
 /// What is read and not yet delivered.
 pub(super) struct Lanes {
@@ -22,7 +23,7 @@ pub(super) struct Lanes {
 
 /// One reader, and what it delivered.
 struct Lane {
-    full: Receiver<Batch>,
+    full: Receiver<Block>,
     empty: Sender<Block>,
     counters: Arc<InterfaceCounters>,
     /// How long a packet may lie in the ring before the reader sees it, nanoseconds.
@@ -84,7 +85,7 @@ impl Lane {
         Ok(lane)
     }
 
-    fn new(full: Receiver<Batch>, empty: Sender<Block>, counters: Arc<InterfaceCounters>, window: i64) -> Self {
+    fn new(full: Receiver<Block>, empty: Sender<Block>, counters: Arc<InterfaceCounters>, window: i64) -> Self {
         let block = Block::default();
         Self { full, empty, counters, window, block, next: 0, arrived: i64::MIN, ended: false, thread: None }
     }
@@ -95,8 +96,8 @@ impl Lane {
         let quiet = self.quiet_until();
         match self.full.recv_timeout(TICK) {
             Ok(mut batch) => {
-                std::mem::swap(block, &mut batch.block);
-                self.take_back(batch.block, block.packets.len());
+                std::mem::swap(block, &mut batch);
+                self.take_back(batch, block.packets.len());
             }
             Err(RecvTimeoutError::Timeout) => block.tick = Some(quiet),
             Err(RecvTimeoutError::Disconnected) => return false,
@@ -127,7 +128,7 @@ impl Lane {
         }
         match self.full.try_recv() {
             Ok(batch) => {
-                let done = std::mem::replace(&mut self.block, batch.block);
+                let done = std::mem::replace(&mut self.block, batch);
                 (self.next, self.arrived) = (0, now());
                 self.take_back(done, self.block.packets.len());
             }
@@ -231,7 +232,7 @@ mod tests {
     use crate::capture::{Link, Packet};
 
     /// Lanes without readers, and what would be theirs.
-    fn lanes(count: usize) -> (Lanes, Vec<Sender<Batch>>, Vec<Arc<InterfaceCounters>>) {
+    fn lanes(count: usize) -> (Lanes, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
         let mut ends = Vec::new();
         let mut counted = Vec::new();
         let made = (0..count).map(|_| {
@@ -246,13 +247,12 @@ mod tests {
     }
 
     /// A batch of packets at these times; each holds its time as its only byte.
-    fn batch(capture: u16, times: &[i64]) -> Batch {
-        let block = Block {
+    fn batch(capture: u16, times: &[i64]) -> Block {
+        Block {
             bytes: times.iter().map(|time| *time as u8).collect(),
             packets: (0..).zip(times).map(|(offset, time)| packet(capture, offset, *time)).collect(),
             ..Block::default()
-        };
-        Batch { block }
+        }
     }
 
     fn packet(capture: u16, offset: u32, time: i64) -> Packet {

@@ -1,8 +1,8 @@
 //! Network interfaces into one [`Source`]: what a sensor listens to.
 //!
 //! ```text
-//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Batch ==> lane \
-//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Batch ==> lane -> merge by time -> fill
+//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Block ==> lane \
+//!  interface -> ring of the kernel (TPACKET_V3) -> reader == Block ==> lane -> merge by time -> fill
 //!                                                     ^                 |
 //!                                                     +== empty blocks =+
 //! ```
@@ -31,7 +31,7 @@ mod reader;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::{Block, Capture, Drops, Error, Source};
 pub use counters::{InterfaceCounters, InterfaceState, Reading};
@@ -175,13 +175,6 @@ impl Capture {
         let name = settings.name.clone();
         Self { name, format: "live".to_owned(), packets: 0, dropped_at_capture: 0, cut: None }
     }
-}
-
-/// The time now, as packets carry it: nanoseconds since 1970-01-01 UTC.
-#[expect(clippy::disallowed_methods, reason = "when nothing arrives, somebody has to say that time passes")]
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A duration in nanoseconds, as packets count.

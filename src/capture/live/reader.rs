@@ -11,13 +11,9 @@ use crossbeam_channel::{Receiver, Sender};
 use pcap::{Active, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{InterfaceCounters, InterfaceSettings, InterfaceState, Stop, nanoseconds, now};
+use super::{InterfaceCounters, InterfaceSettings, InterfaceState, Stop, nanoseconds};
 use crate::capture::{Block, Error, Link, Packet};
-
-/// What a reader hands over: packets, at least one.
-pub(super) struct Batch {
-    pub(super) block: Block,
-}
+use crate::clock::now;
 
 /// Reads one interface.
 pub(super) struct Reader {
@@ -46,7 +42,8 @@ struct Known {
 
 /// Both ends of a lane, as the reader sees them.
 pub(super) struct Ends {
-    pub(super) full: Sender<Batch>,
+    /// Blocks with at least one packet.
+    pub(super) full: Sender<Block>,
     pub(super) empty: Receiver<Block>,
 }
 
@@ -183,12 +180,12 @@ impl Reader {
     fn hand_over(&mut self, block: &mut Block, ends: &Ends) {
         let packets = block.packets.len() as u64;
         let next = ends.empty.try_recv().unwrap_or_default();
-        let batch = Batch { block: std::mem::replace(block, next) };
+        let batch = std::mem::replace(block, next);
         self.counters.waiting.fetch_add(packets, Relaxed);
         if let Err(refused) = ends.full.send_timeout(batch, PATIENCE) {
             self.counters.waiting.fetch_sub(packets, Relaxed);
             self.counters.channel_drops.fetch_add(packets, Relaxed);
-            *block = refused.into_inner().block;
+            *block = refused.into_inner();
         }
     }
 

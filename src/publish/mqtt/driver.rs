@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -12,6 +12,7 @@ use super::Settings;
 use super::client::{self, Event, Events, Manner, Outbox};
 use super::line::Line;
 use super::window::{Offer, Record, Window};
+use crate::clock;
 use crate::metrics::Latency;
 
 /// How it ended.
@@ -183,7 +184,7 @@ impl Driver {
         self.progress = now();
         self.pause = self.settings.first_pause;
         if let Some(packet) = acknowledged.news {
-            self.latency.record(packet, packet_time());
+            self.latency.record(packet, clock::now());
             self.telling = self.telling.or_else(|| self.progress.checked_add(TELLING_INTERVAL));
         }
     }
@@ -355,13 +356,6 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How often the latency is told.
 const TELLING_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The time as packets carry it: nanoseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "what a broker has acknowledged is no packet that could bring a time")]
-fn packet_time() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
 
 /// Patience with a broker is measured in our own time, not in that of the packets.
 #[expect(

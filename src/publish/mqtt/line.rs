@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::window::Window;
@@ -13,7 +14,7 @@ use crate::metrics::LatencySummary;
 pub struct MqttLine(Arc<Line>);
 
 /// A connection at one moment. Counters since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MqttReading {
     /// The broker answers.
     pub connected: bool,
@@ -29,8 +30,6 @@ pub struct MqttReading {
     pub refused: u64,
     /// Records that were dropped because the queue was full.
     pub dropped: u64,
-    /// From the packet to the acknowledgement of the first record that tells of it.
-    pub latency: LatencySummary,
 }
 
 impl MqttLine {
@@ -49,8 +48,12 @@ impl MqttLine {
             delivered: line.delivered.load(Relaxed),
             refused: line.refused.load(Relaxed),
             dropped: line.dropped.load(Relaxed),
-            latency: *line.latency.borrow(),
         }
+    }
+
+    /// From the packet to the acknowledgement of the first record that tells of it.
+    pub fn latency(&self) -> LatencySummary {
+        *self.0.latency.borrow()
     }
 
     /// What the retained topic `status` says from now on; the topic is told `offline` when the sensor leaves or is lost.

@@ -147,7 +147,9 @@ fn the_time_to_the_acknowledgement_is_measured_for_what_is_new() {
     let news = Some(now.as_nanos() as i64 - 5_000_000);
     mqtt.publish(&Rendered { news, ..alert(0) }).expect("handed over");
     mqtt.publish(&alert(1)).expect("handed over");
-    let latency = eventually(&mqtt.line(), |reading| reading.latency.count > 0).latency;
+    let line = mqtt.line();
+    eventually(&line, |_| line.latency().count > 0);
+    let latency = line.latency();
     assert_eq!(latency.count, 1, "an update is no news");
     assert!(latency.max >= 4_900_000, "{latency:?}");
     mqtt.finish().expect("delivered");
