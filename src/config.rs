@@ -15,7 +15,7 @@ use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::alert;
 use crate::cli::{self, Broker, Limits, Replay};
-use crate::evidence::{self, Full};
+use crate::evidence;
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
@@ -175,34 +175,28 @@ fn bounded(
     })
 }
 
-/// What is to be kept of the packets around violations. What is there stays, as somebody is about to look at it.
+/// What is to be kept of the packets around violations.
 pub fn evidence(typed: &cli::Evidence, names: &alert::Settings) -> Option<evidence::Settings> {
-    kept(typed, Full::KeepOldest, names)
-}
-
-fn kept(typed: &cli::Evidence, full: Full, names: &alert::Settings) -> Option<evidence::Settings> {
     Some(evidence::Settings {
         folder: typed.folder.clone()?,
         packets: typed.packets.into(),
         files: typed.files as usize,
         bytes: u64::from(typed.mebibytes) << 20,
-        full,
         captures: names.captures.clone(),
     })
 }
 
 /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
 pub fn mqtt(typed: &Replay, names: &alert::Settings) -> Result<Option<MqttSettings>, PublishError> {
-    let Some(url) = &typed.mqtt else { return Ok(None) };
-    let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
-    settings.credentials = credentials(&typed.broker)?;
-    settings.give_up_after = Some(Duration::from_secs(typed.broker.mqtt_give_up_after));
-    Ok(Some(settings))
+    typed.mqtt.as_deref().map(|url| reached(url, &typed.broker, names)).transpose()
 }
 
-/// User and password, from where they may stand.
-fn credentials(broker: &Broker) -> Result<Option<Credentials>, PublishError> {
-    Credentials::load(|name| std::env::var(name).ok(), broker.mqtt_password_file.as_deref())
+/// How to reach a broker.
+fn reached(url: &str, broker: &Broker, names: &alert::Settings) -> Result<MqttSettings, PublishError> {
+    let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
+    settings.credentials = Credentials::load(|name| std::env::var(name).ok(), broker.mqtt_password_file.as_deref())?;
+    settings.give_up_after = Some(Duration::from_secs(broker.mqtt_give_up_after));
+    Ok(settings)
 }
 
 fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<worker::Settings, Error> {

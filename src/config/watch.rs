@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{self, File};
-use super::{Destinations, Error, Names, bounded, credentials, nanoseconds, site_of};
+use super::{Destinations, Error, Names, bounded, nanoseconds, reached, site_of};
 use crate::capture::InterfaceSettings;
 use crate::cli::{self, Alarms, Broker, Limits, Told};
 use crate::health;
@@ -124,9 +124,7 @@ impl Watch {
     /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
     pub fn mqtt(&self, settings: &pipeline::Settings) -> Result<Option<MqttSettings>, PublishError> {
         let Some(url) = &self.mqtt else { return Ok(None) };
-        let mut settings = MqttSettings::new(url, &settings.alerts.site, &settings.alerts.sensor)?;
-        settings.credentials = credentials(&self.broker)?;
-        settings.give_up_after = Some(Duration::from_secs(self.broker.mqtt_give_up_after));
+        let mut settings = reached(url, &self.broker, &settings.alerts)?;
         settings.queue = self.queue.unwrap_or(LIVE_QUEUE);
         settings.queue_bytes = self.queue_bytes.unwrap_or(settings.queue_bytes);
         Ok(Some(settings))

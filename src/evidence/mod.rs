@@ -39,19 +39,8 @@ pub struct Settings {
     pub files: usize,
     /// Bytes of all files together.
     pub bytes: u64,
-    /// What happens when there is no room for another file.
-    pub full: Full,
     /// Names of the captures, in the order of [`Packet::capture`](crate::capture::Packet::capture).
     pub captures: Vec<String>,
-}
-
-/// What happens when a folder is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// What is there stays: somebody is about to look at it.
-    KeepOldest,
-    /// The oldest file makes room: nobody tidies up after a sensor.
-    KeepNewest,
 }
 
 /// What was kept, and what was not.
@@ -65,8 +54,6 @@ pub struct Counters {
     pub failed: u64,
     /// Alerts without a file, because their packet was too long ago to be still in memory.
     pub too_late: u64,
-    /// Files removed to make room for others.
-    pub removed: u64,
 }
 
 /// Evidence cannot be kept.
@@ -102,7 +89,7 @@ pub struct Keeper {
 impl Keeper {
     /// Starts with nothing seen. That the folder cannot be written to is an error at once.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let Settings { folder, packets, files, bytes, full, captures } = settings;
+        let Settings { folder, packets, files, bytes, captures } = settings;
         Ok(Self {
             packets,
             captures,
@@ -110,7 +97,7 @@ impl Keeper {
             open: VecDeque::new(),
             first: 0,
             waiting: HashMap::new(),
-            shelf: Shelf::open(folder, is_ours, files, bytes, full)?,
+            shelf: Shelf::open(folder, files, bytes)?,
             too_late: 0,
         })
     }
@@ -201,10 +188,4 @@ impl Keeper {
         self.first += 1;
         self.shelf.put(collection.name(), &collection.file(&self.captures));
     }
-}
-
-/// Whether a file has a name that [`Keeper`] gives: a rule and an id.
-fn is_ours(name: &str) -> bool {
-    let stem = name.strip_suffix(".pcapng").and_then(|stem| stem.rsplit_once('-'));
-    stem.is_some_and(|(rule, id)| rule.contains('.') && id.len() == 32 && id.bytes().all(|one| one.is_ascii_hexdigit()))
 }

@@ -1,12 +1,10 @@
-//! A folder that holds so many files and bytes and no more.
+//! A folder that holds so many files and bytes and no more: what is there stays, as somebody is about to look at it.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::{Counters, Error, Full};
+use super::{Counters, Error};
 
 /// Files of one sort in one folder.
 #[derive(Debug)]
@@ -14,9 +12,7 @@ pub(super) struct Shelf {
     folder: PathBuf,
     files: usize,
     bytes: u64,
-    full: Full,
-    /// What is there and counts, the oldest first.
-    stored: VecDeque<(PathBuf, u64)>,
+    /// Bytes of the files that were stored: their number is counted.
     used: u64,
     /// Files that were promised a place.
     reserved: usize,
@@ -25,34 +21,18 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Makes the folder if it is not there, and tries whether it can be written to. Where the newest are kept, the files
-    /// in it that are `ours` by their names count, and are removed in time; else they are what another run left.
-    pub(super) fn open(
-        folder: PathBuf,
-        ours: impl Fn(&str) -> bool,
-        files: usize,
-        bytes: u64,
-        full: Full,
-    ) -> Result<Self, Error> {
+    /// Makes the folder if it is not there, and tries whether it can be written to. What another run left in it does not
+    /// count.
+    pub(super) fn open(folder: PathBuf, files: usize, bytes: u64) -> Result<Self, Error> {
         fs::create_dir_all(&folder).map_err(|source| error(&folder, source))?;
         let trial = folder.join(".lockkeeper");
         fs::write(&trial, []).and_then(|()| fs::remove_file(&trial)).map_err(|source| error(&folder, source))?;
-        let stored = match full {
-            Full::KeepOldest => VecDeque::new(),
-            Full::KeepNewest => found(&folder, ours).map_err(|source| error(&folder, source))?,
-        };
-        let used = stored.iter().map(|(_, size)| size).sum();
-        let (reserved, counters, problem) = (0, Counters::default(), None);
-        Ok(Self { folder, files, bytes, full, stored, used, reserved, counters, problem })
+        Ok(Self { folder, files, bytes, used: 0, reserved: 0, counters: Counters::default(), problem: None })
     }
 
     /// Promises a place to a file that is to come. `false`: there is none for it.
     pub(super) fn reserve(&mut self) -> bool {
-        let taken = match self.full {
-            Full::KeepOldest => self.stored.len() + self.reserved,
-            Full::KeepNewest => self.reserved,
-        };
-        let free = taken < self.files;
+        let free = self.counters.files as usize + self.reserved < self.files;
         self.reserved += usize::from(free);
         self.counters.over_limit += u64::from(!free);
         free
@@ -67,13 +47,6 @@ impl Shelf {
     pub(super) fn put(&mut self, name: &str, bytes: &[u8]) {
         self.release();
         let size = bytes.len() as u64;
-        if self.full == Full::KeepNewest {
-            while self.stored.len() >= self.files || self.used + size > self.bytes {
-                let Some((oldest, size)) = self.stored.pop_front() else { break };
-                self.used -= size;
-                self.remove(&oldest);
-            }
-        }
         if self.used + size > self.bytes {
             self.counters.over_limit += 1;
             return;
@@ -83,7 +56,6 @@ impl Shelf {
             Ok(()) => {
                 self.counters.files += 1;
                 self.used += size;
-                self.stored.push_back((path, size));
             }
             Err(source) => {
                 // A half that cannot be removed either is overwritten by the next of this name.
@@ -103,33 +75,10 @@ impl Shelf {
         self.problem.take()
     }
 
-    fn remove(&mut self, path: &Path) {
-        match fs::remove_file(path) {
-            Ok(()) => self.counters.removed += 1,
-            // Somebody else tidied up.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => self.problem = self.problem.take().or_else(|| Some(error(path, source))),
-        }
-    }
-
     fn failed(&mut self, path: &Path, source: io::Error) {
         self.counters.failed += 1;
         self.problem = self.problem.take().or_else(|| Some(error(path, source)));
     }
-}
-
-/// The files with such names, the oldest first.
-fn found(folder: &Path, ours: impl Fn(&str) -> bool) -> io::Result<VecDeque<(PathBuf, u64)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, data) = (entry.path(), entry.metadata()?);
-        if data.is_file() && entry.file_name().to_str().is_some_and(&ours) {
-            files.push((data.modified().unwrap_or(SystemTime::UNIX_EPOCH), path, data.len()));
-        }
-    }
-    files.sort();
-    Ok(files.into_iter().map(|(_, path, size)| (path, size)).collect())
 }
 
 fn error(path: &Path, source: io::Error) -> Error {
