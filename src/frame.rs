@@ -3,9 +3,9 @@
 //! [`decode`] walks from the link layer inwards: `link` (Ethernet, tags, cooked captures), `ip` (both versions,
 //! fragments, extension headers), `tunnel` (GRE, ERSPAN, VXLAN, GENEVE, MPLS, PPPoE) and back to `link` or `ip`, until
 //! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost.
-//! [`peek()`] takes the same way to know only which packets belong together; both know a
-//! short cut to the same answer for what nearly all packets are (`plain`). [`Reassembler`] makes whole packets of IP
-//! fragments, which are of little use before.
+//! [`peek()`] takes the same way to know only which packets belong together; both know a short cut to the same answer for
+//! what nearly all packets are (`plain`). [`Reassembler`] makes whole packets of IP fragments, which are of little use
+//! before.
 
 mod fragments;
 mod ip;

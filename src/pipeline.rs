@@ -191,7 +191,7 @@ impl Run<'_> {
             }
         };
         outputs.finish();
-        Done { dealer, correlator, counters: worker.into_counters(), read }
+        Done { dealer, correlator, counters: worker.counters(), read }
     }
 }
 

@@ -204,11 +204,6 @@ impl Worker {
         }
     }
 
-    /// What this worker counted.
-    pub fn into_counters(self) -> Counters {
-        self.counters()
-    }
-
     /// What this worker has counted so far.
     pub fn counters(&self) -> Counters {
         let mut counters = self.desk.counters.clone();

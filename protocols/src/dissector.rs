@@ -191,10 +191,10 @@ pub trait Sink {
     /// [`Values::None`](crate::Values::None)).
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp);
 
-    /// So many operations of this class ended alike, whatever the codes of refusals. `true`: they were counted, and nobody wants to know what was asked and
-    /// answered, so that [`Sink::outcome`] need not be called, for which a decoder says all of it once more (60
-    /// instructions). A decoder may ask for answers in which nothing else is to be told. Until it says something else, the
-    /// next question about the same class has the same answer.
+    /// So many operations of this class ended alike, whatever the codes of refusals. `true`: they were counted, and nobody
+    /// wants to know what was asked and answered, so that [`Sink::outcome`] need not be called, for which a decoder says
+    /// all of it once more (60 instructions). A decoder may ask for answers in which nothing else is to be told. Until it
+    /// says something else, the next question about the same class has the same answer.
     fn settle(&mut self, _class: Class, _outcome: Outcome, _count: u32) -> bool {
         false
     }

@@ -20,7 +20,7 @@ pub enum Peek {
 #[inline(always)]
 pub fn peek(link: Link, bytes: &[u8]) -> Peek {
     match link {
-        Link::Ethernet => plain::key_of_segment(bytes).map_or_else(|| peek_further(bytes), Peek::Key),
+        Link::Ethernet => plain::key_of_untagged(bytes).map_or_else(|| peek_further(bytes), Peek::Key),
         _ => walked(link, bytes),
     }
 }

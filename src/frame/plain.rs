@@ -134,16 +134,12 @@ fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
     Some(transport::datagram(&header, payload, payload.len()))
 }
 
-/// The key of [`super::peek()`] for a TCP segment in IPv4 without options, and without tags: what nearly all packets are
-/// costs a fifth less to deal than with the longer look below.
+/// The key of [`super::peek()`] for what has no tags: nearly all packets cost a fifth less to deal than with the longer
+/// look below.
 #[inline(always)]
-pub(super) fn key_of_segment(bytes: &[u8]) -> Option<u64> {
+pub(super) fn key_of_untagged(bytes: &[u8]) -> Option<u64> {
     let (&[.., t0, t1], rest) = bytes.split_first_chunk::<14>()?;
-    let &[version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = rest.first_chunk()?;
-    if u16::from_be_bytes([t0, t1]) != IPV4 || version != 0x45 || protocol != 6 || is_fragment([f0, f1]) {
-        return None;
-    }
-    Some(key4(u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([d0, d1, d2, d3])))
+    if u16::from_be_bytes([t0, t1]) == IPV4 { key_of_ipv4(rest) } else { None }
 }
 
 /// The key of [`super::peek()`].
@@ -157,6 +153,7 @@ pub(super) fn key(bytes: &[u8]) -> Option<u64> {
 }
 
 /// IPv4 without options.
+#[inline(always)]
 fn key_of_ipv4(bytes: &[u8]) -> Option<u64> {
     let (&[version, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3], payload) =
         bytes.split_first_chunk()?;

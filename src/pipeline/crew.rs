@@ -1,9 +1,9 @@
 //! Several workers that share all there is to do. None of them waits while there is something to do for any: whoever has
 //! a hand free reads the next blocks and deals them, or puts the reports of finished ones together.
 //!
-//! Reading and collecting are each done by one worker at a time, in their order: whoever has taken the
-//! [`Turn`]. A thread for reading alone would share a core with a worker where there are two of each, and be busy for a
-//! fifth of the time where there are more; on two cores, this took a quarter off the time of a replay.
+//! Reading and collecting are each done by one worker at a time, in their order: whoever has taken the [`Turn`]. A thread
+//! for reading alone would share a core with a worker where there are two of each, and be busy for a fifth of the time
+//! where there are more; on two cores, this took a quarter off the time of a replay.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -167,7 +167,7 @@ impl<'a> Crew<'a> {
                 }
             }
         }
-        worker.into_counters()
+        worker.counters()
     }
 
     /// Reads a batch if nobody else does and there is a tray for it, so that nobody has to wait for one later.
@@ -305,9 +305,9 @@ impl<T> Turn<T> {
     }
 
     fn with(what: T) -> Self {
-        let desk = Self::vacant();
-        desk.bring(what);
-        desk
+        let turn = Self::vacant();
+        turn.bring(what);
+        turn
     }
 
     /// Takes it, unless somebody has it.

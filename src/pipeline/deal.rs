@@ -41,8 +41,6 @@ impl Dealer {
     /// Fills each worker's list with the packets of the block that belong to it.
     pub(super) fn deal(&mut self, block: &mut Block, items: &mut [Vec<Item>]) {
         items.iter_mut().for_each(Vec::clear);
-        // Room for all, so that no worker's list is looked after while it is filled.
-        items.iter_mut().for_each(|own| own.reserve(block.packets.len()));
         for index in 0..block.packets.len() {
             if let Some(shard) = self.place(index, block) {
                 let owner = self.owners[usize::from(shard) % SHARDS];
