@@ -199,28 +199,24 @@ fn a_policy_is_read_again_when_it_changes_and_one_with_mistakes_is_not_taken() {
 
 #[test]
 fn an_interface_that_goes_away_is_reported_and_waited_for() {
-    let Some(hub) = Hub::new(&["send", "span"]) else { return };
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
-    hub.ip(&["link", "del", "span"]);
-    let gone = wait_for(&told, "the interface", rule("own.interface-gone"));
-    assert_eq!(gone["about"], "span");
-    hub.plug("span");
-    wait_for(&told, "the interface", rule("own.interface-back"));
-    hub.send("send", &packets("undeclared-write.pcap"));
-    wait_for(&told, "the write", rule("operation.undeclared"));
-    let (status, said) = sensor.stop();
-    assert_eq!(status.code(), Some(0), "{said}");
+    is_told_and_heard_again(|hub| drop(hub.ip(&["link", "del", "span"])), |hub| hub.plug("span"));
 }
 
 #[test]
 fn an_interface_that_is_switched_off_and_on_again_is_reported_and_heard_again() {
+    let switch = |hub: &Hub, to| drop(hub.ip(&["link", "set", "span", to]));
+    is_told_and_heard_again(|hub| switch(hub, "down"), |hub| switch(hub, "up"));
+}
+
+/// An interface is lost in one way and comes back in another: both are told, and then it is heard as before.
+fn is_told_and_heard_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub)) {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
-    hub.ip(&["link", "set", "span", "down"]);
-    wait_for(&told, "the interface", rule("own.interface-gone"));
-    hub.ip(&["link", "set", "span", "up"]);
+    lose(&hub);
+    let gone = wait_for(&told, "the interface", rule("own.interface-gone"));
+    assert_eq!(gone["about"], "span");
+    bring_back(&hub);
     wait_for(&told, "the interface", rule("own.interface-back"));
     hub.send("send", &packets("undeclared-write.pcap"));
     wait_for(&told, "the write", rule("operation.undeclared"));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use lockkeeper::capture::{self, Block, Link, ReplaySettings, Source};
+use lockkeeper::capture::{self, Block, ReplaySettings, Source};
 
 /// One packet of a capture.
 #[derive(Clone, Debug)]
@@ -25,22 +25,10 @@ pub(crate) fn read(path: &Path) -> Vec<Packet> {
     while source.fill(&mut block).expect("a readable capture") {
         for packet in &block.packets {
             let bytes = block.bytes_of(packet).to_vec();
-            packets.push(Packet { time: packet.time, link: number_of(packet.link), bytes });
+            packets.push(Packet { time: packet.time, link: packet.link.linktype(), bytes });
         }
     }
     packets
-}
-
-fn number_of(link: Link) -> u16 {
-    match link {
-        Link::Ethernet => 1,
-        Link::LinuxSll => 113,
-        Link::LinuxSll2 => 276,
-        Link::RawIp => 101,
-        Link::Null => 0,
-        Link::Loop => 108,
-        Link::Other(number) => number,
-    }
 }
 
 /// A pcap file with nanoseconds, little-endian.
