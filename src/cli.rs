@@ -101,7 +101,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 pub struct Watch {
     /// Everything from a file (TOML) instead of the options below
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Alarms", "Health", "Broker", "Limits"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Evidence", "Recording", "Alarms", "Health", "Broker", "Limits"])]
     pub config: Option<PathBuf>,
     /// What to listen to.
     #[command(flatten)]
@@ -112,6 +112,12 @@ pub struct Watch {
     /// No summary on standard error at the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// What is kept of the packets around violations.
+    #[command(flatten)]
+    pub evidence: Evidence,
+    /// What is kept of all packets.
+    #[command(flatten)]
+    pub recording: Recording,
     /// When to tell about the sensor itself.
     #[command(flatten)]
     pub alarms: Alarms,
@@ -220,12 +226,27 @@ pub struct Evidence {
     /// Packets of the same conversation that are kept before that packet, and as many behind it
     #[arg(long = "evidence-packets", value_name = "N", default_value_t = Self::default().packets, value_parser = clap::value_parser!(u16).range(..=10_000))]
     pub packets: u16,
-    /// Files that are kept
+    /// Files that are kept: of a replay the first, of a sensor the last
     #[arg(long = "evidence-files", value_name = "N", default_value_t = Self::default().files, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub files: u32,
     /// Size of all files together, in MiB
     #[arg(long = "evidence-size", value_name = "MIB", default_value_t = Self::default().mebibytes, value_parser = clap::value_parser!(u32).range(1..))]
     pub mebibytes: u32,
+}
+
+/// What is kept of all packets.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Recording")]
+pub struct Recording {
+    /// Folder for everything that is captured: `recording-TIME.pcapng`, of which the oldest make room for the newest
+    #[arg(id = "record", long = "record", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Size of all files together, in MiB
+    #[arg(id = "record-size", long = "record-size", value_name = "MIB", default_value_t = Self::default().mebibytes, value_parser = clap::value_parser!(u32).range(2..))]
+    pub mebibytes: u32,
+    /// Size of one file, in MiB, at most half of that [default: 64, or a quarter of --record-size where that is less]
+    #[arg(id = "record-file-size", long = "record-file-size", value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub file_mebibytes: Option<u32>,
 }
 
 /// How to speak to an MQTT broker.
@@ -306,6 +327,13 @@ impl Default for Evidence {
     }
 }
 
+impl Default for Recording {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { folder: None, mebibytes: 1024, file_mebibytes: None }
+    }
+}
+
 impl Default for Limits {
     /// As when nothing is typed.
     fn default() -> Self {
@@ -327,6 +355,7 @@ const WATCH_EXAMPLES: &str = "\
 Examples:
   lockkeeper watch --interface eth1 --policy rules/plant.toml
   lockkeeper watch -i eth1 -i eth2 -p plant.toml --alerts alerts.jsonl --mqtt mqtt://soc-broker
+  lockkeeper watch -i eth1 -p plant.toml --evidence evidence/ --record packets/ --record-size 20000
   lockkeeper watch --config /etc/lockkeeper/lockkeeper.toml
 
 It ends with SIGINT or SIGTERM: what was captured until then is judged and delivered. Exit status: 0 ended as asked,

@@ -63,6 +63,14 @@ pub enum Error {
     /// Keys that cannot be used.
     #[error(transparent)]
     Keys(#[from] keys::Error),
+    /// Files of a recording that are too large for it.
+    #[error("a file of {file} MiB is too large for a recording of {all} MiB: it can have at most half of it")]
+    FileSize {
+        /// Size of a file that was asked for.
+        file: u32,
+        /// Size of all.
+        all: u32,
+    },
     /// A bound of zero.
     #[error("--{option} 0: the bound must be at least 1")]
     Zero {
@@ -87,12 +95,11 @@ impl Destination {
         if path.as_os_str() == "-" { Self::Stdout } else { Self::File(path.to_owned()) }
     }
 
-    /// The name in error messages.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Stdout => String::from("standard output"),
-            Self::File(path) => path.display().to_string(),
-        }
+    /// The folder of a file.
+    fn folder(&self) -> Option<PathBuf> {
+        let Self::File(path) = self else { return None };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Some(parent.unwrap_or(Path::new(".")).to_owned())
     }
 }
 
@@ -175,14 +182,20 @@ fn bounded(
     })
 }
 
-/// What is to be kept of the packets around violations.
+/// What is to be kept of the packets around the violations of a replay.
 pub fn evidence(typed: &cli::Evidence, names: &alert::Settings) -> Option<evidence::Settings> {
+    kept(typed, names, false)
+}
+
+/// What is to be kept of the packets around violations, in a folder that rolls or not.
+fn kept(typed: &cli::Evidence, names: &alert::Settings, rolling: bool) -> Option<evidence::Settings> {
     Some(evidence::Settings {
         folder: typed.folder.clone()?,
         packets: typed.packets.into(),
         files: typed.files as usize,
         bytes: u64::from(typed.mebibytes) << 20,
         captures: names.captures.clone(),
+        rolling,
     })
 }
 

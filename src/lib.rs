@@ -21,6 +21,7 @@
 //! * [`alert`]: verdicts into alerts, in one order, each violation once;
 //! * [`publish`]: alerts to files and brokers;
 //! * [`evidence`]: the packets around alerts, for Wireshark;
+//! * [`recording`]: all packets of the last days, for Wireshark too;
 //! * [`metrics`]: what was counted on the way;
 //! * [`highlights`], [`summary`]: what came of it, for people;
 //! * [`worker`]: one shard, from packet to verdict: read this first;
@@ -28,6 +29,8 @@
 //! * [`health`]: what a running sensor says of itself;
 //! * [`sensor`]: the life of a pipeline that listens to the network;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
+//! * [`shelf`]: a folder of files of ours, of which the oldest go;
+//! * [`trouble`]: what keeps an output from its work, told once;
 //! * [`clock`]: the time now, for what deals with the present and not with packets;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
 //!
@@ -51,6 +54,9 @@ pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod publish;
+pub mod recording;
 pub mod sensor;
+pub mod shelf;
 pub mod summary;
+pub mod trouble;
 pub mod worker;

@@ -18,7 +18,8 @@ use lockkeeper::health::{self, AlertTally, Board, Reporter};
 use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
-use lockkeeper::publish::{Jsonl, Mqtt, MqttSettings, PublishError};
+use lockkeeper::publish::{Jsonl, Lines, Mqtt, MqttSettings, PublishError};
+use lockkeeper::recording::Recorder;
 use lockkeeper::sensor::{self, Shown};
 use lockkeeper::summary;
 use lockkeeper_protocols::REGISTRY;
@@ -66,7 +67,7 @@ fn replay(typed: &Replay) -> Outcome {
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations, Opening::Anew)?;
     outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
-    let stats = destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
+    let stats = destinations.stats.as_ref().map(open_stats).transpose()?;
     let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
 
     let bar = progress_bar(typed.quiet);
@@ -99,8 +100,10 @@ fn watch(typed: &Watch) -> Outcome {
     let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
     let settings = asked.pipeline(&policy)?;
     let mut outputs = open_outputs(&asked.destinations, Opening::Behind)?;
-    let stats = asked.destinations.stats.as_ref().map(|place| open(place, Opening::Anew)).transpose()?;
+    outputs.evidence = asked.evidence(&settings).map(Keeper::new).transpose()?;
+    let stats = asked.destinations.stats.as_ref().map(open_stats).transpose()?;
     let live = Live::open(&asked.interfaces)?;
+    outputs.recording = asked.recording(&live).map(Recorder::start).transpose()?;
     if !typed.quiet {
         let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
@@ -176,20 +179,14 @@ fn tell(
 fn open_outputs(destinations: &Destinations, opening: Opening) -> Result<Outputs, Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if let Some(place) = &destinations.alerts {
-        outputs.publishers.push(Box::new(match (place, opening) {
-            (Destination::Stdout, _) => Jsonl::stdout(),
-            (Destination::File(path), Opening::Anew) => Jsonl::create(path)?,
-            (Destination::File(path), Opening::Behind) => Jsonl::append(path)?,
-        }));
+        outputs.publishers.push(Box::new(Jsonl::new(open(place, opening)?)));
     }
-    if let Some(place) = &destinations.transactions {
-        outputs.transactions = Some((place.name(), open(place, opening)?));
-    }
+    outputs.transactions = destinations.transactions.as_ref().map(|place| open(place, opening)).transpose()?;
     Ok(outputs)
 }
 
-/// How an output file is opened.
-#[derive(Clone, Copy)]
+/// How an output is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Opening {
     /// What is in it is of another replay.
     Anew,
@@ -197,17 +194,22 @@ enum Opening {
     Behind,
 }
 
-/// Opens one output.
-fn open(place: &Destination, opening: Opening) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
+/// Opens one output of lines.
+fn open(place: &Destination, opening: Opening) -> Result<Lines, PublishError> {
+    match (place, opening) {
+        (Destination::Stdout, _) => Ok(Lines::stdout(opening == Opening::Behind)),
+        (Destination::File(path), Opening::Anew) => Lines::create(path),
+        (Destination::File(path), Opening::Behind) => Lines::append(path),
+    }
+}
+
+/// Opens the place for the counts.
+fn open_stats(place: &Destination) -> Result<Box<dyn Write + Send>, Box<dyn Error>> {
     Ok(match place {
-        Destination::Stdout => Box::new(BufWriter::new(io::stdout())),
+        Destination::Stdout => Box::new(io::stdout()),
         Destination::File(path) => {
-            let file = match opening {
-                Opening::Anew => File::create(path),
-                Opening::Behind => File::options().create(true).append(true).open(path),
-            };
-            let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
-            Box::new(BufWriter::with_capacity(OUTPUT_BUFFER, file))
+            let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Box::new(BufWriter::new(file))
         }
     })
 }
@@ -293,9 +295,6 @@ fn print_left_out(files: &[String]) {
 
 /// Files left out that are named.
 const LEFT_OUT_SHOWN: usize = 3;
-
-/// Bytes that are gathered before a file is written to.
-const OUTPUT_BUFFER: usize = 256 * 1024;
 
 const NOTE: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();

@@ -13,6 +13,7 @@ use crate::evidence;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::{FragmentCounters, Undecoded};
 use crate::keys::KeyCounters;
+use crate::recording;
 
 pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};
 
@@ -163,6 +164,12 @@ losses! {
     evidence_not_kept,
     /// Alerts whose packets were not kept, because they were too long ago.
     evidence_too_late,
+    /// Files with the packets of earlier alerts that were removed to make room for newer ones.
+    evidence_rotated,
+    /// Packets that were not recorded, because the disk was too slow, full or gone.
+    recording_dropped,
+    /// Alerts and transactions that a file did not take, because the disk was full or gone for too long.
+    output_not_written,
 }
 
 /// What was decoded of one protocol name (of all its framings).
@@ -354,6 +361,12 @@ impl Counters {
     pub fn evidence(&mut self, evidence: &evidence::Counters) {
         self.losses.evidence_not_kept += evidence.over_limit + evidence.failed;
         self.losses.evidence_too_late += evidence.too_late;
+        self.losses.evidence_rotated += evidence.rotated;
+    }
+
+    /// What became of the packets that were to be recorded.
+    pub fn recording(&mut self, recording: recording::Counters) {
+        self.losses.recording_dropped += recording.dropped;
     }
 
     /// The end of a conversation.

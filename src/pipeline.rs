@@ -24,6 +24,7 @@ use crate::frame::FragmentLimits;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::publish::PublishError;
+use crate::recording;
 use crate::worker::{self, Worker};
 use deal::Dealer;
 use orders::Orders;
@@ -64,20 +65,15 @@ pub enum Problem {
     /// A capture could not be read to its end.
     #[error(transparent)]
     Capture(#[from] capture::Error),
-    /// Alerts could not be written or delivered.
+    /// Alerts or transactions could not be written or delivered.
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// Packets around an alert could not be kept.
     #[error(transparent)]
     Evidence(#[from] evidence::Error),
-    /// Transactions could not be written.
-    #[error("{path}: {source}")]
-    Transactions {
-        /// Where they were written to.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// Packets could not be recorded.
+    #[error(transparent)]
+    Recording(#[from] recording::Error),
 }
 
 /// Reads a source to its end, judges it, and writes what was found. `progress` hears after each block how many packets
@@ -130,7 +126,7 @@ fn run(
     counters.alerts(correlator.counters());
     counters.captures(source.captures());
     counters.drops(&source.drops());
-    counters.evidence(&outputs.evidence.as_ref().map(evidence::Keeper::counters).unwrap_or_default());
+    outputs.count(&mut counters);
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
     Replayed {
@@ -182,7 +178,7 @@ impl Run<'_> {
             report = worker.close(clock, last);
             settle(&mut correlator, &block, std::slice::from_mut(&mut report), orders, clock, last, outputs);
             if let (Some(orders), Some(reins)) = (orders, reins) {
-                reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator));
+                reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator, outputs));
             }
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);

@@ -14,28 +14,10 @@ use rustix::process::Signal;
 use sensor::{Sensor, wait_for};
 use serde_json::Value;
 use support::rewrite::{self, Packet};
-use support::{alerts, lines, plant, root};
+use support::{alerts, essence, lines, plant, root};
 
 fn packets(capture: &str) -> Vec<Packet> {
     rewrite::read(&root().join("pcaps").join(capture))
-}
-
-/// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order.
-fn essence(alerts: &str) -> Vec<Value> {
-    let mut last: Vec<(Value, Value)> = Vec::new();
-    for mut alert in lines(alerts) {
-        let id = alert["id"].take();
-        for member in ["time", "first_seen", "last_seen", "revision", "sensor"] {
-            alert[member].take();
-        }
-        alert["evidence"]["capture"].take();
-        alert["evidence"]["packet"].take();
-        match last.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, known)) => *known = alert,
-            None => last.push((id, alert)),
-        }
-    }
-    last.into_iter().map(|(_, alert)| alert).collect()
 }
 
 /// Watches a port while packets are sent, and returns the alerts of the sensor, and those of a replay of what was there.

@@ -3,8 +3,6 @@
 //! Workers write one for every operation they see, so what is the same for a whole conversation is formatted once
 //! ([`ConversationText`]) and only copied afterwards.
 
-use std::io::{self, Write};
-
 use lockkeeper_protocols::Outcome;
 
 use super::community_id::community_id;
@@ -132,8 +130,9 @@ pub fn write_transaction(
     out.extend_from_slice(&text.tail);
 }
 
-/// Writes the transactions of one block in the order of the run, from what each worker has in its own order.
-pub fn merge_transactions(reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+/// Writes the transactions of one block in the order of the run, from what each worker has in its own order: whole lines
+/// each time.
+pub fn merge_transactions<E>(reports: &[Report], mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     let mut next = vec![0; reports.len()];
     let head = |next: &[usize], worker: usize| -> Option<Order> {
         reports.get(worker)?.transactions.get(*next.get(worker)?).map(|(order, _)| *order)
@@ -144,12 +143,17 @@ pub fn merge_transactions(reports: &[Report], out: &mut impl Write) -> io::Resul
         // The first line of any other worker: up to there, this one's lines go out together.
         let limit = (0..reports.len()).filter(|other| *other != worker).filter_map(|other| head(&next, other)).min();
         let (Some(report), Some(position)) = (reports.get(worker), next.get_mut(worker)) else { return Ok(()) };
-        *position = write_run(report, *position, limit, out)?;
+        *position = write_run(report, *position, limit, &mut write)?;
     }
 }
 
 /// Writes the lines of one worker from `position` on that come before `limit`; the first one always.
-fn write_run(report: &Report, position: usize, limit: Option<Order>, out: &mut impl Write) -> io::Result<usize> {
+fn write_run<E>(
+    report: &Report,
+    position: usize,
+    limit: Option<Order>,
+    write: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<usize, E> {
     let rest = report.transactions.get(position..).unwrap_or_default();
     let more = rest.iter().skip(1).take_while(|(order, _)| limit.is_none_or(|limit| *order < limit)).count();
     let run = rest.get(..=more).unwrap_or_default();
@@ -158,11 +162,11 @@ fn write_run(report: &Report, position: usize, limit: Option<Order>, out: &mut i
         if line.start == bytes.end {
             bytes.end = line.end;
         } else {
-            out.write_all(report.lines.get(bytes).unwrap_or_default())?;
+            write(report.lines.get(bytes).unwrap_or_default())?;
             bytes = line.clone();
         }
     }
-    out.write_all(report.lines.get(bytes).unwrap_or_default())?;
+    write(report.lines.get(bytes).unwrap_or_default())?;
     Ok(position + run.len().max(1))
 }
 
@@ -265,7 +269,11 @@ mod tests {
             let expected: String = (0..orders.len()).map(|packet| format!("{packet}\n")).collect();
             for workers in [1, 2, 7] {
                 let mut out = Vec::new();
-                merge_transactions(&reports(&orders, workers), &mut out).expect("a Vec takes everything");
+                let take = |lines: &[u8]| {
+                    out.extend_from_slice(lines);
+                    Ok::<_, std::convert::Infallible>(())
+                };
+                merge_transactions(&reports(&orders, workers), take).expect("a Vec takes everything");
                 prop_assert_eq!(String::from_utf8(out).expect("digits"), expected.clone());
             }
         }

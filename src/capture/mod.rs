@@ -9,13 +9,15 @@
 //! * `merge`: several captures, in order of time;
 //! * `replay`: paths and folders into one [`Source`];
 //! * [`live`]: network interfaces into another.
+//!
+//! And back: [`pcapng::write`] makes the blocks of a capture file out of packets.
 
 mod detect;
 mod input;
 pub mod live;
 mod merge;
 mod pcap;
-mod pcapng;
+pub mod pcapng;
 mod reader;
 mod replay;
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link and clock.
+//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link and clock. Here it
+//! is read; [`write`] has the other way.
+
+pub mod write;
 
 use super::Link;
 use super::reader::{MAX_CAPTURED, MAX_RECORD, Order, Sink, Stop};

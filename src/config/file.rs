@@ -19,6 +19,8 @@ pub(super) struct File {
     pub(super) interface: Vec<Interface>,
     #[serde(default)]
     pub(super) output: Output,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) recording: Option<Recording>,
     pub(super) mqtt: Option<Broker>,
     #[serde(default)]
     pub(super) limits: Limits,
@@ -62,6 +64,30 @@ pub(super) struct Output {
     pub(super) alerts: Option<PathBuf>,
     pub(super) transactions: Option<PathBuf>,
     pub(super) stats: Option<PathBuf>,
+}
+
+/// `[evidence]`: the packets around violations.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Evidence {
+    pub(super) folder: PathBuf,
+    #[serde(default, deserialize_with = "within::<_, u16, 0, 10_000>")]
+    pub(super) packets: Option<u16>,
+    #[serde(default, deserialize_with = "within::<_, u32, 1, 1_000_000>")]
+    pub(super) files: Option<u32>,
+    #[serde(default, deserialize_with = "within::<_, u32, 1, 4_294_967_295>")]
+    pub(super) size_mib: Option<u32>,
+}
+
+/// `[recording]`: all packets.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recording {
+    pub(super) folder: PathBuf,
+    #[serde(default, deserialize_with = "within::<_, u32, 2, 4_294_967_295>")]
+    pub(super) size_mib: Option<u32>,
+    #[serde(default, deserialize_with = "within::<_, u32, 1, 2_147_483_647>")]
+    pub(super) file_mib: Option<u32>,
 }
 
 /// `[mqtt]`: a broker.
@@ -129,6 +155,9 @@ pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let output = &mut file.output;
     let places = [&mut file.sensor.policy, &mut output.alerts, &mut output.transactions, &mut output.stats];
+    let folders =
+        [file.evidence.as_mut().map(|kept| &mut kept.folder), file.recording.as_mut().map(|all| &mut all.folder)];
+    folders.into_iter().flatten().for_each(|place| *place = folder.join(&place));
     let secret = file.mqtt.iter_mut().map(|mqtt| &mut mqtt.password_file);
     for place in places
         .into_iter()
@@ -238,7 +267,7 @@ mod tests {
         };
         let complete: Vec<&str> = example.lines().map(shown).collect();
         parse("lockkeeper.toml", &complete.join("\n")).expect("sound with every key");
-        let tables = ["sensor", "output", "mqtt", "limits", "alarms", "health", "metrics"]
+        let tables = ["sensor", "output", "evidence", "recording", "mqtt", "limits", "alarms", "health", "metrics"]
             .map(|table| format!("[{table}]\nzzz = 1\n"));
         let texts = tables.into_iter().chain(["[[interface]]\nzzz = 1\n".to_owned()]);
         for text in texts {

@@ -3,17 +3,21 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{self, File};
-use super::{Destinations, Error, Names, bounded, nanoseconds, reached, site_of};
-use crate::capture::InterfaceSettings;
+use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds, reached, site_of};
+use crate::capture::live::InterfaceCounters;
+use crate::capture::{InterfaceSettings, Live};
 use crate::cli::{self, Alarms, Broker, Limits, Told};
+use crate::evidence;
 use crate::health;
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
 use crate::publish::{MqttLine, MqttSettings, PublishError};
+use crate::recording;
 use crate::sensor;
 
 /// A sensor as it was asked for.
@@ -25,6 +29,8 @@ pub struct Watch {
     pub policy: Option<PathBuf>,
     /// Where its outputs go.
     pub destinations: Destinations,
+    evidence: cli::Evidence,
+    recording: cli::Recording,
     mqtt: Option<String>,
     broker: Broker,
     limits: Limits,
@@ -54,6 +60,8 @@ impl Watch {
             interfaces: typed.interfaces.interfaces.iter().map(|name| listened(name, &typed.interfaces)).collect(),
             policy: policy.clone(),
             destinations: Destinations::resolve([alerts, transactions, stats], mqtt.is_none())?,
+            evidence: typed.evidence.clone(),
+            recording: sized(typed.recording.clone())?,
             mqtt: mqtt.clone(),
             broker: typed.broker.clone(),
             limits: typed.limits.clone(),
@@ -86,6 +94,8 @@ impl Watch {
             interfaces: file.interface.into_iter().map(described).collect(),
             policy: file.sensor.policy,
             destinations: Destinations::resolve(places, mqtt.is_none())?,
+            evidence: evidence(file.evidence),
+            recording: sized(recording(file.recording))?,
             mqtt,
             broker,
             limits: limits(&file.limits),
@@ -121,6 +131,34 @@ impl Watch {
         sensor::Settings { policy: self.policy.clone(), limits: self.alarms }
     }
 
+    /// What is to be kept of the packets around violations.
+    pub fn evidence(&self, settings: &pipeline::Settings) -> Option<evidence::Settings> {
+        kept(&self.evidence, &settings.alerts, true)
+    }
+
+    /// What is to be kept of all packets that these interfaces hear.
+    pub fn recording(&self, live: &Live) -> Option<recording::Settings> {
+        let described = |(settings, counters): (&InterfaceSettings, &Arc<InterfaceCounters>)| recording::Interface {
+            name: settings.name.clone(),
+            snap_length: settings.snap_length,
+            counters: Arc::clone(counters),
+        };
+        Some(recording::Settings {
+            folder: self.recording.folder.clone()?,
+            bytes: u64::from(self.recording.mebibytes) << 20,
+            file_bytes: u64::from(self.recording.file_mebibytes.unwrap_or(1)) << 20,
+            interfaces: self.interfaces.iter().zip(live.counters()).map(described).collect(),
+        })
+    }
+
+    /// Every folder in which files are made while the sensor runs, beside that of the status file.
+    pub fn folders_written(&self) -> Vec<PathBuf> {
+        let Destinations { alerts, transactions, stats } = &self.destinations;
+        let files = [alerts, transactions, stats].into_iter().flatten().filter_map(Destination::folder);
+        let folders = [&self.evidence.folder, &self.recording.folder].into_iter().flatten().cloned();
+        folders.chain(files).collect()
+    }
+
     /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
     pub fn mqtt(&self, settings: &pipeline::Settings) -> Result<Option<MqttSettings>, PublishError> {
         let Some(url) = &self.mqtt else { return Ok(None) };
@@ -154,6 +192,34 @@ fn alarms(loss: f64, silent_after: f64, one_way: f64) -> Result<sensor::Limits, 
         silence: if silent_after == 0.0 { None } else { Some(nanoseconds("silent-after", silent_after)?) },
         one_way: percent("one-way-limit", one_way)?,
     })
+}
+
+fn evidence(file: Option<file::Evidence>) -> cli::Evidence {
+    let usual = cli::Evidence::default();
+    let Some(file) = file else { return usual };
+    cli::Evidence {
+        folder: Some(file.folder),
+        packets: file.packets.unwrap_or(usual.packets),
+        files: file.files.unwrap_or(usual.files),
+        mebibytes: file.size_mib.unwrap_or(usual.mebibytes),
+    }
+}
+
+fn recording(file: Option<file::Recording>) -> cli::Recording {
+    let usual = cli::Recording::default();
+    let Some(file) = file else { return usual };
+    let mebibytes = file.size_mib.unwrap_or(usual.mebibytes);
+    cli::Recording { folder: Some(file.folder), mebibytes, file_mebibytes: file.file_mib }
+}
+
+/// With a size for its files: when the oldest goes, as much stays.
+fn sized(recording: cli::Recording) -> Result<cli::Recording, Error> {
+    let all = recording.mebibytes;
+    let file = recording.file_mebibytes.unwrap_or((all / 4).clamp(1, USUAL_FILE));
+    if file > all / 2 {
+        return Err(Error::FileSize { file, all });
+    }
+    Ok(cli::Recording { file_mebibytes: Some(file), ..recording })
 }
 
 /// One of the interfaces on the command line, which are all listened to in the same way.
@@ -199,6 +265,9 @@ fn limits(file: &file::Limits) -> Limits {
 
 /// Alert records that wait for an absent broker: days of a plant that is well, and some 30 MiB.
 const LIVE_QUEUE: usize = 16_384;
+
+/// Largest file of a recording unless told otherwise, MiB: not too much for Wireshark.
+const USUAL_FILE: u32 = 64;
 
 fn mebibytes(number: u32) -> u32 {
     number.saturating_mul(1024 * 1024)

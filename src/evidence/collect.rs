@@ -1,9 +1,9 @@
 //! The packets of one conversation around the packet of one alert.
 
-use super::pcapng::{self, Kept};
 use super::recent::{Seen, WINDOW};
 use crate::alert::{About, Endpoint};
 use crate::capture::Packet;
+use crate::capture::pcapng::write::{self, Interfaces};
 use crate::frame::{self, Body, IpPair, Macs};
 use crate::policy::Carrier;
 
@@ -29,6 +29,13 @@ pub(super) struct Collection {
     behind: usize,
     /// Whatever comes now is too far away.
     over: bool,
+}
+
+/// A packet with bytes of its own.
+#[derive(Clone, Debug)]
+struct Kept {
+    packet: Packet,
+    bytes: Box<[u8]>,
 }
 
 /// Who speaks in a conversation, and how.
@@ -91,9 +98,31 @@ impl Collection {
         self.over || self.behind >= self.wanted || clock > self.clock.saturating_add(PATIENCE)
     }
 
-    /// The file.
+    /// Bytes of the packets that it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        self.kept.iter().map(|kept| u64::from(kept.packet.captured)).sum()
+    }
+
+    /// The file: one section, with an interface for each capture and link that the packets come from.
     pub(super) fn file(&self, captures: &[String]) -> Vec<u8> {
-        pcapng::file(&self.kept, captures, |index| (index == self.own).then_some(self.comment.as_str()))
+        let (mut out, mut interfaces) = (Vec::new(), Interfaces::default());
+        write::section(&mut out);
+        for (index, Kept { packet, bytes }) in self.kept.iter().enumerate() {
+            let interface = interfaces.of(packet).unwrap_or_else(|new| {
+                let name = captures.get(usize::from(packet.capture)).map(String::as_str);
+                write::interface(&mut out, packet.link, NOT_KNOWN, name);
+                new
+            });
+            let comment = (index == self.own).then_some(self.comment.as_str());
+            write::packet(&mut out, interface, packet, bytes, comment);
+        }
+        out
+    }
+}
+
+impl Kept {
+    fn new(packet: &Packet, bytes: &[u8]) -> Self {
+        Self { packet: *packet, bytes: bytes.into() }
     }
 }
 
@@ -138,6 +167,9 @@ impl Parties {
         one_way(&self.client, &self.server) || one_way(&self.server, &self.client)
     }
 }
+
+/// A snap length that is not known.
+const NOT_KNOWN: u32 = 0;
 
 /// IP protocol numbers.
 const TCP: u8 = 6;

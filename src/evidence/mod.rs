@@ -1,8 +1,8 @@
 //! The packets that prove an alert, kept where Wireshark opens them as they are.
 //!
 //! ```text
-//!  blocks, in order -> recent (the last packets of everything) -> collect (those of one conversation) -> shelf (files)
-//!                                  alerts, in order ------------------^            pcapng
+//!  blocks, in order -> recent (the last packets of everything) -> collect (those of one conversation) -> store (files)
+//!                                  alerts, in order ------------------^
 //! ```
 //! When a violation is told for the first time, [`Keeper`] writes `RULE-ID.pcapng`: the packet that the alert names, with
 //! id, rule and message as its comment, and the packets of the same conversation around it. Nothing here is on the
@@ -10,11 +10,13 @@
 //!
 //! **The same files for any number of workers.** What belongs to an alert is said in packets, bytes and packet time
 //! counted from its own packet, never in blocks, whose ends depend on how the work is shared.
+//!
+//! **Two kinds of folder.** That of a replay is full when it is full: somebody is about to look at what is in it. That of a
+//! sensor, which runs for years, [rolls](Settings::rolling).
 
 mod collect;
-mod pcapng;
 mod recent;
-mod shelf;
+mod store;
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,9 +26,10 @@ use hashbrown::HashMap;
 
 use crate::alert::{About, Kind, Rendered};
 use crate::capture::Block;
+use crate::trouble::Told;
 use collect::Collection;
 use recent::Recent;
-use shelf::Shelf;
+use store::Store;
 
 /// What is kept, and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,9 @@ pub struct Settings {
     pub bytes: u64,
     /// Names of the captures, in the order of [`Packet::capture`](crate::capture::Packet::capture).
     pub captures: Vec<String>,
+    /// The oldest files make room for new ones, those of earlier runs count too, and what the disk refuses is tried again.
+    /// Otherwise the folder is full when it is full, and what it refuses is given up.
+    pub rolling: bool,
 }
 
 /// What was kept, and what was not.
@@ -50,6 +56,8 @@ pub struct Counters {
     pub files: u64,
     /// Alerts without a file, because there were too many or they were too large.
     pub over_limit: u64,
+    /// Files that were removed to make room for newer ones.
+    pub rotated: u64,
     /// Alerts without a file, because it could not be written.
     pub failed: u64,
     /// Alerts without a file, because their packet was too long ago to be still in memory.
@@ -58,10 +66,10 @@ pub struct Counters {
 
 /// Evidence cannot be kept.
 #[derive(Debug, thiserror::Error)]
-#[error("evidence {path}: {source}")]
+#[error("{name}: {source}")]
 pub struct Error {
-    /// The file or folder.
-    pub path: String,
+    /// The file or folder, and what it is for.
+    pub name: String,
     /// What the system said.
     pub source: io::Error,
 }
@@ -69,7 +77,8 @@ pub struct Error {
 /// Keeps the packets around every violation that is told for the first time.
 ///
 /// In memory it holds the last 20 MiB of traffic, and what is being collected: at most [`Settings::files`] times twice
-/// [`Settings::packets`] packets, commonly next to nothing.
+/// [`Settings::packets`] packets, commonly next to nothing. In a folder that rolls, at most 1024 files are being collected,
+/// and none is begun while they hold more than 64 MiB.
 #[derive(Debug)]
 pub struct Keeper {
     packets: usize,
@@ -82,22 +91,21 @@ pub struct Keeper {
     first: u64,
     /// Which of them wait for packets with this key.
     waiting: HashMap<u64, Vec<u64>>,
-    shelf: Shelf,
+    store: Store,
     too_late: u64,
 }
 
 impl Keeper {
     /// Starts with nothing seen. That the folder cannot be written to is an error at once.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let Settings { folder, packets, files, bytes, captures } = settings;
         Ok(Self {
-            packets,
-            captures,
+            store: Store::open(&settings)?,
+            packets: settings.packets,
+            captures: settings.captures,
             recent: Recent::default(),
             open: VecDeque::new(),
             first: 0,
             waiting: HashMap::new(),
-            shelf: Shelf::open(folder, files, bytes)?,
             too_late: 0,
         })
     }
@@ -126,7 +134,8 @@ impl Keeper {
     /// Takes one revision of an alert.
     pub fn alert(&mut self, alert: &Rendered) {
         let Some(about) = alert.about.as_deref().filter(|_| alert.kind == Kind::Violation) else { return };
-        if !self.shelf.reserve() {
+        let held = || self.open.iter().map(Collection::bytes).sum();
+        if !self.store.reserve(held) {
             return;
         }
         match self.collect(about, alert) {
@@ -136,31 +145,44 @@ impl Keeper {
             }
             None => {
                 self.too_late += 1;
-                self.shelf.release();
+                self.store.release();
             }
         }
     }
 
     /// The end of a block, when it is `clock`: writes what is complete.
     pub fn end_of_block(&mut self, clock: i64) {
-        while let Some(collection) = self.open.pop_front_if(|collection| collection.is_complete(clock)) {
-            self.write(&collection);
+        while let Some(next) = self.open.front()
+            && next.is_complete(clock)
+            && self.store.may_try(clock)
+            && self.store.put(next.name(), &next.file(&self.captures), clock)
+        {
+            self.close();
         }
     }
 
     /// Nothing follows: writes what there is.
     pub fn finish(&mut self) {
         self.end_of_block(i64::MAX);
+        while let Some(refused) = self.open.front() {
+            self.store.give_up(refused.name());
+            self.close();
+        }
     }
 
     /// What was kept so far.
     pub fn counters(&self) -> Counters {
-        Counters { too_late: self.too_late, ..self.shelf.counters() }
+        Counters { too_late: self.too_late, ..self.store.counters() }
     }
 
-    /// The first thing that went wrong since this was asked last.
+    /// What keeps files from being written now.
+    pub fn trouble(&self) -> Option<Told> {
+        self.store.trouble()
+    }
+
+    /// The first thing that went wrong for good since this was asked last.
     pub fn problem(&mut self) -> Option<Error> {
-        self.shelf.problem()
+        self.store.problem()
     }
 
     /// What is known by now of the packets around an alert. `None`: its own is gone.
@@ -178,7 +200,9 @@ impl Keeper {
         Some(collection)
     }
 
-    fn write(&mut self, collection: &Collection) {
+    /// Forgets the first of those that were open.
+    fn close(&mut self) {
+        let Some(collection) = self.open.pop_front() else { return };
         if let Some(waiting) = self.waiting.get_mut(&collection.key()) {
             waiting.retain(|number| *number != self.first);
             if waiting.is_empty() {
@@ -186,6 +210,5 @@ impl Keeper {
             }
         }
         self.first += 1;
-        self.shelf.put(collection.name(), &collection.file(&self.captures));
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use super::snapshot::{Interface, Snapshot, State};
+use super::snapshot::{Interface, Recording, Snapshot, State};
 use crate::metrics::{LATENCY_BOUNDS, LatencySummary};
 use crate::publish::MqttReading;
 
@@ -136,6 +136,8 @@ const FAMILIES: &[Family] = &[
     counter("losses", "What was not seen or was given up, by name", |now, out| {
         now.losses.iter().try_for_each(|(name, count)| out.add(&[("name", name)], *count as f64))
     }),
+    gauge("recording_files", "Files with recorded packets", |now, out| recording(now, out, |disk| disk.files as f64)),
+    gauge("recording_bytes", "Bytes of them", |now, out| recording(now, out, |disk| disk.bytes as f64)),
     gauge("mqtt_connected", "1 while the broker answers", |now, out| broker(now, out, |mqtt| of(mqtt.connected))),
     counter("mqtt_connections", "How often the broker was connected", |now, out| {
         broker(now, out, |mqtt| mqtt.connections as f64)
@@ -171,6 +173,10 @@ const fn counter(name: &'static str, help: &'static str, samples: Write) -> Fami
 
 fn each(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&Interface) -> f64) -> fmt::Result {
     now.interfaces.iter().try_for_each(|interface| out.add(&[("interface", &interface.name)], value(interface)))
+}
+
+fn recording(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&Recording) -> f64) -> fmt::Result {
+    now.recording.as_ref().map_or(Ok(()), |disk| out.add(&[], value(disk)))
 }
 
 fn broker(now: &Snapshot, out: &mut Samples<'_, '_>, value: impl Fn(&MqttReading) -> f64) -> fmt::Result {
@@ -255,6 +261,7 @@ mod tests {
             "lockkeeper_alerts_total{rule=\"operation.undeclared\",severity=\"high\"} 3.0",
             "lockkeeper_losses_total{name=\"stream_gaps\"} 2.0",
             "lockkeeper_mqtt_delivered_total 5.0",
+            "lockkeeper_recording_bytes 1048576.0",
             "lockkeeper_latency_seconds_bucket{le=\"0.001\",stage=\"verdict\"} 20",
             "lockkeeper_latency_seconds_bucket{le=\"+Inf\",stage=\"verdict\"} 100",
             "lockkeeper_latency_seconds_count{stage=\"verdict\"} 100",

@@ -71,7 +71,7 @@ impl Judge {
                 format!("the policy that should be in force is not, because it is wrong: {}", rejected.reason);
             reasons.push(reason("policy.rejected", message));
         }
-        reasons.extend(snapshot.problems.iter().map(|problem| reason("output.failed", problem.clone())));
+        reasons.extend(snapshot.problems.iter().cloned());
         if !self.is_alive(snapshot) {
             let silent = snapshot.uptime_seconds.saturating_sub(self.pulse.0);
             reasons
@@ -165,13 +165,13 @@ mod tests {
     fn each_thing_that_a_sensor_needs_is_missed_by_name() {
         type Change = fn(&mut Snapshot);
         let cases: [(&str, Change); 8] = [
+            ("evidence.failed", |now| now.problems.push(reason("evidence.failed", "evidence: no space".to_owned()))),
             ("interface.down", |now| now.interfaces[0].state = "down".to_owned()),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = Some(301)),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = None),
             ("capture.loss", |now| now.interfaces[0].kernel_drops += 1),
             ("mqtt.disconnected", |now| now.mqtt = Some(MqttReading::default())),
             ("mqtt.undelivered", |now| now.mqtt.as_mut().expect("a broker").dropped += 1),
-            ("output.failed", |now| now.problems.push("alerts.jsonl: no space left on device".to_owned())),
             ("policy.rejected", |now| {
                 now.policy.rejected = Some(Rejection { time: now.time, reason: "plant.toml:3:1".to_owned() });
             }),

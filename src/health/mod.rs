@@ -33,7 +33,9 @@ pub use exposition::{exposition, metric_names};
 pub use judge::Limits;
 pub use page::{Verdict, status};
 pub use reporter::{Error, Reporter, Settings};
-pub use snapshot::{AlertCount, Interface, PolicyInForce, Reason, Rejection, SCHEMA, Snapshot, State, Traffic};
+pub use snapshot::{
+    AlertCount, Interface, PolicyInForce, Reason, Recording, Rejection, SCHEMA, Snapshot, State, Traffic,
+};
 pub use tally::AlertTally;
 
 /// Where a sensor leaves its status unless it is told otherwise.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 
-use super::snapshot::{Interface, Snapshot, State};
+use super::snapshot::{Interface, Recording, Snapshot, State};
 use super::{file, now};
 use crate::metrics::LatencySummary;
 use crate::publish::MqttReading;
@@ -98,6 +98,9 @@ fn page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Wr
     if let Some(mqtt) = &snapshot.mqtt {
         line(out, "mqtt", &of_broker(mqtt))?;
     }
+    if let Some(recording) = &snapshot.recording {
+        line(out, "recording", &of_recording(recording))?;
+    }
     line(out, "memory", &format!("{:.1} MiB", snapshot.memory_bytes as f64 / 1048576.0))
 }
 
@@ -143,6 +146,12 @@ fn of_broker(mqtt: &MqttReading) -> String {
     let MqttReading { backlog, delivered, refused, dropped, .. } = mqtt;
     let state = if mqtt.connected { "connected" } else { "not connected" };
     format!("{state}, {delivered} delivered, {backlog} waiting, {refused} refused, {dropped} dropped")
+}
+
+fn of_recording(recording: &Recording) -> String {
+    let Recording { files, bytes, oldest } = recording;
+    let since = oldest.as_ref().map(|oldest| format!(", from {oldest} on")).unwrap_or_default();
+    format!("{files} files, {:.1} MiB{since}", *bytes as f64 / 1048576.0)
 }
 
 fn of_latency(latency: &LatencySummary) -> String {
@@ -196,6 +205,7 @@ mod tests {
             "listening, 1000000 packets, 0 lost\n",
             "operation.undeclared (high) 3",
             "stream gaps 2",
+            "2 files, 1.0 MiB, from recording-20261124T090000.000000000Z.pcapng on",
             "connected, 5 delivered, 0 waiting, 0 refused, 0 dropped",
             "5.0",
         ] {

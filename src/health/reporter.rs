@@ -273,7 +273,8 @@ mod tests {
         let ready = eventually(&path, |now| now.state == State::Ready);
         assert!(ready.state == State::Ready && ready.memory_bytes > 0 && ready.sensor == "lock-1", "{ready:?}");
         assert_eq!(status(&path, false, &mut Vec::new()).expect("written"), Verdict::Ok);
-        board.update(|now| now.problems.push("alerts.jsonl: no space left on device".to_owned()));
+        let full = Reason { what: "output.failed".to_owned(), message: "alerts.jsonl: no space".to_owned() };
+        board.update(|now| now.problems.push(full.clone()));
         let degraded = eventually(&path, |now| now.state == State::Degraded);
         assert_eq!(degraded.reasons[0].what, "output.failed");
         assert_eq!(status(&path, false, &mut Vec::new()).expect("written"), Verdict::Degraded);

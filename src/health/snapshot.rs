@@ -46,8 +46,10 @@ pub struct Snapshot {
     pub alerts: Vec<AlertCount>,
     /// Everything that was not seen or was given up, by name.
     pub losses: BTreeMap<String, u64>,
-    /// Outputs that failed and were given up, and other troubles that last.
-    pub problems: Vec<String>,
+    /// What keeps outputs from their work now.
+    pub problems: Vec<Reason>,
+    /// The packets on the disk, where they are recorded.
+    pub recording: Option<Recording>,
     /// The broker, if there is one.
     pub mqtt: Option<MqttReading>,
     /// How long it took from the packet to each stage.
@@ -166,6 +168,17 @@ pub struct Traffic {
     pub pulses: u64,
 }
 
+/// The packets on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Files.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Name of the oldest of them: it says since when there are packets.
+    pub oldest: Option<String>,
+}
+
 /// Alerts of one rule and severity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertCount {
@@ -198,6 +211,7 @@ impl Snapshot {
             alerts: Vec::new(),
             losses: BTreeMap::new(),
             problems: Vec::new(),
+            recording: None,
             mqtt: None,
             latency: BTreeMap::new(),
             memory_bytes: 0,

@@ -1,6 +1,6 @@
 //! A sensor that is well.
 
-use super::snapshot::{AlertCount, Interface, PolicyInForce, Snapshot, Traffic};
+use super::snapshot::{AlertCount, Interface, PolicyInForce, Recording, Snapshot, Traffic};
 use crate::metrics::Latency;
 use crate::publish::MqttReading;
 
@@ -41,6 +41,8 @@ pub(super) fn snapshot() -> Snapshot {
     snapshot.losses = crate::metrics::Losses::default().named().map(|(name, n)| (name.to_owned(), n)).collect();
     snapshot.losses.insert("stream_gaps".to_owned(), 2);
     snapshot.mqtt = Some(MqttReading { connected: true, connections: 1, delivered: 5, ..MqttReading::default() });
+    let oldest = Some("recording-20261124T090000.000000000Z.pcapng".to_owned());
+    snapshot.recording = Some(Recording { files: 2, bytes: 1_048_576, oldest });
     let mut latency = Latency::new();
     (1..=100).for_each(|number| latency.record(0, number * 50_000));
     snapshot.latency.insert("verdict".to_owned(), latency.summary());

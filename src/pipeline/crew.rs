@@ -293,7 +293,7 @@ impl Collecting<'_> {
         }
         if let (Some(orders), Some(reins)) = (&batch.orders, self.reins) {
             let counts: Vec<Count> = jobs.iter_mut().filter_map(|job| job.count.take()).collect();
-            reins.answer(orders.census(counts.into_iter(), &self.correlator));
+            reins.answer(orders.census(counts.into_iter(), &self.correlator, self.outputs));
         }
     }
 }

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::Outputs;
 use super::deal::Dealer;
 use crate::alert::{self, Correlator, Own};
 use crate::capture::Source;
 use crate::metrics::Counters;
 use crate::policy::Policy;
+use crate::recording::Stock;
+use crate::trouble::Told;
 use crate::worker::{Followed, Worker};
 
 /// What a running pipeline can be told.
@@ -42,6 +45,10 @@ pub struct Census {
     pub alerts: alert::Counters,
     /// Alerts by rule.
     pub by_rule: BTreeMap<&'static str, u64>,
+    /// What keeps outputs from their work now.
+    pub troubles: Vec<Told>,
+    /// What is recorded on the disk, where packets are recorded.
+    pub recorded: Option<Stock>,
 }
 
 /// The end that gives orders.
@@ -146,7 +153,12 @@ impl Orders {
     }
 
     /// What all of them counted.
-    pub(super) fn census(&self, counts: impl Iterator<Item = Count>, correlator: &Correlator) -> Option<Census> {
+    pub(super) fn census(
+        &self,
+        counts: impl Iterator<Item = Count>,
+        correlator: &Correlator,
+        outputs: &Outputs,
+    ) -> Option<Census> {
         let mut counters = self.census.clone()?;
         let (mut open_flows, mut followed) = (0, Followed::default());
         for count in counts {
@@ -157,12 +169,22 @@ impl Orders {
             followed.one_way += count.followed.one_way;
         }
         counters.alerts(correlator.counters());
+        outputs.count(&mut counters);
         let mut by_rule = BTreeMap::new();
         for (rule, _, tally) in correlator.tallies() {
             *by_rule.entry(rule).or_default() += tally.alerts;
         }
         let followed = self.conversations.then_some(followed);
-        Some(Census { clock: self.clock, counters, open_flows, followed, alerts: *correlator.counters(), by_rule })
+        Some(Census {
+            clock: self.clock,
+            counters,
+            open_flows,
+            followed,
+            alerts: *correlator.counters(),
+            by_rule,
+            troubles: outputs.troubles(),
+            recorded: outputs.recorded(),
+        })
     }
 }
 

@@ -1,28 +1,32 @@
-//! Where results go while a run goes on. An output that fails is given up and said so; the others go on.
-
-use std::io::{self, Write};
+//! Where results go while a run goes on. An output that fails in a replay is given up and said so; the others go on. In a
+//! sensor, whose outputs [go on](Lines), it is known what keeps each of them from its work now.
 
 use super::Problem;
 use crate::alert::{Rendered, Report, merge_transactions};
 use crate::capture::Block;
 use crate::evidence::Keeper;
 use crate::highlights::Highlights;
-use crate::publish::Publisher;
+use crate::metrics::Counters;
+use crate::publish::{Lines, PublishError, Publisher};
+use crate::recording::{Recorder, Stock};
+use crate::trouble::Told;
 
 /// The outputs of one run.
 #[derive(Default)]
 pub struct Outputs {
     /// Who is told of alerts.
     pub publishers: Vec<Box<dyn Publisher>>,
-    /// Where transactions are written, with its name for error messages.
-    pub transactions: Option<(String, Box<dyn Write + Send>)>,
+    /// Where transactions are written.
+    pub transactions: Option<Lines>,
     /// Who keeps the packets around alerts.
     pub evidence: Option<Keeper>,
+    /// Who keeps all packets.
+    pub recording: Option<Recorder>,
     /// Alerts for the page for people.
     pub highlights: Highlights,
     /// What was written is seen by readers at the end of each block, as somebody waits for it.
     pub prompt: bool,
-    /// Something was written since then.
+    /// Something was written since then, or could not be.
     unseen: bool,
     pub(super) problems: Vec<Problem>,
 }
@@ -33,19 +37,15 @@ impl Outputs {
         if let Some(keeper) = &mut self.evidence {
             keeper.block(block);
         }
+        if let Some(recorder) = &mut self.recording {
+            recorder.block(block);
+        }
     }
 
     /// Takes one revision of an alert.
     pub(super) fn alert(&mut self, alert: Rendered) {
-        let problems = &mut self.problems;
         self.unseen = true;
-        self.publishers.retain_mut(|publisher| match publisher.publish(&alert) {
-            Ok(()) => true,
-            Err(error) => {
-                problems.push(Problem::Publish(error));
-                false
-            }
-        });
+        self.publish(|publisher| publisher.publish(&alert));
         if let Some(keeper) = &mut self.evidence {
             keeper.alert(&alert);
         }
@@ -55,12 +55,7 @@ impl Outputs {
     /// Takes the transactions of one block.
     pub(super) fn transactions(&mut self, reports: &[Report]) {
         self.unseen |= reports.iter().any(|report| !report.transactions.is_empty());
-        if let Some((name, out)) = &mut self.transactions
-            && let Err(source) = merge_transactions(reports, out)
-        {
-            self.problems.push(Problem::transactions(name, source));
-            self.transactions = None;
-        }
+        self.write_transactions(|lines| merge_transactions(reports, |some| lines.take(some)));
     }
 
     /// The end of a block, when it is `clock`.
@@ -69,46 +64,80 @@ impl Outputs {
             keeper.end_of_block(clock);
             self.problems.extend(keeper.problem().map(Problem::Evidence));
         }
+        if let Some(recorder) = &mut self.recording {
+            recorder.end_of_block(clock);
+        }
         if !self.prompt || !std::mem::take(&mut self.unseen) {
             return;
         }
+        self.publish(|publisher| publisher.flush());
+        self.write_transactions(Lines::flush);
+        // What could not be written is tried again, whether or not something new comes.
+        let tried_again = self.lines_in_trouble().next().is_some();
+        self.unseen = tried_again;
+    }
+
+    /// Waits until everything is written and delivered.
+    pub(super) fn finish(&mut self) {
         let problems = &mut self.problems;
-        self.publishers.retain_mut(|publisher| match publisher.flush() {
+        if let Some(keeper) = &mut self.evidence {
+            keeper.finish();
+            problems.extend(keeper.problem().map(Problem::Evidence));
+        }
+        if let Some(recorder) = &mut self.recording {
+            problems.extend(recorder.finish().err().map(Problem::Recording));
+        }
+        for publisher in &mut self.publishers {
+            problems.extend(publisher.finish().err().map(Problem::Publish));
+        }
+        if let Some(lines) = &mut self.transactions {
+            problems.extend(lines.finish().err().map(Problem::Publish));
+        }
+    }
+
+    /// Adds what was counted here so far.
+    pub(super) fn count(&self, counters: &mut Counters) {
+        self.evidence.iter().for_each(|keeper| counters.evidence(&keeper.counters()));
+        self.recording.iter().for_each(|recorder| counters.recording(recorder.counters()));
+        let left_out = self.publishers.iter().map(|publisher| publisher.left_out());
+        let left_out = left_out.chain(self.transactions.iter().map(Lines::left_out));
+        counters.losses.output_not_written += left_out.sum::<u64>();
+    }
+
+    /// What keeps outputs from their work now.
+    pub(super) fn troubles(&self) -> Vec<Told> {
+        let evidence = self.evidence.iter().filter_map(Keeper::trouble);
+        let recording = self.recording.iter().filter_map(Recorder::trouble);
+        self.lines_in_trouble().chain(evidence).chain(recording).collect()
+    }
+
+    /// What is recorded on the disk.
+    pub(super) fn recorded(&self) -> Option<Stock> {
+        self.recording.as_ref().map(|recorder| recorder.stock().clone())
+    }
+
+    fn lines_in_trouble(&self) -> impl Iterator<Item = Told> {
+        let publishers = self.publishers.iter().filter_map(|publisher| publisher.trouble());
+        publishers.chain(self.transactions.iter().filter_map(Lines::trouble))
+    }
+
+    /// Does something with every publisher, and gives those up that fail.
+    fn publish(&mut self, mut what: impl FnMut(&mut dyn Publisher) -> Result<(), PublishError>) {
+        let problems = &mut self.problems;
+        self.publishers.retain_mut(|publisher| match what(publisher.as_mut()) {
             Ok(()) => true,
             Err(error) => {
                 problems.push(Problem::Publish(error));
                 false
             }
         });
-        if let Some((name, out)) = &mut self.transactions
-            && let Err(source) = out.flush()
-        {
-            self.problems.push(Problem::transactions(name, source));
+    }
+
+    /// Does something with the transactions, and gives them up when that fails.
+    fn write_transactions(&mut self, what: impl FnOnce(&mut Lines) -> Result<(), PublishError>) {
+        if let Some(Err(error)) = self.transactions.as_mut().map(what) {
+            self.problems.push(Problem::Publish(error));
             self.transactions = None;
         }
-    }
-
-    /// Waits until everything is written and delivered.
-    pub(super) fn finish(&mut self) {
-        if let Some(keeper) = &mut self.evidence {
-            keeper.finish();
-            self.problems.extend(keeper.problem().map(Problem::Evidence));
-        }
-        for mut publisher in self.publishers.drain(..) {
-            if let Err(error) = publisher.finish() {
-                self.problems.push(Problem::Publish(error));
-            }
-        }
-        if let Some((name, mut out)) = self.transactions.take()
-            && let Err(source) = out.flush()
-        {
-            self.problems.push(Problem::transactions(&name, source));
-        }
-    }
-}
-
-impl Problem {
-    fn transactions(path: &str, source: io::Error) -> Self {
-        Self::Transactions { path: path.to_owned(), source }
     }
 }

@@ -1,91 +1,57 @@
 //! One JSON object a line, into a file or standard output.
 
-use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::Path;
-
-use super::{Delivered, PublishError, Publisher};
+use super::{Delivered, Lines, PublishError, Publisher};
 use crate::alert::Rendered;
+use crate::trouble::Told;
 
 /// Writes lines. A reader that goes away (`| head`) is no error: what it did not want is not written.
 pub struct Jsonl {
-    to: String,
-    out: Box<dyn Write + Send>,
+    lines: Lines,
+    line: Vec<u8>,
     written: u64,
-    closed: bool,
 }
 
 impl Jsonl {
-    /// Creates the file, or empties it.
-    pub fn create(path: &Path) -> Result<Self, PublishError> {
-        let to = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => Ok(Self::new(to, BufWriter::with_capacity(BUFFER, file))),
-            Err(source) => Err(PublishError::Write { to, source }),
-        }
-    }
-
-    /// Writes behind what is in the file already, which is made if it is not there.
-    pub fn append(path: &Path) -> Result<Self, PublishError> {
-        let to = path.display().to_string();
-        match File::options().create(true).append(true).open(path) {
-            Ok(file) => Ok(Self::new(to, BufWriter::with_capacity(BUFFER, file))),
-            Err(source) => Err(PublishError::Write { to, source }),
-        }
-    }
-
-    /// Writes to standard output.
-    pub fn stdout() -> Self {
-        Self::new("standard output".to_owned(), BufWriter::with_capacity(BUFFER, io::stdout()))
-    }
-
-    /// Writes to anything; `to` names it in errors.
-    pub fn new(to: String, out: impl Write + Send + 'static) -> Self {
-        Self { to, out: Box::new(out), written: 0, closed: false }
-    }
-
-    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), PublishError> {
-        if self.closed {
-            return Ok(());
-        }
-        match write(self.out.as_mut()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(())
-            }
-            Err(source) => Err(PublishError::Write { to: self.to.clone(), source }),
-        }
+    /// Writes to these lines.
+    pub const fn new(lines: Lines) -> Self {
+        Self { lines, line: Vec::new(), written: 0 }
     }
 }
 
 impl Publisher for Jsonl {
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
-        self.write(|out| {
-            out.write_all(&alert.json)?;
-            out.write_all(b"\n")
-        })?;
-        self.written += u64::from(!self.closed);
+        self.line.clear();
+        self.line.extend_from_slice(&alert.json);
+        self.line.push(b'\n');
+        self.lines.take(&self.line)?;
+        self.written += u64::from(!self.lines.is_closed());
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), PublishError> {
-        self.write(|out| out.flush())
+        self.lines.flush()
     }
 
     fn finish(&mut self) -> Result<Delivered, PublishError> {
-        self.flush()?;
-        Ok(Delivered { records: self.written })
+        self.lines.finish()?;
+        Ok(Delivered { records: self.written.saturating_sub(self.lines.left_out()) })
+    }
+
+    fn trouble(&self) -> Option<Told> {
+        self.lines.trouble()
+    }
+
+    fn left_out(&self) -> u64 {
+        self.lines.left_out()
     }
 }
-
-/// Bytes collected before they are written.
-const BUFFER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::publish::testing::alert;
+    use std::io::{self, ErrorKind, Write};
+    use std::path::Path;
 
     /// Fails every write in the same way.
     struct Broken(ErrorKind);
@@ -100,10 +66,14 @@ mod tests {
         }
     }
 
+    fn broken(name: &str, kind: ErrorKind) -> Jsonl {
+        Jsonl::new(Lines::stream(name.to_owned(), Box::new(Broken(kind)), false))
+    }
+
     #[test]
     fn every_alert_is_one_line_of_the_file() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        let mut jsonl = Jsonl::create(file.path()).expect("created");
+        let mut jsonl = Jsonl::new(Lines::create(file.path()).expect("created"));
         (0..3).for_each(|number| jsonl.publish(&alert(number)).expect("published"));
         assert_eq!(jsonl.finish().expect("finished"), Delivered { records: 3 });
         let text = std::fs::read_to_string(file.path()).expect("read back");
@@ -112,18 +82,21 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_ends_it_quietly() {
-        let mut jsonl = Jsonl::new("standard output".to_owned(), Broken(ErrorKind::BrokenPipe));
+        let mut jsonl = broken("standard output", ErrorKind::BrokenPipe);
         jsonl.publish(&alert(0)).expect("no error");
-        assert_eq!(jsonl.finish().expect("no error"), Delivered { records: 0 });
+        jsonl.flush().expect("no error");
+        jsonl.publish(&alert(1)).expect("no error");
+        assert_eq!(jsonl.finish().expect("no error"), Delivered { records: 1 });
     }
 
     #[test]
     fn any_other_failure_names_the_file() {
-        let mut jsonl = Jsonl::new("alerts.jsonl".to_owned(), Broken(ErrorKind::StorageFull));
-        let error = jsonl.publish(&alert(0)).expect_err("the disk is full").to_string();
+        let mut jsonl = broken("alerts.jsonl", ErrorKind::StorageFull);
+        jsonl.publish(&alert(0)).expect("it waits for others");
+        let error = jsonl.flush().expect_err("the disk is full").to_string();
         assert!(error.starts_with("alerts.jsonl: "), "{error}");
         let missing = Path::new("/nonexistent/alerts.jsonl");
-        let error = Jsonl::create(missing).err().expect("no such directory").to_string();
+        let error = Lines::create(missing).err().expect("no such directory").to_string();
         assert!(error.starts_with("/nonexistent/alerts.jsonl: "), "{error}");
     }
 }

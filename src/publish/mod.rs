@@ -4,12 +4,15 @@
 //! judge, drop or reorder.
 
 mod jsonl;
+mod lines;
 mod mqtt;
 mod topic;
 
 use crate::alert::Rendered;
+use crate::trouble::Told;
 
 pub use jsonl::Jsonl;
+pub use lines::Lines;
 pub use mqtt::{Credentials, Mqtt, MqttLine, MqttReading, Settings as MqttSettings};
 
 /// Takes alerts somewhere.
@@ -24,6 +27,16 @@ pub trait Publisher: Send {
 
     /// Waits until everything that was handed over has arrived, or it is certain that it will not.
     fn finish(&mut self) -> Result<Delivered, PublishError>;
+
+    /// What keeps it from its work now, where it goes on trying and nobody else tells.
+    fn trouble(&self) -> Option<Told> {
+        None
+    }
+
+    /// Records that it went on without, because it could neither write nor keep them.
+    fn left_out(&self) -> u64 {
+        0
+    }
 }
 
 /// What arrived.

@@ -4,8 +4,10 @@ use jiff::Timestamp;
 
 use super::Look;
 use crate::capture::live::Reading;
-use crate::health::{Board, Interface, Phase, PolicyInForce, Rejection, Snapshot};
+use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::pipeline::Census;
+use crate::recording::Stock;
+use crate::trouble::Told;
 
 /// Writes down what it is shown.
 #[derive(Debug)]
@@ -89,5 +91,11 @@ fn count(census: &Census, snapshot: &mut Snapshot) {
     };
     let operations = counters.operations().into_iter();
     snapshot.operations = operations.map(|(protocol, classes)| (protocol.to_owned(), owned(classes))).collect();
+    let problem = |told: &Told| Reason { what: told.what.to_owned(), message: told.message() };
+    snapshot.problems = census.troubles.iter().map(problem).collect();
+    snapshot.recording = census.recorded.as_ref().map(|stock| {
+        let Stock { files, bytes, oldest } = stock.clone();
+        Recording { files, bytes, oldest }
+    });
     snapshot.losses = counters.losses.named().map(|(name, count)| (name.to_owned(), count)).collect();
 }

@@ -57,3 +57,21 @@ pub(crate) fn alerts(capture: &Path) -> String {
 pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
+
+/// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order.
+pub(crate) fn essence(alerts: &str) -> Vec<Value> {
+    let mut last: Vec<(Value, Value)> = Vec::new();
+    for mut alert in lines(alerts) {
+        let id = alert["id"].take();
+        for member in ["time", "first_seen", "last_seen", "revision", "sensor"] {
+            alert[member].take();
+        }
+        alert["evidence"]["capture"].take();
+        alert["evidence"]["packet"].take();
+        match last.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, known)) => *known = alert,
+            None => last.push((id, alert)),
+        }
+    }
+    last.into_iter().map(|(_, alert)| alert).collect()
+}
