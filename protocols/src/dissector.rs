@@ -233,6 +233,12 @@ pub trait Dissector: Send {
     /// including ones that break the specification inside a sound frame.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
+    /// Whether the length of a frame stands once [`Dissector::frame_len`] has told it, whatever else comes of the frame:
+    /// then nobody looks at its bytes before all of them are there.
+    fn is_length_final(&self) -> bool {
+        false
+    }
+
     /// Whether a frame could start here at all: a cheap look, asked at every byte while framing is looked for. May rule out
     /// frames that [`Dissector::frame_len`] accepts at a price.
     fn may_start(&self, _from: Side, _bytes: &[u8]) -> bool {

@@ -33,6 +33,8 @@ pub struct Session {
 struct Kept {
     /// By side.
     partial: [Vec<u8>; 2],
+    /// How long the frame is that each begins with, if that will not change; otherwise 0.
+    awaited: [usize; 2],
     /// When the latest bytes of either side came: a frame that only the end of the stream completes has no other time.
     latest: Stamp,
 }
@@ -89,6 +91,9 @@ impl Session {
     /// for the end of a frame.
     #[inline(never)]
     fn rest(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+        if self.kept.as_mut().is_some_and(|kept| kept.append(from, bytes, stamp)) {
+            return;
+        }
         let Self { protocol, dissector, lost, partial_limit, kept, .. } = self;
         let Some(lost) = lost.get_mut(from.index()) else { return };
         let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, lost, stamp, sink };
@@ -111,13 +116,29 @@ impl Session {
         if partial.is_empty() && self.kept.is_none() {
             return;
         }
+        let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
         kept.latest = stamp;
-        if let Some(place) = kept.partial.get_mut(from.index()) {
-            *place = partial;
+        if let (Some(place), Some(length)) = (kept.partial.get_mut(from.index()), kept.awaited.get_mut(from.index())) {
+            (*place, *length) = (partial, awaited);
+            // Room for all of it at once, unless there is little to show for it.
+            let room = awaited.min(GROWTH * place.len());
+            place.reserve_exact(room.saturating_sub(place.len()));
         }
         if kept.partial.iter().all(Vec::is_empty) {
             self.kept = None;
+        }
+    }
+
+    /// How long the frame is that `partial` begins with, if that is known for good; otherwise 0.
+    fn awaited(&self, from: Side, partial: &[u8]) -> usize {
+        let is_lost = self.lost.get(from.index()) != Some(&false);
+        if is_lost || partial.is_empty() || !self.dissector.is_length_final() {
+            return 0;
+        }
+        match self.dissector.frame_len(from, partial) {
+            FrameLen::Bytes(length) if length <= self.protocol.max_frame => length,
+            _ => 0,
         }
     }
 
@@ -212,6 +233,23 @@ impl Session {
     }
 }
 
+impl Kept {
+    /// Adds bytes that do not complete the frame that they belong to, which nothing need be told about. `false`: they may
+    /// complete it, and were not added.
+    fn append(&mut self, from: Side, bytes: &[u8], stamp: Stamp) -> bool {
+        let (Some(partial), Some(awaited)) = (self.partial.get_mut(from.index()), self.awaited.get(from.index()))
+        else {
+            return false;
+        };
+        let goes_on = partial.len() + bytes.len() < *awaited;
+        if goes_on {
+            partial.extend_from_slice(bytes);
+            self.latest = stamp;
+        }
+        goes_on
+    }
+}
+
 impl Step<'_> {
     /// Decodes every whole frame in `bytes`; returns how many bytes are done with.
     fn consume(&mut self, bytes: &[u8]) -> usize {
@@ -233,8 +271,9 @@ impl Step<'_> {
             }
             let decoded = self.dissector.frames(self.from, rest, self.stamp, self.sink);
             used += decoded;
-            match rest.get(decoded..).map(|next| self.dissector.frame_len(self.from, next)) {
-                Some(FrameLen::Invalid(name)) if decoded < rest.len() => self.lose(name),
+            let next = rest.get(decoded..).filter(|next| !next.is_empty());
+            match next.map(|next| self.dissector.frame_len(self.from, next)) {
+                Some(FrameLen::Invalid(name)) => self.lose(name),
                 _ => return used,
             }
         }
@@ -318,3 +357,7 @@ enum Stand {
     /// More bytes will tell.
     Open,
 }
+
+/// Room for a frame that is still arriving, in terms of what has come of it: whoever claims much and sends little costs
+/// little.
+const GROWTH: usize = 8;
