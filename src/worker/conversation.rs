@@ -2,6 +2,7 @@
 
 mod adopt;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
@@ -64,8 +65,8 @@ pub(super) struct Facts {
 pub(super) struct Seldom {
     /// What is known about how it is protected.
     pub(super) guard: Option<Guard>,
-    /// Operations whose end somebody waits for.
-    pub(super) open: Vec<Open>,
+    /// Operations whose end somebody waits for. The first ones end first: of a request for hundreds, none is moved.
+    pub(super) open: VecDeque<Open>,
     pub(super) text: Option<Box<ConversationText>>,
 }
 

@@ -29,7 +29,7 @@ impl Sink for Listener<'_> {
         };
         if told.is_some() || desk.transactions {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
-            facts.make_seldom().open.push(Open { at, verdict, told: told.is_some(), values });
+            facts.make_seldom().open.push_back(Open { at, verdict, told: told.is_some(), values });
         }
         if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);
@@ -62,7 +62,7 @@ impl Sink for Listener<'_> {
         }
         let Some(seldom) = facts.seldom_mut() else { return };
         let Some(index) = seldom.open.iter().position(|open| open.at == at) else { return };
-        let open = seldom.open.remove(index);
+        let Some(open) = seldom.open.remove(index) else { return };
         if open.told {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
             desk.report(facts, event, stamp);
