@@ -90,6 +90,10 @@ impl Exchange {
         if self.ended_alike(request, content, context) {
             return Ok(());
         }
+        if service == Service::Publish && context.sink.settle(service.class(), Outcome::Accepted, 1) {
+            // It has no parts and no results of its own.
+            return self.reported(service, Some((asked, request)), content, context);
+        }
         let result = match Answers::read(service, content) {
             Ok(answers) => self.results(asked, request, answers, context),
             Err(fault) => {
@@ -205,8 +209,8 @@ impl Exchange {
             None => (self.number(), 0_u32),
         };
         let named = asked.map_or(0, |(_, request)| first_number(&request.content));
+        let survey = if service == Service::Publish { self.subscriptions.survey(content) } else { None };
         let subscriptions = &self.subscriptions;
-        let survey = if service == Service::Publish { subscriptions.survey(content) } else { None };
         let is_passed = survey
             .is_some_and(|Survey { class, count, namespaces }| context.sink.pass(class, namespaces, count.into()));
         if let Some(Survey { class, count, .. }) = survey.filter(|_| is_passed)

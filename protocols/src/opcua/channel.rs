@@ -127,6 +127,15 @@ impl Channels {
         self.open.iter_mut().find(|channel| channel.id == id)
     }
 
+    /// The channel of that number, if it uses this token and its messages are known to be readable; and how many bytes of
+    /// signature follow each.
+    #[inline]
+    pub(super) fn readable(&mut self, id: u32, token: u32) -> Option<(&mut Channel, usize)> {
+        let channel = self.get(id).filter(|channel| channel.protection == Protection::Readable)?;
+        let signature = channel.signature.filter(|_| channel.knows_token(token))?;
+        Some((channel, signature.into()))
+    }
+
     /// Whether a channel of that number uses this token.
     pub(super) fn has(&self, id: u32, token: u32) -> bool {
         self.open.iter().any(|channel| channel.id == id && channel.knows_token(token))

@@ -117,12 +117,40 @@ pub(super) fn frame_len(bytes: &[u8]) -> FrameLen {
     }
 }
 
+/// The header of a message in one chunk on a channel, up to its body (OPC 10000-6, 6.7.2.2 to 6.7.2.4).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole<'f> {
+    pub(super) channel: u32,
+    pub(super) token: u32,
+    pub(super) sequence: u32,
+    /// Number of the request.
+    pub(super) request: u32,
+    /// The body, if it is clear, and a signature behind it.
+    pub(super) text: &'f [u8],
+    /// Bytes of the chunk.
+    pub(super) size: usize,
+}
+
+impl<'f> Whole<'f> {
+    /// Reads one that lies at the beginning of `bytes` with all that belongs to it.
+    #[inline]
+    pub(super) fn read(bytes: &'f [u8]) -> Option<Self> {
+        let words = bytes.as_chunks().0.first_chunk()?.map(u32::from_le_bytes);
+        let [letters, size, channel, token, sequence, request] = words;
+        let size = size as usize;
+        let text = bytes.get(size_of_val(&words)..size).filter(|_| letters == WHOLE_MESSAGE && size <= MAX_CHUNK)?;
+        Some(Self { channel, token, sequence, request, text, size })
+    }
+}
+
 /// Whether a header could begin here, as far as it is there.
 pub(super) fn may_start(bytes: &[u8]) -> bool {
     let known = |(_, letters): &(Kind, &str)| letters.bytes().zip(bytes).all(|(letter, byte)| letter == *byte);
     Kind::ALL.iter().any(known) && bytes.get(3).is_none_or(|part| part_of(*part).is_some())
 }
 
+/// The letters of a message, and of the last part of it.
+const WHOLE_MESSAGE: u32 = u32::from_le_bytes(*b"MSGF");
 /// Letters, part and size.
 pub(super) const HEADER: usize = 8;
 /// Longest chunk that is followed, bytes. Stacks agree on 64 KiB unless they are told otherwise.

@@ -21,11 +21,10 @@ pub struct DataValue<'a> {
 }
 
 impl<'a> DataValue<'a> {
-    /// Steps over one that holds no value or a single one of fixed size, as nearly all do, and over those behind it that
-    /// are of the same type with the same times, up to `most` in all. Says how many, their status, and what follows them.
-    /// Nothing of any other.
+    /// How long one is that holds no value or a single one of fixed size, as nearly all do, and its status. Nothing of any
+    /// other.
     #[inline]
-    pub(in crate::opcua) fn step_over(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
+    pub(in crate::opcua) fn measure(bytes: &[u8]) -> Option<(usize, StatusCode)> {
         let (&present, mut rest) = bytes.split_first()?;
         if present & VALUE != 0 {
             rest = step_over_scalar(rest)?;
@@ -37,17 +36,36 @@ impl<'a> DataValue<'a> {
         }
         let times = SIZES_OF_TIMES.get(usize::from(present >> FIRST_TIME) % SIZES_OF_TIMES.len())?;
         rest = rest.get(usize::from(*times)..)?;
-        let mut count = 1;
-        if let Some(head) = bytes.first_chunk::<HEAD>().filter(|_| present & STATUS == 0) {
-            let size = bytes.len() - rest.len();
-            while count < most
-                && let Some((value, behind)) = rest.split_at_checked(size)
-                && value.first_chunk() == Some(head)
-            {
-                (count, rest) = (count + 1, behind);
-            }
-        }
-        Some((count, status, rest))
+        Some((bytes.len() - rest.len(), status))
+    }
+
+    /// What it begins with, if all that begin so are as long as it is, and good: what is present, and the type.
+    #[inline]
+    pub(in crate::opcua) fn head(bytes: &[u8]) -> Option<&[u8; HEAD]> {
+        bytes.first_chunk().filter(|[present, _]| present & STATUS == 0)
+    }
+
+    /// Steps over one that can be [measured](Self::measure), and over those behind it that are of the same type with the
+    /// same times, up to `most` in all. Says how many, their status, and what follows them.
+    #[inline]
+    pub(in crate::opcua) fn step_over(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
+        let (size, status) = Self::measure(bytes)?;
+        let rest = bytes.get(size..)?;
+        let Some(head) = Self::head(bytes) else { return Some((1, status, rest)) };
+        let most = most.saturating_sub(1);
+        // Usual sizes, those of numbers and switches with no time, one or both: the compiler knows where the heads lie.
+        let more = match size {
+            6 => alike::<6>(rest, head, most),
+            10 => alike::<10>(rest, head, most),
+            14 => alike::<14>(rest, head, most),
+            18 => alike::<18>(rest, head, most),
+            19 => alike::<19>(rest, head, most),
+            20 => alike::<20>(rest, head, most),
+            22 => alike::<22>(rest, head, most),
+            26 => alike::<26>(rest, head, most),
+            _ => rest.chunks_exact(size).take(most).take_while(|value| value.first_chunk() == Some(head)).count(),
+        };
+        Some((1 + more, status, rest.get(more * size..)?))
     }
 
     #[inline]
@@ -83,6 +101,22 @@ impl<'a> Encoded<'a> for DataValue<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         Self::read_at(reader, 0)
     }
+}
+
+/// How many values of `SIZE` bytes begin with a head, up to `most`. They are looked at eight at a time: 4 instructions a
+/// value, where one at a time takes 10.
+fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usize {
+    let values = bytes.as_chunks::<SIZE>().0;
+    let values = values.get(..most).unwrap_or(values);
+    let differs = |value: &[u8; SIZE]| {
+        let own = value.first_chunk().copied().unwrap_or_default();
+        u16::from_ne_bytes(own) ^ u16::from_ne_bytes(*head)
+    };
+    let (runs, _) = values.as_chunks::<8>();
+    let is_alike = |run: &&[[u8; SIZE]; 8]| run.iter().fold(0, |all, value| all | differs(value)) == 0;
+    let count = 8 * runs.iter().take_while(is_alike).count();
+    let rest = values.get(count..).unwrap_or_default();
+    count + rest.iter().take_while(|value| differs(value) == 0).count()
 }
 
 // What is present. The picoseconds belong behind the time that they refine, whatever the order of the bits.

@@ -35,6 +35,10 @@ pub(in crate::opcua) fn node_namespace(bytes: &[u8]) -> Option<(u16, &[u8])> {
     match *bytes {
         [FOUR_BYTE, namespace, _, _, ref rest @ ..] => Some((namespace.into(), rest)),
         [NUMERIC, low, high, _, _, _, _, ref rest @ ..] => Some((u16::from_le_bytes([low, high]), rest)),
+        [STRING, low, high, a, b, c, d, ref rest @ ..] if d < 0x80 => {
+            let rest = rest.get(u32::from_le_bytes([a, b, c, d]) as usize..)?;
+            Some((u16::from_le_bytes([low, high]), rest))
+        }
         _ => {
             let mut reader = Reader::new(bytes);
             let node = Node::read(&mut reader).ok()?;

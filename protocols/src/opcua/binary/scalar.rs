@@ -52,11 +52,13 @@ impl<'a> Encoded<'a> for u32 {
 
 /// A DateTime as nanoseconds since 1970-01-01 UTC: it travels as units of 100 ns since 1601-01-01 (OPC 10000-6, 5.2.2.5).
 /// Times beyond the years 1677 to 2262 become the nearest that can be expressed.
+#[inline]
 pub fn date_time(reader: &mut Reader<'_>, field: &'static str) -> Result<i64, Fault> {
     Ok(reader.i64_le(field)?.saturating_sub(UNITS_BEFORE_1970).saturating_mul(100))
 }
 
 /// A Double; not a number if it is not one.
+#[inline]
 pub fn double(reader: &mut Reader<'_>, field: &'static str) -> Result<f64, Fault> {
     Ok(f64::from_le_bytes(reader.array(field)?))
 }

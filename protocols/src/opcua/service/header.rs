@@ -3,7 +3,9 @@
 use core::fmt;
 
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, DiagnosticInfo, Encoded, ExtensionObject, StatusCode, date_time, skip_array};
+use crate::opcua::binary::{
+    Bytes, DiagnosticInfo, Encoded, ExtensionObject, NUMERIC, StatusCode, date_time, skip_array,
+};
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
@@ -57,6 +59,12 @@ impl<'a> Encoded<'a> for Token<'a> {
 
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        // What most servers give out, read where it lies.
+        if let [NUMERIC, n, m, a, b, c, d, rest @ ..] = reader.rest() {
+            *reader = Reader::new(rest);
+            let id = NodeId::Numeric(u32::from_le_bytes([*a, *b, *c, *d]));
+            return Ok(Self(Node { namespace: u16::from_le_bytes([*n, *m]), id }));
+        }
         Node::read(reader).map(Self)
     }
 }
@@ -77,9 +85,31 @@ pub struct RequestHeader<'a> {
 impl<'a> Encoded<'a> for RequestHeader<'a> {
     const LEAST: usize = 29;
 
-    #[inline]
+    #[inline(always)]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let token = Token::read(reader)?;
+        Self::plain(token, reader).map_or_else(|| Self::any(token, reader), Ok)
+    }
+}
+
+impl<'a> RequestHeader<'a> {
+    /// What follows the token, without an audit entry and anything additional, as nearly always: one look at all of it.
+    #[inline(always)]
+    fn plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        let (fixed, rest) = reader.rest().split_first_chunk::<REQUEST_FIELDS>()?;
+        let mut fixed = Reader::new(fixed);
+        let time = date_time(&mut fixed, "request_time").ok()?;
+        let handle = fixed.u32_le("request_handle").ok()?;
+        fixed.u32_le("return_diagnostics").ok()?;
+        let audit_entry = fixed.u32_le("audit_entry_id").ok()?;
+        let timeout = fixed.u32_le("timeout_hint").ok()?;
+        let is_plain = audit_entry == NULL && fixed.rest() == NO_EXTENSION;
+        *reader = if is_plain { Reader::new(rest) } else { *reader };
+        is_plain.then_some(Self { token, time, handle, timeout })
+    }
+
+    #[cold]
+    fn any(token: Token<'a>, reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let time = date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
         reader.u32_le("return_diagnostics")?;
@@ -102,9 +132,32 @@ pub struct ResponseHeader {
 }
 
 impl<'a> Encoded<'a> for ResponseHeader {
-    const LEAST: usize = 24;
+    const LEAST: usize = RESPONSE_FIELDS;
 
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Self::plain(reader).map_or_else(|| Self::any(reader), Ok)
+    }
+}
+
+impl ResponseHeader {
+    /// One without diagnostics, texts and anything additional, as nearly always: one look at all of it.
+    #[inline]
+    fn plain(reader: &mut Reader<'_>) -> Option<Self> {
+        let (fixed, rest) = reader.rest().split_first_chunk::<RESPONSE_FIELDS>()?;
+        let mut fixed = Reader::new(fixed);
+        let time = date_time(&mut fixed, "response_time").ok()?;
+        let handle = fixed.u32_le("request_handle").ok()?;
+        let result = StatusCode(fixed.u32_le("service_result").ok()?);
+        let diagnostics = fixed.u8("service_diagnostics").ok()?;
+        let texts = fixed.u32_le("string_table").ok()?;
+        let is_plain = diagnostics == 0 && (texts == 0 || texts == NULL) && fixed.rest() == NO_EXTENSION;
+        *reader = if is_plain { Reader::new(rest) } else { *reader };
+        is_plain.then_some(Self { time, handle, result })
+    }
+
+    #[cold]
+    fn any(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let time = date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;
         let result = StatusCode::read(reader)?;
@@ -115,5 +168,13 @@ impl<'a> Encoded<'a> for ResponseHeader {
     }
 }
 
+/// Bytes behind the token of a request without an audit entry and anything additional.
+const REQUEST_FIELDS: usize = 27;
+/// Bytes of a response without diagnostics, texts and anything additional.
+const RESPONSE_FIELDS: usize = 24;
+/// The length of a text or array that is not there.
+const NULL: u32 = u32::MAX;
+/// Nothing additional.
+const NO_EXTENSION: [u8; 3] = [0; 3];
 const FNV_OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01B3;

@@ -5,7 +5,7 @@ use core::fmt;
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, skip_array};
+use crate::opcua::binary::{Bytes, Encoded, FOUR_BYTE, skip_array};
 use crate::operation::Node;
 use crate::reader::Reader;
 
@@ -53,9 +53,23 @@ impl fmt::Debug for Message<'_> {
 
 impl<'a> Message<'a> {
     /// Reads the node of the encoding, in whatever form it travels.
+    #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut content = Reader::new(bytes);
-        let encoding = Node::read(&mut content)?;
+        match bytes {
+            // What all stacks write, read where it lies.
+            [FOUR_BYTE, 0, low, high, rest @ ..] => {
+                Self::of(Node::standard(u16::from_le_bytes([*low, *high]).into()), Reader::new(rest))
+            }
+            _ => {
+                let mut content = Reader::new(bytes);
+                let encoding = Node::read(&mut content)?;
+                Self::of(encoding, content)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn of(encoding: Node<'a>, content: Reader<'a>) -> Result<Self, Fault> {
         let found = encoding.standard_number().and_then(Service::from_number);
         let (service, direction) = found.map_or((Service::Vendor, None), |(service, side)| (service, Some(side)));
         let message = Self { encoding, service, direction, is_sessionless: false, content };
@@ -67,6 +81,7 @@ impl<'a> Message<'a> {
 
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
+    #[cold]
     fn unwrapped(mut self, direction: Direction) -> Result<Self, Fault> {
         let reader = &mut self.content;
         if direction == Direction::Request {

@@ -45,11 +45,8 @@ impl Survey {
         }
         let data = ExtensionObject::read(&mut reader).ok()?;
         let (_, body) = data.standard().filter(|(number, _)| *number == DATA_CHANGE)?;
-        Self::of_array(Class::Report, body.rest(), |bytes, _| {
-            let (handle, rest) = bytes.split_first_chunk()?;
-            let (.., rest) = data_values(rest, 1)?;
-            Some((1, place(subscription, u32::from_le_bytes(*handle))?, rest))
-        })
+        let mut place = |item: &[u8; HANDLE]| place(subscription, u32::from_le_bytes(*item));
+        Self::of_array(Class::Report, body.rest(), |bytes, most| reported(bytes, most, &mut place))
     }
 
     /// `step` looks at some parts, up to as many as it is told: how many, in which namespace, and what follows them.
@@ -143,42 +140,114 @@ fn read_value_ids(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
             reader.rest()
         }
     };
-    let (more, rest) = match *bytes {
-        [FOUR_BYTE, ..] => numbered_alike::<2, { 4 + ASKED }>(bytes, rest, most - 1),
-        [NUMERIC, ..] => numbered_alike::<3, { 7 + ASKED }>(bytes, rest, most - 1),
-        _ => (0, rest),
+    let most = most.saturating_sub(1);
+    let is_of = |size| bytes.len() - rest.len() == size;
+    let more = match *bytes {
+        [FOUR_BYTE, ..] if is_of(SHORT) => alike::<SHORT, { RUN * SHORT }>(bytes, most, &SHORT_MASK),
+        [NUMERIC, ..] if is_of(LONG) => alike::<LONG, { RUN * LONG }>(bytes, most, &LONG_MASK),
+        _ => return Some((1, namespace, rest)),
     };
-    Some((1 + more, namespace, rest))
+    Some((1 + more.0, namespace, more.1))
 }
 
-/// Steps over parts of `SIZE` bytes that differ from the first of `bytes` in nothing but the number of the node: encoding
-/// and namespace take `HEAD` bytes. None of them if that part, behind which `rest` begins, is of another size itself.
+/// Steps over parts of `SIZE` bytes that differ from the one before in nothing but what the mask leaves out, beginning with
+/// the second of `bytes`, up to `most`: how many, and what follows them.
+///
+/// The parts of a run are held against those before them at once, a byte of a mask for each of theirs, which the compiler
+/// turns into vectors: 6 instructions a part, where comparing them one by one takes 25.
 #[inline]
-fn numbered_alike<'a, const HEAD: usize, const SIZE: usize>(
+fn alike<'a, const SIZE: usize, const LENGTH: usize>(
     bytes: &'a [u8],
-    rest: &'a [u8],
     most: usize,
+    mask: &[u8; LENGTH],
 ) -> (usize, &'a [u8]) {
-    let Some(first) = bytes.first_chunk::<SIZE>().filter(|_| bytes.len() - rest.len() == SIZE) else {
-        return (0, rest);
+    let is_run = |first: usize| {
+        let run = bytes.get(first * SIZE..).unwrap_or_default();
+        let next = run.get(SIZE..).unwrap_or_default();
+        run.first_chunk().zip(next.first_chunk()).is_some_and(|(before, run)| is_alike(before, run, mask))
     };
-    let (mut count, mut rest) = (0, rest);
+    let mut count = 0;
+    while count + RUN <= most && is_run(count) {
+        count += RUN;
+    }
+    // The end of an array: with some that were looked at already.
+    if (1..RUN).contains(&(most - count)) && most >= RUN && is_run(most - RUN) {
+        count = most;
+    }
+    let mut rest = bytes.get(count * SIZE..).unwrap_or_default();
+    let mask = mask.first_chunk::<SIZE>();
     while count < most
-        && let Some((part, behind)) = rest.split_first_chunk::<SIZE>()
-        && part.first_chunk::<HEAD>() == first.first_chunk()
-        && part.last_chunk::<ASKED>() == first.last_chunk()
+        && let Some((before, behind)) = rest.split_first_chunk::<SIZE>()
+        && let Some(next) = behind.first_chunk::<SIZE>()
+        && mask.is_some_and(|mask| is_alike(before, next, mask))
     {
         (count, rest) = (count + 1, behind);
     }
-    (count, rest)
+    (count, rest.get(SIZE..).unwrap_or_default())
+}
+
+/// Whether bytes differ in nothing but what the mask leaves out.
+#[inline]
+fn is_alike<const LENGTH: usize>(one: &[u8; LENGTH], other: &[u8; LENGTH], mask: &[u8; LENGTH]) -> bool {
+    let differences = one.iter().zip(other).zip(mask).map(|((one, other), mask)| (one ^ other) & mask);
+    differences.fold(0, |all, difference| all | difference) == 0
+}
+
+/// What is compared of parts of `SIZE` bytes: all but the number of the node, which lies between `from` and `to`.
+#[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
+const fn mask<const SIZE: usize, const LENGTH: usize>(from: usize, to: usize) -> [u8; LENGTH] {
+    let mut mask = [u8::MAX; LENGTH];
+    let mut place = 0;
+    while place < LENGTH {
+        if from <= place % SIZE && place % SIZE < to {
+            mask[place] = 0;
+        }
+        place += 1;
+    }
+    mask
 }
 
 /// Where a node lies whose value is written.
 #[inline]
 fn write_value(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
+    // All of a value, and a single one, which has no dimensions.
+    if let Some((namespace, rest)) = node_namespace(bytes)
+        && let Some(rest) = rest.strip_prefix(&[13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF])
+        && let Some((.., rest)) = DataValue::step_over(rest, 1)
+    {
+        return Some((1, namespace, rest));
+    }
     let mut reader = Reader::new(bytes);
     let WriteValue { node, attribute, value, .. } = WriteValue::read(&mut reader).ok()?;
     (attribute == VALUE && value.value.fits_dimensions()).then_some((1, node.namespace, reader.rest()))
+}
+
+/// Where some items lie that a subscription reports: one, and those behind it whose values begin as its own does and whose
+/// nodes lie where its own does.
+#[inline]
+fn reported<'a>(
+    bytes: &'a [u8],
+    most: usize,
+    place: &mut impl FnMut(&[u8; HANDLE]) -> Option<u16>,
+) -> Option<(usize, u16, &'a [u8])> {
+    let (handle, value) = bytes.split_first_chunk()?;
+    let namespace = place(handle)?;
+    let Some((size, _)) = DataValue::measure(value) else {
+        let (_, _, rest) = data_values(value, 1)?;
+        return Some((1, namespace, rest));
+    };
+    let (mut count, mut rest) = (1, value.get(size..)?);
+    let head = DataValue::head(value);
+    while head.is_some()
+        && count < most
+        && let Some((handle, value)) = rest.split_first_chunk()
+        && let Some((value, behind)) = value.split_at_checked(size)
+        && value.first_chunk() == head
+        && place(handle) == Some(namespace)
+    {
+        (count, rest) = (count + 1, behind);
+    }
+    Some((count, namespace, rest))
 }
 
 /// The status of some values, and what follows them.
@@ -191,7 +260,16 @@ fn data_values(bytes: &[u8], most: usize) -> Option<(usize, StatusCode, &[u8])> 
     })
 }
 
+/// Bytes of the client's number of an item.
+const HANDLE: usize = 4;
 /// What nearly every client asks of a node: its value, all of it, in the encoding of the server's choice.
 const WHOLE_VALUE: [u8; ASKED] = [13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
 /// Bytes of what is asked of a node, without a range and an encoding that have names.
 const ASKED: usize = 14;
+/// Bytes of a part whose node has a number, by the encoding of the node: its head, the number, what is asked of it.
+const SHORT: usize = 4 + ASKED;
+const LONG: usize = 7 + ASKED;
+/// Parts that are looked at together.
+const RUN: usize = 16;
+static SHORT_MASK: [u8; RUN * SHORT] = mask::<SHORT, { RUN * SHORT }>(2, 4);
+static LONG_MASK: [u8; RUN * LONG] = mask::<LONG, { RUN * LONG }>(3, 7);

@@ -89,7 +89,8 @@ fn asked_of_it() -> impl Strategy<Value = Vec<u8>> {
 
 /// Parts, some of them alike in a row.
 fn several(part: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<Vec<u8>>> {
-    let alike = (part, 1..4_usize).prop_map(|(part, times)| vec![part; times]);
+    let times = prop_oneof![4 => 1..4_usize, 1 => 15..50_usize];
+    let alike = (part, times).prop_map(|(part, times)| vec![part; times]);
     collection::vec(alike, 0..5).prop_map(|runs| runs.concat())
 }
 
@@ -99,7 +100,16 @@ fn array(parts: &[Vec<u8>]) -> Vec<u8> {
 
 fn read() -> impl Strategy<Value = Vec<u8>> {
     let part = (node(), asked_of_it()).prop_map(|(node, asked)| [node, asked].concat());
-    several(part).prop_map(|parts| [[0; 12].to_vec(), array(&parts)].concat())
+    several(part).prop_map(|mut parts| {
+        // Nodes that are alike in all but their numbers.
+        for (place, part) in
+            parts.iter_mut().enumerate().filter(|(place, part)| place % 2 == 0 && [1, 2].contains(&part[0]))
+        {
+            let number = usize::from(part[0]) + 1;
+            part[number] = place as u8;
+        }
+        [[0; 12].to_vec(), array(&parts)].concat()
+    })
 }
 
 fn write() -> impl Strategy<Value = Vec<u8>> {
