@@ -112,6 +112,10 @@ pub struct Watch {
     /// No summary on standard error at the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// Keep every right while it runs, instead of giving up all but reading what is open. Needed where an interface is
+    /// deleted and made again and nobody starts the sensor again
+    #[arg(long)]
+    pub no_confine: bool,
     /// What is kept of the packets around violations.
     #[command(flatten)]
     pub evidence: Evidence,

@@ -28,6 +28,7 @@
 //! * [`pipeline`]: builds, feeds, drains and joins the threads;
 //! * [`health`]: what a running sensor says of itself;
 //! * [`sensor`]: the life of a pipeline that listens to the network;
+//! * [`confine`]: what a sensor gives up when everything is open;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
 //! * [`shelf`]: a folder of files of ours, of which the oldest go;
 //! * [`trouble`]: what keeps an output from its work, told once;
@@ -43,6 +44,7 @@ pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod confine;
 pub mod evidence;
 pub mod flow;
 pub mod frame;

@@ -13,13 +13,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::capture::{self, Live, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
+use lockkeeper::confine::{Confinement, confine};
 use lockkeeper::evidence::Keeper;
-use lockkeeper::health::{self, AlertTally, Board, Reporter};
+use lockkeeper::health::{self, AlertTally, Board, Handles, Reporter};
 use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
 use lockkeeper::publish::{Jsonl, Lines, Mqtt, MqttSettings, PublishError};
-use lockkeeper::recording::Recorder;
+use lockkeeper::recording::{Prepared, Recorder};
 use lockkeeper::sensor::{self, Shown};
 use lockkeeper::summary;
 use lockkeeper_protocols::REGISTRY;
@@ -103,17 +104,24 @@ fn watch(typed: &Watch) -> Outcome {
     outputs.evidence = asked.evidence(&settings).map(Keeper::new).transpose()?;
     let stats = asked.destinations.stats.as_ref().map(open_stats).transpose()?;
     let live = Live::open(&asked.interfaces)?;
-    outputs.recording = asked.recording(&live).map(Recorder::start).transpose()?;
+    sensor::stop_on_signals(&live.stop())?;
+    let handles = Handles::open(asked.metrics)?;
+    let mqtt = asked.mqtt(&settings)?;
+    let recorder = asked.recording(&live).map(Recorder::prepare).transpose()?;
     if !typed.quiet {
         let names: Vec<&str> = asked.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         writeln!(anstream::stderr(), "Listening on {}. SIGINT or SIGTERM ends it.", names.join(", "))?;
     }
-    let mqtt = asked.mqtt(&settings)?.map(Mqtt::endure).transpose()?;
+    // Everything is open, and there is no other thread yet.
+    let confinement = asked.needs(live.sockets(), mqtt.as_ref()).map_or_else(Confinement::default, |it| confine(&it));
+    outputs.recording = recorder.map(Prepared::start).transpose()?;
+    let mqtt = mqtt.map(Mqtt::endure).transpose()?;
     let line = mqtt.as_ref().map(Mqtt::line);
     outputs.publishers.extend(mqtt.map(|mqtt| Box::new(mqtt) as _));
     let board = Board::new(&settings.alerts.sensor, &settings.alerts.site);
+    board.update(|snapshot| snapshot.confinement = confinement);
     outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
-    let reporter = Reporter::start(board.clone(), asked.health(line))?;
+    let reporter = Reporter::start(board.clone(), asked.health(line), handles)?;
     let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Shown::new(board));
     reporter.stop();
     let watched = watched?;

@@ -121,18 +121,36 @@ struct Chunk {
     begun: i64,
 }
 
+/// A recording whose folder was looked at, and that has no thread yet.
+pub struct Prepared {
+    writer: Writer,
+    chunks: Receiver<Chunk>,
+    full: Sender<Chunk>,
+    running: Sender<()>,
+    recorder: Recorder,
+}
+
+impl Prepared {
+    /// Starts to record, on a thread of its own.
+    pub fn start(self) -> Result<Recorder, Error> {
+        let Self { writer, chunks, full, running, mut recorder } = self;
+        let thread = thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&chunks));
+        let handle = thread.map_err(|source| Error { folder: recorder.folder.clone(), source })?;
+        recorder.thread = Some(Thread { full, running, handle });
+        Ok(recorder)
+    }
+}
+
 impl Recorder {
-    /// Starts to record. A folder that cannot be written to is an error at once; a disk that is full is waited for.
-    pub fn start(settings: Settings) -> Result<Self, Error> {
+    /// Makes ready to record. A folder that cannot be written to is an error at once; a disk that is full is waited for.
+    pub fn prepare(settings: Settings) -> Result<Prepared, Error> {
         let folder = settings.folder.display().to_string();
         let failed = |source| Error { folder: folder.clone(), source };
         let ((full, chunks), (spare, empty)) = (bounded(CHUNKS), bounded(CHUNKS));
         let ((told, news), (running, ended)) = (bounded(NEWS), bounded(0));
         let writer = Writer::new(settings, spare, told, ended).map_err(failed)?;
-        let thread = thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&chunks));
-        let handle = thread.map_err(failed)?;
-        Ok(Self {
-            thread: Some(Thread { full, running, handle }),
+        let recorder = Self {
+            thread: None,
             folder,
             chunk: None,
             spare: Vec::new(),
@@ -142,7 +160,8 @@ impl Recorder {
             news,
             latest: News::default(),
             counters: Counters::default(),
-        })
+        };
+        Ok(Prepared { writer, chunks, full, running, recorder })
     }
 
     /// Takes the packets of one block.

@@ -59,7 +59,7 @@ struct Look<'a> {
     policy_rejected: Option<i64>,
 }
 
-/// Runs until SIGINT or SIGTERM. What was captured until then is judged and delivered. Once a second, what the sensor is
+/// Runs until it is asked to stop, or until an interface can only be heard by a sensor that is started again. What was captured until then is judged and delivered. Once a second, what the sensor is
 /// like is shown.
 pub fn run(
     mut live: Live,
@@ -69,7 +69,7 @@ pub fn run(
     outputs: &mut Outputs,
     shown: Shown,
 ) -> io::Result<Replayed> {
-    stop_on_signals(&live.stop())?;
+    live.start().map_err(io::Error::other)?;
     let (helm, reins) = reins();
     let names = live.captures().iter().map(|capture| capture.name.clone());
     let interfaces = names.zip(live.counters().iter().map(Arc::clone)).collect();
@@ -86,8 +86,8 @@ pub fn run(
     })
 }
 
-/// The first signal asks for an orderly end, the second one ends at once.
-fn stop_on_signals(stop: &Stop) -> io::Result<()> {
+/// SIGINT and SIGTERM: the first signal asks for an orderly end, the second one ends at once.
+pub fn stop_on_signals(stop: &Stop) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, KILLED, stop.flag())?;
         flag::register(signal, stop.flag())?;

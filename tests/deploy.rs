@@ -16,6 +16,12 @@ fn the_unit_leaves_little_exposed() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/lockkeeper.service");
     let text = std::fs::read_to_string(&unit).expect("the unit ships");
     assert!(text.lines().any(|line| line == "CapabilityBoundingSet=CAP_NET_RAW"), "one right and no other");
+    let mut allowed = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+    // Later lines have the last word, and the one before this takes `capset` away.
+    let last: Vec<&str> = allowed.next_back().expect("calls are filtered").split(' ').collect();
+    for call in ["capset", "seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
+        assert!(last.contains(&call), "the sensor confines itself with {call}");
+    }
     // Not every machine has systemd; where it is, it judges.
     if Command::new("systemd-analyze").arg("--version").output().is_ok() {
         let score = exposure(&unit).expect("systemd-analyze tells a score");

@@ -4,107 +4,21 @@
 
 #[path = "live/network.rs"]
 mod network;
+#[path = "live/place.rs"]
+mod place;
 #[path = "live/sensor.rs"]
 mod sensor;
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use network::Hub;
+use place::{PATIENCE, Place, Process, has_reason, scrape};
 use rustix::process::Signal;
-use sensor::Sensor;
 use serde_json::Value;
-use support::{plant, rewrite, root};
-
-/// A folder with a configuration, and what the sensor writes there.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(more: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let policy = plant();
-        let text = format!(
-            "[sensor]\nname = \"lock-1\"\nsite = \"lock\"\npolicy = {policy:?}\n\
-             [[interface]]\nname = \"span\"\nring_mib = 8\n[output]\nalerts = \"alerts.jsonl\"\n\
-             [health]\nstatus_file = \"status.json\"\n{more}"
-        );
-        std::fs::write(folder.path().join("lockkeeper.toml"), text).expect("written");
-        Self { folder }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn sensor(&self, hub: &Hub) -> Sensor {
-        Sensor::start(hub, &[&"--config", &self.file("lockkeeper.toml")])
-    }
-
-    /// What `lockkeeper status` says, and its exit status.
-    fn status(&self) -> (Option<i32>, Value) {
-        let file = self.file("status.json");
-        let output = support::lockkeeper(&[&"status", &"--json", &"--file", &file]);
-        (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
-    }
-
-    /// Waits until it says something.
-    fn eventually(&self, what: &str, is_so: impl Fn(Option<i32>, &Value) -> bool) -> Value {
-        let begun = Instant::now();
-        loop {
-            let (code, said) = self.status();
-            if is_so(code, &said) {
-                return said;
-            }
-            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {said:#}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-fn has_reason(said: &Value, what: &str) -> bool {
-    said["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
-}
-
-/// A process of the test in the namespace of the hub.
-struct Process(Child);
-
-impl Process {
-    fn start(hub: &Hub, program: &str, arguments: &[&str]) -> Option<Self> {
-        let path =
-            ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
-        let Some(path) = path else {
-            eprintln!("skipped: {program} is not installed");
-            return None;
-        };
-        let mut command = hub.command(&path);
-        let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
-        Some(Self(child))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _already_gone = self.0.kill();
-        let _already_gone = self.0.wait();
-    }
-}
-
-/// What Prometheus would read.
-fn scrape(hub: &Hub, port: u16) -> String {
-    hub.inside(|| {
-        let mut caller = TcpStream::connect(("127.0.0.1", port)).expect("the sensor listens");
-        caller.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
-        let mut page = String::new();
-        caller.read_to_string(&mut page).expect("answered");
-        page
-    })
-}
+use support::{rewrite, root};
 
 #[test]
 fn a_sensor_is_ready_while_it_listens_stale_when_it_was_killed_and_gone_when_it_was_stopped() {
@@ -220,5 +134,3 @@ fn the_service_manager_is_told_when_the_sensor_is_ready_that_it_lives_and_when_i
     rustix::process::kill_process(pid, Signal::TERM).expect("signalled");
     heard("STOPPING=1");
 }
-
-const PATIENCE: Duration = Duration::from_secs(40);

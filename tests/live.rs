@@ -180,21 +180,24 @@ fn a_policy_is_read_again_when_it_changes_and_one_with_mistakes_is_not_taken() {
 }
 
 #[test]
-fn an_interface_that_goes_away_is_reported_and_waited_for() {
-    is_told_and_heard_again(|hub| drop(hub.ip(&["link", "del", "span"])), |hub| hub.plug("span"));
+fn an_interface_that_goes_away_is_reported_and_waited_for_by_a_sensor_that_has_kept_its_rights() {
+    let remove = |hub: &Hub| drop(hub.ip(&["link", "del", "span"]));
+    is_told_and_heard_again(remove, |hub| hub.plug("span"), &["--no-confine"]);
 }
 
 #[test]
 fn an_interface_that_is_switched_off_and_on_again_is_reported_and_heard_again() {
     let switch = |hub: &Hub, to| drop(hub.ip(&["link", "set", "span", to]));
-    is_told_and_heard_again(|hub| switch(hub, "down"), |hub| switch(hub, "up"));
+    for more in [&[] as &[&str], &["--no-confine"]] {
+        is_told_and_heard_again(|hub| switch(hub, "down"), |hub| switch(hub, "up"), more);
+    }
 }
 
 /// An interface is lost in one way and comes back in another: both are told, and then it is heard as before.
-fn is_told_and_heard_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub)) {
+fn is_told_and_heard_again(lose: impl Fn(&Hub), bring_back: impl Fn(&Hub), more: &[&str]) {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), &[]);
+    let (sensor, told) = watch_span(&hub, folder.path(), &plant(), more);
     lose(&hub);
     let gone = wait_for(&told, "the interface", rule("own.interface-gone"));
     assert_eq!(gone["about"], "span");

@@ -266,6 +266,15 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// An interface was deleted and made again, and the right to open it was given up.
+    #[error(
+        "{name} was deleted and made again: to listen to it takes a right that was given up at the start; start \
+         lockkeeper again, as the service manager does by itself, or let it keep its rights with --no-confine"
+    )]
+    Replaced {
+        /// The interface.
+        name: String,
+    },
     /// A filter for packets is not one.
     #[error("{name}: the filter `{filter}` cannot be used: {reason}; see pcap-filter(7) for the language")]
     Filter {

@@ -40,6 +40,7 @@ pub(super) struct Sensor {
     pub(super) policy: Option<PathBuf>,
     #[serde(deserialize_with = "within::<_, u16, 1, 64>")]
     pub(super) workers: Option<u16>,
+    pub(super) confine: Option<bool>,
 }
 
 /// `[[interface]]`: one that is listened to.

@@ -1,5 +1,7 @@
 //! What `watch` was asked for, on the command line or in a file, turned into what it runs on.
 
+mod needs;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,16 +43,19 @@ pub struct Watch {
     queue: Option<usize>,
     queue_bytes: Option<u64>,
     status_file: Option<PathBuf>,
-    metrics: Option<SocketAddr>,
+    /// Where Prometheus may ask.
+    pub metrics: Option<SocketAddr>,
+    confine: bool,
     metrics_interval: Option<u64>,
 }
 
 /// Reads what was asked for. What is wrong with the configuration file is for people to read.
 pub fn watch(typed: &cli::Watch) -> Result<Result<Watch, Error>, Diagnostics> {
-    Ok(match &typed.config {
+    let asked = match &typed.config {
         Some(path) => Watch::from_file(file::read(path)?),
         None => Watch::from_options(typed),
-    })
+    };
+    Ok(asked.map(|asked| Watch { confine: asked.confine && !typed.no_confine, ..asked }))
 }
 
 impl Watch {
@@ -73,6 +78,7 @@ impl Watch {
             queue_bytes: None,
             status_file: typed.health.status_file.clone(),
             metrics: typed.health.metrics,
+            confine: true,
             metrics_interval: None,
         })
     }
@@ -111,6 +117,7 @@ impl Watch {
             queue_bytes,
             status_file: file.health.status_file.or_else(usual_file),
             metrics_interval: file.metrics.as_ref().and_then(|metrics| metrics.mqtt_interval),
+            confine: file.sensor.confine.unwrap_or(true),
             metrics: file.metrics.map(|metrics| metrics.listen.unwrap_or(health::METRICS_ADDRESS)),
         })
     }
@@ -174,7 +181,6 @@ impl Watch {
         let silence = self.alarms.silence.and_then(|silence| u64::try_from(silence).ok()).map(Duration::from_nanos);
         health::Settings {
             status_file: self.status_file.clone(),
-            listen: self.metrics,
             mqtt,
             metrics_interval: self.metrics_interval.map_or(usual.metrics_interval, Duration::from_secs),
             limits: health::Limits { loss: self.alarms.loss / 100.0, silence },

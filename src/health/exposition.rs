@@ -12,6 +12,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::snapshot::{Interface, Recording, Snapshot, State};
+use crate::confine::Level;
 use crate::metrics::{LATENCY_BOUNDS, LatencySummary};
 use crate::publish::MqttReading;
 
@@ -75,6 +76,10 @@ const FAMILIES: &[Family] = &[
     }),
     gauge("state", "1 for the state that the sensor is in", |now, out| {
         State::ALL.iter().try_for_each(|state| out.add(&[("state", state.name())], of(*state == now.state)))
+    }),
+    gauge("confinement", "1 for how far the sensor is confined", |now, out| {
+        let level = now.confinement.level;
+        Level::ALL.iter().try_for_each(|one| out.add(&[("level", one.name())], of(*one == level)))
     }),
     gauge("degraded_reason", "1 for each reason for which the sensor is degraded", |now, out| {
         let mut reasons: Vec<&str> = now.reasons.iter().map(|reason| reason.what.as_str()).collect();
@@ -255,6 +260,7 @@ mod tests {
             "lockkeeper_info{sensor=\"lock-1\",site=\"lock\",",
             "lockkeeper_state{state=\"ready\"} 1.0",
             "lockkeeper_state{state=\"degraded\"} 0.0",
+            "lockkeeper_confinement{level=\"full\"} 1.0",
             "lockkeeper_interface_packets_total{interface=\"span\\\"0\"} 1000000.0",
             "lockkeeper_interface_drops_total{interface=\"span\\\"0\",where=\"kernel\"} 0.0",
             "lockkeeper_operations_total{protocol=\"modbus\",class=\"write\"} 7.0",

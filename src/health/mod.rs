@@ -32,7 +32,7 @@ pub use board::{Board, Phase};
 pub use exposition::{exposition, metric_names};
 pub use judge::Limits;
 pub use page::{Verdict, status};
-pub use reporter::{Error, Reporter, Settings};
+pub use reporter::{Error, Handles, Reporter, Settings};
 pub use snapshot::{
     AlertCount, Interface, PolicyInForce, Reason, Recording, Rejection, SCHEMA, Snapshot, State, Traffic,
 };

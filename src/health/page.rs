@@ -87,6 +87,7 @@ fn page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Wr
     for reason in &snapshot.reasons {
         writeln!(out, "  {colour}{:<18}{colour:#} {}", reason.what, reason.message)?;
     }
+    line(out, "confined", &snapshot.confinement.line())?;
     policy(snapshot, out)?;
     for interface in &snapshot.interfaces {
         line(out, &interface.name, &of_interface(interface))?;
@@ -201,6 +202,7 @@ mod tests {
         for expected in [
             "lock-1 at lock, lockkeeper",
             ": ready, up for 1 h 0 min",
+            "confined           full\n",
             "PLANT version 3 (0123456789ab), since 2026-11-24T10:00:00Z",
             "listening, 1000000 packets, 0 lost\n",
             "operation.undeclared (high) 3",

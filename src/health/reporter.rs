@@ -1,12 +1,13 @@
 //! The thread that looks at the board, judges what it sees, and tells everybody who wants to know.
 
+use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,8 +24,6 @@ use crate::publish::MqttLine;
 pub struct Settings {
     /// Where the status file is written, if anywhere.
     pub status_file: Option<PathBuf>,
-    /// Where Prometheus asks, if it may.
-    pub listen: Option<SocketAddr>,
     /// The broker's connection, if there is one.
     pub mqtt: Option<MqttLine>,
     /// How often everything is looked at.
@@ -39,7 +38,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             status_file: None,
-            listen: None,
             mqtt: None,
             interval: Duration::from_secs(1),
             metrics_interval: Duration::from_secs(10),
@@ -64,6 +62,29 @@ pub enum Error {
     Start(io::Error),
 }
 
+/// What has to be opened before the sensor gives up its rights.
+#[derive(Debug, Default)]
+pub struct Handles {
+    /// Where Prometheus asks.
+    listener: Option<TcpListener>,
+    /// What the kernel says of this process.
+    process: Option<File>,
+}
+
+impl Handles {
+    /// Opens them; Prometheus may ask at this address, if there is one.
+    pub fn open(listen: Option<SocketAddr>) -> Result<Self, Error> {
+        let listener = listen.map(|address| {
+            let listener = TcpListener::bind(address).and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            });
+            listener.map_err(|source| Error::Listen { address, source })
+        });
+        Ok(Self { listener: listener.transpose()?, process: File::open("/proc/self/status").ok() })
+    }
+}
+
 /// Reports until it is stopped.
 #[derive(Debug)]
 pub struct Reporter {
@@ -73,11 +94,11 @@ pub struct Reporter {
 
 impl Reporter {
     /// Starts to report what is on the board. Must not be called on an async runtime.
-    pub fn start(board: Board, settings: Settings) -> Result<Self, Error> {
+    pub fn start(board: Board, settings: Settings, handles: Handles) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
-        let listener = settings.listen.map(|address| listen(&runtime, address)).transpose()?;
+        let listener = handles.listener.map(|listener| adopt(&runtime, listener)).transpose().map_err(Error::Start)?;
         let (stop, stopped) = oneshot::channel();
-        let mut rounds = Rounds::new(board.clone(), settings);
+        let mut rounds = Rounds::new(board.clone(), settings, handles.process);
         let thread = thread::Builder::new().name("health".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 if let Some(listener) = listener {
@@ -97,14 +118,16 @@ impl Reporter {
     }
 }
 
-fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, Error> {
-    runtime.block_on(TcpListener::bind(address)).map_err(|source| Error::Listen { address, source })
+fn adopt(runtime: &Runtime, listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    let _inside = runtime.enter();
+    tokio::net::TcpListener::from_std(listener)
 }
 
 /// What is done again and again.
 struct Rounds {
     board: Board,
     settings: Settings,
+    process: Option<File>,
     judge: Judge,
     systemd: Systemd,
     watched: bool,
@@ -117,7 +140,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(board: Board, mut settings: Settings) -> Self {
+    fn new(board: Board, mut settings: Settings, process: Option<File>) -> Self {
         let watchdog = Systemd::watchdog();
         // Twice in the time that the service manager waits.
         let shortest = watchdog.map_or(settings.interval, |patience| settings.interval.min(patience / 2));
@@ -126,6 +149,7 @@ impl Rounds {
             judge: Judge::new(settings.limits),
             board,
             settings,
+            process,
             systemd: Systemd::default(),
             watched: watchdog.is_some(),
             announced: None,
@@ -153,9 +177,10 @@ impl Rounds {
 
     fn round(&mut self) {
         let mqtt = self.settings.mqtt.as_ref();
+        let process = self.process.as_ref();
         self.board.update(|snapshot| {
             mqtt.into_iter().for_each(|line| read_broker(line, snapshot));
-            snapshot.memory_bytes = resident_memory();
+            snapshot.memory_bytes = process.map_or(0, resident_memory);
             snapshot.time = now();
             snapshot.uptime_seconds = seconds_between(snapshot.started, snapshot.time);
             snapshot.good_for_seconds = (self.settings.interval.as_secs() + 1) * MISSED_ROUNDS;
@@ -215,9 +240,11 @@ fn read_broker(line: &MqttLine, snapshot: &mut Snapshot) {
     snapshot.mqtt = Some(line.read());
 }
 
-/// Resident memory of this process, as the kernel says; 0 where it does not.
-fn resident_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// Resident memory of this process, as the kernel says; 0 where it does not. What it says is new at each reading.
+fn resident_memory(process: &File) -> u64 {
+    let mut page = [0; 4096];
+    let length = process.read_at(&mut page, 0).unwrap_or(0);
+    let status = String::from_utf8_lossy(page.get(..length).unwrap_or_default());
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
@@ -250,6 +277,10 @@ mod tests {
         Settings { interval: SHORTEST_INTERVAL, ..Settings::default() }
     }
 
+    fn handles() -> Handles {
+        Handles::open(None).expect("nothing to bind")
+    }
+
     /// What a status file says, once it is as expected, or after five seconds.
     fn eventually(path: &std::path::Path, is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
         let looks = (0..500).map(|_| {
@@ -267,7 +298,7 @@ mod tests {
         let board = Board::new("lock-1", "lock");
         let settings = Settings { status_file: Some(path.clone()), ..quick() };
         board.update(|now| (now.interfaces, now.traffic.pulses) = (snapshot().interfaces, 1));
-        let reporter = Reporter::start(board.clone(), settings).expect("started");
+        let reporter = Reporter::start(board.clone(), settings, handles()).expect("started");
         assert_eq!(eventually(&path, |now| now.state == State::Starting).state, State::Starting);
         board.enter(Phase::Running);
         let ready = eventually(&path, |now| now.state == State::Ready);
@@ -288,7 +319,7 @@ mod tests {
         board.update(|now| now.traffic.pulses = 1);
         board.enter(Phase::Running);
         let settings = Settings { status_file: Some("/nonexistent/status.json".into()), ..quick() };
-        let reporter = Reporter::start(board.clone(), settings).expect("started");
+        let reporter = Reporter::start(board.clone(), settings, handles()).expect("started");
         let told = (0..500).any(|_| {
             thread::sleep(Duration::from_millis(10));
             board.read().reasons.iter().any(|reason| reason.what == "status.file")
@@ -299,17 +330,16 @@ mod tests {
 
     #[test]
     fn an_address_that_is_taken_is_an_error_that_says_what_to_write() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let settings = Settings { listen: taken.local_addr().ok(), ..quick() };
-        let error = Reporter::start(Board::new("lock-1", "lock"), settings).expect_err("taken").to_string();
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let error = Handles::open(taken.local_addr().ok()).expect_err("taken").to_string();
         assert!(error.contains("[metrics]") && error.contains("in use"), "{error}");
     }
 
     #[test]
     fn prometheus_gets_its_page_while_the_sensor_runs() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-        let settings = Settings { listen: Some(free), ..quick() };
-        let reporter = Reporter::start(Board::new("lock-1", "lock"), settings).expect("started");
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let handles = Handles::open(Some(free)).expect("free");
+        let reporter = Reporter::start(Board::new("lock-1", "lock"), quick(), handles).expect("started");
         let mut caller = std::net::TcpStream::connect(free).expect("it listens");
         caller.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
         let mut page = String::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::confine::Confinement;
 use crate::metrics::LatencySummary;
 use crate::publish::MqttReading;
 
@@ -34,6 +35,9 @@ pub struct Snapshot {
     pub uptime_seconds: u64,
     /// Seconds after [`Snapshot::time`] from which on silence means that the sensor does not run any more.
     pub good_for_seconds: u64,
+    /// What it has given up.
+    #[serde(default)]
+    pub confinement: Confinement,
     /// What it judges by.
     pub policy: PolicyInForce,
     /// What it listens to.
@@ -204,6 +208,7 @@ impl Snapshot {
             started,
             uptime_seconds: 0,
             good_for_seconds: 0,
+            confinement: Confinement::default(),
             policy: PolicyInForce::default(),
             interfaces: Vec::new(),
             traffic: Traffic::default(),

@@ -1,6 +1,7 @@
 //! A sensor that is well.
 
 use super::snapshot::{AlertCount, Interface, PolicyInForce, Recording, Snapshot, Traffic};
+use crate::confine::{Confinement, Level};
 use crate::metrics::Latency;
 use crate::publish::MqttReading;
 
@@ -11,6 +12,7 @@ pub(super) fn snapshot() -> Snapshot {
     snapshot.time = "2026-11-24T11:00:00Z".parse().expect("a time");
     snapshot.uptime_seconds = 3600;
     snapshot.good_for_seconds = 10;
+    snapshot.confinement = Confinement { level: Level::Full, notes: Vec::new() };
     snapshot.policy = PolicyInForce {
         id: "PLANT".to_owned(),
         version: "3".to_owned(),

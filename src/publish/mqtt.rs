@@ -20,6 +20,7 @@ mod url;
 mod window;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -84,6 +85,17 @@ impl Settings {
             give_up_after: Some(Duration::from_secs(10)),
             endures: false,
         })
+    }
+
+    /// The TCP port of the broker.
+    pub const fn port(&self) -> u16 {
+        self.broker.port
+    }
+
+    /// Whether the broker is known by a name, which has to be resolved, and not by an address.
+    pub fn is_named(&self) -> bool {
+        let host = self.broker.host.trim_matches(['[', ']']);
+        host.parse::<IpAddr>().is_err()
     }
 
     /// Unique for each run, so that two replays do not push each other off the broker.

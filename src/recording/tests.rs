@@ -11,7 +11,7 @@ fn recorder(folder: &Path, mebibytes: u64) -> Recorder {
     let interface = |name: &str| Interface { name: name.to_owned(), snap_length: 2048, counters: Arc::default() };
     let interfaces = vec![interface("east"), interface("west")];
     let settings = Settings { folder: folder.to_owned(), bytes: mebibytes << 20, file_bytes: 1 << 20, interfaces };
-    Recorder::start(settings).expect("a folder")
+    Recorder::prepare(settings).and_then(Prepared::start).expect("a folder")
 }
 
 /// Packets of 1000 bytes, from this number on: one each millisecond, by turns from each interface.

@@ -52,7 +52,7 @@ struct Open {
 }
 
 impl Writer {
-    /// Looks at the folder; see [`super::Recorder::start`].
+    /// Looks at the folder; see [`super::Recorder::prepare`].
     pub(super) fn new(
         settings: Settings,
         empty: Sender<Chunk>,

@@ -95,6 +95,13 @@ impl Interface {
             (_, InterfaceState::Listening) => {
                 return Some((OwnRule::InterfaceBack, format!("{name} is back and listened to again."), Vec::new()));
             }
+            (_, InterfaceState::Replaced) => {
+                let message = format!(
+                    "{name} is back as another interface, for which the right to listen is needed again: the sensor ends, \
+                     to be started again."
+                );
+                return Some((OwnRule::InterfaceBack, message, Vec::new()));
+            }
             (_, InterfaceState::Down) => {
                 format!("{name} was switched off: nothing is heard on it until it is on again.")
             }
@@ -217,8 +224,10 @@ mod tests {
             (3, in_state(InterfaceState::Gone)),
             (4, in_state(InterfaceState::Listening)),
             (5, in_state(InterfaceState::Down)),
+            (6, in_state(InterfaceState::Replaced)),
         ];
-        let expected = [(2, "own.interface-gone"), (4, "own.interface-back"), (5, "own.interface-gone")];
+        let [gone, back] = ["own.interface-gone", "own.interface-back"];
+        let expected = [(2, gone), (4, back), (5, gone), (6, back)];
         assert_eq!(told(Limits { silence: None, ..Limits::default() }, &steps), expected);
     }
 

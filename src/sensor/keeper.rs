@@ -13,7 +13,7 @@ use super::alarms::Alarms;
 use super::policy_file::{PolicyFile, Reload};
 use super::{Look, Settings, Shown};
 use crate::alert::{Own, OwnRule};
-use crate::capture::live::{InterfaceCounters, Reading, Stop};
+use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
 use crate::clock::now;
 use crate::pipeline::{Census, Helm, Order};
 use crate::policy::Policy;
@@ -30,6 +30,8 @@ pub(super) struct Keeper {
     /// Somebody asks to read the policy again.
     hangup: Arc<AtomicBool>,
     stop: Stop,
+    /// An interface can only be heard by a sensor that is started again.
+    must_end: bool,
     shown: Shown,
     census: Option<Census>,
     /// Orders that the pipeline had no room for.
@@ -60,6 +62,7 @@ impl Keeper {
             file: settings.policy.as_deref().map(PolicyFile::new),
             hangup,
             stop,
+            must_end: false,
             shown,
             census: None,
             waiting: Vec::new(),
@@ -90,6 +93,9 @@ impl Keeper {
             self.waiting.push(Order::Census { conversations });
         }
         self.give_orders();
+        if self.must_end && self.waiting.is_empty() {
+            self.stop.stop();
+        }
         if self.stop.is_stopped() && !std::mem::replace(&mut self.told_of_stop, true) {
             self.shown.stopping();
         }
@@ -125,6 +131,7 @@ impl Keeper {
     fn look_at_interfaces(&mut self) {
         let readings: Vec<(String, Reading)> =
             self.interfaces.iter().map(|(name, counters)| (name.clone(), counters.read())).collect();
+        self.must_end |= readings.iter().any(|(_, reading)| reading.state == InterfaceState::Replaced);
         let time = now();
         let mut troubles = self.alarms.look(time, &readings);
         if let Some(census) = &mut self.census

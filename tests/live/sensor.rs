@@ -34,13 +34,23 @@ impl Sensor {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        let pid = Pid::from_raw(self.id().cast_signed()).expect("a process");
         kill_process(pid, signal).expect("signalled");
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end; returns how it ended and what it said.
-    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+    pub(crate) fn stop(self) -> (ExitStatus, String) {
         self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits until it has ended; returns how it ended and what it said.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("an end");
         (status, self.errors.take().expect("stopped once").join().expect("what it said"))
     }

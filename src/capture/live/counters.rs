@@ -11,8 +11,10 @@ pub enum InterfaceState {
     Listening = 0,
     /// It is there, and switched off or without a link.
     Down = 1,
-    /// It has gone away, or cannot be opened any more.
+    /// It has gone away, or cannot be opened.
     Gone = 2,
+    /// Another one has its name now, which cannot be opened without the right to listen.
+    Replaced = 3,
 }
 
 impl InterfaceState {
@@ -22,6 +24,7 @@ impl InterfaceState {
             Self::Listening => "listening",
             Self::Down => "down",
             Self::Gone => "gone",
+            Self::Replaced => "replaced",
         }
     }
 
@@ -29,7 +32,8 @@ impl InterfaceState {
         match number {
             0 => Self::Listening,
             1 => Self::Down,
-            _ => Self::Gone,
+            2 => Self::Gone,
+            _ => Self::Replaced,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::capture::{Block, Error};
 use crate::clock::now;
 
 /// What is read and not yet delivered.
+#[derive(Default)]
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
     sequence: u64,

@@ -29,6 +29,7 @@ mod device;
 mod lanes;
 mod reader;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -94,6 +95,8 @@ impl Stop {
 
 /// Interfaces that are listened to.
 pub struct Live {
+    /// Opened, and not started yet.
+    readers: Vec<Reader>,
     lanes: Lanes,
     captures: Vec<Capture>,
     counters: Vec<Arc<InterfaceCounters>>,
@@ -101,8 +104,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens every interface and starts to read. What cannot be opened is an error before the first packet; what goes
-    /// away later is waited for.
+    /// Opens every interface, for which it needs the right to listen. What cannot be opened is an error before the first
+    /// packet; what goes away later is waited for. What arrives from now on is in the rings.
     pub fn open(interfaces: &[InterfaceSettings]) -> Result<Self, Error> {
         if interfaces.len() > MAX_INTERFACES {
             return Err(Error::TooManyInterfaces { found: interfaces.len(), limit: MAX_INTERFACES });
@@ -114,7 +117,18 @@ impl Live {
         let readers = readers?;
         let counters: Vec<_> = readers.iter().map(Reader::counters).collect();
         let captures = interfaces.iter().map(Capture::live).collect();
-        Ok(Self { lanes: Lanes::start(readers)?, captures, counters, stop })
+        Ok(Self { readers, lanes: Lanes::default(), captures, counters, stop })
+    }
+
+    /// Starts to read, each interface on a thread of its own. Before that, there is nothing to be had of it.
+    pub fn start(&mut self) -> Result<(), Error> {
+        self.lanes = Lanes::start(std::mem::take(&mut self.readers))?;
+        Ok(())
+    }
+
+    /// The packet sockets of a source that was not started yet.
+    pub fn sockets(&self) -> Vec<RawFd> {
+        self.readers.iter().map(Reader::socket).collect()
     }
 
     /// What asks it to stop.
@@ -138,12 +152,18 @@ impl Drop for Live {
 impl Source for Live {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
         let more = self.lanes.fill(block);
-        if !more {
-            for (capture, counters) in self.captures.iter_mut().zip(&self.counters) {
-                capture.packets = counters.read().packets;
+        if more {
+            return Ok(true);
+        }
+        let mut ended = Ok(false);
+        for (capture, counters) in self.captures.iter_mut().zip(&self.counters) {
+            let Reading { packets, state, .. } = counters.read();
+            capture.packets = packets;
+            if state == InterfaceState::Replaced {
+                ended = Err(Error::Replaced { name: capture.name.clone() });
             }
         }
-        Ok(more)
+        ended
     }
 
     fn is_ready(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The thread of one interface: copies packets out of the kernel's ring into blocks, and counts what it could not.
 
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use pcap::{Active, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{InterfaceCounters, InterfaceSettings, InterfaceState, Stop, nanoseconds};
 use crate::capture::{Block, Error, Link, Packet};
@@ -23,8 +25,10 @@ pub(super) struct Reader {
     stop: Stop,
     /// How long to wait for packets before saying that there are none.
     rest: Duration,
-    capture: Option<pcap::Capture<Active>>,
+    capture: pcap::Capture<Active>,
     link: Link,
+    /// The system's number of the interface that the capture belongs to; another one of the same name has another.
+    interface: Option<u32>,
     /// Number of the latest packet.
     number: u64,
     /// What libpcap and the system said of the interface when it was counted last.
@@ -59,8 +63,9 @@ impl Reader {
             counters: Arc::new(counters),
             stop: stop.clone(),
             rest: if alone { LONG_REST } else { settings.block_timeout.max(SHORT_REST) },
-            capture: Some(capture),
+            capture,
             link,
+            interface: number_of(&settings.name),
             number: 0,
             known: Known { damaged: damaged(&settings.name), ..Known::default() },
             counted_at: now(),
@@ -77,6 +82,11 @@ impl Reader {
         &self.settings.name
     }
 
+    /// The number of its packet socket.
+    pub(super) fn socket(&self) -> RawFd {
+        self.capture.as_fd().as_raw_fd()
+    }
+
     /// How long a packet may lie in the ring before it is seen.
     pub(super) fn window(&self) -> i64 {
         nanoseconds(self.settings.block_timeout + TIMER_SLACK)
@@ -86,39 +96,30 @@ impl Reader {
     pub(super) fn run(mut self, ends: &Ends) {
         let mut block = Block::default();
         while !self.stop.is_stopped() {
-            match self.capture.take() {
-                Some(mut capture) => {
-                    self.counters.set_state(InterfaceState::Listening);
-                    let lost = self.listen(&mut capture, &mut block, ends);
-                    self.count(&mut capture);
-                    if let Err(error) = lost {
-                        tracing::warn!("{}: {error}; waiting for it to come back", self.settings.name);
-                    }
-                }
-                None => self.wait_for_interface(),
+            self.counters.set_state(InterfaceState::Listening);
+            let lost = self.listen(&mut block, ends);
+            self.count();
+            if let Err(error) = lost {
+                tracing::warn!("{}: {error}; waiting for it to come back", self.settings.name);
+                self.wait_for_interface();
             }
         }
     }
 
     /// Hands over what arrives. Ends well when it was asked to stop and all that arrived until then is handed over.
-    fn listen(
-        &mut self,
-        capture: &mut pcap::Capture<Active>,
-        block: &mut Block,
-        ends: &Ends,
-    ) -> Result<(), pcap::Error> {
+    fn listen(&mut self, block: &mut Block, ends: &Ends) -> Result<(), pcap::Error> {
         let mut full = false;
         let mut last_look = None;
         loop {
             if !full {
-                wait(capture, self.rest);
+                wait(&self.capture, self.rest);
             }
             let time = now();
             if self.stop.is_stopped() && last_look.is_none() {
                 // What arrived until now is handed over by the kernel after its timeout at the latest.
                 last_look = Some(time.saturating_add(self.window()));
             }
-            let taken = self.take(capture, block)?;
+            let taken = self.take(block)?;
             full = taken == BATCH;
             if taken > 0 {
                 self.hand_over(block, ends);
@@ -128,7 +129,7 @@ impl Reader {
             }
             if time.saturating_sub(self.counted_at) > COUNTED_EVERY {
                 self.counted_at = time;
-                self.count(capture);
+                self.count();
                 self.look_at_link();
             }
             if last_look.is_some_and(|last| time > last) {
@@ -138,11 +139,11 @@ impl Reader {
     }
 
     /// Fills a block with what is there.
-    fn take(&mut self, capture: &mut pcap::Capture<Active>, block: &mut Block) -> Result<usize, pcap::Error> {
+    fn take(&mut self, block: &mut Block) -> Result<usize, pcap::Error> {
         block.clear();
         let (mut used, mut bytes, mut cut) = (0, 0, 0);
         let (number, link, index) = (&mut self.number, self.link, self.index);
-        let taken = capture.dispatch(Some(BATCH), |packet| {
+        let taken = self.capture.dispatch(Some(BATCH), |packet| {
             *number += 1;
             let header = packet.header;
             let captured = packet.data.len();
@@ -190,8 +191,8 @@ impl Reader {
     }
 
     /// Takes over what the kernel and the interface count themselves.
-    fn count(&mut self, capture: &mut pcap::Capture<Active>) {
-        if let Ok(stat) = capture.stats() {
+    fn count(&mut self) {
+        if let Ok(stat) = self.capture.stats() {
             let (kernel, interface) = (stat.dropped, stat.if_dropped);
             self.counters.kernel_drops.fetch_add(u64::from(kernel.wrapping_sub(self.known.kernel)), Relaxed);
             // What is read from the system may begin again at 0 with the interface.
@@ -211,20 +212,36 @@ impl Reader {
         self.counters.set_state(state);
     }
 
-    /// Tries to open the interface again.
+    /// Waits until it can be listened to again, or until it is asked to stop.
     fn wait_for_interface(&mut self) {
-        self.counters.set_state(InterfaceState::Gone);
-        match open(&self.settings) {
-            Ok((capture, link)) => {
-                self.known = Known { damaged: damaged(&self.settings.name), ..Known::default() };
-                (self.capture, self.link) = (Some(capture), link);
-                tracing::info!("{} is back", self.settings.name);
-            }
-            Err(_) => {
-                self.counters.idle_at.store(now(), Release);
-                thread::sleep(TRIED_EVERY);
-            }
+        while !self.stop.is_stopped() && !self.is_back() {
+            self.counters.idle_at.store(now(), Release);
+            thread::sleep(TRIED_EVERY);
         }
+    }
+
+    /// Whether it can be listened to again. A socket belongs to an interface, not to a name: one that was switched off and
+    /// on again is heard by the same socket, for which nobody needs a right; any other has to be opened.
+    fn is_back(&mut self) -> bool {
+        let name = &self.settings.name;
+        let (found, is_up) = (number_of(name), is_up(name));
+        let state = match found {
+            None => InterfaceState::Gone,
+            _ if found == self.interface && is_up => return true,
+            _ if found == self.interface => InterfaceState::Down,
+            Some(_) if !is_up => InterfaceState::Gone,
+            Some(_) if !may_listen() => InterfaceState::Replaced,
+            Some(_) => match open(&self.settings) {
+                Ok((capture, link)) => {
+                    self.known = Known { damaged: damaged(name), ..Known::default() };
+                    (self.capture, self.link, self.interface) = (capture, link, found);
+                    return true;
+                }
+                Err(_) => InterfaceState::Gone,
+            },
+        };
+        self.counters.set_state(state);
+        false
     }
 }
 
@@ -267,7 +284,7 @@ fn reason(error: &pcap::Error) -> String {
 /// What to do about an interface that cannot be opened.
 fn help(name: &str, reason: &str) -> String {
     let lower = reason.to_lowercase();
-    if lower.contains("permi") {
+    if lower.contains("permi") || lower.contains("cap_net_raw") {
         "run it as root, or give the program the right to listen: setcap cap_net_raw+ep \"$(command -v lockkeeper)\""
             .into()
     } else if lower.contains("no such device") {
@@ -292,6 +309,16 @@ fn wait(capture: &pcap::Capture<Active>, longest: Duration) {
         // A switched-off interface has an error until it is on again: it must not keep a processor busy.
         thread::sleep(SHORT_REST);
     }
+}
+
+/// The system's number of an interface, if it is there.
+fn number_of(name: &str) -> Option<u32> {
+    fs::read_to_string(system(name).join("ifindex")).ok()?.trim().parse().ok()
+}
+
+/// Whether this thread may open packet sockets.
+fn may_listen() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_RAW))
 }
 
 /// Whether an interface is switched on.

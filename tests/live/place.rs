@@ -1,0 +1,112 @@
+//! A place for a sensor: its configuration, what it writes, and others on the same network.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::network::Hub;
+use super::sensor::Sensor;
+use crate::support::{self, plant};
+
+/// A folder with a configuration, and what the sensor writes there.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let policy = plant();
+        let text = format!(
+            "[sensor]\nname = \"lock-1\"\nsite = \"lock\"\npolicy = {policy:?}\n\
+             [[interface]]\nname = \"span\"\nring_mib = 8\n[output]\nalerts = \"alerts.jsonl\"\n\
+             [health]\nstatus_file = \"status.json\"\n{more}"
+        );
+        std::fs::write(folder.path().join("lockkeeper.toml"), text).expect("written");
+        Self { folder }
+    }
+
+    /// Gives it a policy of its own, which can be changed.
+    pub(crate) fn owns_its_policy(&mut self) -> PathBuf {
+        let (config, own) = (self.file("lockkeeper.toml"), self.file("plant.toml"));
+        std::fs::copy(plant(), &own).expect("copied");
+        let text = std::fs::read_to_string(&config).expect("written before");
+        let text = text.replace(&format!("policy = {:?}", plant()), "policy = \"plant.toml\"");
+        std::fs::write(config, text).expect("written");
+        own
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn sensor(&self, hub: &Hub) -> Sensor {
+        Sensor::start(hub, &[&"--config", &self.file("lockkeeper.toml")])
+    }
+
+    /// What `lockkeeper status` says, and its exit status.
+    pub(crate) fn status(&self) -> (Option<i32>, Value) {
+        let file = self.file("status.json");
+        let output = support::lockkeeper(&[&"status", &"--json", &"--file", &file]);
+        (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
+    }
+
+    /// Waits until it says something.
+    pub(crate) fn eventually(&self, what: &str, is_so: impl Fn(Option<i32>, &Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let (code, said) = self.status();
+            if is_so(code, &said) {
+                return said;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {said:#}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+pub(crate) fn has_reason(said: &Value, what: &str) -> bool {
+    said["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
+}
+
+/// A process of the test in the namespace of the hub.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    pub(crate) fn start(hub: &Hub, program: &str, arguments: &[&str]) -> Option<Self> {
+        let path =
+            ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
+        let Some(path) = path else {
+            eprintln!("skipped: {program} is not installed");
+            return None;
+        };
+        let mut command = hub.command(&path);
+        let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+        Some(Self(child))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _already_gone = self.0.kill();
+        let _already_gone = self.0.wait();
+    }
+}
+
+/// What Prometheus would read.
+pub(crate) fn scrape(hub: &Hub, port: u16) -> String {
+    hub.inside(|| {
+        let mut caller = TcpStream::connect(("127.0.0.1", port)).expect("the sensor listens");
+        caller.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
+        let mut page = String::new();
+        caller.read_to_string(&mut page).expect("answered");
+        page
+    })
+}
+
+/// Longer than anything that is waited for takes, on a busy machine too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

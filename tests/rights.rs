@@ -1,0 +1,183 @@
+//! What a running sensor may do: nothing but look at packets and tell what it saw.
+#![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
+#![allow(clippy::print_stdout, reason = "a test tells another process what came of it")]
+#![allow(dead_code, reason = "the network of the live tests can do more than is needed here")]
+
+#[path = "live/network.rs"]
+mod network;
+#[path = "live/place.rs"]
+mod place;
+#[path = "live/sensor.rs"]
+mod sensor;
+mod support;
+#[path = "rights/tries.rs"]
+mod tries;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use network::{Hub, far};
+use place::{Place, Process, scrape};
+use rustix::process::Signal;
+use sensor::{Sensor, wait_for};
+use serde_json::Value;
+use support::{plant, rewrite, root};
+use tries::is_refused_by_landlock;
+
+fn packets() -> Vec<rewrite::Packet> {
+    rewrite::read(&root().join("pcaps/undeclared-write.pcap"))
+}
+
+/// What each thread of a process has, by the names of `/proc/PID/status`.
+fn threads(process: u32) -> Vec<BTreeMap<String, String>> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let status = tasks.map(|task| std::fs::read_to_string(task.expect("a thread").path().join("status")));
+    let fields = |text: String| {
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+    };
+    status.map(|text| fields(text.expect("readable"))).collect()
+}
+
+/// Every thread has given up what it could.
+fn assert_without_rights(process: u32) {
+    let threads = threads(process);
+    assert!(threads.len() >= 4, "a reader, a keeper, the health, the broker: {threads:#?}");
+    for thread in threads {
+        let name = &thread["Name"];
+        for set in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"] {
+            assert_eq!(u64::from_str_radix(&thread[set], 16), Ok(0), "{set} of {name}");
+        }
+        assert_eq!((thread["NoNewPrivs"].as_str(), thread["Seccomp"].as_str()), ("1", "2"), "{name}");
+    }
+}
+
+#[test]
+fn not_one_frame_leaves_a_monitored_interface_in_the_whole_life_of_a_sensor_that_does_all_it_can() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    hub.ip(&["link", "set", "lo", "up"]);
+    let mut place = Place::new(
+        "[mqtt]\nurl = \"mqtt://localhost\"\n[metrics]\nlisten = \"127.0.0.1:9470\"\n\
+         [evidence]\nfolder = \"evidence\"\n[recording]\nfolder = \"recording\"\n",
+    );
+    let policy = place.owns_its_policy();
+    let before = hub.frames_sent_by("span");
+    let recorded = place.file("sent.pcap");
+    hub.record(&far("span"), &recorded, || whole_life(&hub, &place, &policy));
+    assert_eq!(hub.frames_sent_by("span"), before, "not one frame");
+    assert!(rewrite::read(&recorded).is_empty(), "somebody at the other end of the cable heard something");
+    assert!(hub.frames_received_by("span") > 0, "the counter of frames does not count");
+}
+
+/// Start, traffic, all that is told and to whom, another policy, an interface that goes and comes back, and the end.
+fn whole_life(hub: &Hub, place: &Place, policy: &Path) {
+    let sensor = place.sensor(hub);
+    let told = place.file("alerts.jsonl");
+    let Some(broker) = Process::start(hub, "mosquitto", &["-p", "1883"]) else { return };
+    hub.send("send", &packets());
+    wait_for(&told, "the write", |alert| alert["rule"] == "operation.undeclared");
+    let delivered = |said: &Value| said["mqtt"]["delivered"].as_u64() > Some(0) && said["mqtt"]["connected"] == true;
+    let ready = place.eventually("ready, and its alerts delivered", |code, said| code == Some(0) && delivered(said));
+    let notes = ready["confinement"]["notes"].to_string();
+    let level = if notes.contains("Landlock") { "partial" } else { "full" };
+    assert_eq!(ready["confinement"]["level"], level, "what this kernel can, and all of it: {ready:#}");
+    assert_without_rights(sensor.id());
+    assert!(ready["memory_bytes"].as_u64() > Some(0), "{ready:#}");
+    assert!(scrape(hub, 9470).contains(&format!("lockkeeper_confinement{{level=\"{level}\"}} 1.0")));
+
+    let text = std::fs::read_to_string(policy).expect("a policy");
+    // As editors do it: another file takes the name.
+    std::fs::write(policy.with_extension("new"), format!("{text}\n[zoen.x]\n")).expect("written");
+    std::fs::rename(policy.with_extension("new"), policy).expect("replaced");
+    wait_for(&told, "the rejection", |alert| alert["rule"] == "policy.rejected");
+    std::fs::write(policy, text.replace("{ op = \"write\"", "{ op = \"time\"")).expect("written");
+    sensor.signal(Signal::HUP);
+    wait_for(&told, "the change", |alert| alert["rule"] == "policy.changed");
+
+    hub.ip(&["link", "set", "span", "down"]);
+    let gone = wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-gone");
+    assert!(gone["message"].as_str().is_some_and(|message| message.contains("switched off")), "{gone}");
+    hub.ip(&["link", "set", "span", "up"]);
+    wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-back");
+    let heard = |said: &Value| said["interfaces"][0]["packets"].as_u64().unwrap_or(0);
+    let so_far = heard(&place.status().1);
+    hub.send("send", &packets());
+    place.eventually("hearing again", |code, said| code == Some(0) && heard(said) > so_far);
+    assert_without_rights(sensor.id());
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(!place.file("status.json").exists(), "it took its status away");
+    for folder in ["evidence", "recording"] {
+        let kept = std::fs::read_dir(place.file(folder)).expect("it was made").count();
+        assert!(kept > 0, "nothing is in {folder}: {said}");
+    }
+    drop(broker);
+}
+
+#[test]
+fn what_a_confined_process_tries_is_refused_and_what_it_needs_is_not() {
+    let Some(hub) = Hub::new(&["span"]) else { return };
+    hub.ip(&["link", "set", "lo", "up"]);
+    let before = hub.frames_sent_by("span");
+    let mut command = hub.command(&std::env::current_exe().expect("this test"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    command.args(["--ignored", "--exact", tries::NAME, "--nocapture"]).env(tries::FOLDER, folder.path());
+    let output = command.output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let came_of = |line: &str| {
+        let (name, number) = line.strip_prefix("tried ")?.split_once(": ")?;
+        Some((name.to_owned(), number.to_owned()))
+    };
+    let tried: BTreeMap<String, String> = said.lines().filter_map(came_of).collect();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(tried.len(), tries::EXPECTED.len(), "it ended before it had tried all: {said}{errors}");
+    let has_landlock = tried[tries::LANDLOCK] == "0";
+    if !has_landlock {
+        eprintln!("SKIPPED: what Landlock refuses, because this kernel has not all of it");
+    }
+    let expected = tries::EXPECTED.iter();
+    for (what, number) in expected.filter(|(what, number)| has_landlock || !is_refused_by_landlock(what, *number)) {
+        assert_eq!(tried[*what], number.to_string(), "{what}");
+    }
+    let sent = hub.frames_sent_by("span").map(|after| after - before[0]);
+    assert_eq!(sent, [1, 1], "the one that shows that the test can send, before it is confined");
+}
+
+#[test]
+fn an_interface_that_was_deleted_and_made_again_ends_a_sensor_so_that_it_is_started_again() {
+    let Some(hub) = Hub::new(&["send", "span", "other"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let told = folder.path().join("alerts.jsonl");
+    let policy = plant();
+    let start = || Sensor::start(&hub, &[&"-i", &"other", &"-i", &"span", &"-p", &policy, &"-a", &told]);
+    let sensor = start();
+    hub.ip(&["link", "del", "span"]);
+    wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-gone");
+    // The other one is heard meanwhile.
+    hub.send("send", &packets());
+    wait_for(&told, "the write", |alert| alert["rule"] == "operation.undeclared");
+    hub.plug("span");
+    let (status, said) = sensor.ended();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("error: span was deleted and made again") && said.contains("--no-confine"), "{said}");
+    let back = wait_for(&told, "the interface", |alert| alert["rule"] == "own.interface-back");
+    assert!(back["message"].as_str().is_some_and(|message| message.contains("to be started again")), "{back}");
+    let (status, said) = start().stop();
+    assert_eq!(status.code(), Some(0), "it is heard again: {said}");
+}
+
+#[test]
+fn a_sensor_that_is_told_to_keeps_its_rights_and_says_so() {
+    let Some(hub) = Hub::new(&["span"]) else { return };
+    let place = Place::new("");
+    let config = place.file("lockkeeper.toml");
+    let sensor = Sensor::start(&hub, &[&"--config", &config, &"--no-confine"]);
+    let said = place.eventually("a status", |_, said| said["confinement"].is_object());
+    assert_eq!(said["confinement"]["level"], "off");
+    assert!(threads(sensor.id()).iter().all(|thread| thread["Seccomp"] == "0" && thread["NoNewPrivs"] == "0"));
+    drop(sensor);
+    let text = std::fs::read_to_string(&config).expect("written before");
+    std::fs::write(&config, text.replace("[sensor]", "[sensor]\nconfine = false")).expect("written");
+    let sensor = Sensor::start(&hub, &[&"--config", &config]);
+    assert!(threads(sensor.id()).iter().all(|thread| thread["Seccomp"] == "0"));
+}
