@@ -231,6 +231,28 @@ fn a_sensor_that_was_held_for_five_seconds_goes_on_with_what_the_ring_has_kept()
 }
 
 #[test]
+fn what_is_in_the_ring_when_a_sensor_is_asked_to_stop_is_judged_however_much_it_is() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let stats = folder.path().join("stats.json");
+    let (sensor, _) = watch_span(&hub, folder.path(), &plant(), &["--stats", stats.to_str().expect("UTF-8")]);
+    let before = hub.frames_received_by("span");
+    sensor.signal(Signal::STOP);
+    // Without pauses: as many as fit into the ring, and more than are read in a moment.
+    let at_once = |packet: Packet| Packet { time: 0, ..packet };
+    let day: Vec<Packet> = packets("day.pcapng").into_iter().map(at_once).collect();
+    (0..10).for_each(|_| hub.send("send", &day));
+    sensor.signal(Signal::CONT);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let stats = &lines(&std::fs::read_to_string(&stats).expect("counts"))[0];
+    let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
+    let lost: u64 = names.iter().map(|name| stats["losses"][name].as_u64().expect("a count")).sum();
+    let judged = stats["packets"].as_u64().expect("a count");
+    assert_eq!(judged + lost, hub.frames_received_by("span") - before, "{lost} were lost");
+}
+
+#[test]
 fn packets_that_the_ring_has_no_room_for_are_counted_and_told() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -109,15 +109,14 @@ impl Reader {
     /// Hands over what arrives. Ends well when it was asked to stop and all that arrived until then is handed over.
     fn listen(&mut self, block: &mut Block, ends: &Ends) -> Result<(), pcap::Error> {
         let mut full = false;
-        let mut last_look = None;
+        let mut asked = None;
         loop {
             if !full {
                 wait(&self.capture, self.rest);
             }
             let time = now();
-            if self.stop.is_stopped() && last_look.is_none() {
-                // What arrived until now is handed over by the kernel after its timeout at the latest.
-                last_look = Some(time.saturating_add(self.window()));
+            if self.stop.is_stopped() {
+                asked.get_or_insert(time);
             }
             let taken = self.take(block)?;
             full = taken == BATCH;
@@ -132,10 +131,17 @@ impl Reader {
                 self.count();
                 self.look_at_link();
             }
-            if last_look.is_some_and(|last| time > last) {
+            if asked.is_some_and(|asked| self.has_all_until(asked, time, full)) {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether everything that arrived before it was asked to stop has been read. The kernel hands it over after its timeout
+    /// at the latest; how long it takes to read depends on how much is in the ring.
+    fn has_all_until(&self, asked: i64, now: i64, is_more: bool) -> bool {
+        let latest = self.counters.latest.load(Relaxed);
+        now > asked.saturating_add(self.window()) && (!is_more || latest > asked)
     }
 
     /// Fills a block with what is there.
