@@ -121,6 +121,7 @@ fn watch(typed: &Watch) -> Outcome {
     let board = Board::new(&settings.alerts.sensor, &settings.alerts.site);
     board.update(|snapshot| snapshot.confinement = confinement);
     outputs.publishers.push(Box::new(AlertTally::new(board.clone())));
+    outputs.judged = Some(Box::new(health::verdicts(board.clone())));
     let reporter = Reporter::start(board.clone(), asked.health(line), handles)?;
     let watched = sensor::run(live, &policy, &asked.sensor(), &settings, &mut outputs, Shown::new(board));
     reporter.stop();

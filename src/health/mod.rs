@@ -36,7 +36,7 @@ pub use reporter::{Error, Handles, Reporter, Settings};
 pub use snapshot::{
     AlertCount, Interface, PolicyInForce, Reason, Recording, Rejection, SCHEMA, Snapshot, State, Traffic,
 };
-pub use tally::AlertTally;
+pub use tally::{AlertTally, verdicts};
 
 /// Where a sensor leaves its status unless it is told otherwise.
 pub const STATUS_FILE: &str = "/run/lockkeeper/status.json";

@@ -1,4 +1,4 @@
-//! Alerts by rule and severity, and how long they took.
+//! Alerts by rule and severity, and how long packets took to be judged and told of.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,26 @@ impl AlertTally {
         Self { board, alerts: BTreeMap::new(), latency: Latency::new() }
     }
 }
+
+/// How long packets take until they are judged, for the stage `verdict`: told of the oldest packet of a block when the
+/// block is judged, and writing to the board once a second.
+pub fn verdicts(board: Board) -> impl FnMut(i64) + Send {
+    let mut latency = Latency::new();
+    let mut told = i64::MIN;
+    move |oldest| {
+        let now = clock::now();
+        latency.record(oldest, now);
+        if now.saturating_sub(told) >= SECOND {
+            told = now;
+            let summary = latency.summary();
+            board.update(|snapshot| {
+                snapshot.latency.insert("verdict".to_owned(), summary);
+            });
+        }
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
 
 impl Publisher for AlertTally {
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
@@ -57,6 +77,15 @@ impl Publisher for AlertTally {
 mod tests {
     use super::*;
     use crate::alert::{AlertId, Kind};
+
+    #[test]
+    fn the_time_to_the_verdict_is_that_of_the_oldest_packet_of_each_block() {
+        let board = Board::new("lock-1", "lock");
+        verdicts(board.clone())(clock::now() - 3_000_000);
+        let verdict = board.read().latency["verdict"];
+        assert_eq!(verdict.count, 1);
+        assert!(verdict.max >= 2_900_000, "{verdict:?}");
+    }
 
     #[test]
     fn each_alert_counts_once_however_often_it_is_updated() {

@@ -18,6 +18,9 @@ pub struct LatencySummary {
     pub count: u64,
     /// Half of them took no longer than this.
     pub p50: u64,
+    /// 9 of 10 took no longer than this.
+    #[serde(default)]
+    pub p90: u64,
     /// 99 of 100 took no longer than this.
     pub p99: u64,
     /// None took longer than this.
@@ -52,6 +55,7 @@ impl Latency {
         LatencySummary {
             count: histogram.len(),
             p50: histogram.value_at_quantile(0.5),
+            p90: histogram.value_at_quantile(0.9),
             p99: histogram.value_at_quantile(0.99),
             max: histogram.max(),
             sum: self.sum,
@@ -102,7 +106,8 @@ mod tests {
         let summary = latency.summary();
         let close = |found: u64, expected: u64| found.abs_diff(expected) <= expected / 100;
         assert_eq!(summary.count, 1000);
-        assert!(close(summary.p50, 500_000_000) && close(summary.p99, 990_000_000), "{summary:?}");
+        assert!(close(summary.p50, 500_000_000) && close(summary.p90, 900_000_000), "{summary:?}");
+        assert!(close(summary.p99, 990_000_000), "{summary:?}");
         assert!(close(summary.max, 1_000_000_000) && summary.sum == 500_500_000_000, "{summary:?}");
         let ten_milliseconds = LATENCY_BOUNDS.iter().position(|bound| *bound == 10_000_000).expect("a bound");
         assert_eq!(summary.within[ten_milliseconds], 10);

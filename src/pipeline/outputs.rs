@@ -24,6 +24,8 @@ pub struct Outputs {
     pub recording: Option<Recorder>,
     /// Alerts for the page for people.
     pub highlights: Highlights,
+    /// Who hears of each block that was judged, before its alerts go out: the time of its oldest packet.
+    pub judged: Option<Box<dyn FnMut(i64) + Send>>,
     /// What was written is seen by readers at the end of each block, as somebody waits for it.
     pub prompt: bool,
     /// Something was written since then, or could not be.
@@ -34,6 +36,9 @@ pub struct Outputs {
 impl Outputs {
     /// Takes the packets of one block, before the alerts that were found in it.
     pub(super) fn block(&mut self, block: &Block) {
+        if let (Some(judged), Some(oldest)) = (&mut self.judged, block.packets.first()) {
+            judged(oldest.time);
+        }
         if let Some(keeper) = &mut self.evidence {
             keeper.block(block);
         }
