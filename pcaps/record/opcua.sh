@@ -2,16 +2,26 @@
 # The captures with OPC UA, sourced by ./record. UA is the environment of the Python stack; the JavaScript one is found
 # in NODE_PATH.
 
-UA=$WORK/asyncua/bin/python
-export CERTIFICATES=$WORK/certificates STATE=$WORK/state NODE_PATH=$WORK/node/node_modules
+UA=$TOOLS/asyncua/bin/python
+export CERTIFICATES=$WORK/certificates STATE=$WORK/state NODE_PATH=$TOOLS/node/node_modules
 
-install_opcua() {
-    python3 -m venv "$WORK/asyncua"
-    "$WORK/asyncua/bin/pip" install -q -r requirements-opcua.txt
-    mkdir -p "$WORK/node" "$STATE"
-    cp package.json "$WORK/node/"
-    (cd "$WORK/node" && npm install --silent --no-audit --no-fund)
+stack_asyncua() {
+    python_stack asyncua requirements-opcua.txt
+    mkdir -p "$STATE"
     "$UA" opcua_certs.py "$CERTIFICATES"
+}
+
+# Debian's own Node.js may be too old for it: then there is none.
+stack_node_opcua() {
+    local missing
+    mapfile -t missing < <(missing_packages node:nodejs npm:npm)
+    install_packages "${missing[@]}"
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || { echo "record: Node.js is older than 20" >&2; return 1; }
+    cmp -s package.json "$TOOLS/node/installed.json" && return
+    mkdir -p "$TOOLS/node"
+    cp package.json "$TOOLS/node/"
+    (cd "$TOOLS/node" && npm install --silent --no-audit --no-fund)
+    cp package.json "$TOOLS/node/installed.json"
 }
 
 serve_weir() { serve weir "$UA" opcua_server.py 10.20.10.15 "$CERTIFICATES" "$@"; wait_for weir 1; }
@@ -67,8 +77,8 @@ with_keys() {
     export KEYS=$WORK/$name.keys
     weir "$name.pcap" ews "$@"
     unset KEYS
-    cp "$WORK/$name.keys" "$PCAPS/$name.keys"
-    chmod 644 "$PCAPS/$name.keys"
+    cp "$WORK/$name.keys" "$TO/$name.keys"
+    chmod 644 "$TO/$name.keys"
 }
 
 opcua_encrypt() { with_keys opcua-encrypt operations 10.20.10.15 encrypt; }

@@ -1,10 +1,12 @@
 # shellcheck shell=bash
 # The network of the plant, sourced by ./record: one namespace for each host, all plugged into one switch.
 #
-# Everything lives in namespaces called lk-*, without a link to the machine's own network. The LAN is flat (10.20/16,
-# fd20:10::/64) so that every frame carries the real hardware address of its sender; the zones are its subnets.
+# Everything lives in namespaces whose names begin with PLANT, without a link to the machine's own network. The LAN is flat
+# (10.20/16, fd20:10::/64) so that every frame carries the real hardware address of its sender; the zones are its subnets.
 
-SWITCH=lk-switch
+PLANT=lk$$
+SWITCH=$PLANT-switch
+MIRROR=$PLANT-mirror
 
 #     name      IPv4         IPv6         hardware address
 HOSTS="
@@ -27,7 +29,7 @@ HOSTS="
 on() {
     local host=$1
     shift
-    ip netns exec "lk-$host" "$@"
+    ip netns exec "$PLANT-$host" "$@"
 }
 
 build_plant() {
@@ -41,7 +43,7 @@ build_plant() {
 }
 
 plug_in() {
-    local name=$1 ipv4=$2 ipv6=$3 mac=$4 ns=lk-$1
+    local name=$1 ipv4=$2 ipv6=$3 mac=$4 ns=$PLANT-$1
     ip netns add "$ns"
     ip -n "$ns" link set lo up
     ip -n "$SWITCH" link add "$name" type veth peer name eth0 address "$mac" netns "$ns"
@@ -59,13 +61,23 @@ plug_in() {
     ip netns exec "$ns" ethtool -K eth0 tso off gso off gro off tx off rx off >/dev/null 2>&1
 }
 
-# The switch itself must not speak.
+# Makes a hub of the switch, and plugs in a host without an address: what it hears is what a SPAN port mirrors.
+plug_in_mirror() {
+    ip netns add "$MIRROR"
+    quiet "$MIRROR"
+    ip -n "$SWITCH" link set br0 type bridge ageing_time 0
+    ip -n "$SWITCH" link add mirror type veth peer name eth0 netns "$MIRROR"
+    ip -n "$SWITCH" link set mirror master br0 up
+    ip -n "$MIRROR" link set eth0 up
+}
+
+# Neither the switch nor who listens may speak.
 quiet() {
     ip netns exec "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
                               echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
 }
 
-namespaces() { echo "$HOSTS" | awk 'NF {print "lk-" $1}'; }
+namespaces() { echo "$HOSTS" | awk -v plant="$PLANT" 'NF {print plant "-" $1}'; }
 
 # Every host forgets its neighbours, so that each capture holds its own address resolution.
 forget_neighbours() {
@@ -75,7 +87,17 @@ forget_neighbours() {
 }
 
 remove_plant() {
-    (namespaces; echo "$SWITCH") | while read -r ns; do
+    (namespaces; echo "$SWITCH"; echo "$MIRROR") | while read -r ns; do
         ip netns del "$ns" 2>/dev/null || true
+    done
+}
+
+# Removes what is left of plants whose recorder was killed, with the processes in them.
+remove_ruins() {
+    ip netns list | { grep -oE '^lk[0-9]+-[a-z0-9]+' || true; } | while read -r ns; do
+        local owner=${ns%%-*}
+        kill -0 "${owner#lk}" 2>/dev/null && continue
+        ip netns pids "$ns" | xargs -r kill 2>/dev/null || true
+        ip netns del "$ns" || true
     done
 }

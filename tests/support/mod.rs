@@ -58,13 +58,17 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
 
-/// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order.
+/// What alerts say whatever the time and the numbers of the packets: the last revision of each, in their order. A request
+/// that was not answered when a recording ends is pending for ever; a sensor goes on, and after a while there is no answer.
 pub(crate) fn essence(alerts: &str) -> Vec<Value> {
     let mut last: Vec<(Value, Value)> = Vec::new();
     for mut alert in lines(alerts) {
         let id = alert["id"].take();
         for member in ["time", "first_seen", "last_seen", "revision", "sensor"] {
             alert[member].take();
+        }
+        if alert["outcome"]["status"] == "pending" {
+            alert["outcome"]["status"] = "no_response".into();
         }
         alert["evidence"]["capture"].take();
         alert["evidence"]["packet"].take();

@@ -1,0 +1,114 @@
+//! The plant with its real stacks, live: a sensor at the mirror port of their switch tells what a replay of the recording
+//! beside it tells.
+//!
+//! `pcaps/record/record` builds the plant from network namespaces, installs the stacks (from Debian, PyPI and npm, into
+//! `target/plant`, where they stay) and plays the scenes. That needs root, the registries the first time, and two minutes:
+//! `cargo test --test plant -- --ignored --nocapture`. A stack that cannot be had here is left out and told; with
+//! `LOCKKEEPER_PLANT=whole` in the environment, leaving out is failing.
+#![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{alerts, essence, lines, plant, replay, root};
+
+/// What is played: each protocol in peace and under attack, each stack as a server and as a client.
+const SCENES: [&str; 12] = [
+    // pymodbus and libmodbus
+    "normal-polling",
+    "undeclared-write",
+    "address-scan",
+    // the C++ snap7, and the Python one
+    "s7-polling",
+    "s7-blocks",
+    "s7-attack",
+    // asyncua; a channel in each mode
+    "opcua-none",
+    "opcua-sign",
+    "opcua-encrypt",
+    "opcua-attack",
+    // node-opcua, with itself and with asyncua
+    "opcua-polling",
+    "opcua-stacks",
+];
+
+#[test]
+#[ignore = "installs the stacks of the plant, as root, and takes minutes: cargo test --test plant -- --ignored"]
+fn a_sensor_beside_the_real_stacks_tells_what_a_replay_of_their_recording_tells() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(!must_be_whole(), "network namespaces need root");
+        return eprintln!("LEFT OUT: everything; network namespaces need root");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    play(folder.path());
+    let left_out = fs::read_to_string(folder.path().join("left-out")).unwrap_or_default();
+    left_out.lines().for_each(|scene| eprintln!("LEFT OUT: {scene}"));
+    assert!(!must_be_whole() || left_out.is_empty(), "nothing may be left out here");
+    let left_out: BTreeSet<&str> = left_out.lines().filter_map(|line| line.split(':').next()).collect();
+    for scene in SCENES.into_iter().filter(|scene| !left_out.contains(scene)) {
+        let of = |ending| folder.path().join(format!("{scene}.{ending}"));
+        let live = fs::read_to_string(of("jsonl")).expect(scene);
+        assert_eq!(essence(&live), essence(&alerts(&of("pcap"))), "{scene}");
+        let counted = fs::read_to_string(of("stats.json")).expect(scene);
+        let replayed = replay(&of("pcap"), &[&"--policy", &plant(), &"--alerts", &"/dev/null", &"--stats", &"-"]);
+        for count in ["packets", "flows", "operations", "pdus"] {
+            assert_eq!(lines(&counted)[0][count], lines(&replayed)[0][count], "{scene}: {count}");
+        }
+        let shipped = root().join("pcaps").join(format!("{scene}.alerts.jsonl"));
+        let shipped = fs::read_to_string(shipped).expect(scene);
+        assert_eq!(rules(&live), rules(&shipped), "{scene}: the stacks behave as when they were recorded");
+        eprintln!("{scene}: {} alerts", essence(&live).len());
+    }
+}
+
+fn must_be_whole() -> bool {
+    std::env::var_os("LOCKKEEPER_PLANT").is_some_and(|value| value == "whole")
+}
+
+fn rules(alerts: &str) -> BTreeSet<String> {
+    lines(alerts).iter().map(|alert| alert["rule"].to_string()).collect()
+}
+
+/// The recorder, which cleans up when it is asked to end.
+struct Recorder(Child);
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let pid = Pid::from_raw(self.0.id().cast_signed()).expect("a process");
+            let _already_gone = kill_process(pid, Signal::TERM);
+            let _already_gone = self.0.wait();
+        }
+    }
+}
+
+/// Plays all scenes; recordings, alerts and what was left out come into the folder.
+fn play(folder: &Path) {
+    let tools = root().join("target/plant");
+    fs::create_dir_all(&tools).expect("a folder");
+    let said = folder.join("said");
+    let errors = File::create(&said).expect("a file");
+    let mut record = Command::new(root().join("pcaps/record/record"));
+    record.arg("--sensor").arg(env!("CARGO_BIN_EXE_lockkeeper")).arg("--to").arg(folder).arg("--tools").arg(tools);
+    record.args(SCENES).stdout(errors.try_clone().expect("a file")).stderr(errors).stdin(Stdio::null());
+    record.env_remove("LOCKKEEPER_SITE").env_remove("LOCKKEEPER_SENSOR");
+    let mut recorder = Recorder(record.spawn().expect("bash is there"));
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = recorder.0.try_wait().expect("a child") {
+            break status;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it does not end: {}", fs::read_to_string(&said).unwrap_or_default());
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(status.success(), "{}", fs::read_to_string(&said).unwrap_or_default());
+}
+
+/// Longer than the plant takes, with everything to install and a busy machine.
+const PATIENCE: Duration = Duration::from_secs(1800);
