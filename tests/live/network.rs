@@ -27,7 +27,11 @@ impl Hub {
             eprintln!("SKIPPED: network namespaces need root");
             return None;
         }
-        let name = format!("lockkeeper-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            remove_ruins();
+        }
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
         if !made.as_ref().is_ok_and(|made| made.status.success()) {
             eprintln!("SKIPPED: no network namespace can be made here: {made:?}");
@@ -148,6 +152,23 @@ impl Drop for Hub {
 pub(crate) fn far(port: &str) -> String {
     format!("{port}-far")
 }
+
+/// Removes what tests have left that were killed, with the processes in it.
+fn remove_ruins() {
+    let places = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    for name in places.map(|place| place.file_name().to_string_lossy().into_owned()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_none_or(|owner| Path::new("/proc").join(owner.to_string()).exists()) {
+            continue;
+        }
+        // Another test may be doing the same: whoever comes second has nothing to do.
+        let script = "ip netns pids $0 | xargs -r kill; ip netns del $0";
+        let _already_gone = Command::new("sh").args(["-c", script, &name]).output();
+    }
+}
+
+/// What the names of the namespaces begin with; the number of the process follows.
+const PREFIX: &str = "lockkeeper-";
 
 fn open(port: &str) -> Capture<Active> {
     let socket = Capture::from_device(port).expect("a device").precision(Precision::Nano);

@@ -1,4 +1,4 @@
-//! A place for a sensor: its configuration, what it writes, and others on the same network.
+//! A place for a sensor: its configuration, what it writes, ways to ask it, and others on the same network.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::network::Hub;
 use super::sensor::Sensor;
-use crate::support::{self, plant};
+use super::support::{self, plant};
 
 /// A folder with a configuration, and what the sensor writes there.
 pub(crate) struct Place {
@@ -18,13 +18,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A sensor at the port `span`; `more` is the rest of its configuration, from within `[output]` on.
     pub(crate) fn new(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let policy = plant();
         let text = format!(
             "[sensor]\nname = \"lock-1\"\nsite = \"lock\"\npolicy = {policy:?}\n\
-             [[interface]]\nname = \"span\"\nring_mib = 8\n[output]\nalerts = \"alerts.jsonl\"\n\
-             [health]\nstatus_file = \"status.json\"\n{more}"
+             [[interface]]\nname = \"span\"\nring_mib = 128\n\
+             [health]\nstatus_file = \"status.json\"\n[output]\nalerts = \"alerts.jsonl\"\n{more}"
         );
         std::fs::write(folder.path().join("lockkeeper.toml"), text).expect("written");
         Self { folder }
@@ -40,10 +41,19 @@ impl Place {
         own
     }
 
+    /// Where a file of the folder is.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    /// Writes the configuration anew.
+    pub(crate) fn configure(&self, change: impl FnOnce(&str) -> String) {
+        let file = self.file("lockkeeper.toml");
+        let text = std::fs::read_to_string(&file).expect("written before");
+        std::fs::write(&file, change(&text)).expect("written");
+    }
+
+    /// Starts the sensor.
     pub(crate) fn sensor(&self, hub: &Hub) -> Sensor {
         Sensor::start(hub, &[&"--config", &self.file("lockkeeper.toml")])
     }
@@ -69,6 +79,7 @@ impl Place {
     }
 }
 
+/// Whether a status gives a reason.
 pub(crate) fn has_reason(said: &Value, what: &str) -> bool {
     said["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
 }
@@ -77,6 +88,7 @@ pub(crate) fn has_reason(said: &Value, what: &str) -> bool {
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
+    /// Starts it; `None`, with the reason on standard error, where it is not installed.
     pub(crate) fn start(hub: &Hub, program: &str, arguments: &[&str]) -> Option<Self> {
         let path =
             ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
@@ -106,6 +118,12 @@ pub(crate) fn scrape(hub: &Hub, port: u16) -> String {
         caller.read_to_string(&mut page).expect("answered");
         page
     })
+}
+
+/// The value of a metric on a page, with its labels as they are written there.
+pub(crate) fn metric(page: &str, name: &str) -> Option<f64> {
+    let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit_once(' ')?.1.parse().ok()
 }
 
 /// Longer than anything that is waited for takes, on a busy machine too.

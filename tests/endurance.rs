@@ -1,0 +1,213 @@
+//! Something around a sensor breaks while there is traffic: it goes on, and its status and its metrics say what happened.
+#![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
+#![allow(dead_code, reason = "what the live tests share can do more than is needed here")]
+
+#[path = "live/network.rs"]
+mod network;
+#[path = "live/place.rs"]
+mod place;
+#[path = "live/sensor.rs"]
+mod sensor;
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use network::Hub;
+use place::{Place, Process, has_reason, metric, scrape};
+use rustix::process::Signal;
+use serde_json::Value;
+use support::rewrite::{self, Packet};
+use support::{lines, plant, root};
+
+/// A hub whose namespace has a loopback, on which metrics and brokers are.
+fn hub() -> Option<Hub> {
+    let hub = Hub::new(&["send", "span"])?;
+    hub.ip(&["link", "set", "lo", "up"]);
+    Some(hub)
+}
+
+fn day() -> Vec<Packet> {
+    rewrite::read(&root().join("pcaps/day.pcapng"))
+}
+
+/// The day's traffic, again and again, as long as something else is done.
+fn under_traffic<T>(hub: &Hub, meanwhile: impl FnOnce() -> T) -> T {
+    /// Ends the traffic even if a test fails.
+    struct Until<'a>(&'a AtomicBool);
+    impl Drop for Until<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (done, day) = (AtomicBool::new(false), day());
+    thread::scope(|scope| {
+        let _until = Until(&done);
+        scope.spawn(|| {
+            let parts = day.chunks(500).cycle().take_while(|_| !done.load(Ordering::Relaxed));
+            parts.for_each(|part| hub.send("send", part));
+        });
+        meanwhile()
+    })
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// Packets of an interface that were lost, each in a counter with a name.
+fn lost(status: &Value) -> u64 {
+    ["kernel_drops", "interface_drops", "channel_drops"].iter().map(|name| number(&status["interfaces"][0][name])).sum()
+}
+
+/// Waits until every frame that has arrived is judged or counted as lost, in the status and in the metrics.
+fn everything_is_accounted_for(hub: &Hub, place: &Place, arrived: u64) -> Value {
+    let status = place.eventually("accounted for", |_, said| {
+        let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
+        let named: u64 = names.iter().map(|name| number(&said["losses"][name])).sum();
+        number(&said["traffic"]["packets"]) + lost(said) == arrived && named == lost(said)
+    });
+    let page = scrape(hub, PORT);
+    let dropped = |place: &str| {
+        metric(&page, &format!("lockkeeper_interface_drops_total{{interface=\"span\",where=\"{place}\"}}"))
+    };
+    let lost: f64 = ["kernel", "interface", "channel"].into_iter().filter_map(dropped).sum();
+    assert_eq!(metric(&page, "lockkeeper_packets_total").map(|judged| judged + lost), Some(arrived as f64), "{page}");
+    status
+}
+
+#[test]
+fn a_sensor_that_is_held_for_five_seconds_counts_what_it_missed_and_goes_on() {
+    let Some(hub) = hub() else { return };
+    let place = Place::new(METRICS);
+    place.configure(|configuration| configuration.replace("ring_mib = 128", "ring_mib = 32"));
+    let sensor = place.sensor(&hub);
+    let before = hub.frames_received_by("span");
+    under_traffic(&hub, || {
+        let before = lost(&place.eventually("listening", |_, said| number(&said["traffic"]["packets"]) > 100));
+        sensor.signal(Signal::STOP);
+        thread::sleep(Duration::from_secs(5));
+        sensor.signal(Signal::CONT);
+        let told = place.eventually("degraded", |code, said| {
+            code == Some(1) && has_reason(said, "capture.loss") && lost(said) > before
+        });
+        let page = scrape(&hub, PORT);
+        assert_eq!(metric(&page, "lockkeeper_degraded_reason{reason=\"capture.loss\"}"), Some(1.0), "{page}");
+        let then = number(&told["traffic"]["packets"]);
+        place.eventually("going on", |_, said| number(&said["traffic"]["packets"]) > then + 500);
+    });
+    everything_is_accounted_for(&hub, &place, hub.frames_received_by("span") - before);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn an_interface_that_is_switched_off_and_on_under_traffic_is_shown_and_heard_again() {
+    let Some(hub) = hub() else { return };
+    let place = Place::new(METRICS);
+    let sensor = place.sensor(&hub);
+    let before = hub.frames_received_by("span");
+    let listening = || metric(&scrape(&hub, PORT), "lockkeeper_interface_listening{interface=\"span\"}");
+    under_traffic(&hub, || {
+        place.eventually("ready", |code, said| code == Some(0) && number(&said["traffic"]["packets"]) > 100);
+        assert_eq!(listening(), Some(1.0));
+        hub.ip(&["link", "set", "span", "down"]);
+        place.eventually("degraded", |code, said| code == Some(1) && has_reason(said, "interface.down"));
+        assert_eq!(listening(), Some(0.0));
+        hub.ip(&["link", "set", "span", "up"]);
+        let back = place.eventually("ready again", |code, _| code == Some(0));
+        assert_eq!(listening(), Some(1.0));
+        let then = number(&back["traffic"]["packets"]);
+        place.eventually("heard", |_, said| number(&said["traffic"]["packets"]) > then + 500);
+    });
+    everything_is_accounted_for(&hub, &place, hub.frames_received_by("span") - before);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn a_policy_that_changes_under_traffic_costs_no_packet_and_no_conversation() {
+    let Some(hub) = hub() else { return };
+    let place = Place::new(&format!("stats = \"stats.json\"\n{METRICS}"));
+    let text = std::fs::read_to_string(plant()).expect("a policy");
+    let policy = place.file("plant.toml");
+    let write = |more: &str| std::fs::write(&policy, format!("{text}\n{more}\n")).expect("written");
+    write("");
+    place.configure(|configuration| configuration.replace(&format!("{:?}", plant()), "\"plant.toml\""));
+    let sensor = place.sensor(&hub);
+    let first = place.eventually("ready", |code, _| code == Some(0))["policy"]["sha256"].clone();
+    let before = hub.frames_received_by("span");
+    let done = AtomicBool::new(false);
+    let reloads = thread::scope(|scope| {
+        let reloads = scope.spawn(|| {
+            let mut reloads = 0;
+            while !done.load(Ordering::Relaxed) {
+                reloads += 1;
+                write(&format!("# {reloads}"));
+                sensor.signal(Signal::HUP);
+                thread::sleep(Duration::from_millis(200));
+            }
+            reloads
+        });
+        hub.send("send", &day());
+        done.store(true, Ordering::Relaxed);
+        reloads.join().expect("reloaded")
+    });
+    assert!(reloads > 5, "{reloads} reloads");
+    let changed = place.eventually("changed", |code, said| code == Some(0) && said["policy"]["sha256"] != first);
+    write("[zoen.x]");
+    place.eventually("rejected", |code, said| code == Some(1) && has_reason(said, "policy.rejected"));
+    assert_eq!(metric(&scrape(&hub, PORT), "lockkeeper_policy_rejected"), Some(1.0));
+    write("# mended");
+    let mended = place.eventually("mended", |code, said| code == Some(0) && said["policy"]["rejected"].is_null());
+    assert_ne!(mended["policy"]["sha256"], changed["policy"]["sha256"]);
+    assert_eq!(metric(&scrape(&hub, PORT), "lockkeeper_policy_rejected"), Some(0.0));
+    let arrived = hub.frames_received_by("span") - before;
+    assert_eq!(lost(&everything_is_accounted_for(&hub, &place, arrived)), 0);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let replayed = support::replay(&root().join("pcaps/day.pcapng"), &[&"--alerts", &"/dev/null", &"--stats", &"-"]);
+    let (live, replayed) =
+        (&lines(&std::fs::read_to_string(place.file("stats.json")).expect("counts"))[0], &lines(&replayed)[0]);
+    for counted in ["packets", "flows", "operations", "pdus"] {
+        assert_eq!(live[counted], replayed[counted], "{counted}: nothing was joined in the middle");
+    }
+}
+
+#[test]
+fn a_broker_that_goes_away_under_traffic_gets_what_the_queue_holds_and_the_rest_is_counted() {
+    let Some(hub) = hub() else { return };
+    let place = Place::new(&format!(
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:1883\"\nqueue = 30\n[limits]\nalert_interval = 0.5\n{METRICS}"
+    ));
+    let Some(broker) = Process::start(&hub, "mosquitto", &["-p", "1883"]) else { return };
+    let sensor = place.sensor(&hub);
+    let mqtt = |name: &str| metric(&scrape(&hub, PORT), &format!("lockkeeper_mqtt_{name}"));
+    under_traffic(&hub, || {
+        place.eventually("delivering", |_, said| number(&said["mqtt"]["delivered"]) > 0);
+        drop(broker);
+        let away = place.eventually("degraded", |code, said| {
+            code == Some(1) && has_reason(said, "mqtt.disconnected") && has_reason(said, "mqtt.undelivered")
+        });
+        assert!(number(&away["mqtt"]["backlog"]) >= 30, "{away:#}");
+        assert_eq!(mqtt("connected"), Some(0.0));
+        assert!(mqtt("backlog") >= Some(30.0) && mqtt("dropped_total") > Some(0.0));
+    });
+    let _broker = Process::start(&hub, "mosquitto", &["-p", "1883"]).expect("started before");
+    let told = || std::fs::read_to_string(place.file("alerts.jsonl")).expect("alerts").lines().count() as u64;
+    let back = place.eventually("delivered", |_, said| {
+        let [backlog, delivered, dropped] = ["backlog", "delivered", "dropped"].map(|name| number(&said["mqtt"][name]));
+        said["mqtt"]["connected"] == true && backlog == 0 && delivered + dropped == told()
+    });
+    assert!(number(&back["mqtt"]["connections"]) > 1, "{back:#}");
+    assert_eq!((mqtt("connected"), mqtt("backlog")), (Some(1.0), Some(0.0)));
+    assert_eq!(lost(&back), 0, "a broker that is away is no reason to lose packets: {back:#}");
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(2), "what was dropped is told at the end too: {said}");
+}
+
+/// Where the metrics are; every hub has a loopback of its own.
+const PORT: u16 = 9471;
+
+const METRICS: &str = "[metrics]\nlisten = \"127.0.0.1:9471\"\n";
