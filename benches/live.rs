@@ -18,6 +18,12 @@ mod capture;
 #[allow(dead_code, reason = "shared with the benchmarks of replays")]
 mod machine;
 
+#[path = "measure/process.rs"]
+#[allow(dead_code, reason = "shared with the benchmarks of replays")]
+mod process;
+
+#[path = "live/broker.rs"]
+mod broker;
 #[path = "live/cable.rs"]
 mod cable;
 #[path = "live/latency.rs"]
@@ -57,6 +63,9 @@ struct Arguments {
     /// Seconds, of `soak` and of each half of `latency`
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// The `--block-timeout` of the sensor, of `latency`
+    #[arg(long, value_name = "MS", default_value_t = 1)]
+    block_timeout: u32,
     /// The lockkeeper to measure [default: this one, built for release]
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_lockkeeper"), hide_default_value = true)]
     binary: PathBuf,
@@ -71,9 +80,10 @@ struct Arguments {
 /// What can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Question {
-    /// The highest rate without a loss, beside tcpdump, every packet accounted for
+    /// The highest rate without a loss, beside tcpdump, every packet accounted for; tcpreplay sends as well, where it is
+    /// installed
     Rate,
-    /// From a packet to its alert, on a quiet wire and on a busy one
+    /// From a packet to its alert at a broker and its subscriber, on a quiet wire and on a busy one; needs mosquitto
     Latency,
     /// Memory and losses over a long time with new flows and a flood of SYN segments
     Soak,

@@ -1,11 +1,12 @@
 //! A virtual cable in a network namespace of its own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The cable; its ends are [`Cable::NEAR`] and [`Cable::FAR`]. Removed when it is dropped.
@@ -21,7 +22,8 @@ impl Cable {
 
     /// Lays a cable.
     pub(crate) fn lay() -> io::Result<Self> {
-        let name = format!("lockkeeper-bench-{}", std::process::id());
+        remove_ruins()?;
+        let name = format!("{PREFIX}{}", std::process::id());
         run(Command::new("ip").args(["netns", "add", &name]))?;
         let cable = Self { name };
         // Nobody has an address, so that nobody speaks but the sender.
@@ -31,6 +33,11 @@ impl Cable {
         cable.ip(&["link", "set", Self::NEAR, "up"])?;
         cable.ip(&["link", "set", Self::FAR, "up"])?;
         Ok(cable)
+    }
+
+    /// Switches the loopback of the namespace on.
+    pub(crate) fn loopback(&self) -> io::Result<()> {
+        self.ip(&["link", "set", "lo", "up"])
     }
 
     /// A command that runs in the namespace.
@@ -58,6 +65,27 @@ impl Drop for Cable {
         }
     }
 }
+
+/// Removes what benchmarks have left that were killed, with the processes in it.
+fn remove_ruins() -> io::Result<()> {
+    let Ok(places) = fs::read_dir("/run/netns") else { return Ok(()) };
+    for place in places {
+        let name = place?.file_name().to_string_lossy().into_owned();
+        let Some(owner) = name.strip_prefix(PREFIX) else { continue };
+        if Path::new("/proc").join(owner).exists() {
+            continue;
+        }
+        let left = Command::new("ip").args(["netns", "pids", &name]).output()?;
+        for pid in String::from_utf8_lossy(&left.stdout).lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _already_gone = kill_process(pid, Signal::TERM);
+        }
+        run(Command::new("ip").args(["netns", "del", &name]))?;
+    }
+    Ok(())
+}
+
+/// What the names of the namespaces begin with; the number of the process follows.
+const PREFIX: &str = "lockkeeper-bench-";
 
 fn run(command: &mut Command) -> io::Result<()> {
     let output = command.output()?;

@@ -1,14 +1,12 @@
-//! From the moment at which the kernel saw a packet to the moment at which its alert is read by another process.
+//! From the moment at which the kernel saw a packet to each stage of its alert, until a subscriber of a broker has it.
 
 use std::error::Error;
-use std::io::BufRead;
 use std::process::Stdio;
-use std::thread;
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use crate::Arguments;
+use crate::broker::Broker;
 use crate::cable::Cable;
 use crate::capture::prepare;
 use crate::files::Files;
@@ -16,9 +14,17 @@ use crate::generator::Settings;
 use crate::sender::{Frames, Sender};
 use crate::sensor::Sensor;
 
+/// How long it took until something, in milliseconds.
+struct Row {
+    until: &'static str,
+    count: u64,
+    /// Half of them, 9 of 10, 99 of 100, all.
+    quantiles: [f64; 4],
+}
+
 pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
-    println!("Latency: from a packet to its alert on standard output");
-    println!("  {:<8} {:>10} {:>8} {:>10} {:>10} {:>10}", "", "packets/s", "alerts", "p50 ms", "p99 ms", "max ms");
+    println!("Latency: milliseconds from the kernel's time stamp of a packet until ...");
+    println!("  {:>9}  {:<15} {:>8} {:>8} {:>8} {:>8} {:>8}", "packets/s", "", "count", "p50", "p90", "p99", "max");
     Ok(json!({
         "idle": at(arguments, "idle", QUIET, 600_000)?,
         "busy": at(arguments, "busy", arguments.pps, 2_000)?,
@@ -33,29 +39,48 @@ fn at(arguments: &Arguments, name: &str, rate: u64, violations: u32) -> Result<V
     prepare(&files, &settings)?;
     let frames = Frames::read(&files.capture)?;
     let cable = Cable::lay()?;
-    let mut sensor = Sensor::start(&cable, &arguments.binary, &files.policy, &[], Stdio::piped())?;
-    let lines = sensor.alerts().ok_or("no standard output")?;
-    let reader = thread::spawn(move || lines.lines().map_while(Result::ok).filter_map(|line| delay(&line)).collect());
+    let broker = Broker::start(&cable)?;
+    let timeout = arguments.block_timeout.to_string();
+    let more = ["--mqtt", Broker::URL, "--block-timeout", &timeout];
+    let sensor = Sensor::start(&cable, &arguments.binary, &files.policy, &more, Stdio::null())?;
     Sender::open(&cable)?.send(&frames, 0..frames.len(), rate)?;
-    sensor.stop()?;
-    let mut delays: Vec<f64> = reader.join().map_err(|_| "the reader ended badly")?;
-    delays.sort_by(f64::total_cmp);
-    let part = |share: f64| delays.get(((delays.len() as f64 * share) as usize).min(delays.len().saturating_sub(1)));
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| part(share).copied().unwrap_or(f64::NAN));
-    println!("  {name:<8} {rate:>10} {:>8} {p50:>10.2} {p99:>10.2} {max:>10.2}", delays.len());
-    Ok(json!({ "pps": rate, "alerts": delays.len(), "p50_ms": p50, "p99_ms": p99, "max_ms": max }))
+    let told = sensor.status()?;
+    let counted = sensor.stop()?;
+    let lost = Sensor::lost(&counted);
+    let mut rows: Vec<Row> = STAGES.iter().map(|(stage, until)| Row::told(until, &told["latency"][stage])).collect();
+    rows.push(Row::measured(&broker.delays()?));
+    rows.iter().for_each(|row| row.print(rate));
+    let rows: serde_json::Map<_, _> = rows.iter().map(|row| (row.until.to_owned(), row.json())).collect();
+    Ok(json!({ "pps": rate, "lost": lost, "until": rows }))
 }
 
-/// Milliseconds from the packet of a new alert until now.
-fn delay(line: &str) -> Option<f64> {
-    let now = jiff::Timestamp::try_from(SystemTime::now()).ok()?;
-    let alert: Value = serde_json::from_str(line).ok()?;
-    if alert["revision"] != 1 || alert["kind"] != "violation" {
-        return None;
+impl Row {
+    /// A stage as the sensor's own histogram tells it.
+    fn told(until: &'static str, stage: &Value) -> Self {
+        let quantiles = ["p50", "p90", "p99", "max"].map(|name| stage[name].as_f64().unwrap_or(f64::NAN) / 1e6);
+        Self { until, count: stage["count"].as_u64().unwrap_or(0), quantiles }
     }
-    let seen: jiff::Timestamp = alert["time"].as_str()?.parse().ok()?;
-    Some((now.as_nanosecond() - seen.as_nanosecond()) as f64 / 1e6)
+
+    /// What the subscriber measured, in order.
+    fn measured(delays: &[f64]) -> Self {
+        let place = |share: f64| ((delays.len() as f64 * share) as usize).min(delays.len().saturating_sub(1));
+        let quantiles = [0.5, 0.9, 0.99, 1.0].map(|share| delays.get(place(share)).copied().unwrap_or(f64::NAN));
+        Self { until: "subscriber", count: delays.len() as u64, quantiles }
+    }
+
+    fn print(&self, rate: u64) {
+        let Self { until, count, quantiles: [p50, p90, p99, max] } = self;
+        println!("  {rate:>9}  {until:<15} {count:>8} {p50:>8.2} {p90:>8.2} {p99:>8.2} {max:>8.2}");
+    }
+
+    fn json(&self) -> Value {
+        let [p50, p90, p99, max] = self.quantiles;
+        json!({ "count": self.count, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "max_ms": max })
+    }
 }
+
+/// What the sensor measures itself. `verdict` is the oldest packet of each block, whatever came of it.
+const STAGES: [(&str, &str); 3] = [("verdict", "verdict"), ("alert", "alert"), ("acknowledgement", "acknowledged")];
 
 /// Packets a second on a quiet wire.
 const QUIET: u64 = 50;

@@ -15,6 +15,7 @@ use crate::cable::Cable;
 pub(crate) struct Sensor {
     child: Child,
     stats: PathBuf,
+    status: PathBuf,
 }
 
 impl Sensor {
@@ -26,9 +27,10 @@ impl Sensor {
         more: &[&str],
         alerts: Stdio,
     ) -> Result<Self, Box<dyn Error>> {
-        let stats = std::env::temp_dir().join(format!("lockkeeper-bench-{}.json", std::process::id()));
-        let [binary, policy, place] = [binary, policy, &stats].map(|path| path.display().to_string());
-        let mut command = cable.command(&binary, &["watch", "-i", Cable::FAR, "-p", &policy, "-s", &place, "-a", "-"]);
+        let place = |what| std::env::temp_dir().join(format!("lockkeeper-bench-{}-{what}.json", std::process::id()));
+        let (stats, status) = (place("stats"), place("status"));
+        let mut command = cable.command(&binary.display().to_string(), &["watch", "-i", Cable::FAR, "-a", "-", "-p"]);
+        command.arg(policy).arg("--stats").arg(&stats).arg("--status-file").arg(&status);
         let mut child = command.args(more).stdout(alerts).stderr(Stdio::piped()).spawn()?;
         let mut said = BufReader::new(child.stderr.take().ok_or("no standard error")?);
         let mut line = String::new();
@@ -39,12 +41,21 @@ impl Sensor {
         }
         // What it says at its end is in its counts too.
         std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
-        Ok(Self { child, stats })
+        Ok(Self { child, stats, status })
     }
 
-    /// What it prints.
-    pub(crate) fn alerts(&mut self) -> Option<impl BufRead + Send + use<>> {
-        self.child.stdout.take().map(BufReader::new)
+    /// How it says that it is. Written once a second, from what is told once a second: this waits for the next.
+    pub(crate) fn status(&self) -> Result<Value, Box<dyn Error>> {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        Ok(serde_json::from_str(&fs::read_to_string(&self.status)?)?)
+    }
+
+    /// Processor time that it has used so far, in user and kernel, seconds.
+    pub(crate) fn processor(&self) -> Option<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // Behind the name, which may hold anything: state is the first, user and kernel are the 12th and 13th.
+        let ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+        Some(ticks.sum::<Result<f64, _>>().ok()? / TICKS)
     }
 
     /// KiB of resident memory.
@@ -57,11 +68,30 @@ impl Sensor {
     /// Stops it; returns what it counted.
     pub(crate) fn stop(mut self) -> Result<Value, Box<dyn Error>> {
         end(&mut self.child, Signal::TERM)?;
-        let counted = serde_json::from_str(&fs::read_to_string(&self.stats)?)?;
-        fs::remove_file(&self.stats)?;
-        Ok(counted)
+        Ok(serde_json::from_str(&fs::read_to_string(&self.stats)?)?)
+    }
+
+    /// Packets that were not looked at, each in a counter with a name, in what it counted.
+    pub(crate) fn lost(counted: &Value) -> u64 {
+        let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
+        names.iter().filter_map(|name| counted["losses"][name].as_u64()).sum()
     }
 }
+
+impl Drop for Sensor {
+    /// Nothing stays, however the measurement ends.
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _already_gone = self.child.kill();
+            let _already_gone = self.child.wait();
+        }
+        let _not_written = fs::remove_file(&self.stats);
+        let _not_there = fs::remove_file(&self.status);
+    }
+}
+
+/// Ticks of a second in /proc, the same on every Linux.
+const TICKS: f64 = 100.0;
 
 /// What tcpdump captured and what the kernel dropped for it, while something was sent.
 pub(crate) fn tcpdump(

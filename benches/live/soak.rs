@@ -23,6 +23,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let cable = Cable::lay()?;
     let sender = Sender::open(&cable)?;
     let sensor = Sensor::start(&cable, &arguments.binary, &files.policy, &[], Stdio::null())?;
+    let empty = sensor.memory().unwrap_or(0);
     println!("Soak: {flows} flows at {} packets/s for {} s", arguments.pps, arguments.seconds);
     let (begun, mut sent, mut dice, mut at) = (Instant::now(), 0, 1_u64, 0);
     let mut memory = Vec::new();
@@ -36,18 +37,25 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
         at = if end == frames.len() { 0 } else { end };
         memory.extend(sensor.memory());
     }
+    let cost = sensor.processor().unwrap_or(f64::NAN) * 1e9 / sent.max(1) as f64;
+    let open = sensor.status()?["traffic"]["flows_open"].as_u64().unwrap_or(0);
     let counted = sensor.stop()?;
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let losses = &counted["losses"];
-    let names = ["dropped_by_kernel", "dropped_by_interface", "dropped_by_channel"];
-    let lost: u64 = names.iter().map(|name| number(&losses[name])).sum();
+    let lost = Sensor::lost(&counted);
     let unaccounted = sent as i64 - (number(&counted["packets"]) + lost) as i64;
     let half = memory.get(memory.len() / 2).copied();
     let (last, peak) = (memory.last().copied(), memory.iter().max().copied());
     println!("  {sent} packets sent, {lost} lost, {unaccounted} not accounted for");
-    println!("  resident KiB: {half:?} at half time, {last:?} at the end, {peak:?} at most");
+    println!("  resident KiB: {empty} at the start, {half:?} at half time, {last:?} at the end, {peak:?} at most");
+    let each = last.unwrap_or(0).saturating_sub(empty) * 1024 / open.max(1);
+    println!("  {open} flows open at the end, {each} bytes each; {cost:.0} ns of processor time a packet");
+    if unaccounted != 0 {
+        return Err("packets were neither judged nor counted as lost".into());
+    }
     Ok(json!({
-        "sent": sent, "lost": lost, "unaccounted": unaccounted, "losses": losses,
+        "sent": sent, "lost": lost, "unaccounted": unaccounted, "losses": losses, "flows_open": open,
+        "bytes_a_flow": each, "ns_per_packet": cost, "start_kib": empty,
         "half_time_kib": half, "end_kib": last, "peak_kib": peak, "kib_each_second": memory,
     }))
 }
