@@ -180,7 +180,7 @@ pub struct Interfaces {
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=2047))]
     pub ring: u32,
     /// Milliseconds that the kernel may wait before it hands over what has arrived
-    #[arg(long, value_name = "MS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "MS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub block_timeout: u32,
     /// Only packets that are addressed to this machine
     #[arg(long)]
