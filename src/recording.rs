@@ -6,7 +6,7 @@
 //!                         +=== empty, news ==+
 //! ```
 //! **The packet path never waits for the disk.** Whoever collects the results copies packets into a chunk, already in the
-//! form in which they lie in the file, and a thread of its own writes whole chunks. There are [`CHUNKS`] of them: when the
+//! form in which they lie in the file, and a thread of its own writes whole chunks. There is a bounded number of them: when the
 //! disk is slower than the network for so long that none is left, or takes nothing at all, packets are not recorded and
 //! counted ([`Counters::dropped`]).
 //!

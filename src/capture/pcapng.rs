@@ -1,5 +1,5 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link and clock. Here it
-//! is read; [`write`] has the other way.
+//! is read; [`mod@write`] has the other way.
 
 pub mod write;
 

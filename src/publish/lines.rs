@@ -11,7 +11,7 @@ use crate::trouble::{self, Told, Trouble};
 /// Where lines are written.
 ///
 /// One that is made [anew](Self::create) belongs to a run that has an end: what cannot be written is an error.
-/// One that [goes on](Self::append) belongs to a sensor: lines wait, [up to a bound](MOST_WAITING), until they can be
+/// One that [goes on](Self::append) belongs to a sensor: lines wait, up to a bound, until they can be
 /// written, and the rest is counted. When its file is moved away or removed, it begins another of the same name.
 pub struct Lines {
     name: String,
