@@ -5,10 +5,10 @@
 use std::io;
 use std::time::Duration;
 
-use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS as QoS5;
 use rumqttc::v5::mqttbytes::v5 as packet5;
 use rumqttc::{self as v3, v5};
+use rumqttc::{NetworkOptions, Outgoing};
 
 use super::Settings;
 use super::url::Version;
@@ -81,7 +81,7 @@ pub(super) fn open(settings: &Settings) -> (Outbox, Events) {
     match settings.broker.version {
         Version::V3 => {
             let (client, mut events) = v3::AsyncClient::new(options3(settings), capacity);
-            events.network_options.set_connection_timeout(seconds(settings.connect_timeout));
+            events.network_options = network(settings);
             (Outbox { sender: Sender::V3(client), largest: Some(MAX_PACKET) }, Events::V3(Box::new(events)))
         }
         Version::V5 => {
@@ -89,6 +89,14 @@ pub(super) fn open(settings: &Settings) -> (Outbox, Events) {
             (Outbox { sender: Sender::V5(client), largest: None }, Events::V5(Box::new(events)))
         }
     }
+}
+
+/// An alert is not held back until the one before it has been acknowledged by the other end's TCP, which may take 40 ms.
+fn network(settings: &Settings) -> NetworkOptions {
+    let mut options = NetworkOptions::new();
+    options.set_connection_timeout(seconds(settings.connect_timeout));
+    options.set_tcp_nodelay(true);
+    options
 }
 
 fn options3(settings: &Settings) -> v3::MqttOptions {
@@ -112,6 +120,7 @@ fn options5(settings: &Settings) -> v5::MqttOptions {
     options
         .set_keep_alive(KEEP_ALIVE)
         .set_connection_timeout(seconds(settings.connect_timeout))
+        .set_network_options(network(settings))
         .set_max_packet_size(Some(MAX_PACKET))
         .set_outgoing_inflight_upper_limit(settings.window.saturating_add(1))
         .set_last_will(packet5::LastWill::new(topic, offline, QoS5::AtLeastOnce, true, None));
