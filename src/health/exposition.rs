@@ -113,6 +113,9 @@ const FAMILIES: &[Family] = &[
                 .try_for_each(|(place, drops)| out.add(&[("interface", name), ("where", place)], *drops as f64))
         })
     }),
+    counter("interface_cut", "Packets of an interface that its snap length cut", |now, out| {
+        each(now, out, |interface| interface.cut as f64)
+    }),
     gauge("interface_backlog", "Packets that were read and wait for the pipeline", |now, out| {
         each(now, out, |interface| interface.backlog as f64)
     }),

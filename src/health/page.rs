@@ -132,15 +132,16 @@ fn traffic(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn of_interface(interface: &Interface) -> String {
-    let Interface { state, packets, backlog, .. } = interface;
+    let Interface { state, packets, backlog, cut, .. } = interface;
     let lost = interface.lost();
     let silent = match interface.silent_seconds {
         None => ", silent from the start".to_owned(),
         Some(0..3) => String::new(),
         Some(seconds) => format!(", silent for {}", length(seconds)),
     };
+    let cut = if *cut > 0 { format!(", {cut} cut by the snap length") } else { String::new() };
     let waiting = if *backlog > 0 { format!(", {backlog} waiting") } else { String::new() };
-    format!("{state}, {packets} packets, {lost} lost{waiting}{silent}")
+    format!("{state}, {packets} packets, {lost} lost{cut}{waiting}{silent}")
 }
 
 fn of_broker(mqtt: &MqttReading) -> String {
@@ -213,6 +214,14 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}:\n{text}");
         }
+    }
+
+    #[test]
+    fn an_interface_says_how_many_packets_its_snap_length_cut() {
+        let mut snapshot = snapshot();
+        snapshot.interfaces[0].cut = 3;
+        let (_, text) = after(&snapshot, 1);
+        assert!(text.contains("1000000 packets, 0 lost, 3 cut by the snap length\n"), "{text}");
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub struct Interface {
     pub interface_drops: u64,
     /// Packets that were dropped because the pipeline was behind.
     pub channel_drops: u64,
+    /// Packets that the snap length cut.
+    pub cut: u64,
     /// Packets that were read and wait for the pipeline.
     pub backlog: u64,
     /// Seconds since the latest packet; none before the first.

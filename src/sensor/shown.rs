@@ -56,6 +56,7 @@ fn interface(name: &str, reading: &Reading, now: i64) -> Interface {
         kernel_drops: reading.kernel_drops,
         interface_drops: reading.interface_drops,
         channel_drops: reading.channel_drops,
+        cut: reading.cut,
         backlog: reading.waiting,
         silent_seconds: (reading.latest > 0).then(|| u64::try_from(silent).unwrap_or(0)),
     }
