@@ -57,8 +57,15 @@ fn a_sensor_beside_the_real_stacks_tells_what_a_replay_of_their_recording_tells(
         assert_eq!(essence(&live), essence(&alerts(&of("pcap"))), "{scene}");
         let counted = fs::read_to_string(of("stats.json")).expect(scene);
         let replayed = replay(&of("pcap"), &[&"--policy", &plant(), &"--alerts", &"/dev/null", &"--stats", &"-"]);
-        for count in ["packets", "flows", "operations", "pdus"] {
-            assert_eq!(lines(&counted)[0][count], lines(&replayed)[0][count], "{scene}: {count}");
+        let (counted, replayed) = (&lines(&counted)[0], &lines(&replayed)[0]);
+        for count in ["operations", "pdus"] {
+            assert_eq!(counted[count], replayed[count], "{scene}: {count}");
+        }
+        // The sensor starts before the tap and ends behind it: a host may have looked for a neighbour in between.
+        for count in ["packets", "flows"] {
+            let (heard, recorded) = (counted[count].as_u64(), replayed[count].as_u64());
+            let more = heard.zip(recorded).and_then(|(heard, recorded)| heard.checked_sub(recorded));
+            assert!(more.is_some_and(|more| more <= HOUSEKEEPING), "{scene}: {count}: {heard:?}, {recorded:?}");
         }
         let shipped = root().join("pcaps").join(format!("{scene}.alerts.jsonl"));
         let shipped = fs::read_to_string(shipped).expect(scene);
@@ -109,6 +116,9 @@ fn play(folder: &Path) {
     };
     assert!(status.success(), "{}", fs::read_to_string(&said).unwrap_or_default());
 }
+
+/// Packets that hosts may send on their own account while only one of the two listens.
+const HOUSEKEEPING: u64 = 8;
 
 /// Longer than the plant takes, with everything to install and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(1800);
