@@ -34,6 +34,30 @@ enum Out {
     Stream(Box<dyn Write + Send>),
 }
 
+impl Out {
+    /// Writes as much as it takes: how many bytes, and what kept it from more.
+    fn write(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let out: &mut dyn Write = match self {
+            Self::File(_, Some(file)) => file,
+            Self::File(_, None) => return (0, Ok(())),
+            Self::Stream(stream) => stream,
+        };
+        let mut written = 0;
+        let result = loop {
+            match bytes.get(written..).unwrap_or_default() {
+                [] => break out.flush(),
+                rest => match out.write(rest) {
+                    Ok(0) => break Err(ErrorKind::WriteZero.into()),
+                    Ok(more) => written += more,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        (written, result)
+    }
+}
+
 impl Lines {
     /// Makes the file, or empties it.
     pub fn create(path: &Path) -> Result<Self, PublishError> {
@@ -70,15 +94,33 @@ impl Lines {
 
     /// Takes whole lines. An error means that nothing more can be written.
     pub fn take(&mut self, lines: &[u8]) -> Result<(), PublishError> {
-        if self.waiting.len() + lines.len() > BUFFER {
+        let many = lines.len() >= MANY;
+        if many || self.waiting.len() + lines.len() > BUFFER {
             self.flush()?;
         }
+        // Without trouble, the file is the right one: it was just looked at.
+        if many && self.waiting.is_empty() && !self.closed && !self.trouble.is_there() {
+            return self.pass_on(lines);
+        }
+        self.keep(lines);
+        Ok(())
+    }
+
+    /// Writes lines that need not wait for others, without copying them first.
+    fn pass_on(&mut self, lines: &[u8]) -> Result<(), PublishError> {
+        let (written, result) = self.out.write(lines);
+        self.note(lines, written);
+        self.waiting.extend_from_slice(lines.get(written..).unwrap_or_default());
+        self.judge(result)
+    }
+
+    /// Keeps lines until they are written, as far as there is room.
+    fn keep(&mut self, lines: &[u8]) {
         if self.waiting.len() + lines.len() > MOST_WAITING && self.trouble.is_there() {
             self.left_out += count(lines);
         } else if !self.closed {
             self.waiting.extend_from_slice(lines);
         }
-        Ok(())
     }
 
     /// Lets readers see what was written so far. An error means that nothing more can be written.
@@ -86,7 +128,13 @@ impl Lines {
         if self.closed {
             return Ok(());
         }
-        match self.drain() {
+        let result = self.drain();
+        self.judge(result)
+    }
+
+    /// What it means that lines were written, or were not.
+    fn judge(&mut self, result: io::Result<()>) -> Result<(), PublishError> {
+        match result {
             Ok(()) => self.trouble.is_over(),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.close(),
             Err(error) if self.goes_on => self.trouble.is(&error),
@@ -127,29 +175,19 @@ impl Lines {
 
     fn drain(&mut self) -> io::Result<()> {
         self.reopen()?;
-        let Self { out, waiting, .. } = self;
-        let out: &mut dyn Write = match out {
-            Out::File(_, Some(file)) => file,
-            Out::File(_, None) => return Ok(()),
-            Out::Stream(stream) => stream,
-        };
-        let mut written = 0;
-        let result = loop {
-            match waiting.get(written..).unwrap_or_default() {
-                [] => break out.flush(),
-                rest => match out.write(rest) {
-                    Ok(0) => break Err(ErrorKind::WriteZero.into()),
-                    Ok(more) => written += more,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => break Err(error),
-                },
-            }
-        };
-        let done = waiting.get(..written).unwrap_or_default();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let (written, result) = self.out.write(&waiting);
+        self.note(&waiting, written);
+        waiting.drain(..written);
+        self.waiting = waiting;
+        result
+    }
+
+    /// Remembers how far into a line the first `written` bytes go.
+    fn note(&mut self, lines: &[u8], written: usize) {
+        let done = lines.get(..written).unwrap_or_default();
         let last = done.iter().rposition(|letter| *letter == b'\n');
         self.begun = last.map_or(self.begun + written, |last| written - last - 1);
-        waiting.drain(..written);
-        result
     }
 
     /// Opens the file where there is none, or where the one that is written was moved away or removed.
@@ -214,6 +252,10 @@ fn count(lines: &[u8]) -> u64 {
 /// Bytes collected before they are written.
 const BUFFER: usize = 256 * 1024;
 
+/// Bytes that are worth a call of the system of their own. To copy them first took a seventh of all that a record of every
+/// transaction costs.
+const MANY: usize = 16 * 1024;
+
 /// Bytes of lines that wait for a disk that takes nothing, at most.
 const MOST_WAITING: usize = 4 << 20;
 
@@ -260,6 +302,25 @@ mod tests {
         lines.flush().expect("there is room");
         assert!(lines.trouble().is_none() && lines.waiting.is_empty());
         assert_eq!((disk.written.load(Relaxed), lines.begun, lines.left_out()), (16, 0, 0));
+    }
+
+    #[test]
+    fn many_lines_go_out_behind_those_that_wait_and_what_the_disk_does_not_take_waits() {
+        let disk = Disk::default();
+        let line = [vec![b'x'; 1023], vec![b'\n']].concat();
+        disk.room.store(3 + MANY + 100, Relaxed);
+        let mut lines = Lines::stream("alerts.jsonl".to_owned(), Box::new(disk.clone()), true);
+        lines.take(b"{}\n").expect("it waits");
+        assert_eq!(disk.written.load(Relaxed), 0);
+        lines.take(&line.repeat(MANY / line.len())).expect("there is room");
+        assert_eq!((disk.written.load(Relaxed), lines.waiting.len(), lines.begun), (3 + MANY, 0, 0));
+        lines.take(&line.repeat(MANY / line.len())).expect("it goes on");
+        assert_eq!((disk.written.load(Relaxed), lines.waiting.len(), lines.begun), (3 + MANY + 100, MANY - 100, 100));
+        lines.take(&line.repeat(MANY / line.len())).expect("it goes on");
+        assert_eq!(lines.waiting.len(), 2 * MANY - 100);
+        disk.room.store(2 * MANY, Relaxed);
+        lines.finish().expect("there is room again");
+        assert_eq!((disk.written.load(Relaxed), lines.left_out()), (3 + 3 * MANY, 0));
     }
 
     #[test]
