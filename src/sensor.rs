@@ -59,8 +59,8 @@ struct Look<'a> {
     policy_rejected: Option<i64>,
 }
 
-/// Runs until it is asked to stop, or until an interface can only be heard by a sensor that is started again. What was captured until then is judged and delivered. Once a second, what the sensor is
-/// like is shown.
+/// Runs until it is asked to stop, or until an interface can only be heard by a sensor that is started again. What was
+/// captured until then is judged and delivered. Once a second, what the sensor is like is shown.
 pub fn run(
     mut live: Live,
     policy: &Arc<Policy>,

@@ -42,8 +42,6 @@ pub fn verdicts(board: Board) -> impl FnMut(i64) + Send {
     }
 }
 
-const SECOND: i64 = 1_000_000_000;
-
 impl Publisher for AlertTally {
     fn publish(&mut self, alert: &Rendered) -> Result<(), PublishError> {
         if let Some(packet) = alert.news {
@@ -72,6 +70,9 @@ impl Publisher for AlertTally {
         Ok(Delivered { records: self.alerts.values().sum() })
     }
 }
+
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
