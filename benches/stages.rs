@@ -232,7 +232,7 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
         let (mut counters, mut cup) = (StreamCounters::default(), Cup(0));
         for one in heard {
             if let Body::Tcp(_, segment) = &one.frame.body {
-                flows[one.flow].segment(one.from, segment, one.stamp, &settings, &mut counters, &mut cup);
+                flows[one.flow].segment(one.from, segment, &one.stamp, &settings, &mut counters, &mut cup);
             }
         }
         (counters, cup.0)
@@ -244,15 +244,15 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
 struct Cup(usize);
 
 impl Receiver for Cup {
-    fn bytes(&mut self, _: End, bytes: &[u8], _: Stamp) {
+    fn bytes(&mut self, _: End, bytes: &[u8], _: &Stamp) {
         self.0 += bytes.len();
     }
 
-    fn gap(&mut self, _: End, missing: u32, _: Stamp) {
+    fn gap(&mut self, _: End, missing: u32, _: &Stamp) {
         self.0 += missing as usize;
     }
 
-    fn conflict(&mut self, _: End, _: Stamp) {}
+    fn conflict(&mut self, _: End, _: &Stamp) {}
 }
 
 /// Bytes into operations and their outcomes, for one row of the registry.
@@ -277,7 +277,7 @@ fn dissector(
     let work = |sessions: &mut Vec<Session>| {
         let mut ears = Ears::default();
         for one in &said {
-            sessions[one.flow].stream(one.side, one.payload(), one.stamp, &mut ears);
+            sessions[one.flow].stream(one.side, one.payload(), &one.stamp, &mut ears);
         }
         ears.words
     };

@@ -253,7 +253,7 @@ impl Worker {
             shard.copies.remember(plain, packet.clock);
         }
         let settings = &self.settings.streams;
-        let progress = conversation.next(from, &plain.segment, stamp_of(packet), settings, &mut self.desk);
+        let progress = conversation.next(from, &plain.segment, &stamp_of(packet), settings, &mut self.desk);
         let has_news = conversation.may_need_timer();
         if has_news {
             arm(&mut self.timers, conversation, index, entry);
@@ -285,13 +285,13 @@ impl Worker {
     fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
         let stamp = stamp_of(packet);
         match FlowKey::of(frame) {
-            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
-            _ => self.neighbour(index, frame, stamp),
+            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, &stamp),
+            _ => self.neighbour(index, frame, &stamp),
         }
     }
 
     /// One frame of a conversation: found or begun, then heard.
-    fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) {
+    fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
         let lifetime = match frame.body {
@@ -321,7 +321,7 @@ impl Worker {
     }
 
     /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
-    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: Stamp) {
+    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
@@ -379,7 +379,7 @@ fn stamp_of(packet: &Packet) -> Stamp {
 }
 
 /// Which packet a stamp speaks of.
-pub(crate) fn evidence_of(stamp: Stamp) -> Evidence {
+pub(crate) fn evidence_of(stamp: &Stamp) -> Evidence {
     let capture = (stamp.origin >> ORIGIN_NUMBER_BITS) as u16;
     Evidence { capture, packet: stamp.origin & ORIGIN_NUMBER_MASK }
 }

@@ -215,7 +215,7 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
             // Who sends the first packet is the client.
             let port = &packet[34..36];
             let side = if *server.get_or_insert(&packet[36..38]) == port { Side::Server } else { Side::Client };
-            session.stream(side, &packet[ETHERNET_IP_TCP..], Stamp::default(), &mut heard);
+            session.stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
         }
         let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
         for ((group, key), count) in &heard.pdus {
@@ -277,20 +277,20 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: Stamp) {
+    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
         self.operations += 1;
     }
 
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: Stamp, _: Stamp) {
+    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
         self.answers += 1;
         self.refusals += u64::from(matches!(outcome, Outcome::Refused { .. }));
     }
 
-    fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
 
-    fn security(&mut self, _: &Security<'_>, _: Stamp) {}
+    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
 
-    fn anomaly(&mut self, _: Anomaly, _: Stamp) {
+    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {
         self.wrong += 1;
     }
 

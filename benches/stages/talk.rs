@@ -41,7 +41,7 @@ pub(crate) fn asked(protocol: &'static Protocol, heard: &[Heard<'_>]) -> Vec<Ask
     let mut sessions = sessions(protocol, flows(heard));
     for one in heard.iter().filter(|one| !one.payload().is_empty()) {
         notebook.flow = one.flow;
-        sessions[one.flow].stream(one.side, one.payload(), one.stamp, &mut notebook);
+        sessions[one.flow].stream(one.side, one.payload(), &one.stamp, &mut notebook);
     }
     notebook.asked
 }
@@ -78,23 +78,23 @@ pub(crate) struct Ears {
 }
 
 impl Sink for Ears {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: Stamp) {
+    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
         self.words += 1;
     }
 
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: Stamp, _: Stamp) {
+    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {
         self.words += 1;
     }
 
-    fn identity(&mut self, _: &Identity<'_>, _: Stamp) {
+    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {
         self.words += 1;
     }
 
-    fn security(&mut self, _: &Security<'_>, _: Stamp) {
+    fn security(&mut self, _: &Security<'_>, _: &Stamp) {
         self.words += 1;
     }
 
-    fn anomaly(&mut self, _: Anomaly, _: Stamp) {
+    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {
         self.words += 1;
     }
 
@@ -115,18 +115,18 @@ struct Notebook {
 }
 
 impl Sink for Notebook {
-    fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: Stamp) {
+    fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let registers = if let Values::Registers(bytes) = operation.values { bytes.to_vec() } else { Vec::new() };
-        self.asked.push(Asked { flow: self.flow, operation: operation.into(), registers, stamp });
+        self.asked.push(Asked { flow: self.flow, operation: operation.into(), registers, stamp: *stamp });
     }
 
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: Stamp, _: Stamp) {}
+    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {}
 
-    fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
 
-    fn security(&mut self, _: &Security<'_>, _: Stamp) {}
+    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
 
-    fn anomaly(&mut self, _: Anomaly, _: Stamp) {}
+    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {}
 
     fn pdu(&mut self, _: usize, _: u32) {}
 

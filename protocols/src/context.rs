@@ -5,7 +5,7 @@ use crate::dissector::{Anomaly, AnomalyKind, Side, Sink, Stamp};
 /// One frame's sender, time and listener.
 pub(crate) struct Context<'s> {
     pub(crate) from: Side,
-    pub(crate) stamp: Stamp,
+    pub(crate) stamp: &'s Stamp,
     pub(crate) sink: &'s mut dyn Sink,
 }
 

@@ -177,7 +177,7 @@ pub enum AnomalyKind {
 /// Who listens to a decoder. Called in the order of the traffic; borrows end with the call.
 pub trait Sink {
     /// A request was seen (or, of class `report`, something the server sent unasked): the verdict is taken here.
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp);
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp);
 
     /// A request for so many operations of a class on nodes of these namespaces. `true`: they were counted, each of them is
     /// permitted whatever node it acts on there and whatever it moves, and nobody wants to know more, so that
@@ -189,7 +189,14 @@ pub trait Sink {
     /// The answer to an operation, or its absence ([`Outcome::NoResponse`], with the stamp at which the wait ended).
     /// `operation` repeats what was asked; its `values` are those of the *answer* (of a read what was read, of a write
     /// [`Values::None`](crate::Values::None)).
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp);
+    fn outcome(
+        &mut self,
+        at: RequestRef,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        requested: &Stamp,
+        stamp: &Stamp,
+    );
 
     /// So many operations of this class ended alike, whatever the codes of refusals. `true`: they were counted, and nobody
     /// wants to know what was asked and answered, so that [`Sink::outcome`] need not be called, for which a decoder says
@@ -200,14 +207,14 @@ pub trait Sink {
     }
 
     /// Something about a device.
-    fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp);
+    fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp);
 
     /// How the conversation is protected, and by whom. What an operation shows of it (a channel that is asked for, a user)
     /// is told beside the operation, before it.
-    fn security(&mut self, fact: &Security<'_>, stamp: Stamp);
+    fn security(&mut self, fact: &Security<'_>, stamp: &Stamp);
 
     /// A deviation or a limit.
-    fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp);
+    fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp);
 
     /// One more decoded PDU under `key` of the protocol's [`Protocol::pdu_groups`]`[group]`.
     fn pdu(&mut self, group: usize, key: u32);
@@ -251,11 +258,11 @@ pub trait Dissector: Send {
     }
 
     /// Decodes one whole frame and tells the sink what it means.
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink);
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
 
     /// Decodes the whole frames that `bytes` begins with, up to the first that is none or not whole: says how many bytes
     /// they are. Provided, so that every protocol has its own copy of this loop: one call for a segment.
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) -> usize {
+    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty())
             && let FrameLen::Bytes(length) = self.frame_len(from, rest)

@@ -8,10 +8,10 @@ use crate::dissector::{Anomaly, AnomalyKind, Limits, Outcome, Side, Sink, Stamp}
 /// A request without an answer so far, as small as its protocol can keep it.
 pub(crate) trait Waiting {
     /// When it was sent.
-    fn requested(&self) -> Stamp;
+    fn requested(&self) -> &Stamp;
 
     /// Tells the outcome of every item of the request.
-    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink);
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink);
 }
 
 /// The requests of one flow that wait, oldest first. Clients that ask one thing at a time, as nearly all do, cost no
@@ -45,14 +45,14 @@ impl<R: Waiting> Pending<R> {
 
     #[inline(never)]
     fn push_behind(&mut self, entry: R, sink: &mut dyn Sink) {
-        let stamp = entry.requested();
+        let stamp = *entry.requested();
         self.others.get_or_insert_default().push_back(entry);
         if self.len() > self.limit as usize
             && let Some(oldest) = self.remove(0)
         {
             let kind = AnomalyKind::Limit;
-            sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, stamp);
-            oldest.conclude(Outcome::Pending, stamp, sink);
+            sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, &stamp);
+            oldest.conclude(Outcome::Pending, &stamp, sink);
         }
     }
 
@@ -185,7 +185,7 @@ fn give_up(entry: &impl Waiting, timeout: i64, sink: &mut dyn Sink) {
     let requested = entry.requested();
     let time = requested.time.saturating_add(timeout);
     let clock = overdue(entry, timeout).saturating_add(1);
-    entry.conclude(Outcome::NoResponse, Stamp { time, clock, ..requested }, sink);
+    entry.conclude(Outcome::NoResponse, &Stamp { time, clock, ..*requested }, sink);
 }
 
 /// A client that asks again with the same number after this long has given up on the first answer, nanoseconds. Clients

@@ -46,7 +46,7 @@ struct Step<'s> {
     from: Side,
     /// Whether that side is lost.
     lost: &'s mut bool,
-    stamp: Stamp,
+    stamp: &'s Stamp,
     sink: &'s mut dyn Sink,
 }
 
@@ -76,7 +76,7 @@ impl Session {
 
     /// The next bytes that `from` sent, in order and without a gap before them.
     #[inline]
-    pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         // Nearly every segment holds whole frames and nothing else.
         let in_step = self.kept.is_none() && self.lost == [false; 2];
@@ -90,7 +90,7 @@ impl Session {
     /// What `from` sent after its last whole frame: a part of one, none at all, or anything while a side is lost or waits
     /// for the end of a frame.
     #[inline(never)]
-    fn rest(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn rest(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if self.kept.as_mut().is_some_and(|kept| kept.append(from, bytes, stamp)) {
             return;
         }
@@ -112,13 +112,13 @@ impl Session {
     }
 
     /// Keeps what has not arrived completely.
-    fn keep(&mut self, from: Side, partial: Vec<u8>, stamp: Stamp) {
+    fn keep(&mut self, from: Side, partial: Vec<u8>, stamp: &Stamp) {
         if partial.is_empty() && self.kept.is_none() {
             return;
         }
         let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
-        kept.latest = stamp;
+        kept.latest = *stamp;
         if let (Some(place), Some(length)) = (kept.partial.get_mut(from.index()), kept.awaited.get_mut(from.index())) {
             (*place, *length) = (partial, awaited);
             // Room for all of it at once, unless there is little to show for it.
@@ -143,7 +143,7 @@ impl Session {
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
-    pub fn datagram(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    pub fn datagram(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    fn give_up_datagram(name: &'static str, rest: &[u8], from: Side, stamp: Stamp, sink: &mut dyn Sink) {
+    fn give_up_datagram(name: &'static str, rest: &[u8], from: Side, stamp: &Stamp, sink: &mut dyn Sink) {
         sink.lost(rest.len());
         sink.anomaly(Anomaly { kind: AnomalyKind::Malformed, name, value: None, from }, stamp);
     }
@@ -219,14 +219,14 @@ impl Session {
         let Some(kept) = &mut self.kept else { return };
         let (partial, latest) = (kept.partial.get_mut(from.index()).map(core::mem::take), kept.latest);
         let partial = partial.unwrap_or_default();
-        self.keep(from, Vec::new(), latest);
+        self.keep(from, Vec::new(), &latest);
         let is_frame = || {
             self.dissector.frame_len(from, &partial) == FrameLen::Bytes(partial.len())
                 && self.dissector.boundary(from, &partial) != Boundary::Unlikely
         };
         if self.lost.get(from.index()) == Some(&true) && is_frame() {
             self.dissector.interrupted(from, sink);
-            self.dissector.frame(from, &partial, latest, sink);
+            self.dissector.frame(from, &partial, &latest, sink);
         } else if !partial.is_empty() {
             sink.lost(partial.len());
         }
@@ -236,7 +236,7 @@ impl Session {
 impl Kept {
     /// Adds bytes that do not complete the frame that they belong to, which nothing need be told about. `false`: they may
     /// complete it, and were not added.
-    fn append(&mut self, from: Side, bytes: &[u8], stamp: Stamp) -> bool {
+    fn append(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> bool {
         let (Some(partial), Some(awaited)) = (self.partial.get_mut(from.index()), self.awaited.get(from.index()))
         else {
             return false;
@@ -244,7 +244,7 @@ impl Kept {
         let goes_on = partial.len() + bytes.len() < *awaited;
         if goes_on {
             partial.extend_from_slice(bytes);
-            self.latest = stamp;
+            self.latest = *stamp;
         }
         goes_on
     }

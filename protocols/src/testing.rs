@@ -27,12 +27,19 @@ impl Log {
 }
 
 impl Sink for Log {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp) {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let RequestRef { request, item } = at;
         self.lines.push(format!("{} asks {request}.{item} {}", stamp.clock, describe(operation)));
     }
 
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp) {
+    fn outcome(
+        &mut self,
+        at: RequestRef,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        requested: &Stamp,
+        stamp: &Stamp,
+    ) {
         let RequestRef { request, item } = at;
         let result = match outcome {
             Outcome::Accepted => "accepted".into(),
@@ -44,13 +51,13 @@ impl Sink for Log {
         self.lines.push(format!("{} {result} {request}.{item} after {waited}: {}", stamp.clock, describe(operation)));
     }
 
-    fn identity(&mut self, identity: &Identity<'_>, _: Stamp) {
+    fn identity(&mut self, identity: &Identity<'_>, _: &Stamp) {
         let Identity { of, unit, field, value } = identity;
         let value = String::from_utf8_lossy(value);
         self.lines.push(format!("identity of {of:?} {}: {field} = {value}", unit.unwrap_or_default()));
     }
 
-    fn security(&mut self, fact: &Security<'_>, _: Stamp) {
+    fn security(&mut self, fact: &Security<'_>, _: &Stamp) {
         let text = |bytes| String::from_utf8_lossy(bytes);
         self.lines.push(match *fact {
             Security::Channel { mode, policy } => {
@@ -66,7 +73,7 @@ impl Sink for Log {
         });
     }
 
-    fn anomaly(&mut self, anomaly: Anomaly, _: Stamp) {
+    fn anomaly(&mut self, anomaly: Anomaly, _: &Stamp) {
         let Anomaly { kind, name, value, from } = anomaly;
         let value = value.map(|value| format!(" {value}")).unwrap_or_default();
         self.lines.push(format!("{kind:?} {name}{value} from {from:?}"));
@@ -118,7 +125,7 @@ pub fn hear(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
     for (from, bytes) in segments {
-        session.stream(*from, bytes, at(0), &mut log);
+        session.stream(*from, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     log

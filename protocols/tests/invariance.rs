@@ -108,7 +108,7 @@ fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Si
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for chunk in chunks {
-        session.stream(side, chunk, at(0), &mut log);
+        session.stream(side, chunk, &at(0), &mut log);
         assert!(session.buffered() <= Limits::default().partial);
     }
     session.finish(&mut log);
@@ -137,7 +137,7 @@ proptest! {
             let mut log = Log::default();
             let mut session = Session::new(protocol, Transport::Udp, &Limits::default(), false);
             for (index, datagram) in datagrams.iter().enumerate() {
-                session.datagram(SIDES[index % 2], datagram, at(index as i64), &mut log);
+                session.datagram(SIDES[index % 2], datagram, &at(index as i64), &mut log);
             }
             session.finish(&mut log);
             prop_assert!(log.lost <= datagrams.iter().map(Vec::len).sum());

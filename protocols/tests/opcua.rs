@@ -182,7 +182,7 @@ fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
     let keys: Arc<dyn Keys> = Arc::new(AddOne);
     session.unlock(&keys);
     for (side, bytes) in &said {
-        session.stream(*side, bytes, at(0), &mut log);
+        session.stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     assert_eq!(talk(&log), talk(&twin));
@@ -193,7 +193,7 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
     let join = |said: &[Said]| {
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), true);
-        said.iter().for_each(|(side, bytes)| session.stream(*side, bytes, at(0), &mut log));
+        said.iter().for_each(|(side, bytes)| session.stream(*side, bytes, &at(0), &mut log));
         session.finish(&mut log);
         log
     };
@@ -366,9 +366,9 @@ fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not(
     opening.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
     opening.push(say(channel, Client, 3, &read(&["Level"])));
     for (side, bytes) in &opening {
-        session.stream(*side, bytes, at(0), &mut log);
+        session.stream(*side, bytes, &at(0), &mut log);
     }
-    session.stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, at(60_000), &mut log);
+    session.stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, &at(60_000), &mut log);
     assert_eq!(log.lines_of("5000000001 no_response 3.0").len(), 1, "{:?}", log.lines);
     assert_eq!(log.lines_of("60000000000 accepted 2.0").len(), 1, "{:?}", log.lines);
 }

@@ -25,7 +25,7 @@ fn run_on(protocol: &'static Protocol, side: Side, midstream: bool, pieces: impl
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for piece in pieces {
         match piece {
-            Piece::Bytes(bytes) => session.stream(side, &bytes, at(0), &mut log),
+            Piece::Bytes(bytes) => session.stream(side, &bytes, &at(0), &mut log),
             Piece::Gap => session.gap(side, &mut log),
         }
     }
@@ -149,7 +149,7 @@ fn an_rtu_stream_is_found_again_by_its_crc() {
     let request = [0x11, 0x03, 0x00, 0x6B, 0x00, 0x03, 0x76, 0x87];
     let mut log = Log::default();
     let mut session = Session::new(&modbus::RTU, Transport::Tcp, &Limits::default(), true);
-    session.stream(Side::Client, &[&request[3..], &request, &request].concat(), at(0), &mut log);
+    session.stream(Side::Client, &[&request[3..], &request, &request].concat(), &at(0), &mut log);
     session.finish(&mut log);
     assert_eq!((asked(&log), log.lost), (2, 5));
 }
@@ -158,7 +158,7 @@ fn an_rtu_stream_is_found_again_by_its_crc() {
 fn a_frame_that_claims_too_much_is_not_waited_for() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Client, &[0, 1, 0, 0, 0x88, 4, 5, 7], at(0), &mut log);
+    session.stream(Side::Client, &[0, 1, 0, 0, 0x88, 4, 5, 7], &at(0), &mut log);
     assert!(session.buffered() < 8);
     assert_eq!(log.lines_of("Desynchronised"), ["Desynchronised length from Client"]);
 }
@@ -167,7 +167,7 @@ fn a_frame_that_claims_too_much_is_not_waited_for() {
 fn answers_are_given_up_when_time_passes_not_only_when_bytes_arrive() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Client, &read(1), at(0), &mut log);
+    session.stream(Side::Client, &read(1), &at(0), &mut log);
     assert_eq!(session.deadline(), Some(5_000_000_000));
     session.expire(5_000_000_000, &mut log);
     assert_eq!(log.lines.len(), 1);

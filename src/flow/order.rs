@@ -186,7 +186,7 @@ impl TcpFlow {
         match way.compare(&piece, pass.settings.seed) {
             Overlap::Same => {}
             Overlap::Unverified => pass.counters.unverified_overlaps += 1,
-            Overlap::Differs => pass.conflict(from, piece.stamp),
+            Overlap::Differs => pass.conflict(from, &piece.stamp),
         }
         let fresh = piece.from(way.next);
         pass.counters.retransmissions += u64::from(fresh.is_none());
@@ -197,7 +197,7 @@ impl TcpFlow {
         let inserted = disorder.held[from.index()].insert(piece);
         // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
         if inserted.conflict && piece.length > 1 {
-            pass.conflict(from, piece.stamp);
+            pass.conflict(from, &piece.stamp);
         }
         pass.counters.held += u64::from(inserted.kept);
         pass.counters.retransmissions += u64::from(!inserted.kept);
@@ -254,7 +254,7 @@ impl TcpFlow {
         let second_start = second.map_or(first, |second| second.sequence);
         let start = if distance(second_start, first) < 0 { second_start } else { first };
         let missing = u32::try_from(distance(start, self.ways[from.index()].next)).unwrap_or(0);
-        pass.gap(from, missing, stamp);
+        pass.gap(from, missing, &stamp);
         pass.counters.resynchronised += 1;
         self.ways[from.index()].begin(start);
         stray.take_head(|first| self.place(disorder, from, first, pass));
@@ -296,12 +296,12 @@ impl TcpFlow {
         let Some(piece) = piece.from(way.next) else { return };
         let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
         if !piece.bytes.is_empty() {
-            pass.out.bytes(from, piece.bytes, stamp);
+            pass.out.bytes(from, piece.bytes, &stamp);
             way.delivered(piece.bytes, pass.settings.seed);
         }
         let cut = way.distance_to(piece.data_end());
         if cut > 0 {
-            pass.out.gap(from, cut, stamp);
+            pass.out.gap(from, cut, &stamp);
             pass.counters.cut_bytes += u64::from(cut);
             way.skip(cut);
             way.skipped = 0;
@@ -364,30 +364,30 @@ impl TcpFlow {
         match wait.awaited {
             Awaited::Sign => way.miss(),
             Awaited::Earlier => way.begin(way.next),
-            Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(disorder, of, wait.since, pass),
+            Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(disorder, of, &wait.since, pass),
         }
     }
 
     /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(&mut self, disorder: &Disorder, of: End, since: Stamp, pass: &mut Pass<'_, R>) {
+    fn give_up_bytes<R: Receiver>(&mut self, disorder: &Disorder, of: End, since: &Stamp, pass: &mut Pass<'_, R>) {
         let head = disorder.head(of);
         let hole = head.map(|head| self.ways[of.index()].distance_to(head.sequence));
         let wanted = Some(self.wanted(disorder, of, pass.settings)).filter(|&wanted| wanted > 0);
         let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
-        let at = head.filter(|_| hole == Some(missing)).map_or(since, |head| head.stamp);
-        pass.gap(of, missing, Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
+        let at = head.filter(|_| hole == Some(missing)).map_or(*since, |head| head.stamp);
+        pass.gap(of, missing, &Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
         self.ways[of.index()].skip(missing);
     }
 }
 
 impl<R: Receiver> Pass<'_, R> {
-    fn gap(&mut self, from: End, missing: u32, stamp: Stamp) {
+    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.counters.gaps += 1;
         self.counters.gap_bytes += u64::from(missing);
         self.out.gap(from, missing, stamp);
     }
 
-    fn conflict(&mut self, from: End, stamp: Stamp) {
+    fn conflict(&mut self, from: End, stamp: &Stamp) {
         self.counters.conflicts += 1;
         self.out.conflict(from, stamp);
     }

@@ -9,13 +9,13 @@ use super::End;
 /// bytes; `stamp.clock` is the moment at which they could be given, which never runs backwards.
 pub trait Receiver {
     /// The next bytes that `from` sent, borrowed for this call.
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp);
+    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
 
     /// The next `missing` bytes that `from` sent are not in the capture; 0 when nobody can tell how many.
-    fn gap(&mut self, from: End, missing: u32, stamp: Stamp);
+    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp);
 
     /// `from` sent other bytes for a place in its stream that was filled already. The first bytes count.
-    fn conflict(&mut self, from: End, stamp: Stamp);
+    fn conflict(&mut self, from: End, stamp: &Stamp);
 }
 
 /// What reassembly runs on. Times are nanoseconds of packet time.

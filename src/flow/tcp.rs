@@ -82,7 +82,7 @@ impl TcpFlow {
         &mut self,
         from: End,
         segment: &Segment<'_>,
-        stamp: Stamp,
+        stamp: &Stamp,
         settings: &StreamSettings,
         counters: &mut StreamCounters,
         out: &mut R,
@@ -90,7 +90,7 @@ impl TcpFlow {
         if self.is_expected(from, segment) {
             return self.expected(from, segment, stamp, settings, out);
         }
-        let mut pass = Pass { settings, counters, out, stamp };
+        let mut pass = Pass { settings, counters, out, stamp: *stamp };
         self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass))
     }
 
@@ -100,7 +100,7 @@ impl TcpFlow {
         &mut self,
         from: End,
         segment: &Segment<'_>,
-        stamp: Stamp,
+        stamp: &Stamp,
         settings: &StreamSettings,
         out: &mut R,
     ) -> Progress {

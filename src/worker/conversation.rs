@@ -133,13 +133,13 @@ struct Opening {
 impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
-    pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
+    pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Silence };
         Self { tcp: TcpFlow::default(), talk }
     }
 
     /// One more frame of it, in either direction.
-    pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: Stamp, bench: &mut Bench<'_>) -> Progress {
+    pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: &Stamp, bench: &mut Bench<'_>) -> Progress {
         let Self { tcp, talk } = self;
         talk.facts.meet(from, frame);
         match &frame.body {
@@ -173,7 +173,7 @@ impl Conversation {
         &mut self,
         from: End,
         segment: &Segment<'_>,
-        stamp: Stamp,
+        stamp: &Stamp,
         settings: &StreamSettings,
         desk: &mut Desk,
     ) -> Progress {
@@ -225,7 +225,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl Facts {
-    fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: Stamp) -> Self {
+    fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let (carrier, midstream) = match frame.body {
             Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn || segment.flags.fin),
             Body::Udp(..) => (Carrier::Udp, false),
@@ -237,7 +237,7 @@ impl Facts {
             Endpoint { host: Host { ip: Some(ip), mac: None, vlan: None }, port }
         };
         Self {
-            first: First::of(stamp),
+            first: First::of(*stamp),
             armed: NEVER,
             latest: (i64::MIN, 0),
             carrier,
@@ -346,7 +346,7 @@ impl Talk {
 
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
     #[inline(never)]
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: Stamp, desk: &mut Desk) {
+    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
         let facts = &mut self.facts;
         facts.judge_by = NEVER;
         if !desk.judging {
@@ -384,7 +384,7 @@ impl Talk {
 impl Talk {
     /// One end said something: the next bytes of its stream, or one datagram.
     #[inline(always)]
-    fn said(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+    fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) if facts.carrier != Carrier::Udp => {
@@ -395,7 +395,7 @@ impl Talk {
     }
 
     #[inline(never)]
-    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
@@ -419,7 +419,7 @@ impl Talk {
 
     /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
     #[inline(never)]
-    fn identify(&mut self, from: End, bytes: &[u8], stamp: Stamp, desk: &mut Desk) {
+    fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
         if bytes.is_empty() {
             return;
         }
@@ -437,7 +437,7 @@ impl Talk {
     }
 
     /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
-    fn decide(&mut self, exhausted: bool, stamp: Stamp, desk: &mut Desk) {
+    fn decide(&mut self, exhausted: bool, stamp: &Stamp, desk: &mut Desk) {
         let Content::Opening(opening) = &self.content else { return };
         let facts = &mut self.facts;
         match facts.identifier().decide(REGISTRY, opening.sides(facts.client), exhausted) {
@@ -466,7 +466,7 @@ impl Talk {
     /// Gives the decoder the bytes that were kept while the protocol was not known.
     fn replay(&mut self, opening: &Opening, desk: &mut Desk) {
         let mut used = [0; 2];
-        for &(from, length, stamp) in &opening.pieces {
+        for &(from, length, ref stamp) in &opening.pieces {
             let start = used[from.index()];
             used[from.index()] = start + length;
             let bytes = opening.first[from.index()].get(start..start + length).unwrap_or_default();
@@ -474,7 +474,7 @@ impl Talk {
         }
     }
 
-    fn is_another_protocol(&mut self, stamp: Stamp, desk: &mut Desk) {
+    fn is_another_protocol(&mut self, stamp: &Stamp, desk: &mut Desk) {
         if let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Other) {
             desk.counters.losses.other_protocol_bytes += opening.len() as u64;
         }
@@ -485,7 +485,7 @@ impl Talk {
         let due = self.facts.judge_by;
         if due < clock {
             let stamp = self.facts.first.at(due.saturating_add(1));
-            self.judge(Spoken::NotYet, stamp, desk);
+            self.judge(Spoken::NotYet, &stamp, desk);
         }
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
@@ -494,7 +494,7 @@ impl Talk {
     }
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
-    fn conclude_opening(&mut self, stamp: Stamp, desk: &mut Desk) {
+    fn conclude_opening(&mut self, stamp: &Stamp, desk: &mut Desk) {
         match &self.content {
             Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
             Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
@@ -504,7 +504,7 @@ impl Talk {
 
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
         let stamp = self.facts.first.at(clock);
-        self.conclude_opening(stamp, desk);
+        self.conclude_opening(&stamp, desk);
         desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
@@ -526,9 +526,9 @@ impl Facts {
 }
 
 impl Opening {
-    fn add(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
+    fn add(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.first[from.index()].extend_from_slice(bytes);
-        self.pieces.push((from, bytes.len(), stamp));
+        self.pieces.push((from, bytes.len(), *stamp));
     }
 
     /// First bytes of the client and of the server.
@@ -559,15 +559,15 @@ struct Intake<'a> {
 
 impl Receiver for Intake<'_> {
     #[inline(always)]
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
+    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.talk.said(from, bytes, stamp, self.desk);
     }
 
-    fn gap(&mut self, from: End, _missing: u32, _stamp: Stamp) {
+    fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
         self.talk.gap(from, self.desk);
     }
 
-    fn conflict(&mut self, _from: End, stamp: Stamp) {
+    fn conflict(&mut self, _from: End, stamp: &Stamp) {
         let what = What::Malformed { name: "conflicting_overlap", value: None };
         self.desk.malformed(&mut self.talk.facts, what, stamp);
     }

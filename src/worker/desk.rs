@@ -93,14 +93,14 @@ impl Desk {
     }
 
     /// Reports something about a conversation.
-    pub(super) fn report(&mut self, facts: &mut Facts, event: Event, stamp: Stamp) {
+    pub(super) fn report(&mut self, facts: &mut Facts, event: Event, stamp: &Stamp) {
         let order = self.next(facts, stamp);
         self.report.events.push((order, event));
     }
 
     /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
     /// an earlier packet than its request where the tap reordered them.
-    fn next(&mut self, facts: &mut Facts, stamp: Stamp) -> Order {
+    fn next(&mut self, facts: &mut Facts, stamp: &Stamp) -> Order {
         self.sub += 1;
         facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
         let (clock, packet) = facts.latest;
@@ -114,7 +114,7 @@ impl Desk {
         what: What,
         at: Option<RequestRef>,
         operation: Option<OwnedOperation>,
-        stamp: Stamp,
+        stamp: &Stamp,
     ) {
         if let Some(finding) = finding(facts, what, at, operation, stamp) {
             self.report(facts, Event::Finding(finding), stamp);
@@ -122,7 +122,7 @@ impl Desk {
     }
 
     /// Reports a fact about a conversation that the correlator makes something of.
-    pub(super) fn fact(&mut self, facts: &mut Facts, fact: Fact, stamp: Stamp) {
+    pub(super) fn fact(&mut self, facts: &mut Facts, fact: Fact, stamp: &Stamp) {
         // What it comes to is not known yet.
         if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
             self.report(facts, Event::Fact(base, fact), stamp);
@@ -130,14 +130,14 @@ impl Desk {
     }
 
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
-    pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: Stamp) {
+    pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: &Stamp) {
         if self.judging {
             self.find(facts, what, None, None, stamp);
         }
     }
 
     /// The first sight of a conversation: are its hosts known?
-    pub(super) fn greet(&mut self, facts: &mut Facts, stamp: Stamp) {
+    pub(super) fn greet(&mut self, facts: &mut Facts, stamp: &Stamp) {
         let Some(ruling) = &facts.ruling else { return };
         let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
         let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(ruling).any(|one| one == side));
@@ -151,7 +151,7 @@ impl Desk {
     }
 
     /// The first sight of a host that speaks without IP.
-    pub(super) fn neighbour(&mut self, macs: Macs, ether_type: u16, vlan: Option<u16>, stamp: Stamp) {
+    pub(super) fn neighbour(&mut self, macs: Macs, ether_type: u16, vlan: Option<u16>, stamp: &Stamp) {
         if !self.judging {
             return;
         }
@@ -188,8 +188,8 @@ impl Desk {
         open: &Open,
         operation: &Operation<'_>,
         outcome: Outcome,
-        requested: Stamp,
-        stamp: Stamp,
+        requested: &Stamp,
+        stamp: &Stamp,
     ) {
         let order = self.next(facts, stamp);
         let kept = facts.seldom_mut().and_then(|seldom| seldom.text.take());
@@ -221,7 +221,7 @@ fn finding(
     what: What,
     at: Option<RequestRef>,
     operation: Option<OwnedOperation>,
-    stamp: Stamp,
+    stamp: &Stamp,
 ) -> Option<Box<Finding>> {
     Some(Box::new(Finding {
         what,

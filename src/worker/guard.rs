@@ -34,7 +34,7 @@ impl Facts {
 
 impl Listener<'_> {
     /// A fact about the security of the conversation.
-    pub(super) fn fact(&mut self, fact: &Security<'_>, stamp: Stamp) {
+    pub(super) fn fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         match *fact {
             Security::Certificate { of, der } if self.is_news(of, der) => {
                 let der = der.get(..MAX_BYTES).unwrap_or(der);
@@ -57,7 +57,7 @@ impl Listener<'_> {
 
     /// The first use of an unprotected channel, or the first that changes something.
     #[inline(never)]
-    pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: Stamp) {
+    pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, desk } = self;
         let Some(ruling) = facts.ruling.clone() else { return };
         let guard = facts.make_guard();
@@ -67,7 +67,7 @@ impl Listener<'_> {
 
     /// What a policy makes of it. An alert about a channel shows the operation that used it; how that ended is told by the
     /// operation's own.
-    fn tell(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: Stamp) {
+    fn tell(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
         for denial in verdict.denials {
             let operation = operation.map(OwnedOperation::from);
             self.desk.find(self.facts, What::Denied(denial), None, operation, stamp);

@@ -16,7 +16,7 @@ pub(super) struct Listener<'a> {
 }
 
 impl Sink for Listener<'_> {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: Stamp) {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, desk } = self;
         desk.counters.operations_of(facts.slot, operation.class, 1);
         let verdict = match &facts.ruling {
@@ -51,7 +51,7 @@ impl Sink for Listener<'_> {
         true
     }
 
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: Stamp, stamp: Stamp) {
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: &Stamp, stamp: &Stamp) {
         let Self { facts, desk } = self;
         desk.counters.outcomes.count(outcome);
         if outcome == Outcome::Accepted
@@ -82,7 +82,7 @@ impl Sink for Listener<'_> {
         true
     }
 
-    fn identity(&mut self, identity: &Identity<'_>, stamp: Stamp) {
+    fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
         let what = What::Identity {
             of: identity.of,
             unit: identity.unit,
@@ -92,11 +92,11 @@ impl Sink for Listener<'_> {
         self.desk.find(self.facts, what, None, None, stamp);
     }
 
-    fn security(&mut self, fact: &Security<'_>, stamp: Stamp) {
+    fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         self.fact(fact, stamp);
     }
 
-    fn anomaly(&mut self, anomaly: Anomaly, stamp: Stamp) {
+    fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
         let Self { facts, desk } = self;
         let protocol = facts.protocol_name().unwrap_or_default();
         *desk.counters.anomalies.entry((protocol, anomaly.name)).or_default() += 1;

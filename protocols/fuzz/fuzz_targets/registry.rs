@@ -33,7 +33,7 @@ struct Judge {
 }
 
 impl Sink for Judge {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: Stamp) {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) {
         assert!(self.seen.insert(at), "an operation is announced once");
         self.open.insert(at);
         operation.target.fields(|_, field| {
@@ -44,17 +44,17 @@ impl Sink for Judge {
         visit(&operation.values);
     }
 
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, requested: Stamp, stamp: Stamp) {
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, requested: &Stamp, stamp: &Stamp) {
         assert!(self.open.remove(&at), "an outcome ends an operation that was announced, once");
         assert!(requested.clock <= stamp.clock, "an answer comes after its request");
         visit(&operation.values);
     }
 
-    fn identity(&mut self, _: &Identity<'_>, _: Stamp) {}
+    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
 
-    fn security(&mut self, _: &Security<'_>, _: Stamp) {}
+    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
 
-    fn anomaly(&mut self, anomaly: Anomaly, _: Stamp) {
+    fn anomaly(&mut self, anomaly: Anomaly, _: &Stamp) {
         assert!(!anomaly.name.is_empty());
     }
 
@@ -97,8 +97,8 @@ fuzz_target!(|data: &[u8]| {
         }
         let _ = (protocol.probe)(transport, bytes);
         match transport {
-            Transport::Tcp => session.stream(from, bytes, stamp, &mut judge),
-            Transport::Udp => session.datagram(from, bytes, stamp, &mut judge),
+            Transport::Tcp => session.stream(from, bytes, &stamp, &mut judge),
+            Transport::Udp => session.datagram(from, bytes, &stamp, &mut judge),
         }
         fed += length;
         assert!(judge.lost + session.buffered() <= fed, "bytes are lost once");

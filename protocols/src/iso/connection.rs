@@ -18,13 +18,13 @@ pub(super) struct Asked {
 }
 
 impl Waiting for Asked {
-    fn requested(&self) -> Stamp {
-        self.requested
+    fn requested(&self) -> &Stamp {
+        &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         let at = RequestRef { request: self.request, item: 0 };
-        sink.outcome(at, &operation(self.target, Values::None), outcome, self.requested, stamp);
+        sink.outcome(at, &operation(self.target, Values::None), outcome, &self.requested, stamp);
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Contex
             context.sink.identity(&Identity { of, unit: None, field, value }, context.stamp);
         }
     }
-    Asked { requested: context.stamp, request, target }
+    Asked { requested: *context.stamp, request, target }
 }
 
 /// What class 0 does not allow in a CR or CC.

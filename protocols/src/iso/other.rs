@@ -65,7 +65,7 @@ impl Dissector for Other {
         tpkt::boundary(frame, |tsdu| Content::of(tsdu) != Content::Other)
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         let Some(tsdu) = self.stack.frame(frame, &mut context) else { return };
         let content = Content::of(&tsdu.bytes);

@@ -28,7 +28,7 @@ fn dt(data: &[u8], end: bool) -> Vec<u8> {
 
 /// What a stack makes of frames from the client.
 fn tsdus(stack: &mut Stack, log: &mut Log, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut context = Context { from: Side::Client, stamp: at(0), sink: log };
+    let mut context = Context { from: Side::Client, stamp: &at(0), sink: log };
     frames.iter().filter_map(|frame| stack.frame(frame, &mut context)).map(|tsdu| tsdu.bytes.into_owned()).collect()
 }
 
@@ -72,7 +72,7 @@ fn a_text_tsap_is_an_identity_of_whom_it_names() {
 fn one_whole_tsdu_is_borrowed_and_fragments_are_joined() {
     let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
     let whole = dt(&[0x32, 1, 2], true);
-    let mut context = Context { from: Side::Client, stamp: at(0), sink: &mut log };
+    let mut context = Context { from: Side::Client, stamp: &at(0), sink: &mut log };
     let tsdu = stack.frame(&whole, &mut context);
     assert!(matches!(tsdu, Some(Tsdu { bytes: Cow::Borrowed(_), torn: false })));
     let frames = [dt(&[0x32], false), dt(&[], false), dt(&[1], false), dt(&[2], true), dt(&[], true)];
@@ -97,7 +97,7 @@ fn what_follows_a_gap_is_marked_and_what_lay_before_it_is_lost() {
     stack.interrupted(Side::Client, &mut log);
     assert_eq!(log.lost, 2);
     let (tail, next) = (dt(&[9, 9], true), dt(&[0x32], true));
-    let mut context = Context { from: Side::Client, stamp: at(0), sink: &mut log };
+    let mut context = Context { from: Side::Client, stamp: &at(0), sink: &mut log };
     assert!(stack.frame(&tail, &mut context).is_some_and(|tsdu| tsdu.torn));
     assert!(stack.frame(&next, &mut context).is_some_and(|tsdu| !tsdu.torn));
 }
@@ -106,7 +106,7 @@ fn what_follows_a_gap_is_marked_and_what_lay_before_it_is_lost() {
 fn a_tpdu_longer_than_agreed_is_malformed_and_still_read() {
     let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
     let small_cc = [3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 1, 0, 0xC0, 1, 7];
-    let mut context = Context { from: Side::Server, stamp: at(0), sink: &mut log };
+    let mut context = Context { from: Side::Server, stamp: &at(0), sink: &mut log };
     assert!(stack.frame(&small_cc, &mut context).is_none());
     assert_eq!(tsdus(&mut stack, &mut log, &[dt(&[1; 200], true)]).len(), 1);
     assert!(log.lines.contains(&"Malformed tpdu_longer_than_negotiated 207 from Client".into()), "{:?}", log.lines);

@@ -27,12 +27,12 @@ impl Entry {
         item: u16,
         values: Values<'_>,
         outcome: Outcome,
-        stamp: Stamp,
+        stamp: &Stamp,
         sink: &mut dyn Sink,
     ) {
         let operation = self.asked.operation(self.unit, self.code, item, values);
         let at = RequestRef { request: self.request, item };
-        sink.outcome(at, &operation, outcome, self.requested, stamp);
+        sink.outcome(at, &operation, outcome, &self.requested, stamp);
     }
 
     /// Transaction, unit and function must agree.
@@ -43,11 +43,11 @@ impl Entry {
 }
 
 impl Waiting for Entry {
-    fn requested(&self) -> Stamp {
-        self.requested
+    fn requested(&self) -> &Stamp {
+        &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         for item in 0..self.asked.items() {
             self.conclude_item(item, Values::None, outcome, stamp, sink);
         }

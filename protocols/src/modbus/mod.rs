@@ -107,7 +107,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     #[inline]
-    fn on_request(&mut self, head: Head, data: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn on_request(&mut self, head: Head, data: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let Head { transaction, unit, code } = head;
         let request = self.next;
         self.next = request.wrapping_add(1);
@@ -119,11 +119,11 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
                 request::announce(request, head, data, &mut Context { from: Side::Client, stamp, sink })
             }
         };
-        self.pending.push(Entry { requested: stamp, request, transaction, unit, code, asked }, sink);
+        self.pending.push(Entry { requested: *stamp, request, transaction, unit, code, asked }, sink);
     }
 
     #[inline]
-    fn on_response(&mut self, head: Head, data: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn on_response(&mut self, head: Head, data: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if let Some(only) = self.pending.only()
             && only.is_asked_by(head.transaction, head.unit, head.code)
             && response::is_sound(&only.asked, head.code, data)
@@ -202,7 +202,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     }
 
     #[inline(always)]
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let split = if IS_RTU { rtu::split(frame) } else { mbap::split(frame) };
         let Some((head, data)) = split else { return };
         match from {

@@ -51,7 +51,7 @@ pub(super) fn sound_read(code: u8, data: &[u8]) -> Option<Range> {
 
 /// [`announce`] of a sound read.
 #[inline]
-pub(super) fn announce_read(number: u32, head: Head, range: Range, stamp: Stamp, sink: &mut dyn Sink) -> Asked {
+pub(super) fn announce_read(number: u32, head: Head, range: Range, stamp: &Stamp, sink: &mut dyn Sink) -> Asked {
     let operation = read_of(head.unit, head.code, range);
     sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
     Asked::Range(range)

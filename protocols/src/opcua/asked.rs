@@ -125,9 +125,9 @@ impl Asked {
         item: u16,
         operation: &Operation<'_>,
         outcome: Outcome,
-        (stamp, sink): (Stamp, &mut dyn Sink),
+        (stamp, sink): (&Stamp, &mut dyn Sink),
     ) {
-        sink.outcome(RequestRef { request: self.number, item }, operation, outcome, self.requested, stamp);
+        sink.outcome(RequestRef { request: self.number, item }, operation, outcome, &self.requested, stamp);
     }
 
     /// The service that it asks for, if it is one.
@@ -163,11 +163,11 @@ pub(super) fn function(service: Service) -> Function {
 
 impl Waiting for Asked {
     #[inline]
-    fn requested(&self) -> Stamp {
-        self.requested
+    fn requested(&self) -> &Stamp {
+        &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         match &self.what {
             What::Hello(url) => {
                 self.conclude_one(0, &plain(HELLO, Target::Endpoint { url }, Values::None), outcome, (stamp, sink));

@@ -62,7 +62,7 @@ impl Assemblies {
 
     /// Adds a chunk that more will follow. Says which limit it was the first to reach, and the bytes that were given up
     /// for it.
-    pub(super) fn add(&mut self, key: Key, body: &[u8], size: usize, stamp: Stamp, is_torn: bool) -> Option<Reached> {
+    pub(super) fn add(&mut self, key: Key, body: &[u8], size: usize, stamp: &Stamp, is_torn: bool) -> Option<Reached> {
         let mut reached = None;
         let known = self.open.iter().position(|partial| partial.key == key);
         let index = known.unwrap_or_else(|| {
@@ -72,7 +72,7 @@ impl Assemblies {
                 reached = Some(Reached { name: Some("messages_in_chunks"), lost: oldest.bytes.len() });
             }
             let bytes = core::mem::take(&mut self.spare);
-            self.open.push(Partial { key, bytes, size: 0, chunks: 0, begun: stamp, is_cut: false, is_torn });
+            self.open.push(Partial { key, bytes, size: 0, chunks: 0, begun: *stamp, is_cut: false, is_torn });
             self.open.len() - 1
         });
         let partial = self.open.get_mut(index)?;

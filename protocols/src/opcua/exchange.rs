@@ -151,7 +151,7 @@ impl Exchange {
                 What::Service(Request { service, alike, code, content: self.keep(service, content) })
             }
         };
-        Asked { requested: context.stamp, number, channel: said.channel, id: Some(said.id), what }
+        Asked { requested: *context.stamp, number, channel: said.channel, id: Some(said.id), what }
     }
 
     /// Tells the operations of a request one by one.
@@ -243,7 +243,7 @@ impl Exchange {
         let operation = asked::plain(asked::HELLO, Target::Endpoint { url }, Values::None);
         let number = self.tell(&operation, context);
         let what = What::Hello(url.into());
-        self.pending.push(Asked { requested: context.stamp, number, channel: 0, id: None, what }, context.sink);
+        self.pending.push(Asked { requested: *context.stamp, number, channel: 0, id: None, what }, context.sink);
     }
 
     /// The server accepts it.
@@ -276,7 +276,7 @@ impl Exchange {
     pub(super) fn asks_channel(&mut self, channel: u32, id: Option<u32>, opened: Opened, context: &mut Context<'_>) {
         let number = self.tell(&opened.operation(), context);
         let what = What::Open(Box::new(opened));
-        self.pending.push(Asked { requested: context.stamp, number, channel, id, what }, context.sink);
+        self.pending.push(Asked { requested: *context.stamp, number, channel, id, what }, context.sink);
     }
 
     /// The server answers, and what was asked for is returned if it was seen. `id` is known where the body can be read;

@@ -187,7 +187,7 @@ impl Dissector for OpcUa {
         if is_certain { Boundary::Certain } else { Boundary::Likely }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let context = &mut Context { from, stamp, sink };
         let Some(chunk) = Chunk::split(frame) else { return };
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
@@ -200,7 +200,7 @@ impl Dissector for OpcUa {
         }
     }
 
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: Stamp, sink: &mut dyn Sink) -> usize {
+    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
@@ -223,7 +223,7 @@ impl Dissector for OpcUa {
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         while let Some(old) = self.assemblies.expire(clock) {
             sink.lost(old.bytes.len());
-            let context = &mut Context { from: old.key.from, stamp: old.begun, sink: &mut *sink };
+            let context = &mut Context { from: old.key.from, stamp: &old.begun, sink: &mut *sink };
             context.anomaly(AnomalyKind::Limit, "message_in_chunks_age", None);
         }
         self.exchange.expire(clock, sink);

@@ -142,8 +142,8 @@ impl Asked {
         item: u16,
         values: Values<'_>,
         outcome: Outcome,
-        requested: Stamp,
-        (stamp, sink): (Stamp, &mut dyn Sink),
+        requested: &Stamp,
+        (stamp, sink): (&Stamp, &mut dyn Sink),
     ) {
         sink.outcome(self.at(item), &self.operation(self.target(item), values), outcome, requested, stamp);
     }
@@ -171,24 +171,24 @@ impl Entry {
     /// Tells the outcome of one item; `operation` is the item's.
     #[inline(always)]
     pub(super) fn tell(&self, item: u16, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
-        context.sink.outcome(self.asked.at(item), operation, outcome, self.requested, context.stamp);
+        context.sink.outcome(self.asked.at(item), operation, outcome, &self.requested, context.stamp);
     }
 
     /// Tells the outcome of one item, with what the answer holds for it.
     pub(super) fn conclude_item(&self, item: u16, values: Values<'_>, outcome: Outcome, context: &mut Context<'_>) {
-        self.asked.conclude_item(item, values, outcome, self.requested, (context.stamp, context.sink));
+        self.asked.conclude_item(item, values, outcome, &self.requested, (context.stamp, context.sink));
     }
 }
 
 impl Waiting for Entry {
     #[inline(always)]
-    fn requested(&self) -> Stamp {
-        self.requested
+    fn requested(&self) -> &Stamp {
+        &self.requested
     }
 
-    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         for item in 0..self.asked.items().len() as u16 {
-            self.asked.conclude_item(item, Values::None, outcome, self.requested, (stamp, sink));
+            self.asked.conclude_item(item, Values::None, outcome, &self.requested, (stamp, sink));
         }
     }
 }

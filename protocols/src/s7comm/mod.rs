@@ -145,7 +145,7 @@ impl S7comm {
     /// Remembers a request until its answer.
     #[inline(always)]
     fn wait(&mut self, asked: Asked, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
-        let (requested, from) = (context.stamp, context.from);
+        let (requested, from) = (*context.stamp, context.from);
         self.pending.push(Entry { requested, from, is_userdata, reference, asked }, context.sink);
     }
 }
@@ -166,7 +166,7 @@ impl Dissector for S7comm {
 
     // Inline in the loop over the frames of a segment.
     #[inline(always)]
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if !self.usual(frame, &mut context) {
             self.any(frame, &mut context);

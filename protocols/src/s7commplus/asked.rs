@@ -53,22 +53,22 @@ impl Asked {
         index: usize,
         values: Values<'_>,
         outcome: Outcome,
-        stamp: Stamp,
+        stamp: &Stamp,
         sink: &mut dyn Sink,
     ) {
         let Some(item) = self.items.get(index) else { return };
         let at = RequestRef { request: self.request, item: index as u16 };
-        sink.outcome(at, &item.operation(self.function, values), outcome, self.requested, stamp);
+        sink.outcome(at, &item.operation(self.function, values), outcome, &self.requested, stamp);
     }
 }
 
 impl Waiting for Asked {
-    fn requested(&self) -> Stamp {
-        self.requested
+    fn requested(&self) -> &Stamp {
+        &self.requested
     }
 
     /// That nobody answers what needs no answer says nothing.
-    fn conclude(&self, outcome: Outcome, stamp: Stamp, sink: &mut dyn Sink) {
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         let outcome = if self.is_unconfirmed && outcome == Outcome::NoResponse { Outcome::Pending } else { outcome };
         for index in 0..self.items.len() {
             self.conclude_item(index, Values::None, outcome, stamp, sink);

@@ -246,7 +246,7 @@ impl S7CommPlus {
             Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
         request::announce(head, body, is_cut, &self.owned, &mut request);
         let asked = Asked {
-            requested: context.stamp,
+            requested: *context.stamp,
             request: number,
             sequence: head.sequence,
             function,
@@ -327,7 +327,7 @@ impl Dissector for S7CommPlus {
         iso::boundary(frame, |tsdu| matches!(Content::of(tsdu), Content::S7commPlus | Content::Tls))
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: Stamp, sink: &mut dyn Sink) {
+    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if let Some(tsdu) = self.stack.frame(frame, &mut context) {
             self.on_tsdu(&tsdu.bytes, tsdu.torn, &mut context);

@@ -130,15 +130,15 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn note(&mut self, stamp: Stamp) {
+    fn note(&mut self, stamp: &Stamp) {
         assert!(stamp.clock >= self.clock, "the clock of deliveries ran backwards");
         self.clock = stamp.clock;
-        self.stamps.push(stamp);
+        self.stamps.push(*stamp);
     }
 }
 
 impl Receiver for Recorder {
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: Stamp) {
+    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.note(stamp);
         assert!(!bytes.is_empty());
         match self.told.last_mut() {
@@ -147,12 +147,12 @@ impl Receiver for Recorder {
         }
     }
 
-    fn gap(&mut self, from: End, missing: u32, stamp: Stamp) {
+    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.note(stamp);
         self.told.push(Told::Gap(from, missing));
     }
 
-    fn conflict(&mut self, from: End, _: Stamp) {
+    fn conflict(&mut self, from: End, _: &Stamp) {
         self.told.push(Told::Conflict(from));
     }
 }
@@ -175,7 +175,7 @@ impl Bench {
         self.packet += 1;
         let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: 0 };
         let segment = sent.segment();
-        self.flow.segment(sent.from, &segment, stamp, &self.settings, &mut self.counters, &mut self.recorder)
+        self.flow.segment(sent.from, &segment, &stamp, &self.settings, &mut self.counters, &mut self.recorder)
     }
 
     fn feed_all<'s>(&mut self, all: impl IntoIterator<Item = &'s Sent>) -> Progress {

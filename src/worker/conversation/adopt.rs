@@ -51,7 +51,7 @@ impl Talk {
         }
         let stamp = facts.first.at(clock);
         for side in desk.policy.unknown_sides(&ruling) {
-            desk.find(facts, What::UnknownAsset(side), None, None, stamp);
+            desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
         let verdict = match (&self.content, facts.protocol_name()) {
             (Content::Other, _) => desk.policy.judge_unrecognised(&ruling),
@@ -60,7 +60,7 @@ impl Talk {
         let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            desk.find(facts, What::Denied(denial), None, None, stamp);
+            desk.find(facts, What::Denied(denial), None, None, &stamp);
         }
     }
 }
