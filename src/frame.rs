@@ -174,6 +174,16 @@ pub struct TcpFlags {
     pub rst: bool,
 }
 
+impl TcpFlags {
+    /// The bits of these flags in the header (RFC 9293, 3.1).
+    const BITS: u8 = 0x17;
+
+    /// These flags as they stand in the header.
+    pub fn bits(self) -> u32 {
+        u32::from(self.fin) | u32::from(self.syn) << 1 | u32::from(self.rst) << 2 | u32::from(self.ack) << 4
+    }
+}
+
 /// A UDP datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {

@@ -241,11 +241,12 @@ impl Worker {
     fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
-        let Some((entry, conversation)) = shard.flows.find(&key, packet.clock) else { return false };
-        if !conversation.expects(from, &plain.segment) {
+        let Some((slot, conversation)) = shard.flows.find(&key, packet.clock) else { return false };
+        let segment = plain.segment();
+        if !conversation.expects(from, &segment) {
             return false;
         }
-        if plain.segment.payload.is_empty() || shard.surroundings == Surroundings::Several {
+        if plain.payload.is_empty() || shard.surroundings == Surroundings::Several {
             if shard.copies.is_copy_of(plain, packet.clock) {
                 return true;
             }
@@ -253,15 +254,22 @@ impl Worker {
             shard.copies.remember(plain, packet.clock);
         }
         let settings = &self.settings.streams;
-        let progress = conversation.next(from, &plain.segment, &stamp_of(packet), settings, &mut self.desk);
-        let has_news = conversation.may_need_timer();
-        if has_news {
-            arm(&mut self.timers, conversation, index, entry);
-        }
-        if has_news || progress == Progress::Closed {
-            shard.grow_older(entry, progress);
+        let progress = conversation.next(from, &segment, &stamp_of(packet), settings, &mut self.desk);
+        if conversation.may_need_timer() || progress == Progress::Closed {
+            self.has_news(index, slot, progress);
         }
         true
+    }
+
+    /// The conversation in a slot may need a timer, or has ended.
+    #[inline(never)]
+    fn has_news(&mut self, index: usize, slot: u32, progress: Progress) {
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        let Some((entry, conversation)) = shard.flows.in_slot(slot) else { return };
+        if conversation.may_need_timer() {
+            arm(&mut self.timers, conversation, index, entry);
+        }
+        shard.grow_older(entry, progress);
     }
 
     /// Any packet.

@@ -111,8 +111,9 @@ impl CopyFilter {
 
     #[inline(always)]
     fn digest_of(&self, plain: &Plain<'_>) -> u64 {
-        let hosts = word(plain.source.to_bits(), plain.destination.to_bits());
-        self.digest_segment(hosts, plain.identification, &plain.segment) | SEEN
+        let place = self.mixer.pair(plain.hosts(), plain.numbers());
+        let ports = word(plain.ports(), plain.payload.len() as u32);
+        self.mixer.pair(place ^ ports, word(both(plain.checksum(), plain.identification()), plain.flags())) | SEEN
     }
 
     #[inline(always)]
@@ -166,11 +167,9 @@ impl CopyFilter {
         }
     }
 
-    #[inline(always)]
+    /// What [`CopyFilter::digest_of`] makes of the same segment.
     fn digest_segment(&self, hosts: u64, identification: u16, segment: &Segment<'_>) -> u64 {
-        let flags = segment.flags;
-        let bits =
-            [flags.syn, flags.ack, flags.fin, flags.rst].into_iter().fold(0, |bits, flag| bits << 1 | u32::from(flag));
+        let bits = segment.flags.bits();
         let place = self.mixer.pair(hosts, word(segment.sequence, segment.acknowledgement));
         let ports = word(both(segment.source_port, segment.destination_port), segment.length);
         self.mixer.pair(place ^ ports, word(both(segment.checksum, identification), bits))
@@ -208,6 +207,7 @@ const TAG_BITS: u64 = 0xff_ffff;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::Link;
     use crate::frame::TcpFlags;
 
     const MILLISECOND: i64 = 1_000_000;
@@ -258,6 +258,22 @@ mod tests {
         assert!(!filter.is_copy(&copy, 2 * MILLISECOND + 1));
         assert!(filter.is_copy(&first, MILLISECOND), "the clock of a merged capture may run backwards");
         assert_eq!(filter.counters(), CopyCounters { mirrored: 2, redundant: 0 });
+    }
+
+    #[test]
+    fn the_short_cut_remembers_what_the_long_way_recognises() {
+        const ETHERNET: [u8; 14] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        const IP: [u8; 20] = [0x45, 0, 0, 43, 0x12, 0x34, 0x40, 0, 63, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        const TCP: [u8; 20] = [0x9c, 0x40, 1, 0xf6, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0, 1, 0, 0xbe, 0xef, 0, 0];
+        for flags in 0..=u8::MAX {
+            let mut bytes = [&ETHERNET[..], &IP, &TCP, b"abc"].concat();
+            bytes[14 + 20 + 13] = flags;
+            let plain = crate::frame::plain(Link::Ethernet, &bytes, bytes.len() as u32).expect("it is plain");
+            let frame = crate::frame::decode(Link::Ethernet, &bytes, bytes.len() as u32).expect("it is sound");
+            let mut filter = filter();
+            filter.remember(&plain, 0);
+            assert!(filter.is_copy(&frame, 1) && filter.is_copy_of(&plain, 1));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Frame, Plain, Segment, TunnelKind};
+use crate::frame::{Body, Frame, Plain, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ impl End {
 /// What makes two frames the same conversation: addresses, ports, transport, VLAN and tunnel, whoever sent the frame.
 ///
 /// Labels of MPLS are not part of it: each direction of a path has its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct FlowKey {
     /// The brief key in halves, the lower ones first: so that a slot of the table fits in a cache line.
     brief: [u32; 4],
@@ -66,9 +66,10 @@ impl BriefKey {
     /// The key of a plain segment, and the end that sent it.
     #[inline(always)]
     pub fn of(plain: &Plain<'_>) -> (Self, End) {
-        let Plain { vlan, source, destination, segment: Segment { source_port, destination_port, .. }, .. } = *plain;
-        let (source, destination) = (end(source.to_bits(), source_port), end(destination.to_bits(), destination_port));
-        let key = Self::around(around(vlan, TCP) | IPV4, source.min(destination), source.max(destination));
+        let (hosts, ports) = (plain.hosts(), plain.ports());
+        let source = end((hosts >> 32) as u32, (ports >> 16) as u16);
+        let destination = end(hosts as u32, ports as u16);
+        let key = Self::around(around(plain.vlan, TCP) | IPV4, source.min(destination), source.max(destination));
         (key, sender(&source, &destination))
     }
 

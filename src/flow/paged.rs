@@ -3,40 +3,44 @@
 use std::ops::{Index, IndexMut};
 
 /// Values by index. A [`Vec`] would hold up to twice what is in use, and copy it all whenever it grows.
+///
+/// A page is whole from the start, with vacant values behind those that were added: within it, no index is out of bounds.
 #[derive(Debug)]
 pub(super) struct Paged<T> {
-    pages: Vec<Vec<T>>,
+    pages: Vec<Box<[T; PAGE as usize]>>,
+    length: u32,
 }
 
-impl<T> Paged<T> {
+impl<T: Default> Paged<T> {
     pub(super) const fn new() -> Self {
-        Self { pages: Vec::new() }
+        Self { pages: Vec::new(), length: 0 }
     }
 
     /// Adds a value behind the others. Says its index.
     pub(super) fn push(&mut self, value: T) -> u32 {
-        if self.pages.last().is_none_or(|page| page.len() == PAGE as usize) {
-            self.pages.push(Vec::with_capacity(PAGE as usize));
+        let index = self.length;
+        if index.is_multiple_of(PAGE) {
+            self.pages.push(Box::new(std::array::from_fn(|_| T::default())));
         }
-        let full = (self.pages.len() as u32 - 1) * PAGE;
-        let Some(page) = self.pages.last_mut() else { return full };
-        page.push(value);
-        full + page.len() as u32 - 1
+        self[index] = value;
+        self.length += 1;
+        index
     }
 
-    /// Every value, in order of its index.
+    /// Every value, in order of its index, and the vacant ones behind them.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.pages.iter_mut().flatten()
+        self.pages.iter_mut().flat_map(|page| page.iter_mut())
     }
 
-    #[inline]
+    /// The value with this index. Vacant ones behind those that were added may be found, too.
+    #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&T> {
-        self.pages.get((index / PAGE) as usize)?.get((index % PAGE) as usize)
+        Some(&self.pages.get((index / PAGE) as usize)?[(index % PAGE) as usize])
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.pages.get_mut((index / PAGE) as usize)?.get_mut((index % PAGE) as usize)
+        Some(&mut self.pages.get_mut((index / PAGE) as usize)?[(index % PAGE) as usize])
     }
 }
 
@@ -72,6 +76,7 @@ mod tests {
         *paged.get_mut(PAGE).expect("it is there") = 7;
         assert_eq!(paged.get(PAGE), Some(&7));
         assert_eq!(paged.get(3 * PAGE), Some(&(3 * PAGE)));
-        assert_eq!(paged.get(3 * PAGE + 1), None);
+        assert_eq!(paged.get(3 * PAGE + 1), Some(&0), "vacant");
+        assert_eq!(paged.get(4 * PAGE), None);
     }
 }

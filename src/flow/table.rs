@@ -134,7 +134,7 @@ pub struct FlowTable<T> {
 }
 
 /// One cache line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(64))]
 struct Slot {
     key: FlowKey,
@@ -146,11 +146,11 @@ struct Slot {
 }
 
 /// How long a slot may be idle, and how many flows it had before: one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tag(u32);
 
 /// Neighbours of a slot in its list, or the next free slot.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Link {
     previous: u32,
     next: u32,
@@ -227,9 +227,10 @@ impl<T> FlowTable<T> {
         Found { entry, value: value.get_or_insert_with(make), fresh, gone }
     }
 
-    /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet.
+    /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet. Which slot it has is for
+    /// [`FlowTable::in_slot`], at once.
     #[inline(always)]
-    pub fn find(&mut self, key: &BriefKey, clock: i64) -> Option<(Entry, &mut T)> {
+    pub fn find(&mut self, key: &BriefKey, clock: i64) -> Option<(u32, &mut T)> {
         let slot = match self.slots.get(self.recent) {
             Some(recent) if recent.key.is(key) => self.recent,
             _ => self.position(key.hash(self.mixer), |other| other.is(key))?,
@@ -240,12 +241,16 @@ impl<T> FlowTable<T> {
             return None;
         }
         at.used = clock;
-        let is_due = at.is_due(timeout);
-        let entry = Entry { slot, generation: at.tag.generation() };
-        if is_due {
+        if at.is_due(timeout) {
             self.list_again(slot);
         }
         self.recent = slot;
+        Some((slot, self.values.get_mut(slot)?.as_mut()?))
+    }
+
+    /// The flow that [`FlowTable::find`] has just found in a slot, and its name.
+    pub fn in_slot(&mut self, slot: u32) -> Option<(Entry, &mut T)> {
+        let entry = Entry { slot, generation: self.slots.get(slot)?.tag.generation() };
         Some((entry, self.values.get_mut(slot)?.as_mut()?))
     }
 
@@ -496,7 +501,7 @@ impl Slot {
     /// Whether it is time for a new place in its list.
     #[inline(always)]
     const fn is_due(&self, timeout: i64) -> bool {
-        self.used.wrapping_sub(self.listed) >= timeout / LISTED_AGAIN
+        self.used.wrapping_sub(self.listed) >= timeout >> LISTED_AGAIN
     }
 }
 
@@ -536,7 +541,8 @@ impl Tag {
 const NONE: u32 = u32::MAX;
 /// The bits of [`Tag`] that hold the lifetime.
 const LIFETIME_BITS: u32 = 3;
-/// A flow gets a new place in its list when it was used this part of its timeout after it got its place.
-const LISTED_AGAIN: i64 = 128;
+/// A flow gets a new place in its list when it was used this part of its timeout after it got its place: the 128th, as a
+/// power of two.
+const LISTED_AGAIN: u32 = 7;
 /// Every lifetime, in the order of their numbers: as many as their bits can tell apart.
 const LIFETIMES: [Lifetime; 4] = [Lifetime::Stream, Lifetime::Datagram, Lifetime::Closed, Lifetime::Opening];

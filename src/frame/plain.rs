@@ -17,42 +17,88 @@ struct Untagged<'a> {
     rest: &'a [u8],
 }
 
-/// What nearly all packets are: a TCP segment in IPv4 without options, on Ethernet, captured whole. Everything is a field
-/// of its own, so that where it is used at once nothing of it is written to memory: writing a whole [`Frame`] and
-/// copying it twice costs more than decoding it.
+/// What nearly all packets are: a TCP segment in IPv4 without options, on Ethernet, captured whole. Its fields are read
+/// where they are used: all of them at once do not fit into the registers of a processor, and to keep them in memory
+/// costs as much as to read them from the packet again.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a> {
     /// Innermost VLAN id, if tagged.
     pub vlan: Option<u16>,
-    /// Who sent it.
-    pub source: Ipv4Addr,
-    /// To whom.
-    pub destination: Ipv4Addr,
-    /// IPv4 identification.
-    pub identification: u16,
-    /// The segment.
-    pub segment: Segment<'a>,
+    ip: &'a [u8; IPV4_HEADER],
+    tcp: &'a [u8; TcpHeader::MIN_LEN],
+    /// What the segment carries.
+    pub payload: &'a [u8],
 }
 
-impl Plain<'_> {
+impl<'a> Plain<'a> {
     /// The key of [`super::Peek`].
     #[inline(always)]
     pub fn pair_key(&self) -> u64 {
-        key4(self.source.to_bits(), self.destination.to_bits())
+        let hosts = self.hosts();
+        key4((hosts >> 32) as u32, hosts as u32)
+    }
+
+    /// Who sent it (the upper half), and to whom.
+    #[inline(always)]
+    pub fn hosts(&self) -> u64 {
+        let &[.., s0, s1, s2, s3, d0, d1, d2, d3] = self.ip;
+        u64::from_be_bytes([s0, s1, s2, s3, d0, d1, d2, d3])
+    }
+
+    /// IPv4 identification.
+    #[inline(always)]
+    pub fn identification(&self) -> u16 {
+        let &[_, _, _, _, i0, i1, ..] = self.ip;
+        u16::from_be_bytes([i0, i1])
+    }
+
+    /// The port from which it was sent (the upper half), and to which.
+    #[inline(always)]
+    pub fn ports(&self) -> u32 {
+        let &[s0, s1, d0, d1, ..] = self.tcp;
+        u32::from_be_bytes([s0, s1, d0, d1])
+    }
+
+    /// Sequence number (the upper half) and acknowledgement number.
+    #[inline(always)]
+    pub fn numbers(&self) -> u64 {
+        let &[_, _, _, _, q0, q1, q2, q3, a0, a1, a2, a3, ..] = self.tcp;
+        u64::from_be_bytes([q0, q1, q2, q3, a0, a1, a2, a3])
+    }
+
+    /// The TCP checksum.
+    #[inline(always)]
+    pub fn checksum(&self) -> u16 {
+        let &[.., c0, c1, _, _] = self.tcp;
+        u16::from_be_bytes([c0, c1])
+    }
+
+    /// [`TcpFlags::bits`].
+    #[inline(always)]
+    pub fn flags(&self) -> u32 {
+        u32::from(self.tcp[13] & TcpFlags::BITS)
+    }
+
+    /// The segment.
+    #[inline(always)]
+    pub fn segment(&self) -> Segment<'a> {
+        segment_of(self.tcp, self.payload)
     }
 }
 
 /// The short cut for a TCP segment.
 #[inline(always)]
 pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {
-    let Ipv4 { vlan, source, destination, identification, payload, .. } = ipv4(bytes, original, ip_number::TCP)?;
-    Some(Plain { vlan, source, destination, identification, segment: tcp(payload)? })
+    let Ipv4 { vlan, header: ip, payload, .. } = ipv4(bytes, original, ip_number::TCP)?;
+    let (tcp, payload) = tcp(payload)?;
+    Some(Plain { vlan, ip, tcp, payload })
 }
 
 /// A TCP segment as a frame.
 pub(super) fn segment(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::TCP)?;
-    Some(header.frame(Body::Tcp(header.pair(), tcp(header.payload)?)))
+    let (tcp, payload) = tcp(header.payload)?;
+    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload))))
 }
 
 /// A UDP datagram that wraps nothing, as a frame.
@@ -65,16 +111,16 @@ pub(super) fn datagram(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
 struct Ipv4<'a> {
     mac: Macs,
     vlan: Option<u16>,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-    identification: u16,
+    header: &'a [u8; IPV4_HEADER],
     payload: &'a [u8],
 }
 
 impl<'a> Ipv4<'a> {
     const fn pair(&self) -> IpPair {
-        let (source, destination) = (IpAddr::V4(self.source), IpAddr::V4(self.destination));
-        IpPair { source, destination, identification: self.identification }
+        let &[_, _, _, _, i0, i1, _, _, _, _, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = self.header;
+        let source = IpAddr::V4(Ipv4Addr::new(a0, a1, a2, a3));
+        let destination = IpAddr::V4(Ipv4Addr::new(b0, b1, b2, b3));
+        IpPair { source, destination, identification: u16::from_be_bytes([i0, i1]) }
     }
 
     const fn frame(&self, body: Body<'a>) -> Frame<'a> {
@@ -86,8 +132,8 @@ impl<'a> Ipv4<'a> {
 fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
     let Untagged { vlan, ether_type: IPV4, rest } = untagged(rest)? else { return None };
-    let &[version, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _, a0, a1, a2, a3, b0, b1, b2, b3] =
-        rest.first_chunk()?;
+    let header: &[u8; IPV4_HEADER] = rest.first_chunk()?;
+    let &[version, _, l0, l1, _, _, f0, f1, _, protocol, ..] = header;
     if version != 0x45 || protocol != carried.0 || is_fragment([f0, f1]) {
         return None;
     }
@@ -97,23 +143,26 @@ fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
     Some(Ipv4 {
         mac: Macs { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5] },
         vlan,
-        source: Ipv4Addr::new(a0, a1, a2, a3),
-        destination: Ipv4Addr::new(b0, b1, b2, b3),
-        identification: u16::from_be_bytes([i0, i1]),
+        header,
         payload: rest.get(IPV4_HEADER..usize::from(u16::from_be_bytes([l0, l1])))?,
     })
 }
 
 #[inline(always)]
-fn tcp(bytes: &[u8]) -> Option<Segment<'_>> {
-    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, _, _, c0, c1, _, _] = bytes.first_chunk()?;
-    let header = usize::from(offset >> 4) * 4;
-    if header < TcpHeader::MIN_LEN {
+fn tcp(bytes: &[u8]) -> Option<(&[u8; TcpHeader::MIN_LEN], &[u8])> {
+    let header: &[u8; TcpHeader::MIN_LEN] = bytes.first_chunk()?;
+    let length = usize::from(header[12] >> 4) * 4;
+    if length < TcpHeader::MIN_LEN {
         return None;
     }
-    let payload = bytes.get(header..)?;
+    Some((header, bytes.get(length..)?))
+}
+
+#[inline(always)]
+fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segment<'a> {
+    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, _, _, c0, c1, _, _] = header;
     let is_set = |bit: u8| flags & bit != 0;
-    Some(Segment {
+    Segment {
         source_port: u16::from_be_bytes([s0, s1]),
         destination_port: u16::from_be_bytes([d0, d1]),
         sequence: u32::from_be_bytes([q0, q1, q2, q3]),
@@ -122,7 +171,7 @@ fn tcp(bytes: &[u8]) -> Option<Segment<'_>> {
         checksum: u16::from_be_bytes([c0, c1]),
         payload,
         length: payload.len() as u32,
-    })
+    }
 }
 
 fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
