@@ -55,7 +55,7 @@ pub(super) struct FlowRules {
 /// Nodes, with the asset that they are in if that is said.
 type AssetNodes = (Option<u16>, NodePattern);
 
-/// Where entries of the same classes permit them in one space.
+/// Where entries permit some classes in one space.
 #[derive(Clone, Debug)]
 struct Lane {
     classes: Classes,
@@ -133,7 +133,7 @@ impl FlowRules {
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
     /// this does not permit may be permitted still.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
         let class = operation.class;
         let Some(reach) = Reach::of(asset, &operation.target) else {
@@ -141,7 +141,7 @@ impl FlowRules {
         };
         for lane in self.lanes.get(reach.table).map(Box::as_ref).unwrap_or_default() {
             let within = lane.first <= reach.first && reach.last <= lane.last;
-            if within && lane.classes.contains(class) && lane.space.holds(reach.key) {
+            if lane.space.holds(reach.key) && within && lane.classes.contains(class) {
                 return lane.ranges.len() == 1 || encloses(&lane.ranges, &reach);
             }
         }
@@ -150,6 +150,7 @@ impl FlowRules {
 }
 
 impl FlowRules {
+    #[inline(never)]
     fn permit_without_address(&self, asset: u16, operation: &Operation<'_>) -> bool {
         match operation.target {
             Target::Node(target) => self.nodes.iter().any(|(classes, (of, pattern))| {
@@ -171,7 +172,7 @@ impl FlowRules {
     }
 }
 
-/// The ranges of entries by table, joined where classes and space are the same.
+/// The ranges of entries by table, joined where classes and space are the same, and then where space and ranges are.
 fn lanes<'a>(entries: impl Iterator<Item = (Classes, &'a [Span])>) -> [Box<[Lane]>; TABLES] {
     let mut tables: [Vec<Lane>; TABLES] = Default::default();
     for (classes, span) in entries.flat_map(|(classes, spans)| spans.iter().map(move |span| (classes, span))) {
@@ -181,7 +182,16 @@ fn lanes<'a>(entries: impl Iterator<Item = (Classes, &'a [Span])>) -> [Box<[Lane
             None => lanes.push(new),
         }
     }
-    tables.map(Vec::into_boxed_slice)
+    tables.map(|lanes| {
+        let mut joined: Vec<Lane> = Vec::new();
+        for lane in lanes {
+            match joined.iter_mut().find(|other| (other.space, &other.ranges) == (lane.space, &lane.ranges)) {
+                Some(other) => other.classes = other.classes.with(lane.classes),
+                None => joined.push(lane),
+            }
+        }
+        joined.into_boxed_slice()
+    })
 }
 
 impl Lane {

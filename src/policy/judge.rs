@@ -46,6 +46,13 @@ pub(super) struct Only {
     pub(super) limited: bool,
 }
 
+impl Only {
+    /// Whether the values of an operation may break a limit.
+    fn restricts(&self, operation: &Operation<'_>) -> bool {
+        self.limited && operation.class == Class::Write
+    }
+}
+
 /// What a flow turned out to carry.
 #[derive(Clone, Copy)]
 enum Seen<'a> {
@@ -217,16 +224,29 @@ impl Policy {
         last: &mut LastValues,
         session: SessionState,
     ) -> Verdict {
-        if let Some(Only { flow, asset, limited }) = ruling.only
-            && let Some(rules) = self.compiled.flows.get(usize::from(flow))
-            && rules.permit_plainly(asset, operation)
-        {
-            if limited && operation.class == Class::Write {
-                return self.judge_values(flow, asset, operation, last);
-            }
-            return Verdict::Permit { flow: Some(flow) };
+        if let Some(only) = self.permitted_by(ruling, operation) {
+            return if only.restricts(operation) {
+                self.judge_values(only.flow, only.asset, operation, last)
+            } else {
+                Verdict::Permit { flow: Some(only.flow) }
+            };
         }
         self.judge_fully(ruling, operation, last, session)
+    }
+
+    /// Whether an operation is certainly permitted, whatever happened before: the short cut for nearly every one. What this
+    /// does not permit [`Policy::judge`] may permit still.
+    #[inline]
+    pub fn permits_plainly(&self, ruling: &Ruling, operation: &Operation<'_>) -> bool {
+        ruling.only.is_some_and(|only| !only.restricts(operation)) && self.permitted_by(ruling, operation).is_some()
+    }
+
+    /// The only flow that decides about the operations of a conversation, if it plainly permits this one.
+    #[inline(always)]
+    fn permitted_by(&self, ruling: &Ruling, operation: &Operation<'_>) -> Option<Only> {
+        let only = ruling.only?;
+        let rules = self.compiled.flows.get(usize::from(only.flow))?;
+        rules.permit_plainly(only.asset, operation).then_some(only)
     }
 
     /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.

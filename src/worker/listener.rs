@@ -19,24 +19,10 @@ impl Sink for Listener<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, desk } = self;
         desk.counters.operations_of(facts.slot, operation.class, 1);
-        let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
-            _ => Verdict::Observe,
-        };
-        let told = match verdict {
-            Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
-            Verdict::Permit { .. } | Verdict::Observe => None,
-        };
-        if told.is_some() || desk.transactions {
-            let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
-            facts.make_seldom().open.push_back(Open { at, verdict, told: told.is_some(), values });
-        }
-        if facts.waits_for_use(operation.class) {
-            self.uses_channel(operation, stamp);
-        }
-        if let Some(denial) = told {
-            let operation = OwnedOperation::from(operation);
-            self.desk.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+        let is_followed = desk.transactions || facts.waits_for_use(operation.class);
+        let permits = |ruling| desk.policy.permits_plainly(ruling, operation);
+        if is_followed || desk.judging && !facts.ruling.as_deref().is_some_and(permits) {
+            self.examine(at, operation, stamp);
         }
     }
 
@@ -51,7 +37,14 @@ impl Sink for Listener<'_> {
         true
     }
 
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, requested: &Stamp, stamp: &Stamp) {
+    fn outcome(
+        &mut self,
+        at: RequestRef,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        requested: &Stamp,
+        stamp: &Stamp,
+    ) {
         let Self { facts, desk } = self;
         desk.counters.outcomes.count(outcome);
         if outcome == Outcome::Accepted
@@ -118,5 +111,32 @@ impl Sink for Listener<'_> {
 
     fn lost(&mut self, bytes: usize) {
         self.desk.counters.losses.undecoded_bytes += bytes as u64;
+    }
+}
+
+impl Listener<'_> {
+    /// An operation that somebody follows to its end, or that is not certainly permitted.
+    #[inline(never)]
+    fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let Self { facts, desk } = self;
+        let verdict = match &facts.ruling {
+            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
+            _ => Verdict::Observe,
+        };
+        let told = match verdict {
+            Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
+            Verdict::Permit { .. } | Verdict::Observe => None,
+        };
+        if told.is_some() || desk.transactions {
+            let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
+            facts.make_seldom().open.push_back(Open { at, verdict, told: told.is_some(), values });
+        }
+        if facts.waits_for_use(operation.class) {
+            self.uses_channel(operation, stamp);
+        }
+        if let Some(denial) = told {
+            let operation = OwnedOperation::from(operation);
+            self.desk.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+        }
     }
 }
