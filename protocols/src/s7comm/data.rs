@@ -38,6 +38,12 @@ impl<'a> DataItem<'a> {
         Ok(Self { code, size, length, bytes, is_whole: there == wanted })
     }
 
+    /// Whether it says that its item was read.
+    #[inline(always)]
+    pub(super) fn is_accepted(&self) -> bool {
+        self.code == ACCEPTED
+    }
+
     /// What it holds.
     #[inline(always)]
     pub(super) fn values(&self) -> Values<'a> {

@@ -107,12 +107,13 @@ impl Asked {
             }
             return;
         }
+        // Told first: what was just written in pieces is not waited for when it is copied as a whole.
+        context.sink.operation(self.at(count), operation, context.stamp);
         match &mut self.items {
             Items::One(only) if count == 0 => *only = item,
             Items::Several(items) => items.push(item),
             Items::One(_) => self.add_second(item, spare),
         }
-        context.sink.operation(self.at(count), operation, context.stamp);
     }
 
     #[inline(never)]

@@ -51,9 +51,9 @@ impl S7comm {
     ) {
         context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
         let asked = Asked::new(self.stack.number(), function.code as u16, function);
-        let (requested, from, reference) = (*context.stamp, context.from, reference(head));
+        let (from, reference) = (context.from, reference(head));
         // Announced where it is made, so that it is moved once.
-        let mut entry = Entry { requested, from, is_userdata: false, reference, asked };
+        let mut entry = Entry { requested: *context.stamp, from, is_userdata: false, reference, asked };
         variable::announce(&mut entry.asked, items, written, &mut self.spare, context);
         self.pending.push(entry, context.sink);
     }

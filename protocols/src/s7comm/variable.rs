@@ -7,7 +7,7 @@ use super::entry::{Asked, Entry, Item, Place};
 use super::item;
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
-use crate::operation::{Target, Values};
+use crate::operation::{Class, Target, Values};
 use crate::reader::{DecodeError, Reader};
 
 /// Decodes a request and announces its operations. `parameters`: behind the function.
@@ -111,17 +111,61 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
         return conclude_shared(entry, claimed, data, context);
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
+    let mut run = Run::default();
     for (index, item) in (0u16..).zip(items) {
         let found = next(&mut claimed, &mut reader, context);
-        let outcome = found.map_or(Outcome::Pending, |found| data::outcome(found.code));
-        if context.sink.settle(operation.class, outcome, 1) {
+        let is_settled = match found {
+            Some(found) if found.is_accepted() => run.accepted(operation.class, context),
+            _ => {
+                run.end(operation.class, context);
+                context.sink.settle(operation.class, outcome(found), 1)
+            }
+        };
+        if is_settled {
             continue;
         }
         operation.target = item.target;
         operation.values = found.map_or(Values::None, |found| found.values());
-        entry.tell(index, &operation, outcome, context);
+        entry.tell(index, &operation, outcome(found), context);
     }
+    run.end(operation.class, context);
     context.expect_end(reader.rest());
+}
+
+/// What the answer says of one item.
+#[inline(always)]
+fn outcome(found: Option<DataItem<'_>>) -> Outcome {
+    found.map_or(Outcome::Pending, |found| data::outcome(found.code))
+}
+
+/// Items in a row that were accepted and that nobody wants to know more about: after the first, they are counted at once.
+#[derive(Default)]
+struct Run {
+    is_settled: bool,
+    /// Those after the first.
+    more: u32,
+}
+
+impl Run {
+    /// One more item was accepted. Whether that is settled.
+    #[inline(always)]
+    fn accepted(&mut self, class: Class, context: &mut Context<'_>) -> bool {
+        if self.is_settled {
+            self.more += 1;
+        } else {
+            self.is_settled = context.sink.settle(class, Outcome::Accepted, 1);
+        }
+        self.is_settled
+    }
+
+    /// Something else follows, or nothing.
+    #[inline(always)]
+    fn end(&mut self, class: Class, context: &mut Context<'_>) {
+        let Self { more, .. } = core::mem::take(self);
+        if more > 0 {
+            context.sink.settle(class, Outcome::Accepted, more);
+        }
+    }
 }
 
 /// The same where several targets share one item of the answer.

@@ -66,13 +66,13 @@ fn a_stop_in_two_segments_in_mid_stream_and_after_a_gap_is_seen() {
             let mut log = Log::default();
             let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), midstream);
             if midstream {
-                session.stream(Client, &read[cut.min(20)..], at(0), &mut log);
+                session.stream(Client, &read[cut.min(20)..], &at(0), &mut log);
             } else {
-                session.stream(Client, &read[..cut.min(20)], at(0), &mut log);
+                session.stream(Client, &read[..cut.min(20)], &at(0), &mut log);
                 session.gap(Client, &mut log);
             }
-            session.stream(Client, &stop[..cut], at(1), &mut log);
-            session.stream(Client, &stop[cut..], at(2), &mut log);
+            session.stream(Client, &stop[..cut], &at(1), &mut log);
+            session.stream(Client, &stop[cut..], &at(2), &mut log);
             session.finish(&mut log);
             assert_eq!(asked(&log), ["0.0 control plc_stop 41"], "{cut} {midstream}");
         }
@@ -85,9 +85,9 @@ fn a_gap_inside_a_fragmented_pdu_does_not_swallow_the_next() {
     let read = job(2, &[&[4, 1], db(1, 0, 1).as_slice()].concat(), &[]);
     let mut log = Log::default();
     let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &head, at(0), &mut log);
+    session.stream(Client, &head, &at(0), &mut log);
     session.gap(Client, &mut log);
-    session.stream(Client, &[&tail, job(1, STOP, &[]).as_slice(), &read].concat(), at(1), &mut log);
+    session.stream(Client, &[&tail, job(1, STOP, &[]).as_slice(), &read].concat(), &at(1), &mut log);
     session.finish(&mut log);
     assert_eq!(asked(&log)[0], "0.0 control plc_stop 41");
     assert_eq!(asked(&log).len(), 2);
@@ -125,7 +125,7 @@ fn answers_that_never_come_are_given_up_in_time() {
     let limits = Limits { pending: 2, ..Limits::default() };
     let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &limits, false);
     for reference in 0..3 {
-        session.stream(Client, &job(reference, STOP, &[]), at(0), &mut log);
+        session.stream(Client, &job(reference, STOP, &[]), &at(0), &mut log);
     }
     assert_eq!(log.lines_of("Limit"), ["Limit pending_requests from Client"]);
     session.expire(6_000_000_000, &mut log);
