@@ -4,6 +4,7 @@
 mod blocks;
 mod identification;
 mod robustness;
+mod settling;
 mod userdata;
 mod variables;
 

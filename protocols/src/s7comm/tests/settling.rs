@@ -1,0 +1,81 @@
+//! Items about which nobody wants to know more are counted at once: as many as would have been told.
+
+use super::*;
+use crate::dissector::{Anomaly, Identity, Limits, Outcome, RequestRef, Sink, Stamp, Transport};
+use crate::operation::{Class, Operation};
+use crate::s7comm::S7COMM;
+use crate::security::Security;
+use crate::session::Session;
+use crate::testing::at;
+
+/// How many items were accepted, refused, and left open.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Endings([u32; 3]);
+
+impl Endings {
+    fn count(&mut self, outcome: Outcome, count: u32) {
+        let place = match outcome {
+            Outcome::Accepted => 0,
+            Outcome::Refused { .. } => 1,
+            Outcome::NoResponse | Outcome::Pending => 2,
+        };
+        self.0[place] += count;
+    }
+}
+
+/// Wants to know how every item ended, or only how many ended how.
+struct Listener {
+    is_curious: bool,
+    endings: Endings,
+}
+
+impl Sink for Listener {
+    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {}
+
+    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
+        self.endings.count(outcome, 1);
+    }
+
+    fn settle(&mut self, _: Class, outcome: Outcome, count: u32) -> bool {
+        if !self.is_curious {
+            self.endings.count(outcome, count);
+        }
+        !self.is_curious
+    }
+
+    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
+    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
+    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {}
+    fn pdu(&mut self, _: usize, _: u32) {}
+    fn lost(&mut self, _: usize) {}
+}
+
+/// A read of six items, whose answer refuses those that a bit of `refused` stands for and has no more than `answered`.
+fn endings(is_curious: bool, refused: u8, answered: u8) -> Endings {
+    const ITEMS: u8 = 6;
+    let items: Vec<u8> = (0..ITEMS).flat_map(|item| db(1, item.into(), 1)).collect();
+    let read = job(1, &[&[4, ITEMS], &items[..]].concat(), &[]);
+    // Return code, transport size, length in bits or none, the byte and a fill byte.
+    let result =
+        |item: u8| if refused >> item & 1 == 0 { std::vec![0xFF, 4, 0, 8, 0x2A, 0] } else { std::vec![0x0A, 0, 0, 0] };
+    let data: Vec<u8> = (0..answered).flat_map(result).collect();
+    let answer = ack_data(1, &[4, answered], &data);
+    let mut listener = Listener { is_curious, endings: Endings::default() };
+    let mut session = Session::new(&S7COMM, Transport::Tcp, &Limits::default(), false);
+    session.stream(Client, &read, &at(0), &mut listener);
+    session.stream(Server, &answer, &at(1), &mut listener);
+    session.finish(&mut listener);
+    listener.endings
+}
+
+#[test]
+fn whatever_mixture_of_items_is_refused_as_many_are_counted_as_would_be_told() {
+    for answered in 0..=6 {
+        for refused in 0..1 << answered {
+            let told = endings(true, refused, answered);
+            assert_eq!(told, endings(false, refused, answered), "{refused:06b} of {answered}");
+            let bad = refused.count_ones();
+            assert_eq!(told, Endings([u32::from(answered) - bad, bad, u32::from(6 - answered)]));
+        }
+    }
+}
