@@ -256,16 +256,17 @@ impl Worker {
         let settings = &self.settings.streams;
         let progress = conversation.next(from, &segment, &stamp_of(packet), settings, &mut self.desk);
         if conversation.may_need_timer() || progress == Progress::Closed {
-            self.has_news(index, slot, progress);
+            let entry = shard.flows.entry(slot);
+            self.has_news(index, entry, progress);
         }
         true
     }
 
-    /// The conversation in a slot may need a timer, or has ended.
+    /// A conversation may need a timer, or ages otherwise now.
     #[inline(never)]
-    fn has_news(&mut self, index: usize, slot: u32, progress: Progress) {
+    fn has_news(&mut self, index: usize, entry: Entry, progress: Progress) {
         let Some(shard) = self.shards.get_mut(index) else { return };
-        let Some((entry, conversation)) = shard.flows.in_slot(slot) else { return };
+        let Some((_, conversation)) = shard.flows.get_mut(entry) else { return };
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
         }
@@ -322,10 +323,7 @@ impl Worker {
             std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
             progress = conversation.frame(from, frame, stamp, bench);
         }
-        if conversation.may_need_timer() {
-            arm(&mut self.timers, conversation, index, entry);
-        }
-        shard.grow_older(entry, progress);
+        self.has_news(index, entry, progress);
     }
 
     /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.

@@ -231,7 +231,7 @@ impl<T> FlowTable<T> {
     }
 
     /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet. Which slot it has is for
-    /// [`FlowTable::in_slot`], at once.
+    /// [`FlowTable::entry`], at once.
     #[inline(always)]
     pub fn find(&mut self, key: &BriefKey, clock: i64) -> Option<(u32, &mut T)> {
         let slot = match self.slots.get(self.recent) {
@@ -251,14 +251,9 @@ impl<T> FlowTable<T> {
         Some((slot, self.values.get_mut(slot)?.as_mut()?))
     }
 
-    /// The flow that [`FlowTable::find`] has just found in a slot, and its name.
-    pub fn in_slot(&mut self, slot: u32) -> Option<(Entry, &mut T)> {
-        let entry = Entry { slot, generation: self.slots.get(slot)?.tag.generation() };
-        Some((entry, self.values.get_mut(slot)?.as_mut()?))
-    }
-
+    /// The name of the flow that has just been found in a slot.
     #[inline]
-    fn entry(&self, slot: u32) -> Entry {
+    pub fn entry(&self, slot: u32) -> Entry {
         Entry { slot, generation: self.slots[slot].tag.generation() }
     }
 
