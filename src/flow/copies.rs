@@ -111,9 +111,9 @@ impl CopyFilter {
 
     #[inline(always)]
     fn digest_of(&self, plain: &Plain<'_>) -> u64 {
-        let place = self.mixer.pair(plain.hosts(), plain.numbers());
         let ports = word(plain.ports(), plain.payload.len() as u32);
-        self.mixer.pair(place ^ ports, word(both(plain.checksum(), plain.identification()), plain.flags())) | SEEN
+        let rest = word(both(plain.checksum(), plain.identification()), plain.flags());
+        self.digest_words(plain.hosts(), plain.numbers(), ports, rest) | SEEN
     }
 
     #[inline(always)]
@@ -167,12 +167,17 @@ impl CopyFilter {
         }
     }
 
-    /// What [`CopyFilter::digest_of`] makes of the same segment.
     fn digest_segment(&self, hosts: u64, identification: u16, segment: &Segment<'_>) -> u64 {
-        let bits = segment.flags.bits();
-        let place = self.mixer.pair(hosts, word(segment.sequence, segment.acknowledgement));
+        let numbers = word(segment.sequence, segment.acknowledgement);
         let ports = word(both(segment.source_port, segment.destination_port), segment.length);
-        self.mixer.pair(place ^ ports, word(both(segment.checksum, identification), bits))
+        let rest = word(both(segment.checksum, identification), segment.flags.bits());
+        self.digest_words(hosts, numbers, ports, rest)
+    }
+
+    /// The same for a segment, however its header was read.
+    #[inline(always)]
+    fn digest_words(&self, hosts: u64, numbers: u64, ports: u64, rest: u64) -> u64 {
+        self.mixer.pair(self.mixer.pair(hosts, numbers) ^ ports, rest)
     }
 
     fn digest_datagram(&self, pair: &IpPair, datagram: &Datagram<'_>) -> u64 {

@@ -79,7 +79,7 @@ pub(super) struct First {
 }
 
 impl First {
-    fn of(Stamp { time, packet, origin, .. }: Stamp) -> Self {
+    fn of(&Stamp { time, packet, origin, .. }: &Stamp) -> Self {
         Self { time, packet, origin }
     }
 
@@ -237,7 +237,7 @@ impl Facts {
             Endpoint { host: Host { ip: Some(ip), mac: None, vlan: None }, port }
         };
         Self {
-            first: First::of(*stamp),
+            first: First::of(stamp),
             armed: NEVER,
             latest: (i64::MIN, 0),
             carrier,

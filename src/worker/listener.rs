@@ -17,9 +17,9 @@ pub(super) struct Listener<'a> {
 
 impl Sink for Listener<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let is_followed = self.follows(operation.class);
         let Self { facts, desk } = self;
         desk.counters.operations_of(facts.slot, operation.class, 1);
-        let is_followed = desk.transactions || facts.waits_for_use(operation.class);
         let permits = |ruling| desk.policy.permits_plainly(ruling, operation);
         if is_followed || desk.judging && !facts.ruling.as_deref().is_some_and(permits) {
             self.examine(at, operation, stamp);
@@ -27,10 +27,10 @@ impl Sink for Listener<'_> {
     }
 
     fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
+        let is_followed = self.follows(class);
         let Self { facts, desk } = self;
-        let is_permitted = !desk.judging
-            || facts.ruling.as_ref().is_some_and(|ruling| desk.policy.permits_all(ruling, class, namespaces));
-        if desk.transactions || !is_permitted || facts.waits_for_use(class) {
+        let permits = |ruling| desk.policy.permits_all(ruling, class, namespaces);
+        if is_followed || desk.judging && !facts.ruling.as_deref().is_some_and(permits) {
             return false;
         }
         desk.counters.operations_of(facts.slot, class, count);
@@ -115,6 +115,12 @@ impl Sink for Listener<'_> {
 }
 
 impl Listener<'_> {
+    /// Whether more is made of operations of this class than a verdict, if they are permitted.
+    #[inline]
+    fn follows(&self, class: Class) -> bool {
+        self.desk.transactions || self.facts.waits_for_use(class)
+    }
+
     /// An operation that somebody follows to its end, or that is not certainly permitted.
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
