@@ -277,13 +277,18 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
+    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) -> bool {
         self.operations += 1;
+        false
     }
 
     fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
-        self.answers += 1;
-        self.refusals += u64::from(matches!(outcome, Outcome::Refused { .. }));
+        self.ended(outcome, 1);
+    }
+
+    fn ended(&mut self, outcome: Outcome, count: u32) {
+        self.answers += u64::from(count);
+        self.refusals += if matches!(outcome, Outcome::Refused { .. }) { count.into() } else { 0 };
     }
 
     fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}

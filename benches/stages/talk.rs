@@ -78,7 +78,12 @@ pub(crate) struct Ears {
 }
 
 impl Sink for Ears {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
+    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) -> bool {
+        self.words += 1;
+        false
+    }
+
+    fn ended(&mut self, _: Outcome, _: u32) {
         self.words += 1;
     }
 
@@ -115,12 +120,15 @@ struct Notebook {
 }
 
 impl Sink for Notebook {
-    fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+    fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let registers = if let Values::Registers(bytes) = operation.values { bytes.to_vec() } else { Vec::new() };
         self.asked.push(Asked { flow: self.flow, operation: operation.into(), registers, stamp: *stamp });
+        false
     }
 
     fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {}
+
+    fn ended(&mut self, _: Outcome, _: u32) {}
 
     fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
 

@@ -176,11 +176,13 @@ pub enum AnomalyKind {
 
 /// Who listens to a decoder. Called in the order of the traffic; borrows end with the call.
 pub trait Sink {
-    /// A request was seen (or, of class `report`, something the server sent unasked): the verdict is taken here.
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp);
+    /// A request was seen (or, of class `report`, something the server sent unasked): the verdict is taken here. Says
+    /// whether somebody waits for its outcome: if not, that need only be counted ([`Sink::ended`]), and what was asked need
+    /// not be kept.
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool;
 
     /// A request for so many operations of a class on nodes of these namespaces. `true`: they were counted, each of them is
-    /// permitted whatever node it acts on there and whatever it moves, and nobody wants to know more, so that
+    /// permitted whatever node it acts on there and whatever it moves, and nobody waits for their outcomes, so that
     /// [`Sink::operation`] need not be called for them.
     fn pass(&mut self, _class: Class, _namespaces: Namespaces, _count: u32) -> bool {
         false
@@ -198,13 +200,9 @@ pub trait Sink {
         stamp: &Stamp,
     );
 
-    /// So many operations of this class ended alike, whatever the codes of refusals. `true`: they were counted, and nobody
-    /// wants to know what was asked and answered, so that [`Sink::outcome`] need not be called, for which a decoder says
-    /// all of it once more (60 instructions). A decoder may ask for answers in which nothing else is to be told. Until it
-    /// says something else, the next question about the same class has the same answer.
-    fn settle(&mut self, _class: Class, _outcome: Outcome, _count: u32) -> bool {
-        false
-    }
+    /// So many operations whose outcome nobody waits for ended alike, whatever the codes of refusals. A decoder may call
+    /// [`Sink::outcome`] for each of them instead, for which it says all of it once more (60 instructions).
+    fn ended(&mut self, outcome: Outcome, count: u32);
 
     /// Something about a device.
     fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp);

@@ -27,9 +27,10 @@ impl Log {
 }
 
 impl Sink for Log {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let RequestRef { request, item } = at;
         self.lines.push(format!("{} asks {request}.{item} {}", stamp.clock, describe(operation)));
+        true
     }
 
     fn outcome(
@@ -49,6 +50,10 @@ impl Sink for Log {
         };
         let waited = stamp.clock - requested.clock;
         self.lines.push(format!("{} {result} {request}.{item} after {waited}: {}", stamp.clock, describe(operation)));
+    }
+
+    fn ended(&mut self, outcome: Outcome, count: u32) {
+        assert_eq!(count, 0, "{outcome:?}: the outcome of every operation is waited for");
     }
 
     fn identity(&mut self, identity: &Identity<'_>, _: &Stamp) {

@@ -377,9 +377,10 @@ impl Policy {
     pub fn learns(&self, ruling: &Ruling, class: Class) -> bool {
         let limited =
             |asset: u16| self.compiled.limited.get(usize::from(asset)).is_some_and(|points| !points.is_empty());
-        match class {
-            Class::Read => ruling.server.asset.is_some_and(limited),
-            class => class == Class::Security,
+        match (class, ruling.only) {
+            (Class::Read, Some(only)) => only.limited,
+            (Class::Read, None) => ruling.server.asset.is_some_and(limited),
+            (class, _) => class == Class::Security,
         }
     }
 

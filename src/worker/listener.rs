@@ -16,20 +16,25 @@ pub(super) struct Listener<'a> {
 }
 
 impl Sink for Listener<'_> {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let is_followed = self.follows(operation.class);
         let Self { facts, desk } = self;
         desk.counters.operations_of(facts.slot, operation.class, 1);
-        let permits = |ruling| desk.policy.permits_plainly(ruling, operation);
-        if is_followed || desk.judging && !facts.ruling.as_deref().is_some_and(permits) {
-            self.examine(at, operation, stamp);
+        match facts.ruling.as_deref() {
+            _ if is_followed => {}
+            _ if !desk.judging => return false,
+            Some(ruling) if desk.policy.permits_plainly(ruling, operation) => {
+                return desk.policy.learns(ruling, operation.class);
+            }
+            _ => {}
         }
+        self.examine(at, operation, stamp)
     }
 
     fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
         let is_followed = self.follows(class);
         let Self { facts, desk } = self;
-        let permits = |ruling| desk.policy.permits_all(ruling, class, namespaces);
+        let permits = |ruling| desk.policy.permits_all(ruling, class, namespaces) && !desk.policy.learns(ruling, class);
         if is_followed || desk.judging && !facts.ruling.as_deref().is_some_and(permits) {
             return false;
         }
@@ -65,14 +70,8 @@ impl Sink for Listener<'_> {
         }
     }
 
-    fn settle(&mut self, class: Class, outcome: Outcome, count: u32) -> bool {
-        let Self { facts, desk } = self;
-        let awaited = facts.seldom().is_some_and(|seldom| !seldom.open.is_empty());
-        if awaited || desk.judging && facts.ruling.as_ref().is_some_and(|ruling| desk.policy.learns(ruling, class)) {
-            return false;
-        }
-        desk.counters.outcomes.count_all(outcome, count);
-        true
+    fn ended(&mut self, outcome: Outcome, count: u32) {
+        self.desk.counters.outcomes.count_all(outcome, count);
     }
 
     fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
@@ -121,9 +120,10 @@ impl Listener<'_> {
         self.desk.transactions || self.facts.waits_for_use(class)
     }
 
-    /// An operation that somebody follows to its end, or that is not certainly permitted.
+    /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
+    /// for.
     #[inline(never)]
-    fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+    fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let Self { facts, desk } = self;
         let verdict = match &facts.ruling {
             Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
@@ -133,7 +133,10 @@ impl Listener<'_> {
             Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
             Verdict::Permit { .. } | Verdict::Observe => None,
         };
-        if told.is_some() || desk.transactions {
+        let is_open = told.is_some() || desk.transactions;
+        let learns = |ruling| desk.judging && desk.policy.learns(ruling, operation.class);
+        let is_awaited = is_open || facts.ruling.as_deref().is_some_and(learns);
+        if is_open {
             let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
             facts.make_seldom().open.push_back(Open { at, verdict, told: told.is_some(), values });
         }
@@ -144,5 +147,6 @@ impl Listener<'_> {
             let operation = OwnedOperation::from(operation);
             self.desk.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
+        is_awaited
     }
 }

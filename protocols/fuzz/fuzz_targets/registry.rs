@@ -1,6 +1,6 @@
 //! Any conversation, through any row of the registry, in any cut.
 //!
-//! The first byte picks the row, the transport and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
+//! The first byte picks the row, the transport, whose outcome is waited for and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
 //! environment, such as `s7comm/iso-on-tcp`, picks the row instead. The rest are instructions: one byte for the side, a
 //! gap, a step of time and the length's upper bits, one for its lower bits, then that many bytes.
 #![no_main]
@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use lockkeeper_protocols::{
-    Anomaly, Field, Identity, Limits, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side,
-    Sink, Stamp, Transport, Typed, Values,
+    Anomaly, Class, Field, Identity, Limits, Namespaces, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security,
+    Session, Side, Sink, Stamp, Transport, Typed, Values,
 };
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
@@ -23,29 +23,68 @@ static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
     Some(row.expect("FUZZ_ROW is NAME/FRAMING of a row"))
 });
 
+/// Whose outcome is waited for.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Waits {
+    #[default]
+    ForAll,
+    ForNone,
+    ForSome,
+}
+
+impl Waits {
+    fn for_outcome_of(self, at: RequestRef) -> bool {
+        match self {
+            Self::ForAll => true,
+            Self::ForNone => false,
+            Self::ForSome => at.item % 4 == 2,
+        }
+    }
+}
+
 /// Holds what a decoder says against what it said before.
 #[derive(Default)]
 struct Judge {
+    waits: Waits,
     open: HashSet<RequestRef>,
+    /// Operations whose outcome is not waited for: those that were announced, those that were passed at once, and the
+    /// outcomes that were only counted.
+    idle: HashSet<RequestRef>,
+    passed: u64,
+    counted: u64,
     seen: HashSet<RequestRef>,
     groups: usize,
     lost: usize,
 }
 
 impl Sink for Judge {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
         assert!(self.seen.insert(at), "an operation is announced once");
-        self.open.insert(at);
+        let is_awaited = self.waits.for_outcome_of(at);
+        if is_awaited { self.open.insert(at) } else { self.idle.insert(at) };
         operation.target.fields(|_, field| {
             if let Field::Node(node) = field {
                 assert!(!node.to_string().is_empty());
             }
         });
         visit(&operation.values);
+        is_awaited
+    }
+
+    fn pass(&mut self, _: Class, _: Namespaces, count: u32) -> bool {
+        let passes = self.waits == Waits::ForNone;
+        self.passed += if passes { count.into() } else { 0 };
+        passes
+    }
+
+    fn ended(&mut self, _: Outcome, count: u32) {
+        self.counted += u64::from(count);
+        assert!(self.counted <= self.idle.len() as u64 + self.passed, "an outcome is counted once");
     }
 
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, requested: &Stamp, stamp: &Stamp) {
-        assert!(self.open.remove(&at), "an outcome ends an operation that was announced, once");
+        let is_open = self.open.remove(&at) || self.idle.remove(&at);
+        assert!(is_open, "an outcome ends an operation that was announced, once");
         assert!(requested.clock <= stamp.clock, "an answer comes after its request");
         visit(&operation.values);
     }
@@ -78,7 +117,8 @@ fuzz_target!(|data: &[u8]| {
     let transport = protocol.transports[usize::from(choice & 1) % protocol.transports.len()];
     let midstream = choice & 2 != 0;
     let mut session = Session::new(protocol, transport, &LIMITS, midstream);
-    let mut judge = Judge { groups: protocol.pdu_groups.len(), ..Judge::default() };
+    let waits = [Waits::ForAll, Waits::ForNone, Waits::ForSome][usize::from(choice >> 6) % 3];
+    let mut judge = Judge { waits, groups: protocol.pdu_groups.len(), ..Judge::default() };
     let bound = 2 * LIMITS.partial.max(2 * protocol.max_frame);
     let (mut fed, mut clock, mut packet) = (0, 0, 0);
     while let [head, low, tail @ ..] = rest {
@@ -109,4 +149,5 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(session.buffered(), 0);
     assert!(judge.lost <= fed);
     assert!(judge.open.is_empty(), "every operation has an end");
+    assert_eq!(judge.counted, judge.idle.len() as u64 + judge.passed, "every operation has an end");
 });

@@ -34,6 +34,8 @@ pub(super) enum Asked {
     Whole,
     /// One range of the table that belongs to the function.
     Range(Range),
+    /// The same, and nobody waits for its outcome: nearly every request.
+    Passed(Range),
     /// Read/Write Multiple Registers: the write is done first (6.17).
     ReadWrite { write: Range, read: Range },
     /// A diagnostic sub-function, a MEI type or a UMAS function.
@@ -46,10 +48,18 @@ impl Asked {
     /// How many operations the request consists of.
     pub(super) fn items(&self) -> u16 {
         match self {
-            Self::Whole | Self::Range(_) | Self::Sub(_) => 1,
+            Self::Whole | Self::Range(_) | Self::Passed(_) | Self::Sub(_) => 1,
             Self::ReadWrite { .. } => 2,
             // A frame holds fewer than 256 bytes of sub-requests.
             Self::Files(list) => list.ranges.len() as u16,
+        }
+    }
+
+    /// After its operations were announced: whether somebody waits for an outcome.
+    pub(super) fn announced(self, is_awaited: bool) -> Self {
+        match self {
+            Self::Range(range) if !is_awaited => Self::Passed(range),
+            asked => asked,
         }
     }
 
@@ -77,7 +87,7 @@ impl Asked {
         let range = |Range { address, count }: Range| Target::Table { unit, table: table(code), address, count };
         match self {
             Self::Whole => Target::Unit { unit },
-            Self::Range(only) => range(*only),
+            Self::Range(only) | Self::Passed(only) => range(*only),
             Self::ReadWrite { read, .. } if item == READ_ITEM => range(*read),
             Self::ReadWrite { write, .. } => range(*write),
             Self::Sub(number) => Target::Sub { unit, kind: function::sub_kind(code), number: *number },

@@ -30,6 +30,9 @@ impl Entry {
         stamp: &Stamp,
         sink: &mut dyn Sink,
     ) {
+        if let Asked::Passed(_) = self.asked {
+            return sink.ended(outcome, 1);
+        }
         let operation = self.asked.operation(self.unit, self.code, item, values);
         let at = RequestRef { request: self.request, item };
         sink.outcome(at, &operation, outcome, &self.requested, stamp);

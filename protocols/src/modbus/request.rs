@@ -17,12 +17,13 @@ type Decoded<'a> = Result<(Asked, Values<'a>), DecodeError>;
 #[inline]
 pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> Asked {
     let (asked, values) = decode(head.code, data, context);
+    let mut is_awaited = false;
     let mut tell = |item, values| {
         let operation = asked.operation(head.unit, head.code, item, values);
-        context.sink.operation(RequestRef { request: number, item }, &operation, context.stamp);
+        is_awaited |= context.sink.operation(RequestRef { request: number, item }, &operation, context.stamp);
     };
     match &asked {
-        Asked::Whole | Asked::Range(_) | Asked::Sub(_) => tell(0, values),
+        Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) => tell(0, values),
         Asked::ReadWrite { .. } => {
             tell(0, values);
             tell(READ_ITEM, Values::None);
@@ -32,7 +33,7 @@ pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Conte
             items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
         }
     }
-    asked
+    asked.announced(is_awaited)
 }
 
 /// The range of a read (FC 1 to 4) that is as it should be: most requests, for which [`announce`] has too many cases.
@@ -53,8 +54,8 @@ pub(super) fn sound_read(code: u8, data: &[u8]) -> Option<Range> {
 #[inline]
 pub(super) fn announce_read(number: u32, head: Head, range: Range, stamp: &Stamp, sink: &mut dyn Sink) -> Asked {
     let operation = read_of(head.unit, head.code, range);
-    sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
-    Asked::Range(range)
+    let is_awaited = sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
+    Asked::Range(range).announced(is_awaited)
 }
 
 #[inline]

@@ -13,7 +13,7 @@ use crate::pending::Waiting;
 #[inline]
 pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
     match (asked, data) {
-        (Asked::Range(Range { address, count }), [first, ..]) => match code {
+        (Asked::Range(Range { address, count }) | Asked::Passed(Range { address, count }), [first, ..]) => match code {
             function::READ_COILS | function::READ_DISCRETE_INPUTS => u16::from(*first) == count.div_ceil(8),
             function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => {
                 u32::from(*first) == u32::from(*count) * 2
@@ -38,16 +38,17 @@ pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
     }
 }
 
-/// Whether an answer is just what a request of one range calls for: then nothing in it breaks the specification.
+/// Whether an answer is just what a request of one range calls for, whose outcome nobody waits for: then nothing in it
+/// breaks the specification, and all there is to tell is that it came.
 #[inline]
-pub(super) fn is_sound(asked: &Asked, code: u8, data: &[u8]) -> bool {
+pub(super) fn is_all(asked: &Asked, code: u8, data: &[u8]) -> bool {
     let length = match (code, data) {
         (function::READ_COILS..=function::READ_INPUT_REGISTERS, [bytes, ..]) => 1 + usize::from(*bytes),
         (function::WRITE_SINGLE_COIL | function::WRITE_SINGLE_REGISTER, _)
         | (function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS, _) => 4,
         _ => return false,
     };
-    data.len() == length && matches!(asked, Asked::Range(_)) && fits(asked, code, data)
+    data.len() == length && matches!(asked, Asked::Passed(_)) && fits(asked, code, data)
 }
 
 /// Tells the outcome of the request that an answer belongs to. `fit`: what [`fits`] said of the two.
@@ -87,7 +88,7 @@ fn refuse(entry: &Entry, data: &[u8], context: &mut Context<'_>) {
 /// The values in the answer to a request of one operation.
 fn answered<'a>(asked: &Asked, code: u8, data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
     match (code, asked) {
-        (function::READ_COILS | function::READ_DISCRETE_INPUTS, Asked::Range(range)) => {
+        (function::READ_COILS | function::READ_DISCRETE_INPUTS, Asked::Range(range) | Asked::Passed(range)) => {
             request::bits(counted(data, context), range.count)
         }
         (function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS, _) => registers(data, context),

@@ -87,11 +87,12 @@ impl Exchange {
             asked.conclude(Outcome::Accepted, context.stamp, context.sink);
             return Ok(());
         };
-        if self.ended_alike(request, content, context) {
-            return Ok(());
+        if request.counted > 0 {
+            return count_results(request, content, context);
         }
-        if service == Service::Publish && context.sink.settle(service.class(), Outcome::Accepted, 1) {
+        if service == Service::Publish && !request.is_awaited {
             // It has no parts and no results of its own.
+            context.sink.ended(Outcome::Accepted, 1);
             return self.reported(service, Some((asked, request)), content, context);
         }
         let result = match Answers::read(service, content) {
@@ -102,17 +103,6 @@ impl Exchange {
             }
         };
         result.and(self.learn(service, Some((asked, request)), content, context))
-    }
-
-    /// Counts the results of a request of which nothing else is to be told. `false`: there is more to them.
-    #[inline]
-    fn ended_alike(&self, request: &Request, content: Reader<'_>, context: &mut Context<'_>) -> bool {
-        let class = request.service.class();
-        let endings = Endings::of(request.service, content, request.alike).filter(|_| request.alike > 0);
-        endings.is_some_and(|Endings { good, bad, why }| {
-            let is_told = context.sink.settle(class, Outcome::Accepted, good);
-            is_told && (bad == 0 || context.sink.settle(class, refused(why), bad))
-        })
     }
 
     /// Walks over the operations of a request and its results, side by side.
@@ -135,9 +125,11 @@ impl Exchange {
                 None => None,
             };
             let (outcome, values) = ending(answer);
-            if !context.sink.settle(item.class, outcome, 1) {
+            if request.is_awaited {
                 let operation = request.operation(item, values);
                 asked.conclude_one(index, &operation, outcome, (context.stamp, &mut *context.sink));
+            } else {
+                context.sink.ended(outcome, 1);
             }
             if let Some(answer) = answer
                 && !answer.status.is_bad()
@@ -211,11 +203,10 @@ impl Exchange {
         let named = asked.map_or(0, |(_, request)| first_number(&request.content));
         let survey = if service == Service::Publish { self.subscriptions.survey(content) } else { None };
         let subscriptions = &self.subscriptions;
-        let is_passed = survey
-            .is_some_and(|Survey { class, count, namespaces }| context.sink.pass(class, namespaces, count.into()));
-        if let Some(Survey { class, count, .. }) = survey.filter(|_| is_passed)
-            && context.sink.settle(class, Outcome::Accepted, count.into())
+        if let Some(Survey { class, count, namespaces }) = survey
+            && context.sink.pass(class, namespaces, count.into())
         {
+            context.sink.ended(Outcome::Accepted, count.into());
             return Ok(());
         }
         notifications(service, content, |published: &Published, notification| {
@@ -231,13 +222,38 @@ impl Exchange {
             let item = Item { subject, ..asked::whole(Service::Publish) };
             let operation = asked::operation(service, service.code(), &item, values);
             let at = RequestRef { request: number, item: place };
-            if !is_passed {
-                context.sink.operation(at, &operation, context.stamp);
+            if context.sink.operation(at, &operation, context.stamp) {
+                context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
+            } else {
+                context.sink.ended(Outcome::Accepted, 1);
             }
-            context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
         })?;
         Ok(())
     }
+}
+
+/// Counts the results of a request of which nothing else is kept.
+fn count_results(request: &Request, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    if let Some(Endings { good, bad, why }) = Endings::of(request.service, content, request.counted) {
+        context.sink.ended(Outcome::Accepted, good);
+        context.sink.ended(refused(why), bad);
+        return Ok(());
+    }
+    let mut answers = Answers::read(request.service, content).inspect_err(|_| {
+        context.sink.ended(Outcome::Accepted, request.counted.into());
+    })?;
+    let mut result = Ok(());
+    for _ in 0..request.counted {
+        let answer = answers.next().transpose().unwrap_or_else(|fault| {
+            result = Err(fault);
+            None
+        });
+        context.sink.ended(ending(answer).0, 1);
+    }
+    if result.is_ok() && answers.left() > 0 {
+        context.malformed("results", answers.left() as u32);
+    }
+    result
 }
 
 /// How an operation ended, and with what. A result that is missing says nothing.

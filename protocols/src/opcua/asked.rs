@@ -77,8 +77,11 @@ pub(super) struct Login {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) service: Service,
-    /// How many operations it has, if nothing is known of their results but how they ended; 0 if there is more to them.
-    pub(super) alike: u16,
+    /// Somebody waits for the outcome of one of its operations.
+    pub(super) is_awaited: bool,
+    /// How many operations it has, if nothing of their results matters but how many ended how: then nothing else of it is
+    /// kept. 0 if there is more to them.
+    pub(super) counted: u16,
     /// The number of its encoding.
     pub(super) code: u32,
     /// What follows its header.
@@ -174,6 +177,7 @@ impl Waiting for Asked {
             }
             What::Open(opened) => self.conclude_one(0, &opened.operation(), outcome, (stamp, sink)),
             What::Login(login) => self.conclude_one(0, &login.operation(), outcome, (stamp, sink)),
+            What::Service(request) if request.counted > 0 => sink.ended(outcome, request.counted.into()),
             What::Service(request) => request.each(|index, item| {
                 self.conclude_one(index, &request.operation(item, Values::None), outcome, (stamp, &mut *sink));
             }),

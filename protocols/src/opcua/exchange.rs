@@ -140,28 +140,31 @@ impl Exchange {
         let (service, number) = (said.message.service, self.number());
         let code = code(&said.message);
         let survey = Survey::of_request(service, content);
-        if !survey.is_some_and(|alike| context.sink.pass(alike.class, alike.namespaces, alike.count.into())) {
-            Self::tell_each(said, content, (number, code), context);
-        }
+        let is_passed =
+            survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count.into()));
+        let is_awaited = !is_passed && Self::tell_each(said, content, (number, code), context);
         let what = match login {
             Some(login) => What::Login(login),
             None => {
-                let alike = survey.filter(|survey| !survey.namespaces.meet(Namespaces::only(0)));
-                let alike = alike.map_or(0, |survey| survey.count);
-                What::Service(Request { service, alike, code, content: self.keep(service, content) })
+                // Nodes of the standard's own namespace may say who the server is.
+                let counted = survey.filter(|survey| !is_awaited && !survey.namespaces.meet(Namespaces::only(0)));
+                let counted = counted.map_or(0, |survey| survey.count);
+                let content = if counted == 0 { self.keep(service, content) } else { Vec::new() };
+                What::Service(Request { service, is_awaited, counted, code, content })
             }
         };
         Asked { requested: *context.stamp, number, channel: said.channel, id: Some(said.id), what }
     }
 
-    /// Tells the operations of a request one by one.
-    fn tell_each(said: &Said<'_>, content: Reader<'_>, (number, code): (u32, u32), context: &mut Context<'_>) {
+    /// Tells the operations of a request one by one. Says whether somebody waits for the outcome of one.
+    fn tell_each(said: &Said<'_>, content: Reader<'_>, (number, code): (u32, u32), context: &mut Context<'_>) -> bool {
         let service = said.message.service;
-        let mut count = 0_u32;
+        let (mut count, mut is_awaited) = (0_u32, false);
         let result = items(service, content, |item| {
             if let Ok(place) = u16::try_from(count) {
                 let at = RequestRef { request: number, item: place };
-                context.sink.operation(at, &asked::operation(service, code, item, item.values), context.stamp);
+                is_awaited |=
+                    context.sink.operation(at, &asked::operation(service, code, item, item.values), context.stamp);
             }
             count = count.saturating_add(1);
             if let Some(name) = item.deviation {
@@ -174,6 +177,7 @@ impl Exchange {
         if count > MOST_OPERATIONS {
             context.anomaly(AnomalyKind::Limit, "request_items", None);
         }
+        is_awaited
     }
 
     /// The bytes of a request that its answer will need. Publish has no parts; the secrets of a login that could not be

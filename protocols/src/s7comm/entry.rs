@@ -25,15 +25,18 @@ pub(super) struct Asked {
     /// Function of a job; group and sub-function of userdata.
     pub(super) code: u16,
     class: Class,
-    /// Some of its items name several targets, which share what the answer holds.
-    pub(super) shares: bool,
+    /// How many operations came before the first whose outcome somebody waits for: nothing else is known of them. Each
+    /// has an item of the frame for itself.
+    pub(super) passed: u8,
     function: &'static Function,
+    /// Those that follow.
     items: Items,
 }
 
-/// The items of a request: most have one.
+/// The items of a request that are kept: mostly one, or none.
 #[derive(Debug)]
 enum Items {
+    None,
     One(Item),
     Several(Vec<Item>),
 }
@@ -56,8 +59,7 @@ pub(super) struct Place {
 
 impl Asked {
     pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
-        let items = Items::One(Item { target: Target::None, place: Place::default() });
-        Self { request, code, class: function.class, shares: false, function, items }
+        Self { request, code, class: function.class, passed: 0, function, items: Items::None }
     }
 
     /// With another class than its function usually has.
@@ -70,19 +72,42 @@ impl Asked {
         self.class == Class::Security
     }
 
-    /// The items, in order: one for each operation.
+    /// The items that are kept, in order, each with the position of its operation.
     #[inline(always)]
-    pub(super) fn items(&self) -> &[Item] {
+    pub(super) fn items(&self) -> impl Iterator<Item = (u16, &Item)> {
+        (u16::from(self.passed)..).zip(self.kept())
+    }
+
+    #[inline(always)]
+    fn kept(&self) -> &[Item] {
         match &self.items {
+            Items::None => &[],
             Items::One(only) => core::slice::from_ref(only),
             Items::Several(items) => items,
         }
     }
 
-    /// What an item acts on.
+    /// Whether there is nothing to tell of its end but how many of its operations ended how.
     #[inline(always)]
+    pub(super) fn is_passed(&self) -> bool {
+        matches!(self.items, Items::None)
+    }
+
+    /// Some of its items name several targets, which share what the answer holds.
+    pub(super) fn shares(&self) -> bool {
+        self.kept().iter().any(|item| item.place.bytes.is_some())
+    }
+
+    /// How many items it has in the frame.
+    #[inline(always)]
+    pub(super) fn wires(&self) -> u16 {
+        self.kept().last().map_or(self.passed.into(), |item| u16::from(item.place.wire) + 1)
+    }
+
+    /// What an operation acts on, if that is kept.
     pub(super) fn target(&self, item: u16) -> Target<'static> {
-        self.items().get(usize::from(item)).map_or(Target::None, |item| item.target)
+        let place = item.checked_sub(self.passed.into());
+        place.and_then(|place| self.kept().get(usize::from(place))).map_or(Target::None, |item| item.target)
     }
 
     /// Announces the request as one operation.
@@ -92,7 +117,6 @@ impl Asked {
     }
 
     /// Announces one of several operations, that on `item`. `count` were announced before; `spare`: memory for several.
-    #[inline(always)]
     pub(super) fn announce_item(
         &mut self,
         count: u16,
@@ -102,27 +126,52 @@ impl Asked {
         context: &mut Context<'_>,
     ) {
         if count >= ITEMS {
-            if count == ITEMS {
-                context.anomaly(AnomalyKind::Limit, "request_items", None);
-            }
-            return;
+            return self.is_full(count, context);
         }
-        // Told first: what was just written in pieces is not waited for when it is copied as a whole.
         context.sink.operation(self.at(count), operation, context.stamp);
-        match &mut self.items {
-            Items::One(only) if count == 0 => *only = item,
-            Items::Several(items) => items.push(item),
-            Items::One(_) => self.add_second(item, spare),
+        self.keep(item, spare);
+    }
+
+    /// The same for the operation on a range of memory, the item `wire` of the frame. It is kept only if somebody waits for
+    /// its outcome, or for that of one before it; what it acts on is asked for then.
+    #[inline(always)]
+    pub(super) fn announce_range(
+        &mut self,
+        count: u16,
+        wire: u8,
+        operation: &Operation<'_>,
+        target: impl Fn() -> Target<'static>,
+        spare: &mut Vec<Vec<Item>>,
+        context: &mut Context<'_>,
+    ) {
+        if count >= ITEMS {
+            return self.is_full(count, context);
+        }
+        let is_awaited = context.sink.operation(self.at(count), operation, context.stamp);
+        if !is_awaited && self.is_passed() && count == wire.into() {
+            self.passed = wire + 1;
+        } else {
+            self.keep(Item { target: target(), place: Place { wire, bytes: None } }, spare);
+        }
+    }
+
+    fn is_full(&self, count: u16, context: &mut Context<'_>) {
+        if count == ITEMS {
+            context.anomaly(AnomalyKind::Limit, "request_items", None);
         }
     }
 
     #[inline(never)]
-    fn add_second(&mut self, second: Item, spare: &mut Vec<Vec<Item>>) {
-        if let Items::One(first) = self.items {
-            let mut items = spare.pop().unwrap_or_default();
-            items.clear();
-            items.extend([first, second]);
-            self.items = Items::Several(items);
+    fn keep(&mut self, item: Item, spare: &mut Vec<Vec<Item>>) {
+        match &mut self.items {
+            Items::None => self.items = Items::One(item),
+            Items::Several(items) => items.push(item),
+            Items::One(first) => {
+                let mut items = spare.pop().unwrap_or_default();
+                items.clear();
+                items.extend([*first, item]);
+                self.items = Items::Several(items);
+            }
         }
     }
 
@@ -137,7 +186,6 @@ impl Asked {
     }
 
     /// Tells the outcome of one item, with what the answer holds for it.
-    #[inline(always)]
     pub(super) fn conclude_item(
         &self,
         item: u16,
@@ -188,8 +236,9 @@ impl Waiting for Entry {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        for item in 0..self.asked.items().len() as u16 {
-            self.asked.conclude_item(item, Values::None, outcome, &self.requested, (stamp, sink));
+        sink.ended(outcome, self.asked.passed.into());
+        for (item, _) in self.asked.items() {
+            self.asked.conclude_item(item, Values::None, outcome, &self.requested, (stamp, &mut *sink));
         }
     }
 }

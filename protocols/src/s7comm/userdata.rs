@@ -165,7 +165,7 @@ fn answer(entry: &Entry, head: Head, data: &[u8], context: &mut Context<'_>) {
     }
     let values =
         if head.group == function::SECURITY_GROUP || data.is_empty() { Values::None } else { Values::Bytes(data) };
-    for index in 0..entry.asked.items().len() as u16 {
+    for (index, _) in entry.asked.items() {
         let values = if index == 0 { values } else { Values::None };
         entry.conclude_item(index, values, Outcome::Accepted, context);
     }

@@ -74,7 +74,9 @@ impl S7comm {
             function::READ_VAR => variable::conclude_read(entry, Some(&claimed), data, context),
             _ => variable::conclude_write(entry, Some(&claimed), data, context),
         }
-        if let Some(entry) = self.pending.remove(0) {
+        if entry.asked.is_passed() {
+            self.pending.forget_only();
+        } else if let Some(entry) = self.pending.remove(0) {
             entry.asked.recycle(&mut self.spare);
         }
         true

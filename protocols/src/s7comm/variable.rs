@@ -7,7 +7,7 @@ use super::entry::{Asked, Entry, Item, Place};
 use super::item;
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
-use crate::operation::{Class, Target, Values};
+use crate::operation::{Target, Values};
 use crate::reader::{DecodeError, Reader};
 
 /// Decodes a request and announces its operations. `parameters`: behind the function.
@@ -48,10 +48,12 @@ fn items(
         if written.is_some() {
             operation.values = requested_values(&mut data, context);
         }
+        let before = reader;
         if let Some(target) = item::memory(&mut reader) {
             operation.target = target;
-            let item = Item { target, place: Place { wire, bytes: None } };
-            asked.announce_item(*count, item, &operation, spare, context);
+            // Read again where it is kept: to hold it in registers meanwhile costs more where it is not.
+            let again = || item::memory(&mut { before }).unwrap_or(Target::None);
+            asked.announce_range(*count, wire, &operation, again, spare, context);
             *count += 1;
         } else {
             let rest;
@@ -76,7 +78,6 @@ fn rare<'f>(
     context: &mut Context<'_>,
 ) -> (u16, Result<Reader<'f>, DecodeError>) {
     let read = item::read(&mut reader, &mut |target, bytes| {
-        asked.shares |= bytes.is_some();
         let operation = asked.operation(target, values);
         asked.announce_item(count, Item { target, place: Place { wire, bytes } }, &operation, spare, context);
         count += 1;
@@ -103,32 +104,37 @@ fn requested_values<'a>(data: &mut Reader<'a>, context: &mut Context<'_>) -> Val
 /// Tells what became of each item of a Read Var. `count`: the items that the answer claims.
 #[inline(always)]
 pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
-    let items = entry.asked.items();
     let mut reader = Reader::new(data);
     let mut claimed = count.copied().unwrap_or_default();
-    check_count(items, claimed, context);
-    if entry.asked.shares {
-        return conclude_shared(entry, claimed, data, context);
+    check_count(&entry.asked, claimed, context);
+    let mut accepted = 0;
+    for _ in 0..entry.asked.passed {
+        match next(&mut claimed, &mut reader, context) {
+            Some(found) if found.is_accepted() => accepted += 1,
+            found => context.sink.ended(outcome(found), 1),
+        }
+    }
+    context.sink.ended(Outcome::Accepted, accepted);
+    if entry.asked.is_passed() {
+        context.expect_end(reader.rest());
+    } else {
+        conclude_kept(entry, claimed, reader, context);
+    }
+}
+
+/// The same for the items that are kept.
+#[inline(never)]
+fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
+    if entry.asked.shares() {
+        return conclude_shared(entry, claimed, reader, context);
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
-    let mut run = Run::default();
-    for (index, item) in (0u16..).zip(items) {
+    for (index, item) in entry.asked.items() {
         let found = next(&mut claimed, &mut reader, context);
-        let is_settled = match found {
-            Some(found) if found.is_accepted() => run.accepted(operation.class, context),
-            _ => {
-                run.end(operation.class, context);
-                context.sink.settle(operation.class, outcome(found), 1)
-            }
-        };
-        if is_settled {
-            continue;
-        }
         operation.target = item.target;
         operation.values = found.map_or(Values::None, |found| found.values());
         entry.tell(index, &operation, outcome(found), context);
     }
-    run.end(operation.class, context);
     context.expect_end(reader.rest());
 }
 
@@ -138,45 +144,14 @@ fn outcome(found: Option<DataItem<'_>>) -> Outcome {
     found.map_or(Outcome::Pending, |found| data::outcome(found.code))
 }
 
-/// Items in a row that were accepted and that nobody wants to know more about: after the first, they are counted at once.
-#[derive(Default)]
-struct Run {
-    is_settled: bool,
-    /// Those after the first.
-    more: u32,
-}
-
-impl Run {
-    /// One more item was accepted. Whether that is settled.
-    #[inline(always)]
-    fn accepted(&mut self, class: Class, context: &mut Context<'_>) -> bool {
-        if self.is_settled {
-            self.more += 1;
-        } else {
-            self.is_settled = context.sink.settle(class, Outcome::Accepted, 1);
-        }
-        self.is_settled
-    }
-
-    /// Something else follows, or nothing.
-    #[inline(always)]
-    fn end(&mut self, class: Class, context: &mut Context<'_>) {
-        let Self { more, .. } = core::mem::take(self);
-        if more > 0 {
-            context.sink.settle(class, Outcome::Accepted, more);
-        }
-    }
-}
-
 /// The same where several targets share one item of the answer.
 #[cold]
 #[inline(never)]
-fn conclude_shared(entry: &Entry, mut claimed: u8, data: &[u8], context: &mut Context<'_>) {
-    let mut reader = Reader::new(data);
+fn conclude_shared(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
     let mut current: Option<(u8, DataItem<'_>)> = None;
     // Bytes of the current item that belong to the targets before this one.
     let mut used = 0;
-    for (index, Item { place, .. }) in (0u16..).zip(entry.asked.items()) {
+    for (index, Item { place, .. }) in entry.asked.items() {
         if current.is_none_or(|(wire, _)| wire != place.wire) {
             current = next(&mut claimed, &mut reader, context).map(|found| (place.wire, found));
             used = 0;
@@ -218,18 +193,18 @@ fn truncated_data(there: usize, context: &mut Context<'_>) {
 /// Tells what became of each item of a Write Var: one return code for each.
 #[inline(always)]
 pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
-    let items = entry.asked.items();
     let claimed = count.copied().unwrap_or_default();
-    check_count(items, claimed, context);
-    let mut operation = entry.asked.operation(Target::None, Values::None);
-    for (index, item) in (0u16..).zip(items) {
-        let wire = item.place.wire;
+    check_count(&entry.asked, claimed, context);
+    let ending = |wire: u8| {
         let code = data.get(usize::from(wire)).filter(|_| wire < claimed);
-        let outcome = code.map_or(Outcome::Pending, |code| data::outcome(*code));
-        if !context.sink.settle(operation.class, outcome, 1) {
-            operation.target = item.target;
-            entry.tell(index, &operation, outcome, context);
-        }
+        code.map_or(Outcome::Pending, |code| data::outcome(*code))
+    };
+    for wire in 0..entry.asked.passed {
+        context.sink.ended(ending(wire), 1);
+    }
+    for (index, item) in entry.asked.items() {
+        let operation = entry.asked.operation(item.target, Values::None);
+        entry.tell(index, &operation, ending(item.place.wire), context);
     }
     if usize::from(claimed) != data.len() {
         truncated_data(data.len(), context);
@@ -238,9 +213,8 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
 
 /// An answer has as many items as its request.
 #[inline(always)]
-fn check_count(items: &[Item], claimed: u8, context: &mut Context<'_>) {
-    let asked = items.last().map_or(0, |item| u16::from(item.place.wire) + 1);
-    if u16::from(claimed) != asked {
+fn check_count(asked: &Asked, claimed: u8, context: &mut Context<'_>) {
+    if u16::from(claimed) != asked.wires() {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }
 }

@@ -1,8 +1,8 @@
-//! Items about which nobody wants to know more are counted at once: as many as would have been told.
+//! Items whose outcome nobody waits for are counted at once; from the first that somebody waits for, each is told.
 
 use super::*;
 use crate::dissector::{Anomaly, Identity, Limits, Outcome, RequestRef, Sink, Stamp, Transport};
-use crate::operation::{Class, Operation};
+use crate::operation::{Area, Operation, Target};
 use crate::s7comm::S7COMM;
 use crate::security::Security;
 use crate::session::Session;
@@ -23,24 +23,24 @@ impl Endings {
     }
 }
 
-/// Wants to know how every item ended, or only how many ended how.
+/// Waits for the outcome of those items that a bit of `awaits` stands for.
 struct Listener {
-    is_curious: bool,
+    awaits: u8,
     endings: Endings,
 }
 
 impl Sink for Listener {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {}
+    fn operation(&mut self, at: RequestRef, _: &Operation<'_>, _: &Stamp) -> bool {
+        self.awaits >> at.item & 1 == 1
+    }
 
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
+        assert_eq!(operation.target, Self::target(at.item));
         self.endings.count(outcome, 1);
     }
 
-    fn settle(&mut self, _: Class, outcome: Outcome, count: u32) -> bool {
-        if !self.is_curious {
-            self.endings.count(outcome, count);
-        }
-        !self.is_curious
+    fn ended(&mut self, outcome: Outcome, count: u32) {
+        self.endings.count(outcome, count);
     }
 
     fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
@@ -50,8 +50,14 @@ impl Sink for Listener {
     fn lost(&mut self, _: usize) {}
 }
 
+impl Listener {
+    fn target(item: u16) -> Target<'static> {
+        Target::Memory { area: Area::DataBlock, db: 1, first: u32::from(item) * 8, count: 8 }
+    }
+}
+
 /// A read of six items, whose answer refuses those that a bit of `refused` stands for and has no more than `answered`.
-fn endings(is_curious: bool, refused: u8, answered: u8) -> Endings {
+fn endings(awaits: u8, refused: u8, answered: u8) -> Endings {
     const ITEMS: u8 = 6;
     let items: Vec<u8> = (0..ITEMS).flat_map(|item| db(1, item.into(), 1)).collect();
     let read = job(1, &[&[4, ITEMS], &items[..]].concat(), &[]);
@@ -60,7 +66,7 @@ fn endings(is_curious: bool, refused: u8, answered: u8) -> Endings {
         |item: u8| if refused >> item & 1 == 0 { std::vec![0xFF, 4, 0, 8, 0x2A, 0] } else { std::vec![0x0A, 0, 0, 0] };
     let data: Vec<u8> = (0..answered).flat_map(result).collect();
     let answer = ack_data(1, &[4, answered], &data);
-    let mut listener = Listener { is_curious, endings: Endings::default() };
+    let mut listener = Listener { awaits, endings: Endings::default() };
     let mut session = Session::new(&S7COMM, Transport::Tcp, &Limits::default(), false);
     session.stream(Client, &read, &at(0), &mut listener);
     session.stream(Server, &answer, &at(1), &mut listener);
@@ -69,13 +75,15 @@ fn endings(is_curious: bool, refused: u8, answered: u8) -> Endings {
 }
 
 #[test]
-fn whatever_mixture_of_items_is_refused_as_many_are_counted_as_would_be_told() {
+fn whatever_mixture_of_items_is_refused_and_waited_for_every_one_has_one_end() {
     for answered in 0..=6 {
-        for refused in 0..1 << answered {
-            let told = endings(true, refused, answered);
-            assert_eq!(told, endings(false, refused, answered), "{refused:06b} of {answered}");
+        for refused in 0..1_u8 << answered {
             let bad = refused.count_ones();
-            assert_eq!(told, Endings([u32::from(answered) - bad, bad, u32::from(6 - answered)]));
+            let expected = Endings([u32::from(answered) - bad, bad, u32::from(6 - answered)]);
+            for awaits in 0..1_u8 << 6 {
+                let found = endings(awaits, refused, answered);
+                assert_eq!(found, expected, "{refused:06b} refused of {answered}, {awaits:06b} waited for");
+            }
         }
     }
 }
