@@ -1,10 +1,7 @@
 //! One direction of a connection: where it is, and what was delivered last.
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::FixedState;
-
 use super::held::Piece;
+use super::mix;
 
 /// How far `a` lies beyond `b` in sequence space; negative when before (RFC 9293, 3.4: arithmetic modulo 2^32).
 pub(super) const fn distance(a: u32, b: u32) -> i32 {
@@ -179,19 +176,16 @@ impl Way {
 }
 
 /// A digest of a payload. Long ones are digested at both ends only: this runs for every segment that is delivered.
-#[inline]
+#[inline(always)]
 fn digest(bytes: &[u8], seed: u64) -> u32 {
-    let mut hasher = FixedState::with_seed(seed).build_hasher();
-    match (bytes.first_chunk::<DIGEST_EDGE>(), bytes.last_chunk::<DIGEST_EDGE>()) {
-        (Some(first), Some(last)) if bytes.len() > 2 * DIGEST_EDGE => {
-            hasher.write(first);
-            hasher.write(last);
-        }
-        _ => hasher.write(bytes),
-    }
-    let digest = hasher.finish();
+    let digest = match (bytes.first_chunk::<EDGE>(), bytes.last_chunk::<EDGE>()) {
+        (Some(first), Some(last)) if bytes.len() > DIGESTED_WHOLE => mix::digest(last, mix::digest(first, seed)),
+        _ => mix::digest(bytes, seed),
+    };
     (digest ^ digest >> 32) as u32
 }
 
-/// Payloads of up to twice this, a Modbus ADU (260 bytes) among them, are digested whole.
-const DIGEST_EDGE: usize = 136;
+/// Payloads of up to so many bytes, a Modbus ADU (260 bytes) among them, are digested whole.
+const DIGESTED_WHOLE: usize = 272;
+/// Bytes at each end of those that are longer.
+const EDGE: usize = 64;
