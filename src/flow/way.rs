@@ -178,11 +178,14 @@ impl Way {
 /// A digest of a payload. Long ones are digested at both ends only: this runs for every segment that is delivered.
 #[inline(always)]
 fn digest(bytes: &[u8], seed: u64) -> u32 {
-    let digest = match (bytes.first_chunk::<EDGE>(), bytes.last_chunk::<EDGE>()) {
-        (Some(first), Some(last)) if bytes.len() > DIGESTED_WHOLE => mix::digest(last, mix::digest(first, seed)),
-        _ => mix::digest(bytes, seed),
-    };
+    let digest = if bytes.len() > DIGESTED_WHOLE { digest_ends(bytes, seed) } else { mix::digest(bytes, seed) };
     (digest ^ digest >> 32) as u32
+}
+
+#[inline(never)]
+fn digest_ends(bytes: &[u8], seed: u64) -> u64 {
+    let (first, last) = (bytes.get(..EDGE), bytes.get(bytes.len().saturating_sub(EDGE)..));
+    mix::digest(last.unwrap_or_default(), mix::digest(first.unwrap_or_default(), seed))
 }
 
 /// Payloads of up to so many bytes, a Modbus ADU (260 bytes) among them, are digested whole.
