@@ -261,15 +261,15 @@ pub trait Dissector: Send {
     /// Decodes the whole frames that `bytes` begins with, up to the first that is none or not whole: says how many bytes
     /// they are. Provided, so that every protocol has its own copy of this loop: one call for a segment.
     fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
-        let mut used = 0;
-        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty())
+        let mut rest = bytes;
+        while !rest.is_empty()
             && let FrameLen::Bytes(length) = self.frame_len(from, rest)
-            && let Some(frame) = rest.get(..length.max(1))
+            && let Some((frame, behind)) = rest.split_at_checked(length.max(1))
         {
             self.frame(from, frame, stamp, sink);
-            used += frame.len();
+            rest = behind;
         }
-        used
+        bytes.len() - rest.len()
     }
 
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever

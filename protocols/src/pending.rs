@@ -72,7 +72,7 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// No longer waits for the only request.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn forget_only(&mut self) {
         if self.others.is_none() {
             self.oldest = None;
