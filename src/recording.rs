@@ -228,11 +228,11 @@ impl Recorder {
             return;
         };
         let interface = self.interfaces.of(packet).unwrap_or_else(|new| {
-            chunk.new.push((packet.capture, packet.link));
+            chunk.new.push((packet.origin().capture, packet.link));
             new
         });
         write::packet(&mut chunk.bytes, interface, packet, bytes, None);
-        chunk.count(interface as usize, packet.time);
+        chunk.count(interface as usize, packet.stamp.time);
     }
 
     /// An empty chunk for packets from this one on, if there is one.
@@ -262,7 +262,7 @@ impl Chunk {
         self.bytes.clear();
         self.new.clear();
         self.packets.clear();
-        (self.span, self.begun) = ((packet.time, packet.time), packet.clock);
+        (self.span, self.begun) = ((packet.stamp.time, packet.stamp.time), packet.stamp.clock);
     }
 
     #[inline]

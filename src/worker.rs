@@ -15,7 +15,7 @@ use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::alert::{Captures, Evidence, Report};
-use crate::capture::{Block, Packet, Secrets};
+use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
     BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters,
     StreamSettings, TableSettings,
@@ -241,20 +241,20 @@ impl Worker {
     fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
-        let Some((slot, conversation)) = shard.flows.find(&key, packet.clock) else { return false };
+        let Some((slot, conversation)) = shard.flows.find(&key, packet.stamp.clock) else { return false };
         let segment = plain.segment();
         if !conversation.expects(from, &segment) {
             return false;
         }
         if plain.payload.is_empty() || shard.surroundings == Surroundings::Several {
-            if shard.copies.is_copy_of(plain, packet.clock) {
+            if shard.copies.is_copy_of(plain, packet.stamp.clock) {
                 return true;
             }
         } else {
-            shard.copies.remember(plain, packet.clock);
+            shard.copies.remember(plain, packet.stamp.clock);
         }
         let settings = &self.settings.streams;
-        let progress = conversation.next(from, &segment, &stamp_of(packet), settings, &mut self.desk);
+        let progress = conversation.next(from, &segment, &packet.stamp, settings, &mut self.desk);
         if conversation.may_need_timer() || progress == Progress::Closed {
             let entry = shard.flows.entry(slot);
             self.has_news(index, entry, progress);
@@ -285,17 +285,17 @@ impl Worker {
             counters.losses.cut_by_snap_length += 1;
             counters.losses.cut_bytes += u64::from(frame.cut);
         }
-        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.clock)) {
+        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.stamp.clock)) {
             self.frame(&frame, packet, index);
         }
     }
 
     /// One frame that is no copy.
     fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
-        let stamp = stamp_of(packet);
+        let stamp = &packet.stamp;
         match FlowKey::of(frame) {
-            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, &stamp),
-            _ => self.neighbour(index, frame, &stamp),
+            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
+            _ => self.neighbour(index, frame, stamp),
         }
     }
 
@@ -378,16 +378,10 @@ fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow:
     }
 }
 
-/// When and where a packet was seen.
-fn stamp_of(packet: &Packet) -> Stamp {
-    let origin = u64::from(packet.capture) << ORIGIN_NUMBER_BITS | packet.number & ORIGIN_NUMBER_MASK;
-    Stamp { time: packet.time, clock: packet.clock, packet: packet.sequence, origin }
-}
-
 /// Which packet a stamp speaks of.
 pub(crate) fn evidence_of(stamp: &Stamp) -> Evidence {
-    let capture = (stamp.origin >> ORIGIN_NUMBER_BITS) as u16;
-    Evidence { capture, packet: stamp.origin & ORIGIN_NUMBER_MASK }
+    let Origin { capture, number } = Origin::of(stamp);
+    Evidence { capture, packet: number }
 }
 
 impl Shard {
@@ -413,10 +407,6 @@ impl Shard {
         }
     }
 }
-
-/// Bits of [`Stamp::origin`] that hold the number of the packet in its capture; the others hold the capture.
-const ORIGIN_NUMBER_BITS: u32 = 48;
-const ORIGIN_NUMBER_MASK: u64 = (1 << ORIGIN_NUMBER_BITS) - 1;
 
 /// EtherType of IPv6.
 const IPV6: u16 = 0x86DD;

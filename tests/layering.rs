@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What several outputs share.
     ("trouble", &[]),
     ("shelf", &[]),
-    ("capture", &["clock"]),
+    ("capture", &["clock", "protocols"]),
     ("frame", &["capture"]),
     ("flow", &["capture", "frame", "protocols"]),
     ("keys", &["protocols"]),

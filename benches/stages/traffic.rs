@@ -65,7 +65,7 @@ impl Traffic {
             let next = known.len();
             let (flow, client) = *known.entry(format!("{key:?}")).or_insert((next, from));
             let side = if from == client { Side::Client } else { Side::Server };
-            let stamp = Stamp { time: packet.time, clock: packet.clock, packet: packet.sequence, origin: 0 };
+            let stamp = packet.stamp;
             Some(Heard { flow, key, from, side, frame, stamp })
         });
         heard.collect()

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use lockkeeper_protocols::Stamp;
+
 use super::reader::Reader;
 use super::replay::open_reader;
 use super::{Block, Capture, Cut, Packet, Secrets};
@@ -25,12 +27,12 @@ pub(super) struct Merge {
     /// Bytes that are read at once from each.
     size: usize,
     read: Arc<AtomicU64>,
-    stamp: Stamp,
+    running: Running,
 }
 
 /// What is counted over all captures.
 #[derive(Clone, Copy)]
-struct Stamp {
+struct Running {
     sequence: u64,
     clock: i64,
 }
@@ -59,8 +61,8 @@ enum Served {
 impl Merge {
     /// Merges captures that are [added](Self::add), reading `size` bytes of each at once and counting them in `read`.
     pub(super) fn new(size: usize, read: &Arc<AtomicU64>) -> Self {
-        let stamp = Stamp { sequence: 0, clock: i64::MIN };
-        Self { lanes: Vec::new(), turns: BinaryHeap::new(), size, read: Arc::clone(read), stamp }
+        let running = Running { sequence: 0, clock: i64::MIN };
+        Self { lanes: Vec::new(), turns: BinaryHeap::new(), size, read: Arc::clone(read), running }
     }
 
     /// Adds the capture with the next index. It is closed until its first packet is due when `path` says how to open it
@@ -74,7 +76,7 @@ impl Merge {
     ) -> bool {
         let mut block = Block::default();
         reader.fill(&mut block, self.size, capture);
-        let first = block.packets.first().map(|packet| (packet.time, index));
+        let first = block.packets.first().map(|packet| (packet.stamp.time, index));
         self.turns.extend(first.map(Reverse));
         let mut lane = Lane { index, dormant: path, reader: None, block: Block::default(), next: 0 };
         if lane.dormant.is_none() {
@@ -88,7 +90,7 @@ impl Merge {
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, captures: &mut [Capture]) -> bool {
         block.clear();
         block.reserve(size);
-        let mut target = Target { block, used: 0, stamp: self.stamp };
+        let mut target = Target { block, used: 0, running: self.running };
         while let Some(Reverse((time, index))) = self.turns.pop() {
             let rival = self.turns.peek().map(|Reverse(turn)| *turn);
             let place = usize::from(index);
@@ -103,7 +105,7 @@ impl Merge {
                 }
             }
         }
-        self.stamp = target.stamp;
+        self.running = target.running;
         !block.packets.is_empty()
     }
 }
@@ -137,7 +139,7 @@ impl Lane {
                 }
                 continue;
             };
-            turn.0 = packet.time;
+            turn.0 = packet.stamp.time;
             if rival.is_some_and(|rival| rival < turn) {
                 return Served::Turn(turn);
             }
@@ -171,7 +173,7 @@ impl Lane {
 struct Target<'a> {
     block: &'a mut Block,
     used: usize,
-    stamp: Stamp,
+    running: Running,
 }
 
 impl Target<'_> {
@@ -194,10 +196,11 @@ impl Target<'_> {
         }
         let Some(place) = self.block.bytes.get_mut(self.used..end) else { return false };
         place.copy_from_slice(bytes);
-        let Stamp { sequence, clock } = self.stamp;
-        let clock = clock.max(packet.time);
-        self.stamp = Stamp { sequence: sequence + 1, clock };
-        self.block.packets.push(Packet { sequence, clock, offset: self.used as u32, ..*packet });
+        let Running { sequence, clock } = self.running;
+        let clock = clock.max(packet.stamp.time);
+        self.running = Running { sequence: sequence + 1, clock };
+        let stamp = Stamp { clock, packet: sequence, ..packet.stamp };
+        self.block.packets.push(Packet { stamp, offset: self.used as u32, ..*packet });
         self.used = end;
         true
     }

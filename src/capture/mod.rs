@@ -26,6 +26,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use live::{InterfaceSettings, Live};
+use lockkeeper_protocols::Stamp;
 pub use replay::{Replay, ReplaySettings, open};
 
 /// A batch of packets and the bytes they lie in. Filled by a [`Source`], read by the workers, then recycled.
@@ -51,8 +52,17 @@ impl Block {
     /// The captured bytes of one of its packets, from the link layer on.
     pub fn bytes_of(&self, packet: &Packet) -> &[u8] {
         let (start, length) = (packet.offset as usize, packet.captured as usize);
-        let here = self.bytes.get(start..start + length);
-        here.or_else(|| self.whole.get(start.checked_sub(self.bytes.len())?..)?.get(..length)).unwrap_or_default()
+        match self.bytes.get(start..start + length) {
+            Some(here) => here,
+            None => self.whole_of(packet),
+        }
+    }
+
+    #[cold]
+    fn whole_of(&self, packet: &Packet) -> &[u8] {
+        let start = (packet.offset as usize).checked_sub(self.bytes.len());
+        let rest = start.and_then(|start| self.whole.get(start..));
+        rest.and_then(|rest| rest.get(..packet.captured as usize)).unwrap_or_default()
     }
 
     /// Puts other bytes in the place of a packet: the datagram of which it was the last fragment.
@@ -85,7 +95,7 @@ impl Block {
 
     /// The packet clock at the end of the block, when it was `before` at its beginning.
     pub fn clock_after(&self, before: i64) -> i64 {
-        let last = self.packets.last().map(|packet| packet.clock);
+        let last = self.packets.last().map(|packet| packet.stamp.clock);
         last.into_iter().chain(self.tick).fold(before, i64::max)
     }
 
@@ -111,16 +121,8 @@ pub struct Secrets {
 /// One captured packet: where its bytes lie in its [`Block`], and what the capture says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Time of capture, nanoseconds since 1970-01-01 UTC.
-    pub time: i64,
-    /// Latest `time` of all packets up to this one: never runs backwards.
-    pub clock: i64,
-    /// Running number over all captures that are read, from 0.
-    pub sequence: u64,
-    /// Number in its own capture file, from 1, as Wireshark shows it.
-    pub number: u64,
-    /// Which capture: index into [`Source::captures`].
-    pub capture: u16,
+    /// When it was seen, and where: its origin is an [`Origin`]. Made once, for everybody who needs one.
+    pub stamp: Stamp,
     /// What the first byte is.
     pub link: Link,
     /// First byte in [`Block::bytes`].
@@ -130,6 +132,42 @@ pub struct Packet {
     /// Bytes that were on the wire: more than `captured` when a snap length cut the packet.
     pub original: u32,
 }
+
+impl Packet {
+    /// Where it is found again.
+    #[inline]
+    pub const fn origin(&self) -> Origin {
+        Origin::of(&self.stamp)
+    }
+}
+
+/// Where a packet is found again. Its word is the origin of a [`Stamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Which capture: index into [`Source::captures`].
+    pub capture: u16,
+    /// Number in its capture, from 1, as Wireshark shows it: less than 2^48, so that the word of the packet behind it is
+    /// one more.
+    pub number: u64,
+}
+
+impl Origin {
+    /// Of what a stamp speaks of.
+    #[inline]
+    pub const fn of(stamp: &Stamp) -> Self {
+        Self { capture: (stamp.origin >> NUMBER_BITS) as u16, number: stamp.origin & NUMBER_MASK }
+    }
+
+    /// Both in one word.
+    #[inline]
+    pub const fn word(self) -> u64 {
+        (self.capture as u64) << NUMBER_BITS | self.number & NUMBER_MASK
+    }
+}
+
+/// Bits of the word of an [`Origin`] that hold the number; the others hold the capture.
+const NUMBER_BITS: u32 = 48;
+const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
 /// Link-layer header types that are understood (LINKTYPE_* of tcpdump.org).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -80,22 +80,37 @@ impl Parser {
         let linktype = (self.order.u32([e, f, g, h]) & 0xffff) as u16;
         let body = Body { link: Link::from_linktype(linktype), early: major == 2 && minor < 4 };
         self.body = Some(body);
-        sink.advance(size);
+        sink.place.advance(size);
         let (used, stop) = self.records(bytes.get(size..).unwrap_or_default(), body, sink);
         (size + used, stop)
     }
 
-    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes.
     fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
-        let (header_size, unit, order) = (self.variant.record_header, i64::from(self.variant.unit), self.order);
-        let mut rest = bytes;
+        match self.order {
+            Order::Little => self.records_of(bytes, body, sink, u32::from_le_bytes),
+            Order::Big => self.records_of(bytes, body, sink, u32::from_be_bytes),
+        }
+    }
+
+    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes.
+    #[inline(always)]
+    fn records_of(
+        &self,
+        bytes: &[u8],
+        body: Body,
+        sink: &mut Sink<'_>,
+        number: impl Fn([u8; 4]) -> u32,
+    ) -> (usize, Stop) {
+        let (header_size, unit) = (self.variant.record_header, i64::from(self.variant.unit));
+        // Apart from the sink while this lasts, so that it is not written to memory at every packet.
+        let (mut rest, mut place) = (bytes, sink.place);
         let stop = loop {
             let Some(([s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, o0, o1, o2, o3], _)) = rest.split_first_chunk()
             else {
                 break Stop::More(header_size);
             };
-            let mut captured = order.u32([*c0, *c1, *c2, *c3]);
-            let mut original = order.u32([*o0, *o1, *o2, *o3]);
+            let mut captured = number([*c0, *c1, *c2, *c3]);
+            let mut original = number([*o0, *o1, *o2, *o3]);
             if body.early && captured > original {
                 (captured, original) = (original, captured);
             }
@@ -107,12 +122,14 @@ impl Parser {
                 break Stop::More(size);
             };
             // 2^32 seconds are 4.3e18 ns: the sum stays below i64::MAX.
-            let seconds = i64::from(order.u32([*s0, *s1, *s2, *s3]));
-            let fraction = i64::from(order.u32([*f0, *f1, *f2, *f3]));
-            sink.packet(seconds * 1_000_000_000 + fraction * unit, body.link, header_size, captured, original);
-            sink.advance(size);
+            let seconds = i64::from(number([*s0, *s1, *s2, *s3]));
+            let fraction = i64::from(number([*f0, *f1, *f2, *f3]));
+            let time = seconds * 1_000_000_000 + fraction * unit;
+            sink.packets.push(place.packet(time, body.link, header_size, captured, original));
+            place.advance(size);
             rest = next;
         };
+        sink.place = place;
         (bytes.len() - rest.len(), stop)
     }
 }

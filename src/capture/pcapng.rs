@@ -80,7 +80,7 @@ impl Parser {
                     break Stop::Broken(reason);
                 }
             }
-            sink.advance(size);
+            sink.place.advance(size);
             rest = next;
         };
         (bytes.len() - rest.len(), stop)
@@ -170,7 +170,7 @@ impl Parser {
         if captured > MAX_CAPTURED || captured as usize > room {
             return Err(format!("a packet claims {captured} captured bytes in a block with room for {room}"));
         }
-        sink.packet(sink.latest(), interface.link, 8 + 4, captured, original);
+        sink.packet(sink.place.latest(), interface.link, 8 + 4, captured, original);
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! One capture: its bytes read straight into the caller's block, its records walked in place.
 
+use lockkeeper_protocols::Stamp;
+
 use super::input::Input;
-use super::{Block, Capture, Cut, Link, Packet, Secrets, pcap, pcapng};
+use super::{Block, Capture, Cut, Link, Origin, Packet, Secrets, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
 pub(super) struct Reader {
     input: Input,
     parser: Parser,
-    stamp: Stamp,
+    /// That of the next packet, but for its time.
+    next: Stamp,
     /// The incomplete record at the end of the last block: the next block begins with it.
     carry: Vec<u8>,
     /// Bytes that the incomplete record needs at least.
@@ -33,8 +36,8 @@ impl Reader {
         let Some(parser) = Parser::of(input.head()) else {
             return Err(input);
         };
-        let stamp = Stamp { capture, clock: None, number: 0 };
-        Ok(Self { input, parser, stamp, carry: Vec::new(), wanted: 0, skip: None, position: 0, ended: false })
+        let next = Stamp { time: 0, clock: i64::MIN, packet: 0, origin: Origin { capture, number: 1 }.word() };
+        Ok(Self { input, parser, next, carry: Vec::new(), wanted: 0, skip: None, position: 0, ended: false })
     }
 
     /// What is read, such as `pcapng (zstd)`.
@@ -53,7 +56,7 @@ impl Reader {
                 self.walk(block, held, capture);
             }
         }
-        capture.packets = self.stamp.number;
+        capture.packets = self.next.packet;
         capture.dropped_at_capture = self.parser.dropped();
         !block.packets.is_empty()
     }
@@ -90,9 +93,9 @@ impl Reader {
         let more_may_come = held == block.bytes.len();
         let bytes = block.bytes.get(..held).unwrap_or_default();
         let Block { packets, secrets, .. } = block;
-        let mut sink = Sink { packets, secrets, stamp: self.stamp, at: 0 };
+        let mut sink = Sink { packets, secrets, place: Place { next: self.next, at: 0 } };
         let (used, stop) = self.parser.walk(bytes, &mut sink);
-        self.stamp = sink.stamp;
+        self.next = sink.place.next;
         self.position += used as u64;
         let left = bytes.get(used..).unwrap_or_default();
         match stop {
@@ -170,61 +173,54 @@ pub(super) enum Stop {
     Broken(String),
 }
 
-/// What is counted from packet to packet of one capture.
-#[derive(Clone, Copy)]
-pub(super) struct Stamp {
-    capture: u16,
-    clock: Option<i64>,
-    number: u64,
-}
-
 /// Takes the packets of one block.
 pub(super) struct Sink<'a> {
-    packets: &'a mut Vec<Packet>,
+    pub(super) packets: &'a mut Vec<Packet>,
     secrets: &'a mut Vec<Secrets>,
-    stamp: Stamp,
+    pub(super) place: Place,
+}
+
+/// Where the walk over the records of a block is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The stamp of the next packet, but for its time.
+    next: Stamp,
     /// Where the current record begins in the block.
     at: usize,
 }
 
-impl Sink<'_> {
+impl Place {
     /// A packet whose bytes begin `header` bytes into the current record.
-    #[inline]
-    pub(super) fn packet(&mut self, time: i64, link: Link, header: usize, captured: u32, original: u32) {
-        let Stamp { capture, clock, number } = self.stamp;
-        let clock = clock.map_or(time, |clock| clock.max(time));
-        self.stamp.clock = Some(clock);
-        self.stamp.number = number + 1;
-        let offset = (self.at + header) as u32;
-        let original = original.max(captured);
-        let number = number + 1;
-        self.packets.push(Packet {
-            time,
-            clock,
-            sequence: number - 1,
-            number,
-            capture,
-            link,
-            offset,
-            captured,
-            original,
-        });
-    }
-
-    /// Decryption secrets for the packets that follow.
-    pub(super) fn secrets(&mut self, kind: u32, bytes: &[u8]) {
-        self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
+    #[inline(always)]
+    pub(super) fn packet(&mut self, time: i64, link: Link, header: usize, captured: u32, original: u32) -> Packet {
+        let Stamp { clock, packet, origin, .. } = self.next;
+        let stamp = Stamp { time, clock: clock.max(time), packet, origin };
+        self.next = Stamp { packet: packet + 1, origin: origin + 1, ..stamp };
+        Packet { stamp, link, offset: (self.at + header) as u32, captured, original: original.max(captured) }
     }
 
     /// The current record is done: the next begins `size` bytes later.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&mut self, size: usize) {
         self.at += size;
     }
 
     /// Latest time so far, for packets that carry none.
     pub(super) fn latest(&self) -> i64 {
-        self.stamp.clock.unwrap_or_default()
+        if self.next.packet == 0 { 0 } else { self.next.clock }
+    }
+}
+
+impl Sink<'_> {
+    /// A packet: see [`Place::packet`].
+    pub(super) fn packet(&mut self, time: i64, link: Link, header: usize, captured: u32, original: u32) {
+        let packet = self.place.packet(time, link, header, captured, original);
+        self.packets.push(packet);
+    }
+
+    /// Decryption secrets for the packets that follow.
+    pub(super) fn secrets(&mut self, kind: u32, bytes: &[u8]) {
+        self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
     }
 }
 

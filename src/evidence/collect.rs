@@ -70,7 +70,7 @@ impl Collection {
         let (own, key) = (&mut self.kept, self.parties.key());
         for (packet, bytes, its) in packets {
             if own.is_empty() {
-                (self.sequence, self.clock) = (packet.sequence, packet.clock);
+                (self.sequence, self.clock) = (packet.stamp.packet, packet.stamp.clock);
                 own.push(Kept::new(packet, bytes));
             } else if own.len() > self.wanted {
                 break;
@@ -84,8 +84,8 @@ impl Collection {
 
     /// Takes a packet that came later, if it is of the conversation and near enough.
     pub(super) fn offer(&mut self, packet: &Packet, bytes: &[u8]) {
-        let far =
-            packet.sequence > self.sequence + WINDOW.packets || packet.clock > self.clock.saturating_add(PATIENCE);
+        let far = packet.stamp.packet > self.sequence + WINDOW.packets
+            || packet.stamp.clock > self.clock.saturating_add(PATIENCE);
         self.over |= far || self.behind >= self.wanted;
         if !self.over && self.parties.speak_in(packet, bytes) {
             self.kept.push(Kept::new(packet, bytes));
@@ -109,7 +109,7 @@ impl Collection {
         write::section(&mut out);
         for (index, Kept { packet, bytes }) in self.kept.iter().enumerate() {
             let interface = interfaces.of(packet).unwrap_or_else(|new| {
-                let name = captures.get(usize::from(packet.capture)).map(String::as_str);
+                let name = captures.get(usize::from(packet.origin().capture)).map(String::as_str);
                 write::interface(&mut out, packet.link, NOT_KNOWN, name);
                 new
             });

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 use crate::alert::Evidence;
-use crate::capture::{Block, Packet};
+use crate::capture::{Block, Origin, Packet};
 use crate::frame::{self, Body, Peek};
 
 /// How far from the packet of an alert its conversation is looked for, in packets and in captured bytes of everything,
@@ -76,9 +76,9 @@ impl Recent {
     pub(super) fn find(&self, evidence: Evidence, known: u64) -> Option<Place> {
         let mut passed = Span::default();
         for (segment, of) in self.segments.iter().enumerate().rev() {
-            let until = of.packets.partition_point(|packet| packet.sequence <= known);
+            let until = of.packets.partition_point(|packet| packet.stamp.packet <= known);
             for (index, packet) in of.packets.iter().enumerate().take(until).rev() {
-                if (packet.capture, packet.number) == (evidence.capture, evidence.packet) {
+                if packet.origin() == (Origin { capture: evidence.capture, number: evidence.packet }) {
                     return Some(Place { segment, packet: index });
                 }
                 passed = passed.plus(Span { packets: 1, bytes: packet.captured.into() });

@@ -40,6 +40,7 @@ impl Dealer {
 
     /// Fills each worker's list with the packets of the block that belong to it.
     pub(super) fn deal(&mut self, block: &mut Block, items: &mut [Vec<Item>]) {
+        self.count_block(block);
         items.iter_mut().for_each(Vec::clear);
         for index in 0..block.packets.len() {
             if let Some(shard) = self.place(index, block) {
@@ -53,6 +54,7 @@ impl Dealer {
 
     /// Gives the packets of the block to one worker, who has every shard: most are looked at once only, by both.
     pub(super) fn give(&mut self, block: &mut Block, worker: &mut Worker) {
+        self.count_block(block);
         let mut first = 0;
         for secrets in std::mem::take(&mut block.secrets) {
             let next = secrets.before as usize;
@@ -68,7 +70,6 @@ impl Dealer {
             let Some(packet) = block.packets.get(index) else { return };
             let bytes = block.bytes_of(packet);
             if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
-                self.count_packet(packet);
                 worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else if let Some(shard) = self.place(index, block)
                 && let Some(packet) = block.packets.get(index)
@@ -78,10 +79,10 @@ impl Dealer {
         }
     }
 
-    #[inline]
-    fn count_packet(&mut self, packet: &Packet) {
-        self.packets += 1;
-        self.bytes += u64::from(packet.original);
+    /// Counts the packets of a block, before some are put together from others.
+    fn count_block(&mut self, block: &Block) {
+        self.packets += block.packets.len() as u64;
+        self.bytes += block.packets.iter().map(|packet| u64::from(packet.original)).sum::<u64>();
     }
 
     /// The shard of a packet of the block. `None`: a fragment, whose datagram is not complete. With the last one, the
@@ -89,7 +90,6 @@ impl Dealer {
     #[inline(always)]
     fn place(&mut self, index: usize, block: &mut Block) -> Option<u8> {
         let packet = block.packets.get(index)?;
-        self.count_packet(packet);
         match frame::peek(packet.link, block.bytes_of(packet)) {
             Peek::Key(key) => Some(self.shard_of(key)),
             Peek::Fragment => self.fragment(index, *packet, block),
@@ -107,7 +107,7 @@ impl Dealer {
         let mut whole = std::mem::take(&mut self.whole);
         let mut done = {
             let bytes = block.bytes_of(&packet);
-            self.fragments.push(packet.link, bytes, packet.original, packet.clock, &mut whole)
+            self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
         let mut shard = None;
         // A datagram may itself be a fragment of what wraps it.
@@ -121,7 +121,7 @@ impl Dealer {
                 break;
             }
             let part = std::mem::take(&mut whole);
-            done = self.fragments.push(packet.link, &part, part.len() as u32, packet.clock, &mut whole);
+            done = self.fragments.push(packet.link, &part, part.len() as u32, packet.stamp.clock, &mut whole);
         }
         self.whole = whole;
         shard

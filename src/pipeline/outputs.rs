@@ -37,7 +37,7 @@ impl Outputs {
     /// Takes the packets of one block, before the alerts that were found in it.
     pub(super) fn block(&mut self, block: &Block) {
         if let (Some(judged), Some(oldest)) = (&mut self.judged, block.packets.first()) {
-            judged(oldest.time);
+            judged(oldest.stamp.time);
         }
         if let Some(keeper) = &mut self.evidence {
             keeper.block(block);

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::capture::{self, ReplaySettings, Source};
+use lockkeeper_protocols::Stamp;
+
+use crate::capture::{self, Origin, ReplaySettings, Source};
 
 /// A recorder of two interfaces.
 fn recorder(folder: &Path, mebibytes: u64) -> Recorder {
@@ -21,12 +23,9 @@ fn block(first: u64, count: u64) -> Block {
         let offset = block.bytes.len() as u32;
         block.bytes.resize(block.bytes.len() + 1000, number as u8);
         let time = number as i64 * 1_000_000;
+        let origin = Origin { capture: (number % 2) as u16, number: number + 1 }.word();
         block.packets.push(Packet {
-            time,
-            clock: time,
-            sequence: number,
-            number: number + 1,
-            capture: (number % 2) as u16,
+            stamp: Stamp { time, clock: time, packet: number, origin },
             link: Link::Ethernet,
             offset,
             captured: 1000,
@@ -61,7 +60,7 @@ fn found(folder: &Path) -> Vec<u64> {
     let (mut block, mut numbers) = (Block::default(), Vec::new());
     while source.fill(&mut block).expect("readable") {
         for packet in &block.packets {
-            let number = packet.time as u64 / 1_000_000;
+            let number = packet.stamp.time as u64 / 1_000_000;
             assert!(block.bytes_of(packet).iter().all(|byte| *byte == number as u8), "its own bytes");
             assert_eq!((packet.original, packet.link), (1400, Link::Ethernet));
             numbers.push(number);

@@ -25,7 +25,7 @@ pub(crate) fn read(path: &Path) -> Vec<Packet> {
     while source.fill(&mut block).expect("a readable capture") {
         for packet in &block.packets {
             let bytes = block.bytes_of(packet).to_vec();
-            packets.push(Packet { time: packet.time, link: packet.link.linktype(), bytes });
+            packets.push(Packet { time: packet.stamp.time, link: packet.link.linktype(), bytes });
         }
     }
     packets

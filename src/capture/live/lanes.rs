@@ -60,9 +60,8 @@ impl Lanes {
             lanes => merge(lanes, block),
         };
         for packet in &mut block.packets {
-            self.clock = self.clock.max(packet.time);
-            packet.clock = self.clock;
-            packet.sequence = self.sequence;
+            self.clock = self.clock.max(packet.stamp.time);
+            (packet.stamp.clock, packet.stamp.packet) = (self.clock, self.sequence);
             self.sequence += 1;
         }
         if let Some(tick) = &mut block.tick {
@@ -119,7 +118,7 @@ impl Lane {
 
     /// The time of the next packet, if there is one.
     fn turn(&self) -> Option<i64> {
-        self.block.packets.get(self.next).map(|packet| packet.time)
+        self.block.packets.get(self.next).map(|packet| packet.stamp.time)
     }
 
     /// Takes the next batch if nothing is left of the one before.
@@ -230,7 +229,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::{Link, Packet};
+    use lockkeeper_protocols::Stamp;
+
+    use crate::capture::{Link, Origin, Packet};
 
     /// Lanes without readers, and what would be theirs.
     fn lanes(count: usize) -> (Lanes, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
@@ -257,17 +258,18 @@ mod tests {
     }
 
     fn packet(capture: u16, offset: u32, time: i64) -> Packet {
-        let (clock, sequence, link) = (i64::MIN, 0, Link::Ethernet);
-        Packet { time, clock, sequence, number: u64::from(offset) + 1, capture, link, offset, captured: 1, original: 1 }
+        let origin = Origin { capture, number: u64::from(offset) + 1 }.word();
+        let stamp = Stamp { time, clock: i64::MIN, packet: 0, origin };
+        Packet { stamp, link: Link::Ethernet, offset, captured: 1, original: 1 }
     }
 
     /// Time, clock and number of the packets that come next, with their bytes held against their times.
     fn next(lanes: &mut Lanes) -> Vec<(i64, i64, u64)> {
         let mut block = Block::default();
         assert!(lanes.fill(&mut block), "nothing is left");
-        let sound = |packet: &Packet| block.bytes_of(packet) == [packet.time as u8];
+        let sound = |packet: &Packet| block.bytes_of(packet) == [packet.stamp.time as u8];
         assert!(block.packets.iter().all(sound));
-        block.packets.iter().map(|packet| (packet.time, packet.clock, packet.sequence)).collect()
+        block.packets.iter().map(|packet| (packet.stamp.time, packet.stamp.clock, packet.stamp.packet)).collect()
     }
 
     #[test]

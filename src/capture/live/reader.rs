@@ -9,12 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use lockkeeper_protocols::Stamp;
 use pcap::{Active, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{InterfaceCounters, InterfaceSettings, InterfaceState, Stop, nanoseconds};
-use crate::capture::{Block, Error, Link, Packet};
+use crate::capture::{Block, Error, Link, Origin, Packet};
 use crate::clock::now;
 
 /// Reads one interface.
@@ -160,12 +161,13 @@ impl Reader {
             bytes += u64::from(header.len);
             cut += u64::from(header.caplen < header.len);
             block.packets.push(Packet {
-                // The capture has a precision of nanoseconds: the field of microseconds holds them.
-                time: header.ts.tv_sec.saturating_mul(SECOND).saturating_add(header.ts.tv_usec),
-                clock: i64::MIN,
-                sequence: 0,
-                number: *number,
-                capture: index,
+                stamp: Stamp {
+                    // The capture has a precision of nanoseconds: the field of microseconds holds them.
+                    time: header.ts.tv_sec.saturating_mul(SECOND).saturating_add(header.ts.tv_usec),
+                    clock: i64::MIN,
+                    packet: 0,
+                    origin: Origin { capture: index, number: *number }.word(),
+                },
                 link,
                 offset: used as u32,
                 captured: captured as u32,
@@ -177,7 +179,7 @@ impl Reader {
         self.counters.bytes.fetch_add(bytes, Relaxed);
         self.counters.cut.fetch_add(cut, Relaxed);
         if let Some(last) = block.packets.last() {
-            self.counters.latest.store(last.time, Relaxed);
+            self.counters.latest.store(last.stamp.time, Relaxed);
         }
         Ok(taken)
     }

@@ -32,7 +32,7 @@ impl Interfaces {
     /// The number of the interface of a packet. `Err`: it is new, and has to be described before the packet.
     #[inline]
     pub fn of(&mut self, packet: &Packet) -> Result<u32, u32> {
-        let wanted = (packet.capture, packet.link);
+        let wanted = (packet.origin().capture, packet.link);
         match self.0.iter().position(|known| *known == wanted) {
             Some(index) => Ok(index as u32),
             None => {
@@ -78,7 +78,7 @@ pub fn packet(out: &mut Vec<u8>, interface: u32, packet: &Packet, bytes: &[u8], 
         for (place, word) in head.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
-        head[4..12].copy_from_slice(&time(packet.time));
+        head[4..12].copy_from_slice(&time(packet.stamp.time));
         body.extend_from_slice(&head);
         padded(body, bytes);
         if let Some(comment) = comment {

@@ -1,6 +1,8 @@
 //! What each format's bytes mean.
 
 use super::*;
+use lockkeeper_protocols::Stamp;
+
 use crate::capture::Link;
 
 /// One packet of 4 bytes at 1970-01-01 00:00:01.000002, big-endian.
@@ -95,11 +97,7 @@ const PCAPNG: &[u8] = &[
 #[test]
 fn a_pcap_record_is_a_packet() {
     let expected = Packet {
-        time: 1_000_002_000,
-        clock: 1_000_002_000,
-        sequence: 0,
-        number: 1,
-        capture: 0,
+        stamp: Stamp { time: 1_000_002_000, clock: 1_000_002_000, packet: 0, origin: 1 },
         link: Link::Ethernet,
         offset: 40,
         captured: 4,
@@ -117,7 +115,7 @@ fn modified_pcap_headers_are_stepped_over() {
     assert_eq!((capture.format.as_str(), capture.cut), ("modified pcap", None));
 
     let (packets, capture) = read(LCAP);
-    assert_eq!((packets[0].0.time, packets[0].1.as_slice()), (1_000_000_002, &[0xde, 0xad, 0xbe, 0xef][..]));
+    assert_eq!((packets[0].0.stamp.time, packets[0].1.as_slice()), (1_000_000_002, &[0xde, 0xad, 0xbe, 0xef][..]));
     assert_eq!((capture.format.as_str(), capture.cut), ("Ixia lcap (hardware)", None));
 }
 
@@ -125,7 +123,7 @@ fn modified_pcap_headers_are_stepped_over() {
 fn a_pcapng_block_is_a_packet_and_statistics_are_drops() {
     let (packets, capture) = read(PCAPNG);
     let [(packet, bytes)] = packets.as_slice() else { panic!("one packet") };
-    assert_eq!((packet.time, packet.link, packet.original), ((1 << 32) + 2, Link::LinuxSll, 60));
+    assert_eq!((packet.stamp.time, packet.link, packet.original), ((1 << 32) + 2, Link::LinuxSll, 60));
     assert_eq!(bytes, b"hello");
     assert_eq!((capture.format.as_str(), capture.dropped_at_capture, capture.cut), ("pcapng", 7, None));
 }
@@ -144,7 +142,7 @@ fn the_same_packets_come_out_of_every_format() {
     let expected = without_place(&read(&plain[0]).0);
     assert_eq!(expected.len(), 5);
     for ((time, bytes, original), (packet, got)) in samples.iter().zip(&expected) {
-        assert_eq!((packet.time, packet.original, got), ((time * 1000).cast_signed(), *original, bytes));
+        assert_eq!((packet.stamp.time, packet.original, got), ((time * 1000).cast_signed(), *original, bytes));
     }
     for bytes in &plain {
         let (two_parts, at) = (bytes.len() / 2, |place: usize| bytes.split_at(place));
@@ -168,9 +166,9 @@ fn the_same_packets_come_out_of_every_format() {
 #[test]
 fn the_clock_never_runs_backwards() {
     let (packets, _) = read(&pcap(Order::Little, MICROSECONDS, &samples()));
-    let clocks: Vec<i64> = packets.iter().map(|(packet, _)| packet.clock).collect();
-    let latest = packets[2].0.time;
-    assert_eq!(clocks, [packets[0].0.time, packets[1].0.time, latest, latest, packets[4].0.time]);
+    let clocks: Vec<i64> = packets.iter().map(|(packet, _)| packet.stamp.clock).collect();
+    let latest = packets[2].0.stamp.time;
+    assert_eq!(clocks, [packets[0].0.stamp.time, packets[1].0.stamp.time, latest, latest, packets[4].0.stamp.time]);
 }
 
 #[test]
@@ -200,7 +198,7 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
         .enhanced(2, 7_999, b"c", 1)
         .enhanced(3, 1, b"d", 1);
     let (packets, capture) = read(&file.bytes);
-    let seen: Vec<(i64, Link)> = packets.iter().map(|(packet, _)| (packet.time, packet.link)).collect();
+    let seen: Vec<(i64, Link)> = packets.iter().map(|(packet, _)| (packet.stamp.time, packet.link)).collect();
     let expected = [
         (5_000, Link::Ethernet),
         (500_000_000, Link::LinuxSll),
@@ -223,7 +221,7 @@ fn times_beyond_what_can_be_told_stay_at_the_end() {
         .enhanced(0, u64::MAX, b"", 0)
         .enhanced(1, u64::MAX, b"", 0)
         .enhanced(2, 12, b"", 0);
-    let times: Vec<i64> = read(&file.bytes).0.iter().map(|(packet, _)| packet.time).collect();
+    let times: Vec<i64> = read(&file.bytes).0.iter().map(|(packet, _)| packet.stamp.time).collect();
     assert_eq!(times, [i64::MIN, i64::MAX, 0, 0]);
 }
 
@@ -256,7 +254,7 @@ fn simple_and_obsolete_packet_blocks_are_packets() {
         .block(3, |body| body.u32(5).padded(b"efg"));
     let (packets, capture) = read(&file.bytes);
     let seen: Vec<(i64, &[u8], u32)> =
-        packets.iter().map(|(packet, bytes)| (packet.time, bytes.as_slice(), packet.original)).collect();
+        packets.iter().map(|(packet, bytes)| (packet.stamp.time, bytes.as_slice(), packet.original)).collect();
     // Simple packets have no time: the latest so far stands in.
     assert_eq!(seen, [(0, &b"ab"[..], 2), (77_000, b"cd", 2), (77_000, b"efg", 5)]);
     assert_eq!(capture.cut, None);

@@ -38,9 +38,9 @@ fn several_captures_are_merged_by_time_and_ties_go_to_the_first_given() {
     ]);
     let (packets, replay) = replay(&paths);
     assert_eq!(told(&packets), "c1 a1 a2 b1 b2 a3 b3 a4 c2");
-    let sequences: Vec<u64> = packets.iter().map(|(packet, _)| packet.sequence).collect();
+    let sequences: Vec<u64> = packets.iter().map(|(packet, _)| packet.stamp.packet).collect();
     assert_eq!(sequences, (0..9).collect::<Vec<_>>());
-    let captures: Vec<u16> = packets.iter().map(|(packet, _)| packet.capture).collect();
+    let captures: Vec<u16> = packets.iter().map(|(packet, _)| packet.origin().capture).collect();
     assert_eq!(captures, [2, 0, 0, 1, 1, 0, 1, 0, 2]);
     let counts: Vec<u64> = replay.captures().iter().map(|capture| capture.packets).collect();
     assert_eq!(counts, [4, 3, 2, 0]);
@@ -53,7 +53,7 @@ fn a_capture_keeps_its_own_order_when_merged() {
     let (_folder, paths) = folder(&[("a", at(b'a', &[30, 10, 40])), ("b", at(b'b', &[20, 35]))]);
     let (packets, _) = replay(&paths);
     assert_eq!(told(&packets), "b1 a1 a2 b2 a3");
-    let clocks: Vec<i64> = packets.iter().map(|(packet, _)| packet.clock / 1000).collect();
+    let clocks: Vec<i64> = packets.iter().map(|(packet, _)| packet.stamp.clock / 1000).collect();
     assert_eq!(clocks, [20, 30, 30, 35, 40]);
 }
 
@@ -168,7 +168,7 @@ proptest! {
         let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
         let (_folder, paths) = folder(&files);
         let packets = drain(&mut open(&paths, &ReplaySettings { block_size, merge_size: 20 }).unwrap());
-        let key = |(packet, _): &Read| (packet.time, packet.capture, packet.number);
+        let key = |(packet, _): &Read| (packet.stamp.time, packet.origin().capture, packet.origin().number);
         prop_assert!(packets.is_sorted_by_key(key));
         prop_assert_eq!(packets.len(), times.iter().map(Vec::len).sum::<usize>());
     }
