@@ -236,7 +236,9 @@ impl Exchange {
 fn count_results(request: &Request, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     if let Some(Endings { good, bad, why }) = Endings::of(request.service, content, request.counted) {
         context.sink.ended(Outcome::Accepted, good);
-        context.sink.ended(refused(why), bad);
+        if bad > 0 {
+            context.sink.ended(refused(why), bad);
+        }
         return Ok(());
     }
     let mut answers = Answers::read(request.service, content).inspect_err(|_| {

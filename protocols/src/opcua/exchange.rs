@@ -12,7 +12,7 @@ use super::session::{self, Sessions};
 use super::subscription::Subscriptions;
 use super::{Context, SERVICE_IDS};
 use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
-use crate::operation::{Kind, Namespaces, NodeId, Operation, Target, Values};
+use crate::operation::{Kind, Namespaces, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::Reader;
 
@@ -138,7 +138,7 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Asked {
         let (service, number) = (said.message.service, self.number());
-        let code = code(&said.message);
+        let code = said.message.code;
         let survey = Survey::of_request(service, content);
         let is_passed =
             survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count.into()));
@@ -349,20 +349,12 @@ pub(super) fn refused(status: StatusCode) -> Outcome {
     Outcome::Refused { code: status.0, name: status.name() }
 }
 
-/// The number of the function: that of the request's encoding. Vendors have numbers of their own.
-fn code(message: &Message<'_>) -> u32 {
-    match (message.service, message.encoding.id) {
-        (Service::Vendor, NodeId::Numeric(number)) => number,
-        (service, _) => service.code(),
-    }
-}
-
 /// The key under which a message is counted: dense for the services of the standard.
 fn key(message: &Message<'_>) -> u32 {
     let service = if message.is_sessionless { Service::SessionlessInvoke } else { message.service };
     match message.direction {
         Some(direction) => (service as u32) << 1 | u32::from(direction == Direction::Response),
-        None => FOREIGN | code(message) & !FOREIGN,
+        None => FOREIGN | message.code & !FOREIGN,
     }
 }
 

@@ -6,7 +6,7 @@ use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
 use crate::opcua::binary::{Bytes, Encoded, FOUR_BYTE, skip_array};
-use crate::operation::Node;
+use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
 /// Whether a message asks or answers.
@@ -32,12 +32,12 @@ impl Direction {
 /// A message: the body of its chunks put together, decrypted where that was needed, without padding and signature.
 #[derive(Clone, Copy)]
 pub struct Message<'a> {
-    /// The node of its encoding.
-    pub encoding: Node<'a>,
     /// The service. [`Service::Vendor`] for what the standard does not have.
     pub service: Service,
     /// Whether it asks or answers, if it is one of the standard's.
     pub direction: Option<Direction>,
+    /// The number of the function: that of the request's encoding. Vendors have numbers of their own.
+    pub code: u32,
     /// The service was invoked without a session: it is the one inside of the SessionlessInvoke that travels.
     pub is_sessionless: bool,
     /// What follows: the header of the request or response, then its body.
@@ -58,32 +58,42 @@ impl<'a> Message<'a> {
         match bytes {
             // What all stacks write, read where it lies.
             [FOUR_BYTE, 0, low, high, rest @ ..] => {
-                Self::of(Node::standard(u16::from_le_bytes([*low, *high]).into()), Reader::new(rest))
+                Self::of(Some(u16::from_le_bytes([*low, *high]).into()), Service::Vendor.code(), Reader::new(rest))
             }
             _ => {
                 let mut content = Reader::new(bytes);
                 let encoding = Node::read(&mut content)?;
-                Self::of(encoding, content)
+                let own = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
+                Self::of(encoding.standard_number(), own, content)
+            }
+        }
+    }
+
+    /// `standard`: the number of its encoding, if that is the standard's; `own`: the code of a vendor's service.
+    #[inline(always)]
+    fn of(standard: Option<u32>, own: u32, content: Reader<'a>) -> Result<Self, Fault> {
+        match standard.and_then(Service::from_number) {
+            Some((service, direction)) if service == Service::SessionlessInvoke => {
+                Self::unwrapped(service, direction, content)
+            }
+            Some((service, direction)) => Ok(Self::standard(service, direction, content)),
+            None => {
+                let code = standard.unwrap_or(own);
+                Ok(Self { service: Service::Vendor, direction: None, code, is_sessionless: false, content })
             }
         }
     }
 
     #[inline(always)]
-    fn of(encoding: Node<'a>, content: Reader<'a>) -> Result<Self, Fault> {
-        let found = encoding.standard_number().and_then(Service::from_number);
-        let (service, direction) = found.map_or((Service::Vendor, None), |(service, side)| (service, Some(side)));
-        let message = Self { encoding, service, direction, is_sessionless: false, content };
-        match direction {
-            Some(direction) if service == Service::SessionlessInvoke => message.unwrapped(direction),
-            _ => Ok(message),
-        }
+    fn standard(service: Service, direction: Direction, content: Reader<'a>) -> Self {
+        Self { service, direction: Some(direction), code: service.code(), is_sessionless: false, content }
     }
 
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
     #[cold]
-    fn unwrapped(mut self, direction: Direction) -> Result<Self, Fault> {
-        let reader = &mut self.content;
+    fn unwrapped(service: Service, direction: Direction, mut content: Reader<'a>) -> Result<Self, Fault> {
+        let reader = &mut content;
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
         }
@@ -93,10 +103,10 @@ impl<'a> Message<'a> {
             skip_array::<Bytes<'_>>(reader, "locale_ids")?;
         }
         let inner = reader.u32_le("service_id")?.checked_add(ENCODING_OF_TYPE).and_then(Service::from_number);
-        if let Some((service, _)) = inner.filter(|(_, inner)| *inner == direction) {
-            (self.service, self.is_sessionless) = (service, true);
-        }
-        Ok(self)
+        Ok(match inner.filter(|(_, inner)| *inner == direction) {
+            Some((inner, _)) => Self { is_sessionless: true, ..Self::standard(inner, direction, content) },
+            None => Self::standard(service, direction, content),
+        })
     }
 }
 
