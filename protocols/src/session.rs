@@ -91,7 +91,11 @@ impl Session {
     /// for the end of a frame.
     #[inline(never)]
     fn rest(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
-        if self.kept.as_mut().is_some_and(|kept| kept.append(from, bytes, stamp)) {
+        let goes_on = match &mut self.kept {
+            Some(kept) => kept.append(from, bytes, stamp),
+            None => self.begin(from, bytes, stamp),
+        };
+        if goes_on {
             return;
         }
         let Self { protocol, dissector, lost, partial_limit, kept, .. } = self;
@@ -111,6 +115,22 @@ impl Session {
         self.keep(from, partial, stamp);
     }
 
+    /// Keeps the beginning of a frame whose length is known. `false`: it is something else.
+    fn begin(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> bool {
+        let awaited = if self.lost == [false; 2] { self.awaited(from, bytes) } else { 0 };
+        let begins = bytes.len() < awaited;
+        if begins {
+            let mut partial = Vec::with_capacity(room(awaited, bytes.len()));
+            partial.extend_from_slice(bytes);
+            let kept = self.kept.insert(Box::new(Kept { latest: *stamp, ..Kept::default() }));
+            if let (Some(place), Some(length)) = (kept.partial.get_mut(from.index()), kept.awaited.get_mut(from.index()))
+            {
+                (*place, *length) = (partial, awaited);
+            }
+        }
+        begins
+    }
+
     /// Keeps what has not arrived completely.
     fn keep(&mut self, from: Side, partial: Vec<u8>, stamp: &Stamp) {
         if partial.is_empty() && self.kept.is_none() {
@@ -121,9 +141,7 @@ impl Session {
         kept.latest = *stamp;
         if let (Some(place), Some(length)) = (kept.partial.get_mut(from.index()), kept.awaited.get_mut(from.index())) {
             (*place, *length) = (partial, awaited);
-            // Room for all of it at once, unless there is little to show for it.
-            let room = awaited.min(GROWTH * place.len());
-            place.reserve_exact(room.saturating_sub(place.len()));
+            place.reserve_exact(room(awaited, place.len()).saturating_sub(place.len()));
         }
         if kept.partial.iter().all(Vec::is_empty) {
             self.kept = None;
@@ -356,6 +374,11 @@ enum Stand {
     No,
     /// More bytes will tell.
     Open,
+}
+
+/// Room for all of a frame that is awaited, unless there is little to show for it.
+fn room(awaited: usize, there: usize) -> usize {
+    awaited.min(GROWTH * there)
 }
 
 /// Room for a frame that is still arriving, in terms of what has come of it: whoever claims much and sends little costs

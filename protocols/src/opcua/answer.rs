@@ -22,13 +22,48 @@ impl Exchange {
             Ok(header) => header,
             Err(fault) => return fault.report(said.is_cut, context),
         };
+        let is_fault = header.result.is_bad() || service == Service::ServiceFault;
+        let counted = if is_fault { None } else { self.counted(said, content, context) };
+        let result = counted.unwrap_or_else(|| self.any_response(said, &header, content, context));
+        if let Err(fault) = result {
+            fault.report(said.is_cut, context);
+        }
+    }
+
+    /// The answer to the only request that waits, if there is nothing to tell but how many of its operations ended how.
+    #[inline]
+    fn counted(
+        &mut self,
+        said: &Said<'_>,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) -> Option<Result<(), Fault>> {
+        let only = self.pending.only()?;
+        let What::Service(request) = &only.what else { return None };
+        let is_meant = request.counted > 0
+            && request.service == said.message.service
+            && (only.channel, only.id) == (said.channel, Some(said.id));
+        let result = is_meant.then(|| count_results(request, content, context))?;
+        self.pending.forget_only();
+        Some(result)
+    }
+
+    #[inline(never)]
+    fn any_response(
+        &mut self,
+        said: &Said<'_>,
+        header: &ResponseHeader,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        let service = said.message.service;
         let asked = self.asked_by(said);
         if asked.is_none() {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         }
         let is_fault = header.result.is_bad() || service == Service::ServiceFault;
-        let result = match asked {
+        match asked {
             Some(asked) if is_fault => {
                 asked.conclude(refused(header.result), context.stamp, context.sink);
                 self.release(asked);
@@ -41,9 +76,6 @@ impl Exchange {
                 result
             }
             None => self.learn(service, None, content, context),
-        };
-        if let Err(fault) = result {
-            fault.report(said.is_cut, context);
         }
     }
 

@@ -118,8 +118,7 @@ impl Exchange {
             }
             _ => None,
         };
-        let asked = self.announce(said, content, login, context);
-        self.wait(asked, context);
+        self.announce(said, content, login, context);
     }
 
     /// What is wrong with it is said where its operation is announced.
@@ -128,7 +127,7 @@ impl Exchange {
         Some(Box::new(Login { kind, name }))
     }
 
-    /// Tells the operations of a request.
+    /// Tells the operations of a request, and remembers it until its answer.
     #[inline]
     fn announce(
         &mut self,
@@ -136,24 +135,28 @@ impl Exchange {
         content: Reader<'_>,
         login: Option<Box<Login>>,
         context: &mut Context<'_>,
-    ) -> Asked {
+    ) {
         let (service, number) = (said.message.service, self.number());
         let code = said.message.code;
         let survey = Survey::of_request(service, content);
         let is_passed =
             survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count.into()));
         let is_awaited = !is_passed && Self::tell_each(said, content, (number, code), context);
+        let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
+        // Nodes of the standard's own namespace may say who the server is.
+        let counted = survey.filter(|survey| !is_awaited && !survey.namespaces.meet(Namespaces::only(0)));
+        if let Some(Survey { count: counted, .. }) = counted {
+            let what = What::Service(Request { service, is_awaited, counted, code, content: Vec::new() });
+            return self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
+        }
         let what = match login {
             Some(login) => What::Login(login),
             None => {
-                // Nodes of the standard's own namespace may say who the server is.
-                let counted = survey.filter(|survey| !is_awaited && !survey.namespaces.meet(Namespaces::only(0)));
-                let counted = counted.map_or(0, |survey| survey.count);
-                let content = if counted == 0 { self.keep(service, content) } else { Vec::new() };
-                What::Service(Request { service, is_awaited, counted, code, content })
+                let content = self.keep(service, content);
+                What::Service(Request { service, is_awaited, counted: 0, code, content })
             }
         };
-        Asked { requested: *context.stamp, number, channel: said.channel, id: Some(said.id), what }
+        self.wait(Asked { requested, number, channel, id, what }, context);
     }
 
     /// Tells the operations of a request one by one. Says whether somebody waits for the outcome of one.
@@ -192,7 +195,6 @@ impl Exchange {
     }
 
     /// Remembers a request until its answer.
-    #[inline]
     fn wait(&mut self, asked: Asked, context: &mut Context<'_>) {
         match asked.service() {
             // The server closes the connection instead of answering.

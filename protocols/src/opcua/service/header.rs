@@ -10,20 +10,25 @@ use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
 /// What a client shows to prove that a session is its own. Whoever has it can take the session, so that it is told to
-/// nobody: it only finds its session again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Token<'a>(Node<'a>);
+/// nobody: it only finds its session again. Kept as it travels: nearly nobody asks for more.
+#[derive(Clone, Copy)]
+pub struct Token<'a>(&'a [u8]);
 
-impl Token<'_> {
+impl<'a> Token<'a> {
+    fn node(&self) -> Node<'a> {
+        Node::read(&mut Reader::new(self.0)).unwrap_or(Node::standard(0))
+    }
+
     /// Whether no session is meant.
     pub fn is_null(&self) -> bool {
-        self.0 == Node::standard(0)
+        self.node() == Node::standard(0)
     }
 
     /// A number that is the same for the same token, in every run (FNV-1a, 64 bits).
     pub fn key(&self) -> u64 {
         let (kind, number);
-        let bytes: &[u8] = match &self.0.id {
+        let Node { namespace, id } = self.node();
+        let bytes: &[u8] = match &id {
             NodeId::Numeric(id) => {
                 number = id.to_le_bytes();
                 kind = 0;
@@ -42,7 +47,7 @@ impl Token<'_> {
                 bytes
             }
         };
-        let [low, high] = self.0.namespace.to_le_bytes();
+        let [low, high] = namespace.to_le_bytes();
         let all = [low, high, kind].into_iter().chain(bytes.iter().copied());
         all.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
     }
@@ -59,13 +64,17 @@ impl<'a> Encoded<'a> for Token<'a> {
 
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        // What most servers give out, read where it lies.
-        if let [NUMERIC, n, m, a, b, c, d, rest @ ..] = reader.rest() {
-            *reader = Reader::new(rest);
-            let id = NodeId::Numeric(u32::from_le_bytes([*a, *b, *c, *d]));
-            return Ok(Self(Node { namespace: u16::from_le_bytes([*n, *m]), id }));
-        }
-        Node::read(reader).map(Self)
+        let all = reader.rest();
+        // What most servers give out is not looked at.
+        let rest = match all {
+            [NUMERIC, _, _, _, _, _, _, rest @ ..] => rest,
+            _ => {
+                Node::read(reader)?;
+                reader.rest()
+            }
+        };
+        *reader = Reader::new(rest);
+        Ok(Self(all.get(..all.len() - rest.len()).unwrap_or_default()))
     }
 }
 
