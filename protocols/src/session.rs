@@ -122,11 +122,7 @@ impl Session {
         if begins {
             let mut partial = Vec::with_capacity(room(awaited, bytes.len()));
             partial.extend_from_slice(bytes);
-            let kept = self.kept.insert(Box::new(Kept { latest: *stamp, ..Kept::default() }));
-            if let (Some(place), Some(length)) = (kept.partial.get_mut(from.index()), kept.awaited.get_mut(from.index()))
-            {
-                (*place, *length) = (partial, awaited);
-            }
+            self.kept.get_or_insert_default().put(from, partial, awaited, stamp);
         }
         begins
     }
@@ -138,11 +134,7 @@ impl Session {
         }
         let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
-        kept.latest = *stamp;
-        if let (Some(place), Some(length)) = (kept.partial.get_mut(from.index()), kept.awaited.get_mut(from.index())) {
-            (*place, *length) = (partial, awaited);
-            place.reserve_exact(room(awaited, place.len()).saturating_sub(place.len()));
-        }
+        kept.put(from, partial, awaited, stamp);
         if kept.partial.iter().all(Vec::is_empty) {
             self.kept = None;
         }
@@ -252,6 +244,15 @@ impl Session {
 }
 
 impl Kept {
+    /// What `from` sent of a frame of `awaited` bytes, or of one whose length is not known.
+    fn put(&mut self, from: Side, mut partial: Vec<u8>, awaited: usize, stamp: &Stamp) {
+        partial.reserve_exact(room(awaited, partial.len()).saturating_sub(partial.len()));
+        if let (Some(place), Some(length)) = (self.partial.get_mut(from.index()), self.awaited.get_mut(from.index())) {
+            (*place, *length) = (partial, awaited);
+        }
+        self.latest = *stamp;
+    }
+
     /// Adds bytes that do not complete the frame that they belong to, which nothing need be told about. `false`: they may
     /// complete it, and were not added.
     fn append(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> bool {

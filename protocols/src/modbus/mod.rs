@@ -126,7 +126,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     fn on_response(&mut self, head: Head, data: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if let Some(only) = self.pending.only()
             && only.is_asked_by(head.transaction, head.unit, head.code)
-            && response::is_all(&only.asked, head.code, data)
+            && response::completes(&only.asked, head.code, data)
         {
             sink.ended(Outcome::Accepted, 1);
             sink.pdu(RESPONSES, head.code.into());

@@ -41,7 +41,7 @@ pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
 /// Whether an answer is just what a request of one range calls for, whose outcome nobody waits for: then nothing in it
 /// breaks the specification, and all there is to tell is that it came.
 #[inline]
-pub(super) fn is_all(asked: &Asked, code: u8, data: &[u8]) -> bool {
+pub(super) fn completes(asked: &Asked, code: u8, data: &[u8]) -> bool {
     let length = match (code, data) {
         (function::READ_COILS..=function::READ_INPUT_REGISTERS, [bytes, ..]) => 1 + usize::from(*bytes),
         (function::WRITE_SINGLE_COIL | function::WRITE_SINGLE_REGISTER, _)

@@ -129,13 +129,7 @@ impl Exchange {
 
     /// Tells the operations of a request, and remembers it until its answer.
     #[inline]
-    fn announce(
-        &mut self,
-        said: &Said<'_>,
-        content: Reader<'_>,
-        login: Option<Box<Login>>,
-        context: &mut Context<'_>,
-    ) {
+    fn announce(&mut self, said: &Said<'_>, content: Reader<'_>, login: Option<Box<Login>>, context: &mut Context<'_>) {
         let (service, number) = (said.message.service, self.number());
         let code = said.message.code;
         let survey = Survey::of_request(service, content);

@@ -57,29 +57,30 @@ impl<'a> Message<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         match bytes {
             // What all stacks write, read where it lies.
-            [FOUR_BYTE, 0, low, high, rest @ ..] => {
-                Self::of(Some(u16::from_le_bytes([*low, *high]).into()), Service::Vendor.code(), Reader::new(rest))
+            &[FOUR_BYTE, 0, low, high, ref rest @ ..] => {
+                let number = u16::from_le_bytes([low, high]).into();
+                Self::of(Service::from_number(number), number, Reader::new(rest))
             }
-            _ => {
-                let mut content = Reader::new(bytes);
-                let encoding = Node::read(&mut content)?;
-                let own = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
-                Self::of(encoding.standard_number(), own, content)
-            }
+            _ => Self::read_any(bytes),
         }
     }
 
-    /// `standard`: the number of its encoding, if that is the standard's; `own`: the code of a vendor's service.
+    #[cold]
+    fn read_any(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let mut content = Reader::new(bytes);
+        let encoding = Node::read(&mut content)?;
+        let number = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
+        Self::of(encoding.standard_number().and_then(Service::from_number), number, content)
+    }
+
+    /// `number`: that of its encoding.
     #[inline(always)]
-    fn of(standard: Option<u32>, own: u32, content: Reader<'a>) -> Result<Self, Fault> {
-        match standard.and_then(Service::from_number) {
-            Some((service, direction)) if service == Service::SessionlessInvoke => {
-                Self::unwrapped(service, direction, content)
-            }
+    fn of(known: Option<(Service, Direction)>, number: u32, content: Reader<'a>) -> Result<Self, Fault> {
+        match known {
+            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content),
             Some((service, direction)) => Ok(Self::standard(service, direction, content)),
             None => {
-                let code = standard.unwrap_or(own);
-                Ok(Self { service: Service::Vendor, direction: None, code, is_sessionless: false, content })
+                Ok(Self { service: Service::Vendor, direction: None, code: number, is_sessionless: false, content })
             }
         }
     }
@@ -92,7 +93,7 @@ impl<'a> Message<'a> {
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
     #[cold]
-    fn unwrapped(service: Service, direction: Direction, mut content: Reader<'a>) -> Result<Self, Fault> {
+    fn unwrapped(direction: Direction, mut content: Reader<'a>) -> Result<Self, Fault> {
         let reader = &mut content;
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
@@ -105,7 +106,7 @@ impl<'a> Message<'a> {
         let inner = reader.u32_le("service_id")?.checked_add(ENCODING_OF_TYPE).and_then(Service::from_number);
         Ok(match inner.filter(|(_, inner)| *inner == direction) {
             Some((inner, _)) => Self { is_sessionless: true, ..Self::standard(inner, direction, content) },
-            None => Self::standard(service, direction, content),
+            None => Self::standard(Service::SessionlessInvoke, direction, content),
         })
     }
 }
