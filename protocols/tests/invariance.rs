@@ -1,6 +1,12 @@
 //! What holds for every row of the registry, whatever the bytes.
 
-use lockkeeper_protocols::{FrameLen, Limits, Protocol, REGISTRY, Session, Side, Transport};
+use std::collections::{BTreeMap, BTreeSet};
+
+use lockkeeper_protocols::opcua::OPCUA;
+use lockkeeper_protocols::{
+    Anomaly, Class, FrameLen, Identity, Limits, Namespaces, Operation, Outcome, Protocol, REGISTRY, RequestRef,
+    Security, Session, Side, Sink, Stamp, Transport,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -117,6 +123,113 @@ fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Si
     (log, fed)
 }
 
+/// Waits for some outcomes only, and counts the rest.
+struct Tally {
+    awaits: fn(RequestRef) -> bool,
+    /// Lets many operations pass at once.
+    passes: bool,
+    open: BTreeSet<RequestRef>,
+    operations: BTreeMap<Class, u32>,
+    /// Accepted, refused, without an answer, left open.
+    endings: [u32; 4],
+    /// Everything else.
+    log: Log,
+}
+
+impl Tally {
+    fn new(awaits: fn(RequestRef) -> bool, passes: bool) -> Self {
+        let (open, operations, log) = Default::default();
+        Self { awaits, passes, open, operations, endings: [0; 4], log }
+    }
+
+    fn hear(mut self, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Self {
+        let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
+        for (moment, (side, bytes)) in (0..).zip(said) {
+            session.stream(*side, bytes, &at(moment), &mut self);
+        }
+        session.finish(&mut self);
+        assert!(self.open.is_empty(), "what is waited for is told: {:?}", self.open);
+        self
+    }
+}
+
+impl Sink for Tally {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
+        *self.operations.entry(operation.class).or_default() += 1;
+        let is_awaited = (self.awaits)(at);
+        if is_awaited {
+            self.open.insert(at);
+        }
+        is_awaited
+    }
+
+    fn pass(&mut self, class: Class, _: Namespaces, count: u32) -> bool {
+        *self.operations.entry(class).or_default() += if self.passes { count } else { 0 };
+        self.passes
+    }
+
+    fn outcome(&mut self, at: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
+        self.open.remove(&at);
+        self.ended(outcome, 1);
+    }
+
+    fn ended(&mut self, outcome: Outcome, count: u32) {
+        let place = match outcome {
+            Outcome::Accepted => 0,
+            Outcome::Refused { .. } => 1,
+            Outcome::NoResponse => 2,
+            Outcome::Pending => 3,
+        };
+        self.endings[place] += count;
+    }
+
+    fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
+        self.log.identity(identity, stamp);
+    }
+
+    fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
+        self.log.security(fact, stamp);
+    }
+
+    fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
+        self.log.anomaly(anomaly, stamp);
+    }
+
+    fn pdu(&mut self, group: usize, key: u32) {
+        self.log.pdu(group, key);
+    }
+
+    fn lost(&mut self, bytes: usize) {
+        self.log.lost(bytes);
+    }
+}
+
+/// Reads and writes in OPC UA with answers that fit more or less, some of them in several pieces.
+fn exchanges() -> impl Strategy<Value = Vec<(Side, Vec<u8>)>> {
+    let statuses = vec(prop_oneof![Just(0_u32), Just(0x801F_0000), Just(0x8034_0000)], 0..5);
+    let one = (0u8..5, 1usize..5, statuses, vec(any::<i32>(), 0..5), prop::option::of(0usize..90));
+    vec(one, 1..6).prop_map(|all| {
+        let mut channel = wire::Channel::new(0);
+        let mut said = vec![(Side::Client, wire::hello("opc.tcp://plc:4840")), (Side::Server, wire::acknowledge())];
+        said.extend(channel.open(wire::NONE, 1));
+        for (id, (kind, nodes, statuses, numbers, cut)) in (2..).zip(all) {
+            let names = ["Level", "Gate", "i=2256", "Pump"];
+            let (asked, answer) = match kind {
+                0 => (wire::write(names[nodes - 1], b"up"), wire::results(676, &statuses)),
+                1 => (wire::read(&names[..nodes]), wire::results(634, &statuses)),
+                2 => (wire::read(&names[..nodes]), wire::response(634, 0x8001_0000, &[])),
+                _ => (wire::read(&names[..nodes]), wire::values(&numbers)),
+            };
+            for (side, body) in [(Side::Client, asked), (Side::Server, answer)] {
+                let mut whole = channel.piece(side, b'F', id, &body);
+                let rest = cut.map(|cut| whole.split_off(cut.min(whole.len())));
+                said.extend([Some(whole), rest].into_iter().flatten().map(|bytes| (side, bytes)));
+            }
+        }
+        said
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -127,6 +240,25 @@ proptest! {
                 let whole = hear(protocol, midstream, &[&bytes], side);
                 let split = hear(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
                 prop_assert_eq!(&whole, &split, "{} {:?}", protocol.title, side);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_is_waited_for_as_many_operations_end_in_the_same_ways(
+        exchanges in exchanges(),
+        noise in vec((any::<bool>(), traffic()), 1..5),
+    ) {
+        let noise: Vec<_> = noise.into_iter().map(|(asks, bytes)| (SIDES[usize::from(!asks)], bytes)).collect();
+        for (protocol, said) in REGISTRY.iter().map(|row| (*row, &noise)).chain([(&OPCUA, &exchanges)]) {
+            let all = Tally::new(|_| true, false).hear(protocol, said);
+            let sinks: [(fn(RequestRef) -> bool, bool); 4] =
+                [(|_| false, false), (|_| false, true), (|at| at.item == 1, false), (|at| at.request % 2 == 1, true)];
+            for (index, (awaits, passes)) in sinks.into_iter().enumerate() {
+                let some = Tally::new(awaits, passes).hear(protocol, said);
+                prop_assert_eq!(&all.operations, &some.operations, "{} {}", protocol.title, index);
+                prop_assert_eq!(all.endings, some.endings, "{} {}", protocol.title, index);
+                prop_assert_eq!(&all.log, &some.log, "{} {}", protocol.title, index);
             }
         }
     }
