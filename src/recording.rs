@@ -37,7 +37,7 @@ pub struct Settings {
     pub bytes: u64,
     /// Bytes of one file, at most: what goes when the oldest goes.
     pub file_bytes: u64,
-    /// The interfaces, in the order of [`Packet::capture`].
+    /// The interfaces, in the order of [`Origin::capture`](crate::capture::Origin::capture).
     pub interfaces: Vec<Interface>,
 }
 

@@ -228,7 +228,7 @@ pub trait Source: Send {
         true
     }
 
-    /// What is being read, in the order of [`Packet::capture`]; complete once [`Source::fill`] has returned `false`.
+    /// What is being read, in the order of [`Origin::capture`]; complete once [`Source::fill`] has returned `false`.
     fn captures(&self) -> &[Capture];
 
     /// Bytes read so far and, where it is known, in total.
@@ -331,7 +331,7 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
-    /// More captures than [`Packet::capture`] can tell apart.
+    /// More captures than [`Origin::capture`] can tell apart.
     #[error("{found} captures are too many for one run, which reads at most {limit}: join some with mergecap first")]
     TooMany {
         /// How many were given, files of folders included.

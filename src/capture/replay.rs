@@ -234,7 +234,7 @@ fn not_a_capture(path: &Path, found: String) -> Error {
     Error::NotACapture { path: path.display().to_string(), found }
 }
 
-/// [`super::Packet::capture`] has 16 bits.
+/// [`super::Origin::capture`] has 16 bits.
 const MAX_CAPTURES: usize = 1 << 16;
 
 /// Largest block that can be asked for, bytes.

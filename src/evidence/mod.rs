@@ -42,7 +42,7 @@ pub struct Settings {
     pub files: usize,
     /// Bytes of all files together.
     pub bytes: u64,
-    /// Names of the captures, in the order of [`Packet::capture`](crate::capture::Packet::capture).
+    /// Names of the captures, in the order of [`Origin::capture`](crate::capture::Origin::capture).
     pub captures: Vec<String>,
     /// The oldest files make room for new ones, those of earlier runs count too, and what the disk refuses is tried again.
     /// Otherwise the folder is full when it is full, and what it refuses is given up.
