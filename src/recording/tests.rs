@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::*;
 use lockkeeper_protocols::Stamp;
 
+use super::*;
 use crate::capture::{self, Origin, ReplaySettings, Source};
 
 /// A recorder of two interfaces.

@@ -23,8 +23,9 @@ impl Exchange {
             Err(fault) => return fault.report(said.is_cut, context),
         };
         let is_fault = header.result.is_bad() || service == Service::ServiceFault;
+        let refusal = is_fault.then(|| refused(header.result));
         let counted = if is_fault { None } else { self.counted(said, content, context) };
-        let result = counted.unwrap_or_else(|| self.any_response(said, &header, content, context));
+        let result = counted.unwrap_or_else(|| self.any_response(said, refusal, content, context));
         if let Err(fault) = result {
             fault.report(said.is_cut, context);
         }
@@ -43,16 +44,17 @@ impl Exchange {
         let is_meant = request.counted > 0
             && request.service == said.message.service
             && (only.channel, only.id) == (said.channel, Some(said.id));
-        let result = is_meant.then(|| count_results(request, content, context))?;
+        let result = is_meant.then(|| count_results(only, request, content, context))?;
         self.pending.forget_only();
         Some(result)
     }
 
+    /// Any answer. `refusal`: it refuses the request as a whole.
     #[inline(never)]
     fn any_response(
         &mut self,
         said: &Said<'_>,
-        header: &ResponseHeader,
+        refusal: Option<Outcome>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
@@ -62,20 +64,19 @@ impl Exchange {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         }
-        let is_fault = header.result.is_bad() || service == Service::ServiceFault;
-        match asked {
-            Some(asked) if is_fault => {
-                asked.conclude(refused(header.result), context.stamp, context.sink);
+        match (asked, refusal) {
+            (Some(asked), Some(refusal)) => {
+                asked.conclude(refusal, context.stamp, context.sink);
                 self.release(asked);
                 Ok(())
             }
-            _ if is_fault => Ok(()),
-            Some(asked) => {
+            (None, Some(_)) => Ok(()),
+            (Some(asked), None) => {
                 let result = self.answered(&asked, service, content, context);
                 self.release(asked);
                 result
             }
-            None => self.learn(service, None, content, context),
+            (None, None) => self.learn(service, None, content, context),
         }
     }
 
@@ -120,7 +121,7 @@ impl Exchange {
             return Ok(());
         };
         if request.counted > 0 {
-            return count_results(request, content, context);
+            return count_results(asked, request, content, context);
         }
         if service == Service::Publish && !request.is_awaited {
             // It has no parts and no results of its own.
@@ -148,14 +149,7 @@ impl Exchange {
         let mut result = Ok(());
         let subscription = first_number(&request.content);
         request.each(|index, item| {
-            let answer = match answers.next() {
-                Some(Ok(answer)) => Some(answer),
-                Some(Err(fault)) => {
-                    result = Err(fault);
-                    None
-                }
-                None => None,
-            };
+            let answer = next(&mut answers, &mut result);
             let (outcome, values) = ending(answer);
             if request.is_awaited {
                 let operation = request.operation(item, values);
@@ -169,10 +163,7 @@ impl Exchange {
                 self.settled(request.service, subscription, item, &answer, context);
             }
         });
-        if result.is_ok() && answers.left() > 0 {
-            context.malformed("results", answers.left() as u32);
-        }
-        result
+        expect_end(&answers, result, context)
     }
 
     /// What an operation that was done means for later ones.
@@ -265,7 +256,12 @@ impl Exchange {
 }
 
 /// Counts the results of a request of which nothing else is kept.
-fn count_results(request: &Request, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+fn count_results(
+    asked: &Asked,
+    request: &Request,
+    content: Reader<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), Fault> {
     if let Some(Endings { good, bad, why }) = Endings::of(request.service, content, request.counted) {
         context.sink.ended(Outcome::Accepted, good);
         if bad > 0 {
@@ -273,17 +269,24 @@ fn count_results(request: &Request, content: Reader<'_>, context: &mut Context<'
         }
         return Ok(());
     }
-    let mut answers = Answers::read(request.service, content).inspect_err(|_| {
-        context.sink.ended(Outcome::Accepted, request.counted.into());
-    })?;
+    let mut answers = Answers::read(request.service, content)
+        .inspect_err(|_| asked.conclude(Outcome::Accepted, context.stamp, context.sink))?;
     let mut result = Ok(());
     for _ in 0..request.counted {
-        let answer = answers.next().transpose().unwrap_or_else(|fault| {
-            result = Err(fault);
-            None
-        });
-        context.sink.ended(ending(answer).0, 1);
+        let (outcome, _) = ending(next(&mut answers, &mut result));
+        context.sink.ended(outcome, 1);
     }
+    expect_end(&answers, result, context)
+}
+
+/// The next result, if there is one. What is wrong with it goes to `result`.
+#[inline]
+fn next<'a>(answers: &mut Answers<'a>, result: &mut Result<(), Fault>) -> Option<Answer<'a>> {
+    answers.next()?.map_err(|fault| *result = Err(fault)).ok()
+}
+
+/// A request has no more results than operations.
+fn expect_end(answers: &Answers<'_>, result: Result<(), Fault>, context: &mut Context<'_>) -> Result<(), Fault> {
     if result.is_ok() && answers.left() > 0 {
         context.malformed("results", answers.left() as u32);
     }

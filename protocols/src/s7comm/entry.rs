@@ -126,7 +126,7 @@ impl Asked {
         context: &mut Context<'_>,
     ) {
         if count >= ITEMS {
-            return self.is_full(count, context);
+            return too_many(count, context);
         }
         context.sink.operation(self.at(count), operation, context.stamp);
         self.keep(item, spare);
@@ -145,19 +145,13 @@ impl Asked {
         context: &mut Context<'_>,
     ) {
         if count >= ITEMS {
-            return self.is_full(count, context);
+            return too_many(count, context);
         }
         let is_awaited = context.sink.operation(self.at(count), operation, context.stamp);
         if !is_awaited && self.is_passed() && count == wire.into() {
             self.passed = wire + 1;
         } else {
             self.keep(Item { target: target(), place: Place { wire, bytes: None } }, spare);
-        }
-    }
-
-    fn is_full(&self, count: u16, context: &mut Context<'_>) {
-        if count == ITEMS {
-            context.anomaly(AnomalyKind::Limit, "request_items", None);
         }
     }
 
@@ -204,6 +198,13 @@ impl Asked {
     #[inline(always)]
     pub(super) fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
         Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
+    }
+}
+
+/// Says that a request has more operations than are told, once.
+fn too_many(count: u16, context: &mut Context<'_>) {
+    if count == ITEMS {
+        context.anomaly(AnomalyKind::Limit, "request_items", None);
     }
 }
 

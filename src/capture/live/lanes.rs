@@ -228,9 +228,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use lockkeeper_protocols::Stamp;
 
+    use super::*;
     use crate::capture::{Link, Origin, Packet};
 
     /// Lanes without readers, and what would be theirs.

@@ -1,8 +1,8 @@
 //! What each format's bytes mean.
 
-use super::*;
 use lockkeeper_protocols::Stamp;
 
+use super::*;
 use crate::capture::Link;
 
 /// One packet of 4 bytes at 1970-01-01 00:00:01.000002, big-endian.
