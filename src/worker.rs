@@ -241,7 +241,7 @@ impl Worker {
     fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
-        let Some((slot, conversation)) = shard.flows.find(&key, packet.stamp.clock) else { return false };
+        let Some((slot, conversation)) = shard.flows.find(key, packet.stamp.clock) else { return false };
         let segment = plain.segment();
         if !conversation.expects(from, &segment) {
             return false;

@@ -44,7 +44,7 @@ pub struct FlowKey {
 
 /// All of the key of a conversation over IPv4 that is not in a tunnel: nearly every conversation. Two words are built,
 /// hashed and compared at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct BriefKey {
     /// The low and the high end: a half of what is around them, the address (or its lowest word), the port.
     ends: [u64; 2],
@@ -56,11 +56,22 @@ impl PartialEq for FlowKey {
     fn eq(&self, other: &Self) -> bool {
         let upper = self.upper.as_flattened().iter().zip(other.upper.as_flattened());
         let different = upper.fold(self.tunnel ^ other.tunnel, |different, (one, another)| different | (one ^ another));
-        different == 0 && self.is(&other.brief())
+        different == 0 && self.is(other.brief())
     }
 }
 
 impl Eq for FlowKey {}
+
+impl PartialEq for BriefKey {
+    /// Word by word: the derived way loads both at once, where they have just been put one by one.
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let ([low, high], [other_low, other_high]) = (self.ends, other.ends);
+        (low ^ other_low) | (high ^ other_high) == 0
+    }
+}
+
+impl Eq for BriefKey {}
 
 impl BriefKey {
     /// The key of a plain segment, and the end that sent it.
@@ -71,6 +82,17 @@ impl BriefKey {
         let destination = end(hosts as u32, ports as u16);
         let key = Self::around(around(plain.vlan, TCP) | IPV4, source.min(destination), source.max(destination));
         (key, sender(&source, &destination))
+    }
+
+    /// That of no conversation.
+    pub(super) const NOBODY: Self = Self { ends: [0; 2] };
+
+    /// A number that differs between conversations that take turns: a few bits of their ports and addresses.
+    #[inline(always)]
+    pub(super) const fn place(self) -> usize {
+        let [low, high] = self.ends;
+        let both = low ^ high;
+        (both ^ both >> 16) as usize
     }
 
     #[inline(always)]
@@ -105,13 +127,13 @@ impl FlowKey {
 
     /// Whether this is the conversation that `brief` says everything of.
     #[inline(always)]
-    pub(super) fn is(&self, brief: &BriefKey) -> bool {
+    pub(super) fn is(&self, brief: BriefKey) -> bool {
         // A tunnel, and IPv6, are noted in what is around.
-        self.brief() == *brief
+        self.brief() == brief
     }
 
     #[inline(always)]
-    const fn brief(&self) -> BriefKey {
+    pub(super) const fn brief(&self) -> BriefKey {
         let [a, b, c, d] = self.brief;
         BriefKey { ends: [word(b, a), word(d, c)] }
     }

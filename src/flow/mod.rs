@@ -7,7 +7,7 @@
 //! ```
 //!
 //! * [`key`]: the symmetric name of a conversation, and which end sent a frame;
-//! * [`table`]: the flows of one shard, bounded, aged by packet time; `paged` is what holds them;
+//! * [`table`]: the flows of one shard, bounded, aged by packet time; `paged` is what holds them, `slot` what is known of each;
 //! * [`stream`]: what reassembly is told, counts, and says;
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
 //! * `mix`: what keys and digests are hashed with;
@@ -20,6 +20,7 @@ pub mod key;
 mod mix;
 mod order;
 mod paged;
+mod slot;
 pub mod stream;
 pub mod table;
 pub mod tcp;
@@ -30,8 +31,9 @@ mod tests;
 
 pub use copies::{CopyCounters, CopyFilter, CopySettings};
 pub use key::{BriefKey, End, FlowKey};
+pub use slot::Lifetime;
 pub use stream::{Progress, Receiver, StreamCounters, StreamSettings};
-pub use table::{Cause, Entry, FlowTable, Found, Gone, Lifetime, TableCounters, TableSettings};
+pub use table::{Cause, Entry, FlowTable, Found, Gone, TableCounters, TableSettings};
 pub use tcp::TcpFlow;
 
 /// Which end is the server as far as ports tell: the one whose port is registered (or well known, below 1024) if the

@@ -4,6 +4,7 @@ use hashbrown::HashTable;
 
 use super::mix::Mixer;
 use super::paged::Paged;
+use super::slot::{LIFETIMES, Lifetime, Link, NONE, Slot, Tag};
 use super::{BriefKey, FlowKey};
 
 /// What a [`FlowTable`] runs on. All times are nanoseconds of packet time.
@@ -34,20 +35,6 @@ impl Default for TableSettings {
             seed: 0,
         }
     }
-}
-
-/// How long an entry may be idle, by what it carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Lifetime {
-    /// An open TCP connection.
-    Stream,
-    /// Anything without a beginning and an end.
-    Datagram,
-    /// A TCP connection whose end was seen.
-    Closed,
-    /// A TCP connection of which no more than the handshake was seen, and that not to its end.
-    Opening,
 }
 
 /// Names an entry for as long as it lives: for timers. A name that is out of date finds nothing.
@@ -116,15 +103,13 @@ pub struct TableCounters {
 pub struct FlowTable<T> {
     index: HashTable<u32>,
     mixer: Mixer,
-    /// What is looked at for every packet.
-    slots: Paged<Slot>,
-    links: Paged<Link>,
-    /// The flows themselves, by slot.
-    values: Paged<Option<T>>,
+    /// By slot.
+    rows: Paged<T>,
     free: u32,
-    /// The slot that was found last. Packets come in pairs of request and answer, so that it is often the next one too:
-    /// then nothing is hashed and probed (60 instructions).
-    recent: u32,
+    /// Slots that were found lately, each at the place that its key gives it. Conversations take turns by the packet or by
+    /// the exchange, so that a packet's is nearly always among them: then nothing is hashed and probed (60 instructions,
+    /// and four reads from memory that wait for each other).
+    recents: [Recent; RECENTS],
     /// By [`Lifetime`]: sorted by [`Slot::listed`].
     lists: [List; LIFETIMES.len()],
     /// By [`Lifetime`], nanoseconds.
@@ -135,27 +120,15 @@ pub struct FlowTable<T> {
     counters: TableCounters,
 }
 
-/// One cache line.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Slot {
-    key: FlowKey,
-    tag: Tag,
-    /// When it was used last.
-    used: i64,
-    /// When it got its place in its list.
-    listed: i64,
+/// A flow that was found lately.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    key: BriefKey,
+    slot: u32,
 }
 
-/// How long a slot may be idle, and how many flows it had before: one word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tag(u32);
-
-/// Neighbours of a slot in its list, or the next free slot.
-#[derive(Clone, Copy, Debug, Default)]
-struct Link {
-    previous: u32,
-    next: u32,
+impl Recent {
+    const NONE: Self = Self { key: BriefKey::NOBODY, slot: NONE };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -170,11 +143,9 @@ impl<T> FlowTable<T> {
         Self {
             index: HashTable::new(),
             mixer: Mixer::new(settings.seed),
-            slots: Paged::new(),
-            links: Paged::new(),
-            values: Paged::new(),
+            rows: Paged::new(),
             free: NONE,
-            recent: NONE,
+            recents: [Recent::NONE; RECENTS],
             lists: [List { head: NONE, tail: NONE }; LIFETIMES.len()],
             timeouts: [
                 settings.stream_timeout,
@@ -190,7 +161,7 @@ impl<T> FlowTable<T> {
 
     /// Bytes that one flow costs, the index at its usual load included.
     pub const fn entry_size() -> usize {
-        size_of::<Slot>() + size_of::<Link>() + size_of::<Option<T>>() + 2 * (size_of::<u32>() + 1)
+        Paged::<T>::ROW + 2 * (size_of::<u32>() + 1)
     }
 
     /// Flows in the table, expired ones that nobody noticed yet included.
@@ -225,7 +196,7 @@ impl<T> FlowTable<T> {
             }
         };
         let entry = self.entry(slot);
-        let value = &mut self.values[slot];
+        let value = self.rows.value_mut(slot);
         let fresh = value.is_none();
         Found { entry, value: value.get_or_insert_with(make), fresh, gone }
     }
@@ -233,12 +204,10 @@ impl<T> FlowTable<T> {
     /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet. Which slot it has is for
     /// [`FlowTable::entry`], at once.
     #[inline(always)]
-    pub fn find(&mut self, key: &BriefKey, clock: i64) -> Option<(u32, &mut T)> {
-        let slot = match self.slots.get(self.recent) {
-            Some(recent) if recent.key.is(key) => self.recent,
-            _ => self.position(key.hash(self.mixer), |other| other.is(key))?,
-        };
-        let at = self.slots.get_mut(slot)?;
+    pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<(u32, &mut T)> {
+        let recent = &self.recents[key.place() % RECENTS];
+        let slot = if recent.key == key { recent.slot } else { self.look_up(key)? };
+        let (at, _) = self.rows.get_mut(slot)?;
         let timeout = at.tag.timeout(&self.timeouts);
         if at.idle(clock) >= timeout {
             return None;
@@ -247,14 +216,22 @@ impl<T> FlowTable<T> {
         if at.is_due(timeout) {
             self.list_again(slot);
         }
-        self.recent = slot;
-        Some((slot, self.values.get_mut(slot)?.as_mut()?))
+        let (_, value) = self.rows.get_mut(slot)?;
+        Some((slot, value.as_mut()?))
+    }
+
+    /// The slot of a flow that was not found lately.
+    #[inline(never)]
+    fn look_up(&mut self, key: BriefKey) -> Option<u32> {
+        let slot = self.position(key.hash(self.mixer), |other| other.is(key))?;
+        self.recents[key.place() % RECENTS] = Recent { key, slot };
+        Some(slot)
     }
 
     /// The name of the flow that has just been found in a slot.
     #[inline]
     pub fn entry(&self, slot: u32) -> Entry {
-        Entry { slot, generation: self.slots[slot].tag.generation() }
+        Entry { slot, generation: self.rows[slot].tag.generation() }
     }
 
     /// Makes room for a flow, whose expired predecessor has the slot `old`. What goes for it is to be finished.
@@ -269,21 +246,21 @@ impl<T> FlowTable<T> {
     /// The flow of that name, if it still lives. Does not count as use.
     #[inline]
     pub fn get_mut(&mut self, entry: Entry) -> Option<(&FlowKey, &mut T)> {
-        let slot = self.slots.get(entry.slot).filter(|slot| slot.tag.generation() == entry.generation)?;
-        self.values.get_mut(entry.slot)?.as_mut().map(|value| (&slot.key, value))
+        let (slot, value) = self.rows.get_mut(entry.slot)?;
+        value.as_mut().filter(|_| slot.tag.generation() == entry.generation).map(|value| (&slot.key, value))
     }
 
     /// How the flow ages, if it lives.
     pub fn lifetime(&self, entry: Entry) -> Option<Lifetime> {
-        let slot = self.slots.get(entry.slot).filter(|slot| slot.tag.generation() == entry.generation)?;
+        let slot = self.rows.get(entry.slot).filter(|slot| slot.tag.generation() == entry.generation)?;
         Some(slot.tag.lifetime())
     }
 
     /// From now on the flow ages as `lifetime` says.
     pub fn set_lifetime(&mut self, entry: Entry, lifetime: Lifetime) {
-        if self.get_mut(entry).is_some() && self.slots[entry.slot].tag.lifetime() != lifetime {
+        if self.get_mut(entry).is_some() && self.rows[entry.slot].tag.lifetime() != lifetime {
             self.unlink(entry.slot);
-            let slot = &mut self.slots[entry.slot];
+            let slot = &mut self.rows[entry.slot];
             (slot.tag, slot.listed) = (slot.tag.with_lifetime(lifetime), slot.used);
             self.link_by_age(entry.slot);
         }
@@ -318,7 +295,7 @@ impl<T> FlowTable<T> {
 
     /// Every flow, in no order that means anything. Does not count as use.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.values.iter_mut().flatten()
+        self.rows.values_mut()
     }
 
     /// Takes out every flow, at the end of the capture: streams first, in the order of their lists.
@@ -331,15 +308,15 @@ impl<T> FlowTable<T> {
 
     #[inline]
     fn position(&self, hash: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
-        self.index.find(hash, |&slot| self.slots.get(slot).is_some_and(|slot| is(&slot.key))).copied()
+        self.index.find(hash, |&slot| self.rows.get(slot).is_some_and(|slot| is(&slot.key))).copied()
     }
 
     fn insert(&mut self, hash: u64, key: &FlowKey, clock: i64, lifetime: Lifetime) -> u32 {
         let slot = self.vacant(*key, lifetime);
-        (self.slots[slot].used, self.slots[slot].listed) = (clock, clock);
+        (self.rows[slot].used, self.rows[slot].listed) = (clock, clock);
         self.link_last(slot);
-        let (slots, mixer) = (&self.slots, self.mixer);
-        self.index.insert_unique(hash, slot, |&other| slots[other].key.hash(mixer));
+        let (rows, mixer) = (&self.rows, self.mixer);
+        self.index.insert_unique(hash, slot, |&other| rows[other].key.hash(mixer));
         self.counters.created += 1;
         slot
     }
@@ -347,14 +324,12 @@ impl<T> FlowTable<T> {
     fn vacant(&mut self, key: FlowKey, lifetime: Lifetime) -> u32 {
         if self.free != NONE {
             let slot = self.free;
-            self.free = self.links[slot].next;
-            let vacant = &mut self.slots[slot];
+            self.free = self.rows.link(slot).next;
+            let vacant = &mut self.rows[slot];
             (vacant.key, vacant.tag) = (key, vacant.tag.with_lifetime(lifetime));
             return slot;
         }
-        self.values.push(None);
-        self.links.push(Link { previous: NONE, next: NONE });
-        self.slots.push(Slot { key, tag: Tag(lifetime as u32), used: 0, listed: 0 })
+        self.rows.push(Slot { key, tag: Tag::new(lifetime), used: 0, listed: 0 })
     }
 
     /// Frees a place: an expired flow if there is one, else a closed one, else one that was never established, so that a
@@ -367,7 +342,7 @@ impl<T> FlowTable<T> {
             self.put_idle_first(lifetime);
         }
         let [stream, datagram, closed, opening] = self.lists.map(|list| list.head);
-        let idle = |slot: u32| self.slots.get(slot).map_or(i64::MAX, |slot| slot.used);
+        let idle = |slot: u32| self.rows.get(slot).map_or(i64::MAX, |slot| slot.used);
         let slot = match (closed, opening) {
             (NONE, NONE) if idle(stream) <= idle(datagram) => stream,
             (NONE, NONE) => datagram,
@@ -382,26 +357,26 @@ impl<T> FlowTable<T> {
     /// is answered by one move at most, so that this costs no more than moving a flow at every use.
     fn put_idle_first(&mut self, lifetime: Lifetime) {
         let List { tail, .. } = self.lists[lifetime as usize];
-        let Some(latest) = self.slots.get(tail).map(|slot| slot.listed) else { return };
+        let Some(latest) = self.rows.get(tail).map(|slot| slot.listed) else { return };
         while let List { head, tail } = self.lists[lifetime as usize]
             && head != tail
-            && self.slots[head].used > self.slots[head].listed
+            && self.rows[head].used > self.rows[head].listed
         {
             self.unlink(head);
-            let slot = &mut self.slots[head];
+            let slot = &mut self.rows[head];
             slot.listed = slot.used.max(latest);
             self.link_by_age(head);
         }
     }
 
     fn is_expired(&self, slot: u32, clock: i64) -> bool {
-        let slot = &self.slots[slot];
+        let slot = &self.rows[slot];
         slot.idle(clock) >= slot.tag.timeout(&self.timeouts)
     }
 
     /// When its timeout passes.
     fn end_of(&self, slot: u32) -> i64 {
-        let slot = &self.slots[slot];
+        let slot = &self.rows[slot];
         slot.used.saturating_add(slot.tag.timeout(&self.timeouts))
     }
 
@@ -420,23 +395,25 @@ impl<T> FlowTable<T> {
     }
 
     fn take(&mut self, slot: u32, cause: Cause, at: i64) -> Option<Gone<T>> {
-        self.recent = NONE;
         self.unlink(slot);
-        let hash = self.slots[slot].key.hash(self.mixer);
+        let Slot { key, tag, .. } = self.rows[slot];
+        self.recents[key.brief().place() % RECENTS] = Recent::NONE;
+        let hash = key.hash(self.mixer);
         if let Ok(found) = self.index.find_entry(hash, |&other| other == slot) {
             found.remove();
         }
-        let Slot { key, tag, .. } = self.slots[slot];
-        self.slots[slot].tag = tag.next();
-        self.links[slot].next = self.free;
+        self.rows[slot].tag = tag.next();
+        if let Some(link) = self.rows.link_mut(slot) {
+            link.next = self.free;
+        }
         self.free = slot;
         let entry = Entry { slot, generation: tag.generation() };
-        self.values[slot].take().map(|value| Gone { entry, key, value, cause, at })
+        self.rows.value_mut(slot).take().map(|value| Gone { entry, key, value, cause, at })
     }
 
     /// Notes a use; `false` if the flow expired before it.
     fn touch(&mut self, slot: u32, clock: i64) -> bool {
-        let at = &mut self.slots[slot];
+        let at = &mut self.rows[slot];
         let timeout = at.tag.timeout(&self.timeouts);
         if at.idle(clock) >= timeout {
             return false;
@@ -450,7 +427,7 @@ impl<T> FlowTable<T> {
 
     #[inline(never)]
     fn list_again(&mut self, slot: u32) {
-        let at = &mut self.slots[slot];
+        let at = &mut self.rows[slot];
         at.listed = at.used;
         if self.lists[at.tag.lifetime() as usize].tail != slot {
             self.unlink(slot);
@@ -459,102 +436,51 @@ impl<T> FlowTable<T> {
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Link { previous, next } = self.links[slot];
-        let list = &mut self.lists[self.slots[slot].tag.lifetime() as usize];
-        match self.links.get_mut(previous) {
+        let Link { previous, next } = self.rows.link(slot);
+        let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
+        match self.rows.link_mut(previous) {
             Some(before) => before.next = next,
             None => (list.head, self.quiet_until) = (next, i64::MIN),
         }
-        match self.links.get_mut(next) {
+        match self.rows.link_mut(next) {
             Some(after) => after.previous = previous,
             None => list.tail = previous,
         }
     }
 
     fn link_last(&mut self, slot: u32) {
-        let tail = self.lists[self.slots[slot].tag.lifetime() as usize].tail;
+        let tail = self.lists[self.rows[slot].tag.lifetime() as usize].tail;
         self.link_after(tail, slot);
     }
 
     /// A list stays sorted when a flow changes over to it or gets a new place; nearly always that is at its end.
     fn link_by_age(&mut self, slot: u32) {
-        let Slot { listed, tag, .. } = self.slots[slot];
+        let Slot { listed, tag, .. } = self.rows[slot];
         let mut before = self.lists[tag.lifetime() as usize].tail;
-        while self.slots.get(before).is_some_and(|other| other.listed > listed) {
-            before = self.links[before].previous;
+        while self.rows.get(before).is_some_and(|other| other.listed > listed) {
+            before = self.rows.link(before).previous;
         }
         self.link_after(before, slot);
     }
 
     fn link_after(&mut self, previous: u32, slot: u32) {
-        let list = &mut self.lists[self.slots[slot].tag.lifetime() as usize];
-        let next = match self.links.get_mut(previous) {
+        let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
+        let next = match self.rows.link_mut(previous) {
             Some(before) => std::mem::replace(&mut before.next, slot),
             None => {
                 self.quiet_until = i64::MIN;
                 std::mem::replace(&mut list.head, slot)
             }
         };
-        match self.links.get_mut(next) {
+        match self.rows.link_mut(next) {
             Some(after) => after.previous = slot,
             None => list.tail = slot,
         }
-        self.links[slot] = Link { previous, next };
-    }
-}
-
-impl Slot {
-    /// How long it was not used, nanoseconds. Only times that are centuries apart can wrap.
-    #[inline(always)]
-    const fn idle(&self, clock: i64) -> i64 {
-        clock.wrapping_sub(self.used)
-    }
-
-    /// Whether it is time for a new place in its list.
-    #[inline(always)]
-    const fn is_due(&self, timeout: i64) -> bool {
-        self.used.wrapping_sub(self.listed) >= timeout >> LISTED_AGAIN
-    }
-}
-
-impl Tag {
-    /// How long a flow of its kind may be idle.
-    #[inline(always)]
-    const fn timeout(self, timeouts: &[i64; LIFETIMES.len()]) -> i64 {
-        timeouts[(self.0 & LIFETIME_BITS) as usize]
-    }
-
-    #[inline]
-    const fn lifetime(self) -> Lifetime {
-        match self.0 & LIFETIME_BITS {
-            0 => Lifetime::Stream,
-            1 => Lifetime::Datagram,
-            2 => Lifetime::Closed,
-            _ => Lifetime::Opening,
+        if let Some(link) = self.rows.link_mut(slot) {
+            *link = Link { previous, next };
         }
     }
-
-    #[inline]
-    const fn generation(self) -> u32 {
-        self.0 / (LIFETIME_BITS + 1)
-    }
-
-    const fn with_lifetime(self, lifetime: Lifetime) -> Self {
-        Self(self.0 & !LIFETIME_BITS | lifetime as u32)
-    }
-
-    /// The slot has another flow.
-    const fn next(self) -> Self {
-        Self(self.0.wrapping_add(LIFETIME_BITS + 1))
-    }
 }
 
-/// No slot.
-const NONE: u32 = u32::MAX;
-/// The bits of [`Tag`] that hold the lifetime.
-const LIFETIME_BITS: u32 = 3;
-/// A flow gets a new place in its list when it was used this part of its timeout after it got its place: the 128th, as a
-/// power of two.
-const LISTED_AGAIN: u32 = 7;
-/// Every lifetime, in the order of their numbers: as many as their bits can tell apart.
-const LIFETIMES: [Lifetime; 4] = [Lifetime::Stream, Lifetime::Datagram, Lifetime::Closed, Lifetime::Opening];
+/// Flows that are found without a look into the index.
+const RECENTS: usize = 8;
