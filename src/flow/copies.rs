@@ -48,10 +48,10 @@ pub struct CopyCounters {
 /// no identification lose nothing but true repetitions within the window.
 #[derive(Debug)]
 pub struct CopyFilter {
-    mirrored: Vec<Seen>,
-    /// Empty until the first frame with a redundancy tag.
-    redundant: Vec<Seen>,
-    slots: usize,
+    /// As many as a power of two.
+    mirrored: Box<[Seen]>,
+    /// As many, or none until the first frame with a redundancy tag.
+    redundant: Box<[Seen]>,
     settings: CopySettings,
     hash: FixedState,
     mixer: Mixer,
@@ -69,9 +69,8 @@ impl CopyFilter {
     pub fn new(settings: &CopySettings) -> Self {
         let slots = (settings.slots.clamp(1, MAX_SLOTS) as usize).next_power_of_two();
         Self {
-            mirrored: vec![Seen::NOTHING; slots],
-            redundant: Vec::new(),
-            slots,
+            mirrored: vec![Seen::NOTHING; slots].into(),
+            redundant: Box::default(),
             settings: *settings,
             hash: FixedState::with_seed(settings.seed),
             mixer: Mixer::new(settings.seed),
@@ -100,7 +99,8 @@ impl CopyFilter {
     #[inline(always)]
     pub fn remember(&mut self, plain: &Plain<'_>, time: i64) {
         let digest = self.digest_of(plain);
-        self.mirrored[digest as usize & (self.slots - 1)] = Seen { digest, time };
+        let place = place_in(&self.mirrored, digest as usize);
+        self.mirrored[place] = Seen { digest, time };
     }
 
     /// [`CopyFilter::is_copy`] of a plain segment.
@@ -118,7 +118,8 @@ impl CopyFilter {
 
     #[inline(always)]
     fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
-        let slot = &mut self.mirrored[digest as usize & (self.slots - 1)];
+        let place = place_in(&self.mirrored, digest as usize);
+        let slot = &mut self.mirrored[place];
         let copy = slot.digest == digest && slot.is_within(self.settings.mirror_window, time);
         if !copy {
             *slot = Seen { digest, time };
@@ -130,11 +131,12 @@ impl CopyFilter {
     /// Sequence numbers of a source are consecutive, so that its frames lie side by side in the table.
     fn is_redundant(&mut self, tag: Redundancy, macs: Macs, time: i64) -> bool {
         if self.redundant.is_empty() {
-            self.redundant = vec![Seen::NOTHING; self.slots];
+            self.redundant = vec![Seen::NOTHING; self.mirrored.len()].into();
         }
         let source = self.hash.hash_one(macs.source);
         let named = source & !TAG_BITS | u64::from(tag.sequence) << 8;
-        let slot = &mut self.redundant[(source as usize).wrapping_add(tag.sequence.into()) & (self.slots - 1)];
+        let place = place_in(&self.redundant, (source as usize).wrapping_add(tag.sequence.into()));
+        let slot = &mut self.redundant[place];
         let same = slot.digest & !LAN_BITS == named && slot.is_within(self.settings.redundancy_window, time);
         if same && slot.digest & LAN_BITS != u64::from(tag.lan) {
             return true;
@@ -194,6 +196,12 @@ impl Seen {
     fn is_within(&self, window: i64, time: i64) -> bool {
         time.abs_diff(self.time) <= window.unsigned_abs()
     }
+}
+
+/// Where a number finds its place among slots.
+#[inline(always)]
+const fn place_in(slots: &[Seen], number: usize) -> usize {
+    number & slots.len().wrapping_sub(1)
 }
 
 const fn both(upper: u16, lower: u16) -> u32 {
