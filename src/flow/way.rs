@@ -184,8 +184,10 @@ fn digest(bytes: &[u8], seed: u64) -> u32 {
 
 #[inline(never)]
 fn digest_ends(bytes: &[u8], seed: u64) -> u64 {
-    let (first, last) = (bytes.get(..EDGE), bytes.get(bytes.len().saturating_sub(EDGE)..));
-    mix::digest(last.unwrap_or_default(), mix::digest(first.unwrap_or_default(), seed))
+    let (first, last) = (bytes.first_chunk::<EDGE>(), bytes.last_chunk::<EDGE>());
+    // Each for itself, so that neither waits for the other.
+    let [first, last] = [first, last].map(|edge| edge.map_or(0, |edge| mix::digest(edge, seed)));
+    first ^ last.rotate_left(32)
 }
 
 /// Payloads of up to so many bytes, a Modbus ADU (260 bytes) among them, are digested whole.
