@@ -114,17 +114,20 @@ impl Channel {
     }
 }
 
-/// The channels of one connection. There is one, as a rule.
+/// The channels of one connection. There is one, as a rule: it lies with the rest of what is known of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
-    open: Vec<Channel>,
+    oldest: Option<Channel>,
+    /// Those that were opened after it.
+    others: Vec<Channel>,
 }
 
 impl Channels {
     /// The channel of that number.
     #[inline]
     pub(super) fn get(&mut self, id: u32) -> Option<&mut Channel> {
-        self.open.iter_mut().find(|channel| channel.id == id)
+        let Self { oldest, others } = self;
+        oldest.iter_mut().chain(others).find(|channel| channel.id == id)
     }
 
     /// The channel of that number, if it uses this token and its messages are known to be readable; and how many bytes of
@@ -138,19 +141,22 @@ impl Channels {
 
     /// Whether a channel of that number uses this token.
     pub(super) fn has(&self, id: u32, token: u32) -> bool {
-        self.open.iter().any(|channel| channel.id == id && channel.knows_token(token))
+        self.oldest.iter().chain(&self.others).any(|channel| channel.id == id && channel.knows_token(token))
     }
 
     /// The channel of that number, made if there is none. When there are too many, the oldest is forgotten: the second
     /// value says so.
     pub(super) fn enter(&mut self, id: u32) -> (Option<&mut Channel>, bool) {
         let mut is_full = false;
-        if !self.open.iter().any(|channel| channel.id == id) {
-            is_full = self.open.len() >= MAX_CHANNELS;
+        if self.get(id).is_none() {
+            is_full = self.others.len() >= MAX_CHANNELS - 1;
             if is_full {
-                self.open.remove(0);
+                self.oldest = Some(self.others.remove(0));
             }
-            self.open.push(Channel::new(id));
+            match self.oldest {
+                Some(_) => self.others.push(Channel::new(id)),
+                None => self.oldest = Some(Channel::new(id)),
+            }
         }
         (self.get(id), is_full)
     }
