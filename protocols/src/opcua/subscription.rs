@@ -18,25 +18,60 @@ pub(super) struct Subscriptions {
     lately: Option<Box<Lately>>,
 }
 
-/// Some items with the namespaces of their nodes, each at the place that its number gives it: most reports are about the
-/// same items again, and here each is found with a fifth of the instructions that walking down the tree takes.
-#[derive(Debug)]
-struct Lately([(Key, u16); LATELY]);
+/// Items that were looked up lately: most reports are about the same items again, and here each is found with a fifth of
+/// the instructions that walking down the tree takes. The numbers of a client lie side by side, and so do those here: the
+/// items of a report are in one cache line, as a rule.
+#[derive(Debug, Default)]
+struct Lately([Neighbours; LATELY]);
 
-impl Default for Lately {
-    fn default() -> Self {
-        Self([(Key(0), NOWHERE); LATELY])
+/// Some of the items of one subscription whose numbers lie side by side, and whose nodes lie in one namespace.
+#[derive(Clone, Copy, Debug, Default)]
+struct Neighbours {
+    /// Of the first of them, whether that is known or not.
+    first: Key,
+    /// Those that are known, one bit each.
+    known: u64,
+    namespace: u16,
+}
+
+impl Lately {
+    /// The namespace of an item. `look` finds that of one that was not looked up lately.
+    #[inline]
+    fn namespace(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<u16> {
+        let (first, bit) = (item.first_neighbour(), 1 << (item.0 % NEIGHBOURS));
+        let place = self.0.get_mut(first.place() % LATELY)?;
+        if place.first == first && place.known & bit != 0 {
+            return Some(place.namespace);
+        }
+        let namespace = look()?;
+        if place.first != first || place.known == 0 {
+            *place = Neighbours { first, known: bit, namespace };
+        } else if place.namespace == namespace {
+            place.known |= bit;
+        }
+        Some(namespace)
     }
 }
 
 /// A subscription, and the number of an item of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u64);
 
 impl Key {
     #[inline]
     fn new(subscription: u32, number: u32) -> Self {
         Self(u64::from(subscription) << 32 | u64::from(number))
+    }
+
+    #[inline]
+    fn first_neighbour(self) -> Self {
+        Self(self.0 / NEIGHBOURS * NEIGHBOURS)
+    }
+
+    /// A number that differs between neighbourhoods of one client: those of a subscription, and those of several.
+    #[inline]
+    fn place(self) -> usize {
+        (self.0 / NEIGHBOURS ^ self.0 >> 32) as usize
     }
 
     fn of_same_subscription(self, number: u32) -> Self {
@@ -140,12 +175,8 @@ impl Subscriptions {
         }
         let lately = lately.get_or_insert_default();
         Survey::of_report(content, |subscription, handle| {
-            let wanted = Key::new(subscription, handle);
-            let place = lately.0.get_mut(handle as usize % LATELY)?;
-            if place.0 != wanted || place.1 == NOWHERE {
-                *place = (wanted, nodes.get(&wanted)?.namespace);
-            }
-            Some(place.1)
+            let item = Key::new(subscription, handle);
+            lately.namespace(item, || nodes.get(&item).map(|monitored| monitored.namespace))
         })
     }
 
@@ -161,10 +192,10 @@ impl Subscriptions {
 
 /// Monitored items of one connection that are remembered: some 800 KB if all have names of medium length.
 const MAX_ITEMS: usize = 4096;
-/// Items that are found without a look into the tree: 1 KiB for a connection with subscriptions.
-const LATELY: usize = 64;
-/// Stands for an item that is not known, and is looked for in the tree.
-const NOWHERE: u16 = u16::MAX;
+/// Items whose numbers differ in their last digits only: as many as a word has bits.
+const NEIGHBOURS: u64 = 64;
+/// Neighbourhoods that are found without a look into the tree: 192 bytes for a connection with subscriptions.
+const LATELY: usize = 8;
 /// Longest id of a node that is kept, bytes.
 const MAX_ID: usize = 512;
 
@@ -174,6 +205,9 @@ mod tests {
 
     use super::*;
     use crate::operation::{Class, Namespaces};
+
+    /// So far from another number that both are found in one place.
+    const FAR: u32 = 5 + (NEIGHBOURS * LATELY as u64) as u32;
 
     /// What the survey says of a report of one value of each of these items of subscription 7.
     fn surveyed(subscriptions: &mut Subscriptions, handles: &[u32]) -> Option<Namespaces> {
@@ -194,13 +228,16 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         let node = |namespace| Node { namespace, id: NodeId::Numeric(1) };
         let subject = |namespace| Subject::Node(NodeTarget { node: node(namespace), attribute: Some(13), range: &[] });
-        let is_known =
-            subscriptions.enter(7, 1, 5, &subject(2)) && subscriptions.enter(7, 2, 5 + LATELY as u32, &subject(3));
+        let is_known = subscriptions.enter(7, 1, 5, &subject(2))
+            && subscriptions.enter(7, 2, FAR, &subject(3))
+            && subscriptions.enter(7, 3, 7, &subject(3));
         assert!(is_known);
         let both = Namespaces::only(2).with(Namespaces::only(3));
         for _ in 0..2 {
             assert_eq!(surveyed(&mut subscriptions, &[5, 5]), Some(Namespaces::only(2)));
-            assert_eq!(surveyed(&mut subscriptions, &[5, 5 + LATELY as u32]), Some(both), "two items in one place");
+            assert_eq!(surveyed(&mut subscriptions, &[5, FAR]), Some(both), "two items in one place");
+            assert_eq!(surveyed(&mut subscriptions, &[5, 7, 7, 5]), Some(both), "neighbours in two namespaces");
+            assert_eq!(surveyed(&mut subscriptions, &[5, 8]), None, "a neighbour that nobody knows");
         }
         subscriptions.enter(7, 1, 5, &subject(4));
         assert_eq!(surveyed(&mut subscriptions, &[5]), Some(Namespaces::only(4)));
