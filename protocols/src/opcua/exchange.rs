@@ -131,7 +131,7 @@ impl Exchange {
     #[inline]
     fn announce(&mut self, said: &Said<'_>, content: Reader<'_>, login: Option<Box<Login>>, context: &mut Context<'_>) {
         let (service, number) = (said.message.service, self.number());
-        let code = said.message.code;
+        let code = said.message.code();
         let survey = Survey::of_request(service, content);
         let is_passed =
             survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count.into()));
@@ -350,7 +350,7 @@ fn key(message: &Message<'_>) -> u32 {
     let service = if message.is_sessionless { Service::SessionlessInvoke } else { message.service };
     match message.direction {
         Some(direction) => (service as u32) << 1 | u32::from(direction == Direction::Response),
-        None => FOREIGN | message.code & !FOREIGN,
+        None => FOREIGN | message.number & !FOREIGN,
     }
 }
 

@@ -36,8 +36,8 @@ pub struct Message<'a> {
     pub service: Service,
     /// Whether it asks or answers, if it is one of the standard's.
     pub direction: Option<Direction>,
-    /// The number of the function: that of the request's encoding. Vendors have numbers of their own.
-    pub code: u32,
+    /// The number of its encoding. Vendors have numbers of their own.
+    pub number: u32,
     /// The service was invoked without a session: it is the one inside of the SessionlessInvoke that travels.
     pub is_sessionless: bool,
     /// What follows: the header of the request or response, then its body.
@@ -55,14 +55,21 @@ impl<'a> Message<'a> {
     /// Reads the node of the encoding, in whatever form it travels.
     #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
-        match bytes {
-            // What all stacks write, read where it lies.
-            &[FOUR_BYTE, 0, low, high, ref rest @ ..] => {
-                let number = u16::from_le_bytes([low, high]).into();
-                Self::of(Service::from_number(number), number, Reader::new(rest))
-            }
-            _ => Self::read_any(bytes),
+        if let Some(message) = Self::usual(bytes) {
+            return Ok(message);
         }
+        // Not returned as it is: then both would be made in memory, piece by piece, and be waited for there.
+        let Self { service, direction, number, is_sessionless, content } = Self::read_any(bytes)?;
+        Ok(Self { service, direction, number, is_sessionless, content })
+    }
+
+    /// What all stacks write of the services that the standard has, read where it lies.
+    #[inline(always)]
+    fn usual(bytes: &'a [u8]) -> Option<Self> {
+        let (&[FOUR_BYTE, 0, low, high], rest) = bytes.split_first_chunk()? else { return None };
+        let number = u16::from_le_bytes([low, high]).into();
+        let (service, direction) = Service::from_number(number)?;
+        (service != Service::SessionlessInvoke).then(|| Self::standard(service, direction, number, Reader::new(rest)))
     }
 
     #[cold]
@@ -70,24 +77,22 @@ impl<'a> Message<'a> {
         let mut content = Reader::new(bytes);
         let encoding = Node::read(&mut content)?;
         let number = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
-        Self::of(encoding.standard_number().and_then(Service::from_number), number, content)
-    }
-
-    /// `number`: that of its encoding.
-    #[inline(always)]
-    fn of(known: Option<(Service, Direction)>, number: u32, content: Reader<'a>) -> Result<Self, Fault> {
-        match known {
+        match encoding.standard_number().and_then(Service::from_number) {
             Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content),
-            Some((service, direction)) => Ok(Self::standard(service, direction, content)),
-            None => {
-                Ok(Self { service: Service::Vendor, direction: None, code: number, is_sessionless: false, content })
-            }
+            Some((service, direction)) => Ok(Self::standard(service, direction, number, content)),
+            None => Ok(Self { service: Service::Vendor, direction: None, number, is_sessionless: false, content }),
         }
     }
 
     #[inline(always)]
-    fn standard(service: Service, direction: Direction, content: Reader<'a>) -> Self {
-        Self { service, direction: Some(direction), code: service.code(), is_sessionless: false, content }
+    const fn standard(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
+        Self { service, direction: Some(direction), number, is_sessionless: false, content }
+    }
+
+    /// The number of the function: that of the encoding of its request, if it is one of the standard's.
+    #[inline]
+    pub fn code(&self) -> u32 {
+        if self.direction.is_some() { self.service.code() } else { self.number }
     }
 
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
@@ -103,10 +108,10 @@ impl<'a> Message<'a> {
         if direction == Direction::Request {
             skip_array::<Bytes<'_>>(reader, "locale_ids")?;
         }
-        let inner = reader.u32_le("service_id")?.checked_add(ENCODING_OF_TYPE).and_then(Service::from_number);
-        Ok(match inner.filter(|(_, inner)| *inner == direction) {
-            Some((inner, _)) => Self { is_sessionless: true, ..Self::standard(inner, direction, content) },
-            None => Self::standard(Service::SessionlessInvoke, direction, content),
+        let number = reader.u32_le("service_id")?.saturating_add(ENCODING_OF_TYPE);
+        Ok(match Service::from_number(number).filter(|(_, inner)| *inner == direction) {
+            Some((inner, _)) => Self { is_sessionless: true, ..Self::standard(inner, direction, number, content) },
+            None => Self::standard(Service::SessionlessInvoke, direction, number, content),
         })
     }
 }

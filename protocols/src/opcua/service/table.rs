@@ -84,15 +84,11 @@ impl Service {
     /// Which service a message is, by the number of its encoding in namespace 0.
     #[inline]
     pub fn from_number(number: u32) -> Option<(Self, Direction)> {
-        let row_and_side = match INDEX.get(number as usize) {
-            Some(entry) => usize::from(*entry).checked_sub(1)?,
-            None => return Self::from_high_number(number),
-        };
-        let row = ROWS.get(row_and_side / 2)?;
-        Some((row.service, if row_and_side % 2 == 0 { Direction::Request } else { Direction::Response }))
+        INDEX.get(number as usize).copied().unwrap_or_else(|| Self::from_high_number(number))
     }
 
     /// The few that were added to the standard later have numbers far from the others.
+    #[cold]
     fn from_high_number(number: u32) -> Option<(Self, Direction)> {
         ROWS.iter().find_map(|row| match number {
             number if number == row.request => Some((row.service, Direction::Request)),
@@ -182,24 +178,24 @@ const TABLE: [Row; 44] = [
     VENDOR,
 ];
 
-/// Of every number below its length: twice the row, plus 1 for a request or 2 for a response; 0 for no service.
-static INDEX: [u8; 1024] = index();
+/// What every number below its length stands for.
+static INDEX: [Option<(Service, Direction)>; 1024] = index();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
-const fn index() -> [u8; 1024] {
-    let mut index = [0; 1024];
+const fn index() -> [Option<(Service, Direction)>; 1024] {
+    let mut index = [None; 1024];
     let mut at = 0;
     while at < TABLE.len() {
-        let Row { request, response, .. } = TABLE[at];
+        let Row { service, request, response, .. } = TABLE[at];
         if request < 1024 {
-            index[request as usize] = at as u8 * 2 + 1;
+            index[request as usize] = Some((service, Direction::Request));
         }
         if response < 1024 {
-            index[response as usize] = at as u8 * 2 + 2;
+            index[response as usize] = Some((service, Direction::Response));
         }
         at += 1;
     }
-    index[0] = 0;
+    index[0] = None;
     index
 }
 
