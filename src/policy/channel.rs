@@ -44,10 +44,17 @@ pub struct FactVerdict {
 
 impl Secured {
     /// Whether an operation of this class is a use of the channel that [`Policy::judge_use`] has not judged yet.
-    #[inline]
     pub fn waits(&self, class: Class) -> bool {
-        let unprotected = self.channel.is_some_and(|channel| channel.mode == Mode::None);
-        unprotected && Use::of(class) > self.used
+        self.is_unprotected() && Use::of(class) > self.used
+    }
+
+    /// Whether there can be an operation for which it [waits](Self::waits).
+    pub fn waits_for_some(&self) -> bool {
+        self.is_unprotected() && self.used < Use::Changed
+    }
+
+    fn is_unprotected(&self) -> bool {
+        self.channel.is_some_and(|channel| channel.mode == Mode::None)
     }
 
     fn open(&mut self, channel: Channel) {

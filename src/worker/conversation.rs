@@ -44,6 +44,8 @@ pub(super) struct Facts {
     pub(super) client: End,
     roles: Roles,
     midstream: bool,
+    /// There may be uses of its channel that are to be judged.
+    pub(super) use_waits: bool,
     /// Which ends have sent something.
     seen: [bool; 2],
     /// When the verdict on the conversation is due even if its protocol is not known by then; [`NEVER`] for not at all.
@@ -245,6 +247,7 @@ impl Facts {
             client: guess_client(key, from, carrier),
             roles: Roles::Guessed,
             midstream,
+            use_waits: false,
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             ruling: None,

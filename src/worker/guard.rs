@@ -23,6 +23,10 @@ impl Facts {
     /// Whether an operation of this class is a use of its channel that has to be judged.
     #[inline]
     pub(super) fn waits_for_use(&self, class: Class) -> bool {
+        self.use_waits && self.use_of_class_waits(class)
+    }
+
+    fn use_of_class_waits(&self, class: Class) -> bool {
         self.seldom().and_then(|seldom| seldom.guard.as_ref()).is_some_and(|guard| guard.secured.waits(class))
     }
 
@@ -51,6 +55,7 @@ impl Listener<'_> {
         let guard = facts.make_guard();
         if let Some(ruling) = ruling {
             let verdict = desk.policy.judge_fact(&ruling, fact, &mut guard.secured);
+            facts.use_waits = guard.secured.waits_for_some();
             self.tell(verdict, None, stamp);
         }
     }
@@ -62,6 +67,7 @@ impl Listener<'_> {
         let Some(ruling) = facts.ruling.clone() else { return };
         let guard = facts.make_guard();
         let verdict = desk.policy.judge_use(&ruling, operation.class, &mut guard.secured);
+        facts.use_waits = guard.secured.waits_for_some();
         self.tell(verdict, Some(operation), stamp);
     }
 
