@@ -1,5 +1,7 @@
 //! One capture: its bytes read straight into the caller's block, its records walked in place.
 
+use std::ops::Range;
+
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
@@ -79,21 +81,29 @@ impl Reader {
         true
     }
 
-    /// Puts the carried bytes at the start of `block` and reads on behind them. Returns how many bytes are there.
-    fn load(&mut self, block: &mut Block, size: usize) -> usize {
-        block.reserve(size.max(self.wanted));
+    /// Reads `size` bytes into `block`, or as many more as the incomplete record needs, and puts the carried ones in front of
+    /// them. Says where all of them lie, and whether more may come.
+    ///
+    /// What is read begins with a page of memory, as it does in the file: the system copies it three times as slowly to
+    /// where it lies a few bytes further into its page than there.
+    fn load(&mut self, block: &mut Block, size: usize) -> (Range<usize>, bool) {
         let carried = self.carry.len();
-        let (front, rest) = block.bytes.split_at_mut(carried);
-        front.copy_from_slice(&self.carry);
+        let size = size.max(self.wanted.saturating_sub(carried));
+        block.reserve(carried + PAGE + size);
+        let behind = block.bytes.get(carried..).unwrap_or_default();
+        let middle = carried + behind.as_ptr().align_offset(PAGE) % PAGE;
+        let (front, rest) = block.bytes.split_at_mut(middle);
+        let start = middle - carried;
+        front.get_mut(start..).unwrap_or_default().copy_from_slice(&self.carry);
         self.carry.clear();
-        carried + self.input.read(rest)
+        let read = self.input.read(rest.get_mut(..size).unwrap_or_default());
+        (start..middle + read, read == size)
     }
 
-    fn walk(&mut self, block: &mut Block, held: usize, capture: &mut Capture) {
-        let more_may_come = held == block.bytes.len();
-        let bytes = block.bytes.get(..held).unwrap_or_default();
+    fn walk(&mut self, block: &mut Block, (held, more_may_come): (Range<usize>, bool), capture: &mut Capture) {
+        let bytes = block.bytes.get(held.clone()).unwrap_or_default();
         let Block { packets, secrets, .. } = block;
-        let mut sink = Sink { packets, secrets, place: Place { next: self.next, at: 0 } };
+        let mut sink = Sink { packets, secrets, place: Place { next: self.next, at: held.start } };
         let (used, stop) = self.parser.walk(bytes, &mut sink);
         self.next = sink.place.next;
         self.position += used as u64;
@@ -264,6 +274,9 @@ impl Order {
 
 /// Most captured bytes of one packet: MAXIMUM_SNAPLEN of libpcap. A record that claims more is broken.
 pub(super) const MAX_CAPTURED: u32 = 262_144;
+
+/// A page of memory, bytes; and one of the file's in memory.
+const PAGE: usize = 4096;
 
 /// Most bytes of one record that are held, headers and options included.
 pub(super) const MAX_RECORD: usize = 2 * MAX_CAPTURED as usize;

@@ -14,8 +14,9 @@ use super::{Block, Capture, Error, Source, detect};
 /// How captures are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// Bytes of one [`Block`]: few enough to stay in the second-level cache of a core, beside the flows. A block grows
-    /// beyond it when one record is larger, never beyond 512 KiB or this size, whichever is more.
+    /// Bytes that are read into one [`Block`]: few enough to stay in the second-level cache of a core, beside the flows; best a
+    /// multiple of 4 KiB. In front of them lies what is left of a record that the block before ended in, at most 512 KiB;
+    /// a block grows as far as one record needs.
     pub block_size: usize,
     /// Bytes that are read at once from each of several captures. A capture is open only while its packets are due, so
     /// that hundreds which follow each other in time need one such buffer, and hundreds which overlap one each.
@@ -32,7 +33,7 @@ impl Default for ReplaySettings {
 ///
 /// One capture is read without a copy: its bytes go straight into the block. Several are merged by time.
 ///
-/// What a hostile capture can make it hold: one block of [`ReplaySettings::block_size`] (or 512 KiB), as much again of
+/// What a hostile capture can make it hold: one block of [`ReplaySettings::block_size`] and 512 KiB, as much again of
 /// packets, 64 KiB of compressed bytes and, for zstd, a window of at most 128 MiB; when several captures overlap in
 /// time, each of them this much with [`ReplaySettings::merge_size`] as its block.
 pub struct Replay {

@@ -99,12 +99,12 @@ fn a_pcap_record_is_a_packet() {
     let expected = Packet {
         stamp: Stamp { time: 1_000_002_000, clock: 1_000_002_000, packet: 0, origin: 1 },
         link: Link::Ethernet,
-        offset: 40,
+        offset: 0,
         captured: 4,
         original: 64,
     };
     let (packets, capture) = read(PCAP);
-    assert_eq!(packets, [(expected, vec![0xde, 0xad, 0xbe, 0xef])]);
+    assert_eq!(without_place(&packets), [(expected, vec![0xde, 0xad, 0xbe, 0xef])]);
     assert_eq!((capture.format.as_str(), capture.cut), ("pcap", None));
 }
 
