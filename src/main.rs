@@ -72,10 +72,14 @@ fn replay(typed: &Replay) -> Outcome {
     let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
 
     let bar = progress_bar(typed.quiet);
+    let mut shown = 0;
     let replayed = pipeline::replay(&mut source, &policy, &settings, &mut outputs, &mut |packets, bytes, total| {
-        bar.set_length(total.unwrap_or(bytes));
-        bar.set_position(bytes);
-        bar.set_message(speed(packets, bar.elapsed()));
+        if !bar.is_hidden() && bytes >= shown + PROGRESS {
+            shown = bytes;
+            bar.set_length(total.unwrap_or(bytes));
+            bar.set_position(bytes);
+            bar.set_message(speed(packets, bar.elapsed()));
+        }
     });
     bar.finish_and_clear();
 
@@ -241,6 +245,9 @@ fn progress_bar(quiet: bool) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  {binary_bytes_per_sec}  {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
+
+/// Bytes after which the bar moves: some milliseconds.
+const PROGRESS: u64 = 1024 * 1024;
 
 /// How far it is, and how fast.
 fn speed(packets: u64, elapsed: Duration) -> String {
