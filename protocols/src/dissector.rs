@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::keys::Keys;
 use crate::operation::{Class, Namespaces, Operation};
@@ -219,6 +220,15 @@ pub trait Sink {
 
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
+
+    /// Memory for bytes that have to wait, empty: that of others who need it no more, if there is some. Flows that need it
+    /// for a moment each then share a few buffers, which stay in the caches of the processor.
+    fn lend(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes memory that is needed no more, whether it was lent or not.
+    fn give_back(&mut self, _memory: Vec<u8>) {}
 }
 
 /// How well a frame proves its own beginning to one who has lost it.

@@ -93,7 +93,7 @@ impl Session {
     fn rest(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let goes_on = match &mut self.kept {
             Some(kept) => kept.append(from, bytes, stamp),
-            None => self.begin(from, bytes, stamp),
+            None => self.begin(from, bytes, stamp, sink),
         };
         if goes_on {
             return;
@@ -112,15 +112,16 @@ impl Session {
             partial.drain(..used.min(partial.len()));
         }
         step.bound(&mut partial, *partial_limit as usize);
-        self.keep(from, partial, stamp);
+        self.keep(from, partial, stamp, sink);
     }
 
     /// Keeps the beginning of a frame whose length is known. `false`: it is something else.
-    fn begin(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> bool {
+    fn begin(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
         let awaited = if self.lost == [false; 2] { self.awaited(from, bytes) } else { 0 };
         let begins = bytes.len() < awaited;
         if begins {
-            let mut partial = Vec::with_capacity(room(awaited, bytes.len()));
+            let mut partial = sink.lend();
+            partial.reserve_exact(room(awaited, bytes.len()));
             partial.extend_from_slice(bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, stamp);
         }
@@ -128,9 +129,12 @@ impl Session {
     }
 
     /// Keeps what has not arrived completely.
-    fn keep(&mut self, from: Side, partial: Vec<u8>, stamp: &Stamp) {
-        if partial.is_empty() && self.kept.is_none() {
-            return;
+    fn keep(&mut self, from: Side, mut partial: Vec<u8>, stamp: &Stamp, sink: &mut dyn Sink) {
+        if partial.is_empty() {
+            sink.give_back(core::mem::take(&mut partial));
+            if self.kept.is_none() {
+                return;
+            }
         }
         let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
@@ -229,7 +233,7 @@ impl Session {
         let Some(kept) = &mut self.kept else { return };
         let (partial, latest) = (kept.partial.get_mut(from.index()).map(core::mem::take), kept.latest);
         let partial = partial.unwrap_or_default();
-        self.keep(from, Vec::new(), &latest);
+        self.keep(from, Vec::new(), &latest, sink);
         let is_frame = || {
             self.dissector.frame_len(from, &partial) == FrameLen::Bytes(partial.len())
                 && self.dissector.boundary(from, &partial) != Boundary::Unlikely

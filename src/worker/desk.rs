@@ -27,6 +27,8 @@ pub(super) struct Desk {
     pub(super) ring: Arc<KeyRing>,
     /// Every transaction is written down.
     pub(super) transactions: bool,
+    /// Memory that conversations lend from each other.
+    pub(super) spares: Vec<Vec<u8>>,
     captures: Arc<Captures>,
     /// The rulings that conversations have: those between hosts of the same zones are often alike.
     rulings: HashSet<Arc<Ruling>>,
@@ -46,6 +48,7 @@ impl Desk {
             decoder,
             ring: Arc::default(),
             transactions,
+            spares: Vec::new(),
             captures,
             rulings: HashSet::new(),
             report: Report::default(),

@@ -111,7 +111,23 @@ impl Sink for Listener<'_> {
     fn lost(&mut self, bytes: usize) {
         self.desk.counters.losses.undecoded_bytes += bytes as u64;
     }
+
+    fn lend(&mut self) -> Vec<u8> {
+        self.desk.spares.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut memory: Vec<u8>) {
+        let spares = &mut self.desk.spares;
+        if (1..=SPARE_BYTES).contains(&memory.capacity()) && spares.len() < SPARES {
+            memory.clear();
+            spares.push(memory);
+        }
+    }
 }
+
+/// Buffers that conversations share, at most, and the largest, bytes: 2 MiB for a worker.
+const SPARES: usize = 8;
+const SPARE_BYTES: usize = 256 * 1024;
 
 impl Listener<'_> {
     /// Whether more is made of operations of this class than a verdict, if they are permitted.

@@ -67,13 +67,13 @@ impl Exchange {
         match (asked, refusal) {
             (Some(asked), Some(refusal)) => {
                 asked.conclude(refusal, context.stamp, context.sink);
-                self.release(asked);
+                release(asked, context);
                 Ok(())
             }
             (None, Some(_)) => Ok(()),
             (Some(asked), None) => {
                 let result = self.answered(&asked, service, content, context);
-                self.release(asked);
+                release(asked, context);
                 result
             }
             (None, None) => self.learn(service, None, content, context),
@@ -99,12 +99,6 @@ impl Exchange {
                 self.publishes.take(is_asked_by, |_| true).map(|(asked, _)| asked)
             }
             (None, _) => None,
-        }
-    }
-
-    fn release(&mut self, asked: Asked) {
-        if let What::Service(request) = asked.what {
-            self.recycle(request.content);
         }
     }
 
@@ -252,6 +246,13 @@ impl Exchange {
             }
         })?;
         Ok(())
+    }
+}
+
+/// The memory of a request that was answered is needed no more.
+fn release(asked: Asked, context: &mut Context<'_>) {
+    if let What::Service(request) = asked.what {
+        context.sink.give_back(request.content);
     }
 }
 

@@ -40,13 +40,12 @@ pub(super) struct Assemblies {
     limit: usize,
     /// How long the last chunk of a message is waited for, nanoseconds: as long as for an answer.
     timeout: i64,
-    spare: Vec<u8>,
 }
 
 impl Assemblies {
     pub(super) fn new(limits: &Limits) -> Self {
         let timeout = limits.answer_timeout.max(0);
-        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE), timeout, spare: Vec::new() }
+        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE), timeout }
     }
 
     /// Whether nothing is incomplete.
@@ -61,8 +60,15 @@ impl Assemblies {
     }
 
     /// Adds a chunk that more will follow. Says which limit it was the first to reach, and the bytes that were given up
-    /// for it.
-    pub(super) fn add(&mut self, key: Key, body: &[u8], size: usize, stamp: &Stamp, is_torn: bool) -> Option<Reached> {
+    /// for it. `lend`: memory for the first one.
+    pub(super) fn add(
+        &mut self,
+        key: Key,
+        (body, size): (&[u8], usize),
+        stamp: &Stamp,
+        is_torn: bool,
+        lend: impl FnOnce() -> Vec<u8>,
+    ) -> Option<Reached> {
         let mut reached = None;
         let known = self.open.iter().position(|partial| partial.key == key);
         let index = known.unwrap_or_else(|| {
@@ -71,7 +77,7 @@ impl Assemblies {
                 self.kept -= oldest.bytes.len();
                 reached = Some(Reached { name: Some("messages_in_chunks"), lost: oldest.bytes.len() });
             }
-            let bytes = core::mem::take(&mut self.spare);
+            let bytes = if body.is_empty() || is_torn { Vec::new() } else { lend() };
             self.open.push(Partial { key, bytes, size: 0, chunks: 0, begun: *stamp, is_cut: false, is_torn });
             self.open.len() - 1
         });
@@ -96,14 +102,6 @@ impl Assemblies {
         let partial = self.open.remove(index);
         self.kept -= partial.bytes.len();
         Some(partial)
-    }
-
-    /// Keeps the memory of a message for the next one.
-    pub(super) fn recycle(&mut self, mut bytes: Vec<u8>) {
-        if bytes.capacity() <= SPARE && bytes.capacity() > self.spare.capacity() {
-            bytes.clear();
-            self.spare = bytes;
-        }
     }
 
     /// Gives up all of them; returns how many bytes they held.
@@ -152,5 +150,3 @@ const SHARE: usize = 32;
 const MAX_OPEN: usize = 16;
 /// Chunks of one message.
 const MAX_CHUNKS: u32 = 1024;
-/// Memory that is kept for the next message in chunks, bytes.
-const SPARE: usize = 256 * 1024;

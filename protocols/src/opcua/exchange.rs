@@ -28,8 +28,6 @@ pub(super) struct Exchange {
     next: u32,
     /// Bytes that requests may keep.
     limit: usize,
-    /// Memory of requests that were answered.
-    spare: Vec<Vec<u8>>,
 }
 
 /// A whole message, and how it came.
@@ -52,7 +50,6 @@ impl Exchange {
             subscriptions: Subscriptions::default(),
             next: 0,
             limit: limits.partial.saturating_mul(SHARE),
-            spare: Vec::new(),
         }
     }
 
@@ -146,7 +143,7 @@ impl Exchange {
         let what = match login {
             Some(login) => What::Login(login),
             None => {
-                let content = self.keep(service, content);
+                let content = Self::keep(service, content, context);
                 What::Service(Request { service, is_awaited, counted: 0, code, content })
             }
         };
@@ -179,11 +176,11 @@ impl Exchange {
 
     /// The bytes of a request that its answer will need. Publish has no parts; the secrets of a login that could not be
     /// read are not kept.
-    fn keep(&mut self, service: Service, content: Reader<'_>) -> Vec<u8> {
+    fn keep(service: Service, content: Reader<'_>, context: &mut Context<'_>) -> Vec<u8> {
         if matches!(service, Service::Publish | Service::ActivateSession) {
             return Vec::new();
         }
-        let mut kept = self.spare.pop().unwrap_or_default();
+        let mut kept = context.sink.lend();
         kept.extend_from_slice(content.rest());
         kept
     }
@@ -208,14 +205,6 @@ impl Exchange {
             context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
         }
         has_room
-    }
-
-    /// Memory for the next request.
-    pub(super) fn recycle(&mut self, mut content: Vec<u8>) {
-        if self.spare.len() < SPARES && content.capacity() <= SPARE {
-            content.clear();
-            self.spare.push(content);
-        }
     }
 
     /// Gives up on requests that are overdue.
@@ -373,6 +362,3 @@ const MOST_OPERATIONS: u32 = 1 << 16;
 const SHARE: usize = 8;
 /// Bytes of a request that waits whatever else waits.
 const SMALL: usize = 1024;
-/// Requests whose memory is kept for others, and how much of each, bytes.
-const SPARES: usize = 4;
-const SPARE: usize = 16 * 1024;

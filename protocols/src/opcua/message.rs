@@ -132,7 +132,7 @@ impl OpcUa {
     }
 
     fn add(&mut self, key: Key, body: &[u8], size: usize, is_torn: bool, context: &mut Context<'_>) {
-        let reached = self.assemblies.add(key, body, size, context.stamp, is_torn);
+        let reached = self.assemblies.add(key, (body, size), context.stamp, is_torn, || context.sink.lend());
         if let Some(reached) = reached {
             context.sink.lost(reached.lost);
             if let Some(name) = reached.name {
@@ -155,13 +155,13 @@ impl OpcUa {
             partial.bytes.extend_from_slice(body);
         }
         self.exchange.said(key.channel, key.request.unwrap_or_default(), &partial.bytes, partial.is_cut, context);
-        self.assemblies.recycle(partial.bytes);
+        context.sink.give_back(partial.bytes);
     }
 
     /// The sender gives a message up (OPC 10000-6, 6.7.3): a status and a reason stand in place of the body.
     fn abort(&mut self, key: Key, body: &[u8], context: &mut Context<'_>) {
         if let Some(partial) = self.assemblies.take(key) {
-            self.assemblies.recycle(partial.bytes);
+            context.sink.give_back(partial.bytes);
         }
         match connection::error(&mut Reader::new(body)) {
             Ok((status, _reason)) => self.exchange.aborted(key, status, context),
