@@ -38,6 +38,7 @@ pub mod fault;
 pub mod identify;
 pub mod iso;
 pub mod keys;
+mod memory;
 pub mod modbus;
 pub mod opcua;
 pub mod operation;

@@ -8,6 +8,7 @@ use crate::dissector::{
     Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport,
 };
 use crate::keys::Keys;
+use crate::memory;
 
 /// One protocol on one flow.
 ///
@@ -105,9 +106,9 @@ impl Session {
         let mut partial = before.unwrap_or_default();
         if partial.is_empty() {
             let used = step.consume(bytes);
-            partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            memory::append(&mut partial, bytes.get(used..).unwrap_or_default());
         } else {
-            partial.extend_from_slice(bytes);
+            memory::append(&mut partial, bytes);
             let used = step.consume(&partial);
             partial.drain(..used.min(partial.len()));
         }
@@ -122,7 +123,7 @@ impl Session {
         if begins {
             let mut partial = sink.lend();
             partial.reserve_exact(room(awaited, bytes.len()));
-            partial.extend_from_slice(bytes);
+            memory::append(&mut partial, bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, stamp);
         }
         begins
@@ -266,7 +267,7 @@ impl Kept {
         };
         let goes_on = partial.len() + bytes.len() < *awaited;
         if goes_on {
-            partial.extend_from_slice(bytes);
+            memory::append(partial, bytes);
             self.latest = *stamp;
         }
         goes_on

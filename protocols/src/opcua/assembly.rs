@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::dissector::{Limits, Side, Stamp};
+use crate::memory;
 
 /// What a chunk belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Assemblies {
             partial.is_cut = true;
             return Some(Reached { name: Some("message_in_chunks"), lost: body.len() });
         }
-        partial.bytes.extend_from_slice(body);
+        memory::append(&mut partial.bytes, body);
         self.kept += body.len();
         reached
     }

@@ -12,6 +12,7 @@ use super::session::{self, Sessions};
 use super::subscription::Subscriptions;
 use super::{Context, SERVICE_IDS};
 use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
+use crate::memory;
 use crate::operation::{Kind, Namespaces, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::Reader;
@@ -181,7 +182,7 @@ impl Exchange {
             return Vec::new();
         }
         let mut kept = context.sink.lend();
-        kept.extend_from_slice(content.rest());
+        memory::append(&mut kept, content.rest());
         kept
     }
 

@@ -9,6 +9,7 @@ use super::security_policy::Suite;
 use super::{Context, OpcUa, connection, proof};
 use crate::dissector::{AnomalyKind, Side};
 use crate::keys::Sealed;
+use crate::memory;
 use crate::reader::Reader;
 use crate::security::{Mode, Security};
 
@@ -152,7 +153,7 @@ impl OpcUa {
         if partial.is_cut {
             context.sink.lost(body.len());
         } else {
-            partial.bytes.extend_from_slice(body);
+            memory::append(&mut partial.bytes, body);
         }
         self.exchange.said(key.channel, key.request.unwrap_or_default(), &partial.bytes, partial.is_cut, context);
         context.sink.give_back(partial.bytes);

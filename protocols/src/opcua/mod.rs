@@ -75,17 +75,18 @@ const MESSAGE_TYPES: usize = 0;
 const SERVICE_IDS: usize = 1;
 const SECURITY_POLICIES: usize = 2;
 
-/// The decoder of one flow.
+/// The decoder of one flow. What every message is held against lies together, in the order in which it is needed.
+#[repr(C)]
 struct OpcUa {
     channels: Channels,
-    assemblies: Assemblies,
-    exchange: Exchange,
     /// Longest chunk that each side may send, bytes, as agreed on.
     longest: [u32; 2],
     /// Whether something that a side sent is missing since its latest chunk.
     holed: [bool; 2],
     /// Whether the next chunk of a side may belong to a message whose beginning is missing.
     torn: [bool; 2],
+    assemblies: Assemblies,
+    exchange: Exchange,
     keys: Option<Arc<dyn Keys>>,
     /// Memory for what they open.
     unsealed: Vec<u8>,
