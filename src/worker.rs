@@ -84,6 +84,7 @@ pub struct Worker {
 }
 
 /// One shard: the conversations of some host pairs.
+#[repr(C, align(64))]
 struct Shard {
     flows: FlowTable<Conversation>,
     surroundings: Surroundings,

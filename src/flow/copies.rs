@@ -47,14 +47,15 @@ pub struct CopyCounters {
 /// acknowledgement: neither says anything new. Datagrams are compared with their payload, so that devices which count
 /// no identification lose nothing but true repetitions within the window.
 #[derive(Debug)]
+#[repr(C)]
 pub struct CopyFilter {
     /// As many as a power of two.
     mirrored: Box<[Seen]>,
+    mixer: Mixer,
     /// As many, or none until the first frame with a redundancy tag.
     redundant: Box<[Seen]>,
     settings: CopySettings,
     hash: FixedState,
-    mixer: Mixer,
     counters: CopyCounters,
 }
 

@@ -10,42 +10,46 @@ use super::slot::{Link, Slot};
 /// A page is whole from the start, with vacant rows behind those that were added: within it, no index is out of bounds.
 #[derive(Debug)]
 pub(super) struct Paged<T> {
-    pages: Vec<Box<Page<T>>>,
+    /// All there is of most tables, found without another step.
+    first: Option<Box<Page<T>>>,
+    others: Vec<Box<Page<T>>>,
     length: u32,
 }
 
-/// The parts of its rows lie apart, each with others of its kind: what is looked at for every packet shares no cache line
-/// with what is not.
+type Page<T> = [Row<T>; PAGE as usize];
+
+/// A slot lies beside its flow: both are needed at once, and are in one page of the processor's address translation.
 #[derive(Debug)]
-struct Page<T> {
-    slots: [Slot; PAGE as usize],
-    values: [Option<T>; PAGE as usize],
-    links: [Link; PAGE as usize],
+struct Row<T> {
+    slot: Slot,
+    value: Option<T>,
+    link: Link,
 }
 
-impl<T> Page<T> {
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            slots: std::array::from_fn(|_| Slot::default()),
-            values: std::array::from_fn(|_| None),
-            links: std::array::from_fn(|_| Link::default()),
-        })
+impl<T> Default for Row<T> {
+    fn default() -> Self {
+        Self { slot: Slot::default(), value: None, link: Link::default() }
     }
 }
 
 impl<T> Paged<T> {
     /// Bytes that a row takes.
-    pub(super) const ROW: usize = size_of::<Page<T>>() / PAGE as usize;
+    pub(super) const ROW: usize = size_of::<Row<T>>();
 
     pub(super) const fn new() -> Self {
-        Self { pages: Vec::new(), length: 0 }
+        Self { first: None, others: Vec::new(), length: 0 }
     }
 
     /// Adds a row behind the others, without a flow. Says its index.
     pub(super) fn push(&mut self, slot: Slot) -> u32 {
         let index = self.length;
         if index.is_multiple_of(PAGE) {
-            self.pages.push(Page::new());
+            let page = Box::new(std::array::from_fn(|_| Row::default()));
+            if self.first.is_none() {
+                self.first = Some(page);
+            } else {
+                self.others.push(page);
+            }
         }
         self[index] = slot;
         self.length += 1;
@@ -54,55 +58,75 @@ impl<T> Paged<T> {
 
     /// Every flow, in order of its index.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.pages.iter_mut().flat_map(|page| page.values.iter_mut()).flatten()
+        let pages = self.first.iter_mut().chain(&mut self.others);
+        pages.flat_map(|page| page.iter_mut()).filter_map(|row| row.value.as_mut())
     }
 
     /// The slot with this index. Vacant ones behind those that were added may be found, too.
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
-        Some(&self.pages.get((index / PAGE) as usize)?.slots[(index % PAGE) as usize])
+        self.row(index).map(|row| &row.slot)
     }
 
     /// The slot with this index, and its flow.
     #[inline(always)]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<(&mut Slot, &mut Option<T>)> {
-        let Page { slots, values, .. } = self.pages.get_mut((index / PAGE) as usize)?.as_mut();
-        let place = (index % PAGE) as usize;
-        Some((&mut slots[place], &mut values[place]))
+        self.row_mut(index).map(|row| (&mut row.slot, &mut row.value))
     }
 
-    /// The link with this index.
-    pub(super) fn link_mut(&mut self, index: u32) -> Option<&mut Link> {
-        Some(&mut self.pages.get_mut((index / PAGE) as usize)?.links[(index % PAGE) as usize])
-    }
-
-    /// The link of a row that is there.
+    /// The neighbours of a row that is there.
     pub(super) fn link(&self, index: u32) -> Link {
-        self.pages[(index / PAGE) as usize].links[(index % PAGE) as usize]
+        self.row(index).expect(ADDED).link
+    }
+
+    /// The same, to be changed.
+    pub(super) fn link_mut(&mut self, index: u32) -> Option<&mut Link> {
+        self.row_mut(index).map(|row| &mut row.link)
     }
 
     /// The flow of a row that is there.
     pub(super) fn value_mut(&mut self, index: u32) -> &mut Option<T> {
-        &mut self.pages[(index / PAGE) as usize].values[(index % PAGE) as usize]
+        &mut self.row_mut(index).expect(ADDED).value
+    }
+
+    #[inline(always)]
+    fn row(&self, index: u32) -> Option<&Row<T>> {
+        let page = match (index / PAGE).checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(other) => self.others.get(other as usize),
+        };
+        page.map(|page| &page[(index % PAGE) as usize])
+    }
+
+    #[inline(always)]
+    fn row_mut(&mut self, index: u32) -> Option<&mut Row<T>> {
+        let page = match (index / PAGE).checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(other) => self.others.get_mut(other as usize),
+        };
+        page.map(|page| &mut page[(index % PAGE) as usize])
     }
 }
 
 impl<T> Index<u32> for Paged<T> {
     type Output = Slot;
 
+    /// The slot of a row that is there.
     #[inline]
     fn index(&self, index: u32) -> &Slot {
-        &self.pages[(index / PAGE) as usize].slots[(index % PAGE) as usize]
+        &self.row(index).expect(ADDED).slot
     }
 }
 
 impl<T> IndexMut<u32> for Paged<T> {
     #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Slot {
-        &mut self.pages[(index / PAGE) as usize].slots[(index % PAGE) as usize]
+        &mut self.row_mut(index).expect(ADDED).slot
     }
 }
 
+/// Why an index finds its row.
+const ADDED: &str = "the table keeps indices of rows that were added";
 /// Rows of one page.
 const PAGE: u32 = 32;
 
@@ -113,13 +137,14 @@ mod tests {
     #[test]
     fn rows_are_found_by_the_index_that_they_were_given() {
         let mut paged = Paged::new();
+        assert!(paged.get(0).is_none());
         for number in 0..3 * PAGE + 1 {
             assert_eq!(paged.push(Slot { used: number.into(), ..Slot::default() }), number);
-            *paged.value_mut(number) = Some(number);
+            *paged.get_mut(number).expect("it is there").1 = Some(number);
         }
         let (slot, value) = paged.get_mut(PAGE).expect("it is there");
         assert_eq!((slot.used, value.replace(7)), (i64::from(PAGE), Some(PAGE)));
-        assert_eq!(paged.value_mut(PAGE), &Some(7));
+        assert_eq!(paged.get_mut(PAGE).expect("it is there").1, &Some(7));
         assert_eq!(paged.get(3 * PAGE).map(|slot| slot.used), Some(i64::from(3 * PAGE)));
         assert_eq!(paged.get(3 * PAGE + 1).map(|slot| slot.used), Some(0), "vacant");
         assert!(paged.get(4 * PAGE).is_none() && paged.link_mut(4 * PAGE).is_none());

@@ -16,9 +16,8 @@ pub enum Lifetime {
     Opening,
 }
 
-/// What is looked at for every packet: one cache line.
+/// What is looked at for every packet: as long as a cache line.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub(super) struct Slot {
     pub(super) key: FlowKey,
     pub(super) tag: Tag,

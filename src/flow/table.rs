@@ -99,21 +99,24 @@ pub struct TableCounters {
 /// Use is noted in the flow's own slot, which is at hand; its place in the list of its kind changes only when it has been
 /// there for a while, or when it would be its turn to leave. Neighbours in the list are far apart in memory, and moving
 /// a flow at each packet cost three cache misses where flows are many, 50 instructions where they are few.
+///
+/// What every packet needs stands first: there are many tables, and each comes from memory that is far away.
 #[derive(Debug)]
+#[repr(C)]
 pub struct FlowTable<T> {
-    index: HashTable<u32>,
-    mixer: Mixer,
     /// By slot.
     rows: Paged<T>,
-    free: u32,
+    /// By [`Lifetime`], nanoseconds.
+    timeouts: [i64; LIFETIMES.len()],
     /// Slots that were found lately, each at the place that its key gives it. Conversations take turns by the packet or by
     /// the exchange, so that a packet's is nearly always among them: then nothing is hashed and probed (60 instructions,
     /// and four reads from memory that wait for each other).
     recents: [Recent; RECENTS],
+    index: HashTable<u32>,
+    mixer: Mixer,
+    free: u32,
     /// By [`Lifetime`]: sorted by [`Slot::listed`].
     lists: [List; LIFETIMES.len()],
-    /// By [`Lifetime`], nanoseconds.
-    timeouts: [i64; LIFETIMES.len()],
     /// Before this, no flow that is first in its list expires. The least there is while that is not known.
     quiet_until: i64,
     capacity: u32,
