@@ -486,4 +486,4 @@ impl<T> FlowTable<T> {
 }
 
 /// Flows that are found without a look into the index.
-const RECENTS: usize = 8;
+const RECENTS: usize = 16;

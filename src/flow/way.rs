@@ -117,7 +117,7 @@ impl Way {
     }
 
     /// `bytes` at `next` were delivered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn delivered(&mut self, bytes: &[u8], seed: u64) {
         let length = u16::try_from(bytes.len()).unwrap_or(0);
         self.next = self.next.wrapping_add(bytes.len() as u32);
@@ -178,11 +178,16 @@ impl Way {
 /// A digest of a payload. Long ones are digested at both ends only: this runs for every segment that is delivered.
 #[inline(always)]
 fn digest(bytes: &[u8], seed: u64) -> u32 {
-    let digest = if bytes.len() > DIGESTED_WHOLE { digest_ends(bytes, seed) } else { mix::digest(bytes, seed) };
+    let digest = if bytes.len() > DIGESTED_WHOLE { digest_ends(bytes, seed) } else { digest_whole(bytes, seed) };
     (digest ^ digest >> 32) as u32
 }
 
 #[inline(never)]
+fn digest_whole(bytes: &[u8], seed: u64) -> u64 {
+    mix::digest(bytes, seed)
+}
+
+#[inline(always)]
 fn digest_ends(bytes: &[u8], seed: u64) -> u64 {
     let (first, last) = (bytes.first_chunk::<EDGE>(), bytes.last_chunk::<EDGE>());
     // Each for itself, so that neither waits for the other.
