@@ -106,7 +106,10 @@ impl Session {
         let mut partial = before.unwrap_or_default();
         if partial.is_empty() {
             let used = step.consume(bytes);
-            memory::append(&mut partial, bytes.get(used..).unwrap_or_default());
+            if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+                partial = step.sink.lend();
+                memory::append(&mut partial, rest);
+            }
         } else {
             memory::append(&mut partial, bytes);
             let used = step.consume(&partial);

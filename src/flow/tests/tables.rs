@@ -6,9 +6,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::frame::{Body, Datagram, Frame, IpPair};
 
+/// Every third number is found in one place among those that were found lately.
 fn key(number: u8) -> FlowKey {
+    let source_port = u16::from(number / 3) * 16 + u16::from(number % 3);
     let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
-    let datagram = Datagram { source_port: number.into(), destination_port: 502, checksum: 0, payload: &[], length: 0 };
+    let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
     let frame = Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 };
     FlowKey::of(&frame).expect("IP").0
@@ -28,6 +30,7 @@ fn settings(capacity: u32) -> TableSettings {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Use(u8, Lifetime),
+    Find(u8),
     Change(u8, Lifetime),
     Reap(usize),
 }
@@ -37,6 +40,7 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
         prop_oneof![Just(Lifetime::Stream), Just(Lifetime::Datagram), Just(Lifetime::Closed), Just(Lifetime::Opening)];
     let step = prop_oneof![
         6 => (0_u8..12, lifetime.clone()).prop_map(|(key, lifetime)| Step::Use(key, lifetime)),
+        4 => (0_u8..12).prop_map(Step::Find),
         2 => (0_u8..12, lifetime).prop_map(|(key, lifetime)| Step::Change(key, lifetime)),
         1 => (0_usize..3).prop_map(Step::Reap),
     ];
@@ -105,6 +109,14 @@ proptest! {
                     let lifetime = known.filter(|_| !fresh).map_or(lifetime, |flow| flow.lifetime);
                     model.retain(|flow| flow.key != number);
                     model.push(Modelled { key: number, entry, lifetime, used: clock, order });
+                }
+                Step::Find(number) => {
+                    let known = model.iter_mut().find(|flow| flow.key == number && flow.end() > clock);
+                    let found = table.find(key(number).brief(), clock).map(|(slot, value)| (slot, *value));
+                    assert_eq!(found.map(|(slot, value)| (table.entry(slot), value)), known.as_ref().map(|flow| (flow.entry, number)));
+                    if let Some(flow) = known {
+                        (flow.used, flow.order) = (clock, order);
+                    }
                 }
                 Step::Change(number, lifetime) => {
                     if let Some(flow) = model.iter_mut().find(|flow| flow.key == number) {
