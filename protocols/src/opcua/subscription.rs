@@ -71,7 +71,7 @@ impl Key {
     /// A number that differs between neighbourhoods of one client: those of a subscription, and those of several.
     #[inline]
     fn place(self) -> usize {
-        (self.0 / NEIGHBOURS ^ self.0 >> 32) as usize
+        ((self.0 / NEIGHBOURS) ^ (self.0 >> 32)) as usize
     }
 
     fn of_same_subscription(self, number: u32) -> Self {
