@@ -107,7 +107,7 @@ impl Session {
         if partial.is_empty() {
             let used = step.consume(bytes);
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-                partial = step.sink.lend();
+                partial = memory::lent(rest.len(), step.sink);
                 memory::append(&mut partial, rest);
             }
         } else {
@@ -124,7 +124,7 @@ impl Session {
         let awaited = if self.lost == [false; 2] { self.awaited(from, bytes) } else { 0 };
         let begins = bytes.len() < awaited;
         if begins {
-            let mut partial = sink.lend();
+            let mut partial = memory::lent(bytes.len(), sink);
             partial.reserve_exact(room(awaited, bytes.len()));
             memory::append(&mut partial, bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, stamp);
@@ -387,9 +387,5 @@ enum Stand {
 
 /// Room for all of a frame that is awaited, unless there is little to show for it.
 fn room(awaited: usize, there: usize) -> usize {
-    awaited.min(GROWTH * there)
+    awaited.min(memory::GROWTH * there)
 }
-
-/// Room for a frame that is still arriving, in terms of what has come of it: whoever claims much and sends little costs
-/// little.
-const GROWTH: usize = 8;

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{
     Anomaly, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Side, Sink, Stamp,
-    Transport, modbus, s7commplus,
+    Transport, modbus, opcua, s7commplus,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -83,6 +83,15 @@ fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
     assert_eq!((lender.made, lender.shelf.len()), (1, 1));
     assert!(lender.shelf.iter().all(|memory| memory.capacity() >= long.len()));
     assert_eq!((asked(&lender.log), lender.log), (5, alone));
+}
+
+#[test]
+fn much_memory_is_not_lent_to_one_who_has_sent_little() {
+    let mut lender = Lender { shelf: vec![Vec::with_capacity(100_000)], ..Lender::default() };
+    let mut session = Session::new(&opcua::OPCUA, Transport::Tcp, &Limits::default(), false);
+    let claims = [b"HELF", &4_000_u32.to_le_bytes()[..], &[0; 8]].concat();
+    session.stream(Side::Client, &claims, &at(0), &mut lender);
+    assert_eq!((session.buffered(), lender.shelf.len()), (claims.len(), 1), "it has memory of its own");
 }
 
 /// Bytes that `side` sends, or a gap in them.

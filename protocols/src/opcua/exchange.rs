@@ -181,7 +181,7 @@ impl Exchange {
         if matches!(service, Service::Publish | Service::ActivateSession) {
             return Vec::new();
         }
-        let mut kept = context.sink.lend();
+        let mut kept = memory::lent(content.left(), context.sink);
         memory::append(&mut kept, content.rest());
         kept
     }

@@ -133,7 +133,8 @@ impl OpcUa {
     }
 
     fn add(&mut self, key: Key, body: &[u8], size: usize, is_torn: bool, context: &mut Context<'_>) {
-        let reached = self.assemblies.add(key, (body, size), context.stamp, is_torn, || context.sink.lend());
+        let reached =
+            self.assemblies.add(key, (body, size), context.stamp, is_torn, || memory::lent(body.len(), context.sink));
         if let Some(reached) = reached {
             context.sink.lost(reached.lost);
             if let Some(name) = reached.name {
