@@ -23,11 +23,16 @@ impl Facts {
     /// Whether an operation of this class is a use of its channel that has to be judged.
     #[inline]
     pub(super) fn waits_for_use(&self, class: Class) -> bool {
-        self.use_waits && self.use_of_class_waits(class)
+        let waits = |guard: &Guard| guard.secured.waits(class);
+        self.use_waits && self.seldom().and_then(|seldom| seldom.guard.as_ref()).is_some_and(waits)
     }
 
-    fn use_of_class_waits(&self, class: Class) -> bool {
-        self.seldom().and_then(|seldom| seldom.guard.as_ref()).is_some_and(|guard| guard.secured.waits(class))
+    /// Judges something about its security, and notes whether a use of its channel waits now.
+    fn judge_secured(&mut self, judge: impl FnOnce(&mut Secured) -> FactVerdict) -> FactVerdict {
+        let secured = &mut self.make_guard().secured;
+        let verdict = judge(secured);
+        self.use_waits = secured.waits_for_some();
+        verdict
     }
 
     /// Whether a denial is to be told: one of what cannot be seen speaks for the whole conversation.
@@ -52,10 +57,8 @@ impl Listener<'_> {
         }
         let Self { facts, desk } = self;
         let ruling = facts.ruling.clone().filter(|_| desk.judging);
-        let guard = facts.make_guard();
         if let Some(ruling) = ruling {
-            let verdict = desk.policy.judge_fact(&ruling, fact, &mut guard.secured);
-            facts.use_waits = guard.secured.waits_for_some();
+            let verdict = facts.judge_secured(|secured| desk.policy.judge_fact(&ruling, fact, secured));
             self.tell(verdict, None, stamp);
         }
     }
@@ -65,9 +68,7 @@ impl Listener<'_> {
     pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, desk } = self;
         let Some(ruling) = facts.ruling.clone() else { return };
-        let guard = facts.make_guard();
-        let verdict = desk.policy.judge_use(&ruling, operation.class, &mut guard.secured);
-        facts.use_waits = guard.secured.waits_for_some();
+        let verdict = facts.judge_secured(|secured| desk.policy.judge_use(&ruling, operation.class, secured));
         self.tell(verdict, Some(operation), stamp);
     }
 
