@@ -1,9 +1,6 @@
 //! The adapter between a stream and a protocol: chunks, gaps, starts in mid-stream, lost bytes.
 
-use lockkeeper_protocols::{
-    Anomaly, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Side, Sink, Stamp,
-    Transport, modbus, opcua, s7commplus,
-};
+use lockkeeper_protocols::{Limits, Protocol, Session, Side, Transport, modbus, opcua, s7commplus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -12,86 +9,30 @@ use proptest::prelude::*;
 mod testing;
 use testing::{Log, at};
 
-/// Listens as a [`Log`], and lends memory.
-#[derive(Default)]
-struct Lender {
-    log: Log,
-    shelf: Vec<Vec<u8>>,
-    /// How often there was nothing to lend.
-    made: usize,
-}
-
-impl Sink for Lender {
-    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        self.log.operation(at, operation, stamp)
-    }
-
-    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, outcome: Outcome, asked: &Stamp, stamp: &Stamp) {
-        self.log.outcome(at, operation, outcome, asked, stamp);
-    }
-
-    fn ended(&mut self, outcome: Outcome, count: u32) {
-        self.log.ended(outcome, count);
-    }
-
-    fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
-        self.log.identity(identity, stamp);
-    }
-
-    fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
-        self.log.security(fact, stamp);
-    }
-
-    fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
-        self.log.anomaly(anomaly, stamp);
-    }
-
-    fn pdu(&mut self, group: usize, key: u32) {
-        self.log.pdu(group, key);
-    }
-
-    fn lost(&mut self, bytes: usize) {
-        self.log.lost(bytes);
-    }
-
-    fn lend(&mut self) -> Vec<u8> {
-        let lent = self.shelf.pop();
-        self.made += usize::from(lent.is_none());
-        lent.unwrap_or_default()
-    }
-
-    fn give_back(&mut self, mut memory: Vec<u8>) {
-        memory.clear();
-        self.shelf.push(memory);
-    }
-}
-
 #[test]
 fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
-    let mut lender = Lender::default();
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
-    let mut alone = Log::default();
+    let (mut log, mut whole) = (Log::default(), Log::default());
     for _ in 0..5 {
         let open = || Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
         let (mut session, mut other) = (open(), open());
-        for piece in long.chunks(90) {
-            session.stream(Side::Client, piece, &at(0), &mut lender);
-            other.stream(Side::Client, piece, &at(0), &mut alone);
-        }
+        long.chunks(90).for_each(|piece| session.stream(Side::Client, piece, &at(0), &mut log));
+        other.stream(Side::Client, &long, &at(0), &mut whole);
         assert_eq!(session.buffered(), 0);
     }
-    assert_eq!((lender.made, lender.shelf.len()), (1, 1));
-    assert!(lender.shelf.iter().all(|memory| memory.capacity() >= long.len()));
-    assert_eq!((asked(&lender.log), lender.log), (5, alone));
+    assert_eq!((log.memory.made, log.memory.shelf.len(), whole.memory.made), (1, 1, 0));
+    assert!(log.memory.shelf.iter().all(|memory| memory.capacity() >= long.len()));
+    assert_eq!((asked(&log), log), (5, whole));
 }
 
 #[test]
 fn much_memory_is_not_lent_to_one_who_has_sent_little() {
-    let mut lender = Lender { shelf: vec![Vec::with_capacity(100_000)], ..Lender::default() };
+    let mut log = Log::default();
+    log.memory.shelf.push(Vec::with_capacity(100_000));
     let mut session = Session::new(&opcua::OPCUA, Transport::Tcp, &Limits::default(), false);
     let claims = [b"HELF", &4_000_u32.to_le_bytes()[..], &[0; 8]].concat();
-    session.stream(Side::Client, &claims, &at(0), &mut lender);
-    assert_eq!((session.buffered(), lender.shelf.len()), (claims.len(), 1), "it has memory of its own");
+    session.stream(Side::Client, &claims, &at(0), &mut log);
+    assert_eq!((session.buffered(), log.memory.shelf.len()), (claims.len(), 1), "it has memory of its own");
 }
 
 /// Bytes that `side` sends, or a gap in them.
