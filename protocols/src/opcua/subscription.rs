@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
-use super::service::{Subject, Survey};
+use super::service::{Neighbours, Subject, Survey};
 use crate::operation::{Node, NodeId, NodeTarget};
 use crate::reader::Reader;
 
@@ -22,34 +22,33 @@ pub(super) struct Subscriptions {
 /// the instructions that walking down the tree takes. The numbers of a client lie side by side, and so do those here: the
 /// items of a report are in one cache line, as a rule.
 #[derive(Debug, Default)]
-struct Lately([Neighbours; LATELY]);
+struct Lately([Neighbourhood; LATELY]);
 
-/// Some of the items of one subscription whose numbers lie side by side, and whose nodes lie in one namespace.
+/// Some of the items of one subscription.
 #[derive(Clone, Copy, Debug, Default)]
-struct Neighbours {
-    /// Of the first of them, whether that is known or not.
-    first: Key,
-    /// Those that are known, one bit each.
-    known: u64,
-    namespace: u16,
+struct Neighbourhood {
+    subscription: u32,
+    items: Neighbours,
 }
 
 impl Lately {
-    /// The namespace of an item. `look` finds that of one that was not looked up lately.
+    /// An item, and those of its neighbours that are known to lie in the same namespace. `look` finds the namespace of one
+    /// that was not looked up lately.
     #[inline]
-    fn namespace(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<u16> {
-        let (first, bit) = (item.first_neighbour(), 1 << (item.0 % NEIGHBOURS));
-        let place = self.0.get_mut(first.place() % LATELY)?;
-        if place.first == first && place.known & bit != 0 {
-            return Some(place.namespace);
+    fn around(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<Neighbours> {
+        let (subscription, first, bit) = (item.subscription(), item.first_neighbour(), 1 << (item.0 % NEIGHBOURS));
+        let Neighbourhood { subscription: known, items } = self.0.get_mut(item.place() % LATELY)?;
+        let is_here = *known == subscription && items.first == first;
+        if is_here && items.known & bit != 0 {
+            return Some(*items);
         }
-        let namespace = look()?;
-        if place.first != first || place.known == 0 {
-            *place = Neighbours { first, known: bit, namespace };
-        } else if place.namespace == namespace {
-            place.known |= bit;
+        let only = Neighbours { first, known: bit, namespace: look()? };
+        if !is_here || items.known == 0 {
+            (*known, *items) = (subscription, only);
+        } else if items.namespace == only.namespace {
+            items.known |= bit;
         }
-        Some(namespace)
+        Some(only)
     }
 }
 
@@ -64,8 +63,14 @@ impl Key {
     }
 
     #[inline]
-    fn first_neighbour(self) -> Self {
-        Self(self.0 / NEIGHBOURS * NEIGHBOURS)
+    fn subscription(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The first number of its neighbourhood.
+    #[inline]
+    fn first_neighbour(self) -> u32 {
+        (self.0 / NEIGHBOURS * NEIGHBOURS) as u32
     }
 
     /// A number that differs between neighbourhoods of one client: those of a subscription, and those of several.
@@ -176,7 +181,7 @@ impl Subscriptions {
         let lately = lately.get_or_insert_default();
         Survey::of_report(content, |subscription, handle| {
             let item = Key::new(subscription, handle);
-            lately.namespace(item, || nodes.get(&item).map(|monitored| monitored.namespace))
+            lately.around(item, || nodes.get(&item).map(|monitored| monitored.namespace))
         })
     }
 

@@ -44,7 +44,7 @@ pub use notification::{Notification, Published, notifications};
 pub use request::items;
 pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
-pub use survey::{Endings, Survey};
+pub use survey::{Endings, Neighbours, Survey};
 pub use table::{FUNCTIONS, Service};
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ impl Survey {
         }
     }
 
-    /// What the answer to Publish reports, starting behind its header: values of items that are known. `place` is the
-    /// namespace of an item, by its subscription and the client's number.
-    pub fn of_report(content: Reader<'_>, mut place: impl FnMut(u32, u32) -> Option<u16>) -> Option<Self> {
+    /// What the answer to Publish reports, starting behind its header: values of items that are known. `place` says where
+    /// an item lies, by its subscription and the client's number, and which of its neighbours lie there, too.
+    pub fn of_report(content: Reader<'_>, mut place: impl FnMut(u32, u32) -> Option<Neighbours>) -> Option<Self> {
         let mut reader = content;
         let subscription = published(Service::Publish, &mut reader).ok()?.subscription?;
         // Values, and events or the end of the subscription, come as structures of their own.
@@ -45,7 +45,7 @@ impl Survey {
         }
         let data = ExtensionObject::read(&mut reader).ok()?;
         let (_, body) = data.standard().filter(|(number, _)| *number == DATA_CHANGE)?;
-        let mut place = |item: &[u8; HANDLE]| place(subscription, u32::from_le_bytes(*item));
+        let mut place = |item| place(subscription, item);
         Self::of_array(Class::Report, body.rest(), |bytes, most| reported(bytes, most, &mut place))
     }
 
@@ -69,6 +69,26 @@ impl Survey {
             left = left.checked_sub(parts)?;
         }
         Some(Self { class, count, namespaces })
+    }
+}
+
+/// Monitored items whose numbers lie side by side, and whose nodes lie in one namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// The client's number of the first of them, whether that is known or not.
+    pub first: u32,
+    /// Those of the next 64 that are known, one bit each.
+    pub known: u64,
+    /// Where all of these lie.
+    pub namespace: u16,
+}
+
+impl Neighbours {
+    /// Whether an item is one of those that are known.
+    #[inline]
+    fn have(&self, item: u32) -> bool {
+        let place = item.wrapping_sub(self.first);
+        place < u64::BITS && self.known >> place & 1 != 0
     }
 }
 
@@ -228,26 +248,33 @@ fn write_value(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
 fn reported<'a>(
     bytes: &'a [u8],
     most: usize,
-    place: &mut impl FnMut(&[u8; HANDLE]) -> Option<u16>,
+    place: &mut impl FnMut(u32) -> Option<Neighbours>,
 ) -> Option<(usize, u16, &'a [u8])> {
     let (handle, value) = bytes.split_first_chunk()?;
-    let namespace = place(handle)?;
+    let mut neighbours = place(u32::from_le_bytes(*handle))?;
+    let namespace = neighbours.namespace;
     let Some((size, _)) = DataValue::measure(value) else {
         let (_, _, rest) = data_values(value, 1)?;
         return Some((1, namespace, rest));
     };
-    let (mut count, mut rest) = (1, value.get(size..)?);
-    let head = DataValue::head(value);
-    while head.is_some()
-        && count < most
-        && let Some((handle, value)) = rest.split_first_chunk()
-        && let Some((value, behind)) = value.split_at_checked(size)
-        && value.first_chunk() == head
-        && place(handle) == Some(namespace)
-    {
-        (count, rest) = (count + 1, behind);
+    let rest = value.get(size..)?;
+    let Some(head) = DataValue::head(value) else { return Some((1, namespace, rest)) };
+    let mut more = 0;
+    for item in rest.chunks_exact(HANDLE + size).take(most.saturating_sub(1)) {
+        let Some((handle, value)) = item.split_first_chunk() else { break };
+        let handle = u32::from_le_bytes(*handle);
+        if value.first_chunk() != Some(head) {
+            break;
+        }
+        if !neighbours.have(handle) {
+            match place(handle) {
+                Some(others) if others.namespace == namespace => neighbours = others,
+                _ => break,
+            }
+        }
+        more += 1;
     }
-    Some((count, namespace, rest))
+    Some((1 + more, namespace, rest.get(more * (HANDLE + size)..)?))
 }
 
 /// The status of some values, and what follows them.
