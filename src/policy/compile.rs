@@ -3,6 +3,8 @@
 mod limited;
 mod places;
 
+use std::collections::BTreeSet;
+
 use lockkeeper_protocols::{Class, MethodTarget, Namespaces, Node, Operation, Target};
 
 use super::membership::Membership;
@@ -46,11 +48,16 @@ pub(super) struct FlowRules {
     lanes: [Box<[Lane]>; TABLES],
     /// The same for nodes.
     nodes: Box<[(Classes, AssetNodes)]>,
-    /// Namespaces that these permit as a whole.
-    namespaces: Box<[(Classes, Option<u16>, Namespaces)]>,
+    /// Namespaces that are permitted as a whole on every asset.
+    whole: WholeNamespaces,
+    /// Those of assets on which there are more of them.
+    whole_of: Box<[(u16, WholeNamespaces)]>,
     /// Classes in which entries that name nodes also permit what acts on none, such as a subscription as such.
     nowhere: Classes,
 }
+
+/// Namespaces by class: one look, and no search whose length the processor would have to guess.
+type WholeNamespaces = [Namespaces; Class::ALL.len()];
 
 /// Nodes, with the asset that they are in if that is said.
 type AssetNodes = (Option<u16>, NodePattern);
@@ -123,12 +130,11 @@ impl FlowRules {
         let nodes = somewhere.clone().filter(|(_, places)| places.methods.is_empty());
         let nodes = nodes.flat_map(|(classes, places)| places.nodes.iter().map(move |node| (classes, node.clone())));
         let (nodes, opcua): (Box<[_]>, _) = (nodes.collect(), flow.opcua.clone());
-        let namespaces = nodes.iter().filter_map(|(classes, (asset, pattern))| {
-            Some((*classes, *asset, Namespaces::only(pattern.whole_namespace()?)))
-        });
-        let namespaces = namespaces.collect();
+        let whole = |asset| Class::ALL.map(|class| whole_namespaces(everywhere, &nodes, asset, class));
+        let assets: BTreeSet<u16> = nodes.iter().filter_map(|(_, (asset, _))| *asset).collect();
+        let (whole, whole_of) = (whole(None), assets.into_iter().map(|asset| (asset, whole(Some(asset)))).collect());
         let lanes = lanes(somewhere.map(|(classes, places)| (classes, &*places.spans)));
-        Self { everywhere, lanes, nodes, namespaces, nowhere, s7, opcua, permits }
+        Self { everywhere, lanes, nodes, whole, whole_of, nowhere, s7, opcua, permits }
     }
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
@@ -163,14 +169,27 @@ impl FlowRules {
     }
 
     /// Whether operations of a class are permitted on every node of these namespaces.
+    #[inline]
     pub(super) fn permit_all(&self, asset: u16, class: Class, namespaces: Namespaces) -> bool {
-        let own = self
-            .namespaces
-            .iter()
-            .filter(|(classes, of, _)| classes.contains(class) && of.is_none_or(|of| of == asset));
-        let permitted = own.fold(Namespaces::NONE, |all, (.., one)| all.with(*one));
-        self.everywhere.contains(class) || permitted.hold(namespaces)
+        let of_asset = self.whole_of.iter().find(|(of, _)| *of == asset);
+        let whole = of_asset.map_or(&self.whole, |(_, whole)| whole);
+        whole.get(class as usize).is_some_and(|whole| whole.hold(namespaces))
     }
+}
+
+/// The namespaces of which an asset's nodes are permitted as a whole for a class; of none, those that are permitted on all.
+fn whole_namespaces(
+    everywhere: Classes,
+    nodes: &[(Classes, AssetNodes)],
+    asset: Option<u16>,
+    class: Class,
+) -> Namespaces {
+    if everywhere.contains(class) {
+        return Namespaces::ALL;
+    }
+    let own = nodes.iter().filter(|(classes, (of, _))| classes.contains(class) && (of.is_none() || *of == asset));
+    let whole = own.filter_map(|(_, (_, pattern))| pattern.whole_namespace());
+    whole.fold(Namespaces::NONE, |all, one| all.with(Namespaces::only(one)))
 }
 
 /// The ranges of entries by table, joined where classes and space are the same, and then where space and ranges are.

@@ -8,6 +8,9 @@ impl Namespaces {
     /// None at all.
     pub const NONE: Self = Self(0);
 
+    /// All that a set can hold.
+    pub const ALL: Self = Self(u64::MAX);
+
     /// The first index that no set can hold.
     pub const END: u16 = 64;
 

@@ -112,9 +112,14 @@ fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usi
         let own = value.first_chunk().copied().unwrap_or_default();
         u16::from_ne_bytes(own) ^ u16::from_ne_bytes(*head)
     };
-    let (runs, _) = values.as_chunks::<8>();
-    let is_alike = |run: &&[[u8; SIZE]; 8]| run.iter().fold(0, |all, value| all | differs(value)) == 0;
-    let count = 8 * runs.iter().take_while(is_alike).count();
+    let (runs, _) = values.as_chunks::<RUN>();
+    let is_alike = |run: &[[u8; SIZE]; RUN]| run.iter().fold(0, |all, value| all | differs(value)) == 0;
+    let count = RUN * runs.iter().take_while(|run| is_alike(run)).count();
+    // The end of an array, with some that were looked at already: how many are left nobody, the processor included, can
+    // guess.
+    if count == RUN * runs.len() && values.last_chunk().is_some_and(is_alike) {
+        return values.len();
+    }
     let rest = values.get(count..).unwrap_or_default();
     count + rest.iter().take_while(|value| differs(value) == 0).count()
 }
@@ -126,6 +131,9 @@ const SOURCE_TIME: u8 = 0x04;
 const SERVER_TIME: u8 = 0x08;
 const SOURCE_PICOSECONDS: u8 = 0x10;
 const SERVER_PICOSECONDS: u8 = 0x20;
+
+/// Values that are looked at together.
+const RUN: usize = 8;
 
 /// What is present, and the type of the value: they make out how long all of it is, if it is of fixed size.
 const HEAD: usize = 2;
