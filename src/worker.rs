@@ -18,7 +18,7 @@ use crate::alert::{Captures, Evidence, Report};
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
     BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters,
-    StreamSettings, TableSettings,
+    StreamSettings, TableSettings, Used,
 };
 use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
@@ -77,6 +77,9 @@ pub struct Worker {
     timers: Timers,
     streams: StreamCounters,
     settings: Settings,
+    /// Before this packet clock, no conversation of any shard has been silent for too long. The least there is while that is
+    /// not known.
+    quiet_until: i64,
     /// Where each shard lies in `shards`: shard `s` lives on worker `s % workers`, and a division takes longer than a look.
     places: [u8; SHARDS],
     /// Counts what all workers see alike.
@@ -120,7 +123,8 @@ impl Worker {
         desk.ring.add(&settings.keys);
         let (timers, streams) = (Timers::default(), StreamCounters::default());
         let places = std::array::from_fn(|shard| (shard / workers) as u8);
-        Self { desk, shards, timers, streams, settings, places, is_first: index == 0 }
+        let quiet_until = i64::MIN;
+        Self { desk, shards, timers, streams, settings, quiet_until, places, is_first: index == 0 }
     }
 
     /// Judges the packets of a block that belong to this worker, between [`Worker::open`] and what it returns: what it
@@ -242,7 +246,9 @@ impl Worker {
     fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
-        let Some((slot, conversation)) = shard.flows.find(key, packet.stamp.clock) else { return false };
+        let Some(Used { slot, value: conversation, is_due }) = shard.flows.find(key, packet.stamp.clock) else {
+            return false;
+        };
         let segment = plain.segment();
         if !conversation.expects(from, &segment) {
             return false;
@@ -256,7 +262,10 @@ impl Worker {
         }
         let settings = &self.settings.streams;
         let progress = conversation.next(from, &segment, &packet.stamp, settings, &mut self.desk);
-        if conversation.may_need_timer() || progress == Progress::Closed {
+        if is_due || conversation.may_need_timer() || progress == Progress::Closed {
+            if is_due {
+                shard.flows.list_again(slot);
+            }
             let entry = shard.flows.entry(slot);
             self.has_news(index, entry, progress);
         }
@@ -271,7 +280,9 @@ impl Worker {
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
         }
-        shard.grow_older(entry, progress);
+        if shard.grow_older(entry, progress) {
+            self.quiet_until = i64::MIN;
+        }
     }
 
     /// Any packet.
@@ -316,6 +327,7 @@ impl Worker {
         }
         if found.fresh {
             shard.surroundings.add(key);
+            self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
         let mut progress = conversation.frame(from, frame, stamp, bench);
@@ -357,8 +369,12 @@ impl Worker {
                 arm(&mut self.timers, conversation, shard, timer.flow);
             }
         }
-        for shard in &mut self.shards {
-            shard.flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
+        // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
+        if clock >= self.quiet_until {
+            for shard in &mut self.shards {
+                shard.flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
+            }
+            self.quiet_until = self.shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }
     }
 }
@@ -396,16 +412,20 @@ impl Shard {
     }
 
     /// Connections that are established may be silent for longer than those that are not, and those that have ended only
-    /// for a moment.
+    /// for a moment. Says whether this one ages otherwise now.
     #[inline(never)]
-    fn grow_older(&mut self, entry: Entry, progress: Progress) {
+    fn grow_older(&mut self, entry: Entry, progress: Progress) -> bool {
+        let is_opening = || self.flows.lifetime(entry) == Some(Lifetime::Opening);
         if progress == Progress::Closed {
             self.flows.set_lifetime(entry, Lifetime::Closed);
-        } else if self.flows.lifetime(entry) == Some(Lifetime::Opening)
-            && self.flows.get_mut(entry).is_some_and(|(_, conversation)| conversation.is_established())
-        {
+            return true;
+        }
+        let is_open =
+            is_opening() && self.flows.get_mut(entry).is_some_and(|(_, conversation)| conversation.is_established());
+        if is_open {
             self.flows.set_lifetime(entry, Lifetime::Stream);
         }
+        is_open
     }
 }
 

@@ -87,19 +87,22 @@ impl Parser {
 
     fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
         match self.order {
-            Order::Little => self.records_of(bytes, body, sink, u32::from_le_bytes),
-            Order::Big => self.records_of(bytes, body, sink, u32::from_be_bytes),
+            Order::Little if !body.early => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
+            Order::Little => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
+            Order::Big => self.records_of(bytes, body.link, sink, u32::from_be_bytes, body.early),
         }
     }
 
-    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes.
+    /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes. `is_early`: the lengths may
+    /// have changed places.
     #[inline(always)]
     fn records_of(
         &self,
         bytes: &[u8],
-        body: Body,
+        link: Link,
         sink: &mut Sink<'_>,
         number: impl Fn([u8; 4]) -> u32,
+        is_early: bool,
     ) -> (usize, Stop) {
         let (header_size, unit) = (self.variant.record_header, i64::from(self.variant.unit));
         // Apart from the sink while this lasts, so that it is not written to memory at every packet.
@@ -111,7 +114,7 @@ impl Parser {
             };
             let mut captured = number([*c0, *c1, *c2, *c3]);
             let mut original = number([*o0, *o1, *o2, *o3]);
-            if body.early && captured > original {
+            if is_early && captured > original {
                 (captured, original) = (original, captured);
             }
             if captured > MAX_CAPTURED {
@@ -125,7 +128,7 @@ impl Parser {
             let seconds = i64::from(number([*s0, *s1, *s2, *s3]));
             let fraction = i64::from(number([*f0, *f1, *f2, *f3]));
             let time = seconds * 1_000_000_000 + fraction * unit;
-            sink.packets.push(place.packet(time, body.link, header_size, captured, original));
+            sink.packets.push(place.packet(time, link, header_size, captured, original));
             place.advance(size);
             rest = next;
         };

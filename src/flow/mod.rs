@@ -33,7 +33,7 @@ pub use copies::{CopyCounters, CopyFilter, CopySettings};
 pub use key::{BriefKey, End, FlowKey};
 pub use slot::Lifetime;
 pub use stream::{Progress, Receiver, StreamCounters, StreamSettings};
-pub use table::{Cause, Entry, FlowTable, Found, Gone, TableCounters, TableSettings};
+pub use table::{Cause, Entry, FlowTable, Found, Gone, TableCounters, TableSettings, Used};
 pub use tcp::TcpFlow;
 
 /// Which end is the server as far as ports tell: the one whose port is registered (or well known, below 1024) if the

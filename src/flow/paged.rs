@@ -18,8 +18,10 @@ pub(super) struct Paged<T> {
 
 type Page<T> = [Row<T>; PAGE as usize];
 
-/// A slot lies beside its flow: both are needed at once, and are in one page of the processor's address translation.
+/// A slot lies beside its flow: both are needed at once, and are in one page of the processor's address translation. Rows
+/// begin with a cache line, so that none has parts in more of them than it must.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Row<T> {
     slot: Slot,
     value: Option<T>,

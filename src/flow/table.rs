@@ -57,6 +57,18 @@ pub struct Found<'t, T> {
     pub gone: Option<Gone<T>>,
 }
 
+/// What [`FlowTable::find`] found.
+#[derive(Debug)]
+pub struct Used<'t, T> {
+    /// Where it is: for [`FlowTable::entry`] and [`FlowTable::list_again`], at once.
+    pub slot: u32,
+    /// The flow.
+    pub value: &'t mut T,
+    /// It has its place in the order of those that may leave for a while: [`FlowTable::list_again`] gives it the one that it
+    /// has by now.
+    pub is_due: bool,
+}
+
 /// A flow that left the table.
 #[derive(Debug)]
 pub struct Gone<T> {
@@ -204,23 +216,18 @@ impl<T> FlowTable<T> {
         Found { entry, value: value.get_or_insert_with(make), fresh, gone }
     }
 
-    /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet. Which slot it has is for
-    /// [`FlowTable::entry`], at once.
+    /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet.
     #[inline(always)]
-    pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<(u32, &mut T)> {
+    pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<Used<'_, T>> {
         let recent = &self.recents[key.place() % RECENTS];
         let slot = if recent.key == key { recent.slot } else { self.look_up(key)? };
-        let (at, _) = self.rows.get_mut(slot)?;
+        let (at, value) = self.rows.get_mut(slot)?;
         let timeout = at.tag.timeout(&self.timeouts);
         if at.idle(clock) >= timeout {
             return None;
         }
         at.used = clock;
-        if at.is_due(timeout) {
-            self.list_again(slot);
-        }
-        let (_, value) = self.rows.get_mut(slot)?;
-        Some((slot, value.as_mut()?))
+        Some(Used { slot, value: value.as_mut()?, is_due: at.is_due(timeout) })
     }
 
     /// The slot of a flow that was not found lately.
@@ -277,10 +284,14 @@ impl<T> FlowTable<T> {
 
     /// Takes out at most `limit` flows whose timeout has passed at `clock`. Says how many there were. One may be noticed
     /// a hundredth of its timeout late.
-    #[inline]
     pub fn reap(&mut self, clock: i64, limit: usize, each: impl FnMut(Gone<T>)) -> usize {
-        // Asked of every table at every block: nearly always there is none.
         if clock < self.quiet_until { 0 } else { self.reap_some(clock, limit, each) }
+    }
+
+    /// Before this clock there is nothing to take out: nanoseconds of packet time. It holds until a flow is made, or ages
+    /// otherwise.
+    pub const fn quiet_until(&self) -> i64 {
+        self.quiet_until
     }
 
     fn reap_some(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Gone<T>)) -> usize {
@@ -428,8 +439,9 @@ impl<T> FlowTable<T> {
         true
     }
 
+    /// Gives a flow that has just been [found](Self::find) its place in the order of those that may leave.
     #[inline(never)]
-    fn list_again(&mut self, slot: u32) {
+    pub fn list_again(&mut self, slot: u32) {
         let at = &mut self.rows[slot];
         at.listed = at.used;
         if self.lists[at.tag.lifetime() as usize].tail != slot {
@@ -486,4 +498,4 @@ impl<T> FlowTable<T> {
 }
 
 /// Flows that are found without a look into the index.
-const RECENTS: usize = 16;
+const RECENTS: usize = 64;

@@ -187,12 +187,11 @@ fn digest_whole(bytes: &[u8], seed: u64) -> u64 {
     mix::digest(bytes, seed)
 }
 
-#[inline(always)]
+#[inline(never)]
 fn digest_ends(bytes: &[u8], seed: u64) -> u64 {
-    let (first, last) = (bytes.first_chunk::<EDGE>(), bytes.last_chunk::<EDGE>());
+    let digest = |edge: Option<&[u8; EDGE]>| edge.map_or(0, |edge| mix::digest(edge, seed));
     // Each for itself, so that neither waits for the other.
-    let [first, last] = [first, last].map(|edge| edge.map_or(0, |edge| mix::digest(edge, seed)));
-    first ^ last.rotate_left(32)
+    digest(bytes.first_chunk()) ^ digest(bytes.last_chunk()).rotate_left(32)
 }
 
 /// Payloads of up to so many bytes, a Modbus ADU (260 bytes) among them, are digested whole.

@@ -17,16 +17,17 @@ use crate::operation::{Kind, Namespaces, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::Reader;
 
-/// What one connection waits for, and what it remembers for that.
+/// What one connection waits for, and what it remembers for that. What every request needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Exchange {
+    /// Number of the next request.
+    next: u32,
+    pub(super) sessions: Sessions,
     pub(super) pending: Pending<Asked>,
     /// Requests to publish, which wait until there is something to report: they are never overdue.
     pub(super) publishes: Pending<Asked>,
-    pub(super) sessions: Sessions,
     pub(super) subscriptions: Subscriptions,
-    /// Number of the next request.
-    next: u32,
     /// Bytes that requests may keep.
     limit: usize,
 }
@@ -45,11 +46,11 @@ pub(super) struct Said<'m> {
 impl Exchange {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
+            next: 0,
+            sessions: Sessions::default(),
             pending: Pending::new(limits),
             publishes: Pending::new(limits),
-            sessions: Sessions::default(),
             subscriptions: Subscriptions::default(),
-            next: 0,
             limit: limits.partial.saturating_mul(SHARE),
         }
     }

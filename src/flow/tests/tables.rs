@@ -112,8 +112,11 @@ proptest! {
                 }
                 Step::Find(number) => {
                     let known = model.iter_mut().find(|flow| flow.key == number && flow.end() > clock);
-                    let found = table.find(key(number).brief(), clock).map(|(slot, value)| (slot, *value));
-                    assert_eq!(found.map(|(slot, value)| (table.entry(slot), value)), known.as_ref().map(|flow| (flow.entry, number)));
+                    let found = table.find(key(number).brief(), clock).map(|found| (found.slot, *found.value, found.is_due));
+                    if let Some((slot, _, true)) = found {
+                        table.list_again(slot);
+                    }
+                    assert_eq!(found.map(|(slot, value, _)| (table.entry(slot), value)), known.as_ref().map(|flow| (flow.entry, number)));
                     if let Some(flow) = known {
                         (flow.used, flow.order) = (clock, order);
                     }
@@ -175,5 +178,7 @@ fn the_seed_of_the_hash_does_not_show() {
 
 #[test]
 fn an_entry_costs_little_more_than_its_value() {
-    assert!(FlowTable::<[u64; 16]>::entry_size() <= 128 + 64 + 8 + 18, "{}", FlowTable::<[u64; 16]>::entry_size());
+    // With its slot and its place in a list, rounded up to whole cache lines, and its part of the index.
+    let expected = (128_usize + 64 + 8 + 8).next_multiple_of(64) + 18;
+    assert!(FlowTable::<[u64; 16]>::entry_size() <= expected, "{}", FlowTable::<[u64; 16]>::entry_size());
 }
