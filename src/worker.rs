@@ -9,6 +9,7 @@ mod guard;
 mod listener;
 mod timers;
 
+use std::hint::cold_path;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -189,6 +190,7 @@ impl Worker {
     pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
         if !self.segment(plain, packet, index) {
+            cold_path();
             self.any(packet, bytes, index);
         }
     }
@@ -263,6 +265,7 @@ impl Worker {
         let settings = &self.settings.streams;
         let progress = conversation.next(from, &segment, &packet.stamp, settings, &mut self.desk);
         if is_due || conversation.may_need_timer() || progress == Progress::Closed {
+            cold_path();
             if is_due {
                 shard.flows.list_again(slot);
             }

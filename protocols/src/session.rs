@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hint::cold_path;
 
 use crate::dissector::{
     Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport,
@@ -198,6 +199,7 @@ impl Session {
     #[inline]
     pub fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         if self.wake < clock {
+            cold_path();
             self.dissector.expire(clock, sink);
             self.wake = i64::MAX;
             self.set_wake();
@@ -215,6 +217,7 @@ impl Session {
     #[inline]
     fn set_wake(&mut self) {
         if self.wake == i64::MAX {
+            cold_path();
             self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
         }
     }

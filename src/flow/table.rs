@@ -1,5 +1,7 @@
 //! The flows of one shard: bounded, found by key, aged by packet time.
 
+use std::hint::cold_path;
+
 use hashbrown::HashTable;
 
 use super::mix::Mixer;
@@ -220,7 +222,12 @@ impl<T> FlowTable<T> {
     #[inline(always)]
     pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<Used<'_, T>> {
         let recent = &self.recents[key.place() % RECENTS];
-        let slot = if recent.key == key { recent.slot } else { self.look_up(key)? };
+        let slot = if recent.key == key {
+            recent.slot
+        } else {
+            cold_path();
+            self.look_up(key)?
+        };
         let (at, value) = self.rows.get_mut(slot)?;
         let timeout = at.tag.timeout(&self.timeouts);
         if at.idle(clock) >= timeout {

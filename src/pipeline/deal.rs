@@ -2,6 +2,7 @@
 //! know where it belongs.
 
 use std::hash::BuildHasher;
+use std::hint::cold_path;
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
@@ -71,10 +72,13 @@ impl Dealer {
             let bytes = block.bytes_of(packet);
             if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
                 worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
-            } else if let Some(shard) = self.place(index, block)
-                && let Some(packet) = block.packets.get(index)
-            {
-                worker.packet(packet, block.bytes_of(packet), shard);
+            } else {
+                cold_path();
+                if let Some(shard) = self.place(index, block)
+                    && let Some(packet) = block.packets.get(index)
+                {
+                    worker.packet(packet, block.bytes_of(packet), shard);
+                }
             }
         }
     }

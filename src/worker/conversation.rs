@@ -3,6 +3,7 @@
 mod adopt;
 
 use std::collections::VecDeque;
+use std::hint::cold_path;
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
@@ -397,7 +398,10 @@ impl Talk {
             Content::Speaks(session) if facts.carrier != Carrier::Udp => {
                 session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
             }
-            _ => self.said_otherwise(from, bytes, stamp, desk),
+            _ => {
+                cold_path();
+                self.said_otherwise(from, bytes, stamp, desk);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::hint::cold_path;
 
 use super::asked::{self, Asked, Login, Opened, Request, What};
 use super::assembly::Key;
@@ -107,11 +108,13 @@ impl Exchange {
         };
         let login = match (service, &header) {
             (Service::CreateSession, _) => {
+                cold_path();
                 let _ = session::creates(content, context);
                 None
             }
             (Service::ActivateSession, Ok(header)) => self.login(&header.token, content, context),
             (Service::CloseSession, Ok(header)) => {
+                cold_path();
                 self.sessions.closes(&header.token);
                 None
             }
@@ -121,6 +124,7 @@ impl Exchange {
     }
 
     /// What is wrong with it is said where its operation is announced.
+    #[cold]
     fn login(&mut self, token: &Token<'_>, content: Reader<'_>, context: &mut Context<'_>) -> Option<Box<Login>> {
         let (kind, name) = self.sessions.activates(token, content, context).ok()?;
         Some(Box::new(Login { kind, name }))

@@ -41,6 +41,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hint::cold_path;
 
 use self::assembly::Assemblies;
 use self::channel::Channels;
@@ -205,7 +206,11 @@ impl Dissector for OpcUa {
         let context = &mut Context { from, stamp, sink };
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let Some(size) = self.usual(rest, context).or_else(|| self.chunk(rest, context)) else { break };
+            let usual = self.usual(rest, context).or_else(|| {
+                cold_path();
+                self.chunk(rest, context)
+            });
+            let Some(size) = usual else { break };
             used += size;
         }
         used
