@@ -218,6 +218,13 @@ pub trait Sink {
     /// One more decoded PDU under `key` of the protocol's [`Protocol::pdu_groups`]`[group]`.
     fn pdu(&mut self, group: usize, key: u32);
 
+    /// One more under keys of two groups: [`Sink::pdu`] of each.
+    #[inline]
+    fn pdus(&mut self, (group, key): (usize, u32), (other, its_key): (usize, u32)) {
+        self.pdu(group, key);
+        self.pdu(other, its_key);
+    }
+
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 

@@ -11,7 +11,7 @@ use super::binary::{Encoded, StatusCode};
 use super::service::{Direction, Message, RequestHeader, Service, Survey, Token, items};
 use super::session::{self, Sessions};
 use super::subscription::Subscriptions;
-use super::{Context, SERVICE_IDS};
+use super::{Context, MESSAGE_TYPES, SERVICE_IDS, chunk};
 use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
 use crate::memory;
 use crate::operation::{Kind, Namespaces, Operation, Target, Values};
@@ -44,6 +44,17 @@ pub(super) struct Said<'m> {
     pub(super) is_cut: bool,
 }
 
+/// How a body came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// In one chunk, which is counted with it.
+    InOneChunk,
+    /// In chunks that were counted.
+    Whole,
+    /// The same, and only its beginning was kept.
+    Cut,
+}
+
 impl Exchange {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
@@ -65,19 +76,23 @@ impl Exchange {
     }
 
     /// Counts a message under the number of its encoding.
-    #[inline]
     pub(super) fn count(&self, message: &Message<'_>, context: &mut Context<'_>) {
         context.sink.pdu(SERVICE_IDS, key(message));
     }
 
-    /// A whole body. `is_cut`: only its beginning is there.
-    #[inline]
-    pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
-        let message = match Message::read(body) {
+    /// A body.
+    pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
+        let (message, is_cut) = (Message::read(body), came == Came::Cut);
+        match (&message, came) {
+            (Ok(message), Came::InOneChunk) => context.sink.pdus(CHUNK, (SERVICE_IDS, key(message))),
+            (Ok(message), Came::Whole | Came::Cut) => self.count(message, context),
+            (Err(_), Came::InOneChunk) => context.sink.pdu(CHUNK.0, CHUNK.1),
+            (Err(_), Came::Whole | Came::Cut) => {}
+        }
+        let message = match message {
             Ok(message) => message,
             Err(fault) => return fault.report(is_cut, context),
         };
-        self.count(&message, context);
         let said = Said { channel, id, message, is_cut };
         // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
         let direction = message.direction.unwrap_or(match context.from {
@@ -360,6 +375,8 @@ pub(super) fn service_id(key: u32) -> String {
     number.to_string()
 }
 
+/// What a chunk of a message is counted under.
+const CHUNK: (usize, u32) = (MESSAGE_TYPES, chunk::Kind::Message as u32);
 /// The bit of a key that says that the message is none of the standard's.
 const FOREIGN: u32 = 1 << 31;
 /// Operations that the parts of one request can be numbered for.

@@ -5,6 +5,7 @@
 use super::assembly::Key;
 use super::channel::Protection;
 use super::chunk::{Chunk, Kind, Part};
+use super::exchange::Came;
 use super::security_policy::Suite;
 use super::{Context, OpcUa, connection, proof};
 use crate::dissector::{AnomalyKind, Side};
@@ -76,7 +77,7 @@ impl OpcUa {
         let request = u32::from_le_bytes([e, f, g, h]);
         let is_torn = self.torn.get(context.from.index()) != Some(&false);
         if piece.part == Part::Last && !is_torn && self.assemblies.is_empty() {
-            self.exchange.said(piece.channel, request, body, false, context);
+            self.exchange.said(piece.channel, request, body, Came::Whole, context);
         } else {
             self.part(piece, request, body, is_torn, context);
         }
@@ -146,7 +147,7 @@ impl OpcUa {
     /// The last chunk of a message.
     fn last(&mut self, key: Key, body: &[u8], context: &mut Context<'_>) {
         let Some(mut partial) = self.assemblies.take(key) else {
-            return self.exchange.said(key.channel, key.request.unwrap_or_default(), body, false, context);
+            return self.exchange.said(key.channel, key.request.unwrap_or_default(), body, Came::Whole, context);
         };
         if partial.is_torn {
             return context.sink.lost(body.len());
@@ -156,7 +157,8 @@ impl OpcUa {
         } else {
             memory::append(&mut partial.bytes, body);
         }
-        self.exchange.said(key.channel, key.request.unwrap_or_default(), &partial.bytes, partial.is_cut, context);
+        let came = if partial.is_cut { Came::Cut } else { Came::Whole };
+        self.exchange.said(key.channel, key.request.unwrap_or_default(), &partial.bytes, came, context);
         context.sink.give_back(partial.bytes);
     }
 

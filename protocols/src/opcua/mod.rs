@@ -46,7 +46,7 @@ use core::hint::cold_path;
 use self::assembly::Assemblies;
 use self::channel::Channels;
 use self::chunk::{Chunk, Kind, Part, Whole};
-use self::exchange::Exchange;
+use self::exchange::{Came, Exchange};
 use crate::context::Context;
 use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Probe, Protocol, Side, Sink, Stamp, Transport,
@@ -122,11 +122,10 @@ impl OpcUa {
         }
         let (channel, signature) = self.channels.readable(whole.channel, whole.token)?;
         let body = whole.text.get(..whole.text.len().checked_sub(signature)?)?;
-        context.sink.pdu(MESSAGE_TYPES, Kind::Message as u32);
         if channel.follows(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
-        self.exchange.said(whole.channel, whole.request, body, false, context);
+        self.exchange.said(whole.channel, whole.request, body, Came::InOneChunk, context);
         Some(whole.size)
     }
 
