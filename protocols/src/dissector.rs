@@ -228,9 +228,10 @@ pub trait Sink {
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 
-    /// Memory for bytes that have to wait, empty: that of others who need it no more, if there is some. Flows that need it
-    /// for a moment each then share a few buffers, which stay in the caches of the processor.
-    fn lend(&mut self) -> Vec<u8> {
+    /// Memory for bytes that have to wait, empty: that of others who need it no more, if there is some of at most `most`
+    /// bytes; rather of `wanted` bytes or more. Flows that need it for a moment each then share a few buffers, which stay in
+    /// the caches of the processor.
+    fn lend(&mut self, _wanted: usize, _most: usize) -> Vec<u8> {
         Vec::new()
     }
 

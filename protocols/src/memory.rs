@@ -4,15 +4,10 @@ use alloc::vec::Vec;
 
 use crate::dissector::Sink;
 
-/// Memory for bytes that are to be kept: lent, unless that is far more than what has come calls for. Whoever claims much and
-/// sends little costs little.
-pub(crate) fn lent(there: usize, sink: &mut dyn Sink) -> Vec<u8> {
-    let memory = sink.lend();
-    if memory.capacity() <= GROWTH * there {
-        return memory;
-    }
-    sink.give_back(memory);
-    Vec::new()
+/// Memory for bytes that are to be kept, `wanted` in all: lent, unless that is far more than what is `there` calls for.
+/// Whoever claims much and sends little costs little.
+pub(crate) fn lent(there: usize, wanted: usize, sink: &mut dyn Sink) -> Vec<u8> {
+    sink.lend(wanted, GROWTH * there)
 }
 
 /// Adds bytes to those that are kept, as [`Vec::extend_from_slice`] does, in pieces. What is longer, the C library copies by

@@ -108,7 +108,7 @@ impl Session {
         if partial.is_empty() {
             let used = step.consume(bytes);
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-                partial = memory::lent(rest.len(), step.sink);
+                partial = memory::lent(rest.len(), rest.len(), step.sink);
                 memory::append(&mut partial, rest);
             }
         } else {
@@ -125,8 +125,9 @@ impl Session {
         let awaited = if self.lost == [false; 2] { self.awaited(from, bytes) } else { 0 };
         let begins = bytes.len() < awaited;
         if begins {
-            let mut partial = memory::lent(bytes.len(), sink);
-            partial.reserve_exact(room(awaited, bytes.len()));
+            let wanted = room(awaited, bytes.len());
+            let mut partial = memory::lent(bytes.len(), wanted, sink);
+            partial.reserve_exact(wanted);
             memory::append(&mut partial, bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, stamp);
         }

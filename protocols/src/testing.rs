@@ -110,8 +110,8 @@ impl Sink for Log {
         self.lost += bytes;
     }
 
-    fn lend(&mut self) -> Vec<u8> {
-        let lent = self.memory.shelf.pop();
+    fn lend(&mut self, _: usize, most: usize) -> Vec<u8> {
+        let lent = self.memory.shelf.pop_if(|memory| memory.capacity() <= most);
         self.memory.made += usize::from(lent.is_none());
         lent.unwrap_or_default()
     }

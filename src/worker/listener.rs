@@ -117,8 +117,11 @@ impl Sink for Listener<'_> {
         self.desk.counters.losses.undecoded_bytes += bytes as u64;
     }
 
-    fn lend(&mut self) -> Vec<u8> {
-        self.desk.spares.pop().unwrap_or_default()
+    fn lend(&mut self, wanted: usize, most: usize) -> Vec<u8> {
+        let spares = &mut self.desk.spares;
+        let best = |least| spares.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
+        let place = best(wanted).or_else(|| best(0));
+        place.map(|place| spares.remove(place)).unwrap_or_default()
     }
 
     fn give_back(&mut self, mut memory: Vec<u8>) {

@@ -110,10 +110,10 @@ impl Exchange {
 
     fn on_request(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
         let Message { service, mut content, .. } = said.message;
-        let header = RequestHeader::read(&mut content);
-        let content = match &header {
-            Ok(header) => {
-                self.sessions.speaks(&header.token, context);
+        let token = RequestHeader::read(&mut content).map(|header| header.token);
+        let content = match &token {
+            Ok(token) => {
+                self.sessions.speaks(token, context);
                 content
             }
             Err(fault) => {
@@ -121,16 +121,16 @@ impl Exchange {
                 Reader::new(&[])
             }
         };
-        let login = match (service, &header) {
+        let login = match (service, &token) {
             (Service::CreateSession, _) => {
                 cold_path();
                 let _ = session::creates(content, context);
                 None
             }
-            (Service::ActivateSession, Ok(header)) => self.login(&header.token, content, context),
-            (Service::CloseSession, Ok(header)) => {
+            (Service::ActivateSession, Ok(token)) => self.login(token, content, context),
+            (Service::CloseSession, Ok(token)) => {
                 cold_path();
-                self.sessions.closes(&header.token);
+                self.sessions.closes(token);
                 None
             }
             _ => None,
@@ -201,7 +201,7 @@ impl Exchange {
         if matches!(service, Service::Publish | Service::ActivateSession) {
             return Vec::new();
         }
-        let mut kept = memory::lent(content.left(), context.sink);
+        let mut kept = memory::lent(content.left(), content.left(), context.sink);
         memory::append(&mut kept, content.rest());
         kept
     }

@@ -134,8 +134,9 @@ impl OpcUa {
     }
 
     fn add(&mut self, key: Key, body: &[u8], size: usize, is_torn: bool, context: &mut Context<'_>) {
-        let reached =
-            self.assemblies.add(key, (body, size), context.stamp, is_torn, || memory::lent(body.len(), context.sink));
+        // Of how many chunks a message consists its first does not tell.
+        let memory = || memory::lent(body.len(), 2 * body.len(), context.sink);
+        let reached = self.assemblies.add(key, (body, size), context.stamp, is_torn, memory);
         if let Some(reached) = reached {
             context.sink.lost(reached.lost);
             if let Some(name) = reached.name {
