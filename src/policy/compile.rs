@@ -50,7 +50,7 @@ pub(super) struct FlowRules {
     nodes: Box<[(Classes, AssetNodes)]>,
     /// Namespaces that are permitted as a whole on every asset.
     whole: WholeNamespaces,
-    /// Those of assets on which there are more of them.
+    /// Those of assets that entries name, on which there may be more of them.
     whole_of: Box<[(u16, WholeNamespaces)]>,
     /// Classes in which entries that name nodes also permit what acts on none, such as a subscription as such.
     nowhere: Classes,
@@ -130,9 +130,10 @@ impl FlowRules {
         let nodes = somewhere.clone().filter(|(_, places)| places.methods.is_empty());
         let nodes = nodes.flat_map(|(classes, places)| places.nodes.iter().map(move |node| (classes, node.clone())));
         let (nodes, opcua): (Box<[_]>, _) = (nodes.collect(), flow.opcua.clone());
-        let whole = |asset| Class::ALL.map(|class| whole_namespaces(everywhere, &nodes, asset, class));
-        let assets: BTreeSet<u16> = nodes.iter().filter_map(|(_, (asset, _))| *asset).collect();
-        let (whole, whole_of) = (whole(None), assets.into_iter().map(|asset| (asset, whole(Some(asset)))).collect());
+        let namespaces = nodes.iter().filter_map(|(classes, (asset, pattern))| {
+            Some((*classes, *asset, Namespaces::only(pattern.whole_namespace()?)))
+        });
+        let (whole, whole_of) = whole_namespaces(everywhere, &namespaces.collect::<Vec<_>>());
         let lanes = lanes(somewhere.map(|(classes, places)| (classes, &*places.spans)));
         Self { everywhere, lanes, nodes, whole, whole_of, nowhere, s7, opcua, permits }
     }
@@ -177,19 +178,21 @@ impl FlowRules {
     }
 }
 
-/// The namespaces of which an asset's nodes are permitted as a whole for a class; of none, those that are permitted on all.
+/// The namespaces that entries permit as a whole, by class: on every asset, and on each of those that an entry names.
 fn whole_namespaces(
     everywhere: Classes,
-    nodes: &[(Classes, AssetNodes)],
-    asset: Option<u16>,
-    class: Class,
-) -> Namespaces {
-    if everywhere.contains(class) {
-        return Namespaces::ALL;
-    }
-    let own = nodes.iter().filter(|(classes, (of, _))| classes.contains(class) && (of.is_none() || *of == asset));
-    let whole = own.filter_map(|(_, (_, pattern))| pattern.whole_namespace());
-    whole.fold(Namespaces::NONE, |all, one| all.with(Namespaces::only(one)))
+    entries: &[(Classes, Option<u16>, Namespaces)],
+) -> (WholeNamespaces, Box<[(u16, WholeNamespaces)]>) {
+    let on = |asset| {
+        Class::ALL.map(|class| {
+            let own =
+                entries.iter().filter(|(classes, of, _)| classes.contains(class) && (of.is_none() || *of == asset));
+            let all = if everywhere.contains(class) { Namespaces::ALL } else { Namespaces::NONE };
+            own.fold(all, |all, (.., one)| all.with(*one))
+        })
+    };
+    let named: BTreeSet<u16> = entries.iter().filter_map(|(_, asset, _)| *asset).collect();
+    (on(None), named.into_iter().map(|asset| (asset, on(Some(asset)))).collect())
 }
 
 /// The ranges of entries by table, joined where classes and space are the same, and then where space and ranges are.
