@@ -418,17 +418,17 @@ impl Shard {
     /// for a moment. Says whether this one ages otherwise now.
     #[inline(never)]
     fn grow_older(&mut self, entry: Entry, progress: Progress) -> bool {
-        let is_opening = || self.flows.lifetime(entry) == Some(Lifetime::Opening);
-        if progress == Progress::Closed {
-            self.flows.set_lifetime(entry, Lifetime::Closed);
-            return true;
-        }
-        let is_open =
-            is_opening() && self.flows.get_mut(entry).is_some_and(|(_, conversation)| conversation.is_established());
-        if is_open {
-            self.flows.set_lifetime(entry, Lifetime::Stream);
-        }
-        is_open
+        let lifetime = if progress == Progress::Closed {
+            Lifetime::Closed
+        } else if self.flows.lifetime(entry) == Some(Lifetime::Opening)
+            && self.flows.get_mut(entry).is_some_and(|(_, conversation)| conversation.is_established())
+        {
+            Lifetime::Stream
+        } else {
+            return false;
+        };
+        self.flows.set_lifetime(entry, lifetime);
+        true
     }
 }
 

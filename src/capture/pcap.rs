@@ -86,10 +86,11 @@ impl Parser {
     }
 
     fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
-        match self.order {
-            Order::Little if !body.early => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
-            Order::Little => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
-            Order::Big => self.records_of(bytes, body.link, sink, u32::from_be_bytes, body.early),
+        // What nearly every capture is stands apart, so that its records are not asked for what they cannot be.
+        match (self.order, body.early) {
+            (Order::Little, false) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
+            (Order::Little, true) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
+            (Order::Big, early) => self.records_of(bytes, body.link, sink, u32::from_be_bytes, early),
         }
     }
 

@@ -1,7 +1,5 @@
 //! The flows of one shard: bounded, found by key, aged by packet time.
 
-use std::hint::cold_path;
-
 use hashbrown::HashTable;
 
 use super::mix::Mixer;
@@ -222,12 +220,7 @@ impl<T> FlowTable<T> {
     #[inline(always)]
     pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<Used<'_, T>> {
         let recent = &self.recents[key.place() % RECENTS];
-        let slot = if recent.key == key {
-            recent.slot
-        } else {
-            cold_path();
-            self.look_up(key)?
-        };
+        let slot = if recent.key == key { recent.slot } else { self.look_up(key)? };
         let (at, value) = self.rows.get_mut(slot)?;
         let timeout = at.tag.timeout(&self.timeouts);
         if at.idle(clock) >= timeout {
@@ -238,7 +231,7 @@ impl<T> FlowTable<T> {
     }
 
     /// The slot of a flow that was not found lately.
-    #[inline(never)]
+    #[cold]
     fn look_up(&mut self, key: BriefKey) -> Option<u32> {
         let slot = self.position(key.hash(self.mixer), |other| other.is(key))?;
         self.recents[key.place() % RECENTS] = Recent { key, slot };
@@ -291,19 +284,9 @@ impl<T> FlowTable<T> {
 
     /// Takes out at most `limit` flows whose timeout has passed at `clock`. Says how many there were. One may be noticed
     /// a hundredth of its timeout late.
-    pub fn reap(&mut self, clock: i64, limit: usize, each: impl FnMut(Gone<T>)) -> usize {
-        if clock < self.quiet_until { 0 } else { self.reap_some(clock, limit, each) }
-    }
-
-    /// Before this clock there is nothing to take out: nanoseconds of packet time. It holds until a flow is made, or ages
-    /// otherwise.
-    pub const fn quiet_until(&self) -> i64 {
-        self.quiet_until
-    }
-
-    fn reap_some(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Gone<T>)) -> usize {
+    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Gone<T>)) -> usize {
         let mut reaped = 0;
-        while reaped < limit {
+        while clock >= self.quiet_until && reaped < limit {
             let Some(gone) = self.oldest_expired(clock).and_then(|slot| self.expire(slot)) else {
                 self.quiet_until = self.heads().map(|head| self.end_of(head)).min().unwrap_or(i64::MAX);
                 break;
@@ -312,6 +295,12 @@ impl<T> FlowTable<T> {
             reaped += 1;
         }
         reaped
+    }
+
+    /// Before this clock there is nothing to take out: nanoseconds of packet time. It holds until a flow is made, or ages
+    /// otherwise.
+    pub const fn quiet_until(&self) -> i64 {
+        self.quiet_until
     }
 
     /// Every flow, in no order that means anything. Does not count as use.

@@ -3,7 +3,6 @@
 mod adopt;
 
 use std::collections::VecDeque;
-use std::hint::cold_path;
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
@@ -398,14 +397,11 @@ impl Talk {
             Content::Speaks(session) if facts.carrier != Carrier::Udp => {
                 session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
             }
-            _ => {
-                cold_path();
-                self.said_otherwise(from, bytes, stamp, desk);
-            }
+            _ => self.said_otherwise(from, bytes, stamp, desk),
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
         let Self { facts, content } = self;
         match content {

@@ -108,11 +108,6 @@ impl Sink for Listener<'_> {
         self.desk.counters.pdu(self.facts.slot, group, key);
     }
 
-    fn pdus(&mut self, (group, key): (usize, u32), (other, its_key): (usize, u32)) {
-        self.desk.counters.pdu(self.facts.slot, group, key);
-        self.desk.counters.pdu(self.facts.slot, other, its_key);
-    }
-
     fn lost(&mut self, bytes: usize) {
         self.desk.counters.losses.undecoded_bytes += bytes as u64;
     }

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::hint::cold_path;
 
 use super::asked::{self, Asked, Login, Opened, Request, What};
 use super::assembly::Key;
@@ -82,17 +81,20 @@ impl Exchange {
 
     /// A body.
     pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
-        let (message, is_cut) = (Message::read(body), came == Came::Cut);
-        match (&message, came) {
-            (Ok(message), Came::InOneChunk) => context.sink.pdus(CHUNK, (SERVICE_IDS, key(message))),
-            (Ok(message), Came::Whole | Came::Cut) => self.count(message, context),
-            (Err(_), Came::InOneChunk) => context.sink.pdu(CHUNK.0, CHUNK.1),
-            (Err(_), Came::Whole | Came::Cut) => {}
-        }
-        let message = match message {
+        let is_cut = came == Came::Cut;
+        let message = match Message::read(body) {
             Ok(message) => message,
-            Err(fault) => return fault.report(is_cut, context),
+            Err(fault) => {
+                if came == Came::InOneChunk {
+                    context.sink.pdu(CHUNK.0, CHUNK.1);
+                }
+                return fault.report(is_cut, context);
+            }
         };
+        match came {
+            Came::InOneChunk => context.sink.pdus(CHUNK, (SERVICE_IDS, key(&message))),
+            Came::Whole | Came::Cut => self.count(&message, context),
+        }
         let said = Said { channel, id, message, is_cut };
         // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
         let direction = message.direction.unwrap_or(match context.from {
@@ -123,13 +125,11 @@ impl Exchange {
         };
         let login = match (service, &token) {
             (Service::CreateSession, _) => {
-                cold_path();
                 let _ = session::creates(content, context);
                 None
             }
             (Service::ActivateSession, Ok(token)) => self.login(token, content, context),
             (Service::CloseSession, Ok(token)) => {
-                cold_path();
                 self.sessions.closes(token);
                 None
             }

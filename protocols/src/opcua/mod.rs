@@ -41,7 +41,6 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hint::cold_path;
 
 use self::assembly::Assemblies;
 use self::channel::Channels;
@@ -130,7 +129,7 @@ impl OpcUa {
     }
 
     /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
-    #[inline(never)]
+    #[cold]
     fn chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let FrameLen::Bytes(length) = chunk::frame_len(bytes) else { return None };
         let frame = bytes.get(..length)?;
@@ -205,11 +204,7 @@ impl Dissector for OpcUa {
         let context = &mut Context { from, stamp, sink };
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let usual = self.usual(rest, context).or_else(|| {
-                cold_path();
-                self.chunk(rest, context)
-            });
-            let Some(size) = usual else { break };
+            let Some(size) = self.usual(rest, context).or_else(|| self.chunk(rest, context)) else { break };
             used += size;
         }
         used

@@ -36,12 +36,13 @@ impl Lately {
     /// that was not looked up lately.
     #[inline]
     fn around(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<Neighbours> {
-        let (subscription, first, bit) = (item.subscription(), item.first_neighbour(), 1 << (item.0 % NEIGHBOURS));
+        let (subscription, first) = (item.subscription(), item.first_neighbour());
         let Neighbourhood { subscription: known, items } = self.0.get_mut(item.place() % LATELY)?;
         let is_here = *known == subscription && items.first == first;
-        if is_here && items.known & bit != 0 {
+        if is_here && items.have(item.0 as u32) {
             return Some(*items);
         }
+        let bit = 1 << (item.0 % NEIGHBOURS);
         let only = Neighbours { first, known: bit, namespace: look()? };
         if !is_here || items.known == 0 {
             (*known, *items) = (subscription, only);
@@ -76,11 +77,11 @@ impl Key {
     /// A number that differs between neighbourhoods of one client: those of a subscription, and those of several.
     #[inline]
     fn place(self) -> usize {
-        ((self.0 / NEIGHBOURS) ^ (self.0 >> 32)) as usize
+        (self.0 / NEIGHBOURS) as usize ^ self.subscription() as usize
     }
 
     fn of_same_subscription(self, number: u32) -> Self {
-        Self(self.0 >> 32 << 32 | u64::from(number))
+        Self::new(self.subscription(), number)
     }
 }
 
@@ -198,7 +199,7 @@ impl Subscriptions {
 /// Monitored items of one connection that are remembered: some 800 KB if all have names of medium length.
 const MAX_ITEMS: usize = 4096;
 /// Items whose numbers differ in their last digits only: as many as a word has bits.
-const NEIGHBOURS: u64 = 64;
+const NEIGHBOURS: u64 = u64::BITS as u64;
 /// Neighbourhoods that are found without a look into the tree: 192 bytes for a connection with subscriptions.
 const LATELY: usize = 8;
 /// Longest id of a node that is kept, bytes.

@@ -112,12 +112,12 @@ fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usi
         let own = value.first_chunk().copied().unwrap_or_default();
         u16::from_ne_bytes(own) ^ u16::from_ne_bytes(*head)
     };
-    let (runs, _) = values.as_chunks::<RUN>();
+    let (runs, end) = values.as_chunks::<RUN>();
     let is_alike = |run: &[[u8; SIZE]; RUN]| run.iter().fold(0, |all, value| all | differs(value)) == 0;
     let count = RUN * runs.iter().take_while(|run| is_alike(run)).count();
     // The end of an array, with some that were looked at already: how many are left nobody, the processor included, can
     // guess.
-    if count == RUN * runs.len() && values.last_chunk().is_some_and(is_alike) {
+    if count == RUN * runs.len() && !end.is_empty() && values.last_chunk().is_some_and(is_alike) {
         return values.len();
     }
     let rest = values.get(count..).unwrap_or_default();

@@ -86,7 +86,7 @@ pub struct Neighbours {
 impl Neighbours {
     /// Whether an item is one of those that are known.
     #[inline]
-    fn have(&self, item: u32) -> bool {
+    pub(in crate::opcua) fn have(&self, item: u32) -> bool {
         let place = item.wrapping_sub(self.first);
         place < u64::BITS && self.known >> place & 1 != 0
     }
