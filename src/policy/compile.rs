@@ -1,5 +1,6 @@
 //! What a policy declares, in the form in which it is judged: nothing here is looked up by name.
 
+mod flow_index;
 mod limited;
 mod places;
 
@@ -14,6 +15,7 @@ use super::model::{
 };
 use super::words::Classes;
 
+pub(super) use flow_index::{FlowIndex, Party};
 pub(super) use limited::{LimitedPoint, LimitedPoints, Unit};
 pub(super) use places::{NO_ASSET, Reach, covered};
 use places::{Space, Span, TABLES, encloses, merge};
@@ -24,8 +26,8 @@ pub(super) struct Compiled {
     pub(super) members: Membership,
     /// For each zone: whether it declares assets.
     pub(super) declares_assets: Vec<bool>,
-    /// For each conduit: the indices of its flows.
-    pub(super) flows_of: Vec<Vec<u16>>,
+    /// For each conduit: its flows.
+    pub(super) flows_of: Vec<FlowIndex>,
     /// For each flow: what its operations may be.
     pub(super) flows: Vec<FlowRules>,
     /// For each asset: its points with limits.
@@ -99,8 +101,7 @@ impl Compiled {
         let zones = 0..declared.zones.len();
         let conduits = 0..declared.conduits.len();
         let flows_of = |conduit: usize| {
-            let flows = (0..).zip(&declared.flows).filter(|(_, flow)| usize::from(flow.conduit) == conduit);
-            flows.map(|(at, _)| at).collect()
+            FlowIndex::new((0..).zip(&declared.flows).filter(|(_, flow)| usize::from(flow.conduit) == conduit))
         };
         let has_asset = |zone: usize| declared.assets.iter().any(|asset| usize::from(asset.zone) == zone);
         Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
 
 use super::channel::opens;
-use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
+use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Party, Permit, Reach, covered};
 use super::limits;
 use super::membership::{Spot, is_group, is_placeless};
 use super::model::{Consequence, Endpoint, Flow, Spoken};
@@ -126,15 +126,15 @@ impl Policy {
             return;
         };
         ruling.relation = Relation::Connected;
-        let flows = || connecting().flat_map(|conduit| self.flows_of(conduit));
-        let matching = flows().filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
+        let flows = |client, server| connecting().flat_map(move |conduit| self.flows_between(conduit, client, server));
+        let matching = flows(ends.client, ends.server).filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
             let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
             let speaks = fits && !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
             Candidate { flow: at, fits, speaks }
         });
         let candidates: Vec<Candidate> = matching.collect();
         ruling.reverse = if candidates.is_empty() {
-            flows().find(|(_, flow)| ends.match_reversed(flow)).map(|(at, _)| at)
+            flows(ends.server, ends.client).find(|(_, flow)| ends.match_reversed(flow)).map(|(at, _)| at)
         } else {
             None
         };
@@ -154,9 +154,11 @@ impl Policy {
         Only { flow, asset: asset.unwrap_or(NO_ASSET), limited }
     }
 
-    fn flows_of(&self, conduit: u16) -> impl Iterator<Item = (u16, &Flow)> {
-        let flows = self.compiled.flows_of.get(usize::from(conduit)).map(Vec::as_slice).unwrap_or_default();
-        flows.iter().filter_map(|&at| Some((at, self.flow(at)?)))
+    /// The flows of a conduit that may name these two ends, in the order of the policy.
+    fn flows_between(&self, conduit: u16, client: End, server: End) -> impl Iterator<Item = (u16, &Flow)> {
+        let index = self.compiled.flows_of.get(usize::from(conduit));
+        let flows = index.map(|index| index.between(client.parties(), server.parties())).unwrap_or_default();
+        flows.into_iter().filter_map(|at| Some((at, self.flow(at)?)))
     }
 
     pub(super) fn flow(&self, flow: u16) -> Option<&Flow> {
@@ -464,6 +466,11 @@ impl<'a> Ends<'a> {
 }
 
 impl End {
+    /// As what a policy can name it alone.
+    fn parties(self) -> impl Iterator<Item = Party> {
+        self.place.asset.map(Party::Asset).into_iter().chain(self.ip.map(Party::Address))
+    }
+
     fn is_one_of(&self, endpoints: &[Endpoint]) -> bool {
         endpoints.iter().any(|endpoint| match endpoint {
             Endpoint::Asset(asset) => self.place.asset == Some(*asset),

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "a policy that a test cannot use is shown with what is wrong with it")]
 
 mod complaints;
+mod flows;
 mod language;
 mod opcua;
 mod places;
