@@ -250,7 +250,7 @@ fn target(out: &mut Vec<u8>, target: &Target<'_>) {
             Field::Number(number) => json::number(out, number),
             Field::Name(word) => json::word(out, word),
             Field::Text(bytes) => json::lossy(out, bytes),
-            Field::Node(node) => json::display(out, node),
+            Field::Node(node) => json::node(out, node),
         }
         separator = b',';
     });
@@ -297,7 +297,8 @@ fn value(out: &mut Vec<u8>, value: Value<'_>) {
         Value::F64(number) => json::float(out, number, number),
         Value::Text(text) => json::lossy(out, text),
         Value::Time(time) => json::time(out, time),
-        Value::Guid(_) | Value::Node(_) => json::display(out, value),
+        Value::Node(node) => json::node(out, node),
+        Value::Guid(_) => json::display(out, value),
         Value::Bytes(bytes) | Value::Other(bytes) => json::hex(out, bytes),
         Value::List(list) => typed(out, &list),
     }
@@ -308,7 +309,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use lockkeeper_protocols::Kind;
+    use lockkeeper_protocols::{Kind, MethodTarget, Node, NodeId, NodeTarget};
 
     use crate::alert::testing;
     use crate::certificate::Certificate;
@@ -426,6 +427,30 @@ mod tests {
         );
         // A Boolean, no value, an array of one byte, the node i=13.
         assert_eq!(shown(Kind::Any, 4, &[1, 1, 0, 0x83, 1, 0, 0, 0, 9, 17, 0, 13]), "[true,null,[9],\"i=13\"]");
+    }
+
+    #[test]
+    fn what_a_client_calls_a_node_cannot_become_a_member_of_the_record() {
+        let name = br#"Pump","verdict":"permit\"#;
+        let node = Node { namespace: 3, id: NodeId::Text(name) };
+        let named = serde_json::json!(format!("ns=3;s={}", String::from_utf8_lossy(name)));
+        let shown = |target: &Target<'_>| {
+            let mut out = Vec::new();
+            super::target(&mut out, target);
+            serde_json::from_slice::<serde_json::Value>(&out).expect("valid JSON")
+        };
+        let read = NodeTarget { node, attribute: Some(13), range: b"\"0\"" };
+        assert_eq!(
+            shown(&Target::Node(&read)),
+            serde_json::json!({ "node": named, "attribute": "value", "range": "\"0\"" })
+        );
+        let called = MethodTarget { object: node, method: node };
+        assert_eq!(shown(&Target::Method(&called)), serde_json::json!({ "object": named, "method": named }));
+        // The value of a node may be a node again: a NodeId (17) with a text (3) of namespace 3.
+        let value = [&[17, 3, 3, 0, name.len() as u8, 0, 0, 0], name.as_slice()].concat();
+        let mut out = Vec::new();
+        typed(&mut out, &Typed { kind: Kind::Any, count: 1, bytes: &value });
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&out).expect("valid JSON"), serde_json::json!([named]));
     }
 
     #[test]
