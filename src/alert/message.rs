@@ -8,7 +8,8 @@ use super::key::{Spoken, end_of};
 use super::{Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
 use crate::policy::{Place, Policy};
 
-/// The sentence of a finding, with its full stop.
+/// The sentence of a finding, with its full stop. Names in it are what somebody sent: what a terminal would obey is
+/// written out.
 pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let names = Names { policy, finding };
     let (what, why) = match &finding.what {
@@ -34,7 +35,23 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
             (format!("{}{unit} identifies itself", names.of(*of)), format!("{} {value}", spaced(field)))
         }
     };
-    if why.is_empty() { format!("{what}.") } else { format!("{what}: {why}.") }
+    visible(if why.is_empty() { format!("{what}.") } else { format!("{what}: {why}.") })
+}
+
+/// Control characters, and those that change the direction of writing, as `\u{1b}`.
+fn visible(text: String) -> String {
+    let acts = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(acts) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if acts(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+    }
+    shown
 }
 
 struct Names<'a> {
@@ -290,6 +307,15 @@ mod tests {
         };
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
         assert!(!said(&finding).contains('='));
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal_that_shows_it() {
+        let hidden = "Pump\u{1b}[2K\r\n\u{202E}ok é".to_owned();
+        let what = What::Identity { of: Side::Server, unit: None, field: "vendor", value: hidden };
+        let identity = Finding { what, ..testing::finding(0) };
+        let shown = r"10.20.1.10 identifies itself: vendor Pump\u{1b}[2K\u{d}\u{a}\u{202e}ok é.";
+        assert_eq!(said(&identity), shown);
     }
 
     #[test]
