@@ -39,9 +39,10 @@ pub struct Settings {
     /// one. Not less than `interval`.
     pub close_after: i64,
     /// Alerts that live at the same time. Beyond it the one that was quiet longest ends early. One costs about 1 KiB,
-    /// at most 5 KiB (a write of 2000 coils).
+    /// at most 9 KiB ([`ALERT_BYTES`](super::ALERT_BYTES) of values, two names of [`NAME_BYTES`](super::NAME_BYTES)).
     pub live: usize,
-    /// Denied operations whose outcome is waited for. Beyond it the oldest is no longer waited for. 400 bytes each.
+    /// Denied operations whose outcome is waited for. Beyond it the oldest is no longer waited for. 400 bytes each, at
+    /// most 1.5 KiB.
     pub pending: usize,
     /// Discoveries that are remembered so as not to be told twice. Beyond it the one that was not seen for longest is
     /// forgotten. 150 bytes each, plus the text of identities.

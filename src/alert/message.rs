@@ -191,8 +191,8 @@ fn values(text: &mut String, values: &OwnedValues) {
     let (shown, total): (Vec<String>, usize) = match values {
         OwnedValues::None => return,
         OwnedValues::Numbers(numbers) => (numbers.iter().take(SHOWN).map(u16::to_string).collect(), numbers.len()),
-        OwnedValues::Bytes(bytes) => {
-            (bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect(), bytes.len())
+        OwnedValues::Bytes { count, bytes } => {
+            (bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect(), *count)
         }
         OwnedValues::Typed { kind, count, bytes } => {
             let typed = Typed { kind: *kind, count: *count, bytes };
@@ -302,7 +302,7 @@ mod tests {
     fn what_belongs_to_class_security_is_never_shown() {
         let operation = OwnedOperation {
             class: Class::Security,
-            values: OwnedValues::Bytes(b"secret".to_vec()),
+            values: OwnedValues::Bytes { count: 6, bytes: b"secret".to_vec() },
             ..testing::write_register(0, 0)
         };
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };

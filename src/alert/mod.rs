@@ -34,7 +34,10 @@ use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
 pub use own::{Own, OwnRule};
-pub use owned::{OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TYPED_BYTES};
+pub(crate) use owned::name;
+pub use owned::{
+    ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
+};
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
 };

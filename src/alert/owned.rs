@@ -4,7 +4,8 @@ use lockkeeper_protocols::{
     Class, Kind, MethodTarget, Mode, Node, NodeId, NodeTarget, Operation, Target, Typed, UserKind, Values,
 };
 
-/// An operation that outlives its frame.
+/// An operation that outlives its frame, as an alert keeps it: the first [`ALERT_BYTES`] of its values, the first
+/// [`NAME_BYTES`] of a name. Whoever sends a message decides how long they are, and thousands of alerts live at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedOperation {
     /// What it does.
@@ -26,7 +27,7 @@ impl From<&Operation<'_>> for OwnedOperation {
             function: operation.function,
             code: operation.code,
             target: OwnedTarget::of(&operation.target),
-            values: OwnedValues::of(&operation.values),
+            values: OwnedValues::of(&operation.values, ALERT_BYTES),
         }
     }
 }
@@ -40,30 +41,40 @@ pub enum OwnedValues {
     /// Bits as 0 and 1, registers, masks.
     Numbers(Vec<u16>),
     /// Bytes without a known shape.
-    Bytes(Vec<u8>),
+    Bytes {
+        /// How many there were, also of bytes that are cut off.
+        count: usize,
+        /// The first of them.
+        bytes: Vec<u8>,
+    },
     /// Values that say of what type they are: [`Typed`].
     Typed {
         /// [`Typed::kind`].
         kind: Kind,
         /// [`Typed::count`], also of values that are cut off.
         count: u32,
-        /// [`Typed::bytes`], the first [`TYPED_BYTES`] of them.
+        /// The first of [`Typed::bytes`].
         bytes: Vec<u8>,
     },
 }
 
-/// How many bytes of typed values are kept: a message may have megabytes of them, an alert should not.
-pub const TYPED_BYTES: usize = 64 * 1024;
+/// How many bytes of values an alert keeps, as many as a write of 2000 coils takes: a message may have megabytes of them.
+pub const ALERT_BYTES: usize = 4096;
+
+/// How many bytes of values are kept from a request until its answer, for the record of a transaction.
+pub const TRANSACTION_BYTES: usize = 64 * 1024;
+
+/// How many bytes of a name are kept. A longer one ends in an ellipsis; an id of bytes that mean nothing just ends.
+pub const NAME_BYTES: usize = 512;
 
 impl OwnedValues {
-    /// Copies what a decoder only lends.
-    pub fn of(values: &Values<'_>) -> Self {
+    /// Copies what a decoder only lends: the first so many bytes. Those of Modbus are never more than 4000.
+    pub fn of(values: &Values<'_>, most: usize) -> Self {
+        let first = |bytes: &[u8]| bytes.get(..most).unwrap_or(bytes).to_vec();
         match *values {
             Values::None => Self::None,
-            Values::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-            Values::Typed { kind, count, bytes } => {
-                Self::Typed { kind, count, bytes: bytes.get(..TYPED_BYTES).unwrap_or(bytes).to_vec() }
-            }
+            Values::Bytes(bytes) => Self::Bytes { count: bytes.len(), bytes: first(bytes) },
+            Values::Typed { kind, count, bytes } => Self::Typed { kind, count, bytes: first(bytes) },
             Values::Bits { .. } | Values::Registers(_) | Values::Masks { .. } => {
                 Self::Numbers(values.numbers().collect())
             }
@@ -107,14 +118,16 @@ impl OwnedTarget {
     pub fn of(target: &Target<'_>) -> Self {
         Self::Plain(match *target {
             Target::Node(&NodeTarget { node, attribute, range }) => {
-                return Self::Node(Box::new((OwnedNode::of(node), attribute, range.into())));
+                return Self::Node(Box::new((OwnedNode::of(node), attribute, name(range))));
             }
             Target::Method(&MethodTarget { object, method }) => {
                 return Self::Method(Box::new((OwnedNode::of(object), OwnedNode::of(method))));
             }
-            Target::Endpoint { url } => return Self::Endpoint(url.into()),
-            Target::Channel { mode, policy } => return Self::Channel(mode, policy.into()),
-            Target::User { kind, name } => return Self::User(kind, name.into()),
+            Target::Endpoint { url } => return Self::Endpoint(name(url)),
+            Target::Channel { mode, policy } => {
+                return Self::Channel(mode, String::from_utf8_lossy(&name(policy.as_bytes())).into());
+            }
+            Target::User { kind, name: user } => return Self::User(kind, name(user)),
             Target::None => Target::None,
             Target::Unit { unit } => Target::Unit { unit },
             Target::Table { unit, table, address, count } => Target::Table { unit, table, address, count },
@@ -173,9 +186,9 @@ impl OwnedNode {
     fn of(node: Node<'_>) -> Self {
         let id = match node.id {
             NodeId::Numeric(number) => OwnedNodeId::Numeric(number),
-            NodeId::Text(text) => OwnedNodeId::Text(text.into()),
+            NodeId::Text(text) => OwnedNodeId::Text(name(text)),
             NodeId::Guid(bytes) => OwnedNodeId::Guid(bytes),
-            NodeId::Opaque(bytes) => OwnedNodeId::Opaque(bytes.into()),
+            NodeId::Opaque(bytes) => OwnedNodeId::Opaque(bytes.get(..NAME_BYTES).unwrap_or(bytes).into()),
         };
         Self { namespace: node.namespace, id }
     }
@@ -189,6 +202,16 @@ impl OwnedNode {
         };
         Node { namespace: self.namespace, id }
     }
+}
+
+/// A name as it is kept: whole characters of it, and an ellipsis for those that are left out.
+pub(crate) fn name(text: &[u8]) -> Box<[u8]> {
+    if text.len() <= NAME_BYTES {
+        return text.into();
+    }
+    let begins = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xC0 != 0x80);
+    let end = (NAME_BYTES - 3..=NAME_BYTES).rev().find(begins).unwrap_or(NAME_BYTES);
+    [text.get(..end).unwrap_or_default(), "…".as_bytes()].concat().into()
 }
 
 #[cfg(test)]
@@ -219,9 +242,50 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_keeps_so_much_of_typed_values_and_no_more() {
-        let bytes = vec![1; TYPED_BYTES + 1];
-        let kept = OwnedValues::of(&Values::Typed { kind: Kind::U8, count: 1 << 17, bytes: &bytes });
-        assert_eq!(kept.typed().map(|typed| (typed.count, typed.bytes.len())), Some((1 << 17, TYPED_BYTES)));
+    fn an_alert_keeps_so_much_of_values_and_no_more() {
+        let bytes = vec![1; ALERT_BYTES + 1];
+        let kept = |values| OwnedOperation::from(&Operation { values, ..lengthy(Target::None) }).values;
+        let typed = kept(Values::Typed { kind: Kind::U8, count: 1 << 17, bytes: &bytes });
+        assert_eq!(typed.typed().map(|typed| (typed.count, typed.bytes.len())), Some((1 << 17, ALERT_BYTES)));
+        let plain = kept(Values::Bytes(&bytes));
+        assert_eq!(plain, OwnedValues::Bytes { count: ALERT_BYTES + 1, bytes: vec![1; ALERT_BYTES] });
+    }
+
+    #[test]
+    fn an_alert_keeps_so_much_of_a_name_and_no_more() {
+        let megabyte = vec![b'a'; 1 << 20];
+        let node = Node { namespace: 1, id: NodeId::Text(&megabyte) };
+        let bytes = Node { namespace: 1, id: NodeId::Opaque(&megabyte) };
+        let read = NodeTarget { node, attribute: None, range: &megabyte };
+        let called = MethodTarget { object: node, method: bytes };
+        let targets = [
+            Target::Node(&read),
+            Target::Method(&called),
+            Target::Endpoint { url: &megabyte },
+            Target::Channel { mode: None, policy: str::from_utf8(&megabyte).expect("letters") },
+            Target::User { kind: UserKind::UserName, name: &megabyte },
+        ];
+        for target in targets {
+            let kept = format!("{:?}", OwnedTarget::of(&target));
+            assert!(kept.len() < 4 * 3 * NAME_BYTES, "{} letters of {kept:.100}", kept.len());
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_cut_says_so_and_is_not_cut_within_a_letter() {
+        let ends = |text: &str| {
+            String::from_utf8(name(text.as_bytes()).into()).map(|name| name.chars().rev().take(2).collect())
+        };
+        assert_eq!(ends(&"a".repeat(NAME_BYTES)), Ok("aa".to_owned()));
+        assert_eq!(ends(&"a".repeat(NAME_BYTES + 1)), Ok("…a".to_owned()));
+        for before in 0..4 {
+            assert_eq!(ends(&format!("{}{}", "a".repeat(before), "🔒".repeat(NAME_BYTES))), Ok("…🔒".to_owned()));
+        }
+        // What is no text is cut all the same.
+        assert!(name(&[0x80; NAME_BYTES + 1]).len() <= NAME_BYTES + 3);
+    }
+
+    fn lengthy(target: Target<'_>) -> Operation<'_> {
+        Operation { class: Class::Write, function: "write", code: 673, target, values: Values::None }
     }
 }

@@ -231,10 +231,15 @@ pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
     out.extend_from_slice(b",\"target\":");
     target(out, &operation.target);
     out.extend_from_slice(b",\"values\":");
-    if operation.class == Class::Security {
+    let total = if operation.class == Class::Security {
         out.extend_from_slice(b"null");
+        None
     } else {
-        values(out, &operation.values);
+        values(out, &operation.values)
+    };
+    if let Some(total) = total {
+        out.extend_from_slice(b",\"values_total\":");
+        json::number(out, total);
     }
     out.push(b'}');
 }
@@ -257,32 +262,40 @@ fn target(out: &mut Vec<u8>, target: &Target<'_>) {
     out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
 }
 
-fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) {
-    match values {
+/// Appends values. Where some are not written, because only the first were kept or a value cannot be taken apart: how many
+/// there are.
+fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
+    match *values {
+        ValuesView::Wire(Values::Typed { kind, count, bytes }) => return typed(out, &Typed { kind, count, bytes }),
+        ValuesView::Owned(&OwnedValues::Typed { kind, count, ref bytes }) => {
+            return typed(out, &Typed { kind, count, bytes });
+        }
+        ValuesView::Owned(OwnedValues::Bytes { count, bytes }) => {
+            json::hex(out, bytes);
+            return (bytes.len() < *count).then_some(*count);
+        }
         ValuesView::Wire(Values::Bytes(bytes)) => json::hex(out, bytes),
-        ValuesView::Wire(Values::Typed { kind, count, bytes }) => {
-            typed(out, &Typed { kind: *kind, count: *count, bytes });
-        }
         ValuesView::Wire(wire) => json::numbers(out, wire.numbers()),
-        ValuesView::Owned(OwnedValues::Bytes(bytes)) => json::hex(out, bytes),
         ValuesView::Owned(OwnedValues::Numbers(numbers)) => json::numbers(out, numbers.iter().copied()),
-        ValuesView::Owned(OwnedValues::Typed { kind, count, bytes }) => {
-            typed(out, &Typed { kind: *kind, count: *count, bytes });
-        }
         ValuesView::Owned(OwnedValues::None) => out.extend_from_slice(b"[]"),
     }
+    None
 }
 
-/// Lists in lists are as deep as arguments are: two.
-fn typed(out: &mut Vec<u8>, values: &Typed<'_>) {
+/// The same of values that say of what type they are. Lists in lists are as deep as arguments are: two.
+fn typed(out: &mut Vec<u8>, values: &Typed<'_>) -> Option<usize> {
     out.push(b'[');
-    for (position, one) in values.iter().enumerate() {
-        if position > 0 {
+    let mut written = 0;
+    for one in values.iter() {
+        if written > 0 {
             out.push(b',');
         }
         value(out, one);
+        written += 1;
     }
     out.push(b']');
+    let total = values.count as usize;
+    (written < total).then_some(total)
 }
 
 /// Times, nodes and GUIDs as texts, bytes as hexadecimal text.
@@ -300,7 +313,10 @@ fn value(out: &mut Vec<u8>, value: Value<'_>) {
         Value::Node(node) => json::node(out, node),
         Value::Guid(_) => json::display(out, value),
         Value::Bytes(bytes) | Value::Other(bytes) => json::hex(out, bytes),
-        Value::List(list) => typed(out, &list),
+        // How many it has is said where all of them are.
+        Value::List(list) => {
+            typed(out, &list);
+        }
     }
 }
 
@@ -405,10 +421,33 @@ mod tests {
             let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
             json["values"].clone()
         };
-        assert_eq!(shown(Class::Vendor, OwnedValues::Bytes(vec![0x0A, 0xFF])), "0aff");
+        assert_eq!(shown(Class::Vendor, OwnedValues::Bytes { count: 2, bytes: vec![0x0A, 0xFF] }), "0aff");
         let many = shown(Class::Write, OwnedValues::Numbers(vec![1; 2000]));
         assert_eq!(many.as_array().map(Vec::len), Some(2000));
-        assert!(shown(Class::Security, OwnedValues::Bytes(b"secret".to_vec())).is_null());
+        assert!(shown(Class::Security, OwnedValues::Bytes { count: 6, bytes: b"secret".to_vec() }).is_null());
+    }
+
+    #[test]
+    fn how_many_values_there_are_is_said_where_not_all_are_shown() {
+        let shown = |values| {
+            let mut out = Vec::new();
+            let view = OperationView {
+                class: Class::Write,
+                function: "write",
+                code: 673,
+                target: Target::None,
+                values: ValuesView::Owned(&values),
+            };
+            operation(&mut out, &view);
+            let json: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
+            (json["values"].clone(), json.get("values_total").cloned())
+        };
+        let typed = |count| OwnedValues::Typed { kind: Kind::U16, count, bytes: vec![1, 0, 2, 0] };
+        assert_eq!(shown(typed(2)), (serde_json::json!([1, 2]), None));
+        assert_eq!(shown(typed(50_000)), (serde_json::json!([1, 2]), Some(50_000.into())));
+        let bytes = |count| OwnedValues::Bytes { count, bytes: vec![1, 2] };
+        assert_eq!(shown(bytes(2)), (serde_json::json!("0102"), None));
+        assert_eq!(shown(bytes(9000)), (serde_json::json!("0102"), Some(9000.into())));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
 
 use super::Desk;
 use super::conversation::{Facts, Open};
-use crate::alert::{Event, OwnedOperation, OwnedValues, What};
+use crate::alert::{Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, name};
 use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
@@ -79,7 +79,7 @@ impl Sink for Listener<'_> {
             of: identity.of,
             unit: identity.unit,
             field: identity.field,
-            value: String::from_utf8_lossy(identity.value).into_owned(),
+            value: String::from_utf8_lossy(&name(identity.value)).into_owned(),
         };
         self.desk.find(self.facts, what, None, None, stamp);
     }
@@ -156,7 +156,10 @@ impl Listener<'_> {
         let learns = |ruling| desk.judging && desk.policy.learns(ruling, operation.class);
         let is_awaited = is_open || facts.ruling.as_deref().is_some_and(learns);
         if is_open {
-            let values = if desk.transactions { OwnedValues::of(&operation.values) } else { OwnedValues::None };
+            let values = match desk.transactions {
+                true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
+                false => OwnedValues::None,
+            };
             facts.make_seldom().open.push_back(Open { at, verdict, told: told.is_some(), values });
         }
         if facts.waits_for_use(operation.class) {
