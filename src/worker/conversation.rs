@@ -2,9 +2,9 @@
 
 mod adopt;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use lockkeeper_protocols::identify::Roles;
 use lockkeeper_protocols::{
     Decision, Identifier, Keys, Protocol, REGISTRY, RequestRef, Session, Side, Stamp, Transport,
@@ -71,8 +71,8 @@ pub(super) struct Facts {
 pub(super) struct Seldom {
     /// What is known about how it is protected.
     pub(super) guard: Option<Guard>,
-    /// Operations whose end somebody waits for. The first ones end first: of a request for hundreds, none is moved.
-    pub(super) open: VecDeque<Open>,
+    /// Operations whose end somebody waits for: there may be a hundred thousand of them, and they end in any order.
+    pub(super) open: HashMap<RequestRef, Open>,
     pub(super) text: Option<Box<ConversationText>>,
 }
 
@@ -97,7 +97,6 @@ impl First {
 
 /// An operation whose end somebody waits for.
 pub(super) struct Open {
-    pub(super) at: RequestRef,
     pub(super) verdict: Verdict,
     /// Its denial was told: its end is, too.
     pub(super) told: bool,

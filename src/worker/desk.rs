@@ -188,7 +188,7 @@ impl Desk {
     pub(super) fn transaction(
         &mut self,
         facts: &mut Facts,
-        open: &Open,
+        (at, open): (RequestRef, &Open),
         operation: &Operation<'_>,
         outcome: Outcome,
         requested: &Stamp,
@@ -203,7 +203,7 @@ impl Desk {
         let answered = !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
         let transaction = Transaction {
             time: requested.time,
-            request: open.at.request,
+            request: at.request,
             operation: asked_and_answered(operation, &open.values),
             outcome,
             latency: answered.then(|| stamp.time.saturating_sub(requested.time)),

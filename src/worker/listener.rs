@@ -59,14 +59,13 @@ impl Sink for Listener<'_> {
             desk.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
         let Some(seldom) = facts.seldom_mut() else { return };
-        let Some(index) = seldom.open.iter().position(|open| open.at == at) else { return };
-        let Some(open) = seldom.open.remove(index) else { return };
+        let Some(open) = seldom.open.remove(&at) else { return };
         if open.told {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
             desk.report(facts, event, stamp);
         }
         if desk.transactions {
-            desk.transaction(facts, &open, operation, outcome, requested, stamp);
+            desk.transaction(facts, (at, &open), operation, outcome, requested, stamp);
         }
     }
 
@@ -160,7 +159,7 @@ impl Listener<'_> {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
                 false => OwnedValues::None,
             };
-            facts.make_seldom().open.push_back(Open { at, verdict, told: told.is_some(), values });
+            facts.make_seldom().open.insert(at, Open { verdict, told: told.is_some(), values });
         }
         if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);

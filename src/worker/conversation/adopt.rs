@@ -35,7 +35,7 @@ impl Talk {
         facts.forget_text();
         if let Some(seldom) = facts.seldom_mut() {
             // The flows that permitted what is under way are those of another policy.
-            seldom.open.iter_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
+            seldom.open.values_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
         }
         if facts.ruling.take().is_none() {
             return;
