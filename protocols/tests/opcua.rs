@@ -343,6 +343,30 @@ fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
 }
 
 #[test]
+fn operations_beyond_those_that_can_be_numbered_are_told_as_a_limit_in_either_direction() {
+    let channel = &mut Channel::new(0);
+    let sizes = [200_000; 8];
+    let names = vec!["A"; MANY];
+    let reported: Vec<_> = (0..MANY as u32).map(|handle| (handle, 5)).collect();
+    let mut said = opened(channel, NONE, 1);
+    said.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
+    said.extend(
+        channel.message(Server, 2, &wire::published(7, &reported), &sizes).into_iter().map(|part| (Server, part)),
+    );
+    said.extend(channel.message(Client, 3, &read(&names), &sizes).into_iter().map(|part| (Client, part)));
+    let log = log_of(&said);
+    let told = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
+    // The request to publish is one of the operations behind it.
+    assert_eq!((told(" report "), told(" read ")), (NUMBERED, NUMBERED));
+    assert_eq!(log.lines_of("Limit request"), ["Limit request_items from Client"]);
+    assert_eq!(log.lines_of("Limit report"), ["Limit report_items from Server"]);
+}
+
+/// Operations of one message that have numbers, and more of them.
+const NUMBERED: usize = 1 << 16;
+const MANY: usize = NUMBERED + 10;
+
+#[test]
 fn an_error_that_ends_the_connection_refuses_what_was_asked() {
     let channel = &mut Channel::new(0);
     let refusal = wire::chunk("ERR", b'F', &[&0x8013_0000_u32.to_le_bytes()[..], &wire::NULL].concat());

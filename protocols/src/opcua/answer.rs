@@ -3,7 +3,7 @@
 use super::Context;
 use super::asked::{self, Asked, Request, What};
 use super::binary::Encoded;
-use super::exchange::{Exchange, Said, refused};
+use super::exchange::{Exchange, MOST_OPERATIONS, Said, refused};
 use super::service::{
     Answer, Answers, Endings, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
     endpoints, find_servers, notifications,
@@ -227,8 +227,9 @@ impl Exchange {
             return Ok(());
         }
         notifications(service, content, |published: &Published, notification| {
-            let Ok(place) = u16::try_from(next) else { return };
-            next += 1;
+            let place = u16::try_from(next);
+            next = next.saturating_add(1);
+            let Ok(place) = place else { return };
             let subscription = published.subscription.unwrap_or(named);
             let (subject, values) = match *notification {
                 Notification::Data { handle, values, .. } | Notification::Event { handle, values } => {
@@ -245,6 +246,9 @@ impl Exchange {
                 context.sink.ended(Outcome::Accepted, 1);
             }
         })?;
+        if next > MOST_OPERATIONS {
+            context.anomaly(AnomalyKind::Limit, "report_items", None);
+        }
         Ok(())
     }
 }

@@ -379,8 +379,8 @@ pub(super) fn service_id(key: u32) -> String {
 const CHUNK: (usize, u32) = (MESSAGE_TYPES, chunk::Kind::Message as u32);
 /// The bit of a key that says that the message is none of the standard's.
 const FOREIGN: u32 = 1 << 31;
-/// Operations that the parts of one request can be numbered for.
-const MOST_OPERATIONS: u32 = 1 << 16;
+/// Operations of one request, or reports behind one, that can be numbered.
+pub(super) const MOST_OPERATIONS: u32 = 1 << 16;
 /// The bytes that waiting requests of more than [`SMALL`] may keep, in terms of [`Limits::partial`]: 512 KiB as a rule.
 const SHARE: usize = 8;
 /// Bytes of a request that waits whatever else waits.
