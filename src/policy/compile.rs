@@ -2,6 +2,7 @@
 
 mod flow_index;
 mod limited;
+mod node_map;
 mod places;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use super::words::Classes;
 
 pub(super) use flow_index::{FlowIndex, Party};
 pub(super) use limited::{LimitedPoint, LimitedPoints, Unit};
+use node_map::NodeMap;
 pub(super) use places::{NO_ASSET, Reach, covered};
 use places::{Space, Span, TABLES, encloses, merge};
 
@@ -48,8 +50,8 @@ pub(super) struct FlowRules {
     /// What entries that name no function permit on which addresses, by table: the same as `permits`, laid out for the
     /// usual operation, which lies within one of these ranges.
     lanes: [Box<[Lane]>; TABLES],
-    /// The same for nodes.
-    nodes: Box<[(Classes, AssetNodes)]>,
+    /// The same for nodes, each with the asset that it is in if that is said.
+    nodes: NodeMap<(Classes, Option<u16>)>,
     /// Namespaces that are permitted as a whole on every asset.
     whole: WholeNamespaces,
     /// Those of assets that entries name, on which there may be more of them.
@@ -60,9 +62,6 @@ pub(super) struct FlowRules {
 
 /// Namespaces by class: one look, and no search whose length the processor would have to guess.
 type WholeNamespaces = [Namespaces; Class::ALL.len()];
-
-/// Nodes, with the asset that they are in if that is said.
-type AssetNodes = (Option<u16>, NodePattern);
 
 /// Where entries permit some classes in one space.
 #[derive(Clone, Debug)]
@@ -91,8 +90,8 @@ pub(super) struct Places {
     /// Objects, each with the asset that it is in if that is said.
     objects: Box<[(Option<u16>, S7Object)]>,
     blocks: Box<[Blocks]>,
-    /// Nodes, of calls also the methods.
-    nodes: Box<[AssetNodes]>,
+    /// Nodes, each with the asset that it is in if that is said; of calls also the methods.
+    nodes: NodeMap<Option<u16>>,
     methods: Box<[NodePattern]>,
 }
 
@@ -122,20 +121,27 @@ impl FlowRules {
         }
         let s7 = flow.s7.unwrap_or_default();
         let slow = if flow.s7.is_some() { Classes::only(Class::Session).with(s7.guarded()) } else { Classes::NONE };
-        let plain = || permits.iter().filter(|permit| permit.functions.is_empty());
-        let everywhere = plain().filter(|permit| permit.places.is_none());
-        let everywhere = everywhere.fold(Classes::NONE, |all, permit| all.with(permit.classes)).without(slow);
-        let somewhere = plain().filter_map(|permit| Some((permit.classes.without(slow), permit.places.as_ref()?)));
-        let naming = somewhere.clone().filter(|(_, places)| !places.nodes.is_empty());
-        let nowhere = naming.fold(Classes::NONE, |all, (classes, _)| all.with(classes)).and(Places::CLASSES_OF_NO_NODE);
-        let nodes = somewhere.clone().filter(|(_, places)| places.methods.is_empty());
-        let nodes = nodes.flat_map(|(classes, places)| places.nodes.iter().map(move |node| (classes, node.clone())));
-        let (nodes, opcua): (Box<[_]>, _) = (nodes.collect(), flow.opcua.clone());
-        let namespaces = nodes.iter().filter_map(|(classes, (asset, pattern))| {
+        let plain = || flow.allow.iter().zip(&permits).filter(|(_, permit)| permit.functions.is_empty());
+        let everywhere = plain().filter(|(_, permit)| permit.places.is_none());
+        let everywhere = everywhere.fold(Classes::NONE, |all, (_, permit)| all.with(permit.classes)).without(slow);
+        let somewhere = || {
+            plain().filter_map(|(entry, permit)| Some((entry, permit.classes.without(slow), permit.places.as_ref()?)))
+        };
+        let naming = somewhere().filter(|(.., places)| !places.nodes.is_empty());
+        let nowhere = naming.fold(Classes::NONE, |all, (_, classes, _)| all.with(classes));
+        let nodes = somewhere().filter(|(.., places)| places.methods.is_empty());
+        let nodes = nodes.flat_map(|(entry, classes, _)| {
+            named_nodes(entry, points).map(move |(pattern, asset)| (pattern.clone(), (classes, asset)))
+        });
+        let nodes: Vec<_> = nodes.collect();
+        let namespaces = nodes.iter().filter_map(|(pattern, (classes, asset))| {
             Some((*classes, *asset, Namespaces::only(pattern.whole_namespace()?)))
         });
         let (whole, whole_of) = whole_namespaces(everywhere, &namespaces.collect::<Vec<_>>());
-        let lanes = lanes(somewhere.map(|(classes, places)| (classes, &*places.spans)));
+        let lanes = lanes(somewhere().map(|(_, classes, places)| (classes, &*places.spans)));
+        let nowhere = nowhere.and(Places::CLASSES_OF_NO_NODE);
+        let nodes = nodes.into_iter().collect();
+        let opcua = flow.opcua.clone();
         Self { everywhere, lanes, nodes, whole, whole_of, nowhere, s7, opcua, permits }
     }
 
@@ -162,9 +168,12 @@ impl FlowRules {
     #[inline(never)]
     fn permit_without_address(&self, asset: u16, operation: &Operation<'_>) -> bool {
         match operation.target {
-            Target::Node(target) => self.nodes.iter().any(|(classes, (of, pattern))| {
-                classes.contains(operation.class) && of.is_none_or(|of| of == asset) && pattern.holds(&target.node)
-            }),
+            Target::Node(target) => {
+                let permits = |(classes, of): &(Classes, Option<u16>)| {
+                    classes.contains(operation.class) && of.is_none_or(|of| of == asset)
+                };
+                self.nodes.about(target.node).any(permits)
+            }
             Target::None | Target::Item { .. } => self.nowhere.contains(operation.class),
             _ => false,
         }
@@ -177,6 +186,17 @@ impl FlowRules {
         let whole = of_asset.map_or(&self.whole, |(_, whole)| whole);
         whole.get(class as usize).is_some_and(|whole| whole.hold(namespaces))
     }
+}
+
+/// The nodes of an entry, each with the asset that it is in if that is said.
+fn named_nodes<'a>(entry: &'a Allow, points: &'a [Point]) -> impl Iterator<Item = (&'a NodePattern, Option<u16>)> {
+    let named = entry.points.iter().filter_map(|&at| points.get(usize::from(at)));
+    let of_points = named.filter_map(|point| match &point.place {
+        Location::OpcUa(patterns) => Some((patterns, Some(point.asset))),
+        Location::Modbus(_) | Location::S7(_) => None,
+    });
+    let all = of_points.chain([(&entry.opcua.nodes, None)]);
+    all.flat_map(|(patterns, asset)| patterns.iter().map(move |pattern| (pattern, asset)))
 }
 
 /// The namespaces that entries permit as a whole, by class: on every asset, and on each of those that an entry names.
@@ -280,35 +300,35 @@ impl Places {
         let named = named.map(|point| (Some(point.asset), point.place.clone()));
         let registers = entry.registers.iter().cloned().map(Location::Modbus);
         let inline = registers.chain(entry.s7.iter().cloned().map(Location::S7)).map(|place| (None, place));
-        let (mut spans, mut objects, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut spans, mut objects) = (Vec::new(), Vec::new());
         for (asset, place) in named.chain(inline) {
             match place {
                 Location::Modbus(registers) => spans.push(Span::registers(asset, &registers)),
                 Location::S7(S7Place::Memory(memory)) => spans.push(Span::memory(asset, &memory)),
                 Location::S7(S7Place::Object(object)) => objects.push((asset, object)),
-                Location::OpcUa(patterns) => nodes.extend(patterns.into_iter().map(|pattern| (asset, pattern))),
+                Location::OpcUa(_) => {}
             }
         }
-        nodes.extend(entry.opcua.nodes.iter().cloned().map(|pattern| (None, pattern)));
+        let nodes: NodeMap<_> = named_nodes(entry, points).map(|(pattern, asset)| (pattern.clone(), asset)).collect();
         let anywhere = spans.is_empty() && objects.is_empty() && nodes.is_empty() && entry.points.is_empty();
         let restricted = !(anywhere && entry.blocks.is_empty() && entry.opcua.methods.is_empty());
         let (blocks, methods) = (entry.blocks.clone().into(), entry.opcua.methods.clone().into());
-        restricted.then(|| Self { spans: spans.into(), objects: objects.into(), nodes: nodes.into(), blocks, methods })
+        restricted.then(|| Self { spans: spans.into(), objects: objects.into(), nodes, blocks, methods })
     }
 
     /// Whether they name this block, object or node. Ranges are looked at with those of other entries.
     pub(super) fn name(&self, server: Option<u16>, operation: &Operation<'_>) -> bool {
         let own = |asset: &Option<u16>| asset.is_none() || *asset == server;
-        let node = |node: &Node<'_>| self.nodes.iter().any(|(asset, one)| own(asset) && one.holds(node));
+        let node = |node: Node<'_>| self.nodes.about(node).any(own);
         match operation.target {
             Target::Block { kind, number } => self.blocks.iter().any(|blocks| blocks.hold(kind, number)),
             Target::Object { object, ref path, depth } => {
                 self.objects.iter().any(|(asset, one)| own(asset) && one.holds(object, path, depth))
             }
-            Target::Node(target) => node(&target.node),
+            Target::Node(target) => node(target.node),
             Target::Method(&MethodTarget { object, method }) => {
                 let named = self.methods.is_empty() || self.methods.iter().any(|one| one.holds(&method));
-                named && (self.nodes.is_empty() || node(&object) || node(&method))
+                named && (self.nodes.is_empty() || node(object) || node(method))
             }
             // A subscription as such has no node; those that it is for are named when they are put into it.
             Target::None | Target::Item { .. } if !self.nodes.is_empty() => {

@@ -3,13 +3,14 @@
 use lockkeeper_protocols::Node;
 
 use super::super::model::{Kind, Limits, Location, NodePattern, Number, Point, Registers, S7Place};
+use super::node_map::NodeMap;
 use super::places::{Reach, Space, Span};
 
 /// Points of one asset that limit values, sorted by first address.
 #[derive(Clone, Debug, Default)]
 pub(in crate::policy) struct LimitedPoints {
     points: Vec<LimitedPoint>,
-    nodes: Vec<LimitedNode>,
+    nodes: NodeMap<LimitedNode>,
     /// Whether one of them limits its step.
     pub(in crate::policy) have_steps: bool,
 }
@@ -43,10 +44,9 @@ pub(in crate::policy) struct LimitedPoint {
     pub(in crate::policy) limits: Limits,
 }
 
-/// Nodes of a point that limits values.
-#[derive(Clone, Debug)]
+/// What a point that limits values says about its nodes.
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct LimitedNode {
-    patterns: Vec<NodePattern>,
     pub(in crate::policy) point: u16,
     pub(in crate::policy) number: Number,
     pub(in crate::policy) limits: Limits,
@@ -56,7 +56,7 @@ impl LimitedPoints {
     pub(super) fn new(asset: usize, points: &[Point]) -> Self {
         let own =
             || (0..).zip(points).filter(|(_, point)| usize::from(point.asset) == asset && !point.limits.is_empty());
-        let nodes: Vec<LimitedNode> = own().filter_map(|(at, point)| nodes_of(at, point)).collect();
+        let nodes = own().flat_map(|(at, point)| nodes_of(at, point)).collect();
         let mut limited: Vec<LimitedPoint> = own().flat_map(|(at, point)| ranges_of(at, point)).collect();
         limited.sort_by_key(|point| (point.first, point.point));
         let mut highest = 0;
@@ -64,17 +64,17 @@ impl LimitedPoints {
             highest = point.last.max(highest);
             point.highest = highest;
         }
-        let mut limits = limited.iter().map(|point| &point.limits).chain(nodes.iter().map(|node| &node.limits));
-        Self { have_steps: limits.any(|limits| limits.max_step.is_some()), points: limited, nodes }
+        let have_steps = own().any(|(_, point)| point.limits.max_step.is_some());
+        Self { have_steps, points: limited, nodes }
     }
 
     pub(in crate::policy) fn is_empty(&self) -> bool {
         self.points.is_empty() && self.nodes.is_empty()
     }
 
-    /// The points that a node belongs to.
+    /// The points that a node belongs to: those that name it, then those whose pattern holds it.
     pub(in crate::policy) fn of_node(&self, node: Node<'_>) -> impl Iterator<Item = &LimitedNode> {
-        self.nodes.iter().filter(move |limited| limited.patterns.iter().any(|pattern| pattern.holds(&node)))
+        self.nodes.about(node)
     }
 
     /// The points that an operation reaches, last ones first.
@@ -88,10 +88,10 @@ impl LimitedPoints {
     }
 }
 
-fn nodes_of(at: u16, point: &Point) -> Option<LimitedNode> {
-    let Location::OpcUa(patterns) = &point.place else { return None };
-    let (patterns, limits) = (patterns.clone(), point.limits.clone());
-    Some(LimitedNode { patterns, point: at, number: point.kind.number, limits })
+fn nodes_of(at: u16, point: &Point) -> impl Iterator<Item = (NodePattern, LimitedNode)> {
+    let patterns = if let Location::OpcUa(patterns) = &point.place { patterns.as_slice() } else { &[] };
+    let limited = LimitedNode { point: at, number: point.kind.number, limits: point.limits.clone() };
+    patterns.iter().map(move |pattern| (pattern.clone(), limited.clone()))
 }
 
 /// One for each range, as written: values do not run on from one range to the next.
