@@ -68,6 +68,9 @@ struct Arguments {
     /// Registers with limits that the policy declares, over all servers
     #[arg(long, default_value_t = 0)]
     policy_points: u32,
+    /// The policy names the nodes of OPC UA one by one, not their namespace
+    #[arg(long)]
+    policy_nodes: bool,
     /// Another seed is another capture of the same kind
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -105,7 +108,7 @@ impl Arguments {
                 duplicates: self.duplicates,
                 fragments: self.fragments,
             },
-            policy: PolicySize { flows: self.policy_flows, points: self.policy_points },
+            policy: PolicySize { flows: self.policy_flows, points: self.policy_points, nodes: self.policy_nodes },
             seed: self.seed,
         }
     }

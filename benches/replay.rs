@@ -28,7 +28,7 @@ use capture::{prepare, replay_arguments};
 use clap::Parser;
 use contenders::{contenders, ours};
 use files::Files;
-use generator::{Settings, Speech};
+use generator::{PolicySize, Settings, Speech};
 use process::Scratch;
 use report::{FEW_FLOWS, Series};
 use serde_json::Value;
@@ -46,6 +46,9 @@ struct Arguments {
     /// Flows of the capture
     #[arg(long, default_value_t = 200)]
     flows: u32,
+    /// The policy names the nodes of OPC UA one by one, not their namespace
+    #[arg(long)]
+    policy_nodes: bool,
     /// Rounds; each runs every program once
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -67,7 +70,8 @@ struct Arguments {
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = Arguments::parse();
     let Arguments { speech, packets, flows, .. } = arguments;
-    let settings = Settings { speech, packets, flows, ..Settings::default() };
+    let policy = PolicySize { nodes: arguments.policy_nodes, ..PolicySize::default() };
+    let settings = Settings { speech, packets, flows, policy, ..Settings::default() };
     let files = Files::default_for(&settings);
     let truth = prepare(&files, &settings)?;
     let scratch = Scratch::new(folder_of(&files))?;

@@ -293,7 +293,7 @@ fn verdicts(
     settings: &Settings,
 ) -> Result<(), Box<dyn Error>> {
     for size in [0, 1_000] {
-        let settings = Settings { policy: PolicySize { flows: size, points: size }, ..settings.clone() };
+        let settings = Settings { policy: PolicySize { flows: size, points: size, nodes: false }, ..settings.clone() };
         let policy = Policy::parse("bench.toml", &generator::policy(&settings))?;
         verdict(clock, heard, asked, &policy, size);
     }

@@ -232,12 +232,23 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
 fn a_policy_declares_as_much_as_it_is_asked_to() {
     use Speech::{ModbusRtu, ModbusTcp, S7comm};
     for (speech, ipv6, points) in [(S7comm, false, 0), (ModbusTcp, false, 700), (ModbusRtu, true, 30)] {
-        let size = PolicySize { flows: 500, points };
+        let size = PolicySize { flows: 500, points, nodes: false };
         let settings = Settings { speech, ipv6, flows: 20, policy: size, ..Settings::default() };
         let policy = Policy::parse("bench.toml", &policy(&settings)).expect("a sound policy");
         assert_eq!(policy.declared().flows.len(), 501);
         assert_eq!(policy.declared().points.len(), points as usize);
         assert_eq!(policy.declared().assets.len(), if points > 0 { 20 } else { 0 });
+    }
+}
+
+#[test]
+fn the_policy_can_name_every_node_of_opc_ua() {
+    for (speech, node) in [(Speech::OpcUa, "ns=2;i=1000"), (Speech::OpcUaPanel, "ns=2;s=Hall10.Drive00.Value0")] {
+        let size = PolicySize { nodes: true, ..PolicySize::default() };
+        let text = policy(&Settings { speech, policy: size, ..Settings::default() });
+        let policy = Policy::parse("bench.toml", &text).expect("a sound policy");
+        let nodes = &policy.declared().flows[0].allow[0].opcua.nodes;
+        assert_eq!((nodes.len(), nodes.last().map(|node| node.text.as_str())), (1000, Some(node)));
     }
 }
 
@@ -250,9 +261,13 @@ fn settings_that_cannot_be_met_are_refused() {
         Settings { impairments: fragments, ..Settings::default() },
         Settings { speech: Speech::S7comm, udp: true, ..Settings::default() },
         Settings { speech: Speech::Mix, udp: true, ..Settings::default() },
-        Settings { speech: Speech::S7comm, policy: PolicySize { flows: 0, points: 1 }, ..Settings::default() },
-        Settings { policy: PolicySize { flows: 1_000_000, points: 0 }, ..Settings::default() },
-        Settings { flows: 100_000, policy: PolicySize { flows: 0, points: 1 }, ..Settings::default() },
+        Settings {
+            speech: Speech::S7comm,
+            policy: PolicySize { points: 1, ..PolicySize::default() },
+            ..Settings::default()
+        },
+        Settings { policy: PolicySize { flows: 1_000_000, ..PolicySize::default() }, ..Settings::default() },
+        Settings { flows: 100_000, policy: PolicySize { points: 1, ..PolicySize::default() }, ..Settings::default() },
     ] {
         assert!(generate(&settings, Vec::new()).is_err(), "{settings:?}");
     }

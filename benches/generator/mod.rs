@@ -122,7 +122,7 @@ pub(crate) fn generate<W: Write>(settings: &Settings, out: W) -> io::Result<Summ
 fn check(settings: &Settings) -> io::Result<()> {
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let least = (0..settings.flows).map(|flow| overhead(settings, flow)).sum::<u64>();
-    let PolicySize { flows: declared, points } = settings.policy;
+    let PolicySize { flows: declared, points, .. } = settings.policy;
     match settings {
         Settings { flows, .. } if *flows == 0 || *flows > MAX_FLOWS => refuse(format!("1 to {MAX_FLOWS} flows")),
         Settings { pipeline, .. } if *pipeline == 0 || *pipeline > MAX_PIPELINE => {

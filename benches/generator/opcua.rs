@@ -8,6 +8,7 @@ mod habits;
 
 use std::collections::BTreeMap;
 
+use super::Speech;
 use super::application::{Application, Tally, Turn};
 use super::random::Random;
 pub(super) use encode::NAMESPACE;
@@ -32,6 +33,12 @@ pub(super) struct OpcUa {
     /// Next sequence number of client and server, by flow.
     sequences: Vec<[u32; 2]>,
     body: Vec<u8>,
+}
+
+/// The ids of all nodes, as a policy writes them.
+pub(super) fn node_ids(speech: Speech) -> impl Iterator<Item = String> {
+    let named = if speech == Speech::OpcUaPanel { PANEL.named } else { BULK.named };
+    (1..=NODES).map(move |id| if named { format!("s={}", encode::name(id)) } else { format!("i={id}") })
 }
 
 impl OpcUa {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
-use super::opcua::NAMESPACE;
+use super::opcua::{NAMESPACE, node_ids};
 use super::s7::{BLOCK_SIZE, BLOCKS};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech, address};
 
@@ -14,6 +14,8 @@ pub(crate) struct PolicySize {
     pub(crate) flows: u32,
     /// Registers of the servers with a name and limits, dealt to all of them: at most [`MAX_DECLARED`].
     pub(crate) points: u32,
+    /// The nodes of OPC UA are named one by one, not as a namespace.
+    pub(crate) nodes: bool,
 }
 
 /// A policy that permits everything that is generated, except what [`Settings::violations`] asks for.
@@ -65,7 +67,7 @@ fn flow(settings: &Settings, speech: Speech, id: &str, from: &str, to: &str) -> 
     let permitted = match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
         Speech::S7comm => s7(),
-        Speech::OpcUa | Speech::OpcUaPanel => opcua(),
+        Speech::OpcUa | Speech::OpcUaPanel => opcua(speech, settings.policy.nodes),
     };
     format!(
         r#"
@@ -100,9 +102,13 @@ fn s7() -> String {
 }
 
 /// What a flow of OPC UA permits: the nodes of one namespace, and subscriptions to them.
-fn opcua() -> String {
-    let entries = ["read", "write", "subscribe"]
-        .map(|op| format!("  {{ op = \"{op}\", opcua = {{ nodes = [\"ns={NAMESPACE};*\"] }} }},\n"));
+fn opcua(speech: Speech, one_by_one: bool) -> String {
+    let nodes = match one_by_one {
+        true => node_ids(speech).map(|id| format!("\"ns={NAMESPACE};{id}\"")).collect::<Vec<_>>().join(", "),
+        false => format!("\"ns={NAMESPACE};*\""),
+    };
+    let entries =
+        ["read", "write", "subscribe"].map(|op| format!("  {{ op = \"{op}\", opcua = {{ nodes = [{nodes}] }} }},\n"));
     format!("opcua    = {{ min_mode = \"None\" }}\nallow    = [\n{}]\n", entries.concat())
 }
 

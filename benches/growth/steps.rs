@@ -54,12 +54,12 @@ pub(crate) fn steps() -> Vec<Step> {
     }
     for size in [0, 1, 10, 100, 1_000, 10_000] {
         // Declared flows are looked at once for each flow that is seen: many of them, and short ones.
-        let policy = PolicySize { flows: size, points: 0 };
+        let policy = PolicySize { flows: size, ..PolicySize::default() };
         let settings = Settings { packets: 200_000, flows: 10_000, policy, ..usual.clone() };
         steps.push(step(Dimension::PolicyFlows, size.into(), settings));
     }
     for size in [0, 1, 10, 100, 1_000, 10_000] {
-        let policy = PolicySize { flows: 0, points: size };
+        let policy = PolicySize { points: size, ..PolicySize::default() };
         steps.push(step(Dimension::PolicyPoints, size.into(), Settings { policy, ..usual.clone() }));
     }
     for workers in 1..=8 {

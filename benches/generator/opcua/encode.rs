@@ -53,10 +53,15 @@ pub(super) fn no_value(status: u32, out: &mut Vec<u8>) {
 pub(super) fn place(namespace: u8, id: u16, named: bool, out: &mut Vec<u8>) {
     if named {
         out.extend([0x03, namespace, 0]);
-        string(&format!("Hall{}.Drive{:02}.Value{}", id / 100, id / 10 % 10, id % 10), out);
+        string(&name(id), out);
     } else {
         node(namespace, id, out);
     }
+}
+
+/// The name of a node.
+pub(super) fn name(id: u16) -> String {
+    format!("Hall{}.Drive{:02}.Value{}", id / 100, id / 10 % 10, id % 10)
 }
 
 /// What is read or monitored: the value of a node, all of it, as it is.
