@@ -8,8 +8,8 @@ use super::super::model::{NodeIdPattern, NodePattern};
 /// What a policy says about nodes.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct NodeMap<T> {
-    /// About single ones, by namespace and number.
-    by_number: HashMap<(u16, u32), Vec<T>>,
+    /// About single ones, by [number](number_in).
+    by_number: HashMap<u64, Vec<T>>,
     /// About single ones, by namespace, then by name.
     by_name: HashMap<u16, HashMap<Box<[u8]>, Vec<T>>>,
     /// About all others, which are few: whole namespaces, names that begin alike, and ids that are hardly ever used.
@@ -27,7 +27,7 @@ impl<T: PartialEq> FromIterator<(NodePattern, T)> for NodeMap<T> {
         let mut map = Self::default();
         for (pattern, said) in entries {
             let place = match pattern.id {
-                NodeIdPattern::Numeric(number) => map.by_number.entry((pattern.namespace, number)).or_default(),
+                NodeIdPattern::Numeric(number) => map.by_number.entry(number_in(pattern.namespace, number)).or_default(),
                 NodeIdPattern::Text(name) => map.by_name.entry(pattern.namespace).or_default().entry(name).or_default(),
                 _ => {
                     map.others.push((pattern, said));
@@ -52,13 +52,19 @@ impl<T> NodeMap<T> {
     #[inline]
     pub(in crate::policy) fn about(&self, node: Node<'_>) -> impl Iterator<Item = &T> {
         let single = match node.id {
-            NodeId::Numeric(number) => self.by_number.get(&(node.namespace, number)),
+            NodeId::Numeric(number) => self.by_number.get(&number_in(node.namespace, number)),
             NodeId::Text(name) => self.by_name.get(&node.namespace).and_then(|names| names.get(name)),
             NodeId::Guid(_) | NodeId::Opaque(_) => None,
         };
         let others = self.others.iter().filter(move |(pattern, _)| pattern.holds(&node));
         single.into_iter().flatten().chain(others.map(|(_, said)| said))
     }
+}
+
+/// Namespace and number as one.
+#[inline]
+const fn number_in(namespace: u16, number: u32) -> u64 {
+    (namespace as u64) << 32 | number as u64
 }
 
 #[cfg(test)]
