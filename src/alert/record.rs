@@ -262,8 +262,8 @@ fn target(out: &mut Vec<u8>, target: &Target<'_>) {
     out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
 }
 
-/// Appends values. Where some are not written, because only the first were kept or a value cannot be taken apart: how many
-/// there are.
+/// Appends values. Says how many there are where that is not how many elements were written: only the first were kept, or
+/// they cannot be taken apart.
 fn values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
     match *values {
         ValuesView::Wire(Values::Typed { kind, count, bytes }) => return typed(out, &Typed { kind, count, bytes }),
