@@ -24,6 +24,8 @@ pub struct Session {
     lost: [bool; 2],
     /// Longest partial input that is kept, bytes: a side that is lost looks at two frames at once.
     partial_limit: u32,
+    /// How long an answer is waited for, tenths of a second; [partial input](PATIENCE) for several times as long.
+    patience: u16,
     /// What has not arrived completely; none in the common case.
     kept: Option<Box<Kept>>,
     /// No answer is overdue up to this clock; `i64::MAX` when none is waited for.
@@ -37,6 +39,8 @@ struct Kept {
     partial: [Vec<u8>; 2],
     /// How long the frame is that each begins with, if that will not change; otherwise 0.
     awaited: [usize; 2],
+    /// When the first bytes of each came, nanoseconds on the scale of [`Stamp::clock`].
+    since: [i64; 2],
     /// When the latest bytes of either side came: a frame that only the end of the stream completes has no other time.
     latest: Stamp,
 }
@@ -61,6 +65,7 @@ impl Session {
             dissector: (protocol.open)(transport, limits),
             lost: [midstream; 2],
             partial_limit: u32::try_from(partial_limit).unwrap_or(u32::MAX),
+            patience: u16::try_from(limits.answer_timeout / TENTH).unwrap_or(u16::MAX).max(1),
             kept: None,
             wake: i64::MAX,
         }
@@ -86,7 +91,7 @@ impl Session {
         if used < bytes.len() {
             self.rest(from, bytes.get(used..).unwrap_or_default(), stamp, sink);
         }
-        self.set_wake();
+        self.set_wake(stamp.clock);
     }
 
     /// What `from` sent after its last whole frame: a part of one, none at all, or anything while a side is lost or waits
@@ -105,19 +110,24 @@ impl Session {
         let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, lost, stamp, sink };
         let before = kept.as_mut().and_then(|kept| kept.partial.get_mut(from.index())).map(core::mem::take);
         let mut partial = before.unwrap_or_default();
-        if partial.is_empty() {
+        let begins_anew = if partial.is_empty() {
             let used = step.consume(bytes);
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
                 partial = memory::lent(rest.len(), rest.len(), step.sink);
                 memory::append(&mut partial, rest);
             }
+            true
         } else {
             memory::append(&mut partial, bytes);
             let used = step.consume(&partial);
             partial.drain(..used.min(partial.len()));
-        }
+            used > 0
+        };
         step.bound(&mut partial, *partial_limit as usize);
         self.keep(from, partial, stamp, sink);
+        if let Some(kept) = self.kept.as_mut().filter(|_| begins_anew) {
+            kept.begun(from, stamp);
+        }
     }
 
     /// Keeps the beginning of a frame whose length is known. `false`: it is something else.
@@ -129,7 +139,9 @@ impl Session {
             let mut partial = memory::lent(bytes.len(), wanted, sink);
             partial.reserve_exact(wanted);
             memory::append(&mut partial, bytes);
-            self.kept.get_or_insert_default().put(from, partial, awaited, stamp);
+            let kept = self.kept.get_or_insert_default();
+            kept.put(from, partial, awaited, stamp);
+            kept.begun(from, stamp);
         }
         begins
     }
@@ -171,7 +183,7 @@ impl Session {
                 FrameLen::Bytes(length) if length > 0 && length <= rest.len() => {
                     let (frame, tail) = rest.split_at(length);
                     self.dissector.frame(from, frame, stamp, sink);
-                    self.set_wake();
+                    self.set_wake(stamp.clock);
                     rest = tail;
                 }
                 FrameLen::Bytes(_) | FrameLen::Unknown => {
@@ -189,21 +201,40 @@ impl Session {
 
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
     pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.lose(from, sink);
+        if self.wake == i64::MAX {
+            self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
+        }
+    }
+
+    fn lose(&mut self, from: Side, sink: &mut dyn Sink) {
         self.settle(from, sink);
         if let Some(lost) = self.lost.get_mut(from.index()) {
             *lost = true;
         }
-        self.set_wake();
     }
 
-    /// Gives up on answers that are overdue at `clock`.
+    /// Gives up on answers, and on ends of frames, that are overdue at `clock`.
     #[inline]
     pub fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         if self.wake < clock {
             cold_path();
             self.dissector.expire(clock, sink);
-            self.wake = i64::MAX;
-            self.set_wake();
+            self.give_up_frames(clock, sink);
+            self.find_wake(clock);
+        }
+    }
+
+    /// Gives up frames whose end has been waited for too long. Otherwise it would cost a sender nothing but one connection
+    /// for each to have half frames kept for as long as connections are remembered.
+    fn give_up_frames(&mut self, clock: i64, sink: &mut dyn Sink) {
+        for from in [Side::Client, Side::Server] {
+            let due = self.kept.as_ref().and_then(|kept| kept.due(from, self.patience));
+            if let Some(kept) = self.kept.as_ref().filter(|_| due.is_some_and(|due| due < clock)) {
+                let (kind, name) = (AnomalyKind::Limit, "frame_age");
+                sink.anomaly(Anomaly { kind, name, value: None, from }, &kept.latest);
+                self.lose(from, sink);
+            }
         }
     }
 
@@ -214,13 +245,21 @@ impl Session {
         (self.wake != i64::MAX).then_some(self.wake)
     }
 
-    /// Deadlines only ever move on, so the decoder is asked for one when none is known, not at every frame.
+    /// Deadlines only ever move on, so they are asked for when none is known, not at every frame.
     #[inline]
-    fn set_wake(&mut self) {
+    fn set_wake(&mut self, now: i64) {
         if self.wake == i64::MAX {
-            cold_path();
-            self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
+            self.find_wake(now);
         }
+    }
+
+    /// What is asked for from now on is due no earlier than one answer's time from now: that of a frame, which is longer,
+    /// is looked after as often.
+    #[inline(never)]
+    fn find_wake(&mut self, now: i64) {
+        let soon = now.saturating_add(i64::from(self.patience) * TENTH);
+        let frame = self.kept.as_ref().and_then(|kept| kept.deadline(self.patience)).map(|due| due.min(soon));
+        self.wake = [frame, self.dissector.deadline()].into_iter().flatten().min().unwrap_or(i64::MAX);
     }
 
     /// The end of the flow or of the capture.
@@ -256,6 +295,25 @@ impl Session {
 }
 
 impl Kept {
+    /// A frame of `from` begins with what came now.
+    fn begun(&mut self, from: Side, stamp: &Stamp) {
+        if let Some(since) = self.since.get_mut(from.index()) {
+            *since = stamp.clock;
+        }
+    }
+
+    /// When the first of them is to be complete.
+    fn deadline(&self, patience: u16) -> Option<i64> {
+        [Side::Client, Side::Server].into_iter().filter_map(|from| self.due(from, patience)).min()
+    }
+
+    /// When the frame that `from` has begun is to be complete, if there is one.
+    fn due(&self, from: Side, patience: u16) -> Option<i64> {
+        let begun = self.partial.get(from.index()).is_some_and(|partial| !partial.is_empty());
+        let since = self.since.get(from.index()).filter(|_| begun)?;
+        Some(since.saturating_add(PATIENCE * i64::from(patience) * TENTH))
+    }
+
     /// What `from` sent of a frame of `awaited` bytes, or of one whose length is not known.
     fn put(&mut self, from: Side, mut partial: Vec<u8>, awaited: usize, stamp: &Stamp) {
         partial.reserve_exact(room(awaited, partial.len()).saturating_sub(partial.len()));
@@ -393,3 +451,8 @@ enum Stand {
 fn room(awaited: usize, there: usize) -> usize {
     awaited.min(memory::GROWTH * there)
 }
+
+/// How many times as long as an answer the end of a frame is waited for: the longest one has time on a slow line.
+const PATIENCE: i64 = 6;
+/// A tenth of a second, nanoseconds.
+const TENTH: i64 = 100_000_000;

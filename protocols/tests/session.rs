@@ -35,6 +35,63 @@ fn much_memory_is_not_lent_to_one_who_has_sent_little() {
     assert_eq!((session.buffered(), log.memory.shelf.len()), (claims.len(), 1), "it has memory of its own");
 }
 
+#[test]
+fn half_a_frame_is_not_kept_for_ever_however_its_sender_puts_off_the_end() {
+    let second = 1_000_000_000;
+    let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
+    let half = &long[..100];
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
+    session.stream(Side::Client, half, &at(0), &mut log);
+    for (time, byte) in (1..30).zip(&long[100..]) {
+        session.stream(Side::Client, &[*byte], &at(time * 1000), &mut log);
+    }
+    assert_eq!(session.buffered(), 129);
+    let due = 30 * second;
+    assert!(session.deadline().is_some_and(|next| next <= due));
+    session.expire(due, &mut log);
+    assert_eq!(session.buffered(), 129);
+    session.expire(due + 1, &mut log);
+    assert_eq!((session.buffered(), log.lost), (0, 129));
+    assert_eq!(log.lines_of("Limit"), ["Limit frame_age from Client"]);
+    assert_eq!(session.deadline(), None);
+    // What follows is taken up where a frame begins.
+    session.stream(Side::Client, &[&long[129..], &long, &long].concat(), &at(due / 1_000_000 + 1000), &mut log);
+    assert_eq!((asked(&log), log.lost), (2, long.len()));
+}
+
+#[test]
+fn an_answer_is_overdue_at_its_time_whatever_half_frames_wait() {
+    let second = 1_000_000_000;
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
+    session.stream(Side::Server, &read(1)[..5], &at(0), &mut log);
+    // Nothing is due by then, but a timer that was set for later would not be set again for what is asked now.
+    assert_eq!(session.deadline(), Some(5 * second));
+    session.stream(Side::Client, &read(1), &at(1000), &mut log);
+    session.expire(5 * second + 1, &mut log);
+    assert_eq!(session.deadline(), Some(6 * second));
+    session.expire(6 * second + 1, &mut log);
+    assert_eq!((session.deadline(), session.buffered()), (Some(11 * second + 1), 5));
+    session.gap(Side::Server, &mut log);
+    session.expire(11 * second + 2, &mut log);
+    assert_eq!(session.deadline(), None);
+}
+
+#[test]
+fn a_frame_that_follows_another_has_its_own_time() {
+    let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
+    let bytes = long.repeat(5);
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
+    // Every segment ends a frame and begins the next one.
+    for (time, piece) in (0..).zip(bytes.chunks(150)) {
+        session.stream(Side::Client, piece, &at(time * 10_000), &mut log);
+    }
+    assert_eq!((asked(&log), log.lost), (5, 0));
+    assert_eq!(log.lines_of("Limit"), [""; 0]);
+}
+
 /// Bytes that `side` sends, or a gap in them.
 #[derive(Clone, Debug)]
 enum Piece {
