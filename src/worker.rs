@@ -3,6 +3,7 @@
 //! A shard holds the conversations of some host pairs. Shards are dealt to workers; because every table is a shard's
 //! own, its limits bite at the same packet whatever the number of workers.
 
+mod awaited;
 mod conversation;
 mod desk;
 mod guard;

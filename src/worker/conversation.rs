@@ -4,13 +4,11 @@ mod adopt;
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use lockkeeper_protocols::identify::Roles;
-use lockkeeper_protocols::{
-    Decision, Identifier, Keys, Protocol, REGISTRY, RequestRef, Session, Side, Stamp, Transport,
-};
+use lockkeeper_protocols::{Decision, Identifier, Keys, Protocol, REGISTRY, Session, Side, Stamp, Transport};
 
 use super::Desk;
+use super::awaited::Awaited;
 use super::guard::Guard;
 use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
@@ -71,8 +69,8 @@ pub(super) struct Facts {
 pub(super) struct Seldom {
     /// What is known about how it is protected.
     pub(super) guard: Option<Guard>,
-    /// Operations whose end somebody waits for: there may be a hundred thousand of them, and they end in any order.
-    pub(super) open: HashMap<RequestRef, Open>,
+    /// Operations whose end somebody waits for.
+    pub(super) open: Awaited,
     pub(super) text: Option<Box<ConversationText>>,
 }
 

@@ -59,7 +59,7 @@ impl Sink for Listener<'_> {
             desk.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
         let Some(seldom) = facts.seldom_mut() else { return };
-        let Some(open) = seldom.open.remove(&at) else { return };
+        let Some(open) = seldom.open.remove(at) else { return };
         if open.told {
             let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
             desk.report(facts, event, stamp);

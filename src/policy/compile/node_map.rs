@@ -27,7 +27,9 @@ impl<T: PartialEq> FromIterator<(NodePattern, T)> for NodeMap<T> {
         let mut map = Self::default();
         for (pattern, said) in entries {
             let place = match pattern.id {
-                NodeIdPattern::Numeric(number) => map.by_number.entry(number_in(pattern.namespace, number)).or_default(),
+                NodeIdPattern::Numeric(number) => {
+                    map.by_number.entry(number_in(pattern.namespace, number)).or_default()
+                }
                 NodeIdPattern::Text(name) => map.by_name.entry(pattern.namespace).or_default().entry(name).or_default(),
                 _ => {
                     map.others.push((pattern, said));
