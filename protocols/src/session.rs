@@ -201,13 +201,6 @@ impl Session {
 
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
     pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.lose(from, sink);
-        if self.wake == i64::MAX {
-            self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
-        }
-    }
-
-    fn lose(&mut self, from: Side, sink: &mut dyn Sink) {
         self.settle(from, sink);
         if let Some(lost) = self.lost.get_mut(from.index()) {
             *lost = true;
@@ -229,11 +222,11 @@ impl Session {
     /// for each to have half frames kept for as long as connections are remembered.
     fn give_up_frames(&mut self, clock: i64, sink: &mut dyn Sink) {
         for from in [Side::Client, Side::Server] {
-            let due = self.kept.as_ref().and_then(|kept| kept.due(from, self.patience));
-            if let Some(kept) = self.kept.as_ref().filter(|_| due.is_some_and(|due| due < clock)) {
+            let is_overdue = |kept: &&Kept| kept.due(from, self.patience).is_some_and(|due| due < clock);
+            if let Some(kept) = self.kept.as_deref().filter(is_overdue) {
                 let (kind, name) = (AnomalyKind::Limit, "frame_age");
                 sink.anomaly(Anomaly { kind, name, value: None, from }, &kept.latest);
-                self.lose(from, sink);
+                self.gap(from, sink);
             }
         }
     }
