@@ -8,7 +8,6 @@ mod habits;
 
 use std::collections::BTreeMap;
 
-use super::Speech;
 use super::application::{Application, Tally, Turn};
 use super::random::Random;
 pub(super) use encode::NAMESPACE;
@@ -16,8 +15,7 @@ use encode::{
     BUFFER, CHANNEL, HEADERS, TOKEN, VALUE, chunks, double, message, moment, no_value, node, nothing, null, number,
     place, read_value_id, string, value,
 };
-use habits::Habits;
-pub(super) use habits::{BULK, PANEL};
+pub(super) use habits::{BULK, Habits, PANEL};
 
 /// Clients and servers of OPC UA.
 pub(super) struct OpcUa {
@@ -36,8 +34,8 @@ pub(super) struct OpcUa {
 }
 
 /// The ids of all nodes, as a policy writes them.
-pub(super) fn node_ids(speech: Speech) -> impl Iterator<Item = String> {
-    let named = if speech == Speech::OpcUaPanel { PANEL.named } else { BULK.named };
+pub(super) fn node_ids(habits: &Habits) -> impl Iterator<Item = String> {
+    let named = habits.named;
     (1..=NODES).map(move |id| if named { format!("s={}", encode::name(id)) } else { format!("i={id}") })
 }
 

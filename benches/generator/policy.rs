@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
-use super::opcua::{NAMESPACE, node_ids};
+use super::opcua::{BULK, Habits, NAMESPACE, PANEL, node_ids};
 use super::s7::{BLOCK_SIZE, BLOCKS};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech, address};
 
@@ -67,7 +67,8 @@ fn flow(settings: &Settings, speech: Speech, id: &str, from: &str, to: &str) -> 
     let permitted = match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
         Speech::S7comm => s7(),
-        Speech::OpcUa | Speech::OpcUaPanel => opcua(speech, settings.policy.nodes),
+        Speech::OpcUa => opcua(&BULK, settings.policy.nodes),
+        Speech::OpcUaPanel => opcua(&PANEL, settings.policy.nodes),
     };
     format!(
         r#"
@@ -102,9 +103,9 @@ fn s7() -> String {
 }
 
 /// What a flow of OPC UA permits: the nodes of one namespace, and subscriptions to them.
-fn opcua(speech: Speech, one_by_one: bool) -> String {
+fn opcua(habits: &Habits, one_by_one: bool) -> String {
     let nodes = match one_by_one {
-        true => node_ids(speech).map(|id| format!("\"ns={NAMESPACE};{id}\"")).collect::<Vec<_>>().join(", "),
+        true => node_ids(habits).map(|id| format!("\"ns={NAMESPACE};{id}\"")).collect::<Vec<_>>().join(", "),
         false => format!("\"ns={NAMESPACE};*\""),
     };
     let entries =

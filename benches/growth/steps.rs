@@ -53,7 +53,7 @@ pub(crate) fn steps() -> Vec<Step> {
         steps.push(step(Dimension::Flows, flows.into(), Settings { packets, flows, ..usual.clone() }));
     }
     for size in [0, 1, 10, 100, 1_000, 10_000] {
-        // Declared flows are looked at once for each flow that is seen: many of them, and short ones.
+        // Rules are looked for once for each flow that is seen: many of them, and short ones.
         let policy = PolicySize { flows: size, ..PolicySize::default() };
         let settings = Settings { packets: 200_000, flows: 10_000, policy, ..usual.clone() };
         steps.push(step(Dimension::PolicyFlows, size.into(), settings));
