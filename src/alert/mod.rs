@@ -34,7 +34,7 @@ use crate::policy::{Carrier, Denial, Host, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
 pub use own::{Own, OwnRule};
-pub(crate) use owned::name;
+pub(crate) use owned::short_name;
 pub use owned::{
     ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
 };

@@ -118,16 +118,16 @@ impl OwnedTarget {
     pub fn of(target: &Target<'_>) -> Self {
         Self::Plain(match *target {
             Target::Node(&NodeTarget { node, attribute, range }) => {
-                return Self::Node(Box::new((OwnedNode::of(node), attribute, name(range))));
+                return Self::Node(Box::new((OwnedNode::of(node), attribute, short_name(range))));
             }
             Target::Method(&MethodTarget { object, method }) => {
                 return Self::Method(Box::new((OwnedNode::of(object), OwnedNode::of(method))));
             }
-            Target::Endpoint { url } => return Self::Endpoint(name(url)),
+            Target::Endpoint { url } => return Self::Endpoint(short_name(url)),
             Target::Channel { mode, policy } => {
-                return Self::Channel(mode, String::from_utf8_lossy(&name(policy.as_bytes())).into());
+                return Self::Channel(mode, String::from_utf8_lossy(&short_name(policy.as_bytes())).into());
             }
-            Target::User { kind, name: user } => return Self::User(kind, name(user)),
+            Target::User { kind, name } => return Self::User(kind, short_name(name)),
             Target::None => Target::None,
             Target::Unit { unit } => Target::Unit { unit },
             Target::Table { unit, table, address, count } => Target::Table { unit, table, address, count },
@@ -186,7 +186,7 @@ impl OwnedNode {
     fn of(node: Node<'_>) -> Self {
         let id = match node.id {
             NodeId::Numeric(number) => OwnedNodeId::Numeric(number),
-            NodeId::Text(text) => OwnedNodeId::Text(name(text)),
+            NodeId::Text(text) => OwnedNodeId::Text(short_name(text)),
             NodeId::Guid(bytes) => OwnedNodeId::Guid(bytes),
             NodeId::Opaque(bytes) => OwnedNodeId::Opaque(bytes.get(..NAME_BYTES).unwrap_or(bytes).into()),
         };
@@ -205,7 +205,7 @@ impl OwnedNode {
 }
 
 /// A name as it is kept: whole characters of it, and an ellipsis for those that are left out.
-pub(crate) fn name(text: &[u8]) -> Box<[u8]> {
+pub(crate) fn short_name(text: &[u8]) -> Box<[u8]> {
     if text.len() <= NAME_BYTES {
         return text.into();
     }
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn a_name_that_is_cut_says_so_and_is_not_cut_within_a_letter() {
         let ends = |text: &str| {
-            String::from_utf8(name(text.as_bytes()).into()).map(|name| name.chars().rev().take(2).collect())
+            String::from_utf8(short_name(text.as_bytes()).into()).map(|name| name.chars().rev().take(2).collect())
         };
         assert_eq!(ends(&"a".repeat(NAME_BYTES)), Ok("aa".to_owned()));
         assert_eq!(ends(&"a".repeat(NAME_BYTES + 1)), Ok("…a".to_owned()));
@@ -282,7 +282,7 @@ mod tests {
             assert_eq!(ends(&format!("{}{}", "a".repeat(before), "🔒".repeat(NAME_BYTES))), Ok("…🔒".to_owned()));
         }
         // What is no text is cut all the same.
-        assert!(name(&[0x80; NAME_BYTES + 1]).len() <= NAME_BYTES + 3);
+        assert!(short_name(&[0x80; NAME_BYTES + 1]).len() <= NAME_BYTES + 3);
     }
 
     fn lengthy(target: Target<'_>) -> Operation<'_> {

@@ -128,7 +128,8 @@ impl FlowRules {
             plain().filter_map(|(entry, permit)| Some((entry, permit.classes.without(slow), permit.places.as_ref()?)))
         };
         let naming = somewhere().filter(|(.., places)| !places.nodes.is_empty());
-        let nowhere = naming.fold(Classes::NONE, |all, (_, classes, _)| all.with(classes));
+        let nowhere =
+            naming.fold(Classes::NONE, |all, (_, classes, _)| all.with(classes)).and(Places::CLASSES_OF_NO_NODE);
         let nodes = somewhere().filter(|(.., places)| places.methods.is_empty());
         let nodes = nodes.flat_map(|(entry, classes, _)| {
             named_nodes(entry, points).map(move |(pattern, asset)| (pattern.clone(), (classes, asset)))
@@ -139,7 +140,6 @@ impl FlowRules {
         });
         let (whole, whole_of) = whole_namespaces(everywhere, &namespaces.collect::<Vec<_>>());
         let lanes = lanes(somewhere().map(|(_, classes, places)| (classes, &*places.spans)));
-        let nowhere = nowhere.and(Places::CLASSES_OF_NO_NODE);
         let nodes = nodes.into_iter().collect();
         let opcua = flow.opcua.clone();
         Self { everywhere, lanes, nodes, whole, whole_of, nowhere, s7, opcua, permits }

@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
 
 use super::Desk;
 use super::conversation::{Facts, Open};
-use crate::alert::{Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, name};
+use crate::alert::{Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
@@ -78,7 +78,7 @@ impl Sink for Listener<'_> {
             of: identity.of,
             unit: identity.unit,
             field: identity.field,
-            value: String::from_utf8_lossy(&name(identity.value)).into_owned(),
+            value: String::from_utf8_lossy(&short_name(identity.value)).into_owned(),
         };
         self.desk.find(self.facts, what, None, None, stamp);
     }
