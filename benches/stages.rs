@@ -393,10 +393,11 @@ fn transaction(asked: &Asked) -> Transaction<'_> {
         time: asked.stamp.time,
         request: 0,
         operation: OperationView::from(&asked.operation()),
-        outcome: Outcome::Accepted,
+        ending: Outcome::Accepted.into(),
         latency: Some(1_000_000),
         verdict: Verdict::Permit { flow: Some(0) },
         evidence: Evidence { capture: 0, packet: asked.stamp.packet },
+        request_seen: true,
         response_packet: Some(asked.stamp.packet + 1),
     }
 }

@@ -126,6 +126,8 @@ losses! {
     desynchronisations,
     /// Answers that belong to no request that was seen.
     unmatched_answers,
+    /// Operations that an answer says were carried out, and whose request was not seen.
+    requests_unseen,
     /// Chunks of OPC UA that no key of those given is for.
     chunks_without_key,
     /// Chunks of OPC UA that the key given for them does not open.

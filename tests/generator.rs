@@ -301,6 +301,10 @@ impl Sink for Heard {
         self.ended(outcome, 1);
     }
 
+    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
+        self.wrong += 1;
+    }
+
     fn ended(&mut self, outcome: Outcome, count: u32) {
         self.answers += u64::from(count);
         self.refusals += if matches!(outcome, Outcome::Refused { .. }) { count.into() } else { 0 };

@@ -26,7 +26,7 @@ impl Asked {
         let OwnedOperation { class, function, code, ref target, .. } = self.operation;
         let OwnedTarget::Plain(target) = *target else { unreachable!("generated traffic has plain targets") };
         let values = if self.registers.is_empty() { Values::None } else { Values::Registers(&self.registers) };
-        Operation { class, function, code, target, values }
+        Operation { class, function, code, ambiguous: false, target, values }
     }
 
     /// As an alert keeps it.
@@ -83,6 +83,10 @@ impl Sink for Ears {
         false
     }
 
+    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
+        self.words += 1;
+    }
+
     fn ended(&mut self, _: Outcome, _: u32) {
         self.words += 1;
     }
@@ -125,6 +129,8 @@ impl Sink for Notebook {
         self.asked.push(Asked { flow: self.flow, operation: operation.into(), registers, stamp: *stamp });
         false
     }
+
+    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {}
 
     fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {}
 

@@ -114,7 +114,7 @@ pub struct RequestRef {
     /// Number of the request in its flow.
     pub request: u32,
     /// Position of the operation in the request, from 0.
-    pub item: u16,
+    pub item: u32,
 }
 
 /// How an operation ended.
@@ -189,9 +189,18 @@ pub trait Sink {
         false
     }
 
+    /// An accepted answer to a request that is not in the capture, for what changes something: the operation was carried
+    /// out. `operation` says what the answer tells of it; of what the answer does not tell, the target is
+    /// [`Target::Unread`](crate::Target::Unread). Called instead of [`Sink::operation`] and [`Sink::outcome`].
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp);
+
+    /// No answer came within [`Limits::answer_timeout`], which ended at `stamp`. The answer is still waited for, and
+    /// [`Sink::outcome`] follows: with what a late answer says, or with [`Outcome::NoResponse`] when none can come any more.
+    fn overdue(&mut self, _at: RequestRef, _operation: &Operation<'_>, _stamp: &Stamp) {}
+
     /// The answer to an operation, or its absence ([`Outcome::NoResponse`], with the stamp at which the wait ended).
     /// `operation` repeats what was asked; its `values` are those of the *answer* (of a read what was read, of a write
-    /// [`Values::None`](crate::Values::None)).
+    /// [`Values::None`](crate::Values::None)). Called once for each operation.
     fn outcome(
         &mut self,
         at: RequestRef,

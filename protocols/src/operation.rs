@@ -126,6 +126,8 @@ pub struct Operation<'a> {
     pub function: &'static str,
     /// The number on the wire, without an exception bit. A sub-function is part of the name and of the target.
     pub code: u32,
+    /// The bytes can be read in another way as well, and servers differ in how they read them: each reading is announced.
+    pub ambiguous: bool,
     /// What it acts on.
     pub target: Target<'a>,
     /// The values that travel with it: of a write those requested, of a read those answered.

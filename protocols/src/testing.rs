@@ -70,6 +70,16 @@ impl Sink for Log {
         self.lines.push(format!("{} {result} {request}.{item} after {waited}: {}", stamp.clock, describe(operation)));
     }
 
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let RequestRef { request, item } = at;
+        self.lines.push(format!("{} unseen {request}.{item} {}", stamp.clock, describe(operation)));
+    }
+
+    fn overdue(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let RequestRef { request, item } = at;
+        self.lines.push(format!("{} overdue {request}.{item} {}", stamp.clock, describe(operation)));
+    }
+
     fn ended(&mut self, outcome: Outcome, count: u32) {
         assert_eq!(count, 0, "{outcome:?}: the outcome of every operation is waited for");
     }
@@ -126,6 +136,9 @@ impl Sink for Log {
 
 fn describe(operation: &Operation<'_>) -> String {
     let mut text = format!("{} {} {}", operation.class.name(), operation.function, operation.code);
+    if operation.ambiguous {
+        text.push_str(" (ambiguous)");
+    }
     operation.target.fields(|name, field| {
         let _ = match field {
             Field::Number(number) => write!(text, " {name}={number}"),

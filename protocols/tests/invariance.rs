@@ -173,6 +173,10 @@ impl Sink for Tally {
         self.ended(outcome, 1);
     }
 
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        self.log.request_unseen(at, operation, stamp);
+    }
+
     fn ended(&mut self, outcome: Outcome, count: u32) {
         let place = match outcome {
             Outcome::Accepted => 0,

@@ -26,6 +26,10 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
             add(of_rule(denial.rule, finding));
             add(of_public_client(finding));
         }
+        What::RequestUnseen(denial) => {
+            add(of_operation(finding));
+            add(of_rule(denial.rule, finding));
+        }
         What::Malformed { .. } => add(of_rule(Rule::ProtoMalformed, finding)),
         What::UnknownAsset(side) => {
             add(of_rule(Rule::AssetUnknown, finding));
@@ -63,6 +67,7 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         | Rule::FlowUndeclaredPeer
         | Rule::FlowUndeclaredProtocol
         | Rule::OperationUndeclared
+        | Rule::OperationRequestUnseen
         | Rule::FlowOpaque
         | Rule::OpcUaPolicyDeprecated
         | Rule::OpcUaPolicyUndeclared

@@ -19,7 +19,7 @@ use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
-use super::{About, AlertId, Event, Finding, Kind, Order, Rendered, Report, mapping, message};
+use super::{About, AlertId, Ending, Event, Finding, Kind, Order, Rendered, Report, What, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -165,7 +165,7 @@ struct State {
     count: u64,
     first_seen: i64,
     last_seen: i64,
-    outcome: Option<Outcome>,
+    ending: Option<Ending>,
 }
 
 /// Who takes what is to be published.
@@ -271,7 +271,9 @@ impl Correlator {
                 }
                 self.counters.secured_forgotten = self.secured.forgotten;
             }
-            Event::Outcome { conversation, at, outcome, time: _ } => self.outcome(conversation, at, outcome, out),
+            Event::Outcome { conversation, at, ending, is_last } => {
+                self.outcome((conversation, at), ending, is_last, out)
+            }
         }
     }
 
@@ -352,21 +354,23 @@ impl Correlator {
         }
     }
 
-    fn outcome(&mut self, conversation: u64, at: RequestRef, outcome: Outcome, out: Out<'_>) {
-        let known = outcome != Outcome::Pending;
-        self.counters.outcomes += u64::from(known);
+    fn outcome(&mut self, (conversation, at): (u64, RequestRef), ending: Ending, is_last: bool, out: Out<'_>) {
+        let known = ending.outcome != Outcome::Pending;
+        self.counters.outcomes += u64::from(known && is_last);
         let mut matched = false;
         for number in 0..=u8::MAX {
-            let Some((key, opened)) = self.pending.remove(&(conversation, at, number)) else { break };
-            matched |= known && self.answer(&key, opened, outcome, out);
+            let waiting = (conversation, at, number);
+            let found = if is_last { self.pending.remove(&waiting) } else { self.pending.get_mut(&waiting).cloned() };
+            let Some((key, opened)) = found else { break };
+            matched |= known && self.answer(&key, opened, ending, out);
         }
-        self.counters.outcomes_unmatched += u64::from(known && !matched);
+        self.counters.outcomes_unmatched += u64::from(known && is_last && !matched);
     }
 
     /// Gives an alert its outcome; whether it was still there.
-    fn answer(&mut self, key: &Filed, opened: u64, outcome: Outcome, out: Out<'_>) -> bool {
+    fn answer(&mut self, key: &Filed, opened: u64, ending: Ending, out: Out<'_>) -> bool {
         let Some(live) = self.alerts.get_mut(key).filter(|live| live.opened == opened) else { return false };
-        live.now.outcome = Some(outcome);
+        live.now.ending = Some(ending);
         if std::mem::replace(&mut live.answered, true) {
             self.changed(key, out);
         } else {
@@ -454,8 +458,11 @@ impl Correlator {
 
 impl Live {
     fn new(finding: Box<Finding>, policy: Arc<Policy>, opened: u64, clock: i64) -> Self {
-        let outcome = waits_for_outcome(&finding).map(|_| Outcome::Pending);
-        let now = State { count: 1, first_seen: finding.time, last_seen: finding.time, outcome };
+        let ending = match finding.what {
+            What::RequestUnseen(_) => Some(Outcome::Accepted.into()),
+            _ => waits_for_outcome(&finding).map(|_| Outcome::Pending.into()),
+        };
+        let now = State { count: 1, first_seen: finding.time, last_seen: finding.time, ending };
         let id = alert_id(&policy.sha256, &finding);
         let (answered, published, published_at) = (false, now, clock);
         Self { policy, finding, id, opened, clock, answered, now, published, published_at, revision: 0 }
@@ -491,10 +498,10 @@ fn waits_for_outcome(finding: &Finding) -> Option<RequestRef> {
 }
 
 fn render(settings: &Settings, live: &Live) -> Rendered {
-    let Live { policy, finding, id, revision, published: State { count, first_seen, last_seen, outcome }, .. } = live;
-    let (id, revision, outcome) = (*id, *revision, *outcome);
+    let Live { policy, finding, id, revision, published: State { count, first_seen, last_seen, ending }, .. } = live;
+    let (id, revision, ending) = (*id, *revision, *ending);
     let (count, first_seen, last_seen) = (*count, *first_seen, *last_seen);
-    let record = Record { policy, settings, finding, id, revision, count, first_seen, last_seen, outcome };
+    let record = Record { policy, settings, finding, id, revision, count, first_seen, last_seen, ending };
     let mut json = Vec::with_capacity(RECORD_BYTES);
     record.write(&mut json);
     let news = (revision == 1).then_some(finding.time);

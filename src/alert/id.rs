@@ -31,7 +31,7 @@ fn describe(text: &mut String, policy_sha256: &str, finding: &Finding) -> std::f
         operation.target.lend(|target| target.fields(|name, field| text.push_str(&part(name, field))));
     }
     match &finding.what {
-        What::Denied(_) => Ok(()),
+        What::Denied(_) | What::RequestUnseen(_) => Ok(()),
         What::Certificate { of, certificate, .. } => writeln!(text, "{of:?} {}", certificate.thumbprint),
         What::Malformed { name, .. } => writeln!(text, "{name}"),
         What::UnknownAsset(side) | What::NewHost(side) => writeln!(text, "{side:?}"),

@@ -83,6 +83,7 @@ impl Key {
     pub(super) fn of(finding: &Finding) -> Self {
         match &finding.what {
             What::Denied(denial) => Self::violation(finding, denial.rule, denial.flow, None),
+            What::RequestUnseen(denial) => Self::violation(finding, Rule::OperationRequestUnseen, denial.flow, None),
             What::Certificate { denial, certificate, .. } => {
                 let mut key = Self::violation(finding, denial.rule, denial.flow, None);
                 if let Self::Violation(violation) = &mut key {

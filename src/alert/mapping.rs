@@ -9,6 +9,7 @@ use crate::policy::{Reason, Rule};
 pub(super) const fn rule_id(what: &What) -> &'static str {
     match what {
         What::Denied(denial) | What::Certificate { denial, .. } => denial.rule.id(),
+        What::RequestUnseen(_) => Rule::OperationRequestUnseen.id(),
         What::Malformed { .. } => Rule::ProtoMalformed.id(),
         What::UnknownAsset(_) => Rule::AssetUnknown.id(),
         What::NewHost(_) => "asset.new",
@@ -19,7 +20,11 @@ pub(super) const fn rule_id(what: &What) -> &'static str {
 /// Violation, or news for the inventory.
 pub(super) const fn kind(what: &What) -> Kind {
     match what {
-        What::Denied(_) | What::Certificate { .. } | What::Malformed { .. } | What::UnknownAsset(_) => Kind::Violation,
+        What::Denied(_)
+        | What::RequestUnseen(_)
+        | What::Certificate { .. }
+        | What::Malformed { .. }
+        | What::UnknownAsset(_) => Kind::Violation,
         What::NewHost(_) | What::Identity { .. } => Kind::Asset,
     }
 }
@@ -32,7 +37,7 @@ pub(super) fn severity(finding: &Finding) -> Severity {
         What::Denied(denial) | What::Certificate { denial, .. } => match denial.rule {
             Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
-            Rule::OperationUndeclared => class.map_or(Severity::Medium, of_class),
+            Rule::OperationUndeclared | Rule::OperationRequestUnseen => class.map_or(Severity::Medium, of_class),
             Rule::AddressUndeclared => at_least(Severity::Medium).min(Severity::High),
             Rule::ValueOutOfLimits | Rule::S7ConnectionType => Severity::High,
             Rule::S7Password => at_least(Severity::High),
@@ -54,6 +59,8 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             Rule::FlowOpaque if denial.reason == Reason::Plain => Severity::Info,
             Rule::FlowOpaque => Severity::Medium,
         },
+        // Somebody has taken care that the request is not seen, or half of the traffic is not.
+        What::RequestUnseen(_) => at_least(Severity::High),
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
         What::NewHost(_) | What::Identity { .. } => Severity::Info,
     }
@@ -95,6 +102,7 @@ pub(super) struct Requirements {
 pub(super) const fn requirements(what: &What) -> Requirements {
     match what {
         What::Denied(denial) | What::Certificate { denial, .. } => of_rule(denial.rule),
+        What::RequestUnseen(_) => of_rule(Rule::OperationRequestUnseen),
         What::Malformed { .. } => of_rule(Rule::ProtoMalformed),
         What::UnknownAsset(_) => of_rule(Rule::AssetUnknown),
         What::NewHost(_) | What::Identity { .. } => {
@@ -120,7 +128,7 @@ const fn of_rule(rule: Rule) -> Requirements {
             nis2: &["CIR 6.3", "CIR 6.7.2(f)"],
             iso27001: &["8.9", "8.21"],
         },
-        Rule::OperationUndeclared => Requirements {
+        Rule::OperationUndeclared | Rule::OperationRequestUnseen => Requirements {
             iec62443: &["SR 2.1", "SR 2.1 RE 1", "SR 7.7"],
             nis2: &["21(2)(i)", "CIR 6.7.2(c)"],
             iso27001: &["5.15", "8.3"],

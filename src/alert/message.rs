@@ -17,6 +17,10 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
             let spoken = Spoken::of(finding.protocol, finding.carrier, finding.server.port);
             (names.action(), policy.message(&finding.ruling, denial, &spoken.title()))
         }
+        What::RequestUnseen(denial) => {
+            let permitted = policy.message(&finding.ruling, denial, &names.spoken().title());
+            (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
+        }
         What::Certificate { denial, of, certificate } => {
             let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
             (what, policy.message(&finding.ruling, denial, "X.509"))
@@ -138,6 +142,7 @@ fn target_text(text: &mut String, target: &Target<'_>) -> std::fmt::Result {
         Target::Channel { mode, policy } => write!(text, " with mode {} and policy {policy}", mode_name(mode)),
         Target::User { kind, name: [] } => write!(text, " as {}", kind.name()),
         Target::User { kind, name } => write!(text, " as {} {}", kind.name(), String::from_utf8_lossy(name)),
+        Target::Unread { part } => write!(text, " of something unread ({})", spaced(part)),
         Target::None | Target::Unit { .. } | Target::Sub { .. } => Ok(()),
     }
 }
@@ -211,6 +216,7 @@ fn values(text: &mut String, values: &OwnedValues) {
 const fn unit(target: &Target<'_>) -> Option<u8> {
     match *target {
         Target::None
+        | Target::Unread { .. }
         | Target::Memory { .. }
         | Target::Block { .. }
         | Target::Connection { .. }

@@ -60,17 +60,33 @@ pub enum Event {
     Finding(Box<Finding>),
     /// A fact that says something only beside what was seen before. The finding says where and when, not yet what.
     Fact(Box<Finding>, Fact),
-    /// A denied operation was answered, or was not.
+    /// A denied operation was answered, or was not in time.
     Outcome {
         /// Which conversation: [`Finding::conversation`].
         conversation: u64,
         /// Which of its operations.
         at: RequestRef,
         /// How it ended.
-        outcome: Outcome,
-        /// Packet time of the answer, nanoseconds.
-        time: i64,
+        ending: Ending,
+        /// Nothing more comes of it: after a timeout the answer is still waited for.
+        is_last: bool,
     },
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// What the answer says, or that there is none.
+    pub outcome: Outcome,
+    /// The answer came after the time in which one is expected.
+    pub late: bool,
+}
+
+impl From<Outcome> for Ending {
+    /// In time.
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, late: false }
+    }
 }
 
 /// What is known about a conversation, for the correlator.
@@ -116,6 +132,8 @@ pub struct Finding {
 pub enum What {
     /// The policy does not permit it.
     Denied(Denial),
+    /// The policy does not permit it, and only its answer was seen, which says that it was carried out.
+    RequestUnseen(Denial),
     /// A certificate that one end shows is not as the policy wants it.
     Certificate {
         /// What is wrong.

@@ -14,6 +14,8 @@ pub struct OwnedOperation {
     pub function: &'static str,
     /// The number on the wire.
     pub code: u32,
+    /// See [`Operation::ambiguous`].
+    pub ambiguous: bool,
     /// What it acts on.
     pub target: OwnedTarget,
     /// The values.
@@ -26,6 +28,7 @@ impl From<&Operation<'_>> for OwnedOperation {
             class: operation.class,
             function: operation.function,
             code: operation.code,
+            ambiguous: operation.ambiguous,
             target: OwnedTarget::of(&operation.target),
             values: OwnedValues::of(&operation.values, ALERT_BYTES),
         }
@@ -129,6 +132,7 @@ impl OwnedTarget {
             }
             Target::User { kind, name } => return Self::User(kind, short_name(name)),
             Target::None => Target::None,
+            Target::Unread { part } => Target::Unread { part },
             Target::Unit { unit } => Target::Unit { unit },
             Target::Table { unit, table, address, count } => Target::Table { unit, table, address, count },
             Target::File { unit, file, record, count } => Target::File { unit, file, record, count },
@@ -286,6 +290,6 @@ mod tests {
     }
 
     fn lengthy(target: Target<'_>) -> Operation<'_> {
-        Operation { class: Class::Write, function: "write", code: 673, target, values: Values::None }
+        Operation { class: Class::Write, function: "write", code: 673, ambiguous: false, target, values: Values::None }
     }
 }

@@ -4,7 +4,7 @@ use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed
 
 use super::community_id::community_id;
 use super::key::Spoken;
-use super::{AlertId, Endpoint, Finding, OwnedOperation, OwnedValues, What, json, mapping, message};
+use super::{AlertId, Ending, Endpoint, Finding, OwnedOperation, OwnedValues, What, json, mapping, message};
 use super::{attack, correlate::Settings};
 use crate::policy::{Carrier, Place, Policy};
 
@@ -18,7 +18,7 @@ pub(super) struct Record<'a> {
     pub(super) count: u64,
     pub(super) first_seen: i64,
     pub(super) last_seen: i64,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) ending: Option<Ending>,
 }
 
 impl Record<'_> {
@@ -49,7 +49,7 @@ impl Record<'_> {
     fn ends(&self, out: &mut Vec<u8>) {
         let Finding { client, server, carrier, ruling, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
-            What::Denied(denial) | What::Certificate { denial, .. } => denial.flow,
+            What::Denied(denial) | What::RequestUnseen(denial) | What::Certificate { denial, .. } => denial.flow,
             What::Malformed { .. } | What::UnknownAsset(_) | What::NewHost(_) | What::Identity { .. } => None,
         };
         member(out, "client", |out| endpoint(out, self.policy, client, ruling.client, *carrier));
@@ -65,8 +65,8 @@ impl Record<'_> {
             Some(owned) => owned.target.lend(|target| operation(out, &OperationView::of(owned, *target))),
             None => out.extend_from_slice(b"null"),
         });
-        member(out, "outcome", |out| match self.outcome {
-            Some(known) => outcome(out, known),
+        member(out, "outcome", |out| match self.ending {
+            Some(known) => ending(out, known),
             None => out.extend_from_slice(b"null"),
         });
         self.particulars(out);
@@ -75,7 +75,7 @@ impl Record<'_> {
     /// Members that only some rules have.
     fn particulars(&self, out: &mut Vec<u8>) {
         match &self.finding.what {
-            What::Denied(_) => {}
+            What::Denied(_) | What::RequestUnseen(_) => {}
             What::Certificate { of, certificate, .. } => member(out, "certificate", |out| {
                 out.extend_from_slice(b"{\"of\":");
                 json::string(out, side_name(*of));
@@ -166,19 +166,19 @@ pub(super) fn endpoint(out: &mut Vec<u8>, policy: &Policy, end: &Endpoint, place
     out.push(b'}');
 }
 
-/// Appends how an operation ended.
-pub(super) fn outcome(out: &mut Vec<u8>, outcome: Outcome) {
+/// Appends how an operation ended. `late` stands there only where it is true.
+pub(super) fn ending(out: &mut Vec<u8>, Ending { outcome, late }: Ending) {
     match outcome {
-        Outcome::Pending => out.extend_from_slice(b"{\"status\":\"pending\"}"),
-        Outcome::Accepted => out.extend_from_slice(b"{\"status\":\"accepted\"}"),
-        Outcome::NoResponse => out.extend_from_slice(b"{\"status\":\"no_response\"}"),
+        Outcome::Pending => out.extend_from_slice(b"{\"status\":\"pending\""),
+        Outcome::Accepted => out.extend_from_slice(b"{\"status\":\"accepted\""),
+        Outcome::NoResponse => out.extend_from_slice(b"{\"status\":\"no_response\""),
         Outcome::Refused { code, name } => {
             out.extend_from_slice(b"{\"status\":\"refused\",\"code\":");
             json::number(out, code);
             member(out, "name", |out| json::string(out, name));
-            out.push(b'}');
         }
     }
+    out.extend_from_slice(if late { b",\"late\":true}" } else { b"}" });
 }
 
 /// An operation as records show it, wherever its values lie.
@@ -190,6 +190,8 @@ pub struct OperationView<'a> {
     pub function: &'static str,
     /// The number on the wire.
     pub code: u32,
+    /// See [`Operation::ambiguous`].
+    pub ambiguous: bool,
     /// What it acts on.
     pub target: Target<'a>,
     /// The values: of a write those requested, of a read those answered.
@@ -207,20 +209,22 @@ pub enum ValuesView<'a> {
 
 impl<'a> From<&Operation<'a>> for OperationView<'a> {
     fn from(operation: &Operation<'a>) -> Self {
-        let Operation { class, function, code, target, values } = *operation;
-        Self { class, function, code, target, values: ValuesView::Wire(values) }
+        let Operation { class, function, code, ambiguous, target, values } = *operation;
+        Self { class, function, code, ambiguous, target, values: ValuesView::Wire(values) }
     }
 }
 
 impl<'a> OperationView<'a> {
     /// With the target that the operation [lends](super::OwnedTarget::lend).
     fn of(operation: &'a OwnedOperation, target: Target<'a>) -> Self {
-        let OwnedOperation { class, function, code, values, .. } = operation;
-        Self { class: *class, function, code: *code, target, values: ValuesView::Owned(values) }
+        let OwnedOperation { class, function, code, ambiguous, values, .. } = operation;
+        let (class, code, ambiguous) = (*class, *code, *ambiguous);
+        Self { class, function, code, ambiguous, target, values: ValuesView::Owned(values) }
     }
 }
 
-/// Appends an operation. What belongs to class `security` may be a password: its values are withheld (`null`).
+/// Appends an operation. What belongs to class `security` may be a password: its values are withheld (`null`). `ambiguous`
+/// stands there only where it is true.
 pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
     out.extend_from_slice(b"{\"class\":\"");
     out.extend_from_slice(operation.class.name().as_bytes());
@@ -228,7 +232,7 @@ pub(super) fn operation(out: &mut Vec<u8>, operation: &OperationView<'_>) {
     out.extend_from_slice(operation.function.as_bytes());
     out.extend_from_slice(b"\",\"code\":");
     json::number(out, operation.code);
-    out.extend_from_slice(b",\"target\":");
+    out.extend_from_slice(if operation.ambiguous { b",\"ambiguous\":true,\"target\":" } else { b",\"target\":" });
     target(out, &operation.target);
     out.extend_from_slice(b",\"values\":");
     let total = if operation.class == Class::Security {
@@ -332,7 +336,7 @@ mod tests {
     use crate::certificate::tests::OLD;
     use crate::policy::{Denial, Reason, Rule};
 
-    fn record(finding: &Finding, outcome: Option<Outcome>) -> String {
+    fn record(finding: &Finding, ending: Option<Ending>) -> String {
         let (policy, settings) = (testing::policy(), testing::settings());
         let mut out = Vec::new();
         let (id, time) = (AlertId([0xAB; 16]), finding.time);
@@ -345,7 +349,7 @@ mod tests {
             count: 1,
             first_seen: time,
             last_seen: time,
-            outcome,
+            ending,
         }
         .write(&mut out);
         String::from_utf8(out).expect("JSON is UTF-8")
@@ -365,7 +369,7 @@ mod tests {
             r#""function":"write_single_register","code":6,"target":{"unit":1,"table":"holding_register","#,
             r#""address":40,"count":1},"values":[900]},"outcome":{"status":"accepted"},"message":"#,
         );
-        let written = record(&testing::finding(0), Some(Outcome::Accepted));
+        let written = record(&testing::finding(0), Some(Outcome::Accepted.into()));
         assert!(written.starts_with(expected), "{written}");
         let expected = concat!(
             r#","attack":["T1692.001","T0836"],"requirements":{"iec62443":["SR 2.1","SR 2.1 RE 1","SR 7.7"],"#,
@@ -435,6 +439,7 @@ mod tests {
                 class: Class::Write,
                 function: "write",
                 code: 673,
+                ambiguous: false,
                 target: Target::None,
                 values: ValuesView::Owned(&values),
             };
@@ -493,9 +498,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_its_code_and_name() {
+    fn a_refusal_has_its_code_and_name_and_a_late_answer_says_so() {
         let mut out = Vec::new();
-        outcome(&mut out, Outcome::Refused { code: 2, name: "illegal_data_address" });
+        ending(&mut out, Outcome::Refused { code: 2, name: "illegal_data_address" }.into());
         assert_eq!(out, br#"{"status":"refused","code":2,"name":"illegal_data_address"}"#);
+        out.clear();
+        ending(&mut out, Ending { outcome: Outcome::Accepted, late: true });
+        assert_eq!(out, br#"{"status":"accepted","late":true}"#);
     }
 }

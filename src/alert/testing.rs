@@ -33,6 +33,7 @@ pub(super) fn write_register(address: u16, value: u16) -> OwnedOperation {
         class: Class::Write,
         function: "write_single_register",
         code: 6,
+        ambiguous: false,
         target: OwnedTarget::Plain(Target::Table { unit: 1, table: Table::HoldingRegister, address, count: 1 }),
         values: OwnedValues::Numbers(vec![value]),
     }

@@ -3,12 +3,10 @@
 //! Workers write one for every operation they see, so what is the same for a whole conversation is formatted once
 //! ([`ConversationText`]) and only copied afterwards.
 
-use lockkeeper_protocols::Outcome;
-
 use super::community_id::community_id;
 use super::key::Spoken;
 use super::record::{self, member};
-use super::{Endpoint, Evidence, Order, Report, json};
+use super::{Ending, Endpoint, Evidence, Order, Report, json};
 use crate::policy::{Carrier, Policy, Ruling, Verdict};
 
 pub use super::record::{OperationView, ValuesView};
@@ -23,13 +21,15 @@ pub struct Transaction<'a> {
     /// What was asked; of a read with the values that were answered.
     pub operation: OperationView<'a>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub ending: Ending,
     /// From request to answer, nanoseconds; none without an answer.
     pub latency: Option<i64>,
     /// The verdict on it. What is only observed counts as permitted: `verdict` is then `permit` and `flow` null.
     pub verdict: Verdict,
-    /// The packet of the request.
+    /// The packet of the request; of the answer where only that was seen.
     pub evidence: Evidence,
+    /// The request is in the capture: otherwise the record has no number of its packet.
+    pub request_seen: bool,
     /// Number of the packet of the answer in its capture.
     pub response_packet: Option<u64>,
 }
@@ -116,7 +116,7 @@ pub fn write_transaction(
     out.extend_from_slice(b",\"operation\":");
     record::operation(out, &transaction.operation);
     out.extend_from_slice(b",\"outcome\":");
-    record::outcome(out, transaction.outcome);
+    record::ending(out, transaction.ending);
     out.extend_from_slice(b",\"latency_ns\":");
     json::number_or_null(out, transaction.latency);
     out.extend_from_slice(b",\"verdict\":\"");
@@ -124,7 +124,7 @@ pub fn write_transaction(
     out.extend_from_slice(b"\",\"evidence\":{\"capture\":");
     out.extend_from_slice(captures.name(transaction.evidence.capture));
     out.extend_from_slice(b",\"packet\":");
-    json::number(out, transaction.evidence.packet);
+    json::number_or_null(out, transaction.request_seen.then_some(transaction.evidence.packet));
     out.extend_from_slice(b",\"response_packet\":");
     json::number_or_null(out, transaction.response_packet);
     out.extend_from_slice(&text.tail);
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::alert::testing;
     use crate::policy::{Denial, Reason, Rule};
-    use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
+    use lockkeeper_protocols::{Class, Operation, Outcome, Table, Target, Values};
     use proptest::prelude::*;
 
     fn text() -> ConversationText {
@@ -201,6 +201,7 @@ mod tests {
             class: Class::Read,
             function: "read_holding_registers",
             code: 3,
+            ambiguous: false,
             target: Target::Table { unit: 1, table: Table::HoldingRegister, address: 0, count: 2 },
             // Two registers, big-endian: 900 and 7.
             values: Values::Registers(&[0x03, 0x84, 0x00, 0x07]),
@@ -209,10 +210,11 @@ mod tests {
             time: testing::START,
             request: 4,
             operation: OperationView::from(&operation),
-            outcome: Outcome::Accepted,
+            ending: Outcome::Accepted.into(),
             latency: Some(1_500_000),
             verdict: Verdict::Observe,
             evidence: Evidence { capture: 0, packet: 12 },
+            request_seen: true,
             response_packet: Some(13),
         }
     }
@@ -238,7 +240,7 @@ mod tests {
     fn what_was_denied_and_never_answered_says_so() {
         let verdict = Verdict::Deny(Denial { rule: Rule::AddressUndeclared, flow: None, reason: Reason::Plain });
         let transaction = Transaction {
-            outcome: Outcome::NoResponse,
+            ending: Outcome::NoResponse.into(),
             latency: None,
             response_packet: None,
             verdict,

@@ -41,6 +41,9 @@ impl Policy {
             | Rule::CertSha1
             | Rule::CertSelfSigned
             | Rule::CertApplicationUri => self.session_message(denial),
+            Rule::OperationRequestUnseen => {
+                "its answer says that it was carried out, and its request was not seen".to_owned()
+            }
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
         }

@@ -361,6 +361,7 @@ impl Policy {
         let values = operation.values;
         let violated = match operation.target {
             Target::Node(target) if is_value(target) => limits::violated_at(points, target.node, &values, last),
+            Target::Unread { .. } => points.first.map(|point| Reason::Unreadable { point }),
             // Where in its memory an object lies cannot be known: no value of it can be read.
             Target::Object { .. } => Reach::of(asset, &operation.target)
                 .and_then(|reach| limits::violated(points, reach, &Values::None, last)),

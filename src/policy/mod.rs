@@ -130,6 +130,8 @@ pub enum Rule {
     FlowUndeclaredProtocol,
     /// The flow is declared, but does not permit this class or function.
     OperationUndeclared,
+    /// An answer says that an operation was carried out which no flow permits, and its request is not in the capture.
+    OperationRequestUnseen,
     /// The class is permitted, but not on this address.
     AddressUndeclared,
     /// The address is permitted, but not with this value.
@@ -180,11 +182,12 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
         Self::OperationUndeclared,
+        Self::OperationRequestUnseen,
         Self::AddressUndeclared,
         Self::ValueOutOfLimits,
         Self::S7ConnectionType,
@@ -217,6 +220,7 @@ impl Rule {
             Self::FlowUndeclaredPeer => "flow.undeclared-peer",
             Self::FlowUndeclaredProtocol => "flow.undeclared-protocol",
             Self::OperationUndeclared => "operation.undeclared",
+            Self::OperationRequestUnseen => "operation.request-unseen",
             Self::AddressUndeclared => "address.undeclared",
             Self::ValueOutOfLimits => "value.out-of-limits",
             Self::S7ConnectionType => "s7.connection-type",

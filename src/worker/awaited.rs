@@ -42,6 +42,15 @@ impl Awaited {
         }
     }
 
+    /// One that has not ended.
+    pub(super) fn get_mut(&mut self, at: RequestRef) -> Option<&mut Open> {
+        let place = self.queue.partition_point(|(other, _)| *other < at);
+        match self.queue.get_mut(place).filter(|(other, _)| *other == at) {
+            Some((_, Some(open))) => Some(open),
+            _ => self.others.get_mut(&at),
+        }
+    }
+
     #[inline(never)]
     fn take(&mut self, at: RequestRef) -> Option<Open> {
         let place = self.queue.partition_point(|(other, _)| *other < at);
@@ -83,12 +92,18 @@ mod tests {
     use crate::policy::Verdict;
 
     fn open(flow: u16) -> Open {
-        Open { verdict: Verdict::Permit { flow: Some(flow) }, told: false, values: OwnedValues::None }
+        Open {
+            verdict: Verdict::Permit { flow: Some(flow) },
+            told: false,
+            overdue: false,
+            request_seen: true,
+            values: OwnedValues::None,
+        }
     }
 
     proptest! {
         #[test]
-        fn it_behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..6, 0_u16..4), 0..120)) {
+        fn it_behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..6, 0_u32..4), 0..120)) {
             let (mut awaited, mut map) = (Awaited::default(), BTreeMap::new());
             for (number, (enters, request, item)) in (0..).zip(steps) {
                 let at = RequestRef { request, item };

@@ -98,6 +98,10 @@ pub(super) struct Open {
     pub(super) verdict: Verdict,
     /// Its denial was told: its end is, too.
     pub(super) told: bool,
+    /// The time in which an answer is expected has passed.
+    pub(super) overdue: bool,
+    /// Its request is in the capture.
+    pub(super) request_seen: bool,
     pub(super) values: OwnedValues,
 }
 

@@ -8,8 +8,8 @@ use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, 
 use super::conversation::{Facts, Open};
 use super::evidence_of;
 use crate::alert::{
-    Captures, ConversationText, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation, OwnedValues,
-    Report, Transaction, ValuesView, What, write_transaction,
+    Captures, ConversationText, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
+    OwnedValues, Report, Transaction, ValuesView, What, write_transaction,
 };
 use crate::frame::Macs;
 use crate::keys::KeyRing;
@@ -205,10 +205,11 @@ impl Desk {
             time: requested.time,
             request: at.request,
             operation: asked_and_answered(operation, &open.values),
-            outcome,
-            latency: answered.then(|| stamp.time.saturating_sub(requested.time)),
+            ending: Ending { outcome, late: open.overdue && answered },
+            latency: (answered && open.request_seen).then(|| stamp.time.saturating_sub(requested.time)),
             verdict: open.verdict,
             evidence: evidence_of(requested),
+            request_seen: open.request_seen,
             response_packet: answered.then(|| evidence_of(stamp).packet),
         };
         let start = self.report.lines.len();

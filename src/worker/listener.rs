@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
 
 use super::Desk;
 use super::conversation::{Facts, Open};
-use crate::alert::{Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
+use crate::alert::{Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
@@ -61,11 +61,41 @@ impl Sink for Listener<'_> {
         let Some(seldom) = facts.seldom_mut() else { return };
         let Some(open) = seldom.open.remove(at) else { return };
         if open.told {
-            let event = Event::Outcome { conversation: facts.first.packet, at, outcome, time: stamp.time };
-            desk.report(facts, event, stamp);
+            let late = open.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
+            let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
+            desk.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
         }
         if desk.transactions {
             desk.transaction(facts, (at, &open), operation, outcome, requested, stamp);
+        }
+    }
+
+    fn overdue(&mut self, at: RequestRef, _: &Operation<'_>, stamp: &Stamp) {
+        let Self { facts, desk } = self;
+        let Some(open) = facts.seldom_mut().and_then(|seldom| seldom.open.get_mut(at)) else { return };
+        open.overdue = true;
+        if open.told {
+            let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
+            desk.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
+        }
+    }
+
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let Self { facts, desk } = self;
+        desk.counters.operations_of(facts.slot, operation.class, 1);
+        desk.counters.outcomes.count(Outcome::Accepted);
+        desk.counters.losses.requests_unseen += 1;
+        let verdict = match &facts.ruling {
+            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
+            _ => Verdict::Observe,
+        };
+        if desk.transactions {
+            let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
+            let open = Open { verdict, told: false, overdue: false, request_seen: false, values };
+            desk.transaction(facts, (at, &open), operation, Outcome::Accepted, stamp, stamp);
+        }
+        if let Verdict::Deny(denial) = verdict {
+            desk.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
         }
     }
 
@@ -159,7 +189,10 @@ impl Listener<'_> {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
                 false => OwnedValues::None,
             };
-            facts.make_seldom().open.insert(at, Open { verdict, told: told.is_some(), values });
+            facts
+                .make_seldom()
+                .open
+                .insert(at, Open { verdict, told: told.is_some(), overdue: false, request_seen: true, values });
         }
         if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);

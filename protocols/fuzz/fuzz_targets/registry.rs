@@ -77,6 +77,15 @@ impl Sink for Judge {
         passes
     }
 
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) {
+        assert!(self.seen.insert(at), "an operation is announced once");
+        visit(&operation.values);
+    }
+
+    fn overdue(&mut self, at: RequestRef, _: &Operation<'_>, _: &Stamp) {
+        assert!(self.open.contains(&at) || self.idle.contains(&at), "what is overdue was announced and has not ended");
+    }
+
     fn ended(&mut self, _: Outcome, count: u32) {
         self.counted += u64::from(count);
         assert!(self.counted <= self.idle.len() as u64 + self.passed, "an outcome is counted once");

@@ -55,7 +55,7 @@ pub(super) fn check(connect: &Connect<'_>, context: &mut Context<'_>) {
 
 fn operation<'a>(target: Target<'static>, values: Values<'a>) -> Operation<'a> {
     let Function { name, code, class } = CONNECT;
-    Operation { class, function: name, code, target, values }
+    Operation { class, function: name, code, ambiguous: false, target, values }
 }
 
 /// What a called TSAP of two bytes means to an S7 controller: the type of connection, then rack and slot.

@@ -81,7 +81,8 @@ pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>)
         return;
     }
     let Function { name, code, class } = content.function();
-    let operation = Operation { class, function: name, code, target: Target::None, values: Values::None };
+    let operation =
+        Operation { class, function: name, code, ambiguous: false, target: Target::None, values: Values::None };
     let at = RequestRef { request: stack.number(), item: 0 };
     let Context { stamp, ref mut sink, .. } = *context;
     sink.operation(at, &operation, stamp);

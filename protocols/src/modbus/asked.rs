@@ -72,7 +72,14 @@ impl Asked {
             _ => function.class,
         };
         let target = self.target(unit, code, item);
-        Operation { class, function: function.name, code: u32::from(code & !function::EXCEPTION), target, values }
+        Operation {
+            class,
+            function: function.name,
+            code: u32::from(code & !function::EXCEPTION),
+            ambiguous: false,
+            target,
+            values,
+        }
     }
 
     /// The sub-function, where the function code has one and it was there.
@@ -104,7 +111,7 @@ impl Asked {
 pub(super) fn read_of(unit: u8, code: u8, Range { address, count }: Range) -> Operation<'static> {
     let function = function::find(code, None).name;
     let target = Target::Table { unit, table: table(code), address, count };
-    Operation { class: Class::Read, function, code: code.into(), target, values: Values::None }
+    Operation { class: Class::Read, function, code: code.into(), ambiguous: false, target, values: Values::None }
 }
 
 /// The item of Read/Write Multiple Registers that reads; item 0 writes.

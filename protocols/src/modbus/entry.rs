@@ -34,7 +34,7 @@ impl Entry {
             return sink.ended(outcome, 1);
         }
         let operation = self.asked.operation(self.unit, self.code, item, values);
-        let at = RequestRef { request: self.request, item };
+        let at = RequestRef { request: self.request, item: item.into() };
         sink.outcome(at, &operation, outcome, &self.requested, stamp);
     }
 

@@ -18,9 +18,10 @@ type Decoded<'a> = Result<(Asked, Values<'a>), DecodeError>;
 pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> Asked {
     let (asked, values) = decode(head.code, data, context);
     let mut is_awaited = false;
-    let mut tell = |item, values| {
+    let mut tell = |item: u16, values| {
         let operation = asked.operation(head.unit, head.code, item, values);
-        is_awaited |= context.sink.operation(RequestRef { request: number, item }, &operation, context.stamp);
+        let at = RequestRef { request: number, item: item.into() };
+        is_awaited |= context.sink.operation(at, &operation, context.stamp);
     };
     match &asked {
         Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) => tell(0, values),

@@ -239,7 +239,7 @@ impl Exchange {
             };
             let item = Item { subject, ..asked::whole(Service::Publish) };
             let operation = asked::operation(service, service.code(), &item, values);
-            let at = RequestRef { request: number, item: place };
+            let at = RequestRef { request: number, item: place.into() };
             if context.sink.operation(at, &operation, context.stamp) {
                 context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
             } else {

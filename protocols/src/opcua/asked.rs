@@ -112,12 +112,19 @@ impl Request {
 #[inline]
 pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
     let values = if item.class == Class::Security { Values::None } else { values };
-    Operation { class: item.class, function: service.name(), code, target: item.subject.target(), values }
+    Operation {
+        class: item.class,
+        function: service.name(),
+        code,
+        ambiguous: false,
+        target: item.subject.target(),
+        values,
+    }
 }
 
 /// A function that has no parts.
 pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'v>) -> Operation<'v> {
-    Operation { class: function.class, function: function.name, code: function.code, target, values }
+    Operation { class: function.class, function: function.name, code: function.code, ambiguous: false, target, values }
 }
 
 impl Asked {
@@ -130,7 +137,13 @@ impl Asked {
         outcome: Outcome,
         (stamp, sink): (&Stamp, &mut dyn Sink),
     ) {
-        sink.outcome(RequestRef { request: self.number, item }, operation, outcome, &self.requested, stamp);
+        sink.outcome(
+            RequestRef { request: self.number, item: item.into() },
+            operation,
+            outcome,
+            &self.requested,
+            stamp,
+        );
     }
 
     /// The service that it asks for, if it is one.

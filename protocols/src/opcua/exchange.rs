@@ -177,7 +177,7 @@ impl Exchange {
         let (mut count, mut is_awaited) = (0_u32, false);
         let result = items(service, content, |item| {
             if let Ok(place) = u16::try_from(count) {
-                let at = RequestRef { request: number, item: place };
+                let at = RequestRef { request: number, item: place.into() };
                 is_awaited |=
                     context.sink.operation(at, &asked::operation(service, code, item, item.values), context.stamp);
             }

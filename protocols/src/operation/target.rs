@@ -9,6 +9,11 @@ pub enum Target<'a> {
     /// Nothing that has an address.
     #[default]
     None,
+    /// Something that cannot be read here, although a server may be able to: no permit for named addresses covers it.
+    Unread {
+        /// Which part of the request cannot be read, in snake_case, such as `item`.
+        part: &'static str,
+    },
     /// A Modbus unit as a whole.
     Unit {
         /// Unit identifier (0..=255).
@@ -214,6 +219,7 @@ impl<'a> Target<'a> {
     pub fn fields(&self, mut visit: impl FnMut(&'static str, Field<'a>)) {
         match *self {
             Self::None => {}
+            Self::Unread { part } => visit("unread", Field::Name(part)),
             Self::Unit { unit } => visit("unit", Field::Number(unit.into())),
             Self::Table { unit, table, address, count } => {
                 visit("unit", Field::Number(unit.into()));

@@ -192,12 +192,19 @@ impl Asked {
     }
 
     fn at(&self, item: u16) -> RequestRef {
-        RequestRef { request: self.request, item }
+        RequestRef { request: self.request, item: item.into() }
     }
 
     #[inline(always)]
     pub(super) fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
-        Operation { class: self.class, function: self.function.name, code: self.code.into(), target, values }
+        Operation {
+            class: self.class,
+            function: self.function.name,
+            code: self.code.into(),
+            ambiguous: false,
+            target,
+            values,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ impl Item {
     pub(super) fn operation<'v>(&self, function: Function, values: Values<'v>) -> Operation<'v> {
         let Function { name, code, .. } = function;
         let values = if self.class == Class::Security { Values::None } else { values };
-        Operation { class: self.class, function: name, code, target: self.target, values }
+        Operation { class: self.class, function: name, code, ambiguous: false, target: self.target, values }
     }
 }
 
@@ -57,7 +57,7 @@ impl Asked {
         sink: &mut dyn Sink,
     ) {
         let Some(item) = self.items.get(index) else { return };
-        let at = RequestRef { request: self.request, item: index as u16 };
+        let at = RequestRef { request: self.request, item: index as u32 };
         sink.outcome(at, &item.operation(self.function, values), outcome, &self.requested, stamp);
     }
 }

@@ -303,6 +303,7 @@ impl S7CommPlus {
             class,
             function: function.name,
             code: function.code,
+            ambiguous: false,
             target: Target::None,
             values: Values::None,
         };

@@ -51,7 +51,7 @@ impl Report<'_, '_> {
     fn tell(&mut self, reference: Option<u32>, values: Values<'_>, outcome: Outcome) {
         let item = Item { class: Class::Report, target: object(self.subscription, reference) };
         let operation = item.operation(function::NOTIFIED, values);
-        let at = RequestRef { request: self.number, item: self.told };
+        let at = RequestRef { request: self.number, item: self.told.into() };
         let Context { stamp, ref mut sink, .. } = *self.context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, outcome, stamp, stamp);

@@ -41,7 +41,7 @@ impl Request<'_, '_, '_> {
     /// Announces the next item.
     fn say(&mut self, values: Values<'_>) {
         let Some(item) = self.items.get(self.said) else { return };
-        let at = RequestRef { request: self.number, item: self.said as u16 };
+        let at = RequestRef { request: self.number, item: self.said as u32 };
         self.context.sink.operation(at, &item.operation(self.function, values), self.context.stamp);
         self.said += 1;
     }

@@ -41,7 +41,7 @@ impl Run {
 
     fn answer(&mut self, after: i64, request: u32, outcome: Outcome) -> &mut Self {
         let at = RequestRef { request, item: 0 };
-        self.tell(after, Event::Outcome { conversation: 1, at, outcome, time: START + after })
+        self.tell(after, Event::Outcome { conversation: 1, at, ending: outcome.into(), is_last: true })
     }
 
     fn tick(&mut self, after: i64) -> &mut Self {
@@ -77,6 +77,33 @@ fn an_attack_is_told_at_once_and_its_outcome_as_soon_as_it_is_known() {
     run.write(0, 0).answer(1, 0, Outcome::Accepted).finish();
     assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 1, "accepted")]);
     assert_eq!(run.published[0].id, run.published[1].id);
+}
+
+#[test]
+fn an_answer_after_its_time_corrects_what_was_told() {
+    let mut run = Run::new(testing::settings());
+    let at = RequestRef { request: 0, item: 0 };
+    let outcome =
+        |outcome, late, is_last| Event::Outcome { conversation: 1, at, ending: Ending { outcome, late }, is_last };
+    run.write(0, 0).tell(5 * SECOND, outcome(Outcome::NoResponse, false, false));
+    run.tell(7 * SECOND, outcome(Outcome::Accepted, true, true)).finish();
+    assert_eq!(run.story(), [told(1, 1, "pending"), told(2, 1, "no_response"), told(3, 1, "accepted")]);
+    assert_eq!(run.records()[2]["outcome"]["late"], true);
+    let counters = run.correlator.counters();
+    assert_eq!((counters.outcomes, counters.outcomes_unmatched), (1, 0), "a timeout is not the end of it");
+}
+
+#[test]
+fn an_answer_without_its_request_is_an_alert_that_was_carried_out() {
+    let mut run = Run::new(testing::settings());
+    let What::Denied(denial) = testing::finding(0).what else { unreachable!("it is a denial") };
+    let unseen = Finding { what: What::RequestUnseen(denial), at: None, ..testing::finding(0) };
+    run.tell(0, Event::Finding(Box::new(unseen))).finish();
+    assert_eq!(run.story(), [told(1, 1, "accepted")]);
+    let record = run.records().remove(0);
+    assert_eq!((&record["rule"], &record["severity"]), (&"operation.request-unseen".into(), &"high".into()));
+    let message = record["message"].as_str().expect("a text");
+    assert!(message.contains("the answer says that it was carried out, the request was not seen"), "{message}");
 }
 
 #[test]
@@ -246,7 +273,7 @@ fn events(steps: &[Step]) -> Vec<(Order, Event)> {
         let order = Order { clock, packet: number / 2, sub: number as u32 };
         let base = Finding { at: Some(at), time: clock, ..testing::finding(0) };
         let event = match what % 4 {
-            0 => Event::Outcome { conversation: 1, at, outcome: Outcome::Accepted, time: clock },
+            0 => Event::Outcome { conversation: 1, at, ending: Outcome::Accepted.into(), is_last: true },
             1 => Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), operation: None, ..base })),
             _ => {
                 let operation = Some(write_register((*address % 5).into(), 1));

@@ -13,6 +13,8 @@ pub(in crate::policy) struct LimitedPoints {
     nodes: NodeMap<LimitedNode>,
     /// Whether one of them limits its step.
     pub(in crate::policy) have_steps: bool,
+    /// The first of them in the policy: stands for whichever of them a write reaches that cannot be read.
+    pub(in crate::policy) first: Option<u16>,
 }
 
 /// What an address counts.
@@ -65,7 +67,8 @@ impl LimitedPoints {
             point.highest = highest;
         }
         let have_steps = own().any(|(_, point)| point.limits.max_step.is_some());
-        Self { have_steps, points: limited, nodes }
+        let first = own().map(|(at, _)| at).next();
+        Self { have_steps, first, points: limited, nodes }
     }
 
     pub(in crate::policy) fn is_empty(&self) -> bool {

@@ -49,12 +49,12 @@ fn operation<'a>(
     values: Values<'a>,
 ) -> Operation<'a> {
     let target = Target::Table { unit: 1, table: Table::HoldingRegister, address, count };
-    Operation { class, function, code, target, values }
+    Operation { class, function, code, ambiguous: false, target, values }
 }
 
 /// An operation that has no address.
 fn bare(function: &'static str, code: u32, class: Class) -> Operation<'static> {
-    Operation { class, function, code, target: Target::Unit { unit: 1 }, values: Values::None }
+    Operation { class, function, code, ambiguous: false, target: Target::Unit { unit: 1 }, values: Values::None }
 }
 
 /// The verdict in short: `permit F-101`, `observe`, or the rule and what the message says.

@@ -91,7 +91,7 @@ fn number(number: u32) -> Node<'static> {
 fn asked(client: &str, class: Class, function: &'static str, target: Target<'_>, values: Values<'_>) -> String {
     let policy = policy(PLANT);
     let ruling = ruling(&policy, client);
-    let operation = Operation { class, function, code: 0, target, values };
+    let operation = Operation { class, function, code: 0, ambiguous: false, target, values };
     short(&policy, &ruling, policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default()))
 }
 
@@ -191,7 +191,7 @@ fn a_step_is_measured_from_what_was_read_or_written_last() {
     let target = NodeTarget { node: text("\"PumpCmd\".\"Level\""), attribute: None, range: b"" };
     let of = |class, bytes| {
         let values = Values::Typed { kind: Kind::F32, count: 1, bytes };
-        Operation { class, function: "any", code: 0, target: Target::Node(&target), values }
+        Operation { class, function: "any", code: 0, ambiguous: false, target: Target::Node(&target), values }
     };
     let (one, three) = (1.0_f32.to_le_bytes(), 3.0_f32.to_le_bytes());
     policy.learn(&ruling, &of(Class::Read, &one), &mut last, &mut SessionState::default());
@@ -205,7 +205,8 @@ fn content_that_cannot_be_seen_is_reported_as_the_policy_wants() {
     let opaque = |policy: &Policy, client| {
         let ruling = ruling(policy, client);
         let (class, target) = (Class::Opaque, Target::None);
-        let operation = Operation { class, function: "encrypted_message", code: 0, target, values: Values::None };
+        let operation =
+            Operation { class, function: "encrypted_message", code: 0, ambiguous: false, target, values: Values::None };
         let verdict = policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default());
         short(policy, &ruling, verdict)
     };

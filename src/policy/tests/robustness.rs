@@ -87,7 +87,7 @@ proptest! {
             let (function, code, class) = [READ, WRITE_MANY, ("init_comm", 90, Class::Session)][kind];
             let table = [Table::HoldingRegister, Table::Coil][table];
             let target = Target::Table { unit: 1, table, address, count };
-            let operation = Operation { class, function, code, target, values: Values::None };
+            let operation = Operation { class, function, code, ambiguous: false, target, values: Values::None };
             let verdict = |ruling: &Ruling| policy.judge(ruling, &operation, &mut LastValues::default(), SessionState::default());
             prop_assert_eq!(verdict(&ruling), verdict(&long), "{:?}", operation);
         }

@@ -101,15 +101,22 @@ fn bytes(db: u16, first: u32, count: u32) -> Target<'static> {
 }
 
 fn read(target: Target<'static>) -> Operation<'static> {
-    Operation { class: Class::Read, function: "read_var", code: 4, target, values: Values::None }
+    Operation { class: Class::Read, function: "read_var", code: 4, ambiguous: false, target, values: Values::None }
 }
 
 fn write<'a>(target: Target<'static>, bytes: &'a [u8]) -> Operation<'a> {
-    Operation { class: Class::Write, function: "write_var", code: 5, target, values: Values::Bytes(bytes) }
+    Operation {
+        class: Class::Write,
+        function: "write_var",
+        code: 5,
+        ambiguous: false,
+        target,
+        values: Values::Bytes(bytes),
+    }
 }
 
 fn other(class: Class, function: &'static str, target: Target<'static>) -> Operation<'static> {
-    Operation { class, function, code: 0, target, values: Values::None }
+    Operation { class, function, code: 0, ambiguous: false, target, values: Values::None }
 }
 
 fn between(client: &str, server: &str, protocol: &str, operation: &Operation<'_>, session: SessionState) -> String {

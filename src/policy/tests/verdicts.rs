@@ -274,6 +274,16 @@ fn limits_hold_also_where_a_flow_names_no_points() {
 }
 
 #[test]
+fn what_cannot_be_read_of_a_write_is_covered_by_no_named_address_and_no_limit() {
+    let part = "item";
+    let unread = Operation { target: Target::Unread { part }, ..operation(WRITE_ONE, 0, 1, Values::None) };
+    assert!(on_plc(&unread).starts_with("operation.undeclared"), "{}", on_plc(&unread));
+    let text = BRIDGE.replace("  { op = \"read\", points = [\"state\", \"speed\"] },", "  { op = \"operate\" },");
+    let everywhere = judged(&policy(&text), &tcp(SCADA, PLC, 502), &unread);
+    assert!(everywhere.starts_with("value.out-of-limits: the value that point"), "{everywhere}");
+}
+
+#[test]
 fn a_conduit_or_operation_may_be_declared_as_only_observed_but_a_limit_holds() {
     let text = BRIDGE.replace(
         "intra_zone = \"declared\"",

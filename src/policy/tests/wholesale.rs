@@ -109,7 +109,7 @@ proptest! {
             range: b"",
         };
         let operation =
-            Operation { class, function: "any", code: 0, target: Target::Node(&target), values: Values::None };
+            Operation { class, function: "any", code: 0, ambiguous: false, target: Target::Node(&target), values: Values::None };
         let one = policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default());
         // A namespace that no set can hold is in none.
         let all = index < Namespaces::END && policy.permits_all(&ruling, class, Namespaces::only(index));

@@ -39,6 +39,8 @@ impl Sink for Listener {
         self.endings.count(outcome, 1);
     }
 
+    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {}
+
     fn ended(&mut self, outcome: Outcome, count: u32) {
         self.endings.count(outcome, count);
     }
@@ -51,8 +53,8 @@ impl Sink for Listener {
 }
 
 impl Listener {
-    fn target(item: u16) -> Target<'static> {
-        Target::Memory { area: Area::DataBlock, db: 1, first: u32::from(item) * 8, count: 8 }
+    fn target(item: u32) -> Target<'static> {
+        Target::Memory { area: Area::DataBlock, db: 1, first: item * 8, count: 8 }
     }
 }
 
