@@ -19,9 +19,10 @@ use crate::evidence;
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
+use crate::pipeline;
 use crate::policy::Policy;
 use crate::publish::{Credentials, MqttSettings, PublishError};
-use crate::{pipeline, worker};
+use crate::worker::{self, Checksums};
 pub use watch::{Watch, watch};
 
 /// Where machine output goes.
@@ -223,7 +224,8 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             ..Default::default()
         },
         streams: StreamSettings { held_bytes: bound("max-held-bytes", limits.max_held_bytes)?, ..Default::default() },
-        copies: CopySettings::default(),
+        copies: CopySettings { seed: unpredictable(), ..Default::default() },
+        checksums: Checksums::default(),
         decoder: DecoderLimits {
             pending: bound("max-pending", limits.max_pending)?,
             answer_timeout: nanoseconds("answer-timeout", limits.answer_timeout)?,

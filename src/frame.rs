@@ -7,6 +7,7 @@
 //! what nearly all packets are (`plain`). [`Reassembler`] makes whole packets of IP fragments, which are of little use
 //! before.
 
+mod checksum;
 mod fragments;
 mod ip;
 mod link;
@@ -27,6 +28,7 @@ use std::net::IpAddr;
 
 use crate::capture::Link;
 
+pub use checksum::Checksum;
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
 pub use peek::{Peek, mac_key, pair_key, peek};
 pub use plain::Plain;
@@ -51,8 +53,8 @@ pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
 fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let mut walk = walk::Walk::new(());
     let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
-    let walk::Context { mac, vlan, tunnel, redundancy, .. } = walk.context;
-    Ok(Frame { mac, vlan, tunnel, redundancy, body: leaf.body, cut: leaf.cut })
+    let walk::Context { mac, vlan, tunnel, redundancy, checksum, .. } = walk.context;
+    Ok(Frame { mac, vlan, tunnel, redundancy, checksum, body: leaf.body, cut: leaf.cut })
 }
 
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
@@ -66,6 +68,8 @@ pub struct Frame<'a> {
     pub tunnel: Option<Tunnel>,
     /// Redundancy tag of PRP or HSR (IEC 62439-3), if any.
     pub redundancy: Option<Redundancy>,
+    /// What the checksums of IPv4, TCP and UDP say.
+    pub checksum: Checksum,
     /// What is inside.
     pub body: Body<'a>,
     /// Bytes missing at the end because the capture was cut by a snap length.
@@ -155,8 +159,8 @@ pub struct Segment<'a> {
     pub acknowledgement: u32,
     /// The flags that matter.
     pub flags: TcpFlags,
-    /// TCP checksum as captured: part of what makes two frames the same.
-    pub checksum: u16,
+    /// How many bytes of the payload end with urgent data, by the urgent pointer; 0 where there are none.
+    pub urgent: u16,
     /// Payload as captured.
     pub payload: &'a [u8],
     /// Payload length on the wire, bytes: more than `payload.len()` when cut.
@@ -172,16 +176,6 @@ pub struct TcpFlags {
     pub ack: bool,
     pub fin: bool,
     pub rst: bool,
-}
-
-impl TcpFlags {
-    /// The bits of these flags in the header (RFC 9293, 3.1).
-    const BITS: u8 = 0x17;
-
-    /// These flags as they stand in the header.
-    pub fn bits(self) -> u32 {
-        u32::from(self.fin) | u32::from(self.syn) << 1 | u32::from(self.rst) << 2 | u32::from(self.ack) << 4
-    }
 }
 
 /// A UDP datagram.

@@ -106,6 +106,11 @@ losses! {
     conflicting_overlaps,
     /// Overlapping TCP segments that could not be compared any more.
     unverified_overlaps,
+    /// Other readings of streams that were not decoded, because the conversation had too many.
+    readings_not_judged,
+    /// Packets whose receiver drops them, and whose bytes were not taken: their checksums are wrong, or they acknowledge
+    /// nothing.
+    packets_not_taken,
     /// TCP segments far outside the window, not followed.
     outside_window,
     /// TCP keep-alives and window probes.
@@ -317,6 +322,8 @@ impl Counters {
     /// What TCP reassembly counted.
     pub fn streams(&mut self, streams: &StreamCounters) {
         let losses = &mut self.losses;
+        losses.mirrored_copies += streams.copies;
+        losses.packets_not_taken += streams.dropped;
         losses.retransmissions += streams.retransmissions;
         losses.keep_alives += streams.keep_alives;
         losses.conflicting_overlaps += streams.conflicts;

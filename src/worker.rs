@@ -4,10 +4,12 @@
 //! own, its limits bite at the same packet whatever the number of workers.
 
 mod awaited;
+mod checksums;
 mod conversation;
 mod desk;
 mod guard;
 mod listener;
+mod reading;
 mod timers;
 
 use std::hint::cold_path;
@@ -16,16 +18,18 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Stamp};
 
-use crate::alert::{Captures, Evidence, Report};
+use crate::alert::{Captures, Doubt, Evidence, Report};
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
-    BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, StreamCounters,
-    StreamSettings, TableSettings, Used,
+    BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
+    StreamCounters, StreamSettings, TableSettings, Used,
 };
 use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::Counters;
 use crate::policy::Policy;
+pub use checksums::Checksums;
+use checksums::Senders;
 use conversation::{Bench, Conversation, NEVER};
 use desk::Desk;
 use timers::{Timer, Timers};
@@ -42,6 +46,8 @@ pub struct Settings {
     pub streams: StreamSettings,
     /// Recognition of mirrored copies.
     pub copies: CopySettings,
+    /// What is made of checksums.
+    pub checksums: Checksums,
     /// Bounds of the decoders.
     pub decoder: Limits,
     /// Whether every transaction is written down.
@@ -55,10 +61,12 @@ pub struct Settings {
 /// One packet of a block, dealt to a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Item {
-    /// Index into [`Block::packets`].
+    /// Index by which [`Block::packet`] knows it.
     pub packet: u32,
     /// Which shard (0..[`SHARDS`]) its host pair belongs to.
     pub shard: u8,
+    /// It was put together of fragments that contradict each other.
+    pub is_ambiguous: bool,
 }
 
 /// Conversations that are followed at one moment.
@@ -92,29 +100,11 @@ pub struct Worker {
 #[repr(C, align(64))]
 struct Shard {
     flows: FlowTable<Conversation>,
-    surroundings: Surroundings,
+    recent: RecentBytes,
+    senders: Senders,
     copies: CopyFilter,
     /// Hosts without IP: hardware address and EtherType.
     neighbours: HashSet<([u8; 6], u16)>,
-}
-
-/// The VLANs and tunnels of a shard's conversations. Where there is only one, a segment that goes on with its stream
-/// cannot be a copy of one that was seen elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Surroundings {
-    Unknown,
-    One(u64),
-    Several,
-}
-
-impl Surroundings {
-    fn add(&mut self, key: &FlowKey) {
-        *self = match *self {
-            Self::Unknown => Self::One(key.surroundings()),
-            Self::One(known) if known == key.surroundings() => *self,
-            Self::One(_) | Self::Several => Self::Several,
-        }
-    }
 }
 
 impl Worker {
@@ -146,9 +136,18 @@ impl Worker {
 
     fn items(&mut self, block: &Block, items: &[Item]) {
         for item in items {
-            if let Some(packet) = block.packets.get(item.packet as usize) {
-                self.packet(packet, block.bytes_of(packet), item.shard);
-            }
+            self.item(block, *item);
+        }
+    }
+
+    /// Judges one packet of a block.
+    #[inline]
+    pub fn item(&mut self, block: &Block, item: Item) {
+        let Some(packet) = block.packet(item.packet as usize) else { return };
+        if item.is_ambiguous {
+            self.ambiguous(packet, block.bytes_of(packet), item.shard);
+        } else {
+            self.packet(packet, block.bytes_of(packet), item.shard);
         }
     }
 
@@ -182,8 +181,14 @@ impl Worker {
     pub fn packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
         match frame::plain(packet.link, bytes, packet.original) {
             Some(plain) => self.plain(&plain, packet, bytes, shard),
-            None => self.any(packet, bytes, self.index_of(shard)),
+            None => self.any(packet, bytes, self.index_of(shard), false),
         }
+    }
+
+    /// Judges one packet that was put together of fragments that contradict each other.
+    #[inline(never)]
+    fn ambiguous(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
+        self.any(packet, bytes, self.index_of(shard), true);
     }
 
     /// Judges one packet that was seen to be a plain segment.
@@ -192,7 +197,7 @@ impl Worker {
         let index = self.index_of(shard);
         if !self.segment(plain, packet, index) {
             cold_path();
-            self.any(packet, bytes, index);
+            self.any(packet, bytes, index, false);
         }
     }
 
@@ -203,10 +208,12 @@ impl Worker {
     }
 
     fn finish(&mut self, clock: i64) {
-        self.desk.last_call(clock);
-        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
-        for shard in &mut self.shards {
-            for mut gone in shard.flows.drain(clock) {
+        let Self { desk, shards, streams: counters, settings, .. } = self;
+        desk.last_call(clock);
+        for Shard { flows, recent, senders, .. } in shards {
+            let bench =
+                &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+            for mut gone in flows.drain(clock) {
                 gone.value.finish(clock, bench);
             }
         }
@@ -256,15 +263,10 @@ impl Worker {
         if !conversation.expects(from, &segment) {
             return false;
         }
-        if plain.payload.is_empty() || shard.surroundings == Surroundings::Several {
-            if shard.copies.is_copy_of(plain, packet.stamp.clock) {
-                return true;
-            }
-        } else {
-            shard.copies.remember(plain, packet.stamp.clock);
+        if shard.senders.verifies() && !plain.has_right_checksums() {
+            return false;
         }
-        let settings = &self.settings.streams;
-        let progress = conversation.next(from, &segment, &packet.stamp, settings, &mut self.desk);
+        let progress = conversation.next(from, &segment, &packet.stamp, &mut shard.recent, &mut self.desk);
         if is_due || conversation.may_need_timer() || progress == Progress::Closed {
             cold_path();
             if is_due {
@@ -291,7 +293,7 @@ impl Worker {
 
     /// Any packet.
     #[inline(never)]
-    fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
+    fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize, is_ambiguous: bool) {
         let (counters, copies) = (&mut self.desk.counters, self.shards.get_mut(index).map(|shard| &mut shard.copies));
         let frame = match frame::decode(packet.link, bytes, packet.original) {
             Ok(frame) => frame,
@@ -302,35 +304,45 @@ impl Worker {
             counters.losses.cut_bytes += u64::from(frame.cut);
         }
         if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.stamp.clock)) {
-            self.frame(&frame, packet, index);
+            self.frame(&frame, packet, index, is_ambiguous);
         }
     }
 
     /// One frame that is no copy.
-    fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize) {
+    fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize, is_ambiguous: bool) {
         let stamp = &packet.stamp;
         match FlowKey::of(frame) {
-            Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
+            Some((key, from)) if !is_neighbour_discovery(frame) => {
+                self.converse(index, (&key, from), frame, stamp, is_ambiguous)
+            }
             _ => self.neighbour(index, frame, stamp),
         }
     }
 
     /// One frame of a conversation: found or begun, then heard.
-    fn converse(&mut self, index: usize, key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
+    fn converse(
+        &mut self,
+        index: usize,
+        (key, from): (&FlowKey, End),
+        frame: &Frame<'_>,
+        stamp: &Stamp,
+        is_ambiguous: bool,
+    ) {
+        let Self { desk, shards, streams: counters, settings, .. } = self;
+        let Some(Shard { flows, recent, senders, .. }) = shards.get_mut(index) else { return };
+        let bench = &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
         let lifetime = match frame.body {
             Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
             Body::Tcp(..) => Lifetime::Stream,
             _ => Lifetime::Datagram,
         };
+        let fits = |conversation: &Conversation| conversation.fits(from, frame);
         let make = || Conversation::new(key, from, frame, stamp);
-        let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
+        let found = flows.get_or_insert_with(key, stamp.clock, lifetime, fits, make);
         if let Some(mut gone) = found.gone {
             gone.value.finish(stamp.clock, bench);
         }
         if found.fresh {
-            shard.surroundings.add(key);
             self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
@@ -339,6 +351,9 @@ impl Worker {
             // A new handshake on the same ports: what was is over.
             std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
             progress = conversation.frame(from, frame, stamp, bench);
+        }
+        if is_ambiguous {
+            bench.desk.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
         }
         self.has_news(index, entry, progress);
     }
@@ -362,23 +377,27 @@ impl Worker {
 
     /// Does what has become due by `clock`, in the order in which it became due.
     fn tick(&mut self, clock: i64) {
-        let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
-        while let Some(timer) = self.timers.take_due(clock) {
-            let shard = timer.shard as usize;
-            let flows = self.shards.get_mut(shard).map(|shard| &mut shard.flows);
-            let Some((_, conversation)) = flows.and_then(|flows| flows.get_mut(timer.flow)) else { continue };
+        let Self { desk, shards, timers, streams: counters, settings, .. } = self;
+        while let Some(timer) = timers.take_due(clock) {
+            let index = timer.shard as usize;
+            let Some(Shard { flows, recent, senders, .. }) = shards.get_mut(index) else { continue };
+            let bench =
+                &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+            let Some((_, conversation)) = flows.get_mut(timer.flow) else { continue };
             if conversation.talk.facts.armed == timer.due {
                 conversation.talk.facts.armed = NEVER;
                 conversation.expire(clock, bench);
-                arm(&mut self.timers, conversation, shard, timer.flow);
+                arm(timers, conversation, index, timer.flow);
             }
         }
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
-            for shard in &mut self.shards {
-                shard.flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
+            for Shard { flows, recent, senders, .. } in shards.iter_mut() {
+                let bench =
+                    &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
             }
-            self.quiet_until = self.shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
+            self.quiet_until = shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }
     }
 }
@@ -409,7 +428,8 @@ impl Shard {
     fn new(settings: &Settings) -> Self {
         Self {
             flows: FlowTable::new(&settings.table),
-            surroundings: Surroundings::Unknown,
+            recent: RecentBytes::new(settings.streams.recent_bytes),
+            senders: Senders::new(settings.checksums),
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
         }

@@ -263,6 +263,12 @@ impl Session {
         self.dissector.finish(sink);
     }
 
+    /// Whether the next byte of `from` begins a frame, as far as is known: framing is not lost, and nothing is begun.
+    pub fn is_in_step(&self, from: Side) -> bool {
+        let begun = |kept: &Kept| kept.partial.get(from.index()).is_some_and(|partial| !partial.is_empty());
+        self.lost.get(from.index()) == Some(&false) && !self.kept.as_deref().is_some_and(begun)
+    }
+
     /// Bytes kept for frames that have not arrived completely.
     pub fn buffered(&self) -> usize {
         self.kept.iter().flat_map(|kept| &kept.partial).map(Vec::len).sum()

@@ -31,6 +31,7 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
             add(of_rule(denial.rule, finding));
         }
         What::Malformed { .. } => add(of_rule(Rule::ProtoMalformed, finding)),
+        What::Doubtful(doubt) => add(of_rule(doubt.rule(), finding)),
         What::UnknownAsset(side) => {
             add(of_rule(Rule::AssetUnknown, finding));
             // Something new that commands devices is a master that nobody installed.
@@ -69,6 +70,8 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         | Rule::OperationUndeclared
         | Rule::OperationRequestUnseen
         | Rule::FlowOpaque
+        | Rule::StreamAmbiguous
+        | Rule::StreamGivenUp
         | Rule::OpcUaPolicyDeprecated
         | Rule::OpcUaPolicyUndeclared
         | Rule::OpcUaIdentity

@@ -92,6 +92,7 @@ impl Key {
                 key
             }
             What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
+            What::Doubtful(doubt) => Self::violation(finding, doubt.rule(), None, Some(doubt.name())),
             What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
             What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
             What::Identity { of, unit, field, value } => {

@@ -11,6 +11,7 @@ pub(super) const fn rule_id(what: &What) -> &'static str {
         What::Denied(denial) | What::Certificate { denial, .. } => denial.rule.id(),
         What::RequestUnseen(_) => Rule::OperationRequestUnseen.id(),
         What::Malformed { .. } => Rule::ProtoMalformed.id(),
+        What::Doubtful(doubt) => doubt.rule().id(),
         What::UnknownAsset(_) => Rule::AssetUnknown.id(),
         What::NewHost(_) => "asset.new",
         What::Identity { .. } => "asset.identified",
@@ -24,6 +25,7 @@ pub(super) const fn kind(what: &What) -> Kind {
         | What::RequestUnseen(_)
         | What::Certificate { .. }
         | What::Malformed { .. }
+        | What::Doubtful(_)
         | What::UnknownAsset(_) => Kind::Violation,
         What::NewHost(_) | What::Identity { .. } => Kind::Asset,
     }
@@ -54,13 +56,19 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             | Rule::CertSelfSigned
             | Rule::CertApplicationUri
             | Rule::AssetUnknown
+            | Rule::StreamGivenUp
             | Rule::ProtoMalformed => Severity::Medium,
+            Rule::StreamAmbiguous => Severity::High,
             Rule::OpcUaBetterOffered | Rule::CertExpiresSoon => Severity::Low,
             Rule::FlowOpaque if denial.reason == Reason::Plain => Severity::Info,
             Rule::FlowOpaque => Severity::Medium,
         },
         // Somebody has taken care that the request is not seen, or half of the traffic is not.
         What::RequestUnseen(_) => at_least(Severity::High),
+        What::Doubtful(doubt) => match doubt.rule() {
+            Rule::StreamAmbiguous => Severity::High,
+            _ => Severity::Medium,
+        },
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
         What::NewHost(_) | What::Identity { .. } => Severity::Info,
     }
@@ -104,6 +112,7 @@ pub(super) const fn requirements(what: &What) -> Requirements {
         What::Denied(denial) | What::Certificate { denial, .. } => of_rule(denial.rule),
         What::RequestUnseen(_) => of_rule(Rule::OperationRequestUnseen),
         What::Malformed { .. } => of_rule(Rule::ProtoMalformed),
+        What::Doubtful(doubt) => of_rule(doubt.rule()),
         What::UnknownAsset(_) => of_rule(Rule::AssetUnknown),
         What::NewHost(_) | What::Identity { .. } => {
             Requirements { iec62443: &["SR 7.8"], nis2: &["21(2)(i)", "CIR 12.4.1"], iso27001: &["5.9"] }
@@ -182,6 +191,11 @@ const fn of_rule(rule: Rule) -> Requirements {
             iec62443: &["SR 2.3", "SR 5.2 RE 1", "SR 7.8", "ZCR 3.4"],
             nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 12.4.1"],
             iso27001: &["5.9", "8.1"],
+        },
+        Rule::StreamAmbiguous | Rule::StreamGivenUp => Requirements {
+            iec62443: &["SR 3.1", "SR 3.5", "SR 6.2"],
+            nis2: &["21(2)(b)", "CIR 3.2"],
+            iso27001: &["8.16", "8.20"],
         },
         Rule::ProtoMalformed => {
             Requirements { iec62443: &["SR 3.5", "SR 3.7", "SR 7.1"], nis2: &["21(2)(b)"], iso27001: &["8.16"] }

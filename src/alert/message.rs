@@ -1,11 +1,12 @@
 //! One sentence for people: what was done, by whom, and what is permitted instead.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use lockkeeper_protocols::{Area, Class, MethodTarget, Mode, NodeTarget, Side, Target, Typed, attribute_name};
 
 use super::key::{Spoken, end_of};
-use super::{Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
+use super::{Doubt, Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
 use crate::policy::{Place, Policy};
 
 /// The sentence of a finding, with its full stop. Names in it are what somebody sent: what a terminal would obey is
@@ -26,6 +27,7 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
             (what, policy.message(&finding.ruling, denial, "X.509"))
         }
         What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
+        What::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
         What::UnknownAsset(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
             (format!("{} is not a declared asset of zone {zone}", names.host(*side)), names.seen(*side))
@@ -236,6 +238,20 @@ const fn unit(target: &Target<'_>) -> Option<u8> {
 fn anomaly(name: &str, value: Option<u32>) -> String {
     let name = spaced(name);
     value.map(|value| format!("{name} ({value})")).unwrap_or(name)
+}
+
+fn doubt_text(doubt: Doubt) -> Cow<'static, str> {
+    Cow::Borrowed(match doubt {
+        Doubt::DifferingRepeat(_) => {
+            "bytes of the stream were sent again, and differ: which of them the receiver took cannot be known"
+        }
+        Doubt::DataAfterEnd => "bytes were sent behind what looked like the end of the stream",
+        Doubt::OverlappingFragments => {
+            "fragments of a datagram overlap, and differ: what the receiver made of them cannot be known"
+        }
+        Doubt::GivenUp => "so much is out of order that some of it had to be given up",
+        Doubt::Limit(name) => return format!("a part could not be kept or read: {}", spaced(name)).into(),
+    })
 }
 
 fn spaced(name: &str) -> String {

@@ -30,7 +30,7 @@ use lockkeeper_protocols::{Outcome, RequestRef, Side};
 
 use crate::certificate::Certificate;
 use crate::policy::model::Channel;
-use crate::policy::{Carrier, Denial, Host, Ruling};
+use crate::policy::{Carrier, Denial, Host, Rule, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
 pub use own::{Own, OwnRule};
@@ -150,6 +150,8 @@ pub enum What {
         /// The number at fault.
         value: Option<u32>,
     },
+    /// What a conversation says cannot be known for certain, or not all of it.
+    Doubtful(Doubt),
     /// A host that is not declared in a zone that declares its assets (kind `violation`).
     UnknownAsset(Side),
     /// First sight of a host in a zone that does not declare its assets, or without IP (kind `asset`, severity info).
@@ -165,6 +167,50 @@ pub enum What {
         /// What it said.
         value: String,
     },
+}
+
+/// Why what a conversation says cannot be known for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Other bytes were sent for a place in a stream that was filled already, by this packet.
+    DifferingRepeat(Evidence),
+    /// Bytes were sent behind the end of a stream.
+    DataAfterEnd,
+    /// Fragments of a datagram overlap, and differ.
+    OverlappingFragments,
+    /// Too much was out of order, or incomplete: some of it was given up.
+    GivenUp,
+    /// A bound of the decoder was reached, by this name.
+    Limit(&'static str),
+}
+
+impl Doubt {
+    /// Its name in records, in snake_case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DifferingRepeat(_) => "differing_repeat",
+            Self::DataAfterEnd => "data_after_end",
+            Self::OverlappingFragments => "overlapping_fragments",
+            Self::GivenUp => "too_much_out_of_order",
+            Self::Limit(name) => name,
+        }
+    }
+
+    /// The rule that it falls under.
+    pub const fn rule(self) -> Rule {
+        match self {
+            Self::DifferingRepeat(_) | Self::DataAfterEnd | Self::OverlappingFragments => Rule::StreamAmbiguous,
+            Self::GivenUp | Self::Limit(_) => Rule::StreamGivenUp,
+        }
+    }
+
+    /// The packet that says something else.
+    pub const fn other(self) -> Option<Evidence> {
+        match self {
+            Self::DifferingRepeat(other) => Some(other),
+            _ => None,
+        }
+    }
 }
 
 /// One end of a conversation, for alerts.

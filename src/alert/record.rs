@@ -4,7 +4,7 @@ use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed
 
 use super::community_id::community_id;
 use super::key::Spoken;
-use super::{AlertId, Ending, Endpoint, Finding, OwnedOperation, OwnedValues, What, json, mapping, message};
+use super::{AlertId, Ending, Endpoint, Evidence, Finding, OwnedOperation, OwnedValues, What, json, mapping, message};
 use super::{attack, correlate::Settings};
 use crate::policy::{Carrier, Place, Policy};
 
@@ -50,7 +50,11 @@ impl Record<'_> {
         let Finding { client, server, carrier, ruling, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
             What::Denied(denial) | What::RequestUnseen(denial) | What::Certificate { denial, .. } => denial.flow,
-            What::Malformed { .. } | What::UnknownAsset(_) | What::NewHost(_) | What::Identity { .. } => None,
+            What::Malformed { .. }
+            | What::Doubtful(_)
+            | What::UnknownAsset(_)
+            | What::NewHost(_)
+            | What::Identity { .. } => None,
         };
         member(out, "client", |out| endpoint(out, self.policy, client, ruling.client, *carrier));
         member(out, "server", |out| endpoint(out, self.policy, server, ruling.server, *carrier));
@@ -89,6 +93,11 @@ impl Record<'_> {
                 member(out, "value", |out| json::number_or_null(out, *value));
                 out.push(b'}');
             }),
+            What::Doubtful(doubt) => member(out, "anomaly", |out| {
+                out.extend_from_slice(b"{\"name\":");
+                json::string(out, doubt.name());
+                out.extend_from_slice(b",\"value\":null}");
+            }),
             What::UnknownAsset(side) | What::NewHost(side) => {
                 member(out, "subject", |out| json::string(out, side_name(*side)));
             }
@@ -117,14 +126,26 @@ impl Record<'_> {
     }
 
     fn evidence(&self, out: &mut Vec<u8>) {
-        let Finding { client, server, carrier, evidence, .. } = self.finding;
-        let capture = self.settings.captures.get(usize::from(evidence.capture));
-        out.extend_from_slice(b",\"evidence\":{\"capture\":");
-        json::string_or_null(out, capture.map(String::as_str));
-        member(out, "packet", |out| json::number(out, evidence.packet));
+        let Finding { client, server, carrier, evidence, what, .. } = self.finding;
+        out.extend_from_slice(b",\"evidence\":{");
+        self.packet(out, *evidence);
+        if let What::Doubtful(doubt) = what
+            && let Some(other) = doubt.other()
+        {
+            out.extend_from_slice(b",\"other\":{");
+            self.packet(out, other);
+            out.push(b'}');
+        }
         let community_id = community_id(*carrier, client, server);
         member(out, "community_id", |out| json::string_or_null(out, community_id.as_deref()));
         out.extend_from_slice(b"}}");
+    }
+
+    /// Members `capture` and `packet`.
+    fn packet(&self, out: &mut Vec<u8>, Evidence { capture, packet }: Evidence) {
+        out.extend_from_slice(b"\"capture\":");
+        json::string_or_null(out, self.settings.captures.get(usize::from(capture)).map(String::as_str));
+        member(out, "packet", |out| json::number(out, packet));
     }
 }
 

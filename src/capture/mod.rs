@@ -46,6 +46,8 @@ pub struct Block {
     whole: Vec<u8>,
     /// What was in the place of each of those, by index.
     replaced: Vec<(u32, Packet)>,
+    /// Other readings of packets that were put together.
+    others: Vec<Packet>,
 }
 
 impl Block {
@@ -74,6 +76,21 @@ impl Block {
         *packet = Packet { offset: offset as u32, captured: length, original: length, ..*packet };
     }
 
+    /// Adds another reading of the packet with this index; says the index by which [`Block::packet`] knows it.
+    pub fn add_reading(&mut self, index: usize, bytes: &[u8]) -> Option<usize> {
+        let packet = *self.packets.get(index)?;
+        let (offset, length) = (self.bytes.len() + self.whole.len(), bytes.len() as u32);
+        self.whole.extend_from_slice(bytes);
+        self.others.push(Packet { offset: offset as u32, captured: length, original: length, ..packet });
+        Some(self.packets.len() + self.others.len() - 1)
+    }
+
+    /// The packet with this index, or another reading of one.
+    #[inline]
+    pub fn packet(&self, index: usize) -> Option<&Packet> {
+        self.packets.get(index).or_else(|| self.others.get(index - self.packets.len()))
+    }
+
     /// Forgets its packets. The bytes stay as they are, to be written over: emptying them would cost a zeroing of the
     /// whole buffer each time that it is filled again.
     pub fn clear(&mut self) {
@@ -82,6 +99,7 @@ impl Block {
         self.tick = None;
         self.whole.clear();
         self.replaced.clear();
+        self.others.clear();
     }
 
     /// The packets as they were captured, whatever was put in the place of some. All of them lie in `bytes`.

@@ -2,6 +2,9 @@
 //!
 //! A SPAN port that mirrors several VLANs or ports shows the same packet on its way in and on its way out, perhaps with
 //! other MAC addresses, another VLAN and a lower TTL. PRP and HSR (IEC 62439-3) send every frame on two paths.
+//!
+//! TCP needs none of this: a segment that comes twice says nothing new to its stream, and what it says again is compared
+//! there.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -9,7 +12,7 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Plain, Redundancy, Segment};
+use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy};
 
 /// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +24,20 @@ pub struct CopySettings {
     pub mirror_window: i64,
     /// How far apart the two paths of PRP or HSR may be (IEC 62439-3 ages entries after 400 ms).
     pub redundancy_window: i64,
-    /// Seed of the digests.
+    /// Seed of the digests, against senders who choose payloads that collide.
     pub seed: u64,
 }
 
 impl Default for CopySettings {
     fn default() -> Self {
         Self { slots: 128, mirror_window: 2_000_000, redundancy_window: 400_000_000, seed: 0 }
+    }
+}
+
+impl CopySettings {
+    /// How soon after a frame the copy of it comes, nanoseconds.
+    pub const fn window(&self, redundancy: Option<Redundancy>) -> i64 {
+        if redundancy.is_some() { self.redundancy_window } else { self.mirror_window }
     }
 }
 
@@ -40,14 +50,12 @@ pub struct CopyCounters {
     pub redundant: u64,
 }
 
-/// Recognises copies among the frames of one shard.
+/// Recognises copies among the frames of one shard that are not TCP.
 ///
-/// A mirrored copy has the same addresses, the same IP identification and the same transport header. A retransmission
-/// within the window that repeats even the IP identification counts as a copy too, and so does a repeated bare
-/// acknowledgement: neither says anything new. Datagrams are compared with their payload, so that devices which count
-/// no identification lose nothing but true repetitions within the window.
+/// A copy has the same addresses, the same IP identification, and all of its payload is the same: otherwise it is a frame of
+/// its own. A mirrored one comes almost at once; one that took the other path of a redundant network has the sequence number
+/// of the first, and another LAN.
 #[derive(Debug)]
-#[repr(C)]
 pub struct CopyFilter {
     /// As many as a power of two.
     mirrored: Box<[Seen]>,
@@ -84,40 +92,23 @@ impl CopyFilter {
         self.counters
     }
 
-    /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not.
+    /// What it runs on.
+    pub const fn settings(&self) -> &CopySettings {
+        &self.settings
+    }
+
+    /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not. Never of TCP.
     pub fn is_copy(&mut self, frame: &Frame<'_>, time: i64) -> bool {
+        let Some(digest) = self.digest(frame) else { return false };
         if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
-            && self.is_redundant(tag, macs, time)
+            && self.is_redundant(digest, tag, macs, time)
         {
             self.counters.redundant += 1;
             return true;
         }
-        self.digest(frame).is_some_and(|digest| self.is_mirrored(digest, time))
+        self.is_mirrored(digest, time)
     }
 
-    /// Remembers a segment that cannot be a copy, because its stream goes on with it. That needs no look at what is
-    /// remembered already, which would be waited for (20 ns a packet where flows are many).
-    #[inline(always)]
-    pub fn remember(&mut self, plain: &Plain<'_>, time: i64) {
-        let digest = self.digest_of(plain);
-        let place = place_in(&self.mirrored, digest as usize);
-        self.mirrored[place] = Seen { digest, time };
-    }
-
-    /// [`CopyFilter::is_copy`] of a plain segment.
-    #[inline(always)]
-    pub fn is_copy_of(&mut self, plain: &Plain<'_>, time: i64) -> bool {
-        self.is_mirrored(self.digest_of(plain), time)
-    }
-
-    #[inline(always)]
-    fn digest_of(&self, plain: &Plain<'_>) -> u64 {
-        let ports = word(plain.ports(), plain.payload.len() as u32);
-        let rest = word(both(plain.checksum(), plain.identification()), plain.flags());
-        self.digest_words(plain.hosts(), plain.numbers(), ports, rest) | SEEN
-    }
-
-    #[inline(always)]
     fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
         let place = place_in(&self.mirrored, digest as usize);
         let slot = &mut self.mirrored[place];
@@ -130,28 +121,28 @@ impl CopyFilter {
     }
 
     /// Sequence numbers of a source are consecutive, so that its frames lie side by side in the table.
-    fn is_redundant(&mut self, tag: Redundancy, macs: Macs, time: i64) -> bool {
+    fn is_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
         if self.redundant.is_empty() {
             self.redundant = vec![Seen::NOTHING; self.mirrored.len()].into();
         }
         let source = self.hash.hash_one(macs.source);
-        let named = source & !TAG_BITS | u64::from(tag.sequence) << 8;
+        let named = self.mixer.pair(content, self.hash.hash_one((macs.source, macs.destination, tag.sequence)));
+        let (named, lan) = (named & !LAN_BITS, u64::from(tag.lan) & LAN_BITS);
         let place = place_in(&self.redundant, (source as usize).wrapping_add(tag.sequence.into()));
         let slot = &mut self.redundant[place];
         let same = slot.digest & !LAN_BITS == named && slot.is_within(self.settings.redundancy_window, time);
-        if same && slot.digest & LAN_BITS != u64::from(tag.lan) {
+        if same && slot.digest & LAN_BITS != lan {
             return true;
         }
-        *slot = Seen { digest: named | u64::from(tag.lan), time };
+        *slot = Seen { digest: named | lan, time };
         false
     }
 
     /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let digest = match &frame.body {
-            Body::Tcp(pair, segment) => self.digest_segment(self.hosts(pair), pair.identification, segment),
+            Body::Tcp(..) | Body::Ip(IpPair { identification: 0, .. }, _) => return None,
             Body::Udp(pair, datagram) => self.digest_datagram(pair, datagram),
-            Body::Ip(IpPair { identification: 0, .. }, _) => return None,
             Body::Ip(pair, OtherIp { protocol, .. }) => {
                 self.mixer.pair(self.hosts(pair), word(pair.identification.into(), (*protocol).into()))
             }
@@ -168,19 +159,6 @@ impl CopyFilter {
             (IpAddr::V4(source), IpAddr::V4(destination)) => word(source.to_bits(), destination.to_bits()),
             addresses => self.hash.hash_one(addresses),
         }
-    }
-
-    fn digest_segment(&self, hosts: u64, identification: u16, segment: &Segment<'_>) -> u64 {
-        let numbers = word(segment.sequence, segment.acknowledgement);
-        let ports = word(both(segment.source_port, segment.destination_port), segment.length);
-        let rest = word(both(segment.checksum, identification), segment.flags.bits());
-        self.digest_words(hosts, numbers, ports, rest)
-    }
-
-    /// The same for a segment, however its header was read.
-    #[inline(always)]
-    fn digest_words(&self, hosts: u64, numbers: u64, ports: u64, rest: u64) -> u64 {
-        self.mixer.pair(self.mixer.pair(hosts, numbers) ^ ports, rest)
     }
 
     fn digest_datagram(&self, pair: &IpPair, datagram: &Datagram<'_>) -> u64 {
@@ -200,7 +178,6 @@ impl Seen {
 }
 
 /// Where a number finds its place among slots.
-#[inline(always)]
 const fn place_in(slots: &[Seen], number: usize) -> usize {
     number & slots.len().wrapping_sub(1)
 }
@@ -214,15 +191,12 @@ const SEEN: u64 = 1 << 63;
 /// 1 MiB of memory.
 const MAX_SLOTS: u32 = 1 << 16;
 /// Where a redundancy entry keeps the LAN.
-const LAN_BITS: u64 = 0xff;
-/// Where it keeps the sequence number and the LAN.
-const TAG_BITS: u64 = 0xff_ffff;
+const LAN_BITS: u64 = 0xf;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Link;
-    use crate::frame::TcpFlags;
+    use crate::frame::Checksum;
 
     const MILLISECOND: i64 = 1_000_000;
 
@@ -235,21 +209,7 @@ mod tests {
     }
 
     fn frame(body: Body<'_>) -> Frame<'_> {
-        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 }
-    }
-
-    fn segment(identification: u16, sequence: u32) -> Frame<'static> {
-        let segment = Segment {
-            source_port: 40_000,
-            destination_port: 502,
-            sequence,
-            acknowledgement: 7,
-            flags: TcpFlags { ack: true, ..TcpFlags::default() },
-            checksum: 0xbeef,
-            payload: b"abc",
-            length: 3,
-        };
-        frame(Body::Tcp(pair(identification), segment))
+        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, checksum: Checksum::Right, body, cut: 0 }
     }
 
     fn datagram(identification: u16, payload: &[u8]) -> Frame<'_> {
@@ -257,45 +217,21 @@ mod tests {
         frame(Body::Udp(pair(identification), datagram))
     }
 
-    fn tagged(sequence: u16, lan: u8, body: u32) -> Frame<'static> {
+    fn tagged(sequence: u16, lan: u8, payload: &[u8]) -> Frame<'_> {
         let macs = Macs { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 2] };
-        Frame { mac: Some(macs), redundancy: Some(Redundancy { sequence, lan }), ..segment(1, body) }
+        Frame { mac: Some(macs), redundancy: Some(Redundancy { sequence, lan }), ..datagram(1, payload) }
     }
 
     #[test]
     fn a_copy_from_another_vlan_is_recognised_within_the_window_only() {
         let mut filter = filter();
-        let first = segment(9, 100);
+        let first = datagram(9, b"abc");
         let copy = Frame { vlan: Some(20), ..first };
         assert!(!filter.is_copy(&first, 0));
         assert!(filter.is_copy(&copy, 2 * MILLISECOND));
         assert!(!filter.is_copy(&copy, 2 * MILLISECOND + 1));
         assert!(filter.is_copy(&first, MILLISECOND), "the clock of a merged capture may run backwards");
         assert_eq!(filter.counters(), CopyCounters { mirrored: 2, redundant: 0 });
-    }
-
-    #[test]
-    fn the_short_cut_remembers_what_the_long_way_recognises() {
-        const ETHERNET: [u8; 14] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
-        const IP: [u8; 20] = [0x45, 0, 0, 43, 0x12, 0x34, 0x40, 0, 63, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
-        const TCP: [u8; 20] = [0x9c, 0x40, 1, 0xf6, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0, 1, 0, 0xbe, 0xef, 0, 0];
-        for flags in 0..=u8::MAX {
-            let mut bytes = [&ETHERNET[..], &IP, &TCP, b"abc"].concat();
-            bytes[14 + 20 + 13] = flags;
-            let plain = crate::frame::plain(Link::Ethernet, &bytes, bytes.len() as u32).expect("it is plain");
-            let frame = crate::frame::decode(Link::Ethernet, &bytes, bytes.len() as u32).expect("it is sound");
-            let mut filter = filter();
-            filter.remember(&plain, 0);
-            assert!(filter.is_copy(&frame, 1) && filter.is_copy_of(&plain, 1));
-        }
-    }
-
-    #[test]
-    fn another_identification_or_sequence_number_is_another_frame() {
-        let mut filter = filter();
-        for (identification, sequence) in [(9, 100), (10, 100), (10, 103), (0, 100)] {
-            assert!(!filter.is_copy(&segment(identification, sequence), 0));
-        }
     }
 
     #[test]
@@ -326,12 +262,42 @@ mod tests {
     #[test]
     fn the_second_path_of_a_redundant_network_is_dropped() {
         let mut filter = filter();
-        assert!(!filter.is_copy(&tagged(7, 0xa, 100), 0));
-        assert!(!filter.is_copy(&tagged(8, 0xa, 103), MILLISECOND));
-        assert!(filter.is_copy(&tagged(7, 0xb, 100), 300 * MILLISECOND));
-        assert!(filter.is_copy(&tagged(8, 0xb, 103), 300 * MILLISECOND));
-        assert!(!filter.is_copy(&tagged(7, 0xb, 200), 500 * MILLISECOND), "the sequence number came round again");
+        assert!(!filter.is_copy(&tagged(7, 0xa, b"one"), 0));
+        assert!(!filter.is_copy(&tagged(8, 0xa, b"two"), MILLISECOND));
+        assert!(filter.is_copy(&tagged(7, 0xb, b"one"), 300 * MILLISECOND));
+        assert!(filter.is_copy(&tagged(8, 0xb, b"two"), 300 * MILLISECOND));
+        assert!(!filter.is_copy(&tagged(7, 0xb, b"six"), 500 * MILLISECOND), "the sequence number came round again");
         assert_eq!(filter.counters(), CopyCounters { mirrored: 0, redundant: 2 });
+    }
+
+    #[test]
+    fn a_frame_with_the_tag_of_another_and_other_content_or_addresses_is_no_copy() {
+        let mut filter = filter();
+        let first = tagged(7, 0xa, b"one");
+        assert!(!filter.is_copy(&first, 0));
+        assert!(!filter.is_copy(&tagged(7, 0xb, b"two"), MILLISECOND), "another payload");
+        assert!(!filter.is_copy(&first, 10 * MILLISECOND), "its own path again, too late for a mirrored copy");
+        let macs = Macs { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 3] };
+        let elsewhere = Frame { mac: Some(macs), ..tagged(7, 0xb, b"one") };
+        assert!(!filter.is_copy(&elsewhere, 20 * MILLISECOND), "to another host");
+    }
+
+    #[test]
+    fn a_segment_is_never_a_copy_here() {
+        use crate::frame::{Segment, TcpFlags};
+        let segment = Segment {
+            source_port: 40_000,
+            destination_port: 502,
+            sequence: 1,
+            acknowledgement: 7,
+            flags: TcpFlags { ack: true, ..TcpFlags::default() },
+            urgent: 0,
+            payload: b"abc",
+            length: 3,
+        };
+        let segment = frame(Body::Tcp(pair(3), segment));
+        let mut filter = filter();
+        assert!(!filter.is_copy(&segment, 0) && !filter.is_copy(&segment, 0));
     }
 
     #[test]

@@ -60,18 +60,24 @@ pub(super) struct Queue {
     bytes: usize,
 }
 
+/// A segment with bytes of its own.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     sequence: u32,
     length: u32,
     fin: bool,
     ack: Option<u32>,
     stamp: Stamp,
-    bytes: Box<[u8]>,
+    pub(super) bytes: Box<[u8]>,
 }
 
 impl Held {
-    fn view(&self) -> Piece<'_> {
+    pub(super) fn of(piece: Piece<'_>) -> Self {
+        let Piece { sequence, length, fin, ack, stamp, bytes } = piece;
+        Self { sequence, length, fin, ack, stamp, bytes: bytes.into() }
+    }
+
+    pub(super) fn view(&self) -> Piece<'_> {
         let Self { sequence, length, fin, ack, stamp, ref bytes } = *self;
         Piece { sequence, length, fin, ack, stamp, bytes }
     }
@@ -148,9 +154,8 @@ impl Queue {
     }
 
     fn keep(&mut self, at: usize, piece: Piece<'_>) {
-        let Piece { sequence, length, fin, ack, stamp, bytes } = piece;
-        self.bytes += bytes.len();
-        self.pieces.insert(at, Held { sequence, length, fin, ack, stamp, bytes: bytes.into() });
+        self.bytes += piece.bytes.len();
+        self.pieces.insert(at, Held::of(piece));
     }
 }
 

@@ -100,11 +100,17 @@ impl BriefKey {
         Self { ends: [((around >> 16) as u64) << AROUND_AT | low, (around as u16 as u64) << AROUND_AT | high] }
     }
 
+    /// Which way the packets go: VLAN and wrapping.
+    pub(super) const fn way(self) -> u64 {
+        let [low, high] = self.ends;
+        low & LOW_WAY | high >> 16 & HIGH_WAY >> 16
+    }
+
     /// That of the [`FlowKey`] which it is.
     #[inline(always)]
     pub(super) fn hash(self, mixer: Mixer) -> u64 {
         let [low, high] = self.ends;
-        mixer.pair(low, high)
+        mixer.pair(low & !LOW_WAY, high & !HIGH_WAY)
     }
 }
 
@@ -115,14 +121,25 @@ const fn end(address: u32, port: u16) -> u64 {
 }
 
 impl FlowKey {
-    /// For a table of flows.
+    /// For a table of flows: the same whatever way the packets go.
     pub(super) fn hash(&self, mixer: Mixer) -> u64 {
         let short = self.brief().hash(mixer);
-        if self.is_brief() {
+        if self.around() & IPV4 != 0 {
             return short;
         }
         let [[a, b, c], [d, e, f]] = self.upper;
-        mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f) ^ u64::from(self.tunnel))
+        mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f))
+    }
+
+    /// Which way the packets go: VLAN and tunnel.
+    pub(super) fn way(&self) -> u64 {
+        self.brief().way() ^ u64::from(self.tunnel)
+    }
+
+    /// Whether another key has the same ends and transport, whatever way its packets go.
+    pub(super) fn has_ends_of(&self, other: &Self) -> bool {
+        let ([low, high], [other_low, other_high]) = (self.brief().ends, other.brief().ends);
+        self.upper == other.upper && (low ^ other_low) & !LOW_WAY == 0 && (high ^ other_high) & !HIGH_WAY == 0
     }
 
     /// Whether this is the conversation that `brief` says everything of.
@@ -136,15 +153,6 @@ impl FlowKey {
     pub(super) const fn brief(&self) -> BriefKey {
         let [a, b, c, d] = self.brief;
         BriefKey { ends: [word(b, a), word(d, c)] }
-    }
-
-    const fn is_brief(&self) -> bool {
-        self.around() & (IPV4 | WRAPPING) == IPV4
-    }
-
-    /// What is around the addresses and ports: the same packet may be seen again in other surroundings.
-    pub fn surroundings(&self) -> u64 {
-        word(self.around() & !(0xff << PROTOCOL_AT), self.tunnel)
     }
 
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
@@ -251,6 +259,9 @@ const PROTOCOL_AT: u32 = 8;
 /// Flag beside the wrapping: both addresses are IPv4.
 const IPV4: u32 = 0x80;
 const WRAPPING: u32 = 0x7f;
+/// The parts of the ends of a [`BriefKey`] that say which way packets go: the VLAN, and the wrapping.
+const LOW_WAY: u64 = 0xffff << AROUND_AT;
+const HIGH_WAY: u64 = (WRAPPING as u64) << AROUND_AT;
 /// Where an end keeps its half of them: above 32 bits of address and 16 of port.
 const AROUND_AT: u32 = 48;
 /// No VLAN id has more than 12 bits (IEEE 802.1Q, 9.6).
@@ -260,7 +271,7 @@ const UNTAGGED: u16 = 0xffff;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Datagram, IpPair, OtherIp, Tunnel};
+    use crate::frame::{Checksum, Datagram, IpPair, OtherIp, Tunnel};
 
     fn frame(source: &str, destination: &str, ports: (u16, u16)) -> Frame<'static> {
         let pair = IpPair {
@@ -271,7 +282,7 @@ mod tests {
         let datagram =
             Datagram { source_port: ports.0, destination_port: ports.1, checksum: 0, payload: &[], length: 0 };
         let body = Body::Udp(pair, datagram);
-        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 }
+        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, checksum: Checksum::Right, body, cut: 0 }
     }
 
     fn key(frame: &Frame<'_>) -> (FlowKey, End) {

@@ -31,45 +31,10 @@ const fn fold(one: u64, other: u64) -> u64 {
     (wide >> 64) as u64 ^ wide as u64
 }
 
-/// A digest of bytes, mixed piece by piece: a hasher of general use takes twice the instructions for the 20 to 100 bytes
-/// of most payloads.
-#[inline(always)]
-pub(super) fn digest(bytes: &[u8], seed: u64) -> u64 {
-    let mixed = |state: u64, &piece: &[u8; PIECE]| {
-        let piece = u128::from_le_bytes(piece);
-        fold(piece as u64 ^ state, (piece >> 64) as u64 ^ PADDING)
-    };
-    let state = seed ^ (bytes.len() as u64).wrapping_mul(LENGTH);
-    let Some(last) = bytes.last_chunk() else { return mixed(state, &short(bytes)) };
-    // The last piece overlaps the one before it, or is the only one.
-    let (pieces, _) = bytes.get(..bytes.len() - 1).unwrap_or_default().as_chunks::<PIECE>();
-    mixed(pieces.iter().fold(state, mixed), last)
-}
-
-/// Fewer bytes than a piece has. Those of four or eight bytes and more overlap in their middle.
-#[inline(always)]
-fn short(bytes: &[u8]) -> [u8; PIECE] {
-    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
-            (Some(first), Some(last)) => (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into()),
-            _ => (0, bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))),
-        },
-    };
-    (u128::from(first) << 64 | u128::from(last)).to_le_bytes()
-}
-
 /// Two halves as one word.
 pub(super) const fn word(upper: u32, lower: u32) -> u64 {
     (upper as u64) << 32 | lower as u64
 }
-
-/// Bytes that are mixed at once.
-const PIECE: usize = 16;
-/// Fractions of the golden ratio and of the root of two: as many ones as zeros, without a pattern, and with nothing in
-/// common.
-const PADDING: u64 = 0x9E37_79B9_7F4A_7C15;
-const LENGTH: u64 = 0x6A09_E667_F3BC_C909;
 
 #[cfg(test)]
 mod tests {
@@ -89,22 +54,5 @@ mod tests {
     #[test]
     fn the_seed_decides() {
         assert_ne!(Mixer::new(1).pair(1, 2), Mixer::new(2).pair(1, 2));
-    }
-
-    #[test]
-    fn every_bit_of_a_payload_and_its_length_count_in_its_digest() {
-        for (length, fill) in (0..100_usize).flat_map(|length| [0, 0x5A, 0xFF].map(|fill| (length, fill))) {
-            let bytes = vec![fill; length];
-            let mut seen =
-                BTreeSet::from([digest(&bytes, 7), digest(&vec![fill; length + 1], 7), digest(&bytes, 1 << 40)]);
-            for place in 0..length {
-                for bit in 0..8 {
-                    let mut changed = bytes.clone();
-                    changed[place] ^= 1 << bit;
-                    seen.insert(digest(&changed, 7));
-                }
-            }
-            assert_eq!(seen.len(), 3 + 8 * length, "{length} times {fill:#04x}");
-        }
     }
 }

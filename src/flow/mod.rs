@@ -12,14 +12,18 @@
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
 //! * `mix`: what keys and digests are hashed with;
 //! * `order`, `held`, `way`: what happens when it is not;
-//! * [`copies`]: frames that the tap or a redundant network delivered twice.
+//! * [`recent`]: what was delivered last, to compare repeats with; `reading`: how else a stream can be read;
+//! * [`copies`]: datagrams and other frames that the tap or a redundant network delivered twice.
 
+mod aliases;
 pub mod copies;
 mod held;
 pub mod key;
 mod mix;
 mod order;
 mod paged;
+mod reading;
+pub mod recent;
 mod slot;
 pub mod stream;
 pub mod table;
@@ -31,8 +35,11 @@ mod tests;
 
 pub use copies::{CopyCounters, CopyFilter, CopySettings};
 pub use key::{BriefKey, End, FlowKey};
+pub use recent::RecentBytes;
 pub use slot::Lifetime;
-pub use stream::{Progress, Receiver, StreamCounters, StreamSettings};
+pub use stream::{
+    Arrival, Assembly, Cause as ReadingCause, Progress, Reading, Receiver, StreamCounters, StreamSettings,
+};
 pub use table::{Cause, Entry, FlowTable, Found, Gone, TableCounters, TableSettings, Used};
 pub use tcp::TcpFlow;
 

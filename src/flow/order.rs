@@ -6,23 +6,32 @@
 //!
 //! What is waited for is given up after [`StreamSettings::reorder_packets`] or
 //! [`StreamSettings::reorder_time`](super::StreamSettings) when the receiver has acknowledged it (the capture lost it)
-//! or the connection is closed, after [`StreamSettings::hole_timeout`] when it has not (the network lost it, and it
-//! will be sent again), and at once when too much is held.
+//! or the connection is closed. What the receiver has not acknowledged is still to come, however long that takes: it is given
+//! up when too much is held, or after [`StreamSettings::one_way_timeout`] where no acknowledgements are in the capture.
+//!
+//! Segments that their receiver should have dropped are *doubtful*: they are kept aside, and fill a hole that is about to be
+//! given up.
 //!
 //! A direction that is joined in the middle waits once, for as long as a reordering may take, before it decides where
 //! it starts; and a flow of which only one direction was seen waits once as long for a sign of the other.
 
+use std::collections::VecDeque;
+
 use lockkeeper_protocols::Stamp;
 
-use super::held::{Piece, Queue};
+use super::held::{Held, Piece, Queue};
+use super::stream::Cause;
 use super::tcp::{Reuse, TcpFlow};
 use super::way::{Overlap, Start, distance};
-use super::{End, Receiver, StreamCounters, StreamSettings};
+use super::{End, Receiver, RecentBytes, StreamCounters, StreamSettings};
 
 /// What one call works with.
 pub(super) struct Pass<'a, R> {
     pub(super) settings: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
+    pub(super) recent: Option<&'a mut RecentBytes>,
+    /// [`Arrival::copied_within`](super::Arrival) of the segment at hand.
+    pub(super) copied_within: i64,
     pub(super) out: &'a mut R,
     /// What is being worked on; its clock is the moment of delivery.
     pub(super) stamp: Stamp,
@@ -36,9 +45,33 @@ pub(super) struct Disorder {
     waits: [Option<Wait>; 2],
     /// At most one segment of each direction that lies far outside the window.
     strays: [Queue; 2],
+    /// How many segments of each direction lay there, one after the other.
+    strayed: [u8; 2],
+    /// Segments of each direction that their receiver should have dropped.
+    doubtful: [Queue; 2],
+    /// What to look at again once the stream has come to its end: repeats with other bytes of what is held, and urgent bytes.
+    rivals: VecDeque<(End, Rival)>,
     pub(super) reuse: Option<Reuse>,
     /// Segments of the flow since the disorder began.
     pub(super) seen: u32,
+}
+
+/// Something that makes for another reading of bytes that are not delivered yet.
+#[derive(Debug)]
+enum Rival {
+    Repeat(Held),
+    /// The sequence number of an urgent byte, and when it came.
+    Urgent(u32, Stamp),
+}
+
+impl Rival {
+    /// Sequence number after its last byte.
+    fn end(&self) -> u32 {
+        match self {
+            Self::Repeat(held) => held.view().data_end(),
+            Self::Urgent(sequence, _) => sequence.wrapping_add(1),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,23 +99,19 @@ enum Awaited {
 
 impl Disorder {
     pub(super) fn is_busy(&self) -> bool {
-        let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
-        !quiet || self.reuse.is_some() || self.waits.iter().any(Option::is_some)
+        let quiet = self.held.iter().chain(&self.strays).chain(&self.doubtful).all(Queue::is_empty);
+        !quiet || self.reuse.is_some() || !self.rivals.is_empty() || self.waits.iter().any(Option::is_some)
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.held.iter().map(Queue::bytes).sum()
+        let queues = self.held.iter().chain(&self.doubtful);
+        let rivals =
+            self.rivals.iter().map(|(_, rival)| if let Rival::Repeat(held) = rival { held.bytes.len() } else { 0 });
+        queues.map(Queue::bytes).chain(rivals).sum()
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
-        self.waits.iter().flatten().map(|wait| wait.due).min()
-    }
-
-    pub(super) fn forget_stray(&mut self, of: End) {
-        let stray = &mut self.strays[of.index()];
-        if !stray.is_empty() {
-            *stray = Queue::default();
-        }
+        self.waits.iter().flatten().map(|wait| wait.due).min().filter(|due| *due != i64::MAX)
     }
 
     fn waits(&self) -> impl Iterator<Item = (End, Wait)> + '_ {
@@ -115,8 +144,15 @@ impl TcpFlow {
         }
     }
 
+    /// Delivers everything that is held, with gaps for what is missing, and tells of what is part of no stream.
+    pub(super) fn flush_all<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
+        self.flush(disorder, clock, pass);
+        disorder.drop_strays(pass);
+        pass.counters.dropped += disorder.doubtful.iter().map(|queue| queue.len() as u64).sum::<u64>();
+    }
+
     /// Delivers everything that is held, with gaps for what is missing.
-    pub(super) fn flush<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
+    fn flush<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
         while let Some((of, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet) {
             pass.stamp = Stamp { clock, ..wait.since };
             self.give_up(disorder, of, pass);
@@ -133,9 +169,12 @@ impl TcpFlow {
             let given_up = if let Some((of, _)) = disorder.waits().find(overdue) {
                 of
             } else if disorder.is_over(pass.settings)
+                && disorder.forget_rivals(pass.settings)
                 && let Some((of, _)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet)
             {
                 pass.counters.limit_reached += 1;
+                let stamp = pass.stamp;
+                pass.out.given_up(of, &stamp);
                 of
             } else {
                 return;
@@ -156,6 +195,7 @@ impl TcpFlow {
         if !self.ways[from.index()].known() {
             return Self::hold(disorder, from, piece, pass);
         }
+        self.go_on_after_end(from, &piece, pass);
         let Some(fresh) = self.without_old(from, piece, pass) else { return };
         if self.is_ready(from, &fresh, pass.settings) && !disorder.held[from.index()].overlaps(&fresh) {
             if disorder.reuse.is_some_and(|_| fresh.length > 0) {
@@ -179,28 +219,111 @@ impl TcpFlow {
         if distance(way.next, piece.sequence) <= 0 {
             return Some(piece);
         }
-        if piece.length == 1 && !piece.fin && piece.data_end() == way.next {
+        if piece.length == 1 && !piece.fin && piece.data_end() == way.next && way.has_been_acknowledged() {
             pass.counters.keep_alives += 1;
             return None;
         }
-        match way.compare(&piece, pass.settings.seed) {
-            Overlap::Same => {}
-            Overlap::Unverified => pass.counters.unverified_overlaps += 1,
-            Overlap::Differs => pass.conflict(from, &piece.stamp),
+        self.on_repeat(from, &piece, pass);
+        piece.from(self.ways[from.index()].next)
+    }
+
+    /// Compares those bytes of a segment that were delivered before with what was delivered.
+    fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+        let way = &self.ways[from.index()];
+        if piece.from(way.next).is_none() {
+            if way.has_delivered_within(pass.copied_within, piece.stamp.clock) {
+                pass.counters.copies += 1;
+            } else {
+                pass.counters.retransmissions += 1;
+            }
         }
-        let fresh = piece.from(way.next);
-        pass.counters.retransmissions += u64::from(fresh.is_none());
-        fresh
+        let Some(recent) = pass.recent.as_deref() else { return };
+        match way.compare(piece, recent) {
+            Overlap::Same => {}
+            Overlap::Unverified => {
+                pass.counters.unverified_overlaps += 1;
+                self.tell_overlap(from, piece, Cause::Unverified, pass);
+            }
+            // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
+            Overlap::Differs(_) if piece.length == 1 && !self.ways[from.other().index()].captured => {
+                self.tell_overlap(from, piece, Cause::Unverified, pass);
+            }
+            Overlap::Differs(origin) => {
+                pass.counters.conflicts += 1;
+                self.tell_overlap(from, piece, Cause::Differs { origin }, pass);
+            }
+        }
+    }
+
+    /// What comes after a FIN shows that its receiver has not taken that for the end: no host sends anything behind it.
+    fn go_on_after_end<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+        let way = &mut self.ways[from.index()];
+        if way.finished && piece.length > 0 && distance(piece.data_end(), way.data_end()) > 0 {
+            way.go_on();
+            self.closed = false;
+            pass.counters.conflicts += 1;
+            Self::tell_outside(from, piece, Cause::AfterEnd, pass);
+        }
     }
 
     fn hold<R: Receiver>(disorder: &mut Disorder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let inserted = disorder.held[from.index()].insert(piece);
-        // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
-        if inserted.conflict && piece.length > 1 {
-            pass.conflict(from, &piece.stamp);
+        if inserted.conflict {
+            disorder.look_again(from, Rival::Repeat(Held::of(piece)));
         }
         pass.counters.held += u64::from(inserted.kept);
         pass.counters.retransmissions += u64::from(!inserted.kept);
+    }
+
+    /// Notes an urgent byte, and what else its receiver may read.
+    pub(super) fn on_urgent<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        sequence: u32,
+        pass: &mut Pass<'_, R>,
+    ) {
+        if pass.recent.is_some() {
+            disorder.look_again(from, Rival::Urgent(sequence, pass.stamp));
+            self.settle_rivals(disorder, pass);
+        }
+    }
+
+    /// Keeps a segment aside whose receiver should have dropped it.
+    pub(super) fn doubt<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        piece: Piece<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        let way = &self.ways[from.index()];
+        let doubtful = &mut disorder.doubtful[from.index()];
+        let is_useful =
+            way.known() && piece.from(way.next).is_some() && !self.is_stray(from, piece.sequence, pass.settings.window);
+        let kept = is_useful && doubtful.len() < MAX_DOUBTFUL && doubtful.insert(Piece { fin: false, ..piece }).kept;
+        pass.counters.dropped += u64::from(!kept);
+    }
+
+    /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
+    fn settle_rivals<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
+        for of in ENDS {
+            let next = self.ways[of.index()].next;
+            while disorder.doubtful[of.index()].head().is_some_and(|head| distance(head.data_end(), next) <= 0) {
+                disorder.doubtful[of.index()].take_head(|_| pass.counters.dropped += 1);
+            }
+        }
+        for _ in 0..disorder.rivals.len() {
+            let Some((from, rival)) = disorder.rivals.pop_front() else { return };
+            if distance(rival.end(), self.ways[from.index()].next) > 0 {
+                disorder.rivals.push_back((from, rival));
+                continue;
+            }
+            match rival {
+                Rival::Repeat(held) => self.on_repeat(from, &held.view(), pass),
+                Rival::Urgent(sequence, stamp) => self.tell_urgent(from, sequence, &stamp, pass),
+            }
+        }
     }
 
     pub(super) fn on_acknowledgement<R: Receiver>(
@@ -210,14 +333,15 @@ impl TcpFlow {
         ack: u32,
         pass: &mut Pass<'_, R>,
     ) {
-        let proves = |stray: Piece<'_>| distance(ack, stray.sequence) > 0 && distance(ack, stray.end()) <= 0;
-        if disorder.strays[of.index()].head().is_some_and(proves) {
+        if disorder.is_stray_acknowledged(of, ack) {
             self.take_up_again(disorder, of, None, pass);
         }
         self.ways[of.index()].acknowledge(ack, pass.settings.window);
     }
 
-    /// A segment far outside the window counts only when a second one follows it, or its receiver acknowledges it.
+    /// A segment far outside the window counts when its receiver acknowledges it, or acknowledges where it begins with a
+    /// segment that is as far away; where no acknowledgements are in the capture, when a second one follows it; and when
+    /// nothing else comes for long.
     pub(super) fn on_stray<R: Receiver>(
         &mut self,
         disorder: &mut Disorder,
@@ -226,16 +350,39 @@ impl TcpFlow {
         pass: &mut Pass<'_, R>,
     ) {
         pass.counters.outside_window += 1;
+        if let Some(ack) = piece.ack.filter(|ack| disorder.is_stray_acknowledged(from.other(), *ack)) {
+            let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
+            if disorder.strays[from.other().index()].head().is_some_and(begins) {
+                self.take_up_again(disorder, from.other(), None, pass);
+                self.ways[from.other().index()].acknowledge(ack, pass.settings.window);
+                return self.take_up_at(disorder, from, piece, pass);
+            }
+        }
         if piece.length == 0 {
             return;
         }
-        let near = |from: u32, to: u32| (0..=NEARBY).contains(&distance(to, from));
+        let strayed = &mut disorder.strayed[from.index()];
+        *strayed = strayed.saturating_add(1);
+        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.ways[from.other().index()].captured);
         let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
-        if disorder.strays[from.index()].head().is_some_and(follows) {
+        if (is_long || is_alone) && disorder.strays[from.index()].head().is_some_and(follows) {
             return self.take_up_again(disorder, from, Some(piece), pass);
         }
-        disorder.forget_stray(from);
+        disorder.drop_stray(from, pass);
         disorder.strays[from.index()].insert(piece);
+    }
+
+    /// Goes on with a segment that lies far from where the stream was.
+    fn take_up_at<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        piece: Piece<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        disorder.drop_stray(from, pass);
+        disorder.strays[from.index()].insert(piece);
+        self.take_up_again(disorder, from, None, pass);
     }
 
     /// Goes on where the stray segment of a direction, and the one that follows it, are.
@@ -248,6 +395,7 @@ impl TcpFlow {
     ) {
         let stamp = pass.stamp;
         let mut stray = std::mem::take(&mut disorder.strays[from.index()]);
+        disorder.strayed[from.index()] = 0;
         let Some(first) = stray.head().map(|first| first.sequence) else { return };
         self.flush(disorder, stamp.clock, pass);
         pass.stamp = stamp;
@@ -279,6 +427,7 @@ impl TcpFlow {
         while let Some(from) = self.next_sender(disorder, pass.settings) {
             disorder.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
         }
+        self.settle_rivals(disorder, pass);
     }
 
     /// Whose held piece is next: the one that was captured first, where nothing else decides. Two that each
@@ -297,7 +446,7 @@ impl TcpFlow {
         let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
         if !piece.bytes.is_empty() {
             pass.out.bytes(from, piece.bytes, &stamp);
-            way.delivered(piece.bytes, pass.settings.seed);
+            way.delivered(piece.bytes, &stamp, pass.recent.as_deref_mut());
         }
         let cut = way.distance_to(piece.data_end());
         if cut > 0 {
@@ -305,6 +454,10 @@ impl TcpFlow {
             pass.counters.cut_bytes += u64::from(cut);
             way.skip(cut);
             way.skipped = 0;
+        }
+        if self.reset_by == Some(from) && piece.length > 0 {
+            // Who resets a connection sends nothing in it any more: the reset was not its own.
+            (self.closed, self.reset_by) = (false, None);
         }
         if piece.fin {
             way.finish();
@@ -351,7 +504,7 @@ impl TcpFlow {
 
     fn due<R: Receiver>(&self, of: End, awaited: Awaited, pass: &Pass<'_, R>) -> i64 {
         let patience = match awaited {
-            Awaited::Sent(_) if self.ways[of.other().index()].captured => pass.settings.hole_timeout,
+            Awaited::Sent(_) if self.ways[of.other().index()].captured => return i64::MAX,
             Awaited::Sent(_) => pass.settings.one_way_timeout,
             Awaited::Sign | Awaited::Earlier | Awaited::Received(_) => pass.settings.reorder_time,
         };
@@ -369,7 +522,10 @@ impl TcpFlow {
     }
 
     /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(&mut self, disorder: &Disorder, of: End, since: &Stamp, pass: &mut Pass<'_, R>) {
+    fn give_up_bytes<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, since: &Stamp, pass: &mut Pass<'_, R>) {
+        if self.take_doubtful(disorder, of, pass) {
+            return;
+        }
         let head = disorder.head(of);
         let hole = head.map(|head| self.ways[of.index()].distance_to(head.sequence));
         let wanted = Some(self.wanted(disorder, of, pass.settings)).filter(|&wanted| wanted > 0);
@@ -380,19 +536,84 @@ impl TcpFlow {
     }
 }
 
+impl TcpFlow {
+    /// Fills the hole of a direction with what its receiver should have dropped, and seems to have taken.
+    fn take_doubtful<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) -> bool {
+        let next = self.ways[of.index()].next;
+        let fills = |head: Piece<'_>| distance(head.sequence, next) <= 0 && distance(head.data_end(), next) > 0;
+        if !disorder.doubtful[of.index()].head().is_some_and(fills) {
+            return false;
+        }
+        pass.counters.taken_all_the_same += 1;
+        disorder.doubtful[of.index()].take_head(|piece| self.deliver(of, piece, pass));
+        true
+    }
+}
+
+impl Disorder {
+    /// Notes what is to be looked at again. Beyond what there is room for, the oldest is forgotten: its conflict was counted.
+    fn look_again(&mut self, from: End, rival: Rival) {
+        if self.rivals.len() >= MAX_RIVALS {
+            self.rivals.pop_front();
+        }
+        self.rivals.push_back((from, rival));
+    }
+
+    /// Forgets other readings and doubtful segments, which are of less use than what is held; says whether it is still more
+    /// than there is room for.
+    fn forget_rivals(&mut self, settings: &StreamSettings) -> bool {
+        while self.is_over(settings)
+            && (self.rivals.pop_front().is_some()
+                || self.doubtful.iter_mut().any(|queue| queue.take_head(|_| ()).is_some()))
+        {}
+        self.is_over(settings)
+    }
+
+    /// Whether `ack` acknowledges the stray segment of a direction.
+    fn is_stray_acknowledged(&self, of: End, ack: u32) -> bool {
+        let is_within = |stray: Piece<'_>| distance(ack, stray.sequence) > 0 && distance(ack, stray.end()) <= 0;
+        self.strays[of.index()].head().is_some_and(is_within)
+    }
+
+    /// Gives up the stray segment of a direction: it was part of no stream that could be followed.
+    pub(super) fn drop_stray<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+        self.strays[of.index()].take_head(|stray| TcpFlow::tell_outside(of, &stray, Cause::Stray, pass));
+        self.strays[of.index()] = Queue::default();
+    }
+
+    /// The same of both directions, at the end of the flow.
+    fn drop_strays<R: Receiver>(&mut self, pass: &mut Pass<'_, R>) {
+        ENDS.into_iter().for_each(|of| self.drop_stray(of, pass));
+    }
+
+    /// A segment of a direction lay within the window.
+    pub(super) fn is_back<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+        if self.strayed[of.index()] > 0 {
+            self.strayed[of.index()] = 0;
+            self.drop_stray(of, pass);
+        }
+    }
+}
+
+/// Whether `to` lies at `from` or shortly behind it.
+fn near(from: u32, to: u32) -> bool {
+    (0..=NEARBY).contains(&distance(to, from))
+}
+
 impl<R: Receiver> Pass<'_, R> {
     fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.counters.gaps += 1;
         self.counters.gap_bytes += u64::from(missing);
         self.out.gap(from, missing, stamp);
     }
-
-    fn conflict(&mut self, from: End, stamp: &Stamp) {
-        self.counters.conflicts += 1;
-        self.out.conflict(from, stamp);
-    }
 }
 
 const ENDS: [End; 2] = [End::Low, End::High];
 /// How far two segments outside the window may lie apart and still confirm each other.
 const NEARBY: i32 = 0xffff;
+/// Segments outside the window, one after the other, after which the stream is where they are.
+const LONG_STRAYED: u8 = 16;
+/// Doubtful segments of one direction that are kept.
+const MAX_DOUBTFUL: usize = 16;
+/// Other readings of what is held, of one flow.
+const MAX_RIVALS: usize = 16;

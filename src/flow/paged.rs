@@ -86,6 +86,11 @@ impl<T> Paged<T> {
         self.row_mut(index).map(|row| &mut row.link)
     }
 
+    /// The flow of a row, if it has one.
+    pub(super) fn value(&self, index: u32) -> Option<&T> {
+        self.row(index).and_then(|row| row.value.as_ref())
+    }
+
     /// The flow of a row that is there.
     pub(super) fn value_mut(&mut self, index: u32) -> &mut Option<T> {
         &mut self.row_mut(index).expect(ADDED).value

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::Stamp;
 
-use super::End;
+use super::{End, RecentBytes};
 
 /// Who is given the bytes of a connection: each direction in sequence, and both in causal order, so that an answer
 /// never comes before what it acknowledges. `stamp.time` and `stamp.packet` are those of the segment that carried the
@@ -14,8 +14,70 @@ pub trait Receiver {
     /// The next `missing` bytes that `from` sent are not in the capture; 0 when nobody can tell how many.
     fn gap(&mut self, from: End, missing: u32, stamp: &Stamp);
 
-    /// `from` sent other bytes for a place in its stream that was filled already. The first bytes count.
-    fn conflict(&mut self, from: End, stamp: &Stamp);
+    /// What `from` sent is given up in part although it may still come, because too much waits behind it.
+    fn given_up(&mut self, from: End, stamp: &Stamp);
+
+    /// There is another reading of what `from` sent: which one its receiver took cannot be known. The stamp is that of the
+    /// segment that makes it so. What was delivered stands.
+    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
+}
+
+/// Another reading of a stretch of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading<'a> {
+    /// Why there is one.
+    pub cause: Cause,
+    /// What was delivered of the stretch, as far as it is still known.
+    pub delivered: [&'a [u8]; 2],
+    /// How the stretch can be read as well. Empty where that is not known.
+    pub other: &'a [u8],
+    /// The stretch ends where the stream goes on: this reading goes on with what is delivered next.
+    pub goes_on: bool,
+}
+
+/// Why a stream can be read in more than one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Other bytes came for a place that was filled. The origin is that of the packet that filled it.
+    Differs {
+        /// Origin of a [`Stamp`].
+        origin: u64,
+    },
+    /// Bytes came for a place that was filled or given up, and what was delivered there is no longer known.
+    Unverified,
+    /// Bytes lie far from where the stream is, and were not followed.
+    Stray,
+    /// Bytes came after the end of the stream.
+    AfterEnd,
+    /// Some receivers take the urgent byte out of the stream, others do not (RFC 6093).
+    Urgent,
+}
+
+impl Cause {
+    /// Whether there are two versions of the same bytes for certain.
+    pub const fn is_contradiction(self) -> bool {
+        matches!(self, Self::Differs { .. } | Self::AfterEnd)
+    }
+}
+
+/// What is known about a segment beside its header.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Its receiver drops it, as far as its checksum tells: its bytes count only when they turn out to have been taken.
+    pub is_doubtful: bool,
+    /// A repeat is a copy that the capture has made if it comes so soon, nanoseconds.
+    pub copied_within: i64,
+}
+
+/// What reassembly works with.
+#[derive(Debug)]
+pub struct Assembly<'a> {
+    /// What it runs on.
+    pub settings: &'a StreamSettings,
+    /// What it counts.
+    pub counters: &'a mut StreamCounters,
+    /// Where it keeps what it delivers, to compare repeats with; none for a stream whose content is not judged.
+    pub recent: Option<&'a mut RecentBytes>,
 }
 
 /// What reassembly runs on. Times are nanoseconds of packet time.
@@ -26,9 +88,8 @@ pub struct StreamSettings {
     pub reorder_packets: u32,
     /// Time after which what was acknowledged but not seen is given up. As `reorder_packets`, whichever comes first.
     pub reorder_time: i64,
-    /// Time after which a hole that nobody acknowledged is given up, when both directions are in the capture.
-    pub hole_timeout: i64,
-    /// The same when the other direction is not in the capture, so that no acknowledgement can be seen.
+    /// Time after which a hole is given up when the other direction is not in the capture, so that no acknowledgement can
+    /// tell whether its receiver waits for it. Otherwise a hole stays as long as there is room for what is behind it.
     pub one_way_timeout: i64,
     /// Most payload bytes that one flow holds back, apart from one segment for each direction that lies outside the
     /// window.
@@ -37,8 +98,8 @@ pub struct StreamSettings {
     pub held_segments: usize,
     /// How far from the expected sequence number a segment may lie before it is taken for stray, bytes.
     pub window: u32,
-    /// Seed of the payload digests that retransmissions are compared by.
-    pub seed: u64,
+    /// Delivered bytes that one shard remembers, to compare them with what is sent again.
+    pub recent_bytes: usize,
 }
 
 impl Default for StreamSettings {
@@ -46,12 +107,11 @@ impl Default for StreamSettings {
         Self {
             reorder_packets: 16,
             reorder_time: 20_000_000,
-            hole_timeout: 30_000_000_000,
             one_way_timeout: 2_000_000_000,
             held_bytes: 128 * 1024,
             held_segments: 256,
             window: 1 << 20,
-            seed: 0,
+            recent_bytes: 16 * 1024,
         }
     }
 }
@@ -61,6 +121,8 @@ impl Default for StreamSettings {
 pub struct StreamCounters {
     /// Segments that were held back until their turn came.
     pub held: u64,
+    /// Segments that repeat what was delivered, as the capture has made a copy of them.
+    pub copies: u64,
     /// Segments that brought nothing new.
     pub retransmissions: u64,
     /// Keep-alive and window probes: at most one byte just before the expected one.
@@ -69,6 +131,10 @@ pub struct StreamCounters {
     pub conflicts: u64,
     /// Overlaps with bytes so old that they could not be compared.
     pub unverified_overlaps: u64,
+    /// Segments whose receiver drops them, and whose bytes were not taken.
+    pub dropped: u64,
+    /// Segments that their receiver should have dropped, and acknowledged.
+    pub taken_all_the_same: u64,
     /// Holes given up: a loss.
     pub gaps: u64,
     /// Bytes in those holes.

@@ -1,7 +1,8 @@
 //! The flows of one shard: bounded, found by key, aged by packet time.
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
+use super::aliases::{ALIAS, Aliases};
 use super::mix::Mixer;
 use super::paged::Paged;
 use super::slot::{LIFETIMES, Lifetime, Link, NONE, Slot, Tag};
@@ -124,7 +125,11 @@ pub struct FlowTable<T> {
     /// the exchange, so that a packet's is nearly always among them: then nothing is hashed and probed (60 instructions,
     /// and four reads from memory that wait for each other).
     recents: [Recent; RECENTS],
+    /// Slots, and the numbers of aliases.
     index: HashTable<u32>,
+    aliases: Aliases,
+    /// The hashes of entries that share their ends with many others.
+    crowded: HashMap<u32, u64>,
     mixer: Mixer,
     free: u32,
     /// By [`Lifetime`]: sorted by [`Slot::listed`].
@@ -132,6 +137,8 @@ pub struct FlowTable<T> {
     /// Before this, no flow that is first in its list expires. The least there is while that is not known.
     quiet_until: i64,
     capacity: u32,
+    /// How many there are.
+    length: u32,
     counters: TableCounters,
 }
 
@@ -157,6 +164,9 @@ impl<T> FlowTable<T> {
     pub fn new(settings: &TableSettings) -> Self {
         Self {
             index: HashTable::new(),
+            aliases: Aliases::default(),
+            crowded: HashMap::new(),
+            length: 0,
             mixer: Mixer::new(settings.seed),
             rows: Paged::new(),
             free: NONE,
@@ -169,7 +179,7 @@ impl<T> FlowTable<T> {
                 settings.opening_timeout,
             ],
             quiet_until: i64::MIN,
-            capacity: settings.capacity.clamp(1, NONE - 1),
+            capacity: settings.capacity.clamp(1, ALIAS - 1),
             counters: TableCounters::default(),
         }
     }
@@ -181,12 +191,12 @@ impl<T> FlowTable<T> {
 
     /// Flows in the table, expired ones that nobody noticed yet included.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.length as usize
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.length == 0
     }
 
     /// What was counted.
@@ -194,20 +204,23 @@ impl<T> FlowTable<T> {
         self.counters
     }
 
-    /// The flow of `key`, now used at `clock`; one that expired, or none, is replaced by what `make` makes.
+    /// The flow of `key`, now used at `clock`. Without one it is a flow of the same ends whose packets have gone other ways
+    /// so far, if it `fits`. One that expired, or none, is replaced by what `make` makes.
     pub fn get_or_insert_with(
         &mut self,
         key: &FlowKey,
         clock: i64,
         lifetime: Lifetime,
+        fits: impl Fn(&T) -> bool,
         make: impl FnOnce() -> T,
     ) -> Found<'_, T> {
         let hash = key.hash(self.mixer);
-        let (slot, gone) = match self.position(hash, |other| other == key) {
+        let own = self.position(hash, key.way(), |other| other == key);
+        let (slot, gone) = match own.or_else(|| self.other_way(hash, key, clock, fits)) {
             Some(slot) if self.touch(slot, clock) => (slot, None),
             old => {
                 let gone = self.admit(old, clock);
-                (self.insert(hash, key, clock, lifetime), gone)
+                (self.insert(key, clock, lifetime), gone)
             }
         };
         let entry = self.entry(slot);
@@ -233,7 +246,7 @@ impl<T> FlowTable<T> {
     /// The slot of a flow that was not found lately.
     #[cold]
     fn look_up(&mut self, key: BriefKey) -> Option<u32> {
-        let slot = self.position(key.hash(self.mixer), |other| other.is(key))?;
+        let slot = self.position(key.hash(self.mixer), key.way(), |other| other.is(key))?;
         self.recents[key.place() % RECENTS] = Recent { key, slot };
         Some(slot)
     }
@@ -248,7 +261,7 @@ impl<T> FlowTable<T> {
     fn admit(&mut self, old: Option<u32>, clock: i64) -> Option<Gone<T>> {
         match old {
             Some(old) => self.expire(old),
-            None if self.index.len() >= self.capacity as usize => self.make_room(clock),
+            None if self.length >= self.capacity => self.make_room(clock),
             None => None,
         }
     }
@@ -317,16 +330,55 @@ impl<T> FlowTable<T> {
     }
 
     #[inline]
-    fn position(&self, hash: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
-        self.index.find(hash, |&slot| self.rows.get(slot).is_some_and(|slot| is(&slot.key))).copied()
+    fn position(&self, hash: u64, way: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
+        let look = |hash| self.index.find(hash, |&entry| key_of(&self.rows, &self.aliases, entry).is_some_and(&is));
+        let found = match look(hash) {
+            None if !self.crowded.is_empty() => look(self.mixer.pair(hash, way)),
+            found => found,
+        };
+        let found = *found?;
+        if found & ALIAS == 0 { Some(found) } else { self.aliases.slot(found & !ALIAS) }
     }
 
-    fn insert(&mut self, hash: u64, key: &FlowKey, clock: i64, lifetime: Lifetime) -> u32 {
+    /// The flow of the same ends that `fits` and was used last: from now on it has this key, too.
+    fn other_way(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
+        let slots = self.index.iter_hash(hash).copied().filter(|entry| entry & ALIAS == 0).take(MOST_WAYS);
+        let alike = slots.filter(|slot| self.rows.get(*slot).is_some_and(|slot| slot.key.has_ends_of(key)));
+        let fitting = alike.filter(|slot| !self.is_expired(*slot, clock) && self.rows.value(*slot).is_some_and(&fits));
+        let slot = fitting.max_by_key(|slot| (self.rows[*slot].used, *slot))?;
+        let number = self.aliases.add(*key, slot)?;
+        self.enter(key, number | ALIAS);
+        Some(slot)
+    }
+
+    /// Enters a slot or an alias into the index. Keys of the same ends have the same hash, unless there are many of them:
+    /// then their way counts too, so that nobody can make the table slow with a thousand VLANs.
+    fn enter(&mut self, key: &FlowKey, entry: u32) {
+        let mut hash = key.hash(self.mixer);
+        if self.index.iter_hash(hash).take(MOST_WAYS).count() == MOST_WAYS {
+            hash = self.mixer.pair(hash, key.way());
+            self.crowded.insert(entry, hash);
+        }
+        let (rows, aliases, mixer, crowded) = (&self.rows, &self.aliases, self.mixer, &self.crowded);
+        let own = |other| key_of(rows, aliases, other).map_or(0, |key| key.hash(mixer));
+        let hash_of = |other: &u32| crowded.get(other).copied().unwrap_or_else(|| own(*other));
+        self.index.insert_unique(hash, entry, hash_of);
+    }
+
+    /// Takes a slot or an alias out of the index.
+    fn leave(&mut self, key: &FlowKey, entry: u32) {
+        let hash = self.crowded.remove(&entry).unwrap_or_else(|| key.hash(self.mixer));
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == entry) {
+            found.remove();
+        }
+    }
+
+    fn insert(&mut self, key: &FlowKey, clock: i64, lifetime: Lifetime) -> u32 {
         let slot = self.vacant(*key, lifetime);
         (self.rows[slot].used, self.rows[slot].listed) = (clock, clock);
         self.link_last(slot);
-        let (rows, mixer) = (&self.rows, self.mixer);
-        self.index.insert_unique(hash, slot, |&other| rows[other].key.hash(mixer));
+        self.enter(key, slot);
+        self.length += 1;
         self.counters.created += 1;
         slot
     }
@@ -408,9 +460,10 @@ impl<T> FlowTable<T> {
         self.unlink(slot);
         let Slot { key, tag, .. } = self.rows[slot];
         self.recents[key.brief().place() % RECENTS] = Recent::NONE;
-        let hash = key.hash(self.mixer);
-        if let Ok(found) = self.index.find_entry(hash, |&other| other == slot) {
-            found.remove();
+        self.leave(&key, slot);
+        self.length -= 1;
+        if !self.aliases.is_empty() {
+            self.forget_ways(slot);
         }
         self.rows[slot].tag = tag.next();
         if let Some(link) = self.rows.link_mut(slot) {
@@ -419,6 +472,15 @@ impl<T> FlowTable<T> {
         self.free = slot;
         let entry = Entry { slot, generation: tag.generation() };
         self.rows.value_mut(slot).take().map(|value| Gone { entry, key, value, cause, at })
+    }
+
+    /// Forgets the other keys of a flow that leaves.
+    #[cold]
+    fn forget_ways(&mut self, slot: u32) {
+        for (number, key) in self.aliases.take(slot) {
+            self.recents[key.brief().place() % RECENTS] = Recent::NONE;
+            self.leave(&key, number | ALIAS);
+        }
     }
 
     /// Notes a use; `false` if the flow expired before it.
@@ -493,5 +555,13 @@ impl<T> FlowTable<T> {
     }
 }
 
+/// The key that an entry of the index stands for.
+#[inline]
+fn key_of<'t, T>(rows: &'t Paged<T>, aliases: &'t Aliases, entry: u32) -> Option<&'t FlowKey> {
+    if entry & ALIAS == 0 { rows.get(entry).map(|slot| &slot.key) } else { aliases.key(entry & !ALIAS) }
+}
+
+/// Flows of the same ends that are looked at for one that a packet of another way may belong to.
+const MOST_WAYS: usize = 64;
 /// Flows that are found without a look into the index.
 const RECENTS: usize = 64;

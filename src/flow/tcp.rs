@@ -4,8 +4,9 @@ use lockkeeper_protocols::Stamp;
 
 use super::held::Piece;
 use super::order::{Disorder, Pass};
+use super::recent::RecentBytes;
 use super::way::{Start, Way, distance};
-use super::{End, Progress, Receiver, StreamCounters, StreamSettings};
+use super::{Arrival, Assembly, End, Progress, Receiver};
 use crate::frame::Segment;
 
 /// Reassembly of one connection. While every segment is the expected one, that is a few comparisons and a digest, and
@@ -16,6 +17,8 @@ pub struct TcpFlow {
     pub(super) ways: [Way; 2],
     pub(super) disorder: Option<Box<Disorder>>,
     pub(super) client: Option<End>,
+    /// The end that reset it last.
+    pub(super) reset_by: Option<End>,
     pub(super) closed: bool,
     /// When, milliseconds of packet time, modulo 2^32.
     pub(super) closed_at: u32,
@@ -82,16 +85,16 @@ impl TcpFlow {
         &mut self,
         from: End,
         segment: &Segment<'_>,
+        arrival: Arrival,
         stamp: &Stamp,
-        settings: &StreamSettings,
-        counters: &mut StreamCounters,
+        assembly: Assembly<'_>,
         out: &mut R,
     ) -> Progress {
-        if self.is_expected(from, segment) {
-            return self.expected(from, segment, stamp, settings, out);
+        if !arrival.is_doubtful && self.is_expected(from, segment) {
+            return self.expected(from, segment, stamp, assembly.recent, out);
         }
-        let mut pass = Pass { settings, counters, out, stamp: *stamp };
-        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, &mut pass))
+        let mut pass = Pass::new(assembly, arrival.copied_within, *stamp, out);
+        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, arrival.is_doubtful, &mut pass))
     }
 
     /// Takes in a segment that [is expected](TcpFlow::is_expected).
@@ -101,7 +104,7 @@ impl TcpFlow {
         from: End,
         segment: &Segment<'_>,
         stamp: &Stamp,
-        settings: &StreamSettings,
+        recent: Option<&mut RecentBytes>,
         out: &mut R,
     ) -> Progress {
         let peer = &mut self.ways[from.other().index()];
@@ -110,37 +113,37 @@ impl TcpFlow {
         }
         if !segment.payload.is_empty() {
             out.bytes(from, segment.payload, stamp);
-            self.ways[from.index()].delivered(segment.payload, settings.seed);
+            self.ways[from.index()].delivered(segment.payload, stamp, recent);
         }
         self.progress()
     }
 
+    /// Whether a segment that goes another way than this flow's may be a part of it all the same: its numbers are where this
+    /// flow is. A chance of one in thousands for a segment of another flow, one in millions where both ends were seen.
+    pub fn fits(&self, from: End, segment: &Segment<'_>) -> bool {
+        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
+        let by_sequence = way.place().map(|place| is_near(segment.sequence, place));
+        let by_ack = peer.place().filter(|_| segment.flags.ack).map(|place| is_near(segment.acknowledgement, place));
+        match (by_sequence, by_ack) {
+            (Some(one), Some(other)) => one && other,
+            (one, other) => one.or(other).unwrap_or(false),
+        }
+    }
+
     /// Gives up what is overdue at `clock`. Calling it late, or only with the next segment, delivers the same.
-    pub fn expire<R: Receiver>(
-        &mut self,
-        clock: i64,
-        settings: &StreamSettings,
-        counters: &mut StreamCounters,
-        out: &mut R,
-    ) {
+    pub fn expire<R: Receiver>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         if self.deadline().is_some_and(|due| due <= clock) {
-            let mut pass = Pass { settings, counters, out, stamp: Stamp { clock, ..Stamp::default() } };
+            let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
             self.with_disorder(|flow, disorder| flow.run_deadlines(disorder, clock, &mut pass));
         }
     }
 
     /// The end of the flow or of the capture: delivers everything that is held, with gaps for what never came.
-    pub fn finish<R: Receiver>(
-        &mut self,
-        clock: i64,
-        settings: &StreamSettings,
-        counters: &mut StreamCounters,
-        out: &mut R,
-    ) {
+    pub fn finish<R: Receiver>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         let Some(mut disorder) = self.disorder.take() else { return };
-        let mut pass = Pass { settings, counters, out, stamp: Stamp { clock, ..Stamp::default() } };
+        let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
         self.run_deadlines(&mut disorder, clock, &mut pass);
-        self.flush(&mut disorder, clock, &mut pass);
+        self.flush_all(&mut disorder, clock, &mut pass);
     }
 
     /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
@@ -154,9 +157,21 @@ impl TcpFlow {
             && self.disorder.is_none()
             && way.known()
             && way.captured
+            && !self.closed
             && segment.sequence == way.next
             && segment.length as usize == segment.payload.len()
             && !(flags.syn || flags.fin || flags.rst)
+            && segment.urgent == 0
+            && (flags.ack || segment.payload.is_empty() || !peer.answered)
+            && !is_padding(segment)
+    }
+
+    /// Whether the receiver of a segment drops its payload, as far as can be told from the segment: data without an
+    /// acknowledgement (RFC 9293, 3.10.7.4), and the padding of a short frame that was counted into its length.
+    fn is_payload_dropped(&self, from: End, segment: &Segment<'_>) -> bool {
+        let flags = segment.flags;
+        let acknowledges_nothing = !flags.ack && !flags.syn && self.ways[from.other().index()].answered;
+        acknowledges_nothing || self.ways[from.index()].known() && is_padding(segment)
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -181,16 +196,30 @@ impl TcpFlow {
         disorder: &mut Disorder,
         from: End,
         segment: &Segment<'_>,
+        is_doubtful: bool,
         pass: &mut Pass<'_, R>,
     ) -> Progress {
         let stamp = pass.stamp;
         self.run_deadlines(disorder, stamp.clock, pass);
         pass.stamp = stamp;
         disorder.seen = disorder.seen.wrapping_add(1);
-        if segment.flags.rst {
+        if is_doubtful {
+            self.on_payload_in_doubt(disorder, from, segment, pass);
+        } else if segment.flags.rst {
             self.on_reset(from, segment.sequence, pass);
         } else {
             match self.opening(disorder, from, segment, pass) {
+                // What a receiver does with data in a SYN is shown by what it acknowledges (RFC 9293, 3.4; RFC 7413).
+                Opening::Ours if segment.flags.syn => {
+                    self.on_segment(disorder, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
+                    self.on_payload_in_doubt(disorder, from, segment, pass);
+                }
+                Opening::Ours if self.is_payload_dropped(from, segment) => {
+                    if segment.flags.ack {
+                        self.on_segment(disorder, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
+                    }
+                    self.on_payload_in_doubt(disorder, from, segment, pass);
+                }
                 Opening::Ours => self.on_segment(disorder, from, segment, pass),
                 Opening::Ignored => {}
                 Opening::Restart => return Progress::Restart,
@@ -207,29 +236,39 @@ impl TcpFlow {
         segment: &Segment<'_>,
         pass: &mut Pass<'_, R>,
     ) {
-        let piece = Piece {
-            sequence: segment.sequence.wrapping_add(u32::from(segment.flags.syn)),
-            length: segment.length.max(u32::try_from(segment.payload.len()).unwrap_or(u32::MAX)),
-            fin: segment.flags.fin,
-            ack: segment.flags.ack.then_some(segment.acknowledgement),
-            stamp: pass.stamp,
-            bytes: segment.payload,
-        };
+        let piece = piece_of(segment, &pass.stamp);
         if self.is_stray(from, piece.sequence, pass.settings.window) {
             return self.on_stray(disorder, from, piece, pass);
         }
-        disorder.forget_stray(from);
+        disorder.is_back(from, pass);
         if let Some(ack) = piece.ack {
             self.on_acknowledgement(disorder, from.other(), ack, pass);
         }
         if piece.length > 0 || piece.fin {
             self.place(disorder, from, piece, pass);
+            if let Some(before) = segment.urgent.checked_sub(1).filter(|_| u32::from(segment.urgent) <= piece.length) {
+                self.on_urgent(disorder, from, piece.sequence.wrapping_add(before.into()), pass);
+            }
         } else if piece.sequence == self.ways[from.index()].next.wrapping_sub(1) {
             pass.counters.keep_alives += u64::from(self.ways[from.index()].known());
         }
     }
 
-    fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
+    /// Keeps the payload of a segment for the case that its receiver took it all the same.
+    fn on_payload_in_doubt<R: Receiver>(
+        &mut self,
+        disorder: &mut Disorder,
+        from: End,
+        segment: &Segment<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        let piece = piece_of(segment, &pass.stamp);
+        if piece.length > 0 {
+            self.doubt(disorder, from, piece, pass);
+        }
+    }
+
+    pub(super) fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
         let way = &self.ways[from.index()];
         matches!(way.start, Start::Known | Start::Provisional) && distance(sequence, way.next).unsigned_abs() > window
     }
@@ -239,6 +278,7 @@ impl TcpFlow {
         if self.is_stray(from, sequence, pass.settings.window) {
             pass.counters.outside_window += 1;
         } else {
+            self.reset_by = Some(from);
             self.close(pass.stamp.clock);
         }
     }
@@ -317,6 +357,37 @@ impl TcpFlow {
     }
 }
 
+impl<'a, R> Pass<'a, R> {
+    fn new(assembly: Assembly<'a>, copied_within: i64, stamp: Stamp, out: &'a mut R) -> Self {
+        let Assembly { settings, counters, recent } = assembly;
+        Self { settings, counters, recent, copied_within, out, stamp }
+    }
+}
+
+/// A segment as a piece of its stream.
+fn piece_of<'a>(segment: &Segment<'a>, stamp: &Stamp) -> Piece<'a> {
+    Piece {
+        sequence: segment.sequence.wrapping_add(u32::from(segment.flags.syn)),
+        length: segment.length.max(u32::try_from(segment.payload.len()).unwrap_or(u32::MAX)),
+        fin: segment.flags.fin,
+        ack: segment.flags.ack.then_some(segment.acknowledgement),
+        stamp: *stamp,
+        bytes: segment.payload,
+    }
+}
+
+/// Whether a payload looks like the padding of a frame that is too short (IEEE 802.3, 3.2.8), counted into the length of the
+/// datagram in it.
+#[inline(always)]
+fn is_padding(segment: &Segment<'_>) -> bool {
+    (1..=PADDING).contains(&segment.payload.len()) && segment.payload.iter().all(|byte| *byte == 0)
+}
+
+/// Whether two numbers of one direction may belong to one connection.
+fn is_near(number: u32, place: u32) -> bool {
+    distance(number, place).unsigned_abs() <= FITTING
+}
+
 /// Packet time in milliseconds, modulo 2^32.
 fn milliseconds(clock: i64) -> u32 {
     u32::try_from(clock.div_euclid(1_000_000).rem_euclid(1 << 32)).unwrap_or_default()
@@ -324,3 +395,7 @@ fn milliseconds(clock: i64) -> u32 {
 
 /// How far the first bytes that were seen may lie beyond a SYN that comes after them.
 const EARLY: i32 = 0xffff;
+/// How far from where a flow is a segment may lie that came another way, bytes: a window without scaling.
+const FITTING: u32 = 0xffff;
+/// What a frame of 60 bytes has room for behind IPv4 and TCP without options.
+const PADDING: usize = 6;

@@ -1,7 +1,9 @@
 //! One direction of a connection: where it is, and what was delivered last.
 
+use lockkeeper_protocols::Stamp;
+
 use super::held::Piece;
-use super::mix;
+use super::recent::RecentBytes;
 
 /// How far `a` lies beyond `b` in sequence space; negative when before (RFC 9293, 3.4: arithmetic modulo 2^32).
 pub(super) const fn distance(a: u32, b: u32) -> i32 {
@@ -26,7 +28,9 @@ pub(super) enum Start {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overlap {
     Same,
-    Differs,
+    /// At least one differs from what a packet of this origin carried.
+    Differs(u64),
+    /// Not all that was delivered there is known any more, and the rest is the same.
     Unverified,
 }
 
@@ -41,10 +45,10 @@ pub(super) struct Way {
     pub(super) acknowledged: u32,
     /// Bytes just before `next` that were given up, with nothing delivered since.
     pub(super) skipped: u32,
-    /// Digests of the last two deliveries, the last first; they end at `next`.
-    digests: [u32; 2],
-    /// Their lengths; 0 for none.
-    lengths: [u16; 2],
+    /// Where its last delivery lies among the [`RecentBytes`]; 0 for none.
+    pub(super) recent: u64,
+    /// When that was: [`moment`] of the packet clock.
+    delivered_at: u32,
     pub(super) start: Start,
     /// The peer acknowledged something.
     pub(super) answered: bool,
@@ -62,7 +66,7 @@ impl Way {
     /// Starts (again) at `next`.
     pub(super) fn begin(&mut self, next: u32) {
         (self.next, self.origin, self.start) = (next, next, Start::Known);
-        (self.skipped, self.lengths, self.finished) = (0, [0; 2], false);
+        (self.skipped, self.recent, self.finished) = (0, 0, false);
     }
 
     /// Starts with a segment at `sequence`, until an earlier one is seen.
@@ -78,6 +82,14 @@ impl Way {
     /// Is not in the capture.
     pub(super) fn miss(&mut self) {
         (self.start, self.answered) = (Start::Absent, false);
+    }
+
+    /// Where this direction is, as far as its own segments or the acknowledgements of its peer tell.
+    pub(super) fn place(&self) -> Option<u32> {
+        match self.start {
+            Start::Known | Start::Provisional => Some(self.next),
+            Start::Unknown | Start::Absent => self.answered.then_some(self.acknowledged),
+        }
     }
 
     /// Whether nothing that the peer had received when it sent `ack` is still to come.
@@ -116,21 +128,26 @@ impl Way {
         }
     }
 
-    /// `bytes` at `next` were delivered.
+    /// `bytes` at `next` were delivered; kept for later comparison where `recent` is given.
     #[inline(always)]
-    pub(super) fn delivered(&mut self, bytes: &[u8], seed: u64) {
-        let length = u16::try_from(bytes.len()).unwrap_or(0);
+    pub(super) fn delivered(&mut self, bytes: &[u8], stamp: &Stamp, recent: Option<&mut RecentBytes>) {
+        if let Some(recent) = recent {
+            self.recent = recent.append(self.recent, self.next, stamp.origin, bytes);
+        }
         self.next = self.next.wrapping_add(bytes.len() as u32);
-        self.digests = [digest(bytes, seed), self.digests[0]];
-        self.lengths = if length == 0 { [0; 2] } else { [length, self.lengths[0]] };
+        self.delivered_at = moment(stamp.clock);
         self.skipped = 0;
+    }
+
+    /// Whether something was delivered within so many nanoseconds before `clock`.
+    pub(super) fn has_delivered_within(&self, time: i64, clock: i64) -> bool {
+        moment(clock).wrapping_sub(self.delivered_at) <= moment(time)
     }
 
     /// The next `count` bytes will not come.
     pub(super) fn skip(&mut self, count: u32) {
         self.next = self.next.wrapping_add(count);
         self.skipped = self.skipped.saturating_add(count);
-        self.lengths = [0; 2];
     }
 
     /// The FIN at `next` was delivered.
@@ -154,47 +171,55 @@ impl Way {
         fills.wrapping_sub(start)
     }
 
+    /// Whether the peer has acknowledged everything that was delivered.
+    pub(super) const fn has_been_acknowledged(&self) -> bool {
+        self.answered && distance(self.acknowledged, self.next) >= 0
+    }
+
+    /// Sequence number after the last byte that was delivered or given up, whether the stream ended there or not.
+    pub(super) const fn data_end(&self) -> u32 {
+        self.next.wrapping_sub(self.finished as u32)
+    }
+
+    /// Bytes follow where a FIN said that none would.
+    pub(super) fn go_on(&mut self) {
+        (self.next, self.finished) = (self.data_end(), false);
+    }
+
     /// Compares bytes that lie before `next` with what was delivered there.
-    pub(super) fn compare(&self, piece: &Piece<'_>, seed: u64) -> Overlap {
-        let mut end = self.next.wrapping_sub(u32::from(self.finished));
-        let old = u32::try_from(distance(end, piece.sequence)).unwrap_or(0).min(piece.length);
+    pub(super) fn compare(&self, piece: &Piece<'_>, recent: &RecentBytes) -> Overlap {
+        let old = u32::try_from(distance(self.data_end(), piece.sequence)).unwrap_or(0).min(piece.length) as usize;
+        let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
         let mut verified = 0;
-        for (&length, &expected) in self.lengths.iter().zip(&self.digests) {
-            let start = end.wrapping_sub(u32::from(length));
-            let from = usize::try_from(distance(start, piece.sequence)).ok();
-            let part = from.and_then(|from| piece.bytes.get(from..from + usize::from(length)));
-            if let Some(part) = part.filter(|part| !part.is_empty()) {
-                if digest(part, seed) != expected {
-                    return Overlap::Differs;
-                }
-                verified += u32::from(length);
+        for record in recent.of_stream(self.recent).take(COMPARED_RECORDS) {
+            let (here, there) = overlapping(distance(record.sequence, piece.sequence), bytes, record.bytes);
+            if here != there {
+                return Overlap::Differs(record.origin);
             }
-            end = start;
+            verified += here.len();
+            if verified == old {
+                return Overlap::Same;
+            }
         }
-        if verified == old { Overlap::Same } else { Overlap::Unverified }
+        if old == 0 { Overlap::Same } else { Overlap::Unverified }
     }
 }
 
-/// A digest of a payload. Long ones are digested at both ends only: this runs for every segment that is delivered.
-#[inline(always)]
-fn digest(bytes: &[u8], seed: u64) -> u32 {
-    let digest = if bytes.len() > DIGESTED_WHOLE { digest_ends(bytes, seed) } else { digest_whole(bytes, seed) };
-    (digest ^ digest >> 32) as u32
+/// The parts of two stretches that lie at the same place, where the second begins `ahead` bytes after the first.
+fn overlapping<'a>(ahead: i32, first: &'a [u8], second: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let skip =
+        |count: i32, bytes: &'a [u8]| usize::try_from(count).ok().map_or(Some(bytes), |count| bytes.get(count..));
+    let (Some(first), Some(second)) = (skip(ahead, first), skip(ahead.wrapping_neg(), second)) else {
+        return (&[], &[]);
+    };
+    let common = first.len().min(second.len());
+    (first.get(..common).unwrap_or_default(), second.get(..common).unwrap_or_default())
 }
 
-#[inline(never)]
-fn digest_whole(bytes: &[u8], seed: u64) -> u64 {
-    mix::digest(bytes, seed)
+/// Packet time in units of 1,024 nanoseconds, modulo 2^32: an hour and a quarter.
+const fn moment(clock: i64) -> u32 {
+    (clock >> 10) as u32
 }
 
-#[inline(never)]
-fn digest_ends(bytes: &[u8], seed: u64) -> u64 {
-    let digest = |edge: Option<&[u8; EDGE]>| edge.map_or(0, |edge| mix::digest(edge, seed));
-    // Each for itself, so that neither waits for the other.
-    digest(bytes.first_chunk()) ^ digest(bytes.last_chunk()).rotate_left(32)
-}
-
-/// Payloads of up to so many bytes, a Modbus ADU (260 bytes) among them, are digested whole.
-const DIGESTED_WHOLE: usize = 272;
-/// Bytes at each end of those that are longer.
-const EDGE: usize = 64;
+/// Deliveries that a repeat is compared with, at most: bounds what one packet can cost.
+const COMPARED_RECORDS: usize = 256;

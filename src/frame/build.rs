@@ -63,7 +63,11 @@ pub(super) fn ipv4_part(
 ) -> Vec<u8> {
     let flags = (offset / 8) | (u16::from(more) << 13);
     let head = words(&[0x4500, 20 + payload.len() as u16, identification, flags]);
-    join(&[&head, &[64, protocol, 0, 0], &source.octets(), &destination.octets(), payload])
+    let mut header = join(&[&head, &[64, protocol, 0, 0], &source.octets(), &destination.octets()]);
+    let sum = header.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum::<u32>();
+    let sum = !((sum & 0xFFFF) + (sum >> 16)) as u16;
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    join(&[&header, payload])
 }
 
 pub(super) fn ipv6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {

@@ -15,7 +15,7 @@ use datagram::{Added, Datagram, Head};
 use finished::{COPY_DELAY, Finished};
 
 use super::walk::{Fragment, Span, Walk, Witness};
-use super::{IpPair, Tunnel, Undecoded};
+use super::{Checksum, IpPair, Tunnel, Undecoded};
 use crate::capture::Link;
 
 /// Bounds of the table of a [`Reassembler`].
@@ -102,6 +102,10 @@ pub struct Reassembler {
     /// Sum of the cost of all `datagrams`, bytes.
     cost: usize,
     finished: Finished,
+    /// What [`Reassembler::take_others`] gives.
+    others: Vec<Vec<u8>>,
+    /// See [`Reassembler::is_ambiguous`].
+    is_ambiguous: bool,
 }
 
 /// Fragments with the same key belong to the same datagram.
@@ -141,7 +145,20 @@ impl Reassembler {
             next_serial: 0,
             cost: 0,
             finished: Finished::default(),
+            others: Vec::new(),
+            is_ambiguous: false,
         }
+    }
+
+    /// What else the datagram that was just completed may be, where its fragments contradict each other: whole packets, as
+    /// the one in `out`.
+    pub fn take_others(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.others)
+    }
+
+    /// Whether the fragments of the datagram that was just completed contradict each other.
+    pub const fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous
     }
 
     /// What was counted so far.
@@ -152,15 +169,24 @@ impl Reassembler {
     /// Takes a packet that [`super::peek()`] called a fragment; `clock` is the latest time of all packets so far.
     ///
     /// When it completes a datagram, `out` holds a packet of the same link type and nothing else: the first fragment
-    /// up to and including its IP header, which now says that it is whole, then the whole payload. Checksums are not
-    /// made anew, and headers around it have the length 0, which [`super::decode`] takes for "all that is there". The
-    /// packet may in turn be a fragment of something that wraps it.
+    /// up to and including its IP header, which now says that it is whole, then the whole payload. The checksum of that header
+    /// is as right or wrong as before, and headers around it have the length 0, which [`super::decode`] takes for "all that is
+    /// there". The packet may in turn be a fragment of something that wraps it.
+    ///
+    /// Fragments that overlap and differ make for several datagrams, of which hosts take this one or that. The one made of
+    /// what came first is in `out`, the others are [taken](Reassembler::take_others) at once.
     pub fn push(&mut self, link: Link, bytes: &[u8], original: u32, clock: i64, out: &mut Vec<u8>) -> Reassembled {
         self.expire(clock);
+        self.others.clear();
+        self.is_ambiguous = false;
         let mut walk = Walk::new(Finder::default());
         let walked = walk.link(link, Span::of_packet(bytes, original as usize));
         let added = match (walk.witness.fragment, walked) {
-            (Some(fragment), _) => self.add(&fragment, bytes, &walk.witness.lengths, clock, out),
+            (Some(fragment), _) => {
+                let added = self.add(&fragment, bytes, &walk.witness.lengths, clock, out);
+                self.others.retain(|other| is_sound(link, other));
+                self.read_late(link, &fragment, clock, added, out)
+            }
             (None, Err(error)) => Err(FragmentDrop::Undecoded(error)),
             (None, Ok(_)) => Err(FragmentDrop::NoFragment),
         };
@@ -211,7 +237,7 @@ impl Reassembler {
         let added = datagram.add(fragment, print);
         self.cost = self.cost + datagram.cost() - before;
         let (complete, copies) = (datagram.is_complete(), datagram.copies);
-        if let Added::Overlapping = added? {
+        if let Added::Overlapping = added.inspect_err(|_| self.make_room())? {
             self.counters.overlapping += 1;
         }
         if complete {
@@ -222,6 +248,29 @@ impl Reassembler {
             _ if copies => Err(FragmentDrop::Duplicate),
             true => Ok(Reassembled::Incomplete),
             false => Err(FragmentDrop::TooLarge),
+        }
+    }
+
+    /// A fragment of a datagram that was put together already may belong to it all the same: the host may have dropped what was
+    /// taken for its place. Only where the checksum of the result says so, and where the fragment made nothing else.
+    fn read_late(
+        &mut self,
+        link: Link,
+        fragment: &Fragment<'_>,
+        clock: i64,
+        added: Result<Reassembled, FragmentDrop>,
+        out: &mut Vec<u8>,
+    ) -> Result<Reassembled, FragmentDrop> {
+        if added != Ok(Reassembled::Incomplete) || fragment.payload.missing() > 0 {
+            return added;
+        }
+        match self.finished.read_with(&Key::of(fragment), fragment, clock) {
+            Some((whole, age)) if is_right(link, &whole) || age <= COPY_DELAY && is_sound(link, &whole) => {
+                *out = whole;
+                self.is_ambiguous = true;
+                Ok(Reassembled::Complete)
+            }
+            _ => added,
         }
     }
 
@@ -249,6 +298,12 @@ impl Reassembler {
             return Err(FragmentDrop::Duplicate);
         }
         datagram.write(out).ok_or(FragmentDrop::TooLarge)?;
+        self.others = datagram.other_readings();
+        self.is_ambiguous = datagram.is_ambiguous();
+        let payload = datagram.payload();
+        if let Some(head) = datagram.head {
+            self.finished.keep(datagram.key, clock, head, payload);
+        }
         self.finished.insert(datagram.key, clock, datagram.prints);
         self.counters.reassembled += 1;
         Ok(Reassembled::Complete)
@@ -287,6 +342,16 @@ impl Reassembler {
             FragmentDrop::NoFragment => {}
         }
     }
+}
+
+/// Whether the checksums of a packet are right.
+fn is_right(link: Link, packet: &[u8]) -> bool {
+    super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum == Checksum::Right)
+}
+
+/// Whether a packet can be read, and no checksum of it is wrong.
+fn is_sound(link: Link, packet: &[u8]) -> bool {
+    super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum != Checksum::Wrong)
 }
 
 /// Refuses what no datagram can be made of.

@@ -7,6 +7,7 @@ use etherparse::{
     IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
 };
 
+use super::checksum;
 use super::redundancy::TRAILER;
 use super::walk::{Fragment, Leaf, Span, Walk, Walked, Witness};
 use super::{IpPair, Tunnel, TunnelKind, Undecoded};
@@ -83,6 +84,8 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             identification: header.identification(),
         };
         self.witness.length_at(span.at + 2);
+        // Without a length, it is a header that a network card was to complete.
+        self.verify(|| (total != 0).then(|| checksum::sum(header.slice())));
         let rest = self.datagram(span, total)?.skip(length)?;
         let protocol = header.protocol();
         if !header.is_fragmenting_payload() && protocol != IpNumber::AUTHENTICATION_HEADER {

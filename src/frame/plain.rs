@@ -8,7 +8,7 @@ use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
 use super::link::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::peek::{key4, key6};
 use super::transport::{self, GENEVE_PORT, VXLAN_PORT};
-use super::{Body, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, redundancy};
+use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, checksum, redundancy};
 
 /// What follows the tags, and what they say.
 struct Untagged<'a> {
@@ -26,6 +26,8 @@ pub struct Plain<'a> {
     pub vlan: Option<u16>,
     ip: &'a [u8; IPV4_HEADER],
     tcp: &'a [u8; TcpHeader::MIN_LEN],
+    /// The TCP header with its options, and the payload.
+    whole: &'a [u8],
     /// What the segment carries.
     pub payload: &'a [u8],
 }
@@ -45,13 +47,6 @@ impl<'a> Plain<'a> {
         u64::from_be_bytes([s0, s1, s2, s3, d0, d1, d2, d3])
     }
 
-    /// IPv4 identification.
-    #[inline(always)]
-    pub fn identification(&self) -> u16 {
-        let &[_, _, _, _, i0, i1, ..] = self.ip;
-        u16::from_be_bytes([i0, i1])
-    }
-
     /// The port from which it was sent (the upper half), and to which.
     #[inline(always)]
     pub fn ports(&self) -> u32 {
@@ -66,17 +61,10 @@ impl<'a> Plain<'a> {
         u64::from_be_bytes([q0, q1, q2, q3, a0, a1, a2, a3])
     }
 
-    /// The TCP checksum.
+    /// Whether the checksums of IPv4 and TCP are right.
     #[inline(always)]
-    pub fn checksum(&self) -> u16 {
-        let &[.., c0, c1, _, _] = self.tcp;
-        u16::from_be_bytes([c0, c1])
-    }
-
-    /// [`TcpFlags::bits`].
-    #[inline(always)]
-    pub fn flags(&self) -> u32 {
-        u32::from(self.tcp[13] & TcpFlags::BITS)
+    pub fn has_right_checksums(&self) -> bool {
+        checksum::is_right(checksum::sum(self.ip)) && checksum::is_right(carried(self.ip, self.whole))
     }
 
     /// The segment.
@@ -86,25 +74,37 @@ impl<'a> Plain<'a> {
     }
 }
 
+/// The sum over a pseudo-header and what an IPv4 header without options carries.
+#[inline(always)]
+fn carried(header: &[u8; IPV4_HEADER], bytes: &[u8]) -> u64 {
+    let (&[.., protocol, _, _], addresses) = header.split_first_chunk::<12>().expect("shorter");
+    checksum::sum(addresses) + checksum::protocol_and_length(protocol, bytes.len()) + checksum::sum(bytes)
+}
+
 /// The short cut for a TCP segment.
 #[inline(always)]
 pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {
-    let Ipv4 { vlan, header: ip, payload, .. } = ipv4(bytes, original, ip_number::TCP)?;
-    let (tcp, payload) = tcp(payload)?;
-    Some(Plain { vlan, ip, tcp, payload })
+    let Ipv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
+    let (tcp, payload) = tcp(whole)?;
+    Some(Plain { vlan, ip, tcp, whole, payload })
 }
 
 /// A TCP segment as a frame.
 pub(super) fn segment(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(header.payload)?;
-    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload))))
+    let checksum = Checksum::of(checksum::sum(header.header)).and(Checksum::of(carried(header.header, header.payload)));
+    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload)), checksum))
 }
 
 /// A UDP datagram that wraps nothing, as a frame.
 pub(super) fn datagram(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::UDP)?;
-    Some(header.frame(Body::Udp(header.pair(), udp(header.payload)?)))
+    let datagram = udp(header.payload)?;
+    // A checksum of 0 is none (RFC 768).
+    let has_none = datagram.checksum == 0;
+    let inner = if has_none { Checksum::Unknown } else { Checksum::of(carried(header.header, header.payload)) };
+    Some(header.frame(Body::Udp(header.pair(), datagram), Checksum::of(checksum::sum(header.header)).and(inner)))
 }
 
 /// IPv4 without options that was captured whole.
@@ -123,8 +123,8 @@ impl<'a> Ipv4<'a> {
         IpPair { source, destination, identification: u16::from_be_bytes([i0, i1]) }
     }
 
-    const fn frame(&self, body: Body<'a>) -> Frame<'a> {
-        Frame { mac: Some(self.mac), vlan: self.vlan, tunnel: None, redundancy: None, body, cut: 0 }
+    const fn frame(&self, body: Body<'a>, checksum: Checksum) -> Frame<'a> {
+        Frame { mac: Some(self.mac), vlan: self.vlan, tunnel: None, redundancy: None, checksum, body, cut: 0 }
     }
 }
 
@@ -160,7 +160,7 @@ fn tcp(bytes: &[u8]) -> Option<(&[u8; TcpHeader::MIN_LEN], &[u8])> {
 
 #[inline(always)]
 fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segment<'a> {
-    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, _, _, c0, c1, _, _] = header;
+    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, _, _, _, _, u0, u1] = header;
     let is_set = |bit: u8| flags & bit != 0;
     Segment {
         source_port: u16::from_be_bytes([s0, s1]),
@@ -168,7 +168,7 @@ fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segme
         sequence: u32::from_be_bytes([q0, q1, q2, q3]),
         acknowledgement: u32::from_be_bytes([a0, a1, a2, a3]),
         flags: TcpFlags { fin: is_set(0x01), syn: is_set(0x02), rst: is_set(0x04), ack: is_set(0x10) },
-        checksum: u16::from_be_bytes([c0, c1]),
+        urgent: if is_set(0x20) { u16::from_be_bytes([u0, u1]) } else { 0 },
         payload,
         length: payload.len() as u32,
     }

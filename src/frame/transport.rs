@@ -3,6 +3,7 @@
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice, ip_number};
 
+use super::checksum;
 use super::walk::{Leaf, Span, Walk, Walked, Witness};
 use super::{Body, Datagram, IpPair, Segment, TcpFlags, Undecoded};
 
@@ -31,9 +32,13 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    fn tcp(&self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    fn tcp(&mut self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
         match TcpHeaderSlice::from_slice(span.bytes) {
             Ok(header) => {
+                self.verify(|| {
+                    (span.missing() == 0)
+                        .then(|| checksum::pseudo_header(pair, ip_number::TCP.0, span.wire) + checksum::sum(span.bytes))
+                });
                 let payload = span.skip(header.slice().len())?;
                 Ok(tcp_leaf(pair, &header, payload))
             }
@@ -66,6 +71,11 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             length if length < UdpHeader::LEN => return Err(Undecoded::Malformed),
             length => span.limit(length, self.context.lenient)?,
         };
+        // A checksum of 0 is none (RFC 768).
+        self.verify(|| {
+            (header.checksum() != 0 && header.length() != 0 && payload.missing() == 0)
+                .then(|| checksum::pseudo_header(pair, ip_number::UDP.0, payload.wire) + checksum::sum(payload.bytes))
+        });
         let payload = payload.skip(UdpHeader::LEN)?;
         let body = Body::Udp(*pair, datagram(&header, payload.bytes, payload.wire));
         let outside = Leaf { body, cut: payload.missing() };
@@ -97,7 +107,7 @@ pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length
         sequence: header.sequence_number(),
         acknowledgement: header.acknowledgment_number(),
         flags: TcpFlags { syn: header.syn(), ack: header.ack(), fin: header.fin(), rst: header.rst() },
-        checksum: header.checksum(),
+        urgent: if header.urg() { header.urgent_pointer() } else { 0 },
         payload,
         length: u32::try_from(length).unwrap_or(u32::MAX),
     }

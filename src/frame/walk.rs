@@ -1,6 +1,6 @@
 //! What all layers share: the stretch of bytes at hand, and what is known so far.
 
-use super::{Body, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded};
+use super::{Body, Checksum, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded};
 
 /// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
 pub(super) const MAX_WRAPPINGS: u8 = 8;
@@ -81,6 +81,7 @@ pub(super) struct Context {
     pub(super) vlan: Option<u16>,
     pub(super) tunnel: Option<Tunnel>,
     pub(super) redundancy: Option<Redundancy>,
+    pub(super) checksum: Checksum,
     /// A header may promise more than is there: mirror sessions cut what they wrap, and fragments are parts.
     pub(super) lenient: bool,
 }
@@ -112,13 +113,22 @@ pub(super) trait Witness<'a> {
     /// At `at` is a 16-bit length of a header and what follows it, in which 0 means: all that is there.
     fn length_at(&mut self, _at: usize) {}
 
+    /// Whether checksums are to be verified.
+    fn wants_checksums(&self) -> bool {
+        false
+    }
+
     /// A part of a datagram. `false`: walk no further.
     fn fragment(&mut self, _fragment: Fragment<'a>) -> bool {
         true
     }
 }
 
-impl Witness<'_> for () {}
+impl Witness<'_> for () {
+    fn wants_checksums(&self) -> bool {
+        true
+    }
+}
 
 /// One way through a packet, from the link layer inwards.
 pub(super) struct Walk<'a, W> {
@@ -133,6 +143,15 @@ pub(super) struct Walk<'a, W> {
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     pub(super) fn new(witness: W) -> Self {
         Self { context: Context::default(), lsdu: None, witness, depth: 0 }
+    }
+
+    /// Notes what a checksum says, given the sum over all that it covers. `None`: not all of that was captured.
+    pub(super) fn verify(&mut self, sum: impl FnOnce() -> Option<u64>) {
+        if self.witness.wants_checksums()
+            && let Some(sum) = sum()
+        {
+            self.context.checksum = self.context.checksum.and(Checksum::of(sum));
+        }
     }
 
     /// Goes on inside a wrapping. If the inside cannot be read, the wrapping is the innermost: `outside`.

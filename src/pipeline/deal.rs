@@ -22,6 +22,10 @@ pub(super) struct Dealer {
     fragments: Reassembler,
     /// A datagram that has just been put together.
     whole: Vec<u8>,
+    /// Its fragments contradict each other.
+    is_ambiguous: bool,
+    /// What else it may be.
+    others: Vec<Item>,
     /// Packets dealt so far.
     pub(super) packets: u64,
     bytes: u64,
@@ -34,6 +38,8 @@ impl Dealer {
             hash: FixedState::with_seed(0),
             fragments: Reassembler::new(fragments),
             whole: Vec::new(),
+            is_ambiguous: false,
+            others: Vec::new(),
             packets: 0,
             bytes: 0,
         }
@@ -45,11 +51,23 @@ impl Dealer {
         items.iter_mut().for_each(Vec::clear);
         for index in 0..block.packets.len() {
             if let Some(shard) = self.place(index, block) {
-                let owner = self.owners[usize::from(shard) % SHARDS];
-                if let Some(own) = items.get_mut(usize::from(owner)) {
-                    own.push(Item { packet: index as u32, shard });
+                let item = Item { packet: index as u32, shard, is_ambiguous: self.is_ambiguous };
+                self.hand(item, items);
+            }
+            if !self.others.is_empty() {
+                for item in std::mem::take(&mut self.others) {
+                    self.hand(item, items);
                 }
             }
+        }
+    }
+
+    /// Puts a packet on the list of the worker that it belongs to.
+    #[inline]
+    fn hand(&self, item: Item, items: &mut [Vec<Item>]) {
+        let owner = self.owners[usize::from(item.shard) % SHARDS];
+        if let Some(own) = items.get_mut(usize::from(owner)) {
+            own.push(item);
         }
     }
 
@@ -74,10 +92,12 @@ impl Dealer {
                 worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
-                if let Some(shard) = self.place(index, block)
-                    && let Some(packet) = block.packets.get(index)
-                {
-                    worker.packet(packet, block.bytes_of(packet), shard);
+                if let Some(shard) = self.place(index, block) {
+                    let item = Item { packet: index as u32, shard, is_ambiguous: self.is_ambiguous };
+                    worker.item(block, item);
+                }
+                for item in std::mem::take(&mut self.others) {
+                    worker.item(block, item);
                 }
             }
         }
@@ -94,6 +114,7 @@ impl Dealer {
     #[inline(always)]
     fn place(&mut self, index: usize, block: &mut Block) -> Option<u8> {
         let packet = block.packets.get(index)?;
+        self.is_ambiguous = false;
         match frame::peek(packet.link, block.bytes_of(packet)) {
             Peek::Key(key) => Some(self.shard_of(key)),
             Peek::Fragment => self.fragment(index, *packet, block),
@@ -113,6 +134,8 @@ impl Dealer {
             let bytes = block.bytes_of(&packet);
             self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
+        self.is_ambiguous = self.fragments.is_ambiguous();
+        let others = self.fragments.take_others();
         let mut shard = None;
         // A datagram may itself be a fragment of what wraps it.
         for _ in 0..NESTED_FRAGMENTS {
@@ -128,6 +151,11 @@ impl Dealer {
             done = self.fragments.push(packet.link, &part, part.len() as u32, packet.stamp.clock, &mut whole);
         }
         self.whole = whole;
+        self.others.extend(others.iter().filter_map(|other| {
+            let Peek::Key(key) = frame::peek(packet.link, other) else { return None };
+            let item = block.add_reading(index, other)? as u32;
+            Some(Item { packet: item, shard: (self.hash.hash_one(key) as usize % SHARDS) as u8, is_ambiguous: true })
+        }));
         shard
     }
 

@@ -45,6 +45,8 @@ impl Policy {
                 "its answer says that it was carried out, and its request was not seen".to_owned()
             }
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
+            Rule::StreamAmbiguous => "which bytes the receiver took cannot be known".to_owned(),
+            Rule::StreamGivenUp => "more had to be kept than there is room for".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
         }
     }

@@ -117,6 +117,11 @@ impl Ruling {
     pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
         Self { client, server, conduit, ..Self::default() }
     }
+
+    /// Whether traffic of the flow is judged: not inside a zone that is only observed, nor between hosts of no zone.
+    pub fn is_judged(&self) -> bool {
+        self.relation != Relation::Unjudged
+    }
 }
 
 /// The ids of the policy's own rules, as they stand in alerts.
@@ -178,11 +183,15 @@ pub enum Rule {
     AssetUnknown,
     /// A PDU that breaks its protocol's specification.
     ProtoMalformed,
+    /// Bytes that can be read in more than one way: which one their receiver took cannot be known.
+    StreamAmbiguous,
+    /// Part of a conversation that had to be given up because it was more than can be kept.
+    StreamGivenUp,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
@@ -211,6 +220,8 @@ impl Rule {
         Self::CertApplicationUri,
         Self::AssetUnknown,
         Self::ProtoMalformed,
+        Self::StreamAmbiguous,
+        Self::StreamGivenUp,
     ];
 
     /// The id in alerts, such as `operation.undeclared`.
@@ -244,6 +255,8 @@ impl Rule {
             Self::CertApplicationUri => "cert.application-uri",
             Self::AssetUnknown => "asset.unknown",
             Self::ProtoMalformed => "proto.malformed",
+            Self::StreamAmbiguous => "stream.ambiguous",
+            Self::StreamGivenUp => "stream.given-up",
         }
     }
 }

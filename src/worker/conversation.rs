@@ -9,11 +9,17 @@ use lockkeeper_protocols::{Decision, Identifier, Keys, Protocol, REGISTRY, Sessi
 
 use super::Desk;
 use super::awaited::Awaited;
+use super::checksums::Senders;
 use super::guard::Guard;
 use super::listener::Listener;
-use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
-use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
-use crate::frame::{Body, Frame, Segment};
+use super::reading::Readings;
+use crate::alert::{ConversationText, Doubt, Endpoint, Evidence, OwnedValues, What};
+use crate::capture::Origin;
+use crate::flow::{
+    Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
+    StreamCounters, StreamSettings, TcpFlow, server_by_port,
+};
+use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
@@ -47,6 +53,10 @@ pub(super) struct Facts {
     pub(super) client: End,
     /// There may be uses of its channel that are to be judged.
     pub(super) use_waits: bool,
+    /// What is delivered is kept for a while, to compare it with what is sent again.
+    pub(super) compares: bool,
+    /// There are other readings of its stream, which go on.
+    pub(super) reads_twice: bool,
     pub(super) session: SessionState,
     /// The protocol that is spoken: its row in the registry, or [`NO_ROW`].
     row: u8,
@@ -58,6 +68,8 @@ pub(super) struct Facts {
     pub(super) ends: [Endpoint; 2],
     /// When the verdict on the conversation is due even if its protocol is not known by then; [`NEVER`] for not at all.
     judge_by: i64,
+    /// Packets of each end whose checksums were right, and that were not noted among its senders.
+    right: [u32; 2],
     /// Its first packet: names the conversation, and stands for it where no other packet does.
     pub(super) first: First,
     /// Packet clock and packet of what was reported last.
@@ -71,6 +83,7 @@ pub(super) struct Seldom {
     pub(super) guard: Option<Guard>,
     /// Operations whose end somebody waits for.
     pub(super) open: Awaited,
+    pub(super) readings: Readings,
     pub(super) text: Option<Box<ConversationText>>,
 }
 
@@ -149,16 +162,25 @@ impl Conversation {
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: &Stamp, bench: &mut Bench<'_>) -> Progress {
         let Self { tcp, talk } = self;
         talk.facts.meet(from, frame);
+        let is_dropped = talk.facts.drops(from, frame.checksum, bench);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
-                if segment.flags.syn && !segment.flags.fin && !segment.flags.rst {
+                if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
                     talk.judge(Spoken::NotYet, stamp, bench.desk);
                 }
-                let mut intake = Intake { talk, desk: bench.desk };
-                return tcp.segment(from, segment, stamp, bench.streams, bench.counters, &mut intake);
+                let copied_within = bench.copies.window(frame.redundancy);
+                let arrival = Arrival { is_doubtful: is_dropped, copied_within };
+                let taken = bench.counters.taken_all_the_same;
+                let (assembly, desk) = bench.assembly(talk.facts.compares);
+                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, desk });
+                if bench.counters.taken_all_the_same > taken {
+                    talk.facts.disprove(from.other(), bench.senders);
+                }
+                return progress;
             }
+            Body::Udp(..) if is_dropped => bench.desk.counters.losses.packets_not_taken += 1,
             Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.desk),
             Body::Ip(..) | Body::Link { .. } => {}
         }
@@ -168,24 +190,36 @@ impl Conversation {
         Progress::Ok
     }
 
+    /// Whether a frame that goes another way than this conversation's so far may be a part of it: its numbers are where the
+    /// stream is, or its end has sent nothing yet that was captured.
+    pub(super) fn fits(&self, from: End, frame: &Frame<'_>) -> bool {
+        match &frame.body {
+            Body::Tcp(_, segment) => self.tcp.fits(from, segment),
+            Body::Udp(..) | Body::Ip(..) | Body::Link { .. } => !self.talk.facts.seen[from.index()],
+        }
+    }
+
     /// Whether a segment is the next of its stream, from an end that has sent something already.
     #[inline(always)]
     pub(super) fn expects(&self, from: End, segment: &Segment<'_>) -> bool {
         self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
     }
 
-    /// The next segment of a stream: one that it [expects](Conversation::expects).
+    /// The next segment of a stream, with right checksums if they count: one that it [expects](Conversation::expects).
     #[inline(always)]
     pub(super) fn next(
         &mut self,
         from: End,
         segment: &Segment<'_>,
         stamp: &Stamp,
-        settings: &StreamSettings,
+        recent: &mut RecentBytes,
         desk: &mut Desk,
     ) -> Progress {
         let Self { tcp, talk } = self;
-        tcp.expected(from, segment, stamp, settings, &mut Intake { talk, desk })
+        let right = &mut talk.facts.right[from.index()];
+        *right = right.wrapping_add(1);
+        let recent = if talk.facts.compares { Some(recent) } else { None };
+        tcp.expected(from, segment, stamp, recent, &mut Intake { talk, desk })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
@@ -212,14 +246,16 @@ impl Conversation {
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
     pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
         let Self { tcp, talk } = self;
-        tcp.expire(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
+        let (assembly, desk) = bench.assembly(talk.facts.compares);
+        tcp.expire(clock, assembly, &mut Intake { talk, desk });
         talk.expire(clock, bench.desk);
     }
 
     /// The end of it: what is held is let go, what is open is reported.
     pub(super) fn finish(&mut self, clock: i64, bench: &mut Bench<'_>) {
         let Self { tcp, talk } = self;
-        tcp.finish(clock, bench.streams, bench.counters, &mut Intake { talk, desk: bench.desk });
+        let (assembly, desk) = bench.assembly(talk.facts.compares);
+        tcp.finish(clock, assembly, &mut Intake { talk, desk });
         talk.finish(clock, bench.desk);
     }
 }
@@ -229,6 +265,17 @@ pub(super) struct Bench<'a> {
     pub(super) desk: &'a mut Desk,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
+    pub(super) copies: CopySettings,
+    pub(super) recent: &'a mut RecentBytes,
+    pub(super) senders: &'a mut Senders,
+}
+
+impl Bench<'_> {
+    /// What reassembly works with, and the desk.
+    fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut Desk) {
+        let recent = if compares { Some(&mut *self.recent) } else { None };
+        (Assembly { settings: self.streams, counters: self.counters, recent }, self.desk)
+    }
 }
 
 impl Facts {
@@ -253,6 +300,9 @@ impl Facts {
             roles: Roles::Guessed,
             midstream,
             use_waits: false,
+            compares: true,
+            reads_twice: false,
+            right: [0; 2],
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             ruling: None,
@@ -278,6 +328,19 @@ impl Facts {
         }
     }
 
+    /// Whether the receiver of a packet with these checksums drops it.
+    fn drops(&mut self, from: End, checksum: Checksum, bench: &mut Bench<'_>) -> bool {
+        let sender = self.ends[from.index()].host.ip;
+        sender.is_some_and(|sender| bench.senders.drops(sender, checksum, self.right[from.index()]))
+    }
+
+    /// The packets of an end are taken although their checksums are wrong.
+    fn disprove(&self, from: End, senders: &mut Senders) {
+        if let Some(sender) = self.ends[from.index()].host.ip {
+            senders.disprove(sender);
+        }
+    }
+
     /// A SYN says who opened the connection. One that comes after what was said in it, because the tap reordered them,
     /// says nothing new: the roles were taken from the protocol's own shape, and servers may be the ones that dial.
     fn handshake(&mut self, client: End) {
@@ -298,14 +361,19 @@ impl Facts {
         &self.ends[end.index()]
     }
 
-    fn link(&self) -> Link {
+    pub(super) fn link(&self) -> Link {
         let (client, server) = (self.endpoint(Side::Client), self.endpoint(Side::Server));
         Link { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
     }
 
+    /// What is spoken, once it is known.
+    pub(super) fn protocol(&self) -> Option<&'static Protocol> {
+        REGISTRY.get(usize::from(self.row)).copied()
+    }
+
     /// The name of what is spoken, such as `modbus`, once it is known.
     pub(super) fn protocol_name(&self) -> Option<&'static str> {
-        REGISTRY.get(usize::from(self.row)).map(|protocol| protocol.name)
+        self.protocol().map(|protocol| protocol.name)
     }
 
     /// What it has of what most have not.
@@ -357,6 +425,7 @@ impl Talk {
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
         let facts = &mut self.facts;
         facts.judge_by = NEVER;
+        facts.compares = false;
         if !desk.judging {
             if facts.ruling.is_none() {
                 facts.ruling = Some(desk.ruling(&facts.link(), facts.protocol_name()));
@@ -375,6 +444,7 @@ impl Talk {
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
             Spoken::Unrecognised => desk.policy.judge_unrecognised(&ruling),
         };
+        facts.compares = ruling.is_judged();
         facts.ruling = Some(ruling);
         if first_time {
             desk.greet(facts, stamp);
@@ -390,6 +460,11 @@ impl Talk {
 
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
 impl Talk {
+    /// Whether the next byte of an end begins a frame, as far as is known.
+    pub(super) fn is_in_step(&self, from: End) -> bool {
+        if let Content::Speaks(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
+    }
+
     /// One end said something: the next bytes of its stream, or one datagram.
     #[inline(always)]
     fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
@@ -522,7 +597,7 @@ impl Talk {
 }
 
 impl Facts {
-    fn identifier(&self) -> Identifier {
+    pub(super) fn identifier(&self) -> Identifier {
         Identifier {
             transport: self.transport(),
             server_port: self.endpoint(Side::Server).port,
@@ -569,16 +644,37 @@ impl Receiver for Intake<'_> {
     #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.talk.said(from, bytes, stamp, self.desk);
+        if self.talk.facts.reads_twice {
+            self.talk.read_on(from, bytes, stamp, self.desk);
+        }
     }
 
     fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
         self.talk.gap(from, self.desk);
+        self.talk.read_no_further(from);
     }
 
-    fn conflict(&mut self, _from: End, stamp: &Stamp) {
-        let what = What::Malformed { name: "conflicting_overlap", value: None };
-        self.desk.malformed(&mut self.talk.facts, what, stamp);
+    fn given_up(&mut self, _from: End, stamp: &Stamp) {
+        self.desk.doubt(&mut self.talk.facts, Doubt::GivenUp, stamp);
     }
+
+    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+        let doubt = match reading.cause {
+            ReadingCause::Differs { origin } => Some(Doubt::DifferingRepeat(evidence_at(origin))),
+            ReadingCause::AfterEnd => Some(Doubt::DataAfterEnd),
+            ReadingCause::Unverified | ReadingCause::Stray | ReadingCause::Urgent => None,
+        };
+        if let Some(doubt) = doubt {
+            self.desk.doubt(&mut self.talk.facts, doubt, stamp);
+        }
+        self.talk.read_otherwise(from, reading, stamp, self.desk);
+    }
+}
+
+/// The packet of an origin.
+fn evidence_at(origin: u64) -> Evidence {
+    let Origin { capture, number } = Origin::of(&Stamp { origin, ..Stamp::default() });
+    Evidence { capture, packet: number }
 }
 
 fn row_of(protocol: &Protocol) -> u8 {

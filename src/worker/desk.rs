@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
 use super::conversation::{Facts, Open};
 use super::evidence_of;
 use crate::alert::{
-    Captures, ConversationText, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
     OwnedValues, Report, Transaction, ValuesView, What, write_transaction,
 };
 use crate::frame::Macs;
@@ -27,6 +28,8 @@ pub(super) struct Desk {
     pub(super) ring: Arc<KeyRing>,
     /// Every transaction is written down.
     pub(super) transactions: bool,
+    /// What operations of different readings are told apart by.
+    pub(super) prints: RandomState,
     /// Memory that conversations lend from each other.
     pub(super) spares: Vec<Vec<u8>>,
     captures: Arc<Captures>,
@@ -48,6 +51,7 @@ impl Desk {
             decoder,
             ring: Arc::default(),
             transactions,
+            prints: RandomState::default(),
             spares: Vec::new(),
             captures,
             rulings: HashSet::new(),
@@ -136,6 +140,13 @@ impl Desk {
     pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: &Stamp) {
         if self.judging {
             self.find(facts, what, None, None, stamp);
+        }
+    }
+
+    /// Reports that what a conversation says cannot be known for certain, where it is judged.
+    pub(super) fn doubt(&mut self, facts: &mut Facts, doubt: Doubt, stamp: &Stamp) {
+        if self.judging && facts.compares {
+            self.find(facts, What::Doubtful(doubt), None, None, stamp);
         }
     }
 

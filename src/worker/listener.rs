@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
 
 use super::Desk;
 use super::conversation::{Facts, Open};
-use crate::alert::{Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
+use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
@@ -124,7 +124,13 @@ impl Sink for Listener<'_> {
         let losses = &mut desk.counters.losses;
         match anomaly.kind {
             AnomalyKind::Unmatched => losses.unmatched_answers += 1,
-            AnomalyKind::Limit => losses.decoder_limits += 1,
+            AnomalyKind::Limit => {
+                losses.decoder_limits += 1;
+                // Requests that nobody answers are no content.
+                if anomaly.name != "pending_requests" {
+                    return desk.doubt(facts, Doubt::Limit(anomaly.name), stamp);
+                }
+            }
             AnomalyKind::Desynchronised => losses.desynchronisations += 1,
             AnomalyKind::Malformed => {}
         }
@@ -165,7 +171,7 @@ impl Listener<'_> {
     /// Whether more is made of operations of this class than a verdict, if they are permitted.
     #[inline]
     fn follows(&self, class: Class) -> bool {
-        self.desk.transactions || self.facts.waits_for_use(class)
+        self.desk.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
     }
 
     /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
@@ -173,6 +179,9 @@ impl Listener<'_> {
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let Self { facts, desk } = self;
+        if facts.reads_twice {
+            facts.make_seldom().readings.note(&desk.prints, operation);
+        }
         let verdict = match &facts.ruling {
             Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
             _ => Verdict::Observe,

@@ -14,6 +14,8 @@ mod tables;
 const MICROSECOND: i64 = 1_000;
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1_000_000_000;
+/// A repeat that comes sooner is a copy that the capture has made.
+const COPIED_WITHIN: i64 = 5 * MICROSECOND;
 
 /// The end that asks in every conversation here.
 const A: End = End::High;
@@ -37,6 +39,10 @@ struct Sent {
     bytes: Vec<u8>,
     /// Bytes that a snap length cuts off.
     cut: usize,
+    /// Where urgent data end, by the urgent pointer.
+    urgent: u16,
+    /// Its receiver drops it, as far as its checksum tells.
+    is_doubtful: bool,
 }
 
 /// One line for each: failing properties print many.
@@ -52,7 +58,7 @@ impl std::fmt::Debug for Sent {
 
 impl Sent {
     fn new(from: End, sequence: u32, acknowledgement: u32, flags: TcpFlags, bytes: &[u8]) -> Self {
-        Self { from, sequence, acknowledgement, flags, bytes: bytes.to_vec(), cut: 0 }
+        Self { from, sequence, acknowledgement, flags, bytes: bytes.to_vec(), cut: 0, urgent: 0, is_doubtful: false }
     }
 
     fn segment(&self) -> Segment<'_> {
@@ -62,7 +68,7 @@ impl Sent {
             sequence: self.sequence,
             acknowledgement: self.acknowledgement,
             flags: self.flags,
-            checksum: 0,
+            urgent: self.urgent,
             payload: &self.bytes[..self.bytes.len() - self.cut],
             length: u32::try_from(self.bytes.len()).expect("short"),
         }
@@ -118,7 +124,9 @@ impl Conversation {
 enum Told {
     Bytes(End, Vec<u8>),
     Gap(End, u32),
-    Conflict(End),
+    /// Another reading with its cause: the bytes around a place, read otherwise.
+    Otherwise(End, &'static str, Vec<u8>),
+    GivenUp(End),
 }
 
 /// Writes down what it is told, bytes of one end joined, and checks that the clock never runs backwards.
@@ -152,30 +160,66 @@ impl Receiver for Recorder {
         self.told.push(Told::Gap(from, missing));
     }
 
-    fn conflict(&mut self, from: End, _: &Stamp) {
-        self.told.push(Told::Conflict(from));
+    fn given_up(&mut self, from: End, stamp: &Stamp) {
+        self.note(stamp);
+        self.told.push(Told::GivenUp(from));
+    }
+
+    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+        self.note(stamp);
+        let cause = match reading.cause {
+            ReadingCause::Differs { .. } => "differs",
+            ReadingCause::Unverified => "unverified",
+            ReadingCause::Stray => "stray",
+            ReadingCause::AfterEnd => "after end",
+            ReadingCause::Urgent => "urgent",
+        };
+        self.told.push(Told::Otherwise(from, cause, reading.other.to_vec()));
     }
 }
 
 /// A flow under test, with its own time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Bench {
     flow: TcpFlow,
     settings: StreamSettings,
     counters: StreamCounters,
+    recent: RecentBytes,
     recorder: Recorder,
     clock: i64,
     packet: u64,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        let settings = StreamSettings::default();
+        Self {
+            flow: TcpFlow::default(),
+            recent: RecentBytes::new(settings.recent_bytes),
+            settings,
+            counters: StreamCounters::default(),
+            recorder: Recorder::default(),
+            clock: 0,
+            packet: 0,
+        }
+    }
 }
 
 impl Bench {
     /// One segment, 10 microseconds after the last.
     fn feed(&mut self, sent: &Sent) -> Progress {
         self.clock += 10 * MICROSECOND;
+        self.feed_now(sent)
+    }
+
+    /// One segment at the same moment as the last.
+    fn feed_now(&mut self, sent: &Sent) -> Progress {
         self.packet += 1;
-        let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: 0 };
-        let segment = sent.segment();
-        self.flow.segment(sent.from, &segment, &stamp, &self.settings, &mut self.counters, &mut self.recorder)
+        let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: self.packet };
+        let Self { flow, settings, counters, recent, recorder, .. } = self;
+        let assembly = Assembly { settings, counters, recent: Some(recent) };
+        let arrival = Arrival { is_doubtful: sent.is_doubtful, copied_within: COPIED_WITHIN };
+        flow.segment(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
     }
 
     fn feed_all<'s>(&mut self, all: impl IntoIterator<Item = &'s Sent>) -> Progress {
@@ -184,11 +228,13 @@ impl Bench {
 
     fn wait(&mut self, time: i64) {
         self.clock += time;
-        self.flow.expire(self.clock, &self.settings, &mut self.counters, &mut self.recorder);
+        let Self { flow, settings, counters, recent, recorder, .. } = self;
+        flow.expire(self.clock, Assembly { settings, counters, recent: Some(recent) }, recorder);
     }
 
     fn finish(&mut self) {
-        self.flow.finish(self.clock, &self.settings, &mut self.counters, &mut self.recorder);
+        let Self { flow, settings, counters, recent, recorder, .. } = self;
+        flow.finish(self.clock, Assembly { settings, counters, recent: Some(recent) }, recorder);
         assert_eq!((self.flow.held_bytes(), self.flow.deadline()), (0, None));
     }
 

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::{Body, Datagram, Frame, IpPair};
+use crate::frame::{Body, Checksum, Datagram, Frame, IpPair, Tunnel, TunnelKind};
 
 /// Every third number is found in one place among those that were found lately.
 fn key(number: u8) -> FlowKey {
@@ -12,7 +12,8 @@ fn key(number: u8) -> FlowKey {
     let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
-    let frame = Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 };
+    let frame =
+        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, checksum: Checksum::Right, body, cut: 0 };
     FlowKey::of(&frame).expect("IP").0
 }
 
@@ -98,7 +99,7 @@ proptest! {
                         None if model.len() == capacity => victim(&model, clock),
                         _ => None,
                     };
-                    let found = table.get_or_insert_with(&key(number), clock, lifetime, || number);
+                    let found = table.get_or_insert_with(&key(number), clock, lifetime, |_| false, || number);
                     assert_eq!(*found.value, number);
                     assert_eq!(found.fresh, known.is_none() || expected.is_some());
                     assert_eq!(found.gone.is_some(), expected.is_some());
@@ -152,8 +153,8 @@ proptest! {
 #[test]
 fn a_name_that_is_out_of_date_finds_nothing() {
     let mut table = FlowTable::new(&settings(1));
-    let first = table.get_or_insert_with(&key(1), 0, Lifetime::Stream, || 'a').entry;
-    let second = table.get_or_insert_with(&key(2), 1, Lifetime::Stream, || 'b');
+    let first = table.get_or_insert_with(&key(1), 0, Lifetime::Stream, |_| false, || 'a').entry;
+    let second = table.get_or_insert_with(&key(2), 1, Lifetime::Stream, |_| false, || 'b');
     let gone = second.gone.expect("there is room for one");
     assert_eq!((gone.value, gone.cause, gone.entry), ('a', Cause::Evicted, first));
     let second = second.entry;
@@ -163,12 +164,58 @@ fn a_name_that_is_out_of_date_finds_nothing() {
     assert_eq!(table.counters(), TableCounters { created: 2, expired: 0, evicted: 1 });
 }
 
+/// The same ends as [`key`], on a VLAN or in a tunnel.
+fn on_another_way(vlan: Option<u16>, tunnel: Option<Tunnel>) -> FlowKey {
+    let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
+    let datagram = Datagram { source_port: 0, destination_port: 502, checksum: 0, payload: &[], length: 0 };
+    let body = Body::Udp(pair, datagram);
+    let frame = Frame { mac: None, vlan, tunnel, redundancy: None, checksum: Checksum::Right, body, cut: 0 };
+    FlowKey::of(&frame).expect("IP").0
+}
+
+#[test]
+fn a_flow_is_found_on_every_way_that_fits_and_on_no_other() {
+    let mut table = FlowTable::new(&settings(100));
+    let tunnel = Some(Tunnel { kind: TunnelKind::Erspan, id: 7 });
+    let ways = [on_another_way(None, None), on_another_way(Some(20), None), on_another_way(None, tunnel)];
+    let first = table.get_or_insert_with(&ways[0], 0, Lifetime::Stream, |_| true, || 'a').entry;
+    for way in &ways[1..] {
+        let found = table.get_or_insert_with(way, 1, Lifetime::Stream, |_| true, || 'b');
+        assert_eq!((found.entry, *found.value, found.fresh), (first, 'a', false));
+    }
+    assert_eq!(table.len(), 1);
+    let apart = table.get_or_insert_with(&on_another_way(Some(30), None), 2, Lifetime::Stream, |_| false, || 'c');
+    assert!(apart.fresh, "an address plan of its own");
+    assert_eq!(table.find(ways[1].brief(), 3).map(|used| *used.value), Some('a'));
+    // With the flow go all of its ways.
+    table.remove(first, 3);
+    assert!(table.find(ways[0].brief(), 3).is_none() && table.find(ways[1].brief(), 3).is_none());
+    let again = table.get_or_insert_with(&ways[1], 4, Lifetime::Stream, |_| false, || 'd');
+    assert!(again.fresh);
+    assert_eq!(table.len(), 2);
+}
+
+#[test]
+fn a_thousand_vlans_of_the_same_ends_are_all_found() {
+    let mut table = FlowTable::new(&settings(5_000));
+    for vlan in 0..4_000 {
+        let found =
+            table.get_or_insert_with(&on_another_way(Some(vlan), None), 0, Lifetime::Stream, |_| false, || vlan);
+        assert!(found.fresh);
+    }
+    for vlan in 0..4_000 {
+        assert_eq!(table.find(on_another_way(Some(vlan), None).brief(), 1).map(|used| *used.value), Some(vlan));
+    }
+    assert_eq!(table.drain(2).count(), 4_000);
+    assert!(table.find(on_another_way(Some(7), None).brief(), 3).is_none());
+}
+
 #[test]
 fn the_seed_of_the_hash_does_not_show() {
     let order = |seed| -> Vec<u8> {
         let mut table = FlowTable::new(&TableSettings { seed, ..settings(100) });
         for number in 0..100 {
-            table.get_or_insert_with(&key(number), number.into(), Lifetime::Stream, || number);
+            table.get_or_insert_with(&key(number), number.into(), Lifetime::Stream, |_| false, || number);
         }
         table.drain(100).map(|gone| gone.value).collect()
     };

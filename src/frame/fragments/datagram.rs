@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::finished::Print;
 use super::{FragmentDrop, Key};
+use crate::frame::checksum;
 use crate::frame::walk::Fragment;
 
 /// An incomplete datagram.
@@ -23,6 +24,16 @@ pub(super) struct Datagram {
     pub(super) received: usize,
     /// Length of the datagram, once the last fragment is there.
     total: Option<usize>,
+    /// Fragments that say something else than those before them.
+    rivals: Vec<Rival>,
+}
+
+/// A fragment that contradicts others: which of them counts, each system decides in its own way.
+#[derive(Debug)]
+struct Rival {
+    offset: usize,
+    more: bool,
+    bytes: Vec<u8>,
 }
 
 /// Whether a fragment fitted.
@@ -42,13 +53,49 @@ impl Datagram {
             parts: BTreeMap::new(),
             received: 0,
             total: None,
+            rivals: Vec::new(),
         }
     }
 
     /// Bytes of memory, about.
     pub(super) fn cost(&self) -> usize {
         let head = self.head.as_ref().map_or(0, |head| head.bytes.len());
-        DATAGRAM_COST + head + self.parts.len() * PART_COST + self.received
+        let rivals: usize = self.rivals.iter().map(|rival| PART_COST + rival.bytes.len()).sum();
+        DATAGRAM_COST + head + self.parts.len() * PART_COST + self.received + rivals
+    }
+
+    /// Whether fragments of it contradict each other.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        !self.rivals.is_empty()
+    }
+
+    /// Keeps a fragment that contradicts others, as far as there is room.
+    fn contradict(&mut self, fragment: &Fragment<'_>) {
+        if self.rivals.len() < MAX_RIVALS {
+            let (offset, more, bytes) = (fragment.offset, fragment.more, fragment.payload.bytes.to_vec());
+            self.rivals.push(Rival { offset, more, bytes });
+        }
+    }
+
+    /// What else the datagram may be: with each fragment that contradicts others in their place, and with all of them.
+    pub(super) fn other_readings(&self) -> Vec<Vec<u8>> {
+        let all = (self.rivals.len() > 1).then(|| self.read_with(&self.rivals));
+        let each = self.rivals.iter().map(|rival| self.read_with(std::slice::from_ref(rival)));
+        each.chain(all).flatten().collect()
+    }
+
+    /// The whole packet with these fragments in the place of what came before them.
+    fn read_with(&self, rivals: &[Rival]) -> Option<Vec<u8>> {
+        let mut payload = self.payload();
+        rivals.iter().for_each(|rival| overlay(&mut payload, rival.offset, rival.more, &rival.bytes));
+        let mut out = Vec::new();
+        self.head.as_ref()?.write(&payload, &mut out)?;
+        Some(out)
+    }
+
+    /// What was received, in order.
+    pub(super) fn payload(&self) -> Vec<u8> {
+        self.parts.values().flatten().copied().collect()
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -65,6 +112,7 @@ impl Datagram {
             None => !fragment.more && end < known_end,
         };
         if contradicts {
+            self.contradict(fragment);
             return Err(FragmentDrop::Contradiction);
         }
         if !fragment.more {
@@ -72,6 +120,9 @@ impl Datagram {
         }
         let (gaps, same) = self.gaps(fragment.offset, bytes);
         let added: usize = gaps.iter().map(|(_, part)| part.len()).sum();
+        if !same {
+            self.contradict(fragment);
+        }
         self.parts.extend(gaps.into_iter().map(|(offset, part)| (offset, part.to_vec())));
         self.received += added;
         if added > 0 {
@@ -109,22 +160,29 @@ impl Datagram {
 
     /// The whole packet. `None` when its IP header cannot say how long it is.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Option<()> {
-        let head = self.head.as_ref()?;
-        let length = u16::try_from(head.counted + self.received).ok()?;
-        out.clear();
-        out.extend_from_slice(&head.bytes);
-        out.get_mut(head.length_at..)?.first_chunk_mut().map(|field| *field = length.to_be_bytes())?;
-        self.parts.values().for_each(|part| out.extend_from_slice(part));
-        Some(())
+        self.head.as_ref()?.write(&self.payload(), out)
+    }
+}
+
+/// Puts the bytes of a fragment in the place of what is there. The datagram ends with it if no `more` follow.
+pub(super) fn overlay(payload: &mut Vec<u8>, offset: usize, more: bool, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if payload.len() < end || !more {
+        payload.resize(end, 0);
+    }
+    if let Some(place) = payload.get_mut(offset..end) {
+        place.copy_from_slice(bytes);
     }
 }
 
 /// What comes before the payload of a whole datagram.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     bytes: Vec<u8>,
     /// Where its length is.
     length_at: usize,
+    /// Where its checksum is, if it has one.
+    checksum_at: Option<usize>,
     /// Bytes of the head that this length counts, too.
     counted: usize,
 }
@@ -135,19 +193,45 @@ impl Head {
     pub(super) fn of(fragment: &Fragment<'_>, packet: &[u8], lengths: &[usize]) -> Option<Self> {
         let Fragment { header, kept, .. } = *fragment;
         let mut bytes = packet.get(..kept)?.to_vec();
-        for &at in lengths {
+        for &at in lengths.iter().filter(|at| **at < header) {
             bytes.get_mut(at..)?.first_chunk_mut().map(|length| *length = [0; 2])?;
         }
         if fragment.pair.source.is_ipv4() {
-            let (length_at, flags_at) = (header + 2, header + 6);
-            bytes.get_mut(flags_at..)?.first_chunk_mut().map(|flags| *flags = [0; 2])?;
-            return Some(Self { bytes, length_at, counted: kept - header });
+            let checksum_at = Some(header + 10);
+            let mut head = Self { bytes, length_at: header + 2, checksum_at, counted: kept - header };
+            head.replace(header + 6, [0; 2])?;
+            return Some(head);
         }
         *bytes.get_mut(fragment.next_header)? = fragment.protocol;
-        Some(Self { bytes, length_at: header + 4, counted: (kept - header).saturating_sub(IPV6_HEADER) })
+        let counted = (kept - header).saturating_sub(IPV6_HEADER);
+        Some(Self { bytes, length_at: header + 4, checksum_at: None, counted })
+    }
+
+    /// Puts another word at a place, and keeps the checksum as right or wrong as it was.
+    fn replace(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
+        let mut word = *self.bytes.get(at..)?.first_chunk()?;
+        if let Some(checksum_at) = self.checksum_at {
+            let checksum = self.bytes.get_mut(checksum_at..)?.first_chunk_mut()?;
+            checksum::replace_word(checksum, &mut word, new);
+        }
+        *self.bytes.get_mut(at..)?.first_chunk_mut()? = new;
+        Some(())
+    }
+
+    /// The whole packet. `None` when its IP header cannot say how long it is.
+    pub(super) fn write(&self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let length = u16::try_from(self.counted + payload.len()).ok()?;
+        let mut head = self.clone();
+        head.replace(self.length_at, length.to_be_bytes())?;
+        out.clear();
+        out.extend_from_slice(&head.bytes);
+        out.extend_from_slice(payload);
+        Some(())
     }
 }
 
+/// Contradicting fragments of one datagram that are kept.
+const MAX_RIVALS: usize = 8;
 /// Length of an IPv6 header, which its length does not count, bytes.
 const IPV6_HEADER: usize = 40;
 /// Memory of an entry, and of a part, beside their bytes, about.

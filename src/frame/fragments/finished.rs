@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::Key;
+use super::datagram::{Head, overlay};
 use crate::frame::walk::Fragment;
 
 /// Stands for the place and the bytes of a fragment.
@@ -19,6 +20,20 @@ pub(super) struct Finished {
     seed: RandomState,
     /// Sum of all `prints`.
     count: usize,
+    /// The datagrams themselves, for fragments that come later and say something else.
+    bodies: HashMap<Key, Body>,
+    ages: VecDeque<(i64, Key)>,
+    /// Bytes in `bodies`.
+    kept: usize,
+}
+
+/// A datagram that was put together.
+#[derive(Debug)]
+struct Body {
+    head: Head,
+    payload: Vec<u8>,
+    /// When that was.
+    finished: i64,
 }
 
 impl Finished {
@@ -37,7 +52,41 @@ impl Finished {
         }
     }
 
+    /// Keeps a datagram for fragments that come later.
+    pub(super) fn keep(&mut self, key: Key, clock: i64, head: Head, payload: Vec<u8>) {
+        self.kept += payload.len();
+        match self.bodies.insert(key, Body { head, payload, finished: clock }) {
+            Some(older) => self.kept -= older.payload.len(),
+            None => self.ages.push_back((clock, key)),
+        }
+        while self.kept > MAX_KEPT {
+            self.drop_oldest();
+        }
+    }
+
+    /// What a datagram of a while ago would be with a fragment in the place of what was there; and how long ago that was.
+    pub(super) fn read_with(&self, key: &Key, fragment: &Fragment<'_>, clock: i64) -> Option<(Vec<u8>, i64)> {
+        let body = self.bodies.get(key)?;
+        let (mut payload, mut out) = (body.payload.clone(), Vec::new());
+        overlay(&mut payload, fragment.offset, fragment.more, fragment.payload.bytes);
+        body.head.write(&payload, &mut out)?;
+        (payload != body.payload).then_some((out, clock.saturating_sub(body.finished)))
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((clock, key)) = self.ages.pop_front() else { return };
+        match self.bodies.get(&key) {
+            // It was put together again since.
+            Some(body) if body.finished != clock => self.ages.push_back((body.finished, key)),
+            Some(_) => self.kept -= self.bodies.remove(&key).map_or(0, |body| body.payload.len()),
+            None => {}
+        }
+    }
+
     pub(super) fn expire(&mut self, clock: i64) {
+        while self.ages.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > BODY_AGE) {
+            self.drop_oldest();
+        }
         while self.queue.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > COPY_DELAY) {
             self.pop();
         }
@@ -59,3 +108,7 @@ impl Finished {
 pub(super) const COPY_DELAY: i64 = 100_000_000;
 /// Fragments of which copies are expected, at most: 128 KiB; then the oldest are forgotten, and copies pass.
 const MAX_PRINTS: usize = 16_384;
+/// How long a datagram is kept for fragments that come later, nanoseconds: as long as hosts wait for fragments (RFC 8200, 4.5).
+const BODY_AGE: i64 = 60_000_000_000;
+/// Bytes of such datagrams, at most; then the oldest are forgotten.
+const MAX_KEPT: usize = 1 << 20;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
 use crate::capture::Link;
 use crate::frame::build::*;
-use crate::frame::{Body, Frame, Peek, Redundancy, TunnelKind, decode, peek};
+use crate::frame::{Body, Frame, IpPair, Peek, Redundancy, TunnelKind, checksum, decode, peek};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -257,6 +257,73 @@ fn a_wrapping_that_was_cut_up_is_put_together_and_undone() {
     let Body::Tcp(_, segment) = frame.body else { panic!("no TCP") };
     assert_eq!((segment.payload, frame.cut), (&modbus()[..], 0));
     assert_eq!(frame.tunnel.map(|tunnel| tunnel.kind), Some(TunnelKind::Vxlan));
+}
+
+/// A datagram with a right checksum, whose payload is one byte again and again.
+fn sound(fill: u8) -> Vec<u8> {
+    let mut datagram = udp(51234, 502, &[fill; 40]);
+    datagram[6..8].fill(0);
+    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0 };
+    let sum = checksum::pseudo_header(&pair, 17, datagram.len()) + checksum::sum(&datagram);
+    let wrong = (0..=u16::MAX).find(|value| checksum::is_right(sum + checksum::sum(&value.to_be_bytes())));
+    datagram[6..8].copy_from_slice(&wrong.expect("one of them").to_be_bytes());
+    datagram
+}
+
+/// What the last of these fragments makes: the datagram of those that came first, and the others.
+fn readings(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
+    let mut table = reassembler();
+    let mut out = Vec::new();
+    let (last, before) = packets.split_last().expect("there are some");
+    for packet in before {
+        push(&mut table, packet, SECOND, &mut out);
+    }
+    assert_eq!(push(&mut table, last, SECOND, &mut out), Reassembled::Complete);
+    let others = table.take_others().iter().map(|other| payload(other)).collect();
+    (out, others, table.is_ambiguous())
+}
+
+#[test]
+fn fragments_that_overlap_and_differ_make_every_datagram_that_its_checksum_allows() {
+    let (real, decoy) = (sound(1), sound(2));
+    let first = part_of(&real, 1, 0..16, true);
+    let decoy_first = part_of(&decoy, 1, 16..48, false);
+    let real_last = part_of(&real, 1, 16..48, false);
+    let mixed = join(&[&real[8..16], &decoy[16..48]]);
+    // What came first is whole before the other one comes, or with it.
+    for order in [[&decoy_first, &real_last, &first], [&real_last, &decoy_first, &first]] {
+        let (main, others, is_ambiguous) = readings(&order.map(Clone::clone));
+        let is_real_first = order[0] == &real_last;
+        assert!(is_ambiguous);
+        assert_eq!(payload(&main), if is_real_first { real[8..].to_vec() } else { mixed.clone() });
+        assert_eq!(others, if is_real_first { vec![] } else { vec![real[8..].to_vec()] });
+    }
+}
+
+#[test]
+fn a_fragment_that_comes_after_its_datagram_belongs_to_it_if_the_checksum_says_so() {
+    let (real, decoy) = (sound(1), sound(2));
+    let mut table = reassembler();
+    let mut out = Vec::new();
+    push(&mut table, &part_of(&decoy, 1, 0..24, true), SECOND, &mut out);
+    let done = push(&mut table, &part_of(&real, 1, 24..48, false), SECOND, &mut out);
+    assert_eq!((done, table.is_ambiguous()), (Reassembled::Complete, false));
+    // The host has dropped the decoy, and waits for this one.
+    let late = push(&mut table, &part_of(&real, 1, 0..24, true), 20 * SECOND, &mut out);
+    assert_eq!((late, payload(&out), table.is_ambiguous()), (Reassembled::Complete, real[8..].to_vec(), true));
+    // That of another datagram with the same number does not fit.
+    let other = push(&mut table, &part_of(&sound(3), 1, 0..24, true), 21 * SECOND, &mut out);
+    assert_eq!(other, Reassembled::Incomplete);
+}
+
+#[test]
+fn a_fragment_that_ends_too_early_hides_nothing() {
+    let (real, decoy) = (sound(1), sound(2));
+    let fragments = [part_of(&real, 1, 0..24, true), part_of(&real, 1, 24..48, false)];
+    let early = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 17, 1, 24, false, &decoy[24..32]));
+    let (main, others, is_ambiguous) = readings(&[early.clone(), fragments[1].clone(), fragments[0].clone()]);
+    assert!(is_ambiguous && others == [real[8..].to_vec()], "{others:?}");
+    assert_eq!(main.len(), 14 + 20 + 32, "what came first ends there");
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl Talk {
             return;
         }
         let ruling = desk.ruling(&link, facts.protocol_name());
+        facts.compares = desk.judging && ruling.is_judged();
         facts.ruling = Some(Arc::clone(&ruling));
         if !desk.judging {
             return;

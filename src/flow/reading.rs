@@ -1,0 +1,60 @@
+//! How else a stretch of a stream can be read: what a repeat with other bytes, or bytes outside of the stream, would make
+//! of it.
+
+use lockkeeper_protocols::Stamp;
+
+use super::End;
+use super::held::Piece;
+use super::order::Pass;
+use super::stream::{Cause, Reading, Receiver};
+use super::tcp::TcpFlow;
+use super::way::distance;
+
+impl TcpFlow {
+    /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
+    pub(super) fn tell_overlap<R: Receiver>(&self, from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
+        let way = &self.ways[from.index()];
+        let Some(recent) = pass.recent.as_deref() else { return };
+        let end = way.data_end();
+        let old = u32::try_from(distance(end, piece.sequence)).unwrap_or(0).min(piece.length) as usize;
+        let beyond = piece.data_end().wrapping_add(AROUND);
+        let last = if distance(end, beyond) > 0 { beyond } else { end };
+        let stretch = recent.stretch(way.recent, piece.sequence.wrapping_sub(AROUND), last);
+        let at = AROUND as usize;
+        let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
+        let is_cut = bytes.len() < old;
+        let behind = if is_cut { &[] } else { stretch.from(at + old) };
+        let other = [stretch.before(at), bytes, behind].concat();
+        let delivered = stretch.around(at, at + old);
+        let goes_on = !is_cut && at + old + behind.len() == stretch.len() && last == end;
+        let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
+        pass.out.reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
+    }
+
+    /// Tells how the stream reads without the urgent byte at `sequence`.
+    pub(super) fn tell_urgent<R: Receiver>(&self, from: End, sequence: u32, stamp: &Stamp, pass: &mut Pass<'_, R>) {
+        let way = &self.ways[from.index()];
+        let Some(recent) = pass.recent.as_deref() else { return };
+        let (end, at) = (way.data_end(), AROUND as usize);
+        let stretch = recent.stretch(way.recent, sequence.wrapping_sub(AROUND), end);
+        let behind = stretch.from(at + 1);
+        let other = [stretch.before(at), behind].concat();
+        let goes_on = at + 1 + behind.len() == stretch.len();
+        let delivered = stretch.around(at, at + 1);
+        let stamp = Stamp { clock: pass.stamp.clock.max(stamp.clock), ..*stamp };
+        pass.out.reading(from, &Reading { cause: Cause::Urgent, delivered, other: &other, goes_on }, &stamp);
+    }
+
+    /// Tells of bytes that are part of no stream, as far as is known.
+    pub(super) fn tell_outside<R: Receiver>(from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
+        if pass.recent.is_some() {
+            let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
+            let other = if cause == Cause::Stray { piece.bytes } else { &[] };
+            pass.out.reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
+        }
+    }
+}
+
+/// How many bytes of the stream before and behind a place are looked at with it: more than the longest frame of Modbus and
+/// S7, and any header of OPC UA.
+const AROUND: u32 = 4096;

@@ -1,0 +1,170 @@
+//! What the streams of one shard delivered last, so that bytes that are sent again can be compared, however they are cut.
+//!
+//! One ring holds the bytes of all of them, each delivery behind the one before, so that nothing is allocated and a stream
+//! that says nothing costs nothing. Each record names the one of its stream before it. What is older than the ring is long
+//! is no longer known, which [`RecentBytes::get`] notices.
+
+use super::way::distance;
+
+/// The ring of one shard.
+#[derive(Debug)]
+pub struct RecentBytes {
+    ring: Box<[u8]>,
+    /// Bytes that have been written since the beginning, those that were left free at the end of the ring included. Begins
+    /// with a round, so that no record stands at 0.
+    end: u64,
+    capacity: usize,
+}
+
+/// One delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    /// Where the record of the delivery before it is, in the same stream; 0 for none.
+    pub(super) previous: u64,
+    /// Sequence number of its first byte.
+    pub(super) sequence: u32,
+    /// Where its packet lies: the origin of a [`lockkeeper_protocols::Stamp`].
+    pub(super) origin: u64,
+    pub(super) bytes: &'a [u8],
+}
+
+impl RecentBytes {
+    /// A ring of so many bytes, which are taken when the first delivery is kept.
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.clamp(SMALLEST, LARGEST);
+        Self { ring: Box::default(), end: capacity as u64, capacity }
+    }
+
+    /// Keeps a delivery; says where it is. Of a long one the end is kept.
+    #[inline]
+    pub(super) fn append(&mut self, previous: u64, sequence: u32, origin: u64, bytes: &[u8]) -> u64 {
+        if self.ring.is_empty() {
+            self.make();
+        }
+        let kept = bytes.len().min(self.capacity / 2 - HEADER);
+        let skipped = bytes.len() - kept;
+        let mut place = (self.end % self.capacity as u64) as usize;
+        if place + HEADER + kept > self.capacity {
+            self.end += (self.capacity - place) as u64;
+            place = 0;
+        }
+        let position = self.end;
+        if let Some(room) = self.ring.get_mut(place..place + HEADER + kept)
+            && let Some((header, room)) = room.split_first_chunk_mut::<HEADER>()
+            && let Some(last) = bytes.get(skipped..)
+        {
+            *header = written(previous, origin, sequence.wrapping_add(skipped as u32), kept as u32);
+            room.copy_from_slice(last);
+        }
+        self.end += (HEADER + kept) as u64;
+        position
+    }
+
+    #[cold]
+    fn make(&mut self) {
+        self.ring = vec![0; self.capacity].into();
+    }
+
+    /// The record at a position, unless it was overwritten.
+    fn get(&self, position: u64) -> Option<Record<'_>> {
+        if position == 0 || self.end - position > self.capacity as u64 {
+            return None;
+        }
+        let place = (position % self.capacity as u64) as usize;
+        let (header, rest) = self.ring.get(place..)?.split_first_chunk::<HEADER>()?;
+        let (record, length) = read(header);
+        Some(Record { bytes: rest.get(..length)?, ..record })
+    }
+
+    /// The records of the stream whose last one is at `last`, newest first.
+    pub(super) fn of_stream(&self, last: u64) -> impl Iterator<Item = Record<'_>> {
+        let mut next = last;
+        std::iter::from_fn(move || {
+            let record = self.get(next)?;
+            next = record.previous;
+            Some(record)
+        })
+    }
+
+    /// What is known of the stream whose last record is at `last`, from `first` up to `end`.
+    pub(super) fn stretch(&self, last: u64, first: u32, end: u32) -> Stretch {
+        let length = u32::try_from(distance(end, first)).unwrap_or(0) as usize;
+        let mut stretch = Stretch { first, bytes: vec![0; length], known: vec![false; length] };
+        for record in self.of_stream(last) {
+            stretch.fill(&record);
+        }
+        stretch
+    }
+}
+
+/// A stretch of a stream, as far as it is known.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    /// Sequence number of its first byte.
+    first: u32,
+    bytes: Vec<u8>,
+    known: Vec<bool>,
+}
+
+impl Stretch {
+    /// Takes over those bytes of a record that lie in it and are not known yet: the newest delivery counts.
+    fn fill(&mut self, record: &Record<'_>) {
+        let start = distance(record.sequence, self.first);
+        for (offset, byte) in (start..).zip(record.bytes) {
+            let place = usize::try_from(offset).ok();
+            if let Some(place) = place.filter(|place| self.known.get(*place) == Some(&false)) {
+                (self.bytes[place], self.known[place]) = (*byte, true);
+            }
+        }
+    }
+
+    /// The known bytes that end just before the place `at`, counted from the first byte.
+    pub(super) fn before(&self, at: usize) -> &[u8] {
+        let run = self.known.get(..at).unwrap_or_default().iter().rev().take_while(|known| **known).count();
+        self.bytes.get(at - run..at).unwrap_or_default()
+    }
+
+    /// The known bytes that begin at the place `at`.
+    pub(super) fn from(&self, at: usize) -> &[u8] {
+        let run = self.known.get(at..).unwrap_or_default().iter().take_while(|known| **known).count();
+        self.bytes.get(at..at + run).unwrap_or_default()
+    }
+
+    /// The known bytes on both sides of the stretch from `at` to `end`: in one piece where those between are known too.
+    pub(super) fn around(&self, at: usize, end: usize) -> [&[u8]; 2] {
+        let (before, from) = (self.before(at), self.from(at));
+        if from.len() >= end - at {
+            [self.bytes.get(at - before.len()..at + from.len()).unwrap_or_default(), &[]]
+        } else {
+            [before, self.from(end)]
+        }
+    }
+
+    /// How many bytes it has room for.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Previous record, origin (8 bytes each), sequence number, length (4 each).
+const HEADER: usize = 24;
+/// Smallest and largest ring, bytes.
+const SMALLEST: usize = 1024;
+const LARGEST: usize = 1 << 30;
+
+#[inline(always)]
+fn written(previous: u64, origin: u64, sequence: u32, length: u32) -> [u8; HEADER] {
+    let [p0, p1, p2, p3, p4, p5, p6, p7] = previous.to_ne_bytes();
+    let [o0, o1, o2, o3, o4, o5, o6, o7] = origin.to_ne_bytes();
+    let ([s0, s1, s2, s3], [l0, l1, l2, l3]) = (sequence.to_ne_bytes(), length.to_ne_bytes());
+    [p0, p1, p2, p3, p4, p5, p6, p7, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, l0, l1, l2, l3]
+}
+
+/// A record without its bytes, and how many there are.
+fn read(header: &[u8; HEADER]) -> (Record<'static>, usize) {
+    let &[p0, p1, p2, p3, p4, p5, p6, p7, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, l0, l1, l2, l3] = header;
+    let previous = u64::from_ne_bytes([p0, p1, p2, p3, p4, p5, p6, p7]);
+    let origin = u64::from_ne_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
+    let sequence = u32::from_ne_bytes([s0, s1, s2, s3]);
+    (Record { previous, sequence, origin, bytes: &[] }, u32::from_ne_bytes([l0, l1, l2, l3]) as usize)
+}

@@ -1,0 +1,240 @@
+//! Other readings of a stream: decoded and judged beside the one that was delivered.
+//!
+//! A sender who lies a little sends the same place of a stream twice, with different bytes. Which of them its receiver took
+//! cannot be known at the tap. The first is delivered; what the second would make of the stream is decoded by a decoder of
+//! its own, which goes on with the stream until both readings agree again. Of its operations, those are judged that the
+//! delivered reading does not have, and those that are not permitted become alerts, marked as ambiguous.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::RandomState;
+use lockkeeper_protocols::{
+    Anomaly, Decision, Identity, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side, Sink,
+    Stamp, Transport, Values,
+};
+
+use super::Desk;
+use super::conversation::{Facts, Talk};
+use crate::alert::{OwnedOperation, What};
+use crate::flow::{End, Reading};
+use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
+
+/// The other readings of one conversation.
+#[derive(Default)]
+pub(super) struct Readings {
+    open: Vec<OpenReading>,
+    /// How many there were.
+    begun: u32,
+}
+
+/// A reading that has not met the delivered one again.
+struct OpenReading {
+    from: End,
+    session: Session,
+    /// Fingerprints of the operations of the delivered reading since they parted.
+    delivered: Vec<u64>,
+    /// Bytes that it may still go on for.
+    left: usize,
+}
+
+impl Readings {
+    /// Whether the operations of the delivered reading are to be [noted](Readings::note).
+    pub(super) fn are_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// The delivered reading has announced an operation.
+    pub(super) fn note(&mut self, prints: &RandomState, operation: &Operation<'_>) {
+        let print = fingerprint(prints, operation);
+        for reading in &mut self.open {
+            if reading.delivered.len() < MOST_NOTED {
+                reading.delivered.push(print);
+            }
+        }
+    }
+}
+
+/// How operations of another reading are judged.
+struct Bar<'a> {
+    policy: &'a Policy,
+    ruling: &'a Ruling,
+    last_values: LastValues,
+    session: SessionState,
+}
+
+/// Takes down what another reading announces: fingerprints of all, and those that are not permitted.
+struct Overheard<'a, 'b> {
+    bar: Option<&'a mut Bar<'b>>,
+    prints: &'a RandomState,
+    announced: Vec<u64>,
+    denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
+}
+
+impl<'a, 'b> Overheard<'a, 'b> {
+    fn new(prints: &'a RandomState, bar: Option<&'a mut Bar<'b>>) -> Self {
+        Self { bar, prints, announced: Vec::new(), denied: Vec::new() }
+    }
+
+    fn take(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
+        if self.announced.len() >= MOST_NOTED {
+            return;
+        }
+        let print = fingerprint(self.prints, operation);
+        self.announced.push(print);
+        let Some(bar) = &mut self.bar else { return };
+        if let Verdict::Deny(denial) = bar.policy.judge(bar.ruling, operation, &mut bar.last_values, bar.session) {
+            let operation = OwnedOperation { ambiguous: true, ..OwnedOperation::from(operation) };
+            self.denied.push((print, denial, operation, *stamp));
+        }
+    }
+}
+
+impl Sink for Overheard<'_, '_> {
+    fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
+        self.take(operation, stamp);
+        false
+    }
+
+    fn request_unseen(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        self.take(operation, stamp);
+    }
+
+    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {}
+    fn ended(&mut self, _: Outcome, _: u32) {}
+    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
+    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
+    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {}
+    fn pdu(&mut self, _: usize, _: u32) {}
+    fn lost(&mut self, _: usize) {}
+}
+
+impl Talk {
+    /// Another reading of what an end sent begins.
+    #[inline(never)]
+    pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, desk: &mut Desk) {
+        let readings = &mut self.facts.make_seldom().readings;
+        readings.begun = readings.begun.saturating_add(1);
+        if readings.begun > MOST_READINGS || reading.other.is_empty() {
+            desk.counters.losses.readings_not_judged += u64::from(readings.begun > MOST_READINGS);
+            return;
+        }
+        let Some(protocol) = self.protocol_of(from, reading.other) else { return };
+        let (side, transport) = (self.facts.side(from), Transport::Tcp);
+        let ruling = desk.ruling(&self.facts.link(), Some(protocol.name));
+        let prints = desk.prints.clone();
+        let mut known = Overheard::new(&prints, None);
+        for delivered in reading.delivered {
+            let mut session = Session::new(protocol, transport, &desk.decoder, true);
+            session.stream(side, delivered, stamp, &mut known);
+            session.finish(&mut known);
+        }
+        let delivered = known.announced;
+        let mut session = Session::new(protocol, transport, &desk.decoder, true);
+        let mut bar = self.facts.bar(&desk.policy, &ruling);
+        let mut heard = Overheard::new(&prints, Some(&mut bar));
+        session.stream(side, reading.other, stamp, &mut heard);
+        if !reading.goes_on {
+            session.finish(&mut heard);
+        }
+        let (announced, denied) = (heard.announced, heard.denied);
+        let mut open = OpenReading { from, session, delivered, left: MOST_BYTES };
+        open.tell(&announced, denied, &mut self.facts, desk);
+        let readings = &mut self.facts.make_seldom().readings;
+        if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
+            readings.open.push(open);
+            self.facts.reads_twice = true;
+        }
+    }
+
+    /// The protocol that another reading is decoded as: that of the conversation, or what its bytes look like where that has
+    /// none.
+    fn protocol_of(&self, from: End, bytes: &[u8]) -> Option<&'static Protocol> {
+        if let Some(protocol) = self.facts.protocol() {
+            return Some(protocol);
+        }
+        let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
+        match self.facts.identifier().decide(REGISTRY, sides, true) {
+            Decision::Speaks { protocol, .. } => Some(protocol),
+            Decision::Undecided | Decision::Unknown => None,
+        }
+    }
+
+    /// What was delivered goes on for the other readings, too.
+    #[inline(never)]
+    pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+        let Some(seldom) = self.facts.seldom_mut() else { return };
+        let mut open = std::mem::take(&mut seldom.readings.open);
+        let (side, meets) = (self.facts.side(from), self.is_in_step(from));
+        for reading in open.iter_mut().filter(|reading| reading.from == from) {
+            let ruling = desk.ruling(&self.facts.link(), self.facts.protocol_name());
+            let prints = desk.prints.clone();
+            let mut bar = self.facts.bar(&desk.policy, &ruling);
+            let mut heard = Overheard::new(&prints, Some(&mut bar));
+            reading.session.stream(side, bytes, stamp, &mut heard);
+            reading.left = reading.left.saturating_sub(bytes.len());
+            let (announced, denied) = (heard.announced, heard.denied);
+            reading.tell(&announced, denied, &mut self.facts, desk);
+        }
+        open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
+        self.facts.reads_twice = !open.is_empty();
+        self.facts.make_seldom().readings.open = open;
+    }
+
+    /// What an end sent is missing for every reading.
+    pub(super) fn read_no_further(&mut self, from: End) {
+        if let Some(seldom) = self.facts.seldom_mut() {
+            seldom.readings.open.retain(|reading| reading.from != from);
+            self.facts.reads_twice = self.facts.seldom().is_some_and(|seldom| seldom.readings.are_open());
+        }
+    }
+}
+
+impl Facts {
+    fn bar<'a>(&self, policy: &'a Policy, ruling: &'a Ruling) -> Bar<'a> {
+        Bar { policy, ruling, last_values: self.last_values.clone(), session: self.session }
+    }
+}
+
+impl OpenReading {
+    /// Reports what this reading has announced, is not permitted, and the delivered reading does not have.
+    fn tell(
+        &mut self,
+        announced: &[u64],
+        denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
+        facts: &mut Facts,
+        desk: &mut Desk,
+    ) {
+        let mut rest = denied.into_iter().peekable();
+        for print in announced {
+            let own = rest.next_if(|(of, ..)| of == print);
+            if let Some(place) = self.delivered.iter().position(|other| other == print) {
+                self.delivered.swap_remove(place);
+            } else if let Some((_, denial, operation, stamp)) = own {
+                desk.find(facts, What::Denied(denial), None, Some(operation), &stamp);
+            }
+        }
+    }
+}
+
+/// Stands for an operation with everything that it asks for.
+fn fingerprint(prints: &RandomState, operation: &Operation<'_>) -> u64 {
+    let mut hasher = prints.build_hasher();
+    (operation.class, operation.function, operation.code, operation.target).hash(&mut hasher);
+    match operation.values {
+        Values::None => {}
+        Values::Bits { bytes, count } => (1_u8, bytes, count).hash(&mut hasher),
+        Values::Registers(bytes) => (2_u8, bytes).hash(&mut hasher),
+        Values::Masks { and, or } => (3_u8, and, or).hash(&mut hasher),
+        Values::Bytes(bytes) => (4_u8, bytes).hash(&mut hasher),
+        Values::Typed { kind, count, bytes } => (5_u8, kind as u8, count, bytes).hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+/// Readings of one conversation that go on at the same time, and all that there may be: bounds what repeats cost.
+const MOST_OPEN: usize = 4;
+const MOST_READINGS: u32 = 1024;
+/// Operations of one reading that are told apart at a time.
+const MOST_NOTED: usize = 512;
+/// Bytes for which a reading goes on, at most: the longest frame of OPC UA.
+const MOST_BYTES: usize = 256 * 1024;
