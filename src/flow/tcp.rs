@@ -380,7 +380,7 @@ fn piece_of<'a>(segment: &Segment<'a>, stamp: &Stamp) -> Piece<'a> {
 /// datagram in it.
 #[inline(always)]
 fn is_padding(segment: &Segment<'_>) -> bool {
-    (1..=PADDING).contains(&segment.payload.len()) && segment.payload.iter().all(|byte| *byte == 0)
+    segment.payload == [0; PADDING]
 }
 
 /// Whether two numbers of one direction may belong to one connection.

@@ -17,7 +17,8 @@ use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Relation {
-    /// Not judged: inside a zone that is only observed, between hosts of no zone, or housekeeping of the link.
+    /// Not judged: inside a zone that is only observed, between hosts of no zone, between zones whose traffic the policy wants
+    /// only observed, or housekeeping of the link.
     #[default]
     Unjudged,
     /// No conduit connects the two zones.
@@ -102,7 +103,7 @@ impl Policy {
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
             let one_is_known = ends.client.place.zone.or(ends.server.place.zone).is_some();
             if one_is_known && !self.is_housekeeping(link) {
-                ruling.relation = Relation::Apart;
+                ruling.relation = self.apart();
             }
             return ruling;
         };
@@ -122,7 +123,7 @@ impl Policy {
                 .map(|(at, _)| at)
         };
         let Some(first) = connecting().next() else {
-            ruling.relation = if from == to { Relation::Connected } else { Relation::Apart };
+            ruling.relation = if from == to { Relation::Connected } else { self.apart() };
             return;
         };
         ruling.relation = Relation::Connected;
@@ -146,6 +147,14 @@ impl Policy {
         // A conduit leads from zone to zone: traffic inside one crosses it only where one of its flows says so.
         ruling.conduit = closest.map(|flow| flow.conduit).or((from != to).then_some(first));
         ruling.candidates = Some(Arc::from(candidates));
+    }
+
+    /// How zones relate that no conduit connects.
+    fn apart(&self) -> Relation {
+        match self.declared.defaults.undeclared_conduit {
+            Consequence::Observe => Relation::Unjudged,
+            _ => Relation::Apart,
+        }
     }
 
     fn only(&self, flow: u16, asset: Option<u16>) -> Only {
@@ -194,9 +203,6 @@ impl Policy {
         let candidates = ruling.candidates.as_deref().unwrap_or_default();
         match ruling.relation {
             Relation::Unjudged => Err(Verdict::Observe),
-            Relation::Apart if self.declared.defaults.undeclared_conduit == Consequence::Observe => {
-                Err(Verdict::Observe)
-            }
             Relation::Apart => {
                 let denial = Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain };
                 Err(Verdict::Deny(denial))
@@ -236,11 +242,12 @@ impl Policy {
         self.judge_fully(ruling, operation, last, session)
     }
 
-    /// Whether an operation is certainly permitted, whatever happened before: the short cut for nearly every one. What this
-    /// does not permit [`Policy::judge`] may permit still.
+    /// Whether an operation is certainly permitted or only observed, whatever happened before: the short cut for nearly every
+    /// one. What this does not permit [`Policy::judge`] may permit still.
     #[inline]
     pub fn permits_plainly(&self, ruling: &Ruling, operation: &Operation<'_>) -> bool {
-        ruling.only.is_some_and(|only| !only.restricts(operation)) && self.permitted_by(ruling, operation).is_some()
+        let Some(only) = ruling.only else { return !ruling.is_judged() };
+        !only.restricts(operation) && self.permitted_by(ruling, operation).is_some()
     }
 
     /// The only flow that decides about the operations of a conversation, if it plainly permits this one.
@@ -382,6 +389,7 @@ impl Policy {
             |asset: u16| self.compiled.limited.get(usize::from(asset)).is_some_and(|points| !points.is_empty());
         match (class, ruling.only) {
             (Class::Read, Some(only)) => only.limited,
+            _ if !ruling.is_judged() => false,
             (Class::Read, None) => ruling.server.asset.is_some_and(limited),
             (class, _) => class == Class::Security,
         }

@@ -7,10 +7,10 @@ use super::{Policy, Ruling};
 
 impl Policy {
     /// Whether every operation of a class on nodes of these namespaces passes, whatever node it is and whatever it moves:
-    /// [`Policy::judge`] would permit each, and remember nothing of it. Where this cannot be said cheaply, it is not said.
+    /// [`Policy::judge`] would permit or only observe each, and remember nothing of it. Where this cannot be said cheaply, it is not said.
     #[inline]
     pub fn permits_all(&self, ruling: &Ruling, class: Class, namespaces: Namespaces) -> bool {
-        let Some(Only { flow, asset, limited }) = ruling.only else { return false };
+        let Some(Only { flow, asset, limited }) = ruling.only else { return !ruling.is_judged() };
         let rules = self.compiled.flows.get(usize::from(flow));
         !(limited && class == Class::Write) && rules.is_some_and(|rules| rules.permit_all(asset, class, namespaces))
     }

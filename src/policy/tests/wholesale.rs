@@ -88,6 +88,23 @@ fn writes_to_a_server_with_limits_are_looked_at_one_by_one() {
 }
 
 #[test]
+fn what_is_only_observed_passes_as_a_whole_and_one_by_one() {
+    let policy = policy(PLANT);
+    let ruling = policy.ruling(&tcp("10.20.20.1", "10.20.20.2", 4840), Some("opcua"));
+    assert!(!ruling.is_judged());
+    for class in Class::ALL {
+        let target =
+            NodeTarget { node: Node { namespace: 3, id: NodeId::Numeric(7) }, attribute: Some(13), range: b"" };
+        let (target, values) = (Target::Node(&target), Values::None);
+        let operation = Operation { class, function: "any", code: 0, ambiguous: false, target, values };
+        assert!(policy.permits_plainly(&ruling, &operation) && policy.permits_all(&ruling, class, set(&[3])));
+        assert!(!policy.learns(&ruling, class));
+        let verdict = policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default());
+        assert_eq!(verdict, Verdict::Observe);
+    }
+}
+
+#[test]
 fn where_several_flows_decide_each_operation_is_looked_at() {
     assert!(!permits_all(HIST, PUMP, Class::Read, &[2]));
     assert!(!permits_all(HIST, SPARE, Class::Read, &[2]), "F-3 lets it write only");
