@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -296,6 +297,26 @@ pub struct Limits {
     /// Seconds after which a silent TCP conversation is forgotten
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().idle_timeout)]
     pub idle_timeout: f64,
+    /// Delivered bytes that are remembered, to compare them with what is sent again
+    #[arg(long, value_name = "BYTES", default_value_t = Self::default().max_recent_bytes)]
+    pub max_recent_bytes: usize,
+    /// What is made of the checksums of IPv4, TCP and UDP
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = "How packets are read")]
+    pub checksums: Checksums,
+}
+
+/// What is made of checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksums {
+    /// A packet with a wrong one was dropped by its receiver, unless all or most of its sender's are wrong: then the capture
+    /// was made before they were computed
+    #[default]
+    Auto,
+    /// A packet with a wrong one was dropped by its receiver
+    Verify,
+    /// They mean nothing
+    Ignore,
 }
 
 /// `lockkeeper policy`.
@@ -351,6 +372,8 @@ impl Default for Limits {
             alert_interval: 60.0,
             handshake_timeout: 60.0,
             idle_timeout: 3600.0,
+            max_recent_bytes: 1 << 20,
+            checksums: Checksums::default(),
         }
     }
 }

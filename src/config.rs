@@ -223,9 +223,17 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             seed: unpredictable(),
             ..Default::default()
         },
-        streams: StreamSettings { held_bytes: bound("max-held-bytes", limits.max_held_bytes)?, ..Default::default() },
+        streams: StreamSettings {
+            held_bytes: bound("max-held-bytes", limits.max_held_bytes)?,
+            recent_bytes: bound("max-recent-bytes", limits.max_recent_bytes)?.div_ceil(worker::SHARDS),
+            ..Default::default()
+        },
         copies: CopySettings { seed: unpredictable(), ..Default::default() },
-        checksums: Checksums::default(),
+        checksums: match limits.checksums {
+            cli::Checksums::Auto => Checksums::Auto,
+            cli::Checksums::Verify => Checksums::Verify,
+            cli::Checksums::Ignore => Checksums::Ignore,
+        },
         decoder: DecoderLimits {
             pending: bound("max-pending", limits.max_pending)?,
             answer_timeout: nanoseconds("answer-timeout", limits.answer_timeout)?,

@@ -3,6 +3,7 @@
 mod latency;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
@@ -36,6 +37,8 @@ pub struct Counters {
     rare_pdus: HashMap<(u16, usize, u32), u64>,
     /// Frames that carry no IP, by EtherType.
     pub link_frames: BTreeMap<u16, u64>,
+    /// Senders whose wrong checksums are taken for an effect of the capture, with how many there were.
+    pub not_believed: BTreeMap<IpAddr, u64>,
     /// Anomalies by protocol and name.
     pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
     /// Everything that was not seen or was given up.
@@ -256,6 +259,9 @@ impl Counters {
         }
         for (ether_type, count) in &other.link_frames {
             *self.link_frames.entry(*ether_type).or_default() += count;
+        }
+        for (sender, count) in &other.not_believed {
+            *self.not_believed.entry(*sender).or_default() += count;
         }
         for (anomaly, count) in &other.anomalies {
             *self.anomalies.entry(*anomaly).or_default() += count;

@@ -1,5 +1,6 @@
 //! What a replay came to: counts for machines, and a page for people.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::alert::{OwnRule, Severity};
 use crate::capture::Capture;
 use crate::highlights::Highlights;
+use crate::metrics::Counters;
 use crate::pipeline::Replayed;
 use crate::policy::{Policy, Rule};
 
@@ -26,6 +28,7 @@ struct Stats<'a> {
     alerts: BTreeMap<&'static str, u64>,
     anomalies: BTreeMap<String, u64>,
     losses: BTreeMap<&'static str, u64>,
+    checksums_not_believed: BTreeMap<String, u64>,
     pdus: BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>>,
 }
 
@@ -70,10 +73,18 @@ pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
         alerts: alerts_by_rule(replayed),
         anomalies: counters.anomalies.iter().map(|((of, name), n)| (format!("{of}.{name}"), *n)).collect(),
         losses: counters.losses.named().collect(),
+        checksums_not_believed: not_believed(counters, MOST_SENDERS),
         pdus: counters.pdus(),
     };
     serde_json::to_writer(&mut *out, &stats)?;
     out.write_all(b"\n")
+}
+
+/// The senders with the most wrong checksums that are not believed, with how many there were.
+fn not_believed(counters: &Counters, most: usize) -> BTreeMap<String, u64> {
+    let mut senders: Vec<_> = counters.not_believed.iter().collect();
+    senders.sort_by_key(|(address, wrong)| (Reverse(**wrong), **address));
+    senders.into_iter().take(most).map(|(address, wrong)| (address.to_string(), *wrong)).collect()
 }
 
 fn alerts_by_rule(replayed: &Replayed) -> BTreeMap<&'static str, u64> {
@@ -96,8 +107,31 @@ pub fn write_page(
     violations(replayed, highlights, policy, out)?;
     discoveries(replayed, out)?;
     own(replayed, out)?;
-    losses(replayed, out)
+    losses(replayed, out)?;
+    checksums(&replayed.counters, out)
 }
+
+/// What was decided about checksums, where that was anything but to believe them.
+fn checksums(counters: &Counters, out: &mut dyn Write) -> io::Result<()> {
+    if counters.not_believed.is_empty() {
+        return Ok(());
+    }
+    heading(out, "Checksums")?;
+    let shown: Vec<String> = not_believed(counters, SHOWN_SENDERS).into_keys().collect();
+    let more = counters.not_believed.len() - shown.len();
+    let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
+    let wrong = grouped(counters.not_believed.values().sum());
+    writeln!(
+        out,
+        "  {wrong} wrong ones of {}{more} are not believed: all or most of theirs are wrong, as where a capture is",
+        shown.join(", ")
+    )?;
+    writeln!(out, "  made before a network card computes them. Their packets count; --checksums verify drops them.")
+}
+
+/// Senders that statistics and the page name.
+const MOST_SENDERS: usize = 100;
+const SHOWN_SENDERS: usize = 3;
 
 fn captures(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let counters = &replayed.counters;

@@ -225,6 +225,7 @@ impl Worker {
         for shard in &self.shards {
             counters.table(shard.flows.counters());
             counters.copies(shard.copies.counters());
+            shard.senders.not_believed(&mut counters.not_believed);
         }
         let keys = self.desk.ring.counters();
         // Every worker has the same keys.

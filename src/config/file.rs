@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::cli::Checksums;
 use crate::policy::{Diagnostics, Severity};
 
 /// The whole file. Every key but `interface` and its `name` can be left out.
@@ -118,6 +119,8 @@ pub(super) struct Limits {
     pub(super) alert_interval: Option<f64>,
     pub(super) handshake_timeout: Option<f64>,
     pub(super) idle_timeout: Option<f64>,
+    pub(super) max_recent_bytes: Option<usize>,
+    pub(super) checksums: Option<Checksums>,
 }
 
 /// `[health]`: what the sensor says of itself.

@@ -266,6 +266,8 @@ fn limits(file: &file::Limits) -> Limits {
         alert_interval: file.alert_interval.unwrap_or(usual.alert_interval),
         handshake_timeout: file.handshake_timeout.unwrap_or(usual.handshake_timeout),
         idle_timeout: file.idle_timeout.unwrap_or(usual.idle_timeout),
+        max_recent_bytes: file.max_recent_bytes.unwrap_or(usual.max_recent_bytes),
+        checksums: file.checksums.unwrap_or(usual.checksums),
     }
 }
 
