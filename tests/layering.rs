@@ -106,6 +106,7 @@ const HOMES: &[(&str, Home)] = &[
     ("anstyle", Home::In(&["main", "summary", "interfaces", "health"])),
     ("annotate_snippets", Home::In(&["policy"])),
     ("base64", Home::In(&["policy", "alert"])),
+    ("bytes", Home::In(&["publish"])),
     ("cbc", Home::In(&["keys"])),
     ("clap", Home::In(&["cli", "main"])),
     ("crossbeam_channel", Home::In(&["capture", "pipeline", "publish", "recording", "sensor"])),
