@@ -92,11 +92,10 @@ fn ending(port: u16, records: u64, bytes: usize) -> (Duration, String) {
 #[test]
 fn a_sensor_with_more_records_than_its_window_ends_within_its_time_whatever_the_broker_does() {
     let all = EACH.into_iter().chain([Rude::Unreachable, Rude::Unresponsive, Rude::InTurns]);
-    let ends: Vec<_> = all
-        .map(|rude| std::thread::spawn(move || (rude, ending(start(rude), 300, 20_000))))
-        .map(|thread| thread.join().expect("it ends"))
-        .collect();
-    for (rude, (took, error)) in ends {
+    let threads: Vec<_> =
+        all.map(|rude| std::thread::spawn(move || (rude, ending(start(rude), 300, 20_000)))).collect();
+    for thread in threads {
+        let (rude, (took, error)) = thread.join().expect("it ends");
         assert!(took < Duration::from_millis(1500), "{rude:?}: {took:?}");
         assert!(error.contains("0 alert records delivered, 300 not: "), "{rude:?}: {error}");
     }
