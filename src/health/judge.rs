@@ -67,8 +67,7 @@ impl Judge {
         self.capture(&now, &then, &mut reasons);
         broker(snapshot, now.undelivered.saturating_sub(then.undelivered), &mut reasons);
         if let Some(rejected) = &snapshot.policy.rejected {
-            let message =
-                format!("the policy that should be in force is not, because it is wrong: {}", rejected.reason);
+            let message = format!("the policy that should be in force is not: {}", rejected.reason);
             reasons.push(reason("policy.rejected", message));
         }
         reasons.extend(snapshot.problems.iter().cloned());
