@@ -124,7 +124,7 @@ const HOMES: &[(&str, Home)] = &[
     ("pcap", Home::In(&["capture"])),
     ("prometheus_client", Home::OneFile),
     ("rumqttc", Home::In(&["publish"])),
-    ("rustix", Home::In(&["capture", "confine", "interfaces", "sensor"])),
+    ("rustix", Home::In(&["capture", "confine", "interfaces", "publish", "sensor"])),
     ("sd_notify", Home::OneFile),
     ("seccompiler", Home::In(&["confine"])),
     ("serde", Home::Anywhere),
