@@ -65,7 +65,7 @@ impl PolicyWatch {
 /// Whether a path leads to the same text again: that of an open file of this process, such as the shell makes for `<(...)`,
 /// does not.
 pub(super) fn can_be_read_again(path: &Path) -> bool {
-    !["/dev", "/proc"].iter().any(|folder| path.starts_with(folder))
+    !["/dev/fd", "/dev/stdin", "/proc"].iter().any(|place| path.starts_with(place))
 }
 
 /// What has come of looking at the file.
@@ -327,6 +327,13 @@ mod tests {
         File::options().write(true).open(&other).and_then(|file| file.set_modified(time)).expect("changed");
         fs::rename(&other, &path).expect("renamed");
         assert!(matches!(look(&mut file), Some(Reload::Changed(_))));
+    }
+
+    #[test]
+    fn what_a_shell_hands_over_is_not_looked_at_again() {
+        let again = |path| can_be_read_again(Path::new(path));
+        assert!(!again("/dev/fd/63") && !again("/proc/self/fd/63") && !again("/dev/stdin"));
+        assert!(again("/dev/shm/plant.toml") && again("plant.toml"));
     }
 
     #[test]
