@@ -261,9 +261,12 @@ pub struct Broker {
     /// File whose first line is the password, instead of LOCKKEEPER_MQTT_PASSWORD
     #[arg(long, value_name = "FILE")]
     pub mqtt_password_file: Option<PathBuf>,
-    /// Seconds without progress after which an unreachable broker is given up
+    /// Seconds after which a broker is given up: of a replay without progress, of a sensor from when it is asked to stop
     #[arg(long, value_name = "SECONDS", default_value_t = Self::default().mqtt_give_up_after)]
     pub mqtt_give_up_after: u64,
+    /// Seconds that the broker may take to acknowledge a record, before it is sent again on another connection
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().mqtt_ack_timeout, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub mqtt_ack_timeout: u64,
 }
 
 /// Bounds on memory and time. What is beyond them is counted in the summary.
@@ -341,7 +344,7 @@ impl Default for Alarms {
 impl Default for Broker {
     /// As when nothing is typed.
     fn default() -> Self {
-        Self { mqtt_password_file: None, mqtt_give_up_after: 10 }
+        Self { mqtt_password_file: None, mqtt_give_up_after: 10, mqtt_ack_timeout: 20 }
     }
 }
 

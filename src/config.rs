@@ -210,6 +210,7 @@ fn reached(url: &str, broker: &Broker, names: &alert::Settings) -> Result<MqttSe
     let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
     settings.credentials = Credentials::load(|name| std::env::var(name).ok(), broker.mqtt_password_file.as_deref())?;
     settings.give_up_after = Some(Duration::from_secs(broker.mqtt_give_up_after));
+    settings.ack_timeout = Duration::from_secs(broker.mqtt_ack_timeout);
     Ok(settings)
 }
 

@@ -1,7 +1,7 @@
 //! The life of a sensor: listens, judges and tells until it is asked to stop, and then delivers what it has.
 //!
 //! ```text
-//!  signals, policy file, counters of the interfaces
+//!  signals, policy file (looked at by a thread of its own), counters of the interfaces
 //!        |
 //!      keeper (a thread, once a second) == Order ==> pipeline (every worker, between two blocks)
 //!        |                              <== Census ==
@@ -55,8 +55,17 @@ struct Look<'a> {
     policy: &'a Policy,
     /// Since when, nanoseconds since 1970.
     policy_since: i64,
-    /// When a changed policy was last rejected because of its mistakes.
-    policy_rejected: Option<i64>,
+    /// The policy that should be in force and is not, if there is one.
+    policy_rejected: Option<&'a Rejection>,
+}
+
+/// A policy that was not taken.
+#[derive(Debug)]
+struct Rejection {
+    /// When, nanoseconds since 1970.
+    time: i64,
+    /// Why.
+    reason: String,
 }
 
 /// Runs until it is asked to stop, or until an interface can only be heard by a sensor that is started again. What was

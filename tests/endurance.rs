@@ -10,13 +10,15 @@ mod place;
 mod sensor;
 mod support;
 
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network::Hub;
 use place::{Place, Process, has_reason, metric, scrape};
 use rustix::process::Signal;
+use sensor::Sensor;
 use serde_json::Value;
 use support::rewrite::{self, Packet};
 use support::{lines, plant, root};
@@ -159,6 +161,8 @@ fn a_policy_that_changes_under_traffic_costs_no_packet_and_no_conversation() {
     write("[zoen.x]");
     place.eventually("rejected", |code, said| code == Some(1) && has_reason(said, "policy.rejected"));
     assert_eq!(metric(&scrape(&hub, PORT), "lockkeeper_policy_rejected"), Some(1.0));
+    std::fs::remove_file(&policy).expect("removed");
+    place.eventually("gone", |_, said| said["reasons"].to_string().contains("it cannot be read"));
     write("# mended");
     let mended = place.eventually("mended", |code, said| code == Some(0) && said["policy"]["rejected"].is_null());
     assert_ne!(mended["policy"]["sha256"], changed["policy"]["sha256"]);
@@ -205,6 +209,55 @@ fn a_broker_that_goes_away_under_traffic_gets_what_the_queue_holds_and_the_rest_
     assert_eq!(lost(&back), 0, "a broker that is away is no reason to lose packets: {back:#}");
     let (status, said) = sensor.stop();
     assert_eq!(status.code(), Some(2), "what was dropped is told at the end too: {said}");
+}
+
+/// A sensor with more alerts than its window holds, and a broker that takes the connection and never says a word.
+fn with_a_silent_broker(give_up_after: u64, meanwhile: impl FnOnce(&Hub, &Place, Sensor)) {
+    let Some(hub) = hub() else { return };
+    let place = Place::new(&format!(
+        "stats = \"stats.json\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:1883\"\ngive_up_after = {give_up_after}\n\
+         [limits]\nalert_interval = 0.05\n{METRICS}"
+    ));
+    let _silent = hub.inside(|| TcpListener::bind("127.0.0.1:1883").expect("bound"));
+    let sensor = place.sensor(&hub);
+    under_traffic(&hub, || place.eventually("more than its window", |_, said| number(&said["mqtt"]["backlog"]) > 200));
+    meanwhile(&hub, &place, sensor);
+}
+
+#[test]
+fn a_sensor_whose_broker_never_answers_ends_in_time_and_counts_what_it_did_not_deliver() {
+    let terminate = |_: &Hub, sensor: &Sensor| sensor.signal(Signal::TERM);
+    // An interface that is another one now is heard by a sensor that is started again: this one ends by itself.
+    let replace = |hub: &Hub, _: &Sensor| {
+        hub.ip(&["link", "del", "span"]);
+        hub.plug("span");
+    };
+    for end in [&terminate as &dyn Fn(&Hub, &Sensor), &replace] {
+        with_a_silent_broker(2, |hub, place, sensor| {
+            end(hub, &sensor);
+            let begun = Instant::now();
+            let (status, said) = sensor.ended();
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+            assert_eq!(status.code(), Some(2), "{said}");
+            let stats = std::fs::read_to_string(place.file("stats.json")).expect("counts");
+            let lost = number(&lines(&stats)[0]["losses"]["output_not_written"]);
+            assert!(lost > 200 && said.contains(&format!("0 alert records delivered, {lost} not: ")), "{lost}: {said}");
+            let written = std::fs::read_to_string(place.file("alerts.jsonl")).expect("alerts");
+            assert_eq!(written.lines().count() as u64, lost, "the file has all of them");
+        });
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_sensor_that_waits_for_its_broker_at_once() {
+    with_a_silent_broker(60, |_, _, sensor| {
+        sensor.signal(Signal::TERM);
+        thread::sleep(Duration::from_millis(500));
+        sensor.signal(Signal::TERM);
+        let begun = Instant::now();
+        assert_eq!(sensor.ended().0.code(), Some(2));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    });
 }
 
 /// Where the metrics are; every hub has a loopback of its own.

@@ -180,6 +180,40 @@ fn a_policy_is_read_again_when_it_changes_and_one_with_mistakes_is_not_taken() {
 }
 
 #[test]
+fn a_policy_that_is_gone_or_no_file_is_told_and_holds_nothing_up_and_so_is_its_return() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("plant.toml");
+    std::fs::copy(plant(), &path).expect("copied");
+    let (sensor, told) = watch_span(&hub, folder.path(), &path, &[]);
+
+    // Nobody ever writes into this pipe.
+    std::fs::remove_file(&path).expect("removed");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+    let says =
+        |text: &'static str| move |alert: &Value| alert["message"].as_str().is_some_and(|said| said.contains(text));
+    let rejected = wait_for(&told, "the rejection", says("it is a pipe, and no file"));
+    assert_eq!((&rejected["rule"], &rejected["severity"]), (&"policy.rejected".into(), &"high".into()));
+    hub.send("send", &packets("undeclared-write.pcap"));
+    let denied = wait_for(&told, "the write", rule("operation.undeclared"));
+    assert_eq!(denied["policy"]["sha256"], rejected["policy"]["sha256"], "the policy in force stays");
+
+    std::fs::remove_file(&path).expect("removed");
+    wait_for(&told, "the rejection", says("No such file or directory"));
+    std::fs::copy(plant(), &path).expect("copied");
+    let restored = wait_for(&told, "the return", rule("policy.restored"));
+    assert_eq!((&restored["kind"], &restored["severity"]), (&"sensor".into(), &"info".into()));
+    assert_eq!(restored["policy"]["sha256"], rejected["policy"]["sha256"]);
+
+    // And while it ends there is a pipe again.
+    std::fs::remove_file(&path).expect("removed");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+    sensor.signal(Signal::HUP);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn an_interface_that_goes_away_is_reported_and_waited_for_by_a_sensor_that_has_kept_its_rights() {
     let remove = |hub: &Hub| drop(hub.ip(&["link", "del", "span"]));
     is_told_and_heard_again(remove, |hub| hub.plug("span"), &["--no-confine"]);

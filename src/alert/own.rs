@@ -25,13 +25,15 @@ pub enum OwnRule {
     InterfaceBack,
     /// Another policy is in force.
     PolicyChanged,
-    /// A changed policy has mistakes: the one before it stays in force.
+    /// A changed policy has mistakes or cannot be read: the one before it stays in force.
     PolicyRejected,
+    /// After that, the file says again what is in force.
+    PolicyRestored,
 }
 
 impl OwnRule {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CaptureLoss,
         Self::CaptureOneWay,
         Self::CaptureSilent,
@@ -39,6 +41,7 @@ impl OwnRule {
         Self::InterfaceBack,
         Self::PolicyChanged,
         Self::PolicyRejected,
+        Self::PolicyRestored,
     ];
 
     /// The name in records.
@@ -51,6 +54,7 @@ impl OwnRule {
             Self::InterfaceBack => "own.interface-back",
             Self::PolicyChanged => "policy.changed",
             Self::PolicyRejected => "policy.rejected",
+            Self::PolicyRestored => "policy.restored",
         }
     }
 
@@ -59,21 +63,23 @@ impl OwnRule {
         match self {
             Self::InterfaceGone | Self::CaptureLoss | Self::CaptureSilent | Self::PolicyRejected => Severity::High,
             Self::CaptureOneWay => Severity::Medium,
-            Self::InterfaceBack | Self::PolicyChanged => Severity::Info,
+            Self::InterfaceBack | Self::PolicyChanged | Self::PolicyRestored => Severity::Info,
         }
     }
 
     /// What an auditor may ask about: continuous monitoring, and changes of what it monitors by.
     const fn requirements(self) -> [&'static [&'static str]; 3] {
         match self {
-            Self::PolicyChanged | Self::PolicyRejected => [&["SR 2.8", "SR 7.6"], &["21(2)(a)"], &["8.9", "8.32"]],
+            Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored => {
+                [&["SR 2.8", "SR 7.6"], &["21(2)(a)"], &["8.9", "8.32"]]
+            }
             _ => [&["SR 6.2"], &["21(2)(b)"], &["8.15", "8.16"]],
         }
     }
 
     /// Each one is an alert of its own: that it happened before makes it no less of an event.
     const fn is_event(self) -> bool {
-        matches!(self, Self::PolicyChanged | Self::PolicyRejected)
+        matches!(self, Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored)
     }
 }
 

@@ -104,6 +104,8 @@ pub(super) struct Broker {
     pub(super) queue_mib: Option<u64>,
     #[serde(default, deserialize_with = "within::<_, u64, 1, 3600>")]
     pub(super) give_up_after: Option<u64>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, 3600>")]
+    pub(super) ack_timeout: Option<u64>,
 }
 
 /// `[limits]`: bounds, as the options of the same names.

@@ -91,6 +91,7 @@ impl Watch {
         let mqtt = file.mqtt.map(|mqtt| {
             broker.mqtt_password_file = mqtt.password_file;
             broker.mqtt_give_up_after = mqtt.give_up_after.unwrap_or(broker.mqtt_give_up_after);
+            broker.mqtt_ack_timeout = mqtt.ack_timeout.unwrap_or(broker.mqtt_ack_timeout);
             (queue, queue_bytes) = (mqtt.queue, mqtt.queue_mib.map(|mebibytes| mebibytes * 1024 * 1024));
             mqtt.url
         });

@@ -92,9 +92,11 @@ const FAMILIES: &[Family] = &[
     gauge("policy_loaded_seconds", "When the policy came into force, seconds since 1970", |now, out| {
         now.policy.loaded.map_or(Ok(()), |loaded| out.add(&[], loaded.as_second() as f64))
     }),
-    gauge("policy_rejected", "1 while the policy that should be in force is not, because it is wrong", |now, out| {
-        out.add(&[], of(now.policy.rejected.is_some()))
-    }),
+    gauge(
+        "policy_rejected",
+        "1 while the policy that should be in force is not, because it is wrong or cannot be read",
+        |now, out| out.add(&[], of(now.policy.rejected.is_some())),
+    ),
     gauge("interface_listening", "1 while an interface is listened to", |now, out| {
         each(now, out, |interface| of(interface.state == "listening"))
     }),
@@ -161,6 +163,17 @@ const FAMILIES: &[Family] = &[
     }),
     counter("mqtt_dropped", "Alert records dropped because too many waited for the broker", |now, out| {
         broker(now, out, |mqtt| mqtt.dropped as f64)
+    }),
+    counter("mqtt_retried", "Alert records refused for now by the broker and sent again, each time", |now, out| {
+        broker(now, out, |mqtt| mqtt.retried as f64)
+    }),
+    counter(
+        "mqtt_overdue",
+        "Alert records sent again because they were not acknowledged in time, each time",
+        |now, out| broker(now, out, |mqtt| mqtt.overdue as f64),
+    ),
+    counter("mqtt_unexpected", "Acknowledgements by the broker of what was not sent", |now, out| {
+        broker(now, out, |mqtt| mqtt.unexpected as f64)
     }),
     Family {
         name: "latency_seconds",

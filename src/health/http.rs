@@ -1,43 +1,85 @@
-//! A page for Prometheus, and one for whoever only wants to know whether all is well. Two answers to `GET`, and a
-//! refusal to everything else: nothing that a caller sends is kept, and nothing waits for a slow one.
+//! A page for Prometheus, and one that says whether all is well. Two answers to `GET`, and a refusal to everything else:
+//! nothing that a caller sends is kept, and no caller waits for a slow one.
+//!
+//! The number of callers is bounded. When all places are taken, the oldest caller that has not asked anything yet gives up
+//! its place, so that connections that are only held open do not keep Prometheus out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::board::Board;
 use super::exposition::{self, exposition};
 use super::snapshot::State;
 
-/// Answers for as long as the sensor runs.
-pub(super) async fn serve(listener: TcpListener, board: Board) {
-    let places = Arc::new(Semaphore::new(CALLERS));
+/// Answers for as long as the sensor runs. A caller may take so long to ask and to listen.
+pub(super) async fn serve(listener: TcpListener, board: Board, patience: Duration) {
+    let mut callers = Callers::default();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        callers.make_room().await;
         match listener.accept().await {
-            Ok((caller, _)) => {
-                let board = board.clone();
-                tokio::spawn(async move {
-                    // A caller that is too slow, or gone, is no loss.
-                    let _ = timeout(PATIENCE, answer(caller, &board)).await;
-                    drop(place);
-                });
-            }
+            Ok((stream, _)) => callers.admit(stream, board.clone(), patience),
             // No file descriptor left, or the like: others may give some back.
             Err(error) => {
                 tracing::debug!(%error, "A caller of the metrics could not be answered");
                 sleep(PAUSE).await;
             }
         }
+        // A caller that has asked already is answered before the next one may take its place.
+        yield_now().await;
     }
 }
 
-async fn answer(mut caller: TcpStream, board: &Board) -> io::Result<()> {
+/// The callers that are being answered, oldest first.
+#[derive(Default)]
+struct Callers(VecDeque<Caller>);
+
+struct Caller {
+    since: Instant,
+    /// Its whole request has arrived.
+    has_asked: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Callers {
+    /// Makes sure that there is a place for one more. Each caller keeps its place for a moment at least, so that a flood of
+    /// connections does not push out one that is about to ask.
+    async fn make_room(&mut self) {
+        loop {
+            self.0.retain(|caller| !caller.task.is_finished());
+            let slow = self.0.iter().position(|caller| !caller.has_asked.load(Relaxed)).unwrap_or(0);
+            let Some(end) = self.0.get(slow).map(|caller| caller.since + GRACE) else { return };
+            if self.0.len() < CALLERS {
+                return;
+            }
+            if end <= now() {
+                self.0.remove(slow).inspect(|caller| caller.task.abort());
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, board: Board, patience: Duration) {
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&has_asked);
+        let task = tokio::spawn(async move {
+            // A caller that is too slow, or gone, is no loss.
+            let _ = timeout(patience, answer(stream, &board, &asks)).await;
+        });
+        self.0.push_back(Caller { since: now(), has_asked, task: task.abort_handle() });
+    }
+}
+
+async fn answer(mut caller: TcpStream, board: &Board, has_asked: &AtomicBool) -> io::Result<()> {
     let Some(request) = head(&mut caller).await? else { return Ok(()) };
+    has_asked.store(true, Relaxed);
     let response = respond(&request, board);
     caller.write_all(response.as_bytes()).await?;
     caller.shutdown().await
@@ -86,10 +128,18 @@ fn response(status: &str, content_type: &str, body: &str, method: &str) -> Strin
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
-/// Callers that are answered at once; more wait.
-const CALLERS: usize = 8;
-/// How long one may take to ask and to listen.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time now, for the patience with callers.
+#[expect(clippy::disallowed_methods, reason = "how long a caller takes has nothing to do with packets")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Callers that have a place at once.
+const CALLERS: usize = 32;
+/// How long one may take to ask and to listen, usually.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one keeps its place whoever else comes.
+const GRACE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a request that are read.
 const LONGEST_HEAD: usize = 8192;
@@ -129,22 +179,98 @@ mod tests {
         assert!(response.starts_with("HTTP/1.1 503") && response.ends_with("starting\n"), "{response}");
     }
 
-    #[test]
-    fn a_caller_that_says_nothing_keeps_nobody_else_from_an_answer() {
+    /// Serves while something else is done.
+    fn while_serving<T>(patience: Duration, what: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let answered = runtime.block_on(async {
+        runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("bound");
-            tokio::spawn(serve(listener, Board::new("lock-1", "lock")));
-            let mut silent = Vec::new();
-            for _ in 0..CALLERS - 1 {
-                silent.push(TcpStream::connect(address).await.expect("connected"));
-            }
-            let mut caller = TcpStream::connect(address).await.expect("connected");
-            caller.write_all(b"GET /health HTTP/1.1\r\n\r\n").await.expect("asked");
+            tokio::spawn(serve(listener, Board::new("lock-1", "lock"), patience));
+            what(address).await
+        })
+    }
+
+    async fn connect(address: std::net::SocketAddr) -> TcpStream {
+        TcpStream::connect(address).await.expect("connected")
+    }
+
+    /// What Prometheus gets, within a second.
+    async fn scrape(address: std::net::SocketAddr) -> String {
+        let ask = async {
+            let mut caller = connect(address).await;
+            caller.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await?;
             let mut answer = String::new();
-            timeout(PATIENCE / 2, caller.read_to_string(&mut answer)).await.map(|_| answer)
+            caller.read_to_string(&mut answer).await.map(|_| answer)
+        };
+        timeout(Duration::from_secs(1), ask).await.expect("in time").expect("answered")
+    }
+
+    #[test]
+    fn a_hundred_connections_that_are_held_open_do_not_keep_prometheus_out() {
+        type Trick = fn(usize) -> &'static [u8];
+        let tricks: [(&str, Trick); 3] = [
+            ("says nothing", |_| b""),
+            ("begins to ask and goes on for ever", |_| b"GET /metrics HTTP/1.1\r\n"),
+            ("is all of these at once", |number| if number % 2 == 0 { b"" } else { b"GET " }),
+        ];
+        for (what, trick) in tricks {
+            while_serving(PATIENCE, async |address| {
+                let mut held = Vec::new();
+                for number in 0..100 {
+                    let mut caller = connect(address).await;
+                    caller.write_all(trick(number)).await.expect("sent");
+                    held.push(caller);
+                }
+                for _ in 0..3 {
+                    assert!(scrape(address).await.ends_with("# EOF\n"), "{what}");
+                }
+                let mut oldest = held.swap_remove(0);
+                let end = timeout(PATIENCE, oldest.read(&mut [0; 16])).await.expect("it gave up its place");
+                assert!(!end.is_ok_and(|read| read > 0), "{what}");
+            });
+        }
+    }
+
+    #[test]
+    fn callers_that_send_a_byte_from_time_to_time_or_never_read_have_no_more_time_than_others() {
+        let patience = Duration::from_millis(500);
+        while_serving(patience, async |address| {
+            let mut dripping = connect(address).await;
+            let drip = async {
+                for letter in b"GET /metrics HTTP/1.1\r\nX: ".iter().cycle() {
+                    if dripping.write_all(&[*letter]).await.is_err() {
+                        break;
+                    }
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let silent = async {
+                let mut callers = Vec::new();
+                for _ in 0..100 {
+                    let mut caller = connect(address).await;
+                    // It may have given up its place meanwhile.
+                    let _ = caller.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await;
+                    callers.push(caller);
+                }
+                assert!(scrape(address).await.ends_with("# EOF\n"));
+            };
+            let ends = async { tokio::join!(drip, silent) };
+            timeout(Duration::from_secs(3), ends).await.expect("both are over");
         });
-        assert!(answered.expect("in time").starts_with("HTTP/1.1 503"));
+    }
+
+    #[test]
+    fn a_caller_has_a_moment_to_ask_however_many_come_after_it() {
+        while_serving(PATIENCE, async |address| {
+            let mut caller = connect(address).await;
+            let mut held = Vec::new();
+            for _ in 0..100 {
+                held.push(connect(address).await);
+            }
+            caller.write_all(b"GET /health HTTP/1.1\r\n\r\n").await.expect("it still has its place");
+            let mut answer = String::new();
+            caller.read_to_string(&mut answer).await.expect("answered");
+            assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        });
     }
 }

@@ -67,8 +67,7 @@ impl Judge {
         self.capture(&now, &then, &mut reasons);
         broker(snapshot, now.undelivered.saturating_sub(then.undelivered), &mut reasons);
         if let Some(rejected) = &snapshot.policy.rejected {
-            let message =
-                format!("the policy that should be in force is not, because it is wrong: {}", rejected.reason);
+            let message = format!("the policy that should be in force is not: {}", rejected.reason);
             reasons.push(reason("policy.rejected", message));
         }
         reasons.extend(snapshot.problems.iter().cloned());
@@ -123,6 +122,8 @@ fn broker(snapshot: &Snapshot, undelivered: u64, reasons: &mut Vec<Reason>) {
     if !mqtt.connected {
         let why = mqtt.reason.as_deref().unwrap_or("no answer");
         reasons.push(reason("mqtt.disconnected", format!("the MQTT broker cannot be reached: {why}")));
+    } else if let Some(why) = &mqtt.stalled {
+        reasons.push(reason("mqtt.stalled", format!("the MQTT broker takes no alert records: {why}")));
     }
     if undelivered > 0 {
         let message =
@@ -164,13 +165,16 @@ mod tests {
     #[test]
     fn each_thing_that_a_sensor_needs_is_missed_by_name() {
         type Change = fn(&mut Snapshot);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 9] = [
             ("evidence.failed", |now| now.problems.push(reason("evidence.failed", "evidence: no space".to_owned()))),
             ("interface.down", |now| now.interfaces[0].state = "down".to_owned()),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = Some(301)),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = None),
             ("capture.loss", |now| now.interfaces[0].kernel_drops += 1),
             ("mqtt.disconnected", |now| now.mqtt = Some(MqttReading::default())),
+            ("mqtt.stalled", |now| {
+                now.mqtt.as_mut().expect("a broker").stalled = Some("refused for now: quota exceeded".to_owned());
+            }),
             ("mqtt.undelivered", |now| now.mqtt.as_mut().expect("a broker").dropped += 1),
             ("policy.rejected", |now| {
                 now.policy.rejected = Some(Rejection { time: now.time, reason: "plant.toml:3:1".to_owned() });

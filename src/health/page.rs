@@ -145,9 +145,10 @@ fn of_interface(interface: &Interface) -> String {
 }
 
 fn of_broker(mqtt: &MqttReading) -> String {
-    let MqttReading { backlog, delivered, refused, dropped, .. } = mqtt;
+    let MqttReading { backlog, delivered, refused, dropped, retried, overdue, .. } = mqtt;
     let state = if mqtt.connected { "connected" } else { "not connected" };
-    format!("{state}, {delivered} delivered, {backlog} waiting, {refused} refused, {dropped} dropped")
+    let again = if retried + overdue > 0 { format!(", {} sent again", retried + overdue) } else { String::new() };
+    format!("{state}, {delivered} delivered, {backlog} waiting, {refused} refused, {dropped} dropped{again}")
 }
 
 fn of_recording(recording: &Recording) -> String {

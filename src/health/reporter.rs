@@ -102,7 +102,7 @@ impl Reporter {
         let thread = thread::Builder::new().name("health".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 if let Some(listener) = listener {
-                    tokio::spawn(http::serve(listener, board));
+                    tokio::spawn(http::serve(listener, board, http::PATIENCE));
                 }
                 rounds.until(stopped).await;
             });

@@ -92,11 +92,12 @@ impl Outputs {
         if let Some(recorder) = &mut self.recording {
             problems.extend(recorder.finish().err().map(Problem::Recording));
         }
-        for publisher in &mut self.publishers {
-            problems.extend(publisher.finish().err().map(Problem::Publish));
-        }
+        // Before a broker is waited for: a second signal ends the sensor at once.
         if let Some(lines) = &mut self.transactions {
             problems.extend(lines.finish().err().map(Problem::Publish));
+        }
+        for publisher in &mut self.publishers {
+            problems.extend(publisher.finish().err().map(Problem::Publish));
         }
     }
 

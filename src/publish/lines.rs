@@ -2,17 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
 use super::PublishError;
+use super::unhurried::Unhurried;
 use crate::trouble::{self, Told, Trouble};
 
 /// Where lines are written.
 ///
 /// One that is made [anew](Self::create) belongs to a run that has an end: what cannot be written is an error.
 /// One that [goes on](Self::append) belongs to a sensor: lines wait, up to a bound, until they can be
-/// written, and the rest is counted. When its file is moved away or removed, it begins another of the same name.
+/// written, and the rest is counted. When its file is moved away or removed, it begins another of the same name. A pipe whose
+/// reader is slow, or not there, is like a disk that is full: nothing waits for it.
 pub struct Lines {
     name: String,
     out: Out,
@@ -24,7 +29,7 @@ pub struct Lines {
     goes_on: bool,
     left_out: u64,
     trouble: Trouble,
-    /// Nobody reads any more.
+    /// The reader of a run that has an end does not want more.
     closed: bool,
 }
 
@@ -65,11 +70,12 @@ impl Lines {
         Ok(Self::new(path, Some(file), false))
     }
 
-    /// Writes behind what is in the file already, which is made if it is not there. A disk that is full is waited for.
+    /// Writes behind what is in the file already, which is made if it is not there. A disk that is full is tried again, and
+    /// so is a pipe that has no reader yet.
     pub fn append(path: &Path) -> Result<Self, PublishError> {
         let mut lines = Self::new(path, None, true);
         match lines.reopen() {
-            Err(full) if trouble::is_full(&full) => lines.trouble.is(&full),
+            Err(error) if trouble::is_full(&error) || is_pipe(path) => lines.is_kept_back(&error),
             opened => opened.map_err(|source| cannot_write(path, source))?,
         }
         Ok(lines)
@@ -77,7 +83,12 @@ impl Lines {
 
     /// Writes to standard output. A sensor [`goes_on`](Self::append) when it cannot.
     pub fn stdout(goes_on: bool) -> Self {
-        Self::stream("standard output".to_owned(), Box::new(io::stdout()), goes_on)
+        let unhurried = if goes_on { Unhurried::stdout().ok() } else { None };
+        let out: Box<dyn Write + Send> = match unhurried {
+            Some(unhurried) => Box::new(unhurried),
+            None => Box::new(io::stdout()),
+        };
+        Self::stream("standard output".to_owned(), out, goes_on)
     }
 
     fn new(path: &Path, file: Option<File>, goes_on: bool) -> Self {
@@ -136,11 +147,25 @@ impl Lines {
     fn judge(&mut self, result: io::Result<()>) -> Result<(), PublishError> {
         match result {
             Ok(()) => self.trouble.is_over(),
+            Err(error) if self.goes_on => self.is_kept_back(&error),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.close(),
-            Err(error) if self.goes_on => self.trouble.is(&error),
             Err(source) => return Err(PublishError::Write { to: self.name.clone(), source }),
         }
         Ok(())
+    }
+
+    /// Lines cannot be written now, and are tried again.
+    fn is_kept_back(&mut self, error: &io::Error) {
+        let has_no_reader = error.raw_os_error() == Some(Errno::NXIO.raw_os_error());
+        if error.kind() == ErrorKind::WouldBlock {
+            self.trouble.is(&"its reader takes nothing");
+        } else if has_no_reader || error.kind() == ErrorKind::BrokenPipe {
+            // The next reader would get the end of a line.
+            self.leave_out_begun();
+            self.trouble.is(&"it has no reader");
+        } else {
+            self.trouble.is(error);
+        }
     }
 
     /// Writes what can be written; the rest never will be.
@@ -163,7 +188,7 @@ impl Lines {
         self.left_out
     }
 
-    /// Nobody reads any more: standard output was closed.
+    /// The reader of a run that has an end does not want more: standard output was closed.
     pub const fn is_closed(&self) -> bool {
         self.closed
     }
@@ -201,18 +226,27 @@ impl Lines {
         if file.as_ref().is_some_and(|file| !self.goes_on || is_there(file)) {
             return Ok(());
         }
-        *file = Some(File::options().create(true).append(true).open(&*path)?);
-        if std::mem::take(&mut self.begun) > 0 {
-            // The beginning of this line is in the other file.
-            let end = self.waiting.iter().position(|letter| *letter == b'\n').map_or(self.waiting.len(), |end| end + 1);
-            self.waiting.drain(..end);
-            self.left_out += 1;
-        }
-        if ends_inside_a_line(path).unwrap_or(false) {
+        // Only a pipe can be waited for, and is not.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+        let opened = File::options().create(true).append(true).custom_flags(flags).open(&*path)?;
+        let ends_inside_a_line = ends_inside_a_line(path).unwrap_or(false);
+        *file = Some(opened);
+        // The beginning of the line is in the other file.
+        self.leave_out_begun();
+        if ends_inside_a_line {
             // A line that an earlier run did not finish stays alone.
             self.waiting.insert(0, b'\n');
         }
         Ok(())
+    }
+
+    /// Leaves out what waits of a line that has begun elsewhere.
+    fn leave_out_begun(&mut self) {
+        if std::mem::take(&mut self.begun) > 0 {
+            let end = self.waiting.iter().position(|letter| *letter == b'\n').map_or(self.waiting.len(), |end| end + 1);
+            self.waiting.drain(..end);
+            self.left_out += 1;
+        }
     }
 
     /// Takes the beginning of a line away whose end will never come.
@@ -226,6 +260,10 @@ impl Lines {
             self.begun = 0;
         }
     }
+}
+
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo())
 }
 
 /// Whether a file that is not empty ends with something else than the end of a line.
@@ -342,6 +380,62 @@ mod tests {
         lines.take(b"{}\n").expect("buffered");
         let error = lines.flush().expect_err("the disk is full").to_string();
         assert!(error.starts_with("alerts.jsonl: "), "{error}");
+    }
+
+    /// A named pipe, and a reader of it that does not wait.
+    fn pipe() -> (tempfile::TempDir, PathBuf, impl Fn() -> File) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("alerts.fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let place = path.clone();
+        (folder, path, move || File::options().read(true).custom_flags(flags).open(&place).expect("opened"))
+    }
+
+    /// What is in a pipe now.
+    fn read(mut pipe: &File) -> String {
+        let mut bytes = Vec::new();
+        let end = pipe.read_to_end(&mut bytes);
+        assert!(end.is_ok_and(|read| read == 0) || !bytes.is_empty());
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_keeps_nobody_waiting_and_gives_the_lines_to_the_one_that_comes() {
+        let (_folder, path, reader) = pipe();
+        let mut lines = Lines::append(&path).expect("it is waited for");
+        lines.take(b"1\n").expect("it goes on");
+        lines.flush().expect("it goes on");
+        assert_eq!(lines.trouble().map(|told| told.why), Some("it has no reader".to_owned()));
+        let first = reader();
+        lines.flush().expect("there is a reader");
+        assert!(lines.trouble().is_none());
+        assert_eq!(read(&first), "1\n");
+        drop(first);
+        lines.take(b"2\n").expect("it goes on");
+        lines.flush().expect("it goes on");
+        assert_eq!(lines.trouble().map(|told| told.why), Some("it has no reader".to_owned()));
+        let second = reader();
+        lines.flush().expect("there is a reader again");
+        assert_eq!((read(&second), lines.left_out()), ("2\n".to_owned(), 0));
+    }
+
+    #[test]
+    fn a_pipe_that_is_not_read_keeps_nobody_waiting_and_no_line_is_torn() {
+        let (_folder, path, reader) = pipe();
+        let reader = reader();
+        let mut lines = Lines::append(&path).expect("there is a reader");
+        let line = format!("{}\n", "x".repeat(999));
+        (0..200).for_each(|_| lines.take(line.as_bytes()).expect("it goes on"));
+        lines.flush().expect("it goes on");
+        assert_eq!(lines.trouble().map(|told| told.why), Some("its reader takes nothing".to_owned()));
+        let mut text = String::new();
+        while lines.trouble().is_some() {
+            text.push_str(&read(&reader));
+            lines.flush().expect("it goes on");
+        }
+        text.push_str(&read(&reader));
+        assert_eq!((text, lines.left_out()), (line.repeat(200), 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod jsonl;
 mod lines;
 mod mqtt;
 mod topic;
+mod unhurried;
 
 use crate::alert::Rendered;
 use crate::trouble::Told;

@@ -5,17 +5,26 @@
 //!                                      <------------- acknowledgements --------------
 //! ```
 //!
-//! The client library drops what is not acknowledged when it reconnects, so the window is ours: every connection is a
-//! new client that knows nothing, and starts with the first record that the broker has not acknowledged. A receiver may
-//! see a record twice, with the same `id` and `revision`; it never misses one that was reported as delivered.
+//! The library writes and reads packets; the connection, the window and the patience are ours, because the library ends the
+//! connection at an acknowledgement that it does not expect, and drops what is not acknowledged when it connects again.
+//! Every connection is a new client that knows nothing, and starts with the first record that the broker has not
+//! acknowledged. A receiver may see a record twice, with the same `id` and `revision`; it never misses one that was reported
+//! as delivered.
+//!
+//! A record is sent until the broker takes it or refuses it for good. What is refused for now (a quota) is sent again after a
+//! pause; what is not acknowledged in time, on another connection.
 //!
 //! There are two ways to use it. A replay [connects](Mqtt::connect), waits for the broker, and gives it up when nothing
 //! moves. A sensor [endures](Mqtt::endure): it goes on without the broker, tries for ever, keeps what fits its queue,
 //! and counts the rest; a [`MqttLine`] tells how the connection is, and takes the topics `status` and `metrics`.
 
-mod client;
+mod backoff;
+mod connection;
 mod driver;
 mod line;
+mod packets;
+mod reason;
+mod session;
 mod url;
 mod window;
 
@@ -54,12 +63,19 @@ pub struct Settings {
     pub queue_bytes: u64,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
-    /// The first pause between attempts to connect again; it doubles up to `longest_pause`.
+    /// How long the broker may take to acknowledge a record, before it is sent again on another connection.
+    pub ack_timeout: Duration,
+    /// After which time a silent broker is asked whether it is there. It is lost after half as long again.
+    pub keep_alive: Duration,
+    /// The first pause between attempts; it doubles with each failure in a row.
     pub first_pause: Duration,
-    /// The longest pause between attempts.
+    /// The longest pause between attempts to connect: how long a broker that is back may have to wait.
     pub longest_pause: Duration,
+    /// The longest pause between attempts to send a record that the broker refuses for now.
+    pub longest_retry: Duration,
     /// How long nothing may be acknowledged, while something is to be, before the rest is given up; none waits for ever.
-    /// A sensor that endures gives up only when it has been asked to stop.
+    /// A sensor that endures gives up only when it has been asked to stop, and then so long after that, whatever is
+    /// acknowledged meanwhile.
     pub give_up_after: Option<Duration>,
     /// Goes on without the broker.
     endures: bool,
@@ -80,8 +96,11 @@ impl Settings {
             queue: 1024,
             queue_bytes: 64 * 1024 * 1024,
             connect_timeout: Duration::from_secs(5),
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(60),
+            ack_timeout: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(15),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(5),
+            longest_retry: Duration::from_secs(30),
             give_up_after: Some(Duration::from_secs(10)),
             endures: false,
         })
@@ -156,7 +175,11 @@ pub struct Mqtt {
     endures: bool,
     /// None once finished.
     queue: Option<mpsc::Sender<Record>>,
+    /// Dropped when there is nothing more.
+    open: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Ending>>,
+    /// Records that were neither delivered nor dropped before the end.
+    given_up: u64,
 }
 
 impl Mqtt {
@@ -179,6 +202,7 @@ impl Mqtt {
 
     fn start(settings: Settings) -> Result<(Self, oneshot::Receiver<Result<(), String>>), PublishError> {
         let (queue, inbox) = mpsc::channel(settings.queue.max(1));
+        let (open, closing) = oneshot::channel();
         let line = Arc::new(Line::new(settings.queue_bytes));
         let mut mqtt = Self {
             broker: settings.broker.to_string(),
@@ -186,14 +210,19 @@ impl Mqtt {
             line: Arc::clone(&line),
             endures: settings.endures,
             queue: Some(queue),
+            open: Some(open),
             thread: None,
+            given_up: 0,
         };
         let (ready, connected) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| mqtt.failed(format!("cannot start the client: {error}")))?;
-        let thread = std::thread::Builder::new()
-            .name("mqtt".to_owned())
-            .spawn(move || runtime.block_on(Driver::new(settings, inbox, line).run(ready)));
+        let thread = std::thread::Builder::new().name("mqtt".to_owned()).spawn(move || {
+            let ending = runtime.block_on(Driver::new(settings, inbox, closing, line).run(ready));
+            // A name that is still being resolved is not waited for.
+            runtime.shutdown_background();
+            ending
+        });
         mqtt.thread = Some(thread.map_err(|error| mqtt.failed(format!("cannot start the client: {error}")))?);
         Ok((mqtt, connected))
     }
@@ -205,6 +234,12 @@ impl Mqtt {
 
     fn failed(&self, reason: String) -> PublishError {
         PublishError::Unreachable { broker: self.broker.clone(), reason }
+    }
+
+    /// Records that were dropped or refused for good.
+    fn lost(&self) -> u64 {
+        let reading = self.line().read();
+        reading.dropped + reading.refused
     }
 
     /// Hands over without waiting.
@@ -242,7 +277,7 @@ impl Publisher for Mqtt {
     }
 
     fn finish(&mut self) -> Result<Delivered, PublishError> {
-        self.queue = None;
+        (self.queue, self.open) = (None, None);
         let stopped = || Ending { delivered: 0, reason: Some(STOPPED.to_owned()) };
         let ending = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_else(stopped);
         let (given, dropped) = self.line.given();
@@ -250,12 +285,18 @@ impl Publisher for Mqtt {
             return Ok(Delivered { records: ending.delivered });
         }
         let overflow = (dropped > 0).then(|| format!("the queue was full, and {dropped} were dropped"));
+        let undelivered = given.saturating_sub(ending.delivered);
+        self.given_up = undelivered.saturating_sub(self.lost());
         Err(PublishError::Undelivered {
             broker: self.broker.clone(),
             delivered: ending.delivered,
-            undelivered: given.saturating_sub(ending.delivered),
+            undelivered,
             reason: ending.reason.or(overflow).unwrap_or_else(|| STOPPED.to_owned()),
         })
+    }
+
+    fn left_out(&self) -> u64 {
+        self.lost() + self.given_up
     }
 }
 

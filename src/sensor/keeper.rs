@@ -10,8 +10,8 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
 use super::alarms::Alarms;
-use super::policy_file::{PolicyFile, Reload};
-use super::{Look, Settings, Shown};
+use super::policy_file::{PolicyWatch, Rejected, Reload, can_be_read_again};
+use super::{Look, Rejection, Settings, Shown};
 use crate::alert::{Own, OwnRule};
 use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
 use crate::clock::now;
@@ -25,8 +25,8 @@ pub(super) struct Keeper {
     alarms: Alarms,
     policy: Arc<Policy>,
     policy_since: i64,
-    policy_rejected: Option<i64>,
-    file: Option<PolicyFile>,
+    policy_rejected: Option<Rejection>,
+    file: Option<PolicyWatch>,
     /// Somebody asks to read the policy again.
     hangup: Arc<AtomicBool>,
     stop: Stop,
@@ -52,6 +52,8 @@ impl Keeper {
         let hangup = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&hangup))?;
         let begun = now();
+        let file = settings.policy.as_deref().filter(|path| can_be_read_again(path));
+        let file = file.map(|path| PolicyWatch::start(path, &policy)).transpose()?;
         Ok(Self {
             helm,
             alarms: Alarms::new(&settings.limits, interfaces.len(), begun),
@@ -59,7 +61,7 @@ impl Keeper {
             policy,
             policy_since: begun,
             policy_rejected: None,
-            file: settings.policy.as_deref().map(PolicyFile::new),
+            file,
             hangup,
             stop,
             must_end: false,
@@ -82,11 +84,8 @@ impl Keeper {
     fn round(&mut self) {
         self.rounds += 1;
         self.census = self.helm.census.try_recv().ok().or(self.census.take());
-        let asked = self.hangup.swap(false, Ordering::Relaxed);
         let second = self.rounds.is_multiple_of(ROUNDS_PER_SECOND);
-        if asked || second {
-            self.look_at_policy(asked);
-        }
+        self.look_at_policy();
         if second {
             self.look_at_interfaces();
             let conversations = self.rounds.is_multiple_of(ROUNDS_PER_SECOND * SECONDS_PER_DEEP_CENSUS);
@@ -101,31 +100,39 @@ impl Keeper {
         }
     }
 
-    /// Reads the policy again where it has changed, or where somebody asks for it.
-    fn look_at_policy(&mut self, asked: bool) {
-        let Some(file) = &mut self.file else { return };
-        let (time, about) = (now(), file.name());
-        match file.look(asked, &self.policy) {
-            Reload::Unchanged => {}
-            Reload::Changed(policy) => {
-                let message = format!(
-                    "Policy {} {} is in force: {about} was read again.",
-                    policy.id,
-                    if policy.version.is_empty() { "(no version)" } else { &policy.version },
-                );
-                self.policy = policy;
-                (self.policy_since, self.policy_rejected) = (time, None);
-                self.waiting.push(Order::Policy(Arc::clone(&self.policy)));
-                self.tell(Own { rule: OwnRule::PolicyChanged, about, time, message, measured: Vec::new() });
-            }
-            Reload::Rejected { errors, first } => {
-                self.policy_rejected = Some(time);
-                let message =
-                    format!("The changed policy has {errors} mistakes, the one before stays in force: {first}");
-                let measured = vec![("mistakes", errors)];
-                self.tell(Own { rule: OwnRule::PolicyRejected, about, time, message, measured });
-            }
+    /// Passes on that somebody asks for the policy, and takes what has come of looking at its file.
+    fn look_at_policy(&mut self) {
+        let Some(file) = &self.file else { return };
+        if self.hangup.swap(false, Ordering::Relaxed) {
+            file.request();
         }
+        let Some(reload) = file.news() else { return };
+        let (time, about) = (now(), file.name());
+        let (rule, message, measured) = match reload {
+            Reload::Changed(policy) => {
+                (self.policy, self.policy_since, self.policy_rejected) = (policy, time, None);
+                self.waiting.push(Order::Policy(Arc::clone(&self.policy)));
+                let message = format!("Policy {} is in force: {about} was read again.", self.policy_name());
+                (OwnRule::PolicyChanged, message, Vec::new())
+            }
+            Reload::Restored => {
+                self.policy_rejected = None;
+                let message = format!("Policy {} stays in force: {about} says so again.", self.policy_name());
+                (OwnRule::PolicyRestored, message, Vec::new())
+            }
+            Reload::Rejected(rejected) => {
+                self.policy_rejected = Some(Rejection { time, reason: reason(&rejected) });
+                let (message, measured) = told(rejected);
+                (OwnRule::PolicyRejected, message, measured)
+            }
+        };
+        self.tell(Own { rule, about, time, message, measured });
+    }
+
+    /// Id and version of the policy that is in force.
+    fn policy_name(&self) -> String {
+        let Policy { id, version, .. } = &*self.policy;
+        format!("{id} {}", if version.is_empty() { "(no version)" } else { version })
     }
 
     fn look_at_interfaces(&mut self) {
@@ -146,7 +153,7 @@ impl Keeper {
             census: self.census.as_ref(),
             policy: &self.policy,
             policy_since: self.policy_since,
-            policy_rejected: self.policy_rejected,
+            policy_rejected: self.policy_rejected.as_ref(),
         };
         self.shown.look(&look);
     }
@@ -170,6 +177,27 @@ impl Keeper {
         }
         // A census that is late is asked for again.
         self.waiting.extend(waiting.filter(|order| !matches!(order, Order::Census { .. })));
+    }
+}
+
+/// Why a policy was not taken, for the status.
+fn reason(rejected: &Rejected) -> String {
+    match rejected {
+        Rejected::Mistakes { first, .. } => format!("{first}; `lockkeeper policy check` says all"),
+        Rejected::Unreadable(reason) => format!("it cannot be read: {reason}"),
+    }
+}
+
+/// The same for the alert, with what was measured.
+fn told(rejected: Rejected) -> (String, Vec<(&'static str, u64)>) {
+    match rejected {
+        Rejected::Mistakes { errors, first } => {
+            let message = format!("The changed policy has {errors} mistakes, the one before stays in force: {first}");
+            (message, vec![("mistakes", errors)])
+        }
+        Rejected::Unreadable(reason) => {
+            (format!("The policy cannot be read, the one before stays in force: {reason}"), Vec::new())
+        }
     }
 }
 

@@ -64,9 +64,9 @@ fn interface(name: &str, reading: &Reading, now: i64) -> Interface {
 
 fn policy(look: &Look<'_>) -> PolicyInForce {
     let policy = look.policy;
-    let rejected = look.policy_rejected.and_then(time).map(|time| Rejection {
-        time,
-        reason: "the alert policy.rejected, or `lockkeeper policy check`, says where".to_owned(),
+    let rejected = look.policy_rejected.and_then(|rejected| {
+        let reason = rejected.reason.clone();
+        time(rejected.time).map(|time| Rejection { time, reason })
     });
     PolicyInForce {
         id: policy.id.clone(),

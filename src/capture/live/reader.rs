@@ -93,16 +93,19 @@ impl Reader {
         nanoseconds(self.settings.block_timeout + TIMER_SLACK)
     }
 
-    /// Reads until it is asked to stop; an interface that goes away is waited for.
+    /// Reads until it is asked to stop; an interface that goes away is waited for. What is in the ring is read even if it
+    /// was asked to stop before it began.
     pub(super) fn run(mut self, ends: &Ends) {
         let mut block = Block::default();
-        while !self.stop.is_stopped() {
+        loop {
             self.counters.set_state(InterfaceState::Listening);
             let lost = self.listen(&mut block, ends);
             self.count();
-            if let Err(error) = lost {
-                tracing::warn!("{}: {error}; waiting for it to come back", self.settings.name);
-                self.wait_for_interface();
+            let Err(error) = lost else { break };
+            tracing::warn!("{}: {error}; waiting for it to come back", self.settings.name);
+            self.wait_for_interface();
+            if self.stop.is_stopped() {
+                break;
             }
         }
     }

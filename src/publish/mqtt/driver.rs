@@ -1,17 +1,22 @@
-//! The connection's life: connect, announce, send and hear, connect again, say goodbye, or give up.
+//! The life of the client: connect, announce, send and hear, connect again, say goodbye, or give up.
+//!
+//! Whatever it waits for, it also waits for the end: none of its waits outlasts [`Settings::give_up_after`].
 
-use std::hash::BuildHasher;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Settings;
-use super::client::{self, Event, Events, Manner, Outbox};
+use super::backoff::Backoff;
+use super::connection::Lost;
 use super::line::Line;
-use super::window::{Offer, Record, Window};
+use super::packets::{Event, Manner};
+use super::reason::Reason;
+use super::session::Session;
+use super::window::{Acknowledged, Record, Window};
 use crate::clock;
 use crate::metrics::Latency;
 
@@ -26,223 +31,297 @@ pub(super) struct Ending {
 
 /// Everything that outlives a connection.
 pub(super) struct Driver {
-    settings: Settings,
+    settings: Arc<Settings>,
     inbox: mpsc::Receiver<Record>,
+    /// The inbox is empty and stays so.
+    drained: bool,
+    /// Resolves when the caller has nothing more. The inbox says so too, but only to a reader, and a full window does not
+    /// read.
+    closing: oneshot::Receiver<()>,
+    /// When it did.
+    closed_at: Option<Instant>,
     line: Arc<Line>,
     window: Window,
-    /// The caller has nothing more.
-    closing: bool,
-    /// When a record was last acknowledged, or became the only one.
+    /// When a record was last taken or refused, or became the only one.
     progress: Instant,
-    /// The next pause before an attempt to connect, at the longest.
-    pause: Duration,
+    backoff: Backoff,
+    /// Connections in a row that failed, or were lost before anything was acknowledged.
+    failures: u32,
+    /// Records that are sent one by one, to find out which of them makes the broker end connections.
+    careful: usize,
     latency: Latency,
     /// When the latency is told next; none if nothing has changed.
     telling: Option<Instant>,
 }
 
-struct Session {
-    outbox: Outbox,
-    events: Events,
-    /// Places of the window that may be on their way.
-    span: usize,
-    /// What the sensor says of itself.
-    status: Said,
-    metrics: Said,
-}
-
-/// The latest of messages that replace each other.
-type Said = watch::Receiver<Option<Vec<u8>>>;
-
 /// Why a connection is no longer served.
 enum End {
     Finished,
-    Lost(String),
+    Lost(Lost),
     GaveUp(String),
 }
 
 impl Driver {
-    pub(super) fn new(settings: Settings, inbox: mpsc::Receiver<Record>, line: Arc<Line>) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        inbox: mpsc::Receiver<Record>,
+        closing: oneshot::Receiver<()>,
+        line: Arc<Line>,
+    ) -> Self {
+        let window = Window::new(settings.window.into(), Backoff::new(settings.first_pause, settings.longest_retry));
         Self {
             inbox,
+            drained: false,
+            closing,
+            closed_at: None,
             line,
-            window: Window::new(settings.window.into()),
-            closing: false,
+            window,
             progress: now(),
-            pause: settings.first_pause,
+            backoff: Backoff::new(settings.first_pause, settings.longest_pause),
+            failures: 0,
+            careful: 0,
             latency: Latency::new(),
             telling: None,
-            settings,
+            settings: Arc::new(settings),
         }
     }
 
     /// Runs to the end; `ready` hears of the first attempt to connect.
     pub(super) async fn run(mut self, ready: oneshot::Sender<Result<(), String>>) -> Ending {
-        let mut session = match Session::open(&self.settings, &self.line).await {
-            Ok(session) => session,
-            Err(reason) if self.settings.endures => {
-                tracing::warn!(broker = %self.settings.broker, %reason, "No MQTT connection yet");
-                match self.reconnect(reason).await {
-                    Ok(session) => session,
-                    Err(end) => return self.ended(end),
-                }
+        let end = match self.begin().await {
+            Ok(session) => {
+                let _caller_is_gone = ready.send(Ok(()));
+                self.keep_up(session).await
             }
-            Err(reason) => {
-                let _caller_is_gone = ready.send(Err(reason.clone()));
-                return self.ending(Some(reason));
+            Err(end) => {
+                if let End::Lost(lost) = &end {
+                    let _caller_is_gone = ready.send(Err(lost.reason.clone()));
+                }
+                end
             }
         };
-        let _caller_is_gone = ready.send(Ok(()));
+        self.ending(end)
+    }
+
+    /// The first connection: one attempt, or as many as it takes.
+    async fn begin(&mut self) -> Result<Session, End> {
+        if !self.settings.endures {
+            return Session::open(&self.settings, &self.line).await.map_err(End::Lost);
+        }
+        let lost = match self.connect("not connected yet").await? {
+            Ok(session) => return Ok(session),
+            Err(lost) => lost,
+        };
+        tracing::warn!(broker = %self.settings.broker, reason = %lost.reason, "No MQTT connection yet");
+        self.reconnect(lost.reason).await
+    }
+
+    /// Serves one connection after the other, until the end.
+    async fn keep_up(&mut self, mut session: Session) -> End {
         loop {
             let begun = now();
             self.line.is_connected();
             let lost = match self.serve(&mut session).await {
                 End::Finished => {
-                    session.goodbye(&self.settings).await;
-                    return self.ended(End::Finished);
+                    let longest = now() + GOODBYE;
+                    session.goodbye(&self.settings, self.give_up_at().map_or(longest, |end| end.min(longest))).await;
+                    return End::Finished;
                 }
-                End::Lost(reason) => reason,
-                end @ End::GaveUp(_) => return self.ended(end),
+                End::Lost(lost) => lost,
+                end @ End::GaveUp(_) => return end,
             };
-            tracing::warn!(broker = %self.settings.broker, reason = %lost, "MQTT connection lost");
-            self.window.rewind();
-            // A broker that lets us in and throws us out again is left alone as one that does not answer.
-            if begun.elapsed() >= self.settings.longest_pause {
-                self.pause = self.settings.first_pause;
-            }
-            session = match self.reconnect(lost).await {
+            drop(session);
+            tracing::warn!(broker = %self.settings.broker, reason = %lost.reason, "MQTT connection lost");
+            self.lost(lost.blame, now().saturating_duration_since(begun));
+            session = match self.reconnect(lost.reason).await {
                 Ok(session) => session,
-                Err(end) => return self.ended(end),
+                Err(end) => return end,
             };
             tracing::info!(broker = %self.settings.broker, "MQTT connection restored");
         }
     }
 
-    fn ended(&self, end: End) -> Ending {
-        match end {
-            End::Finished => {
-                self.line.is_broken("the sensor has stopped");
-                self.ending(None)
-            }
-            End::Lost(reason) | End::GaveUp(reason) => self.ending(Some(reason)),
+    /// What a lost connection means for the next one.
+    fn lost(&mut self, blame: Option<Reason>, lasted: Duration) {
+        if let Some(reason) = blame {
+            self.window.blame(reason);
+            self.careful = self.window.len();
+        }
+        self.window.rewind();
+        self.line.has_settled(self.window.tally());
+        // A broker that lets us in and throws us out again is left alone as one that does not answer.
+        if lasted >= self.settings.longest_pause {
+            self.failures = 0;
         }
     }
 
-    fn ending(&self, reason: Option<String>) -> Ending {
-        if let Some(reason) = &reason {
-            self.line.is_broken(reason);
-        }
+    fn ending(&self, end: End) -> Ending {
+        let reason = match end {
+            End::Finished => None,
+            End::Lost(Lost { reason, .. }) | End::GaveUp(reason) => Some(reason),
+        };
+        self.line.is_broken(reason.as_deref().unwrap_or("the sensor has stopped"));
         self.line.took(self.latency.summary());
         let reason = reason.or_else(|| self.window.refusal().map(str::to_owned));
-        Ending { delivered: self.window.delivered(), reason }
+        Ending { delivered: self.window.tally().delivered, reason }
     }
 
     /// Sends and hears until the end, or until the connection is gone.
     async fn serve(&mut self, session: &mut Session) -> End {
-        let Session { outbox, events, span, status, metrics } = session;
-        let line = Arc::clone(&self.line);
         loop {
-            // Kept until it is done, because it may be in the middle of a packet.
-            let mut event = pin!(events.next());
-            let event = loop {
-                self.window.offer(*span, |record| outbox.publish(record, Manner::RECORD));
-                line.has_settled(&self.window);
-                if self.is_done() {
-                    return End::Finished;
-                }
-                let (give_up_at, telling) = (self.give_up_at(), self.telling);
-                tokio::select! {
-                    event = &mut event => break event,
-                    record = self.inbox.recv(), if self.wants_more() => self.take(record),
-                    // The line lives as long as this thread, so that neither of these ends.
-                    Ok(()) = status.changed() => {
-                        let latest = status.borrow_and_update().clone();
-                        post(outbox, self.settings.topics.status(), latest, Manner::STATUS);
-                    }
-                    Ok(()) = metrics.changed() => {
-                        let latest = metrics.borrow_and_update().clone();
-                        post(outbox, self.settings.topics.metrics(), latest, Manner::METRICS);
-                    }
-                    () = until(telling) => {
-                        self.telling = None;
-                        line.took(self.latency.summary());
-                    }
-                    () = until(give_up_at) => return End::GaveUp(self.no_progress()),
-                }
+            let wake = match self.turn(session) {
+                Ok(wake) => wake,
+                Err(end) => return end,
             };
-            match event {
-                Ok(Event::Sent(id)) => self.window.sent(id),
-                Ok(Event::Acknowledged(id, refusal)) => self.acknowledged(id, refusal),
-                Ok(Event::Connected { .. } | Event::Closed | Event::Other) => {}
-                Err(reason) => return End::Lost(reason),
+            let has_room = session.connection.has_room();
+            tokio::select! {
+                stirred = session.connection.stir() => if let Err(reason) = stirred {
+                    return End::Lost(reason.into());
+                },
+                record = self.inbox.recv(), if self.wants_more() => self.take(record),
+                _ = &mut self.closing, if self.closed_at.is_none() => self.close(),
+                // The line lives as long as this thread, so that neither of these ends.
+                Ok(()) = session.status.changed(), if has_room => session.post_status(&self.settings),
+                Ok(()) = session.metrics.changed(), if has_room => session.post_metrics(&self.settings),
+                () = until(wake) => {}
             }
         }
     }
 
-    fn acknowledged(&mut self, id: u16, refusal: Option<String>) {
-        let Some(acknowledged) = self.window.acknowledged(id, refusal) else { return };
-        self.progress = now();
-        self.pause = self.settings.first_pause;
-        if let Some(packet) = acknowledged.news {
-            self.latency.record(packet, clock::now());
-            self.telling = self.telling.or_else(|| self.progress.checked_add(TELLING_INTERVAL));
+    /// Takes in what the broker said, looks at the clock, and sends what can be sent. Returns when the next thing is due.
+    fn turn(&mut self, session: &mut Session) -> Result<Option<Instant>, End> {
+        let now = now();
+        while let Some(event) = session.connection.next().map_err(End::Lost)? {
+            if let Event::Acknowledged(id, refusal) = event {
+                self.acknowledged(id, refusal, now);
+            }
         }
+        self.look_at_clock(session, now)?;
+        let span = if self.careful > 0 { 1 } else { session.span };
+        self.window.send(span, now, |record, id| session.connection.publish(record, Manner::RECORD, id));
+        self.line.has_settled(self.window.tally());
+        if self.is_done() {
+            return Err(End::Finished);
+        }
+        let due = [
+            self.give_up_at(),
+            self.telling,
+            self.window.overdue_at(self.settings.ack_timeout),
+            self.window.retry_at(now),
+            session.connection.wake_at(),
+        ];
+        Ok(due.into_iter().flatten().min())
+    }
+
+    /// Does what is due.
+    fn look_at_clock(&mut self, session: &mut Session, now: Instant) -> Result<(), End> {
+        if self.give_up_at().is_some_and(|end| end <= now) {
+            return Err(End::GaveUp(self.why_given_up(now)));
+        }
+        if self.telling.is_some_and(|then| then <= now) {
+            self.telling = None;
+            self.line.took(self.latency.summary());
+        }
+        let patience = self.settings.ack_timeout;
+        if self.window.give_up_overdue(patience, now) {
+            let reason = format!("the broker did not acknowledge a record within {} s", patience.as_secs_f32());
+            self.line.is_stalled(Some(&format!("{reason}; it is sent again")));
+            return Err(End::Lost(reason.into()));
+        }
+        session.connection.look_at_clock(now).map_err(End::Lost)
+    }
+
+    fn acknowledged(&mut self, id: u16, refusal: Option<Reason>, now: Instant) {
+        match self.window.acknowledged(id, refusal, now) {
+            Acknowledged::Delivered(news) => {
+                self.line.is_stalled(None);
+                if let Some(packet) = news {
+                    self.latency.record(packet, clock::now());
+                    self.telling = self.telling.or_else(|| now.checked_add(TELLING_INTERVAL));
+                }
+            }
+            Acknowledged::Refused => {}
+            Acknowledged::Later => {
+                let reason = refusal.map(|reason| reason.to_string()).unwrap_or_default();
+                self.line.is_stalled(Some(&format!("refused for now: {reason}; it is tried again")));
+                return;
+            }
+            Acknowledged::Unexpected => {
+                tracing::debug!(id, "MQTT acknowledgement of nothing that was sent");
+                return self.line.unexpected();
+            }
+        }
+        (self.progress, self.failures) = (now, 0);
+        self.careful = self.careful.saturating_sub(1);
     }
 
     /// Tries again with growing pauses, until it works, nothing is left to do, or patience ends.
     async fn reconnect(&mut self, mut reason: String) -> Result<Session, End> {
         loop {
             self.line.is_broken(&reason);
-            let pause = jittered(self.pause);
-            self.pause = (self.pause * 2).min(self.settings.longest_pause);
-            self.rest(pause, &reason).await?;
-            let give_up_at = self.give_up_at();
-            tokio::select! {
-                session = Session::open(&self.settings, &self.line) => match session {
-                    Ok(session) => return Ok(session),
-                    Err(why) => reason = why,
-                },
-                () = until(give_up_at) => return Err(End::GaveUp(reason)),
+            self.failures = self.failures.saturating_add(1);
+            let pause = pin!(sleep(self.backoff.pause(self.failures)));
+            // The end leaves no time to wait.
+            self.meanwhile(pause, &reason).await?;
+            match self.connect(&reason).await? {
+                Ok(session) => return Ok(session),
+                Err(lost) => reason = lost.reason,
             }
         }
     }
 
-    /// Waits, but goes on taking records, and notices the end, which leaves no time to wait.
-    async fn rest(&mut self, length: Duration, reason: &str) -> Result<(), End> {
-        let mut pause = pin!(sleep(length));
-        let was_closing = self.closing;
+    /// One attempt to connect.
+    async fn connect(&mut self, reason: &str) -> Result<Result<Session, Lost>, End> {
+        let (settings, line) = (Arc::clone(&self.settings), Arc::clone(&self.line));
+        let mut opening = pin!(Session::open(&settings, &line));
+        loop {
+            if let Some(opened) = self.meanwhile(opening.as_mut(), reason).await? {
+                return Ok(opened);
+            }
+        }
+    }
+
+    /// Waits for something, but goes on taking records, and notices the end. None: the caller has nothing more from now on.
+    async fn meanwhile<T>(
+        &mut self,
+        mut what: Pin<&mut impl Future<Output = T>>,
+        reason: &str,
+    ) -> Result<Option<T>, End> {
         loop {
             if self.is_done() {
                 return Err(End::Finished);
             }
-            if self.closing && !was_closing {
-                self.pause = self.settings.first_pause;
-                return Ok(());
-            }
             let give_up_at = self.give_up_at();
             tokio::select! {
-                () = &mut pause => return Ok(()),
+                done = &mut what => return Ok(Some(done)),
                 record = self.inbox.recv(), if self.wants_more() => self.take(record),
+                _ = &mut self.closing, if self.closed_at.is_none() => {
+                    self.close();
+                    return Ok(None);
+                }
                 () = until(give_up_at) => return Err(End::GaveUp(reason.to_owned())),
             }
         }
     }
 
     fn is_done(&self) -> bool {
-        self.closing && self.window.is_empty()
+        self.drained && self.window.is_empty()
     }
 
     fn wants_more(&self) -> bool {
-        !self.closing && self.window.has_room()
+        !self.drained && self.window.has_room()
+    }
+
+    /// The caller has nothing more: what waits is sent as soon as it can be.
+    fn close(&mut self) {
+        self.closed_at = Some(now());
+        self.failures = 0;
+        self.window.hurry();
     }
 
     fn take(&mut self, record: Option<Record>) {
         let Some(record) = record else {
-            self.closing = true;
-            if self.settings.endures {
-                // Patience begins now: until here there was all the time in the world.
-                self.progress = now();
-            }
+            self.drained = true;
             return;
         };
         if self.window.is_empty() {
@@ -251,18 +330,25 @@ impl Driver {
         self.window.push(record);
     }
 
-    /// None while there is nothing to be impatient about.
+    /// None while there is nothing to be impatient about. A sensor has all the time in the world until it is asked to stop,
+    /// and no more than its patience from then on, whatever progress there is.
     fn give_up_at(&self) -> Option<Instant> {
-        if self.window.is_empty() || (self.settings.endures && !self.closing) {
-            return None;
-        }
-        let patience = self.settings.give_up_after?;
-        self.progress.checked_add(patience)
+        let waits = !self.window.is_empty();
+        let since = if self.settings.endures { self.closed_at } else { waits.then_some(self.progress) };
+        since?.checked_add(self.settings.give_up_after?)
     }
 
-    fn no_progress(&self) -> String {
-        let seconds = self.settings.give_up_after.unwrap_or_default().as_secs_f32();
-        format!("the broker acknowledged nothing for {seconds} s")
+    /// Why a broker that is connected is given up.
+    fn why_given_up(&self, now: Instant) -> String {
+        let patience = self.settings.give_up_after.unwrap_or_default();
+        let seconds = patience.as_secs_f32();
+        if let Some(stalled) = self.line.stalled() {
+            return stalled;
+        }
+        if now.saturating_duration_since(self.progress) >= patience {
+            return format!("the broker acknowledged nothing for {seconds} s");
+        }
+        format!("the broker did not acknowledge all of them within {seconds} s of the stop")
     }
 }
 
@@ -270,84 +356,6 @@ async fn until(then: Option<Instant>) {
     match then {
         Some(then) => sleep_until(then).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Says something that nobody has to acknowledge. What does not get through now is said anew soon.
-fn post(outbox: &Outbox, topic: String, payload: Option<Vec<u8>>, manner: Manner) {
-    if let Some(payload) = payload
-        && let Offer::Impossible(reason) = outbox.publish(&Record { topic, payload, news: None }, manner)
-    {
-        tracing::debug!(%reason, "MQTT message not sent");
-    }
-}
-
-/// Between half of a pause and all of it, so that sensors do not come back in step.
-fn jittered(pause: Duration) -> Duration {
-    let random = std::hash::RandomState::new().hash_one(0) % 1000;
-    pause.mul_f64(0.5 + random as f64 / 2000.0)
-}
-
-impl Session {
-    /// Connects and announces the sensor; ready for records when the broker has acknowledged that.
-    async fn open(settings: &Settings, line: &Line) -> Result<Self, String> {
-        let seconds = settings.connect_timeout.as_secs_f32();
-        let too_late = |_elapsed| Err(format!("no answer within {seconds} s"));
-        timeout(settings.connect_timeout, Self::connect(settings, line)).await.unwrap_or_else(too_late)
-    }
-
-    async fn connect(settings: &Settings, line: &Line) -> Result<Self, String> {
-        let (outbox, events) = client::open(settings);
-        let (status, metrics) = (line.status.subscribe(), line.metrics.subscribe());
-        let mut session = Self { outbox, events, span: settings.window.max(1).into(), status, metrics };
-        loop {
-            if let Event::Connected { in_flight, largest } = session.events.next().await? {
-                // One less than the broker allows, so that packet identifiers cannot collide.
-                let allowed = in_flight.map_or(usize::MAX, |in_flight| usize::from(in_flight).saturating_sub(1));
-                session.span = session.span.min(allowed.max(1));
-                session.outbox.largest = largest;
-                break;
-            }
-        }
-        let latest = session.status.borrow_and_update().clone();
-        session.announce(settings, latest.unwrap_or_else(|| settings.status("online"))).await?;
-        Ok(session)
-    }
-
-    /// Publishes the status, retained, and waits for its acknowledgement. Nothing else is on its way meanwhile.
-    async fn announce(&mut self, settings: &Settings, payload: Vec<u8>) -> Result<(), String> {
-        let record = Record { topic: settings.topics.status(), payload, news: None };
-        if self.outbox.publish(&record, Manner::ANNOUNCEMENT) != Offer::Taken {
-            return Ok(());
-        }
-        loop {
-            match self.events.next().await? {
-                Event::Acknowledged(_, None) => return Ok(()),
-                Event::Acknowledged(_, Some(reason)) => {
-                    tracing::warn!(topic = %record.topic, %reason, "MQTT status not published");
-                    return Ok(());
-                }
-                Event::Connected { .. } | Event::Sent(_) | Event::Closed | Event::Other => {}
-            }
-        }
-    }
-
-    /// Leaves in order. Every record has been acknowledged by now, so nothing is lost if the broker is gone: it then
-    /// publishes the last will.
-    async fn goodbye(&mut self, settings: &Settings) {
-        let leave = async {
-            self.announce(settings, settings.status("offline")).await?;
-            if self.outbox.disconnect() {
-                while self.events.next().await? != Event::Closed {}
-            }
-            Ok::<(), String>(())
-        };
-        let reason = match timeout(GOODBYE, leave).await {
-            Ok(Ok(())) => return,
-            Ok(Err(reason)) => reason,
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::warn!(broker = %settings.broker, %reason, "MQTT connection not closed in order");
     }
 }
 
@@ -362,6 +370,6 @@ const TELLING_INTERVAL: Duration = Duration::from_secs(1);
     clippy::disallowed_methods,
     reason = "how long a broker takes has nothing to do with when a packet was captured"
 )]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }

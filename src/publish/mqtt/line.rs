@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::window::Window;
+use super::window::Tally;
 use crate::metrics::LatencySummary;
 
 /// How a connection is, for whoever reports it, and what is said over it beside alerts. Cheap to clone; nothing waits.
@@ -20,6 +20,10 @@ pub struct MqttReading {
     pub connected: bool,
     /// Why it does not, if it does not.
     pub reason: Option<String>,
+    /// What keeps it from taking records although it answers: an acknowledgement that did not come, or a refusal for now.
+    /// Over with the next record that it takes.
+    #[serde(default)]
+    pub stalled: Option<String>,
     /// How often it was connected.
     pub connections: u64,
     /// Records that wait for an acknowledgement.
@@ -30,6 +34,15 @@ pub struct MqttReading {
     pub refused: u64,
     /// Records that were dropped because the queue was full.
     pub dropped: u64,
+    /// How often the broker refused a record for now, which was sent again later.
+    #[serde(default)]
+    pub retried: u64,
+    /// How often a record was sent again because its acknowledgement did not come in time.
+    #[serde(default)]
+    pub overdue: u64,
+    /// Acknowledgements of what was not sent, or was acknowledged before.
+    #[serde(default)]
+    pub unexpected: u64,
 }
 
 impl MqttLine {
@@ -43,11 +56,15 @@ impl MqttLine {
         MqttReading {
             connected: line.connected.load(Relaxed),
             reason: line.reason.borrow().clone(),
+            stalled: line.stalled(),
             connections: line.connections.load(Relaxed),
             backlog: line.accepted.load(Relaxed).saturating_sub(line.settled.load(Relaxed)),
             delivered: line.delivered.load(Relaxed),
             refused: line.refused.load(Relaxed),
             dropped: line.dropped.load(Relaxed),
+            retried: line.retried.load(Relaxed),
+            overdue: line.overdue.load(Relaxed),
+            unexpected: line.unexpected.load(Relaxed),
         }
     }
 
@@ -77,11 +94,15 @@ pub(super) struct Line {
     dropped: AtomicU64,
     delivered: AtomicU64,
     refused: AtomicU64,
+    retried: AtomicU64,
+    overdue: AtomicU64,
+    unexpected: AtomicU64,
     settled: AtomicU64,
     settled_bytes: AtomicU64,
     connected: AtomicBool,
     connections: AtomicU64,
     reason: watch::Sender<Option<String>>,
+    stalled: watch::Sender<Option<String>>,
     latency: watch::Sender<LatencySummary>,
     pub(super) status: watch::Sender<Option<Vec<u8>>>,
     pub(super) metrics: watch::Sender<Option<Vec<u8>>>,
@@ -97,11 +118,15 @@ impl Line {
             dropped: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            overdue: AtomicU64::new(0),
+            unexpected: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             settled_bytes: AtomicU64::new(0),
             connected: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             reason: watch::Sender::new(Some("not connected yet".to_owned())),
+            stalled: watch::Sender::new(None),
             latency: watch::Sender::new(LatencySummary::default()),
             status: watch::Sender::new(None),
             metrics: watch::Sender::new(None),
@@ -142,12 +167,36 @@ impl Line {
         self.reason.send_replace(Some(reason.to_owned()));
     }
 
-    pub(super) fn has_settled(&self, window: &Window) {
-        self.delivered.store(window.delivered(), Relaxed);
-        self.refused.store(window.refused(), Relaxed);
-        let settled = window.settled();
-        self.settled.store(settled.records, Relaxed);
-        self.settled_bytes.store(settled.bytes, Relaxed);
+    /// What keeps the broker from taking records although it answers; none: nothing any more.
+    pub(super) fn is_stalled(&self, why: Option<&str>) {
+        self.stalled.send_if_modified(|stalled| {
+            let is_news = stalled.as_deref() != why;
+            if let Some(why) = why.filter(|_| stalled.is_none()) {
+                tracing::warn!("The MQTT broker takes no records: {why}");
+            }
+            if is_news {
+                *stalled = why.map(str::to_owned);
+            }
+            is_news
+        });
+    }
+
+    pub(super) fn stalled(&self) -> Option<String> {
+        self.stalled.borrow().clone()
+    }
+
+    /// An acknowledgement came that nothing waits for.
+    pub(super) fn unexpected(&self) {
+        self.unexpected.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn has_settled(&self, tally: &Tally) {
+        self.delivered.store(tally.delivered, Relaxed);
+        self.refused.store(tally.refused, Relaxed);
+        self.retried.store(tally.retried, Relaxed);
+        self.overdue.store(tally.overdue, Relaxed);
+        self.settled.store(tally.delivered + tally.refused, Relaxed);
+        self.settled_bytes.store(tally.settled_bytes, Relaxed);
     }
 
     pub(super) fn took(&self, latency: LatencySummary) {

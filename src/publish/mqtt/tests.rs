@@ -2,9 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for real brokers in real time")]
 #![expect(clippy::disallowed_types, reason = "the broker of the test is not on the packet path")]
 
+mod answers;
 mod endurance;
 mod fake;
 mod mosquitto;
+mod returning;
+mod stopping;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write as _};
@@ -112,13 +115,14 @@ fn a_connection_lost_in_mid_burst_is_made_again_and_every_record_is_acknowledged
 }
 
 #[test]
-fn what_the_broker_refuses_is_not_called_delivered() {
-    // 0x97: quota exceeded (MQTT 5, section 3.4.2.1).
+fn a_replay_gives_up_a_broker_whose_quota_stays_exceeded_and_says_so() {
     let fake = Fake::start(|payload| if payload.contains('7') { Answer::Refuse(0x97) } else { Answer::Take });
-    let mut mqtt = Mqtt::connect(settings(fake.port, "")).expect("connected");
+    let mut settings = settings(fake.port, "");
+    settings.give_up_after = Some(Duration::from_millis(500));
+    let mut mqtt = Mqtt::connect(settings).expect("connected");
     publish(&mut mqtt, 0..10);
     let error = mqtt.finish().expect_err("one was refused").to_string();
-    let expected = "9 alert records delivered, 1 not: refused: quota exceeded";
+    let expected = "9 alert records delivered, 1 not: refused for now: quota exceeded (0x97); it is tried again";
     assert!(error.ends_with(expected), "{error}");
 }
 

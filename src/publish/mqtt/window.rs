@@ -1,6 +1,12 @@
-//! Which records are on their way: an ordered window that only a broker's acknowledgement moves.
+//! Which records are on their way: a bounded list in their order, from which only a broker's answer takes one.
 
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::reason::Reason;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,95 +24,111 @@ impl Record {
     }
 }
 
-/// Records from the first unacknowledged one on. Records leave it only at its front, so at most `capacity` lie between
-/// the oldest packet identifier in use and the newest: identifiers that count up to more than that never collide, even
-/// if the broker acknowledges out of order.
+/// Records that the broker has neither taken nor refused for good, oldest first.
+///
+/// A record is sent again only on another connection, or after the broker has refused it: nothing else is allowed while its
+/// acknowledgement is missing (MQTT-4.4.0-1).
 #[derive(Debug)]
 pub(super) struct Window {
     entries: VecDeque<Entry>,
     capacity: usize,
-    delivered: u64,
-    refused: u64,
-    settled: Settled,
+    /// Pauses before a record that was refused for now is sent again.
+    backoff: Backoff,
+    /// The packet identifier that was given last. They count up to the last one there is, so that a late or repeated
+    /// acknowledgement is not taken for that of another record.
+    last_id: u16,
+    /// How often something was sent.
+    sendings: u64,
+    tally: Tally,
     refusal: Option<String>,
 }
 
-/// Records that need no place any more, whatever became of them.
+/// What became of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
-    pub(super) records: u64,
-    pub(super) bytes: u64,
+pub(super) struct Tally {
+    /// Taken by the broker.
+    pub(super) delivered: u64,
+    /// Refused for good, or impossible to send.
+    pub(super) refused: u64,
+    /// Refused for now, and sent again later. A record counts each time.
+    pub(super) retried: u64,
+    /// Not acknowledged in time, and sent again on another connection. A record counts each time.
+    pub(super) overdue: u64,
+    /// Bytes of those that are delivered or refused.
+    pub(super) settled_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     record: Record,
     state: State,
+    /// How often the broker has refused it for now.
+    attempts: u32,
+    /// It was alone on its way when the broker ended a connection because of a packet.
+    is_suspect: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Not with the client.
-    Waiting,
-    /// With the client, which has not given it a packet identifier.
-    Handed,
-    /// Sent under this packet identifier.
-    Sent(u16),
-    /// Acknowledged or refused.
-    Done,
+    /// To be sent, from this time on if there is one.
+    Waiting(Option<Instant>),
+    /// Sent, and not acknowledged.
+    Sent {
+        /// Its packet identifier.
+        id: u16,
+        /// Number of the sending.
+        sending: u64,
+        /// Since when its acknowledgement is the next that is expected, as far as is known. A broker acknowledges in the
+        /// order in which it receives (MQTT-4.6.0-2).
+        expected_since: Instant,
+    },
 }
 
-/// What became of a record that was offered.
+/// What became of a record that was offered to a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// The client has it.
+    /// It is sent.
     Taken,
-    /// The client takes no more now.
+    /// The connection takes no more now.
     Full,
     /// It can never be sent, for this reason.
     Impossible(String),
 }
 
-/// A record that the broker has answered.
+/// What an acknowledgement means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Acknowledged {
-    /// [`Record::news`], if it was taken.
-    pub(super) news: Option<i64>,
+pub(super) enum Acknowledged {
+    /// The record is delivered; [`Record::news`] of it.
+    Delivered(Option<i64>),
+    /// It is refused for good.
+    Refused,
+    /// It is refused for now.
+    Later,
+    /// No record is on its way under this packet identifier.
+    Unexpected,
 }
 
 impl Window {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            entries: VecDeque::new(),
-            capacity: capacity.max(1),
-            delivered: 0,
-            refused: 0,
-            settled: Settled::default(),
-            refusal: None,
-        }
+    pub(super) const fn new(capacity: usize, backoff: Backoff) -> Self {
+        let entries = VecDeque::new();
+        let tally = Tally { delivered: 0, refused: 0, retried: 0, overdue: 0, settled_bytes: 0 };
+        Self { entries, capacity, backoff, last_id: 0, sendings: 0, tally, refusal: None }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.entries.len() < self.capacity
+        self.entries.len() < self.capacity.max(1)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Records that the broker acknowledged.
-    pub(super) const fn delivered(&self) -> u64 {
-        self.delivered
-    }
-
-    /// Records that it refused, or that can never be sent.
-    pub(super) const fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    /// Records that are no longer waited for.
-    pub(super) const fn settled(&self) -> Settled {
-        self.settled
+    pub(super) const fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Why the latest record that was refused was.
@@ -115,118 +137,315 @@ impl Window {
     }
 
     pub(super) fn push(&mut self, record: Record) {
-        self.entries.push_back(Entry { record, state: State::Waiting });
+        self.entries.push_back(Entry { record, state: State::Waiting(None), attempts: 0, is_suspect: false });
     }
 
-    /// Offers what waits, oldest first, within the first `span` places.
-    pub(super) fn offer(&mut self, span: usize, mut client: impl FnMut(&Record) -> Offer) {
-        for entry in self.entries.iter_mut().take(span.max(1)).filter(|entry| entry.state == State::Waiting) {
-            match client(&entry.record) {
-                Offer::Taken => entry.state = State::Handed,
-                Offer::Full => break,
-                Offer::Impossible(reason) => {
-                    self.refusal = Some(reason);
-                    self.refused += 1;
-                    entry.state = State::Done;
+    /// Sends what waits, oldest first, as long as no more than `span` records are on their way.
+    pub(super) fn send(&mut self, span: usize, now: Instant, mut connection: impl FnMut(&Record, u16) -> Offer) {
+        let mut free = span.max(1).saturating_sub(self.entries.iter().filter(|entry| entry.is_sent()).count());
+        let mut index = 0;
+        while free > 0
+            && let Some(entry) = self.entries.get(index)
+        {
+            if !entry.is_due(now) {
+                index += 1;
+                continue;
+            }
+            let id = self.next_id();
+            match connection(&entry.record, id) {
+                Offer::Taken => {
+                    self.is_sent(index, id, now);
+                    (index, free) = (index + 1, free - 1);
                 }
+                Offer::Full => break,
+                Offer::Impossible(reason) => self.refuse(index, reason),
             }
         }
-        self.slide();
     }
 
-    /// The client sent the oldest record it had, under this packet identifier.
-    pub(super) fn sent(&mut self, id: u16) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.state == State::Handed) {
-            entry.state = State::Sent(id);
+    fn is_sent(&mut self, index: usize, id: u16, now: Instant) {
+        (self.last_id, self.sendings) = (id, self.sendings + 1);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.state = State::Sent { id, sending: self.sendings, expected_since: now };
         }
     }
 
-    /// The broker acknowledged a packet identifier, or refused what was sent under it. None if it was not ours.
-    pub(super) fn acknowledged(&mut self, id: u16, refusal: Option<String>) -> Option<Acknowledged> {
-        let entry = self.entries.iter_mut().find(|entry| entry.state == State::Sent(id))?;
-        entry.state = State::Done;
-        let news = entry.record.news.filter(|_| refusal.is_none());
-        self.delivered += u64::from(refusal.is_none());
-        self.refused += u64::from(refusal.is_some());
-        self.refusal = refusal.or_else(|| self.refusal.take());
-        self.slide();
-        Some(Acknowledged { news })
+    /// A packet identifier that no record on its way has.
+    fn next_id(&self) -> u16 {
+        let following = |id: u16| if id >= LAST_ID { 1 } else { id + 1 };
+        let mut id = following(self.last_id);
+        while self.place_of(id).is_some() {
+            id = following(id);
+        }
+        id
+    }
+
+    fn place_of(&self, id: u16) -> Option<usize> {
+        self.entries.iter().position(|entry| matches!(entry.state, State::Sent { id: own, .. } if own == id))
+    }
+
+    /// The broker took what was sent under a packet identifier, or refused it.
+    pub(super) fn acknowledged(&mut self, id: u16, refusal: Option<Reason>, now: Instant) -> Acknowledged {
+        let Some(index) = self.place_of(id) else { return Acknowledged::Unexpected };
+        self.expect_the_next(index, now);
+        match refusal {
+            None => {
+                self.tally.delivered += 1;
+                let news = self.remove(index).and_then(|record| record.news);
+                Acknowledged::Delivered(news)
+            }
+            Some(reason) if reason.is_transient() => {
+                self.tally.retried += 1;
+                if let Some(entry) = self.entries.get_mut(index) {
+                    entry.attempts = entry.attempts.saturating_add(1);
+                    entry.state = State::Waiting(now.checked_add(self.backoff.pause(entry.attempts)));
+                }
+                Acknowledged::Later
+            }
+            Some(reason) => {
+                self.refuse(index, format!("refused: {reason}"));
+                Acknowledged::Refused
+            }
+        }
+    }
+
+    /// Of the records that were sent behind this one, each may be the next to be acknowledged.
+    fn expect_the_next(&mut self, index: usize, now: Instant) {
+        let Some(State::Sent { sending: answered, .. }) = self.entries.get(index).map(|entry| entry.state) else {
+            return;
+        };
+        for entry in &mut self.entries {
+            if let State::Sent { sending, expected_since, .. } = &mut entry.state
+                && *sending > answered
+            {
+                *expected_since = now;
+            }
+        }
+    }
+
+    /// When the first acknowledgement is given up that is missing for so long.
+    pub(super) fn overdue_at(&self, patience: Duration) -> Option<Instant> {
+        let expected = self.entries.iter().filter_map(|entry| match entry.state {
+            State::Sent { expected_since, .. } => expected_since.checked_add(patience),
+            State::Waiting(_) => None,
+        });
+        expected.min()
+    }
+
+    /// Gives up acknowledgements that are missing for too long. `true`: there are some, and the connection has to end
+    /// before the records may be sent again.
+    pub(super) fn give_up_overdue(&mut self, patience: Duration, now: Instant) -> bool {
+        let is_overdue = |entry: &&Entry| matches!(entry.state, State::Sent { expected_since, .. } if now.saturating_duration_since(expected_since) >= patience);
+        let overdue = self.entries.iter().filter(is_overdue).count();
+        self.tally.overdue += overdue as u64;
+        overdue > 0
+    }
+
+    /// When the next record that was refused for now may be sent again.
+    pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
+        let later = self.entries.iter().filter_map(|entry| match entry.state {
+            State::Waiting(Some(then)) if then > now => Some(then),
+            _ => None,
+        });
+        later.min()
+    }
+
+    /// Sends again at once whatever was refused for now: there is not much time left.
+    pub(super) fn hurry(&mut self) {
+        for entry in self.entries.iter_mut().filter(|entry| !entry.is_sent()) {
+            (entry.state, entry.attempts) = (State::Waiting(None), 0);
+        }
     }
 
     /// The connection is gone: whatever was not acknowledged is to be sent again.
     pub(super) fn rewind(&mut self) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.state != State::Done) {
-            entry.state = State::Waiting;
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_sent()) {
+            entry.state = State::Waiting(None);
         }
     }
 
-    fn slide(&mut self) {
-        while let Some(done) = self.entries.pop_front_if(|entry| entry.state == State::Done) {
-            self.settled.records += 1;
-            self.settled.bytes += done.record.size();
+    /// The broker has ended the connection because of a packet. Which one is known only if a single record was on its way;
+    /// when that happens to it twice, it is refused.
+    pub(super) fn blame(&mut self, reason: Reason) {
+        let mut sent = self.entries.iter_mut().enumerate().filter(|(_, entry)| entry.is_sent());
+        let (Some((index, entry)), None) = (sent.next(), sent.next()) else { return };
+        if std::mem::replace(&mut entry.is_suspect, true) {
+            self.refuse(index, format!("the broker ends the connection when it is sent: {reason}"));
         }
     }
+
+    fn refuse(&mut self, index: usize, reason: String) {
+        self.tally.refused += 1;
+        self.refusal = Some(reason);
+        self.remove(index);
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Record> {
+        let record = self.entries.remove(index)?.record;
+        self.tally.settled_bytes += record.size();
+        Some(record)
+    }
 }
+
+impl Entry {
+    const fn is_sent(&self) -> bool {
+        matches!(self.state, State::Sent { .. })
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self.state, State::Waiting(from) if from.is_none_or(|from| from <= now))
+    }
+}
+
+/// The last packet identifier of a record; the one behind it is left to announcements.
+const LAST_ID: u16 = u16::MAX - 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    const QUOTA: Reason = Reason(0x97);
+    const NOT_AUTHORIZED: Reason = Reason(0x87);
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A moment, to which seconds can be added.
+    #[expect(clippy::disallowed_methods, reason = "patience with a broker is measured in our own time")]
+    fn begin() -> Instant {
+        Instant::now()
+    }
+
     fn window(records: u8, capacity: usize) -> Window {
-        let mut window = Window::new(capacity);
+        let mut window = Window::new(capacity, BACKOFF);
         (0..records).for_each(|number| {
             window.push(Record { topic: "t".to_owned(), payload: vec![number], news: Some(number.into()) })
         });
         window
     }
 
-    fn offered(window: &mut Window, span: usize) -> Vec<u8> {
+    /// Sends what can be sent: the records, with their packet identifiers.
+    fn sent(window: &mut Window, span: usize, now: Instant) -> Vec<(u8, u16)> {
         let mut seen = Vec::new();
-        window.offer(span, |record| {
-            seen.extend_from_slice(&record.payload);
+        window.send(span, now, |record, id| {
+            seen.extend(record.payload.first().map(|number| (*number, id)));
             Offer::Taken
         });
         seen
     }
 
     #[test]
-    fn no_more_than_the_span_is_on_its_way_even_if_acknowledged_out_of_order() {
-        let mut window = window(5, 5);
-        assert_eq!(offered(&mut window, 3), [0, 1, 2]);
-        (1..=3).for_each(|id| window.sent(id));
-        assert!(window.acknowledged(2, None).is_some() && window.acknowledged(3, None).is_some());
-        assert!(offered(&mut window, 3).is_empty(), "the first is still open");
-        assert_eq!(window.acknowledged(1, None), Some(Acknowledged { news: Some(0) }));
-        assert_eq!(offered(&mut window, 3), [3, 4]);
+    fn no_more_than_the_span_is_on_its_way_in_whatever_order_it_is_acknowledged() {
+        let (mut window, now) = (window(5, 5), begin());
+        assert_eq!(sent(&mut window, 3, now), [(0, 1), (1, 2), (2, 3)]);
+        assert_eq!(window.acknowledged(2, None, now), Acknowledged::Delivered(Some(1)));
+        assert_eq!(sent(&mut window, 3, now), [(3, 4)]);
+        assert_eq!(window.acknowledged(1, None, now), Acknowledged::Delivered(Some(0)));
+        assert_eq!(window.acknowledged(1, None, now), Acknowledged::Unexpected, "acknowledged before");
+        assert_eq!(sent(&mut window, 3, now), [(4, 5)]);
     }
 
     #[test]
     fn after_a_lost_connection_only_what_was_not_acknowledged_is_sent_again() {
-        let mut window = window(4, 4);
-        offered(&mut window, 4);
-        (1..=3).for_each(|id| window.sent(id));
-        window.acknowledged(2, None);
+        let (mut window, now) = (window(4, 4), begin());
+        sent(&mut window, 4, now);
+        window.acknowledged(2, None, now);
         window.rewind();
-        assert_eq!(offered(&mut window, 4), [0, 2, 3]);
-        assert_eq!(window.acknowledged(1, None), None, "identifiers of the old connection mean nothing");
-        (1..=3).for_each(|id| window.sent(id));
-        (1..=3).for_each(|id| assert!(window.acknowledged(id, None).is_some()));
+        assert_eq!(window.acknowledged(1, None, now), Acknowledged::Unexpected, "of the old connection");
+        assert_eq!(sent(&mut window, 4, now), [(0, 5), (2, 6), (3, 7)]);
+        (5..=7).for_each(|id| assert!(matches!(window.acknowledged(id, None, now), Acknowledged::Delivered(_))));
         assert!(window.is_empty());
-        assert_eq!(window.delivered(), 4);
-        assert_eq!(window.settled(), Settled { records: 4, bytes: 8 });
+        assert_eq!((window.tally().delivered, window.tally().settled_bytes), (4, 8));
     }
 
     #[test]
-    fn what_is_refused_or_impossible_is_not_delivered_and_says_why() {
-        let mut window = window(2, 4);
-        window.offer(1, |_| Offer::Impossible("too large".to_owned()));
+    fn what_is_refused_for_good_or_impossible_is_not_delivered_and_says_why() {
+        let (mut window, now) = (window(2, 4), begin());
+        window.send(1, now, |record, _| match record.payload[0] {
+            0 => Offer::Impossible("too large".to_owned()),
+            _ => Offer::Taken,
+        });
         assert_eq!(window.refusal(), Some("too large"));
-        assert_eq!(offered(&mut window, 1), [1]);
-        window.sent(1);
-        let refused = window.acknowledged(1, Some("quota".to_owned()));
-        assert_eq!(refused, Some(Acknowledged { news: None }), "no time until it was taken, since it was not");
+        assert_eq!(window.acknowledged(1, Some(NOT_AUTHORIZED), now), Acknowledged::Refused);
         assert!(window.is_empty());
-        assert_eq!((window.delivered(), window.refusal()), (0, Some("quota")));
-        assert_eq!((window.refused(), window.settled().records), (2, 2), "they are not waited for any more");
+        assert_eq!(window.refusal(), Some("refused: not authorized (0x87)"));
+        assert_eq!((window.tally().delivered, window.tally().refused), (0, 2), "they are not waited for any more");
+    }
+
+    #[test]
+    fn what_is_refused_for_now_is_sent_again_after_a_growing_pause_while_others_go_on() {
+        let (mut window, begun) = (window(2, 2), begin());
+        sent(&mut window, 2, begun);
+        let mut now = begun;
+        for (round, longest) in [(1, 1), (2, 2), (3, 4)] {
+            let id = if round == 1 { 1 } else { round + 1 };
+            assert_eq!(window.acknowledged(id, Some(QUOTA), now), Acknowledged::Later);
+            assert!(sent(&mut window, 2, now).is_empty(), "it pauses");
+            let then = window.retry_at(now).expect("it is tried again");
+            assert!((longest * 500..=longest * 1000).contains(&(then - now).as_millis()), "{:?}", then - now);
+            now = then;
+            assert_eq!(sent(&mut window, 2, now), [(0, round + 2)]);
+        }
+        assert!(matches!(window.acknowledged(2, None, now), Acknowledged::Delivered(_)));
+        assert!(matches!(window.acknowledged(5, None, now), Acknowledged::Delivered(_)));
+        let expected = Tally { delivered: 2, retried: 3, settled_bytes: 4, ..Tally::default() };
+        assert_eq!(*window.tally(), expected);
+    }
+
+    #[test]
+    fn at_the_end_nothing_pauses_any_more() {
+        let (mut window, now) = (window(1, 1), begin());
+        sent(&mut window, 1, now);
+        window.acknowledged(1, Some(QUOTA), now);
+        window.hurry();
+        assert_eq!(sent(&mut window, 1, now), [(0, 2)]);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_is_left_out_is_overdue_although_others_come() {
+        let (mut window, begun) = (window(3, 3), begin());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        sent(&mut window, 3, begun);
+        window.acknowledged(2, None, at(15));
+        assert_eq!(window.overdue_at(PATIENCE), Some(at(20)), "the first was sent before");
+        assert!(!window.give_up_overdue(PATIENCE, at(19)));
+        assert!(window.give_up_overdue(PATIENCE, at(20)));
+        assert_eq!(window.tally().overdue, 1, "the third is expected since the second came");
+    }
+
+    #[test]
+    fn a_slow_broker_is_not_overdue_as_long_as_it_goes_on_in_order() {
+        let (mut window, begun) = (window(4, 4), begin());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        sent(&mut window, 4, begun);
+        for (id, seconds) in [(1, 15), (2, 30), (3, 45)] {
+            assert!(!window.give_up_overdue(PATIENCE, at(seconds)));
+            window.acknowledged(id, None, at(seconds));
+        }
+        assert!(!window.give_up_overdue(PATIENCE, at(60)) && window.give_up_overdue(PATIENCE, at(65)));
+    }
+
+    #[test]
+    fn a_record_that_ends_connections_is_refused_when_it_was_alone_twice() {
+        let (mut window, now) = (window(3, 3), begin());
+        let too_large = Reason(0x95);
+        sent(&mut window, 3, now);
+        window.blame(too_large);
+        window.rewind();
+        for _ in 0..2 {
+            assert_eq!(window.tally().refused, 0);
+            sent(&mut window, 1, now);
+            window.blame(too_large);
+            window.rewind();
+        }
+        assert_eq!((window.tally().refused, window.len()), (1, 2));
+        assert_eq!(sent(&mut window, 3, now).first().map(|(record, _)| *record), Some(1));
+    }
+
+    #[test]
+    fn packet_identifiers_begin_again_behind_the_last_and_pass_over_those_in_use() {
+        let (mut window, now) = (window(3, 3), begin());
+        sent(&mut window, 1, now);
+        window.last_id = LAST_ID - 1;
+        assert_eq!(sent(&mut window, 3, now), [(1, LAST_ID), (2, 2)], "the first record still has 1");
     }
 }

@@ -7,7 +7,7 @@ fn enduring(port: u16, options: &str) -> Mqtt {
 }
 
 /// Waits until a reading is as it should be.
-fn eventually(line: &MqttLine, is_so: impl Fn(&MqttReading) -> bool) -> MqttReading {
+pub(super) fn eventually(line: &MqttLine, is_so: impl Fn(&MqttReading) -> bool) -> MqttReading {
     let begun = Instant::now();
     loop {
         let reading = line.read();

@@ -10,9 +10,15 @@ use super::*;
 /// What to do with a message.
 pub(super) enum Answer {
     Take,
+    /// Acknowledge it, and again, and what was never sent.
+    TakeAndMore,
     Refuse(u8),
     Nothing,
     HangUp,
+    /// End the connection for this reason (MQTT 5).
+    Disconnect(u8),
+    /// From now on nothing is read or said, as if the cable was cut.
+    Freeze,
 }
 
 pub(super) struct Fake {
@@ -42,8 +48,9 @@ impl Fake {
                     return;
                 }
                 *ours.connection.lock().expect("unpoisoned") = connection.try_clone().ok();
-                let _lost = serve(connection, &mut judge, &ours.taken);
-                hang_up(&ours);
+                if serve(connection, &mut judge, &ours.taken).is_err() {
+                    hang_up(&ours);
+                }
             }
         });
         Self { port, shared, thread: Some(thread) }
@@ -96,27 +103,36 @@ fn serve(
                 let payload = String::from_utf8_lossy(&rest[properties..]);
                 let answer = if topic.ends_with("/status") { Answer::Take } else { judge(&payload) };
                 match answer {
-                    Answer::Take => {
+                    Answer::Take | Answer::TakeAndMore => {
                         if !topic.ends_with("/status") {
                             taken.lock().expect("unpoisoned").insert(payload.into_owned());
                         }
                         stream.write_all(&[0x40, 2, id[0], id[1]])?;
+                        if let Answer::TakeAndMore = answer {
+                            // The same, 0x7777, and 0, which is no packet identifier.
+                            stream.write_all(&[0x40, 2, id[0], id[1], 0x40, 2, 0x77, 0x77, 0x40, 2, 0, 0])?;
+                        }
                     }
                     Answer::Refuse(reason) => stream.write_all(&[0x40, 3, id[0], id[1], reason])?,
                     Answer::Nothing => {}
-                    Answer::HangUp => return Ok(()),
+                    Answer::HangUp => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    Answer::Disconnect(reason) => {
+                        stream.write_all(&[0xE0, 1, reason])?;
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                    Answer::Freeze => return Ok(()),
                 }
             }
             // PINGREQ, answered by PINGRESP.
             12 => stream.write_all(&[0xD0, 0])?,
             // DISCONNECT and everything that a publisher does not send.
-            _ => return Ok(()),
+            _ => return Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 }
 
 /// First byte and body of a packet. The length has seven bits in each byte, lowest first (MQTT, section 2.2.3).
-fn packet(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+pub(super) fn packet(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
     let mut byte = [0];
     stream.read_exact(&mut byte)?;
     let first = byte[0];

@@ -1,0 +1,139 @@
+//! What a broker answers to a record, and what becomes of the record then.
+
+use super::endurance::eventually;
+use super::*;
+
+/// A sensor that hands over these alerts; returns its line once all of them are settled.
+fn settled(fake: &Fake, numbers: std::ops::Range<u64>, change: impl FnOnce(&mut Settings)) -> (Mqtt, MqttReading) {
+    let mut settings = settings(fake.port, "");
+    change(&mut settings);
+    let mut mqtt = Mqtt::endure(settings).expect("started");
+    let number = numbers.end - numbers.start;
+    publish(&mut mqtt, numbers);
+    let reading = eventually(&mqtt.line(), |reading| reading.delivered + reading.refused == number);
+    (mqtt, reading)
+}
+
+#[test]
+fn what_the_broker_refuses_for_good_is_counted_and_not_called_delivered() {
+    // Not authorized, topic name invalid, packet too large (as mosquitto says it), payload format invalid.
+    for (reason, words) in
+        [(0x87, "not authorized"), (0x90, "topic name"), (0x95, "too large"), (0x99, "payload format")]
+    {
+        let fake =
+            Fake::start(move |payload| if payload.contains('7') { Answer::Refuse(reason) } else { Answer::Take });
+        let (mut mqtt, reading) = settled(&fake, 0..10, |_| {});
+        assert_eq!((reading.refused, reading.retried, reading.connections), (1, 0, 1), "{reading:?}");
+        assert_eq!(mqtt.left_out(), 1);
+        let error = mqtt.finish().expect_err("one was refused").to_string();
+        assert!(error.contains("9 alert records delivered, 1 not: refused: ") && error.contains(words), "{error}");
+        assert_eq!(mqtt.left_out(), 1);
+    }
+}
+
+#[test]
+fn what_the_broker_refuses_for_now_is_sent_again_until_it_is_taken() {
+    // Unspecified error, implementation specific error, packet identifier in use, quota exceeded.
+    for reason in [0x80, 0x83, 0x91, 0x97] {
+        let mut refusals = 3;
+        let fake = Fake::start(move |payload| {
+            if payload.contains('7') && refusals > 0 {
+                refusals -= 1;
+                return Answer::Refuse(reason);
+            }
+            Answer::Take
+        });
+        let (mut mqtt, reading) = settled(&fake, 0..10, |settings| settings.first_pause = Duration::from_millis(40));
+        assert_eq!((reading.refused, reading.retried, reading.connections), (0, 3, 1), "{reading:?}");
+        assert_eq!(reading.stalled, None);
+        assert_eq!(mqtt.finish().expect("delivered"), Delivered { records: 10 });
+        assert_eq!(fake.taken(), payloads(0..10));
+    }
+}
+
+#[test]
+fn a_broker_whose_quota_is_exceeded_is_called_stalled_until_it_takes_something() {
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let full = Arc::clone(&is_full);
+    let mut asked = Vec::new();
+    let fake = Fake::start(move |_| {
+        asked.push(Instant::now());
+        if full.load(std::sync::atomic::Ordering::SeqCst) { Answer::Refuse(0x97) } else { Answer::Take }
+    });
+    let mut mqtt = Mqtt::endure(settings(fake.port, "")).expect("started");
+    publish(&mut mqtt, 0..100);
+    let line = mqtt.line();
+    let stalled = eventually(&line, |reading| reading.stalled.is_some());
+    assert!(stalled.connected && stalled.stalled.is_some_and(|why| why.contains("quota exceeded (0x97)")));
+    std::thread::sleep(Duration::from_millis(300));
+    // 64 places, at once and after pauses of 0.05 to 0.1 s, 0.1 to 0.2 s, 0.2 to 0.4 s.
+    let retried = line.read().retried;
+    assert!((64..=64 * 4).contains(&retried), "{retried}");
+    is_full.store(false, std::sync::atomic::Ordering::SeqCst);
+    let taken = eventually(&line, |reading| reading.delivered == 100);
+    assert_eq!((taken.stalled, taken.refused, taken.connections), (None, 0, 1));
+    mqtt.finish().expect("delivered");
+}
+
+#[test]
+fn a_record_whose_acknowledgement_does_not_come_is_sent_again_on_another_connection() {
+    for options in ["", "?version=3.1.1"] {
+        let mut seen = BTreeSet::new();
+        let fake = Fake::start(move |payload| {
+            let is_first = seen.insert(payload.to_owned());
+            if payload.contains('7') && is_first { Answer::Nothing } else { Answer::Take }
+        });
+        let mut settings = settings(fake.port, options);
+        settings.ack_timeout = Duration::from_millis(300);
+        let mut mqtt = Mqtt::endure(settings).expect("started");
+        publish(&mut mqtt, 0..10);
+        let line = mqtt.line();
+        let stalled = eventually(&line, |reading| reading.stalled.is_some());
+        let expected = "the broker did not acknowledge a record within 0.3 s; it is sent again";
+        assert_eq!(stalled.stalled.as_deref(), Some(expected));
+        let reading = eventually(&line, |reading| reading.delivered == 10);
+        assert_eq!((reading.overdue, reading.connections, reading.stalled), (1, 2, None));
+        assert_eq!(mqtt.finish().expect("delivered"), Delivered { records: 10 });
+        assert_eq!(fake.taken(), payloads(0..10));
+    }
+}
+
+#[test]
+fn an_acknowledgement_of_nothing_that_was_sent_is_counted_and_ends_nothing() {
+    for options in ["", "?version=3.1.1"] {
+        let fake = Fake::start(|_| Answer::TakeAndMore);
+        let mut mqtt = Mqtt::endure(settings(fake.port, options)).expect("started");
+        publish(&mut mqtt, 0..200);
+        let line = mqtt.line();
+        let reading = eventually(&line, |reading| reading.delivered == 200 && reading.unexpected == 600);
+        assert_eq!(reading.connections, 1);
+        mqtt.finish().expect("delivered");
+        assert_eq!(fake.taken(), payloads(0..200));
+    }
+}
+
+#[test]
+fn a_record_for_which_the_broker_ends_connections_does_not_keep_the_others_back() {
+    // DISCONNECT: packet too large.
+    let fake = Fake::start(|payload| if payload == "{\"n\":7}" { Answer::Disconnect(0x95) } else { Answer::Take });
+    let (mut mqtt, reading) = settled(&fake, 0..30, |settings| settings.first_pause = Duration::from_millis(10));
+    assert_eq!((reading.delivered, reading.refused), (29, 1), "{reading:?}");
+    let error = mqtt.finish().expect_err("one was refused").to_string();
+    assert!(
+        error.ends_with("1 not: the broker ends the connection when it is sent: packet too large (0x95)"),
+        "{error}"
+    );
+    assert!(!fake.taken().contains("{\"n\":7}"));
+}
+
+#[test]
+fn mosquitto_refuses_what_is_larger_than_its_limit_and_takes_the_rest_over_the_same_connection() {
+    let Some(broker) = Mosquitto::start(free_port(), "message_size_limit 1000\n") else { return };
+    let mut mqtt = Mqtt::connect(settings(broker.port, "")).expect("connected");
+    publish(&mut mqtt, 0..5);
+    mqtt.publish(&Rendered { json: vec![b'x'; 2_000], ..alert(0) }).expect("handed over");
+    publish(&mut mqtt, 5..10);
+    let error = mqtt.finish().expect_err("one is too large").to_string();
+    assert!(error.ends_with("10 alert records delivered, 1 not: refused: packet too large (0x95)"), "{error}");
+    assert_eq!(mqtt.line().read().connections, 1);
+}

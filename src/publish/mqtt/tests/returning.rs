@@ -1,0 +1,90 @@
+//! A broker that was away, or hung, and is back.
+
+use super::endurance::eventually;
+use super::*;
+
+#[test]
+fn a_backlog_begins_to_drain_within_seconds_of_the_return_of_a_broker_that_was_away_for_long() {
+    let port = free_port();
+    let mut mqtt = Mqtt::endure(Settings::new(&format!("mqtt://127.0.0.1:{port}"), "site", "sensor").expect("valid"))
+        .expect("started");
+    let line = mqtt.line();
+    publish(&mut mqtt, 0..100);
+    // Pauses of up to 0.25, 0.5, 1, 2 and 4 s; then the longest.
+    std::thread::sleep(Duration::from_secs(2));
+    let Some(_broker) = Mosquitto::start(port, "") else { return };
+    let back = Instant::now();
+    eventually(&line, |reading| reading.delivered == 100);
+    assert!(back.elapsed() < Duration::from_secs(6), "{:?}", back.elapsed());
+    mqtt.finish().expect("delivered");
+}
+
+#[test]
+fn whatever_kept_the_broker_away_no_pause_is_longer_than_some_seconds() {
+    let settings = Settings::new("mqtt://localhost", "site", "sensor").expect("valid");
+    assert!(settings.longest_pause <= Duration::from_secs(5) && settings.first_pause < Duration::from_secs(1));
+    assert!(settings.connect_timeout <= Duration::from_secs(5));
+}
+
+#[test]
+fn a_connection_that_is_dead_without_being_closed_is_noticed_and_replaced() {
+    for options in ["", "?version=3.1.1"] {
+        let mut seen = 0;
+        let fake = Fake::start(move |_| {
+            seen += 1;
+            if seen == 1 { Answer::Freeze } else { Answer::Take }
+        });
+        let mut settings = settings(fake.port, options);
+        settings.keep_alive = Duration::from_millis(200);
+        let mut mqtt = Mqtt::endure(settings).expect("started");
+        let line = mqtt.line();
+        publish(&mut mqtt, 0..1);
+        let lost = eventually(&line, |reading| reading.connections == 1 && !reading.connected);
+        assert!(lost.reason.is_some_and(|why| why.starts_with("nothing was heard of the broker for 1 s")));
+        assert_eq!(lost.overdue, 0);
+        eventually(&line, |reading| reading.connections == 2 && reading.delivered == 1);
+        mqtt.finish().expect("delivered");
+    }
+}
+
+#[test]
+fn a_broker_that_answers_pings_keeps_its_connection_although_there_is_nothing_to_tell() {
+    let fake = Fake::start(|_| Answer::Take);
+    let mut settings = settings(fake.port, "");
+    settings.keep_alive = Duration::from_millis(50);
+    let mut mqtt = Mqtt::endure(settings).expect("started");
+    std::thread::sleep(Duration::from_millis(1300));
+    publish(&mut mqtt, 0..1);
+    let reading = eventually(&mqtt.line(), |reading| reading.delivered == 1);
+    assert_eq!(reading.connections, 1);
+    mqtt.finish().expect("delivered");
+}
+
+#[test]
+fn a_broker_with_an_address_that_swallows_packets_is_reached_at_another() {
+    let Some((_kept, swallows)) = unresponsive() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let answers = listener.local_addr().expect("bound");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let reached = runtime.block_on(connection::connect_to(&[swallows, answers], Duration::from_secs(2)));
+    assert_eq!(reached.and_then(|stream| stream.peer_addr().map_err(|error| error.to_string())), Ok(answers));
+    let reached = runtime.block_on(connection::connect_to(&[swallows], Duration::from_millis(200)));
+    assert_eq!(reached.err(), Some(format!("no answer from {swallows} within 0.2 s")));
+}
+
+/// An address that neither accepts a further connection nor refuses it, as long as what comes with it is kept. None, with a
+/// note, where the system has no such thing.
+pub(super) fn unresponsive() -> Option<(Vec<std::net::TcpStream>, std::net::SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("bound");
+    // The system puts as many connections as this into the backlog, and then does not answer.
+    rustix::net::listen(&listener, 1).expect("a smaller backlog");
+    std::mem::forget(listener);
+    let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+    let kept: Vec<_> = std::iter::from_fn(connect).take(64).collect();
+    if kept.len() == 64 {
+        eprintln!("skipped: a full backlog answers all the same");
+        return None;
+    }
+    Some((kept, address))
+}
