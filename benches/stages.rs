@@ -32,8 +32,8 @@ use lockkeeper::alert::{
 };
 use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
 use lockkeeper::flow::{
-    CopyFilter, CopySettings, End, FlowKey, FlowTable, Lifetime, Receiver, StreamCounters, StreamSettings,
-    TableSettings, TcpFlow,
+    Arrival, Assembly, End, FlowKey, FlowTable, Lifetime, Reading, Receiver, RecentBytes, StreamCounters,
+    StreamSettings, TableSettings, TcpFlow,
 };
 use lockkeeper::frame::{self, Body};
 use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, SessionState, Verdict};
@@ -79,7 +79,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let heard = traffic.heard();
     key(clock, &heard);
     lookups(clock, &heard, folder.path())?;
-    copies(clock, &heard);
     streams(clock, &heard, &settings, folder.path())?;
     for row in REGISTRY {
         dissector(clock, row, &settings, folder.path())?;
@@ -188,7 +187,7 @@ fn lookup(clock: &mut Clock, heard: &[Heard<'_>]) {
     let uses: Vec<(FlowKey, i64)> = heard.iter().map(|one| (one.key, one.stamp.clock)).collect();
     let find = |table: &mut FlowTable<u64>| {
         for (key, clock) in &uses {
-            *table.get_or_insert_with(key, *clock, Lifetime::Stream, || 0).value += 1;
+            *table.get_or_insert_with(key, *clock, Lifetime::Stream, |_| false, || 0).value += 1;
         }
     };
     let settings = TableSettings { capacity: 1 << 20, ..TableSettings::default() };
@@ -202,17 +201,10 @@ fn lookup(clock: &mut Clock, heard: &[Heard<'_>]) {
     let first = first_of_each(heard);
     let make = |table: &mut FlowTable<u64>| {
         for one in &first {
-            table.get_or_insert_with(&one.key, one.stamp.clock, Lifetime::Stream, || 0);
+            table.get_or_insert_with(&one.key, one.stamp.clock, Lifetime::Stream, |_| false, || 0);
         }
     };
     clock.time(&format!("flow, made, {flows} of them"), "flow", flows, empty, make);
-}
-
-/// Whether the tap delivered a frame twice.
-fn copies(clock: &mut Clock, heard: &[Heard<'_>]) {
-    let filter = || CopyFilter::new(&CopySettings::default());
-    let work = |filter: &mut CopyFilter| heard.iter().filter(|one| filter.is_copy(&one.frame, one.stamp.clock)).count();
-    clock.time("copies", "packet", heard.len(), filter, work);
 }
 
 /// Segments into streams: in order, and with one in five after its successor.
@@ -230,9 +222,12 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
     let closed = || (0..flows(heard)).map(|_| TcpFlow::default()).collect::<Vec<_>>();
     let work = |flows: &mut Vec<TcpFlow>| {
         let (mut counters, mut cup) = (StreamCounters::default(), Cup(0));
+        let mut recent = RecentBytes::new(settings.recent_bytes);
+        let arrival = Arrival { is_doubtful: false, copied_within: 0 };
         for one in heard {
             if let Body::Tcp(_, segment) = &one.frame.body {
-                flows[one.flow].segment(one.from, segment, &one.stamp, &settings, &mut counters, &mut cup);
+                let assembly = Assembly { settings: &settings, counters: &mut counters, recent: Some(&mut recent) };
+                flows[one.flow].segment(one.from, segment, arrival, &one.stamp, assembly, &mut cup);
             }
         }
         (counters, cup.0)
@@ -252,7 +247,9 @@ impl Receiver for Cup {
         self.0 += missing as usize;
     }
 
-    fn conflict(&mut self, _: End, _: &Stamp) {}
+    fn given_up(&mut self, _: End, _: &Stamp) {}
+
+    fn reading(&mut self, _: End, _: &Reading<'_>, _: &Stamp) {}
 }
 
 /// Bytes into operations and their outcomes, for one row of the registry.
