@@ -12,7 +12,7 @@
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
 //! * `mix`: what keys and digests are hashed with;
 //! * `order`, `held`, `way`: what happens when it is not;
-//! * [`recent`]: what was delivered last, to compare repeats with; `reading`: how else a stream can be read;
+//! * [`recent`]: what was delivered last, to compare repeats with; `rivals`, `reading`: how else a stream can be read;
 //! * [`copies`]: datagrams and other frames that the tap or a redundant network delivered twice.
 
 mod aliases;
@@ -24,6 +24,7 @@ mod order;
 mod paged;
 mod reading;
 pub mod recent;
+mod rivals;
 mod slot;
 pub mod stream;
 pub mod table;

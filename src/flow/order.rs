@@ -15,11 +15,10 @@
 //! A direction that is joined in the middle waits once, for as long as a reordering may take, before it decides where
 //! it starts; and a flow of which only one direction was seen waits once as long for a sign of the other.
 
-use std::collections::VecDeque;
-
 use lockkeeper_protocols::Stamp;
 
-use super::held::{Held, Piece, Queue};
+use super::held::{Piece, Queue};
+use super::rivals::Rivals;
 use super::stream::Cause;
 use super::tcp::{Reuse, TcpFlow};
 use super::way::{Overlap, Start, distance};
@@ -47,31 +46,10 @@ pub(super) struct Disorder {
     strays: [Queue; 2],
     /// How many segments of each direction lay there, one after the other.
     strayed: [u8; 2],
-    /// Segments of each direction that their receiver should have dropped.
-    doubtful: [Queue; 2],
-    /// What to look at again once the stream has come to its end: repeats with other bytes of what is held, and urgent bytes.
-    rivals: VecDeque<(End, Rival)>,
+    pub(super) rivals: Rivals,
     pub(super) reuse: Option<Reuse>,
     /// Segments of the flow since the disorder began.
     pub(super) seen: u32,
-}
-
-/// Something that makes for another reading of bytes that are not delivered yet.
-#[derive(Debug)]
-enum Rival {
-    Repeat(Held),
-    /// The sequence number of an urgent byte, and when it came.
-    Urgent(u32, Stamp),
-}
-
-impl Rival {
-    /// Sequence number after its last byte.
-    fn end(&self) -> u32 {
-        match self {
-            Self::Repeat(held) => held.view().data_end(),
-            Self::Urgent(sequence, _) => sequence.wrapping_add(1),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,15 +77,12 @@ enum Awaited {
 
 impl Disorder {
     pub(super) fn is_busy(&self) -> bool {
-        let quiet = self.held.iter().chain(&self.strays).chain(&self.doubtful).all(Queue::is_empty);
+        let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
         !quiet || self.reuse.is_some() || !self.rivals.is_empty() || self.waits.iter().any(Option::is_some)
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        let queues = self.held.iter().chain(&self.doubtful);
-        let rivals =
-            self.rivals.iter().map(|(_, rival)| if let Rival::Repeat(held) = rival { held.bytes.len() } else { 0 });
-        queues.map(Queue::bytes).chain(rivals).sum()
+        self.held.iter().map(Queue::bytes).sum::<usize>() + self.rivals.bytes()
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
@@ -126,7 +101,7 @@ impl Disorder {
         self.held[of.index()].head()
     }
 
-    fn is_over(&self, settings: &StreamSettings) -> bool {
+    pub(super) fn is_over(&self, settings: &StreamSettings) -> bool {
         let segments: usize = self.held.iter().map(Queue::len).sum();
         segments > settings.held_segments || self.held_bytes() > settings.held_bytes
     }
@@ -148,7 +123,7 @@ impl TcpFlow {
     pub(super) fn flush_all<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
         self.flush(disorder, clock, pass);
         disorder.drop_strays(pass);
-        pass.counters.dropped += disorder.doubtful.iter().map(|queue| queue.len() as u64).sum::<u64>();
+        pass.counters.dropped += disorder.rivals.doubtful() as u64;
     }
 
     /// Delivers everything that is held, with gaps for what is missing.
@@ -228,7 +203,7 @@ impl TcpFlow {
     }
 
     /// Compares those bytes of a segment that were delivered before with what was delivered.
-    fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+    pub(super) fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let way = &self.ways[from.index()];
         if piece.from(way.next).is_none() {
             if way.has_delivered_within(pass.copied_within, piece.stamp.clock) {
@@ -269,61 +244,10 @@ impl TcpFlow {
     fn hold<R: Receiver>(disorder: &mut Disorder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let inserted = disorder.held[from.index()].insert(piece);
         if inserted.conflict {
-            disorder.look_again(from, Rival::Repeat(Held::of(piece)));
+            disorder.rivals.add_repeat(from, piece);
         }
         pass.counters.held += u64::from(inserted.kept);
         pass.counters.retransmissions += u64::from(!inserted.kept);
-    }
-
-    /// Notes an urgent byte, and what else its receiver may read.
-    pub(super) fn on_urgent<R: Receiver>(
-        &mut self,
-        disorder: &mut Disorder,
-        from: End,
-        sequence: u32,
-        pass: &mut Pass<'_, R>,
-    ) {
-        if pass.recent.is_some() {
-            disorder.look_again(from, Rival::Urgent(sequence, pass.stamp));
-            self.settle_rivals(disorder, pass);
-        }
-    }
-
-    /// Keeps a segment aside whose receiver should have dropped it.
-    pub(super) fn doubt<R: Receiver>(
-        &mut self,
-        disorder: &mut Disorder,
-        from: End,
-        piece: Piece<'_>,
-        pass: &mut Pass<'_, R>,
-    ) {
-        let way = &self.ways[from.index()];
-        let doubtful = &mut disorder.doubtful[from.index()];
-        let is_useful =
-            way.known() && piece.from(way.next).is_some() && !self.is_stray(from, piece.sequence, pass.settings.window);
-        let kept = is_useful && doubtful.len() < MAX_DOUBTFUL && doubtful.insert(Piece { fin: false, ..piece }).kept;
-        pass.counters.dropped += u64::from(!kept);
-    }
-
-    /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
-    fn settle_rivals<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
-        for of in ENDS {
-            let next = self.ways[of.index()].next;
-            while disorder.doubtful[of.index()].head().is_some_and(|head| distance(head.data_end(), next) <= 0) {
-                disorder.doubtful[of.index()].take_head(|_| pass.counters.dropped += 1);
-            }
-        }
-        for _ in 0..disorder.rivals.len() {
-            let Some((from, rival)) = disorder.rivals.pop_front() else { return };
-            if distance(rival.end(), self.ways[from.index()].next) > 0 {
-                disorder.rivals.push_back((from, rival));
-                continue;
-            }
-            match rival {
-                Rival::Repeat(held) => self.on_repeat(from, &held.view(), pass),
-                Rival::Urgent(sequence, stamp) => self.tell_urgent(from, sequence, &stamp, pass),
-            }
-        }
     }
 
     pub(super) fn on_acknowledgement<R: Receiver>(
@@ -440,7 +364,7 @@ impl TcpFlow {
         ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
     }
 
-    fn deliver<R: Receiver>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
+    pub(super) fn deliver<R: Receiver>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let way = &mut self.ways[from.index()];
         let Some(piece) = piece.from(way.next) else { return };
         let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
@@ -536,39 +460,7 @@ impl TcpFlow {
     }
 }
 
-impl TcpFlow {
-    /// Fills the hole of a direction with what its receiver should have dropped, and seems to have taken.
-    fn take_doubtful<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) -> bool {
-        let next = self.ways[of.index()].next;
-        let fills = |head: Piece<'_>| distance(head.sequence, next) <= 0 && distance(head.data_end(), next) > 0;
-        if !disorder.doubtful[of.index()].head().is_some_and(fills) {
-            return false;
-        }
-        pass.counters.taken_all_the_same += 1;
-        disorder.doubtful[of.index()].take_head(|piece| self.deliver(of, piece, pass));
-        true
-    }
-}
-
 impl Disorder {
-    /// Notes what is to be looked at again. Beyond what there is room for, the oldest is forgotten: its conflict was counted.
-    fn look_again(&mut self, from: End, rival: Rival) {
-        if self.rivals.len() >= MAX_RIVALS {
-            self.rivals.pop_front();
-        }
-        self.rivals.push_back((from, rival));
-    }
-
-    /// Forgets other readings and doubtful segments, which are of less use than what is held; says whether it is still more
-    /// than there is room for.
-    fn forget_rivals(&mut self, settings: &StreamSettings) -> bool {
-        while self.is_over(settings)
-            && (self.rivals.pop_front().is_some()
-                || self.doubtful.iter_mut().any(|queue| queue.take_head(|_| ()).is_some()))
-        {}
-        self.is_over(settings)
-    }
-
     /// Whether `ack` acknowledges the stray segment of a direction.
     fn is_stray_acknowledged(&self, of: End, ack: u32) -> bool {
         let is_within = |stray: Piece<'_>| distance(ack, stray.sequence) > 0 && distance(ack, stray.end()) <= 0;
@@ -608,12 +500,8 @@ impl<R: Receiver> Pass<'_, R> {
     }
 }
 
-const ENDS: [End; 2] = [End::Low, End::High];
+pub(super) const ENDS: [End; 2] = [End::Low, End::High];
 /// How far two segments outside the window may lie apart and still confirm each other.
 const NEARBY: i32 = 0xffff;
 /// Segments outside the window, one after the other, after which the stream is where they are.
 const LONG_STRAYED: u8 = 16;
-/// Doubtful segments of one direction that are kept.
-const MAX_DOUBTFUL: usize = 16;
-/// Other readings of what is held, of one flow.
-const MAX_RIVALS: usize = 16;

@@ -168,3 +168,59 @@ fn read(header: &[u8; HEADER]) -> (Record<'static>, usize) {
     let sequence = u32::from_ne_bytes([s0, s1, s2, s3]);
     (Record { previous, sequence, origin, bytes: &[] }, u32::from_ne_bytes([l0, l1, l2, l3]) as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stream_has_its_own_records_newest_first() {
+        let mut recent = RecentBytes::new(SMALLEST);
+        let first = recent.append(0, 100, 7, b"one");
+        let other = recent.append(0, 100, 8, b"another");
+        let second = recent.append(first, 103, 9, b"two");
+        let of = |last| recent.of_stream(last).map(|record| (record.sequence, record.origin, record.bytes)).collect();
+        let (own, others): (Vec<_>, Vec<_>) = (of(second), of(other));
+        assert_eq!(own, [(103, 9, &b"two"[..]), (100, 7, &b"one"[..])]);
+        assert_eq!(others, [(100, 8, &b"another"[..])]);
+        assert_eq!(recent.of_stream(0).count(), 0);
+    }
+
+    #[test]
+    fn what_the_ring_has_no_room_for_is_no_longer_known() {
+        let mut recent = RecentBytes::new(SMALLEST);
+        let mut last = 0;
+        for number in 0..1_000_u32 {
+            last = recent.append(last, number * 10, number.into(), &number.to_be_bytes());
+            let known: Vec<_> = recent.of_stream(last).collect();
+            assert!(known.len() * (HEADER + 4) <= SMALLEST);
+            for (age, record) in (0_u32..).zip(&known) {
+                let of = number - age;
+                assert_eq!((record.sequence, record.bytes), (of * 10, &of.to_be_bytes()[..]));
+            }
+            assert!(number < 30 || known.len() >= 30, "nearly all of the ring is used");
+        }
+    }
+
+    #[test]
+    fn of_a_long_delivery_the_end_is_kept() {
+        let mut recent = RecentBytes::new(SMALLEST);
+        let last = recent.append(0, 0, 0, &[5; 2 * SMALLEST]);
+        let record = recent.of_stream(last).next().expect("the end");
+        assert_eq!(record.sequence as usize + record.bytes.len(), 2 * SMALLEST);
+        assert_eq!(record.bytes.len(), SMALLEST / 2 - HEADER);
+    }
+
+    #[test]
+    fn a_stretch_is_put_together_of_what_is_known() {
+        let mut recent = RecentBytes::new(SMALLEST);
+        let first = recent.append(0, u32::MAX - 1, 0, b"ab");
+        let last = recent.append(first, 4, 0, b"ef");
+        let stretch = recent.stretch(last, u32::MAX - 1, 8);
+        assert_eq!(stretch.len(), 10);
+        assert_eq!((stretch.before(2), stretch.before(6), stretch.before(8)), (&b"ab"[..], &b""[..], &b"ef"[..]));
+        assert_eq!((stretch.from(0), stretch.from(2)), (&b"ab"[..], &b""[..]));
+        assert_eq!(stretch.around(2, 6), [&b"ab"[..], b"ef"]);
+        assert_eq!(stretch.around(1, 2), [&b"ab"[..], b""]);
+    }
+}

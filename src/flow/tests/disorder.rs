@@ -127,6 +127,31 @@ fn what_its_receiver_drops_is_not_delivered_unless_it_is_acknowledged() {
 }
 
 #[test]
+fn of_two_that_should_have_been_dropped_the_second_is_another_reading() {
+    let doubtful = |sequence, bytes: &[u8]| Sent { is_doubtful: true, ..Sent::new(A, sequence, 5_011, ACK, bytes) };
+    let mut bench = asked();
+    bench.feed(&doubtful(1_013, b"decoy"));
+    bench.feed(&doubtful(1_013, b"genuine"));
+    bench.feed(&doubtful(1_015, b"co"));
+    bench.feed(&Sent::new(B, 5_011, 1_020, ACK, b"thanks"));
+    bench.wait(SECOND);
+    let told =
+        [bytes(A, b"decoy"), otherwise(A, "differs", b"write 40 = 7genui"), bytes(A, b"ne"), bytes(B, b"thanks")];
+    assert_eq!(bench.told(), told);
+}
+
+#[test]
+fn a_segment_fits_where_its_numbers_are_those_of_the_flow() {
+    let bench = asked();
+    let fits = |from, sequence, ack| bench.flow.fits(from, &Sent::new(from, sequence, ack, ACK, b"x").segment());
+    assert!(fits(A, 1_013, 5_011) && fits(B, 5_011, 1_013));
+    assert!(fits(A, 1_013 + 0xffff, 5_011), "a window further on");
+    assert!(!fits(A, 1_013 + 0x1_0000, 5_011), "beyond a window");
+    assert!(!fits(A, 1_013, 5_011 + 0x1_0000), "it acknowledges another flow");
+    assert!(!TcpFlow::default().fits(A, &Sent::new(A, 1_013, 5_011, ACK, b"x").segment()), "nothing is known");
+}
+
+#[test]
 fn a_reset_or_fin_that_is_dropped_ends_nothing() {
     let mut bench = asked();
     for flags in [RST, FIN] {

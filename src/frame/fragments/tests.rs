@@ -321,7 +321,7 @@ fn a_fragment_that_ends_too_early_hides_nothing() {
     let (real, decoy) = (sound(1), sound(2));
     let fragments = [part_of(&real, 1, 0..24, true), part_of(&real, 1, 24..48, false)];
     let early = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 17, 1, 24, false, &decoy[24..32]));
-    let (main, others, is_ambiguous) = readings(&[early.clone(), fragments[1].clone(), fragments[0].clone()]);
+    let (main, others, is_ambiguous) = readings(&[early, fragments[1].clone(), fragments[0].clone()]);
     assert!(is_ambiguous && others == [real[8..].to_vec()], "{others:?}");
     assert_eq!(main.len(), 14 + 20 + 32, "what came first ends there");
 }
