@@ -1,0 +1,147 @@
+//! What is said: in each protocol a beginning, a read that a policy permits, and a write that it does not.
+
+use lockkeeper_protocols::Side;
+
+use super::wire::Line;
+
+#[path = "../../protocols/tests/opcua/wire.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod opcua;
+
+/// A conversation in one protocol.
+pub(crate) struct Speech {
+    pub name: &'static str,
+    pub port: u16,
+    /// What both ends say first.
+    beginning: Vec<(bool, Vec<u8>)>,
+    /// Reads and their answers, as often as a conversation has any.
+    reads: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What is asked by a client that goes on reading, where another one writes.
+    pub read_on: Vec<u8>,
+    /// What must not happen.
+    pub write: Vec<u8>,
+    /// A request that is permitted, as long as the write.
+    pub decoy: Vec<u8>,
+    /// The answer to the write.
+    pub written: Vec<u8>,
+}
+
+impl Speech {
+    pub(crate) fn all() -> [Self; 3] {
+        [modbus(), s7comm(), opc_ua()]
+    }
+
+    /// Opens a connection and reads twice.
+    pub(crate) fn begin(&self, line: &mut Line) {
+        line.open(b"");
+        self.greet(line);
+        self.poll(line);
+        self.poll(line);
+    }
+
+    /// What both ends say before anything is asked.
+    pub(crate) fn greet(&self, line: &mut Line) {
+        for (from_client, bytes) in &self.beginning {
+            line.say(*from_client, bytes);
+        }
+    }
+
+    /// Reads once more.
+    pub(crate) fn poll(&self, line: &mut Line) {
+        let (request, answer) = &self.reads[line.polls];
+        line.say(true, request);
+        line.say(false, answer);
+        line.polls += 1;
+    }
+}
+
+fn modbus() -> Speech {
+    // Transaction 1, protocol 0, 6 bytes: unit 1, Read Holding Registers (3), address 0, 4 registers.
+    let read = vec![0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 4];
+    Speech {
+        name: "modbus",
+        port: 502,
+        beginning: vec![],
+        reads: vec![(read.clone(), vec![0, 1, 0, 0, 0, 11, 1, 3, 8, 0, 1, 0, 2, 0, 3, 0, 4]); 4],
+        read_on: read,
+        // Transaction 7: Write Single Register (6), address 5, value 99.
+        write: vec![0, 7, 0, 0, 0, 6, 1, 6, 0, 5, 0, 99],
+        decoy: vec![0, 7, 0, 0, 0, 6, 1, 3, 0, 5, 0, 1],
+        written: vec![0, 7, 0, 0, 0, 6, 1, 6, 0, 5, 0, 99],
+    }
+}
+
+fn s7comm() -> Speech {
+    // TPKT, COTP DT with EOT, S7comm: ROSCTR, reserved, reference, parameter and data length.
+    let pdu = |kind: u8, reference: u16, error: &[u8], parameters: &[u8], data: &[u8]| {
+        let length = (17 + error.len() + parameters.len() + data.len()) as u16;
+        let lengths = [(parameters.len() as u16).to_be_bytes(), (data.len() as u16).to_be_bytes()].concat();
+        [
+            &[3, 0],
+            &length.to_be_bytes()[..],
+            &[2, 0xF0, 0x80, 0x32, kind, 0, 0],
+            &reference.to_be_bytes(),
+            &lengths,
+            error,
+            parameters,
+            data,
+        ]
+        .concat()
+    };
+    // S7ANY: so many bytes of a data block from byte 0 on.
+    let item = |db: u16, bytes: u16| {
+        [&[0x12, 0x0A, 0x10, 2], &bytes.to_be_bytes()[..], &db.to_be_bytes(), &[0x84, 0, 0, 0]].concat()
+    };
+    let connect = |kind: u8, from: u8, to: u8| {
+        vec![3, 0, 0, 22, 17, kind, 0, to, 0, from, 0, 0xC0, 1, 10, 0xC1, 2, 1, 0, 0xC2, 2, 1, 2]
+    };
+    let read = pdu(1, 100, &[], &[&[4, 1][..], &item(1, 4)].concat(), &[]);
+    let setup = [0xF0, 0, 0, 1, 0, 1, 1, 0xE0];
+    Speech {
+        name: "s7comm",
+        port: 102,
+        beginning: vec![
+            (true, connect(0xE0, 1, 0)),
+            (false, connect(0xD0, 3, 1)),
+            (true, pdu(1, 0, &[], &setup, &[])),
+            (false, pdu(3, 0, &[0, 0], &setup, &[])),
+        ],
+        reads: vec![(read.clone(), pdu(3, 100, &[0, 0], &[4, 1], &[0xFF, 4, 0, 32, 1, 2, 3, 4])); 4],
+        read_on: read,
+        // Write Var of DB20, bytes 0 to 3; the decoy asks to read as much, with as much data behind it.
+        write: pdu(1, 7, &[], &[&[5, 1][..], &item(20, 4)].concat(), &[0, 4, 0, 32, 9, 9, 9, 9]),
+        decoy: pdu(1, 7, &[], &[&[4, 2][..], &item(1, 4), &item(1, 4)].concat()[..14], &[0, 4, 0, 32, 9, 9, 9, 9]),
+        written: pdu(3, 7, &[0, 0], &[5, 1], &[0xFF]),
+    }
+}
+
+fn opc_ua() -> Speech {
+    let mut channel = opcua::Channel::new(0);
+    let opened = channel.open(opcua::NONE, 1).map(|(side, bytes)| (side == Side::Client, bytes));
+    let greetings = [(true, opcua::hello("opc.tcp://plc:4840")), (false, opcua::acknowledge())];
+    let poll = |channel: &mut opcua::Channel, request| {
+        let read = channel.piece(Side::Client, b'F', request, &opcua::read(&["Level"]));
+        (read, channel.piece(Side::Server, b'F', request, &opcua::values(&[7])))
+    };
+    let mut reads = vec![poll(&mut channel, 1), poll(&mut channel, 2)];
+    // Whoever does not write reads on from here.
+    let (read_on, _) = poll(&mut channel.clone(), 3);
+    let write = channel.clone().piece(Side::Client, b'F', 3, &opcua::write("Gate.Setpoint", &[9; 40]));
+    // A read with a name that makes it as long.
+    let spare = write.len() - channel.clone().piece(Side::Client, b'F', 3, &opcua::read(&["Gate.Setpoint"])).len();
+    let longer = format!("Gate.Setpoint{}", "x".repeat(spare));
+    let decoy = channel.piece(Side::Client, b'F', 3, &opcua::read(&[&longer]));
+    assert_eq!(write.len(), decoy.len());
+    let written = channel.piece(Side::Server, b'F', 3, &opcua::results(676, &[0]));
+    reads.extend([poll(&mut channel, 4), poll(&mut channel, 5)]);
+    Speech {
+        name: "opcua",
+        port: 4840,
+        beginning: greetings.into_iter().chain(opened).collect(),
+        reads,
+        read_on,
+        write,
+        decoy,
+        written,
+    }
+}
