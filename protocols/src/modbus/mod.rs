@@ -24,6 +24,7 @@ mod file;
 mod function;
 mod head;
 mod identity;
+mod length;
 mod mbap;
 mod request;
 mod response;
