@@ -31,6 +31,17 @@ pub(super) fn may_start(bytes: &[u8]) -> bool {
     bytes.get(1).is_none_or(|code| function::has_known_shape(code & !function::EXCEPTION))
 }
 
+/// How long the frame is that the bytes begin with, if it is a defined function in exactly its shape, with its CRC.
+pub(super) fn exact(side: Side, bytes: &[u8]) -> Option<usize> {
+    match look(side, Transport::Tcp, bytes) {
+        Probe::Yes { .. } => match frame_len(side, bytes) {
+            FrameLen::Bytes(length) => Some(length),
+            FrameLen::Unknown | FrameLen::Invalid(_) => None,
+        },
+        _ => None,
+    }
+}
+
 /// Takes a whole frame apart.
 pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
     let (&[unit, code], rest) = frame.split_first_chunk::<2>()?;
@@ -114,7 +125,7 @@ const fn crc_table() -> [u16; 256] {
 
 const CRC_START: u16 = 0xFFFF;
 /// Bytes of the CRC.
-const CRC: usize = 2;
+pub(super) const CRC: usize = 2;
 /// A unit, a function and the CRC.
 pub(super) const MIN_FRAME: usize = 4;
 /// Longest frame (2.5.1).
