@@ -76,12 +76,13 @@ fn executed_by_function(mut bytes: &[u8]) -> Vec<u16> {
     writes
 }
 
-/// The writes of a server that frames by the header, as pymodbus does, up to the first header that cannot be.
-fn executed_by_header(mut bytes: &[u8]) -> Vec<u16> {
+/// The writes of a server that frames by the header and takes no frame longer than `longest`, up to the first header that
+/// cannot be. For pymodbus none is too long.
+fn executed_by_header(mut bytes: &[u8], longest: usize) -> Vec<u16> {
     let mut writes = Vec::new();
     while let Some(&[_, _, 0, 0, high, low]) = bytes.first_chunk()
         && let length = usize::from(u16::from_be_bytes([high, low]))
-        && (2..=254).contains(&length)
+        && (2..=longest).contains(&length)
         && let Some((frame, rest)) = bytes.split_at_checked(6 + length)
     {
         writes.extend(carries_out(&frame[6..]));
@@ -153,13 +154,18 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig { max_global_rejects: 1 << 20, ..ProptestConfig::with_cases(1500) })]
 
     #[test]
     fn what_either_sort_of_server_carries_out_is_told(frames in frames()) {
         let bytes = frames.iter().map(Frame::bytes).collect::<Vec<_>>().concat();
         let told = told(&hear(Side::Client, &bytes, usize::MAX));
-        for (server, executed) in [("function", executed_by_function(&bytes)), ("header", executed_by_header(&bytes))] {
+        let servers = [
+            ("function", executed_by_function(&bytes)),
+            ("header", executed_by_header(&bytes, 254)),
+            ("header, however long", executed_by_header(&bytes, 65535)),
+        ];
+        for (server, executed) in servers {
             for address in executed {
                 prop_assert!(told.contains(&address), "{address} by {server}, told {told:?}");
             }
@@ -171,6 +177,29 @@ proptest! {
         let bytes = frames.iter().map(Frame::bytes).collect::<Vec<_>>().concat();
         for side in [Side::Client, Side::Server] {
             prop_assert_eq!(hear(side, &bytes, usize::MAX), hear(side, &bytes, size));
+        }
+    }
+
+    #[test]
+    fn junk_between_sound_frames_costs_none_of_them(
+        before in 0u16..3,
+        junk in prop_oneof![vec(any::<u8>(), 1..30), vec(prop::sample::select(&[0_u8, 1, 3, 6, 16][..]), 1..30)],
+        after in 2u16..20,
+        transaction in prop::sample::select(&[0_u16, 1, 0x0103][..]),
+    ) {
+        let sound = |number: u16| {
+            let mut frame = Frame { protocol: 0, length: None, pdu: write(number) }.bytes();
+            frame[..2].copy_from_slice(&transaction.to_be_bytes());
+            frame
+        };
+        // A sound header of its own that claims what follows is no junk.
+        let claims = |at: usize| junk[at..].iter().chain(&sound(100)).copied().take(6).collect::<Vec<u8>>();
+        prop_assume!((0..junk.len()).all(|at| !matches!(claims(at)[..], [_, _, 0, 0, _, _])));
+        let all = [(0..before).map(sound).collect::<Vec<_>>().concat(), junk.clone(), (100..100 + after).map(sound).collect::<Vec<_>>().concat()];
+        let log = hear(Side::Client, &all.concat(), usize::MAX);
+        let addresses = told(&log);
+        for number in (0..before).chain(100..100 + after) {
+            prop_assert!(addresses.contains(&number), "{} {:?}", number, log.lines);
         }
     }
 

@@ -13,34 +13,49 @@ use crate::dissector::{Side, Stamp};
 pub(super) struct Fork {
     by_function: usize,
     by_header: usize,
-    /// The header claims more than a frame can have: a server that believes it hardly exists, and is not followed where
-    /// there is no other reading.
-    is_far: bool,
+    /// Where a frame ends by a header that claims more than a frame can have, 0 for none. Few servers believe that; they are
+    /// not followed where there is no other reading.
+    far: usize,
+    /// The reading by function stands at the first header that lies.
+    is_first: bool,
+    /// There is no frame where the reading by function stands.
+    is_dead: bool,
+    /// The reading by header has no frame, and looks for the next one inside of those that the other has found: what lies
+    /// there with a sound header was perhaps meant.
+    is_lost: bool,
 }
 
 /// What the readings find next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
+    /// A frame whose header cannot be, from here to there.
+    First(usize, usize),
     /// A frame of the one reading, from here to there.
     ByFunction(usize, usize),
     /// A frame of the other.
     ByHeader(usize, usize),
     /// There is one reading again: the next frame begins there.
     One(usize),
+    /// There is no frame in either.
+    Nothing,
     /// More bytes will tell.
     More,
 }
 
 impl Fork {
-    /// A frame that ends at one place by its function, and at another by its header.
-    pub(super) fn new(lying: mbap::Lying) -> Option<Self> {
-        let by_header = lying.claimed?;
-        Some(Self { by_function: lying.own, by_header, is_far: by_header > mbap::LONGEST_FRAME })
+    /// Behind a frame that ends at one place by its function and at another by its header.
+    pub(super) const fn new(by_function: usize, by_header: usize) -> Self {
+        Self { by_header, ..Self::one(by_function) }
+    }
+
+    /// At a header that cannot be.
+    pub(super) const fn at_unsound_header() -> Self {
+        Self { by_header: 1, is_first: true, is_lost: true, ..Self::one(0) }
     }
 
     /// There is one reading, which begins there; the bytes before may not have arrived.
-    pub(super) fn one(at: usize) -> Self {
-        Self { by_function: at, by_header: at, is_far: false }
+    pub(super) const fn one(at: usize) -> Self {
+        Self { by_function: at, by_header: at, far: 0, is_first: false, is_dead: false, is_lost: false }
     }
 
     /// How many bytes both readings are done with: `there` are.
@@ -48,18 +63,19 @@ impl Fork {
         let done = self.by_function.min(self.by_header).min(there);
         self.by_function -= done;
         self.by_header -= done;
+        self.far = self.far.saturating_sub(done);
         done
     }
 
     /// Where to go on when no more than `there` bytes come: behind the frame that the header claims, if all of it came.
     pub(super) fn end(self, there: usize) -> usize {
-        let by_header = if self.by_header > there { 0 } else { self.by_header };
+        let by_header = if self.is_lost || self.by_header > there { 0 } else { self.by_header };
         self.by_function.max(by_header).min(there)
     }
 
-    /// Whether the frame that the header claims has not arrived.
+    /// Whether a frame that the header claims has not arrived.
     pub(super) fn claims_more_than(self, there: usize) -> bool {
-        self.by_header > there
+        self.far.max(if self.is_lost { 0 } else { self.by_header }) > there
     }
 
     /// A server has shown that it goes by the function, or by the header.
@@ -68,35 +84,110 @@ impl Fork {
     }
 
     /// Goes on with the frame that ends first. So the order of what is found does not depend on how much has arrived.
-    pub(super) fn next(&mut self, from: Side, bytes: &[u8]) -> Found {
+    /// `is_sound`: whether a frame is one that a server takes; what is none is told only where there is no other reading.
+    pub(super) fn next(&mut self, from: Side, bytes: &[u8], is_sound: impl Fn(&[u8]) -> bool) -> Found {
+        let mut one = self.next_by_function(from, bytes);
         loop {
-            let Self { by_function, by_header, is_far } = *self;
-            if by_function == by_header {
+            let Self { by_function, by_header, .. } = *self;
+            if by_function == by_header || (self.is_lost && by_header > by_function && !self.is_first) {
+                if self.far > by_function && !self.is_dead && self.is_lost {
+                    (self.by_header, self.is_lost) = (self.far, false);
+                    continue;
+                }
                 return if by_function <= bytes.len() { Found::One(by_function) } else { Found::More };
             }
-            let ahead = |at: usize, next: Next| match next {
-                Next::More => (usize::MAX, Next::More),
-                Next::Frame(length) => (at + length, next),
-                Next::None(length) => (at + length, next),
-            };
-            let rest = |at: usize| bytes.get(at..).filter(|rest| !rest.is_empty());
-            let one = rest(by_function).map_or(Next::More, |rest| mbap::by_function(from, rest));
-            let other = rest(by_header).map_or(Next::More, mbap::by_header);
-            let ((one_ends, one), (other_ends, other)) = (ahead(by_function, one), ahead(by_header, other));
-            match (one, other) {
+            if self.far > by_function && !self.is_lost && bytes.get(by_function..).is_some_and(mbap::is_unsound) {
+                (self.by_header, self.is_lost, self.is_first) = (by_function + 1, true, true);
+                one = self.next_by_function(from, bytes);
+                continue;
+            }
+            let (one_ends, by_function_next) = one;
+            let (other_ends, other) = self.next_by_header(bytes);
+            let frame = || bytes.get(by_header..other_ends).unwrap_or_default();
+            match (by_function_next, other) {
                 (Next::More, Next::More) => return Found::More,
-                (Next::Frame(_), _) if one_ends <= other_ends => {
-                    self.by_function = one_ends;
-                    return Found::ByFunction(by_function, one_ends);
+                (Next::Frame(_), _) if one_ends <= other_ends => return self.go_on(by_function, one_ends, bytes),
+                (Next::None(_), _) if one_ends <= other_ends && self.is_first && self.is_lost => {
+                    return if by_function > 0 { Found::One(by_function) } else { Found::Nothing };
                 }
-                (Next::None(_), _) if one_ends <= other_ends => self.decide(is_far),
-                (_, Next::Frame(_)) => {
-                    (self.by_header, self.is_far) = (other_ends, false);
+                (Next::None(_), _) if one_ends <= other_ends => {
+                    self.give_up_function();
+                    one = (usize::MAX, Next::More);
+                }
+                (_, Next::Frame(_)) if is_sound(frame()) => {
+                    (self.by_header, self.far, self.is_lost) = (other_ends, 0, false);
+                    if self.is_dead {
+                        self.decide(false);
+                    }
                     return Found::ByHeader(by_header, other_ends);
                 }
-                _ => self.decide(true),
+                (_, Next::Frame(_)) if !self.is_lost && by_function < other_ends => match by_function_next {
+                    // Perhaps there is no other reading by then.
+                    Next::Frame(_) => return self.go_on(by_function, one_ends, bytes),
+                    Next::None(_) => self.give_up_function(),
+                    Next::More => return Found::More,
+                },
+                (_, Next::Frame(_)) if !self.is_lost => self.by_header = other_ends,
+                (_, Next::Frame(_) | Next::None(_)) if self.is_lost => self.by_header += 1,
+                (_, Next::Frame(_) | Next::None(_)) => {
+                    (self.by_header, self.far, self.is_lost) = (by_header + 1, 0, true);
+                }
+                (_, Next::More) => return Found::More,
             }
         }
+    }
+
+    /// A frame by function. While a header is believed that claims far too much, another one that lies may hide others.
+    fn go_on(&mut self, start: usize, end: usize, bytes: &[u8]) -> Found {
+        self.by_function = end;
+        if core::mem::take(&mut self.is_first) {
+            return Found::First(start, end);
+        }
+        let lies = || bytes.get(start..end).is_some_and(|frame| mbap::fault(frame).is_some());
+        if self.far != 0 && !self.is_lost && lies() {
+            (self.by_header, self.is_lost) = (start + 1, true);
+        }
+        Found::ByFunction(start, end)
+    }
+
+    /// There is no frame by function: the header is believed, unless nothing speaks for it either.
+    fn give_up_function(&mut self) {
+        match self.is_lost {
+            true => self.is_dead = true,
+            false => self.decide(self.far != 0),
+        }
+    }
+
+    /// Where a [first](Found::First) frame ends by its header: a server that believes it goes on there, unless it believes
+    /// another one before it, and has not come to this one.
+    pub(super) fn believe(&mut self, claimed: usize) {
+        if self.is_lost && self.far <= self.by_function {
+            self.far = claimed;
+        }
+    }
+
+    /// What the reading by function finds next, and where the bytes end that say so.
+    fn next_by_function(self, from: Side, bytes: &[u8]) -> (usize, Next) {
+        match bytes.get(self.by_function..).filter(|rest| !rest.is_empty() && !self.is_dead) {
+            Some(rest) if self.is_first => ends(self.by_function, mbap::by_function_at_first(from, rest)),
+            Some(rest) => ends(self.by_function, mbap::by_function(from, rest)),
+            None => (usize::MAX, Next::More),
+        }
+    }
+
+    /// The same by header.
+    fn next_by_header(self, bytes: &[u8]) -> (usize, Next) {
+        match bytes.get(self.by_header..).filter(|rest| !rest.is_empty()) {
+            Some(rest) => ends(self.by_header, mbap::by_header(rest)),
+            None => (usize::MAX, Next::More),
+        }
+    }
+}
+
+fn ends(at: usize, next: Next) -> (usize, Next) {
+    match next {
+        Next::More => (usize::MAX, next),
+        Next::Frame(length) | Next::None(length) => (at + length, next),
     }
 }
 
@@ -109,6 +200,8 @@ pub(super) struct Doubt {
     pub(super) there: usize,
     /// Number of the request whose header lied.
     pub(super) since: u32,
+    /// Who believes the header carries it out as well, once all that it claims is there.
+    pub(super) is_shared: bool,
     /// Numbers of the requests behind it that only the reading by header has found.
     pub(super) by_header: Vec<u32>,
     /// A frame of the client that is too short by its header, while the rest that its function wants may still come.
@@ -133,15 +226,16 @@ impl Doubt {
         if from == Side::Client { client } else { server }
     }
 
-    /// The answer to a request shows how the server reads, if only one reading has found that request, or found all of it.
-    pub(super) fn answered(&mut self, request: u32) {
-        let Some(fork) = &mut self.forks[0] else { return };
+    /// The answer to a request shows how the server reads, if only one reading has found that request, or found all of it. A
+    /// refusal of the request whose header lied shows nothing: that may be why.
+    pub(super) fn answered(&mut self, request: u32, is_refused: bool) {
+        let [Some(fork), _] = &mut self.forks else { return };
         // Numbers wrap, those in doubt lie close together.
-        let behind = request.wrapping_sub(self.since);
-        if self.by_header.contains(&request) {
-            fork.decide(false);
-        } else if behind == 0 && fork.claims_more_than(self.there) || (1..CLOSE).contains(&behind) {
-            fork.decide(true);
+        match request.wrapping_sub(self.since) {
+            _ if self.by_header.contains(&request) => fork.decide(false),
+            0 if is_refused || self.is_shared && !fork.claims_more_than(self.there) => {}
+            0..CLOSE => fork.decide(true),
+            _ => {}
         }
     }
 }

@@ -1,10 +1,10 @@
 //! From the bytes of one side to frames: by their headers, and where those lie, in every way in which a server may read them.
 
+use super::Modbus;
 use super::doubt::{Fork, Found, Held};
 use super::head::Head;
 use super::mbap::{self, Lying, Reading};
 use super::shape::{self, Fit};
-use super::{Modbus, function, response};
 use crate::context::Context;
 use crate::dissector::{Side, Sink, Stamp};
 
@@ -68,48 +68,76 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// A frame that is unusual, lies, or is not there. Says how many bytes are done with, or none if more must come.
     fn odd_frame(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
-        self.release(context.from);
+        let held = self.release(context.from);
         match mbap::read(context.from, bytes) {
             Reading::Plain(length) => {
-                self.say(bytes.get(..length)?, false, context);
+                // What was held came when it came.
+                let stamp = held.filter(|held| held.frame.len() == length).map(|held| held.stamp);
+                let Context { from, stamp: now, ref mut sink } = *context;
+                let stamp = stamp.as_ref().unwrap_or(now);
+                self.say(bytes.get(..length)?, false, &mut Context { from, stamp, sink: &mut **sink });
                 Some(length)
             }
-            Reading::Lying(lying) => Some(self.lying_frame(bytes, lying, context)),
+            _ if mbap::is_unsound(bytes) => {
+                self.fork(Fork::at_unsound_header(), context.from);
+                Some(0)
+            }
+            Reading::Lying(lying) => {
+                self.lying_frame(bytes, lying, context);
+                let claimed = lying.claimed.unwrap_or(lying.own);
+                self.fork(Fork::new(lying.own, claimed), context.from);
+                Some(0)
+            }
             Reading::Short(length) => {
-                self.hold(bytes.get(..length)?, context);
+                self.hold(held, bytes.get(..length)?, context);
                 None
             }
             Reading::More | Reading::None(_) => None,
         }
     }
 
-    /// A frame that is sound by its function only. It is in doubt where the header claims less: then a server that believes
-    /// the header refuses it.
+    /// A frame that is sound by its function only. It is in doubt where the header claims less, since a server that believes
+    /// the header refuses it, and where nothing of the header is right.
     #[cold]
-    fn lying_frame(&mut self, bytes: &[u8], lying: Lying, context: &mut Context<'_>) -> usize {
-        let Lying { own, claimed, fault: (name, value) } = lying;
-        let since = self.next;
-        context.malformed(name, value);
-        self.say(bytes.get(..own).unwrap_or(bytes), claimed.is_some_and(|claimed| claimed < own), context);
-        let Some(fork) = Fork::new(lying) else { return own };
-        let doubt = self.doubt.get_or_insert_default();
-        *doubt.fork(context.from) = Some(fork);
+    fn lying_frame(&mut self, bytes: &[u8], lying: Lying, context: &mut Context<'_>) {
+        let Lying { own, claimed, fault: (name, value), lies_twice } = lying;
         if context.from == Side::Client {
+            let since = self.next;
+            let doubt = self.doubt.get_or_insert_default();
             (doubt.since, doubt.there) = (since, bytes.len());
+            doubt.is_shared = claimed.is_some_and(|claimed| claimed > own);
+        }
+        context.malformed(name, value);
+        let is_ambiguous = lies_twice || claimed.is_some_and(|claimed| claimed < own);
+        self.say(bytes.get(..own).unwrap_or(bytes), is_ambiguous, context);
+    }
+
+    fn fork(&mut self, fork: Fork, from: Side) {
+        let doubt = self.doubt.get_or_insert_default();
+        *doubt.fork(from) = Some(fork);
+        if from == Side::Client {
             doubt.by_header.clear();
         }
-        0
     }
 
     /// Follows both readings as far as the bytes go. Says how many are done with, or none if more must come.
     #[cold]
     fn follow(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+        let from = context.from;
         loop {
             let doubt = self.doubt.as_mut()?;
-            if context.from == Side::Client {
+            if from == Side::Client {
                 doubt.there = bytes.len();
             }
-            match doubt.fork(context.from).as_mut()?.next(context.from, bytes) {
+            match doubt.fork(from).as_mut()?.next(from, bytes, |frame| is_sound(from, frame)) {
+                Found::First(start, _) => {
+                    let bytes = bytes.get(start..)?;
+                    let Reading::Lying(lying) = mbap::read(from, bytes) else { return Some(start) };
+                    self.lying_frame(bytes, lying, context);
+                    if let Some(claimed) = lying.claimed.filter(|_| !lying.lies_twice) {
+                        self.doubt.as_mut()?.fork(from).as_mut()?.believe(start + claimed);
+                    }
+                }
                 Found::ByFunction(start, end) => {
                     let frame = bytes.get(start..end)?;
                     if let Some((name, value)) = mbap::fault(frame) {
@@ -117,15 +145,21 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
                     }
                     self.say(frame, true, context);
                 }
-                Found::ByHeader(start, end) => self.say_by_header(bytes.get(start..end)?, context),
-                Found::One(at) => {
-                    *doubt.fork(context.from) = None;
-                    self.release(context.from);
-                    return Some(at);
+                Found::ByHeader(start, end) => {
+                    let number = self.next;
+                    self.say(sound_part(from, bytes.get(start..end)?), true, context);
+                    if let (Side::Client, Some(doubt)) = (from, &mut self.doubt) {
+                        doubt.by_header.push(number);
+                    }
+                }
+                found @ (Found::One(_) | Found::Nothing) => {
+                    *doubt.fork(from) = None;
+                    self.release(from);
+                    return if let Found::One(at) = found { Some(at) } else { None };
                 }
                 Found::More => {
-                    let done = doubt.fork(context.from).as_mut()?.take(bytes.len());
-                    if context.from == Side::Client {
+                    let done = doubt.fork(from).as_mut()?.take(bytes.len());
+                    if from == Side::Client {
                         doubt.there -= done;
                     }
                     return (done > 0).then_some(done);
@@ -160,56 +194,22 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         }
     }
 
-    /// A frame that only the reading by header has found, perhaps inside of another one: a request if its function could be
-    /// one, an answer if it is awaited.
-    fn say_by_header(&mut self, frame: &[u8], context: &mut Context<'_>) {
-        // What follows the end that the function gives it, servers do not look at.
-        let whole = match mbap::read(context.from, frame) {
-            Reading::Lying(Lying { own, .. }) => frame.get(..own),
-            _ => Some(frame),
-        };
-        let Some((head, data)) = whole.and_then(mbap::split) else { return };
-        let fit = shape::of(context.from, head.code, data);
-        match context.from {
-            Side::Client if fit == Fit::Exact || (fit == Fit::Unusual && head.code != 0) => {
-                let number = self.next;
-                self.request(head, data, true, context);
-                if let Some(doubt) = &mut self.doubt {
-                    doubt.by_header.push(number);
-                }
-            }
-            Side::Server if fit == Fit::Exact && self.is_awaited(head, data) => {
-                self.on_any_response(head, data, context)
-            }
-            Side::Client | Side::Server => {}
-        }
-    }
-
-    fn is_awaited(&self, head: Head, data: &[u8]) -> bool {
-        let code = head.code & !function::EXCEPTION;
-        let is_asked = |entry: &super::Entry| entry.is_asked_by(head.transaction, head.unit, code);
-        let fits = |entry: &super::Entry| code != head.code || response::fits(&entry.asked, code, data);
-        matches!(self.pending.find(is_asked, fits), Some((_, true)))
-    }
-
     /// Keeps a request until it is clear whether its end still comes.
-    fn hold(&mut self, frame: &[u8], context: &Context<'_>) {
+    fn hold(&mut self, before: Option<Held>, frame: &[u8], context: &Context<'_>) {
         if context.from == Side::Client {
-            let held = Held { frame: frame.into(), stamp: *context.stamp };
+            let held = before.unwrap_or_else(|| Held { frame: frame.into(), stamp: *context.stamp });
             self.doubt.get_or_insert_default().held = Some(held);
         }
     }
 
-    /// Forgets what was held of a side, and with it the last doubt.
-    fn release(&mut self, from: Side) {
-        if let Some(doubt) = &mut self.doubt {
-            if from == Side::Client {
-                doubt.held = None;
-            }
-            if doubt.is_over() {
-                self.doubt = None;
-            }
+    /// Lets go what was held of a side, and with it the last doubt.
+    fn release(&mut self, from: Side) -> Option<Held> {
+        let doubt = self.doubt.as_mut()?;
+        let held = if from == Side::Client { doubt.held.take() } else { None };
+        if doubt.is_over() {
+            self.doubt = None;
         }
+        held
     }
 
     /// What a side sends next has nothing to do with what it sent before.
@@ -229,5 +229,24 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         *doubt.fork(Side::Client) = Some(Fork::one(frame.len()));
         self.say(&frame, false, &mut Context { from: Side::Client, stamp: &stamp, sink: &mut *context.sink });
         true
+    }
+}
+
+/// Whether a server or client takes a frame that only its header frames: a request whose function could be one, an answer
+/// that is exact.
+fn is_sound(from: Side, frame: &[u8]) -> bool {
+    let Some((head, data)) = mbap::split(sound_part(from, frame)) else { return false };
+    match shape::of(from, head.code, data) {
+        Fit::Exact => true,
+        Fit::Unusual => from == Side::Client && head.code != 0,
+        Fit::Wrong => false,
+    }
+}
+
+/// A frame without what follows the end that the function gives it: nobody looks at that.
+fn sound_part(from: Side, frame: &[u8]) -> &[u8] {
+    match mbap::read(from, frame) {
+        Reading::Lying(Lying { own, .. }) => frame.get(..own).unwrap_or(frame),
+        _ => frame,
     }
 }

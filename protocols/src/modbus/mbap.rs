@@ -36,6 +36,8 @@ pub(super) struct Lying {
     pub(super) claimed: Option<usize>,
     /// The field that lies, and what it says.
     pub(super) fault: (&'static str, u32),
+    /// Neither the length nor the protocol identifier is right.
+    pub(super) lies_twice: bool,
 }
 
 /// The frame that bytes begin with, if all of it is there and its header is sound: its head, unit and PDU, what follows.
@@ -88,6 +90,12 @@ impl Header {
     fn has_length_of(self, code: u8) -> bool {
         let longest = if code == function::UMAS { umas::MAX_LENGTH } else { MAX_LENGTH };
         (MIN_LENGTH..=longest).contains(&self.length)
+    }
+
+    /// Whether its length may be right although its protocol identifier is wrong, and nothing else says how long the frame
+    /// is.
+    fn could_be(self, code: u8) -> bool {
+        self.has_length_of(code) && function::has_known_shape(code)
     }
 
     fn is_sound(self, code: u8) -> bool {
@@ -149,17 +157,13 @@ fn read_both(from: Side, bytes: &[u8], (header, is_sound): (Header, bool), own: 
                 _ => header.fault(),
             };
             let differs = header.length >= MIN_LENGTH && claimed != own;
-            Reading::Lying(Lying { own, claimed: differs.then_some(claimed), fault })
+            Reading::Lying(Lying { own, claimed: differs.then_some(claimed), fault, lies_twice: !lies_once })
         }
         Some(false) if is_sound => plain(claimed, bytes),
         Some(false) => Reading::None(header.fault().0),
-        None if is_sound && claimed > bytes.len() => Reading::More,
-        None if !shape::may_begin(from, bytes.get(HEADER + 1..).unwrap_or_default()) => match is_sound {
-            true => plain(claimed, bytes),
-            false => Reading::None(header.fault().0),
-        },
-        None if is_sound => Reading::Short(claimed),
-        None => Reading::More,
+        None if !is_sound || claimed > bytes.len() => Reading::More,
+        None if shape::may_begin(from, bytes.get(HEADER + 1..).unwrap_or_default()) => Reading::Short(claimed),
+        None => Reading::Plain(claimed),
     }
 }
 
@@ -169,12 +173,11 @@ fn read_by_header(from: Side, bytes: &[u8], (header, is_sound): (Header, bool)) 
     if is_sound {
         return plain(end, bytes);
     }
-    let has_length = bytes.get(HEADER + 1).is_some_and(|code| header.has_length_of(*code));
     match bytes.get(..end) {
-        _ if !has_length => Reading::None(header.fault().0),
+        _ if !bytes.get(HEADER + 1).is_some_and(|code| header.could_be(*code)) => Reading::None(header.fault().0),
         None => Reading::More,
         Some(frame) if is_whole(from, frame) => {
-            Reading::Lying(Lying { own: end, claimed: None, fault: header.fault() })
+            Reading::Lying(Lying { own: end, claimed: None, fault: header.fault(), lies_twice: false })
         }
         Some(_) => Reading::None(header.fault().0),
     }
@@ -202,6 +205,38 @@ pub(super) fn by_function(from: Side, bytes: &[u8]) -> Next {
             Some(frame) => Next::None(frame.len()),
             None => Next::More,
         },
+    }
+}
+
+/// The same where the first header lies, about which [`read`] knows more.
+pub(super) fn by_function_at_first(from: Side, bytes: &[u8]) -> Next {
+    match read(from, bytes) {
+        Reading::More => Next::More,
+        Reading::Plain(length) | Reading::Short(length) | Reading::Lying(Lying { own: length, .. }) => {
+            Next::Frame(length)
+        }
+        Reading::None(_) => Next::None(nothing_until(from, bytes)),
+    }
+}
+
+/// How many bytes had to be there to say that no frame begins with them.
+fn nothing_until(from: Side, bytes: &[u8]) -> usize {
+    if let Some(length) = rtu::exact(from, bytes) {
+        return length;
+    }
+    let body = bytes.get(HEADER..).unwrap_or_default();
+    match (length::of(from, body), Header::read(bytes), body.get(1)) {
+        (Length::Known(length), ..) => HEADER + length,
+        (Length::Open, Some(header), Some(code)) if header.could_be(*code) => header.end(),
+        _ => HEADER + length::TELLING,
+    }
+}
+
+/// Whether a header cannot be one, whatever follows it.
+pub(super) fn is_unsound(bytes: &[u8]) -> bool {
+    match (Header::read(bytes), bytes.get(HEADER + 1)) {
+        (Some(header), Some(code)) => !header.is_sound(*code),
+        _ => false,
     }
 }
 
@@ -372,8 +407,6 @@ const HEADER: usize = 6;
 const MIN_LENGTH: u16 = 2;
 /// A unit identifier and the longest PDU (253 bytes).
 const MAX_LENGTH: u16 = 254;
-/// Longest frame by the standard.
-pub(super) const LONGEST_FRAME: usize = HEADER + MAX_LENGTH as usize;
 /// Longest frame of all.
 pub(super) const MAX_FRAME: usize = HEADER + umas::MAX_LENGTH as usize;
 /// How many frames are looked at to identify the protocol.

@@ -195,7 +195,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
                 if let Some(entry) = self.pending.get(index) {
                     response::conclude(entry, head, data, fit, context);
                     if let Some(doubt) = &mut self.doubt {
-                        doubt.answered(entry.request);
+                        doubt.answered(entry.request, refused);
                     }
                 }
                 self.pending.remove(index);
