@@ -94,9 +94,10 @@ pub enum Probe {
 /// Bounds on what one flow may cost. Every one is counted when it is hit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Requests in flight that are remembered, per flow. Beyond it the oldest is given up.
+    /// Unanswered requests that are remembered, per flow. Beyond it one is given up: the oldest whose answer is overdue, or
+    /// else the oldest.
     pub pending: usize,
-    /// How long an answer is waited for, nanoseconds of packet time.
+    /// After how long an answer is overdue, nanoseconds of packet time. It is still waited for.
     pub answer_timeout: i64,
     /// Bytes of a flow that are kept, per side, while a frame is incomplete or its start is being looked for.
     pub partial: usize,
@@ -129,7 +130,7 @@ pub enum Outcome {
         /// The standard's name in snake_case.
         name: &'static str,
     },
-    /// No answer came within [`Limits::answer_timeout`].
+    /// No answer came within [`Limits::answer_timeout`], nor later.
     NoResponse,
     /// Not known yet.
     Pending,
@@ -324,6 +325,16 @@ pub trait Dissector: Send {
     /// spans frames starts afresh; its bytes so far are lost.
     fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
+    /// Bytes that are kept for what spans frames and has not arrived completely.
+    fn buffered(&self) -> usize {
+        0
+    }
+
+    /// Gives up what is kept of a side for what spans frames; says how many bytes that was.
+    fn give_up(&mut self, _from: Side) -> usize {
+        0
+    }
+
     /// Number of the next request. Requests are numbered for each flow: a flow that changes its protocol goes on with the
     /// number of the protocol before.
     fn next_request(&mut self) -> &mut u32;
@@ -331,14 +342,15 @@ pub trait Dissector: Send {
     /// Keys from outside may open what this protocol encrypts. Most have no use for them.
     fn unlock(&mut self, _keys: &Arc<dyn Keys>) {}
 
-    /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
+    /// Tells which requests are overdue at `clock` (nanoseconds), in the order in which they were sent: [`Sink::overdue`].
     /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink);
 
-    /// When the oldest unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
+    /// When the next unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
     fn deadline(&self) -> Option<i64>;
 
-    /// The end of the flow or of the capture: reports every request that is still open as [`Outcome::Pending`].
+    /// The end of the flow or of the capture: reports every request that is still open, as [`Outcome::NoResponse`] if its
+    /// answer is overdue and as [`Outcome::Pending`] otherwise.
     fn finish(&mut self, sink: &mut dyn Sink);
 }
 

@@ -78,7 +78,7 @@ impl Session {
         if used < bytes.len() {
             self.rest(from, bytes.get(used..).unwrap_or_default(), stamp, sink);
         }
-        self.set_wake(stamp.clock);
+        self.set_wake();
     }
 
     /// What `from` sent after its last whole frame: a part of one, none at all, or anything while a side is lost or waits
@@ -93,26 +93,21 @@ impl Session {
             return;
         }
         let (mut partial, mut lead) = self.take(from);
-        let begins_anew = if partial.is_empty() {
+        if partial.is_empty() {
             let used = self.consume(from, bytes, (&mut lead, false), (stamp, sink));
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
                 partial = memory::lent(rest.len(), rest.len(), sink);
                 memory::append(&mut partial, rest);
             }
-            true
         } else {
             memory::append(&mut partial, bytes);
             let used = self.consume(from, &partial, (&mut lead, false), (stamp, sink));
             partial.drain(..used.min(partial.len()));
-            used > 0
-        };
+        }
         let mut step = self.step(from, lead, (stamp, sink));
         step.bound(&mut partial);
         let lead = step.lead;
         self.keep(from, partial, lead, (stamp, sink));
-        if let Some(kept) = self.kept.as_mut().filter(|_| begins_anew) {
-            kept.begun(from, stamp);
-        }
     }
 
     /// What waits of a side: nothing does afterwards.
@@ -174,9 +169,7 @@ impl Session {
             let mut partial = memory::lent(bytes.len(), wanted, sink);
             partial.reserve_exact(wanted);
             memory::append(&mut partial, bytes);
-            let kept = self.kept.get_or_insert_default();
-            kept.put(from, partial, awaited, Lead::default(), stamp);
-            kept.begun(from, stamp);
+            self.kept.get_or_insert_default().put(from, partial, awaited, Lead::default(), stamp);
         }
         begins
     }
@@ -228,7 +221,7 @@ impl Session {
                 break;
             }
         }
-        self.set_wake(stamp.clock);
+        self.set_wake();
     }
 
     /// Nothing follows what a side in step has sent: what counts as whole is decoded. Where no frame can begin with the rest,
@@ -270,33 +263,14 @@ impl Session {
         }
     }
 
-    /// Gives up on answers, and on ends of frames, that are overdue at `clock`.
+    /// Tells of answers that are overdue at `clock`.
     #[inline]
     pub fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         if self.wake < clock {
             cold_path();
             self.dissector.expire(clock, sink);
-            self.give_up_frames(clock, sink);
-            self.find_wake(clock);
+            self.find_wake();
         }
-    }
-
-    /// Gives up frames whose end has been waited for too long. Otherwise it would cost a sender nothing but one connection
-    /// for each to have half frames kept for as long as connections are remembered.
-    fn give_up_frames(&mut self, clock: i64, sink: &mut dyn Sink) {
-        for from in [Side::Client, Side::Server] {
-            let is_overdue = |kept: &&Kept| kept.due(from, self.patience()).is_some_and(|due| due < clock);
-            if let Some(kept) = self.kept.as_deref().filter(is_overdue) {
-                let (kind, name) = (AnomalyKind::Limit, "frame_age");
-                sink.anomaly(Anomaly { kind, name, value: None, from }, &kept.latest(from));
-                self.gap(from, sink);
-            }
-        }
-    }
-
-    /// How long the end of a frame is waited for, nanoseconds.
-    fn patience(&self) -> i64 {
-        self.terms.timeout().saturating_mul(PATIENCE)
     }
 
     /// When [`Session::expire`] next has something to do, at the earliest: nanoseconds on the scale of
@@ -308,19 +282,15 @@ impl Session {
 
     /// Deadlines only ever move on, so they are asked for when none is known, not at every frame.
     #[inline]
-    fn set_wake(&mut self, now: i64) {
+    fn set_wake(&mut self) {
         if self.wake == i64::MAX {
-            self.find_wake(now);
+            self.find_wake();
         }
     }
 
-    /// What is asked for from now on is due no earlier than one answer's time from now: that of a frame, which is longer,
-    /// is looked after as often.
     #[inline(never)]
-    fn find_wake(&mut self, now: i64) {
-        let soon = now.saturating_add(self.terms.timeout().max(TENTH));
-        let frame = self.kept.as_ref().and_then(|kept| kept.deadline(self.patience())).map(|due| due.min(soon));
-        self.wake = [frame, self.dissector.deadline()].into_iter().flatten().min().unwrap_or(i64::MAX);
+    fn find_wake(&mut self) {
+        self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
     }
 
     /// The end of the flow or of the capture.
@@ -331,9 +301,27 @@ impl Session {
         self.dissector.finish(sink);
     }
 
-    /// Bytes kept for frames that have not arrived completely.
+    /// Bytes kept for frames, or for what spans them, that have not arrived completely.
     pub fn buffered(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.len())
+        self.kept.as_ref().map_or(0, |kept| kept.len()) + self.dissector.buffered()
+    }
+
+    /// Gives up what is [buffered](Session::buffered), because its memory is needed elsewhere: it is lost, and each side
+    /// goes on where its next frame begins. What was asked still waits for its answer.
+    pub fn give_up(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        for from in [Side::Client, Side::Server] {
+            let (bytes, lead) = self.take(from);
+            let lost = bytes.len() + self.dissector.give_up(from);
+            self.keep(from, Vec::new(), lead, (stamp, &mut *sink));
+            if lost > 0 {
+                sink.lost(lost);
+                let (kind, name) = (AnomalyKind::Limit, "given_up_for_memory");
+                sink.anomaly(Anomaly { kind, name, value: None, from }, stamp);
+                if let Some(lost) = self.lost.get_mut(from.index()) {
+                    *lost = true;
+                }
+            }
+        }
     }
 
     /// Nothing follows what was kept: whole frames that only lacked others beside them count, the rest is lost.
@@ -352,8 +340,3 @@ impl Session {
         self.keep(from, Vec::new(), Lead::default(), (&stamp, sink));
     }
 }
-
-/// How many times as long as an answer the end of a frame is waited for: the longest one has time on a slow line.
-const PATIENCE: i64 = 6;
-/// A tenth of a second, nanoseconds.
-const TENTH: i64 = 100_000_000;

@@ -394,6 +394,6 @@ fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not(
         session.stream(*side, bytes, &at(0), &mut log);
     }
     session.stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, &at(60_000), &mut log);
-    assert_eq!(log.lines_of("5000000001 no_response 3.0").len(), 1, "{:?}", log.lines);
+    assert_eq!(log.lines_of("5000000001 overdue 3.0").len(), 1, "{:?}", log.lines);
     assert_eq!(log.lines_of("60000000000 accepted 2.0").len(), 1, "{:?}", log.lines);
 }

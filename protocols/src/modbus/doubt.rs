@@ -16,6 +16,8 @@ pub(super) struct Fork {
     /// Where a frame ends by a header that claims more than a frame can have, 0 for none. Few servers believe that; they are
     /// not followed where there is no other reading.
     far: usize,
+    /// Where the latest frame ends that only the reading by header has found, 0 for none.
+    found: usize,
     /// The reading by function stands at the first header that lies.
     is_first: bool,
     /// There is no frame where the reading by function stands.
@@ -55,7 +57,7 @@ impl Fork {
 
     /// There is one reading, which begins there; the bytes before may not have arrived.
     pub(super) const fn one(at: usize) -> Self {
-        Self { by_function: at, by_header: at, far: 0, is_first: false, is_dead: false, is_lost: false }
+        Self { by_function: at, by_header: at, far: 0, found: 0, is_first: false, is_dead: false, is_lost: false }
     }
 
     /// How many bytes both readings are done with: `there` are.
@@ -64,6 +66,7 @@ impl Fork {
         self.by_function -= done;
         self.by_header -= done;
         self.far = self.far.saturating_sub(done);
+        self.found = self.found.saturating_sub(done);
         done
     }
 
@@ -84,8 +87,9 @@ impl Fork {
     }
 
     /// Goes on with the frame that ends first. So the order of what is found does not depend on how much has arrived.
-    /// `is_sound`: whether a frame is one that a server takes; what is none is told only where there is no other reading.
-    pub(super) fn next(&mut self, from: Side, bytes: &[u8], is_sound: impl Fn(&[u8]) -> bool) -> Found {
+    /// `is_sound`: whether a frame is one that a server takes, also where frames are looked for; what is none is told only
+    /// where there is no other reading.
+    pub(super) fn next(&mut self, from: Side, bytes: &[u8], is_sound: impl Fn(&[u8], bool) -> bool) -> Found {
         let mut one = self.next_by_function(from, bytes);
         loop {
             let Self { by_function, by_header, .. } = *self;
@@ -108,14 +112,16 @@ impl Fork {
                 (Next::More, Next::More) => return Found::More,
                 (Next::Frame(_), _) if one_ends <= other_ends => return self.go_on(by_function, one_ends, bytes),
                 (Next::None(_), _) if one_ends <= other_ends && self.is_first && self.is_lost => {
-                    return if by_function > 0 { Found::One(by_function) } else { Found::Nothing };
+                    let start = by_function.max(self.found);
+                    return if start > 0 { Found::One(start) } else { Found::Nothing };
                 }
                 (Next::None(_), _) if one_ends <= other_ends => {
                     self.give_up_function();
                     one = (usize::MAX, Next::More);
                 }
-                (_, Next::Frame(_)) if is_sound(frame()) => {
+                (_, Next::Frame(_)) if is_sound(frame(), self.is_lost) => {
                     (self.by_header, self.far, self.is_lost) = (other_ends, 0, false);
+                    self.found = other_ends;
                     if self.is_dead {
                         self.decide(false);
                     }

@@ -129,7 +129,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             if from == Side::Client {
                 doubt.there = bytes.len();
             }
-            match doubt.fork(from).as_mut()?.next(from, bytes, |frame| is_sound(from, frame)) {
+            match doubt.fork(from).as_mut()?.next(from, bytes, |frame, is_lost| is_sound(from, frame, is_lost)) {
                 Found::First(start, _) => {
                     let bytes = bytes.get(start..)?;
                     let Reading::Lying(lying) = mbap::read(from, bytes) else { return Some(start) };
@@ -232,13 +232,13 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 }
 
-/// Whether a server or client takes a frame that only its header frames: a request whose function could be one, an answer
-/// that is exact.
-fn is_sound(from: Side, frame: &[u8]) -> bool {
+/// Whether a server or client takes a frame that only its header frames: one that is exact, or a request whose function could
+/// be one. `is_lost`: it was looked for.
+fn is_sound(from: Side, frame: &[u8], is_lost: bool) -> bool {
     let Some((head, data)) = mbap::split(sound_part(from, frame)) else { return false };
     match shape::of(from, head.code, data) {
         Fit::Exact => true,
-        Fit::Unusual => from == Side::Client && head.code != 0,
+        Fit::Unusual => from == Side::Client && head.code != 0 && !is_lost,
         Fit::Wrong => false,
     }
 }

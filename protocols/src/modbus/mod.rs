@@ -288,6 +288,11 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         self.forget_doubt(from);
     }
 
+    fn give_up(&mut self, from: Side) -> usize {
+        self.forget_doubt(from);
+        0
+    }
+
     fn next_request(&mut self) -> &mut u32 {
         &mut self.next
     }

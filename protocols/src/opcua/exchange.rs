@@ -225,7 +225,7 @@ impl Exchange {
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
         let size = |asked: &Asked| if let What::Service(request) = &asked.what { request.content.len() } else { 0 };
-        let waiting = || self.pending.iter().map(size).sum::<usize>();
+        let waiting = || self.pending.all().map(size).sum::<usize>();
         let has_room = size(asked) <= SMALL || waiting() + size(asked) <= self.limit;
         if !has_room {
             context.anomaly(AnomalyKind::Limit, "pending_bytes", None);

@@ -263,7 +263,7 @@ impl S7CommPlus {
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
         let count = asked.items.len();
-        let waiting = || self.pending.iter().map(|other| other.items.len()).sum::<usize>();
+        let waiting = || self.pending.all().map(|other| other.items.len()).sum::<usize>();
         let has_room = count <= FEW_ITEMS || waiting() + count <= MAX_WAITING_ITEMS;
         if !has_room {
             context.anomaly(AnomalyKind::Limit, "pending_items", None);

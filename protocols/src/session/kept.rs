@@ -9,8 +9,6 @@ use crate::memory;
 #[derive(Default)]
 pub(super) struct Kept {
     sides: [Waiting; 2],
-    /// When the first bytes of each came, nanoseconds on the scale of [`Stamp::clock`].
-    since: [i64; 2],
 }
 
 /// What waits of one side.
@@ -57,24 +55,6 @@ impl Kept {
     /// When the latest of what waits of a side came.
     pub(super) fn latest(&self, from: Side) -> Stamp {
         self.side(from).latest
-    }
-
-    /// A frame of `from` begins with what came now.
-    pub(super) fn begun(&mut self, from: Side, stamp: &Stamp) {
-        if let Some(since) = self.since.get_mut(from.index()) {
-            *since = stamp.clock;
-        }
-    }
-
-    /// When the first of them is to be complete.
-    pub(super) fn deadline(&self, patience: i64) -> Option<i64> {
-        [Side::Client, Side::Server].into_iter().filter_map(|from| self.due(from, patience)).min()
-    }
-
-    /// When the frame that `from` has begun is to be complete, if there is one.
-    pub(super) fn due(&self, from: Side, patience: i64) -> Option<i64> {
-        let since = self.since.get(from.index()).filter(|_| !self.side(from).bytes.is_empty())?;
-        Some(since.saturating_add(patience))
     }
 
     /// What `from` sent of a frame of `awaited` bytes, or of one whose length is not known.

@@ -35,11 +35,6 @@ impl Terms {
         (protocol.open)(transport, &limits)
     }
 
-    /// How long an answer is waited for, nanoseconds.
-    pub(super) fn timeout(&self) -> i64 {
-        self.timeout
-    }
-
     /// Other rows that the flow may turn out to speak: those of the same name first, then those that share a port with the
     /// one that is spoken, or are expected here.
     pub(super) fn others(&self, spoken: &'static Protocol) -> impl Iterator<Item = &'static Protocol> + use<> {

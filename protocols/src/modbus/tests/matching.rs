@@ -105,20 +105,67 @@ fn a_request_that_was_given_up_does_not_shift_the_answers_of_later_ones() {
 }
 
 #[test]
-fn an_answer_in_time_counts_and_a_late_one_is_unmatched() {
+fn an_answer_counts_however_late_it_is() {
     use Side::{Client, Server};
     let limits = Limits { answer_timeout: 5_000_000, ..Limits::default() };
     let log = talk(&limits, &[(0, Client, 1, 1, &READ), (5, Server, 1, 1, &answer(1))]);
     assert_eq!(outcomes(&log), [(0, "accepted", "[1]")]);
     let log = talk(&limits, &[(0, Client, 1, 1, &READ), (6, Server, 1, 1, &answer(1))]);
-    assert_eq!(outcomes(&log), [(0, "no_response", "")]);
-    assert_eq!(
-        log.lines[1].split(' ').next(),
-        Some("5000001"),
-        "the wait ended when it was over, not when it was noticed"
+    let overdue = "overdue 0.0 read read_holding_registers 3 unit=1 table=holding_register address=0 count=1";
+    assert_eq!(log.lines[1], std::format!("5000001 {overdue}"), "when it was, not when it was noticed");
+    assert_eq!(outcomes(&log), [(0, "accepted", "[1]")]);
+    assert!(log.lines[2].starts_with("6000000 accepted 0.0 after 6000000"));
+}
+
+#[test]
+fn what_is_never_answered_ends_once_and_had_no_answer() {
+    use Side::{Client, Server};
+    let limits = Limits { answer_timeout: 5_000_000, ..Limits::default() };
+    let write = [0x06, 0x00, 0x01, 0x00, 0x02];
+    // At the end of the flow.
+    let log = talk(&limits, &[(0, Client, 1, 1, &write), (9, Client, 2, 1, &READ)]);
+    assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "pending", "")]);
+    let ended = log.lines.iter().find(|line| line.contains("no_response")).unwrap();
+    assert!(ended.starts_with("5000001 no_response 0.0 after 5000001"), "the wait ended when it was over: {ended}");
+    // Where a newer request has its number, or reads the same again.
+    let log = talk(&limits, &[(0, Client, 1, 1, &write), (9, Client, 1, 1, &write), (10, Server, 1, 1, &write)]);
+    assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "accepted", "")]);
+    let log = talk(&limits, &[(0, Client, 1, 1, &READ), (9, Client, 2, 1, &READ), (10, Server, 2, 1, &answer(1))]);
+    assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "accepted", "[1]")]);
+    // Where there is no room: those that are overdue go first, and nothing was lost with them.
+    let limits = Limits { pending: 2, ..limits };
+    let lines = [(0, Client, 1, 1, &write[..]), (9, Client, 2, 1, &write), (9, Client, 3, 1, &write)];
+    let log = talk(&limits, &lines);
+    assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "pending", ""), (2, "pending", "")]);
+    assert!(log.lines_of("Limit").is_empty());
+}
+
+#[test]
+fn an_answer_belongs_to_a_request_in_flight_before_one_that_is_overdue() {
+    use Side::{Client, Server};
+    let limits = Limits { answer_timeout: 5_000_000, ..Limits::default() };
+    let two = [0x03, 0x00, 0x10, 0x00, 0x02];
+    let log = talk(
+        &limits,
+        &[
+            (0, Client, 0, 1, &READ),
+            (9, Client, 0, 2, &two),
+            (10, Client, 0, 1, &two),
+            (11, Server, 0, 1, &[0x03, 0x04, 0, 1, 0, 2]),
+        ],
     );
-    assert_eq!(log.lines[2], "Unmatched answer_without_request 3 from Server");
-    assert_eq!(log.pdus.get(&(1, 3)), Some(&1), "a late answer still is a PDU");
+    // The number is constant, so that the third request replaces the first.
+    assert_eq!(outcomes(&log), [(0, "no_response", ""), (2, "accepted", "[1, 2]"), (1, "pending", "")]);
+    let log = talk(
+        &limits,
+        &[
+            (0, Client, 7, 1, &READ),
+            (9, Client, 8, 1, &two),
+            (10, Server, 7, 1, &answer(1)),
+            (11, Server, 8, 1, &[0x03, 0x04, 0, 1, 0, 2]),
+        ],
+    );
+    assert_eq!(outcomes(&log), [(0, "accepted", "[1]"), (1, "accepted", "[1, 2]")]);
 }
 
 #[test]
