@@ -18,6 +18,7 @@
 //! differences are meant: an exception without its code still is a response, and a PDU in a segment that Wireshark takes
 //! for a retransmission is counted when its bytes are new. `DIFFERENCES.md` has every case that is known.
 
+mod answered;
 mod asked;
 mod doubt;
 mod entry;
@@ -33,6 +34,7 @@ mod response;
 mod rtu;
 mod shape;
 mod umas;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use self::answered::Answered;
 use self::doubt::Doubt;
 use self::entry::Entry;
 use self::head::Head;
@@ -103,13 +106,15 @@ struct Modbus<const IS_RTU: bool> {
     pending: Pending<Entry>,
     /// Number of the next request.
     next: u32,
+    /// The latest request that was answered, to know a second answer by. Reads that nobody follows are of no interest.
+    last: Answered,
     /// Bytes that can be read in two ways; none in the common case.
     doubt: Option<Box<Doubt>>,
 }
 
 impl<const IS_RTU: bool> Modbus<IS_RTU> {
     fn new(limits: &Limits) -> Self {
-        Self { pending: Pending::new(limits), next: 0, doubt: None }
+        Self { pending: Pending::new(limits), next: 0, last: Answered::default(), doubt: None }
     }
 
     /// A request, from its unit on. `false`: it is not as long as its function says, or its function is unusual, and
@@ -165,6 +170,9 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         {
             sink.ended(Outcome::Accepted, 1);
             sink.pdu(RESPONSES, head.code.into());
+            if head.code > function::READ_INPUT_REGISTERS {
+                self.last = Answered::new(head, only);
+            }
             self.pending.forget_only();
             return true;
         }
@@ -187,22 +195,61 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         count_sub(head.code, data, context.sink);
         let asked_by = |entry: &Entry| entry.is_asked_by(head.transaction, head.unit, code);
         let fits = |entry: &Entry| refused || response::fits(&entry.asked, code, data);
-        if self.pending.find(asked_by, fits).is_none() && self.doubt.is_some() {
-            self.answers_held(head, context);
-        }
-        match self.pending.find(asked_by, fits) {
-            Some((index, fit)) => {
-                if let Some(entry) = self.pending.get(index) {
-                    response::conclude(entry, head, data, fit, context);
-                    if let Some(doubt) = &mut self.doubt {
-                        doubt.answered(entry.request, refused);
-                    }
-                }
-                self.pending.remove(index);
-            }
-            None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code.into())),
+        let found = self.pending.find(asked_by, fits).or_else(|| self.find_otherwise(head, data, context));
+        match found {
+            Some((index, fit)) => self.conclude(index, head, data, fit, context),
+            None => self.on_stray_response(head, data, context),
         }
         identify(head, data, context);
+    }
+
+    /// Finds the request of an answer that names none which waits: one whose end was still waited for, or else the only one
+    /// in flight that it fits, since some servers and gateways answer with a transaction or a unit of their own.
+    #[cold]
+    fn find_otherwise(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) -> Option<(usize, bool)> {
+        let Head { transaction, unit, code } = head;
+        let asked = code & !function::EXCEPTION;
+        let fits = |entry: &Entry| asked != code || response::fits(&entry.asked, code, data);
+        if self.answers_held(head, context) {
+            return self.pending.find(|entry| entry.is_asked_by(transaction, unit, asked), fits);
+        }
+        // The second answer to a request is none to another one.
+        if self.last.is_answered_by(head, data) {
+            return None;
+        }
+        let index = self.pending.only_that(|entry| entry.code & !function::EXCEPTION == asked && fits(entry))?;
+        let entry = self.pending.get(index)?;
+        let (name, value) = match entry.transaction == transaction {
+            true => ("answer_of_another_unit", u32::from(unit)),
+            false => ("answer_with_another_transaction", transaction.into()),
+        };
+        context.anomaly(AnomalyKind::Unmatched, name, Some(value));
+        Some((index, true))
+    }
+
+    fn conclude(&mut self, index: usize, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
+        let refused = head.code & function::EXCEPTION != 0;
+        if let Some(entry) = self.pending.get(index) {
+            response::conclude(entry, head, data, fit, context);
+            self.last = Answered::new(head, entry);
+            if let Some(doubt) = &mut self.doubt {
+                doubt.answered(entry.request, refused);
+            }
+        }
+        self.pending.remove(index);
+    }
+
+    /// An answer to no request that is known. If it says that something was changed, that is news, unless it only says again
+    /// what the latest answer said.
+    #[cold]
+    fn on_stray_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
+        let refused = head.code & function::EXCEPTION != 0;
+        let code = u32::from(head.code & !function::EXCEPTION);
+        context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code));
+        if !refused && !self.last.is_repeated_by(head, data) && unseen::tell(self.next, head, data, context) {
+            self.next = self.next.wrapping_add(1);
+            self.last = Answered::by(head, data);
+        }
     }
 }
 

@@ -116,15 +116,19 @@ fn write_coil<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let address = reader.u16_be("address")?;
     let raw = reader.array::<2>("value")?;
     context.expect_end(reader.rest());
-    let values = match raw {
-        [0xFF, 0] => Values::Bits { bytes: &[1], count: 1 },
-        [0, 0] => Values::Bits { bytes: &[0], count: 1 },
-        _ => {
-            context.malformed("coil_value_invalid", u16::from_be_bytes(raw));
-            Values::Bytes(data.get(2..4).unwrap_or_default())
-        }
-    };
-    Ok((Asked::Range(Range { address, count: 1 }), values))
+    if !matches!(raw, [0 | 0xFF, 0]) {
+        context.malformed("coil_value_invalid", u16::from_be_bytes(raw));
+    }
+    Ok((Asked::Range(Range { address, count: 1 }), coil(data.get(2..).unwrap_or_default())))
+}
+
+/// The value that is written to one coil, as it is sent.
+pub(super) fn coil(value: &[u8]) -> Values<'_> {
+    match value {
+        [0xFF, 0, ..] => Values::Bits { bytes: &[1], count: 1 },
+        [0, 0, ..] => Values::Bits { bytes: &[0], count: 1 },
+        _ => Values::Bytes(value.get(..2).unwrap_or(value)),
+    }
 }
 
 /// FC 6 (6.6): address, value.
