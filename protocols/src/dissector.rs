@@ -172,6 +172,8 @@ pub enum AnomalyKind {
     Desynchronised,
     /// An answer without a request, or a second answer. Counted, not judged: a capture may have begun too late.
     Unmatched,
+    /// A side repeats what the other one has said, such as a gateway that hears itself. Counted, not judged.
+    Echo,
     /// A bound of [`Limits`] was reached: counted as a loss.
     Limit,
 }

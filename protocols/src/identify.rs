@@ -97,13 +97,17 @@ impl Identifier {
     ///
     /// On a registered port one side is enough, and so is a frame with unusual content ([`Probe::Maybe`]) unless another
     /// row sees more in the same bytes. On any other port both sides must fit exactly, or one must hold several exact
-    /// frames in a row: a false identification costs more than a late one.
+    /// frames in a row: a false identification costs more than a late one. Where the same bytes fit a framing with a header
+    /// and one with a checksum, the checksum says more, unless the other side has nothing but the header.
     pub fn decide(&self, registry: &[&'static Protocol], first: [&[u8]; 2], exhausted: bool) -> Decision {
         let mut fallback = None;
         let (mut waiting, mut promising) = (false, false);
         for protocol in registry.iter().copied().filter(|row| row.transports.contains(&self.transport)) {
-            match self.weigh(protocol, first) {
-                Weight::Fits { swapped } => return Decision::Speaks { protocol, swapped },
+            match self.weigh(protocol, registry, first) {
+                Weight::Fits { swapped } => {
+                    let other = self.weigh_checksum(protocol, registry, first, exhausted);
+                    return other.unwrap_or(Decision::Speaks { protocol, swapped });
+                }
                 Weight::Unsure { swapped, wait } => {
                     fallback = fallback.or(Some((protocol, swapped)));
                     promising |= wait;
@@ -122,8 +126,11 @@ impl Identifier {
         }
     }
 
-    fn weigh(&self, protocol: &'static Protocol, first: [&[u8]; 2]) -> Weight {
-        let hinted = Hints::of_ports([self.server_port, self.client_port]).and(self.declared).has(protocol);
+    fn weigh(&self, protocol: &'static Protocol, registry: &[&'static Protocol], first: [&[u8]; 2]) -> Weight {
+        let hints = Hints::of_ports([self.server_port, self.client_port]).and(self.declared);
+        // A framing without a port of its own is to be expected where its protocol is.
+        let is_kin = |row: &&Protocol| row.name == protocol.name && hints.has(row);
+        let hinted = hints.has(protocol) || protocol.is_bare() && registry.iter().copied().any(|row| is_kin(&row));
         let seen = first.map(|bytes| self.look(protocol, hinted, bytes));
         let count = |wanted: fn(&Probe) -> bool| seen.iter().filter(|probe| wanted(probe)).count();
         let exact = count(|probe| matches!(probe, Probe::Yes { .. }));
@@ -149,6 +156,32 @@ impl Identifier {
         } else {
             Weight::Open { exact: exact > 0 }
         }
+    }
+
+    /// What is decided for a row of the same protocol whose frames have nothing but a checksum, if it explains what `protocol`
+    /// explains.
+    fn weigh_checksum(
+        &self,
+        protocol: &'static Protocol,
+        registry: &[&'static Protocol],
+        first: [&[u8]; 2],
+        exhausted: bool,
+    ) -> Option<Decision> {
+        let is_rival = |row: &&Protocol| row.is_bare() && row.name == protocol.name && !core::ptr::eq(*row, protocol);
+        let rival = registry.iter().copied().find(|row| is_rival(row) && row.transports.contains(&self.transport))?;
+        let exact = |row: &'static Protocol| {
+            first.map(|bytes| !bytes.is_empty() && matches!((row.probe)(self.transport, bytes), Probe::Yes { .. }))
+        };
+        let (header, checksum) = (exact(protocol), exact(rival));
+        if checksum == [false; 2] || header.iter().zip(checksum).any(|(header, checksum)| *header && !checksum) {
+            return None;
+        }
+        // Of one side alone, which fits both, the other one will tell.
+        if header == checksum && checksum != [true; 2] && !exhausted {
+            return Some(Decision::Undecided);
+        }
+        let seen = first.map(|bytes| self.look(rival, false, bytes));
+        Some(Decision::Speaks { protocol: rival, swapped: self.swapped(rival, seen) })
     }
 
     /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near, if it has more
@@ -177,7 +210,7 @@ impl Identifier {
         let against = [says(client, Side::Server), says(server, Side::Client)];
         let in_favour = [says(client, Side::Client), says(server, Side::Server)];
         let one_against = against.contains(&true) && !in_favour.contains(&true);
-        let registered = |port| protocol.ports.contains(&port);
+        let registered = |port| REGISTRY.iter().any(|row| row.name == protocol.name && row.ports.contains(&port));
         match (registered(self.client_port), registered(self.server_port), self.roles) {
             (true, false, Roles::Guessed) => in_favour != [true; 2],
             (true, false, Roles::Certain) => one_against,

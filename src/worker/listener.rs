@@ -129,7 +129,7 @@ impl Sink for Listener<'_> {
             AnomalyKind::Unmatched => losses.unmatched_answers += 1,
             AnomalyKind::Limit => losses.decoder_limits += 1,
             AnomalyKind::Desynchronised => losses.desynchronisations += 1,
-            AnomalyKind::Malformed => {}
+            AnomalyKind::Malformed | AnomalyKind::Echo => {}
         }
         if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
             desk.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);

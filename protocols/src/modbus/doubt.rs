@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::echo::Echoes;
 use super::function;
 use super::head::Head;
 use super::mbap::{self, Next};
@@ -197,7 +198,7 @@ fn ends(at: usize, next: Next) -> (usize, Next) {
     }
 }
 
-/// What a flow keeps while some of its bytes can be read in two ways.
+/// What a flow keeps while some of its bytes can be read in two ways, or where its server repeats requests.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
     /// By side.
@@ -212,6 +213,8 @@ pub(super) struct Doubt {
     pub(super) by_header: Vec<u32>,
     /// A frame of the client that is too short by its header, while the rest that its function wants may still come.
     pub(super) held: Option<Held>,
+    /// Echoes of requests, in RTU frames.
+    pub(super) echoes: Echoes,
 }
 
 /// See [`Doubt::held`].
@@ -224,7 +227,7 @@ pub(super) struct Held {
 impl Doubt {
     /// Whether there is none.
     pub(super) fn is_over(&self) -> bool {
-        self.forks.iter().all(Option::is_none) && self.held.is_none()
+        self.forks.iter().all(Option::is_none) && self.held.is_none() && self.echoes.are_none()
     }
 
     pub(super) fn fork(&mut self, from: Side) -> &mut Option<Fork> {

@@ -21,6 +21,7 @@
 mod answered;
 mod asked;
 mod doubt;
+mod echo;
 mod entry;
 mod file;
 mod framing;
@@ -245,8 +246,12 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     fn on_stray_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = u32::from(head.code & !function::EXCEPTION);
+        let is_repeated = self.last.is_repeated_by(head, data);
+        if IS_RTU && is_repeated && !refused {
+            self.set_echoes(true);
+        }
         context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code));
-        if !refused && !self.last.is_repeated_by(head, data) && unseen::tell(self.next, head, data, context) {
+        if !refused && !is_repeated && unseen::tell(self.next, head, data, context) {
             self.next = self.next.wrapping_add(1);
             self.last = Answered::by(head, data);
         }
@@ -282,7 +287,7 @@ fn identify(head: Head, data: &[u8], context: &mut Context<'_>) {
 impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     #[inline]
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
-        if IS_RTU { rtu::frame_len(from, bytes) } else { mbap::frame_len(from, bytes) }
+        if IS_RTU { self.rtu_frame_len(from, bytes) } else { mbap::frame_len(from, bytes) }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
@@ -300,6 +305,9 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
             return self.say(frame, false, &mut Context { from, stamp, sink });
         }
         let Some((head, _)) = rtu::split(frame) else { return };
+        if from == Side::Server && self.is_echo(frame, &mut Context { from, stamp, sink: &mut *sink }) {
+            return;
+        }
         let body = frame.get(..frame.len() - rtu::CRC).unwrap_or_default();
         match from {
             Side::Client => self.on_request(head, body, stamp, sink),
@@ -314,7 +322,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         }
         let mut rest = bytes;
         while !rest.is_empty()
-            && let FrameLen::Bytes(length) = rtu::frame_len(from, rest)
+            && let FrameLen::Bytes(length) = self.rtu_frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length)
         {
             self.frame(from, frame, stamp, sink);
