@@ -94,9 +94,10 @@ pub enum Probe {
 /// Bounds on what one flow may cost. Every one is counted when it is hit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Requests in flight that are remembered, per flow. Beyond it the oldest is given up.
+    /// Unanswered requests that are remembered, per flow. Beyond it one is given up: the oldest whose answer is overdue, or
+    /// else the oldest.
     pub pending: usize,
-    /// How long an answer is waited for, nanoseconds of packet time.
+    /// After how long an answer is overdue, nanoseconds of packet time. It is still waited for.
     pub answer_timeout: i64,
     /// Bytes of a flow that are kept, per side, while a frame is incomplete or its start is being looked for.
     pub partial: usize,
@@ -129,7 +130,7 @@ pub enum Outcome {
         /// The standard's name in snake_case.
         name: &'static str,
     },
-    /// No answer came within [`Limits::answer_timeout`].
+    /// No answer came within [`Limits::answer_timeout`], nor later.
     NoResponse,
     /// Not known yet.
     Pending,
@@ -171,6 +172,8 @@ pub enum AnomalyKind {
     Desynchronised,
     /// An answer without a request, or a second answer. Counted, not judged: a capture may have begun too late.
     Unmatched,
+    /// A side repeats what the other one has said, such as a gateway that hears itself. Counted, not judged.
+    Echo,
     /// A bound of [`Limits`] was reached: counted as a loss.
     Limit,
 }
@@ -237,6 +240,15 @@ pub trait Sink {
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 
+    /// From here on the flow speaks another protocol than before: its frames explain the bytes, and those of the protocol
+    /// before do not. What was open has ended.
+    fn protocol(&mut self, _protocol: &'static Protocol, _stamp: &Stamp) {}
+
+    /// Keys from outside, for a protocol that begins in the middle of a flow.
+    fn keys(&mut self) -> Option<Arc<dyn Keys>> {
+        None
+    }
+
     /// Memory for bytes that have to wait, empty: that of others who need it no more, if there is some of at most `most`
     /// bytes; rather of `wanted` bytes or more. Flows that need it for a moment each then share a few buffers, which stay in
     /// the caches of the processor.
@@ -299,21 +311,48 @@ pub trait Dissector: Send {
         bytes.len() - rest.len()
     }
 
+    /// Nothing follows `bytes`, which [`Dissector::frames`] has left: decodes what counts as whole then, and says how many
+    /// bytes that is.
+    fn last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
+        0
+    }
+
+    /// Whether the bytes that [`Dissector::frames`] has left can be read in several ways, of which none is given up: then
+    /// [`Dissector::frame_len`] does not judge them.
+    fn is_in_doubt(&self, _from: Side) -> bool {
+        false
+    }
+
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
     /// spans frames starts afresh; its bytes so far are lost.
     fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
+    /// Bytes that are kept for what spans frames and has not arrived completely.
+    fn buffered(&self) -> usize {
+        0
+    }
+
+    /// Gives up what is kept of a side for what spans frames; says how many bytes that was.
+    fn give_up(&mut self, _from: Side) -> usize {
+        0
+    }
+
+    /// Number of the next request. Requests are numbered for each flow: a flow that changes its protocol goes on with the
+    /// number of the protocol before.
+    fn next_request(&mut self) -> &mut u32;
+
     /// Keys from outside may open what this protocol encrypts. Most have no use for them.
     fn unlock(&mut self, _keys: &Arc<dyn Keys>) {}
 
-    /// Gives up on requests whose answer is overdue at `clock` (nanoseconds), in the order in which they were sent.
+    /// Tells which requests are overdue at `clock` (nanoseconds), in the order in which they were sent: [`Sink::overdue`].
     /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink);
 
-    /// When the oldest unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
+    /// When the next unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
     fn deadline(&self) -> Option<i64>;
 
-    /// The end of the flow or of the capture: reports every request that is still open as [`Outcome::Pending`].
+    /// The end of the flow or of the capture: reports every request that is still open, as [`Outcome::NoResponse`] if its
+    /// answer is overdue and as [`Outcome::Pending`] otherwise.
     fn finish(&mut self, sink: &mut dyn Sink);
 }
 
@@ -342,6 +381,13 @@ pub struct Protocol {
     pub pdu_groups: &'static [PduGroup],
     /// Every function it can name, for policy checks and listings.
     pub functions: &'static [Function],
+}
+
+impl Protocol {
+    /// Whether nothing but a checksum proves its frames: they have no header, and no port is theirs.
+    pub(crate) const fn is_bare(&self) -> bool {
+        self.ports.is_empty()
+    }
 }
 
 /// A group of PDU counts in `--stats`, with the keys of the ground truth.

@@ -1,6 +1,54 @@
 //! Which protocol a flow speaks, and which end is the client: by structure, on any port.
 
+use crate::REGISTRY;
 use crate::dissector::{FrameLen, Limits, Probe, Protocol, Side, Transport};
+
+/// Rows of the registry that are to be expected of a flow: those registered for one of its ports, and those that a policy
+/// declares there. A hint, never a proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// One bit for each row.
+    rows: u16,
+}
+
+impl Hints {
+    /// The rows that are registered for one of two ports.
+    pub fn of_ports(ports: [u16; 2]) -> Self {
+        Self::of(|row| row.ports.iter().any(|port| ports.contains(port)))
+    }
+
+    /// The rows of a protocol, whatever the framing.
+    pub fn of_protocol(name: &str) -> Self {
+        Self::of(|row| row.name == name)
+    }
+
+    fn of(is_expected: impl Fn(&Protocol) -> bool) -> Self {
+        let rows = (0..).zip(REGISTRY).filter(|(_, row)| is_expected(row));
+        Self { rows: rows.fold(0, |rows, (place, _)| rows | 1 << place) }
+    }
+
+    /// These and others.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self { rows: self.rows | others.rows }
+    }
+
+    /// These, in every framing of their protocols.
+    #[must_use]
+    pub fn in_any_framing(self) -> Self {
+        Self::of(|row| REGISTRY.iter().any(|one| one.name == row.name && self.has(one)))
+    }
+
+    /// Whether nothing is expected.
+    pub const fn is_empty(self) -> bool {
+        self.rows == 0
+    }
+
+    /// Whether a row is expected.
+    pub fn has(self, row: &Protocol) -> bool {
+        (0..).zip(REGISTRY).any(|(place, one)| self.rows >> place & 1 == 1 && core::ptr::eq(*one, row))
+    }
+}
 
 /// What is known about a flow's protocol.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +84,8 @@ pub struct Identifier {
     pub server_port: u16,
     /// Port of the end that is taken for the client.
     pub client_port: u16,
+    /// What a policy declares on these ports: as good as a registration.
+    pub declared: Hints,
     /// How sure the roles are.
     pub roles: Roles,
     /// The flow was joined after its start.
@@ -47,13 +97,17 @@ impl Identifier {
     ///
     /// On a registered port one side is enough, and so is a frame with unusual content ([`Probe::Maybe`]) unless another
     /// row sees more in the same bytes. On any other port both sides must fit exactly, or one must hold several exact
-    /// frames in a row: a false identification costs more than a late one.
+    /// frames in a row: a false identification costs more than a late one. Where the same bytes fit a framing with a header
+    /// and one with a checksum, the checksum says more, unless the other side has nothing but the header.
     pub fn decide(&self, registry: &[&'static Protocol], first: [&[u8]; 2], exhausted: bool) -> Decision {
         let mut fallback = None;
         let (mut waiting, mut promising) = (false, false);
         for protocol in registry.iter().copied().filter(|row| row.transports.contains(&self.transport)) {
-            match self.weigh(protocol, first) {
-                Weight::Fits { swapped } => return Decision::Speaks { protocol, swapped },
+            match self.weigh(protocol, registry, first) {
+                Weight::Fits { swapped } => {
+                    let other = self.weigh_checksum(protocol, registry, first, exhausted);
+                    return other.unwrap_or(Decision::Speaks { protocol, swapped });
+                }
                 Weight::Unsure { swapped, wait } => {
                     fallback = fallback.or(Some((protocol, swapped)));
                     promising |= wait;
@@ -72,8 +126,11 @@ impl Identifier {
         }
     }
 
-    fn weigh(&self, protocol: &'static Protocol, first: [&[u8]; 2]) -> Weight {
-        let hinted = protocol.ports.contains(&self.server_port) || protocol.ports.contains(&self.client_port);
+    fn weigh(&self, protocol: &'static Protocol, registry: &[&'static Protocol], first: [&[u8]; 2]) -> Weight {
+        let hints = Hints::of_ports([self.server_port, self.client_port]).and(self.declared);
+        // A framing without a port of its own is to be expected where its protocol is.
+        let is_kin = |row: &&Protocol| row.name == protocol.name && hints.has(row);
+        let hinted = hints.has(protocol) || protocol.is_bare() && registry.iter().copied().any(|row| is_kin(&row));
         let seen = first.map(|bytes| self.look(protocol, hinted, bytes));
         let count = |wanted: fn(&Probe) -> bool| seen.iter().filter(|probe| wanted(probe)).count();
         let exact = count(|probe| matches!(probe, Probe::Yes { .. }));
@@ -101,20 +158,47 @@ impl Identifier {
         }
     }
 
-    /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near.
+    /// What is decided for a row of the same protocol whose frames have nothing but a checksum, if it explains what `protocol`
+    /// explains.
+    fn weigh_checksum(
+        &self,
+        protocol: &'static Protocol,
+        registry: &[&'static Protocol],
+        first: [&[u8]; 2],
+        exhausted: bool,
+    ) -> Option<Decision> {
+        let is_rival = |row: &&Protocol| row.is_bare() && row.name == protocol.name && !core::ptr::eq(*row, protocol);
+        let rival = registry.iter().copied().find(|row| is_rival(row) && row.transports.contains(&self.transport))?;
+        let exact = |row: &'static Protocol| {
+            first.map(|bytes| !bytes.is_empty() && matches!((row.probe)(self.transport, bytes), Probe::Yes { .. }))
+        };
+        let (header, checksum) = (exact(protocol), exact(rival));
+        if checksum == [false; 2] || header.iter().zip(checksum).any(|(header, checksum)| *header && !checksum) {
+            return None;
+        }
+        // Of one side alone, which fits both, the other one will tell.
+        if header == checksum && checksum != [true; 2] && !exhausted {
+            return Some(Decision::Undecided);
+        }
+        let seen = first.map(|bytes| self.look(rival, false, bytes));
+        Some(Decision::Speaks { protocol: rival, swapped: self.swapped(rival, seen) })
+    }
+
+    /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near, if it has more
+    /// than a checksum to prove that.
     fn look(&self, protocol: &'static Protocol, hinted: bool, bytes: &[u8]) -> Probe {
         if bytes.is_empty() {
             return Probe::More;
         }
         let first = (protocol.probe)(self.transport, bytes);
-        if first != Probe::No || !(hinted && self.midstream) {
+        if matches!(first, Probe::Yes { .. }) || !(hinted && self.midstream) || protocol.is_bare() {
             return first;
         }
         (1..bytes.len().min(protocol.max_frame))
             .filter_map(|start| bytes.get(start..))
             .map(|rest| (protocol.probe)(self.transport, rest))
             .find(|probe| matches!(probe, Probe::Yes { .. }))
-            .unwrap_or(Probe::No)
+            .unwrap_or(first)
     }
 
     /// Whether the roles are the other way round.
@@ -126,7 +210,7 @@ impl Identifier {
         let against = [says(client, Side::Server), says(server, Side::Client)];
         let in_favour = [says(client, Side::Client), says(server, Side::Server)];
         let one_against = against.contains(&true) && !in_favour.contains(&true);
-        let registered = |port| protocol.ports.contains(&port);
+        let registered = |port| REGISTRY.iter().any(|row| row.name == protocol.name && row.ports.contains(&port));
         match (registered(self.client_port), registered(self.server_port), self.roles) {
             (true, false, Roles::Guessed) => in_favour != [true; 2],
             (true, false, Roles::Certain) => one_against,
@@ -174,3 +258,18 @@ enum Weight {
 
 /// How many frames in a row identify a protocol on an unregistered port when only one direction is captured.
 const FRAMES_IN_A_ROW: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_bit() {
+        assert!(REGISTRY.len() <= u16::BITS as usize);
+        for row in REGISTRY {
+            assert!(Hints::of_protocol(row.name).has(row));
+            assert_eq!(Hints::of_ports([102, 40_000]).has(row), row.ports.contains(&102));
+        }
+        assert!(Hints::of_ports([1, 2]).is_empty());
+    }
+}

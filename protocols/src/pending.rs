@@ -1,8 +1,11 @@
 //! Requests that wait for their answer: one table for every protocol that pairs them.
 
+mod overdue;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use self::overdue::Overdue;
 use crate::dissector::{Anomaly, AnomalyKind, Limits, Outcome, Side, Sink, Stamp};
 
 /// A request without an answer so far, as small as its protocol can keep it.
@@ -12,31 +15,58 @@ pub(crate) trait Waiting {
 
     /// Tells the outcome of every item of the request.
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink);
+
+    /// Whether the server answers it at all. Otherwise it ends with the time in which an answer would have come.
+    fn is_answered(&self) -> bool {
+        true
+    }
+
+    /// Whether an answer to this one, which is overdue, cannot be told from one to a newer request.
+    fn is_replaced_by(&self, _newer: &Self) -> bool {
+        false
+    }
 }
 
 /// The requests of one flow that wait, oldest first. Clients that ask one thing at a time, as nearly all do, cost no
 /// memory beside the entry itself.
+///
+/// A request is *in flight* until its answer is overdue. From then on it waits behind those in flight: a late answer still
+/// ends it, and without one a newer request that replaces it, the want of room, or the end of the flow.
 #[derive(Debug)]
 pub(crate) struct Pending<R> {
+    /// The oldest in flight.
     oldest: Option<R>,
-    /// Those that came after it: made when a second one waits.
-    #[expect(clippy::box_collection, reason = "most flows never have any: one word then")]
-    others: Option<Box<VecDeque<R>>>,
+    /// All others: made when a second one waits, and dropped when none does.
+    behind: Option<Box<Behind<R>>>,
     limit: u32,
     /// How long an answer is waited for, nanoseconds.
     timeout: i64,
 }
 
+/// See [`Pending::behind`].
+#[derive(Debug)]
+struct Behind<R> {
+    in_flight: VecDeque<R>,
+    overdue: VecDeque<R>,
+}
+
+impl<R> Default for Behind<R> {
+    fn default() -> Self {
+        Self { in_flight: VecDeque::new(), overdue: VecDeque::new() }
+    }
+}
+
 impl<R: Waiting> Pending<R> {
     pub(crate) fn new(limits: &Limits) -> Self {
         let limit = u32::try_from(limits.pending.max(1)).unwrap_or(u32::MAX);
-        Self { oldest: None, others: None, limit, timeout: limits.answer_timeout.max(0) }
+        Self { oldest: None, behind: None, limit, timeout: limits.answer_timeout.max(0) }
     }
 
-    /// Remembers a request. When as many wait already as may, the oldest is given up: its fate stays unknown.
+    /// Remembers a request. When as many wait already as may, one is given up: of those that are overdue the oldest, or else
+    /// the oldest in flight, whose fate stays unknown.
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: R, sink: &mut dyn Sink) {
-        if self.oldest.is_none() {
+        if self.oldest.is_none() && self.behind.is_none() {
             self.oldest = Some(entry);
         } else {
             self.push_behind(entry, sink);
@@ -46,35 +76,62 @@ impl<R: Waiting> Pending<R> {
     #[inline(never)]
     fn push_behind(&mut self, entry: R, sink: &mut dyn Sink) {
         let stamp = *entry.requested();
-        self.others.get_or_insert_default().push_back(entry);
-        if self.len() > self.limit as usize
-            && let Some(oldest) = self.remove(0)
+        let behind = self.behind.get_or_insert_default();
+        while let Some(index) = behind.overdue.iter().position(|overdue| overdue.is_replaced_by(&entry))
+            && let Some(replaced) = behind.overdue.remove(index)
         {
+            give_up(&replaced, self.timeout, sink);
+        }
+        match self.oldest {
+            None => self.oldest = Some(entry),
+            Some(_) => behind.in_flight.push_back(entry),
+        }
+        if 1 + behind.in_flight.len() + behind.overdue.len() > self.limit as usize {
+            match behind.overdue.pop_front() {
+                Some(overdue) => give_up(&overdue, self.timeout, sink),
+                None => self.give_up_oldest(&stamp, sink),
+            }
+        }
+        self.tidy();
+    }
+
+    fn give_up_oldest(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        if let Some(oldest) = self.remove(0) {
             let kind = AnomalyKind::Limit;
-            sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, &stamp);
-            oldest.conclude(Outcome::Pending, &stamp, sink);
+            sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, stamp);
+            oldest.conclude(Outcome::Pending, stamp, sink);
         }
     }
 
-    fn len(&self) -> usize {
-        usize::from(self.oldest.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
+    fn tidy(&mut self) {
+        if self.behind.as_ref().is_some_and(|behind| behind.in_flight.is_empty() && behind.overdue.is_empty()) {
+            self.behind = None;
+        }
     }
 
-    /// Those that wait, oldest first.
+    /// Those in flight, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
-        self.oldest.iter().chain(self.others.iter().flat_map(|others| others.iter()))
+        self.oldest.iter().chain(self.behind.iter().flat_map(|behind| &behind.in_flight))
     }
 
-    /// The one request that waits, if it is the only one: the common case.
+    /// All that wait: first those in flight, then those that are overdue, each oldest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &R> {
+        self.iter().chain(self.behind.iter().flat_map(|behind| &behind.overdue))
+    }
+
+    /// The one request in flight, if it is the only one: the common case.
     #[inline]
     pub(crate) fn only(&self) -> Option<&R> {
-        if self.others.is_none() { self.oldest.as_ref() } else { None }
+        match &self.behind {
+            Some(behind) if !behind.in_flight.is_empty() => None,
+            _ => self.oldest.as_ref(),
+        }
     }
 
-    /// No longer waits for the only request.
+    /// No longer waits for the only request in flight.
     #[inline(always)]
     pub(crate) fn forget_only(&mut self) {
-        if self.others.is_none() {
+        if self.behind.as_ref().is_none_or(|behind| behind.in_flight.is_empty()) {
             self.oldest = None;
         }
     }
@@ -83,51 +140,50 @@ impl<R: Waiting> Pending<R> {
     /// it calls for (`fits`).
     ///
     /// Several can be meant: some clients use the same number again and again, and some framings have none. Then those
-    /// that `fits` come before others, and the oldest comes first (servers answer in order), unless the client waited
-    /// [`GAVE_UP`] before it asked again: it no longer expects that answer, and counting on it would pair every later
-    /// answer with the request before.
+    /// that `fits` come before others, and those in flight before those that are overdue. The oldest comes first (servers
+    /// answer in order), unless the client waited [`GAVE_UP`] before it asked again: it no longer expects that answer, and
+    /// counting on it would pair every later answer with the request before.
     #[inline(always)]
     pub(crate) fn find(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         // One request at a time, the common case, needs no choice.
         match &self.oldest {
-            Some(only) if self.others.is_none() && is_asked_by(only) => Some((0, fits(only))),
+            Some(only) if self.behind.is_none() && is_asked_by(only) => Some((0, fits(only))),
             _ => self.choose(is_asked_by, fits),
         }
     }
 
     #[inline(never)]
     fn choose(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
-        let mut best = None;
-        for (index, entry) in self.iter().enumerate() {
-            if !is_asked_by(entry) {
-                continue;
-            }
-            let (clock, fit) = (entry.requested().clock, fits(entry));
-            let better = match best {
-                None => true,
-                Some((_, _, best_fits)) if best_fits != fit => fit,
-                Some((_, best_clock, _)) => clock.saturating_sub(best_clock) >= GAVE_UP,
-            };
-            if better {
-                best = Some((index, clock, fit));
-            }
+        let in_flight = best(self.iter(), &is_asked_by, &fits);
+        if let Some((_, true)) = in_flight {
+            return in_flight;
         }
-        best.map(|(index, _, fit)| (index, fit))
+        let late = self.behind.as_ref().and_then(|behind| best(behind.overdue.iter(), &is_asked_by, &fits));
+        let late = late.map(|(index, fit)| (self.iter().count() + index, fit));
+        late.filter(|(_, fit)| *fit).or(in_flight).or(late)
+    }
+
+    /// The only request in flight that an answer `fits`, although it names another one: some servers answer with a number of
+    /// their own.
+    #[cold]
+    pub(crate) fn only_that(&self, fits: impl Fn(&R) -> bool) -> Option<usize> {
+        let mut fitting = self.iter().enumerate().filter(|(_, entry)| fits(entry)).map(|(index, _)| index);
+        fitting.next().filter(|_| fitting.next().is_none())
     }
 
     /// The request at a place that was [found](Self::find).
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&R> {
-        match index.checked_sub(1) {
-            None => self.oldest.as_ref(),
-            Some(behind) => self.others.as_ref()?.get(behind),
+        match index {
+            0 if self.oldest.is_some() => self.oldest.as_ref(),
+            _ => self.all().nth(index),
         }
     }
 
     /// No longer waits for the request at a place.
     #[inline(always)]
     pub(crate) fn remove(&mut self, index: usize) -> Option<R> {
-        match self.others {
+        match self.behind {
             None if index == 0 => self.oldest.take(),
             _ => self.remove_among(index),
         }
@@ -135,14 +191,13 @@ impl<R: Waiting> Pending<R> {
 
     #[inline(never)]
     fn remove_among(&mut self, index: usize) -> Option<R> {
-        let others = self.others.as_mut()?;
-        let removed = match index.checked_sub(1) {
-            None => core::mem::replace(&mut self.oldest, others.pop_front()),
-            Some(behind) => others.remove(behind),
+        let behind = self.behind.as_mut()?;
+        let removed = match (index.checked_sub(usize::from(self.oldest.is_some())), index) {
+            (None, _) => core::mem::replace(&mut self.oldest, behind.in_flight.pop_front()),
+            (Some(place), _) if place < behind.in_flight.len() => behind.in_flight.remove(place),
+            (Some(place), _) => behind.overdue.remove(place - behind.in_flight.len()),
         };
-        if others.is_empty() {
-            self.others = None;
-        }
+        self.tidy();
         removed
     }
 
@@ -153,30 +208,63 @@ impl<R: Waiting> Pending<R> {
         Some((self.remove(index)?, fit))
     }
 
-    /// When the oldest becomes overdue.
+    /// When the oldest in flight becomes overdue.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<i64> {
-        self.oldest.as_ref().map(|oldest| overdue(oldest, self.timeout))
+        self.oldest.as_ref().map(|oldest| due(oldest, self.timeout))
     }
 
-    /// Gives up on those that are overdue, in the order in which they were sent.
+    /// Tells of those in flight that are overdue now, in the order in which they were sent. They go on waiting.
     pub(crate) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         while self.deadline().is_some_and(|deadline| deadline < clock) {
             let Some(oldest) = self.remove(0) else { return };
-            give_up(&oldest, self.timeout, sink);
+            if oldest.is_answered() {
+                give_up(&oldest, self.timeout, &mut Overdue(&mut *sink));
+                self.behind.get_or_insert_default().overdue.push_back(oldest);
+            } else {
+                give_up(&oldest, self.timeout, sink);
+            }
         }
     }
 
     /// Reports whatever still waits, and keeps nothing.
     pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
+        let mut overdue = self.behind.as_mut().map(|behind| core::mem::take(&mut behind.overdue)).unwrap_or_default();
+        while let Some(entry) = overdue.pop_front() {
+            give_up(&entry, self.timeout, sink);
+        }
         while let Some(entry) = self.remove(0) {
             entry.conclude(Outcome::Pending, entry.requested(), sink);
         }
     }
 }
 
+/// The best of several requests, oldest first: see [`Pending::find`].
+fn best<'r, R: Waiting + 'r>(
+    entries: impl Iterator<Item = &'r R>,
+    is_asked_by: &impl Fn(&R) -> bool,
+    fits: &impl Fn(&R) -> bool,
+) -> Option<(usize, bool)> {
+    let mut best = None;
+    for (index, entry) in entries.enumerate() {
+        if !is_asked_by(entry) {
+            continue;
+        }
+        let (clock, fit) = (entry.requested().clock, fits(entry));
+        let better = match best {
+            None => true,
+            Some((_, _, best_fits)) if best_fits != fit => fit,
+            Some((_, best_clock, _)) => clock.saturating_sub(best_clock) >= GAVE_UP,
+        };
+        if better {
+            best = Some((index, clock, fit));
+        }
+    }
+    best.map(|(index, _, fit)| (index, fit))
+}
+
 /// When a request becomes overdue, on the scale of [`Stamp::clock`].
-fn overdue(entry: &impl Waiting, timeout: i64) -> i64 {
+fn due(entry: &impl Waiting, timeout: i64) -> i64 {
     entry.requested().clock.saturating_add(timeout)
 }
 
@@ -184,7 +272,7 @@ fn overdue(entry: &impl Waiting, timeout: i64) -> i64 {
 fn give_up(entry: &impl Waiting, timeout: i64, sink: &mut dyn Sink) {
     let requested = entry.requested();
     let time = requested.time.saturating_add(timeout);
-    let clock = overdue(entry, timeout).saturating_add(1);
+    let clock = due(entry, timeout).saturating_add(1);
     entry.conclude(Outcome::NoResponse, &Stamp { time, clock, ..*requested }, sink);
 }
 

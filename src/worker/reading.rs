@@ -118,7 +118,7 @@ impl Talk {
             desk.counters.losses.readings_not_judged += u64::from(readings.begun > MOST_READINGS);
             return;
         }
-        let Some(protocol) = self.protocol_of(from, reading.other) else { return };
+        let Some(protocol) = self.protocol_of(from, reading.other, desk) else { return };
         let (side, transport) = (self.facts.side(from), Transport::Tcp);
         let ruling = desk.ruling(&self.facts.link(), Some(protocol.name));
         let prints = desk.prints.clone();
@@ -148,12 +148,12 @@ impl Talk {
 
     /// The protocol that another reading is decoded as: that of the conversation, or what its bytes look like where that has
     /// none.
-    fn protocol_of(&self, from: End, bytes: &[u8]) -> Option<&'static Protocol> {
+    fn protocol_of(&self, from: End, bytes: &[u8], desk: &Desk) -> Option<&'static Protocol> {
         if let Some(protocol) = self.facts.protocol() {
             return Some(protocol);
         }
         let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
-        match self.facts.identifier().decide(REGISTRY, sides, true) {
+        match self.facts.identifier(self.facts.declared(desk)).decide(REGISTRY, sides, true) {
             Decision::Speaks { protocol, .. } => Some(protocol),
             Decision::Undecided | Decision::Unknown => None,
         }

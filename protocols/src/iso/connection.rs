@@ -26,6 +26,11 @@ impl Waiting for Asked {
         let at = RequestRef { request: self.request, item: 0 };
         sink.outcome(at, &operation(self.target, Values::None), outcome, &self.requested, stamp);
     }
+
+    /// A flow has one connection.
+    fn is_replaced_by(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Announces a connection request, with the called TSAP as its value, and names that are sent as text.

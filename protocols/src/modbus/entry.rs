@@ -1,7 +1,7 @@
 //! A request that waits for its answer.
 
 use super::asked::Asked;
-use super::function::EXCEPTION;
+use super::function::{self, EXCEPTION};
 use crate::dissector::{Outcome, RequestRef, Sink, Stamp};
 use crate::operation::Values;
 use crate::pending::Waiting;
@@ -54,6 +54,12 @@ impl Waiting for Entry {
         for item in 0..self.asked.items() {
             self.conclude_item(item, Values::None, outcome, stamp, sink);
         }
+    }
+
+    /// By a request with the same number, or by one that reads the same again: the client no longer expects the first answer.
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        let is_asked_again = self.code <= function::READ_INPUT_REGISTERS && self.asked == newer.asked;
+        (self.unit, self.code) == (newer.unit, newer.code) && (self.transaction == newer.transaction || is_asked_again)
     }
 }
 

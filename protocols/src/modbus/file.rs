@@ -23,11 +23,17 @@ pub(super) fn request<'a>(
         context.malformed("byte_count_mismatch", byte_count);
     }
     check_references(code, listed, context);
+    Ok((ranges(code, data).unwrap_or(Asked::Whole), Values::None))
+}
+
+/// What was written, as the answer repeats it.
+pub(super) fn written(data: &[u8]) -> Option<Asked> {
+    ranges(function::WRITE_FILE_RECORD, data)
+}
+
+fn ranges(code: u8, data: &[u8]) -> Option<Asked> {
     let ranges: Vec<_> = requested(code, data).map(|(range, _)| range).collect();
-    if ranges.is_empty() {
-        return Ok((Asked::Whole, Values::None));
-    }
-    Ok((Asked::Files(Box::new(FileList { ranges })), Values::None))
+    (!ranges.is_empty()).then(|| Asked::Files(Box::new(FileList { ranges })))
 }
 
 /// The sub-requests with the values that they write, as far as they are whole.

@@ -3,6 +3,8 @@
 //! A field that breaks a limit is reported and decoding goes on; a request that ends too early still is an operation,
 //! on its unit as a whole.
 
+use alloc::boxed::Box;
+
 use super::asked::{Asked, READ_ITEM, Range, read_of};
 use super::head::Head;
 use super::{file, function};
@@ -15,16 +17,17 @@ type Decoded<'a> = Result<(Asked, Values<'a>), DecodeError>;
 
 /// Decodes a request and announces its operations.
 #[inline]
-pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> Asked {
+pub(super) fn announce(number: u32, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) -> Asked {
     let (asked, values) = decode(head.code, data, context);
+    let asked = if is_ambiguous { Asked::Ambiguous(Box::new(asked)) } else { asked };
     let mut is_awaited = false;
     let mut tell = |item: u16, values| {
         let operation = asked.operation(head.unit, head.code, item, values);
         let at = RequestRef { request: number, item: item.into() };
         is_awaited |= context.sink.operation(at, &operation, context.stamp);
     };
-    match &asked {
-        Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) => tell(0, values),
+    match asked.plainly() {
+        Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) | Asked::Ambiguous(_) => tell(0, values),
         Asked::ReadWrite { .. } => {
             tell(0, values);
             tell(READ_ITEM, Values::None);
@@ -113,15 +116,19 @@ fn write_coil<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let address = reader.u16_be("address")?;
     let raw = reader.array::<2>("value")?;
     context.expect_end(reader.rest());
-    let values = match raw {
-        [0xFF, 0] => Values::Bits { bytes: &[1], count: 1 },
-        [0, 0] => Values::Bits { bytes: &[0], count: 1 },
-        _ => {
-            context.malformed("coil_value_invalid", u16::from_be_bytes(raw));
-            Values::Bytes(data.get(2..4).unwrap_or_default())
-        }
-    };
-    Ok((Asked::Range(Range { address, count: 1 }), values))
+    if !matches!(raw, [0 | 0xFF, 0]) {
+        context.malformed("coil_value_invalid", u16::from_be_bytes(raw));
+    }
+    Ok((Asked::Range(Range { address, count: 1 }), coil(data.get(2..).unwrap_or_default())))
+}
+
+/// The value that is written to one coil, as it is sent.
+pub(super) fn coil(value: &[u8]) -> Values<'_> {
+    match value {
+        [0xFF, 0, ..] => Values::Bits { bytes: &[1], count: 1 },
+        [0, 0, ..] => Values::Bits { bytes: &[0], count: 1 },
+        _ => Values::Bytes(value.get(..2).unwrap_or(value)),
+    }
 }
 
 /// FC 6 (6.6): address, value.

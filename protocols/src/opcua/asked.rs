@@ -196,6 +196,10 @@ impl Waiting for Asked {
             }),
         }
     }
+
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        self.id.is_some() && (self.channel, self.id) == (newer.channel, newer.id)
+    }
 }
 
 /// An operation that names nothing.

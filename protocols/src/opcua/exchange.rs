@@ -74,6 +74,11 @@ impl Exchange {
         number
     }
 
+    /// The number that [`Self::number`] takes next.
+    pub(super) fn next_request(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+
     /// Counts a message under the number of its encoding.
     pub(super) fn count(&self, message: &Message<'_>, context: &mut Context<'_>) {
         context.sink.pdu(SERVICE_IDS, key(message));
@@ -220,7 +225,7 @@ impl Exchange {
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
         let size = |asked: &Asked| if let What::Service(request) = &asked.what { request.content.len() } else { 0 };
-        let waiting = || self.pending.iter().map(size).sum::<usize>();
+        let waiting = || self.pending.all().map(size).sum::<usize>();
         let has_room = size(asked) <= SMALL || waiting() + size(asked) <= self.limit;
         if !has_room {
             context.anomaly(AnomalyKind::Limit, "pending_bytes", None);

@@ -249,6 +249,10 @@ impl Waiting for Entry {
             self.asked.conclude_item(item, Values::None, outcome, &self.requested, (stamp, &mut *sink));
         }
     }
+
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        (self.reference, self.is_userdata, self.from) == (newer.reference, newer.is_userdata, newer.from)
+    }
 }
 
 /// Operations that one request may be. The longest PDU that controllers negotiate (960 bytes) has room for fewer.

@@ -74,6 +74,14 @@ impl Waiting for Asked {
             self.conclude_item(index, Values::None, outcome, stamp, sink);
         }
     }
+
+    fn is_answered(&self) -> bool {
+        !self.is_unconfirmed
+    }
+
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        self.sequence == newer.sequence
+    }
 }
 
 /// Lists of items that are used again, so that a request costs no allocation.

@@ -263,7 +263,7 @@ impl S7CommPlus {
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
         let count = asked.items.len();
-        let waiting = || self.pending.iter().map(|other| other.items.len()).sum::<usize>();
+        let waiting = || self.pending.all().map(|other| other.items.len()).sum::<usize>();
         let has_room = count <= FEW_ITEMS || waiting() + count <= MAX_WAITING_ITEMS;
         if !has_room {
             context.anomaly(AnomalyKind::Limit, "pending_items", None);
@@ -341,6 +341,10 @@ impl Dissector for S7CommPlus {
         if let Some(records) = self.records.get_mut(from.index()) {
             records.interrupt();
         }
+    }
+
+    fn next_request(&mut self) -> &mut u32 {
+        self.stack.next_request()
     }
 
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {

@@ -2,7 +2,7 @@
 
 use super::frame;
 use crate::identify::Roles;
-use crate::{Decision, Identifier, Probe, REGISTRY, Side, Transport};
+use crate::{Decision, Hints, Identifier, Probe, REGISTRY, Side, Transport};
 use std::vec::Vec;
 
 const READ: [u8; 5] = [0x03, 0x00, 0x00, 0x00, 0x01];
@@ -10,7 +10,14 @@ const VALUES: [u8; 4] = [0x03, 0x02, 0x00, 0x07];
 const ECHO: [u8; 5] = [0x06, 0x00, 0x01, 0x00, 0x02];
 
 fn identifier(server_port: u16) -> Identifier {
-    Identifier { transport: Transport::Tcp, server_port, client_port: 49152, roles: Roles::Guessed, midstream: false }
+    Identifier {
+        transport: Transport::Tcp,
+        server_port,
+        client_port: 49152,
+        declared: Hints::default(),
+        roles: Roles::Guessed,
+        midstream: false,
+    }
 }
 
 /// `tcp`, `rtu`, with `<->` when the roles are swapped; `another` protocol; `unknown`; `undecided`.
@@ -112,20 +119,47 @@ fn a_flow_joined_inside_a_frame_is_identified() {
 }
 
 #[test]
-fn rtu_needs_its_crc_on_both_sides_even_on_the_port_of_modbus() {
+fn rtu_needs_its_crc_on_both_sides_or_on_one_where_modbus_is_expected() {
     let (ask, answer) = (rtu(&READ), rtu(&VALUES));
-    for port in [502, 4001] {
-        assert_eq!(decide(identifier(port), &ask, &[]), "undecided");
-        assert_eq!(decide(identifier(port), &ask, &answer), "rtu");
-        assert_eq!(decide(identifier(port), &answer, &ask), "rtu <->");
+    let declared = Identifier { declared: Hints::of_protocol("modbus"), ..identifier(4001) };
+    for (identifier, alone) in [(identifier(502), "rtu"), (identifier(4001), "undecided"), (declared, "rtu")] {
+        assert_eq!(decide(identifier, &ask, &[]), alone);
+        assert_eq!(decide(identifier, &[], &answer), alone);
+        assert_eq!(decide(identifier, &ask, &answer), "rtu");
     }
+    assert_eq!(decide(identifier(4001), &answer, &ask), "rtu <->");
     let mut broken = answer;
     broken[4] ^= 1;
     assert_eq!(decide(identifier(4001), &ask, &broken.repeat(2)), "unknown");
     // Two of these look like one MBAP frame: transaction 0x0703, protocol 0, length 10.
     let ask = rtu(&[0x03, 0x00, 0x00, 0x00, 0x0A]);
-    assert_eq!(decide(identifier(502), &[ask.clone(), ask.clone()].concat(), &[]), "undecided");
-    assert_eq!(decide(identifier(502), &[ask.clone(), ask.clone(), ask].concat(), &[]), "rtu");
+    assert_eq!(decide(identifier(502), &ask.repeat(2), &[]), "rtu");
+    assert_eq!(decide(identifier(1502), &ask.repeat(2), &[]), "undecided");
+    assert_eq!(decide(identifier(1502), &ask.repeat(3), &[]), "rtu");
+}
+
+/// The usual poll of two registers: unit 1, Read Holding Registers, 2 from 0, CRC. In an MBAP header it would be a whole frame:
+/// transaction 0x0103, protocol 0, length 2, unit 0xC4, Get Comm Event Counter.
+const TWO_READINGS: [u8; 8] = [0x01, 0x03, 0x00, 0x00, 0x00, 0x02, 0xC4, 0x0B];
+
+#[test]
+fn a_right_crc_says_more_than_a_header_that_fits_unless_the_other_side_has_only_the_header() {
+    // Its answer: 4 bytes, CRC.
+    let answer = [0x01, 0x03, 0x04, 0x00, 0x01, 0x00, 0x02, 0x2A, 0x32];
+    // The answer to Get Comm Event Counter in an MBAP header: ready, 7 events.
+    let counter = [0x01, 0x03, 0x00, 0x00, 0x00, 0x06, 0xC4, 0x0B, 0x00, 0x00, 0x00, 0x07];
+    for port in [502, 1502] {
+        assert_eq!(decide(identifier(port), &TWO_READINGS, &[]), "undecided");
+        assert_eq!(decide(identifier(port), &TWO_READINGS, &answer), "rtu");
+        assert_eq!(decide(identifier(port), &TWO_READINGS, &counter), "tcp");
+        assert_eq!(decide(identifier(port), &TWO_READINGS.repeat(3), &answer), "rtu");
+        // The next request is no MBAP frame: write 99 to register 5.
+        let write = [0x01, 0x06, 0x00, 0x05, 0x00, 0x63, 0xD9, 0xE2];
+        let alone = if port == 502 { "rtu" } else { "undecided" };
+        assert_eq!(decide(identifier(port), &[TWO_READINGS, write].concat(), &[]), alone);
+    }
+    let decision = identifier(502).decide(REGISTRY, [&TWO_READINGS, &[]], true);
+    assert!(matches!(decision, Decision::Speaks { protocol, .. } if protocol.framing == "rtu"), "{decision:?}");
 }
 
 #[test]

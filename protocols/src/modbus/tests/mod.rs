@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod anomalies;
+mod echo;
+mod framing;
 mod functions;
 mod identification;
 mod matching;

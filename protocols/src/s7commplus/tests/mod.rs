@@ -257,7 +257,7 @@ fn a_request_that_needs_no_answer_is_not_reported_as_unanswered() {
     }
     session.expire(6_000_000_000, &mut log);
     assert!(log.lines[0].ends_with("subscribe set_variable 1266 object=268435562 id_1=1053 = 0x0006"));
-    assert!(log.lines[2].contains(" no_response 0.0 after 5000"), "{}", log.lines[2]);
+    assert!(log.lines[2].contains(" overdue 0.0"), "{}", log.lines[2]);
     assert!(log.lines[3].contains(" pending 1.0 after 5000"), "{}", log.lines[3]);
 }
 

@@ -1,0 +1,62 @@
+//! Accepted answers to requests that are not in the capture: what they say was carried out.
+
+use super::asked::{Asked, Range};
+use super::head::Head;
+use super::{file, function, request};
+use crate::context::Context;
+use crate::dissector::RequestRef;
+use crate::operation::{Target, Values};
+
+/// Tells what an accepted answer says was carried out, if that changes something. Says whether it does.
+///
+/// The answer to a write of single values repeats the request, that to a write of several says where, and others say only
+/// that it was done. Answers of UMAS do not name their function, so that nothing follows from them.
+pub(super) fn tell(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> bool {
+    let (asked, values) = carried_out(head.code, data);
+    let mut changes = false;
+    let mut tell = |item: u16, values| {
+        let mut operation = asked.operation(head.unit, head.code, item, values);
+        if asked == Asked::Whole {
+            operation.target = Target::Unread { part: "request" };
+        }
+        changes |= operation.class.changes();
+        if operation.class.changes() {
+            let at = RequestRef { request: number, item: item.into() };
+            context.sink.request_unseen(at, &operation, context.stamp);
+        }
+    };
+    match &asked {
+        Asked::Files(list) => {
+            let items = 0..list.ranges.len() as u16;
+            items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
+        }
+        _ => tell(0, values),
+    }
+    changes
+}
+
+/// What an answer says of its request.
+fn carried_out(code: u8, data: &[u8]) -> (Asked, Values<'_>) {
+    let range = |address, count| Asked::Range(Range { address: u16::from_be_bytes(address), count });
+    match (code, data) {
+        (function::WRITE_SINGLE_COIL, &[a0, a1, ref value @ ..]) if value.len() >= 2 => {
+            (range([a0, a1], 1), request::coil(value))
+        }
+        (function::WRITE_SINGLE_REGISTER, &[a0, a1, _, _, ..]) => {
+            (range([a0, a1], 1), Values::Registers(data.get(2..4).unwrap_or_default()))
+        }
+        (function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS, &[a0, a1, c0, c1, ..]) => {
+            (range([a0, a1], u16::from_be_bytes([c0, c1])), Values::None)
+        }
+        (function::MASK_WRITE_REGISTER, &[a0, a1, n0, n1, o0, o1, ..]) => {
+            let [and, or] = [[n0, n1], [o0, o1]].map(u16::from_be_bytes);
+            (range([a0, a1], 1), Values::Masks { and, or })
+        }
+        (function::WRITE_FILE_RECORD, _) => (file::written(data).unwrap_or(Asked::Whole), Values::None),
+        (function::DIAGNOSTICS, &[high, low, ref rest @ ..]) => {
+            (Asked::Sub(u16::from_be_bytes([high, low])), Values::Registers(rest))
+        }
+        (function::ENCAPSULATED_INTERFACE, &[mei, ref rest @ ..]) => (Asked::Sub(mei.into()), Values::Bytes(rest)),
+        _ => (Asked::Whole, Values::None),
+    }
+}
