@@ -85,6 +85,32 @@ impl Class {
         Self::Unknown,
     ];
 
+    /// Whether operations of this class change something, so that an accepted answer proves a change.
+    pub const fn changes(self) -> bool {
+        match self {
+            Self::DiagnosticClear
+            | Self::Write
+            | Self::Alarm
+            | Self::Time
+            | Self::Control
+            | Self::Program
+            | Self::Firmware
+            | Self::Security => true,
+            Self::Session
+            | Self::Discover
+            | Self::Identify
+            | Self::Browse
+            | Self::Read
+            | Self::Subscribe
+            | Self::Report
+            | Self::Diagnostic
+            | Self::ProgramUpload
+            | Self::Vendor
+            | Self::Opaque
+            | Self::Unknown => false,
+        }
+    }
+
     /// The name in policy, alerts and statistics, such as `program-upload`.
     pub const fn name(self) -> &'static str {
         match self {
