@@ -25,10 +25,10 @@ mod tpkt;
 mod tests;
 
 pub(crate) use self::connection::CONNECT;
-pub(crate) use self::content::{CONTENTS, Content, foreign};
+pub(crate) use self::content::{CONTENTS, Content, Loose, foreign, is_whole, is_whole_plus, loose};
 pub use self::other::OTHER;
 pub(crate) use self::probe::{Opening, open};
-pub(crate) use self::stack::Stack;
+pub(crate) use self::stack::{Form, Stack};
 pub(crate) use self::tpkt::{MAX_FRAME, MIN_FRAME, boundary, frame_len, may_start};
 
 /// The registered port of ISO transport services (RFC 1006): a hint, never a proof.

@@ -43,6 +43,7 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
         Opening::More => Probe::More,
         Opening::Connected { sender } => Probe::Wait { sender },
         Opening::Carries { content: Content::S7comm | Content::S7commPlus, .. } => Probe::No,
+        Opening::Carries { sender, is_odd: true, .. } => Probe::Maybe { sender },
         Opening::Carries { sender, .. } => Probe::Yes { sender },
     }
 }
@@ -67,13 +68,15 @@ impl Dissector for Other {
 
     fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        let Some(tsdu) = self.stack.frame(frame, &mut context) else { return };
-        let content = Content::of(&tsdu.bytes);
-        if tsdu.torn && content == Content::Other {
-            return context.sink.lost(tsdu.bytes.len());
+        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+            let content = Content::of(&tsdu.bytes);
+            if tsdu.form.torn && content == Content::Other {
+                context.sink.lost(tsdu.bytes.len());
+                continue;
+            }
+            context.sink.pdu(0, content as u32);
+            content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
         }
-        context.sink.pdu(0, content as u32);
-        content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
     }
 
     fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {

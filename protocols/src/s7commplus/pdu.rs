@@ -91,6 +91,17 @@ impl Head {
     }
 }
 
+/// Whether a TSDU is exactly a fragment without its trailer: one that begins a PDU, or goes on with one (`is_open`).
+pub(super) fn is_fragment(tsdu: &[u8], is_open: bool) -> bool {
+    let &[PROTOCOL, version @ 1..=3, high, low, ref data @ ..] = tsdu else { return false };
+    let begins = match (version, data) {
+        (3, [DIGEST, rest @ ..]) => rest.get(usize::from(DIGEST)..).is_some_and(is_beginning),
+        (3, _) => false,
+        _ => is_beginning(data),
+    };
+    data.len() == usize::from(u16::from_be_bytes([high, low])) && (begins || is_open)
+}
+
 /// Whether a payload looks like the beginning of a PDU, not like the middle of one.
 pub(super) fn is_beginning(payload: &[u8]) -> bool {
     match payload {
@@ -104,6 +115,8 @@ pub(super) fn is_beginning(payload: &[u8]) -> bool {
 
 /// First byte of every PDU.
 const PROTOCOL: u8 = 0x72;
+/// Bytes of the digest in the integrity part of version 3.
+const DIGEST: u8 = 32;
 const SYSTEM_EVENT: u8 = 0xFE;
 const KEEP_ALIVE: u8 = 0xFF;
 
