@@ -237,6 +237,15 @@ pub trait Sink {
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 
+    /// From here on the flow speaks another protocol than before: its frames explain the bytes, and those of the protocol
+    /// before do not. What was open has ended.
+    fn protocol(&mut self, _protocol: &'static Protocol, _stamp: &Stamp) {}
+
+    /// Keys from outside, for a protocol that begins in the middle of a flow.
+    fn keys(&mut self) -> Option<Arc<dyn Keys>> {
+        None
+    }
+
     /// Memory for bytes that have to wait, empty: that of others who need it no more, if there is some of at most `most`
     /// bytes; rather of `wanted` bytes or more. Flows that need it for a moment each then share a few buffers, which stay in
     /// the caches of the processor.
@@ -303,6 +312,10 @@ pub trait Dissector: Send {
     /// spans frames starts afresh; its bytes so far are lost.
     fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
+    /// Number of the next request. Requests are numbered for each flow: a flow that changes its protocol goes on with the
+    /// number of the protocol before.
+    fn next_request(&mut self) -> &mut u32;
+
     /// Keys from outside may open what this protocol encrypts. Most have no use for them.
     fn unlock(&mut self, _keys: &Arc<dyn Keys>) {}
 
@@ -342,6 +355,13 @@ pub struct Protocol {
     pub pdu_groups: &'static [PduGroup],
     /// Every function it can name, for policy checks and listings.
     pub functions: &'static [Function],
+}
+
+impl Protocol {
+    /// Whether nothing but a checksum proves its frames: they have no header, and no port is theirs.
+    pub(crate) const fn is_bare(&self) -> bool {
+        self.ports.is_empty()
+    }
 }
 
 /// A group of PDU counts in `--stats`, with the keys of the ground truth.

@@ -1,6 +1,54 @@
 //! Which protocol a flow speaks, and which end is the client: by structure, on any port.
 
+use crate::REGISTRY;
 use crate::dissector::{FrameLen, Limits, Probe, Protocol, Side, Transport};
+
+/// Rows of the registry that are to be expected of a flow: those registered for one of its ports, and those that a policy
+/// declares there. A hint, never a proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// One bit for each row.
+    rows: u16,
+}
+
+impl Hints {
+    /// The rows that are registered for one of two ports.
+    pub fn of_ports(ports: [u16; 2]) -> Self {
+        Self::of(|row| row.ports.iter().any(|port| ports.contains(port)))
+    }
+
+    /// The rows of a protocol, whatever the framing.
+    pub fn of_protocol(name: &str) -> Self {
+        Self::of(|row| row.name == name)
+    }
+
+    fn of(is_expected: impl Fn(&Protocol) -> bool) -> Self {
+        let rows = (0..).zip(REGISTRY).filter(|(_, row)| is_expected(row));
+        Self { rows: rows.fold(0, |rows, (place, _)| rows | 1 << place) }
+    }
+
+    /// These and others.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self { rows: self.rows | others.rows }
+    }
+
+    /// These, in every framing of their protocols.
+    #[must_use]
+    pub fn in_any_framing(self) -> Self {
+        Self::of(|row| REGISTRY.iter().any(|one| one.name == row.name && self.has(one)))
+    }
+
+    /// Whether nothing is expected.
+    pub const fn is_empty(self) -> bool {
+        self.rows == 0
+    }
+
+    /// Whether a row is expected.
+    pub fn has(self, row: &Protocol) -> bool {
+        (0..).zip(REGISTRY).any(|(place, one)| self.rows >> place & 1 == 1 && core::ptr::eq(*one, row))
+    }
+}
 
 /// What is known about a flow's protocol.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +84,8 @@ pub struct Identifier {
     pub server_port: u16,
     /// Port of the end that is taken for the client.
     pub client_port: u16,
+    /// What a policy declares on these ports: as good as a registration.
+    pub declared: Hints,
     /// How sure the roles are.
     pub roles: Roles,
     /// The flow was joined after its start.
@@ -73,7 +123,7 @@ impl Identifier {
     }
 
     fn weigh(&self, protocol: &'static Protocol, first: [&[u8]; 2]) -> Weight {
-        let hinted = protocol.ports.contains(&self.server_port) || protocol.ports.contains(&self.client_port);
+        let hinted = Hints::of_ports([self.server_port, self.client_port]).and(self.declared).has(protocol);
         let seen = first.map(|bytes| self.look(protocol, hinted, bytes));
         let count = |wanted: fn(&Probe) -> bool| seen.iter().filter(|probe| wanted(probe)).count();
         let exact = count(|probe| matches!(probe, Probe::Yes { .. }));
@@ -101,13 +151,14 @@ impl Identifier {
         }
     }
 
-    /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near.
+    /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near, if it has more
+    /// than a checksum to prove that.
     fn look(&self, protocol: &'static Protocol, hinted: bool, bytes: &[u8]) -> Probe {
         if bytes.is_empty() {
             return Probe::More;
         }
         let first = (protocol.probe)(self.transport, bytes);
-        if first != Probe::No || !(hinted && self.midstream) {
+        if first != Probe::No || !(hinted && self.midstream) || protocol.is_bare() {
             return first;
         }
         (1..bytes.len().min(protocol.max_frame))
@@ -174,3 +225,18 @@ enum Weight {
 
 /// How many frames in a row identify a protocol on an unregistered port when only one direction is captured.
 const FRAMES_IN_A_ROW: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_bit() {
+        assert!(REGISTRY.len() <= u16::BITS as usize);
+        for row in REGISTRY {
+            assert!(Hints::of_protocol(row.name).has(row));
+            assert_eq!(Hints::of_ports([102, 40_000]).has(row), row.ports.contains(&102));
+        }
+        assert!(Hints::of_ports([1, 2]).is_empty());
+    }
+}

@@ -13,7 +13,8 @@
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
 //! * [`session`]: the one adapter that owns partial input, resynchronisation and the counting of lost bytes;
 //! * [`keys`]: keys from outside, for what is encrypted;
-//! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client;
+//! * [`identify`]: which protocol a flow speaks, by structure, and which end is the client; `candidate`: whether the bytes at
+//!   a place are frames of another row; `search`: whether a flow that seemed to speak none of them does so later;
 //! * [`modbus`]: Modbus/TCP, Modbus/UDP, RTU over TCP and UDP, with UMAS;
 //! * [`opcua`]: OPC UA over TCP, its services and its security;
 //! * [`s7comm`]: the communication of the S7-300 and S7-400;
@@ -32,6 +33,7 @@ extern crate self as lockkeeper_protocols;
 #[cfg(test)]
 extern crate std;
 
+mod candidate;
 mod context;
 pub mod dissector;
 pub mod fault;
@@ -46,6 +48,7 @@ mod pending;
 pub mod reader;
 pub mod s7comm;
 pub mod s7commplus;
+mod search;
 pub mod security;
 pub mod session;
 #[cfg(test)]
@@ -57,12 +60,13 @@ pub use dissector::{
     Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Function, Identity, Limits, Outcome, PduGroup, Probe,
     Protocol, RequestRef, Side, Sink, Stamp, Transport,
 };
-pub use identify::{Decision, Identifier};
+pub use identify::{Decision, Hints, Identifier};
 pub use keys::{Keys, Sealed};
 pub use operation::{
     Area, Class, Field, Kind, MethodTarget, Namespaces, Node, NodeId, NodeTarget, OBJECT_DEPTH, Operation, Table,
     Target, Typed, Value, Values, attribute_name, attribute_number,
 };
+pub use search::{Found, Search};
 pub use security::{Mode, Security, UserKind};
 pub use session::Session;
 

@@ -1,74 +1,56 @@
 //! The one adapter between a stream and a protocol: partial input, resynchronisation, lost bytes.
 
+mod kept;
+mod step;
+mod terms;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hint::cold_path;
 
-use crate::dissector::{
-    Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport,
-};
+use self::kept::{Kept, Lead, room};
+use self::step::Step;
+use self::terms::Terms;
+use crate::candidate::{Place, Proof};
+use crate::dissector::{Anomaly, AnomalyKind, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport};
+use crate::identify::Hints;
 use crate::keys::Keys;
 use crate::memory;
 
-/// One protocol on one flow.
+/// What one flow speaks: one protocol, or one after the other.
 ///
 /// A side is *in step* while frames follow each other, and *lost* after a gap, a framing error, or a start in
 /// mid-stream. A lost side is in step again where a frame convinces by its shape, where another frame follows one, or
 /// where one ends exactly with the stream. What lies before is counted. Only the bytes decide, never how they were cut
 /// into segments.
+///
+/// Where a frame should begin and none does, or where none can be while a side is lost, exact frames of another protocol
+/// change the protocol of the flow: of one with the same name or on the same port, or of one that is
+/// [expected](Session::expect). Both sides change at once, and may change back.
 pub struct Session {
     protocol: &'static Protocol,
     dissector: Box<dyn Dissector>,
     /// Which sides are lost.
     lost: [bool; 2],
-    /// Longest partial input that is kept, bytes: a side that is lost looks at two frames at once.
-    partial_limit: u32,
-    /// How long an answer is waited for, tenths of a second; [partial input](PATIENCE) for several times as long.
-    patience: u16,
+    terms: Terms,
     /// What has not arrived completely; none in the common case.
     kept: Option<Box<Kept>>,
     /// No answer is overdue up to this clock; `i64::MAX` when none is waited for.
     wake: i64,
 }
 
-/// Bytes of frames that have not arrived completely.
-#[derive(Default)]
-struct Kept {
-    /// By side.
-    partial: [Vec<u8>; 2],
-    /// How long the frame is that each begins with, if that will not change; otherwise 0.
-    awaited: [usize; 2],
-    /// When the first bytes of each came, nanoseconds on the scale of [`Stamp::clock`].
-    since: [i64; 2],
-    /// When the latest bytes of either side came: a frame that only the end of the stream completes has no other time.
-    latest: Stamp,
-}
-
-/// What a chunk of input is decoded with.
-struct Step<'s> {
-    dissector: &'s mut dyn Dissector,
-    max_frame: usize,
-    from: Side,
-    /// Whether that side is lost.
-    lost: &'s mut bool,
-    stamp: &'s Stamp,
-    sink: &'s mut dyn Sink,
-}
-
 impl Session {
     /// Starts the protocol on a flow. `midstream`: the first bytes may not be the start of a frame.
     pub fn new(protocol: &'static Protocol, transport: Transport, limits: &Limits, midstream: bool) -> Self {
-        let partial_limit = limits.partial.max(2 * protocol.max_frame);
-        Self {
-            protocol,
-            dissector: (protocol.open)(transport, limits),
-            lost: [midstream; 2],
-            partial_limit: u32::try_from(partial_limit).unwrap_or(u32::MAX),
-            patience: u16::try_from(limits.answer_timeout / TENTH).unwrap_or(u16::MAX).max(1),
-            kept: None,
-            wake: i64::MAX,
-        }
+        let terms = Terms::new(transport, limits);
+        let dissector = terms.open(protocol);
+        Self { protocol, dissector, lost: [midstream; 2], terms, kept: None, wake: i64::MAX }
+    }
+
+    /// Rows that the flow may change to beside those that are close to the one that is spoken.
+    pub fn expect(&mut self, hints: Hints) {
+        self.terms.hints = hints;
     }
 
     /// Hands the decoder keys for what is encrypted, before the first bytes.
@@ -79,6 +61,11 @@ impl Session {
     /// The protocol that is spoken.
     pub fn protocol(&self) -> &'static Protocol {
         self.protocol
+    }
+
+    /// What carries the flow.
+    pub fn transport(&self) -> Transport {
+        self.terms.transport
     }
 
     /// The next bytes that `from` sent, in order and without a gap before them.
@@ -105,28 +92,76 @@ impl Session {
         if goes_on {
             return;
         }
-        let Self { protocol, dissector, lost, partial_limit, kept, .. } = self;
-        let Some(lost) = lost.get_mut(from.index()) else { return };
-        let mut step = Step { dissector: dissector.as_mut(), max_frame: protocol.max_frame, from, lost, stamp, sink };
-        let before = kept.as_mut().and_then(|kept| kept.partial.get_mut(from.index())).map(core::mem::take);
-        let mut partial = before.unwrap_or_default();
+        let (mut partial, mut lead) = self.take(from);
         let begins_anew = if partial.is_empty() {
-            let used = step.consume(bytes);
+            let used = self.consume(from, bytes, (&mut lead, false), (stamp, sink));
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-                partial = memory::lent(rest.len(), rest.len(), step.sink);
+                partial = memory::lent(rest.len(), rest.len(), sink);
                 memory::append(&mut partial, rest);
             }
             true
         } else {
             memory::append(&mut partial, bytes);
-            let used = step.consume(&partial);
+            let used = self.consume(from, &partial, (&mut lead, false), (stamp, sink));
             partial.drain(..used.min(partial.len()));
             used > 0
         };
-        step.bound(&mut partial, *partial_limit as usize);
-        self.keep(from, partial, stamp, sink);
+        let mut step = self.step(from, lead, (stamp, sink));
+        step.bound(&mut partial);
+        let lead = step.lead;
+        self.keep(from, partial, lead, (stamp, sink));
         if let Some(kept) = self.kept.as_mut().filter(|_| begins_anew) {
             kept.begun(from, stamp);
+        }
+    }
+
+    /// What waits of a side: nothing does afterwards.
+    fn take(&mut self, from: Side) -> (Vec<u8>, Lead) {
+        let waiting = self.kept.as_mut().map(|kept| kept.side_mut(from));
+        waiting.map(|waiting| (core::mem::take(&mut waiting.bytes), waiting.lead)).unwrap_or_default()
+    }
+
+    /// Decodes every whole frame in `bytes`, whatever protocol they change to; returns how many bytes are done with.
+    /// `is_last`: nothing follows them.
+    fn consume(
+        &mut self,
+        from: Side,
+        bytes: &[u8],
+        (lead, is_last): (&mut Lead, bool),
+        (stamp, sink): (&Stamp, &mut dyn Sink),
+    ) -> usize {
+        let mut used = 0;
+        loop {
+            let mut step = Step { is_last, ..self.step(from, *lead, (stamp, sink)) };
+            let taken = step.consume(bytes.get(used..).unwrap_or_default());
+            *lead = step.lead;
+            used += taken.used;
+            if !taken.changed {
+                return used;
+            }
+            self.reread(from.other(), sink);
+        }
+    }
+
+    fn step<'s>(&'s mut self, from: Side, lead: Lead, (stamp, sink): (&'s Stamp, &'s mut dyn Sink)) -> Step<'s> {
+        let Self { protocol, dissector, lost: [client, server], terms, .. } = self;
+        let lost = if from == Side::Client { client } else { server };
+        Step { protocol, dissector, terms, from, lost, lead, is_last: false, stamp, sink }
+    }
+
+    /// The protocol has changed: what waits of the other side may make sense to this one.
+    #[cold]
+    fn reread(&mut self, from: Side, sink: &mut dyn Sink) {
+        let Some(kept) = &mut self.kept else { return };
+        kept.side_mut(from).awaited = 0;
+        if self.lost.get(from.index()) == Some(&true) {
+            let stamp = kept.latest(from);
+            let (mut partial, _) = self.take(from);
+            let mut step = self.step(from, Lead::default(), (&stamp, sink));
+            let used = step.consume(&partial).used;
+            let lead = step.lead;
+            partial.drain(..used.min(partial.len()));
+            self.keep(from, partial, lead, (&stamp, sink));
         }
     }
 
@@ -140,14 +175,14 @@ impl Session {
             partial.reserve_exact(wanted);
             memory::append(&mut partial, bytes);
             let kept = self.kept.get_or_insert_default();
-            kept.put(from, partial, awaited, stamp);
+            kept.put(from, partial, awaited, Lead::default(), stamp);
             kept.begun(from, stamp);
         }
         begins
     }
 
     /// Keeps what has not arrived completely.
-    fn keep(&mut self, from: Side, mut partial: Vec<u8>, stamp: &Stamp, sink: &mut dyn Sink) {
+    fn keep(&mut self, from: Side, mut partial: Vec<u8>, lead: Lead, (stamp, sink): (&Stamp, &mut dyn Sink)) {
         if partial.is_empty() {
             sink.give_back(core::mem::take(&mut partial));
             if self.kept.is_none() {
@@ -156,8 +191,8 @@ impl Session {
         }
         let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
-        kept.put(from, partial, awaited, stamp);
-        if kept.partial.iter().all(Vec::is_empty) {
+        kept.put(from, partial, awaited, lead, stamp);
+        if kept.is_empty() {
             self.kept = None;
         }
     }
@@ -186,12 +221,25 @@ impl Session {
                     self.set_wake(stamp.clock);
                     rest = tail;
                 }
-                FrameLen::Bytes(_) | FrameLen::Unknown => {
-                    return Self::give_up_datagram("datagram_ends_inside_frame", rest, from, stamp, sink);
+                FrameLen::Invalid(name) => {
+                    if !self.datagram_of_another(from, rest, stamp, sink) {
+                        return Self::give_up_datagram(name, rest, from, stamp, sink);
+                    }
                 }
-                FrameLen::Invalid(name) => return Self::give_up_datagram(name, rest, from, stamp, sink),
+                _ => return Self::give_up_datagram("datagram_ends_inside_frame", rest, from, stamp, sink),
             }
         }
+    }
+
+    /// Changes to the protocol of a datagram, if it is exactly one of another.
+    #[cold]
+    fn datagram_of_another(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
+        let place = Place { transport: Transport::Udp, from, bytes, is_last: true };
+        let (_, found) = place.first_of(self.terms.others(self.protocol), Proof::Aligned);
+        if let Some(protocol) = found {
+            self.step(from, Lead::default(), (stamp, sink)).change(protocol);
+        }
+        found.is_some()
     }
 
     fn give_up_datagram(name: &'static str, rest: &[u8], from: Side, stamp: &Stamp, sink: &mut dyn Sink) {
@@ -222,13 +270,18 @@ impl Session {
     /// for each to have half frames kept for as long as connections are remembered.
     fn give_up_frames(&mut self, clock: i64, sink: &mut dyn Sink) {
         for from in [Side::Client, Side::Server] {
-            let is_overdue = |kept: &&Kept| kept.due(from, self.patience).is_some_and(|due| due < clock);
+            let is_overdue = |kept: &&Kept| kept.due(from, self.patience()).is_some_and(|due| due < clock);
             if let Some(kept) = self.kept.as_deref().filter(is_overdue) {
                 let (kind, name) = (AnomalyKind::Limit, "frame_age");
-                sink.anomaly(Anomaly { kind, name, value: None, from }, &kept.latest);
+                sink.anomaly(Anomaly { kind, name, value: None, from }, &kept.latest(from));
                 self.gap(from, sink);
             }
         }
+    }
+
+    /// How long the end of a frame is waited for, nanoseconds.
+    fn patience(&self) -> i64 {
+        self.terms.timeout().saturating_mul(PATIENCE)
     }
 
     /// When [`Session::expire`] next has something to do, at the earliest: nanoseconds on the scale of
@@ -250,8 +303,8 @@ impl Session {
     /// is looked after as often.
     #[inline(never)]
     fn find_wake(&mut self, now: i64) {
-        let soon = now.saturating_add(i64::from(self.patience) * TENTH);
-        let frame = self.kept.as_ref().and_then(|kept| kept.deadline(self.patience)).map(|due| due.min(soon));
+        let soon = now.saturating_add(self.terms.timeout().max(TENTH));
+        let frame = self.kept.as_ref().and_then(|kept| kept.deadline(self.patience())).map(|due| due.min(soon));
         self.wake = [frame, self.dissector.deadline()].into_iter().flatten().min().unwrap_or(i64::MAX);
     }
 
@@ -265,184 +318,21 @@ impl Session {
 
     /// Bytes kept for frames that have not arrived completely.
     pub fn buffered(&self) -> usize {
-        self.kept.iter().flat_map(|kept| &kept.partial).map(Vec::len).sum()
+        self.kept.as_ref().map_or(0, |kept| kept.len())
     }
 
-    /// Nothing follows what was kept: a whole frame that only lacked a second one beside it counts, the rest is lost.
+    /// Nothing follows what was kept: whole frames that only lacked others beside them count, the rest is lost.
     fn settle(&mut self, from: Side, sink: &mut dyn Sink) {
-        let Some(kept) = &mut self.kept else { return };
-        let (partial, latest) = (kept.partial.get_mut(from.index()).map(core::mem::take), kept.latest);
-        let partial = partial.unwrap_or_default();
-        self.keep(from, Vec::new(), &latest, sink);
-        let is_frame = || {
-            self.dissector.frame_len(from, &partial) == FrameLen::Bytes(partial.len())
-                && self.dissector.boundary(from, &partial) != Boundary::Unlikely
-        };
-        if self.lost.get(from.index()) == Some(&true) && is_frame() {
-            self.dissector.interrupted(from, sink);
-            self.dissector.frame(from, &partial, &latest, sink);
-        } else if !partial.is_empty() {
-            sink.lost(partial.len());
+        let Some(kept) = &self.kept else { return };
+        let stamp = kept.latest(from);
+        let (partial, mut lead) = self.take(from);
+        let is_lost = self.lost.get(from.index()) == Some(&true);
+        let used = if is_lost { self.consume(from, &partial, (&mut lead, true), (&stamp, sink)) } else { 0 };
+        if used < partial.len() {
+            sink.lost(partial.len() - used);
         }
+        self.keep(from, Vec::new(), Lead::default(), (&stamp, sink));
     }
-}
-
-impl Kept {
-    /// A frame of `from` begins with what came now.
-    fn begun(&mut self, from: Side, stamp: &Stamp) {
-        if let Some(since) = self.since.get_mut(from.index()) {
-            *since = stamp.clock;
-        }
-    }
-
-    /// When the first of them is to be complete.
-    fn deadline(&self, patience: u16) -> Option<i64> {
-        [Side::Client, Side::Server].into_iter().filter_map(|from| self.due(from, patience)).min()
-    }
-
-    /// When the frame that `from` has begun is to be complete, if there is one.
-    fn due(&self, from: Side, patience: u16) -> Option<i64> {
-        let begun = self.partial.get(from.index()).is_some_and(|partial| !partial.is_empty());
-        let since = self.since.get(from.index()).filter(|_| begun)?;
-        Some(since.saturating_add(PATIENCE * i64::from(patience) * TENTH))
-    }
-
-    /// What `from` sent of a frame of `awaited` bytes, or of one whose length is not known.
-    fn put(&mut self, from: Side, mut partial: Vec<u8>, awaited: usize, stamp: &Stamp) {
-        partial.reserve_exact(room(awaited, partial.len()).saturating_sub(partial.len()));
-        if let (Some(place), Some(length)) = (self.partial.get_mut(from.index()), self.awaited.get_mut(from.index())) {
-            (*place, *length) = (partial, awaited);
-        }
-        self.latest = *stamp;
-    }
-
-    /// Adds bytes that do not complete the frame that they belong to, which nothing need be told about. `false`: they may
-    /// complete it, and were not added.
-    fn append(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> bool {
-        let (Some(partial), Some(awaited)) = (self.partial.get_mut(from.index()), self.awaited.get(from.index()))
-        else {
-            return false;
-        };
-        let goes_on = partial.len() + bytes.len() < *awaited;
-        if goes_on {
-            memory::append(partial, bytes);
-            self.latest = *stamp;
-        }
-        goes_on
-    }
-}
-
-impl Step<'_> {
-    /// Decodes every whole frame in `bytes`; returns how many bytes are done with.
-    fn consume(&mut self, bytes: &[u8]) -> usize {
-        let mut used = 0;
-        loop {
-            let rest = bytes.get(used..).unwrap_or_default();
-            if rest.is_empty() {
-                return used;
-            }
-            if *self.lost {
-                let (skipped, found) = self.resynchronise(rest);
-                used += skipped;
-                if !found {
-                    return used;
-                }
-                *self.lost = false;
-                self.dissector.interrupted(self.from, self.sink);
-                continue;
-            }
-            let decoded = self.dissector.frames(self.from, rest, self.stamp, self.sink);
-            used += decoded;
-            let next = rest.get(decoded..).filter(|next| !next.is_empty());
-            match next.map(|next| self.dissector.frame_len(self.from, next)) {
-                Some(FrameLen::Invalid(name)) => self.lose(name),
-                _ => return used,
-            }
-        }
-    }
-
-    /// No frame starts where one should.
-    fn lose(&mut self, name: &'static str) {
-        self.anomaly(AnomalyKind::Desynchronised, name);
-        *self.lost = true;
-    }
-
-    /// Holds what is kept to its limit, and the memory behind it to what it needs.
-    fn bound(&mut self, partial: &mut Vec<u8>, limit: usize) {
-        if partial.len() > limit {
-            self.sink.lost(partial.len());
-            self.anomaly(AnomalyKind::Limit, "partial_frame_too_long");
-            *self.lost = true;
-            *partial = Vec::new();
-        }
-        let enough = partial.len().max(2 * self.max_frame);
-        if partial.capacity() > 2 * enough {
-            partial.shrink_to(enough);
-        }
-    }
-
-    /// Looks for the first position from which framing holds. Returns the bytes before it (or those that certainly hold
-    /// no frame start), which are counted as lost, and whether it was found.
-    fn resynchronise(&mut self, bytes: &[u8]) -> (usize, bool) {
-        let mut start = 0;
-        let found = loop {
-            let rest = bytes.get(start..).unwrap_or_default();
-            match self.stands_at(rest) {
-                Stand::No if start < bytes.len() => start += 1,
-                Stand::No | Stand::Open => break false,
-                Stand::Yes => break true,
-            }
-        };
-        if start > 0 {
-            self.sink.lost(start);
-        }
-        (start, found)
-    }
-
-    /// Whether a frame starts here, judged by nothing but the bytes that follow.
-    fn stands_at(&self, rest: &[u8]) -> Stand {
-        if !self.dissector.may_start(self.from, rest) {
-            return Stand::No;
-        }
-        let length = match self.dissector.frame_len(self.from, rest) {
-            FrameLen::Bytes(length) => length.max(1),
-            FrameLen::Unknown => return Stand::Open,
-            FrameLen::Invalid(_) => return Stand::No,
-        };
-        let Some((frame, next)) = rest.split_at_checked(length) else {
-            // It may still be arriving, unless it claims more than a frame can have.
-            return if length <= self.max_frame { Stand::Open } else { Stand::No };
-        };
-        match self.dissector.boundary(self.from, frame) {
-            Boundary::Certain => return Stand::Yes,
-            Boundary::Unlikely => return Stand::No,
-            Boundary::Likely => {}
-        }
-        // Only a whole second frame counts: some framings know at its end that it was none.
-        match self.dissector.frame_len(self.from, next) {
-            FrameLen::Bytes(length) if length > self.max_frame => Stand::No,
-            FrameLen::Bytes(length) if length <= next.len() => Stand::Yes,
-            FrameLen::Bytes(_) | FrameLen::Unknown => Stand::Open,
-            FrameLen::Invalid(_) => Stand::No,
-        }
-    }
-
-    fn anomaly(&mut self, kind: AnomalyKind, name: &'static str) {
-        self.sink.anomaly(Anomaly { kind, name, value: None, from: self.from }, self.stamp);
-    }
-}
-
-/// Whether a frame starts at a position.
-enum Stand {
-    Yes,
-    No,
-    /// More bytes will tell.
-    Open,
-}
-
-/// Room for all of a frame that is awaited, unless there is little to show for it.
-fn room(awaited: usize, there: usize) -> usize {
-    awaited.min(memory::GROWTH * there)
 }
 
 /// How many times as long as an answer the end of a frame is waited for: the longest one has time on a slow line.

@@ -120,6 +120,10 @@ impl Sink for Log {
         self.lost += bytes;
     }
 
+    fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
+        self.lines.push(format!("{} speaks {}", stamp.clock, protocol.title));
+    }
+
     fn lend(&mut self, _: usize, most: usize) -> Vec<u8> {
         let lent = self.memory.shelf.pop_if(|memory| memory.capacity() <= most);
         self.memory.made += usize::from(lent.is_none());

@@ -206,6 +206,10 @@ impl Sink for Tally {
     fn lost(&mut self, bytes: usize) {
         self.log.lost(bytes);
     }
+
+    fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
+        self.log.protocol(protocol, stamp);
+    }
 }
 
 /// Reads and writes in OPC UA with answers that fit more or less, some of them in several pieces.

@@ -217,13 +217,14 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
 #[test]
 fn a_server_that_dials_out_is_the_server_all_the_same() {
     use lockkeeper_protocols::identify::Roles;
-    use lockkeeper_protocols::{Decision, Identifier, REGISTRY};
+    use lockkeeper_protocols::{Decision, Hints, Identifier, REGISTRY};
     let reverse = reverse_hello("urn:plc", "opc.tcp://plc:4840");
     for port in [4840, 4850] {
         let identifier = Identifier {
             transport: Transport::Tcp,
             server_port: port,
             client_port: 50_000,
+            declared: Hints::default(),
             roles: Roles::Certain,
             midstream: false,
         };

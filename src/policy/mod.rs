@@ -429,6 +429,11 @@ impl Policy {
         !self.sha256.is_empty()
     }
 
+    /// The decoded protocols that flows declare on a port by naming it, whoever the hosts are.
+    pub fn protocols_at(&self, door: (Carrier, u16)) -> impl Iterator<Item = &'static str> {
+        self.compiled.doors.at(door)
+    }
+
     /// The name of a zone in the file, such as `Z-LOCK`; `unknown` for none.
     pub fn zone_name(&self, zone: Option<u16>) -> &str {
         zone.and_then(|zone| self.declared.zones.get(usize::from(zone))).map_or("unknown", |zone| &zone.name)

@@ -1,12 +1,14 @@
 //! One conversation: its stream, its protocol, the verdict on it.
 
 mod adopt;
+mod identify;
 
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
-use lockkeeper_protocols::{Decision, Identifier, Keys, Protocol, REGISTRY, Session, Side, Stamp, Transport};
+use lockkeeper_protocols::{REGISTRY, Search, Session, Side, Stamp, Transport};
 
+use self::identify::Opening;
 use super::Desk;
 use super::awaited::Awaited;
 use super::guard::Guard;
@@ -113,8 +115,8 @@ enum Content {
     Opening(Box<Opening>),
     /// A protocol of the registry.
     Speaks(Session),
-    /// Something else.
-    Other,
+    /// Something else, perhaps not for ever: where a protocol is expected, it is looked for.
+    Other(Option<Box<Search>>),
 }
 
 /// What is known about what a conversation speaks.
@@ -126,15 +128,6 @@ pub(super) enum Spoken {
     Protocol(&'static str),
     /// Something was said, and it is none of the registry's.
     Unrecognised,
-}
-
-/// The first bytes of a conversation, until its protocol is known.
-#[derive(Default)]
-struct Opening {
-    /// First bytes of each end, by [`End`].
-    first: [Vec<u8>; 2],
-    /// In what order they came: who, how many bytes, when.
-    pieces: Vec<(End, usize, Stamp)>,
 }
 
 impl Conversation {
@@ -336,26 +329,10 @@ impl Facts {
         }
     }
 
-    fn transport(&self) -> Transport {
-        if self.carrier == Carrier::Udp { Transport::Udp } else { Transport::Tcp }
-    }
-}
-
-impl Talk {
-    /// Whether it is a stream in which something was said.
-    pub(super) fn is_spoken(&self) -> bool {
-        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silence)
-    }
-
-    /// Whether only one of its ends was heard.
-    pub(super) fn is_one_way(&self) -> bool {
-        self.facts.seen != [true, true]
-    }
-
-    /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
+    /// See [`Talk::judge`].
     #[inline(never)]
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
-        let facts = &mut self.facts;
+        let facts = self;
         facts.judge_by = NEVER;
         if !desk.judging {
             if facts.ruling.is_none() {
@@ -386,6 +363,27 @@ impl Talk {
             desk.find(facts, What::Denied(denial), None, None, stamp);
         }
     }
+
+    fn transport(&self) -> Transport {
+        if self.carrier == Carrier::Udp { Transport::Udp } else { Transport::Tcp }
+    }
+}
+
+impl Talk {
+    /// Whether it is a stream in which something was said.
+    pub(super) fn is_spoken(&self) -> bool {
+        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silence)
+    }
+
+    /// Whether only one of its ends was heard.
+    pub(super) fn is_one_way(&self) -> bool {
+        self.facts.seen != [true, true]
+    }
+
+    /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
+    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
+        self.facts.judge(spoken, stamp, desk);
+    }
 }
 
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
@@ -408,11 +406,14 @@ impl Talk {
         match content {
             Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
             Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, desk),
-            Content::Other => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
+            Content::Other(_) => self.said_something_else(from, bytes, stamp, desk),
         }
     }
 
     fn gap(&mut self, from: End, desk: &mut Desk) {
+        if matches!(self.content, Content::Other(_)) {
+            return self.miss_something_else(from, desk);
+        }
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) => session.gap(facts.side(from), &mut Listener { facts, desk }),
@@ -421,72 +422,8 @@ impl Talk {
                 desk.counters.losses.undecoded_bytes += opening.forget(from);
             }
             Content::Silence => facts.midstream = true,
-            Content::Other => {}
+            Content::Other(_) => {}
         }
-    }
-
-    /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
-    #[inline(never)]
-    fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
-        if bytes.is_empty() {
-            return;
-        }
-        if matches!(self.content, Content::Silence) {
-            self.content = Content::Opening(Box::default());
-        }
-        let Content::Opening(opening) = &mut self.content else { return };
-        let facts = &mut self.facts;
-        if facts.judge_by == NEVER {
-            facts.judge_by = stamp.clock.saturating_add(JUDGE_AFTER);
-        }
-        opening.add(from, bytes, stamp);
-        let exhausted = opening.is_full();
-        self.decide(exhausted, stamp, desk);
-    }
-
-    /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
-    fn decide(&mut self, exhausted: bool, stamp: &Stamp, desk: &mut Desk) {
-        let Content::Opening(opening) = &self.content else { return };
-        let facts = &mut self.facts;
-        match facts.identifier().decide(REGISTRY, opening.sides(facts.client), exhausted) {
-            Decision::Undecided => {}
-            Decision::Unknown => self.is_another_protocol(stamp, desk),
-            Decision::Speaks { protocol, swapped } => {
-                if swapped {
-                    facts.client = facts.client.other();
-                }
-                facts.row = row_of(protocol);
-                // From now on answers are waited for, perhaps less long than the timer that is set.
-                facts.armed = NEVER;
-                facts.slot = desk.counters.slot(protocol);
-                let mut session = Session::new(protocol, facts.transport(), &desk.decoder, facts.midstream);
-                let keys: Arc<dyn Keys> = Arc::clone(&desk.ring) as _;
-                session.unlock(&keys);
-                let before = std::mem::replace(&mut self.content, Content::Speaks(session));
-                self.judge(Spoken::Protocol(protocol.name), stamp, desk);
-                if let Content::Opening(opening) = before {
-                    self.replay(&opening, desk);
-                }
-            }
-        }
-    }
-
-    /// Gives the decoder the bytes that were kept while the protocol was not known.
-    fn replay(&mut self, opening: &Opening, desk: &mut Desk) {
-        let mut used = [0; 2];
-        for &(from, length, ref stamp) in &opening.pieces {
-            let start = used[from.index()];
-            used[from.index()] = start + length;
-            let bytes = opening.first[from.index()].get(start..start + length).unwrap_or_default();
-            self.said(from, bytes, stamp, desk);
-        }
-    }
-
-    fn is_another_protocol(&mut self, stamp: &Stamp, desk: &mut Desk) {
-        if let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Other) {
-            desk.counters.losses.other_protocol_bytes += opening.len() as u64;
-        }
-        self.judge(Spoken::Unrecognised, stamp, desk);
     }
 
     fn expire(&mut self, clock: i64, desk: &mut Desk) {
@@ -501,15 +438,6 @@ impl Talk {
         }
     }
 
-    /// No more bytes will come: what was said so far has to be enough to tell what it is.
-    fn conclude_opening(&mut self, stamp: &Stamp, desk: &mut Desk) {
-        match &self.content {
-            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
-            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
-            Content::Speaks(_) | Content::Other => {}
-        }
-    }
-
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
         let stamp = self.facts.first.at(clock);
         self.conclude_opening(&stamp, desk);
@@ -518,44 +446,6 @@ impl Talk {
         if let Content::Speaks(session) = content {
             session.finish(&mut Listener { facts, desk });
         }
-    }
-}
-
-impl Facts {
-    fn identifier(&self) -> Identifier {
-        Identifier {
-            transport: self.transport(),
-            server_port: self.endpoint(Side::Server).port,
-            client_port: self.endpoint(Side::Client).port,
-            roles: self.roles,
-            midstream: self.midstream,
-        }
-    }
-}
-
-impl Opening {
-    fn add(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.first[from.index()].extend_from_slice(bytes);
-        self.pieces.push((from, bytes.len(), *stamp));
-    }
-
-    /// First bytes of the client and of the server.
-    fn sides(&self, client: End) -> [&[u8]; 2] {
-        [&self.first[client.index()], &self.first[client.other().index()]]
-    }
-
-    fn len(&self) -> usize {
-        self.first.iter().map(Vec::len).sum()
-    }
-
-    fn is_full(&self) -> bool {
-        self.len() >= OPENING_BYTES || self.pieces.len() >= OPENING_PIECES
-    }
-
-    /// Drops what an end has sent; returns how many bytes that was.
-    fn forget(&mut self, from: End) -> u64 {
-        self.pieces.retain(|(end, ..)| *end != from);
-        std::mem::take(&mut self.first[from.index()]).len() as u64
     }
 }
 
@@ -581,11 +471,6 @@ impl Receiver for Intake<'_> {
     }
 }
 
-fn row_of(protocol: &Protocol) -> u8 {
-    let row = REGISTRY.iter().position(|row| std::ptr::eq(*row, protocol));
-    row.and_then(|row| u8::try_from(row).ok()).unwrap_or(NO_ROW)
-}
-
 /// Before any handshake or payload: the server is the end with the registered or lower port; without ports, the other
 /// end than the one that spoke first.
 fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
@@ -599,12 +484,6 @@ fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
     }
     server_by_port(low, high, registered).other()
 }
-
-/// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
-const OPENING_BYTES: usize = 4096;
-
-/// Segments that are looked at before identification is given up.
-const OPENING_PIECES: usize = 512;
 
 /// How long identification may take before the conversation is judged by its port, nanoseconds of packet time.
 const JUDGE_AFTER: i64 = 1_000_000_000;

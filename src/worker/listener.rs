@@ -1,11 +1,14 @@
 //! Listens to a decoder: counts, asks the policy, writes findings and transactions.
 
+use std::sync::Arc;
+
 use lockkeeper_protocols::{
-    Anomaly, AnomalyKind, Class, Identity, Namespaces, Operation, Outcome, RequestRef, Security, Sink, Stamp,
+    Anomaly, AnomalyKind, Class, Identity, Keys, Namespaces, Operation, Outcome, Protocol, RequestRef, Security, Sink,
+    Stamp,
 };
 
 use super::Desk;
-use super::conversation::{Facts, Open};
+use super::conversation::{Facts, Open, Spoken};
 use crate::alert::{Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
@@ -139,6 +142,15 @@ impl Sink for Listener<'_> {
 
     fn lost(&mut self, bytes: usize) {
         self.desk.counters.losses.undecoded_bytes += bytes as u64;
+    }
+
+    fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
+        self.facts.set_protocol(protocol, self.desk);
+        self.facts.judge(Spoken::Protocol(protocol.name), stamp, self.desk);
+    }
+
+    fn keys(&mut self) -> Option<Arc<dyn Keys>> {
+        Some(Arc::clone(&self.desk.ring) as _)
     }
 
     fn lend(&mut self, wanted: usize, most: usize) -> Vec<u8> {

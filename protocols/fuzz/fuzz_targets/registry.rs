@@ -10,11 +10,14 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use lockkeeper_protocols::{
-    Anomaly, Class, Field, Identity, Limits, Namespaces, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security,
+    Anomaly, Class, Field, Hints, Identity, Limits, Namespaces, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security,
     Session, Side, Sink, Stamp, Transport, Typed, Values,
 };
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
+
+/// Where the flow may be.
+const PORTS: [u16; 4] = [0, 502, 102, 4840];
 
 /// The only row that is driven, if one is named.
 static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
@@ -113,6 +116,11 @@ impl Sink for Judge {
     fn lost(&mut self, bytes: usize) {
         self.lost += bytes;
     }
+
+    fn protocol(&mut self, protocol: &'static Protocol, _: &Stamp) {
+        assert!(self.open.is_empty(), "what the protocol before has announced has ended");
+        self.groups = protocol.pdu_groups.len();
+    }
 }
 
 fn visit(values: &Values<'_>) {
@@ -128,7 +136,9 @@ fuzz_target!(|data: &[u8]| {
     let mut session = Session::new(protocol, transport, &LIMITS, midstream);
     let waits = [Waits::ForAll, Waits::ForNone, Waits::ForSome][usize::from(choice >> 6) % 3];
     let mut judge = Judge { waits, groups: protocol.pdu_groups.len(), ..Judge::default() };
-    let bound = 2 * LIMITS.partial.max(2 * protocol.max_frame);
+    session.expect(Hints::of_ports([PORTS[usize::from(choice >> 3 & 3)], 0]));
+    let longest = REGISTRY.iter().map(|row| row.max_frame).max().unwrap_or_default();
+    let bound = 2 * LIMITS.partial.max(2 * longest);
     let (mut fed, mut clock, mut packet) = (0, 0, 0);
     while let [head, low, tail @ ..] = rest {
         let from = if head & 1 == 0 { Side::Client } else { Side::Server };

@@ -83,6 +83,10 @@ impl Dissector for Other {
         self.stack.interrupted(from, sink);
     }
 
+    fn next_request(&mut self) -> &mut u32 {
+        self.stack.next_request()
+    }
+
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         self.stack.expire(clock, sink);
     }

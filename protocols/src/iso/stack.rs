@@ -78,6 +78,11 @@ impl Stack {
         number
     }
 
+    /// The number that [`Self::number`] takes next.
+    pub(crate) fn next_request(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+
     /// The TSDU that a frame holds whole, the common case; none if [`Self::frame`] must look.
     #[inline]
     pub(crate) fn plain<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {

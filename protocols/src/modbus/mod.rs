@@ -211,6 +211,10 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         }
     }
 
+    fn next_request(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         self.pending.expire(clock, sink);
     }

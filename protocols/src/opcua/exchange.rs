@@ -74,6 +74,11 @@ impl Exchange {
         number
     }
 
+    /// The number that [`Self::number`] takes next.
+    pub(super) fn next_request(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+
     /// Counts a message under the number of its encoding.
     pub(super) fn count(&self, message: &Message<'_>, context: &mut Context<'_>) {
         context.sink.pdu(SERVICE_IDS, key(message));

@@ -216,6 +216,10 @@ impl Dissector for OpcUa {
         }
     }
 
+    fn next_request(&mut self) -> &mut u32 {
+        self.exchange.next_request()
+    }
+
     fn unlock(&mut self, keys: &Arc<dyn Keys>) {
         self.keys = Some(Arc::clone(keys));
     }

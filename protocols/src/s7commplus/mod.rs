@@ -387,6 +387,10 @@ impl Dissector for S7CommPlus {
         }
     }
 
+    fn next_request(&mut self) -> &mut u32 {
+        self.stack.next_request()
+    }
+
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         self.stack.expire(clock, sink);
         self.pending.expire(clock, sink);

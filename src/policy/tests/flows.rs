@@ -76,3 +76,30 @@ proptest! {
         prop_assert_eq!(ruling.reverse, reverse);
     }
 }
+
+#[test]
+fn the_protocols_that_are_declared_on_a_port_are_known_whoever_the_hosts_are() {
+    let flow = |protocol: &str, port: &str| {
+        let ends = "from = [\"any\"]\nto = [\"any\"]\nallow = [{ op = \"any\" }]";
+        format!("[[conduit.between.flow]]\nprotocol = \"{protocol}\"\n{port}\n{ends}\n")
+    };
+    let flows = [
+        flow("modbus", "port = 4001"),
+        flow("modbus", "port = [4001, 502]"),
+        flow("opcua", "port = \"4000-4002\""),
+        flow("s7comm", ""),
+        flow("s7comm", "port = \"1024-65535\""),
+        flow("ntp", "port = 4001"),
+    ];
+    let policy = policy(&[ZONES, &flows.concat()].concat());
+    let at = |carrier, port| {
+        let mut names: Vec<_> = policy.protocols_at((carrier, port)).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(at(Carrier::Tcp, 4001), ["modbus", "opcua"]);
+    assert_eq!(at(Carrier::Tcp, 4000), ["opcua"]);
+    assert_eq!(at(Carrier::Tcp, 102), ["s7comm"]);
+    assert_eq!(at(Carrier::Udp, 502), ["modbus"]);
+    assert!(at(Carrier::Tcp, 50_000).is_empty(), "a range of nearly everything says nothing");
+}

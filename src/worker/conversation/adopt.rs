@@ -54,7 +54,7 @@ impl Talk {
             desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
         let verdict = match (&self.content, facts.protocol_name()) {
-            (Content::Other, _) => desk.policy.judge_unrecognised(&ruling),
+            (Content::Other(_), _) => desk.policy.judge_unrecognised(&ruling),
             (_, spoken) => desk.policy.judge_flow(&ruling, spoken),
         };
         let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };

@@ -2,7 +2,7 @@
 
 use super::frame;
 use crate::identify::Roles;
-use crate::{Decision, Identifier, Probe, REGISTRY, Side, Transport};
+use crate::{Decision, Hints, Identifier, Probe, REGISTRY, Side, Transport};
 use std::vec::Vec;
 
 const READ: [u8; 5] = [0x03, 0x00, 0x00, 0x00, 0x01];
@@ -10,7 +10,14 @@ const VALUES: [u8; 4] = [0x03, 0x02, 0x00, 0x07];
 const ECHO: [u8; 5] = [0x06, 0x00, 0x01, 0x00, 0x02];
 
 fn identifier(server_port: u16) -> Identifier {
-    Identifier { transport: Transport::Tcp, server_port, client_port: 49152, roles: Roles::Guessed, midstream: false }
+    Identifier {
+        transport: Transport::Tcp,
+        server_port,
+        client_port: 49152,
+        declared: Hints::default(),
+        roles: Roles::Guessed,
+        midstream: false,
+    }
 }
 
 /// `tcp`, `rtu`, with `<->` when the roles are swapped; `another` protocol; `unknown`; `undecided`.

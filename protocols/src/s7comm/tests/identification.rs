@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dissector::Transport;
-use crate::identify::{Decision, Identifier, Roles};
+use crate::identify::{Decision, Hints, Identifier, Roles};
 use crate::{REGISTRY, iso};
 
 /// TPKT, CR from PG to rack 0, slot 2.
@@ -10,7 +10,8 @@ const CR: &[u8] = &[3, 0, 0, 18, 13, 0xE0, 0, 0, 0, 1, 0, 0xC1, 0, 0xC2, 2, 1, 2
 
 fn decide(port: u16, midstream: bool, client: &[u8], server: &[u8], exhausted: bool) -> (&'static str, bool) {
     let transport = Transport::Tcp;
-    let identifier = Identifier { transport, server_port: port, client_port: 49152, roles: Roles::Guessed, midstream };
+    let (roles, declared) = (Roles::Guessed, Hints::default());
+    let identifier = Identifier { transport, server_port: port, client_port: 49152, declared, roles, midstream };
     match identifier.decide(REGISTRY, [client, server], exhausted) {
         Decision::Speaks { protocol, swapped } => (protocol.name, swapped),
         Decision::Undecided => ("undecided", false),

@@ -1,0 +1,88 @@
+//! Whether a flow that seemed to speak none of the protocols speaks one later: where one is expected, nobody stops looking.
+
+use alloc::vec::Vec;
+
+use crate::REGISTRY;
+use crate::candidate::{Look, Place, Proof};
+use crate::dissector::{Protocol, Side, Stamp, Transport};
+use crate::identify::Hints;
+
+/// Looks for exact frames of the expected protocols, at every byte. It keeps two kilobytes of each side at most.
+#[derive(Debug)]
+pub struct Search {
+    rows: Hints,
+    transport: Transport,
+    /// The last bytes of each side, in which a frame may begin.
+    partial: [Vec<u8>; 2],
+    /// When the latest of them came.
+    latest: [Stamp; 2],
+}
+
+/// A protocol that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The registry row.
+    pub protocol: &'static Protocol,
+    /// What each side sent from the beginning of its first frame on (or what it may be the beginning of one), and when.
+    pub bytes: [(Vec<u8>, Stamp); 2],
+    /// The side on which it was found: its bytes begin with a frame.
+    pub on: Side,
+}
+
+impl Search {
+    /// A search for the expected rows, or none where there are none.
+    pub fn new(transport: Transport, rows: Hints) -> Option<Self> {
+        let is_possible = REGISTRY.iter().any(|row| rows.has(row) && row.transports.contains(&transport));
+        is_possible.then(|| Self { rows, transport, partial: Default::default(), latest: Default::default() })
+    }
+
+    /// The next bytes of a side, or one datagram. Says how many bytes were given up, and what was found.
+    pub fn feed(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> (usize, Option<Found>) {
+        let side = from.index();
+        if let (Some(partial), Some(latest)) = (self.partial.get_mut(side), self.latest.get_mut(side)) {
+            partial.extend_from_slice(bytes);
+            *latest = *stamp;
+        }
+        self.look(from, self.transport == Transport::Udp)
+    }
+
+    /// Nothing more comes, or something is missing: what a side has sent has to be enough.
+    pub fn settle(&mut self, from: Side) -> (usize, Option<Found>) {
+        self.look(from, true)
+    }
+
+    fn look(&mut self, from: Side, is_last: bool) -> (usize, Option<Found>) {
+        let Some(partial) = self.partial.get(from.index()) else { return (0, None) };
+        // A datagram begins with a frame or holds none.
+        let (proof, starts) = match self.transport {
+            Transport::Udp => (Proof::Aligned, 1),
+            Transport::Tcp => (Proof::Anywhere, partial.len()),
+        };
+        let mut start = 0;
+        let found = loop {
+            let Some(bytes) = partial.get(start..).filter(|_| start < starts.min(partial.len())) else { break None };
+            let place = Place { transport: self.transport, from, bytes, is_last };
+            match place.first_of(self.expected(), proof) {
+                (Look::No, _) => start += 1,
+                (_, protocol) => break protocol,
+            }
+        };
+        if found.is_none() && is_last {
+            start = partial.len();
+        }
+        if let Some(partial) = self.partial.get_mut(from.index()) {
+            partial.drain(..start);
+        }
+        (start, found.map(|protocol| self.found(protocol, from)))
+    }
+
+    fn expected(&self) -> impl Iterator<Item = &'static Protocol> + use<> {
+        let Self { rows, transport, .. } = *self;
+        REGISTRY.iter().copied().filter(move |row| rows.has(row) && row.transports.contains(&transport))
+    }
+
+    fn found(&mut self, protocol: &'static Protocol, on: Side) -> Found {
+        let ([client, server], [asked, answered]) = (core::mem::take(&mut self.partial), self.latest);
+        Found { protocol, bytes: [(client, asked), (server, answered)], on }
+    }
+}

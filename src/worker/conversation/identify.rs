@@ -1,0 +1,231 @@
+//! Which protocol a conversation speaks: from its first bytes, or later, where one is expected.
+
+use std::sync::Arc;
+
+use lockkeeper_protocols::{
+    Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
+};
+
+use super::{Content, Facts, JUDGE_AFTER, NEVER, NO_ROW, Spoken, Talk};
+use crate::flow::End;
+use crate::worker::Desk;
+use crate::worker::listener::Listener;
+
+/// The first bytes of a conversation, until its protocol is known.
+pub(super) struct Opening {
+    /// First bytes of each end, by [`End`].
+    first: [Vec<u8>; 2],
+    /// In what order they came: who, how many bytes, when.
+    pieces: Vec<(End, usize, Stamp)>,
+    /// What the policy declares on its ports.
+    declared: Hints,
+}
+
+impl Talk {
+    /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
+    #[inline(never)]
+    pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+        if bytes.is_empty() {
+            return;
+        }
+        if matches!(self.content, Content::Silence) {
+            self.content = Content::Opening(Box::new(Opening::new(self.facts.declared(desk))));
+        }
+        let Content::Opening(opening) = &mut self.content else { return };
+        let facts = &mut self.facts;
+        if facts.judge_by == NEVER {
+            facts.judge_by = stamp.clock.saturating_add(JUDGE_AFTER);
+        }
+        opening.add(from, bytes, stamp);
+        let exhausted = opening.is_full();
+        self.decide(exhausted, stamp, desk);
+    }
+
+    /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
+    fn decide(&mut self, exhausted: bool, stamp: &Stamp, desk: &mut Desk) {
+        let Content::Opening(opening) = &self.content else { return };
+        let facts = &mut self.facts;
+        let (declared, sides) = (opening.declared, opening.sides(facts.client));
+        match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
+            Decision::Undecided => {}
+            Decision::Unknown => self.is_another_protocol(stamp, desk),
+            Decision::Speaks { protocol, swapped } => {
+                if swapped {
+                    facts.client = facts.client.other();
+                }
+                let midstream = facts.midstream;
+                let before = self.speak(protocol, midstream, declared, desk);
+                self.judge(Spoken::Protocol(protocol.name), stamp, desk);
+                if let Content::Opening(opening) = before {
+                    self.replay(&opening, desk);
+                }
+            }
+        }
+    }
+
+    /// From here on a protocol is spoken. Returns what the conversation was taken for until now.
+    fn speak(&mut self, protocol: &'static Protocol, midstream: bool, declared: Hints, desk: &mut Desk) -> Content {
+        let facts = &mut self.facts;
+        facts.set_protocol(protocol, desk);
+        let mut session = Session::new(protocol, facts.transport(), &desk.decoder, midstream);
+        session.expect(facts.expected(declared));
+        let keys: Arc<dyn Keys> = Arc::clone(&desk.ring) as _;
+        session.unlock(&keys);
+        std::mem::replace(&mut self.content, Content::Speaks(session))
+    }
+
+    /// Gives the decoder the bytes that were kept while the protocol was not known.
+    fn replay(&mut self, opening: &Opening, desk: &mut Desk) {
+        opening.each(|from, bytes, stamp| self.said(from, bytes, stamp, desk));
+    }
+
+    fn is_another_protocol(&mut self, stamp: &Stamp, desk: &mut Desk) {
+        let Content::Opening(opening) = &self.content else { return };
+        let search = Search::new(self.facts.transport(), self.facts.expected(opening.declared));
+        let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
+        self.judge(Spoken::Unrecognised, stamp, desk);
+        if let Content::Opening(opening) = before {
+            self.replay(&opening, desk);
+        }
+    }
+
+    /// Something was said in a conversation that speaks none of our protocols, so far.
+    pub(super) fn said_something_else(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+        let side = self.facts.side(from);
+        match &mut self.content {
+            Content::Other(Some(search)) => {
+                let (given_up, found) = search.feed(side, bytes, stamp);
+                self.found(given_up, found, desk);
+            }
+            _ => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
+        }
+    }
+
+    /// Something is missing in it.
+    pub(super) fn miss_something_else(&mut self, from: End, desk: &mut Desk) {
+        let side = self.facts.side(from);
+        if let Content::Other(Some(search)) = &mut self.content {
+            let (given_up, found) = search.settle(side);
+            self.found(given_up, found, desk);
+            if let Content::Speaks(session) = &mut self.content {
+                session.gap(side, &mut Listener { facts: &mut self.facts, desk });
+            }
+        }
+    }
+
+    /// One of our protocols was found in it, perhaps.
+    fn found(&mut self, given_up: usize, found: Option<Found>, desk: &mut Desk) {
+        desk.counters.losses.other_protocol_bytes += given_up as u64;
+        let Some(Found { protocol, bytes, on }) = found else { return };
+        let declared = self.facts.declared(desk);
+        self.speak(protocol, false, declared, desk);
+        let stamp = bytes[on.index()].1;
+        self.judge(Spoken::Protocol(protocol.name), &stamp, desk);
+        let Self { facts, content: Content::Speaks(session) } = self else { return };
+        let listener = &mut Listener { facts, desk };
+        // The other side came before, and may begin anywhere.
+        session.gap(on.other(), listener);
+        for side in [on.other(), on] {
+            let (bytes, stamp) = &bytes[side.index()];
+            match session.transport() {
+                Transport::Tcp => session.stream(side, bytes, stamp, listener),
+                Transport::Udp => session.datagram(side, bytes, stamp, listener),
+            }
+        }
+    }
+
+    /// No more bytes will come: what was said so far has to be enough to tell what it is.
+    pub(super) fn conclude_opening(&mut self, stamp: &Stamp, desk: &mut Desk) {
+        match &self.content {
+            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
+            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
+            Content::Speaks(_) | Content::Other(_) => {}
+        }
+        for end in [self.facts.client, self.facts.client.other()] {
+            self.miss_something_else(end, desk);
+        }
+    }
+}
+
+impl Facts {
+    fn identifier(&self, declared: Hints) -> Identifier {
+        Identifier {
+            transport: self.transport(),
+            server_port: self.endpoint(Side::Server).port,
+            client_port: self.endpoint(Side::Client).port,
+            declared,
+            roles: self.roles,
+            midstream: self.midstream,
+        }
+    }
+
+    /// What the policy declares on either port: asked once a conversation.
+    fn declared(&self, desk: &Desk) -> Hints {
+        let names = self.ends.iter().flat_map(|end| desk.policy.protocols_at((self.carrier, end.port)));
+        names.map(Hints::of_protocol).fold(Hints::default(), Hints::and)
+    }
+
+    /// What may be expected of it, by its ports and by the policy.
+    fn expected(&self, declared: Hints) -> Hints {
+        Hints::of_ports(self.ends.map(|end| end.port)).and(declared).in_any_framing()
+    }
+
+    /// It speaks this protocol, or does from here on.
+    pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, desk: &mut Desk) {
+        self.row = row_of(protocol);
+        self.slot = desk.counters.slot(protocol);
+        // From now on answers are waited for, perhaps less long than the timer that is set.
+        self.armed = NEVER;
+    }
+}
+
+impl Opening {
+    fn new(declared: Hints) -> Self {
+        Self { first: Default::default(), pieces: Vec::new(), declared }
+    }
+
+    fn add(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+        self.first[from.index()].extend_from_slice(bytes);
+        self.pieces.push((from, bytes.len(), *stamp));
+    }
+
+    /// First bytes of the client and of the server.
+    fn sides(&self, client: End) -> [&[u8]; 2] {
+        [&self.first[client.index()], &self.first[client.other().index()]]
+    }
+
+    /// Every piece, as it came.
+    fn each(&self, mut tell: impl FnMut(End, &[u8], &Stamp)) {
+        let mut used = [0; 2];
+        for &(from, length, ref stamp) in &self.pieces {
+            let start = used[from.index()];
+            used[from.index()] = start + length;
+            tell(from, self.first[from.index()].get(start..start + length).unwrap_or_default(), stamp);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.first.iter().map(Vec::len).sum()
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= OPENING_BYTES || self.pieces.len() >= OPENING_PIECES
+    }
+
+    /// Drops what an end has sent; returns how many bytes that was.
+    pub(super) fn forget(&mut self, from: End) -> u64 {
+        self.pieces.retain(|(end, ..)| *end != from);
+        std::mem::take(&mut self.first[from.index()]).len() as u64
+    }
+}
+
+fn row_of(protocol: &Protocol) -> u8 {
+    let row = REGISTRY.iter().position(|row| std::ptr::eq(*row, protocol));
+    row.and_then(|row| u8::try_from(row).ok()).unwrap_or(NO_ROW)
+}
+
+/// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
+const OPENING_BYTES: usize = 4096;
+
+/// Segments that are looked at before identification is given up.
+const OPENING_PIECES: usize = 512;
