@@ -3,6 +3,7 @@
 use crate::dissector::{Function, Outcome, RequestRef};
 use crate::operation::{Class, Operation, Target, Values};
 
+use super::shape::{self, loose};
 use super::stack::Stack;
 use crate::context::Context;
 
@@ -73,76 +74,30 @@ pub(crate) const CONTENTS: [Function; 6] = [
     Content::Other.function(),
 ];
 
-/// A PDU of S7comm in which a field is wrong that servers do not look at, as servers read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loose {
-    /// A request.
-    Job,
-    /// Userdata.
-    Userdata,
-    /// An answer with parameters.
-    Answer,
-}
-
-/// Judges bytes, as far as they are there, by nothing but the lengths in a header of S7comm, which have to be those of the
-/// `total`, and by the function behind it. The first byte is not looked at by snap7 1.4.2; of the second, python-snap7 3.3.0
-/// takes everything but 3 and 7 for a job.
-pub(crate) fn loose(tsdu: &[u8], total: usize) -> Option<Loose> {
-    let (&[_, rosctr, _, _, _, _, p_high, p_low, d_high, d_low], body) = tsdu.split_first_chunk()?;
-    let parameters = usize::from(u16::from_be_bytes([p_high, p_low]));
-    let rest = total.checked_sub(S7COMM_HEADER + parameters + usize::from(u16::from_be_bytes([d_high, d_low])))?;
-    match (rest, rosctr, body) {
-        (0, _, [_, _, 0x12, 4..=8, 0x11 | 0x12, _, _, ..]) if parameters >= 7 => Some(Loose::Userdata),
-        (0, 7, _) => None,
-        (0, _, &[function, ..]) if is_job(function) => Some(Loose::Job),
-        (2, _, &[_, _, function, ..]) if is_job(function) => Some(Loose::Answer),
-        _ => None,
-    }
-}
-
-/// Whether a job with this function changes, reads or sets up something.
-const fn is_job(function: u8) -> bool {
-    matches!(function, 0x04 | 0x05 | 0x1A..=0x1F | 0x28 | 0x29 | 0xF0)
-}
-
 /// Whether a TSDU looks like anything that is known.
 pub(crate) fn is_plausible(tsdu: &[u8]) -> bool {
     Content::of(tsdu) != Content::Other || loose(tsdu, tsdu.len()).is_some()
 }
 
-/// Whether bytes are exactly one PDU of S7comm, or one of S7comm-plus with its beginning and its end.
-pub(crate) fn is_whole(bytes: &[u8]) -> bool {
-    match bytes {
-        [0x32, 1 | 7, ..] => matches!(loose(bytes, bytes.len()), Some(Loose::Job | Loose::Userdata)),
-        [0x32, 3, ..] => loose(bytes, bytes.len()) == Some(Loose::Answer),
-        [0x72, ..] => is_whole_plus(bytes),
-        _ => false,
-    }
-}
-
-/// Whether bytes are one PDU of S7comm-plus: the length that it states, an opcode where that shows, the trailer.
-pub(crate) fn is_whole_plus(bytes: &[u8]) -> bool {
-    let &[0x72, version @ 1..=3, high, low, ref rest @ ..] = bytes else { return false };
-    let Some((body, trailer)) = rest.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) else {
-        return false;
-    };
-    *trailer == [0x72, version, 0, 0] && (version == 3 || matches!(body, [0x31..=0x33 | 2, _, ..]))
-}
-
-/// Tells once in a connection that it carries something that its protocol does not decode.
+/// Tells once in a connection that it carries something that its protocol does not decode; whatever changes something, each
+/// time.
 #[cold]
 pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>) {
     let content = Content::of(tsdu);
-    if !stack.is_new(content) {
+    let change = shape::request(tsdu).filter(|class| class.changes());
+    if !stack.is_new(content) && change.is_none() {
         return;
     }
     let Function { name, code, class } = content.function();
-    let operation =
-        Operation { class, function: name, code, ambiguous: false, target: Target::None, values: Values::None };
+    let (class, target, outcome) = match change {
+        Some(class) => (class, Target::Unread { part: "content" }, Outcome::Pending),
+        None => (class, Target::None, Outcome::Accepted),
+    };
+    let operation = Operation { class, function: name, code, ambiguous: false, target, values: Values::None };
     let at = RequestRef { request: stack.number(), item: 0 };
     let Context { stamp, ref mut sink, .. } = *context;
     sink.operation(at, &operation, stamp);
-    sink.outcome(at, &operation, Outcome::Accepted, stamp, stamp);
+    sink.outcome(at, &operation, outcome, stamp, stamp);
 }
 
 /// Whether the user data of a session CONNECT or ACCEPT name an abstract syntax of MMS: object identifier 1.0.9506.
@@ -150,8 +105,6 @@ fn has_mms(bytes: &[u8]) -> bool {
     bytes.windows(MMS_ARC.len()).take(SEARCHED).any(|window| window == MMS_ARC)
 }
 
-/// Bytes of the header of a request.
-const S7COMM_HEADER: usize = 10;
 const MMS_ARC: [u8; 3] = [0x28, 0xCA, 0x22];
 /// Bytes of a session CONNECT that are searched for its abstract syntax.
 const SEARCHED: usize = 512;

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::content::{self, Content};
 use super::probe::{self, Opening};
+use super::shape;
 use super::stack::Stack;
 use super::{CONNECT, MAX_FRAME, MIN_FRAME, PORTS, tpkt};
 use crate::context::Context;
@@ -48,14 +49,23 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
     }
 }
 
+/// Whether a whole frame of so many bytes carries what another row decodes.
+fn is_of_another_row(bytes: &[u8], length: usize, from: Side) -> bool {
+    matches!(bytes, [_, _, _, _, _, _, _, 0x32 | 0x72, ..])
+        && bytes.get(..length).is_some_and(|frame| shape::is_foreign(frame, from, Content::Other))
+}
+
 /// The decoder of one flow: tells connections and contents.
 struct Other {
     stack: Stack,
 }
 
 impl Dissector for Other {
-    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        tpkt::frame_len(bytes)
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        match tpkt::frame_len(bytes) {
+            FrameLen::Bytes(length) if is_of_another_row(bytes, length, from) => FrameLen::Invalid("tsdu_of_s7comm"),
+            length => length,
+        }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {

@@ -1,7 +1,8 @@
 //! The opening of a flow: what its first TSDU holds, whatever the cut into TPDUs and segments.
 
-use super::content::{self, Content};
+use super::content::Content;
 use super::cotp::{self, CC, CR, DT, END, Tpdu};
+use super::shape;
 use super::tpkt::{self, HEADER};
 use crate::dissector::{FrameLen, Side};
 
@@ -159,7 +160,7 @@ impl Walk {
     /// A DT whose header states another length than that of class 0: one of its readings has to be a whole PDU.
     fn odd_data(&mut self, frame: &[u8], end: bool) -> Step {
         let Ok(Tpdu::Data { data, fixed, .. }) = cotp::parse(frame) else { return Step::End(Opening::No) };
-        let reading = [data, fixed].into_iter().find(|reading| end && content::loose(reading, reading.len()).is_some());
+        let reading = [data, fixed].into_iter().find(|reading| end && shape::loose(reading, reading.len()).is_some());
         let Some(reading) = reading.filter(|_| self.head.announced == 0) else { return Step::End(Opening::No) };
         self.is_odd = true;
         self.head.add(reading, reading.len(), true);
@@ -169,7 +170,7 @@ impl Walk {
     /// What the TSDU is whose beginning is there.
     fn tell(&mut self) -> Step {
         let Self { head, sender, .. } = *self;
-        let is_loose = || head.total.is_some_and(|total| content::loose(head.bytes(), total).is_some());
+        let is_loose = || head.total.is_some_and(|total| shape::loose(head.bytes(), total).is_some());
         let (content, is_odd) = match Content::of(head.bytes()) {
             Content::Other if is_loose() => (Content::S7comm, true),
             Content::S7commPlus if !head.fits_plus() && is_loose() => (Content::S7comm, true),

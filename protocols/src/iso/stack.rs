@@ -7,6 +7,7 @@ use super::assembly::{Assembled, Assembly};
 use super::connection::{self, Asked};
 use super::content::{self, Content};
 use super::cotp::{self, Connect, DT, END, Tpdu};
+use super::shape;
 use super::tpkt::{HEADER, VERSION};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Limits, Outcome, Side, Sink};
@@ -274,7 +275,7 @@ fn add<'f>(
 /// A fragment that goes on with a TSDU, but is a whole PDU: snap7 1.4.2 gives up a TSDU whose rest does not come within
 /// three seconds, and takes the next fragment for the beginning of another.
 fn inner<'f>(fragment: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
-    if !content::is_whole(fragment) {
+    if !shape::is_whole(fragment) {
         return None;
     }
     context.malformed("pdu_inside_tsdu", fragment.len() as u32);

@@ -1,7 +1,7 @@
 //! The header of every PDU: protocol 0x32, ROSCTR, two reserved bytes, PDU reference, two lengths, in answers an error.
 
 use crate::context::Context;
-use crate::dissector::{Probe, Side};
+use crate::dissector::Probe;
 use crate::iso::{self, Content, Loose, Opening};
 
 /// One PDU taken apart.
@@ -111,38 +111,13 @@ pub(super) fn probe(bytes: &[u8]) -> Probe {
         Opening::No => Probe::No,
         Opening::More | Opening::Connected { .. } => Probe::More,
         Opening::Carries { content: Content::S7comm, sender, head, is_odd } => {
-            let sender = sender.or_else(|| sender_of(head.bytes()));
-            match !is_odd && has_exact_lengths(head.bytes(), head.total) {
+            let sender = sender.or_else(|| iso::sender(head.bytes()));
+            match !is_odd && iso::is_exact(head.bytes(), head.total) {
                 true => Probe::Yes { sender },
                 false => Probe::Maybe { sender },
             }
         }
         Opening::Carries { .. } => Probe::No,
-    }
-}
-
-/// Whether the header agrees with the length of its TSDU, as far as that is known.
-fn has_exact_lengths(head: &[u8], total: Option<usize>) -> bool {
-    let Some(&[_, rosctr, 0, 0, _, _, p_high, p_low, d_high, d_low]) = head.first_chunk::<HEADER>() else {
-        return false;
-    };
-    let header = if matches!(rosctr, ACK | ACK_DATA) { HEADER + ERROR } else { HEADER };
-    let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
-    total.is_none_or(|total| total == header + lengths.iter().sum::<usize>())
-}
-
-/// Who sent a PDU. Controllers send jobs only in a download that was requested of them.
-fn sender_of(head: &[u8]) -> Option<Side> {
-    let is_download = |function: Option<&u8>| matches!(function, Some(0x1B | 0x1C));
-    match head.get(1)? {
-        &ACK_DATA if is_download(head.get(HEADER + ERROR)) => Some(Side::Client),
-        &ACK | &ACK_DATA => Some(Side::Server),
-        &USERDATA => match head.get(HEADER + 5)? >> 6 {
-            1 => Some(Side::Client),
-            _ => Some(Side::Server),
-        },
-        _ if is_download(head.get(HEADER)) => Some(Side::Server),
-        _ => Some(Side::Client),
     }
 }
 
@@ -158,5 +133,3 @@ pub(super) const USERDATA: u8 = 7;
 pub(super) const PROTOCOL: u8 = 0x32;
 /// Bytes of the header of a request.
 pub(super) const HEADER: usize = 10;
-/// Error class and code, which answers have in addition.
-const ERROR: usize = 2;

@@ -52,7 +52,7 @@ use self::units::Units;
 use self::unseen::Answered;
 use crate::context::Context;
 use crate::dissector::{Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
-use crate::iso::{self, Form, Loose, Stack};
+use crate::iso::{self, Content, Form, Loose, Stack};
 use crate::pending::Pending;
 
 /// S7comm in ISO transport over TCP.
@@ -90,6 +90,19 @@ fn service_name(key: u32) -> String {
 const ROSCTR_FUNC: usize = 0;
 const USERDATA_GROUP: usize = 1;
 const PI_SERVICES: usize = 2;
+
+/// Where a frame ends that may carry S7comm-plus: from there on that is spoken.
+#[cold]
+#[inline(never)]
+fn plus_frame_len(from: Side, bytes: &[u8], length: usize) -> FrameLen {
+    match bytes.get(..length) {
+        Some(frame) if iso::is_foreign(frame, from, Content::S7comm) => FrameLen::Invalid("tsdu_of_s7comm_plus"),
+        _ => FrameLen::Bytes(length),
+    }
+}
+
+/// First byte of a PDU of S7comm-plus.
+const PLUS: u8 = 0x72;
 
 /// The decoder of one flow.
 struct S7comm {
@@ -198,8 +211,11 @@ impl S7comm {
 
 impl Dissector for S7comm {
     #[inline]
-    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        iso::frame_len(bytes)
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        match iso::frame_len(bytes) {
+            FrameLen::Bytes(length) if bytes.get(iso::CONTENT) == Some(&PLUS) => plus_frame_len(from, bytes, length),
+            length => length,
+        }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {

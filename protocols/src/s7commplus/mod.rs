@@ -104,19 +104,10 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
         Opening::No => Probe::No,
         Opening::More | Opening::Connected { .. } => Probe::More,
         Opening::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
-            let sender = sender.or(sender_of(head.bytes()));
+            let sender = sender.or(iso::plus_sender(head.bytes()));
             if head.fits_plus() && !is_odd { Probe::Yes { sender } } else { Probe::Maybe { sender } }
         }
         Opening::Carries { .. } => Probe::No,
-    }
-}
-
-/// Who sends a PDU, where its opcode stands in front.
-fn sender_of(tsdu: &[u8]) -> Option<Side> {
-    match tsdu {
-        [_, 1 | 2, _, _, REQUEST, ..] => Some(Side::Client),
-        [_, 1 | 2, _, _, RESPONSE | RESPONSE_2 | NOTIFICATION, ..] => Some(Side::Server),
-        _ => None,
     }
 }
 
@@ -360,8 +351,16 @@ impl S7CommPlus {
 
 impl Dissector for S7CommPlus {
     #[inline]
-    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        iso::frame_len(bytes)
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        match iso::frame_len(bytes) {
+            FrameLen::Bytes(length)
+                if bytes.get(iso::CONTENT) == Some(&S7COMM)
+                    && bytes.get(..length).is_some_and(|frame| iso::is_foreign(frame, from, Content::S7commPlus)) =>
+            {
+                FrameLen::Invalid("tsdu_of_s7comm")
+            }
+            length => length,
+        }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
@@ -410,5 +409,7 @@ impl Dissector for S7CommPlus {
     }
 }
 
+/// First byte of a PDU of S7comm.
+const S7COMM: u8 = 0x32;
 /// Items of a request that waits whatever else waits.
 const FEW_ITEMS: usize = 16;
