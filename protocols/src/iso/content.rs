@@ -3,7 +3,7 @@
 use crate::dissector::{Function, Outcome, RequestRef};
 use crate::operation::{Class, Operation, Target, Values};
 
-use super::shape::{self, loose};
+use super::shape;
 use super::stack::Stack;
 use crate::context::Context;
 
@@ -73,11 +73,6 @@ pub(crate) const CONTENTS: [Function; 6] = [
     Content::Session.function(),
     Content::Other.function(),
 ];
-
-/// Whether a TSDU looks like anything that is known.
-pub(crate) fn is_plausible(tsdu: &[u8]) -> bool {
-    Content::of(tsdu) != Content::Other || loose(tsdu, tsdu.len()).is_some()
-}
 
 /// Tells once in a connection that it carries something that its protocol does not decode; whatever changes something, each
 /// time.

@@ -108,6 +108,27 @@ pub(crate) fn is_whole_plus(bytes: &[u8]) -> bool {
     *trailer == [0x72, version, 0, 0] && (version == 3 || matches!(body, [0x31..=0x33 | 2, _, ..]))
 }
 
+/// How much a TSDU looks like something that is known, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Look {
+    /// Not at all.
+    None,
+    /// By its first bytes.
+    Begins,
+    /// It is as long as it says.
+    Whole,
+}
+
+/// How much a TSDU looks like something that is known.
+#[cold]
+pub(super) fn look(tsdu: &[u8]) -> Look {
+    match Content::of(tsdu) {
+        _ if loose(tsdu, tsdu.len()).is_some() || is_whole_plus(tsdu) => Look::Whole,
+        Content::Other => Look::None,
+        _ => Look::Begins,
+    }
+}
+
 /// What a whole request of S7comm or S7comm-plus does, by its function alone.
 #[cold]
 pub(crate) fn request(tsdu: &[u8]) -> Option<Class> {

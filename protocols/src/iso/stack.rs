@@ -2,12 +2,13 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use core::cmp::Ordering;
 
 use super::assembly::{Assembled, Assembly};
 use super::connection::{self, Asked};
-use super::content::{self, Content};
+use super::content::Content;
 use super::cotp::{self, Connect, DT, END, Tpdu};
-use super::shape;
+use super::shape::{self, Look};
 use super::tpkt::{HEADER, VERSION};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Limits, Outcome, Side, Sink};
@@ -55,7 +56,9 @@ pub(crate) struct Form {
 }
 
 /// The TSDUs that a frame completes: at most one, unless receivers differ in how they read it.
-pub(crate) type Tsdus<'f> = [Option<Tsdu<'f>>; 2];
+pub(crate) type Tsdus<'f> = [Option<Tsdu<'f>>; 3];
+
+const NOTHING: Tsdus<'static> = [None, None, None];
 
 impl Stack {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -96,7 +99,7 @@ impl Stack {
     /// Takes a whole frame; returns the TSDUs that it completes. An empty one says nothing and is not returned.
     pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
         if let Some(bytes) = self.plain(frame) {
-            return [Some(Tsdu { bytes: Cow::Borrowed(bytes), form: Form::default() }), None];
+            return [Some(Tsdu { bytes: Cow::Borrowed(bytes), form: Form::default() }), None, None];
         }
         let tsdus = self.tpdu(frame, context);
         self.set_plain();
@@ -134,22 +137,21 @@ impl Stack {
             Ok(Tpdu::Unused(code)) => context.malformed("tpdu_unused_in_class_0", code),
             Err(name) => context.anomaly(AnomalyKind::Malformed, name, None),
         }
-        [None, None]
+        NOTHING
     }
 
     /// Adds the user data of a DT: `stated` behind the header as long as it says, `fixed` behind that of class 0.
     fn data<'f>(&mut self, stated: &'f [u8], fixed: &'f [u8], end: bool, context: &mut Context<'_>) -> Tsdus<'f> {
+        let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return NOTHING };
+        let inner = if assembly.begins() { None } else { inner(fixed, context) };
         if stated.len() != fixed.len() || self.stated.is_some() {
-            return self.data_in_two_readings(stated, fixed, end, context);
+            let [one, other] = self.data_in_two_readings(stated, fixed, end, context);
+            return [one, other, inner];
         }
-        let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return [None, None] };
-        let is_first = assembly.begins();
-        let tsdu = add(assembly, fixed, end, self.limit, context);
-        [tsdu, if is_first { None } else { inner(fixed, context) }]
+        [add(assembly, fixed, end, self.limit, context), None, inner]
     }
 
-    /// The same where receivers differ in what they take for user data. A reading that looks like nothing is none, if the
-    /// other does.
+    /// The same where receivers differ in what they take for user data. A reading that looks like less than the other is none.
     #[cold]
     fn data_in_two_readings<'f>(
         &mut self,
@@ -157,7 +159,7 @@ impl Stack {
         fixed: &'f [u8],
         end: bool,
         context: &mut Context<'_>,
-    ) -> Tsdus<'f> {
+    ) -> [Option<Tsdu<'f>>; 2] {
         let Self { assemblies, stated: others, limit, .. } = self;
         let others = others.get_or_insert_with(|| Box::new(assemblies.clone()));
         let side = context.from.index();
@@ -168,15 +170,16 @@ impl Stack {
         if assemblies.iter().chain(others.iter()).all(Assembly::is_idle) {
             self.stated = None;
         }
-        let is_plausible =
-            |tsdu: &Option<Tsdu<'_>>| tsdu.as_ref().is_some_and(|tsdu| content::is_plausible(&tsdu.bytes));
-        match (readings.each_ref().map(is_plausible), readings) {
-            ([true, true], readings) => readings.map(|tsdu| {
+        let look = |tsdu: &Option<Tsdu<'_>>| tsdu.as_ref().map(|tsdu| shape::look(&tsdu.bytes));
+        let [one, two] = readings.each_ref().map(look);
+        let [stated, fixed] = readings;
+        match one.cmp(&two) {
+            Ordering::Less => [fixed, None],
+            Ordering::Equal if one > Some(Look::None) => [stated, fixed].map(|tsdu| {
                 let form = |form| Form { is_ambiguous: true, ..form };
                 tsdu.map(|tsdu| Tsdu { form: form(tsdu.form), ..tsdu })
             }),
-            ([false, true], [_, fixed]) => [fixed, None],
-            (_, [stated, _]) => [stated, None],
+            Ordering::Equal | Ordering::Greater => [stated, None],
         }
     }
 

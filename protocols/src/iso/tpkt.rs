@@ -64,23 +64,25 @@ fn is_exact_tpdu(tpdu: &[u8], length: usize) -> Shape {
 /// Whether the header of the PDU in it explains a frame that is longer than any that a connection is made for. Otherwise
 /// such a length would hide all the frames behind it: no server was found that waits for it and takes what comes then.
 fn fills(tpdu: &[u8], length: usize) -> Shape {
-    let number = |high, low| usize::from(u16::from_be_bytes([high, low]));
-    let (end, pdu) = match *tpdu {
-        [_, DT, end, S7COMM_PLUS, 1..=3, high, low, ..] => {
-            let pdu = PLUS_HEADER + number(high, low);
-            // The trailer is there or not.
-            (end, if length == TPDU_DATA + pdu { pdu } else { pdu + PLUS_HEADER })
-        }
-        [_, DT, end, _, rosctr, _, _, _, _, p_high, p_low, d_high, d_low, ..] => {
-            let header = if matches!(rosctr, 2 | 3) { 12 } else { 10 };
-            (end, header + number(p_high, p_low) + number(d_high, d_low))
-        }
-        [] | [_] | [_, DT, ..] => return Shape::Open,
-        _ => return Shape::Broken,
+    let &[_, DT, end, ref pdu @ ..] = tpdu else {
+        return if matches!(tpdu, [] | [_] | [_, DT]) { Shape::Open } else { Shape::Broken };
     };
-    let whole = TPDU_DATA + pdu;
-    let fits = if end & END == 0 { whole >= length } else { whole == length };
-    if fits { Shape::Fits } else { Shape::Broken }
+    let number = |high, low| usize::from(u16::from_be_bytes([high, low]));
+    let is = |pdu: usize| match end & END {
+        0 => TPDU_DATA + pdu >= length,
+        _ => TPDU_DATA + pdu == length,
+    };
+    match *pdu {
+        // The trailer is there or not.
+        [S7COMM_PLUS, 1..=3, high, low, ..] if is(number(high, low) + PLUS_HEADER) => Shape::Fits,
+        [S7COMM_PLUS, 1..=3, high, low, ..] if is(number(high, low) + 2 * PLUS_HEADER) => Shape::Fits,
+        [_, rosctr, _, _, _, _, p_high, p_low, d_high, d_low, ..] => {
+            let header = if matches!(rosctr, 2 | 3) { [10, 12] } else { [10, 10] };
+            let lengths = header.map(|header| header + number(p_high, p_low) + number(d_high, d_low));
+            if lengths.into_iter().any(is) { Shape::Fits } else { Shape::Broken }
+        }
+        _ => Shape::Open,
+    }
 }
 
 /// Whether a frame of class 0 could start here. Longer ones than anybody negotiates are not waited for: what only looks

@@ -100,8 +100,9 @@ impl<'f> Items<'_, 'f, '_> {
         if let Form::Wrong(fault) = form {
             self.context.malformed(fault, before.rest().first().copied().unwrap_or_default());
         }
-        let other = if matches!(form, Form::Other) { item::also_fixed(before) } else { None };
-        let values = if matches!(form, Form::None) { Values::None } else { self.values(expected, is_extra) };
+        let other = if matches!(form, Form::Other) { item::also_fixed(before, self.data.is_some()) } else { None };
+        let least = [expected, other.as_ref().and_then(item::bytes)].into_iter().flatten().min();
+        let values = if matches!(form, Form::None) { Values::None } else { self.values(expected, least, is_extra) };
         let Self { wire, ref mut asked, ref mut spare, ref mut context, .. } = *self;
         let mut tell = |target, bytes, is_ambiguous| {
             let place = Place { wire, bytes, is_ambiguous };
@@ -115,8 +116,8 @@ impl<'f> Items<'_, 'f, '_> {
         !matches!(form, Form::None)
     }
 
-    /// The values of the next item, which names so many bytes, if that shows.
-    fn values(&mut self, expected: Option<usize>, is_extra: bool) -> Values<'f> {
+    /// The values of the next item, which names so many bytes, if that shows, and in some reading as few as `least`.
+    fn values(&mut self, expected: Option<usize>, least: Option<usize>, is_extra: bool) -> Values<'f> {
         let Some(data) = self.data.as_mut().filter(|data| data.left() > 0 || !is_extra) else { return Values::None };
         let start = data.rest();
         let Ok((found, reach)) = DataItem::read_for(data, expected) else {
@@ -129,7 +130,7 @@ impl<'f> Items<'_, 'f, '_> {
         } else if expected.is_some_and(|expected| found.bytes.len() != expected) {
             self.context.malformed("data_differs_from_item", found.bytes.len() as u32);
         }
-        if expected.is_some_and(|expected| reach > expected) {
+        if least.is_some_and(|least| reach > least) {
             self.mark("data", start.get(DataItem::HEAD..DataItem::HEAD + reach).unwrap_or_default());
         }
         found.values()

@@ -78,13 +78,19 @@ pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     Some(range(size, count, db, area, address))
 }
 
-/// The same for an item that is sound in another syntax: it has to name a size and a number of elements, too.
+/// The same for an item that is sound in another syntax: whether it may be meant so all the same. For snap7 1.4.2 it has to
+/// name a size that exists and a number of elements; python-snap7 3.3.0 `writes` under any size, also to none. Symbolic items
+/// always have FF in that place.
 #[cold]
-pub(super) fn also_fixed(mut reader: Reader<'_>) -> Option<Target<'static>> {
-    let head = reader.rest().first_chunk().copied();
+pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<'static>> {
+    let head: Option<[u8; 9]> = reader.rest().first_chunk().copied();
     let target = fixed(&mut reader)?;
-    let is_sound = matches!(head, Some([_, _, _, 1..=8 | 0x1C | 0x1D, high, low]) if high > 0 || low > 0);
-    is_sound.then_some(target)
+    let is_meant = match head? {
+        [_, _, _, 1..=8 | 0x1C | 0x1D, high, low, ..] => writes || high > 0 || low > 0,
+        [_, _, SYMBOLIC, 0xFF, ..] => false,
+        [_, _, _, _, _, _, _, _, area] => writes && matches!(area, 0x81..=0x84),
+    };
+    is_meant.then_some(target)
 }
 
 /// Syntax and body of an item, behind which the reader stands then.

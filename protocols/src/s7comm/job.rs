@@ -123,22 +123,27 @@ impl S7comm {
     }
 
     /// The place of the job that an answer belongs to: the oldest with its reference that has as many items, or any number if
-    /// none has. With one job in flight, another reference than its own does not lose an answer that fits it.
-    fn asked_by(&self, pdu: &Pdu<'_>, code: Option<u8>, context: &mut Context<'_>) -> Option<usize> {
+    /// none has. With one job in flight, the last one that was sent, another reference than its own does not lose an answer
+    /// that fits it.
+    fn asked_by(&mut self, pdu: &Pdu<'_>, code: Option<u8>, context: &mut Context<'_>) -> Option<usize> {
         let claimed = pdu.parameters.get(1).copied();
         let fits = |entry: &Entry| entry.has_as_many_items(claimed);
         let from = context.from;
         if let Some((index, _)) = self.pending.find(|entry| entry.is_answered_by(pdu.reference, code, from), fits) {
             return Some(index);
         }
-        let only = self.pending.only()?;
         let answer = Answered { from, reference: pdu.reference, code: code?.into() };
-        let is_answered =
-            self.answered != Some(answer) && only.is_answered_by(only.asked.reference, code, from) && fits(only);
-        if is_answered {
-            context.anomaly(AnomalyKind::Unmatched, "answer_with_other_reference", Some(pdu.reference.into()));
+        let only = self.pending.only()?;
+        let is_last = only.asked.request == self.stack.next_request().wrapping_sub(1);
+        if !is_last
+            || self.answered == Some(answer)
+            || !only.is_answered_by(only.asked.reference, code, from)
+            || !fits(only)
+        {
+            return None;
         }
-        is_answered.then_some(0)
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_reference", Some(pdu.reference.into()));
+        Some(0)
     }
 
     pub(super) fn on_answer(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
