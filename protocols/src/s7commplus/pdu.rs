@@ -91,15 +91,20 @@ impl Head {
     }
 }
 
-/// Whether a TSDU is exactly a fragment without its trailer: one that begins a PDU, or goes on with one (`is_open`).
+/// Whether a TSDU is exactly a fragment: one that begins a PDU, or, where one is under way (`is_open`), any that goes on
+/// with it or ends it.
 pub(super) fn is_fragment(tsdu: &[u8], is_open: bool) -> bool {
-    let &[PROTOCOL, version @ 1..=3, high, low, ref data @ ..] = tsdu else { return false };
-    let begins = match (version, data) {
-        (3, [DIGEST, rest @ ..]) => rest.get(usize::from(DIGEST)..).is_some_and(is_beginning),
-        (3, _) => false,
-        _ => is_beginning(data),
-    };
-    data.len() == usize::from(u16::from_be_bytes([high, low])) && (begins || is_open)
+    let &[PROTOCOL, version @ 1..=3, high, low, ref rest @ ..] = tsdu else { return false };
+    match rest.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) {
+        Some((_, [])) if is_open => true,
+        Some((_, [PROTOCOL, trailer, 0, 0])) if is_open => *trailer == version,
+        Some((data, [])) if version == 3 => {
+            let payload = data.strip_prefix(&[DIGEST]).and_then(|data| data.get(usize::from(DIGEST)..));
+            payload.is_some_and(is_beginning)
+        }
+        Some((data, [])) => is_beginning(data),
+        _ => false,
+    }
 }
 
 /// Whether a payload looks like the beginning of a PDU, not like the middle of one.

@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::testing::{Log, at};
 use Side::{Client, Server};
 
+mod clear;
 mod cuts;
 mod hostile;
 mod tls;
