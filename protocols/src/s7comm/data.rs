@@ -79,6 +79,12 @@ impl<'a> DataItem<'a> {
         self.is_whole && self.bytes.len() == expected && (self.size != BITS || self.length == 1)
     }
 
+    /// Whether its length counts bytes, not bits.
+    #[inline(always)]
+    pub(super) fn counts_bytes(&self) -> bool {
+        !matches!(self.size, WORDS | INTEGERS)
+    }
+
     /// Whether it says that its item was read.
     #[inline(always)]
     pub(super) fn is_accepted(&self) -> bool {

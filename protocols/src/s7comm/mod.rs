@@ -9,7 +9,7 @@
 //!
 //! * `header`: the header, and how exactly bytes look like one; `function`: codes, names, classes; `error`: names;
 //! * `job`: requests and their answers; `variable`, `item`, `data`: Read Var and Write Var, `irregular` where a request is
-//!   not plainly one range of memory and its values an item; `block`: blocks, uploads; `service`: PI services;
+//!   not plainly one range of memory and its values an item, `stride` where a server finds other values; `block`: blocks, uploads; `service`: PI services;
 //! * `unseen`: answers whose request is not in the capture;
 //! * `userdata`: the rest; `units`: its fragments; `szl`: status lists; `test`: modifying and forcing variables.
 //!
@@ -29,6 +29,7 @@ mod irregular;
 mod item;
 mod job;
 mod service;
+mod stride;
 mod szl;
 mod test;
 mod units;

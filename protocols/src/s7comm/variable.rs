@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::data::{self, DataItem};
 use super::entry::{Asked, Entry, Item};
-use super::{irregular, item};
+use super::{irregular, item, stride};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
 use crate::operation::{Target, Values};
@@ -28,7 +28,7 @@ pub(super) fn announce(
     }
     let (mut reader, mut data) = (Reader::new(items), Reader::new(written.unwrap_or_default()));
     let mut operation = asked.operation(Target::None, Values::None);
-    let mut wire = 0;
+    let (mut wire, mut counts_bytes) = (0, false);
     while wire < claimed {
         let (before, data_before) = (reader, data);
         let Some(target) = item::memory(&mut reader) else { break };
@@ -36,6 +36,7 @@ pub(super) fn announce(
             match DataItem::read(&mut data) {
                 Ok(found) if item::bytes(&target).is_some_and(|bytes| found.fills(bytes)) => {
                     operation.values = found.values();
+                    counts_bytes |= found.counts_bytes();
                 }
                 _ => {
                     (reader, data) = (before, data_before);
@@ -53,6 +54,8 @@ pub(super) fn announce(
         irregular::announce(asked, wire, reader, written.map(|_| data), spare, context);
     } else if claimed == 0 {
         unread(asked, context);
+    } else if counts_bytes && claimed > 1 {
+        stride::announce(asked, items, written.unwrap_or_default(), spare, context);
     }
 }
 

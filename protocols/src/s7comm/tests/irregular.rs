@@ -118,6 +118,26 @@ fn a_length_in_the_other_unit_is_believed_where_it_fits() {
 }
 
 #[test]
+fn a_value_that_a_server_finds_inside_another_is_announced_for_its_item() {
+    // Two reals; the first is 00070004, of which snap7 1.4.2 takes an eighth of the length and reads on: it writes the
+    // head of the second value to the second item, and did so when it was tried.
+    let real = |byte: u8| [0x12, 10, 0x10, 8, 0, 1, 0, 20, 0x84, 0, 0, byte * 8];
+    let value = |bytes: [u8; 4]| [&[0, 7, 0, 4], bytes.as_slice()].concat();
+    let log = write(2, &[&real(0), &real(8)], &[&value([0, 7, 0, 4]), &value([0x41, 0x20, 0, 0])]);
+    assert_eq!(
+        asked(&log),
+        [
+            "0.0 write write_var 5 area=DB db=20 byte=0 bytes=4 = 0x00070004",
+            "0.1 write write_var 5 area=DB db=20 byte=8 bytes=4 = 0x41200000",
+            "0.2 write write_var 5 (ambiguous) area=DB db=20 byte=8 bytes=4 = 0x00070004",
+        ]
+    );
+    // Usual values are no head of another.
+    let log = write(2, &[&real(0), &real(8)], &[&value([0x41, 0xA0, 0, 0]), &value([0x41, 0x20, 0, 0])]);
+    assert_eq!((asked(&log).len(), log.lines_of("Malformed").len()), (2, 0));
+}
+
+#[test]
 fn items_that_are_counted_but_missing_and_items_that_are_not_counted_are_told() {
     let log = write(2, &[&four(0)], &[VALUE]);
     assert_eq!((asked(&log).len(), unread(&log)), (2, std::vec!["items".into()]), "{:?}", log.lines);
