@@ -75,7 +75,12 @@ impl S7comm {
             return self.wait(asked, pdu.reference, true, context);
         };
         context.sink.pdu(USERDATA_GROUP, head.key());
-        let data = DataItem::read(&mut Reader::new(pdu.data)).map_or(&[][..], |item| item.bytes);
+        let mut reader = Reader::new(pdu.data);
+        let item = DataItem::read(&mut reader).ok();
+        let data = item.map_or(&[][..], |item| item.bytes);
+        if item.is_some_and(|item| !item.is_whole) || end(reader).is_err() {
+            context.malformed("userdata_length", pdu.data.len() as u32);
+        }
         let is_answer = match head.kind {
             RESPONSE => self.on_userdata_response(head, pdu, data, context),
             INDICATION => self.on_indication(head, pdu, data, context),

@@ -51,7 +51,7 @@ fn one_dbread_item_is_several_operations_that_share_its_answer() {
     // Two areas: 2 bytes of DB 1 from byte 4, 1 byte of DB 2 from byte 0; then a usual item.
     let several = [0x12, 12, 0xB0, 2, 2, 0, 1, 0, 4, 1, 0, 2, 0, 0];
     let parameters = [&[4, 2], several.as_slice(), &db(9, 0, 1)].concat();
-    // A return code before the bytes of each area, as an S7-400 answers WinCC; then the usual item, which is refused.
+    // A return code before the bytes of each area, as controllers answer WinCC; then the usual item, which is refused.
     let data = [0xFF, 9, 0, 5, 0xFF, 0xAA, 0xBB, 0xFF, 0xCC, 0, 0x0A, 0, 0, 0];
     let log = talk(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 2], &data))]);
     assert_eq!(told(&log, "asks").len(), 3);
