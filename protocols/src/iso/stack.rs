@@ -20,7 +20,7 @@ pub(crate) struct Stack {
     assemblies: [Assembly; 2],
     /// The same for a receiver that believes the lengths of headers, while a TPDU with another one than that of class 0 is
     /// part of a TSDU that is not complete.
-    stated: Option<Box<[Assembly; 2]>>,
+    stated: [Option<Box<Assembly>>; 2],
     connections: Pending<Asked>,
     /// Longest TSDU that is kept while it is incomplete, bytes.
     limit: usize,
@@ -64,7 +64,7 @@ impl Stack {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             assemblies: Default::default(),
-            stated: None,
+            stated: [None, None],
             connections: Pending::new(limits),
             limit: limits.partial,
             tpdu_size: usize::MAX,
@@ -107,7 +107,7 @@ impl Stack {
     }
 
     fn set_plain(&mut self) {
-        let is_idle = self.assemblies.iter().all(Assembly::is_idle) && self.stated.is_none();
+        let is_idle = self.assemblies.iter().all(Assembly::is_idle) && self.stated.iter().all(Option::is_none);
         self.plain = if is_idle { self.tpdu_size.saturating_add(HEADER) } else { 0 };
     }
 
@@ -144,7 +144,8 @@ impl Stack {
     fn data<'f>(&mut self, stated: &'f [u8], fixed: &'f [u8], end: bool, context: &mut Context<'_>) -> Tsdus<'f> {
         let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return NOTHING };
         let inner = if assembly.begins() { None } else { inner(fixed, context) };
-        if stated.len() != fixed.len() || self.stated.is_some() {
+        let is_split = self.stated.get(context.from.index()).is_some_and(Option::is_some);
+        if stated.len() != fixed.len() || is_split {
             let [one, other] = self.data_in_two_readings(stated, fixed, end, context);
             return [one, other, inner];
         }
@@ -160,15 +161,14 @@ impl Stack {
         end: bool,
         context: &mut Context<'_>,
     ) -> [Option<Tsdu<'f>>; 2] {
-        let Self { assemblies, stated: others, limit, .. } = self;
-        let others = others.get_or_insert_with(|| Box::new(assemblies.clone()));
         let side = context.from.index();
-        let (Some(other), Some(assembly)) = (others.get_mut(side), assemblies.get_mut(side)) else {
+        let (Some(assembly), Some(slot)) = (self.assemblies.get_mut(side), self.stated.get_mut(side)) else {
             return [None, None];
         };
-        let readings = [add(other, stated, end, *limit, context), add(assembly, fixed, end, *limit, context)];
-        if assemblies.iter().chain(others.iter()).all(Assembly::is_idle) {
-            self.stated = None;
+        let other = slot.get_or_insert_with(|| Box::new(assembly.clone()));
+        let readings = [add(other, stated, end, self.limit, context), add(assembly, fixed, end, self.limit, context)];
+        if assembly.is_idle() && other.is_idle() {
+            *slot = None;
         }
         let look = |tsdu: &Option<Tsdu<'_>>| tsdu.as_ref().map(|tsdu| shape::look(&tsdu.bytes));
         let [one, two] = readings.each_ref().map(look);
@@ -185,10 +185,17 @@ impl Stack {
 
     /// The connection begins anew, or ends: what a side has sent of a TSDU belongs to none.
     fn restart(&mut self, context: &mut Context<'_>) {
-        self.stated = None;
+        self.read_once(context.from);
         let lost = self.assemblies.get_mut(context.from.index()).map_or(0, Assembly::restart);
         if lost > 0 {
             context.sink.lost(lost);
+        }
+    }
+
+    /// What a side sends has one reading again.
+    fn read_once(&mut self, from: Side) {
+        if let Some(slot) = self.stated.get_mut(from.index()) {
+            *slot = None;
         }
     }
 
@@ -224,7 +231,7 @@ impl Stack {
     /// Something that `from` sent is missing: see [`Dissector::interrupted`](crate::Dissector::interrupted).
     pub(crate) fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
         let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
-        self.stated = None;
+        self.read_once(from);
         self.set_plain();
         if lost > 0 {
             sink.lost(lost);
