@@ -127,6 +127,12 @@ impl Asked {
         matches!(self.items, Items::None)
     }
 
+    /// Whether its answer has so many items. python-snap7 3.3.0 executes and answers one where none is counted.
+    #[inline(always)]
+    pub(super) fn calls_for(&self, items: u8) -> bool {
+        items == self.claimed || (self.claimed == 0 && items == 1)
+    }
+
     /// How many operations it is so far.
     pub(super) fn count(&self) -> u16 {
         u16::from(self.passed).saturating_add(self.kept().len() as u16)
@@ -276,7 +282,7 @@ impl Entry {
     /// Whether an answer that claims so many items can be the one to it: of other functions than Read Var and Write Var none
     /// does.
     pub(super) fn has_as_many_items(&self, claimed: Option<u8>) -> bool {
-        !matches!(self.asked.code, READ_VAR | WRITE_VAR) || claimed == Some(self.asked.claimed)
+        !matches!(self.asked.code, READ_VAR | WRITE_VAR) || claimed.is_some_and(|claimed| self.asked.calls_for(claimed))
     }
 
     /// Tells the outcome of one item; `operation` is the item's.
