@@ -258,7 +258,7 @@ fn a_pdu_hidden_in_the_length_of_another_is_read() {
     // Behind the PDU as a PDU, as a whole frame, or in half a frame of which the rest never came.
     let mut half = [&read[..20], &stop].concat();
     half[9] = 60;
-    for tsdu in [[read.clone(), stop[7..].to_vec()].concat(), [read.clone(), stop.clone()].concat(), half] {
+    for tsdu in [[read.clone(), stop[7..].to_vec()].concat(), [read, stop].concat(), half] {
         let log = talk(&[(Client, frame(&tsdu))]);
         assert!(asked(&log)[0].starts_with("0.0 read read_var 4"), "{:?}", log.lines);
         assert_eq!(

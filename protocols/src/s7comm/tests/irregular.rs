@@ -10,8 +10,8 @@ fn asked(log: &Log) -> Vec<String> {
 
 /// Which parts of a request cannot be read.
 fn unread(log: &Log) -> Vec<String> {
-    let parts = asked(log).into_iter().filter_map(|line| Some(line.split_once(" unread=")?.1).map(String::from));
-    parts.map(|part| part.split(' ').next().unwrap_or_default().into()).collect()
+    let part = |line: &String| Some(line.split_once(" unread=")?.1.split(' ').next()?.into());
+    asked(log).iter().filter_map(part).collect()
 }
 
 /// A Write Var of some items, with some values.

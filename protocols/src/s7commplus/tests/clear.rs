@@ -51,7 +51,7 @@ fn a_connection_changes_to_s7comm_and_back() {
     let read = pdu(1, &request(0x054C, 3, &hex(READ)));
     let s7comm = dt(&hex(S7COMM_STOP));
     let log = hear(&[
-        (Client, read.clone()),
+        (Client, read),
         (Client, s7comm.clone()),
         (Server, dt(&hex("3203 0000 0007 0001 0000 0000 29"))),
         (Client, stop(2)),
