@@ -78,19 +78,24 @@ pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     Some(range(size, count, db, area, address))
 }
 
-/// The same for an item that is sound in another syntax: whether it may be meant so all the same. For snap7 1.4.2 it has to
-/// name a size that exists and a number of elements; python-snap7 3.3.0 `writes` under any size, also to none. Symbolic items
-/// always have FF in that place.
+/// The same for an item that is sound in another syntax: whether it may be meant so all the same. snap7 1.4.2 takes it if
+/// size, area and address agree and it is no more than a PDU holds; python-snap7 3.3.0 `writes` under any size, also to
+/// none. (Symbolic items always have FF in the place of the size; what WinCC reads by DBREAD may agree by chance.)
 #[cold]
 pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<'static>> {
-    let head: Option<[u8; 9]> = reader.rest().first_chunk().copied();
+    let &[_, _, syntax, size, high, low, _, _, area, _, _, bits] = reader.rest().first_chunk::<ITEM>()?;
     let target = fixed(&mut reader)?;
-    let is_meant = match head? {
-        [_, _, _, 1..=8 | 0x1C | 0x1D, high, low, ..] => writes || high > 0 || low > 0,
-        [_, _, SYMBOLIC, 0xFF, ..] => false,
-        [_, _, _, _, _, _, _, _, area] => writes && matches!(area, 0x81..=0x84),
+    let (count, bytes) = (u16::from_be_bytes([high, low]), bytes(&target)?);
+    let agrees = match (size, area) {
+        (0x1C, 0x1C) | (0x1D, 0x1D) => true,
+        (1, 0x81..=0x84) => count == 1,
+        (2..=8, 0x81..=0x84) => bits % 8 == 0,
+        _ => false,
     };
-    is_meant.then_some(target)
+    let is_usual = !writes && syntax == DBREAD;
+    let is_read = agrees && bytes > 0 && bytes <= LONGEST_PDU && !is_usual;
+    let is_written = writes && matches!(area, 0x81..=0x84) && (syntax, size) != (SYMBOLIC, 0xFF);
+    (is_read || is_written).then_some(target)
 }
 
 /// Syntax and body of an item, behind which the reader stands then.
@@ -262,6 +267,8 @@ const S7ANY: u8 = 0x10;
 const S7ANY_LENGTH: u8 = 10;
 /// Bytes of it in all.
 pub(super) const ITEM: usize = 12;
+/// Bytes of the longest PDU that controllers agree on.
+const LONGEST_PDU: usize = 960;
 const PBC: u8 = 0x13;
 const ALARM_LOCK: u8 = 0x15;
 const ALARM_INDICATION: u8 = 0x16;

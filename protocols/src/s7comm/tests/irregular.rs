@@ -59,6 +59,13 @@ fn an_item_that_is_sound_in_two_syntaxes_is_announced_in_both() {
             "0.1 write write_var 5 (ambiguous) area=DB db=20 byte=40 bytes=4 = 0x01020304",
         ]
     );
+    // What WinCC asks for is one thing only, also where its start looks like an area: 2 bytes of DB 1 from byte 132, 4 of
+    // DB 8 from byte 28.
+    for areas in [[2, 0, 1, 0, 132, 4, 0, 8, 0, 28], [2, 0, 1, 0, 28, 4, 0, 8, 0, 132]] {
+        let parameters = [&[4, 1, 0x12, 12, 0xB0, 2], areas.as_slice()].concat();
+        let log = talk(&[(Client, job(1, &parameters, &[]))]);
+        assert_eq!(asked(&log).len(), 2, "{:?}", log.lines);
+    }
     // A usual symbolic item is one thing only: its reserved byte is no size of an element.
     let usual = [0x12, 14, 0xB2, 0xFF, 0, 0, 0, 0x52, 1, 2, 3, 4, 0x40, 0, 0, 9];
     assert_eq!(asked(&write(1, &[&usual], &[VALUE])), ["0.0 write write_var 5 object=82 id_1=9 = 0x01020304"]);
