@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::cotp::{self, CC, CR, DT, END, Tpdu};
-use super::shape;
+use super::shape::{self, Loose};
 use super::tpkt::{self, HEADER};
 use crate::dissector::{FrameLen, Side};
 
@@ -167,19 +167,24 @@ impl Walk {
         self.tell()
     }
 
-    /// What the TSDU is whose beginning is there.
+    /// What the TSDU is whose beginning is there. A first byte that another protocol has, too, does not hide a job.
     fn tell(&mut self) -> Step {
         let Self { head, sender, .. } = *self;
-        let is_loose = || head.total.is_some_and(|total| shape::loose(head.bytes(), total).is_some());
-        let (content, is_odd) = match Content::of(head.bytes()) {
-            Content::Other if is_loose() => (Content::S7comm, true),
-            Content::S7commPlus if !head.fits_plus() && is_loose() => (Content::S7comm, true),
-            Content::Other => {
-                self.is_other = true;
-                return Step::Next;
+        let loose = || head.total.and_then(|total| shape::loose(head.bytes(), total));
+        let content = Content::of(head.bytes());
+        let is_other = match content {
+            Content::S7comm => false,
+            Content::S7commPlus => !head.fits_plus() && loose().is_some(),
+            Content::Other => loose().is_some(),
+            Content::Tls | Content::Mms | Content::Session => {
+                matches!(loose(), Some(Loose::Job | Loose::Userdata))
             }
-            content => (content, self.is_odd),
         };
+        let (content, is_odd) = if is_other { (Content::S7comm, true) } else { (content, self.is_odd) };
+        if content == Content::Other {
+            self.is_other = true;
+            return Step::Next;
+        }
         Step::End(Opening::Carries { content, sender, head, is_odd })
     }
 }

@@ -129,16 +129,16 @@ pub(super) fn look(tsdu: &[u8]) -> Look {
     }
 }
 
-/// What a whole request of S7comm or S7comm-plus does, by its function alone.
+/// What a request of S7comm or S7comm-plus does, by its function alone; also of one that only servers take for one.
 #[cold]
 pub(crate) fn request(tsdu: &[u8]) -> Option<Class> {
-    let (protocol, code) = match tsdu {
-        [0x32, USERDATA, ..] if is_whole(tsdu) => match *tsdu.get(HEADER + 5..)?.first_chunk()? {
+    let (protocol, code) = match (loose(tsdu, tsdu.len()), tsdu) {
+        (Some(Loose::Job), _) => ("s7comm", u16::from(*tsdu.get(HEADER)?)),
+        (Some(Loose::Userdata), _) => match *tsdu.get(HEADER + 5..)?.first_chunk()? {
             [kind, sub] if kind >> 6 == 1 => ("s7comm", u16::from_be_bytes([kind & 0x3F, sub])),
             _ => return None,
         },
-        [0x32, JOB, ..] if is_whole(tsdu) => ("s7comm", u16::from(*tsdu.get(HEADER)?)),
-        [0x72, version, _, _, rest @ ..] if is_whole_plus(tsdu) => {
+        (_, [_, version, _, _, rest @ ..]) if is_whole_plus(tsdu) => {
             let digest = if *version == 3 { 1 + usize::from(*rest.first()?) } else { 0 };
             let &[0x31, _, _, high, low, ..] = rest.get(digest..)? else { return None };
             ("s7commplus", u16::from_be_bytes([high, low]))
@@ -150,7 +150,6 @@ pub(crate) fn request(tsdu: &[u8]) -> Option<Class> {
 }
 
 /// Kinds of S7comm PDUs: answers have an error behind their header.
-const JOB: u8 = 1;
 const ACK: u8 = 2;
 const ACK_DATA: u8 = 3;
 const USERDATA: u8 = 7;

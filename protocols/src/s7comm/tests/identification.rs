@@ -81,9 +81,22 @@ fn an_odd_first_pdu_is_enough_on_its_port_and_takes_several_sound_answers_elsewh
         setup
     };
     // TPKT version and reserved byte; COTP header length and number; protocol, ROSCTR and reserved byte of the PDU.
-    for (at, byte) in
-        [(0, 0), (0, 255), (1, 7), (4, 5), (4, 0), (6, 0x81), (7, 0), (7, 0x33), (7, 0x72), (8, 0), (8, 4), (9, 1)]
-    {
+    for (at, byte) in [
+        (0, 0),
+        (0, 255),
+        (1, 7),
+        (4, 5),
+        (4, 0),
+        (6, 0x81),
+        (7, 0),
+        (7, 0x33),
+        (7, 0x72),
+        (7, 13),
+        (7, 0x16),
+        (8, 0),
+        (8, 4),
+        (9, 1),
+    ] {
         let first = odd(at, byte);
         assert_eq!(decide(102, false, &first, &[], false), ("s7comm", false), "{at} {byte}");
         assert_eq!(decide(102, false, &[connect(), first.clone()].concat(), &[], false), ("s7comm", false));

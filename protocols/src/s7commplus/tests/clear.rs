@@ -95,6 +95,22 @@ fn what_several_tpdus_carry_of_another_protocol_is_told_with_its_class_each_time
 }
 
 #[test]
+fn a_job_that_only_servers_take_for_one_is_told_with_its_class_in_any_conversation() {
+    // ROSCTR 0; TPKT version 0; protocol 0: python-snap7 3.3.0 or snap7 1.4.2 execute them, whatever came before.
+    for (at, byte) in [(8, 0), (0, 0), (7, 0)] {
+        let mut odd = dt(&hex(S7COMM_STOP));
+        odd[at] = byte;
+        let log = hear(&[(Client, stop(1)), (Client, odd.clone()), (Client, odd)]);
+        let told = asked(&log);
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(
+            told[1..].iter().all(|line| line.contains(" control ") && line.ends_with(" unread=content")),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn a_frame_of_another_protocol_from_the_wrong_end_changes_nothing() {
     let log = hear(&[(Server, dt(&hex(S7COMM_STOP))), (Client, stop(1))]);
     assert!(log.lines_of("0 speaks").is_empty(), "{:?}", log.lines);
