@@ -308,6 +308,18 @@ pub trait Dissector: Send {
         bytes.len() - rest.len()
     }
 
+    /// Nothing follows `bytes`, which [`Dissector::frames`] has left: decodes what counts as whole then, and says how many
+    /// bytes that is.
+    fn last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
+        0
+    }
+
+    /// Whether the bytes that [`Dissector::frames`] has left can be read in several ways, of which none is given up: then
+    /// [`Dissector::frame_len`] does not judge them.
+    fn is_in_doubt(&self, _from: Side) -> bool {
+        false
+    }
+
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
     /// spans frames starts afresh; its bytes so far are lost.
     fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}

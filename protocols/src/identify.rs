@@ -158,14 +158,14 @@ impl Identifier {
             return Probe::More;
         }
         let first = (protocol.probe)(self.transport, bytes);
-        if first != Probe::No || !(hinted && self.midstream) || protocol.is_bare() {
+        if matches!(first, Probe::Yes { .. }) || !(hinted && self.midstream) || protocol.is_bare() {
             return first;
         }
         (1..bytes.len().min(protocol.max_frame))
             .filter_map(|start| bytes.get(start..))
             .map(|rest| (protocol.probe)(self.transport, rest))
             .find(|probe| matches!(probe, Probe::Yes { .. }))
-            .unwrap_or(Probe::No)
+            .unwrap_or(first)
     }
 
     /// Whether the roles are the other way round.

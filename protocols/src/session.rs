@@ -212,23 +212,38 @@ impl Session {
     /// One datagram that `from` sent: every frame in it is whole or broken.
     pub fn datagram(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.dissector.frame_len(from, rest) {
-                FrameLen::Bytes(length) if length > 0 && length <= rest.len() => {
-                    let (frame, tail) = rest.split_at(length);
-                    self.dissector.frame(from, frame, stamp, sink);
-                    self.set_wake(stamp.clock);
-                    rest = tail;
-                }
-                FrameLen::Invalid(name) => {
-                    if !self.datagram_of_another(from, rest, stamp, sink) {
-                        return Self::give_up_datagram(name, rest, from, stamp, sink);
-                    }
-                }
-                _ => return Self::give_up_datagram("datagram_ends_inside_frame", rest, from, stamp, sink),
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            let whole = self.dissector.frames(from, rest, stamp, sink);
+            let behind = rest.get(whole..).unwrap_or_default();
+            let more = self.dissector.last_frames(from, behind, stamp, sink);
+            used += whole + more;
+            let Some(rest) = behind.get(more..).filter(|rest| !rest.is_empty()) else { break };
+            if !self.datagram_of_another(from, rest, stamp, sink) {
+                let name = match self.dissector.frame_len(from, rest) {
+                    FrameLen::Invalid(name) => name,
+                    FrameLen::Bytes(_) | FrameLen::Unknown => "datagram_ends_inside_frame",
+                };
+                Self::give_up_datagram(name, rest, from, stamp, sink);
+                break;
             }
         }
+        self.set_wake(stamp.clock);
+    }
+
+    /// Nothing follows what a side in step has sent: what counts as whole is decoded. Where no frame can begin with the rest,
+    /// framing was lost, although too little is there to say how.
+    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+        let used = self.dissector.last_frames(from, bytes, stamp, sink);
+        let rest = bytes.get(used..).filter(|rest| !rest.is_empty());
+        if let Some(rest) = rest
+            && self.dissector.frame_len(from, rest) == FrameLen::Unknown
+            && !self.dissector.may_start(from, rest)
+        {
+            let (kind, name) = (AnomalyKind::Desynchronised, "frame_start");
+            sink.anomaly(Anomaly { kind, name, value: None, from }, stamp);
+        }
+        used
     }
 
     /// Changes to the protocol of a datagram, if it is exactly one of another.
@@ -327,7 +342,10 @@ impl Session {
         let stamp = kept.latest(from);
         let (partial, mut lead) = self.take(from);
         let is_lost = self.lost.get(from.index()) == Some(&true);
-        let used = if is_lost { self.consume(from, &partial, (&mut lead, true), (&stamp, sink)) } else { 0 };
+        let used = match is_lost {
+            true => self.consume(from, &partial, (&mut lead, true), (&stamp, sink)),
+            false => self.last_frames(from, &partial, &stamp, sink),
+        };
         if used < partial.len() {
             sink.lost(partial.len() - used);
         }

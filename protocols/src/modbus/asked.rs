@@ -40,8 +40,10 @@ pub(super) enum Asked {
     ReadWrite { write: Range, read: Range },
     /// A diagnostic sub-function, a MEI type or a UMAS function.
     Sub(u16),
-    /// File records; the only request that allocates.
+    /// File records.
     Files(Box<FileList>),
+    /// The same bytes can be read in another way as well.
+    Ambiguous(Box<Self>),
 }
 
 impl Asked {
@@ -52,6 +54,7 @@ impl Asked {
             Self::ReadWrite { .. } => 2,
             // A frame holds fewer than 256 bytes of sub-requests.
             Self::Files(list) => list.ranges.len() as u16,
+            Self::Ambiguous(asked) => asked.items(),
         }
     }
 
@@ -63,9 +66,17 @@ impl Asked {
         }
     }
 
+    /// What was asked, whether or not it can be read in another way.
+    pub(super) fn plainly(&self) -> &Self {
+        if let Self::Ambiguous(asked) = self { asked } else { self }
+    }
+
     /// One of the operations, with the values that travel with it.
     #[inline]
     pub(super) fn operation<'a>(&self, unit: u8, code: u8, item: u16, values: Values<'a>) -> Operation<'a> {
+        if let Self::Ambiguous(asked) = self {
+            return Operation { ambiguous: true, ..asked.operation(unit, code, item, values) };
+        }
         let function = function::find(code, self.sub());
         let class = match self {
             Self::ReadWrite { .. } if item == READ_ITEM => Class::Read,
@@ -102,6 +113,7 @@ impl Asked {
                 Some(&FileRange { file, record, count }) => Target::File { unit, file, record, count },
                 None => Target::Unit { unit },
             },
+            Self::Ambiguous(asked) => asked.target(unit, code, item),
         }
     }
 }

@@ -19,11 +19,14 @@
 //! for a retransmission is counted when its bytes are new. `DIFFERENCES.md` has every case that is known.
 
 mod asked;
+mod doubt;
 mod entry;
 mod file;
+mod framing;
 mod function;
 mod head;
 mod identity;
+mod length;
 mod mbap;
 mod request;
 mod response;
@@ -38,6 +41,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use self::doubt::Doubt;
 use self::entry::Entry;
 use self::head::Head;
 use crate::context::Context;
@@ -53,7 +57,7 @@ pub static TCP: Protocol = Protocol {
     title: "Modbus/TCP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[502],
-    max_frame: 260,
+    max_frame: mbap::MAX_FRAME,
     min_frame: 6,
     probe: mbap::probe,
     open: |_, limits| Box::new(Modbus::<false>::new(limits)),
@@ -99,31 +103,62 @@ struct Modbus<const IS_RTU: bool> {
     pending: Pending<Entry>,
     /// Number of the next request.
     next: u32,
+    /// Bytes that can be read in two ways; none in the common case.
+    doubt: Option<Box<Doubt>>,
 }
 
 impl<const IS_RTU: bool> Modbus<IS_RTU> {
     fn new(limits: &Limits) -> Self {
-        Self { pending: Pending::new(limits), next: 0 }
+        Self { pending: Pending::new(limits), next: 0, doubt: None }
     }
 
+    /// A request, from its unit on. `false`: it is not as long as its function says, or its function is unusual, and
+    /// nothing was done with it.
     #[inline]
-    fn on_request(&mut self, head: Head, data: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn on_request(&mut self, head: Head, body: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
+        let data = body.get(2..).unwrap_or_default();
+        let Some(range) = request::sound_read(head.code, data) else {
+            return self.on_any_request(head, body, &mut Context { from: Side::Client, stamp, sink });
+        };
         let Head { transaction, unit, code } = head;
+        let request = self.number(code, sink);
+        let asked = request::announce_read(request, head, range, stamp, sink);
+        self.pending.push(Entry { requested: *stamp, request, transaction, unit, code, asked }, sink);
+        true
+    }
+
+    #[inline(never)]
+    fn on_any_request(&mut self, head: Head, body: &[u8], context: &mut Context<'_>) -> bool {
+        let is_sound = IS_RTU || function::has_known_shape(head.code) && length::agrees(Side::Client, body);
+        if is_sound {
+            self.request(head, body.get(2..).unwrap_or_default(), false, context);
+        }
+        is_sound
+    }
+
+    /// Announces a request and remembers it until its answer.
+    fn request(&mut self, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) {
+        let Head { transaction, unit, code } = head;
+        let request = self.number(code, context.sink);
+        count_sub(code, data, context.sink);
+        let asked = request::announce(request, head, data, is_ambiguous, context);
+        let requested = *context.stamp;
+        self.pending.push(Entry { requested, request, transaction, unit, code, asked }, context.sink);
+    }
+
+    /// Takes a number for a request, and counts it.
+    #[inline(always)]
+    fn number(&mut self, code: u8, sink: &mut dyn Sink) -> u32 {
         let request = self.next;
         self.next = request.wrapping_add(1);
         sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
-        let asked = match request::sound_read(code, data) {
-            Some(range) => request::announce_read(request, head, range, stamp, sink),
-            None => {
-                count_sub(code, data, sink);
-                request::announce(request, head, data, &mut Context { from: Side::Client, stamp, sink })
-            }
-        };
-        self.pending.push(Entry { requested: *stamp, request, transaction, unit, code, asked }, sink);
+        request
     }
 
+    /// An answer, from its unit on; `false` as for [`Self::on_request`].
     #[inline]
-    fn on_response(&mut self, head: Head, data: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn on_response(&mut self, head: Head, body: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
+        let data = body.get(2..).unwrap_or_default();
         if let Some(only) = self.pending.only()
             && only.is_asked_by(head.transaction, head.unit, head.code)
             && response::completes(&only.asked, head.code, data)
@@ -131,9 +166,14 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             sink.ended(Outcome::Accepted, 1);
             sink.pdu(RESPONSES, head.code.into());
             self.pending.forget_only();
-        } else {
+            return true;
+        }
+        let is_usual = || function::has_known_shape(head.code & !function::EXCEPTION);
+        let is_sound = IS_RTU || is_usual() && length::agrees(Side::Server, body);
+        if is_sound {
             self.on_any_response(head, data, &mut Context { from: Side::Server, stamp, sink });
         }
+        is_sound
     }
 
     #[inline(never)]
@@ -147,10 +187,16 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         count_sub(head.code, data, context.sink);
         let asked_by = |entry: &Entry| entry.is_asked_by(head.transaction, head.unit, code);
         let fits = |entry: &Entry| refused || response::fits(&entry.asked, code, data);
+        if self.pending.find(asked_by, fits).is_none() && self.doubt.is_some() {
+            self.answers_held(head, context);
+        }
         match self.pending.find(asked_by, fits) {
             Some((index, fit)) => {
                 if let Some(entry) = self.pending.get(index) {
                     response::conclude(entry, head, data, fit, context);
+                    if let Some(doubt) = &mut self.doubt {
+                        doubt.answered(entry.request, refused);
+                    }
                 }
                 self.pending.remove(index);
             }
@@ -189,11 +235,11 @@ fn identify(head: Head, data: &[u8], context: &mut Context<'_>) {
 impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     #[inline]
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
-        if IS_RTU { rtu::frame_len(from, bytes) } else { mbap::frame_len(bytes) }
+        if IS_RTU { rtu::frame_len(from, bytes) } else { mbap::frame_len(from, bytes) }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
-        !IS_RTU || rtu::may_start(bytes)
+        if IS_RTU { rtu::may_start(bytes) } else { mbap::may_start(bytes) }
     }
 
     fn boundary(&self, from: Side, frame: &[u8]) -> Boundary {
@@ -203,12 +249,43 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
 
     #[inline(always)]
     fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
-        let split = if IS_RTU { rtu::split(frame) } else { mbap::split(frame) };
-        let Some((head, data)) = split else { return };
-        match from {
-            Side::Client => self.on_request(head, data, stamp, sink),
-            Side::Server => self.on_response(head, data, stamp, sink),
+        if !IS_RTU {
+            return self.say(frame, false, &mut Context { from, stamp, sink });
         }
+        let Some((head, _)) = rtu::split(frame) else { return };
+        let body = frame.get(..frame.len() - rtu::CRC).unwrap_or_default();
+        match from {
+            Side::Client => self.on_request(head, body, stamp, sink),
+            Side::Server => self.on_response(head, body, stamp, sink),
+        };
+    }
+
+    #[inline]
+    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+        if !IS_RTU {
+            return self.tcp_frames(from, bytes, stamp, sink);
+        }
+        let mut rest = bytes;
+        while !rest.is_empty()
+            && let FrameLen::Bytes(length) = rtu::frame_len(from, rest)
+            && let Some((frame, behind)) = rest.split_at_checked(length)
+        {
+            self.frame(from, frame, stamp, sink);
+            rest = behind;
+        }
+        bytes.len() - rest.len()
+    }
+
+    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+        if IS_RTU { 0 } else { self.last_tcp_frames(bytes, &mut Context { from, stamp, sink }) }
+    }
+
+    fn is_in_doubt(&self, from: Side) -> bool {
+        self.is_forked(from)
+    }
+
+    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+        self.forget_doubt(from);
     }
 
     fn next_request(&mut self) -> &mut u32 {

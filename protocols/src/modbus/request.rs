@@ -3,6 +3,8 @@
 //! A field that breaks a limit is reported and decoding goes on; a request that ends too early still is an operation,
 //! on its unit as a whole.
 
+use alloc::boxed::Box;
+
 use super::asked::{Asked, READ_ITEM, Range, read_of};
 use super::head::Head;
 use super::{file, function};
@@ -15,16 +17,17 @@ type Decoded<'a> = Result<(Asked, Values<'a>), DecodeError>;
 
 /// Decodes a request and announces its operations.
 #[inline]
-pub(super) fn announce(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> Asked {
+pub(super) fn announce(number: u32, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) -> Asked {
     let (asked, values) = decode(head.code, data, context);
+    let asked = if is_ambiguous { Asked::Ambiguous(Box::new(asked)) } else { asked };
     let mut is_awaited = false;
     let mut tell = |item: u16, values| {
         let operation = asked.operation(head.unit, head.code, item, values);
         let at = RequestRef { request: number, item: item.into() };
         is_awaited |= context.sink.operation(at, &operation, context.stamp);
     };
-    match &asked {
-        Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) => tell(0, values),
+    match asked.plainly() {
+        Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) | Asked::Ambiguous(_) => tell(0, values),
         Asked::ReadWrite { .. } => {
             tell(0, values);
             tell(READ_ITEM, Values::None);

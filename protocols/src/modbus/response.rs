@@ -12,7 +12,7 @@ use crate::pending::Waiting;
 /// Whether an answer has the shape that a request calls for: its length for a read, its echo for a write.
 #[inline]
 pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
-    match (asked, data) {
+    match (asked.plainly(), data) {
         (Asked::Range(Range { address, count }) | Asked::Passed(Range { address, count }), [first, ..]) => match code {
             function::READ_COILS | function::READ_DISCRETE_INPUTS => u16::from(*first) == count.div_ceil(8),
             function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => {
@@ -59,7 +59,7 @@ pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, contex
     if !fit {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", None);
     }
-    match &entry.asked {
+    match entry.asked.plainly() {
         Asked::ReadWrite { .. } => {
             let values = registers(data, context);
             entry.conclude_item(0, Values::None, Outcome::Accepted, context.stamp, context.sink);

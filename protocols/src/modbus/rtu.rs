@@ -3,19 +3,9 @@
 
 use super::function;
 use super::head::Head;
+use super::length::{self, Length};
 use super::shape::{self, Fit};
 use crate::dissector::{FrameLen, Probe, Side, Transport};
-
-/// What the bytes at the start of a frame say about its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
-    /// CRC included.
-    Known(usize),
-    /// A byte that tells has not arrived.
-    More,
-    /// The function does not determine it.
-    Open,
-}
 
 /// Where the frame ends: where its function says, if the CRC agrees, or else where the first fitting CRC ends.
 pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
@@ -24,15 +14,11 @@ pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
         [_, code, ..] if from == Side::Client && *code >= function::EXCEPTION => return FrameLen::Invalid("function"),
         _ => {}
     }
-    let length = match from {
-        Side::Client => request_length(bytes),
-        Side::Server => response_length(bytes),
-    };
-    match length {
-        Length::Known(length) if length > MAX_FRAME => FrameLen::Invalid("length"),
-        Length::Known(length) => match bytes.get(..length) {
+    match length::of(from, bytes) {
+        Length::Known(length) if length + CRC > MAX_FRAME => FrameLen::Invalid("length"),
+        Length::Known(length) => match bytes.get(..length + CRC) {
             Some(frame) if !has_crc(frame) => FrameLen::Invalid("crc"),
-            _ => FrameLen::Bytes(length),
+            _ => FrameLen::Bytes(length + CRC),
         },
         Length::More => FrameLen::Unknown,
         Length::Open => search(bytes),
@@ -43,6 +29,17 @@ pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
 /// cost a search for a CRC through the next 256.
 pub(super) fn may_start(bytes: &[u8]) -> bool {
     bytes.get(1).is_none_or(|code| function::has_known_shape(code & !function::EXCEPTION))
+}
+
+/// How long the frame is that the bytes begin with, if it is a defined function in exactly its shape, with its CRC.
+pub(super) fn exact(side: Side, bytes: &[u8]) -> Option<usize> {
+    match look(side, Transport::Tcp, bytes) {
+        Probe::Yes { .. } => match frame_len(side, bytes) {
+            FrameLen::Bytes(length) => Some(length),
+            FrameLen::Unknown | FrameLen::Invalid(_) => None,
+        },
+        _ => None,
+    }
 }
 
 /// Takes a whole frame apart.
@@ -81,66 +78,6 @@ fn look(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
 
 fn fit(side: Side, frame: &[u8]) -> Fit {
     split(frame).map_or(Fit::Wrong, |(head, data)| shape::of(side, head.code, data))
-}
-
-fn request_length(bytes: &[u8]) -> Length {
-    let Some(code) = bytes.get(1) else { return Length::More };
-    match *code {
-        1..=6 => Length::Known(8),
-        7 | 11 | 12 | 17 => Length::Known(4),
-        function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS => counted(bytes, 6),
-        function::READ_FILE_RECORD | function::WRITE_FILE_RECORD => counted(bytes, 2),
-        function::MASK_WRITE_REGISTER => Length::Known(10),
-        function::READ_WRITE_MULTIPLE_REGISTERS => counted(bytes, 10),
-        function::READ_FIFO_QUEUE => Length::Known(6),
-        function::ENCAPSULATED_INTERFACE => encapsulated(bytes, Length::Known(7)),
-        _ => Length::Open,
-    }
-}
-
-fn response_length(bytes: &[u8]) -> Length {
-    let Some(code) = bytes.get(1) else { return Length::More };
-    match *code {
-        function::EXCEPTION.. => Length::Known(5),
-        1..=4 | 12 | 17 | 20 | 21 | function::READ_WRITE_MULTIPLE_REGISTERS => counted(bytes, 2),
-        5 | 6 | 11 | 15 | 16 => Length::Known(8),
-        function::READ_EXCEPTION_STATUS => Length::Known(5),
-        function::MASK_WRITE_REGISTER => Length::Known(10),
-        function::READ_FIFO_QUEUE => match bytes {
-            [_, _, high, low, ..] => Length::Known(usize::from(u16::from_be_bytes([*high, *low])) + 6),
-            _ => Length::More,
-        },
-        function::ENCAPSULATED_INTERFACE => encapsulated(bytes, objects_length(bytes)),
-        _ => Length::Open,
-    }
-}
-
-/// The byte at `at` counts those between it and the CRC.
-fn counted(bytes: &[u8], at: usize) -> Length {
-    bytes.get(at).map_or(Length::More, |count| Length::Known(at + 1 + usize::from(*count) + CRC))
-}
-
-/// Only Read Device Identification has a length of its own.
-fn encapsulated(bytes: &[u8], identification: Length) -> Length {
-    match bytes.get(2) {
-        None => Length::More,
-        Some(&mei) if u16::from(mei) == function::MEI_DEVICE_IDENTIFICATION => identification,
-        Some(_) => Length::Open,
-    }
-}
-
-/// The answer to Read Device Identification: its objects, one after the other.
-fn objects_length(bytes: &[u8]) -> Length {
-    let Some(count) = bytes.get(7) else { return Length::More };
-    let mut end = 8;
-    for _ in 0..*count {
-        let Some(length) = bytes.get(end + 1) else { return Length::More };
-        end += 2 + usize::from(*length);
-        if end > MAX_FRAME {
-            break;
-        }
-    }
-    Length::Known(end + CRC)
 }
 
 /// The shortest frame with a fitting CRC.
@@ -188,7 +125,7 @@ const fn crc_table() -> [u16; 256] {
 
 const CRC_START: u16 = 0xFFFF;
 /// Bytes of the CRC.
-const CRC: usize = 2;
+pub(super) const CRC: usize = 2;
 /// A unit, a function and the CRC.
 pub(super) const MIN_FRAME: usize = 4;
 /// Longest frame (2.5.1).

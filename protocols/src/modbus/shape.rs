@@ -38,6 +38,28 @@ pub(super) fn boundary(side: Side, code: u8, data: &[u8]) -> Boundary {
     }
 }
 
+/// Whether a PDU that has not arrived completely may still become an exact one: the fields that are there do not
+/// contradict that.
+pub(super) fn may_begin(side: Side, pdu: &[u8]) -> bool {
+    let Some((code, data)) = pdu.split_first() else { return true };
+    let number = |at: usize| u16_at(data, at);
+    let is_within = |at: usize, limit: u16| number(at).is_none_or(|count| (1..=limit).contains(&count));
+    let is_counted = |at: usize, expected: u32| data.get(at).is_none_or(|count| u32::from(*count) == expected);
+    let of = |at: usize| number(at).map_or(0, u32::from);
+    match (side, *code) {
+        (Side::Client, function::WRITE_MULTIPLE_COILS) => {
+            is_within(2, request::MAX_WRITE_BITS) && is_counted(4, of(2).div_ceil(8))
+        }
+        (Side::Client, function::WRITE_MULTIPLE_REGISTERS) => {
+            is_within(2, request::MAX_WRITE_REGISTERS) && is_counted(4, of(2) * 2)
+        }
+        (Side::Client, function::READ_WRITE_MULTIPLE_REGISTERS) => {
+            is_within(2, request::MAX_READ_REGISTERS) && is_counted(8, of(6) * 2)
+        }
+        _ => true,
+    }
+}
+
 /// How well a function code and the bytes after it fit a request.
 pub(super) fn request(code: u8, data: &[u8]) -> Fit {
     if code & function::EXCEPTION != 0 {

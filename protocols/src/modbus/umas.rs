@@ -10,6 +10,10 @@ use crate::operation::Class;
 pub(super) const OK: u8 = 0xFE;
 /// Second byte of a response: the request was refused.
 pub(super) const ERROR: u8 = 0xFD;
+/// Longest MBAP length of a frame that carries it: unit and function code, then what controllers say in their answer to
+/// `INIT_COMM` that they take, at most 1021 bytes (M340, M580; others 253, with which the length is 255 and beyond the
+/// standard, too). Rounded up, because nobody but the vendor knows all of them.
+pub(super) const MAX_LENGTH: u16 = 1024;
 /// Function that asks for the controller's identity.
 pub(super) const READ_ID: u16 = 0x02;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod anomalies;
+mod framing;
 mod functions;
 mod identification;
 mod matching;
