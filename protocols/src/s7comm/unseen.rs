@@ -55,8 +55,8 @@ impl S7comm {
         };
         let accepted = match code {
             function::WRITE_VAR => {
-                let codes = pdu.data.iter().filter(|code| data::outcome(**code) == Outcome::Accepted);
-                codes.count() as u32
+                let codes = pdu.data.iter().take(u8::MAX.into());
+                codes.filter(|code| data::outcome(**code) == Outcome::Accepted).count() as u32
             }
             _ => 1,
         };
@@ -87,9 +87,6 @@ impl S7comm {
             target: Target::Unread { part: "target" },
             values,
         };
-        if count == 0 {
-            return;
-        }
         let request = self.stack.number();
         for item in 0..count {
             context.sink.request_unseen(RequestRef { request, item }, &operation, context.stamp);
