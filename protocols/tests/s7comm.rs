@@ -1,6 +1,6 @@
 //! However a conversation over the ISO transport is cut, it is the same conversation.
 
-use lockkeeper_protocols::{Limits, Session, Side, Transport, s7comm};
+use lockkeeper_protocols::{Limits, Protocol, Session, Side, Transport, iso, s7comm, s7commplus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -134,4 +134,93 @@ proptest! {
         prop_assert_eq!(log.pdus, one_by_one.pdus);
         prop_assert_eq!(log.lost, 0);
     }
+
+    #[test]
+    fn bytes_changed_in_headers_are_heard_alike_however_they_are_cut(
+        said in vec(exchange(), 1..6).prop_map(|exchanges| exchanges.concat()),
+        changes in vec((any::<prop::sample::Index>(), 0usize..20, any::<u8>()), 1..5),
+        segment in 1usize..40,
+        midstream in any::<bool>(),
+    ) {
+        let mut all: Vec<(Side, Vec<u8>)> =
+            said.iter().map(|(from, tsdu)| (*from, frames(tsdu, usize::MAX))).filter(|(_, frame)| !frame.is_empty()).collect();
+        for (which, place, byte) in changes {
+            let count = all.len().max(1);
+            if let Some(changed) = all.get_mut(which.index(count)).and_then(|(_, frame)| frame.get_mut(place)) {
+                *changed = byte;
+            }
+        }
+        prop_assert_eq!(replay(&s7comm::S7COMM, &all, usize::MAX, midstream), replay(&s7comm::S7COMM, &all, segment, midstream));
+    }
+
+    #[test]
+    fn whatever_iso_transport_carries_in_turns_is_heard_alike_however_it_is_cut(
+        said in vec(content(), 1..12),
+        segment in 1usize..40,
+    ) {
+        let all: Vec<_> = said.iter().map(|tsdu| (Side::Client, frames(tsdu, usize::MAX))).collect();
+        let stops = said.iter().filter(|tsdu| **tsdu == stop() || **tsdu == plus_stop()).count();
+        for row in [&s7comm::S7COMM, &s7commplus::S7COMM_PLUS, &iso::OTHER] {
+            let whole = replay(row, &all, usize::MAX, false);
+            prop_assert_eq!(&whole, &replay(row, &all, segment, false));
+            let seen = whole.lines.iter().filter(|line| line.contains(" asks ") && line.contains(" control ")).count();
+            prop_assert_eq!(seen, stops, "{:?}", whole.lines);
+        }
+    }
+
+    #[test]
+    fn encrypted_bytes_are_never_taken_for_anything_in_clear(
+        records in vec(vec(any::<u8>(), 1..300), 1..8),
+        tpdu in 20usize..300,
+    ) {
+        let record = |body: &Vec<u8>| {
+            let [high, low] = (body.len() as u16).to_be_bytes();
+            [&[0x17, 3, 3, high, low], body.as_slice()].concat()
+        };
+        let stream: Vec<u8> = records.iter().flat_map(record).collect();
+        // Each piece is a TSDU of its own: records go on from one to the next.
+        let all: Vec<_> = stream.chunks(tpdu).map(|piece| (Side::Client, frames(piece, usize::MAX))).collect();
+        let log = replay(&s7commplus::S7COMM_PLUS, &all, usize::MAX, false);
+        prop_assert_eq!(log.lines.len(), 2, "opaque, once, and nothing else: {:?}", log.lines);
+        prop_assert_eq!(log.lost, 0);
+    }
+}
+
+/// PLC Stop.
+fn stop() -> Vec<u8> {
+    pdu(1, 7, b"\x29\0\0\0\0\0\x09P_PROGRAM", &[])
+}
+
+/// A SetVariable of S7comm-plus that stops the controller: object 52, attribute 2167, UInt 1.
+fn plus_stop() -> Vec<u8> {
+    let body = [
+        0x31, 0, 0, 0x04, 0xF2, 0, 0, 0, 9, 0, 0, 3, 0xC0, 0x34, // request, function, sequence, session, flags
+        0, 0, 0, 0x34, 1, 0x90, 0x77, 0, 3, 0, 1, 0, 0, 0, 0,
+    ];
+    [&[0x72, 1, 0, body.len() as u8], body.as_slice(), &[0x72, 1, 0, 0]].concat()
+}
+
+/// What one TSDU holds: both protocols, the beginning of a session of MMS, of a TLS record, anything.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let mms = vec![13, 12, 5, 6, 0x13, 1, 0, 0x16, 1, 2, 0x28, 0xCA, 0x22, 2, 1];
+    prop_oneof![
+        2 => Just(stop()),
+        2 => Just(plus_stop()),
+        1 => Just(mms),
+        1 => Just(vec![0x17, 3, 3, 0x40, 0]),
+        1 => vec(any::<u8>(), 1..30),
+    ]
+}
+
+/// What is told of frames that are cut into segments.
+fn replay(row: &'static Protocol, said: &[(Side, Vec<u8>)], segment: usize, midstream: bool) -> Log {
+    let mut log = Log::default();
+    let mut session = Session::new(row, Transport::Tcp, &Limits::default(), midstream);
+    for (from, frame) in said {
+        for bytes in frame.chunks(segment) {
+            session.stream(*from, bytes, &at(0), &mut log);
+        }
+    }
+    session.finish(&mut log);
+    log
 }

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 /// The fragments that one side has sent of a TSDU. Empty and without memory while every TSDU fits one TPDU.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Assembly {
     kept: Vec<u8>,
     state: State,
@@ -28,8 +28,11 @@ pub(super) enum Assembled<'a> {
     Tsdu { bytes: Cow<'a, [u8]>, torn: bool },
     /// Nothing yet.
     Open,
-    /// The TSDU is longer than allowed; `lost` bytes of it are given up, `first` time in this TSDU.
-    TooLong { lost: usize, first: bool },
+    /// The TSDU is longer than allowed: as much of it as is. What it asks for stands at its beginning, and endless fragments
+    /// must not hide it. `lost` bytes of this fragment are not part of that.
+    TooLong { bytes: Cow<'a, [u8]>, torn: bool, lost: usize },
+    /// So many bytes of the rest of a TSDU that was too long.
+    Passed(usize),
 }
 
 impl Assembly {
@@ -39,30 +42,46 @@ impl Assembly {
         self.kept.is_empty() && self.state == State::Whole
     }
 
+    /// The next TPDU begins a TSDU, as far as is known.
+    pub(super) fn begins(&self) -> bool {
+        self.kept.is_empty() && self.state != State::Skipping
+    }
+
     /// Adds a fragment; `end`: the last one of its TSDU.
     pub(super) fn add<'a>(&mut self, data: &'a [u8], end: bool, limit: usize) -> Assembled<'a> {
-        let skipping = self.state == State::Skipping;
-        if skipping || self.kept.len() + data.len() > limit {
-            let lost = data.len() + core::mem::take(&mut self.kept).len();
+        if self.state == State::Skipping {
             self.state = if end { State::Whole } else { State::Skipping };
-            return Assembled::TooLong { lost, first: !skipping };
+            return Assembled::Passed(data.len());
         }
-        if !end {
+        let (taken, lost) = data.split_at(data.len().min(limit.saturating_sub(self.kept.len())));
+        if !end && lost.is_empty() {
             self.kept.extend_from_slice(data);
             return Assembled::Open;
         }
         let torn = core::mem::take(&mut self.state) == State::Torn;
-        if self.kept.is_empty() {
-            return Assembled::Tsdu { bytes: Cow::Borrowed(data), torn };
+        let bytes = if self.kept.is_empty() {
+            Cow::Borrowed(taken)
+        } else {
+            let mut joined = core::mem::take(&mut self.kept);
+            joined.extend_from_slice(taken);
+            Cow::Owned(joined)
+        };
+        if lost.is_empty() {
+            return Assembled::Tsdu { bytes, torn };
         }
-        let mut joined = core::mem::take(&mut self.kept);
-        joined.extend_from_slice(data);
-        Assembled::Tsdu { bytes: Cow::Owned(joined), torn }
+        self.state = if end { State::Whole } else { State::Skipping };
+        Assembled::TooLong { bytes, torn, lost: lost.len() }
     }
 
     /// Something is missing: returns how many bytes are given up.
     pub(super) fn interrupt(&mut self) -> usize {
         self.state = State::Torn;
+        core::mem::take(&mut self.kept).len()
+    }
+
+    /// The connection begins anew: returns how many bytes are given up.
+    pub(super) fn restart(&mut self) -> usize {
+        self.state = State::Whole;
         core::mem::take(&mut self.kept).len()
     }
 }

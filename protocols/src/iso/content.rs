@@ -3,6 +3,7 @@
 use crate::dissector::{Function, Outcome, RequestRef};
 use crate::operation::{Class, Operation, Target, Values};
 
+use super::shape;
 use super::stack::Stack;
 use crate::context::Context;
 
@@ -73,20 +74,25 @@ pub(crate) const CONTENTS: [Function; 6] = [
     Content::Other.function(),
 ];
 
-/// Tells once in a connection that it carries something that its protocol does not decode.
+/// Tells once in a connection that it carries something that its protocol does not decode; whatever changes something, each
+/// time.
 #[cold]
 pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>) {
     let content = Content::of(tsdu);
-    if !stack.is_new(content) {
+    let change = shape::request(tsdu).filter(|class| class.changes());
+    if !stack.is_new(content) && change.is_none() {
         return;
     }
     let Function { name, code, class } = content.function();
-    let operation =
-        Operation { class, function: name, code, ambiguous: false, target: Target::None, values: Values::None };
+    let (class, target, outcome) = match change {
+        Some(class) => (class, Target::Unread { part: "content" }, Outcome::Pending),
+        None => (class, Target::None, Outcome::Accepted),
+    };
+    let operation = Operation { class, function: name, code, ambiguous: false, target, values: Values::None };
     let at = RequestRef { request: stack.number(), item: 0 };
     let Context { stamp, ref mut sink, .. } = *context;
     sink.operation(at, &operation, stamp);
-    sink.outcome(at, &operation, Outcome::Accepted, stamp, stamp);
+    sink.outcome(at, &operation, outcome, stamp, stamp);
 }
 
 /// Whether the user data of a session CONNECT or ACCEPT name an abstract syntax of MMS: object identifier 1.0.9506.

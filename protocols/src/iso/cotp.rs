@@ -13,6 +13,9 @@ pub(super) enum Tpdu<'a> {
         /// The end-of-TSDU mark.
         end: bool,
         data: &'a [u8],
+        /// The same for a receiver that takes every header for one of class 0: snap7 1.4.2 and python-snap7 3.3.0 read on
+        /// behind three bytes, whatever length the header states.
+        fixed: &'a [u8],
         /// What class 0 does not allow in its header; receivers overlook it.
         fault: Option<&'static str>,
     },
@@ -42,21 +45,13 @@ pub(super) struct Connect<'a> {
 /// Takes a whole frame apart; the error names the field at fault.
 pub(super) fn parse(frame: &[u8]) -> Result<Tpdu<'_>, &'static str> {
     let tpdu = frame.get(HEADER..).unwrap_or_default();
+    if let [length, DT..=DT_CREDIT, number, fixed @ ..] = tpdu {
+        return Ok(data(*length, *number, tpdu, fixed));
+    }
     let (length, rest) = tpdu.split_first().ok_or("cotp_header_length")?;
     let (header, data) = rest.split_at_checked(usize::from(*length)).ok_or("cotp_header_length")?;
     let (code, fields) = header.split_first().ok_or("cotp_header_length")?;
     match code & 0xF0 {
-        DT => {
-            let number = fields.first().ok_or("cotp_header_length")?;
-            let fault = if fields.len() != 1 {
-                Some("cotp_data_header_length")
-            } else if number & !END != 0 {
-                Some("cotp_data_number")
-            } else {
-                None
-            };
-            Ok(Tpdu::Data { end: number & END != 0, data, fault })
-        }
         CR | CC => connect(code & 0xF0 == CC, fields, data).map(Tpdu::Connect).map_err(DecodeError::field),
         DR => {
             let &[_, _, _, _, reason, ..] = fields else { return Err("cotp_disconnect") };
@@ -70,6 +65,19 @@ pub(super) fn parse(frame: &[u8]) -> Result<Tpdu<'_>, &'static str> {
         ED | AK | EA | RJ => Ok(Tpdu::Unused(*code)),
         _ => Err("cotp_code"),
     }
+}
+
+/// A DT (13.7.3), whose header states its `length`: what stands behind it, where that can be, else behind three bytes.
+fn data<'a>(length: u8, number: u8, tpdu: &'a [u8], fixed: &'a [u8]) -> Tpdu<'a> {
+    let stated = tpdu.get(1 + usize::from(length)..).filter(|_| length >= DATA_LENGTH);
+    let fault = if length != DATA_LENGTH {
+        Some("cotp_data_header_length")
+    } else if number & !END != 0 {
+        Some("cotp_data_number")
+    } else {
+        None
+    };
+    Tpdu::Data { end: number & END != 0, data: stated.unwrap_or(fixed), fixed, fault }
 }
 
 /// The fields of a CR or CC behind its code (13.3.3, 13.3.4). A broken parameter ends the list, not the connection.
@@ -153,6 +161,10 @@ pub(super) const CC: u8 = 0xD0;
 const DR: u8 = 0x80;
 const DC: u8 = 0xC0;
 pub(super) const DT: u8 = 0xF0;
+/// The lower four bits of the code are a credit in other classes.
+const DT_CREDIT: u8 = 0xFF;
+/// Length of the header of a DT of class 0.
+const DATA_LENGTH: u8 = 2;
 const ED: u8 = 0x10;
 const AK: u8 = 0x60;
 const EA: u8 = 0x20;

@@ -9,7 +9,8 @@
 //! * `tpkt`: framing, and how well bytes prove where a frame begins;
 //! * `cotp`: TPDUs, TSAPs, reasons; `assembly`: a TSDU from its TPDUs, under a cap;
 //! * `connection`: connection requests and their answers, as operations; `stack`: all of that for one flow;
-//! * `content`: what a TSDU holds, by its first bytes; `probe`: the same for the opening of a flow;
+//! * `content`: what a TSDU holds, by its first bytes; `shape`: what is exactly a PDU of S7comm or S7comm-plus, and what
+//!   servers take for one; `probe`: the same for the opening of a flow;
 //! * `other`: the registry row for what no other row decodes: MMS, TLS, the unknown.
 
 mod assembly;
@@ -18,6 +19,7 @@ mod content;
 mod cotp;
 mod other;
 mod probe;
+mod shape;
 mod stack;
 mod tpkt;
 
@@ -28,8 +30,11 @@ pub(crate) use self::connection::CONNECT;
 pub(crate) use self::content::{CONTENTS, Content, foreign};
 pub use self::other::OTHER;
 pub(crate) use self::probe::{Opening, open};
-pub(crate) use self::stack::Stack;
+pub(crate) use self::shape::{Loose, is_exact, is_foreign, is_whole, is_whole_plus, loose, plus_sender, sender};
+pub(crate) use self::stack::{Form, Stack};
 pub(crate) use self::tpkt::{MAX_FRAME, MIN_FRAME, boundary, frame_len, may_start};
 
 /// The registered port of ISO transport services (RFC 1006): a hint, never a proof.
 pub(crate) const PORTS: &[u16] = &[102];
+/// Where the user data of a usual DT begin in its frame.
+pub(crate) const CONTENT: usize = 7;

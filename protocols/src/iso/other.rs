@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::content::{self, Content};
 use super::probe::{self, Opening};
+use super::shape;
 use super::stack::Stack;
 use super::{CONNECT, MAX_FRAME, MIN_FRAME, PORTS, tpkt};
 use crate::context::Context;
@@ -43,8 +44,15 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
         Opening::More => Probe::More,
         Opening::Connected { sender } => Probe::Wait { sender },
         Opening::Carries { content: Content::S7comm | Content::S7commPlus, .. } => Probe::No,
+        Opening::Carries { sender, is_odd: true, .. } => Probe::Maybe { sender },
         Opening::Carries { sender, .. } => Probe::Yes { sender },
     }
+}
+
+/// Whether a whole frame of so many bytes carries what another row decodes.
+fn is_of_another_row(bytes: &[u8], length: usize, from: Side) -> bool {
+    matches!(bytes, [_, _, _, _, _, _, _, 0x32 | 0x72, ..])
+        && bytes.get(..length).is_some_and(|frame| shape::is_foreign(frame, from, Content::Other))
 }
 
 /// The decoder of one flow: tells connections and contents.
@@ -53,8 +61,11 @@ struct Other {
 }
 
 impl Dissector for Other {
-    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        tpkt::frame_len(bytes)
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        match tpkt::frame_len(bytes) {
+            FrameLen::Bytes(length) if is_of_another_row(bytes, length, from) => FrameLen::Invalid("tsdu_of_s7comm"),
+            length => length,
+        }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
@@ -67,13 +78,15 @@ impl Dissector for Other {
 
     fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        let Some(tsdu) = self.stack.frame(frame, &mut context) else { return };
-        let content = Content::of(&tsdu.bytes);
-        if tsdu.torn && content == Content::Other {
-            return context.sink.lost(tsdu.bytes.len());
+        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+            let content = Content::of(&tsdu.bytes);
+            if tsdu.form.torn && content == Content::Other {
+                context.sink.lost(tsdu.bytes.len());
+                continue;
+            }
+            context.sink.pdu(0, content as u32);
+            content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
         }
-        context.sink.pdu(0, content as u32);
-        content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
     }
 
     fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {

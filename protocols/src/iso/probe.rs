@@ -2,6 +2,7 @@
 
 use super::content::Content;
 use super::cotp::{self, CC, CR, DT, END, Tpdu};
+use super::shape::{self, Loose};
 use super::tpkt::{self, HEADER};
 use crate::dissector::{FrameLen, Side};
 
@@ -25,6 +26,8 @@ pub(crate) enum Opening {
         sender: Option<Side>,
         /// Its first bytes.
         head: Head,
+        /// A field of the headers is wrong: servers may read it all the same.
+        is_odd: bool,
     },
 }
 
@@ -58,6 +61,18 @@ impl Head {
         }
     }
 
+    /// Whether the header of a PDU of S7comm-plus agrees with the length of its TSDU, as far as that is known: the trailer
+    /// is there or not.
+    pub(crate) fn fits_plus(&self) -> bool {
+        match (self.bytes(), self.total) {
+            (&[_, 1..=3, high, low, ..], Some(total)) => {
+                let whole = PLUS_HEADER + usize::from(u16::from_be_bytes([high, low]));
+                total == whole || total == whole + PLUS_HEADER
+            }
+            _ => true,
+        }
+    }
+
     /// Whether what is there is enough to judge by.
     fn is_telling(&self) -> bool {
         self.used >= ENOUGH || self.total.is_some_and(|total| total > 0 && self.used >= total)
@@ -66,58 +81,119 @@ impl Head {
 
 /// Walks over connection set-up and unknown content to the first TSDU that is known.
 pub(crate) fn open(bytes: &[u8]) -> Opening {
-    let (mut rest, mut head, mut sender) = (bytes, Head::EMPTY, None);
-    let mut is_other = false;
-    loop {
+    let mut walk = Walk { head: Head::EMPTY, sender: None, is_odd: false, is_other: false };
+    let mut rest = bytes;
+    while !rest.is_empty() {
         let length = match tpkt::frame_len(rest) {
             FrameLen::Bytes(length) => length,
             FrameLen::Unknown => break,
             FrameLen::Invalid(_) => return Opening::No,
         };
-        let frame = rest.get(..length).unwrap_or(rest);
-        let is_whole = frame.len() == length;
-        let &[_, reserved, _, _, indicator, code, ..] = frame else { break };
-        if reserved != 0 || indicator < 2 || !cotp::is_known(code) {
-            return Opening::No;
-        }
-        match code & 0xF0 {
-            DT => {
-                let Some((&[.., number], data)) = frame.split_first_chunk::<DATA_HEADER>() else { break };
-                if indicator != 2 || number & !END != 0 {
-                    return Opening::No;
-                }
-                let end = number & END != 0;
-                head.add(data, length - DATA_HEADER, end);
-                if head.is_telling() {
-                    match Content::of(head.bytes()) {
-                        Content::Other => is_other = true,
-                        content => return Opening::Carries { content, sender, head },
-                    }
-                }
-                if end {
-                    head = Head::EMPTY;
-                }
-            }
-            CR | CC if is_whole => match cotp::parse(frame) {
-                Ok(Tpdu::Connect(connect)) if connect.fault.is_none() => {
-                    sender = Some(if connect.confirms { Side::Server } else { Side::Client });
-                }
-                _ => return Opening::No,
-            },
-            _ if is_whole && cotp::parse(frame).is_err() => return Opening::No,
-            _ => {}
+        match walk.frame(rest.get(..length).unwrap_or(rest), length) {
+            Step::Next => {}
+            Step::More => break,
+            Step::End(opening) => return opening,
         }
         rest = rest.get(length..).unwrap_or_default();
-        if rest.is_empty() {
-            break;
+    }
+    match walk {
+        Walk { sender, is_other, .. } if sender.is_some() || is_other => Opening::Connected { sender },
+        _ => Opening::More,
+    }
+}
+
+/// What was seen of an opening so far.
+struct Walk {
+    head: Head,
+    sender: Option<Side>,
+    is_odd: bool,
+    is_other: bool,
+}
+
+/// What a frame of an opening calls for.
+enum Step {
+    Next,
+    /// More of it has to come.
+    More,
+    End(Opening),
+}
+
+impl Walk {
+    /// One frame of `length` bytes, as far as it is there.
+    fn frame(&mut self, frame: &[u8], length: usize) -> Step {
+        let is_whole = frame.len() == length;
+        let &[version, reserved, _, _, indicator, code, ..] = frame else { return Step::More };
+        self.is_odd |= version != tpkt::VERSION || reserved != 0;
+        match code & 0xF0 {
+            DT => self.data(frame, length),
+            _ if indicator < 2 || !cotp::is_known(code) => Step::End(Opening::No),
+            CR | CC if is_whole => match cotp::parse(frame) {
+                Ok(Tpdu::Connect(connect)) if connect.fault.is_none() => {
+                    self.sender = Some(if connect.confirms { Side::Server } else { Side::Client });
+                    Step::Next
+                }
+                _ => Step::End(Opening::No),
+            },
+            _ if is_whole && cotp::parse(frame).is_err() => Step::End(Opening::No),
+            _ => Step::Next,
         }
     }
-    if sender.is_some() || is_other { Opening::Connected { sender } } else { Opening::More }
+
+    /// A DT, as far as it is there.
+    fn data(&mut self, frame: &[u8], length: usize) -> Step {
+        let Some((&[.., indicator, _, number], data)) = frame.split_first_chunk::<DATA_HEADER>() else {
+            return Step::More;
+        };
+        let end = number & END != 0;
+        if indicator != 2 {
+            return if frame.len() == length { self.odd_data(frame, end) } else { Step::More };
+        }
+        self.is_odd |= number & !END != 0;
+        self.head.add(data, length - DATA_HEADER, end);
+        let step = if self.head.is_telling() { self.tell() } else { Step::Next };
+        if end {
+            self.head = Head::EMPTY;
+        }
+        step
+    }
+
+    /// A DT whose header states another length than that of class 0: one of its readings has to be a whole PDU.
+    fn odd_data(&mut self, frame: &[u8], end: bool) -> Step {
+        let Ok(Tpdu::Data { data, fixed, .. }) = cotp::parse(frame) else { return Step::End(Opening::No) };
+        let reading = [data, fixed].into_iter().find(|reading| end && shape::loose(reading, reading.len()).is_some());
+        let Some(reading) = reading.filter(|_| self.head.announced == 0) else { return Step::End(Opening::No) };
+        self.is_odd = true;
+        self.head.add(reading, reading.len(), true);
+        self.tell()
+    }
+
+    /// What the TSDU is whose beginning is there. A first byte that another protocol has, too, does not hide a job.
+    fn tell(&mut self) -> Step {
+        let Self { head, sender, .. } = *self;
+        let loose = || head.total.and_then(|total| shape::loose(head.bytes(), total));
+        let content = Content::of(head.bytes());
+        let is_other = match content {
+            Content::S7comm => false,
+            Content::S7commPlus => !head.fits_plus() && loose().is_some(),
+            Content::Other => loose().is_some(),
+            Content::Tls | Content::Mms | Content::Session => {
+                matches!(loose(), Some(Loose::Job | Loose::Userdata))
+            }
+        };
+        let (content, is_odd) = if is_other { (Content::S7comm, true) } else { (content, self.is_odd) };
+        if content == Content::Other {
+            self.is_other = true;
+            return Step::Next;
+        }
+        Step::End(Opening::Carries { content, sender, head, is_odd })
+    }
 }
 
 /// Bytes of a TSDU that are kept to judge it by.
 const HEAD: usize = 32;
 /// Bytes of a TSDU that tell what it is.
 const ENOUGH: usize = 24;
+/// Bytes of the header, and of the trailer, of a PDU of S7comm-plus.
+const PLUS_HEADER: usize = 4;
 /// TPKT, length indicator, code, number.
 const DATA_HEADER: usize = HEADER + 3;

@@ -1,12 +1,15 @@
 //! The transport of one flow: frames in, whole TSDUs out, connections told on the way.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use core::cmp::Ordering;
 
 use super::assembly::{Assembled, Assembly};
 use super::connection::{self, Asked};
 use super::content::Content;
 use super::cotp::{self, Connect, DT, END, Tpdu};
-use super::tpkt::HEADER;
+use super::shape::{self, Look};
+use super::tpkt::{HEADER, VERSION};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Limits, Outcome, Side, Sink};
 use crate::pending::{Pending, Waiting};
@@ -15,6 +18,9 @@ use crate::pending::{Pending, Waiting};
 #[derive(Debug)]
 pub(crate) struct Stack {
     assemblies: [Assembly; 2],
+    /// The same for a receiver that believes the lengths of headers, while a TPDU with another one than that of class 0 is
+    /// part of a TSDU that is not complete.
+    stated: [Option<Box<Assembly>>; 2],
     connections: Pending<Asked>,
     /// Longest TSDU that is kept while it is incomplete, bytes.
     limit: usize,
@@ -34,14 +40,31 @@ pub(crate) struct Stack {
 pub(crate) struct Tsdu<'f> {
     /// Borrowed from the frame unless it came in several TPDUs.
     pub(crate) bytes: Cow<'f, [u8]>,
+    /// How it is to be read.
+    pub(crate) form: Form,
+}
+
+/// What is known of a TSDU beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
     /// Something is missing before it: perhaps this is only its end.
     pub(crate) torn: bool,
+    /// It goes on, but it is longer than is kept.
+    pub(crate) is_cut: bool,
+    /// It is one of two readings of the same bytes.
+    pub(crate) is_ambiguous: bool,
 }
+
+/// The TSDUs that a frame completes: at most one, unless receivers differ in how they read it.
+pub(crate) type Tsdus<'f> = [Option<Tsdu<'f>>; 3];
+
+const NOTHING: Tsdus<'static> = [None, None, None];
 
 impl Stack {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             assemblies: Default::default(),
+            stated: [None, None],
             connections: Pending::new(limits),
             limit: limits.partial,
             tpdu_size: usize::MAX,
@@ -68,69 +91,117 @@ impl Stack {
     #[inline]
     pub(crate) fn plain<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
         match frame {
-            [_, 0, _, _, 2, DT, END, tsdu @ ..] if !tsdu.is_empty() && frame.len() <= self.plain => Some(tsdu),
+            [VERSION, 0, _, _, 2, DT, END, tsdu @ ..] if !tsdu.is_empty() && frame.len() <= self.plain => Some(tsdu),
             _ => None,
         }
     }
 
-    /// Takes a whole frame; returns the TSDU that it completes. An empty one says nothing and is not returned.
-    pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
+    /// Takes a whole frame; returns the TSDUs that it completes. An empty one says nothing and is not returned.
+    pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
         if let Some(bytes) = self.plain(frame) {
-            return Some(Tsdu { bytes: Cow::Borrowed(bytes), torn: false });
+            return [Some(Tsdu { bytes: Cow::Borrowed(bytes), form: Form::default() }), None, None];
         }
-        let tsdu = self.tpdu(frame, context);
+        let tsdus = self.tpdu(frame, context);
         self.set_plain();
-        tsdu
+        tsdus
     }
 
     fn set_plain(&mut self) {
-        let is_idle = self.assemblies.iter().all(Assembly::is_idle);
+        let is_idle = self.assemblies.iter().all(Assembly::is_idle) && self.stated.iter().all(Option::is_none);
         self.plain = if is_idle { self.tpdu_size.saturating_add(HEADER) } else { 0 };
     }
 
-    fn tpdu<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
-        if let Some(reserved @ 1..) = frame.get(1) {
-            context.malformed("tpkt_reserved", *reserved);
+    fn tpdu<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
+        match *frame {
+            [VERSION, 0, ..] | [] | [_] => {}
+            [VERSION, reserved, ..] => context.malformed("tpkt_reserved", reserved),
+            [version, ..] => context.malformed("tpkt_version", version),
         }
         match cotp::parse(frame) {
-            Ok(Tpdu::Data { end, data, fault }) => {
+            Ok(Tpdu::Data { end, data, fixed, fault }) => {
                 if let Some(name) = fault {
                     context.anomaly(AnomalyKind::Malformed, name, None);
                 }
                 if frame.len() - HEADER > self.tpdu_size {
                     context.malformed("tpdu_longer_than_negotiated", frame.len() as u32);
                 }
-                return self.data(data, end, context);
+                return self.data(data, fixed, end, context);
             }
             Ok(Tpdu::Connect(connect)) => self.connect(&connect, context),
             Ok(Tpdu::Disconnect { code, name }) => {
                 let outcome = Outcome::Refused { code: code.into(), name };
                 self.answer_connection(outcome, context);
+                self.restart(context);
             }
             Ok(Tpdu::Disconnected) => {}
             Ok(Tpdu::Unused(code)) => context.malformed("tpdu_unused_in_class_0", code),
             Err(name) => context.anomaly(AnomalyKind::Malformed, name, None),
         }
-        None
+        NOTHING
     }
 
-    fn data<'f>(&mut self, data: &'f [u8], end: bool, context: &mut Context<'_>) -> Option<Tsdu<'f>> {
-        let assembly = self.assemblies.get_mut(context.from.index())?;
-        match assembly.add(data, end, self.limit) {
-            Assembled::Tsdu { bytes, torn } => (!bytes.is_empty()).then_some(Tsdu { bytes, torn }),
-            Assembled::Open => None,
-            Assembled::TooLong { lost, first } => {
-                if first {
-                    context.anomaly(AnomalyKind::Limit, "tsdu_too_long", None);
-                }
-                context.sink.lost(lost);
-                None
-            }
+    /// Adds the user data of a DT: `stated` behind the header as long as it says, `fixed` behind that of class 0.
+    fn data<'f>(&mut self, stated: &'f [u8], fixed: &'f [u8], end: bool, context: &mut Context<'_>) -> Tsdus<'f> {
+        let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return NOTHING };
+        let inner = if assembly.begins() { None } else { inner(fixed, context) };
+        let is_split = self.stated.get(context.from.index()).is_some_and(Option::is_some);
+        if stated.len() != fixed.len() || is_split {
+            let [one, other] = self.data_in_two_readings(stated, fixed, end, context);
+            return [one, other, inner];
+        }
+        [add(assembly, fixed, end, self.limit, context), None, inner]
+    }
+
+    /// The same where receivers differ in what they take for user data. A reading that looks like less than the other is none.
+    #[cold]
+    fn data_in_two_readings<'f>(
+        &mut self,
+        stated: &'f [u8],
+        fixed: &'f [u8],
+        end: bool,
+        context: &mut Context<'_>,
+    ) -> [Option<Tsdu<'f>>; 2] {
+        let side = context.from.index();
+        let (Some(assembly), Some(slot)) = (self.assemblies.get_mut(side), self.stated.get_mut(side)) else {
+            return [None, None];
+        };
+        let other = slot.get_or_insert_with(|| Box::new(assembly.clone()));
+        let readings = [add(other, stated, end, self.limit, context), add(assembly, fixed, end, self.limit, context)];
+        if assembly.is_idle() && other.is_idle() {
+            *slot = None;
+        }
+        let look = |tsdu: &Option<Tsdu<'_>>| tsdu.as_ref().map(|tsdu| shape::look(&tsdu.bytes));
+        let [one, two] = readings.each_ref().map(look);
+        let [stated, fixed] = readings;
+        match one.cmp(&two) {
+            Ordering::Less => [fixed, None],
+            Ordering::Equal if one > Some(Look::None) => [stated, fixed].map(|tsdu| {
+                let form = |form| Form { is_ambiguous: true, ..form };
+                tsdu.map(|tsdu| Tsdu { form: form(tsdu.form), ..tsdu })
+            }),
+            Ordering::Equal | Ordering::Greater => [stated, None],
+        }
+    }
+
+    /// The connection begins anew, or ends: what a side has sent of a TSDU belongs to none.
+    fn restart(&mut self, context: &mut Context<'_>) {
+        self.read_once(context.from);
+        let lost = self.assemblies.get_mut(context.from.index()).map_or(0, Assembly::restart);
+        if lost > 0 {
+            context.sink.lost(lost);
+        }
+    }
+
+    /// What a side sends has one reading again.
+    fn read_once(&mut self, from: Side) {
+        if let Some(slot) = self.stated.get_mut(from.index()) {
+            *slot = None;
         }
     }
 
     fn connect(&mut self, connect: &Connect<'_>, context: &mut Context<'_>) {
         connection::check(connect, context);
+        self.restart(context);
         if connect.confirms {
             self.tpdu_size = connect.tpdu_size.map_or(usize::MAX, |size| size as usize);
             if !self.answer_connection(Outcome::Accepted, context) {
@@ -160,6 +231,7 @@ impl Stack {
     /// Something that `from` sent is missing: see [`Dissector::interrupted`](crate::Dissector::interrupted).
     pub(crate) fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
         let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
+        self.read_once(from);
         self.set_plain();
         if lost > 0 {
             sink.lost(lost);
@@ -184,4 +256,39 @@ impl Stack {
         }
         self.connections.finish(sink);
     }
+}
+
+/// Adds a fragment to those of its side; returns the TSDU that it completes.
+fn add<'f>(
+    assembly: &mut Assembly,
+    data: &'f [u8],
+    end: bool,
+    limit: usize,
+    context: &mut Context<'_>,
+) -> Option<Tsdu<'f>> {
+    let (bytes, form) = match assembly.add(data, end, limit) {
+        Assembled::Tsdu { bytes, torn } => (bytes, Form { torn, ..Form::default() }),
+        Assembled::TooLong { bytes, torn, lost } => {
+            context.anomaly(AnomalyKind::Limit, "tsdu_too_long", None);
+            context.sink.lost(lost);
+            (bytes, Form { torn, is_cut: true, ..Form::default() })
+        }
+        Assembled::Passed(lost) => {
+            context.sink.lost(lost);
+            return None;
+        }
+        Assembled::Open => return None,
+    };
+    (!bytes.is_empty()).then_some(Tsdu { bytes, form })
+}
+
+/// A fragment that goes on with a TSDU, but is a whole PDU: snap7 1.4.2 gives up a TSDU whose rest does not come within
+/// three seconds, and takes the next fragment for the beginning of another.
+fn inner<'f>(fragment: &'f [u8], context: &mut Context<'_>) -> Option<Tsdu<'f>> {
+    if !shape::is_whole(fragment) {
+        return None;
+    }
+    context.malformed("pdu_inside_tsdu", fragment.len() as u32);
+    let form = Form { is_ambiguous: true, ..Form::default() };
+    Some(Tsdu { bytes: Cow::Borrowed(fragment), form })
 }

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use super::probe::{Opening, open};
 use super::stack::Tsdu;
-use super::{Content, OTHER, Stack, frame_len};
+use super::{Content, Form, OTHER, Stack, frame_len};
 use crate::context::Context;
 use crate::dissector::{FrameLen, Limits, Side};
 use crate::testing::{Log, at, hear};
@@ -29,7 +29,8 @@ fn dt(data: &[u8], end: bool) -> Vec<u8> {
 /// What a stack makes of frames from the client.
 fn tsdus(stack: &mut Stack, log: &mut Log, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut context = Context { from: Side::Client, stamp: &at(0), sink: log };
-    frames.iter().filter_map(|frame| stack.frame(frame, &mut context)).map(|tsdu| tsdu.bytes.into_owned()).collect()
+    let tsdus = frames.iter().flat_map(|frame| stack.frame(frame, &mut context)).flatten();
+    tsdus.map(|tsdu| tsdu.bytes.into_owned()).collect()
 }
 
 #[test]
@@ -74,20 +75,20 @@ fn one_whole_tsdu_is_borrowed_and_fragments_are_joined() {
     let whole = dt(&[0x32, 1, 2], true);
     let mut context = Context { from: Side::Client, stamp: &at(0), sink: &mut log };
     let tsdu = stack.frame(&whole, &mut context);
-    assert!(matches!(tsdu, Some(Tsdu { bytes: Cow::Borrowed(_), torn: false })));
+    assert!(matches!(tsdu, [Some(Tsdu { bytes: Cow::Borrowed(_), form }), None, None] if form == Form::default()));
     let frames = [dt(&[0x32], false), dt(&[], false), dt(&[1], false), dt(&[2], true), dt(&[], true)];
     assert_eq!(tsdus(&mut stack, &mut log, &frames), [[0x32, 1, 2]]);
 }
 
 #[test]
-fn endless_fragments_are_cut_off_at_the_limit_and_the_next_tsdu_is_whole() {
+fn endless_fragments_are_given_out_at_the_limit_and_the_next_tsdu_is_whole() {
     let limits = Limits { partial: 100, ..Limits::default() };
     let (mut stack, mut log) = (Stack::new(&limits), Log::default());
     let mut frames = std::vec![dt(&[7; 60], false); 50];
     frames.extend([dt(&[7], true), dt(&[1, 2], true)]);
-    assert_eq!(tsdus(&mut stack, &mut log, &frames), [[1, 2]]);
+    assert_eq!(tsdus(&mut stack, &mut log, &frames), [std::vec![7; 100], std::vec![1, 2]]);
     assert_eq!(log.lines, ["Limit tsdu_too_long from Client"]);
-    assert_eq!(log.lost, 50 * 60 + 1);
+    assert_eq!(log.lost, 50 * 60 + 1 - 100);
 }
 
 #[test]
@@ -98,8 +99,8 @@ fn what_follows_a_gap_is_marked_and_what_lay_before_it_is_lost() {
     assert_eq!(log.lost, 2);
     let (tail, next) = (dt(&[9, 9], true), dt(&[0x32], true));
     let mut context = Context { from: Side::Client, stamp: &at(0), sink: &mut log };
-    assert!(stack.frame(&tail, &mut context).is_some_and(|tsdu| tsdu.torn));
-    assert!(stack.frame(&next, &mut context).is_some_and(|tsdu| !tsdu.torn));
+    assert!(matches!(stack.frame(&tail, &mut context), [Some(tsdu), None, None] if tsdu.form.torn));
+    assert!(matches!(stack.frame(&next, &mut context), [Some(tsdu), None, None] if !tsdu.form.torn));
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn a_tpdu_longer_than_agreed_is_malformed_and_still_read() {
     let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
     let small_cc = [3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 1, 0, 0xC0, 1, 7];
     let mut context = Context { from: Side::Server, stamp: &at(0), sink: &mut log };
-    assert!(stack.frame(&small_cc, &mut context).is_none());
+    assert!(matches!(stack.frame(&small_cc, &mut context), [None, None, None]));
     assert_eq!(tsdus(&mut stack, &mut log, &[dt(&[1; 200], true)]).len(), 1);
     assert!(log.lines.contains(&"Malformed tpdu_longer_than_negotiated 207 from Client".into()), "{:?}", log.lines);
 }
@@ -155,7 +156,7 @@ fn the_opening_is_walked_to_the_first_known_content_in_any_fragmentation() {
     let pieces: Vec<u8> = setup[..17].iter().flat_map(|byte| dt(&[*byte], false)).collect();
     let opening = [CR, &dt(b"noise", true), &pieces, &dt(&setup[17..], true)].concat();
     let found = open(&opening);
-    let Opening::Carries { content: Content::S7comm, sender: Some(Side::Client), head } = found else {
+    let Opening::Carries { content: Content::S7comm, sender: Some(Side::Client), head, is_odd: false } = found else {
         unreachable!("{found:?}")
     };
     assert_eq!((head.bytes(), head.total), (&setup[..], Some(18)));
@@ -168,9 +169,40 @@ fn the_opening_is_walked_to_the_first_known_content_in_any_fragmentation() {
 }
 
 #[test]
-fn framing_needs_the_version_and_seven_bytes() {
-    assert_eq!(frame_len(&[3, 0, 0, 7]), FrameLen::Bytes(7));
-    assert_eq!(frame_len(&[3, 0, 0, 6]), FrameLen::Invalid("tpkt_length"));
-    assert_eq!(frame_len(&[3, 0, 0]), FrameLen::Unknown);
-    assert_eq!(frame_len(&[4]), FrameLen::Invalid("tpkt_version"));
+fn framing_needs_seven_bytes_and_what_has_another_version_the_exact_form_of_a_tpdu() {
+    let invalid = FrameLen::Invalid("tpkt_version");
+    let cases: [(&[u8], FrameLen); 16] = [
+        (&[3, 0, 0, 7], FrameLen::Bytes(7)),
+        (&[3, 0, 0, 6], FrameLen::Invalid("tpkt_length")),
+        (&[3, 0, 0], FrameLen::Unknown),
+        (&[4, 0, 0, 7], FrameLen::Unknown),
+        (&[4, 0, 0, 7, 2, 0xF0, 0x80], FrameLen::Bytes(7)),
+        (&[255, 7, 0x10, 0, 2, 0xF0, 0], FrameLen::Bytes(0x1000)),
+        (&[0, 0, 0, 7, 2, 0xF0, 0x01], invalid),
+        (&[0, 0, 0x20, 5, 2, 0xF0, 0x80], invalid),
+        (&[0, 0, 0, 9, 3, 0xF0, 0x80], FrameLen::Unknown),
+        (&[0, 0, 0, 11, 6, 0xE0, 0, 0, 0, 1, 0], FrameLen::Bytes(11)),
+        (&[0, 0, 0, 11, 6, 0xE0, 0, 0, 0, 1, 4], invalid), // class 4
+        (&[0, 0, 0, 12, 6, 0xE0], invalid),                // user data
+        (&[3, 0, 0x20, 4, 9], FrameLen::Bytes(0x2004)),
+        (&[3, 0, 0x20, 5, 9], FrameLen::Unknown),
+        (&[3, 0, 0xFF, 0xFF, 6, 0xE0], FrameLen::Invalid("tpkt_length")),
+        (b"GET / HTTP/1.1", invalid),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(frame_len(bytes), expected, "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn a_frame_longer_than_connections_are_made_for_is_one_if_its_pdu_is_as_long() {
+    // A Write Var of 60,000 bytes: python-snap7 3.3.0 executes it in one frame, or in two.
+    let frame = |length: u16, end: u8, data: u16| {
+        let [[high, low], [d_high, d_low]] = [length, data].map(u16::to_be_bytes);
+        [3, 0, high, low, 2, 0xF0, end, 0x32, 1, 0, 0, 0, 1, 0, 14, d_high, d_low]
+    };
+    assert_eq!(frame_len(&frame(60_031, 0x80, 60_000)), FrameLen::Bytes(60_031));
+    assert_eq!(frame_len(&frame(30_000, 0x00, 60_000)), FrameLen::Bytes(30_000));
+    assert_eq!(frame_len(&frame(60_031, 0x80, 59_999)), FrameLen::Invalid("tpkt_length"));
+    assert_eq!(frame_len(&frame(60_031, 0x80, 60_000)[..16]), FrameLen::Unknown);
 }

@@ -19,6 +19,9 @@ pub(super) struct DataItem<'a> {
 }
 
 impl<'a> DataItem<'a> {
+    /// Bytes before the data.
+    pub(super) const HEAD: usize = 4;
+
     /// Reads one item, and the fill byte that separates an odd one from the next.
     #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
@@ -38,6 +41,50 @@ impl<'a> DataItem<'a> {
         Ok(Self { code, size, length, bytes, is_whole: there == wanted })
     }
 
+    /// The same in a request whose item has `expected` bytes, where the length may be meant in bits or in bytes: servers
+    /// differ. The reading that fits is taken, if one does. Also says how far the longest one reaches.
+    #[cold]
+    pub(super) fn read_for(reader: &mut Reader<'a>, expected: Option<usize>) -> Result<(Self, usize), DecodeError> {
+        let start = *reader;
+        let usual = Self::read(reader)?;
+        let mut body = start;
+        body.take(Self::HEAD, "data_item")?;
+        let lengths = usual.lengths();
+        let reach = lengths.into_iter().max().unwrap_or_default().min(body.left());
+        let is_usual = usual.is_whole && Some(usual.bytes.len()) == expected;
+        let fitting = lengths.into_iter().find(|length| Some(*length) == expected && *length <= body.left());
+        let Some(length) = fitting.filter(|_| !is_usual) else { return Ok((usual, reach)) };
+        let bytes = body.take(length, "data")?;
+        if length % 2 == 1 && body.left() > 0 {
+            body.take(1, "fill_byte")?;
+        }
+        *reader = body;
+        Ok((Self { size: OCTETS, bytes, is_whole: true, ..usual }, reach))
+    }
+
+    /// How many bytes the length may stand for: for snap7 1.4.2 bytes under the sizes 3, 7 and 9 and bits under all others,
+    /// for python-snap7 3.3.0 bytes also under 0 and 6, for Wireshark bits under 3 to 5 alone.
+    fn lengths(&self) -> [usize; 2] {
+        let (bits, bytes) = (usize::from(self.length).div_ceil(8), usize::from(self.length));
+        match self.size {
+            WORDS | INTEGERS => [bits; 2],
+            REAL | OCTETS => [bytes; 2],
+            _ => [bits, bytes],
+        }
+    }
+
+    /// Whether it is all of an item of so many bytes and nothing else, in every reading.
+    #[inline(always)]
+    pub(super) fn fills(&self, expected: usize) -> bool {
+        self.is_whole && self.bytes.len() == expected && (self.size != BITS || self.length == 1)
+    }
+
+    /// Whether its length counts bytes, not bits.
+    #[inline(always)]
+    pub(super) fn counts_bytes(&self) -> bool {
+        !matches!(self.size, WORDS | INTEGERS)
+    }
+
     /// Whether it says that its item was read.
     #[inline(always)]
     pub(super) fn is_accepted(&self) -> bool {
@@ -54,6 +101,11 @@ impl<'a> DataItem<'a> {
             _ => Values::Bytes(bytes),
         }
     }
+}
+
+/// Nothing follows what was counted, but for a fill byte.
+pub(super) fn end(reader: Reader<'_>) -> Result<(), DecodeError> {
+    if reader.left() > 1 { Err(DecodeError::Invalid("trailing_bytes")) } else { Ok(()) }
 }
 
 /// What a return code says of one item.
@@ -87,6 +139,9 @@ const NULL: u8 = 0;
 const BITS: u8 = 3;
 const WORDS: u8 = 4;
 const INTEGERS: u8 = 5;
+/// Transport sizes whose length counts bytes, for everybody.
+const REAL: u8 = 7;
+const OCTETS: u8 = 9;
 
 #[cfg(test)]
 mod tests {

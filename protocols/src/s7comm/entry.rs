@@ -1,7 +1,9 @@
 //! Requests: what they asked, as small as it can be kept until the answer.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
+use super::function;
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Function, Outcome, RequestRef, Side, Sink, Stamp};
 use crate::operation::{Class, Operation, Target, Values};
@@ -11,20 +13,26 @@ use crate::pending::Waiting;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) requested: Stamp,
-    pub(super) from: Side,
-    pub(super) is_userdata: bool,
-    pub(super) reference: u16,
     pub(super) asked: Asked,
 }
 
-/// What was asked: a function and what it acts on.
+/// Who asked, and what for: a function and what it acts on.
 #[derive(Debug)]
 pub(super) struct Asked {
+    pub(super) from: Side,
+    pub(super) is_userdata: bool,
+    pub(super) reference: u16,
     /// Number of the request in its flow.
     pub(super) request: u32,
     /// Function of a job; group and sub-function of userdata.
     pub(super) code: u16,
     class: Class,
+    /// Items that it claims to have: an answer claims as many.
+    pub(super) claimed: u8,
+    /// It is one of two readings of the same bytes.
+    is_ambiguous: bool,
+    /// Its operations are not one for each of its items: what the answer holds for them has to be looked up.
+    pub(super) is_irregular: bool,
     /// How many operations came before the first whose outcome somebody waits for: nothing else is known of them. Each
     /// has an item of the frame for itself.
     pub(super) passed: u8,
@@ -55,11 +63,37 @@ pub(super) struct Place {
     pub(super) wire: u8,
     /// Its bytes in the answer, where its item names several.
     pub(super) bytes: Option<u8>,
+    /// Servers differ in whether they read it so.
+    pub(super) is_ambiguous: bool,
 }
 
 impl Asked {
     pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
-        Self { request, code, class: function.class, passed: 0, function, items: Items::None }
+        Self {
+            from: Side::Client,
+            is_userdata: false,
+            reference: 0,
+            request,
+            code,
+            class: function.class,
+            claimed: 0,
+            is_ambiguous: false,
+            is_irregular: false,
+            passed: 0,
+            function,
+            items: Items::None,
+        }
+    }
+
+    /// As a request that `from` sends under this reference.
+    #[inline(always)]
+    pub(super) fn sent(self, from: Side, reference: u16, is_userdata: bool) -> Self {
+        Self { from, reference, is_userdata, ..self }
+    }
+
+    /// As one of two readings of the same bytes, if it is that.
+    pub(super) fn ambiguous(self, is_ambiguous: bool) -> Self {
+        Self { is_ambiguous, ..self }
     }
 
     /// With another class than its function usually has.
@@ -93,15 +127,15 @@ impl Asked {
         matches!(self.items, Items::None)
     }
 
-    /// Some of its items name several targets, which share what the answer holds.
-    pub(super) fn shares(&self) -> bool {
-        self.kept().iter().any(|item| item.place.bytes.is_some())
+    /// Whether its answer has so many items. python-snap7 3.3.0 executes and answers one where none is counted.
+    #[inline(always)]
+    pub(super) fn calls_for(&self, items: u8) -> bool {
+        items == self.claimed || (self.claimed == 0 && items == 1)
     }
 
-    /// How many items it has in the frame.
-    #[inline(always)]
-    pub(super) fn wires(&self) -> u16 {
-        self.kept().last().map_or(self.passed.into(), |item| u16::from(item.place.wire) + 1)
+    /// How many operations it is so far.
+    pub(super) fn count(&self) -> u16 {
+        u16::from(self.passed).saturating_add(self.kept().len() as u16)
     }
 
     /// What an operation acts on, if that is kept.
@@ -112,46 +146,64 @@ impl Asked {
 
     /// Announces the request as one operation.
     pub(super) fn announce(&mut self, target: Target<'static>, values: Values<'_>, context: &mut Context<'_>) {
-        self.items = Items::One(Item { target, place: Place::default() });
-        context.sink.operation(self.at(0), &self.operation(target, values), context.stamp);
+        let item = Item { target, place: Place::default() };
+        context.sink.operation(self.at(0), &self.operation_on(&item, values), context.stamp);
+        self.items = Items::One(item);
     }
 
-    /// Announces one of several operations, that on `item`. `count` were announced before; `spare`: memory for several.
+    /// Announces one of several operations, that on `item`. Beyond [`ITEMS`], the rest is one more. `spare`: memory for
+    /// several.
     pub(super) fn announce_item(
         &mut self,
-        count: u16,
         item: Item,
-        operation: &Operation<'_>,
+        values: Values<'_>,
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
     ) {
-        if count >= ITEMS {
-            return too_many(count, context);
-        }
-        context.sink.operation(self.at(count), operation, context.stamp);
+        let count = self.count();
+        let (item, values) = match count.cmp(&ITEMS) {
+            Ordering::Less => (item, values),
+            Ordering::Equal => {
+                context.anomaly(AnomalyKind::Limit, "request_items", None);
+                (Item { target: Target::Unread { part: "items" }, ..item }, Values::None)
+            }
+            Ordering::Greater => return,
+        };
+        context.sink.operation(self.at(count), &self.operation_on(&item, values), context.stamp);
         self.keep(item, spare);
     }
 
-    /// The same for the operation on a range of memory, the item `wire` of the frame. It is kept only if somebody waits for
-    /// its outcome, or for that of one before it; what it acts on is asked for then.
+    /// Announces that there is more in the request than can be read: one more operation, whose target is not known.
+    #[cold]
+    pub(super) fn announce_unread(
+        &mut self,
+        part: &'static str,
+        wire: u8,
+        values: Values<'_>,
+        spare: &mut Vec<Vec<Item>>,
+        context: &mut Context<'_>,
+    ) {
+        self.is_irregular = true;
+        let place = Place { wire, ..Place::default() };
+        self.announce_item(Item { target: Target::Unread { part }, place }, values, spare, context);
+    }
+
+    /// Announces the operation on a range of memory, the item `wire` of the frame, if each item before it was one operation.
+    /// It is kept only if somebody waits for its outcome, or for that of one before it; what it acts on is asked for then.
     #[inline(always)]
     pub(super) fn announce_range(
         &mut self,
-        count: u16,
         wire: u8,
         operation: &Operation<'_>,
         target: impl Fn() -> Target<'static>,
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
     ) {
-        if count >= ITEMS {
-            return too_many(count, context);
-        }
-        let is_awaited = context.sink.operation(self.at(count), operation, context.stamp);
-        if !is_awaited && self.is_passed() && count == wire.into() {
+        let is_awaited = context.sink.operation(self.at(wire.into()), operation, context.stamp);
+        if !is_awaited && self.is_passed() {
             self.passed = wire + 1;
         } else {
-            self.keep(Item { target: target(), place: Place { wire, bytes: None } }, spare);
+            self.keep(Item { target: target(), place: Place { wire, ..Place::default() } }, spare);
         }
     }
 
@@ -188,7 +240,16 @@ impl Asked {
         requested: &Stamp,
         (stamp, sink): (&Stamp, &mut dyn Sink),
     ) {
-        sink.outcome(self.at(item), &self.operation(self.target(item), values), outcome, requested, stamp);
+        let place = item.checked_sub(self.passed.into()).and_then(|place| self.kept().get(usize::from(place)));
+        let operation =
+            place.map_or_else(|| self.operation(Target::None, values), |item| self.operation_on(item, values));
+        sink.outcome(self.at(item), &operation, outcome, requested, stamp);
+    }
+
+    /// The operation on one of its items.
+    pub(super) fn operation_on<'v>(&self, item: &Item, values: Values<'v>) -> Operation<'v> {
+        let ambiguous = self.is_ambiguous || item.place.is_ambiguous;
+        Operation { ambiguous, ..self.operation(item.target, values) }
     }
 
     fn at(&self, item: u16) -> RequestRef {
@@ -201,17 +262,10 @@ impl Asked {
             class: self.class,
             function: self.function.name,
             code: self.code.into(),
-            ambiguous: false,
+            ambiguous: self.is_ambiguous,
             target,
             values,
         }
-    }
-}
-
-/// Says that a request has more operations than are told, once.
-fn too_many(count: u16, context: &mut Context<'_>) {
-    if count == ITEMS {
-        context.anomaly(AnomalyKind::Limit, "request_items", None);
     }
 }
 
@@ -219,10 +273,16 @@ impl Entry {
     /// Whether it is the job that `from` answers with this reference and, where the answer has one, this function.
     #[inline(always)]
     pub(super) fn is_answered_by(&self, reference: u16, code: Option<u8>, from: Side) -> bool {
-        self.reference == reference
+        self.asked.reference == reference
             && code.is_none_or(|code| self.asked.code == u16::from(code))
-            && !self.is_userdata
-            && self.from != from
+            && !self.asked.is_userdata
+            && self.asked.from != from
+    }
+
+    /// Whether an answer that claims so many items can be the one to it: of other functions than Read Var and Write Var none
+    /// does.
+    pub(super) fn has_as_many_items(&self, claimed: Option<u8>) -> bool {
+        !matches!(self.asked.code, READ_VAR | WRITE_VAR) || claimed.is_some_and(|claimed| self.asked.calls_for(claimed))
     }
 
     /// Tells the outcome of one item; `operation` is the item's.
@@ -255,7 +315,9 @@ impl Waiting for Entry {
     }
 }
 
-/// Operations that one request may be. The longest PDU that controllers negotiate (960 bytes) has room for fewer.
+const READ_VAR: u16 = function::READ_VAR as u16;
+const WRITE_VAR: u16 = function::WRITE_VAR as u16;
+/// Operations of one request that are told one by one; the rest is one more. The longest PDU that controllers negotiate (960 bytes) has room for fewer.
 const ITEMS: u16 = 256;
 /// Lists of items that are kept for the next request with several.
 const SPARES: usize = 4;

@@ -227,6 +227,12 @@ pub(super) fn userdata(group: u8, sub: u8) -> &'static Function {
     })
 }
 
+/// Whether there is a userdata function with this group and sub-function.
+pub(super) fn is_userdata(group: u8, sub: u8) -> bool {
+    let code = u32::from(u16::from_be_bytes([group, sub]));
+    USERDATA.iter().any(|function| function.code == code)
+}
+
 pub(super) const MODE_GROUP: u8 = 0;
 pub(super) const TEST_GROUP: u8 = 1;
 pub(super) const CYCLIC_GROUP: u8 = 2;
@@ -234,6 +240,7 @@ pub(super) const BLOCK_GROUP: u8 = 3;
 pub(super) const CPU_GROUP: u8 = 4;
 pub(super) const SECURITY_GROUP: u8 = 5;
 pub(super) const BLOCK_SEND_GROUP: u8 = 6;
+pub(super) const TIME_GROUP: u8 = 7;
 
 const fn of(name: &'static str, code: u32, class: Class) -> Function {
     Function { name, code, class }

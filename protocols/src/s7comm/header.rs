@@ -1,7 +1,8 @@
 //! The header of every PDU: protocol 0x32, ROSCTR, two reserved bytes, PDU reference, two lengths, in answers an error.
 
-use crate::dissector::{Probe, Side};
-use crate::iso::{self, Content, Opening};
+use crate::context::Context;
+use crate::dissector::Probe;
+use crate::iso::{self, Content, Loose, Opening};
 
 /// One PDU taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Pdu<'a> {
     pub(super) data: &'a [u8],
     /// The lengths in the header are those of what follows.
     pub(super) is_exact: bool,
+    /// It is one of two readings of the same bytes.
+    pub(super) is_ambiguous: bool,
 }
 
 /// Takes a TSDU apart, as far as it is there; none if it is no PDU of S7comm.
@@ -30,17 +33,71 @@ pub(super) fn split(tsdu: &[u8]) -> Option<Pdu<'_>> {
         (ACK | ACK_DATA, [class, code, rest @ ..]) => (u16::from_be_bytes([*class, *code]), rest),
         _ => return None,
     };
-    let parameter_length = usize::from(u16::from_be_bytes([p_high, p_low]));
-    let data_length = usize::from(u16::from_be_bytes([d_high, d_low]));
+    let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
+    let reference = u16::from_be_bytes([reference_high, reference_low]);
+    Some(pdu(rosctr, reference, error, lengths, rest))
+}
+
+#[inline(always)]
+fn pdu(rosctr: u8, reference: u16, error: u16, [parameters, data]: [usize; 2], rest: &[u8]) -> Pdu<'_> {
+    let (parameter_length, data_length) = (parameters, data);
     let (parameters, rest) = rest.split_at_checked(parameter_length).unwrap_or((rest, &[]));
-    Some(Pdu {
+    Pdu {
         rosctr,
-        reference: u16::from_be_bytes([reference_high, reference_low]),
+        reference,
         error,
         parameters,
         data: rest.get(..data_length).unwrap_or(rest),
         is_exact: parameters.len() == parameter_length && rest.len() == data_length,
+        is_ambiguous: false,
+    }
+}
+
+/// Takes a TSDU apart as servers do that do not look at the protocol's number (snap7 1.4.2) or take every kind for a job
+/// that is none they know (python-snap7 3.3.0): by its lengths and its function alone. None if these do not fit.
+#[cold]
+pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(Loose, Pdu<'_>)> {
+    let loose = iso::loose(tsdu, tsdu.len())?;
+    let (&[_, _, _, _, r_high, r_low, p_high, p_low, d_high, d_low], rest) = tsdu.split_first_chunk::<HEADER>()?;
+    let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
+    let reference = u16::from_be_bytes([r_high, r_low]);
+    let (rosctr, error, rest) = match (loose, rest) {
+        (Loose::Job, _) => (JOB, 0, rest),
+        (Loose::Userdata, _) => (USERDATA, 0, rest),
+        (Loose::Answer, [class, code, rest @ ..]) => (ACK_DATA, u16::from_be_bytes([*class, *code]), rest),
+        (Loose::Answer, _) => return None,
+    };
+    Some((loose, pdu(rosctr, reference, error, lengths, rest)))
+}
+
+/// Says which fields of a header are wrong that is read loosely, as a PDU of kind `rosctr`.
+#[cold]
+pub(super) fn tell_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
+    let &[protocol, kind, ..] = tsdu else { return };
+    if protocol != PROTOCOL {
+        context.malformed("protocol_id", protocol);
+    }
+    if kind != rosctr {
+        context.malformed("rosctr", kind);
+    }
+}
+
+/// The first whole PDU in the bytes behind one that states fewer than it has: alone, or in a frame of its own, anywhere.
+/// Also what follows it.
+#[cold]
+pub(super) fn hidden(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    (0..bytes.len()).filter_map(|start| bytes.get(start..)).find_map(|rest| match rest {
+        [3, 0, _, _, 2, 0xF0, 0x80, pdu @ ..] | pdu @ [PROTOCOL, ..] => whole(pdu),
+        _ => None,
     })
+}
+
+/// The whole PDU that bytes begin with, and what follows it.
+fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let &[PROTOCOL, _, 0, 0, _, _, p_high, p_low, d_high, d_low] = bytes.first_chunk::<HEADER>()? else { return None };
+    let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
+    let (pdu, rest) = bytes.split_at_checked(HEADER + lengths.iter().sum::<usize>())?;
+    iso::is_whole(pdu).then_some((pdu, rest))
 }
 
 /// Whether a whole TSDU has the exact shape of a PDU: reserved bytes 0, lengths that agree.
@@ -53,39 +110,14 @@ pub(super) fn probe(bytes: &[u8]) -> Probe {
     match iso::open(bytes) {
         Opening::No => Probe::No,
         Opening::More | Opening::Connected { .. } => Probe::More,
-        Opening::Carries { content: Content::S7comm, sender, head } => {
-            let sender = sender.or_else(|| sender_of(head.bytes()));
-            match has_exact_lengths(head.bytes(), head.total) {
+        Opening::Carries { content: Content::S7comm, sender, head, is_odd } => {
+            let sender = sender.or_else(|| iso::sender(head.bytes()));
+            match !is_odd && iso::is_exact(head.bytes(), head.total) {
                 true => Probe::Yes { sender },
                 false => Probe::Maybe { sender },
             }
         }
         Opening::Carries { .. } => Probe::No,
-    }
-}
-
-/// Whether the header agrees with the length of its TSDU, as far as that is known.
-fn has_exact_lengths(head: &[u8], total: Option<usize>) -> bool {
-    let Some(&[_, rosctr, 0, 0, _, _, p_high, p_low, d_high, d_low]) = head.first_chunk::<HEADER>() else {
-        return false;
-    };
-    let header = if matches!(rosctr, ACK | ACK_DATA) { HEADER + ERROR } else { HEADER };
-    let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
-    total.is_none_or(|total| total == header + lengths.iter().sum::<usize>())
-}
-
-/// Who sent a PDU. Controllers send jobs only in a download that was requested of them.
-fn sender_of(head: &[u8]) -> Option<Side> {
-    let is_download = |function: Option<&u8>| matches!(function, Some(0x1B | 0x1C));
-    match head.get(1)? {
-        &JOB if is_download(head.get(HEADER)) => Some(Side::Server),
-        &JOB => Some(Side::Client),
-        &ACK_DATA if is_download(head.get(HEADER + ERROR)) => Some(Side::Client),
-        &ACK | &ACK_DATA => Some(Side::Server),
-        _ => match head.get(HEADER + 5)? >> 6 {
-            1 => Some(Side::Client),
-            _ => Some(Side::Server),
-        },
     }
 }
 
@@ -101,5 +133,3 @@ pub(super) const USERDATA: u8 = 7;
 pub(super) const PROTOCOL: u8 = 0x32;
 /// Bytes of the header of a request.
 pub(super) const HEADER: usize = 10;
-/// Error class and code, which answers have in addition.
-const ERROR: usize = 2;

@@ -6,6 +6,15 @@
 use crate::operation::{Area, OBJECT_DEPTH, Target};
 use crate::reader::{DecodeError, Reader};
 
+/// How many bytes are read from or written to a target; none if that does not show.
+pub(super) fn bytes(target: &Target<'_>) -> Option<usize> {
+    match *target {
+        Target::Memory { area, count, .. } if area.is_numbered() => Some(2 * count as usize),
+        Target::Memory { count, .. } => Some(count.div_ceil(8) as usize),
+        _ => None,
+    }
+}
+
 /// Reads one item specification and visits what it names, with the number of bytes that its answer holds for it where
 /// one item names several.
 pub(super) fn read(
@@ -23,7 +32,7 @@ pub(super) fn read(
 #[inline(always)]
 pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     let mut ahead = *reader;
-    let item = ahead.array::<12>("item").ok()?;
+    let item = ahead.array::<ITEM>("item").ok()?;
     let [SPECIFICATION, S7ANY_LENGTH, S7ANY, size, count_high, count_low, db_high, db_low, area, address @ ..] = item
     else {
         return None;
@@ -34,8 +43,63 @@ pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     Some(range(size, count, db, area, address))
 }
 
+/// Reads an item by the length that it states, if its syntax is known or nothing speaks for another reading.
 #[cold]
 fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
+    let (syntax, body) = stated(reader)?;
+    visit_syntax(syntax, body, visit)
+}
+
+/// Reads one item specification of a known syntax other than S7ANY, by the length that it states. None, with nothing read,
+/// if the next one is none; an error if it is one and cannot be read to its end, what it names up to there being visited.
+#[cold]
+pub(super) fn known(
+    reader: &mut Reader<'_>,
+    visit: &mut dyn FnMut(Target<'static>, Option<u8>),
+) -> Option<Result<(), DecodeError>> {
+    let mut ahead = *reader;
+    let (syntax, body) = stated(&mut ahead).ok().filter(|(syntax, _)| is_known(*syntax))?;
+    *reader = ahead;
+    Some(visit_syntax(syntax, body, visit))
+}
+
+/// Reads twelve bytes as an item of syntax S7ANY, whatever its first three bytes say: snap7 1.4.2 and python-snap7 3.3.0
+/// never look at them. None if they name no area that is known.
+#[cold]
+pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
+    let mut ahead = *reader;
+    let [_, _, _, size, count_high, count_low, db_high, db_low, area, address @ ..] =
+        ahead.array::<ITEM>("item").ok()?;
+    if matches!(area_of(area), Area::Other(_)) {
+        return None;
+    }
+    *reader = ahead;
+    let (count, db) = (u16::from_be_bytes([count_high, count_low]), u16::from_be_bytes([db_high, db_low]));
+    Some(range(size, count, db, area, address))
+}
+
+/// The same for an item that is sound in another syntax: whether it may be meant so all the same. snap7 1.4.2 takes it if
+/// size, area and address agree and it is no more than a PDU holds; python-snap7 3.3.0 `writes` under any size, also to
+/// none. (Symbolic items always have FF in the place of the size; what WinCC reads by DBREAD may agree by chance.)
+#[cold]
+pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<'static>> {
+    let &[_, _, syntax, size, high, low, _, _, area, _, _, bits] = reader.rest().first_chunk::<ITEM>()?;
+    let target = fixed(&mut reader)?;
+    let (count, bytes) = (u16::from_be_bytes([high, low]), bytes(&target)?);
+    let agrees = match (size, area) {
+        (0x1C, 0x1C) | (0x1D, 0x1D) => true,
+        (1, 0x81..=0x84) => count == 1,
+        (2..=8, 0x81..=0x84) => bits % 8 == 0,
+        _ => false,
+    };
+    let is_usual = !writes && syntax == DBREAD;
+    let is_read = agrees && bytes > 0 && bytes <= LONGEST_PDU && !is_usual;
+    let is_written = writes && matches!(area, 0x81..=0x84) && (syntax, size) != (SYMBOLIC, 0xFF);
+    (is_read || is_written).then_some(target)
+}
+
+/// Syntax and body of an item, behind which the reader stands then.
+fn stated<'a>(reader: &mut Reader<'a>) -> Result<(u8, Reader<'a>), DecodeError> {
     let [specification, length] = reader.array("item")?;
     let body = reader.take(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
@@ -44,8 +108,16 @@ fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u
     if specification != SPECIFICATION {
         return Err(DecodeError::Invalid("item_specification"));
     }
-    let mut reader = Reader::new(body);
-    let syntax = reader.u8("item_syntax")?;
+    let mut body = Reader::new(body);
+    Ok((body.u8("item_syntax")?, body))
+}
+
+/// Visits what an item names behind its syntax.
+fn visit_syntax(
+    syntax: u8,
+    mut reader: Reader<'_>,
+    visit: &mut dyn FnMut(Target<'static>, Option<u8>),
+) -> Result<(), DecodeError> {
     let target = match syntax {
         DBREAD => return db_read(&mut reader, visit),
         SYMBOLIC => symbolic(&mut reader)?,
@@ -67,6 +139,25 @@ fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u
     };
     visit(target, None);
     Ok(())
+}
+
+/// Whether there are items of a syntax other than S7ANY.
+const fn is_known(syntax: u8) -> bool {
+    matches!(
+        syntax,
+        DBREAD
+            | SYMBOLIC
+            | NCK
+            | NCK_METRIC
+            | NCK_INCH
+            | DRIVE
+            | PBC
+            | ALARM_LOCK
+            | ALARM_INDICATION
+            | ALARM_ACK
+            | ALARM_QUERY
+            | NOTIFY_INDICATION
+    )
 }
 
 /// A range of memory: 24 bits of bit address, or the number of a timer or counter.
@@ -174,6 +265,10 @@ const SPECIFICATION: u8 = 0x12;
 const S7ANY: u8 = 0x10;
 /// Bytes of it behind its length.
 const S7ANY_LENGTH: u8 = 10;
+/// Bytes of it in all.
+pub(super) const ITEM: usize = 12;
+/// Bytes of the longest PDU that controllers agree on.
+const LONGEST_PDU: usize = 960;
 const PBC: u8 = 0x13;
 const ALARM_LOCK: u8 = 0x15;
 const ALARM_INDICATION: u8 = 0x16;

@@ -3,7 +3,8 @@
 use super::block::{self, Named, Uploads};
 use super::entry::{Asked, Entry, Item, Place};
 use super::header::{ACK_DATA, Pdu};
-use super::service::Service;
+use super::service::{Blocks, Service};
+use super::unseen::Answered;
 use super::{PI_SERVICES, ROSCTR_FUNC, S7comm, error, function, variable};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
@@ -13,15 +14,12 @@ use crate::reader::DecodeError;
 
 impl S7comm {
     pub(super) fn on_job(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
-        let request = self.stack.number();
         let Some((&code, parameters)) = pdu.parameters.split_first() else {
-            context.malformed("job_without_function", 0u32);
-            let mut asked = Asked::new(request, 0, &function::UNKNOWN_JOB);
-            asked.announce(Target::None, Values::None, context);
-            return self.wait(asked, pdu.reference, false, context);
+            return self.on_job_without_parameters(pdu, context);
         };
+        let request = self.stack.number();
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
-        let mut asked = Asked::new(request, code.into(), function::job(code));
+        let mut asked = Asked::new(request, code.into(), function::job(code)).ambiguous(pdu.is_ambiguous);
         match code {
             function::READ_VAR => variable::announce(&mut asked, parameters, None, &mut self.spare, context),
             function::WRITE_VAR => {
@@ -30,11 +28,23 @@ impl S7comm {
             function::PI_SERVICE => {
                 let service = Service::read(parameters);
                 let function = service.map_or(&function::UNKNOWN_SERVICE, |service| service.function());
-                asked = Asked::new(request, code.into(), function);
+                asked = Asked::new(request, code.into(), function).ambiguous(pdu.is_ambiguous);
                 self.service(&mut asked, service, context);
             }
             _ => self.rare(code, parameters, &mut asked, context),
         }
+        self.wait(asked, pdu.reference, false, context);
+    }
+
+    /// A job that states no parameters: snap7 1.4.2 takes the first byte behind the header for its function all the same.
+    #[cold]
+    fn on_job_without_parameters(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
+        context.malformed("job_without_function", 0u32);
+        if !pdu.data.is_empty() {
+            return self.on_job(&Pdu { parameters: pdu.data, data: &[], ..*pdu }, context);
+        }
+        let mut asked = Asked::new(self.stack.number(), 0, &function::UNKNOWN_JOB);
+        asked.announce(Target::Unread { part: "function" }, Values::None, context);
         self.wait(asked, pdu.reference, false, context);
     }
 
@@ -47,7 +57,7 @@ impl S7comm {
                 Ok(Named { target, name }) => (target, Values::Bytes(name)),
                 Err(_) => {
                     context.malformed("truncated_request", parameters.len() as u32);
-                    (Target::None, Values::None)
+                    (Target::Unread { part: "block" }, Values::None)
                 }
             },
             function::UPLOAD | function::END_UPLOAD => {
@@ -67,28 +77,73 @@ impl S7comm {
         asked.announce(target, values, context);
     }
 
-    /// Announces a PI service: one operation for each block that it names. Arguments of security services are secrets.
+    /// Announces a PI service: one operation for each block that it names, also for those that it does not count. Arguments
+    /// of security services are secrets.
     fn service(&mut self, asked: &mut Asked, service: Result<Service<'_>, DecodeError>, context: &mut Context<'_>) {
         let Ok(service) = service else {
             context.malformed("truncated_request", 0u32);
-            return asked.announce(Target::None, Values::None, context);
+            return asked.announce(Target::Unread { part: "arguments" }, Values::None, context);
         };
         context.sink.pdu(PI_SERVICES, service.number());
-        let mut count = 0;
-        for text in service.blocks() {
-            let item = Item { target: block::file(text), place: Place::default() };
-            let operation = asked.operation(item.target, Values::Bytes(text));
-            asked.announce_item(count, item, &operation, &mut self.spare, context);
-            count += 1;
+        match service.blocks() {
+            Some(blocks) => self.blocks(asked, &blocks, context),
+            None => {
+                let values = match service.arguments {
+                    [] => Values::None,
+                    _ if asked.is_secret() => Values::None,
+                    arguments => Values::Bytes(arguments),
+                };
+                asked.announce(Target::None, values, context);
+            }
         }
-        if count == 0 {
-            let values = match service.arguments {
-                [] => Values::None,
-                _ if asked.is_secret() => Values::None,
-                arguments => Values::Bytes(arguments),
-            };
-            asked.announce(Target::None, values, context);
+        if !service.rest.is_empty() {
+            context.malformed("trailing_bytes", service.rest.len() as u32);
+            asked.announce_unread("arguments", 0, Values::None, &mut self.spare, context);
         }
+    }
+
+    fn blocks(&mut self, asked: &mut Asked, blocks: &Blocks<'_>, context: &mut Context<'_>) {
+        for (position, text) in blocks.names().enumerate() {
+            let is_ambiguous = position >= usize::from(blocks.counted);
+            let place = Place { is_ambiguous, ..Place::default() };
+            asked.announce_item(
+                Item { target: block::file(text), place },
+                Values::Bytes(text),
+                &mut self.spare,
+                context,
+            );
+        }
+        if blocks.is_exact && asked.count() > 0 {
+            return;
+        }
+        context.malformed("block_list", blocks.counted);
+        if !blocks.rest().is_empty() || asked.count() < blocks.counted.max(1).into() {
+            asked.announce_unread("blocks", 0, Values::None, &mut self.spare, context);
+        }
+    }
+
+    /// The place of the job that an answer belongs to: the oldest with its reference that has as many items, or any number if
+    /// none has. With one job in flight, the last one that was sent, another reference than its own does not lose an answer
+    /// that fits it.
+    fn asked_by(&mut self, pdu: &Pdu<'_>, code: Option<u8>, context: &mut Context<'_>) -> Option<usize> {
+        let claimed = pdu.parameters.get(1).copied();
+        let fits = |entry: &Entry| entry.has_as_many_items(claimed);
+        let from = context.from;
+        if let Some((index, _)) = self.pending.find(|entry| entry.is_answered_by(pdu.reference, code, from), fits) {
+            return Some(index);
+        }
+        let answer = Answered { from, reference: pdu.reference, code: code?.into() };
+        let only = self.pending.only()?;
+        let is_last = only.asked.request == self.stack.next_request().wrapping_sub(1);
+        if !is_last
+            || self.answered == Some(answer)
+            || !only.is_answered_by(only.asked.reference, code, from)
+            || !fits(only)
+        {
+            return None;
+        }
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_reference", Some(pdu.reference.into()));
+        Some(0)
     }
 
     pub(super) fn on_answer(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
@@ -101,10 +156,11 @@ impl S7comm {
         {
             self.pdu_length = length.into();
         }
-        let asked_by = |entry: &Entry| entry.is_answered_by(pdu.reference, code, context.from);
-        let Some((index, _)) = self.pending.find(asked_by, |_| true) else {
-            return context.anomaly(AnomalyKind::Unmatched, "answer_without_request", code.map(u32::from));
+        let Some(index) = self.asked_by(pdu, code, context) else {
+            return self.on_job_unseen(pdu, context);
         };
+        let code = code.unwrap_or_default().into();
+        self.answered = Some(Answered { from: context.from, reference: pdu.reference, code });
         if let Some(entry) = self.pending.get(index) {
             conclude(entry, pdu, &mut self.uploads, context);
         }

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! * `header`: the header, and how exactly bytes look like one; `function`: codes, names, classes; `error`: names;
-//! * `job`: requests and their answers; `variable`, `item`, `data`: Read Var and Write Var; `block`: blocks, uploads;
-//!   `service`: PI services;
+//! * `job`: requests and their answers; `variable`, `item`, `data`: Read Var and Write Var, `irregular` where a request is
+//!   not plainly one range of memory and its values an item, `stride` where a server finds other values; `block`: blocks, uploads; `service`: PI services;
+//! * `unseen`: answers whose request is not in the capture;
 //! * `userdata`: the rest; `units`: its fragments; `szl`: status lists; `test`: modifying and forcing variables.
 //!
 //! There is no public standard. Fields are those that are observed, as Wireshark names them; `DIFFERENCES.md` has every
@@ -24,12 +25,15 @@ mod entry;
 mod error;
 mod function;
 mod header;
+mod irregular;
 mod item;
 mod job;
 mod service;
+mod stride;
 mod szl;
 mod test;
 mod units;
+mod unseen;
 mod userdata;
 mod usual;
 mod variable;
@@ -44,10 +48,12 @@ use alloc::vec::Vec;
 
 use self::block::Uploads;
 use self::entry::{Asked, Entry, Item};
+use self::header::Pdu;
 use self::units::Units;
+use self::unseen::Answered;
 use crate::context::Context;
 use crate::dissector::{Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
-use crate::iso::{self, Stack};
+use crate::iso::{self, Content, Form, Loose, Stack};
 use crate::pending::Pending;
 
 /// S7comm in ISO transport over TCP.
@@ -86,10 +92,24 @@ const ROSCTR_FUNC: usize = 0;
 const USERDATA_GROUP: usize = 1;
 const PI_SERVICES: usize = 2;
 
+/// Where a frame ends that may carry S7comm-plus: from there on that is spoken.
+#[cold]
+#[inline(never)]
+fn plus_frame_len(from: Side, bytes: &[u8], length: usize) -> FrameLen {
+    match bytes.get(..length) {
+        Some(frame) if iso::is_foreign(frame, from, Content::S7comm) => FrameLen::Invalid("tsdu_of_s7comm_plus"),
+        _ => FrameLen::Bytes(length),
+    }
+}
+
+/// First byte of a PDU of S7comm-plus.
+const PLUS: u8 = 0x72;
+
 /// The decoder of one flow.
 struct S7comm {
     stack: Stack,
     pending: Pending<Entry>,
+    answered: Option<Answered>,
     /// Longest PDU that was agreed on, bytes; none is known until then.
     pdu_length: usize,
     uploads: Uploads,
@@ -103,6 +123,7 @@ impl S7comm {
         Self {
             stack: Stack::new(limits),
             pending: Pending::new(limits),
+            answered: None,
             pdu_length: usize::MAX,
             uploads: Uploads::default(),
             units: Units::new(limits.partial),
@@ -113,47 +134,89 @@ impl S7comm {
     /// Decodes any frame: it may hold a part of a PDU, or break the specification.
     #[inline(never)]
     fn any(&mut self, frame: &[u8], context: &mut Context<'_>) {
-        if let Some(tsdu) = self.stack.frame(frame, context) {
-            self.tsdu(&tsdu.bytes, tsdu.torn, context);
+        for tsdu in self.stack.frame(frame, context).into_iter().flatten() {
+            self.tsdu(&tsdu.bytes, tsdu.form, context);
         }
     }
 
-    /// One whole PDU. `torn`: perhaps only the end of one.
-    fn tsdu(&mut self, tsdu: &[u8], torn: bool, context: &mut Context<'_>) {
-        let Some(pdu) = header::split(tsdu) else {
-            return match torn {
-                true => context.sink.lost(tsdu.len()),
-                false => iso::foreign(tsdu, &mut self.stack, context),
-            };
-        };
-        if !pdu.is_exact {
-            if torn {
-                return context.sink.lost(tsdu.len());
+    /// One whole TSDU.
+    fn tsdu(&mut self, tsdu: &[u8], form: Form, context: &mut Context<'_>) {
+        match header::split(tsdu) {
+            Some(pdu) if pdu.is_exact => {
+                let pdu = Pdu { is_ambiguous: form.is_ambiguous, ..pdu };
+                self.pdu(&pdu, tsdu.len(), context);
             }
-            context.malformed("pdu_length_mismatch", tsdu.len() as u32);
+            pdu => self.odd(tsdu, pdu, form, context),
         }
-        if tsdu.len() > self.pdu_length {
-            context.malformed("pdu_longer_than_negotiated", tsdu.len() as u32);
+    }
+
+    /// One PDU of so many bytes.
+    fn pdu(&mut self, pdu: &Pdu<'_>, length: usize, context: &mut Context<'_>) {
+        if length > self.pdu_length {
+            context.malformed("pdu_longer_than_negotiated", length as u32);
         }
         match pdu.rosctr {
-            header::JOB => self.on_job(&pdu, context),
-            header::USERDATA => self.on_userdata(&pdu, context),
-            _ => self.on_answer(&pdu, context),
+            header::JOB => self.on_job(pdu, context),
+            header::USERDATA => self.on_userdata(pdu, context),
+            _ => self.on_answer(pdu, context),
+        }
+    }
+
+    /// A TSDU whose header is not that of a PDU, or states other lengths than it has. Servers may read it all the same.
+    #[cold]
+    #[inline(never)]
+    fn odd(&mut self, tsdu: &[u8], pdu: Option<Pdu<'_>>, form: Form, context: &mut Context<'_>) {
+        let Form { torn, is_cut, is_ambiguous } = form;
+        match (pdu, header::split_loosely(tsdu).filter(|reading| !is_cut && self.may_be(reading, context))) {
+            (_, Some((_, pdu))) => {
+                header::tell_faults(tsdu, pdu.rosctr, context);
+                self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
+            }
+            _ if torn => context.sink.lost(tsdu.len()),
+            (Some(pdu), None) => {
+                if !is_cut {
+                    context.malformed("pdu_length_mismatch", tsdu.len() as u32);
+                }
+                self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
+                self.hidden(tsdu.get(header::HEADER..).unwrap_or_default(), context);
+            }
+            (None, None) => iso::foreign(tsdu, &mut self.stack, context),
+        }
+    }
+
+    /// Whether a PDU that only its lengths and its function show to be one is one: an answer is one if it answers something.
+    fn may_be(&self, (loose, pdu): &(Loose, Pdu<'_>), context: &Context<'_>) -> bool {
+        let code = pdu.parameters.first().copied();
+        *loose != Loose::Answer
+            || self.pending.iter().any(|entry| entry.is_answered_by(pdu.reference, code, context.from))
+    }
+
+    /// Whole PDUs in the bytes of another that states other lengths than it has: a server that frames by those, or gives up
+    /// half a frame as snap7 1.4.2 does after three seconds, finds them there.
+    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        let mut rest = bytes;
+        while let Some((tsdu, behind)) = header::hidden(rest) {
+            context.malformed("pdu_inside_pdu", tsdu.len() as u32);
+            self.tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
+            rest = behind;
         }
     }
 
     /// Remembers a request until its answer.
     #[inline(always)]
     fn wait(&mut self, asked: Asked, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
-        let (requested, from) = (*context.stamp, context.from);
-        self.pending.push(Entry { requested, from, is_userdata, reference, asked }, context.sink);
+        let asked = asked.sent(context.from, reference, is_userdata);
+        self.pending.push(Entry { requested: *context.stamp, asked }, context.sink);
     }
 }
 
 impl Dissector for S7comm {
     #[inline]
-    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        iso::frame_len(bytes)
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        match iso::frame_len(bytes) {
+            FrameLen::Bytes(length) if bytes.get(iso::CONTENT) == Some(&PLUS) => plus_frame_len(from, bytes, length),
+            length => length,
+        }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {

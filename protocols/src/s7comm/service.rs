@@ -11,6 +11,31 @@ pub(super) struct Service<'a> {
     pub(super) name: &'a [u8],
     /// Its parameter block.
     pub(super) arguments: &'a [u8],
+    /// What follows its name, where nothing should.
+    pub(super) rest: &'a [u8],
+}
+
+/// The blocks that a service acts on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks<'a> {
+    /// How many it says they are.
+    pub(super) counted: u8,
+    /// Their names, of eight characters each.
+    list: &'a [u8],
+    /// There are as many as it says, and nothing else.
+    pub(super) is_exact: bool,
+}
+
+impl<'a> Blocks<'a> {
+    /// The names that are whole, also those that are not counted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.list.chunks_exact(BLOCK_NAME)
+    }
+
+    /// What is no whole name.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.list.chunks_exact(BLOCK_NAME).remainder()
+    }
 }
 
 impl<'a> Service<'a> {
@@ -21,7 +46,7 @@ impl<'a> Service<'a> {
         let length = reader.u16_be("argument_length")?;
         let arguments = reader.take(length.into(), "arguments")?;
         let length = reader.u8("name_length")?;
-        Ok(Self { name: reader.take(length.into(), "name")?, arguments })
+        Ok(Self { name: reader.take(length.into(), "name")?, arguments, rest: reader.rest() })
     }
 
     /// PLC Stop, behind the function: five bytes, a name with its length.
@@ -29,7 +54,7 @@ impl<'a> Service<'a> {
         let mut reader = Reader::new(parameters);
         reader.take(5, "pi_header")?;
         let length = reader.u8("name_length")?;
-        Ok(Self { name: reader.take(length.into(), "name")?, arguments: &[] })
+        Ok(Self { name: reader.take(length.into(), "name")?, arguments: &[], rest: reader.rest() })
     }
 
     /// The function that stands for it.
@@ -46,13 +71,14 @@ impl<'a> Service<'a> {
         position(self.name).map_or(0, |position| position as u32 + 1)
     }
 
-    /// The blocks that it acts on: their number, a zero byte, eight characters each.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let list = match (self.name, self.arguments) {
-            (b"_INSE" | b"_INS2" | b"_DELE", [count, 0, list @ ..]) => list.chunks(8).take(usize::from(*count)),
-            _ => [].chunks(8).take(0),
-        };
-        list.filter(|text| text.len() == 8)
+    /// The blocks that it acts on: their number, a zero byte, their names. None if it is no service on blocks.
+    pub(super) fn blocks(&self) -> Option<Blocks<'a>> {
+        if !matches!(self.name, b"_INSE" | b"_INS2" | b"_DELE") {
+            return None;
+        }
+        let (&[counted, zero], list) = self.arguments.split_first_chunk()?;
+        let is_exact = zero == 0 && list.len() == BLOCK_NAME * usize::from(counted);
+        Some(Blocks { counted, list, is_exact })
     }
 }
 
@@ -61,6 +87,8 @@ fn position(name: &[u8]) -> Option<usize> {
 }
 
 const PROGRAM: &[u8] = b"P_PROGRAM";
+/// Characters of the name of a block: two for the type, five digits, the file system.
+const BLOCK_NAME: usize = 8;
 
 /// Every service that is known, in the order of `function::SERVICES`.
 pub(super) const NAMES: [&str; 66] = [

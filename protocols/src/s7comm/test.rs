@@ -1,17 +1,16 @@
 //! Test functions that change variables: modify and force, with the memory that they name and the values for it.
 
-use super::data::DataItem;
+use super::data::{DataItem, end};
 use crate::operation::{Area, Target, Values};
 use crate::reader::{DecodeError, Reader};
 
-/// Visits each variable that a request modifies or forces, with its value.
+/// Visits each variable that a request modifies or forces, with its value. An error: there is more in it than can be read.
 ///
 /// Sizes of the parameters and of the data; the parameters; then a number of addresses, and as many data items.
-pub(super) fn modified<'a>(data: &'a [u8], mut visit: impl FnMut(Target<'static>, Values<'a>)) {
-    let _ = variables(data, &mut visit);
-}
-
-fn variables<'a>(data: &'a [u8], visit: &mut dyn FnMut(Target<'static>, Values<'a>)) -> Result<(), DecodeError> {
+pub(super) fn modified<'a>(
+    data: &'a [u8],
+    mut visit: impl FnMut(Target<'static>, Values<'a>),
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(data);
     let size = reader.u16_be("parameter_size")?;
     reader.u16_be("data_size")?;
@@ -19,11 +18,14 @@ fn variables<'a>(data: &'a [u8], visit: &mut dyn FnMut(Target<'static>, Values<'
     let count = usize::from(reader.u16_be("item_count")?);
     let addresses = reader.take(count * ADDRESS, "addresses")?;
     for address in addresses.chunks_exact(ADDRESS) {
-        let values = DataItem::read(&mut reader).map_or(Values::None, |item| item.values());
         let target = target(address).unwrap_or_default();
-        visit(target, as_bit(target, values));
+        let item = DataItem::read(&mut reader).ok();
+        visit(target, as_bit(target, item.map_or(Values::None, |item| item.values())));
+        if item.is_none_or(|item| !item.is_whole) {
+            return Err(DecodeError::Truncated("truncated_data"));
+        }
     }
-    Ok(())
+    end(reader)
 }
 
 /// A bit travels as a byte.

@@ -1,16 +1,17 @@
 //! Userdata: functions with a group and a sub-function of their own, asked, answered or sent unasked.
 
 use super::S7comm;
-use super::data::DataItem;
+use super::data::{DataItem, end};
 use super::entry::{Asked, Entry, Item, Place};
 use super::header::Pdu;
 use super::units::{Joined, Key};
+use super::unseen::Answered;
 use super::{USERDATA_GROUP, block, error, function, item, szl, test};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome, Side};
 use crate::operation::{Class, Target, Values};
 use crate::pending::Waiting;
-use crate::reader::Reader;
+use crate::reader::{DecodeError, Reader};
 
 /// The parameters of userdata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,18 @@ impl Head {
         u16::from_be_bytes([self.group, self.sub])
     }
 
+    /// The request that python-snap7 3.3.0 takes it for, if that is another one: it looks at four bits of the group, and at
+    /// the type not at all.
+    fn as_request(self) -> Option<Self> {
+        let read = Self { kind: REQUEST, group: self.group & 0x0F, ..self };
+        let is_other = match self.group == read.group {
+            true => self.kind == RESPONSE,
+            false => !function::is_userdata(self.group, self.sub),
+        };
+        let executes = matches!(read.group, function::TEST_GROUP..=function::SECURITY_GROUP | function::TIME_GROUP);
+        (is_other && executes && function::is_userdata(read.group, read.sub)).then_some(read)
+    }
+
     /// The key under which it is counted; a mode transition counts under its group alone.
     fn key(&self) -> u32 {
         let kind = if self.group == function::MODE_GROUP { NO_SUB } else { u32::from(self.kind) << 16 };
@@ -58,19 +71,31 @@ impl S7comm {
         let Some(head) = head(pdu.parameters) else {
             context.malformed("truncated_userdata", pdu.parameters.len() as u32);
             let mut asked = Asked::new(self.stack.number(), 0, &function::UNKNOWN_USERDATA);
-            asked.announce(Target::None, Values::Bytes(pdu.parameters), context);
+            asked.announce(Target::Unread { part: "parameters" }, Values::Bytes(pdu.parameters), context);
             return self.wait(asked, pdu.reference, true, context);
         };
         context.sink.pdu(USERDATA_GROUP, head.key());
-        let data = DataItem::read(&mut Reader::new(pdu.data)).map_or(&[][..], |item| item.bytes);
-        match head.kind {
+        let mut reader = Reader::new(pdu.data);
+        let item = DataItem::read(&mut reader).ok();
+        let data = item.map_or(&[][..], |item| item.bytes);
+        if item.is_some_and(|item| !item.is_whole) || end(reader).is_err() {
+            context.malformed("userdata_length", pdu.data.len() as u32);
+        }
+        let is_answer = match head.kind {
             RESPONSE => self.on_userdata_response(head, pdu, data, context),
-            INDICATION => self.on_indication(head, data, context),
+            INDICATION => self.on_indication(head, pdu, data, context),
             _ => self.on_userdata_request(head, pdu, data, context),
+        };
+        if context.from == Side::Client
+            && !is_answer
+            && let Some(head) = head.as_request()
+        {
+            context.malformed("userdata_type", pdu.parameters.get(5).copied().unwrap_or_default());
+            self.request(head, &Pdu { is_ambiguous: true, ..*pdu }, data, context);
         }
     }
 
-    fn on_userdata_request(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) {
+    fn on_userdata_request(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) -> bool {
         let key = Key { from: context.from, code: head.code(), unit: head.unit };
         match self.units.add(key, head.sequence, data, head.more, Target::None) {
             Joined::Whole(whole, _) => self.request(head, pdu, &whole, context),
@@ -80,6 +105,7 @@ impl S7comm {
                 self.request(head, pdu, data, context);
             }
         }
+        false
     }
 
     /// Announces what a request asks for; each fragment of one is a request.
@@ -88,48 +114,58 @@ impl S7comm {
             READ_SZL if szl::is_diagnostic_buffer(data) => &function::DIAGNOSTIC_BUFFER,
             _ => function::userdata(head.group, head.sub),
         };
-        let mut asked = Asked::new(self.stack.number(), head.code(), function);
+        let mut asked = Asked::new(self.stack.number(), head.code(), function).ambiguous(pdu.is_ambiguous);
         // A request without data asks for the next fragment of an answer.
         let continued = if data.is_empty() { self.units.target(head.code(), head.sequence) } else { None };
-        let mut count = 0;
-        let mut visit = |asked: &mut Asked, target, values: Values<'_>, context: &mut Context<'_>| {
-            let operation = asked.operation(target, values);
-            let item = Item { target, place: Place::default() };
-            asked.announce_item(count, item, &operation, &mut self.spare, context);
-            count += 1;
+        let spare = &mut self.spare;
+        let mut visit = |target, values: Values<'_>| {
+            asked.announce_item(Item { target, place: Place::default() }, values, spare, context);
         };
-        match (head.group, head.sub) {
-            _ if continued.is_some() => {}
-            (function::CYCLIC_GROUP, _) => {
-                cyclic(data, |target| visit(&mut asked, target, Values::None, context));
+        let unread = match (head.group, head.sub) {
+            _ if continued.is_some() => None,
+            (function::CYCLIC_GROUP, CYCLIC_TRANSFER | CHANGE_DRIVEN_TRANSFER) => {
+                cyclic(data, |target| visit(target, Values::None)).err()
             }
-            (function::TEST_GROUP, test::FORCE_SELECTION..=test::FORCE) => {
-                test::modified(data, |target, values| visit(&mut asked, target, values, context));
-            }
-            _ => {}
+            (function::TEST_GROUP, test::FORCE_SELECTION..=test::FORCE) => test::modified(data, visit).err(),
+            _ => None,
+        };
+        if let Some(error) = unread {
+            context.malformed(error.field(), data.len() as u32);
+            let values = if asked.count() == 0 { Values::Bytes(data) } else { Values::None };
+            asked.announce_unread("items", 0, values, &mut self.spare, context);
         }
-        if count == 0 {
+        if asked.count() == 0 {
             let (target, values) = target(head, data);
             asked.announce(continued.unwrap_or(target), values, context);
         }
         self.wait(asked, pdu.reference, true, context);
     }
 
-    fn on_userdata_response(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) {
+    /// Whether it answers something.
+    fn on_userdata_response(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) -> bool {
         let asked_by = |entry: &Entry| {
-            entry.is_userdata
-                && entry.from != context.from
-                && entry.reference == pdu.reference
+            entry.asked.is_userdata
+                && entry.asked.from != context.from
+                && entry.asked.reference == pdu.reference
                 && entry.asked.code == head.code()
         };
         let mut target = Target::None;
-        match self.pending.take(asked_by, |_| true) {
+        let answered = Answered { from: context.from, reference: pdu.reference, code: head.code() };
+        let request = self.pending.take(asked_by, |_| true);
+        let is_answer = request.is_some();
+        match request {
             Some((entry, _)) => {
+                self.answered = Some(answered);
                 target = entry.asked.target(0);
                 answer(&entry, head, data, context);
                 entry.asked.recycle(&mut self.spare);
             }
-            None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(head.code().into())),
+            None => {
+                let is_first = self.is_first(answered, context);
+                if is_first && head.error == 0 && context.from == Side::Server {
+                    self.userdata_unseen(function::userdata(head.group, head.sub), head.code(), context);
+                }
+            }
         }
         let key = Key { from: context.from, code: head.code(), unit: head.unit };
         match self.units.add(key, head.sequence, data, head.more, target) {
@@ -137,12 +173,13 @@ impl S7comm {
             Joined::TooMuch => context.anomaly(AnomalyKind::Limit, "userdata_fragments", None),
             _ => {}
         }
+        is_answer
     }
 
     /// What is sent unasked: a report if a controller sends it, else judged as if it were asked for.
-    fn on_indication(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
+    fn on_indication(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) -> bool {
         let function = function::userdata(head.group, head.sub);
-        let mut asked = Asked::new(self.stack.number(), head.code(), function);
+        let mut asked = Asked::new(self.stack.number(), head.code(), function).ambiguous(pdu.is_ambiguous);
         let is_unknown = matches!(function.class, Class::Unknown | Class::Security);
         if context.from == Side::Server && !is_unknown && head.group != function::BLOCK_SEND_GROUP {
             asked = asked.with_class(Class::Report);
@@ -154,6 +191,7 @@ impl S7comm {
         if let (function::MODE_GROUP, Some(state)) = (head.group, szl::run_state(head.sub)) {
             szl::tell("run_state", state, context);
         }
+        false
     }
 }
 
@@ -189,20 +227,22 @@ fn target(head: Head, data: &[u8]) -> (Target<'static>, Values<'_>) {
 }
 
 /// The memory that cyclic services name: a number of items, the time base and its factor, the items.
-fn cyclic(data: &[u8], mut visit: impl FnMut(Target<'static>)) {
+fn cyclic(data: &[u8], mut visit: impl FnMut(Target<'static>)) -> Result<(), DecodeError> {
     let mut reader = Reader::new(data);
-    let Ok([high, low, _, _]) = reader.array("cyclic_items") else { return };
-    let claimed = u16::from_be_bytes([high, low]);
-    for _ in 0..claimed {
-        if reader.left() == 0 || item::read(&mut reader, &mut |target, _| visit(target)).is_err() {
-            return;
-        }
+    let [high, low, _, _] = reader.array("cyclic_items")?;
+    for _ in 0..u16::from_be_bytes([high, low]) {
+        item::read(&mut reader, &mut |target, _| visit(target))?;
     }
+    end(reader)
 }
 
 /// Sent unasked.
 const INDICATION: u8 = 0;
+const REQUEST: u8 = 1;
 const RESPONSE: u8 = 2;
+/// Sub-functions of the cyclic group that name memory.
+const CYCLIC_TRANSFER: u8 = 1;
+const CHANGE_DRIVEN_TRANSFER: u8 = 5;
 /// The method whose parameters have a data unit reference and an error.
 const ANSWER_METHOD: u8 = 0x12;
 /// Group and sub-function of Read SZL.

@@ -6,6 +6,7 @@
 
 use super::entry::{Asked, Entry};
 use super::header::{ACK_DATA, HEADER, JOB, PROTOCOL};
+use super::unseen::Answered;
 use super::{ROSCTR_FUNC, S7comm, function, variable};
 use crate::context::Context;
 use crate::dissector::Function;
@@ -51,9 +52,9 @@ impl S7comm {
     ) {
         context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
         let asked = Asked::new(self.stack.number(), function.code as u16, function);
-        let (from, reference) = (context.from, reference(head));
+        let asked = asked.sent(context.from, reference(head), false);
         // Announced where it is made, so that it is moved once.
-        let mut entry = Entry { requested: *context.stamp, from, is_userdata: false, reference, asked };
+        let mut entry = Entry { requested: *context.stamp, asked };
         variable::announce(&mut entry.asked, items, written, &mut self.spare, context);
         self.pending.push(entry, context.sink);
     }
@@ -66,9 +67,11 @@ impl S7comm {
         // Told where it waits, and taken out afterwards: it need not be moved. Where several wait, the general way
         // chooses.
         let Some(entry) = self.pending.only() else { return false };
-        if !entry.is_answered_by(reference(head), Some(code), context.from) {
+        let reference = reference(head);
+        if !entry.is_answered_by(reference, Some(code), context.from) {
             return false;
         }
+        self.answered = Some(Answered { from: context.from, reference, code: code.into() });
         context.sink.pdu(ROSCTR_FUNC, u32::from(ACK_DATA) << 8 | u32::from(code));
         match code {
             function::READ_VAR => variable::conclude_read(entry, Some(&claimed), data, context),

@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use super::data::{self, DataItem};
-use super::entry::{Asked, Entry, Item, Place};
-use super::item;
+use super::entry::{Asked, Entry, Item};
+use super::{irregular, item, stride};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
 use crate::operation::{Target, Values};
-use crate::reader::{DecodeError, Reader};
+use crate::reader::Reader;
 
 /// Decodes a request and announces its operations. `parameters`: behind the function.
 #[inline(always)]
@@ -19,86 +19,52 @@ pub(super) fn announce(
     spare: &mut Vec<Vec<Item>>,
     context: &mut Context<'_>,
 ) {
-    let mut count = 0;
-    if items(asked, &mut count, parameters, written, spare, context).is_err() {
-        context.malformed("truncated_request", parameters.len() as u32);
-    }
-    if count == 0 {
-        asked.announce(Target::None, Values::None, context);
-    }
-}
-
-#[inline(always)]
-fn items(
-    asked: &mut Asked,
-    count: &mut u16,
-    parameters: &[u8],
-    written: Option<&[u8]>,
-    spare: &mut Vec<Vec<Item>>,
-    context: &mut Context<'_>,
-) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(parameters);
-    let mut data = Reader::new(written.unwrap_or_default());
-    let claimed = reader.u8("item_count")?;
+    let Some((&claimed, items)) = parameters.split_first() else {
+        return unread(asked, context);
+    };
+    asked.claimed = claimed;
     if claimed == 0 || claimed > MAX_ITEMS {
         context.malformed("item_count_out_of_range", claimed);
     }
+    let (mut reader, mut data) = (Reader::new(items), Reader::new(written.unwrap_or_default()));
     let mut operation = asked.operation(Target::None, Values::None);
-    for wire in 0..claimed {
+    let (mut wire, mut counts_bytes) = (0, false);
+    while wire < claimed {
+        let (before, data_before) = (reader, data);
+        let Some(target) = item::memory(&mut reader) else { break };
         if written.is_some() {
-            operation.values = requested_values(&mut data, context);
+            match DataItem::read(&mut data) {
+                Ok(found) if item::bytes(&target).is_some_and(|bytes| found.fills(bytes)) => {
+                    operation.values = found.values();
+                    counts_bytes |= found.counts_bytes();
+                }
+                _ => {
+                    (reader, data) = (before, data_before);
+                    break;
+                }
+            }
         }
-        let before = reader;
-        if let Some(target) = item::memory(&mut reader) {
-            operation.target = target;
-            // Read again where it is kept: to hold it in registers meanwhile costs more where it is not.
-            let again = || item::memory(&mut { before }).unwrap_or(Target::None);
-            asked.announce_range(*count, wire, &operation, again, spare, context);
-            *count += 1;
-        } else {
-            let rest;
-            (*count, rest) = rare(asked, (*count, reader), wire, operation.values, spare, context);
-            reader = rest?;
-        }
+        operation.target = target;
+        // Read again where it is kept: to hold it in registers meanwhile costs more where it is not.
+        let again = || item::memory(&mut { before }).unwrap_or(Target::None);
+        asked.announce_range(wire, &operation, again, spare, context);
+        wire += 1;
     }
-    context.expect_end(reader.rest());
-    Ok(())
+    if wire < claimed || reader.left() > 0 || data.left() > FILL {
+        irregular::announce(asked, wire, reader, written.map(|_| data), spare, context);
+    } else if claimed == 0 {
+        unread(asked, context);
+    } else if counts_bytes && claimed > 1 {
+        stride::announce(asked, items, written.unwrap_or_default(), spare, context);
+    }
 }
 
-/// Announces what an item of another syntax than S7ANY names. Takes and returns the number of operations so far and the
-/// items that follow by value, so that the loop above can hold both in registers.
+/// A request without items.
 #[cold]
 #[inline(never)]
-fn rare<'f>(
-    asked: &mut Asked,
-    (mut count, mut reader): (u16, Reader<'f>),
-    wire: u8,
-    values: Values<'_>,
-    spare: &mut Vec<Vec<Item>>,
-    context: &mut Context<'_>,
-) -> (u16, Result<Reader<'f>, DecodeError>) {
-    let read = item::read(&mut reader, &mut |target, bytes| {
-        let operation = asked.operation(target, values);
-        asked.announce_item(count, Item { target, place: Place { wire, bytes } }, &operation, spare, context);
-        count += 1;
-    });
-    (count, read.map(|()| reader))
-}
-
-/// The values of the next item of a Write Var.
-#[inline(always)]
-fn requested_values<'a>(data: &mut Reader<'a>, context: &mut Context<'_>) -> Values<'a> {
-    match DataItem::read(data) {
-        Ok(item) if item.is_whole => item.values(),
-        Ok(item) => {
-            truncated_data(item.bytes.len(), context);
-            item.values()
-        }
-        Err(_) => {
-            truncated_data(0, context);
-            Values::None
-        }
-    }
+fn unread(asked: &mut Asked, context: &mut Context<'_>) {
+    context.malformed("truncated_request", 0u32);
+    asked.announce(Target::Unread { part: "items" }, Values::None, context);
 }
 
 /// Tells what became of each item of a Read Var. `count`: the items that the answer claims.
@@ -125,8 +91,8 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
 /// The same for the items that are kept.
 #[inline(never)]
 fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
-    if entry.asked.shares() {
-        return conclude_shared(entry, claimed, reader, context);
+    if entry.asked.is_irregular {
+        return irregular::conclude(entry, claimed, reader, context);
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
     for (index, item) in entry.asked.items() {
@@ -140,42 +106,13 @@ fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context
 
 /// What the answer says of one item.
 #[inline(always)]
-fn outcome(found: Option<DataItem<'_>>) -> Outcome {
+pub(super) fn outcome(found: Option<DataItem<'_>>) -> Outcome {
     found.map_or(Outcome::Pending, |found| data::outcome(found.code))
-}
-
-/// The same where several targets share one item of the answer.
-#[cold]
-#[inline(never)]
-fn conclude_shared(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
-    let mut current: Option<(u8, DataItem<'_>)> = None;
-    // Bytes of the current item that belong to the targets before this one.
-    let mut used = 0;
-    for (index, Item { place, .. }) in entry.asked.items() {
-        if current.is_none_or(|(wire, _)| wire != place.wire) {
-            current = next(&mut claimed, &mut reader, context).map(|found| (place.wire, found));
-            used = 0;
-        }
-        let Some((_, found)) = current else {
-            entry.conclude_item(index, Values::None, Outcome::Pending, context);
-            continue;
-        };
-        let values = match place.bytes {
-            Some(bytes) => {
-                let start = used;
-                used += usize::from(bytes);
-                Values::Bytes(found.bytes.get(start..used).unwrap_or_default())
-            }
-            None => found.values(),
-        };
-        entry.conclude_item(index, values, data::outcome(found.code), context);
-    }
-    context.expect_end(reader.rest());
 }
 
 /// The next data item of an answer, if the answer has one.
 #[inline(always)]
-fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>) -> Option<DataItem<'a>> {
+pub(super) fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>) -> Option<DataItem<'a>> {
     *claimed = claimed.checked_sub(1)?;
     let found = DataItem::read(reader).ok();
     if found.is_none_or(|item| !item.is_whole) {
@@ -186,7 +123,7 @@ fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>
 
 #[cold]
 #[inline(never)]
-fn truncated_data(there: usize, context: &mut Context<'_>) {
+pub(super) fn truncated_data(there: usize, context: &mut Context<'_>) {
     context.malformed("truncated_data", there as u32);
 }
 
@@ -203,7 +140,7 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
         context.sink.ended(ending(wire), 1);
     }
     for (index, item) in entry.asked.items() {
-        let operation = entry.asked.operation(item.target, Values::None);
+        let operation = entry.asked.operation_on(item, Values::None);
         entry.tell(index, &operation, ending(item.place.wire), context);
     }
     if usize::from(claimed) != data.len() {
@@ -214,10 +151,12 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
 /// An answer has as many items as its request.
 #[inline(always)]
 fn check_count(asked: &Asked, claimed: u8, context: &mut Context<'_>) {
-    if u16::from(claimed) != asked.wires() {
+    if !asked.calls_for(claimed) {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }
 }
 
 /// Items in one request that a controller takes.
 const MAX_ITEMS: u8 = 20;
+/// Bytes that may follow the last value: some clients fill it up, too.
+pub(super) const FILL: usize = 1;

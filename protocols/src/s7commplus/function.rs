@@ -88,6 +88,11 @@ pub(super) fn of(code: u16) -> Function {
     known.copied().unwrap_or(Function { code, ..UNKNOWN })
 }
 
+/// The function of a request that cannot be read so far as to tell.
+pub(super) const fn unread(code: u32) -> Function {
+    Function { code, ..UNKNOWN }
+}
+
 /// Whether an answer with this code says nothing but that something failed.
 pub(super) const fn is_error(code: u16) -> bool {
     matches!(code, ERROR | ERROR_2)

@@ -37,6 +37,15 @@ pub(super) const fn creating(class: u32) -> Class {
     }
 }
 
+/// What an object is that a controller gave this id: subscriptions begin with 1 or 7, sessions have the lowest numbers.
+pub(super) const fn kind(object: u32) -> Class {
+    match object {
+        0..=0xFFFF => Class::Session,
+        0x1000_0000..=0x1FFF_FFFF | 0x7000_0000..=0x7FFF_FFFF => Class::Subscribe,
+        _ => Class::Program,
+    }
+}
+
 /// What writing an attribute does, if it is not what its function does anyway.
 pub(super) const fn writing(attribute: u32) -> Option<Class> {
     match attribute {

@@ -54,10 +54,10 @@ use self::request::Request;
 use self::tls::Records;
 use crate::context::Context;
 use crate::dissector::{
-    AnomalyKind, Boundary, Dissector, FrameLen, Limits, Outcome, PduGroup, Probe, Protocol, RequestRef, Side, Sink,
-    Stamp, Transport,
+    AnomalyKind, Boundary, Dissector, FrameLen, Function, Limits, Outcome, PduGroup, Probe, Protocol, RequestRef, Side,
+    Sink, Stamp, Transport,
 };
-use crate::iso::{self, Content, Opening, Stack};
+use crate::iso::{self, Content, Form, Opening, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
@@ -103,19 +103,11 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
     match iso::open(bytes) {
         Opening::No => Probe::No,
         Opening::More | Opening::Connected { .. } => Probe::More,
-        Opening::Carries { content: Content::S7commPlus, sender, head } => {
-            Probe::Yes { sender: sender.or(sender_of(head.bytes())) }
+        Opening::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
+            let sender = sender.or(iso::plus_sender(head.bytes()));
+            if head.fits_plus() && !is_odd { Probe::Yes { sender } } else { Probe::Maybe { sender } }
         }
         Opening::Carries { .. } => Probe::No,
-    }
-}
-
-/// Who sends a PDU, where its opcode stands in front.
-fn sender_of(tsdu: &[u8]) -> Option<Side> {
-    match tsdu {
-        [_, 1 | 2, _, _, REQUEST, ..] => Some(Side::Client),
-        [_, 1 | 2, _, _, RESPONSE | RESPONSE_2 | NOTIFICATION, ..] => Some(Side::Server),
-        _ => None,
     }
 }
 
@@ -127,6 +119,8 @@ struct S7CommPlus {
     /// TLS was agreed on.
     is_encrypted: bool,
     pending: Pending<Asked>,
+    /// Sequence and function of the answer that was paired last.
+    answered: Option<(u16, u16)>,
     spare: Spare,
     owned: Owned,
     /// Longest PDU that is put together, bytes.
@@ -141,24 +135,37 @@ impl S7CommPlus {
             records: Default::default(),
             is_encrypted: false,
             pending: Pending::new(limits),
+            answered: None,
             spare: Spare::default(),
             owned: Owned::default(),
             limit: limits.partial,
         }
     }
 
-    /// `is_torn`: perhaps only the end of a TSDU.
-    fn on_tsdu(&mut self, bytes: &[u8], is_torn: bool, context: &mut Context<'_>) {
+    /// One TSDU.
+    fn on_tsdu(&mut self, bytes: &[u8], form: Form, context: &mut Context<'_>) {
         let content = Content::of(bytes);
         let is_inside = self.records.get(context.from.index()).is_some_and(Records::is_inside);
+        if is_inside && self.is_clear(bytes, context.from) {
+            context.malformed("clear_pdu_inside_tls_record", pdu::version(bytes));
+            return self.on_pdu(bytes, context);
+        }
         if is_inside || content == Content::Tls || (self.is_encrypted && content == Content::Other) {
             return self.on_tls(bytes, content, context);
         }
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
-            Content::Other if is_torn => context.sink.lost(bytes.len()),
+            Content::Other if form.torn => context.sink.lost(bytes.len()),
             _ => iso::foreign(bytes, &mut self.stack, context),
         }
+    }
+
+    /// Whether a TSDU that a record of TLS would go on with is a PDU in clear, or the next fragment of one: its lengths say
+    /// so, and its opcode or its trailer. Of encrypted bytes fewer than one in 2^40 do. A record that is only announced must
+    /// not hide what a controller reads.
+    fn is_clear(&self, bytes: &[u8], from: Side) -> bool {
+        let is_open = || self.assemblies.get(from.index()).is_some_and(Assembly::is_open);
+        iso::is_whole_plus(bytes) || pdu::is_fragment(bytes, is_open())
     }
 
     /// Encrypted from here on: told once, as content of class `opaque`.
@@ -183,8 +190,26 @@ impl S7CommPlus {
             }
             Ok(Pdu::SystemEvent) => self.on_system_event(context),
             Ok(Pdu::KeepAlive) => {}
-            Err(error) => context.anomaly(AnomalyKind::Malformed, error.field(), None),
+            Err(error) => {
+                context.anomaly(AnomalyKind::Malformed, error.field(), None);
+                self.unread("pdu", 0, context);
+            }
         }
+    }
+
+    /// A request that cannot be read so far as to tell what it asks for, from a client.
+    #[cold]
+    fn unread(&mut self, part: &'static str, code: u8, context: &mut Context<'_>) {
+        if context.from != Side::Client {
+            return;
+        }
+        let Function { class, name, code } = function::unread(code.into());
+        let target = Target::Unread { part };
+        let operation = Operation { class, function: name, code, ambiguous: false, target, values: Values::None };
+        let at = RequestRef { request: self.stack.number(), item: 0 };
+        let Context { stamp, ref mut sink, .. } = *context;
+        sink.operation(at, &operation, stamp);
+        sink.outcome(at, &operation, Outcome::Pending, stamp, stamp);
     }
 
     fn on_payload(&mut self, payload: &[u8], is_last: bool, version: u8, context: &mut Context<'_>) {
@@ -199,6 +224,7 @@ impl S7CommPlus {
                 }
                 if let Err(error) = self.on_whole(&bytes, version, is_cut, context) {
                     context.anomaly(AnomalyKind::Malformed, error.field(), None);
+                    self.unread("head", bytes.first().copied().unwrap_or_default(), context);
                 }
             }
             Added::Nothing => {}
@@ -234,7 +260,10 @@ impl S7CommPlus {
             NOTIFICATION => {
                 notification::report(self.stack.number(), version, reader.rest(), &mut self.owned, context);
             }
-            _ => context.malformed("opcode", opcode),
+            _ => {
+                context.malformed("opcode", opcode);
+                self.unread("opcode", opcode, context);
+            }
         }
         Ok(())
     }
@@ -276,10 +305,16 @@ impl S7CommPlus {
             asked.sequence == head.sequence
                 && (asked.function.code == u32::from(head.function) || function::is_error(head.function))
         };
+        let answer = (head.sequence, head.function);
         let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
-            let value = Some(head.function.into());
-            return context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
+            context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(head.function.into()));
+            // A second answer to the request that was answered last says nothing new.
+            if self.answered.take_if(|last| *last == answer).is_none() && context.from == Side::Server {
+                response::unseen(head.function, body, &self.owned, &mut self.stack, context);
+            }
+            return;
         };
+        self.answered = Some(answer);
         let outcome = response::conclude(&asked, head.function, body, is_cut, &mut self.owned, context);
         if head.function == function::INIT_SSL && outcome == Outcome::Accepted {
             self.is_encrypted = true;
@@ -316,8 +351,16 @@ impl S7CommPlus {
 
 impl Dissector for S7CommPlus {
     #[inline]
-    fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        iso::frame_len(bytes)
+    fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
+        match iso::frame_len(bytes) {
+            FrameLen::Bytes(length)
+                if bytes.get(iso::CONTENT) == Some(&S7COMM)
+                    && bytes.get(..length).is_some_and(|frame| iso::is_foreign(frame, from, Content::S7commPlus)) =>
+            {
+                FrameLen::Invalid("tsdu_of_s7comm")
+            }
+            length => length,
+        }
     }
 
     fn may_start(&self, _: Side, bytes: &[u8]) -> bool {
@@ -330,8 +373,8 @@ impl Dissector for S7CommPlus {
 
     fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        if let Some(tsdu) = self.stack.frame(frame, &mut context) {
-            self.on_tsdu(&tsdu.bytes, tsdu.torn, &mut context);
+        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+            self.on_tsdu(&tsdu.bytes, tsdu.form, &mut context);
         }
     }
 
@@ -366,5 +409,7 @@ impl Dissector for S7CommPlus {
     }
 }
 
+/// First byte of a PDU of S7comm.
+const S7COMM: u8 = 0x32;
 /// Items of a request that waits whatever else waits.
 const FEW_ITEMS: usize = 16;

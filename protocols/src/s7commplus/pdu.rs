@@ -91,6 +91,22 @@ impl Head {
     }
 }
 
+/// Whether a TSDU is exactly a fragment: one that begins a PDU, or, where one is under way (`is_open`), any that goes on
+/// with it or ends it.
+pub(super) fn is_fragment(tsdu: &[u8], is_open: bool) -> bool {
+    let &[PROTOCOL, version @ 1..=3, high, low, ref rest @ ..] = tsdu else { return false };
+    match rest.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) {
+        Some((_, [])) if is_open => true,
+        Some((_, [PROTOCOL, trailer, 0, 0])) if is_open => *trailer == version,
+        Some((data, [])) if version == 3 => {
+            let payload = data.strip_prefix(&[DIGEST]).and_then(|data| data.get(usize::from(DIGEST)..));
+            payload.is_some_and(is_beginning)
+        }
+        Some((data, [])) => is_beginning(data),
+        _ => false,
+    }
+}
+
 /// Whether a payload looks like the beginning of a PDU, not like the middle of one.
 pub(super) fn is_beginning(payload: &[u8]) -> bool {
     match payload {
@@ -104,6 +120,8 @@ pub(super) fn is_beginning(payload: &[u8]) -> bool {
 
 /// First byte of every PDU.
 const PROTOCOL: u8 = 0x72;
+/// Bytes of the digest in the integrity part of version 3.
+const DIGEST: u8 = 32;
 const SYSTEM_EVENT: u8 = 0xFE;
 const KEEP_ALIVE: u8 = 0xFF;
 

@@ -1,7 +1,7 @@
 //! Requests: what each function names in its body becomes operations, one for each variable or object.
 //!
-//! What cannot be decoded is not silent: the request then has one more operation, of its function's own class and
-//! without a target, so that only a policy that permits all of the class permits it.
+//! What cannot be decoded is not silent: the request then has one more operation, of its function's own class and with a
+//! target that is not read, so that only a policy that permits all of the class permits it.
 
 use alloc::vec::Vec;
 
@@ -74,7 +74,9 @@ impl Request<'_, '_, '_> {
 
     /// Announces what was not announced yet; where items may be missing, one more.
     fn finish(&mut self) {
-        if self.items.is_empty() || !self.is_complete {
+        if !self.is_complete {
+            self.items.push(Item { class: self.function.class, target: Target::Unread { part: "items" } });
+        } else if self.items.is_empty() {
             self.items.push(Item { class: self.function.class, target: Target::None });
         }
         while self.said < self.items.len() {
@@ -266,10 +268,10 @@ fn get_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_
     addresses(reader, id::reading, request)
 }
 
-/// Addresses, then the value of each behind its number, from 1.
+/// Addresses, then the value of each behind its number, from 1, and at the end a zero. Values of items that the addresses do
+/// not name, or an order of their own, would write what is not announced.
 fn set_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     addresses(reader, id::writing, request)?;
-    request.is_complete = true;
     let mut references = None;
     while request.said < request.items.len() {
         let number = vlq::unsigned32(reader, "item_number")? as usize;
@@ -281,6 +283,9 @@ fn set_multi_variables(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_
             references = Some(value);
         }
         request.say_written(&value);
+    }
+    if !matches!(reader.rest(), [] | [0, ..]) {
+        return Err(Fault::invalid("item_number"));
     }
     references.map_or(Ok(()), |list| request.subscribe(&list))
 }

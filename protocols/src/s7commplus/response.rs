@@ -1,12 +1,12 @@
 //! Responses: how each operation of a request ended, and what was read.
 
-use super::asked::{Asked, MAX_ITEMS};
+use super::asked::{Asked, Item, MAX_ITEMS, object};
 use super::object::{Element, walk};
 use super::value::{Scalar, Value};
-use super::{Context, Owned, function, identity, vlq};
-use crate::dissector::Outcome;
+use super::{Context, Owned, Stack, function, id, identity, vlq};
+use crate::dissector::{Outcome, RequestRef};
 use crate::fault::Fault;
-use crate::operation::{Class, Values};
+use crate::operation::{Class, Target, Values};
 use crate::reader::{DecodeError, Reader};
 
 /// Tells how every operation of a request ended; returns how the whole did. `is_cut`: the end of the answer is not there.
@@ -46,6 +46,35 @@ fn return_value(reader: &mut Reader<'_>, code: u16) -> Result<Outcome, DecodeErr
     } else {
         Outcome::Accepted
     })
+}
+
+/// Tells what an answer shows to have been carried out, if its request is not in the capture and changed something.
+pub(super) fn unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, context: &mut Context<'_>) {
+    let mut reader = Reader::new(body);
+    if function::is_error(code) || return_value(&mut reader, code) != Ok(Outcome::Accepted) {
+        return;
+    }
+    let function = function::of(code);
+    let (class, target) = match code {
+        // The start of TLS changes nothing.
+        function::INIT_SSL => return,
+        function::CREATE_OBJECT => {
+            let created = reader.u8("object_count").ok().filter(|count| *count > 0);
+            let id = created.and_then(|_| vlq::unsigned32(&mut reader, "object").ok());
+            (id.map(id::kind), None)
+        }
+        function::DELETE_OBJECT => {
+            let id = reader.array("object").ok().map(u32::from_be_bytes);
+            (id.map(|id| owned.class(id).unwrap_or(id::kind(id))), id.map(|id| object(id, [])))
+        }
+        _ => (None, None),
+    };
+    let item =
+        Item { class: class.unwrap_or(function.class), target: target.unwrap_or(Target::Unread { part: "target" }) };
+    if item.class.changes() {
+        let at = RequestRef { request: stack.number(), item: 0 };
+        context.sink.request_unseen(at, &item.operation(function, Values::None), context.stamp);
+    }
 }
 
 /// The answer to a request, and which of its items were told.

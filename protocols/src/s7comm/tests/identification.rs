@@ -71,3 +71,71 @@ fn a_download_that_the_controller_drives_does_not_swap_the_roles() {
     assert_eq!(decide(102, true, &[], &block, false), ("s7comm", false));
     assert_eq!(decide(102, true, &ack_data(0xC1, &[0x1B, 0], &[0, 0, 0, 0xFB]), &block, false), ("s7comm", false));
 }
+
+#[test]
+fn an_odd_first_pdu_is_enough_on_its_port_and_takes_several_sound_answers_elsewhere() {
+    let answer = ack_data(1, &[0xF0, 0, 0, 1, 0, 1, 0, 0xF0], &[]);
+    let odd = |at: usize, byte: u8| {
+        let mut setup = setup();
+        setup[at] = byte;
+        setup
+    };
+    // TPKT version and reserved byte; COTP header length and number; protocol, ROSCTR and reserved byte of the PDU.
+    for (at, byte) in [
+        (0, 0),
+        (0, 255),
+        (1, 7),
+        (4, 5),
+        (4, 0),
+        (6, 0x81),
+        (7, 0),
+        (7, 0x33),
+        (7, 0x72),
+        (7, 13),
+        (7, 0x16),
+        (8, 0),
+        (8, 4),
+        (9, 1),
+    ] {
+        let first = odd(at, byte);
+        assert_eq!(decide(102, false, &first, &[], false), ("s7comm", false), "{at} {byte}");
+        assert_eq!(decide(102, false, &[connect(), first.clone()].concat(), &[], false), ("s7comm", false));
+        for length in 1..first.len() {
+            assert_eq!(decide(102, false, &first[..length], &[], false).0, "undecided", "{at} {byte} {length}");
+        }
+        assert_eq!(decide(4102, false, &first, &answer, false), ("undecided", false), "{at} {byte}");
+        assert_eq!(decide(4102, false, &first, &answer.repeat(3), false), ("s7comm", false), "{at} {byte}");
+    }
+}
+
+#[test]
+fn the_answers_of_a_server_alone_tell_the_protocol_and_who_asks() {
+    let answers = ack_data(1, &[5, 1], &[0xFF]).repeat(3);
+    for midstream in [false, true] {
+        assert_eq!(decide(102, midstream, &[], &answers[..22], false), ("s7comm", false));
+        assert_eq!(decide(4102, midstream, &[], &answers, false), ("s7comm", false));
+        assert_eq!(decide(4102, midstream, &answers, &[], false), ("s7comm", true), "the roles were guessed wrongly");
+    }
+}
+
+#[test]
+fn odd_frames_of_something_else_are_not_taken_for_s7comm() {
+    for bytes in [
+        b"GET / HTTP/1.1\r\nHost: plc\r\n\r\n".as_slice(),
+        b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03random and more of it",
+    ] {
+        assert_eq!(decide(102, false, bytes, &[], true).0, "unknown", "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_side_that_is_joined_between_odd_frames_finds_the_next() {
+    let mut stop = job(1, b"\x29\0\0\0\0\0\x09P_PROGRAM", &[]);
+    (stop[0], stop[1]) = (9, 9);
+    let mut log = Log::default();
+    let mut session = crate::Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), true);
+    session.stream(Client, &[&stop[5..], &stop].concat(), &crate::testing::at(0), &mut log);
+    session.finish(&mut log);
+    assert_eq!(told(&log, "asks"), ["0.0 control plc_stop 41"]);
+    assert_eq!(log.lost, stop.len() - 5);
+}

@@ -2,7 +2,10 @@
 #![allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod blocks;
+mod framing;
 mod identification;
+mod irregular;
+mod pairing;
 mod robustness;
 mod settling;
 mod userdata;
@@ -11,6 +14,7 @@ mod variables;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::dissector::Limits;
 use crate::dissector::Side::{self, Client, Server};
 use crate::testing::{Log, hear};
 

@@ -13,32 +13,30 @@ fn asked(log: &Log) -> Vec<String> {
 
 #[test]
 fn counts_that_lie_cost_nothing_and_hide_nothing() {
-    let cases: [&[u8]; 4] = [
-        &[4, 255],                                     // no item at all
-        &[&[4, 255], db(1, 0, 1).as_slice()].concat(), // one of 255
-        &[4, 1, 0x12, 255, 0x10, 2],                   // an item longer than the frame
-        &[4, 1, 0x12, 4, 0xB0, 255, 1, 2],             // 255 areas in two bytes
+    let unread = "read read_var 4 unread=items";
+    let cases: [(&[u8], usize); 4] = [
+        (&[4, 255], 0),                                     // no item at all
+        (&[&[4, 255], db(1, 0, 1).as_slice()].concat(), 1), // one of 255
+        (&[4, 1, 0x12, 255, 0x10, 2], 0),                   // an item longer than the frame
+        (&[4, 1, 0x12, 4, 0xB0, 255, 1, 2], 0),             // 255 areas in two bytes
     ];
-    for parameters in cases {
+    for (parameters, readable) in cases {
         let log = talk(&[(Client, job(1, parameters, &[]))]);
-        assert_eq!(asked(&log).len(), 1, "{:?}", log.lines);
-        assert!(asked(&log)[0].starts_with("0.0 read read_var 4"));
-        assert!(
-            log.lines
-                .iter()
-                .any(|line| line == &std::format!("Malformed truncated_request {} from Client", parameters.len() - 1))
-        );
+        assert_eq!(asked(&log).len(), readable + 1, "{:?}", log.lines);
+        assert_eq!(asked(&log)[readable], std::format!("0.{readable} {unread}"));
+        assert!(log.lines.iter().any(|line| line.starts_with("Malformed truncated_request")));
     }
 }
 
 #[test]
-fn a_request_is_no_more_operations_than_a_controller_would_take() {
+fn what_a_request_has_beyond_as_many_operations_as_a_controller_would_take_is_one_more() {
     // One item of 50 areas, ten times.
     let areas = [&[0x12, 0xFC, 0xB0, 50], [1, 0, 1, 0, 0].repeat(50).as_slice()].concat();
     let log = talk(&[(Client, job(1, &[&[4, 10], areas.repeat(10).as_slice()].concat(), &[]))]);
-    assert_eq!(asked(&log).len(), 256);
+    assert_eq!(asked(&log).len(), 257);
+    assert_eq!(asked(&log)[256], "0.256 read read_var 4 unread=items");
     assert_eq!(log.lines_of("Limit"), ["Limit request_items from Client"]);
-    assert_eq!(told(&log, "pending").len(), 256);
+    assert_eq!(told(&log, "pending").len(), 257);
 }
 
 #[test]

@@ -51,13 +51,34 @@ fn one_dbread_item_is_several_operations_that_share_its_answer() {
     // Two areas: 2 bytes of DB 1 from byte 4, 1 byte of DB 2 from byte 0; then a usual item.
     let several = [0x12, 12, 0xB0, 2, 2, 0, 1, 0, 4, 1, 0, 2, 0, 0];
     let parameters = [&[4, 2], several.as_slice(), &db(9, 0, 1)].concat();
-    let data = [0xFF, 4, 0, 24, 0xAA, 0xBB, 0xCC, 0, 0x0A, 0, 0, 0];
+    // A return code before the bytes of each area, as controllers answer WinCC; then the usual item, which is refused.
+    let data = [0xFF, 9, 0, 5, 0xFF, 0xAA, 0xBB, 0xFF, 0xCC, 0, 0x0A, 0, 0, 0];
     let log = talk(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 2], &data))]);
     assert_eq!(told(&log, "asks").len(), 3);
     let accepted = told(&log, "accepted");
     assert!(accepted[0].ends_with("area=DB db=1 byte=4 bytes=2 = 0xaabb"), "{accepted:?}");
     assert!(accepted[1].ends_with("area=DB db=2 byte=0 bytes=1 = 0xcc"), "{accepted:?}");
     assert!(told(&log, "refused")[0].starts_with("(10 object_does_not_exist) 0.2"), "{:?}", log.lines);
+    assert!(log.lines_of("Malformed").is_empty(), "{:?}", log.lines);
+}
+
+#[test]
+fn each_area_of_a_dbread_item_has_its_own_end_with_or_without_its_bytes() {
+    let several = [&[4, 1], [0x12, 17, 0xB0, 3, 2, 0, 1, 0, 4, 2, 0, 9, 0, 0, 1, 0, 2, 0, 7].as_slice()].concat();
+    let answers: [&[u8]; 2] = [
+        &[0xFF, 0xAA, 0xBB, 0x0A, 0, 0, 0xFF, 0xCC], // the bytes of the area that is refused are there
+        &[0xFF, 0xAA, 0xBB, 0x0A, 0xFF, 0xCC],       // or not
+    ];
+    for bytes in answers {
+        let data = [&[0xFF, 9, 0, bytes.len() as u8], bytes].concat();
+        let log = talk(&[(Client, job(1, &several, &[])), (Server, ack_data(1, &[4, 1], &data))]);
+        let accepted = told(&log, "accepted");
+        assert!(accepted[0].ends_with("db=1 byte=4 bytes=2 = 0xaabb"), "{accepted:?}");
+        assert!(accepted[1].ends_with("db=2 byte=7 bytes=1 = 0xcc"), "{accepted:?}");
+        let refused = told(&log, "refused");
+        assert_eq!(refused.len(), 1);
+        assert!(refused[0].ends_with("0.1 after 0: read read_var 4 area=DB db=9 byte=0 bytes=2"), "{refused:?}");
+    }
 }
 
 #[test]

@@ -72,7 +72,11 @@ fn counts_that_lie_cost_nothing_and_the_operation_is_still_told() {
         "",
     ] {
         let log = hear(&[(Client, pdu(2, &request(0x0542, 1, &hex(body))))]);
-        assert!(log.lines_of("0 asks").last().unwrap().ends_with("write set_multi_variables 1346"), "{:?}", log.lines);
+        assert!(
+            log.lines_of("0 asks").last().unwrap().ends_with("write set_multi_variables 1346 unread=items"),
+            "{:?}",
+            log.lines
+        );
         assert_eq!(log.lines_of("Malformed").len(), 1);
     }
 }
@@ -83,7 +87,7 @@ fn a_request_with_too_many_variables_ends_with_one_operation_for_the_rest() {
     let log = hear(&[(Client, pdu(2, &request(0x054C, 1, &body)))]);
     let asked = log.lines_of("0 asks");
     assert_eq!(asked.len(), 1025);
-    assert!(asked[1024].ends_with("read get_multi_variables 1356"));
+    assert!(asked[1024].ends_with("read get_multi_variables 1356 unread=items"));
     assert_eq!(log.lines_of("Limit"), ["Limit request_items from Client"]);
 }
 

@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::testing::{Log, at};
 use Side::{Client, Server};
 
+mod clear;
 mod cuts;
 mod hostile;
 mod tls;
@@ -305,7 +306,7 @@ fn a_download_is_an_operation_for_each_object_and_one_more_for_what_cannot_be_re
             "0.1 program create_object 1226 object=2316173313 id_1=2574",
             "1.0 program create_object 1226 object=2318532609 id_1=2647",
             "1.1 program create_object 1226 object=2316173313 id_1=2574",
-            "1.2 program create_object 1226",
+            "1.2 program create_object 1226 unread=items",
         ]
     );
     assert_eq!(log.lines_of("Malformed"), ["Malformed object_class from Client"]);
