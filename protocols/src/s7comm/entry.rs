@@ -311,7 +311,8 @@ impl Waiting for Entry {
     }
 
     fn is_replaced_by(&self, newer: &Self) -> bool {
-        (self.reference, self.is_userdata, self.from) == (newer.reference, newer.is_userdata, newer.from)
+        let named = |entry: &Self| (entry.asked.reference, entry.asked.is_userdata, entry.asked.from);
+        named(self) == named(newer)
     }
 }
 
