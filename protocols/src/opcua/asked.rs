@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::binary::Standard;
 use super::security_policy::Suite;
 use super::service::{Item, Service, Subject, items};
 use crate::dissector::{Function, Outcome, RequestRef, Sink, Stamp};
@@ -93,7 +94,7 @@ impl Request {
     pub(super) fn each<'r>(&'r self, mut visit: impl FnMut(u16, &Item<'r>)) {
         let mut next = Some(0_u16);
         // What was wrong with it was said when it came.
-        let _ = items(self.service, Reader::new(&self.content), |item| {
+        let _ = items(self.service, Reader::new(&self.content), Standard, |item| {
             if let Some(index) = next {
                 visit(index, item);
                 next = index.checked_add(1);

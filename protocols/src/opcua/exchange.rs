@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::asked::{self, Asked, Login, Opened, Request, What};
 use super::assembly::Key;
-use super::binary::{Encoded, StatusCode};
+use super::binary::{Encoded, Standard, StatusCode};
 use super::service::{Direction, Message, RequestHeader, Service, Survey, Token, items};
 use super::session::{self, Sessions};
 use super::subscription::Subscriptions;
@@ -175,7 +175,7 @@ impl Exchange {
     fn tell_each(said: &Said<'_>, content: Reader<'_>, (number, code): (u32, u32), context: &mut Context<'_>) -> bool {
         let service = said.message.service;
         let (mut count, mut is_awaited) = (0_u32, false);
-        let result = items(service, content, |item| {
+        let result = items(service, content, Standard, |item| {
             if let Ok(place) = u16::try_from(count) {
                 let at = RequestRef { request: number, item: place.into() };
                 is_awaited |=

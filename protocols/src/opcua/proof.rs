@@ -5,7 +5,7 @@
 //! a time of the last or next decades or none at all, flags of which 22 of 32 are zero, a text whose length fits, a status
 //! without reserved bits, an extension with an encoding that exists. Chance passes less than once in 2^60 messages.
 
-use super::binary::{Bytes, DiagnosticInfo, Encoded, ExtensionObject, StatusCode, date_time, skip_array};
+use super::binary::{Bytes, DiagnosticInfo, Encoded, ExtensionObject, Standard, StatusCode, date_time, skip_array};
 use super::service::{Direction, Message, RequestHeader, left_behind};
 use crate::dissector::Side;
 use crate::fault::Fault;
@@ -48,7 +48,7 @@ fn header(from: Side, reader: &mut Reader<'_>) -> Result<bool, Fault> {
     } else {
         let StatusCode(status) = StatusCode::read(reader)?;
         DiagnosticInfo::read(reader)?;
-        skip_array::<Bytes<'_>>(reader, "string_table")?;
+        skip_array::<Bytes<'_>>(reader, "string_table", Standard)?;
         status & RESERVED == 0
     };
     ExtensionObject::read(reader)?;

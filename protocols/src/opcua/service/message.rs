@@ -5,7 +5,7 @@ use core::fmt;
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, FOUR_BYTE, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, skip_array};
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
@@ -55,11 +55,17 @@ impl<'a> Message<'a> {
     /// Reads the node of the encoding, in whatever form it travels.
     #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        Self::decode(bytes, Standard)
+    }
+
+    /// The same in a dialect.
+    #[inline(always)]
+    pub fn decode(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         if let Some(message) = Self::usual(bytes) {
             return Ok(message);
         }
         // Not returned as it is: then both would be made in memory, piece by piece, and be waited for there.
-        let Self { service, direction, number, is_sessionless, content } = Self::read_any(bytes)?;
+        let Self { service, direction, number, is_sessionless, content } = Self::read_any(bytes, dialect)?;
         Ok(Self { service, direction, number, is_sessionless, content })
     }
 
@@ -73,12 +79,12 @@ impl<'a> Message<'a> {
     }
 
     #[cold]
-    fn read_any(bytes: &'a [u8]) -> Result<Self, Fault> {
+    fn read_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let mut content = Reader::new(bytes);
-        let encoding = Node::read(&mut content)?;
+        let encoding = Node::decode(&mut content, dialect)?;
         let number = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
         match encoding.standard_number().and_then(Service::from_number) {
-            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content),
+            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content, dialect),
             Some((service, direction)) => Ok(Self::standard(service, direction, number, content)),
             None => Ok(Self { service: Service::Vendor, direction: None, number, is_sessionless: false, content }),
         }
@@ -98,15 +104,15 @@ impl<'a> Message<'a> {
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
     #[cold]
-    fn unwrapped(direction: Direction, mut content: Reader<'a>) -> Result<Self, Fault> {
+    fn unwrapped(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let reader = &mut content;
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
         }
-        skip_array::<Bytes<'_>>(reader, "namespace_uris")?;
-        skip_array::<Bytes<'_>>(reader, "server_uris")?;
+        skip_array::<Bytes<'_>>(reader, "namespace_uris", dialect)?;
+        skip_array::<Bytes<'_>>(reader, "server_uris", dialect)?;
         if direction == Direction::Request {
-            skip_array::<Bytes<'_>>(reader, "locale_ids")?;
+            skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
         }
         let number = reader.u32_le("service_id")?.saturating_add(ENCODING_OF_TYPE);
         Ok(match Service::from_number(number).filter(|(_, inner)| *inner == direction) {

@@ -82,7 +82,7 @@ fn an_endless_list_of_the_smallest_items_takes_one_step_for_each() {
 fn digest(service: Service, bytes: &[u8]) -> usize {
     let reader = Reader::new(bytes);
     let mut seen = 0;
-    let _ = items(service, reader, |item| {
+    let _ = items(service, reader, Standard, |item| {
         let _ = item.subject.target();
         seen += 1;
     });

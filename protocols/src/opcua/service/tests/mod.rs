@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::fault::Fault;
-use crate::opcua::binary::Encoded;
+use crate::opcua::binary::{Encoded, Standard};
 use crate::operation::{Typed, Value, Values};
 use crate::reader::Reader;
 
@@ -76,7 +76,7 @@ fn item(item: &Item<'_>) -> String {
 /// The parts of a request, and the fault that ended it.
 fn walked(service: Service, body: &[u8]) -> (Vec<String>, Result<(), Fault>) {
     let mut found = Vec::new();
-    let result = items(service, Reader::new(body), |one| found.push(item(one)));
+    let result = items(service, Reader::new(body), Standard, |one| found.push(item(one)));
     (found, result)
 }
 

@@ -12,7 +12,7 @@ use crate::operation::{Class, Namespaces, Node};
 fn thorough(service: Service, body: &[u8]) -> Option<Survey> {
     let mut found: Option<Survey> = None;
     let mut is_plain = true;
-    let result = items(service, Reader::new(body), |item| {
+    let result = items(service, Reader::new(body), Standard, |item| {
         let Subject::Node(target) = item.subject else { return is_plain = false };
         let namespace = target.node.namespace;
         let class = if service == Service::Read { Class::Read } else { Class::Write };
