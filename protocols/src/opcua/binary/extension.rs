@@ -53,7 +53,7 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
 impl<'a> ExtensionObject<'a> {
     fn read_something(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let encoding = Node::decode(reader, dialect)?;
-        let form = reader.u8("extension_encoding")?;
+        let form = reader.u8(FORM)?;
         let is_null = matches!(encoding.id, NodeId::Numeric(0));
         let body = match (form, dialect.reading()) {
             (0, _) => ExtensionBody::None,
@@ -63,9 +63,9 @@ impl<'a> ExtensionObject<'a> {
                 None if !is_null && dialect.reading() == Reading::Unanimous => return Err(Fault::Ambiguous(BODY)),
                 body => ExtensionBody::Binary(body.unwrap_or_default()),
             },
-            (2, Reading::Unanimous) => return Err(Fault::Ambiguous("extension_encoding")),
+            (2, Reading::Unanimous) => return Err(Fault::Ambiguous(FORM)),
             (2, _) => ExtensionBody::Xml(Bytes::decode_as(reader, BODY, dialect)?.or_empty()),
-            _ => return Err(Fault::invalid("extension_encoding")),
+            _ => return Err(Fault::invalid(FORM)),
         };
         Ok(Self { encoding, body })
     }
@@ -85,7 +85,9 @@ impl<'a> ExtensionObject<'a> {
 }
 
 /// The bytes of a structure, as a field.
-pub(in crate::opcua) const BODY: &str = "extension";
+pub(super) const BODY: &str = "extension";
+/// How they are encoded, as a field.
+pub(super) const FORM: &str = "extension_encoding";
 /// The null node without a body: what most headers and parameters end with.
 const NOTHING: [u8; 3] = [0; 3];
 

@@ -112,7 +112,7 @@ impl<'a> ExpandedNodeId<'a> {
 }
 
 /// The byte in front, as a field.
-pub(in crate::opcua) const ENCODING: &str = "node_id_encoding";
+pub(super) const ENCODING: &str = "node_id_encoding";
 /// The bits of it that every server looks at.
 const KNOWN_TO_ALL: u8 = 0x0F;
 

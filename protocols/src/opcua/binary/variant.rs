@@ -236,7 +236,7 @@ fn between<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
 }
 
 /// The type of a value, and an array with its dimensions, as fields.
-pub(in crate::opcua) const TYPE_FIELD: &str = "variant_type";
+pub(super) const TYPE_FIELD: &str = "variant_type";
 const ARRAY_FIELD: &str = "variant_array";
 
 // The byte in front.
