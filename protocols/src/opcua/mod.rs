@@ -29,6 +29,7 @@ mod greeting;
 mod inventory;
 mod message;
 mod opening;
+mod owned_node;
 mod probe;
 mod proof;
 mod secure;
