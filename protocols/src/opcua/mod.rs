@@ -11,12 +11,14 @@
 //! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
 //!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
 //! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
-//! * `exchange`, `asked`: requests, joined with their answers; `session`: who is behind them; `subscription`: which node
-//!   a notification speaks of; `inventory`: what a server says that it is;
+//! * `exchange`, `request`, `asked`, `answer`: requests, joined with their answers; `session`: who is behind them; `aliases`:
+//!   what nodes are meant by other names; `subscription`: which node a notification speaks of; `inventory`: what a server
+//!   says that it is;
 //! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
 //!
 //! A message that is encrypted is an operation of class `opaque`, unless [`Keys`] open it.
 
+mod aliases;
 mod answer;
 mod asked;
 mod assembly;
@@ -32,6 +34,7 @@ mod opening;
 mod owned_node;
 mod probe;
 mod proof;
+mod request;
 mod secure;
 mod security_policy;
 pub mod service;
@@ -215,6 +218,7 @@ impl Dissector for OpcUa {
         if let Some(holed) = self.holed.get_mut(from.index()) {
             *holed = true;
         }
+        self.exchange.is_lossy = true;
     }
 
     fn unlock(&mut self, keys: &Arc<dyn Keys>) {

@@ -88,6 +88,13 @@ impl<'a> Iterator for Answers<'a> {
     }
 }
 
+impl Service {
+    /// Whether its answers have a result for each operation.
+    pub(in crate::opcua) const fn has_results(self) -> bool {
+        least(self).is_some()
+    }
+}
+
 /// The fewest bytes of a result; none for a service that gives no results of its own.
 const fn least(service: Service) -> Option<usize> {
     match service {

@@ -47,7 +47,7 @@ pub(super) fn update<'a>(
             let class = if DELETIONS.contains(&kind) { Class::DiagnosticClear } else { Class::Write };
             Some(Item::node(class, Node::decode(&mut body, dialect).ok()?))
         });
-        visit(&known.unwrap_or(Item::new(Class::Write, Subject::None)));
+        visit(&known.unwrap_or(Item::new(Class::Write, Subject::Unread("history_update_details"))));
     })
 }
 

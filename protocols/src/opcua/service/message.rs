@@ -5,7 +5,7 @@ use core::fmt;
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, each, skip_array};
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
@@ -40,6 +40,8 @@ pub struct Message<'a> {
     pub number: u32,
     /// The service was invoked without a session: it is the one inside of the SessionlessInvoke that travels.
     pub is_sessionless: bool,
+    /// The indexes of its namespaces are those of a table of its own, which came with it (OPC 10000-4, 6.3.2).
+    pub has_own_namespaces: bool,
     /// What follows: the header of the request or response, then its body.
     pub content: Reader<'a>,
 }
@@ -65,8 +67,9 @@ impl<'a> Message<'a> {
             return Ok(message);
         }
         // Not returned as it is: then both would be made in memory, piece by piece, and be waited for there.
-        let Self { service, direction, number, is_sessionless, content } = Self::read_any(bytes, dialect)?;
-        Ok(Self { service, direction, number, is_sessionless, content })
+        let Self { service, direction, number, is_sessionless, has_own_namespaces, content } =
+            Self::read_any(bytes, dialect)?;
+        Ok(Self { service, direction, number, is_sessionless, has_own_namespaces, content })
     }
 
     /// What all stacks write of the services that the standard has, read where it lies.
@@ -86,13 +89,20 @@ impl<'a> Message<'a> {
         match encoding.standard_number().and_then(Service::from_number) {
             Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content, dialect),
             Some((service, direction)) => Ok(Self::standard(service, direction, number, content)),
-            None => Ok(Self { service: Service::Vendor, direction: None, number, is_sessionless: false, content }),
+            None => {
+                Ok(Self { direction: None, ..Self::standard(Service::Vendor, Direction::Request, number, content) })
+            }
         }
     }
 
     #[inline(always)]
     const fn standard(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
-        Self { service, direction: Some(direction), number, is_sessionless: false, content }
+        Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
+    }
+
+    /// Whether it asks, as far as its type says.
+    pub fn is_request(&self) -> bool {
+        self.direction != Some(Direction::Response)
     }
 
     /// The number of the function: that of the encoding of its request, if it is one of the standard's.
@@ -109,14 +119,17 @@ impl<'a> Message<'a> {
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
         }
-        skip_array::<Bytes<'_>>(reader, "namespace_uris", dialect)?;
+        let mut has_own_namespaces = false;
+        each(reader, "namespace_uris", dialect, |_: Bytes<'_>| has_own_namespaces = true)?;
         skip_array::<Bytes<'_>>(reader, "server_uris", dialect)?;
         if direction == Direction::Request {
             skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
         }
         let number = reader.u32_le("service_id")?.saturating_add(ENCODING_OF_TYPE);
         Ok(match Service::from_number(number).filter(|(_, inner)| *inner == direction) {
-            Some((inner, _)) => Self { is_sessionless: true, ..Self::standard(inner, direction, number, content) },
+            Some((inner, _)) => {
+                Self { is_sessionless: true, has_own_namespaces, ..Self::standard(inner, direction, number, content) }
+            }
             None => Self::standard(Service::SessionlessInvoke, direction, number, content),
         })
     }

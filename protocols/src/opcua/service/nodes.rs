@@ -1,23 +1,23 @@
 //! The NodeManagement services: they change the address space (OPC 10000-4, 5.8).
 
-use super::item::Item;
+use super::item::{Item, Subject};
 use crate::fault::Fault;
 use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
 struct AddNodesItem<'a> {
-    parent: Node<'a>,
-    requested: Node<'a>,
+    parent: ExpandedNodeId<'a>,
+    requested: ExpandedNodeId<'a>,
 }
 
 impl<'a> Encoded<'a> for AddNodesItem<'a> {
     const LEAST: usize = 21;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        let parent = ExpandedNodeId::decode(reader, dialect)?.node;
+        let parent = ExpandedNodeId::decode(reader, dialect)?;
         Node::decode(reader, dialect)?;
-        let requested = ExpandedNodeId::decode(reader, dialect)?.node;
+        let requested = ExpandedNodeId::decode(reader, dialect)?;
         QualifiedName::decode(reader, dialect)?;
         reader.u32_le("node_class")?;
         ExtensionObject::decode(reader, dialect)?;
@@ -82,8 +82,12 @@ pub(super) fn add_nodes<'a>(
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     each(reader, "nodes_to_add", dialect, |asked: AddNodesItem<'a>| {
-        let is_chosen_by_server = asked.requested == Node::standard(0);
-        visit(&Item::node(Class::Program, if is_chosen_by_server { asked.parent } else { asked.requested }));
+        let is_chosen_by_server = asked.requested.node == Node::standard(0);
+        let named = if is_chosen_by_server { asked.parent } else { asked.requested };
+        visit(&match named.own() {
+            Some(node) => Item::node(Class::Program, node),
+            None => Item::new(Class::Program, Subject::Unread("namespace_uri")),
+        });
     })
 }
 

@@ -4,11 +4,11 @@ use super::item::{Item, Subject};
 use super::table::Service;
 use super::{application, attribute, browse, history, method, monitor, nodes, query, session};
 use crate::fault::Fault;
-use crate::opcua::binary::{Dialect, Standard, count};
+use crate::opcua::binary::{Dialect, Standard, Unanimous, count};
 use crate::reader::Reader;
 
-/// Visits every part of a request in order, starting behind its header. A request that has none, or whose first cannot
-/// be read, is visited as a whole: no request passes unseen. After a fault, what was visited stands.
+/// Visits every part of a request in order, starting behind its header. A request that has none is visited as a whole: no
+/// request passes unseen. After a fault, what was visited stands, and what follows is for the caller to say.
 pub fn items<'a>(
     service: Service,
     content: Reader<'a>,
@@ -21,7 +21,7 @@ pub fn items<'a>(
         is_empty = false;
         visit(item);
     });
-    if is_empty {
+    if is_empty && result.is_ok() {
         visit(&Item::new(service.class(), Subject::None));
     }
     result
@@ -33,7 +33,7 @@ pub(in crate::opcua) fn left_behind(service: Service, content: Reader<'_>) -> Op
     let mut content = content;
     match service {
         Service::Read | Service::Write | Service::Call | Service::Browse | Service::CreateMonitoredItems => {
-            walk(service, &mut content, Standard, &mut |_: &Item<'_>| ()).ok()?;
+            walk(service, &mut content, Unanimous, &mut |_: &Item<'_>| ()).ok()?;
         }
         Service::Publish => {
             let acknowledgements = count(&mut content, ACKNOWLEDGEMENT, "acknowledgements", Standard).ok()?;

@@ -5,7 +5,7 @@ use super::header::Token;
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionObject, double, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionBody, ExtensionObject, double, skip_array};
 use crate::operation::Node;
 use crate::reader::Reader;
 use crate::security::UserKind;
@@ -114,11 +114,11 @@ impl<'a> Encoded<'a> for SoftwareCertificate {
     }
 }
 
-/// A user without a token is anonymous. A kind that the standard does not have is taken for an issued token.
+/// A user without a token is anonymous, whatever its type would be. A kind that the standard does not have is taken for an issued token.
 fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
     let mut found = Identity { kind: UserKind::Anonymous, name: &[], certificate: &[], is_secret_clear: false };
     let Some((kind, mut body)) = token.standard() else {
-        if token.encoding != Node::standard(0) {
+        if token.body != ExtensionBody::None {
             found.kind = UserKind::Token;
         }
         return Ok(found);
