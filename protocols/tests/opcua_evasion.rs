@@ -12,7 +12,11 @@ mod testing;
 #[path = "opcua/wire.rs"]
 mod wire;
 
+use std::collections::BTreeSet;
+
 use Side::{Client, Server};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use testing::{Log, at};
 use wire::{
     BASIC, Channel, NONE, NULL, acknowledge, array, hello, read, request, response, results, string, values, write,
@@ -247,6 +251,18 @@ fn methods_and_monitored_items_are_told_by_the_nodes_that_are_meant() {
     assert_eq!(told[0], "asks control call 712 object=i=2253 method=i=12886 = []");
     assert_eq!(told[1], "asks subscribe create_monitored_items 751 node=ns=3;i=2 attribute=value");
     assert_eq!(told[3], "asks report publish 826 node=ns=3;i=2 attribute=value = [Signed(5)]");
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_one_without_target() {
+    let mut talk = Talk::opened();
+    talk.say(Client, 2, &request(826, 1, &NULL));
+    let mut report = wire::published(7, &[(100, 5)]);
+    let kind = report.windows(4).position(|bytes| bytes == [1, 0, 0x2B, 0x03]).expect("a data change notification");
+    report[kind] = 0x4F;
+    talk.say(Server, 2, &report);
+    assert_eq!(talk.told()[1..], ["asks report publish 826 unread=notification"]);
+    assert_eq!(talk.log.lines_of("Malformed"), ["Malformed node_id_encoding from Server"]);
 }
 
 #[test]
@@ -592,4 +608,123 @@ fn the_answers_of_a_server_alone_are_enough_clear_or_signed() {
     }
     talk.session.finish(&mut talk.log);
     assert_eq!(talk.told(), ["unseen write write 673 unread=target"; 4], "{:?}", talk.log.lines);
+}
+
+/// Counts, and holds the decoder to what it promises: every operation is told once and ends once.
+#[derive(Default)]
+struct Judge {
+    awaits: bool,
+    seen: BTreeSet<RequestRef>,
+    open: BTreeSet<RequestRef>,
+    operations: u32,
+    ended: u32,
+    facts: Vec<String>,
+}
+
+impl Sink for Judge {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
+        assert!(self.seen.insert(at), "told once: {at:?}");
+        self.facts.push(format!("{at:?} {:?} {:?}", operation.class, operation.target));
+        self.operations += 1;
+        self.open.insert(at);
+        self.awaits
+    }
+
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) {
+        assert!(self.seen.insert(at), "told once: {at:?}");
+        self.facts.push(format!("unseen {at:?} {:?}", operation.target));
+    }
+
+    fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {
+        assert!(self.open.remove(&at), "ends once: {at:?}");
+        let fact = format!("{at:?} {:?} {:?}", operation.class, operation.target);
+        assert!(self.facts.contains(&fact), "ends as what it began: {fact}");
+        self.ended += 1;
+    }
+
+    fn ended(&mut self, _: Outcome, count: u32) {
+        self.ended += count;
+    }
+
+    fn identity(&mut self, _: &lockkeeper_protocols::Identity<'_>, _: &Stamp) {}
+    fn security(&mut self, _: &lockkeeper_protocols::Security<'_>, _: &Stamp) {}
+
+    fn anomaly(&mut self, anomaly: lockkeeper_protocols::Anomaly, _: &Stamp) {
+        self.facts.push(format!("{anomaly:?}"));
+    }
+
+    fn pdu(&mut self, _: usize, _: u32) {}
+    fn lost(&mut self, _: usize) {}
+}
+
+/// Requests with their answers, some bytes of which are changed.
+fn damaged() -> impl Strategy<Value = Vec<(Side, u32, Vec<u8>)>> {
+    let change = (any::<prop::sample::Index>(), prop_oneof![Just(0x40_u8), Just(0x80), Just(0xC0), any::<u8>()]);
+    let one = (0_u8..9, 1_u16..5, 2_u32..5, vec(change, 0..3), vec(change_of_answer(), 0..2));
+    vec(one, 1..12).prop_map(|all| {
+        let exchange = |(kind, count, id, changes, answers): (u8, u16, u32, Vec<_>, Vec<_>)| {
+            let nodes = || (0..count).map(|id| number(2, id + 1)).collect::<Vec<_>>();
+            let statuses = vec![0; count.into()];
+            let (mut ask, mut answer) = match kind {
+                0 | 1 => (write_to(&nodes()), results(676, &statuses)),
+                2 => (read(&["Level"]), values(&[7])),
+                3 => (register(&nodes()), registered(&(0..count).map(|id| number(2, id + 2)).collect::<Vec<_>>())),
+                4 => (request(566, 1, &array(&nodes())), response(569, 0, &[])),
+                5 => (request(473, 1, &[1]), response(476, 0, &[])),
+                6 => (wire::activate(1, "anna", "secret"), wire::activated()),
+                7 => {
+                    (request(712, 1, &array(&[[&number(2, 1)[..], &number(2, 2), &NULL].concat()])), results(715, &[]))
+                }
+                _ => (
+                    request(500, 1, &array(&nodes().iter().map(|node| [node, &[1][..]].concat()).collect::<Vec<_>>())),
+                    results(503, &statuses),
+                ),
+            };
+            for (place, bits) in changes {
+                let place: prop::sample::Index = place;
+                let place = place.index(ask.len());
+                ask[place] ^= bits;
+            }
+            for (place, byte) in answers {
+                let place: prop::sample::Index = place;
+                let place = place.index(answer.len());
+                answer[place] = byte;
+            }
+            [(Client, id, ask), (Server, id, answer)]
+        };
+        all.into_iter().flat_map(exchange).collect()
+    })
+}
+
+fn change_of_answer() -> impl Strategy<Value = (prop::sample::Index, u8)> {
+    (any::<prop::sample::Index>(), any::<u8>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn however_damaged_a_conversation_is_every_operation_is_told_once_and_ends_once(
+        said in damaged(), order in vec(any::<prop::sample::Index>(), 0..6), awaits in any::<bool>(), wait in 0_i64..3_000,
+    ) {
+        let mut said = said;
+        for place in order {
+            let place = place.index(said.len());
+            let moved = said.remove(place);
+            said.push(moved);
+        }
+        let mut judge = Judge { awaits, ..Judge::default() };
+        let mut channel = Channel::new(0);
+        let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+        let [(_, ask), (_, grant)] = channel.open(NONE, 1);
+        session.stream(Client, &ask, &at(0), &mut judge);
+        session.stream(Server, &grant, &at(0), &mut judge);
+        for (moment, (side, number, body)) in (0..).zip(&said) {
+            let chunk = channel.piece(*side, b'F', *number, body);
+            session.stream(*side, &chunk, &at(moment * wait), &mut judge);
+        }
+        session.finish(&mut judge);
+        prop_assert_eq!(judge.operations, judge.ended);
+        prop_assert!(!awaits || judge.open.is_empty(), "{:?}", judge.open);
+    }
 }

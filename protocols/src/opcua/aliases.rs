@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
+use core::ops::Bound;
 
 use super::owned_node::OwnedNode;
 use super::service::{Item, Method, Subject, Survey};
@@ -176,12 +177,9 @@ impl Aliases {
         if let Some(table) = &mut self.0 {
             table.lost.retain(|lost| *lost != session);
             table.asked.retain(|registration| registration.session != session);
-            let Table { known, bytes, .. } = &mut **table;
-            known.retain(|key, meant| {
-                let stays = key.session != session;
-                *bytes -= if stays { 0 } else { size_of_entry(key, meant) };
-                stays
-            });
+            while let Some(alias) = table.first_of(session) {
+                table.leave(session, &alias.node());
+            }
         }
         self.tidy();
     }
@@ -221,6 +219,13 @@ impl Table {
         if let Some((key, meant)) = self.known.remove_entry(name) {
             self.bytes -= size_of_entry(&key, &meant);
         }
+    }
+
+    /// The first name in a session.
+    fn first_of(&self, session: u64) -> Option<OwnedNode> {
+        let from: &dyn Named = &(session, Node::standard(0));
+        let first = self.known.range::<dyn Named, _>((Bound::Included(from), Bound::Unbounded)).next();
+        first.filter(|(key, _)| key.session == session).map(|(key, _)| key.alias.clone())
     }
 
     fn widen_to(&mut self, alias: u16, meant: Option<&OwnedNode>) {

@@ -275,9 +275,12 @@ impl Exchange {
             context.sink.ended(Outcome::Accepted, count);
             return Ok(());
         }
-        notifications(service, content, |published: &Published, notification| {
-            let place = next;
+        let mut place = || {
+            let item = next;
             next = next.saturating_add(1);
+            RequestRef { request: number, item }
+        };
+        let result = notifications(service, content, |published: &Published, notification| {
             let subscription = published.subscription.unwrap_or(named);
             let (subject, values) = match *notification {
                 Notification::Data { handle, values, .. } | Notification::Event { handle, values } => {
@@ -285,16 +288,24 @@ impl Exchange {
                 }
                 Notification::Status(_) => (Subject::Subscription(subscription), Values::None),
             };
-            let item = Item { subject, ..asked::whole(Service::Publish) };
-            let operation = asked::operation(service, service.code(), &item, values);
-            let at = RequestRef { request: number, item: place };
-            if context.sink.operation(at, &operation, context.stamp) {
-                context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
-            } else {
-                context.sink.ended(Outcome::Accepted, 1);
-            }
-        })
-        .map(|_| ())
+            report(service, place(), (subject, values), context);
+        });
+        if result.is_err() {
+            report(service, place(), (Subject::Unread("notification"), Values::None), context);
+        }
+        result.map(|_| ())
+    }
+}
+
+/// Tells one thing that a subscription reports.
+#[inline]
+fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Values<'_>), context: &mut Context<'_>) {
+    let item = Item { subject, ..asked::whole(Service::Publish) };
+    let operation = asked::operation(service, service.code(), &item, values);
+    if context.sink.operation(at, &operation, context.stamp) {
+        context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
+    } else {
+        context.sink.ended(Outcome::Accepted, 1);
     }
 }
 

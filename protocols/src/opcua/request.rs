@@ -261,6 +261,9 @@ impl Exchange {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
         asked.conclude(Outcome::Pending, context.stamp, context.sink);
         let Asked { requested, number, channel, id, what: What::Service(request) } = asked else { return };
+        if request.service == Service::RegisterNodes {
+            self.aliases.lose(request.session().unwrap_or(ANY_SESSION));
+        }
         let Request { service, is_awaited, code, .. } = request;
         let what = What::Service(Request { service, is_awaited, code, kept: Kept::Concluded });
         self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
