@@ -1,4 +1,4 @@
-//! Whoever gets a server to do something is told of, however odd the request is, and whether it was seen or not.
+//! Every operation that a server executes is announced, however odd its request is and whether it is in the capture or not.
 
 use lockkeeper_protocols::opcua::OPCUA;
 use lockkeeper_protocols::{
@@ -13,6 +13,7 @@ mod testing;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 
 use Side::{Client, Server};
 use proptest::collection::vec;
@@ -58,14 +59,14 @@ impl Talk {
         self.hear(from, &chunk);
     }
 
-    /// The lines of operations and of answers to nothing, from their class on.
-    fn told(&self) -> Vec<String> {
-        let told = self.log.lines.iter().filter_map(|line| {
+    /// The lines of operations and of unseen requests, from their class on.
+    fn announced(&self) -> Vec<String> {
+        let announced = self.log.lines.iter().filter_map(|line| {
             let mut words = line.splitn(4, ' ').skip(1);
             let what = words.next().filter(|word| ["asks", "unseen"].contains(word))?;
             Some(format!("{what} {}", words.nth(1)?))
         });
-        told.collect()
+        announced.collect()
     }
 
     fn outcomes(&self) -> Vec<&str> {
@@ -103,7 +104,7 @@ fn a_flag_in_the_type_of_a_request_hides_nothing() {
     let odd = [&[0x81][..], &body[1..4], &NULL, &body[4..]].concat();
     talk.say(Client, 2, &odd);
     talk.say(Server, 2, &results(676, &[0]));
-    assert_eq!(talk.told(), ["asks write write 673 node=ns=2;i=2 attribute=value = [Signed(7)]"]);
+    assert_eq!(talk.announced(), ["asks write write 673 node=ns=2;i=2 attribute=value = [Signed(7)]"]);
     assert_eq!(talk.outcomes(), ["0 accepted 2.0 after 0: write write 673 node=ns=2;i=2 attribute=value"]);
     assert_eq!(talk.log.lines_of("Malformed"), ["Malformed node_id_encoding from Client"]);
 }
@@ -122,9 +123,12 @@ fn each_reading_has_its_outcomes_from_the_same_results() {
     let first = [&number(2, 1)[..], &13_u32.to_le_bytes(), &NULL, &[1, 6, 7, 0, 0, 0]].concat();
     talk.say(Client, 2, &request(673, 1, &array(&[first, odd.concat()])));
     talk.say(Server, 2, &results(676, &[0, 0x801F_0000]));
-    let told = talk.told();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(!told[0].contains("(ambiguous)") && told[1].contains("(ambiguous) node=ns=2;i=2"), "{told:?}");
+    let announced = talk.announced();
+    assert_eq!(announced.len(), 3, "{announced:?}");
+    assert!(
+        !announced[0].contains("(ambiguous)") && announced[1].contains("(ambiguous) node=ns=2;i=2"),
+        "{announced:?}"
+    );
     let outcomes = talk.outcomes();
     let begins = [
         "0 accepted 2.0 ",
@@ -158,11 +162,11 @@ fn a_request_without_a_type_is_an_unknown_operation() {
     let mut talk = Talk::opened();
     talk.say(Client, 2, &[0x4F, 1, 2, 3, 4, 5]);
     talk.say(Server, 3, &[0x4F, 1, 2, 3, 4, 5]);
-    assert_eq!(talk.told(), ["asks unknown unread_request 0 unread=type_id"]);
+    assert_eq!(talk.announced(), ["asks unknown unread_request 0 unread=type_id"]);
 }
 
 #[test]
-fn a_login_is_told_whatever_flags_its_token_has() {
+fn a_login_is_announced_whatever_flags_its_token_has() {
     // The type of an anonymous token, 321, with the flag of a server index, and the index
     let token = |kind: &[u8]| [kind, &[1], &9_u32.to_le_bytes(), &string("anybody")[..9]].concat();
     let login = |token: Vec<u8>| request(467, 1, &[&NULL[..], &NULL, &NULL, &NULL, &token, &NULL, &NULL].concat());
@@ -175,41 +179,41 @@ fn a_login_is_told_whatever_flags_its_token_has() {
         talk.say(Client, 2, &login(token(kind)));
         talk.say(Server, 2, &response(470, 0, &[NULL, NULL, NULL].concat()));
         assert_eq!(talk.log.lines_of("user"), users, "{kind:02x?}");
-        let told = talk.told();
+        let announced = talk.announced();
         let is_login = |line: &String| {
             line.starts_with("asks security activate_session 467") && line.ends_with("identity=anonymous")
         };
-        assert!(told.iter().all(is_login), "{told:?}");
+        assert!(announced.iter().all(is_login), "{announced:?}");
         assert!(talk.outcomes().iter().all(|line| line.contains("accepted")), "{:?}", talk.outcomes());
     }
     // A type without a structure: some servers take that for anonymous.
     let mut talk = Talk::opened();
     talk.say(Client, 2, &login([1, 0, 0x44, 0x01, 0].to_vec()));
     assert_eq!(talk.log.lines_of("user"), ["user anonymous "]);
-    // What nobody can read is a login all the same.
+    // What no server can read is a login all the same.
     let mut talk = Talk::opened();
     talk.say(Client, 2, &login([7, 0, 0x44, 0x01, 0].to_vec()));
-    assert_eq!(talk.told(), ["asks security activate_session 467 unread=item"]);
+    assert_eq!(talk.announced(), ["asks security activate_session 467 unread=item"]);
 }
 
 #[test]
-fn a_registered_node_is_told_as_the_node_that_it_stands_for() {
+fn a_registered_node_is_announced_as_the_node_that_it_stands_for() {
     let mut talk = Talk::opened();
     let (real, alias) = (number(3, 2), vec![2, 2, 0, 0xA1, 0xBB, 0x0D, 0]); // ns=2;i=900001
-    talk.say(Client, 2, &register(&[real.clone(), number(4, 7)]));
+    talk.say(Client, 2, &register(&[real, number(4, 7)]));
     talk.say(Server, 2, &registered(&[alias.clone(), number(4, 7)]));
     talk.log.lines.clear();
     talk.say(Client, 3, &write_to(&[number(2, 1), alias.clone(), number(4, 7)]));
-    talk.say(Client, 4, &request(560, 1, &array(&[alias.clone()])));
-    talk.say(Client, 5, &request(566, 1, &array(&[alias.clone()])));
+    talk.say(Client, 4, &request(560, 1, &array(from_ref(&alias))));
+    talk.say(Client, 5, &request(566, 1, &array(from_ref(&alias))));
     // Until the node is no longer registered it is what it was.
-    talk.say(Client, 6, &write_to(&[alias.clone()]));
+    talk.say(Client, 6, &write_to(from_ref(&alias)));
     talk.say(Server, 5, &response(569, 0, &[]));
     talk.say(Server, 3, &results(676, &[0, 0, 0]));
     talk.say(Server, 6, &results(676, &[0]));
     talk.say(Client, 7, &write_to(&[alias]));
     assert_eq!(
-        talk.told(),
+        talk.announced(),
         [
             "asks write write 673 node=ns=2;i=1 attribute=value = [Signed(7)]",
             "asks write write 673 node=ns=3;i=2 attribute=value = [Signed(7)]",
@@ -232,7 +236,7 @@ fn a_registered_node_is_told_as_the_node_that_it_stands_for() {
 }
 
 #[test]
-fn methods_and_monitored_items_are_told_by_the_nodes_that_are_meant() {
+fn methods_and_monitored_items_are_announced_by_the_nodes_that_are_meant() {
     let mut talk = Talk::opened();
     let shutdown = number(0, 12886); // RequestServerStateChange
     talk.say(Client, 2, &register(&[number(0, 2253), shutdown, number(3, 2)]));
@@ -247,10 +251,10 @@ fn methods_and_monitored_items_are_told_by_the_nodes_that_are_meant() {
     talk.say(Server, 4, &wire::monitored(1));
     talk.say(Client, 5, &request(826, 1, &NULL));
     talk.say(Server, 5, &wire::published(7, &[(100, 5)]));
-    let told = talk.told();
-    assert_eq!(told[0], "asks control call 712 object=i=2253 method=i=12886 = []");
-    assert_eq!(told[1], "asks subscribe create_monitored_items 751 node=ns=3;i=2 attribute=value");
-    assert_eq!(told[3], "asks report publish 826 node=ns=3;i=2 attribute=value = [Signed(5)]");
+    let announced = talk.announced();
+    assert_eq!(announced[0], "asks control call 712 object=i=2253 method=i=12886 = []");
+    assert_eq!(announced[1], "asks subscribe create_monitored_items 751 node=ns=3;i=2 attribute=value");
+    assert_eq!(announced[3], "asks report publish 826 node=ns=3;i=2 attribute=value = [Signed(5)]");
 }
 
 #[test]
@@ -261,12 +265,12 @@ fn a_report_that_cannot_be_read_is_one_without_target() {
     let kind = report.windows(4).position(|bytes| bytes == [1, 0, 0x2B, 0x03]).expect("a data change notification");
     report[kind] = 0x4F;
     talk.say(Server, 2, &report);
-    assert_eq!(talk.told()[1..], ["asks report publish 826 unread=notification"]);
+    assert_eq!(talk.announced()[1..], ["asks report publish 826 unread=notification"]);
     assert_eq!(talk.log.lines_of("Malformed"), ["Malformed node_id_encoding from Server"]);
 }
 
 #[test]
-fn names_belong_to_the_session_that_registered_them_and_end_with_it() {
+fn aliases_belong_to_the_session_that_registered_them_and_end_with_it() {
     let mut talk = Talk::opened();
     let of_session = |session: u8, body: Vec<u8>| [&body[..5], &[session], &body[6..]].concat();
     for (session, node) in [(1, number(3, 1)), (2, number(3, 2))] {
@@ -281,20 +285,23 @@ fn names_belong_to_the_session_that_registered_them_and_end_with_it() {
     talk.say(Client, 13, &of_session(1, request(473, 1, &[1])));
     talk.say(Server, 13, &response(476, 0, &[]));
     talk.say(Client, 14, &write(1));
-    let nodes: Vec<_> =
-        talk.told().iter().filter_map(|line| Some(line.split("node=").nth(1)?.split(' ').next()?.to_owned())).collect();
+    let nodes: Vec<_> = talk
+        .announced()
+        .iter()
+        .filter_map(|line| Some(line.split("node=").nth(1)?.split(' ').next()?.to_owned()))
+        .collect();
     assert_eq!(nodes, ["ns=3;i=1", "ns=3;i=2", "ns=2;i=9", "ns=2;i=9"]);
 }
 
 #[test]
-fn names_whose_registration_was_not_seen_stand_for_something_unread() {
-    // Only the answer: these names are known to be names.
+fn aliases_whose_registration_was_not_seen_are_unread() {
+    // Only the answer: these ids are known to be aliases.
     let mut talk = Talk::opened();
     talk.say(Server, 2, &registered(&[number(2, 9)]));
     talk.say(Client, 3, &write_to(&[number(2, 9), number(2, 1)]));
     let unread = "asks write write 673 unread=registered_node = [Signed(7)]";
     let plain = "asks write write 673 node=ns=2;i=1 attribute=value = [Signed(7)]";
-    assert_eq!(talk.told(), [unread, plain]);
+    assert_eq!(talk.announced(), [unread, plain]);
 
     // Only the request, and no answer in time: any node may be one of them, but for those of the standard.
     let mut talk = Talk::opened();
@@ -303,15 +310,15 @@ fn names_whose_registration_was_not_seen_stand_for_something_unread() {
     talk.say(Client, 3, &write_to(&[number(2, 1)]));
     talk.now = 6_000;
     talk.say(Client, 4, &write_to(&[number(2, 1), number(0, 7)]));
-    assert_eq!(talk.told()[1..], [plain, unread, "asks write write 673 node=i=7 attribute=value = [Signed(7)]"]);
+    assert_eq!(talk.announced()[1..], [plain, unread, "asks write write 673 node=i=7 attribute=value = [Signed(7)]"]);
 
-    // A refusal gives no names.
+    // A refusal returns no aliases.
     let mut talk = Talk::opened();
     talk.say(Client, 2, &register(&[number(3, 2)]));
     talk.say(Server, 2, &response(397, 0x801F_0000, &[]));
     talk.now = 6_000;
     talk.say(Client, 3, &write_to(&[number(2, 1)]));
-    assert_eq!(talk.told()[1..], [plain]);
+    assert_eq!(talk.announced()[1..], [plain]);
 
     // An answer that names fewer nodes than were registered, or cannot be read.
     for answer in [registered(&[]), registered(&[number(2, 9), vec![0x66, 0, 0]])] {
@@ -319,12 +326,12 @@ fn names_whose_registration_was_not_seen_stand_for_something_unread() {
         talk.say(Client, 2, &register(&[number(3, 2), number(3, 3)]));
         talk.say(Server, 2, &answer);
         talk.say(Client, 3, &write_to(&[number(2, 1)]));
-        assert_eq!(talk.told()[2..], [unread]);
+        assert_eq!(talk.announced()[2..], [unread]);
     }
 }
 
 #[test]
-fn more_names_than_can_be_kept_are_a_limit_and_unread() {
+fn more_aliases_than_can_be_kept_are_a_limit_and_unread() {
     let mut talk = Talk::opened();
     let long = |namespace: u8, id: usize| [&[3, namespace, 0][..], &string(&format!("{id:0>400}"))].concat();
     for request in 0..60 {
@@ -340,21 +347,24 @@ fn more_names_than_can_be_kept_are_a_limit_and_unread() {
     assert!(!talk.log.lines_of("Limit registered_nodes").is_empty());
     talk.log.lines.clear();
     talk.say(Client, 1000, &write_to(&[long(2, 0), long(2, 5_999)]));
-    let told = talk.told();
-    assert!(told[0].contains("node=ns=3;s=0000") && told[1].contains("unread=registered_node"), "{told:?}");
+    let announced = talk.announced();
+    assert!(
+        announced[0].contains("node=ns=3;s=0000") && announced[1].contains("unread=registered_node"),
+        "{announced:?}"
+    );
 }
 
-/// Permits whatever acts on namespace 2 and 4, and nothing that it is told one by one.
+/// Permits whatever acts on namespaces 2 and 4 at once.
 #[derive(Default)]
 struct Permitting {
     passed: u32,
-    told: Vec<String>,
+    announced: Vec<String>,
     ended: u32,
 }
 
 impl Sink for Permitting {
     fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
-        self.told.push(format!("{:?}", operation.target));
+        self.announced.push(format!("{:?}", operation.target));
         false
     }
 
@@ -380,7 +390,7 @@ impl Sink for Permitting {
 }
 
 #[test]
-fn what_is_permitted_wholesale_is_what_is_meant_and_what_was_read() {
+fn only_requests_that_were_read_pass_at_once_and_with_the_nodes_behind_their_aliases() {
     let mut channel = Channel::new(0);
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
     let mut sink = Permitting::default();
@@ -389,30 +399,30 @@ fn what_is_permitted_wholesale_is_what_is_meant_and_what_was_read() {
     session.stream(Server, &grant, &at(0), &mut sink);
     let mut say = |from: Side, number: u32, body: &[u8], sink: &mut Permitting| {
         let chunk = channel.piece(from, b'F', number, body);
-        sink.told.clear();
+        sink.announced.clear();
         session.stream(from, &chunk, &at(0), sink);
     };
     let bulk = |first: u16| (0..100).map(|id| number(2, first + id)).collect::<Vec<_>>();
     say(Client, 2, &write_to(&bulk(1)), &mut sink);
-    assert_eq!((sink.passed, sink.told.len()), (100, 0));
+    assert_eq!((sink.passed, sink.announced.len()), (100, 0));
     say(Server, 2, &results(676, &[0; 100]), &mut sink);
-    // Names for nodes of a namespace that is permitted, too: still at once.
+    // An alias for a node of a namespace that is permitted, too: still at once.
     say(Client, 3, &register(&[number(4, 1)]), &mut sink);
     say(Server, 3, &registered(&[number(2, 1)]), &mut sink);
     say(Client, 4, &write_to(&bulk(1)), &mut sink);
-    assert_eq!((sink.passed, sink.told.len()), (200, 0));
-    // A name for one of a namespace that is not: each is told.
+    assert_eq!((sink.passed, sink.announced.len()), (200, 0));
+    // An alias for a node of a namespace that is not: each is announced.
     say(Client, 5, &register(&[number(3, 1)]), &mut sink);
     say(Server, 5, &registered(&[number(2, 2)]), &mut sink);
     say(Client, 6, &write_to(&bulk(1)), &mut sink);
-    assert_eq!((sink.passed, sink.told.len()), (200, 100));
-    assert!(sink.told[1].contains("namespace: 3"), "{}", sink.told[1]);
+    assert_eq!((sink.passed, sink.announced.len()), (200, 100));
+    assert!(sink.announced[1].contains("namespace: 3"), "{}", sink.announced[1]);
     // An item that servers do not all read alike: none passes.
     let mut odd = bulk(50);
     odd[60] = vec![0x41, 2, 2, 0, 0, 0, 0, 0];
     say(Client, 7, &write_to(&odd), &mut sink);
     assert_eq!(sink.passed, 200);
-    assert!(sink.told.len() >= 100, "{}", sink.told.len());
+    assert!(sink.announced.len() >= 100, "{}", sink.announced.len());
 }
 
 #[test]
@@ -430,8 +440,8 @@ fn joined_in_mid_stream_any_clock_and_any_request_for_diagnostics_are_clear() {
             talk.say(Server, round, &answer);
         }
         talk.session.finish(&mut talk.log);
-        assert_eq!(talk.told().len(), 3, "{time} {flags:x}: {:?}", talk.log.lines);
-        assert!(talk.told().iter().all(|line| line.contains("node=ns=2;i=2")));
+        assert_eq!(talk.announced().len(), 3, "{time} {flags:x}: {:?}", talk.log.lines);
+        assert!(talk.announced().iter().all(|line| line.contains("node=ns=2;i=2")));
         assert!(talk.outcomes().iter().all(|line| line.contains("accepted")), "{:?}", talk.outcomes());
     }
 }
@@ -444,7 +454,7 @@ fn joined_in_mid_stream_who_asks_asks_although_both_ends_were_taken_for_the_othe
         talk.say(Client, round, &results(676, &[0]));
     }
     talk.session.finish(&mut talk.log);
-    assert_eq!(talk.told().len(), 2, "{:?}", talk.log.lines);
+    assert_eq!(talk.announced().len(), 2, "{:?}", talk.log.lines);
     assert_eq!(talk.outcomes().len(), 2);
 }
 
@@ -460,7 +470,7 @@ fn a_hello_is_one_whatever_its_letter_and_however_long_its_url_is() {
         talk.hear(side, &opening);
     }
     talk.say(Client, 2, &write_to(&[number(2, 2)]));
-    assert_eq!(talk.told().len(), 3, "{:?}", talk.log.lines);
+    assert_eq!(talk.announced().len(), 3, "{:?}", talk.log.lines);
     let malformed = talk.log.lines_of("Malformed");
     assert_eq!(malformed, ["Malformed message_part from Client", "Malformed endpoint_url 5015 from Client"]);
 }
@@ -552,7 +562,7 @@ fn an_accepted_answer_to_nothing_proves_what_was_done() {
     talk.say(Server, 9, &response(676, 0x801F_0000, &[]));
     talk.say(Server, 10, &results(676, &[0x801F_0000]));
     assert_eq!(
-        talk.told(),
+        talk.announced(),
         [
             "unseen write write 673 unread=target",
             "unseen write write 673 unread=target",
@@ -572,11 +582,11 @@ fn a_second_answer_is_no_proof_and_another_answer_with_the_same_number_is() {
     talk.say(Client, 2, &write_to(&[number(2, 1)]));
     talk.say(Server, 2, &results(676, &[0]));
     talk.say(Server, 2, &results(676, &[0]));
-    assert_eq!(talk.told().len(), 1, "{:?}", talk.told());
+    assert_eq!(talk.announced().len(), 1, "{:?}", talk.announced());
     let mut later = results(676, &[0]);
     later[4] += 1; // the server's clock
     talk.say(Server, 2, &later);
-    assert_eq!(talk.told().len(), 2, "{:?}", talk.told());
+    assert_eq!(talk.announced().len(), 2, "{:?}", talk.announced());
     // A request for which there was no room was seen.
     let mut talk = Talk::opened();
     for number in 2..80 {
@@ -584,7 +594,7 @@ fn a_second_answer_is_no_proof_and_another_answer_with_the_same_number_is() {
     }
     assert!(!talk.log.lines_of("Limit pending_bytes").is_empty());
     (2..80).for_each(|number| talk.say(Server, number, &results(676, &[0])));
-    assert!(!talk.told().iter().any(|line| line.starts_with("unseen")));
+    assert!(!talk.announced().iter().any(|line| line.starts_with("unseen")));
     assert!(talk.log.lines_of("Unmatched").is_empty());
 }
 
@@ -596,7 +606,7 @@ fn the_answers_of_a_server_alone_are_enough_clear_or_signed() {
             talk.say(Server, number, &results(676, &[0]));
         }
         talk.session.finish(&mut talk.log);
-        assert_eq!(talk.told(), ["unseen write write 673 unread=target"; 3], "signature of {signature}");
+        assert_eq!(talk.announced(), ["unseen write write 673 unread=target"; 3], "signature of {signature}");
     }
     // The opening is encrypted, and seen from the server's side only.
     let mut talk = Talk::joined(32, false);
@@ -607,10 +617,10 @@ fn the_answers_of_a_server_alone_are_enough_clear_or_signed() {
         talk.say(Server, number, &results(676, &[0]));
     }
     talk.session.finish(&mut talk.log);
-    assert_eq!(talk.told(), ["unseen write write 673 unread=target"; 4], "{:?}", talk.log.lines);
+    assert_eq!(talk.announced(), ["unseen write write 673 unread=target"; 4], "{:?}", talk.log.lines);
 }
 
-/// Counts, and holds the decoder to what it promises: every operation is told once and ends once.
+/// Counts, and holds the decoder to what it promises: every operation is announced once and ends once.
 #[derive(Default)]
 struct Judge {
     awaits: bool,
@@ -623,7 +633,7 @@ struct Judge {
 
 impl Sink for Judge {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) -> bool {
-        assert!(self.seen.insert(at), "told once: {at:?}");
+        assert!(self.seen.insert(at), "announced twice: {at:?}");
         self.facts.push(format!("{at:?} {:?} {:?}", operation.class, operation.target));
         self.operations += 1;
         self.open.insert(at);
@@ -631,12 +641,12 @@ impl Sink for Judge {
     }
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, _: &Stamp) {
-        assert!(self.seen.insert(at), "told once: {at:?}");
+        assert!(self.seen.insert(at), "announced twice: {at:?}");
         self.facts.push(format!("unseen {at:?} {:?}", operation.target));
     }
 
     fn outcome(&mut self, at: RequestRef, operation: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {
-        assert!(self.open.remove(&at), "ends once: {at:?}");
+        assert!(self.open.remove(&at), "not open: {at:?}");
         let fact = format!("{at:?} {:?} {:?}", operation.class, operation.target);
         assert!(self.facts.contains(&fact), "ends as what it began: {fact}");
         self.ended += 1;
@@ -704,7 +714,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn however_damaged_a_conversation_is_every_operation_is_told_once_and_ends_once(
+    fn however_damaged_a_conversation_is_every_operation_is_announced_once_and_ends_once(
         said in damaged(), order in vec(any::<prop::sample::Index>(), 0..6), awaits in any::<bool>(), wait in 0_i64..3_000,
     ) {
         let mut said = said;

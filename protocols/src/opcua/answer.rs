@@ -4,11 +4,11 @@ use alloc::boxed::Box;
 
 use super::Context;
 use super::aliases::ANY_SESSION;
-use super::asked::{self, Asked, Kept, Request, Told, What};
+use super::asked::{self, Asked, Kept, Replayed, Request, What};
 use super::binary::Encoded;
 use super::exchange::{Exchange, Said, refused};
 use super::service::{
-    Answer, Answers, Endings, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
+    Answer, Answers, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
     endpoints, find_servers, notifications,
 };
 use super::{inventory, session};
@@ -49,7 +49,7 @@ impl Exchange {
         let result = is_meant.then(|| count_results(service, count, content, context))?;
         self.pending.forget_only();
         if service == Service::Write {
-            self.answered.note(said, time);
+            self.recent_answers.insert(said, time);
         }
         Some(result)
     }
@@ -65,12 +65,12 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         let service = said.message.service;
-        let asked = self.asked_by(said).or_else(|| self.asked_alone(said, refusal.is_some(), content, context));
+        let asked = self.asked_by(said).or_else(|| self.only_request(said, refusal.is_some(), content, context));
         if asked.is_none() {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         } else if service.is_change() {
-            self.answered.note(said, time);
+            self.recent_answers.insert(said, time);
         }
         match (asked, refusal) {
             (Some(asked), Some(refusal)) => {
@@ -86,9 +86,9 @@ impl Exchange {
                 result
             }
             (None, None) => {
-                if service.is_change() && !self.answered.has(said, time) {
-                    self.unseen(service, content, context);
-                    self.answered.note(said, time);
+                if service.is_change() && !self.recent_answers.contains(said, time) {
+                    self.report_unseen(service, content, context);
+                    self.recent_answers.insert(said, time);
                 }
                 self.learn(service, None, content, context)
             }
@@ -117,10 +117,10 @@ impl Exchange {
         }
     }
 
-    /// The only request that waits, if an answer with another number fits it: its type and how many results it has. Where
-    /// something is missing, or the answer is overdue, it may well be the answer to another.
+    /// The only pending request, if an answer with another number fits it by service and number of results. Not where bytes
+    /// are missing or the answer is overdue: it may belong to another request.
     #[cold]
-    fn asked_alone(
+    fn only_request(
         &mut self,
         said: &Said<'_>,
         is_refused: bool,
@@ -172,7 +172,7 @@ impl Exchange {
         result.and(self.learn(service, Some((asked, request)), content, context))
     }
 
-    /// Walks over the operations of a request and its results, side by side. Says how many results are missing, too.
+    /// Concludes each operation of a request with its result. Returns also how many results are missing.
     fn results(
         &mut self,
         asked: &Asked,
@@ -183,21 +183,21 @@ impl Exchange {
         let mut results = Results::new(answers);
         let subscription = request.subscription();
         let mut is_certain = true;
-        request.each(|told| {
-            is_certain &= !told.found.is_ambiguous && !told.found.is_rest;
-            let answer =
-                if told.found.is_rest { results.rest(told.found.result) } else { results.at(told.found.result) };
+        request.each(|replayed| {
+            let Found { result, is_rest, is_ambiguous, .. } = *replayed.found;
+            is_certain &= !is_ambiguous && !is_rest;
+            let answer = if is_rest { results.rest(result) } else { results.at(result) };
             let (outcome, values) = ending(answer);
             if request.is_awaited {
-                let operation = request.operation(told, values);
-                asked.conclude_one(told.number, &operation, outcome, (context.stamp, &mut *context.sink));
+                let operation = request.operation(replayed, values);
+                asked.conclude_one(replayed.number, &operation, outcome, (context.stamp, &mut *context.sink));
             } else {
                 context.sink.ended(outcome, 1);
             }
             if let Some(answer) = answer
                 && !answer.status.is_bad()
             {
-                self.settled(request, subscription, told, &answer, context);
+                self.settled(request, subscription, replayed, &answer, context);
             }
         });
         let missing = results.missing;
@@ -210,11 +210,11 @@ impl Exchange {
         &mut self,
         request: &Request,
         subscription: u32,
-        told: &Told<'_, '_>,
+        replayed: &Replayed<'_, '_>,
         answer: &Answer<'_>,
         context: &mut Context<'_>,
     ) {
-        let item = told.item;
+        let item = replayed.item;
         match (request.service, item.subject) {
             (Service::Read, Subject::Node(target)) => inventory::identify(&target.node, answer.values, context),
             (Service::CreateMonitoredItems, subject)
@@ -230,7 +230,7 @@ impl Exchange {
             }
             (Service::DeleteSubscriptions, Subject::Subscription(number)) => self.subscriptions.delete(number),
             (Service::RegisterNodes | Service::UnregisterNodes | Service::CloseSession, _) => {
-                self.renamed(request, told, answer, context);
+                self.update_aliases(request, replayed, answer, context);
             }
             _ => {}
         }
@@ -249,7 +249,7 @@ impl Exchange {
             Service::CreateSession => session::created(content, context),
             Service::FindServers => session::found(find_servers(content)?, context),
             Service::Publish | Service::Republish => self.reported(service, asked, content, context),
-            Service::RegisterNodes if asked.is_none() => self.names_unseen(content, context),
+            Service::RegisterNodes if asked.is_none() => self.insert_unseen(content, context),
             _ => Ok(()),
         }
     }
@@ -297,7 +297,7 @@ impl Exchange {
     }
 }
 
-/// Tells one thing that a subscription reports.
+/// Announces one notification of a subscription.
 #[inline]
 fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Values<'_>), context: &mut Context<'_>) {
     let item = Item { subject, ..asked::whole(Service::Publish) };
@@ -309,19 +309,25 @@ fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Val
     }
 }
 
-/// Nodes under other names.
+/// Aliases of nodes.
 impl Exchange {
-    /// What the answer to RegisterNodes, to UnregisterNodes or to CloseSession means for names.
+    /// Updates the aliases with one result of RegisterNodes, UnregisterNodes or CloseSession.
     #[cold]
-    fn renamed(&mut self, request: &Request, told: &Told<'_, '_>, answer: &Answer<'_>, context: &mut Context<'_>) {
+    fn update_aliases(
+        &mut self,
+        request: &Request,
+        replayed: &Replayed<'_, '_>,
+        answer: &Answer<'_>,
+        context: &mut Context<'_>,
+    ) {
         let Some(session) = request.session() else { return };
-        match (request.service, told.found.item.subject, told.item.subject) {
-            (Service::CloseSession, ..) => self.aliases.close(session),
-            (Service::UnregisterNodes, Subject::Node(alias), _) => self.aliases.leave(session, &alias.node),
+        match (request.service, replayed.found.item.subject, replayed.item.subject) {
+            (Service::CloseSession, ..) => self.aliases.close_session(session),
+            (Service::UnregisterNodes, Subject::Node(alias), _) => self.aliases.remove(session, &alias.node),
             (Service::RegisterNodes, _, subject) => {
-                let meant = if let Subject::Node(target) = subject { Some(target.node) } else { None };
+                let node = if let Subject::Node(target) = subject { Some(target.node) } else { None };
                 let Some(alias) = node_of(answer) else { return };
-                if !self.aliases.enter(session, &alias, meant.as_ref()) {
+                if !self.aliases.insert(session, &alias, node.as_ref()) {
                     context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
                 }
             }
@@ -329,21 +335,21 @@ impl Exchange {
         }
     }
 
-    /// RegisterNodes was answered. `is_whole`: with a name for each of its nodes.
+    /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node.
     #[cold]
     fn registered(&mut self, number: u32, request: &Request, is_whole: bool) {
         if !is_whole && let Some(session) = request.session() {
-            self.aliases.lose(session);
+            self.aliases.mark_unknown(session);
         }
         self.aliases.answered(number);
     }
 
-    /// The answer to a RegisterNodes that was not seen: what its names stand for is not known.
+    /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
     #[cold]
-    fn names_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    fn insert_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         for answer in Answers::read(Service::RegisterNodes, content)? {
             if let Some(alias) = node_of(&answer?)
-                && !self.aliases.enter(ANY_SESSION, &alias, None)
+                && !self.aliases.insert(ANY_SESSION, &alias, None)
             {
                 context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
             }
@@ -358,12 +364,11 @@ fn node_of<'a>(answer: &Answer<'a>) -> Option<Node<'a>> {
     Node::read(&mut Reader::new(bytes)).ok()
 }
 
-/// Answers to requests that were not seen.
+/// Answers to requests that are not in the capture.
 impl Exchange {
-    /// Tells what a server did: an operation for each good result.
+    /// Reports what the server carried out: one operation for each good result.
     #[cold]
-    fn unseen(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
-        // What is wrong with it is said where it is learned from.
+    fn report_unseen(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
         let Ok(answers) = Answers::read(service, content) else { return };
         let most = if service.has_results() { usize::MAX } else { 1 };
         let number = self.number();
@@ -379,33 +384,33 @@ impl Exchange {
     }
 }
 
-/// The latest answers to requests that change something: the same answer once more says nothing new.
+/// The latest answers to requests that change something, so that a repeated answer is not taken for that of an unseen
+/// request.
 #[derive(Debug, Default)]
-pub(super) struct Answered(Option<Box<Latest>>);
+pub(super) struct RecentAnswers(Option<Box<Ring>>);
 
 #[derive(Debug, Default)]
-struct Latest {
-    /// In a ring.
-    answers: [Option<(u32, u32, Service, i64)>; LATEST],
+struct Ring {
+    answers: [Option<(u32, u32, Service, i64)>; RECENT],
     next: usize,
 }
 
-impl Answered {
-    /// What tells one answer from another: its channel, its number, its service, the server's clock.
+impl RecentAnswers {
+    /// What identifies an answer: its channel, its number, its service, the server's clock.
     fn key(said: &Said<'_>, time: i64) -> (u32, u32, Service, i64) {
         (said.channel, said.id, said.message.service, time)
     }
 
-    fn note(&mut self, said: &Said<'_>, time: i64) {
-        let Latest { answers, next } = &mut **self.0.get_or_insert_default();
+    fn insert(&mut self, said: &Said<'_>, time: i64) {
+        let Ring { answers, next } = &mut **self.0.get_or_insert_default();
         if let Some(place) = answers.get_mut(*next) {
             *place = Some(Self::key(said, time));
         }
-        *next = (*next + 1) % LATEST;
+        *next = (*next + 1) % RECENT;
     }
 
-    fn has(&self, said: &Said<'_>, time: i64) -> bool {
-        self.0.as_ref().is_some_and(|latest| latest.answers.contains(&Some(Self::key(said, time))))
+    fn contains(&self, said: &Said<'_>, time: i64) -> bool {
+        self.0.as_ref().is_some_and(|ring| ring.answers.contains(&Some(Self::key(said, time))))
     }
 }
 
@@ -440,15 +445,15 @@ fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mu
     results.end(true, context)
 }
 
-/// The results of an answer, by their places.
+/// Random access to the results of an answer.
 struct Results<'a> {
     all: Answers<'a>,
-    /// Those that come next, and the place of the first of them.
+    /// The results from `next` on.
     rest: Answers<'a>,
     next: u32,
-    /// What ended them early.
+    /// The fault that ended them early.
     result: Result<(), Fault>,
-    /// Operations without a result, although there are others that have one.
+    /// Operations without a result.
     missing: u32,
 }
 
@@ -457,7 +462,7 @@ impl<'a> Results<'a> {
         Self { all: answers, rest: answers, next: 0, result: Ok(()), missing: 0 }
     }
 
-    /// The result at a place, if there is one. They are nearly always asked for in order.
+    /// The result at a place, if there is one. Nearly always called in order.
     #[inline]
     fn at(&mut self, place: u32) -> Option<Answer<'a>> {
         if place < self.next {
@@ -486,7 +491,7 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// What the results from a place on come to: one that is good, if there is one.
+    /// One of the results from a place on: a good one if there is one.
     #[cold]
     fn rest(&mut self, place: u32) -> Option<Answer<'a>> {
         let mut found = self.at(place)?;
@@ -496,7 +501,8 @@ impl<'a> Results<'a> {
         Some(Answer { values: Values::None, ..found })
     }
 
-    /// Every operation of a request has one result. Of an answer without any, that of the whole holds for all.
+    /// Reports a number of results that differs from that of the operations. An answer without any is seen in the field, and
+    /// is none: its header holds for the whole request.
     fn end(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
         let Self { rest, next, result, missing, .. } = self;
         if result.is_ok() && is_certain {
@@ -510,7 +516,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// Whether an answer has as many results as its request has operations, as far as both say.
+/// Whether an answer has as many results as its request has operations.
 fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
     let Ok(answers) = Answers::read(request.service, content) else { return false };
     let mut count = 0;
@@ -521,7 +527,7 @@ fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
     !request.service.has_results() || answers.left() == count as usize
 }
 
-/// How an operation ended, and with what. One without a result ended as the request did: the server carried it out.
+/// How an operation ended, and with which values. One without a result ended as the request did, which was accepted.
 #[inline]
 fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
     match answer {
@@ -532,4 +538,4 @@ fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
 }
 
 /// Answers that are remembered.
-const LATEST: usize = 8;
+const RECENT: usize = 8;

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::aliases::Names;
+use super::aliases::Resolved;
 use super::binary::Unanimous;
 use super::security_policy::Suite;
 use super::service::{Found, Item, Service, Subject, items, operations};
@@ -29,7 +29,7 @@ pub(super) const ENCRYPTED_REQUEST: Function = Function { name: "encrypted_reque
 /// The same of a server.
 pub(super) const ENCRYPTED_RESPONSE: Function = Function { name: "encrypted_response", code: 0, class: Class::Opaque };
 
-/// A request of which not even the service can be read.
+/// A request whose service cannot be read.
 pub(super) const UNREAD_REQUEST: Function = Function { name: "unread_request", code: 0, class: Class::Unknown };
 
 /// What is not a service.
@@ -72,10 +72,10 @@ pub(super) struct Opened {
     pub(super) sequence: Option<u32>,
 }
 
-/// Who activates a session: one operation of the request.
+/// One operation of ActivateSession.
 #[derive(Debug)]
 pub(super) struct Login {
-    /// Kind and name; none where they cannot be read.
+    /// Kind and name of the user; none if they cannot be read.
     pub(super) user: Option<(UserKind, Box<[u8]>)>,
     pub(super) is_ambiguous: bool,
 }
@@ -91,20 +91,20 @@ pub(super) struct Request {
     pub(super) kept: Kept,
 }
 
-/// What is kept of a request, so that its operations can be told again with their outcomes.
+/// What is kept of a request until its answer.
 #[derive(Debug)]
 pub(super) enum Kept {
-    /// How many operations it has: nothing of their results matters but how many ended how.
+    /// The number of its operations, of which only outcomes are counted.
     Counted(u32),
     /// What follows its header, which all servers read alike.
     Content(Vec<u8>),
-    /// All of it, and what its bytes do not tell.
+    /// All of it, and what the announcement of its operations depended on.
     Whole(Box<Whole>),
-    /// Nothing: its operations have been concluded, and the answer need only be known for one.
+    /// Nothing: its operations are concluded, and its answer need only be recognised.
     Concluded,
 }
 
-/// A request with all that its operations depend on.
+/// A whole request, and what the announcement of its operations depended on.
 #[derive(Debug)]
 pub(super) struct Whole {
     /// From its type on.
@@ -115,33 +115,33 @@ pub(super) struct Whole {
     pub(super) session: u64,
     /// The subscription that it names, if it names one.
     pub(super) subscription: u32,
-    /// The nodes that operations act on under other names: by the number of the operation, in order.
-    pub(super) names: Vec<(u32, Names)>,
+    /// The nodes behind aliases, sorted by the number of the operation.
+    pub(super) resolved: Vec<(u32, Resolved)>,
 }
 
-/// One operation of a request, once more.
-pub(super) struct Told<'i, 'a> {
-    /// Its position among the operations.
+/// One announced operation of a kept request.
+pub(super) struct Replayed<'i, 'a> {
+    /// Position of the operation in the request.
     pub(super) number: u32,
-    /// What it does, on the nodes that are meant.
+    /// The operation, on the nodes behind aliases.
     pub(super) item: &'i Item<'a>,
     /// The same as it stands in the request, and where its result stands.
     pub(super) found: &'i Found<'i, 'a>,
 }
 
 impl Request {
-    /// Visits its operations in the order in which they were told.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Told<'_, '_>)) {
+    /// Visits its operations in the order of their announcement.
+    pub(super) fn each(&self, mut visit: impl FnMut(&Replayed<'_, '_>)) {
         let mut number = 0;
-        // What was wrong with it was said when it came.
+        // Faults were reported when the request was announced.
         let _ = match &self.kept {
             Kept::Counted(_) | Kept::Concluded => Ok(()),
             Kept::Content(content) => items(self.service, Reader::new(content), Unanimous, |item| {
-                visit(&Told { number, item, found: &Found::certain(item, number) });
+                visit(&Replayed { number, item, found: &Found::certain(item, number) });
                 number += 1;
             }),
             Kept::Whole(whole) => operations(&whole.body, whole.is_cut, |found| {
-                whole.named(number, found, &mut visit);
+                whole.resolve(number, found, &mut visit);
                 number += 1;
             }),
         };
@@ -149,9 +149,9 @@ impl Request {
 
     /// One of its operations in the neutral form.
     #[inline]
-    pub(super) fn operation<'v>(&self, told: &'v Told<'_, '_>, values: Values<'v>) -> Operation<'v> {
-        let ambiguous = told.found.is_ambiguous;
-        Operation { ambiguous, ..operation(self.service, self.code, told.item, values) }
+    pub(super) fn operation<'v>(&self, replayed: &'v Replayed<'_, '_>, values: Values<'v>) -> Operation<'v> {
+        let ambiguous = replayed.found.is_ambiguous;
+        Operation { ambiguous, ..operation(self.service, self.code, replayed.item, values) }
     }
 
     /// The session that it belongs to, where that matters.
@@ -188,12 +188,12 @@ impl Request {
 }
 
 impl Whole {
-    /// Visits an operation on the nodes that are meant.
-    fn named(&self, number: u32, found: &Found<'_, '_>, visit: &mut impl FnMut(&Told<'_, '_>)) {
-        let names = self.names.binary_search_by_key(&number, |(number, _)| *number).ok();
-        match names.and_then(|place| self.names.get(place)) {
-            Some((_, names)) => visit(&Told { number, item: &names.apply(found.item), found }),
-            None => visit(&Told { number, item: found.item, found }),
+    /// Visits an operation on the nodes behind its aliases.
+    fn resolve(&self, number: u32, found: &Found<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
+        let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
+        match place.and_then(|place| self.resolved.get(place)) {
+            Some((_, resolved)) => visit(&Replayed { number, item: &resolved.apply(found.item), found }),
+            None => visit(&Replayed { number, item: found.item, found }),
         }
     }
 }
@@ -218,6 +218,18 @@ pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'
 }
 
 impl Asked {
+    /// Visits its operations as they were announced, each with its position; none of those that are only counted.
+    fn each(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
+        match &self.what {
+            What::Hello(url) => visit(0, &plain(HELLO, Target::Endpoint { url }, Values::None)),
+            What::Open(opened) => visit(0, &opened.operation()),
+            What::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
+            What::Service(request) => {
+                request.each(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
+            }
+        }
+    }
+
     /// Tells the outcome of one of its operations.
     #[inline]
     pub(super) fn conclude_one(
@@ -286,18 +298,9 @@ impl Waiting for Asked {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        match &self.what {
-            What::Hello(url) => {
-                self.conclude_one(0, &plain(HELLO, Target::Endpoint { url }, Values::None), outcome, (stamp, sink));
-            }
-            What::Open(opened) => self.conclude_one(0, &opened.operation(), outcome, (stamp, sink)),
-            What::Login(logins) => (0..).zip(logins).for_each(|(place, login)| {
-                self.conclude_one(place, &login.operation(), outcome, (stamp, &mut *sink));
-            }),
-            What::Service(Request { kept: Kept::Counted(count), .. }) => sink.ended(outcome, *count),
-            What::Service(request) => request.each(|told| {
-                self.conclude_one(told.number, &request.operation(told, Values::None), outcome, (stamp, &mut *sink));
-            }),
+        match self.what {
+            What::Service(Request { kept: Kept::Counted(count), .. }) => sink.ended(outcome, count),
+            _ => self.each(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
         }
     }
 }

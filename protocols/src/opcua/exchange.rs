@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::aliases::Aliases;
-use super::answer::Answered;
+use super::answer::RecentAnswers;
 use super::asked::{self, Asked, Opened, What};
 use super::assembly::Key;
 use super::binary::{StatusCode, Unanimous};
@@ -31,14 +31,13 @@ pub(super) struct Exchange {
     pub(super) aliases: Aliases,
     /// Number of the latest request in its sequence header.
     pub(super) last_id: u32,
-    /// Something is missing since a request came that still waits.
+    /// Bytes are missing since the oldest pending request.
     pub(super) is_lossy: bool,
     /// Bytes that requests may keep.
     pub(super) limit: usize,
     /// How long an answer is waited for, nanoseconds.
     pub(super) timeout: i64,
-    /// The latest answers to requests that change something.
-    pub(super) answered: Answered,
+    pub(super) recent_answers: RecentAnswers,
 }
 
 /// A whole message, and how it came.
@@ -52,7 +51,7 @@ pub(super) struct Said<'m> {
     pub(super) message: Message<'m>,
     /// Only its beginning is there.
     pub(super) is_cut: bool,
-    /// Its type is not written as all servers read it.
+    /// Servers do not all read its type alike.
     pub(super) is_unusual: bool,
 }
 
@@ -80,7 +79,7 @@ impl Exchange {
             is_lossy: false,
             limit: limits.partial.saturating_mul(SHARE),
             timeout: limits.answer_timeout.max(0),
-            answered: Answered::default(),
+            recent_answers: RecentAnswers::default(),
         }
     }
 
@@ -126,7 +125,8 @@ impl Exchange {
         }
     }
 
-    /// The type of a message that has an odd one. What has none in any reading is an operation without a target.
+    /// A message whose type is odd: in the first reading that has a type for it. A request that has none in any reading is
+    /// announced as unread.
     #[cold]
     fn unusual<'m>(
         &mut self,

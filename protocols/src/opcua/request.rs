@@ -1,10 +1,10 @@
-//! Requests: each of their operations is told, and what their answers need is kept.
+//! Requests: announces each of their operations, and keeps what their answers need.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Context;
-use super::aliases::{ANY_SESSION, Aliases, Asker, Names};
+use super::aliases::{ANY_SESSION, Aliases, Lookup, Resolved};
 use super::asked::{self, Asked, Kept, Login, Request, What, Whole};
 use super::binary::{Dialect, Encoded, Reading, Unanimous};
 use super::exchange::{Exchange, Said};
@@ -49,8 +49,8 @@ impl Exchange {
         self.announce(said, &token, content, context);
     }
 
-    /// What a request says about sessions. A fault is one of ActivateSession: who logs in cannot be read. Returns the user;
-    /// `known`: the one that another reading of the same request told.
+    /// Reports what a request says about sessions, and returns the user of ActivateSession; a fault means that the user cannot
+    /// be read. `known`: the user in another reading of the same request, already reported.
     #[cold]
     fn on_session<'m>(
         &mut self,
@@ -76,24 +76,24 @@ impl Exchange {
         Ok(known)
     }
 
-    /// Tells the operations of a request, and remembers it until its answer.
+    /// Announces the operations of a request, and keeps it until its answer.
     #[inline]
     fn announce(&mut self, said: &Said<'_>, token: &Token<'_>, content: Reader<'_>, context: &mut Context<'_>) {
         let (service, number) = (said.message.service, self.number());
         let code = said.message.code();
-        let asker = if self.aliases.is_empty() { None } else { Some(self.asker(token, context)) };
-        let survey = Survey::of_request(service, content).and_then(|survey| match asker {
+        let lookup = if self.aliases.is_empty() { None } else { Some(self.lookup(token, context)) };
+        let survey = Survey::of_request(service, content).and_then(|survey| match lookup {
             None => Some(survey),
-            Some(asker) => self.aliases.widen(asker, survey),
+            Some(lookup) => self.aliases.resolve_survey(lookup, survey),
         });
         let is_passed = survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count));
-        let mut telling = Telling { number, ..Telling::default() };
+        let mut announced = Announced { number, ..Announced::default() };
         if !is_passed {
-            let mut teller = Teller { service, code, aliases: &self.aliases, asker, telling, context };
-            teller.tell_all(said, content);
-            telling = teller.telling;
+            let mut announcer = Announcer { service, code, aliases: &self.aliases, lookup, announced, context };
+            announcer.announce_all(said, content);
+            announced = announcer.announced;
         }
-        let is_awaited = telling.is_awaited;
+        let is_awaited = announced.is_awaited;
         // Nodes of the standard's own namespace may say who the server is.
         let counted = survey.filter(|survey| !is_awaited && !survey.namespaces.meet(Namespaces::only(0)));
         let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
@@ -102,14 +102,14 @@ impl Exchange {
             let what = What::Service(Request { service, is_awaited, code, kept: Kept::Counted(count) });
             return self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
         }
-        let kept = self.keep(said, token, content, telling, context);
+        let kept = self.keep(said, token, content, announced, context);
         let what = What::Service(Request { service, is_awaited, code, kept });
         self.wait(Asked { requested, number, channel, id, what }, context);
     }
 
     #[cold]
-    fn asker(&self, token: &Token<'_>, context: &Context<'_>) -> Asker {
-        Asker { session: token.key(), overdue: context.stamp.clock.saturating_sub(self.timeout) }
+    fn lookup(&self, token: &Token<'_>, context: &Context<'_>) -> Lookup {
+        Lookup { session: token.key(), overdue_before: context.stamp.clock.saturating_sub(self.timeout) }
     }
 
     /// What the answer to a request will need of it.
@@ -118,7 +118,7 @@ impl Exchange {
         said: &Said<'_>,
         token: &Token<'_>,
         content: Reader<'_>,
-        telling: Telling,
+        announced: Announced,
         context: &mut Context<'_>,
     ) -> Kept {
         let needs_session = match said.message.service {
@@ -127,8 +127,8 @@ impl Exchange {
             Service::UnregisterNodes | Service::CloseSession => !self.aliases.is_empty(),
             _ => false,
         };
-        if needs_session || telling.is_unusual || !telling.names.is_empty() {
-            return self.keep_whole(said, token.key(), content, telling, context);
+        if needs_session || announced.is_unusual || !announced.resolved.is_empty() {
+            return self.keep_whole(said, token.key(), content, announced, context);
         }
         Kept::Content(copied(content.rest(), context))
     }
@@ -139,18 +139,18 @@ impl Exchange {
         said: &Said<'_>,
         session: u64,
         content: Reader<'_>,
-        telling: Telling,
+        announced: Announced,
         context: &mut Context<'_>,
     ) -> Kept {
         if said.message.service == Service::RegisterNodes {
-            self.aliases.asks(telling.number, session, context.stamp.clock);
+            self.aliases.expect(announced.number, session, context.stamp.clock);
         }
         let (body, subscription) = (copied(said.body, context), asked::first_number(content.rest()));
-        let (is_cut, names) = (said.is_cut, telling.names);
-        Kept::Whole(Box::new(Whole { body, is_cut, session, subscription, names }))
+        let (is_cut, resolved) = (said.is_cut, announced.resolved);
+        Kept::Whole(Box::new(Whole { body, is_cut, session, subscription, resolved }))
     }
 
-    /// A request that servers do not all read alike from its beginning on, or whose nodes have names of its own.
+    /// A request whose type or header servers do not all read alike, or that has a table of namespaces of its own.
     #[cold]
     #[inline(never)]
     fn on_unusual(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
@@ -159,7 +159,6 @@ impl Exchange {
         for reading in Reading::OF_SERVERS {
             if let Ok(opened) = Opened::read(said.body, reading) {
                 first = first.or(Some(opened));
-                // Where nobody can be read to log in, nobody is told to.
                 user = self.on_session(&opened, reading, user, context).unwrap_or(user);
             }
         }
@@ -167,23 +166,23 @@ impl Exchange {
             return self.announce_login(said, context);
         }
         let (number, code) = (self.number(), said.message.code());
-        let asker = first.filter(|_| !self.aliases.is_empty()).map(|opened| self.asker(&opened.token, context));
-        let telling = Telling { number, is_unusual: true, ..Telling::default() };
-        let mut teller = Teller { service, code, aliases: &self.aliases, asker, telling, context };
-        let _ = operations(said.body, said.is_cut, |found| teller.tell(found.item, found.is_ambiguous));
-        let telling = teller.telling;
-        let is_awaited = telling.is_awaited;
+        let lookup = first.filter(|_| !self.aliases.is_empty()).map(|opened| self.lookup(&opened.token, context));
+        let announced = Announced { number, is_unusual: true, ..Announced::default() };
+        let mut announcer = Announcer { service, code, aliases: &self.aliases, lookup, announced, context };
+        let _ = operations(said.body, said.is_cut, |found| announcer.announce(found.item, found.is_ambiguous));
+        let announced = announcer.announced;
+        let is_awaited = announced.is_awaited;
         let (session, content) = match first {
             Some(Opened { token, content, .. }) => (token.key(), content),
             None => (ANY_SESSION, Reader::new(&[])),
         };
-        let kept = self.keep_whole(said, session, content, telling, context);
+        let kept = self.keep_whole(said, session, content, announced, context);
         let what = What::Service(Request { service, is_awaited, code, kept });
         let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
         self.wait(Asked { requested, number, channel, id, what }, context);
     }
 
-    /// ActivateSession: of it only who logs in is kept.
+    /// Announces ActivateSession, of which nothing but the user is kept.
     #[cold]
     fn announce_login(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
         let number = self.number();
@@ -199,7 +198,7 @@ impl Exchange {
         self.wait(Asked { requested, number, channel, id, what }, context);
     }
 
-    /// A request of which no more is known than its beginning, or nothing: what a server makes of it is not known.
+    /// Announces a request of which no more than the beginning can be read, or nothing at all, as one unread operation.
     #[cold]
     pub(super) fn unread(&mut self, beginning: &[u8], part: &'static str, context: &mut Context<'_>) {
         let target = Target::Unread { part };
@@ -213,7 +212,7 @@ impl Exchange {
         self.happened(&operation, Outcome::Pending, context);
     }
 
-    /// Remembers a request until its answer.
+    /// Keeps a request until its answer.
     fn wait(&mut self, asked: Asked, context: &mut Context<'_>) {
         if let Some(id) = asked.id {
             self.supersede(asked.channel, id, context);
@@ -227,7 +226,7 @@ impl Exchange {
         }
     }
 
-    /// A number that is used again before its answer came: that of the earlier request will not come any more.
+    /// Ends the wait for an earlier request with the same number: its answer cannot be told from that of the new one.
     #[inline]
     fn supersede(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
         let is_next = id.wrapping_sub(self.last_id).cast_signed() > 0;
@@ -255,14 +254,15 @@ impl Exchange {
         size(asked) <= SMALL || waiting() + size(asked) <= self.limit
     }
 
-    /// Its operations end here as far as is known. That it was seen is remembered, so that its answer proves nothing new.
+    /// Concludes the operations of a request that cannot be kept. That it was seen is remembered, so that its answer is not
+    /// taken for that of an unseen request.
     #[cold]
     fn wait_without_room(&mut self, asked: Asked, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
         asked.conclude(Outcome::Pending, context.stamp, context.sink);
         let Asked { requested, number, channel, id, what: What::Service(request) } = asked else { return };
         if request.service == Service::RegisterNodes {
-            self.aliases.lose(request.session().unwrap_or(ANY_SESSION));
+            self.aliases.mark_unknown(request.session().unwrap_or(ANY_SESSION));
         }
         let Request { service, is_awaited, code, .. } = request;
         let what = What::Service(Request { service, is_awaited, code, kept: Kept::Concluded });
@@ -270,73 +270,73 @@ impl Exchange {
     }
 }
 
-/// What came of telling the operations of a request.
+/// The operations of a request that were announced.
 #[derive(Default)]
-struct Telling {
+struct Announced {
     /// Number of the request.
     number: u32,
-    /// How many operations it has.
+    /// Number of operations so far.
     count: u32,
-    /// Somebody waits for the outcome of one.
+    /// The sink waits for the outcome of one of them.
     is_awaited: bool,
     /// Servers do not all read it alike.
     is_unusual: bool,
-    /// The nodes that operations act on under other names.
-    names: Vec<(u32, Names)>,
+    /// The nodes behind aliases, by the number of the operation.
+    resolved: Vec<(u32, Resolved)>,
 }
 
-/// Tells the operations of a request.
-struct Teller<'t, 's> {
+/// Announces the operations of a request.
+struct Announcer<'t, 's> {
     service: Service,
     code: u32,
     aliases: &'t Aliases,
-    /// Whose names for nodes count; none if there are no names.
-    asker: Option<Asker>,
-    telling: Telling,
+    /// For which session aliases are looked up; none if there are no aliases.
+    lookup: Option<Lookup>,
+    announced: Announced,
     context: &'t mut Context<'s>,
 }
 
-impl Teller<'_, '_> {
-    /// Tells what every server reads in a request, one by one. Where that ends early, what each of them reads from there on.
-    fn tell_all(&mut self, said: &Said<'_>, content: Reader<'_>) {
-        if let Err(fault) = items(self.service, content, Unanimous, |item| self.tell(item, false)) {
-            self.tell_rest(said, fault);
+impl Announcer<'_, '_> {
+    /// Announces the operations that every server reads, then, behind a fault, those that each family of servers reads.
+    fn announce_all(&mut self, said: &Said<'_>, content: Reader<'_>) {
+        if let Err(fault) = items(self.service, content, Unanimous, |item| self.announce(item, false)) {
+            self.announce_rest(said, fault);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_rest(&mut self, said: &Said<'_>, fault: Fault) {
+    fn announce_rest(&mut self, said: &Said<'_>, fault: Fault) {
         fault.report(said.is_cut, self.context);
-        self.telling.is_unusual = true;
-        let (told, mut place) = (self.telling.count, 0);
+        self.announced.is_unusual = true;
+        let (announced, mut place) = (self.announced.count, 0);
         let _ = operations(said.body, said.is_cut, |found| {
-            if place >= told {
-                self.tell(found.item, found.is_ambiguous);
+            if place >= announced {
+                self.announce(found.item, found.is_ambiguous);
             }
             place += 1;
         });
     }
 
     #[inline]
-    fn tell(&mut self, item: &Item<'_>, is_ambiguous: bool) {
-        let place = self.telling.count;
-        self.telling.count = place.saturating_add(1);
-        match self.asker.and_then(|asker| self.aliases.names(asker, &item.subject)) {
-            None => self.tell_one(place, item, is_ambiguous),
-            Some(names) => {
-                self.tell_one(place, &names.apply(item), is_ambiguous);
-                self.telling.names.push((place, names));
+    fn announce(&mut self, item: &Item<'_>, is_ambiguous: bool) {
+        let place = self.announced.count;
+        self.announced.count = place.saturating_add(1);
+        match self.lookup.and_then(|lookup| self.aliases.resolve(lookup, &item.subject)) {
+            None => self.announce_one(place, item, is_ambiguous),
+            Some(resolved) => {
+                self.announce_one(place, &resolved.apply(item), is_ambiguous);
+                self.announced.resolved.push((place, resolved));
             }
         }
     }
 
     #[inline]
-    fn tell_one(&mut self, place: u32, item: &Item<'_>, is_ambiguous: bool) {
-        let at = RequestRef { request: self.telling.number, item: place };
+    fn announce_one(&mut self, place: u32, item: &Item<'_>, is_ambiguous: bool) {
+        let at = RequestRef { request: self.announced.number, item: place };
         let operation = asked::operation(self.service, self.code, item, item.values);
         let operation = Operation { ambiguous: is_ambiguous, ..operation };
-        self.telling.is_awaited |= self.context.sink.operation(at, &operation, self.context.stamp);
+        self.announced.is_awaited |= self.context.sink.operation(at, &operation, self.context.stamp);
         if let Some(name) = item.deviation {
             self.context.anomaly(AnomalyKind::Malformed, name, None);
         }

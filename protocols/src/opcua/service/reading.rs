@@ -1,4 +1,4 @@
-//! Every operation that a server may find in a request that servers do not all read alike.
+//! Every operation that some server may execute, of a request that servers do not all read alike.
 
 use super::header::{RequestHeader, Token};
 use super::item::{Item, Subject};
@@ -9,21 +9,21 @@ use crate::opcua::binary::{Dialect, Encoded, Reading, Unanimous};
 use crate::operation::{Class, Node};
 use crate::reader::{DecodeError, Reader};
 
-/// One operation that may be in a request.
+/// One operation that a server may execute.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'i, 'a> {
-    /// What is asked for.
+    /// The operation.
     pub item: &'i Item<'a>,
     /// Place of its result in the answer.
     pub result: u32,
-    /// It stands for all that cannot be read from here on.
+    /// It stands for everything from here on, which cannot be read.
     pub is_rest: bool,
-    /// Others read another request from the same bytes, and its operations are found, too.
+    /// Other servers read other operations from the same bytes, which are visited as well.
     pub is_ambiguous: bool,
 }
 
 impl<'i, 'a> Found<'i, 'a> {
-    /// The operation at that place of a request that all read alike.
+    /// An operation that all servers read alike.
     pub const fn certain(item: &'i Item<'a>, result: u32) -> Self {
         Self { item, result, is_rest: false, is_ambiguous: false }
     }
@@ -50,9 +50,9 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Visits every operation that a server may find in a request, from its type on: first what all of them find, then what
-/// each family of servers finds behind the first byte that they read in different ways. What cannot be read is one
-/// operation without a target, where a server may be able to read it. Returns what was odd.
+/// Visits every operation that some server may execute. `body` begins with the type of the request. First come the operations
+/// that all servers read alike, then, behind the first byte that they read in different ways, those of each family. What
+/// cannot be read, although a server may be able to, is one unread operation. Returns the first fault.
 ///
 /// `is_cut`: only the beginning of the request is there.
 pub fn operations<'a>(body: &'a [u8], is_cut: bool, mut visit: impl FnMut(&Found<'_, 'a>)) -> Result<(), Fault> {
@@ -67,9 +67,9 @@ pub fn operations<'a>(body: &'a [u8], is_cut: bool, mut visit: impl FnMut(&Found
     let is_possible = |(reading, (_, end)): &(Reading, Walked)| end.err().is_none_or(|fault| !reading.refuses(fault));
     let possible = ends.iter().filter(|end| is_possible(end)).count();
     let is_ambiguous = possible > 1;
-    // What no server reads is told all the same, in the reading that comes first: somebody tried.
-    let told = ends.iter().enumerate().filter(|(place, end)| is_possible(end) || possible == 0 && *place == 0);
-    for (_, (reading, (count, end))) in told {
+    // A request that every server refuses is visited as well, in the first reading.
+    let visited = ends.iter().enumerate().filter(|(place, end)| is_possible(end) || possible == 0 && *place == 0);
+    for (_, (reading, (count, end))) in visited {
         let _ = walk(body, *reading, |item, result| {
             if result >= agreed {
                 visit(&Found { is_ambiguous, ..Found::certain(item, result) });
@@ -82,7 +82,7 @@ pub fn operations<'a>(body: &'a [u8], is_cut: bool, mut visit: impl FnMut(&Found
     Err(fault)
 }
 
-/// How many operations a reading found, and how it ended.
+/// Number of operations in a reading, and how it ended.
 type Walked = (u32, Result<(), Fault>);
 
 /// Visits the operations of a request in one reading, each with its place.
@@ -102,7 +102,7 @@ fn walk<'a>(body: &'a [u8], dialect: impl Dialect, mut visit: impl FnMut(&Item<'
     (count, end)
 }
 
-/// An item whose nodes have namespaces that only the message itself names.
+/// The item as unread, if the namespaces of its nodes are indexes into the table of the message itself.
 fn unnamed<'a>(item: &Item<'a>) -> Option<Item<'a>> {
     let is_foreign = |node: &Node<'_>| node.namespace != 0;
     let is_unnamed = match &item.subject {
@@ -113,12 +113,12 @@ fn unnamed<'a>(item: &Item<'a>) -> Option<Item<'a>> {
     is_unnamed.then_some(Item { subject: Subject::Unread("namespace_uri"), ..*item })
 }
 
-/// What a request does as a whole.
+/// Class of a request as a whole.
 fn class_of(body: &[u8]) -> Class {
     message_of(body).map_or(Class::Unknown, |message| message.service.class())
 }
 
-/// What a message is, in the first reading that has a type for it.
+/// Reads the type of a message, in the first reading in which it has one.
 pub fn message_of(body: &[u8]) -> Option<Message<'_>> {
     let in_any = || Reading::OF_SERVERS.into_iter().find_map(|reading| Message::decode(body, reading).ok());
     Message::decode(body, Unanimous).ok().or_else(in_any)

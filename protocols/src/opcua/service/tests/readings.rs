@@ -1,4 +1,4 @@
-//! Requests that servers do not all read alike: what each may execute is found.
+//! Requests that servers do not all read alike: every operation that some server executes is found.
 
 use proptest::prelude::*;
 
@@ -15,9 +15,9 @@ fn write(nodes: &[&str]) -> Vec<u8> {
 fn behind_a_node_id_with_flags_both_families_of_servers_find_their_own_request() {
     // ns=2;i=1, then ns=2;i=2 with the flag of a server index and the index 0, as asyncua executes it, then ns=2;i=3
     let expanded = write(&["01 02 0100", "41 02 0200 00000000", "01 02 0300"]);
-    let (told, result) = found(&expanded);
+    let (lines, result) = found(&expanded);
     // To those that know no such flag, 0 is the attribute, and the text behind it has 13 bytes.
-    assert_eq!(told, ["write ns=2;i=1 13 7 @0", "write ns=2;i=2 13 7 @1", "write ns=2;i=3 13 7 @2"]);
+    assert_eq!(lines, ["write ns=2;i=1 13 7 @0", "write ns=2;i=2 13 7 @1", "write ns=2;i=3 13 7 @2"]);
     assert_eq!(result, Err(Fault::invalid("node_id_encoding")));
 
     // The same without the index, as .NET, open62541, Milo and node-opcua execute it.
@@ -26,7 +26,7 @@ fn behind_a_node_id_with_flags_both_families_of_servers_find_their_own_request()
 }
 
 #[test]
-fn a_request_that_both_families_can_read_is_told_in_both_readings() {
+fn a_request_that_both_families_can_read_is_found_in_both_readings() {
     let body = hex("
         01000000                            / one item
         41 02 0200                          / ns=2;i=2, with the flag of a server index
@@ -35,9 +35,9 @@ fn a_request_that_both_families_can_read_is_told_in_both_readings() {
         ffffffff 01 06 07000000             / expanded: no range, Int32 7
         000000 01 06 08000000               / plain: the text ends behind its third byte, Int32 8
     ");
-    let (told, _) = found(&request(Service::Write, &body));
+    let (lines, _) = found(&request(Service::Write, &body));
     assert_eq!(
-        told,
+        lines,
         [
             "write ns=2;i=2 13 7 @0 ?",
             "write ns=2;i=2 13[\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{1}\u{6}\u{7}\0\0\0\0\0\0] 8 @0 ?"
@@ -55,8 +55,8 @@ fn flags_in_the_type_and_in_the_header_of_a_request_are_no_hiding_place() {
         ("41 00 a102", 1), // which has no server index to some
         ("31 00 a102", 1), // bits that only some look at
     ] {
-        let (told, result) = found(&[hex(odd), behind_type.to_vec()].concat());
-        assert_eq!((told.len(), told[0].as_str()), (readings, "write ns=2;i=1 13 7 @0"), "{odd}");
+        let (lines, result) = found(&[hex(odd), behind_type.to_vec()].concat());
+        assert_eq!((lines.len(), lines[0].as_str()), (readings, "write ns=2;i=1 13 7 @0"), "{odd}");
         assert!(result.is_err());
     }
     // The token of the session, ns=1;i=777, with the flag of a server index.
@@ -68,9 +68,9 @@ fn flags_in_the_type_and_in_the_header_of_a_request_are_no_hiding_place() {
 #[test]
 fn what_no_server_can_read_is_one_operation_without_target() {
     for node in ["06 02 0100", "ff ff ffff", "01 02"] {
-        let (told, result) = found(&write(&["01 02 0100", node, "01 02 0300"]));
-        assert_eq!(told.first().map(String::as_str), Some("write ns=2;i=1 13 7 @0"), "{node}");
-        assert!(told.last().is_some_and(|last| last.starts_with("write unread item @")), "{told:?}");
+        let (lines, result) = found(&write(&["01 02 0100", node, "01 02 0300"]));
+        assert_eq!(lines.first().map(String::as_str), Some("write ns=2;i=1 13 7 @0"), "{node}");
+        assert!(lines.last().is_some_and(|last| last.starts_with("write unread item @")), "{lines:?}");
         assert!(result.is_err());
     }
 }
@@ -81,13 +81,13 @@ fn what_only_a_server_may_be_able_to_read_is_one_operation_without_target() {
     let deep = [hex("01 02 0100 0d000000 ffffffff 01"), std::vec![24; 101], hex("01 01")].concat();
     let behind = hex("01 02 0200 0d000000 ffffffff 01 06 07000000");
     let body = [hex("02000000"), deep, behind].concat();
-    let (told, result) = found(&request(Service::Write, &body));
-    assert_eq!(told, ["write unread item @0 ?", "write unread item @0 ?"]);
+    let (lines, result) = found(&request(Service::Write, &body));
+    assert_eq!(lines, ["write unread item @0 ?", "write unread item @0 ?"]);
     assert_eq!(result, Err(Fault::Limit("value_depth")));
 }
 
 #[test]
-fn a_structure_that_is_valid_and_not_read_alike_is_told_in_both_readings_and_is_no_fault() {
+fn a_structure_that_is_valid_and_not_read_alike_is_found_in_both_readings_and_is_no_fault() {
     let body = hex("
         02000000
         01 02 0100 0d000000 ffffffff 01 16  / ns=2;i=1: an ExtensionObject
@@ -96,9 +96,9 @@ fn a_structure_that_is_valid_and_not_read_alike_is_told_in_both_readings_and_is_
         3c612f3e 000000000000000000000000 0000
         01 02 0200 0d000000 ffffffff 01 06 07000000
     ");
-    let (told, result) = found(&request(Service::Write, &body));
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[1].starts_with("write ns=2;i=2 13 7 @1"), "{told:?}");
+    let (lines, result) = found(&request(Service::Write, &body));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[1].starts_with("write ns=2;i=2 13 7 @1"), "{lines:?}");
     assert_eq!(result, Err(Fault::Ambiguous("extension_encoding")));
     // With 2 bytes of it, those who see no body find a node in namespace 0x0000 there.
     let hidden = hex("
@@ -110,19 +110,19 @@ fn a_structure_that_is_valid_and_not_read_alike_is_told_in_both_readings_and_is_
     ");
     let padding = std::vec![0; 514 - 17];
     let end = hex("01 02 0200 0d000000 ffffffff 01 06 07000000");
-    let (told, _) = found(&request(Service::Write, &[hidden, padding, end].concat()));
-    assert!(told.iter().any(|line| line == "write ns=2;i=768 13 7 @1 ?"), "{told:?}");
-    assert!(told.iter().any(|line| line == "write ns=2;i=2 13 7 @1 ?"), "{told:?}");
+    let (lines, _) = found(&request(Service::Write, &[hidden, padding, end].concat()));
+    assert!(lines.iter().any(|line| line == "write ns=2;i=768 13 7 @1 ?"), "{lines:?}");
+    assert!(lines.iter().any(|line| line == "write ns=2;i=2 13 7 @1 ?"), "{lines:?}");
 }
 
 #[test]
 fn a_service_inside_of_another_with_namespaces_of_its_own_has_no_node_that_can_be_named() {
     let head = |uris: &str| [hex("01 00 1f3e 00000000"), hex(uris), hex("ffffffff ffffffff 9f020000")].concat();
     let inner = write(&["01 02 0100", "01 00 0f00"])[7..].to_vec();
-    let (told, result) = found(&[head("ffffffff"), inner.clone()].concat());
-    assert_eq!((told, result), (["write ns=2;i=1 13 7 @0", "write i=15 13 7 @1"].map(String::from).to_vec(), Ok(())));
-    let (told, _) = found(&[head("01000000 03000000 75726e"), inner].concat());
-    assert_eq!(told, ["write unread namespace_uri 7 @0", "write i=15 13 7 @1"]);
+    let (lines, result) = found(&[head("ffffffff"), inner.clone()].concat());
+    assert_eq!((lines, result), (["write ns=2;i=1 13 7 @0", "write i=15 13 7 @1"].map(String::from).to_vec(), Ok(())));
+    let (lines, _) = found(&[head("01000000 03000000 75726e"), inner].concat());
+    assert_eq!(lines, ["write unread namespace_uri 7 @0", "write i=15 13 7 @1"]);
 }
 
 proptest! {
@@ -137,15 +137,15 @@ proptest! {
         let mut bytes = write(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let place = place.index(bytes.len());
         bytes[place] = byte;
-        let (told, _) = found(&bytes);
-        let is_unread = told.iter().any(|line| line.starts_with("write unread"));
+        let (lines, _) = found(&bytes);
+        let is_unread = lines.iter().any(|line| line.starts_with("write unread"));
         for executed in [model::execute(&bytes, true), model::execute(&bytes, false)].into_iter().flatten() {
             for node in executed {
-                let is_told = told.iter().any(|line| line.contains(&format!(" {node} ")));
-                prop_assert!(is_told || is_unread, "{} of {:?} at byte {}", node, told, place);
+                let is_found = lines.iter().any(|line| line.contains(&format!(" {node} ")));
+                prop_assert!(is_found || is_unread, "{} of {:?} at byte {}", node, lines, place);
             }
         }
-        prop_assert!(!told.is_empty());
+        prop_assert!(!lines.is_empty());
     }
 }
 
