@@ -1,12 +1,11 @@
 //! Answers: how every operation of a request ended, and what it says about the flow.
 
-use alloc::boxed::Box;
-
 use super::Context;
 use super::aliases::ANY_SESSION;
 use super::asked::{self, Asked, Kept, Replayed, Request, What};
 use super::binary::Encoded;
 use super::exchange::{Exchange, Said, refused};
+use super::results::Results;
 use super::service::{
     Answer, Answers, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
     endpoints, find_servers, notifications,
@@ -49,7 +48,7 @@ impl Exchange {
         let result = is_meant.then(|| count_results(service, count, content, context))?;
         self.pending.forget_only();
         if service == Service::Write {
-            self.recent_answers.insert(said, time);
+            self.recent_answers.insert(said.answer_key(time));
         }
         Some(result)
     }
@@ -70,7 +69,7 @@ impl Exchange {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         } else if service.is_change() {
-            self.recent_answers.insert(said, time);
+            self.recent_answers.insert(said.answer_key(time));
         }
         match (asked, refusal) {
             (Some(asked), Some(refusal)) => {
@@ -86,9 +85,9 @@ impl Exchange {
                 result
             }
             (None, None) => {
-                if service.is_change() && !self.recent_answers.contains(said, time) {
+                if service.is_change() && !self.recent_answers.contains(said.answer_key(time)) {
                     self.report_unseen(service, content, context);
-                    self.recent_answers.insert(said, time);
+                    self.recent_answers.insert(said.answer_key(time));
                 }
                 self.learn(service, None, content, context)
             }
@@ -384,36 +383,6 @@ impl Exchange {
     }
 }
 
-/// The latest answers to requests that change something, so that a repeated answer is not taken for that of an unseen
-/// request.
-#[derive(Debug, Default)]
-pub(super) struct RecentAnswers(Option<Box<Ring>>);
-
-#[derive(Debug, Default)]
-struct Ring {
-    answers: [Option<(u32, u32, Service, i64)>; RECENT],
-    next: usize,
-}
-
-impl RecentAnswers {
-    /// What identifies an answer: its channel, its number, its service, the server's clock.
-    fn key(said: &Said<'_>, time: i64) -> (u32, u32, Service, i64) {
-        (said.channel, said.id, said.message.service, time)
-    }
-
-    fn insert(&mut self, said: &Said<'_>, time: i64) {
-        let Ring { answers, next } = &mut **self.0.get_or_insert_default();
-        if let Some(place) = answers.get_mut(*next) {
-            *place = Some(Self::key(said, time));
-        }
-        *next = (*next + 1) % RECENT;
-    }
-
-    fn contains(&self, said: &Said<'_>, time: i64) -> bool {
-        self.0.as_ref().is_some_and(|ring| ring.answers.contains(&Some(Self::key(said, time))))
-    }
-}
-
 /// The memory of a request that was answered is needed no more.
 fn release(asked: Asked, context: &mut Context<'_>) {
     if let What::Service(request) = asked.what {
@@ -445,77 +414,6 @@ fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mu
     results.end(true, context)
 }
 
-/// Random access to the results of an answer.
-struct Results<'a> {
-    all: Answers<'a>,
-    /// The results from `next` on.
-    rest: Answers<'a>,
-    next: u32,
-    /// The fault that ended them early.
-    result: Result<(), Fault>,
-    /// Operations without a result.
-    missing: u32,
-}
-
-impl<'a> Results<'a> {
-    fn new(answers: Answers<'a>) -> Self {
-        Self { all: answers, rest: answers, next: 0, result: Ok(()), missing: 0 }
-    }
-
-    /// The result at a place, if there is one. Nearly always called in order.
-    #[inline]
-    fn at(&mut self, place: u32) -> Option<Answer<'a>> {
-        if place < self.next {
-            (self.rest, self.next) = (self.all, 0);
-        }
-        while self.next < place {
-            self.next()?;
-        }
-        self.next()
-    }
-
-    #[inline]
-    fn next(&mut self) -> Option<Answer<'a>> {
-        let answer = self.rest.next();
-        self.next += u32::from(answer.is_some());
-        match answer {
-            Some(Ok(answer)) => Some(answer),
-            Some(Err(fault)) => {
-                self.result = Err(fault);
-                None
-            }
-            None => {
-                self.missing += 1;
-                None
-            }
-        }
-    }
-
-    /// One of the results from a place on: a good one if there is one.
-    #[cold]
-    fn rest(&mut self, place: u32) -> Option<Answer<'a>> {
-        let mut found = self.at(place)?;
-        while self.rest.left() > 0 && found.status.is_bad() {
-            found = self.next()?;
-        }
-        Some(Answer { values: Values::None, ..found })
-    }
-
-    /// Reports a number of results that differs from that of the operations. An answer without any is seen in the field, and
-    /// is none: its header holds for the whole request.
-    fn end(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
-        let Self { rest, next, result, missing, .. } = self;
-        if result.is_ok() && is_certain {
-            match rest.left() as u32 {
-                0 if missing > 0 && next > 0 => context.malformed("results", missing),
-                0 => {}
-                left => context.malformed("results", left),
-            }
-        }
-        result
-    }
-}
-
 /// Whether an answer has as many results as its request has operations.
 fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
     let Ok(answers) = Answers::read(request.service, content) else { return false };
@@ -536,6 +434,3 @@ fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
         Some(answer) => (Outcome::Accepted, answer.values),
     }
 }
-
-/// Answers that are remembered.
-const RECENT: usize = 8;

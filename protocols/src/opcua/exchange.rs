@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::aliases::Aliases;
-use super::answer::RecentAnswers;
 use super::asked::{self, Asked, Opened, What};
 use super::assembly::Key;
 use super::binary::{StatusCode, Unanimous};
+use super::results::{AnswerKey, RecentAnswers};
 use super::service::{Direction, Message, Service, message_of};
 use super::session::Sessions;
 use super::subscription::Subscriptions;
@@ -53,6 +53,13 @@ pub(super) struct Said<'m> {
     pub(super) is_cut: bool,
     /// Servers do not all read its type alike.
     pub(super) is_unusual: bool,
+}
+
+impl Said<'_> {
+    /// What identifies an answer with this time in its header.
+    pub(super) fn answer_key(&self, time: i64) -> AnswerKey {
+        AnswerKey { channel: self.channel, id: self.id, service: self.message.service, time }
+    }
 }
 
 /// How a body came.

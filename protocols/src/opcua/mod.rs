@@ -11,9 +11,9 @@
 //! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
 //!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
 //! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
-//! * `exchange`, `request`, `asked`, `answer`: requests, joined with their answers; `session`: who is behind them; `aliases`:
-//!   what nodes are meant by other names; `subscription`: which node a notification speaks of; `inventory`: what a server
-//!   says that it is;
+//! * `exchange`, `request`, `asked`, `answer`, `results`: requests, joined with their answers; `session`: who is behind them;
+//!   `aliases`: the node ids that stand for registered nodes; `subscription`: which node a notification speaks of;
+//!   `inventory`: what a server says that it is;
 //! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
 //!
 //! A message that is encrypted is an operation of class `opaque`, unless [`Keys`] open it.
@@ -35,6 +35,7 @@ mod owned_node;
 mod probe;
 mod proof;
 mod request;
+mod results;
 mod secure;
 mod security_policy;
 pub mod service;

@@ -12,10 +12,6 @@
 //! | an ExtensionObject in XML | no body | a body with a length |
 //! | an ExtensionObject of length -1 | its structure follows all the same | null, or the same |
 
-use super::{extension, node_id, variant};
-use crate::fault::Fault;
-use crate::reader::DecodeError;
-
 /// How bytes are read. A type for what is known when a decoder is compiled, so that it costs nothing.
 pub trait Dialect: Copy {
     /// Which one it is.
@@ -46,18 +42,6 @@ pub enum Reading {
 impl Reading {
     /// The two families of servers.
     pub const OF_SERVERS: [Self; 2] = [Self::Expanded, Self::Plain];
-
-    /// Whether every server of this family refuses a message for a fault. Servers decode a request to its end before they
-    /// execute any of it.
-    pub fn refuses(self, fault: Fault) -> bool {
-        match fault {
-            // A server that knows the type of a structure need not look at its length.
-            Fault::Bytes(DecodeError::Truncated(extension::BODY)) => false,
-            Fault::Bytes(DecodeError::Truncated(_) | DecodeError::Invalid(node_id::ENCODING)) => true,
-            Fault::Bytes(DecodeError::Invalid(variant::TYPE_FIELD | extension::FORM)) => self == Self::Plain,
-            Fault::Bytes(DecodeError::Invalid(_)) | Fault::Limit(_) | Fault::Ambiguous(_) => false,
-        }
-    }
 }
 
 impl Dialect for Standard {

@@ -15,6 +15,7 @@ mod dialect;
 mod extension;
 mod name;
 mod node_id;
+mod refusal;
 mod scalar;
 mod status;
 mod status_names;
