@@ -66,6 +66,10 @@ pub fn operations<'a>(body: &'a [u8], is_cut: bool, mut visit: impl FnMut(&Found
     let ends = Reading::OF_SERVERS.map(|reading| (reading, walk(body, reading, |_, _| ())));
     let is_possible = |(reading, (_, end)): &(Reading, Walked)| end.err().is_none_or(|fault| !reading.refuses(fault));
     let possible = ends.iter().filter(|end| is_possible(end)).count();
+    if possible > 1 && ends.iter().all(|(_, (count, end))| *count == agreed && end.is_err()) {
+        visit(&Found { is_rest: true, ..Found::certain(&rest, agreed) });
+        return Err(fault);
+    }
     let is_ambiguous = possible > 1;
     // A request that every server refuses is visited as well, in the first reading.
     let visited = ends.iter().enumerate().filter(|(place, end)| is_possible(end) || possible == 0 && *place == 0);
