@@ -11,6 +11,8 @@ pub enum Fault {
     Bytes(DecodeError),
     /// A bound of ours was reached.
     Limit(&'static str),
+    /// The format has this field, and not all receivers read it alike.
+    Ambiguous(&'static str),
 }
 
 impl From<DecodeError> for Fault {
@@ -32,6 +34,7 @@ impl Fault {
             Self::Bytes(DecodeError::Truncated(_)) if is_cut => {}
             Self::Bytes(error) => context.anomaly(AnomalyKind::Malformed, error.field(), None),
             Self::Limit(name) => context.anomaly(AnomalyKind::Limit, name, None),
+            Self::Ambiguous(_) => {}
         }
     }
 }

@@ -137,8 +137,12 @@ impl Identifier {
         let refused = count(|probe| *probe == Probe::No);
         let swapped = self.swapped(protocol, seen);
         if hinted {
-            // The end that should answer seems to ask: what the other end says will tell.
-            let doubtful = !swapped && says(seen[1], Side::Client) && seen[0] == Probe::More;
+            // The end that should answer seems to ask, or, where nothing but a port says who asks, the other one to answer: what
+            // the other end says will tell.
+            let asks = says(seen[1], Side::Client) && seen[0] == Probe::More;
+            let answers = says(seen[0], Side::Server) && seen[1] == Probe::More;
+            let is_guess = self.midstream && self.roles == Roles::Guessed;
+            let doubtful = !swapped && (asks || answers && is_guess);
             return match exact {
                 1.. if doubtful => Weight::Unsure { swapped, wait: true },
                 1.. => Weight::Fits { swapped },

@@ -344,7 +344,7 @@ fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
 }
 
 #[test]
-fn operations_beyond_those_that_can_be_numbered_are_told_as_a_limit_in_either_direction() {
+fn every_operation_of_a_message_is_told_however_many_there_are_in_either_direction() {
     let channel = &mut Channel::new(0);
     let sizes = [200_000; 8];
     let names = vec!["A"; MANY];
@@ -355,17 +355,22 @@ fn operations_beyond_those_that_can_be_numbered_are_told_as_a_limit_in_either_di
         channel.message(Server, 2, &wire::published(7, &reported), &sizes).into_iter().map(|part| (Server, part)),
     );
     said.extend(channel.message(Client, 3, &read(&names), &sizes).into_iter().map(|part| (Client, part)));
+    said.extend(channel.message(Server, 3, &values(&vec![1; MANY]), &sizes).into_iter().map(|part| (Server, part)));
+    // Shorter names, so that the request can wait for its answer.
+    let many = wire::request(566, 1, &wire::array(&vec![vec![0, 7]; MANY]));
+    said.extend(channel.message(Client, 4, &many, &sizes).into_iter().map(|part| (Client, part)));
+    said.push(say(channel, Server, 4, &response(569, 0, &[])));
     let log = log_of(&said);
     let told = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
     // The request to publish is one of the operations behind it.
-    assert_eq!((told(" report "), told(" read ")), (NUMBERED, NUMBERED));
-    assert_eq!(log.lines_of("Limit request"), ["Limit request_items from Client"]);
-    assert_eq!(log.lines_of("Limit report"), ["Limit report_items from Server"]);
+    assert_eq!((told(" report "), told(" read ")), (MANY + 1, MANY));
+    let last = |ending: &str| log.lines_of(&format!("0 {ending}.{} after 0: ", MANY - 1)).len();
+    assert_eq!((last("pending 3"), last("accepted 4")), (1, 1), "{:?}", log.lines.last());
+    assert_eq!(log.lines_of("Limit"), ["Limit pending_bytes from Client"]);
 }
 
-/// Operations of one message that have numbers, and more of them.
-const NUMBERED: usize = 1 << 16;
-const MANY: usize = NUMBERED + 10;
+/// More operations than 16 bits can number.
+const MANY: usize = (1 << 16) + 10;
 
 #[test]
 fn an_error_that_ends_the_connection_refuses_what_was_asked() {
@@ -396,4 +401,27 @@ fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not(
     session.stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, &at(60_000), &mut log);
     assert_eq!(log.lines_of("5000000001 overdue 3.0").len(), 1, "{:?}", log.lines);
     assert_eq!(log.lines_of("60000000000 accepted 2.0").len(), 1, "{:?}", log.lines);
+}
+
+#[test]
+fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_end_is_waited_for() {
+    use lockkeeper_protocols::identify::Roles;
+    use lockkeeper_protocols::{Decision, Identifier, REGISTRY};
+    let channel = &mut Channel::new(0);
+    let (_, answer) = say(channel, Server, 2, &values(&[7]));
+    let (_, request) = say(channel, Client, 3, &read(&["Level"]));
+    let identifier = Identifier {
+        transport: Transport::Tcp,
+        server_port: 4840,
+        client_port: 50_000,
+        declared: lockkeeper_protocols::Hints::default(),
+        roles: Roles::Guessed,
+        midstream: true,
+    };
+    let early = identifier.decide(REGISTRY, [&answer, b""], false);
+    assert!(matches!(early, Decision::Undecided), "{early:?}");
+    let both = identifier.decide(REGISTRY, [&answer, &request], false);
+    assert!(matches!(both, Decision::Speaks { protocol, swapped: true } if protocol.name == "opcua"), "{both:?}");
+    let alone = identifier.decide(REGISTRY, [&answer, b""], true);
+    assert!(matches!(alone, Decision::Speaks { swapped: false, .. }), "nothing else is known: {alone:?}");
 }

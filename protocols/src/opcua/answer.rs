@@ -1,17 +1,19 @@
 //! Answers: how every operation of a request ended, and what it says about the flow.
 
 use super::Context;
-use super::asked::{self, Asked, Request, What};
+use super::aliases::ANY_SESSION;
+use super::asked::{self, Asked, Kept, Replayed, Request, What};
 use super::binary::Encoded;
-use super::exchange::{Exchange, MOST_OPERATIONS, Said, refused};
+use super::exchange::{Exchange, Said, refused};
+use super::results::Results;
 use super::service::{
-    Answer, Answers, Endings, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
+    Answer, Answers, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
     endpoints, find_servers, notifications,
 };
 use super::{inventory, session};
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
 use crate::fault::Fault;
-use crate::operation::Values;
+use crate::operation::{Node, NodeTarget, Target, Values};
 use crate::pending::Waiting;
 use crate::reader::Reader;
 
@@ -24,8 +26,8 @@ impl Exchange {
         };
         let is_fault = header.result.is_bad() || service == Service::ServiceFault;
         let refusal = is_fault.then(|| refused(header.result));
-        let counted = if is_fault { None } else { self.counted(said, content, context) };
-        let result = counted.unwrap_or_else(|| self.any_response(said, refusal, content, context));
+        let counted = if is_fault { None } else { self.counted(said, header.time, content, context) };
+        let result = counted.unwrap_or_else(|| self.any_response(said, header.time, refusal, content, context));
         if let Err(fault) = result {
             fault.report(said.is_cut, context);
         }
@@ -36,16 +38,18 @@ impl Exchange {
     fn counted(
         &mut self,
         said: &Said<'_>,
+        time: i64,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Option<Result<(), Fault>> {
         let only = self.pending.only()?;
-        let What::Service(request) = &only.what else { return None };
-        let is_meant = request.counted > 0
-            && request.service == said.message.service
-            && (only.channel, only.id) == (said.channel, Some(said.id));
-        let result = is_meant.then(|| count_results(only, request, content, context))?;
+        let What::Service(Request { service, kept: Kept::Counted(count), .. }) = only.what else { return None };
+        let is_meant = service == said.message.service && (only.channel, only.id) == (said.channel, Some(said.id));
+        let result = is_meant.then(|| count_results(service, count, content, context))?;
         self.pending.forget_only();
+        if service == Service::Write {
+            self.recent_answers.insert(said.answer_key(time));
+        }
         Some(result)
     }
 
@@ -54,18 +58,22 @@ impl Exchange {
     fn any_response(
         &mut self,
         said: &Said<'_>,
+        time: i64,
         refusal: Option<Outcome>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         let service = said.message.service;
-        let asked = self.asked_by(said);
+        let asked = self.asked_by(said).or_else(|| self.only_request(said, refusal.is_some(), content, context));
         if asked.is_none() {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
+        } else if service.is_change() {
+            self.recent_answers.insert(said.answer_key(time));
         }
         match (asked, refusal) {
             (Some(asked), Some(refusal)) => {
+                self.aliases.answered(asked.number);
                 asked.conclude(refusal, context.stamp, context.sink);
                 release(asked, context);
                 Ok(())
@@ -76,7 +84,13 @@ impl Exchange {
                 release(asked, context);
                 result
             }
-            (None, None) => self.learn(service, None, content, context),
+            (None, None) => {
+                if service.is_change() && !self.recent_answers.contains(said.answer_key(time)) {
+                    self.report_unseen(service, content, context);
+                    self.recent_answers.insert(said.answer_key(time));
+                }
+                self.learn(service, None, content, context)
+            }
         }
     }
 
@@ -102,6 +116,28 @@ impl Exchange {
         }
     }
 
+    /// The only pending request, if an answer with another number fits it by service and number of results. Not where bytes
+    /// are missing or the answer is overdue: it may belong to another request.
+    #[cold]
+    fn only_request(
+        &mut self,
+        said: &Said<'_>,
+        is_refused: bool,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) -> Option<Asked> {
+        let (service, only) = (said.message.service, self.pending.only()?);
+        let What::Service(request) = &only.what else { return None };
+        let age = context.stamp.clock.saturating_sub(only.requested.clock);
+        let is_meant =
+            !self.is_lossy && age <= self.timeout && only.channel == said.channel && request.service == service;
+        if !is_meant || !(is_refused || has_as_many_results(request, content)) {
+            return None;
+        }
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_number", Some(said.id));
+        self.pending.take(|_| true, |_| true).map(|(asked, _)| asked)
+    }
+
     /// Tells how each operation of a request ended.
     fn answered(
         &mut self,
@@ -114,63 +150,71 @@ impl Exchange {
             asked.conclude(Outcome::Accepted, context.stamp, context.sink);
             return Ok(());
         };
-        if request.counted > 0 {
-            return count_results(asked, request, content, context);
+        if let Kept::Counted(count) = request.kept {
+            return count_results(request.service, count, content, context);
         }
         if service == Service::Publish && !request.is_awaited {
             // It has no parts and no results of its own.
             context.sink.ended(Outcome::Accepted, 1);
             return self.reported(service, Some((asked, request)), content, context);
         }
-        let result = match Answers::read(service, content) {
+        let (result, missing) = match Answers::read(service, content) {
             Ok(answers) => self.results(asked, request, answers, context),
             Err(fault) => {
                 asked.conclude(Outcome::Accepted, context.stamp, context.sink);
-                Err(fault)
+                (Err(fault), 1)
             }
         };
+        if service == Service::RegisterNodes {
+            self.registered(asked.number, request, result.is_ok() && missing == 0);
+        }
         result.and(self.learn(service, Some((asked, request)), content, context))
     }
 
-    /// Walks over the operations of a request and its results, side by side.
+    /// Concludes each operation of a request with its result. Returns also how many results are missing.
     fn results(
         &mut self,
         asked: &Asked,
         request: &Request,
-        mut answers: Answers<'_>,
+        answers: Answers<'_>,
         context: &mut Context<'_>,
-    ) -> Result<(), Fault> {
-        let mut result = Ok(());
-        let subscription = first_number(&request.content);
-        request.each(|index, item| {
-            let answer = next(&mut answers, &mut result);
+    ) -> (Result<(), Fault>, u32) {
+        let mut results = Results::new(answers);
+        let subscription = request.subscription();
+        let mut is_certain = true;
+        request.each(|replayed| {
+            let Found { result, is_rest, is_ambiguous, .. } = *replayed.found;
+            is_certain &= !is_ambiguous && !is_rest;
+            let answer = if is_rest { results.rest(result) } else { results.at(result) };
             let (outcome, values) = ending(answer);
             if request.is_awaited {
-                let operation = request.operation(item, values);
-                asked.conclude_one(index, &operation, outcome, (context.stamp, &mut *context.sink));
+                let operation = request.operation(replayed, values);
+                asked.conclude_one(replayed.number, &operation, outcome, (context.stamp, &mut *context.sink));
             } else {
                 context.sink.ended(outcome, 1);
             }
             if let Some(answer) = answer
                 && !answer.status.is_bad()
             {
-                self.settled(request.service, subscription, item, &answer, context);
+                self.settled(request, subscription, replayed, &answer, context);
             }
         });
-        expect_end(&answers, result, context)
+        let missing = results.missing;
+        (results.end(is_certain && !matches!(request.kept, Kept::Concluded), context), missing)
     }
 
     /// What an operation that was done means for later ones.
     #[inline]
     fn settled(
         &mut self,
-        service: Service,
+        request: &Request,
         subscription: u32,
-        item: &Item<'_>,
+        replayed: &Replayed<'_, '_>,
         answer: &Answer<'_>,
         context: &mut Context<'_>,
     ) {
-        match (service, item.subject) {
+        let item = replayed.item;
+        match (request.service, item.subject) {
             (Service::Read, Subject::Node(target)) => inventory::identify(&target.node, answer.values, context),
             (Service::CreateMonitoredItems, subject)
                 if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) =>
@@ -184,6 +228,9 @@ impl Exchange {
                 self.subscriptions.leave(subscription, number);
             }
             (Service::DeleteSubscriptions, Subject::Subscription(number)) => self.subscriptions.delete(number),
+            (Service::RegisterNodes | Service::UnregisterNodes | Service::CloseSession, _) => {
+                self.update_aliases(request, replayed, answer, context);
+            }
             _ => {}
         }
     }
@@ -201,6 +248,7 @@ impl Exchange {
             Service::CreateSession => session::created(content, context),
             Service::FindServers => session::found(find_servers(content)?, context),
             Service::Publish | Service::Republish => self.reported(service, asked, content, context),
+            Service::RegisterNodes if asked.is_none() => self.insert_unseen(content, context),
             _ => Ok(()),
         }
     }
@@ -217,19 +265,21 @@ impl Exchange {
             Some((asked, _)) => (asked.number, 1),
             None => (self.number(), 0_u32),
         };
-        let named = asked.map_or(0, |(_, request)| first_number(&request.content));
+        let named = asked.map_or(0, |(_, request)| request.subscription());
         let survey = if service == Service::Publish { self.subscriptions.survey(content) } else { None };
         let subscriptions = &self.subscriptions;
         if let Some(Survey { class, count, namespaces }) = survey
-            && context.sink.pass(class, namespaces, count.into())
+            && context.sink.pass(class, namespaces, count)
         {
-            context.sink.ended(Outcome::Accepted, count.into());
+            context.sink.ended(Outcome::Accepted, count);
             return Ok(());
         }
-        notifications(service, content, |published: &Published, notification| {
-            let place = u16::try_from(next);
+        let mut place = || {
+            let item = next;
             next = next.saturating_add(1);
-            let Ok(place) = place else { return };
+            RequestRef { request: number, item }
+        };
+        let result = notifications(service, content, |published: &Published, notification| {
             let subscription = published.subscription.unwrap_or(named);
             let (subject, values) = match *notification {
                 Notification::Data { handle, values, .. } | Notification::Event { handle, values } => {
@@ -237,78 +287,150 @@ impl Exchange {
                 }
                 Notification::Status(_) => (Subject::Subscription(subscription), Values::None),
             };
-            let item = Item { subject, ..asked::whole(Service::Publish) };
-            let operation = asked::operation(service, service.code(), &item, values);
-            let at = RequestRef { request: number, item: place.into() };
-            if context.sink.operation(at, &operation, context.stamp) {
-                context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
-            } else {
-                context.sink.ended(Outcome::Accepted, 1);
+            report(service, place(), (subject, values), context);
+        });
+        if result.is_err() {
+            report(service, place(), (Subject::Unread("notification"), Values::None), context);
+        }
+        result.map(|_| ())
+    }
+}
+
+/// Announces one notification of a subscription.
+#[inline]
+fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Values<'_>), context: &mut Context<'_>) {
+    let item = Item { subject, ..asked::whole(Service::Publish) };
+    let operation = asked::operation(service, service.code(), &item, values);
+    if context.sink.operation(at, &operation, context.stamp) {
+        context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
+    } else {
+        context.sink.ended(Outcome::Accepted, 1);
+    }
+}
+
+/// Aliases of nodes.
+impl Exchange {
+    /// Updates the aliases with one result of RegisterNodes, UnregisterNodes or CloseSession.
+    #[cold]
+    fn update_aliases(
+        &mut self,
+        request: &Request,
+        replayed: &Replayed<'_, '_>,
+        answer: &Answer<'_>,
+        context: &mut Context<'_>,
+    ) {
+        let Some(session) = request.session() else { return };
+        match (request.service, replayed.found.item.subject, replayed.item.subject) {
+            (Service::CloseSession, ..) => self.aliases.close_session(session),
+            (Service::UnregisterNodes, Subject::Node(alias), _) => self.aliases.remove(session, &alias.node),
+            (Service::RegisterNodes, _, subject) => {
+                let node = if let Subject::Node(target) = subject { Some(target.node) } else { None };
+                let Some(alias) = node_of(answer) else { return };
+                if !self.aliases.insert(session, &alias, node.as_ref()) {
+                    context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
+                }
             }
-        })?;
-        if next > MOST_OPERATIONS {
-            context.anomaly(AnomalyKind::Limit, "report_items", None);
+            _ => {}
+        }
+    }
+
+    /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node.
+    #[cold]
+    fn registered(&mut self, number: u32, request: &Request, is_whole: bool) {
+        if !is_whole && let Some(session) = request.session() {
+            self.aliases.mark_unknown(session);
+        }
+        self.aliases.answered(number);
+    }
+
+    /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
+    #[cold]
+    fn insert_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        for answer in Answers::read(Service::RegisterNodes, content)? {
+            if let Some(alias) = node_of(&answer?)
+                && !self.aliases.insert(ANY_SESSION, &alias, None)
+            {
+                context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
+            }
         }
         Ok(())
+    }
+}
+
+/// The node that a result names.
+fn node_of<'a>(answer: &Answer<'a>) -> Option<Node<'a>> {
+    let Values::Typed { bytes, .. } = answer.values else { return None };
+    Node::read(&mut Reader::new(bytes)).ok()
+}
+
+/// Answers to requests that are not in the capture.
+impl Exchange {
+    /// Reports what the server carried out: one operation for each good result.
+    #[cold]
+    fn report_unseen(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
+        let Ok(answers) = Answers::read(service, content) else { return };
+        let most = if service.has_results() { usize::MAX } else { 1 };
+        let number = self.number();
+        let done = answers.take(most).map_while(Result::ok).filter(|answer| !answer.status.is_bad());
+        for (place, answer) in (0..).zip(done) {
+            let node = if service == Service::AddNodes { node_of(&answer) } else { None };
+            let target = node.map(|node| NodeTarget { node, attribute: None, range: &[] });
+            let target = target.as_ref().map_or(Target::Unread { part: "target" }, Target::Node);
+            let values = if service == Service::Call { answer.values } else { Values::None };
+            let operation = asked::plain(asked::function(service), target, values);
+            context.sink.request_unseen(RequestRef { request: number, item: place }, &operation, context.stamp);
+        }
     }
 }
 
 /// The memory of a request that was answered is needed no more.
 fn release(asked: Asked, context: &mut Context<'_>) {
     if let What::Service(request) = asked.what {
-        context.sink.give_back(request.content);
+        context.sink.give_back(request.into_bytes());
     }
 }
 
 /// Counts the results of a request of which nothing else is kept.
-fn count_results(
-    asked: &Asked,
-    request: &Request,
-    content: Reader<'_>,
-    context: &mut Context<'_>,
-) -> Result<(), Fault> {
-    if let Some(Endings { good, bad, why }) = Endings::of(request.service, content, request.counted) {
+fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    if let Some(Endings { good, bad, why }) = Endings::of(service, content, count) {
         context.sink.ended(Outcome::Accepted, good);
         if bad > 0 {
             context.sink.ended(refused(why), bad);
         }
         return Ok(());
     }
-    let mut answers = Answers::read(request.service, content)
-        .inspect_err(|_| asked.conclude(Outcome::Accepted, context.stamp, context.sink))?;
-    let mut result = Ok(());
-    for _ in 0..request.counted {
-        let (outcome, _) = ending(next(&mut answers, &mut result));
+    let answers = match Answers::read(service, content) {
+        Ok(answers) => answers,
+        Err(fault) => {
+            context.sink.ended(Outcome::Accepted, count);
+            return Err(fault);
+        }
+    };
+    let mut results = Results::new(answers);
+    for place in 0..count {
+        let (outcome, _) = ending(results.at(place));
         context.sink.ended(outcome, 1);
     }
-    expect_end(&answers, result, context)
+    results.end(true, context)
 }
 
-/// The next result, if there is one. What is wrong with it goes to `result`.
-#[inline]
-fn next<'a>(answers: &mut Answers<'a>, result: &mut Result<(), Fault>) -> Option<Answer<'a>> {
-    answers.next()?.map_err(|fault| *result = Err(fault)).ok()
-}
-
-/// A request has no more results than operations.
-fn expect_end(answers: &Answers<'_>, result: Result<(), Fault>, context: &mut Context<'_>) -> Result<(), Fault> {
-    if result.is_ok() && answers.left() > 0 {
-        context.malformed("results", answers.left() as u32);
+/// Whether an answer has as many results as its request has operations.
+fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
+    let Ok(answers) = Answers::read(request.service, content) else { return false };
+    let mut count = 0;
+    match request.kept {
+        Kept::Counted(counted) => count = counted,
+        _ => request.each(|_| count += 1),
     }
-    result
+    !request.service.has_results() || answers.left() == count as usize
 }
 
-/// How an operation ended, and with what. A result that is missing says nothing.
+/// How an operation ended, and with which values. One without a result ended as the request did, which was accepted.
 #[inline]
 fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
     match answer {
-        None => (Outcome::Pending, Values::None),
+        None => (Outcome::Accepted, Values::None),
         Some(answer) if answer.status.is_bad() => (refused(answer.status), Values::None),
         Some(answer) => (Outcome::Accepted, answer.values),
     }
-}
-
-/// The subscription of a request that names one: it comes first.
-fn first_number(content: &[u8]) -> u32 {
-    content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }

@@ -6,8 +6,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::aliases::Resolved;
+use super::binary::Unanimous;
 use super::security_policy::Suite;
-use super::service::{Item, Service, Subject, items};
+use super::service::{Found, Item, Service, Subject, items, operations};
 use crate::dissector::{Function, Outcome, RequestRef, Sink, Stamp};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::Waiting;
@@ -27,8 +29,12 @@ pub(super) const ENCRYPTED_REQUEST: Function = Function { name: "encrypted_reque
 /// The same of a server.
 pub(super) const ENCRYPTED_RESPONSE: Function = Function { name: "encrypted_response", code: 0, class: Class::Opaque };
 
+/// A request whose service cannot be read.
+pub(super) const UNREAD_REQUEST: Function = Function { name: "unread_request", code: 0, class: Class::Unknown };
+
 /// What is not a service.
-pub(super) const TRANSPORT: [Function; 6] = [HELLO, REVERSE_HELLO, ERROR, ABORT, ENCRYPTED_REQUEST, ENCRYPTED_RESPONSE];
+pub(super) const TRANSPORT: [Function; 7] =
+    [HELLO, REVERSE_HELLO, ERROR, ABORT, ENCRYPTED_REQUEST, ENCRYPTED_RESPONSE, UNREAD_REQUEST];
 
 /// A request without an answer so far.
 #[derive(Debug)]
@@ -51,7 +57,7 @@ pub(super) enum What {
     /// A secure channel, or a new token for one.
     Open(Box<Opened>),
     /// ActivateSession. Its secrets are not kept.
-    Login(Box<Login>),
+    Login(Box<[Login]>),
     /// Any other service.
     Service(Request),
 }
@@ -66,11 +72,12 @@ pub(super) struct Opened {
     pub(super) sequence: Option<u32>,
 }
 
-/// Who activates a session.
+/// One operation of ActivateSession.
 #[derive(Debug)]
 pub(super) struct Login {
-    pub(super) kind: UserKind,
-    pub(super) name: Box<[u8]>,
+    /// Kind and name of the user; none if they cannot be read.
+    pub(super) user: Option<(UserKind, Box<[u8]>)>,
+    pub(super) is_ambiguous: bool,
 }
 
 /// A request of a service.
@@ -79,32 +86,115 @@ pub(super) struct Request {
     pub(super) service: Service,
     /// Somebody waits for the outcome of one of its operations.
     pub(super) is_awaited: bool,
-    /// How many operations it has, if nothing of their results matters but how many ended how: then nothing else of it is
-    /// kept. 0 if there is more to them.
-    pub(super) counted: u16,
     /// The number of its encoding.
     pub(super) code: u32,
-    /// What follows its header.
-    pub(super) content: Vec<u8>,
+    pub(super) kept: Kept,
+}
+
+/// What is kept of a request until its answer.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// The number of its operations, of which only outcomes are counted.
+    Counted(u32),
+    /// What follows its header, which all servers read alike.
+    Content(Vec<u8>),
+    /// All of it, and what the announcement of its operations depended on.
+    Whole(Box<Whole>),
+    /// Nothing: its operations are concluded, and its answer need only be recognised.
+    Concluded,
+}
+
+/// A whole request, and what the announcement of its operations depended on.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// From its type on.
+    pub(super) body: Vec<u8>,
+    /// Only its beginning is there.
+    pub(super) is_cut: bool,
+    /// The session that it belongs to, by [`Token::key`](super::service::Token::key).
+    pub(super) session: u64,
+    /// The subscription that it names, if it names one.
+    pub(super) subscription: u32,
+    /// The nodes behind aliases, sorted by the number of the operation.
+    pub(super) resolved: Vec<(u32, Resolved)>,
+}
+
+/// One announced operation of a kept request.
+pub(super) struct Replayed<'i, 'a> {
+    /// Position of the operation in the request.
+    pub(super) number: u32,
+    /// The operation, on the nodes behind aliases.
+    pub(super) item: &'i Item<'a>,
+    /// The same as it stands in the request, and where its result stands.
+    pub(super) found: &'i Found<'i, 'a>,
 }
 
 impl Request {
-    /// Visits its operations in order: each with its position. There are never more than a position can count.
-    pub(super) fn each<'r>(&'r self, mut visit: impl FnMut(u16, &Item<'r>)) {
-        let mut next = Some(0_u16);
-        // What was wrong with it was said when it came.
-        let _ = items(self.service, Reader::new(&self.content), |item| {
-            if let Some(index) = next {
-                visit(index, item);
-                next = index.checked_add(1);
-            }
-        });
+    /// Visits its operations in the order of their announcement.
+    pub(super) fn each(&self, mut visit: impl FnMut(&Replayed<'_, '_>)) {
+        let mut number = 0;
+        // Faults were reported when the request was announced.
+        let _ = match &self.kept {
+            Kept::Counted(_) | Kept::Concluded => Ok(()),
+            Kept::Content(content) => items(self.service, Reader::new(content), Unanimous, |item| {
+                visit(&Replayed { number, item, found: &Found::certain(item, number) });
+                number += 1;
+            }),
+            Kept::Whole(whole) => operations(&whole.body, whole.is_cut, |found| {
+                whole.resolve(number, found, &mut visit);
+                number += 1;
+            }),
+        };
     }
 
     /// One of its operations in the neutral form.
     #[inline]
-    pub(super) fn operation<'v>(&self, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
-        operation(self.service, self.code, item, values)
+    pub(super) fn operation<'v>(&self, replayed: &'v Replayed<'_, '_>, values: Values<'v>) -> Operation<'v> {
+        let ambiguous = replayed.found.is_ambiguous;
+        Operation { ambiguous, ..operation(self.service, self.code, replayed.item, values) }
+    }
+
+    /// The session that it belongs to, where that matters.
+    pub(super) fn session(&self) -> Option<u64> {
+        if let Kept::Whole(whole) = &self.kept { Some(whole.session) } else { None }
+    }
+
+    /// The subscription that it names, if it names one.
+    pub(super) fn subscription(&self) -> u32 {
+        match &self.kept {
+            Kept::Content(content) => first_number(content),
+            Kept::Whole(whole) => whole.subscription,
+            Kept::Counted(_) | Kept::Concluded => 0,
+        }
+    }
+
+    /// Its bytes, as far as they are kept.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.kept {
+            Kept::Content(bytes) => bytes,
+            Kept::Whole(whole) => &whole.body,
+            Kept::Counted(_) | Kept::Concluded => &[],
+        }
+    }
+
+    /// The memory for them, which is needed no more.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self.kept {
+            Kept::Content(bytes) => bytes,
+            Kept::Whole(whole) => whole.body,
+            Kept::Counted(_) | Kept::Concluded => Vec::new(),
+        }
+    }
+}
+
+impl Whole {
+    /// Visits an operation on the nodes behind its aliases.
+    fn resolve(&self, number: u32, found: &Found<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
+        let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
+        match place.and_then(|place| self.resolved.get(place)) {
+            Some((_, resolved)) => visit(&Replayed { number, item: &resolved.apply(found.item), found }),
+            None => visit(&Replayed { number, item: found.item, found }),
+        }
     }
 }
 
@@ -128,22 +218,28 @@ pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'
 }
 
 impl Asked {
+    /// Visits its operations as they were announced, each with its position; none of those that are only counted.
+    fn each(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
+        match &self.what {
+            What::Hello(url) => visit(0, &plain(HELLO, Target::Endpoint { url }, Values::None)),
+            What::Open(opened) => visit(0, &opened.operation()),
+            What::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
+            What::Service(request) => {
+                request.each(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
+            }
+        }
+    }
+
     /// Tells the outcome of one of its operations.
     #[inline]
     pub(super) fn conclude_one(
         &self,
-        item: u16,
+        item: u32,
         operation: &Operation<'_>,
         outcome: Outcome,
         (stamp, sink): (&Stamp, &mut dyn Sink),
     ) {
-        sink.outcome(
-            RequestRef { request: self.number, item: item.into() },
-            operation,
-            outcome,
-            &self.requested,
-            stamp,
-        );
+        sink.outcome(RequestRef { request: self.number, item }, operation, outcome, &self.requested, stamp);
     }
 
     /// The service that it asks for, if it is one.
@@ -166,10 +262,28 @@ impl Opened {
 }
 
 impl Login {
-    pub(super) fn operation(&self) -> Operation<'_> {
-        let target = Target::User { kind: self.kind, name: &self.name };
-        plain(function(Service::ActivateSession), target, Values::None)
+    /// One item of the request.
+    pub(super) fn of(found: &Found<'_, '_>) -> Self {
+        let user = match found.item.subject {
+            Subject::User { kind, name } => Some((kind, short_name(name))),
+            _ => None,
+        };
+        Self { user, is_ambiguous: found.is_ambiguous }
     }
+
+    pub(super) fn operation(&self) -> Operation<'_> {
+        let target = match &self.user {
+            Some((kind, name)) => Target::User { kind: *kind, name },
+            None => Target::Unread { part: "item" },
+        };
+        let ambiguous = self.is_ambiguous;
+        Operation { ambiguous, ..plain(function(Service::ActivateSession), target, Values::None) }
+    }
+}
+
+/// The name of a user, as far as it is kept.
+pub(super) fn short_name(name: &[u8]) -> Box<[u8]> {
+    name.get(..MAX_NAME).unwrap_or(name).into()
 }
 
 /// A service as a function.
@@ -184,16 +298,9 @@ impl Waiting for Asked {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        match &self.what {
-            What::Hello(url) => {
-                self.conclude_one(0, &plain(HELLO, Target::Endpoint { url }, Values::None), outcome, (stamp, sink));
-            }
-            What::Open(opened) => self.conclude_one(0, &opened.operation(), outcome, (stamp, sink)),
-            What::Login(login) => self.conclude_one(0, &login.operation(), outcome, (stamp, sink)),
-            What::Service(request) if request.counted > 0 => sink.ended(outcome, request.counted.into()),
-            What::Service(request) => request.each(|index, item| {
-                self.conclude_one(index, &request.operation(item, Values::None), outcome, (stamp, &mut *sink));
-            }),
+        match self.what {
+            What::Service(Request { kept: Kept::Counted(count), .. }) => sink.ended(outcome, count),
+            _ => self.each(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
         }
     }
 
@@ -201,6 +308,14 @@ impl Waiting for Asked {
         self.id.is_some() && (self.channel, self.id) == (newer.channel, newer.id)
     }
 }
+
+/// The subscription of a request that names one: it comes first behind the header.
+pub(super) fn first_number(content: &[u8]) -> u32 {
+    content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Bytes of a user's name that are kept.
+const MAX_NAME: usize = 256;
 
 /// An operation that names nothing.
 pub(super) fn whole<'a>(service: Service) -> Item<'a> {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::dissector::{Limits, Side, Stamp};
+use crate::dissector::{Limits, Side};
 use crate::memory;
 
 /// What a chunk belongs to.
@@ -23,15 +23,14 @@ pub(super) struct Partial {
     /// Size of its chunks so far, headers included.
     pub(super) size: usize,
     chunks: u32,
-    /// When its first chunk came.
-    pub(super) begun: Stamp,
     /// A limit was reached: only its beginning is kept.
     pub(super) is_cut: bool,
     /// Its beginning is missing: nothing is kept.
     pub(super) is_torn: bool,
 }
 
-/// The incomplete messages of one connection, oldest first.
+/// The incomplete messages of one connection, oldest first. Real stacks wait for the end of one for as long as the
+/// connection lives, so that nothing but want of memory ends the wait here.
 #[derive(Debug)]
 pub(super) struct Assemblies {
     open: Vec<Partial>,
@@ -39,14 +38,11 @@ pub(super) struct Assemblies {
     kept: usize,
     /// Bytes that all of them may keep.
     limit: usize,
-    /// How long the last chunk of a message is waited for, nanoseconds: as long as for an answer.
-    timeout: i64,
 }
 
 impl Assemblies {
     pub(super) fn new(limits: &Limits) -> Self {
-        let timeout = limits.answer_timeout.max(0);
-        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE), timeout }
+        Self { open: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE) }
     }
 
     /// Whether nothing is incomplete.
@@ -60,26 +56,38 @@ impl Assemblies {
         self.open.iter().any(|partial| partial.key == key)
     }
 
+    /// Whether a readable message of the same side is incomplete while a chunk of another one comes.
+    pub(super) fn has_beside(&self, key: Key) -> bool {
+        let is_beside = |partial: &Partial| partial.key.from == key.from && partial.key != key;
+        self.open.iter().any(|partial| is_beside(partial) && partial.key.request.is_some() && !partial.is_torn)
+    }
+
+    /// Another message begins: the end of one whose beginning is missing does not come any more.
+    pub(super) fn forget_torn(&mut self, from: Side) {
+        self.open.retain(|partial| !partial.is_torn || partial.key.from != from);
+    }
+
+    /// Takes the oldest message out if there is no room for one more.
+    pub(super) fn make_room(&mut self, key: Key) -> Option<Partial> {
+        let is_full = self.open.len() >= MAX_OPEN && !self.has(key);
+        let oldest = if is_full { Some(self.open.remove(0)) } else { None }?;
+        self.kept -= oldest.bytes.len();
+        Some(oldest)
+    }
+
     /// Adds a chunk that more will follow. Says which limit it was the first to reach, and the bytes that were given up
     /// for it. `lend`: memory for the first one.
     pub(super) fn add(
         &mut self,
         key: Key,
         (body, size): (&[u8], usize),
-        stamp: &Stamp,
         is_torn: bool,
         lend: impl FnOnce() -> Vec<u8>,
     ) -> Option<Reached> {
-        let mut reached = None;
         let known = self.open.iter().position(|partial| partial.key == key);
         let index = known.unwrap_or_else(|| {
-            if self.open.len() >= MAX_OPEN {
-                let oldest = self.open.remove(0);
-                self.kept -= oldest.bytes.len();
-                reached = Some(Reached { name: Some("messages_in_chunks"), lost: oldest.bytes.len() });
-            }
             let bytes = if body.is_empty() || is_torn { Vec::new() } else { lend() };
-            self.open.push(Partial { key, bytes, size: 0, chunks: 0, begun: *stamp, is_cut: false, is_torn });
+            self.open.push(Partial { key, bytes, size: 0, chunks: 0, is_cut: false, is_torn });
             self.open.len() - 1
         });
         let partial = self.open.get_mut(index)?;
@@ -94,7 +102,14 @@ impl Assemblies {
         }
         memory::append(&mut partial.bytes, body);
         self.kept += body.len();
-        reached
+        None
+    }
+
+    /// The rest of a message is not kept.
+    pub(super) fn cut(&mut self, key: Key) {
+        if let Some(partial) = self.open.iter_mut().find(|partial| partial.key == key) {
+            partial.is_cut = true;
+        }
     }
 
     /// Takes a message out: its last chunk is here, or its sender gave it up.
@@ -121,18 +136,6 @@ impl Assemblies {
             partial.is_torn = true;
         }
         before - self.kept
-    }
-
-    /// Takes out the oldest message if it is too old at `clock`.
-    pub(super) fn expire(&mut self, clock: i64) -> Option<Partial> {
-        let key = self.open.first().filter(|_| self.deadline().is_some_and(|deadline| deadline < clock))?.key;
-        self.take(key)
-    }
-
-    /// When the oldest becomes too old.
-    #[inline]
-    pub(super) fn deadline(&self) -> Option<i64> {
-        self.open.first().map(|partial| partial.begun.clock.saturating_add(self.timeout))
     }
 }
 

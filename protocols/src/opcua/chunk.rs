@@ -1,6 +1,5 @@
 //! Framing: the header that every message and every chunk of one begins with (OPC 10000-6, 7.1.2 and 6.7.2.2).
 
-use super::connection;
 use crate::dissector::FrameLen;
 
 /// Sorts of messages, in the order in which they are counted.
@@ -49,6 +48,16 @@ impl Kind {
         }
     }
 
+    /// Which part of its message a chunk is, by its letter. Connection messages have one part, and servers do not look at
+    /// what their letter is.
+    #[inline]
+    const fn part(self, letter: u8) -> Option<Part> {
+        match (part_of(letter), self) {
+            (None, Self::Hello | Self::Acknowledge | Self::Error | Self::ReverseHello) => Some(Part::More),
+            (part, _) => part,
+        }
+    }
+
     /// The letters of the sort that is counted under this key.
     pub(super) fn name_of(key: u32) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind as u32 == key).map_or("", |(_, letters)| letters)
@@ -82,7 +91,8 @@ impl<'f> Chunk<'f> {
     #[inline]
     pub(super) fn split(frame: &'f [u8]) -> Option<Self> {
         let (&[a, b, c, part, ..], rest) = frame.split_first_chunk::<HEADER>()?;
-        Some(Self { kind: Kind::of([a, b, c])?, part: part_of(part)?, rest, frame })
+        let kind = Kind::of([a, b, c])?;
+        Some(Self { kind, part: kind.part(part)?, rest, frame })
     }
 }
 
@@ -102,18 +112,41 @@ pub(super) fn frame_len(bytes: &[u8]) -> FrameLen {
     let Some((&[a, b, c, part, size @ ..], _)) = bytes.split_first_chunk::<HEADER>() else {
         return if may_start(bytes) { FrameLen::Unknown } else { FrameLen::Invalid("message_type") };
     };
-    let (Some(kind), Some(_)) = (Kind::of([a, b, c]), part_of(part)) else {
+    let Some((kind, _)) = Kind::of([a, b, c]).and_then(|kind| Some((kind, kind.part(part)?))) else {
         return FrameLen::Invalid("message_type");
     };
     let size = u32::from_le_bytes(size) as usize;
     let allowed = match kind {
         Kind::Message | Kind::Open | Kind::Close => size >= SHORTEST_SECURED,
-        Kind::Hello | Kind::ReverseHello | Kind::Acknowledge | Kind::Error => size <= connection::LONGEST,
+        Kind::Hello | Kind::ReverseHello | Kind::Acknowledge | Kind::Error => true,
     };
     if allowed && (HEADER..=MAX_CHUNK).contains(&size) {
         FrameLen::Bytes(size)
     } else {
         FrameLen::Invalid("message_size")
+    }
+}
+
+/// A chunk that is longer than is kept. It is one if its channel and token are in use: 64 bits that do not match by
+/// accident.
+#[cold]
+pub(super) fn oversized(bytes: &[u8], is_known: impl Fn(u32, u32) -> bool, name: &'static str) -> FrameLen {
+    let Some((&[a, b, c, part, size @ ..], rest)) = bytes.split_first_chunk::<HEADER>() else {
+        return FrameLen::Invalid(name);
+    };
+    let size = u32::from_le_bytes(size) as usize;
+    if Kind::of([a, b, c]) != Some(Kind::Message)
+        || part_of(part).is_none()
+        || size <= MAX_CHUNK
+        || size > LONGEST_SKIPPED
+    {
+        return FrameLen::Invalid(name);
+    }
+    let Some((&[a, b, c, d, e, f, g, h], _)) = rest.split_first_chunk() else { return FrameLen::Unknown };
+    if is_known(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])) {
+        FrameLen::Bytes(size)
+    } else {
+        FrameLen::Invalid(name)
     }
 }
 
@@ -145,8 +178,11 @@ impl<'f> Whole<'f> {
 
 /// Whether a header could begin here, as far as it is there.
 pub(super) fn may_start(bytes: &[u8]) -> bool {
-    let known = |(_, letters): &(Kind, &str)| letters.bytes().zip(bytes).all(|(letter, byte)| letter == *byte);
-    Kind::ALL.iter().any(known) && bytes.get(3).is_none_or(|part| part_of(*part).is_some())
+    let known = |(kind, letters): &(Kind, &str)| {
+        letters.bytes().zip(bytes).all(|(letter, byte)| letter == *byte)
+            && bytes.get(3).is_none_or(|part| kind.part(*part).is_some())
+    };
+    Kind::ALL.iter().any(known)
 }
 
 /// The letters of a message, and of the last part of it.
@@ -155,6 +191,8 @@ const WHOLE_MESSAGE: u32 = u32::from_le_bytes(*b"MSGF");
 pub(super) const HEADER: usize = 8;
 /// Longest chunk that is followed, bytes. Stacks agree on 64 KiB unless they are told otherwise.
 pub(super) const MAX_CHUNK: usize = 256 * 1024;
+/// Longest chunk that is passed over, bytes. Servers that take more than the default agree on some MiB.
+const LONGEST_SKIPPED: usize = 64 * 1024 * 1024;
 /// A chunk on a secure channel: the header, the channel and the token or the length of the policy.
 const SHORTEST_SECURED: usize = HEADER + 8;
 
@@ -170,7 +208,7 @@ mod tests {
             assert_eq!(frame_len(&header), FrameLen::Invalid("message_size"), "{size}");
         }
         assert_eq!(frame_len(b"MSGF\x18\0\0\0"), FrameLen::Bytes(24));
-        assert_eq!(frame_len(b"HELF\0\0\x01\0"), FrameLen::Invalid("message_size"), "a hello of 64 KiB");
+        assert_eq!(frame_len(b"HELF\0\0\x01\0"), FrameLen::Bytes(65_536), "a hello with a long URL");
     }
 
     #[test]
@@ -178,8 +216,9 @@ mod tests {
         for length in 0..8 {
             assert_eq!(frame_len(&b"OPNF\x80\0\0\0"[..length]), FrameLen::Unknown, "{length}");
         }
-        for wrong in [b"MSX".as_slice(), b"MSGX", b"\0", b"msgF"] {
+        for wrong in [b"MSX".as_slice(), b"MSGX", b"OPN\0", b"\0", b"msgF"] {
             assert_eq!(frame_len(wrong), FrameLen::Invalid("message_type"));
         }
+        assert_eq!(frame_len(b"HELX\x20\0\0\0"), FrameLen::Bytes(32), "of a hello nobody asks which part it is");
     }
 }

@@ -2,20 +2,20 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
-use super::asked::{self, Asked, Login, Opened, Request, What};
+use super::aliases::Aliases;
+use super::asked::{self, Asked, Opened, What};
 use super::assembly::Key;
-use super::binary::{Encoded, StatusCode};
-use super::service::{Direction, Message, RequestHeader, Service, Survey, Token, items};
-use super::session::{self, Sessions};
+use super::binary::{StatusCode, Unanimous};
+use super::results::{AnswerKey, RecentAnswers};
+use super::service::{Direction, Message, Service, message_of};
+use super::session::Sessions;
 use super::subscription::Subscriptions;
 use super::{Context, MESSAGE_TYPES, SERVICE_IDS, chunk};
 use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
-use crate::memory;
-use crate::operation::{Kind, Namespaces, Operation, Target, Values};
+use crate::fault::Fault;
+use crate::operation::{Kind, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
-use crate::reader::Reader;
 
 /// What one connection waits for, and what it remembers for that. What every request needs comes first.
 #[derive(Debug)]
@@ -28,8 +28,16 @@ pub(super) struct Exchange {
     /// Requests to publish, which wait until there is something to report: they are never overdue.
     pub(super) publishes: Pending<Asked>,
     pub(super) subscriptions: Subscriptions,
+    pub(super) aliases: Aliases,
+    /// Number of the latest request in its sequence header.
+    pub(super) last_id: u32,
+    /// Bytes are missing since the oldest pending request.
+    pub(super) is_lossy: bool,
     /// Bytes that requests may keep.
-    limit: usize,
+    pub(super) limit: usize,
+    /// How long an answer is waited for, nanoseconds.
+    pub(super) timeout: i64,
+    pub(super) recent_answers: RecentAnswers,
 }
 
 /// A whole message, and how it came.
@@ -38,9 +46,20 @@ pub(super) struct Said<'m> {
     pub(super) channel: u32,
     /// Number of the request in the sequence header.
     pub(super) id: u32,
+    /// From its type on.
+    pub(super) body: &'m [u8],
     pub(super) message: Message<'m>,
     /// Only its beginning is there.
     pub(super) is_cut: bool,
+    /// Servers do not all read its type alike.
+    pub(super) is_unusual: bool,
+}
+
+impl Said<'_> {
+    /// What identifies an answer with this time in its header.
+    pub(super) fn answer_key(&self, time: i64) -> AnswerKey {
+        AnswerKey { channel: self.channel, id: self.id, service: self.message.service, time }
+    }
 }
 
 /// How a body came.
@@ -62,7 +81,12 @@ impl Exchange {
             pending: Pending::new(limits),
             publishes: Pending::new(limits),
             subscriptions: Subscriptions::default(),
+            aliases: Aliases::default(),
+            last_id: 0,
+            is_lossy: false,
             limit: limits.partial.saturating_mul(SHARE),
+            timeout: limits.answer_timeout.max(0),
+            recent_answers: RecentAnswers::default(),
         }
     }
 
@@ -87,20 +111,18 @@ impl Exchange {
     /// A body.
     pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
         let is_cut = came == Came::Cut;
-        let message = match Message::read(body) {
-            Ok(message) => message,
-            Err(fault) => {
-                if came == Came::InOneChunk {
-                    context.sink.pdu(CHUNK.0, CHUNK.1);
-                }
-                return fault.report(is_cut, context);
-            }
+        let (message, is_unusual) = match Message::decode(body, Unanimous) {
+            Ok(message) => (message, false),
+            Err(fault) => match self.unusual(body, fault, came, context) {
+                Some(message) => (message, true),
+                None => return,
+            },
         };
         match came {
             Came::InOneChunk => context.sink.pdus(CHUNK, (SERVICE_IDS, key(&message))),
             Came::Whole | Came::Cut => self.count(&message, context),
         }
-        let said = Said { channel, id, message, is_cut };
+        let said = Said { channel, id, body, message, is_cut, is_unusual };
         // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
         let direction = message.direction.unwrap_or(match context.from {
             Side::Client => Direction::Request,
@@ -115,122 +137,27 @@ impl Exchange {
         }
     }
 
-    fn on_request(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
-        let Message { service, mut content, .. } = said.message;
-        let token = RequestHeader::read(&mut content).map(|header| header.token);
-        let content = match &token {
-            Ok(token) => {
-                self.sessions.speaks(token, context);
-                content
-            }
-            Err(fault) => {
-                fault.report(said.is_cut, context);
-                Reader::new(&[])
-            }
-        };
-        let login = match (service, &token) {
-            (Service::CreateSession, _) => {
-                let _ = session::creates(content, context);
-                None
-            }
-            (Service::ActivateSession, Ok(token)) => self.login(token, content, context),
-            (Service::CloseSession, Ok(token)) => {
-                self.sessions.closes(token);
-                None
-            }
-            _ => None,
-        };
-        self.announce(said, content, login, context);
-    }
-
-    /// What is wrong with it is said where its operation is announced.
+    /// A message whose type is odd: in the first reading that has a type for it. A request that has none in any reading is
+    /// announced as unread.
     #[cold]
-    fn login(&mut self, token: &Token<'_>, content: Reader<'_>, context: &mut Context<'_>) -> Option<Box<Login>> {
-        let (kind, name) = self.sessions.activates(token, content, context).ok()?;
-        Some(Box::new(Login { kind, name }))
-    }
-
-    /// Tells the operations of a request, and remembers it until its answer.
-    #[inline]
-    fn announce(&mut self, said: &Said<'_>, content: Reader<'_>, login: Option<Box<Login>>, context: &mut Context<'_>) {
-        let (service, number) = (said.message.service, self.number());
-        let code = said.message.code();
-        let survey = Survey::of_request(service, content);
-        let is_passed =
-            survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count.into()));
-        let is_awaited = !is_passed && Self::tell_each(said, content, (number, code), context);
-        let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
-        // Nodes of the standard's own namespace may say who the server is.
-        let counted = survey.filter(|survey| !is_awaited && !survey.namespaces.meet(Namespaces::only(0)));
-        if let Some(Survey { count: counted, .. }) = counted {
-            let what = What::Service(Request { service, is_awaited, counted, code, content: Vec::new() });
-            return self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
-        }
-        let what = match login {
-            Some(login) => What::Login(login),
-            None => {
-                let content = Self::keep(service, content, context);
-                What::Service(Request { service, is_awaited, counted: 0, code, content })
+    fn unusual<'m>(
+        &mut self,
+        body: &'m [u8],
+        fault: Fault,
+        came: Came,
+        context: &mut Context<'_>,
+    ) -> Option<Message<'m>> {
+        fault.report(came == Came::Cut, context);
+        let message = message_of(body);
+        if message.is_none() {
+            if came == Came::InOneChunk {
+                context.sink.pdu(CHUNK.0, CHUNK.1);
             }
-        };
-        self.wait(Asked { requested, number, channel, id, what }, context);
-    }
-
-    /// Tells the operations of a request one by one. Says whether somebody waits for the outcome of one.
-    fn tell_each(said: &Said<'_>, content: Reader<'_>, (number, code): (u32, u32), context: &mut Context<'_>) -> bool {
-        let service = said.message.service;
-        let (mut count, mut is_awaited) = (0_u32, false);
-        let result = items(service, content, |item| {
-            if let Ok(place) = u16::try_from(count) {
-                let at = RequestRef { request: number, item: place.into() };
-                is_awaited |=
-                    context.sink.operation(at, &asked::operation(service, code, item, item.values), context.stamp);
+            if context.from == Side::Client {
+                self.unread(body, "type_id", context);
             }
-            count = count.saturating_add(1);
-            if let Some(name) = item.deviation {
-                context.anomaly(AnomalyKind::Malformed, name, None);
-            }
-        });
-        if let Err(fault) = result {
-            fault.report(said.is_cut, context);
         }
-        if count > MOST_OPERATIONS {
-            context.anomaly(AnomalyKind::Limit, "request_items", None);
-        }
-        is_awaited
-    }
-
-    /// The bytes of a request that its answer will need. Publish has no parts; the secrets of a login that could not be
-    /// read are not kept.
-    fn keep(service: Service, content: Reader<'_>, context: &mut Context<'_>) -> Vec<u8> {
-        if matches!(service, Service::Publish | Service::ActivateSession) {
-            return Vec::new();
-        }
-        let mut kept = memory::lent(content.left(), content.left(), context.sink);
-        memory::append(&mut kept, content.rest());
-        kept
-    }
-
-    /// Remembers a request until its answer.
-    fn wait(&mut self, asked: Asked, context: &mut Context<'_>) {
-        match asked.service() {
-            // The server closes the connection instead of answering.
-            Some(Service::CloseSecureChannel) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
-            Some(Service::Publish) => self.publishes.push(asked, context.sink),
-            _ if self.has_room(&asked, context) => self.pending.push(asked, context.sink),
-            _ => asked.conclude(Outcome::Pending, context.stamp, context.sink),
-        }
-    }
-
-    /// Whether a request may wait for its answer. Small ones always may: there are never many.
-    fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
-        let size = |asked: &Asked| if let What::Service(request) = &asked.what { request.content.len() } else { 0 };
-        let waiting = || self.pending.all().map(size).sum::<usize>();
-        let has_room = size(asked) <= SMALL || waiting() + size(asked) <= self.limit;
-        if !has_room {
-            context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
-        }
-        has_room
+        message
     }
 
     /// Gives up on requests that are overdue.
@@ -348,7 +275,7 @@ impl Exchange {
     }
 
     /// Tells an operation that nobody answers.
-    fn happened(&mut self, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
+    pub(super) fn happened(&mut self, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
         let at = RequestRef { request: self.tell(operation, context), item: 0 };
         let Context { stamp, ref mut sink, .. } = *context;
         sink.outcome(at, operation, outcome, stamp, stamp);
@@ -384,9 +311,5 @@ pub(super) fn service_id(key: u32) -> String {
 const CHUNK: (usize, u32) = (MESSAGE_TYPES, chunk::Kind::Message as u32);
 /// The bit of a key that says that the message is none of the standard's.
 const FOREIGN: u32 = 1 << 31;
-/// Operations of one request, or reports behind one, that can be numbered.
-pub(super) const MOST_OPERATIONS: u32 = 1 << 16;
-/// The bytes that waiting requests of more than [`SMALL`] may keep, in terms of [`Limits::partial`]: 512 KiB as a rule.
+/// The bytes that waiting requests may keep, unless they are small, in terms of [`Limits::partial`]: 512 KiB as a rule.
 const SHARE: usize = 8;
-/// Bytes of a request that waits whatever else waits.
-const SMALL: usize = 1024;

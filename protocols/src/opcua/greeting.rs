@@ -17,7 +17,7 @@ impl OpcUa {
         if let Some(size) = sizes.fault() {
             context.malformed("buffer_size", size);
         }
-        self.exchange.hello(url, context);
+        self.exchange.hello(allowed(url, "endpoint_url", context), context);
         Ok(())
     }
 
@@ -39,7 +39,8 @@ impl OpcUa {
     /// ERR: the server ends the connection, and says why.
     pub(super) fn on_error(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut reader = Reader::new(chunk.rest);
-        let (status, _reason) = connection::error(&mut reader)?;
+        let (status, reason) = connection::error(&mut reader)?;
+        allowed(reason, "reason", context);
         context.expect_end(reader.rest());
         self.exchange.failed(status, context);
         Ok(())
@@ -51,6 +52,7 @@ impl OpcUa {
         let (server, url) = connection::reverse_hello(&mut reader)?;
         context.expect_end(reader.rest());
         self.expect_sender(Side::Server, context);
+        let (server, url) = (allowed(server, "server_uri", context), allowed(url, "endpoint_url", context));
         context.sink.security(&Security::Application { of: Side::Server, uri: server }, context.stamp);
         self.exchange.reverse_hello(url, context);
         Ok(())
@@ -62,4 +64,14 @@ impl OpcUa {
             context.anomaly(AnomalyKind::Malformed, "message_direction", None);
         }
     }
+}
+
+/// A text as far as the standard lets it go. One that is longer breaks the rule, and opens a connection all the same.
+fn allowed<'f>(text: &'f [u8], field: &'static str, context: &mut Context<'_>) -> &'f [u8] {
+    text.get(..connection::LONGEST_TEXT).map_or(text, |beginning| {
+        if beginning.len() < text.len() {
+            context.malformed(field, text.len() as u32);
+        }
+        beginning
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! A clear message in one chunk, the common case, is decoded where it lies. Everything else is put together first.
 
-use super::assembly::Key;
+use super::assembly::{Key, Partial};
 use super::channel::Protection;
 use super::chunk::{Chunk, Kind, Part};
 use super::exchange::Came;
@@ -25,6 +25,8 @@ struct Piece<'f> {
     /// What follows the security header: encrypted, or the sequence header and the body, then the signature.
     text: &'f [u8],
     frame: &'f [u8],
+    /// Bytes of the chunk: more than there are of one that is longer than is kept.
+    size: usize,
 }
 
 impl<'f> Piece<'f> {
@@ -32,7 +34,7 @@ impl<'f> Piece<'f> {
         let (&[a, b, c, d, e, f, g, h], text) = chunk.rest.split_first_chunk::<SECURITY_HEADER>()?;
         let (channel, token) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         let closes = chunk.kind == Kind::Close;
-        Some(Self { channel, token, part: chunk.part, closes, text, frame: chunk.frame })
+        Some(Self { channel, token, part: chunk.part, closes, text, frame: chunk.frame, size: chunk.frame.len() })
     }
 }
 
@@ -51,6 +53,35 @@ impl OpcUa {
                 None => context.malformed("message_size", piece.frame.len() as u32),
             },
             _ => self.unusual(&piece, context),
+        }
+    }
+
+    /// The beginning of a chunk of `size` bytes, of which no more is kept.
+    #[cold]
+    pub(super) fn on_beginning(&mut self, chunk: &Chunk<'_>, size: usize, context: &mut Context<'_>) {
+        let Some(piece) = Piece::split(chunk).map(|piece| Piece { size, ..piece }) else { return };
+        let protection = self.channels.get(piece.channel).map(|channel| channel.protection);
+        let is_readable = match protection {
+            Some(Protection::Readable) => true,
+            Some(Protection::Unknown) => self.is_clear(&piece, piece.text, context.from),
+            Some(Protection::Sealed) | None => false,
+        };
+        if !is_readable {
+            return self.sealed(&piece, context);
+        }
+        let Some((&[a, b, c, d, e, f, g, h], body)) = piece.text.split_first_chunk::<SEQUENCE_HEADER>() else { return };
+        self.order(piece.channel, u32::from_le_bytes([a, b, c, d]), context);
+        let request = u32::from_le_bytes([e, f, g, h]);
+        let key = Key { from: context.from, channel: piece.channel, request: Some(request) };
+        if !self.assemblies.has(key) {
+            self.begins(key, context);
+        }
+        self.add(key, body, size, false, context);
+        self.assemblies.cut(key);
+        match piece.part {
+            Part::More => {}
+            Part::Last => self.last(key, &[], context),
+            Part::Abort => self.abort(key, body, context),
         }
     }
 
@@ -117,13 +148,16 @@ impl OpcUa {
     fn part(&mut self, piece: &Piece<'_>, request: u32, body: &[u8], is_torn: bool, context: &mut Context<'_>) {
         let key = Key { from: context.from, channel: piece.channel, request: Some(request) };
         let is_known = self.assemblies.has(key);
-        let is_tail = !is_known && is_torn && !proof::is_clear(body, context.from);
+        let is_tail = !is_known && is_torn && !proof::is_clear(body);
         if is_torn
             && (!is_tail || piece.part != Part::More)
             && !is_known
             && let Some(torn) = self.torn.get_mut(context.from.index())
         {
             *torn = false;
+        }
+        if !is_known && !is_tail {
+            self.begins(key, context);
         }
         match piece.part {
             Part::More => self.add(key, body, piece.frame.len(), is_tail, context),
@@ -133,16 +167,40 @@ impl OpcUa {
         }
     }
 
+    /// A message begins before another one of its sender has ended. No client does so: most servers join its chunks with
+    /// those of the other, or forget the other, and what they execute then is none of both.
+    fn begins(&mut self, key: Key, context: &mut Context<'_>) {
+        self.assemblies.forget_torn(key.from);
+        if key.from == Side::Client && self.assemblies.has_beside(key) {
+            context.anomaly(AnomalyKind::Malformed, "chunks_interleaved", key.request);
+            self.exchange.unread(&[], "chunks", context);
+        }
+    }
+
     fn add(&mut self, key: Key, body: &[u8], size: usize, is_torn: bool, context: &mut Context<'_>) {
+        if let Some(oldest) = self.assemblies.make_room(key) {
+            self.give_up(oldest, context);
+        }
         // Of how many chunks a message consists its first does not tell.
         let memory = || memory::lent(body.len(), 2 * body.len(), context.sink);
-        let reached = self.assemblies.add(key, (body, size), context.stamp, is_torn, memory);
+        let reached = self.assemblies.add(key, (body, size), is_torn, memory);
         if let Some(reached) = reached {
             context.sink.lost(reached.lost);
             if let Some(name) = reached.name {
                 context.anomaly(AnomalyKind::Limit, name, None);
             }
         }
+    }
+
+    /// A message for which there is no room any more. Its server may still get the rest.
+    #[cold]
+    fn give_up(&mut self, oldest: Partial, context: &mut Context<'_>) {
+        context.sink.lost(oldest.bytes.len());
+        context.anomaly(AnomalyKind::Limit, "messages_in_chunks", None);
+        if oldest.key.from == Side::Client && oldest.key.request.is_some() && !oldest.is_torn {
+            self.exchange.unread(&oldest.bytes, "message", context);
+        }
+        context.sink.give_back(oldest.bytes);
     }
 
     /// The last chunk of a message.
@@ -196,7 +254,7 @@ impl OpcUa {
     fn is_clear(&self, piece: &Piece<'_>, text: &[u8], from: Side) -> bool {
         let Some((&[.., a, b, c, d], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else { return false };
         let key = Key { from, channel: piece.channel, request: Some(u32::from_le_bytes([a, b, c, d])) };
-        self.assemblies.has(key) || proof::is_clear(body, from)
+        self.assemblies.has(key) || proof::is_clear(body)
     }
 
     /// Decrypts a chunk if there is a key for it. Another connection may have had the same channel and token: what does
@@ -285,7 +343,7 @@ impl OpcUa {
             self.assemblies.tear(context.from, piece.channel);
         }
         let key = Key { from: context.from, channel: piece.channel, request: None };
-        let size = piece.frame.len();
+        let size = piece.size;
         match piece.part {
             _ if piece.closes => self.exchange.closed(context),
             Part::More => self.add(key, &[], size, false, context),

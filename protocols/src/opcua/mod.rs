@@ -11,12 +11,14 @@
 //! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
 //!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
 //! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
-//! * `exchange`, `asked`: requests, joined with their answers; `session`: who is behind them; `subscription`: which node
-//!   a notification speaks of; `inventory`: what a server says that it is;
+//! * `exchange`, `request`, `asked`, `answer`, `results`: requests, joined with their answers; `session`: who is behind them;
+//!   `aliases`: the node ids that stand for registered nodes; `subscription`: which node a notification speaks of;
+//!   `inventory`: what a server says that it is;
 //! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
 //!
 //! A message that is encrypted is an operation of class `opaque`, unless [`Keys`] open it.
 
+mod aliases;
 mod answer;
 mod asked;
 mod assembly;
@@ -29,8 +31,11 @@ mod greeting;
 mod inventory;
 mod message;
 mod opening;
+mod owned_node;
 mod probe;
 mod proof;
+mod request;
+mod results;
 mod secure;
 mod security_policy;
 pub mod service;
@@ -85,6 +90,8 @@ struct OpcUa {
     holed: [bool; 2],
     /// Whether the next chunk of a side may belong to a message whose beginning is missing.
     torn: [bool; 2],
+    /// Bytes that a side still sends of a chunk whose beginning was decoded, and which is too long to be kept.
+    skipped: [u32; 2],
     assemblies: Assemblies,
     exchange: Exchange,
     keys: Option<Arc<dyn Keys>>,
@@ -101,6 +108,7 @@ impl OpcUa {
             longest: [u32::MAX; 2],
             holed: [false; 2],
             torn: [false; 2],
+            skipped: [0; 2],
             keys: None,
             unsealed: Vec::new(),
         }
@@ -131,10 +139,37 @@ impl OpcUa {
     /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
     #[cold]
     fn chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
-        let FrameLen::Bytes(length) = chunk::frame_len(bytes) else { return None };
+        let FrameLen::Bytes(length) = self.frame_len(context.from, bytes) else { return None };
+        if length > chunk::MAX_CHUNK {
+            return self.oversized(bytes, length, context);
+        }
         let frame = bytes.get(..length)?;
         self.frame(context.from, frame, context.stamp, context.sink);
         Some(length)
+    }
+
+    /// A chunk that is longer than is kept: its beginning is decoded once there is as much of it as of the longest that is.
+    fn oversized(&mut self, bytes: &[u8], length: usize, context: &mut Context<'_>) -> Option<usize> {
+        let beginning = bytes.get(..chunk::MAX_CHUNK)?;
+        let chunk = Chunk::split(beginning)?;
+        context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
+        context.anomaly(AnomalyKind::Limit, "chunk_size", u32::try_from(length).ok());
+        self.on_beginning(&chunk, length, context);
+        if let Some(skipped) = self.skipped.get_mut(context.from.index()) {
+            *skipped = u32::try_from(length - beginning.len()).unwrap_or(u32::MAX);
+        }
+        let rest = bytes.get(beginning.len()..).unwrap_or_default();
+        Some(beginning.len() + self.skip(rest, context))
+    }
+
+    /// Passes over what is left of such a chunk.
+    #[cold]
+    fn skip(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
+        let Some(skipped) = self.skipped.get_mut(context.from.index()) else { return 0 };
+        let count = bytes.len().min(*skipped as usize);
+        *skipped -= count as u32;
+        context.sink.lost(count);
+        count
     }
 
     /// Everything but messages: rare.
@@ -160,7 +195,12 @@ impl OpcUa {
 impl Dissector for OpcUa {
     #[inline]
     fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
-        chunk::frame_len(bytes)
+        match chunk::frame_len(bytes) {
+            FrameLen::Invalid(name) => {
+                chunk::oversized(bytes, |channel, token| self.channels.has(channel, token), name)
+            }
+            known => known,
+        }
     }
 
     /// The header is all that it depends on.
@@ -202,7 +242,7 @@ impl Dissector for OpcUa {
 
     fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
-        let mut used = 0;
+        let mut used = if self.skipped == [0; 2] { 0 } else { self.skip(bytes, context) };
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             let Some(size) = self.usual(rest, context).or_else(|| self.chunk(rest, context)) else { break };
             used += size;
@@ -211,9 +251,10 @@ impl Dissector for OpcUa {
     }
 
     fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
-        if let Some(holed) = self.holed.get_mut(from.index()) {
-            *holed = true;
+        if let (Some(holed), Some(skipped)) = (self.holed.get_mut(from.index()), self.skipped.get_mut(from.index())) {
+            (*holed, *skipped) = (true, 0);
         }
+        self.exchange.is_lossy = true;
     }
 
     fn next_request(&mut self) -> &mut u32 {
@@ -225,17 +266,12 @@ impl Dissector for OpcUa {
     }
 
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
-        while let Some(old) = self.assemblies.expire(clock) {
-            sink.lost(old.bytes.len());
-            let context = &mut Context { from: old.key.from, stamp: &old.begun, sink: &mut *sink };
-            context.anomaly(AnomalyKind::Limit, "message_in_chunks_age", None);
-        }
         self.exchange.expire(clock, sink);
     }
 
     #[inline]
     fn deadline(&self) -> Option<i64> {
-        [self.assemblies.deadline(), self.exchange.deadline()].into_iter().flatten().min()
+        self.exchange.deadline()
     }
 
     fn finish(&mut self, sink: &mut dyn Sink) {

@@ -17,7 +17,7 @@ pub(super) fn probe(bytes: &[u8]) -> Probe {
     let Some(chunk) = Chunk::split(head) else { return Probe::No };
     let is_whole = head.len() == length;
     match chunk.kind {
-        Kind::Hello if is_whole => sized(&chunk, 20, 1, Side::Client),
+        Kind::Hello => hello(&chunk, length),
         Kind::Acknowledge if is_whole => sized(&chunk, 20, 0, Side::Server),
         Kind::Error if is_whole => sized(&chunk, 4, 1, Side::Server),
         Kind::ReverseHello if is_whole => reverse(&chunk, next),
@@ -26,6 +26,22 @@ pub(super) fn probe(bytes: &[u8]) -> Probe {
         Kind::Message if length >= SHORTEST_MESSAGE => message(&chunk, is_whole),
         Kind::Close | Kind::Message => Probe::Maybe { sender: None },
         _ => Probe::More,
+    }
+}
+
+/// HEL: its numbers, then a URL that ends with it, which may still be arriving.
+fn hello(chunk: &Chunk<'_>, length: usize) -> Probe {
+    let sender = Some(Side::Client);
+    let Some((head, _)) = chunk.rest.split_first_chunk::<HELLO_HEAD>() else {
+        return if HEADER + chunk.rest.len() == length { Probe::Maybe { sender } } else { Probe::More };
+    };
+    let [.., a, b, c, d] = *head;
+    // The length -1 is null.
+    let url = i32::from_le_bytes([a, b, c, d]).max(0) as usize;
+    if HEADER + HELLO_HEAD + url == length && chunk.part == Part::Last {
+        Probe::Yes { sender }
+    } else {
+        Probe::Maybe { sender }
     }
 }
 
@@ -73,6 +89,8 @@ fn message(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
     }
 }
 
+/// Numbers of a hello, and the length of its URL.
+const HELLO_HEAD: usize = 24;
 /// Header, channel, token, sequence header.
 const SHORTEST_MESSAGE: usize = 24;
 const SEQUENCE_HEADER: usize = 8;
@@ -89,6 +107,13 @@ mod tests {
         let hello = b"HELF\x20\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff";
         assert_eq!(probe(hello), Probe::Yes { sender: Some(Side::Client) });
         assert_eq!(probe(&hello[..20]), Probe::More);
+        // A URL of 5000 bytes, of which the first is there
+        let long = b"HELF\xa8\x13\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\x88\x13\0\0o";
+        assert_eq!(probe(long), Probe::Yes { sender: Some(Side::Client) });
+        assert_eq!(
+            probe(b"HELX\x1c\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0"),
+            Probe::Maybe { sender: Some(Side::Client) }
+        );
         let acknowledge = b"ACKF\x1c\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0";
         assert_eq!(probe(acknowledge), Probe::Yes { sender: Some(Side::Server) });
         assert_eq!(probe(b"GET / HTTP/1.1\r\n"), Probe::No);

@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::asked::short_name;
 use super::security_policy;
-use super::service::{ActivateRequest, ApplicationDescription, CreateRequest, CreateResponse, Endpoint, Token};
+use super::service::{ApplicationDescription, CreateRequest, CreateResponse, Endpoint, Identity, Token};
 use super::{Context, binary::Encoded};
-use crate::dissector::{AnomalyKind, Identity, Side};
+use crate::dissector::{AnomalyKind, Identity as Learned, Side};
 use crate::fault::Fault;
 use crate::reader::Reader;
 use crate::security::{Mode, Security, UserKind};
@@ -49,21 +50,13 @@ impl Sessions {
         }
     }
 
-    /// Somebody activates a session: as whom is told at the request.
-    pub(super) fn activates(
-        &mut self,
-        token: &Token<'_>,
-        content: Reader<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<(UserKind, Box<[u8]>), Fault> {
-        let mut content = content;
-        let identity = ActivateRequest::read(&mut content)?.identity;
+    /// A user activates a session.
+    pub(super) fn activates(&mut self, token: &Token<'_>, identity: &Identity<'_>, context: &mut Context<'_>) {
         let name = (!identity.name.is_empty()).then_some(identity.name);
         let fact = Security::User { kind: identity.kind, name, clear_secret: identity.is_secret_clear };
         context.sink.security(&fact, context.stamp);
-        let kept: Box<[u8]> = identity.name.get(..MAX_NAME).unwrap_or(identity.name).into();
-        self.enter(Session { key: token.key(), kind: identity.kind, name: kept.clone() }, context);
-        Ok((identity.kind, kept))
+        let session = Session { key: token.key(), kind: identity.kind, name: short_name(identity.name) };
+        self.enter(session, context);
     }
 
     /// Remembers a session. A session may be activated again, on another channel or as another user.
@@ -128,7 +121,7 @@ pub(super) fn found<'a>(
     for server in servers {
         let url = server?.discovery_url.or_empty();
         if !url.is_empty() {
-            context.sink.identity(&Identity { of: Side::Server, unit: None, field: "url", value: url }, context.stamp);
+            context.sink.identity(&Learned { of: Side::Server, unit: None, field: "url", value: url }, context.stamp);
         }
     }
     Ok(())
@@ -141,7 +134,7 @@ fn application(of: Side, described: &ApplicationDescription<'_>, context: &mut C
     }
     for (field, value) in [("application", described.name.text.or_empty()), ("product", described.product.or_empty())] {
         if !value.is_empty() {
-            context.sink.identity(&Identity { of, unit: None, field, value }, context.stamp);
+            context.sink.identity(&Learned { of, unit: None, field, value }, context.stamp);
         }
     }
 }
@@ -154,5 +147,3 @@ fn certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
 
 /// Sessions of one connection whose users are remembered.
 const MAX_SESSIONS: usize = 32;
-/// Bytes of a user's name that are kept.
-const MAX_NAME: usize = 256;

@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+use super::owned_node::OwnedNode;
 use super::service::{Neighbours, Subject, Survey};
-use crate::operation::{Node, NodeId, NodeTarget};
+use crate::operation::NodeTarget;
 use crate::reader::Reader;
 
 /// The monitored items of one connection.
@@ -88,41 +89,13 @@ impl Key {
 /// What is monitored.
 #[derive(Debug)]
 struct Monitored {
-    namespace: u16,
-    id: Id,
+    node: OwnedNode,
     attribute: Option<u32>,
 }
 
-/// The id of a node, kept.
-#[derive(Debug)]
-enum Id {
-    Numeric(u32),
-    Text(Box<[u8]>),
-    Guid([u8; 16]),
-    Opaque(Box<[u8]>),
-}
-
 impl Monitored {
-    /// None for ids that nobody uses: they are too long to be kept.
-    fn of(target: &NodeTarget<'_>) -> Option<Self> {
-        let short = |bytes: &[u8]| (bytes.len() <= MAX_ID).then(|| bytes.into());
-        let id = match target.node.id {
-            NodeId::Numeric(number) => Id::Numeric(number),
-            NodeId::Text(text) => Id::Text(short(text)?),
-            NodeId::Guid(guid) => Id::Guid(guid),
-            NodeId::Opaque(bytes) => Id::Opaque(short(bytes)?),
-        };
-        Some(Self { namespace: target.node.namespace, id, attribute: target.attribute })
-    }
-
     fn target(&self) -> NodeTarget<'_> {
-        let id = match &self.id {
-            Id::Numeric(number) => NodeId::Numeric(*number),
-            Id::Text(text) => NodeId::Text(text),
-            Id::Guid(guid) => NodeId::Guid(*guid),
-            Id::Opaque(bytes) => NodeId::Opaque(bytes),
-        };
-        NodeTarget { node: Node { namespace: self.namespace, id }, attribute: self.attribute, range: &[] }
+        NodeTarget { node: self.node.node(), attribute: self.attribute, range: &[] }
     }
 }
 
@@ -134,8 +107,8 @@ impl Subscriptions {
         if self.handles.len() >= MAX_ITEMS {
             return false;
         }
-        if let Some(monitored) = Monitored::of(target) {
-            self.nodes.insert(Key::new(subscription, handle), monitored);
+        if let Some(node) = OwnedNode::of(&target.node) {
+            self.nodes.insert(Key::new(subscription, handle), Monitored { node, attribute: target.attribute });
             self.handles.insert(Key::new(subscription, item), handle);
         }
         true
@@ -182,7 +155,7 @@ impl Subscriptions {
         let lately = lately.get_or_insert_default();
         Survey::of_report(content, |subscription, handle| {
             let item = Key::new(subscription, handle);
-            lately.around(item, || nodes.get(&item).map(|monitored| monitored.namespace))
+            lately.around(item, || nodes.get(&item).map(|monitored| monitored.node.namespace()))
         })
     }
 
@@ -202,15 +175,13 @@ const MAX_ITEMS: usize = 4096;
 const NEIGHBOURS: u64 = u64::BITS as u64;
 /// Neighbourhoods that are found without a look into the tree: 192 bytes for a connection with subscriptions.
 const LATELY: usize = 8;
-/// Longest id of a node that is kept, bytes.
-const MAX_ID: usize = 512;
 
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::operation::{Class, Namespaces};
+    use crate::operation::{Class, Namespaces, Node, NodeId};
 
     /// So far from another number that both are found in one place.
     const FAR: u32 = 5 + (NEIGHBOURS * LATELY as u64) as u32;
@@ -224,7 +195,7 @@ mod tests {
         let data = [&[0x01, 0, 0x2B, 0x03, 0x01][..], &(changes.len() as u32).to_le_bytes(), &changes].concat();
         let body: Vec<u8> = [&head.concat()[..], &data].concat();
         subscriptions.survey(Reader::new(&body)).map(|survey| {
-            assert_eq!((survey.class, usize::from(survey.count)), (Class::Report, handles.len()));
+            assert_eq!((survey.class, survey.count as usize), (Class::Report, handles.len()));
             survey.namespaces
         })
     }

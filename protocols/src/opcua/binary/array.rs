@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use super::dialect::{Dialect, Reading, Standard};
 use crate::fault::Fault;
 use crate::reader::{DecodeError, Reader};
 
@@ -10,17 +11,29 @@ pub trait Encoded<'a>: Sized {
     /// The fewest bytes that one takes: at least 1.
     const LEAST: usize;
 
-    /// Reads one, or steps over it and keeps where it lies.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault>;
+    /// Reads one in a dialect, or steps over it and keeps where it lies.
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault>;
+
+    /// Reads one in the standard's encoding.
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        Self::decode(reader, Standard)
+    }
 }
 
 /// How many elements of at least `least` bytes follow; none of a null array. A count that the bytes that are left cannot
 /// hold is an error at once.
 #[inline]
-pub fn count(reader: &mut Reader<'_>, least: usize, field: &'static str) -> Result<usize, Fault> {
+pub fn count(
+    reader: &mut Reader<'_>,
+    least: usize,
+    field: &'static str,
+    dialect: impl Dialect,
+) -> Result<usize, Fault> {
     let count = match reader.i32_le(field)? {
         -1 => return Ok(0),
-        count => usize::try_from(count).map_err(|_| Fault::invalid(field))?,
+        ..-1 => return no_elements(field, dialect),
+        count => count as usize,
     };
     if count > reader.left() / least {
         return Err(DecodeError::Truncated(field).into());
@@ -28,30 +41,48 @@ pub fn count(reader: &mut Reader<'_>, least: usize, field: &'static str) -> Resu
     Ok(count)
 }
 
+/// A count below -1: no server expects elements behind it.
+#[cold]
+fn no_elements(field: &'static str, dialect: impl Dialect) -> Result<usize, Fault> {
+    match dialect.reading() {
+        Reading::Standard | Reading::Unanimous => Err(Fault::invalid(field)),
+        Reading::Expanded | Reading::Plain => Ok(0),
+    }
+}
+
 /// Visits every element in order and leaves the reader behind the last.
 #[inline]
 pub fn each<'a, T: Encoded<'a>>(
     reader: &mut Reader<'a>,
     field: &'static str,
+    dialect: impl Dialect,
     mut visit: impl FnMut(T),
 ) -> Result<(), Fault> {
-    for _ in 0..count(reader, T::LEAST, field)? {
-        visit(T::read(reader)?);
+    for _ in 0..count(reader, T::LEAST, field, dialect)? {
+        visit(T::decode(reader, dialect)?);
     }
     Ok(())
 }
 
 /// Steps over an array.
-pub fn skip_array<'a, T: Encoded<'a>>(reader: &mut Reader<'a>, field: &'static str) -> Result<(), Fault> {
-    each(reader, field, |_: T| ())
+pub fn skip_array<'a, T: Encoded<'a>>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+    dialect: impl Dialect,
+) -> Result<(), Fault> {
+    each(reader, field, dialect, |_: T| ())
 }
 
 /// Steps over an array and keeps how many elements it has, and where they lie.
-pub fn elements<'a, T: Encoded<'a>>(reader: &mut Reader<'a>, field: &'static str) -> Result<(u32, &'a [u8]), Fault> {
-    let count = count(reader, T::LEAST, field)?;
+pub fn elements<'a, T: Encoded<'a>>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+    dialect: impl Dialect,
+) -> Result<(u32, &'a [u8]), Fault> {
+    let count = count(reader, T::LEAST, field, dialect)?;
     let start = reader.rest();
     for _ in 0..count {
-        T::read(reader)?;
+        T::decode(reader, dialect)?;
     }
     let bytes = start.get(..start.len() - reader.left()).unwrap_or_default();
     Ok((u32::try_from(count).unwrap_or(u32::MAX), bytes))
@@ -69,14 +100,14 @@ impl<'a, T: Encoded<'a>> Array<'a, T> {
     /// An array that starts here. Where it ends is not known: it takes all that is left.
     pub fn open(reader: Reader<'a>, field: &'static str) -> Result<Self, Fault> {
         let mut reader = reader;
-        let left = count(&mut reader, T::LEAST, field)?;
+        let left = count(&mut reader, T::LEAST, field, Standard)?;
         Ok(Self { reader, left, element: PhantomData })
     }
 
     /// An array that starts here: the reader moves behind it.
     pub fn read(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, Fault> {
         let start = *reader;
-        skip_array::<T>(reader, field)?;
+        skip_array::<T>(reader, field, Standard)?;
         Self::open(start, field)
     }
 
@@ -122,7 +153,7 @@ mod tests {
         // 0x7FFFFFFF strings in four bytes: eight gigabytes if it were believed
         let mut reader = Reader::new(b"\xff\xff\xff\x7f\xff\xff\xff\xff");
         let mut seen = 0;
-        let result = each(&mut reader, "names", |_: Bytes<'_>| seen += 1);
+        let result = each(&mut reader, "names", Standard, |_: Bytes<'_>| seen += 1);
         assert_eq!((result, seen), (Err(DecodeError::Truncated("names").into()), 0));
     }
 

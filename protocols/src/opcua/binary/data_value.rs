@@ -1,6 +1,7 @@
 //! DataValue: a value with its quality and its times (OPC 10000-6, 5.2.2.17).
 
 use super::array::Encoded;
+use super::dialect::Dialect;
 use super::scalar::date_time;
 use super::status::StatusCode;
 use super::variant::{Variant, step_over_scalar};
@@ -69,11 +70,11 @@ impl<'a> DataValue<'a> {
     }
 
     #[inline]
-    pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8) -> Result<Self, Fault> {
+    pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let present = reader.u8("data_value")?;
         let mut found = Self::default();
         if present & VALUE != 0 {
-            found.value = Variant::read_at(reader, depth)?;
+            found.value = Variant::read_at(reader, depth, dialect)?;
         }
         if present & STATUS != 0 {
             found.status = StatusCode::read(reader)?;
@@ -98,8 +99,8 @@ impl<'a> Encoded<'a> for DataValue<'a> {
     const LEAST: usize = 1;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Self::read_at(reader, 0)
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Self::read_at(reader, 0, dialect)
     }
 }
 

@@ -1,6 +1,7 @@
 //! DiagnosticInfo: details of an error, which may have one inside in turn (OPC 10000-6, 5.2.2.12).
 
 use super::array::Encoded;
+use super::dialect::Dialect;
 use super::scalar::Bytes;
 use super::{MAX_DEPTH, TOO_DEEP};
 use crate::fault::Fault;
@@ -12,14 +13,14 @@ pub struct DiagnosticInfo;
 
 impl DiagnosticInfo {
     /// Steps over one and all that it holds. The one inside comes last, so that this is a loop.
-    pub(super) fn skip(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
+    pub(super) fn skip(reader: &mut Reader<'_>, depth: u8, dialect: impl Dialect) -> Result<(), Fault> {
         for _ in depth..=MAX_DEPTH {
             let present = reader.u8("diagnostic_info")?;
             // symbolic id, namespace, locale, text: indexes into the string table
             let indexes = (present & INDEXES).count_ones() as usize;
             reader.take(indexes * 4, "diagnostic_info")?;
             if present & ADDITIONAL_INFO != 0 {
-                Bytes::read_as(reader, "additional_info")?;
+                Bytes::decode_as(reader, "additional_info", dialect)?;
             }
             if present & INNER_STATUS != 0 {
                 reader.u32_le("inner_status")?;
@@ -36,8 +37,8 @@ impl<'a> Encoded<'a> for DiagnosticInfo {
     const LEAST: usize = 1;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Self::skip(reader, 0).map(|()| Self)
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Self::skip(reader, 0, dialect).map(|()| Self)
     }
 }
 

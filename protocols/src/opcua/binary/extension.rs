@@ -1,9 +1,10 @@
 //! ExtensionObject: a structure with the id of its encoding in front (OPC 10000-6, 5.2.2.15).
 
 use super::array::Encoded;
+use super::dialect::{Dialect, Reading};
 use super::scalar::Bytes;
 use crate::fault::Fault;
-use crate::operation::Node;
+use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
 /// A structure of any type. Its bytes are stepped over by their length.
@@ -40,28 +41,53 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
     const LEAST: usize = 3;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         if reader.rest().starts_with(&NOTHING) {
             reader.take(NOTHING.len(), "extension")?;
             return Ok(Self { encoding: Node::standard(0), body: ExtensionBody::None });
         }
-        Self::read_something(reader)
+        Self::read_something(reader, dialect)
     }
 }
 
 impl<'a> ExtensionObject<'a> {
-    fn read_something(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let encoding = Node::read(reader)?;
-        let body = match reader.u8("extension_encoding")? {
-            0 => ExtensionBody::None,
-            1 => ExtensionBody::Binary(Bytes::read_as(reader, "extension")?.or_empty()),
-            2 => ExtensionBody::Xml(Bytes::read_as(reader, "extension")?.or_empty()),
-            _ => return Err(Fault::invalid("extension_encoding")),
+    fn read_something(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let encoding = Node::decode(reader, dialect)?;
+        let form = reader.u8(FORM)?;
+        let is_null = matches!(encoding.id, NodeId::Numeric(0));
+        let body = match (form, dialect.reading()) {
+            (0, _) => ExtensionBody::None,
+            (_, Reading::Expanded) => return Self::read_expanded(encoding, form, reader),
+            (1, _) => match Bytes::decode_as(reader, BODY, dialect)?.0 {
+                // Some read the structure of a type that they know whatever its length says.
+                None if !is_null && dialect.reading() == Reading::Unanimous => return Err(Fault::Ambiguous(BODY)),
+                body => ExtensionBody::Binary(body.unwrap_or_default()),
+            },
+            (2, Reading::Unanimous) => return Err(Fault::Ambiguous(FORM)),
+            (2, _) => ExtensionBody::Xml(Bytes::decode_as(reader, BODY, dialect)?.or_empty()),
+            _ => return Err(Fault::invalid(FORM)),
         };
         Ok(Self { encoding, body })
     }
+
+    /// In this reading bit 0 alone says that there is a body, and the length -1 that nobody counted its bytes.
+    fn read_expanded(encoding: Node<'a>, form: u8, reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        if form & 1 == 0 {
+            return Ok(Self { encoding, body: ExtensionBody::None });
+        }
+        let body = match reader.i32_le(BODY)? {
+            -1 if matches!(encoding.id, NodeId::Numeric(0)) => &[],
+            -1 => return Err(Fault::Ambiguous(BODY)),
+            length => reader.take(usize::try_from(length).unwrap_or(0), BODY)?,
+        };
+        Ok(Self { encoding, body: ExtensionBody::Binary(body) })
+    }
 }
 
+/// The bytes of a structure, as a field.
+pub(super) const BODY: &str = "extension";
+/// How they are encoded, as a field.
+pub(super) const FORM: &str = "extension_encoding";
 /// The null node without a body: what most headers and parameters end with.
 const NOTHING: [u8; 3] = [0; 3];
 

@@ -1,6 +1,8 @@
 //! The binary encoding of OPC UA (OPC 10000-6, 5.2): little-endian, without tags, so that a value is found by walking
 //! over all that stands before it.
 //!
+//! Bytes that break the encoding are refused, or read as servers read them, whichever the caller asks for: see [`Dialect`].
+//!
 //! Everything borrows from the message. To read a value that holds others (a [`Variant`], an [`ExtensionObject`]) is to
 //! step over it and to keep where it lies; what it holds is looked at when somebody asks. Every step takes at least one
 //! byte and a count is held against the bytes that are left before anything is done with it, so the time is bounded by
@@ -9,9 +11,11 @@
 mod array;
 mod data_value;
 mod diagnostic;
+mod dialect;
 mod extension;
 mod name;
 mod node_id;
+mod refusal;
 mod scalar;
 mod status;
 mod status_names;
@@ -20,6 +24,7 @@ mod variant;
 pub use array::{Array, Encoded, count, each, elements, skip_array};
 pub use data_value::DataValue;
 pub use diagnostic::DiagnosticInfo;
+pub use dialect::{Dialect, Reading, Standard, Unanimous};
 pub use extension::{ExtensionBody, ExtensionObject};
 pub use name::{LocalizedText, QualifiedName};
 pub use node_id::ExpandedNodeId;

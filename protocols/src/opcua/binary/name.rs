@@ -1,6 +1,7 @@
 //! QualifiedName and LocalizedText (OPC 10000-6, 5.2.2.13 and 5.2.2.14).
 
 use super::array::Encoded;
+use super::dialect::Dialect;
 use super::scalar::Bytes;
 use crate::fault::Fault;
 use crate::reader::Reader;
@@ -17,9 +18,9 @@ pub struct QualifiedName<'a> {
 impl<'a> Encoded<'a> for QualifiedName<'a> {
     const LEAST: usize = 6;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let namespace = reader.u16_le("namespace")?;
-        Ok(Self { namespace, name: Bytes::read_as(reader, "name")? })
+        Ok(Self { namespace, name: Bytes::decode_as(reader, "name", dialect)? })
     }
 }
 
@@ -35,10 +36,10 @@ pub struct LocalizedText<'a> {
 impl<'a> Encoded<'a> for LocalizedText<'a> {
     const LEAST: usize = 1;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let present = reader.u8("localized_text")?;
-        let locale = if present & HAS_LOCALE != 0 { Bytes::read_as(reader, "locale")? } else { Bytes(None) };
-        let text = if present & HAS_TEXT != 0 { Bytes::read_as(reader, "text")? } else { Bytes(None) };
+        let locale = if present & HAS_LOCALE != 0 { Bytes::decode_as(reader, "locale", dialect)? } else { Bytes(None) };
+        let text = if present & HAS_TEXT != 0 { Bytes::decode_as(reader, "text", dialect)? } else { Bytes(None) };
         Ok(Self { locale, text })
     }
 }

@@ -1,6 +1,7 @@
 //! NodeId and ExpandedNodeId (OPC 10000-6, 5.2.2.9 and 5.2.2.10).
 
 use super::array::Encoded;
+use super::dialect::{Dialect, Reading};
 use super::scalar::Bytes;
 use crate::fault::Fault;
 use crate::operation::{Node, NodeId};
@@ -8,7 +9,7 @@ use crate::reader::Reader;
 
 /// A node whose first byte, without the flags of the expanded form, was `encoding`.
 #[inline]
-fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>) -> Result<Node<'a>, Fault> {
+fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Node<'a>, Fault> {
     if encoding == TWO_BYTE {
         return Ok(Node { namespace: 0, id: NodeId::Numeric(reader.u8("node_id")?.into()) });
     }
@@ -17,14 +18,14 @@ fn read_encoded<'a>(encoding: u8, reader: &mut Reader<'a>) -> Result<Node<'a>, F
         return Ok(Node { namespace, id: NodeId::Numeric(reader.u16_le("node_id")?.into()) });
     }
     if encoding > BYTE_STRING {
-        return Err(Fault::invalid("node_id_encoding"));
+        return Err(Fault::invalid(ENCODING));
     }
     let namespace = reader.u16_le("namespace")?;
     let id = match encoding {
         NUMERIC => NodeId::Numeric(reader.u32_le("node_id")?),
-        STRING => NodeId::Text(Bytes::read_as(reader, "node_id")?.or_empty()),
+        STRING => NodeId::Text(Bytes::decode_as(reader, "node_id", dialect)?.or_empty()),
         GUID => Node::guid(reader.array("node_id")?),
-        _ => NodeId::Opaque(Bytes::read_as(reader, "node_id")?.or_empty()),
+        _ => NodeId::Opaque(Bytes::decode_as(reader, "node_id", dialect)?.or_empty()),
     };
     Ok(Node { namespace, id })
 }
@@ -51,9 +52,22 @@ impl<'a> Encoded<'a> for Node<'a> {
     const LEAST: usize = 2;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let encoding = reader.u8("node_id_encoding")?;
-        read_encoded(encoding, reader)
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let encoding = reader.u8(ENCODING)?;
+        if encoding > BYTE_STRING {
+            return read_flagged(encoding, reader, dialect);
+        }
+        read_encoded(encoding, reader, dialect)
+    }
+}
+
+/// A node whose first byte has bits that only that of an ExpandedNodeId has, or none at all.
+#[cold]
+fn read_flagged<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Node<'a>, Fault> {
+    match dialect.reading() {
+        Reading::Standard | Reading::Unanimous => Err(Fault::invalid(ENCODING)),
+        Reading::Expanded => ExpandedNodeId::read_behind(encoding, reader, dialect).map(|expanded| expanded.node),
+        Reading::Plain => read_encoded(encoding & KNOWN_TO_ALL, reader, dialect),
     }
 }
 
@@ -71,14 +85,36 @@ pub struct ExpandedNodeId<'a> {
 impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
     const LEAST: usize = 2;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let flags = reader.u8("node_id_encoding")?;
-        let node = read_encoded(flags & !(HAS_URI | HAS_SERVER), reader)?;
-        let namespace_uri = if flags & HAS_URI != 0 { Bytes::read_as(reader, "namespace_uri")?.0 } else { None };
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let flags = reader.u8(ENCODING)?;
+        Self::read_behind(flags, reader, dialect)
+    }
+}
+
+impl<'a> ExpandedNodeId<'a> {
+    /// What follows its first byte.
+    fn read_behind(flags: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let encoding = match dialect.reading() {
+            Reading::Plain => flags & KNOWN_TO_ALL,
+            Reading::Standard | Reading::Unanimous | Reading::Expanded => flags & !(HAS_URI | HAS_SERVER),
+        };
+        let node = read_encoded(encoding, reader, dialect)?;
+        let has_uri = flags & HAS_URI != 0;
+        let namespace_uri = if has_uri { Bytes::decode_as(reader, "namespace_uri", dialect)?.0 } else { None };
         let server = if flags & HAS_SERVER != 0 { reader.u32_le("server_index")? } else { 0 };
         Ok(Self { node, namespace_uri, server })
     }
+
+    /// The node, if it is one of the server's own that its index names.
+    pub fn own(&self) -> Option<Node<'a>> {
+        (self.namespace_uri.is_none_or(<[u8]>::is_empty) && self.server == 0).then_some(self.node)
+    }
 }
+
+/// The byte in front, as a field.
+pub(super) const ENCODING: &str = "node_id_encoding";
+/// The bits of it that every server looks at.
+const KNOWN_TO_ALL: u8 = 0x0F;
 
 // The encoding, a byte in front.
 const TWO_BYTE: u8 = 0;

@@ -1,6 +1,7 @@
 //! Texts, byte strings and times.
 
 use super::array::Encoded;
+use super::dialect::{Dialect, Reading, Standard};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
@@ -19,15 +20,27 @@ impl<'a> Bytes<'a> {
         self.or_empty().is_empty()
     }
 
-    /// Reads one, and names its field in an error. The length -1 means null, other negative ones mean nothing.
+    /// Reads one in the standard's encoding, and names its field in an error.
     #[inline]
     pub fn read_as(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, Fault> {
+        Self::decode_as(reader, field, Standard)
+    }
+
+    /// Reads one in a dialect, and names its field in an error. The length -1 means null, other negative ones mean nothing.
+    #[inline]
+    pub fn decode_as(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match reader.i32_le(field)? {
             -1 => Ok(Self(None)),
-            length => {
-                let length = usize::try_from(length).map_err(|_| Fault::invalid(field))?;
-                Ok(Self(Some(reader.take(length, field)?)))
-            }
+            ..-1 => Self::negative(field, dialect),
+            length => Ok(Self(Some(reader.take(length as usize, field)?))),
+        }
+    }
+
+    #[cold]
+    fn negative(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
+        match dialect.reading() {
+            Reading::Plain => Ok(Self(None)),
+            Reading::Standard | Reading::Unanimous | Reading::Expanded => Err(Fault::invalid(field)),
         }
     }
 }
@@ -36,8 +49,8 @@ impl<'a> Encoded<'a> for Bytes<'a> {
     const LEAST: usize = 4;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Self::read_as(reader, "string")
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Self::decode_as(reader, "string", dialect)
     }
 }
 
@@ -45,7 +58,7 @@ impl<'a> Encoded<'a> for u32 {
     const LEAST: usize = 4;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, _: impl Dialect) -> Result<Self, Fault> {
         Ok(reader.u32_le("number")?)
     }
 }

@@ -1,6 +1,7 @@
 //! StatusCode: how an operation went, or how good a value is (OPC 10000-4, 7.39).
 
 use super::array::Encoded;
+use super::dialect::Dialect;
 use super::status_names::NAMES;
 use crate::fault::Fault;
 use crate::reader::Reader;
@@ -54,7 +55,7 @@ impl<'a> Encoded<'a> for StatusCode {
     const LEAST: usize = 4;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, _: impl Dialect) -> Result<Self, Fault> {
         Ok(Self(reader.u32_le("status_code")?))
     }
 }

@@ -5,9 +5,12 @@ use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
+use super::extension::{BODY, FORM};
+use super::node_id::ENCODING;
+use super::variant::TYPE_FIELD;
 use super::*;
 use crate::fault::Fault;
-use crate::operation::Kind;
+use crate::operation::{Kind, Node, NodeId};
 use crate::reader::{DecodeError, Reader};
 
 fn variant(bytes: &[u8]) -> Result<Variant<'_>, Fault> {
@@ -135,4 +138,103 @@ proptest! {
         let cut = variant(&bytes[..cut % length]);
         prop_assert!(matches!(cut, Err(Fault::Bytes(DecodeError::Truncated(_)))));
     }
+}
+
+/// What is read of bytes in a dialect, and how many of them are left.
+fn node_in(dialect: impl Dialect, bytes: &[u8]) -> Result<(Node<'_>, usize), Fault> {
+    let mut reader = Reader::new(bytes);
+    Node::decode(&mut reader, dialect).map(|node| (node, reader.left()))
+}
+
+#[test]
+fn flags_of_a_node_id_have_fields_of_their_own_in_one_reading_and_none_in_the_other() {
+    let two = Node { namespace: 2, id: NodeId::Numeric(2) };
+    let server = [0x41, 0x02, 0x02, 0x00, /* server index */ 0x07, 0x00, 0x00, 0x00];
+    let uri = [0x81, 0x02, 0x02, 0x00, /* URI */ 0x03, 0x00, 0x00, 0x00, b'u', b'r', b'n'];
+    let both = [0xC1, 0x02, 0x02, 0x00, /* null URI */ 0xFF, 0xFF, 0xFF, 0xFF, /* server index */ 0, 0, 0, 0];
+    for bytes in [&server[..], &uri, &both] {
+        assert_eq!(node_in(Standard, bytes), Err(Fault::invalid(ENCODING)));
+        assert_eq!(node_in(Unanimous, bytes), Err(Fault::invalid(ENCODING)));
+        assert_eq!(node_in(Reading::Expanded, bytes), Ok((two, 0)));
+        assert_eq!(node_in(Reading::Plain, bytes), Ok((two, bytes.len() - 4)));
+    }
+    let reserved = [0x31, 0x02, 0x02, 0x00];
+    assert_eq!(node_in(Reading::Plain, &reserved), Ok((two, 0)), "some look at the lower half only");
+    assert_eq!(node_in(Reading::Expanded, &reserved), Err(Fault::invalid(ENCODING)));
+    for nobody in [[0x06, 0, 0, 0], [0x4F, 0, 0, 0], [0xFF; 4]] {
+        for reading in Reading::OF_SERVERS {
+            assert_eq!(node_in(reading, &nobody), Err(Fault::invalid(ENCODING)), "{nobody:02x?}");
+        }
+    }
+}
+
+#[test]
+fn a_negative_length_is_null_to_some_and_negative_counts_are_nothing_to_all_servers() {
+    let length = (-2_i32).to_le_bytes();
+    let text = |dialect: Reading| Bytes::decode_as(&mut Reader::new(&length), "name", dialect);
+    let invalid = Err(Fault::invalid("name"));
+    assert_eq!(
+        [Reading::Standard, Reading::Unanimous, Reading::Expanded, Reading::Plain].map(text),
+        [invalid, invalid, invalid, Ok(Bytes(None))]
+    );
+    let number = |dialect: Reading| count(&mut Reader::new(&length), 4, "names", dialect);
+    assert_eq!(Reading::OF_SERVERS.map(number), [Ok(0), Ok(0)]);
+    assert_eq!(number(Reading::Unanimous), Err(Fault::invalid("names")));
+}
+
+#[test]
+fn odd_variants_are_read_on_as_each_reading_does() {
+    let read = |dialect: Reading, bytes: &'static [u8]| {
+        let mut reader = Reader::new(bytes);
+        Variant::decode(&mut reader, dialect).map(|value| (value.kind(), value.count(), reader.left()))
+    };
+    // type 63: a byte string
+    let high = b"\x3f\x01\0\0\0!?";
+    assert_eq!(read(Reading::Expanded, high), Ok((Some(Kind::Bytes), 1, 1)));
+    assert_eq!(read(Reading::Plain, high), Err(Fault::invalid(TYPE_FIELD)));
+    // two nulls
+    let nulls = b"\x80\x02\0\0\0?";
+    assert_eq!(read(Reading::Expanded, nulls), Ok((None, 0, 1)));
+    assert_eq!(read(Reading::Plain, nulls), Err(Fault::invalid("variant_array")));
+    // a Byte with one dimension
+    let dimensions = b"\x43\x07\x01\0\0\0\x01\0\0\0?";
+    assert_eq!(read(Reading::Expanded, dimensions), Ok((Some(Kind::U8), 1, 1)));
+    assert_eq!(read(Reading::Plain, dimensions), Ok((Some(Kind::U8), 1, 9)));
+}
+
+#[test]
+fn structures_that_servers_read_in_different_ways_are_ambiguous() {
+    let read = |dialect: Reading, bytes: &'static [u8]| {
+        let mut reader = Reader::new(bytes);
+        ExtensionObject::decode(&mut reader, dialect).map(|found| (found.body, reader.left()))
+    };
+    let xml = b"\x01\x00\x29\x01\x02\x04\0\0\0<a/>";
+    assert_eq!(read(Reading::Standard, xml), Ok((ExtensionBody::Xml(b"<a/>"), 0)));
+    assert_eq!(read(Reading::Plain, xml), Ok((ExtensionBody::Xml(b"<a/>"), 0)));
+    assert_eq!(read(Reading::Expanded, xml), Ok((ExtensionBody::None, 8)));
+    assert_eq!(read(Reading::Unanimous, xml), Err(Fault::Ambiguous(FORM)));
+    let uncounted = b"\x01\x00\x2a\x01\x01\xff\xff\xff\xff\x01\0\0\0x";
+    assert_eq!(read(Reading::Standard, uncounted), Ok((ExtensionBody::Binary(b""), 5)));
+    assert_eq!(read(Reading::Plain, uncounted), Ok((ExtensionBody::Binary(b""), 5)));
+    for dialect in [Reading::Expanded, Reading::Unanimous] {
+        assert_eq!(read(dialect, uncounted), Err(Fault::Ambiguous(BODY)));
+    }
+    let nothing = b"\x00\x00\x01\xff\xff\xff\xff";
+    for dialect in [Reading::Standard, Reading::Unanimous, Reading::Expanded, Reading::Plain] {
+        assert_eq!(read(dialect, nothing), Ok((ExtensionBody::Binary(b""), 0)), "{dialect:?}");
+    }
+    let third = b"\x01\x00\x2a\x01\x03\x01\0\0\0x";
+    assert_eq!(read(Reading::Expanded, third), Ok((ExtensionBody::Binary(b"x"), 0)));
+    assert_eq!(read(Reading::Plain, third), Err(Fault::invalid(FORM)));
+}
+
+#[test]
+fn what_every_server_refuses_is_known_for_each_reading() {
+    let by = |fault: Fault| Reading::OF_SERVERS.map(|reading| reading.refuses(fault));
+    assert_eq!(by(DecodeError::Truncated("value").into()), [true, true]);
+    assert_eq!(by(Fault::invalid(ENCODING)), [true, true]);
+    assert_eq!(by(Fault::invalid(TYPE_FIELD)), [false, true]);
+    assert_eq!(by(DecodeError::Truncated(BODY).into()), [false, false], "who knows the type needs no length");
+    assert_eq!(by(Fault::invalid("index_range")), [false, false], "null to some");
+    assert_eq!(by(Fault::Limit(TOO_DEEP)), [false, false], "ours");
 }

@@ -3,6 +3,7 @@
 use super::array::{Encoded, count, elements};
 use super::data_value::DataValue;
 use super::diagnostic::DiagnosticInfo;
+use super::dialect::{Dialect, Reading};
 use super::extension::ExtensionObject;
 use super::name::{LocalizedText, QualifiedName};
 use super::node_id::ExpandedNodeId;
@@ -14,9 +15,9 @@ use crate::reader::Reader;
 
 /// The type of that number: none for 0, no value. Numbers 26 to 31 are to be taken for byte strings; there are no others.
 #[inline]
-fn kind(number: u8) -> Result<Option<Kind>, Fault> {
+fn kind(number: u8, dialect: impl Dialect) -> Result<Option<Kind>, Fault> {
     match Kind::from_number(number) {
-        None if number > LAST_RESERVED => Err(Fault::invalid("variant_type")),
+        None if number > LAST_RESERVED && dialect.reading() != Reading::Expanded => Err(Fault::invalid(TYPE_FIELD)),
         None if number > 0 => Ok(Some(Kind::Bytes)),
         kind => Ok(kind),
     }
@@ -117,61 +118,110 @@ impl<'a> Variant<'a> {
 
     /// Steps over a value that is `depth` values deep.
     #[inline]
-    pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8) -> Result<Self, Fault> {
+    pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let mask = reader.u8("variant")?;
-        let kind = kind(mask & TYPE)?;
+        let kind = kind(mask & TYPE, dialect)?;
         if mask & (ARRAY | DIMENSIONS) != 0 {
-            return Self::read_array(reader, kind, mask, depth);
+            return Self::read_array(reader, kind, mask, depth, dialect);
         }
         let Some(known) = kind else { return Ok(Self::default()) };
-        let start = reader.rest();
-        skip_elements(reader, known, 1, depth)?;
-        Ok(Self { kind, is_array: false, count: 1, body: between(start, reader), dimensions: &[] })
+        Self::read_single(reader, known, depth, dialect)
     }
 
-    fn read_array(reader: &mut Reader<'a>, kind: Option<Kind>, mask: u8, depth: u8) -> Result<Self, Fault> {
-        // Elements of no size, or dimensions of a single value: nobody can say what is meant.
-        let Some(known) = kind.filter(|_| mask & ARRAY != 0) else { return Err(Fault::invalid("variant_array")) };
-        let count = count(reader, least(known), "variant_array")?;
+    #[inline]
+    fn read_single(reader: &mut Reader<'a>, kind: Kind, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let start = reader.rest();
-        skip_elements(reader, known, count, depth)?;
+        skip_elements(reader, kind, 1, depth, dialect)?;
+        Ok(Self { kind: Some(kind), is_array: false, count: 1, body: between(start, reader), dimensions: &[] })
+    }
+
+    fn read_array(
+        reader: &mut Reader<'a>,
+        kind: Option<Kind>,
+        mask: u8,
+        depth: u8,
+        dialect: impl Dialect,
+    ) -> Result<Self, Fault> {
+        let Some(known) = kind.filter(|_| mask & ARRAY != 0) else {
+            return Self::read_odd_array(reader, kind, mask, depth, dialect);
+        };
+        let count = count(reader, least(known), ARRAY_FIELD, dialect)?;
+        let start = reader.rest();
+        skip_elements(reader, known, count, depth, dialect)?;
         let body = between(start, reader);
-        let dimensions = if mask & DIMENSIONS != 0 { elements::<u32>(reader, "array_dimensions")?.1 } else { &[] };
+        let dimensions = if mask & DIMENSIONS != 0 { dimensions(reader, dialect)? } else { &[] };
         Ok(Self { kind, is_array: true, count: u32::try_from(count).unwrap_or(u32::MAX), body, dimensions })
     }
+
+    /// Elements of no size, or dimensions of a single value: the standard does not say what is meant.
+    #[cold]
+    fn read_odd_array(
+        reader: &mut Reader<'a>,
+        kind: Option<Kind>,
+        mask: u8,
+        depth: u8,
+        dialect: impl Dialect,
+    ) -> Result<Self, Fault> {
+        let is_array = mask & ARRAY != 0;
+        let mut found = match (dialect.reading(), kind) {
+            (Reading::Expanded | Reading::Plain, Some(known)) => Self::read_single(reader, known, depth, dialect)?,
+            (Reading::Expanded, None) => {
+                if is_array {
+                    reader.i32_le(ARRAY_FIELD)?;
+                }
+                Self::default()
+            }
+            _ => return Err(Fault::invalid(ARRAY_FIELD)),
+        };
+        if dialect.reading() == Reading::Expanded && mask & DIMENSIONS != 0 {
+            found.dimensions = dimensions(reader, dialect)?;
+        }
+        Ok(found)
+    }
+}
+
+/// Lengths of the dimensions of an array, as they travel.
+fn dimensions<'a>(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<&'a [u8], Fault> {
+    elements::<u32>(reader, "array_dimensions", dialect).map(|(_, bytes)| bytes)
 }
 
 impl<'a> Encoded<'a> for Variant<'a> {
     const LEAST: usize = 1;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Self::read_at(reader, 0)
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Self::read_at(reader, 0, dialect)
     }
 }
 
 /// Steps over values that stand one after another.
 #[inline]
-fn skip_elements(reader: &mut Reader<'_>, kind: Kind, count: usize, depth: u8) -> Result<(), Fault> {
+fn skip_elements(
+    reader: &mut Reader<'_>,
+    kind: Kind,
+    count: usize,
+    depth: u8,
+    dialect: impl Dialect,
+) -> Result<(), Fault> {
     if let Some(size) = fixed_size(kind) {
         reader.take(count.saturating_mul(size), "value")?;
         return Ok(());
     }
-    (0..count).try_for_each(|_| skip_element(reader, kind, depth))
+    (0..count).try_for_each(|_| skip_element(reader, kind, depth, dialect))
 }
 
 /// Steps over one value of a type that has no fixed size.
-fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8) -> Result<(), Fault> {
+fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8, dialect: impl Dialect) -> Result<(), Fault> {
     match kind {
-        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::read(reader).map(drop),
-        Kind::Node => Node::read(reader).map(drop),
-        Kind::ExpandedNode => ExpandedNodeId::read(reader).map(drop),
-        Kind::QualifiedName => QualifiedName::read(reader).map(drop),
-        Kind::LocalizedText => LocalizedText::read(reader).map(drop),
-        Kind::Structure => ExtensionObject::read(reader).map(drop),
-        Kind::Diagnostic => DiagnosticInfo::skip(reader, deeper(depth)?),
-        Kind::DataValue => DataValue::read_at(reader, deeper(depth)?).map(drop),
-        Kind::Any => Variant::read_at(reader, deeper(depth)?).map(drop),
+        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::decode(reader, dialect).map(drop),
+        Kind::Node => Node::decode(reader, dialect).map(drop),
+        Kind::ExpandedNode => ExpandedNodeId::decode(reader, dialect).map(drop),
+        Kind::QualifiedName => QualifiedName::decode(reader, dialect).map(drop),
+        Kind::LocalizedText => LocalizedText::decode(reader, dialect).map(drop),
+        Kind::Structure => ExtensionObject::decode(reader, dialect).map(drop),
+        Kind::Diagnostic => DiagnosticInfo::skip(reader, deeper(depth)?, dialect),
+        Kind::DataValue => DataValue::read_at(reader, deeper(depth)?, dialect).map(drop),
+        Kind::Any => Variant::read_at(reader, deeper(depth)?, dialect).map(drop),
         _ => Ok(()),
     }
 }
@@ -184,6 +234,10 @@ fn deeper(depth: u8) -> Result<u8, Fault> {
 fn between<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
     start.get(..start.len() - reader.left()).unwrap_or_default()
 }
+
+/// The type of a value, and an array with its dimensions, as fields.
+pub(super) const TYPE_FIELD: &str = "variant_type";
+const ARRAY_FIELD: &str = "variant_array";
 
 // The byte in front.
 const TYPE: u8 = 0x3F;

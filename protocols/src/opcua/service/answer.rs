@@ -5,8 +5,8 @@ use super::method::arguments;
 use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{
-    Bytes, DataValue, DiagnosticInfo, Encoded, ExpandedNodeId, ExtensionObject, LocalizedText, QualifiedName,
-    StatusCode, count, double, elements, skip_array,
+    Bytes, DataValue, DiagnosticInfo, Dialect, Encoded, ExpandedNodeId, ExtensionObject, LocalizedText, QualifiedName,
+    Standard, StatusCode, count, double, elements, skip_array,
 };
 use crate::operation::{Kind, Node, Values};
 use crate::reader::Reader;
@@ -40,7 +40,7 @@ impl<'a> Answers<'a> {
     pub fn read(service: Service, content: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = content;
         let left = match least(service) {
-            Some(least) => count(&mut reader, least, "results")?,
+            Some(least) => count(&mut reader, least, "results", Standard)?,
             None => 0,
         };
         Ok(Self { service, reader, left, is_first_of_two: service == Service::SetTriggering })
@@ -62,8 +62,8 @@ impl<'a> Answers<'a> {
     /// The links that were removed, behind those that were added and what diagnoses them.
     fn open_second(&mut self) -> Result<(), Fault> {
         self.is_first_of_two = false;
-        skip_array::<DiagnosticInfo>(&mut self.reader, "diagnostic_infos")?;
-        self.left = count(&mut self.reader, StatusCode::LEAST, "results")?;
+        skip_array::<DiagnosticInfo>(&mut self.reader, "diagnostic_infos", Standard)?;
+        self.left = count(&mut self.reader, StatusCode::LEAST, "results", Standard)?;
         Ok(())
     }
 }
@@ -85,6 +85,13 @@ impl<'a> Iterator for Answers<'a> {
             self.is_first_of_two = false;
         }
         Some(answer)
+    }
+}
+
+impl Service {
+    /// Whether its answers have a result for each operation.
+    pub(in crate::opcua) const fn has_results(self) -> bool {
+        least(self).is_some()
     }
 }
 
@@ -144,21 +151,21 @@ fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>
         Service::AddNodes => answer.values = node(reader)?,
         Service::Browse | Service::BrowseNext => {
             Bytes::read_as(reader, "continuation_point")?;
-            skip_array::<ReferenceDescription>(reader, "references")?;
+            skip_array::<ReferenceDescription>(reader, "references", Standard)?;
         }
-        Service::TranslateBrowsePaths => skip_array::<BrowsePathTarget>(reader, "targets")?,
+        Service::TranslateBrowsePaths => skip_array::<BrowsePathTarget>(reader, "targets", Standard)?,
         Service::HistoryRead => {
             Bytes::read_as(reader, "continuation_point")?;
             answer.values = history(&ExtensionObject::read(reader)?);
         }
         Service::HistoryUpdate => {
-            skip_array::<StatusCode>(reader, "operation_results")?;
-            skip_array::<DiagnosticInfo>(reader, "diagnostic_infos")?;
+            skip_array::<StatusCode>(reader, "operation_results", Standard)?;
+            skip_array::<DiagnosticInfo>(reader, "diagnostic_infos", Standard)?;
         }
         Service::Call => {
-            skip_array::<StatusCode>(reader, "input_argument_results")?;
-            skip_array::<DiagnosticInfo>(reader, "input_argument_diagnostic_infos")?;
-            answer.values = arguments(reader, "output_arguments")?.into();
+            skip_array::<StatusCode>(reader, "input_argument_results", Standard)?;
+            skip_array::<DiagnosticInfo>(reader, "input_argument_diagnostic_infos", Standard)?;
+            answer.values = arguments(reader, "output_arguments", Standard)?.into();
         }
         Service::CreateMonitoredItems | Service::ModifyMonitoredItems => {
             if service == Service::CreateMonitoredItems {
@@ -168,7 +175,7 @@ fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>
             reader.u32_le("revised_queue_size")?;
             ExtensionObject::read(reader)?;
         }
-        Service::TransferSubscriptions => skip_array::<u32>(reader, "available_sequence_numbers")?,
+        Service::TransferSubscriptions => skip_array::<u32>(reader, "available_sequence_numbers", Standard)?,
         _ => {}
     }
     Ok(answer)
@@ -185,7 +192,7 @@ fn node<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
 /// HistoryData (OPC 10000-11, 6.6.2): values of the past. Nothing of the other kinds.
 fn history<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
     let Some((HISTORY_DATA, mut body)) = data.standard() else { return Values::None };
-    let found = elements::<DataValue<'_>>(&mut body, "history_data");
+    let found = elements::<DataValue<'_>>(&mut body, "history_data", Standard);
     found.map_or(Values::None, |(count, bytes)| Values::Typed { kind: Kind::DataValue, count, bytes })
 }
 
@@ -195,14 +202,14 @@ struct ReferenceDescription;
 impl<'a> Encoded<'a> for ReferenceDescription {
     const LEAST: usize = 18;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Node::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Node::decode(reader, dialect)?;
         reader.u8("is_forward")?;
-        ExpandedNodeId::read(reader)?;
-        QualifiedName::read(reader)?;
-        LocalizedText::read(reader)?;
+        ExpandedNodeId::decode(reader, dialect)?;
+        QualifiedName::decode(reader, dialect)?;
+        LocalizedText::decode(reader, dialect)?;
         reader.u32_le("node_class")?;
-        ExpandedNodeId::read(reader)?;
+        ExpandedNodeId::decode(reader, dialect)?;
         Ok(Self)
     }
 }
@@ -213,8 +220,8 @@ struct BrowsePathTarget;
 impl<'a> Encoded<'a> for BrowsePathTarget {
     const LEAST: usize = 6;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        ExpandedNodeId::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        ExpandedNodeId::decode(reader, dialect)?;
         reader.u32_le("remaining_path_index")?;
         Ok(Self)
     }

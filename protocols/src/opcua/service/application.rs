@@ -3,7 +3,7 @@
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Encoded, LocalizedText, each, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, each, skip_array};
 use crate::reader::Reader;
 
 /// ApplicationDescription (7.2): who a client or a server says that it is.
@@ -24,14 +24,14 @@ pub struct ApplicationDescription<'a> {
 impl<'a> Encoded<'a> for ApplicationDescription<'a> {
     const LEAST: usize = 25;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let uri = Bytes::read_as(reader, "application_uri")?;
-        let product = Bytes::read_as(reader, "product_uri")?;
-        let name = LocalizedText::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let uri = Bytes::decode_as(reader, "application_uri", dialect)?;
+        let product = Bytes::decode_as(reader, "product_uri", dialect)?;
+        let name = LocalizedText::decode(reader, dialect)?;
         let kind = reader.u32_le("application_type")?;
-        Bytes::read_as(reader, "gateway_uri")?;
-        Bytes::read_as(reader, "discovery_profile")?;
-        let discovery_url = first(reader, "discovery_urls")?;
+        Bytes::decode_as(reader, "gateway_uri", dialect)?;
+        Bytes::decode_as(reader, "discovery_profile", dialect)?;
+        let discovery_url = first(reader, "discovery_urls", dialect)?;
         Ok(Self { uri, product, name, kind, discovery_url })
     }
 }
@@ -56,15 +56,17 @@ pub struct Endpoint<'a> {
 impl<'a> Encoded<'a> for Endpoint<'a> {
     const LEAST: usize = 50;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let url = Bytes::read_as(reader, "endpoint_url")?;
-        let server = ApplicationDescription::read(reader)?;
-        let certificate = Bytes::read_as(reader, "server_certificate")?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let url = Bytes::decode_as(reader, "endpoint_url", dialect)?;
+        let server = ApplicationDescription::decode(reader, dialect)?;
+        let certificate = Bytes::decode_as(reader, "server_certificate", dialect)?;
         let mode = reader.u32_le("security_mode")?;
-        let policy = Bytes::read_as(reader, "security_policy")?;
+        let policy = Bytes::decode_as(reader, "security_policy", dialect)?;
         let mut users = 0;
-        each(reader, "user_tokens", |token: UserTokenPolicy| users |= 1_u8.checked_shl(token.kind).unwrap_or(0))?;
-        Bytes::read_as(reader, "transport_profile")?;
+        each(reader, "user_tokens", dialect, |token: UserTokenPolicy| {
+            users |= 1_u8.checked_shl(token.kind).unwrap_or(0)
+        })?;
+        Bytes::decode_as(reader, "transport_profile", dialect)?;
         reader.u8("security_level")?;
         Ok(Self { url, server, certificate, mode, policy, users })
     }
@@ -77,20 +79,20 @@ struct UserTokenPolicy {
 impl<'a> Encoded<'a> for UserTokenPolicy {
     const LEAST: usize = 20;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Bytes::read_as(reader, "policy_id")?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Bytes::decode_as(reader, "policy_id", dialect)?;
         let kind = reader.u32_le("token_type")?;
         for field in ["issued_token_type", "issuer_endpoint", "security_policy"] {
-            Bytes::read_as(reader, field)?;
+            Bytes::decode_as(reader, field, dialect)?;
         }
         Ok(Self { kind })
     }
 }
 
 /// The first of several texts; null if there are none.
-fn first<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Bytes<'a>, Fault> {
+fn first<'a>(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Bytes<'a>, Fault> {
     let mut first = None;
-    each(reader, field, |text: Bytes<'a>| first = first.or(Some(text)))?;
+    each(reader, field, dialect, |text: Bytes<'a>| first = first.or(Some(text)))?;
     Ok(first.unwrap_or_default())
 }
 
@@ -108,9 +110,10 @@ pub fn find_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescript
 pub(super) fn endpoint<'a>(
     service: Service,
     reader: &mut Reader<'a>,
+    dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    let url = Bytes::read_as(reader, "endpoint_url")?;
+    let url = Bytes::decode_as(reader, "endpoint_url", dialect)?;
     visit(&Item::new(service.class(), Subject::Endpoint(url.or_empty())));
     Ok(())
 }
@@ -119,14 +122,15 @@ pub(super) fn endpoint<'a>(
 pub(super) fn register<'a>(
     service: Service,
     reader: &mut Reader<'a>,
+    dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    Bytes::read_as(reader, "server_uri")?;
-    Bytes::read_as(reader, "product_uri")?;
-    skip_array::<LocalizedText<'_>>(reader, "server_names")?;
+    Bytes::decode_as(reader, "server_uri", dialect)?;
+    Bytes::decode_as(reader, "product_uri", dialect)?;
+    skip_array::<LocalizedText<'_>>(reader, "server_names", dialect)?;
     reader.u32_le("server_type")?;
-    Bytes::read_as(reader, "gateway_uri")?;
-    let url = first(reader, "discovery_urls")?;
+    Bytes::decode_as(reader, "gateway_uri", dialect)?;
+    let url = first(reader, "discovery_urls", dialect)?;
     visit(&Item::new(service.class(), Subject::Endpoint(url.or_empty())));
     Ok(())
 }

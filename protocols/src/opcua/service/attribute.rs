@@ -2,7 +2,7 @@
 
 use super::item::{Item, values};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, DataValue, Encoded, QualifiedName, double, each};
+use crate::opcua::binary::{Bytes, DataValue, Dialect, Encoded, QualifiedName, double, each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -18,11 +18,11 @@ impl<'a> Encoded<'a> for ReadValueId<'a> {
     const LEAST: usize = 16;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let node = Node::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let node = Node::decode(reader, dialect)?;
         let attribute = reader.u32_le("attribute_id")?;
-        let range = Bytes::read_as(reader, "index_range")?;
-        QualifiedName::read(reader)?;
+        let range = Bytes::decode_as(reader, "index_range", dialect)?;
+        QualifiedName::decode(reader, dialect)?;
         Ok(Self { node, attribute, range })
     }
 }
@@ -39,25 +39,33 @@ impl<'a> Encoded<'a> for WriteValue<'a> {
     const LEAST: usize = 11;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let node = Node::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let node = Node::decode(reader, dialect)?;
         let attribute = reader.u32_le("attribute_id")?;
-        let range = Bytes::read_as(reader, "index_range")?;
-        Ok(Self { node, attribute, range, value: DataValue::read(reader)? })
+        let range = Bytes::decode_as(reader, "index_range", dialect)?;
+        Ok(Self { node, attribute, range, value: DataValue::decode(reader, dialect)? })
     }
 }
 
-pub(super) fn read<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     double(reader, "max_age")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "nodes_to_read", |asked: ReadValueId<'a>| {
+    each(reader, "nodes_to_read", dialect, |asked: ReadValueId<'a>| {
         visit(&Item::attribute(Class::Read, asked.node, asked.attribute, asked.range));
     })
 }
 
 /// To write a value is to operate the plant; to write any other attribute changes what the server is.
-pub(super) fn write<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "nodes_to_write", |asked: WriteValue<'a>| {
+pub(super) fn write<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "nodes_to_write", dialect, |asked: WriteValue<'a>| {
         let class = if asked.attribute == VALUE { Class::Write } else { Class::Program };
         let mut item = Item::attribute(class, asked.node, asked.attribute, asked.range);
         item.deviation = (!asked.value.value.fits_dimensions()).then_some("array_dimensions");

@@ -1,7 +1,7 @@
 //! OpenSecureChannel (OPC 10000-4, 5.6.2): the part of its security that the header of the chunk does not tell.
 
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, date_time};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, date_time};
 use crate::reader::Reader;
 
 /// Whether a channel is new.
@@ -27,7 +27,7 @@ pub struct OpenRequest {
 impl<'a> Encoded<'a> for OpenRequest {
     const LEAST: usize = 20;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         reader.u32_le("protocol_version")?;
         let kind = match reader.u32_le("request_type")? {
             0 => TokenRequest::Issue,
@@ -35,7 +35,7 @@ impl<'a> Encoded<'a> for OpenRequest {
             _ => return Err(Fault::invalid("request_type")),
         };
         let mode = reader.u32_le("security_mode")?;
-        Bytes::read_as(reader, "client_nonce")?;
+        Bytes::decode_as(reader, "client_nonce", dialect)?;
         Ok(Self { kind, mode, lifetime: reader.u32_le("requested_lifetime")? })
     }
 }
@@ -56,13 +56,13 @@ pub struct OpenResponse {
 impl<'a> Encoded<'a> for OpenResponse {
     const LEAST: usize = 28;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         reader.u32_le("protocol_version")?;
         let channel = reader.u32_le("channel_id")?;
         let token = reader.u32_le("token_id")?;
         let created = date_time(reader, "created_at")?;
         let lifetime = reader.u32_le("revised_lifetime")?;
-        Bytes::read_as(reader, "server_nonce")?;
+        Bytes::decode_as(reader, "server_nonce", dialect)?;
         Ok(Self { channel, token, created, lifetime })
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::fault::Fault;
 use crate::opcua::binary::{
-    Bytes, DiagnosticInfo, Encoded, ExtensionObject, NUMERIC, StatusCode, date_time, skip_array,
+    Bytes, DiagnosticInfo, Dialect, Encoded, ExtensionObject, NUMERIC, StatusCode, date_time, skip_array,
 };
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
@@ -63,13 +63,13 @@ impl<'a> Encoded<'a> for Token<'a> {
     const LEAST: usize = Node::LEAST;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let all = reader.rest();
         // What most servers give out is not looked at.
         let rest = match all {
             [NUMERIC, _, _, _, _, _, _, rest @ ..] => rest,
             _ => {
-                Node::read(reader)?;
+                Node::decode(reader, dialect)?;
                 reader.rest()
             }
         };
@@ -95,9 +95,9 @@ impl<'a> Encoded<'a> for RequestHeader<'a> {
     const LEAST: usize = 29;
 
     #[inline(always)]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let token = Token::read(reader)?;
-        Self::plain(token, reader).map_or_else(|| Self::any(token, reader), Ok)
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let token = Token::decode(reader, dialect)?;
+        Self::plain(token, reader).map_or_else(|| Self::any(token, reader, dialect), Ok)
     }
 }
 
@@ -118,13 +118,13 @@ impl<'a> RequestHeader<'a> {
     }
 
     #[cold]
-    fn any(token: Token<'a>, reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
         reader.u32_le("return_diagnostics")?;
-        Bytes::read_as(reader, "audit_entry_id")?;
+        Bytes::decode_as(reader, "audit_entry_id", dialect)?;
         let timeout = reader.u32_le("timeout_hint")?;
-        ExtensionObject::read(reader)?;
+        ExtensionObject::decode(reader, dialect)?;
         Ok(Self { token, time, handle, timeout })
     }
 }
@@ -144,8 +144,8 @@ impl<'a> Encoded<'a> for ResponseHeader {
     const LEAST: usize = RESPONSE_FIELDS;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Self::plain(reader).map_or_else(|| Self::any(reader), Ok)
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Self::plain(reader).map_or_else(|| Self::any(reader, dialect), Ok)
     }
 }
 
@@ -166,13 +166,13 @@ impl ResponseHeader {
     }
 
     #[cold]
-    fn any(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+    fn any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;
-        let result = StatusCode::read(reader)?;
-        DiagnosticInfo::read(reader)?;
-        skip_array::<Bytes<'_>>(reader, "string_table")?;
-        ExtensionObject::read(reader)?;
+        let result = StatusCode::decode(reader, dialect)?;
+        DiagnosticInfo::decode(reader, dialect)?;
+        skip_array::<Bytes<'_>>(reader, "string_table", dialect)?;
+        ExtensionObject::decode(reader, dialect)?;
         Ok(Self { time, handle, result })
     }
 }

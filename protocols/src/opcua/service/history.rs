@@ -2,7 +2,7 @@
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, ExtensionObject, QualifiedName, each};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExtensionObject, QualifiedName, each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -14,32 +14,40 @@ struct HistoryReadValueId<'a> {
 impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
     const LEAST: usize = 16;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let node = Node::read(reader)?;
-        let range = Bytes::read_as(reader, "index_range")?;
-        QualifiedName::read(reader)?;
-        Bytes::read_as(reader, "continuation_point")?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let node = Node::decode(reader, dialect)?;
+        let range = Bytes::decode_as(reader, "index_range", dialect)?;
+        QualifiedName::decode(reader, dialect)?;
+        Bytes::decode_as(reader, "continuation_point", dialect)?;
         Ok(Self { node, range })
     }
 }
 
-pub(super) fn read<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    ExtensionObject::read(reader)?;
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    ExtensionObject::decode(reader, dialect)?;
     reader.u32_le("timestamps_to_return")?;
     reader.u8("release_continuation_points")?;
-    each(reader, "nodes_to_read", |asked: HistoryReadValueId<'a>| {
+    each(reader, "nodes_to_read", dialect, |asked: HistoryReadValueId<'a>| {
         visit(&Item::attribute(Class::Read, asked.node, VALUE, asked.range));
     })
 }
 
 /// Every kind of update begins with the node that it is about.
-pub(super) fn update<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "history_update_details", |details: ExtensionObject<'a>| {
+pub(super) fn update<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "history_update_details", dialect, |details: ExtensionObject<'a>| {
         let known = details.standard().and_then(|(kind, mut body)| {
             let class = if DELETIONS.contains(&kind) { Class::DiagnosticClear } else { Class::Write };
-            Some(Item::node(class, Node::read(&mut body).ok()?))
+            Some(Item::node(class, Node::decode(&mut body, dialect).ok()?))
         });
-        visit(&known.unwrap_or(Item::new(Class::Write, Subject::None)));
+        visit(&known.unwrap_or(Item::new(Class::Write, Subject::Unread("history_update_details"))));
     })
 }
 

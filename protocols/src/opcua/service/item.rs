@@ -24,6 +24,8 @@ pub struct Item<'a> {
 pub enum Subject<'a> {
     /// Nothing that has a name.
     None,
+    /// Something that cannot be read here: which part of the request it is.
+    Unread(&'static str),
     /// A node, or one of its attributes.
     Node(NodeTarget<'a>),
     /// A method of an object.
@@ -54,6 +56,7 @@ impl Subject<'_> {
     pub fn target(&self) -> Target<'_> {
         match self {
             Self::None => Target::None,
+            Self::Unread(part) => Target::Unread { part },
             Self::Node(node) => Target::Node(node),
             Self::Method(method) => Target::Method(method),
             Self::Subscription(number) => Target::Item { kind: "subscription", number: *number, index: 0 },

@@ -5,7 +5,7 @@ use core::fmt;
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, FOUR_BYTE, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, each, skip_array};
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
@@ -40,6 +40,8 @@ pub struct Message<'a> {
     pub number: u32,
     /// The service was invoked without a session: it is the one inside of the SessionlessInvoke that travels.
     pub is_sessionless: bool,
+    /// The indexes of its namespaces are those of a table of its own, which came with it (OPC 10000-4, 6.3.2).
+    pub has_own_namespaces: bool,
     /// What follows: the header of the request or response, then its body.
     pub content: Reader<'a>,
 }
@@ -55,12 +57,19 @@ impl<'a> Message<'a> {
     /// Reads the node of the encoding, in whatever form it travels.
     #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        Self::decode(bytes, Standard)
+    }
+
+    /// The same in a dialect.
+    #[inline(always)]
+    pub fn decode(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         if let Some(message) = Self::usual(bytes) {
             return Ok(message);
         }
         // Not returned as it is: then both would be made in memory, piece by piece, and be waited for there.
-        let Self { service, direction, number, is_sessionless, content } = Self::read_any(bytes)?;
-        Ok(Self { service, direction, number, is_sessionless, content })
+        let Self { service, direction, number, is_sessionless, has_own_namespaces, content } =
+            Self::read_any(bytes, dialect)?;
+        Ok(Self { service, direction, number, is_sessionless, has_own_namespaces, content })
     }
 
     /// What all stacks write of the services that the standard has, read where it lies.
@@ -73,20 +82,27 @@ impl<'a> Message<'a> {
     }
 
     #[cold]
-    fn read_any(bytes: &'a [u8]) -> Result<Self, Fault> {
+    fn read_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let mut content = Reader::new(bytes);
-        let encoding = Node::read(&mut content)?;
+        let encoding = Node::decode(&mut content, dialect)?;
         let number = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
         match encoding.standard_number().and_then(Service::from_number) {
-            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content),
+            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content, dialect),
             Some((service, direction)) => Ok(Self::standard(service, direction, number, content)),
-            None => Ok(Self { service: Service::Vendor, direction: None, number, is_sessionless: false, content }),
+            None => {
+                Ok(Self { direction: None, ..Self::standard(Service::Vendor, Direction::Request, number, content) })
+            }
         }
     }
 
     #[inline(always)]
     const fn standard(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
-        Self { service, direction: Some(direction), number, is_sessionless: false, content }
+        Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
+    }
+
+    /// Whether it asks, as far as its type says.
+    pub fn is_request(&self) -> bool {
+        self.direction != Some(Direction::Response)
     }
 
     /// The number of the function: that of the encoding of its request, if it is one of the standard's.
@@ -98,19 +114,22 @@ impl<'a> Message<'a> {
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
     #[cold]
-    fn unwrapped(direction: Direction, mut content: Reader<'a>) -> Result<Self, Fault> {
+    fn unwrapped(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let reader = &mut content;
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
         }
-        skip_array::<Bytes<'_>>(reader, "namespace_uris")?;
-        skip_array::<Bytes<'_>>(reader, "server_uris")?;
+        let mut has_own_namespaces = false;
+        each(reader, "namespace_uris", dialect, |_: Bytes<'_>| has_own_namespaces = true)?;
+        skip_array::<Bytes<'_>>(reader, "server_uris", dialect)?;
         if direction == Direction::Request {
-            skip_array::<Bytes<'_>>(reader, "locale_ids")?;
+            skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
         }
         let number = reader.u32_le("service_id")?.saturating_add(ENCODING_OF_TYPE);
         Ok(match Service::from_number(number).filter(|(_, inner)| *inner == direction) {
-            Some((inner, _)) => Self { is_sessionless: true, ..Self::standard(inner, direction, number, content) },
+            Some((inner, _)) => {
+                Self { is_sessionless: true, has_own_namespaces, ..Self::standard(inner, direction, number, content) }
+            }
             None => Self::standard(Service::SessionlessInvoke, direction, number, content),
         })
     }

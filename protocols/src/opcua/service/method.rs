@@ -3,7 +3,7 @@
 use super::item::{Item, Subject};
 use super::method_table::TABLE;
 use crate::fault::Fault;
-use crate::opcua::binary::{Encoded, Variant, each, elements};
+use crate::opcua::binary::{Dialect, Encoded, Variant, each, elements};
 use crate::operation::{Class, Kind, MethodTarget, Node, Typed};
 use crate::reader::Reader;
 
@@ -36,22 +36,30 @@ struct CallMethodRequest<'a> {
 impl<'a> Encoded<'a> for CallMethodRequest<'a> {
     const LEAST: usize = 8;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let object = Node::read(reader)?;
-        let method = Node::read(reader)?;
-        Ok(Self { object, method, arguments: arguments(reader, "input_arguments")? })
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let object = Node::decode(reader, dialect)?;
+        let method = Node::decode(reader, dialect)?;
+        Ok(Self { object, method, arguments: arguments(reader, "input_arguments", dialect)? })
     }
 }
 
 /// Arguments: each has its own type in front.
-pub(super) fn arguments<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Typed<'a>, Fault> {
-    let (count, bytes) = elements::<Variant<'_>>(reader, field)?;
+pub(super) fn arguments<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+    dialect: impl Dialect,
+) -> Result<Typed<'a>, Fault> {
+    let (count, bytes) = elements::<Variant<'_>>(reader, field, dialect)?;
     Ok(Typed { kind: Kind::Any, count, bytes })
 }
 
 /// What a method does is known of those of the standard; any other is taken to act on the plant.
-pub(super) fn call<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "methods_to_call", |asked: CallMethodRequest<'a>| {
+pub(super) fn call<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "methods_to_call", dialect, |asked: CallMethodRequest<'a>| {
         let CallMethodRequest { object, method, arguments } = asked;
         let class = Method::of(&method).map_or(Class::Control, |known| known.class);
         visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with(arguments.into()));

@@ -6,6 +6,8 @@
 //!                                                             notifications()  what a subscription reports
 //! ```
 //!
+//! Where servers do not all read the bytes of a request alike, [`operations`] finds what each of them may execute.
+//!
 //! Most messages have many parts that are alike, and [`Survey`] and [`Endings`] count those at once.
 //!
 //! Nothing is copied: a request is walked again, from its bytes, beside its response. Passwords, nonces and signatures
@@ -27,6 +29,7 @@ mod monitor;
 mod nodes;
 mod notification;
 mod query;
+mod reading;
 mod request;
 mod session;
 mod survey;
@@ -41,6 +44,7 @@ pub use item::{Item, Subject};
 pub use message::{Direction, Message};
 pub use method::Method;
 pub use notification::{Notification, Published, notifications};
+pub use reading::{Found, Opened, message_of, operations};
 pub use request::items;
 pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};

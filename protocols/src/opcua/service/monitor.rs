@@ -4,7 +4,7 @@ use super::attribute::ReadValueId;
 use super::item::{Item, Subject, one};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Encoded, ExtensionObject, double, each};
+use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, double, each};
 use crate::operation::{Class, Kind};
 use crate::reader::Reader;
 
@@ -16,10 +16,10 @@ struct Parameters {
 impl<'a> Encoded<'a> for Parameters {
     const LEAST: usize = 20;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let handle = reader.u32_le("client_handle")?;
         double(reader, "sampling_interval")?;
-        ExtensionObject::read(reader)?;
+        ExtensionObject::decode(reader, dialect)?;
         reader.take(5, "queue")?; // size, discard oldest?
         Ok(Self { handle })
     }
@@ -33,10 +33,10 @@ struct CreateRequest<'a> {
 impl<'a> Encoded<'a> for CreateRequest<'a> {
     const LEAST: usize = ReadValueId::LEAST + 4 + Parameters::LEAST;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let value = ReadValueId::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let value = ReadValueId::decode(reader, dialect)?;
         reader.u32_le("monitoring_mode")?;
-        Ok(Self { value, handle: Parameters::read(reader)?.handle })
+        Ok(Self { value, handle: Parameters::decode(reader, dialect)?.handle })
     }
 }
 
@@ -48,9 +48,9 @@ struct ModifyRequest {
 impl<'a> Encoded<'a> for ModifyRequest {
     const LEAST: usize = 4 + Parameters::LEAST;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let item = reader.u32_le("monitored_item_id")?;
-        Ok(Self { item, handle: Parameters::read(reader)?.handle })
+        Ok(Self { item, handle: Parameters::decode(reader, dialect)?.handle })
     }
 }
 
@@ -58,49 +58,70 @@ fn monitored<'a>(subscription: u32, item: u32) -> Item<'a> {
     Item::new(Class::Subscribe, Subject::MonitoredItem { subscription, item })
 }
 
-pub(super) fn create<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn create<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "items_to_create", |asked: CreateRequest<'a>| {
+    each(reader, "items_to_create", dialect, |asked: CreateRequest<'a>| {
         let ReadValueId { node, attribute, range } = asked.value;
         visit(&Item { handle: asked.handle, ..Item::attribute(Class::Subscribe, node, attribute, range) });
     })
 }
 
-pub(super) fn modify<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn modify<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "items_to_modify", |asked: ModifyRequest| {
+    each(reader, "items_to_modify", dialect, |asked: ModifyRequest| {
         visit(&Item { handle: asked.handle, ..monitored(subscription, asked.item) });
     })
 }
 
 /// The mode (0 disabled, 1 sampling, 2 reporting) is the value of each item.
-pub(super) fn set_mode<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn set_mode<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     let mode = reader.take(4, "monitoring_mode")?;
-    each(reader, "monitored_item_ids", |item: u32| {
+    each(reader, "monitored_item_ids", dialect, |item: u32| {
         visit(&monitored(subscription, item).with(one(Kind::U32, mode)));
     })
 }
 
 /// The items that are to be linked, then those whose links are to go.
-pub(super) fn set_triggering<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn set_triggering<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("triggering_item_id")?;
-    each(reader, "links_to_add", |item: u32| visit(&monitored(subscription, item)))?;
-    each(reader, "links_to_remove", |item: u32| visit(&monitored(subscription, item)))
+    each(reader, "links_to_add", dialect, |item: u32| visit(&monitored(subscription, item)))?;
+    each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored(subscription, item)))
 }
 
-pub(super) fn delete<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn delete<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
-    each(reader, "monitored_item_ids", |item: u32| visit(&monitored(subscription, item)))
+    each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored(subscription, item)))
 }
 
 /// A request about one subscription, which comes first.
 pub(super) fn subscription<'a>(
     service: Service,
     reader: &mut Reader<'a>,
+    _: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let number = reader.u32_le("subscription_id")?;
@@ -112,17 +133,22 @@ pub(super) fn subscription<'a>(
 pub(super) fn subscriptions<'a>(
     service: Service,
     reader: &mut Reader<'a>,
+    dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "subscription_ids", |number: u32| {
+    each(reader, "subscription_ids", dialect, |number: u32| {
         visit(&Item::new(service.class(), Subject::Subscription(number)));
     })
 }
 
 /// Whether notifications shall be sent is the value of each subscription.
-pub(super) fn set_publishing<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
+pub(super) fn set_publishing<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
     let enabled = reader.take(1, "publishing_enabled")?;
-    each(reader, "subscription_ids", |number: u32| {
+    each(reader, "subscription_ids", dialect, |number: u32| {
         visit(&Item::new(Class::Subscribe, Subject::Subscription(number)).with(one(Kind::Bool, enabled)));
     })
 }

@@ -1,27 +1,27 @@
 //! The NodeManagement services: they change the address space (OPC 10000-4, 5.8).
 
-use super::item::Item;
+use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, each};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
 struct AddNodesItem<'a> {
-    parent: Node<'a>,
-    requested: Node<'a>,
+    parent: ExpandedNodeId<'a>,
+    requested: ExpandedNodeId<'a>,
 }
 
 impl<'a> Encoded<'a> for AddNodesItem<'a> {
     const LEAST: usize = 21;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let parent = ExpandedNodeId::read(reader)?.node;
-        Node::read(reader)?;
-        let requested = ExpandedNodeId::read(reader)?.node;
-        QualifiedName::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let parent = ExpandedNodeId::decode(reader, dialect)?;
+        Node::decode(reader, dialect)?;
+        let requested = ExpandedNodeId::decode(reader, dialect)?;
+        QualifiedName::decode(reader, dialect)?;
         reader.u32_le("node_class")?;
-        ExtensionObject::read(reader)?;
-        ExpandedNodeId::read(reader)?;
+        ExtensionObject::decode(reader, dialect)?;
+        ExpandedNodeId::decode(reader, dialect)?;
         Ok(Self { parent, requested })
     }
 }
@@ -33,12 +33,12 @@ struct AddReferencesItem<'a> {
 impl<'a> Encoded<'a> for AddReferencesItem<'a> {
     const LEAST: usize = 15;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let source = Node::read(reader)?;
-        Node::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let source = Node::decode(reader, dialect)?;
+        Node::decode(reader, dialect)?;
         reader.u8("is_forward")?;
-        Bytes::read_as(reader, "target_server")?;
-        ExpandedNodeId::read(reader)?;
+        Bytes::decode_as(reader, "target_server", dialect)?;
+        ExpandedNodeId::decode(reader, dialect)?;
         reader.u32_le("node_class")?;
         Ok(Self { source })
     }
@@ -51,8 +51,8 @@ struct DeleteNodesItem<'a> {
 impl<'a> Encoded<'a> for DeleteNodesItem<'a> {
     const LEAST: usize = 3;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let node = Node::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let node = Node::decode(reader, dialect)?;
         reader.u8("delete_target_references")?;
         Ok(Self { node })
     }
@@ -65,34 +65,58 @@ struct DeleteReferencesItem<'a> {
 impl<'a> Encoded<'a> for DeleteReferencesItem<'a> {
     const LEAST: usize = 8;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let source = Node::read(reader)?;
-        Node::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let source = Node::decode(reader, dialect)?;
+        Node::decode(reader, dialect)?;
         reader.u8("is_forward")?;
-        ExpandedNodeId::read(reader)?;
+        ExpandedNodeId::decode(reader, dialect)?;
         reader.u8("delete_bidirectional")?;
         Ok(Self { source })
     }
 }
 
 /// The node that is to be made; its parent where the server chooses the name.
-pub(super) fn add_nodes<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "nodes_to_add", |asked: AddNodesItem<'a>| {
-        let is_chosen_by_server = asked.requested == Node::standard(0);
-        visit(&Item::node(Class::Program, if is_chosen_by_server { asked.parent } else { asked.requested }));
+pub(super) fn add_nodes<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "nodes_to_add", dialect, |asked: AddNodesItem<'a>| {
+        let is_chosen_by_server = asked.requested.node == Node::standard(0);
+        let named = if is_chosen_by_server { asked.parent } else { asked.requested };
+        visit(&match named.own() {
+            Some(node) => Item::node(Class::Program, node),
+            None => Item::new(Class::Program, Subject::Unread("namespace_uri")),
+        });
     })
 }
 
-pub(super) fn add_references<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "references_to_add", |asked: AddReferencesItem<'a>| visit(&Item::node(Class::Program, asked.source)))
+pub(super) fn add_references<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "references_to_add", dialect, |asked: AddReferencesItem<'a>| {
+        visit(&Item::node(Class::Program, asked.source))
+    })
 }
 
-pub(super) fn delete_nodes<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "nodes_to_delete", |asked: DeleteNodesItem<'a>| visit(&Item::node(Class::Program, asked.node)))
+pub(super) fn delete_nodes<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "nodes_to_delete", dialect, |asked: DeleteNodesItem<'a>| {
+        visit(&Item::node(Class::Program, asked.node))
+    })
 }
 
-pub(super) fn delete_references<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    each(reader, "references_to_delete", |asked: DeleteReferencesItem<'a>| {
+pub(super) fn delete_references<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    each(reader, "references_to_delete", dialect, |asked: DeleteReferencesItem<'a>| {
         visit(&Item::node(Class::Program, asked.source));
     })
 }

@@ -4,7 +4,8 @@ use super::item::values;
 use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{
-    DataValue, Encoded, ExtensionObject, StatusCode, Variant, boolean, date_time, each, elements, skip_array,
+    DataValue, Dialect, Encoded, ExtensionObject, Standard, StatusCode, Variant, boolean, date_time, each, elements,
+    skip_array,
 };
 use crate::operation::{Kind, Typed, Values};
 use crate::reader::Reader;
@@ -53,9 +54,9 @@ impl<'a> Encoded<'a> for MonitoredItemNotification<'a> {
     const LEAST: usize = 5;
 
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let handle = reader.u32_le("client_handle")?;
-        Ok(Self { handle, value: DataValue::read(reader)? })
+        Ok(Self { handle, value: DataValue::decode(reader, dialect)? })
     }
 }
 
@@ -67,9 +68,9 @@ struct EventFieldList<'a> {
 impl<'a> Encoded<'a> for EventFieldList<'a> {
     const LEAST: usize = 8;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let handle = reader.u32_le("client_handle")?;
-        let (count, bytes) = elements::<Variant<'_>>(reader, "event_fields")?;
+        let (count, bytes) = elements::<Variant<'_>>(reader, "event_fields", dialect)?;
         Ok(Self { handle, fields: Typed { kind: Kind::Any, count, bytes } })
     }
 }
@@ -84,7 +85,7 @@ pub fn notifications<'a>(
     let mut reader = content;
     let published = published(service, &mut reader)?;
     let mut fault = Ok(());
-    each(&mut reader, "notification_data", |data: ExtensionObject<'a>| {
+    each(&mut reader, "notification_data", Standard, |data: ExtensionObject<'a>| {
         fault = fault.and(notified(&data, &mut |notification| visit(&published, notification)));
     })?;
     fault.map(|()| published)
@@ -96,7 +97,7 @@ pub(super) fn published(service: Service, reader: &mut Reader<'_>) -> Result<Pub
     let mut more = false;
     if service == Service::Publish {
         subscription = Some(reader.u32_le("subscription_id")?);
-        skip_array::<u32>(reader, "available_sequence_numbers")?;
+        skip_array::<u32>(reader, "available_sequence_numbers", Standard)?;
         more = boolean(reader, "more_notifications")?;
     }
     let sequence = reader.u32_le("sequence_number")?;
@@ -108,11 +109,13 @@ pub(super) fn published(service: Service, reader: &mut Reader<'_>) -> Result<Pub
 #[inline]
 fn notified<'a>(data: &ExtensionObject<'a>, visit: &mut impl FnMut(&Notification<'a>)) -> Result<(), Fault> {
     match data.standard() {
-        Some((DATA_CHANGE, mut body)) => each(&mut body, "monitored_items", |item: MonitoredItemNotification<'a>| {
-            let MonitoredItemNotification { handle, value } = item;
-            visit(&Notification::Data { handle, status: value.status, values: values(&value.value) });
-        }),
-        Some((EVENT_LIST, mut body)) => each(&mut body, "events", |event: EventFieldList<'a>| {
+        Some((DATA_CHANGE, mut body)) => {
+            each(&mut body, "monitored_items", Standard, |item: MonitoredItemNotification<'a>| {
+                let MonitoredItemNotification { handle, value } = item;
+                visit(&Notification::Data { handle, status: value.status, values: values(&value.value) });
+            })
+        }
+        Some((EVENT_LIST, mut body)) => each(&mut body, "events", Standard, |event: EventFieldList<'a>| {
             visit(&Notification::Event { handle: event.handle, values: event.fields.into() });
         }),
         Some((STATUS_CHANGE, mut body)) => {

@@ -3,7 +3,7 @@
 use super::browse::{RelativePathElement, view};
 use super::item::Item;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Encoded, ExpandedNodeId, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, each, skip_array};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -14,10 +14,10 @@ struct NodeTypeDescription<'a> {
 impl<'a> Encoded<'a> for NodeTypeDescription<'a> {
     const LEAST: usize = 7;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let definition = ExpandedNodeId::read(reader)?.node;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let definition = ExpandedNodeId::decode(reader, dialect)?.node;
         reader.u8("include_subtypes")?;
-        skip_array::<QueryDataDescription>(reader, "data_to_return")?;
+        skip_array::<QueryDataDescription>(reader, "data_to_return", dialect)?;
         Ok(Self { definition })
     }
 }
@@ -27,15 +27,21 @@ struct QueryDataDescription;
 impl<'a> Encoded<'a> for QueryDataDescription {
     const LEAST: usize = 12;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        skip_array::<RelativePathElement>(reader, "relative_path")?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        skip_array::<RelativePathElement>(reader, "relative_path", dialect)?;
         reader.u32_le("attribute_id")?;
-        Bytes::read_as(reader, "index_range")?;
+        Bytes::decode_as(reader, "index_range", dialect)?;
         Ok(Self)
     }
 }
 
-pub(super) fn first<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    view(reader)?;
-    each(reader, "node_types", |asked: NodeTypeDescription<'a>| visit(&Item::node(Class::Browse, asked.definition)))
+pub(super) fn first<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    view(reader, dialect)?;
+    each(reader, "node_types", dialect, |asked: NodeTypeDescription<'a>| {
+        visit(&Item::node(Class::Browse, asked.definition))
+    })
 }

@@ -5,7 +5,7 @@ use super::header::Token;
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Encoded, ExtensionObject, double, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionBody, ExtensionObject, double, skip_array};
 use crate::operation::Node;
 use crate::reader::Reader;
 use crate::security::UserKind;
@@ -28,13 +28,13 @@ pub struct CreateRequest<'a> {
 impl<'a> Encoded<'a> for CreateRequest<'a> {
     const LEAST: usize = 57;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let client = ApplicationDescription::read(reader)?;
-        Bytes::read_as(reader, "server_uri")?;
-        let endpoint_url = Bytes::read_as(reader, "endpoint_url")?;
-        let name = Bytes::read_as(reader, "session_name")?;
-        Bytes::read_as(reader, "client_nonce")?;
-        let certificate = Bytes::read_as(reader, "client_certificate")?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let client = ApplicationDescription::decode(reader, dialect)?;
+        Bytes::decode_as(reader, "server_uri", dialect)?;
+        let endpoint_url = Bytes::decode_as(reader, "endpoint_url", dialect)?;
+        let name = Bytes::decode_as(reader, "session_name", dialect)?;
+        Bytes::decode_as(reader, "client_nonce", dialect)?;
+        let certificate = Bytes::decode_as(reader, "client_certificate", dialect)?;
         let timeout = double(reader, "session_timeout")?;
         Ok(Self { client, endpoint_url, name, certificate, timeout })
     }
@@ -58,12 +58,12 @@ pub struct CreateResponse<'a> {
 impl<'a> Encoded<'a> for CreateResponse<'a> {
     const LEAST: usize = 24;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        let session = Node::read(reader)?;
-        let token = Token::read(reader)?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        let session = Node::decode(reader, dialect)?;
+        let token = Token::decode(reader, dialect)?;
         let timeout = double(reader, "revised_timeout")?;
-        Bytes::read_as(reader, "server_nonce")?;
-        let certificate = Bytes::read_as(reader, "server_certificate")?;
+        Bytes::decode_as(reader, "server_nonce", dialect)?;
+        let certificate = Bytes::decode_as(reader, "server_certificate", dialect)?;
         Ok(Self { session, token, timeout, certificate, endpoints: Array::read(reader, "server_endpoints")? })
     }
 }
@@ -91,13 +91,13 @@ pub struct Identity<'a> {
 impl<'a> Encoded<'a> for ActivateRequest<'a> {
     const LEAST: usize = 27;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Bytes::read_as(reader, "signature_algorithm")?;
-        Bytes::read_as(reader, "signature")?;
-        skip_array::<SoftwareCertificate>(reader, "software_certificates")?;
-        skip_array::<Bytes<'_>>(reader, "locale_ids")?;
-        let token = ExtensionObject::read(reader)?;
-        Ok(Self { identity: identity(&token)? })
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Bytes::decode_as(reader, "signature_algorithm", dialect)?;
+        Bytes::decode_as(reader, "signature", dialect)?;
+        skip_array::<SoftwareCertificate>(reader, "software_certificates", dialect)?;
+        skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
+        let token = ExtensionObject::decode(reader, dialect)?;
+        Ok(Self { identity: identity(&token, dialect)? })
     }
 }
 
@@ -107,18 +107,18 @@ struct SoftwareCertificate;
 impl<'a> Encoded<'a> for SoftwareCertificate {
     const LEAST: usize = 8;
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
-        Bytes::read_as(reader, "certificate_data")?;
-        Bytes::read_as(reader, "signature")?;
+    fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+        Bytes::decode_as(reader, "certificate_data", dialect)?;
+        Bytes::decode_as(reader, "signature", dialect)?;
         Ok(Self)
     }
 }
 
-/// A user without a token is anonymous. A kind that the standard does not have is taken for an issued token.
-fn identity<'a>(token: &ExtensionObject<'a>) -> Result<Identity<'a>, Fault> {
+/// A user without a token is anonymous, whatever its type would be. A kind that the standard does not have is taken for an issued token.
+fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
     let mut found = Identity { kind: UserKind::Anonymous, name: &[], certificate: &[], is_secret_clear: false };
     let Some((kind, mut body)) = token.standard() else {
-        if token.encoding != Node::standard(0) {
+        if token.body != ExtensionBody::None {
             found.kind = UserKind::Token;
         }
         return Ok(found);
@@ -126,39 +126,47 @@ fn identity<'a>(token: &ExtensionObject<'a>) -> Result<Identity<'a>, Fault> {
     if matches!(kind, 0 | ANONYMOUS) {
         return Ok(found);
     }
-    Bytes::read_as(&mut body, "policy_id")?;
+    Bytes::decode_as(&mut body, "policy_id", dialect)?;
     match kind {
         USER_NAME => {
             found.kind = UserKind::UserName;
-            found.name = Bytes::read_as(&mut body, "user_name")?.or_empty();
-            found.is_secret_clear = is_secret_clear(&mut body)?;
+            found.name = Bytes::decode_as(&mut body, "user_name", dialect)?.or_empty();
+            found.is_secret_clear = is_secret_clear(&mut body, dialect)?;
         }
         CERTIFICATE => {
             found.kind = UserKind::Certificate;
-            found.certificate = Bytes::read_as(&mut body, "certificate")?.or_empty();
+            found.certificate = Bytes::decode_as(&mut body, "certificate", dialect)?.or_empty();
         }
         _ => {
             found.kind = UserKind::Token;
-            found.is_secret_clear = is_secret_clear(&mut body)?;
+            found.is_secret_clear = is_secret_clear(&mut body, dialect)?;
         }
     }
     Ok(found)
 }
 
 /// A secret, then the algorithm that it is encrypted with: none if it is not.
-fn is_secret_clear(body: &mut Reader<'_>) -> Result<bool, Fault> {
-    let has_secret = !Bytes::read_as(body, "secret")?.is_empty();
-    Ok(has_secret && Bytes::read_as(body, "encryption_algorithm")?.is_empty())
+fn is_secret_clear(body: &mut Reader<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
+    let has_secret = !Bytes::decode_as(body, "secret", dialect)?.is_empty();
+    Ok(has_secret && Bytes::decode_as(body, "encryption_algorithm", dialect)?.is_empty())
 }
 
-pub(super) fn create<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    let asked = CreateRequest::read(reader)?;
+pub(super) fn create<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    let asked = CreateRequest::decode(reader, dialect)?;
     visit(&Item::new(Service::CreateSession.class(), Subject::Endpoint(asked.endpoint_url.or_empty())));
     Ok(())
 }
 
-pub(super) fn activate<'a>(reader: &mut Reader<'a>, visit: &mut impl FnMut(&Item<'a>)) -> Result<(), Fault> {
-    let Identity { kind, name, .. } = ActivateRequest::read(reader)?.identity;
+pub(super) fn activate<'a>(
+    reader: &mut Reader<'a>,
+    dialect: impl Dialect,
+    visit: &mut impl FnMut(&Item<'a>),
+) -> Result<(), Fault> {
+    let Identity { kind, name, .. } = ActivateRequest::decode(reader, dialect)?.identity;
     visit(&Item::new(Service::ActivateSession.class(), Subject::User { kind, name }));
     Ok(())
 }

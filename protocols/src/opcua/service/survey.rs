@@ -7,7 +7,9 @@
 use super::attribute::{ReadValueId, VALUE, WriteValue};
 use super::notification::{DATA_CHANGE, published};
 use super::table::Service;
-use crate::opcua::binary::{DataValue, Encoded, ExtensionObject, FOUR_BYTE, NUMERIC, StatusCode, node_namespace};
+use crate::opcua::binary::{
+    DataValue, Encoded, ExtensionObject, FOUR_BYTE, NUMERIC, StatusCode, Unanimous, node_namespace,
+};
 use crate::operation::{Class, Namespaces};
 use crate::reader::Reader;
 
@@ -17,7 +19,7 @@ pub struct Survey {
     /// What all of them do.
     pub class: Class,
     /// How many there are: at least one.
-    pub count: u16,
+    pub count: u32,
     /// Where the nodes lie on which they act.
     pub namespaces: Namespaces,
 }
@@ -57,7 +59,7 @@ impl Survey {
         mut step: impl FnMut(&'a [u8], usize) -> Option<(usize, u16, &'a [u8])>,
     ) -> Option<Self> {
         let (count, mut rest) = count(bytes)?;
-        let mut left = usize::from(count);
+        let mut left = count as usize;
         let mut namespaces = Namespaces::NONE;
         while left > 0 {
             let (parts, namespace);
@@ -106,7 +108,7 @@ pub struct Endings {
 impl Endings {
     /// The results of a Read or Write of so many parts, starting behind the header of the response.
     #[inline]
-    pub fn of(service: Service, content: Reader<'_>, parts: u16) -> Option<Self> {
+    pub fn of(service: Service, content: Reader<'_>, parts: u32) -> Option<Self> {
         match service {
             Service::Read => Self::of_array(content.rest(), parts, data_values),
             Service::Write => Self::of_array(content.rest(), parts, |bytes, _| {
@@ -121,11 +123,11 @@ impl Endings {
     #[inline]
     fn of_array<'a>(
         bytes: &'a [u8],
-        parts: u16,
+        parts: u32,
         step: impl Fn(&'a [u8], usize) -> Option<(usize, StatusCode, &'a [u8])>,
     ) -> Option<Self> {
         let (count, mut rest) = count(bytes).filter(|(count, _)| *count == parts)?;
-        let mut left = usize::from(count);
+        let mut left = count as usize;
         let (mut bad, mut why) = (0, StatusCode(0));
         while left > 0 {
             let (results, status);
@@ -136,16 +138,16 @@ impl Endings {
             }
             left = left.checked_sub(results)?;
         }
-        Some(Self { good: u32::from(count) - bad, bad, why })
+        Some(Self { good: count - bad, bad, why })
     }
 }
 
-/// The count in front of an array that has elements, and not more than a request can have.
+/// The count in front of an array that has elements, and not more than the bytes behind it can hold.
 #[inline]
-fn count(bytes: &[u8]) -> Option<(u16, &[u8])> {
+fn count(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (count, rest) = bytes.split_first_chunk()?;
-    let count = u16::try_from(u32::from_le_bytes(*count)).ok()?;
-    (count > 0).then_some((count, rest))
+    let count = u32::from_le_bytes(*count);
+    (count > 0 && count as usize <= rest.len()).then_some((count, rest))
 }
 
 /// Where some nodes lie that are read.
@@ -156,7 +158,7 @@ fn read_value_ids(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
         Some((asked, rest)) if *asked == WHOLE_VALUE => rest,
         _ => {
             let mut reader = Reader::new(bytes);
-            ReadValueId::read(&mut reader).ok()?;
+            ReadValueId::decode(&mut reader, Unanimous).ok()?;
             reader.rest()
         }
     };
@@ -253,7 +255,7 @@ fn write_value(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
         return Some((1, namespace, rest));
     }
     let mut reader = Reader::new(bytes);
-    let WriteValue { node, attribute, value, .. } = WriteValue::read(&mut reader).ok()?;
+    let WriteValue { node, attribute, value, .. } = WriteValue::decode(&mut reader, Unanimous).ok()?;
     (attribute == VALUE && value.value.fits_dimensions()).then_some((1, node.namespace, reader.rest()))
 }
 

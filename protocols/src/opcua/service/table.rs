@@ -116,6 +116,13 @@ impl Service {
         self.row().class
     }
 
+    /// Whether it changes what a server does or knows, or who may do so: an answer that it was carried out counts although
+    /// its request was not seen.
+    pub fn is_change(self) -> bool {
+        let does = matches!(self.class(), Class::Write | Class::Control | Class::Program | Class::Security);
+        does && self != Self::OpenSecureChannel || self == Self::SetTriggering
+    }
+
     /// The number of the function: that of the request's encoding in namespace 0.
     pub fn code(self) -> u32 {
         self.row().code()

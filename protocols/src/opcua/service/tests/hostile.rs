@@ -5,6 +5,7 @@ use std::vec;
 
 use super::*;
 use crate::opcua::binary::MAX_DEPTH;
+use crate::operation::Class;
 use crate::reader::DecodeError;
 
 /// Every service, by the number of its requests.
@@ -15,9 +16,15 @@ fn services() -> impl Iterator<Item = Service> {
 #[test]
 fn a_request_that_cannot_be_read_is_seen_as_what_it_is() {
     for service in services() {
-        let (found, _) = walked(service, &[]);
-        assert_eq!(found.len(), 1, "{service:?}");
-        assert!(found[0].starts_with(service.class().name()), "{service:?}: {found:?}");
+        let head = request(service, &[]);
+        for length in [7, 12, head.len()] {
+            let (found, result) = found(&head[..length]);
+            assert_eq!(found.len(), 1, "{service:?}");
+            let target = if result.is_err() { "unread item @0" } else { "- @0" };
+            // What is inside of another is of a class of its own.
+            let class = if service == Service::SessionlessInvoke { Class::Unknown } else { service.class() };
+            assert_eq!(found[0], format!("{} {target}", class.name()), "{service:?}");
+        }
     }
 }
 
@@ -40,7 +47,7 @@ fn thirty_bytes_that_ask_for_gigabytes_are_refused_at_once() {
     ];
     for (service, body, field) in lists {
         let (found, result) = walked(service, &hex(body));
-        assert_eq!((found.len(), result), (1, Err(DecodeError::Truncated(field).into())), "{service:?}");
+        assert_eq!((found.len(), result), (0, Err(DecodeError::Truncated(field).into())), "{service:?}");
     }
     let results = hex("ffffff7f 00 00 00");
     let answers = Answers::read(Service::Read, Reader::new(&results));
@@ -51,7 +58,7 @@ fn thirty_bytes_that_ask_for_gigabytes_are_refused_at_once() {
 fn a_count_that_is_negative_is_none_or_invalid() {
     assert_eq!(walked(Service::Write, &hex("ffffffff")), (vec!["write -".into()], Ok(())));
     let (found, result) = walked(Service::Write, &hex("feffffff"));
-    assert_eq!((found.len(), result), (1, Err(Fault::invalid("nodes_to_write"))));
+    assert_eq!((found.len(), result), (0, Err(Fault::invalid("nodes_to_write"))));
 }
 
 #[test]
@@ -82,7 +89,7 @@ fn an_endless_list_of_the_smallest_items_takes_one_step_for_each() {
 fn digest(service: Service, bytes: &[u8]) -> usize {
     let reader = Reader::new(bytes);
     let mut seen = 0;
-    let _ = items(service, reader, |item| {
+    let _ = items(service, reader, Standard, |item| {
         let _ = item.subject.target();
         seen += 1;
     });
@@ -111,14 +118,17 @@ proptest! {
     }
 
     #[test]
-    fn a_sound_request_cut_anywhere_gives_the_items_before_the_cut(cut in 0_usize..60) {
+    fn a_sound_request_cut_anywhere_gives_the_items_before_the_cut_and_one_unread(cut in 0_usize..60) {
         let body = hex("
             02000000 03 0200 01000000 41 0d000000 ffffffff 01 0b 0000000000005440
                      03 0200 01000000 42 0d000000 ffffffff 01 0b 0000000000005540");
         let cut = cut % body.len();
-        let (found, result) = walked(Service::Write, &body[..cut]);
+        let (found, result) = found(&request(Service::Write, &body[..cut]));
         prop_assert!(matches!(result, Err(Fault::Bytes(DecodeError::Truncated(_)))));
-        prop_assert_eq!(found.len(), 1);
-        prop_assert_eq!(found[0] == "write ns=2;s=A 13 80.0", cut >= 4 + 26, "{}", cut);
+        let expected: &[&str] = match cut {
+            ..30 => &["write unread item @0"],
+            _ => &["write ns=2;s=A 13 80.0 @0", "write unread item @1"],
+        };
+        prop_assert_eq!(found, expected, "{}", cut);
     }
 }

@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::fault::Fault;
-use crate::opcua::binary::Encoded;
+use crate::opcua::binary::{Encoded, Standard};
 use crate::operation::{Typed, Value, Values};
 use crate::reader::Reader;
 
@@ -17,6 +17,7 @@ mod discovery;
 mod headers;
 mod hostile;
 mod management;
+mod readings;
 mod sessions;
 mod subscriptions;
 mod surveys;
@@ -55,6 +56,7 @@ fn values(values: Values<'_>) -> String {
 fn subject(subject: &Subject<'_>) -> String {
     match subject {
         Subject::None => "-".into(),
+        Subject::Unread(part) => format!("unread {part}"),
         Subject::Node(target) => {
             let attribute = target.attribute.map_or(String::new(), |number| format!(" {number}"));
             let range = if target.range.is_empty() { String::new() } else { format!("[{}]", text(target.range)) };
@@ -76,8 +78,25 @@ fn item(item: &Item<'_>) -> String {
 /// The parts of a request, and the fault that ended it.
 fn walked(service: Service, body: &[u8]) -> (Vec<String>, Result<(), Fault>) {
     let mut found = Vec::new();
-    let result = items(service, Reader::new(body), |one| found.push(item(one)));
+    let result = items(service, Reader::new(body), Standard, |one| found.push(item(one)));
     (found, result)
+}
+
+/// A request from its type on.
+fn request(service: Service, body: &[u8]) -> Vec<u8> {
+    // no session, no time, handle 1, no diagnostics, no audit entry, no hint, no additional header
+    let header = hex("0000 0000000000000000 01000000 00000000 ffffffff 00000000 000000");
+    [hex("02 0000"), service.code().to_le_bytes().to_vec(), header, body.to_vec()].concat()
+}
+
+/// Every operation that a server may find in a request, and what was odd.
+fn found(request: &[u8]) -> (Vec<String>, Result<(), Fault>) {
+    let mut told = Vec::new();
+    let result = operations(request, false, |found| {
+        let doubt = if found.is_ambiguous { " ?" } else { "" };
+        told.push(format!("{} @{}{doubt}", item(found.item), found.result));
+    });
+    (told, result)
 }
 
 /// The parts of a sound request.

@@ -12,7 +12,7 @@ use crate::operation::{Class, Namespaces, Node};
 fn thorough(service: Service, body: &[u8]) -> Option<Survey> {
     let mut found: Option<Survey> = None;
     let mut is_plain = true;
-    let result = items(service, Reader::new(body), |item| {
+    let result = items(service, Reader::new(body), Standard, |item| {
         let Subject::Node(target) = item.subject else { return is_plain = false };
         let namespace = target.node.namespace;
         let class = if service == Service::Read { Class::Read } else { Class::Write };
@@ -25,8 +25,8 @@ fn thorough(service: Service, body: &[u8]) -> Option<Survey> {
 }
 
 /// The same of the results of so many parts.
-fn thorough_endings(service: Service, body: &[u8], parts: u16) -> Option<Endings> {
-    let answers = Answers::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts.into())?;
+fn thorough_endings(service: Service, body: &[u8], parts: u32) -> Option<Endings> {
+    let answers = Answers::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts as usize)?;
     let all: Vec<_> = answers.collect::<Result<_, _>>().ok()?;
     let bad: Vec<_> = all.iter().map(|answer| answer.status).filter(|status| status.is_bad()).collect();
     let why = bad.last().copied().unwrap_or_default();
@@ -152,7 +152,7 @@ proptest! {
 
     #[test]
     fn endings_are_counted_as_the_results_are(values in damaged(several(data_value()).prop_map(|all| array(&all)))) {
-        let parts = values.first().map_or(0, |count| u16::from(*count));
+        let parts = values.first().map_or(0, |count| u32::from(*count));
         let expected = thorough_endings(Service::Read, &values, parts).filter(|_| parts > 0);
         prop_assert_eq!(Endings::of(Service::Read, Reader::new(&values), parts), expected);
     }

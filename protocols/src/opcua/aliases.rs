@@ -1,0 +1,327 @@
+//! Aliases of nodes: the node ids that RegisterNodes returns (OPC 10000-4, 5.9.5). A server may return any node ids, which then
+//! stand for the registered nodes in the session that registered them.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::cmp::Ordering;
+use core::ops::Bound;
+
+use super::owned_node::OwnedNode;
+use super::service::{Item, Method, Subject, Survey};
+use crate::operation::{Class, MethodTarget, Namespaces, Node, NodeTarget};
+
+/// The node behind an alias; none if its registration is not in the capture.
+type Registered = Option<Arc<OwnedNode>>;
+
+/// The aliases of one connection, boxed so that a connection without any costs one pointer.
+#[derive(Debug, Default)]
+pub(super) struct Aliases(Option<Box<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    known: BTreeMap<Key, Registered>,
+    /// Approximate size of `known`, bytes.
+    bytes: usize,
+    /// Registrations without an answer so far.
+    pending: Vec<Registration>,
+    /// Sessions that have aliases which are not known.
+    unknown: Vec<u64>,
+    /// Namespaces of the aliases, and of the nodes behind them; none if a set cannot hold one of them.
+    namespaces: Option<(Namespaces, Namespaces)>,
+}
+
+/// A RegisterNodes request.
+#[derive(Debug)]
+struct Registration {
+    /// Number of the request in its flow.
+    request: u32,
+    session: u64,
+    /// Time of the request on the scale of [`Stamp::clock`](crate::Stamp).
+    clock: i64,
+}
+
+/// An alias in a session.
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    session: u64,
+    alias: OwnedNode,
+}
+
+/// The order of the table. A trait, so that a borrowed node can be looked up without a copy of it.
+trait TableKey {
+    fn parts(&self) -> (u64, Node<'_>);
+}
+
+impl TableKey for Key {
+    fn parts(&self) -> (u64, Node<'_>) {
+        (self.session, self.alias.node())
+    }
+}
+
+impl TableKey for (u64, Node<'_>) {
+    fn parts(&self) -> (u64, Node<'_>) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn TableKey + 'a> for Key {
+    fn borrow(&self) -> &(dyn TableKey + 'a) {
+        self
+    }
+}
+
+impl Ord for dyn TableKey + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for dyn TableKey + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn TableKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn TableKey + '_ {}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The session and the time for which an alias is looked up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup {
+    /// The session, by [`Token::key`](super::service::Token::key).
+    pub(super) session: u64,
+    /// Registrations sent before this are overdue, on the scale of [`Stamp::clock`](crate::Stamp).
+    pub(super) overdue_before: i64,
+}
+
+impl Aliases {
+    /// Whether no alias is known or expected.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Notes a RegisterNodes request, whose answer will name the aliases.
+    pub(super) fn expect(&mut self, request: u32, session: u64, clock: i64) {
+        let table = self.0.get_or_insert_default();
+        if table.pending.len() >= MAX_PENDING {
+            let oldest = table.pending.remove(0);
+            table.mark_unknown(oldest.session);
+        }
+        table.pending.push(Registration { request, session, clock });
+    }
+
+    /// Notes the answer to a registration: its aliases were [inserted](Self::insert) or are [unknown](Self::mark_unknown).
+    pub(super) fn answered(&mut self, request: u32) {
+        if let Some(table) = &mut self.0 {
+            table.pending.retain(|registration| registration.request != request);
+        }
+        self.tidy();
+    }
+
+    /// Adds an alias. `node` is none if the registration is not in the capture. Returns whether there was room.
+    pub(super) fn insert(&mut self, session: u64, alias: &Node<'_>, node: Option<&Node<'_>>) -> bool {
+        if Some(alias) == node {
+            self.remove(session, alias);
+            return true;
+        }
+        let node = node.and_then(OwnedNode::of).map(Arc::new);
+        let table = self.0.get_or_insert_default();
+        table.remove(session, alias);
+        let Some(alias) = OwnedNode::of(alias) else { return table.mark_unknown(session) };
+        let size = size_of_entry(&alias, &node);
+        if table.bytes + size > MAX_BYTES {
+            return table.mark_unknown(session);
+        }
+        table.bytes += size;
+        table.add_namespaces(alias.namespace(), node.as_deref());
+        table.known.insert(Key { session, alias }, node);
+        true
+    }
+
+    /// Notes that a session has aliases that are not known.
+    pub(super) fn mark_unknown(&mut self, session: u64) {
+        self.0.get_or_insert_default().mark_unknown(session);
+    }
+
+    /// Removes an alias: its node is no longer registered.
+    pub(super) fn remove(&mut self, session: u64, alias: &Node<'_>) {
+        if let Some(table) = &mut self.0 {
+            table.remove(session, alias);
+        }
+        self.tidy();
+    }
+
+    /// Removes the aliases of a session that was closed.
+    pub(super) fn close_session(&mut self, session: u64) {
+        if let Some(table) = &mut self.0 {
+            table.unknown.retain(|unknown| *unknown != session);
+            table.pending.retain(|registration| registration.session != session);
+            while let Some(alias) = table.first_of(session) {
+                table.remove(session, &alias.node());
+            }
+        }
+        self.tidy();
+    }
+
+    /// Frees the table when it is empty.
+    fn tidy(&mut self) {
+        self.0.take_if(|table| table.known.is_empty() && table.pending.is_empty() && table.unknown.is_empty());
+    }
+
+    /// The nodes behind the aliases that an operation uses, if it uses any.
+    #[inline]
+    pub(super) fn resolve(&self, lookup: Lookup, subject: &Subject<'_>) -> Option<Resolved> {
+        self.0.as_deref().and_then(|table| table.resolve(lookup, subject))
+    }
+
+    /// A survey whose namespaces include those of every node that its aliases may stand for; none if each operation has to be
+    /// looked at.
+    #[inline]
+    pub(super) fn resolve_survey(&self, lookup: Lookup, survey: Survey) -> Option<Survey> {
+        match self.0.as_deref() {
+            None => Some(survey),
+            Some(table) => table.resolve_survey(lookup, survey),
+        }
+    }
+}
+
+impl Table {
+    /// Notes that a session has an alias that is not known. Returns `false`, as an insertion that failed.
+    fn mark_unknown(&mut self, session: u64) -> bool {
+        let session = if self.unknown.len() < MAX_UNKNOWN { session } else { ANY_SESSION };
+        if !self.unknown.contains(&session) {
+            self.unknown.push(session);
+        }
+        false
+    }
+
+    fn remove(&mut self, session: u64, alias: &Node<'_>) {
+        let key: &dyn TableKey = &(session, *alias);
+        if let Some((key, node)) = self.known.remove_entry(key) {
+            self.bytes -= size_of_entry(&key.alias, &node);
+        }
+    }
+
+    /// The first alias of a session.
+    fn first_of(&self, session: u64) -> Option<OwnedNode> {
+        let from: &dyn TableKey = &(session, Node::standard(0));
+        let first = self.known.range::<dyn TableKey, _>((Bound::Included(from), Bound::Unbounded)).next();
+        first.filter(|(key, _)| key.session == session).map(|(key, _)| key.alias.clone())
+    }
+
+    fn add_namespaces(&mut self, alias: u16, node: Option<&OwnedNode>) {
+        let before = if self.known.is_empty() { Some((Namespaces::NONE, Namespaces::NONE)) } else { self.namespaces };
+        let node = node.map(OwnedNode::namespace).filter(|namespace| *namespace < Namespaces::END);
+        self.namespaces = match (before, node) {
+            (Some((aliases, nodes)), Some(node)) if alias < Namespaces::END => {
+                Some((aliases.with(Namespaces::only(alias)), nodes.with(Namespaces::only(node))))
+            }
+            _ => None,
+        };
+    }
+
+    /// Whether a session may have aliases that are not known.
+    fn has_unknown(&self, lookup: Lookup) -> bool {
+        let is_overdue =
+            |pending: &Registration| pending.session == lookup.session && pending.clock < lookup.overdue_before;
+        let is_unknown = |session: &u64| [lookup.session, ANY_SESSION].contains(session);
+        self.unknown.iter().any(is_unknown) || self.pending.iter().any(is_overdue)
+    }
+
+    fn resolve(&self, lookup: Lookup, subject: &Subject<'_>) -> Option<Resolved> {
+        let has_unknown = self.has_unknown(lookup);
+        let look = |node: &Node<'_>| {
+            let of = |session| self.known.get(&(session, *node) as &dyn TableKey);
+            // No server gives out aliases in the standard's own namespace.
+            let unknown = (has_unknown && node.namespace != 0).then_some(None);
+            of(lookup.session).or_else(|| of(ANY_SESSION)).cloned().or(unknown)
+        };
+        let (object, method) = match subject {
+            Subject::Node(target) => (look(&target.node), None),
+            Subject::Method(target) => (look(&target.object), look(&target.method)),
+            _ => (None, None),
+        };
+        (object.is_some() || method.is_some()).then_some(Resolved { object, method })
+    }
+
+    fn resolve_survey(&self, lookup: Lookup, survey: Survey) -> Option<Survey> {
+        if self.has_unknown(lookup) {
+            return None;
+        }
+        if self.known.is_empty() {
+            return Some(survey);
+        }
+        let (aliases, nodes) = self.namespaces?;
+        let uses_aliases = survey.namespaces.meet(aliases);
+        let namespaces = if uses_aliases { survey.namespaces.with(nodes) } else { survey.namespaces };
+        Some(Survey { namespaces, ..survey })
+    }
+}
+
+/// The nodes behind the aliases of one operation.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    /// The node, or the object of a method; none if it is not an alias.
+    object: Option<Registered>,
+    method: Option<Registered>,
+}
+
+impl Resolved {
+    /// The same operation on the registered nodes.
+    pub(super) fn apply<'s>(&'s self, item: &Item<'s>) -> Item<'s> {
+        if matches!(self.object, Some(None)) || matches!(self.method, Some(None)) {
+            return Item { subject: Subject::Unread("registered_node"), ..*item };
+        }
+        let node = |registered: &'s Option<Registered>, alias: Node<'s>| {
+            registered.iter().flatten().next().map_or(alias, |node| node.node())
+        };
+        match item.subject {
+            Subject::Node(target) => {
+                let subject = Subject::Node(NodeTarget { node: node(&self.object, target.node), ..target });
+                Item { subject, ..*item }
+            }
+            Subject::Method(target) => {
+                let (object, method) = (node(&self.object, target.object), node(&self.method, target.method));
+                let class = Method::of(&method).map_or(Class::Control, |known| known.class);
+                Item { class, subject: Subject::Method(MethodTarget { object, method }), ..*item }
+            }
+            _ => *item,
+        }
+    }
+}
+
+fn size_of_entry(alias: &OwnedNode, node: &Registered) -> usize {
+    ENTRY + alias.size() + node.as_ref().map_or(0, |node| node.size())
+}
+
+/// Stands for every session, where it is not known which one registered the nodes.
+pub(super) const ANY_SESSION: u64 = 0;
+/// Bytes that the aliases of one connection may take: some 16,000 of them.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+/// Approximate size of an entry beside its nodes, bytes.
+const ENTRY: usize = 48;
+/// Registrations that may be pending.
+const MAX_PENDING: usize = 64;
+/// Sessions with unknown aliases that are told apart. Beyond it, every session counts as one.
+const MAX_UNKNOWN: usize = 32;

@@ -1,0 +1,64 @@
+//! Nodes that are remembered.
+
+use alloc::boxed::Box;
+
+use crate::operation::{Node, NodeId};
+
+/// The id of a node, kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnedNode {
+    namespace: u16,
+    id: Id,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Id {
+    Numeric(u32),
+    Text(Box<[u8]>),
+    Guid([u8; 16]),
+    Opaque(Box<[u8]>),
+}
+
+impl OwnedNode {
+    /// None for ids that nobody uses: they are too long to be kept.
+    pub(super) fn of(node: &Node<'_>) -> Option<Self> {
+        let short = |bytes: &[u8]| (bytes.len() <= MAX_ID).then(|| bytes.into());
+        let id = match node.id {
+            NodeId::Numeric(number) => Id::Numeric(number),
+            NodeId::Text(text) => Id::Text(short(text)?),
+            NodeId::Guid(guid) => Id::Guid(guid),
+            NodeId::Opaque(bytes) => Id::Opaque(short(bytes)?),
+        };
+        Some(Self { namespace: node.namespace, id })
+    }
+
+    /// Index of the namespace that it lies in.
+    #[inline]
+    pub(super) fn namespace(&self) -> u16 {
+        self.namespace
+    }
+
+    /// The node itself.
+    #[inline]
+    pub(super) fn node(&self) -> Node<'_> {
+        let id = match &self.id {
+            Id::Numeric(number) => NodeId::Numeric(*number),
+            Id::Text(text) => NodeId::Text(text),
+            Id::Guid(guid) => NodeId::Guid(*guid),
+            Id::Opaque(bytes) => NodeId::Opaque(bytes),
+        };
+        Node { namespace: self.namespace, id }
+    }
+
+    /// Bytes that it takes, roughly.
+    pub(super) fn size(&self) -> usize {
+        let text = match &self.id {
+            Id::Numeric(_) | Id::Guid(_) => 0,
+            Id::Text(bytes) | Id::Opaque(bytes) => bytes.len(),
+        };
+        size_of::<Self>() + text
+    }
+}
+
+/// Longest id of a node that is kept, bytes.
+const MAX_ID: usize = 512;
