@@ -116,8 +116,11 @@ impl Membership {
     }
 }
 
+/// The hardware address of every host on a link.
+pub const BROADCAST: [u8; 6] = [0xFF; 6];
+
 /// Addresses that reach many hosts wherever they are sent.
-pub(super) fn is_group(ip: IpAddr) -> bool {
+pub fn is_group(ip: IpAddr) -> bool {
     ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 

@@ -39,8 +39,9 @@ use sha2::{Digest, Sha256};
 pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
 pub use diagnose::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
+pub use membership::{BROADCAST, is_group};
 pub use values::Rate;
-pub use words::{Classes, Door, door_name};
+pub use words::{Classes, Door, door_name, is_service_port};
 
 use compile::Compiled;
 use judge::{Candidate, Only, Relation};

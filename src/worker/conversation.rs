@@ -1,6 +1,7 @@
 //! One conversation: its stream, its protocol, the verdict on it.
 
 mod adopt;
+mod roles;
 
 use std::sync::Arc;
 
@@ -12,9 +13,9 @@ use super::awaited::Awaited;
 use super::guard::Guard;
 use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
-use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow, server_by_port};
+use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow};
 use crate::frame::{Body, Frame, Segment};
-use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
+use crate::policy::{BROADCAST, Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict, is_group};
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
 /// cache lines of a row that has six.
@@ -249,7 +250,7 @@ impl Facts {
             latest: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
-            client: guess_client(key, from, carrier),
+            client: roles::guess_client(key, from, carrier, is_to_all(frame)),
             roles: Roles::Guessed,
             midstream,
             use_waits: false,
@@ -284,6 +285,14 @@ impl Facts {
         if self.roles == Roles::Guessed && self.row == NO_ROW {
             self.client = client;
             self.roles = Roles::Certain;
+        }
+    }
+
+    /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
+    fn forget_decoded_port(&mut self) {
+        let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);
+        if self.roles == Roles::Guessed && roles::is_service_of_client(self.carrier, client, server) {
+            self.client = self.client.other();
         }
     }
 
@@ -486,6 +495,7 @@ impl Talk {
         if let Content::Opening(opening) = std::mem::replace(&mut self.content, Content::Other) {
             desk.counters.losses.other_protocol_bytes += opening.len() as u64;
         }
+        self.facts.forget_decoded_port();
         self.judge(Spoken::Unrecognised, stamp, desk);
     }
 
@@ -581,23 +591,20 @@ impl Receiver for Intake<'_> {
     }
 }
 
+/// Whether a frame goes to whoever is in reach of its sender: to a multicast or broadcast address, or, what no host takes
+/// for a segment of a connection, to every hardware address.
+fn is_to_all(frame: &Frame<'_>) -> bool {
+    let to_all = frame.mac.is_some_and(|macs| macs.destination == BROADCAST);
+    match frame.body {
+        Body::Tcp(pair, _) => is_group(pair.destination),
+        Body::Udp(pair, _) | Body::Ip(pair, _) => to_all || is_group(pair.destination),
+        Body::Link { .. } => to_all,
+    }
+}
+
 fn row_of(protocol: &Protocol) -> u8 {
     let row = REGISTRY.iter().position(|row| std::ptr::eq(*row, protocol));
     row.and_then(|row| u8::try_from(row).ok()).unwrap_or(NO_ROW)
-}
-
-/// Before any handshake or payload: the server is the end with the registered or lower port; without ports, the other
-/// end than the one that spoke first.
-fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
-    let (low, high) = (key.port(End::Low), key.port(End::High));
-    if !matches!(carrier, Carrier::Tcp | Carrier::Udp) || low == high {
-        return from;
-    }
-    let registered = |port| REGISTRY.iter().any(|row| row.ports.contains(&port));
-    if carrier == Carrier::Udp && !registered(low) && !registered(high) && low.min(high) >= FIRST_UNPRIVILEGED {
-        return from;
-    }
-    server_by_port(low, high, registered).other()
 }
 
 /// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
@@ -614,6 +621,3 @@ pub(super) const NEVER: i64 = i64::MAX;
 
 /// No row of the registry.
 const NO_ROW: u8 = u8::MAX;
-
-/// Ports below this belong to services.
-const FIRST_UNPRIVILEGED: u16 = 1024;
