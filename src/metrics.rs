@@ -28,6 +28,8 @@ pub struct Counters {
     pub flows: u64,
     /// Operations by what became of them.
     pub outcomes: Outcomes,
+    /// Operations on which there is no verdict, by why.
+    pub not_judged: NotJudged,
     /// What was decoded, one entry for each protocol name.
     protocols: Vec<ProtocolCounts>,
     /// PDUs by protocol, group and key, for keys below [`SMALL_KEYS`]: one table, since one is counted for every PDU.
@@ -53,6 +55,15 @@ pub struct Outcomes {
     pub no_response: u64,
     /// Still open when the capture ended.
     pub pending: u64,
+}
+
+/// Operations on which there is no verdict, by why: they are not permitted, and nobody would know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotJudged {
+    /// There is no policy.
+    pub no_policy: u64,
+    /// Neither host is in a zone of the policy.
+    pub no_zone: u64,
 }
 
 macro_rules! losses {
@@ -240,6 +251,7 @@ impl Counters {
         self.bytes += other.bytes;
         self.flows += other.flows;
         self.outcomes.add(&other.outcomes);
+        self.not_judged.add(&other.not_judged);
         for (place, theirs) in (0..).zip(&other.protocols) {
             let slot = self.slot(theirs.protocol);
             if let Some(mine) = self.protocols.get_mut(usize::from(slot)) {
@@ -406,6 +418,19 @@ impl Outcomes {
         self.refused += other.refused;
         self.no_response += other.no_response;
         self.pending += other.pending;
+    }
+}
+
+impl NotJudged {
+    /// Every counter with its name.
+    pub fn named(&self) -> [(&'static str, u64); 2] {
+        let Self { no_policy, no_zone } = *self;
+        [("no_policy", no_policy), ("no_zone", no_zone)]
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.no_policy += other.no_policy;
+        self.no_zone += other.no_zone;
     }
 }
 

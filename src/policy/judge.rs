@@ -17,9 +17,11 @@ use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Relation {
-    /// Not judged: inside a zone that is only observed, between hosts of no zone, or housekeeping of the link.
+    /// Neither end is in a zone.
     #[default]
-    Unjudged,
+    Unplaced,
+    /// Only observed: inside a zone that is not judged inside, or housekeeping of the link.
+    Observed,
     /// No conduit connects the two zones.
     Apart,
     /// A conduit connects them, or the zone is judged inside.
@@ -100,15 +102,16 @@ impl Policy {
         ruling.strangers = [client, server].map(|spot| !spot.broadcast && self.is_unknown_asset(spot.place));
         let ends = Ends::new(link, client, server);
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
-            let one_is_known = ends.client.place.zone.or(ends.server.place.zone).is_some();
-            if one_is_known && !self.is_housekeeping(link) {
-                ruling.relation = Relation::Apart;
+            if ends.client.place.zone.or(ends.server.place.zone).is_some() {
+                ruling.relation = if self.is_housekeeping(link) { Relation::Observed } else { Relation::Apart };
             }
             return ruling;
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(link) {
             self.find_flows(&ends, spoken, (from, to), &mut ruling);
+        } else {
+            ruling.relation = Relation::Observed;
         }
         ruling
     }
@@ -193,7 +196,8 @@ impl Policy {
     pub(super) fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
         let candidates = ruling.candidates.as_deref().unwrap_or_default();
         match ruling.relation {
-            Relation::Unjudged => Err(Verdict::Observe),
+            Relation::Unplaced => Err(Verdict::NotJudged),
+            Relation::Observed => Err(Verdict::Observe),
             Relation::Apart if self.declared.defaults.undeclared_conduit == Consequence::Observe => {
                 Err(Verdict::Observe)
             }

@@ -257,8 +257,10 @@ pub enum Verdict {
         /// Which flow (index), if one is what permits it.
         flow: Option<u16>,
     },
-    /// Not judged (inside one zone, or neither end in any zone), only recorded.
+    /// Only recorded: inside one zone, or where the policy says so.
     Observe,
+    /// Not judged, because nothing is declared about either end: there is no policy, or neither is in a zone.
+    NotJudged,
     /// Not permitted.
     Deny(Denial),
 }

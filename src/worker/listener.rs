@@ -22,7 +22,10 @@ impl Sink for Listener<'_> {
         desk.counters.operations_of(facts.slot, operation.class, 1);
         match facts.ruling.as_deref() {
             _ if is_followed => {}
-            _ if !desk.judging => return false,
+            _ if !desk.judging => {
+                desk.counters.not_judged.no_policy += 1;
+                return false;
+            }
             Some(ruling) if desk.policy.permits_plainly(ruling, operation) => {
                 return desk.policy.learns(ruling, operation.class);
             }
@@ -39,6 +42,8 @@ impl Sink for Listener<'_> {
             return false;
         }
         desk.counters.operations_of(facts.slot, class, count);
+        // What a policy lets pass is permitted.
+        desk.counters.not_judged.no_policy += if desk.judging { 0 } else { u64::from(count) };
         true
     }
 
@@ -85,10 +90,8 @@ impl Sink for Listener<'_> {
         desk.counters.operations_of(facts.slot, operation.class, 1);
         desk.counters.outcomes.count(Outcome::Accepted);
         desk.counters.losses.requests_unseen += 1;
-        let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
-            _ => Verdict::Observe,
-        };
+        let verdict = self.verdict_on(operation);
+        let Self { facts, desk } = self;
         if desk.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
             let open = Open { verdict, told: false, overdue: false, request_seen: false, values };
@@ -168,18 +171,29 @@ impl Listener<'_> {
         self.desk.transactions || self.facts.waits_for_use(class)
     }
 
+    /// The verdict on an operation. Counts it if there is none, and why.
+    fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
+        let Self { facts, desk } = self;
+        let verdict = match &facts.ruling {
+            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
+            _ => Verdict::NotJudged,
+        };
+        if verdict == Verdict::NotJudged {
+            let counted = &mut desk.counters.not_judged;
+            *(if desk.judging { &mut counted.no_zone } else { &mut counted.no_policy }) += 1;
+        }
+        verdict
+    }
+
     /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
     /// for.
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
+        let verdict = self.verdict_on(operation);
         let Self { facts, desk } = self;
-        let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
-            _ => Verdict::Observe,
-        };
         let told = match verdict {
             Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
-            Verdict::Permit { .. } | Verdict::Observe => None,
+            Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
         let is_open = told.is_some() || desk.transactions;
         let learns = |ruling| desk.judging && desk.policy.learns(ruling, operation.class);

@@ -96,9 +96,13 @@ fn traffic_between_zones_without_a_conduit_is_undeclared_before_anything_else() 
 }
 
 #[test]
-fn traffic_between_hosts_of_no_zone_is_only_observed() {
-    assert_eq!(flow_judged(&policy(BRIDGE), &tcp("192.0.2.1", "198.51.100.7", 443), None), "observe");
-    assert_eq!(flow_judged(&Policy::permissive(), &tcp(SCADA, PLC, 502), Some("modbus")), "observe");
+fn traffic_between_hosts_of_no_zone_is_not_judged_and_never_permitted() {
+    let read = operation(READ, 0, 1, Values::None);
+    let strangers = tcp("192.0.2.1", "198.51.100.7", 502);
+    assert_eq!(flow_judged(&policy(BRIDGE), &strangers, Some("modbus")), "not judged");
+    assert_eq!(judged(&policy(BRIDGE), &strangers, &read), "not judged");
+    assert_eq!(flow_judged(&Policy::permissive(), &tcp(SCADA, PLC, 502), Some("modbus")), "not judged");
+    assert_eq!(judged(&Policy::permissive(), &tcp(SCADA, PLC, 502), &read), "not judged");
 }
 
 #[test]

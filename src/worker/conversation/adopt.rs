@@ -70,5 +70,6 @@ fn under_another_policy(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Deny(denial) => Verdict::Deny(Denial { flow: None, ..denial }),
         Verdict::Permit { .. } | Verdict::Observe => Verdict::Observe,
+        Verdict::NotJudged => Verdict::NotJudged,
     }
 }
