@@ -1,15 +1,15 @@
 //! The verdicts: which conduit, which flow, which operation, which address, which value, in this order.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
 
 use super::channel::opens;
-use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Party, Permit, Reach, covered};
+use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
+use super::ends::{End, Ends};
 use super::limits;
-use super::membership::{Spot, is_group, is_placeless};
-use super::model::{Consequence, Endpoint, Flow, Spoken};
+use super::membership::{is_group, is_placeless};
+use super::model::{Consequence, Flow, Spoken};
 use super::session::deny;
 use super::words;
 use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
@@ -64,20 +64,6 @@ enum Seen<'a> {
     Protocol(&'a str),
     /// Payload that is none of the decoded protocols.
     Unrecognised,
-}
-
-/// What a ruling is made from, with the effective zones of both ends.
-struct Ends<'a> {
-    link: &'a Link,
-    client: End,
-    server: End,
-}
-
-/// One end: where it belongs, with the zone in which an address of many hosts is judged.
-#[derive(Clone, Copy)]
-struct End {
-    place: Place,
-    ip: Option<IpAddr>,
 }
 
 impl Policy {
@@ -446,43 +432,6 @@ impl Seen<'_> {
             (Self::Unrecognised, Spoken::Named(name)) => !words::is_decoded(name),
             (Self::Unrecognised, Spoken::Carried(_)) => true,
         }
-    }
-}
-
-impl<'a> Ends<'a> {
-    /// Multicast and broadcast belong to no zone; they are judged as traffic inside the zone of their sender.
-    fn new(link: &'a Link, client: Spot, server: Spot) -> Self {
-        let end = |own: Spot, other: Spot, host: &Host| {
-            let zone = if own.group { other.place.zone } else { own.place.zone };
-            End { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
-        };
-        Self { link, client: end(client, server, &link.client), server: end(server, client, &link.server) }
-    }
-
-    fn match_flow(&self, flow: &Flow) -> bool {
-        self.client.is_one_of(&flow.from) && self.server.is_one_of(&flow.to)
-    }
-
-    /// The same service, asked for from the other end.
-    fn match_reversed(&self, flow: &Flow) -> bool {
-        let door = (self.link.transport, self.link.server_port);
-        flow.ports.admit(door) && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
-    }
-}
-
-impl End {
-    /// As what a policy can name it alone.
-    fn parties(self) -> impl Iterator<Item = Party> {
-        self.place.asset.map(Party::Asset).into_iter().chain(self.ip.map(Party::Address))
-    }
-
-    fn is_one_of(&self, endpoints: &[Endpoint]) -> bool {
-        endpoints.iter().any(|endpoint| match endpoint {
-            Endpoint::Asset(asset) => self.place.asset == Some(*asset),
-            Endpoint::Zone(zone) => self.place.zone == Some(*zone),
-            Endpoint::Network(network) => self.ip.is_some_and(|ip| network.contains(&ip)),
-            Endpoint::Any => true,
-        })
     }
 }
 

@@ -15,6 +15,7 @@ mod channel;
 mod check;
 mod compile;
 mod diagnose;
+mod ends;
 mod explain;
 mod file;
 mod judge;
