@@ -26,7 +26,7 @@ use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::Counters;
 use crate::policy::Policy;
-use conversation::{Bench, Conversation, NEVER};
+use conversation::{Bench, Conversation, NEVER, Sight};
 use desk::Desk;
 use timers::{Timer, Timers};
 
@@ -334,6 +334,9 @@ impl Worker {
             self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
+        if !found.fresh && conversation.talk.facts.meet(from, frame) == Sight::Moved {
+            conversation.talk.has_moved(stamp, bench.desk);
+        }
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.

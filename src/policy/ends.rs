@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use super::compile::Party;
-use super::membership::Spot;
+use super::membership::{BROADCAST, Many, Membership, Spot};
 use super::model::{Endpoint, Flow};
-use super::{Host, Link, Place};
+use super::{Carrier, Host, Link, Place};
 
 /// What a ruling is made from, with the effective zones of both ends.
 pub(super) struct Ends<'a> {
     pub(super) link: &'a Link,
     pub(super) client: End,
     pub(super) server: End,
+    /// Which of client and server stands for whoever is in reach of the other.
+    pub(super) to_all: [bool; 2],
 }
 
 /// One end: where it belongs, with the zone in which an address of many hosts is judged.
@@ -22,13 +24,22 @@ pub(super) struct End {
 }
 
 impl<'a> Ends<'a> {
-    /// Multicast and broadcast belong to no zone; they are judged as traffic inside the zone of their sender.
-    pub(super) fn new(link: &'a Link, client: Spot, server: Spot) -> Self {
-        let end = |own: Spot, other: Spot, host: &Host| {
-            let zone = if own.group { other.place.zone } else { own.place.zone };
+    /// Multicast and broadcast belong to no zone: they are judged as traffic inside the zone of their sender, unless the
+    /// address is in a network of another.
+    pub(super) fn new(link: &'a Link, client: Spot, server: Spot, members: &Membership) -> Self {
+        let is_to_all = |own, host, sender| is_to_all(own, host, sender, link.transport, members);
+        let to_all = [is_to_all(client, &link.client, &link.server), is_to_all(server, &link.server, &link.client)];
+        let end = |own: Spot, other: Spot, host: &Host, to_all: bool| {
+            let zone = own.place.zone.or(other.place.zone.filter(|_| to_all));
             End { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
         };
-        Self { link, client: end(client, server, &link.client), server: end(server, client, &link.server) }
+        let [client_to_all, server_to_all] = to_all;
+        Self {
+            link,
+            client: end(client, server, &link.client, client_to_all),
+            server: end(server, client, &link.server, server_to_all),
+            to_all,
+        }
     }
 
     pub(super) fn match_flow(&self, flow: &Flow) -> bool {
@@ -39,6 +50,19 @@ impl<'a> Ends<'a> {
     pub(super) fn match_reversed(&self, flow: &Flow) -> bool {
         let door = (self.link.transport, self.link.server_port);
         flow.ports.admit(door) && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
+    }
+}
+
+/// Whether what is sent to a host goes to whoever is in reach of the sender. A directed broadcast that a router would have
+/// to bring to its network goes there. No host takes part in a connection with many, so that a segment is for one.
+fn is_to_all(own: Spot, host: &Host, sender: &Host, transport: Carrier, members: &Membership) -> bool {
+    let on_the_link = || host.mac == Some(BROADCAST);
+    match own.many {
+        Many::No => false,
+        Many::Group => true,
+        Many::Directed | Many::Perhaps if transport == Carrier::Tcp => false,
+        Many::Directed => on_the_link() || members.is_within(sender, host),
+        Many::Perhaps => on_the_link(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::channel::opens;
 use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
 use super::ends::{End, Ends};
 use super::limits;
-use super::membership::{is_group, is_placeless};
+use super::membership::{Many, is_group, is_placeless};
 use super::model::{Consequence, Flow, Spoken};
 use super::session::deny;
 use super::words;
@@ -85,8 +85,10 @@ impl Policy {
     pub fn ruling(&self, link: &Link, spoken: Option<&str>) -> Ruling {
         let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
         let mut ruling = Ruling::new(client.place, server.place, None);
-        ruling.strangers = [client, server].map(|spot| !spot.broadcast && self.is_unknown_asset(spot.place));
-        let ends = Ends::new(link, client, server);
+        let ends = Ends::new(link, client, server, &self.compiled.members);
+        ruling.to_all = ends.to_all;
+        ruling.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
+            .map(|(spot, to_all)| !to_all && spot.many != Many::Directed && self.is_unknown_asset(spot.place));
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
             if ends.client.place.zone.or(ends.server.place.zone).is_some() {
                 ruling.relation = if self.is_housekeeping(link) { Relation::Observed } else { Relation::Apart };
@@ -167,6 +169,10 @@ impl Policy {
     }
 
     fn judge_seen(&self, ruling: &Ruling, seen: Seen<'_>) -> Verdict {
+        // Every host calls into its network for names and addresses: that is no conversation with anybody.
+        if ruling.to_all.contains(&true) && !seen.is_decoded() {
+            return Verdict::Observe;
+        }
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -423,6 +429,10 @@ fn is_value(target: &NodeTarget<'_>) -> bool {
 const VALUE: u32 = 13;
 
 impl Seen<'_> {
+    fn is_decoded(self) -> bool {
+        matches!(self, Self::Protocol(name) if words::is_decoded(name))
+    }
+
     fn fits(self, declared: &Spoken) -> bool {
         match (self, declared) {
             (Self::Nothing, _) | (_, Spoken::Any) => true,

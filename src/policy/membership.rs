@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::model::{Asset, Zone};
 use super::{Host, Place};
@@ -12,8 +12,8 @@ use super::{Host, Place};
 pub(super) struct Membership {
     v4: Intervals<u32>,
     v6: Intervals<u128>,
-    /// Directed broadcast addresses of the zones' IPv4 networks, sorted.
-    broadcasts: Vec<Ipv4Addr>,
+    /// Directed broadcast addresses of the zones' IPv4 networks, each with its network, sorted.
+    broadcasts: Vec<(Ipv4Addr, Ipv4Net)>,
     assets_by_ip: Vec<(IpAddr, u16)>,
     assets_by_mac: Vec<([u8; 6], u16)>,
     zones_by_mac: Vec<([u8; 6], u16)>,
@@ -28,20 +28,30 @@ pub(super) struct Membership {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) place: Place,
-    /// Multicast or limited broadcast: it goes to whoever is in reach of the sender.
-    pub(super) group: bool,
-    /// Directed broadcast: every host of its zone.
-    pub(super) broadcast: bool,
+    pub(super) many: Many,
 }
 
-const NOWHERE: Spot = Spot { place: Place { zone: None, asset: None }, group: false, broadcast: false };
+/// Whether an address stands for many hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Many {
+    /// It is that of one host.
+    No,
+    /// Multicast or limited broadcast: it goes to whoever is in reach of the sender.
+    Group,
+    /// Directed broadcast of a declared network: every host in it.
+    Directed,
+    /// It ends as directed broadcasts do, and is the broadcast address of a network that is not declared, or one host.
+    Perhaps,
+}
+
+const NOWHERE: Spot = Spot { place: Place { zone: None, asset: None }, many: Many::No };
 
 impl Membership {
     pub(super) fn new(zones: &[Zone], assets: &[Asset]) -> Self {
         let indexed = || (0..).zip(zones);
         let networks: Vec<(IpNet, u16)> =
             indexed().flat_map(|(at, zone)| zone.networks.iter().map(move |network| (*network, at))).collect();
-        let mut broadcasts: Vec<Ipv4Addr> = networks.iter().filter_map(|(network, _)| broadcast_of(network)).collect();
+        let mut broadcasts: Vec<_> = networks.iter().filter_map(|(network, _)| broadcast_of(network)).collect();
         broadcasts.sort_unstable();
         Self {
             v4: Intervals::new(networks.iter().filter_map(|(network, zone)| match network {
@@ -70,16 +80,42 @@ impl Membership {
     /// networks: behind a router, both belong to the router, and a stranger would be taken for a member of the zone
     /// that it attacks.
     pub(super) fn place(&self, host: &Host) -> Spot {
-        let Some(ip) = host.ip.map(|ip| ip.to_canonical()) else {
+        let Some(ip) = canonical(host) else {
             let group = host.mac.is_some_and(|mac| mac.first().is_some_and(|octet| octet & 1 == 1));
-            return if group { Spot { group, ..NOWHERE } } else { self.without_ip(host, true) };
+            return if group { Spot { many: Many::Group, ..NOWHERE } } else { self.without_ip(host, true) };
         };
         if is_group(ip) {
-            return Spot { group: true, ..NOWHERE };
+            return Spot { many: Many::Group, ..NOWHERE };
         }
         match self.by_ip(ip, host) {
             Some(spot) => spot,
-            None => self.without_ip(host, is_placeless(ip)),
+            None => Spot { many: self.many(ip), ..self.without_ip(host, is_placeless(ip)) },
+        }
+    }
+
+    /// Whether an address that is no declared asset's stands for many hosts.
+    fn many(&self, ip: IpAddr) -> Many {
+        match ip {
+            IpAddr::V4(ip) if self.networks_of(ip).next().is_some() => Many::Directed,
+            IpAddr::V4(ip) if ip.to_bits().trailing_ones() >= FEWEST_HOST_BITS => Many::Perhaps,
+            _ => Many::No,
+        }
+    }
+
+    /// The declared networks with this directed broadcast address.
+    fn networks_of(&self, broadcast: Ipv4Addr) -> impl Iterator<Item = &Ipv4Net> {
+        let first = self.broadcasts.partition_point(|(one, _)| *one < broadcast);
+        let rest = self.broadcasts.get(first..).unwrap_or_default();
+        rest.iter().take_while(move |(one, _)| *one == broadcast).map(|(_, network)| network)
+    }
+
+    /// Whether a directed broadcast address is that of a declared network in which the sender is.
+    pub(super) fn is_within(&self, sender: &Host, broadcast: &Host) -> bool {
+        match (canonical(sender), canonical(broadcast)) {
+            (Some(IpAddr::V4(sender)), Some(IpAddr::V4(broadcast))) => {
+                self.networks_of(broadcast).any(|network| network.contains(&sender))
+            }
+            _ => false,
         }
     }
 
@@ -91,10 +127,9 @@ impl Membership {
             IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
             IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
         }?;
-        let broadcast = matches!(ip, IpAddr::V4(ip) if self.broadcasts.binary_search(&ip).is_ok());
         let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
         let asset = asset.filter(|&asset| self.assets.get(usize::from(asset)) == Some(&(zone, false)));
-        Some(Spot { place: Place { zone: Some(zone), asset }, group: false, broadcast })
+        Some(Spot { place: Place { zone: Some(zone), asset }, many: self.many(ip) })
     }
 
     /// By hardware address, then VLAN. `alone`: nothing else can place this host.
@@ -133,13 +168,21 @@ pub(super) fn is_placeless(ip: IpAddr) -> bool {
         }
 }
 
+/// The address of a host, that of IPv4 in IPv6 clothing as what it is.
+fn canonical(host: &Host) -> Option<IpAddr> {
+    host.ip.map(|ip| ip.to_canonical())
+}
+
 /// RFC 919; networks of one or two addresses have none (RFC 3021).
-fn broadcast_of(network: &IpNet) -> Option<Ipv4Addr> {
+fn broadcast_of(network: &IpNet) -> Option<(Ipv4Addr, Ipv4Net)> {
     match network {
-        IpNet::V4(net) if net.prefix_len() < 31 => Some(net.broadcast()),
+        IpNet::V4(net) if net.prefix_len() < 31 => Some((net.broadcast(), *net)),
         _ => None,
     }
 }
+
+/// A network with a directed broadcast address has at least so many bits for its hosts.
+const FEWEST_HOST_BITS: u32 = 2;
 
 fn sorted<K: Ord>(pairs: impl Iterator<Item = (K, u16)>) -> Vec<(K, u16)> {
     let mut pairs: Vec<_> = pairs.collect();
@@ -273,10 +316,31 @@ mod tests {
     fn multicast_and_broadcast_belong_to_no_host() {
         let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[]);
         for ip in ["239.1.1.1", "255.255.255.255", "ff02::1"] {
-            assert!(members.place(&host(ip, None, None)).group, "{ip}");
+            assert_eq!(members.place(&host(ip, None, None)).many, Many::Group, "{ip}");
         }
         let directed = members.place(&host("10.20.10.255", None, None));
-        assert!(directed.broadcast && directed.place.zone == Some(0));
+        assert_eq!((directed.many, directed.place.zone), (Many::Directed, Some(0)));
+    }
+
+    #[test]
+    fn an_address_may_be_the_broadcast_of_a_network_that_nobody_declared_unless_it_is_an_assets() {
+        let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 63])], ..Asset::default() };
+        let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[asset]);
+        let many = |ip| members.place(&host(ip, None, None)).many;
+        for perhaps in ["10.20.10.127", "10.20.10.3", "10.20.255.255", "192.0.2.255"] {
+            assert_eq!(many(perhaps), Many::Perhaps, "{perhaps}");
+        }
+        for one in ["10.20.10.63", "10.20.10.126", "10.20.10.1", "2001:db8::ff"] {
+            assert_eq!(many(one), Many::No, "{one}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_within_the_network_of_a_broadcast_whichever_zone_it_is_in() {
+        let members = Membership::new(&[zone(&["10.1.1.31/32"], &[]), zone(&["10.1.1.0/24"], &[])], &[]);
+        let is_within = |sender| members.is_within(&host(sender, None, None), &host("10.1.1.255", None, None));
+        assert!(is_within("10.1.1.31") && is_within("10.1.1.9"));
+        assert!(!is_within("10.1.2.9") && !is_within("fe80::1"));
     }
 
     fn naive(networks: &[(IpNet, u16)], ip: IpAddr) -> Option<u16> {

@@ -112,12 +112,20 @@ pub struct Ruling {
     reverse: Option<u16>,
     /// Whether client and server are unknown in a zone that declares its assets.
     strangers: [bool; 2],
+    /// Whether client and server stand for whoever is in reach of the other.
+    to_all: [bool; 2],
 }
 
 impl Ruling {
     /// A ruling that judges nothing, only names what the flow belongs to.
     pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
         Self { client, server, conduit, ..Self::default() }
+    }
+
+    /// Whether one side is a multicast or broadcast address, which is no host.
+    pub fn is_to_all(&self, side: Side) -> bool {
+        let [client, server] = self.to_all;
+        if side == Side::Client { client } else { server }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod roles;
+mod sight;
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use super::listener::Listener;
 use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow};
 use crate::frame::{Body, Frame, Segment};
-use crate::policy::{BROADCAST, Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict, is_group};
+use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
+pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
 /// cache lines of a row that has six.
@@ -142,14 +144,15 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
-        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Silence };
+        let mut facts = Facts::new(key, from, frame, stamp);
+        facts.meet(from, frame);
+        let talk = Talk { facts, content: Content::Silence };
         Self { tcp: TcpFlow::default(), talk }
     }
 
-    /// One more frame of it, in either direction.
+    /// One more frame of it, in either direction, by an end that was [met](Facts::meet).
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: &Stamp, bench: &mut Bench<'_>) -> Progress {
         let Self { tcp, talk } = self;
-        talk.facts.meet(from, frame);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
@@ -250,7 +253,7 @@ impl Facts {
             latest: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
-            client: roles::guess_client(key, from, carrier, is_to_all(frame)),
+            client: roles::guess_client(key, from, carrier, roles::is_to_all(frame)),
             roles: Roles::Guessed,
             midstream,
             use_waits: false,
@@ -266,34 +269,18 @@ impl Facts {
         }
     }
 
-    /// Notes what the link layer says about an end that sends its first frame.
-    fn meet(&mut self, from: End, frame: &Frame<'_>) {
-        if !self.seen[from.index()] {
-            self.seen[from.index()] = true;
-            let host = &mut self.ends[from.index()].host;
-            host.vlan = frame.vlan;
-            host.mac = frame.mac.map(|macs| macs.source);
-            let other = &mut self.ends[from.other().index()].host;
-            other.vlan = other.vlan.or(frame.vlan);
-            other.mac = other.mac.or(frame.mac.map(|macs| macs.destination));
-        }
-    }
-
     /// A SYN says who opened the connection. One that comes after what was said in it, because the tap reordered them,
     /// says nothing new: the roles were taken from the protocol's own shape, and servers may be the ones that dial.
     fn handshake(&mut self, client: End) {
-        if self.roles == Roles::Guessed && self.row == NO_ROW {
+        if self.is_guess() {
             self.client = client;
             self.roles = Roles::Certain;
         }
     }
 
-    /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
-    fn forget_decoded_port(&mut self) {
-        let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);
-        if self.roles == Roles::Guessed && roles::is_service_of_client(self.carrier, client, server) {
-            self.client = self.client.other();
-        }
+    /// Whether nothing but ports and the first packet say who asks.
+    fn is_guess(&self) -> bool {
+        self.roles == Roles::Guessed && self.row == NO_ROW
     }
 
     /// Which side an end is.
@@ -378,7 +365,11 @@ impl Talk {
         }
         let first_time = facts.ruling.is_none();
         facts.forget_text();
-        let ruling = desk.ruling(&link, facts.protocol_name());
+        let mut ruling = desk.ruling(&link, facts.protocol_name());
+        if ruling.is_to_all(Side::Client) && !ruling.is_to_all(Side::Server) && facts.is_guess() {
+            facts.client = facts.client.other();
+            ruling = desk.ruling(&facts.link(), None);
+        }
         let verdict = match spoken {
             Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
@@ -588,17 +579,6 @@ impl Receiver for Intake<'_> {
     fn conflict(&mut self, _from: End, stamp: &Stamp) {
         let what = What::Malformed { name: "conflicting_overlap", value: None };
         self.desk.malformed(&mut self.talk.facts, what, stamp);
-    }
-}
-
-/// Whether a frame goes to whoever is in reach of its sender: to a multicast or broadcast address, or, what no host takes
-/// for a segment of a connection, to every hardware address.
-fn is_to_all(frame: &Frame<'_>) -> bool {
-    let to_all = frame.mac.is_some_and(|macs| macs.destination == BROADCAST);
-    match frame.body {
-        Body::Tcp(pair, _) => is_group(pair.destination),
-        Body::Udp(pair, _) | Body::Ip(pair, _) => to_all || is_group(pair.destination),
-        Body::Link { .. } => to_all,
     }
 }
 

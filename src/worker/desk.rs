@@ -144,7 +144,11 @@ impl Desk {
         let Some(ruling) = &facts.ruling else { return };
         let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
         let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(ruling).any(|one| one == side));
-        for ((side, place), unknown) in places.into_iter().zip(unknown) {
+        let to_all = places.map(|(side, _)| ruling.is_to_all(side));
+        for (((side, place), unknown), to_all) in places.into_iter().zip(unknown).zip(to_all) {
+            if to_all {
+                continue;
+            }
             if unknown {
                 self.find(facts, What::UnknownAsset(side), None, None, stamp);
             } else if place.asset.is_none() {

@@ -1,10 +1,13 @@
 //! Which end of a conversation asks, as far as ports and the first packet tell: a last resort, after the handshake and the
 //! protocol's own shape.
 
-use lockkeeper_protocols::REGISTRY;
+use lockkeeper_protocols::identify::Roles;
+use lockkeeper_protocols::{REGISTRY, Side};
 
+use super::Facts;
 use crate::flow::{End, FlowKey};
-use crate::policy::{Carrier, is_service_port};
+use crate::frame::{Body, Frame};
+use crate::policy::{BROADCAST, Carrier, is_group, is_service_port};
 
 /// The client, before any handshake or payload is known. `from`: who sent the first packet; `to_all`: it went to a
 /// broadcast or multicast address, which is nobody that could ask.
@@ -19,6 +22,27 @@ pub(super) fn guess_client(key: &FlowKey, from: End, carrier: Carrier, to_all: b
             server_by_port(carrier, low, high).map_or(from, End::other)
         }
         _ => from,
+    }
+}
+
+/// Whether a frame goes to whoever is in reach of its sender: to a multicast or broadcast address, or, what no host takes
+/// for a segment of a connection, to every hardware address.
+pub(super) fn is_to_all(frame: &Frame<'_>) -> bool {
+    let to_all = frame.mac.is_some_and(|macs| macs.destination == BROADCAST);
+    match frame.body {
+        Body::Tcp(pair, _) => is_group(pair.destination),
+        Body::Udp(pair, _) | Body::Ip(pair, _) => to_all || is_group(pair.destination),
+        Body::Link { .. } => to_all,
+    }
+}
+
+impl Facts {
+    /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
+    pub(super) fn forget_decoded_port(&mut self) {
+        let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);
+        if self.roles == Roles::Guessed && is_service_of_client(self.carrier, client, server) {
+            self.client = self.client.other();
+        }
     }
 }
 
@@ -58,7 +82,7 @@ fn weight(carrier: Carrier, port: u16) -> u8 {
 
 /// Whether payload that is none of the decoded protocols shows that the other end is the server: this one's port is only
 /// that of a decoded protocol, and the client's that of another service.
-pub(super) fn is_service_of_client(carrier: Carrier, client: u16, server: u16) -> bool {
+fn is_service_of_client(carrier: Carrier, client: u16, server: u16) -> bool {
     is_decoded(server) && !is_decoded(client) && is_service_port(carrier, client)
 }
 
