@@ -155,6 +155,8 @@ losses! {
     fragments_overlapping,
     /// Hosts without IP that the inventory had no room for.
     neighbours_not_listed,
+    /// Pairs of hosts that speak without IP forgotten because there were too many; they may be told again.
+    neighbour_pairs_forgotten,
     /// Packets that the capturing program itself did not record, as it says.
     dropped_at_capture,
     /// Packets that the kernel dropped because nobody took them out of its ring in time.

@@ -8,12 +8,12 @@ mod conversation;
 mod desk;
 mod guard;
 mod listener;
+mod neighbours;
 mod timers;
 
 use std::hint::cold_path;
 use std::sync::Arc;
 
-use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::alert::{Captures, Evidence, Report};
@@ -26,8 +26,9 @@ use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::Counters;
 use crate::policy::Policy;
-use conversation::{Bench, Conversation, NEVER, Sight};
+use conversation::{Bench, Conversation, NEVER};
 use desk::Desk;
+use neighbours::Neighbours;
 use timers::{Timer, Timers};
 
 /// How many shards the traffic is divided into. Fixed, so that results do not depend on the number of workers.
@@ -46,7 +47,7 @@ pub struct Settings {
     pub decoder: Limits,
     /// Whether every transaction is written down.
     pub transactions: bool,
-    /// Hosts without IP that one shard lists.
+    /// Hosts without IP that one shard lists, and pairs of them that it remembers: 50 bytes each.
     pub neighbours: usize,
     /// Keys for encrypted channels that are known from the start.
     pub keys: Arc<KeyLog>,
@@ -94,8 +95,7 @@ struct Shard {
     flows: FlowTable<Conversation>,
     surroundings: Surroundings,
     copies: CopyFilter,
-    /// Hosts without IP: hardware address and EtherType.
-    neighbours: HashSet<([u8; 6], u16)>,
+    neighbours: Neighbours,
 }
 
 /// The VLANs and tunnels of a shard's conversations. Where there is only one, a segment that goes on with its stream
@@ -334,8 +334,9 @@ impl Worker {
             self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
-        if !found.fresh && conversation.talk.facts.meet(from, frame) == Sight::Moved {
-            conversation.talk.has_moved(stamp, bench.desk);
+        if !found.fresh {
+            let sight = conversation.talk.facts.meet(from, frame);
+            conversation.talk.takes_note(sight, stamp, bench.desk);
         }
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
@@ -344,23 +345,6 @@ impl Worker {
             progress = conversation.frame(from, frame, stamp, bench);
         }
         self.has_news(index, entry, progress);
-    }
-
-    /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
-    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
-        *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
-        let Some(macs) = frame.mac else { return };
-        if shard.neighbours.contains(&(macs.source, ether_type)) {
-            return;
-        }
-        if shard.neighbours.len() >= self.settings.neighbours {
-            self.desk.counters.losses.neighbours_not_listed += 1;
-            return;
-        }
-        shard.neighbours.insert((macs.source, ether_type));
-        self.desk.neighbour(macs, ether_type, frame.vlan, stamp);
     }
 
     /// Does what has become due by `clock`, in the order in which it became due.
@@ -414,7 +398,7 @@ impl Shard {
             flows: FlowTable::new(&settings.table),
             surroundings: Surroundings::Unknown,
             copies: CopyFilter::new(&settings.copies),
-            neighbours: HashSet::new(),
+            neighbours: Neighbours::default(),
         }
     }
 
@@ -435,9 +419,6 @@ impl Shard {
         true
     }
 }
-
-/// EtherType of IPv6.
-const IPV6: u16 = 0x86DD;
 
 /// Conversations of one shard that are forgotten at the end of one block, at most: bounds the pause.
 const REAPED_AT_ONCE: usize = 1024;

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Outcome, RequestRef};
 
+use super::calls::Calls;
 use super::id::alert_id;
 use super::key::Key;
 use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
-use super::{About, AlertId, Ending, Event, Finding, Kind, Order, Rendered, Report, What, mapping, message};
+use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Order, Rendered, Report, What, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -125,6 +126,7 @@ pub struct Correlator {
     seen: Table<u64, ()>,
     digest: foldhash::quality::RandomState,
     secured: Secured,
+    calls: Calls,
     owns: Owns,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
@@ -189,6 +191,7 @@ impl Correlator {
             seen: Table::new(),
             digest: foldhash::quality::RandomState::default(),
             secured,
+            calls: Calls::new(),
             owns: Owns::default(),
             counters: Counters::default(),
             tallies: BTreeMap::new(),
@@ -265,15 +268,32 @@ impl Correlator {
     fn event(&mut self, event: Event, out: Out<'_>) {
         match event {
             Event::Finding(finding) => self.finding(finding, out),
-            Event::Fact(base, fact) => {
+            Event::Fact(base, fact) => self.fact(base, fact, out),
+            Event::Outcome { conversation, at, ending, is_last } => {
+                self.outcome((conversation, at), ending, is_last, out)
+            }
+        }
+    }
+
+    /// What a fact comes to, beside those before it.
+    fn fact(&mut self, base: Box<Finding>, fact: Fact, out: Out<'_>) {
+        let told = match fact {
+            Fact::Call => {
+                self.calls.call(&base, self.clock);
+                None
+            }
+            Fact::Unasked { denial, by } => self.calls.unasked(base, denial, by, self.clock),
+            Fact::Asked => self.calls.asked(base),
+            Fact::Channel(_) | Fact::Certificate(..) | Fact::Application(..) => {
                 for what in self.secured.findings(&self.policy, &base, fact) {
                     self.finding(Box::new(Finding { what, ..(*base).clone() }), out);
                 }
                 self.counters.secured_forgotten = self.secured.forgotten;
+                None
             }
-            Event::Outcome { conversation, at, ending, is_last } => {
-                self.outcome((conversation, at), ending, is_last, out)
-            }
+        };
+        if let Some(finding) = told {
+            self.finding(finding, out);
         }
     }
 
@@ -512,6 +532,7 @@ fn render(settings: &Settings, live: &Live) -> Rendered {
 const fn rank(order: Order, event: &Event) -> Rank {
     match event {
         Event::Finding(finding) => (order.clock, order.packet, 0, mapping::rule_id(&finding.what), order.sub),
+        Event::Fact(_, Fact::Unasked { denial, .. }) => (order.clock, order.packet, 0, denial.rule.id(), order.sub),
         // Before the findings of the same packet: what it comes to is ordered by what it is about.
         Event::Fact(..) => (order.clock, order.packet, 0, "", order.sub),
         Event::Outcome { .. } => (order.clock, order.packet, 1, "", order.sub),

@@ -3,7 +3,7 @@
 use lockkeeper_protocols::Class;
 
 use super::{Finding, Kind, Severity, What};
-use crate::policy::{Reason, Rule};
+use crate::policy::{Carrier, Reason, Rule};
 
 /// The rule of a finding, as it stands in records.
 pub(super) const fn rule_id(what: &What) -> &'static str {
@@ -35,6 +35,7 @@ pub(super) fn severity(finding: &Finding) -> Severity {
     let at_least = |floor: Severity| class.map_or(floor, |class| of_class(class).max(floor));
     match &finding.what {
         What::Denied(denial) | What::Certificate { denial, .. } => match denial.rule {
+            Rule::ConduitUndeclared if has_unplaced_hardware(finding) => at_least(Severity::Medium),
             Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
             Rule::OperationUndeclared | Rule::OperationRequestUnseen => class.map_or(Severity::Medium, of_class),
@@ -64,6 +65,13 @@ pub(super) fn severity(finding: &Finding) -> Severity {
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
         What::NewHost(_) | What::Identity { .. } => Severity::Info,
     }
+}
+
+/// Whether one of two hosts that speak without IP is in no zone: its hardware address is not declared, and there is no
+/// other by which it could be placed.
+fn has_unplaced_hardware(finding: &Finding) -> bool {
+    let zones = [finding.ruling.client.zone, finding.ruling.server.zone];
+    matches!(finding.carrier, Carrier::Ethernet(_)) && zones.contains(&None)
 }
 
 /// How bad an operation is on a conduit that does not permit its class.
@@ -193,7 +201,7 @@ const fn of_rule(rule: Rule) -> Requirements {
 mod tests {
     use super::*;
     use crate::alert::{OwnedOperation, testing};
-    use crate::policy::Denial;
+    use crate::policy::{Denial, Place, Ruling};
 
     fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
         let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
@@ -213,6 +221,21 @@ mod tests {
         assert_eq!(severity_of(Rule::ConduitUndeclared, None), Severity::High);
         assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Read)), Severity::High);
         assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Firmware)), Severity::Critical);
+    }
+
+    #[test]
+    fn hardware_that_nobody_placed_is_less_than_a_stranger_with_an_address() {
+        let what = What::Denied(Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain });
+        let of = |carrier, ruling| {
+            let (ruling, what) = (std::sync::Arc::new(ruling), what.clone());
+            severity(&Finding { what, carrier, ruling, operation: None, ..testing::finding(0) })
+        };
+        let zone = |zone| Place { zone, asset: None };
+        let (one, both) =
+            (Ruling::new(zone(Some(0)), zone(None), None), Ruling::new(zone(Some(0)), zone(Some(1)), None));
+        assert_eq!(of(Carrier::Ethernet(0x8892), one.clone()), Severity::Medium);
+        assert_eq!(of(Carrier::Ethernet(0x8892), both), Severity::High);
+        assert_eq!(of(Carrier::Tcp, one), Severity::High);
     }
 
     #[test]

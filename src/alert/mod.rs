@@ -7,6 +7,7 @@
 //! ```
 
 mod attack;
+mod calls;
 pub mod community_id;
 pub mod correlate;
 mod id;
@@ -98,6 +99,17 @@ pub enum Fact {
     Certificate(Side, Box<[u8]>),
     /// One end told the URI of its application.
     Application(Side, Box<[u8]>),
+    /// The client calls whoever is in reach: see [`Ruling::is_to_all`].
+    Call,
+    /// The policy does not permit the conversation, in which only one side has spoken: perhaps in answer to a call.
+    Unasked {
+        /// Why it is not permitted.
+        denial: Denial,
+        /// Who has spoken.
+        by: Side,
+    },
+    /// The other side speaks for the first time in a conversation that was [`Fact::Unasked`].
+    Asked,
 }
 
 /// One denial or discovery, with all that an alert says about it. Owns its data; nothing is formatted yet.

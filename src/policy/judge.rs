@@ -72,6 +72,8 @@ impl Policy {
     pub fn is_housekeeping(&self, link: &Link) -> bool {
         let local = |host: &Host| host.ip.is_some_and(|ip| is_group(ip) || is_placeless(ip));
         match link.transport {
+            // Beside spanning tree and its like, old protocols for two hosts go without an EtherType.
+            Carrier::Ethernet(0) => [&link.client, &link.server].into_iter().any(is_l2_group),
             Carrier::Ethernet(kind) => HOUSEKEEPING.contains(&kind),
             Carrier::Ip(IGMP) => true,
             Carrier::Ip(ICMP_V6) => local(&link.client) || local(&link.server),
@@ -459,6 +461,12 @@ enum Choice<'r> {
 const IGMP: u8 = 2;
 const ICMP_V6: u8 = 58;
 
-/// EtherTypes of housekeeping: LLC (spanning tree and its like), ARP, EAPOL, slow protocols (LACP), LLDP, PRP and HSR
-/// supervision, HSR, MRP, loopback (IEEE 802 Numbers).
-const HOUSEKEEPING: [u16; 9] = [0, 0x0806, 0x888E, 0x8809, 0x88CC, 0x88FB, 0x892F, 0x88E3, 0x9000];
+/// EtherTypes of housekeeping: ARP, reverse ARP, EAPOL, slow protocols (LACP), LLDP, PRP and HSR supervision, HSR, MRP, PTP,
+/// connectivity fault management, loopback (IEEE 802 Numbers).
+const HOUSEKEEPING: [u16; 11] =
+    [0x0806, 0x8035, 0x888E, 0x8809, 0x88CC, 0x88FB, 0x892F, 0x88E3, 0x88F7, 0x8902, 0x9000];
+
+/// Whether a hardware address stands for many hosts.
+fn is_l2_group(host: &Host) -> bool {
+    host.mac.is_some_and(|[first, ..]| first & 1 == 1)
+}

@@ -17,7 +17,6 @@ use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow};
 use crate::frame::{Body, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
-pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
 /// cache lines of a row that has six.
@@ -75,6 +74,8 @@ pub(super) struct Seldom {
     /// Operations whose end somebody waits for.
     pub(super) open: Awaited,
     pub(super) text: Option<Box<ConversationText>>,
+    /// Packet clock at which the correlator was told last that whoever is in reach was called.
+    called: Option<i64>,
 }
 
 /// The first packet of a conversation: its [`Stamp`] without the clock.
@@ -169,6 +170,7 @@ impl Conversation {
         if talk.facts.ruling.is_none() {
             talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
+        talk.facts.note_call(from, stamp, bench.desk);
         Progress::Ok
     }
 
@@ -383,7 +385,7 @@ impl Talk {
             && facts.denied != Some(denial.rule)
         {
             facts.denied = Some(denial.rule);
-            desk.find(facts, What::Denied(denial), None, None, stamp);
+            desk.deny(facts, denial, stamp);
         }
     }
 }

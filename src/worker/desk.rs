@@ -11,10 +11,9 @@ use crate::alert::{
     Captures, ConversationText, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
     OwnedValues, Report, Transaction, ValuesView, What, write_transaction,
 };
-use crate::frame::Macs;
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
-use crate::policy::{Carrier, Host, Link, Policy, Ruling};
+use crate::policy::{Carrier, Denial, Link, Policy, Ruling};
 
 /// One worker's desk.
 pub(super) struct Desk {
@@ -132,6 +131,15 @@ impl Desk {
         }
     }
 
+    /// Reports that a conversation as such is not permitted. One of datagrams in which only one end has spoken may be the
+    /// answer to a broadcast, which is known only where all conversations are seen.
+    pub(super) fn deny(&mut self, facts: &mut Facts, denial: Denial, stamp: &Stamp) {
+        match facts.only_speaker() {
+            Some(by) => self.fact(facts, Fact::Unasked { denial, by }, stamp),
+            None => self.find(facts, What::Denied(denial), None, None, stamp),
+        }
+    }
+
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
     pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: &Stamp) {
         if self.judging {
@@ -157,35 +165,33 @@ impl Desk {
         }
     }
 
-    /// The first sight of a host that speaks without IP.
-    pub(super) fn neighbour(&mut self, macs: Macs, ether_type: u16, vlan: Option<u16>, stamp: &Stamp) {
-        if !self.judging {
-            return;
-        }
-        let endpoint = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan }, port: 0 };
-        let (client, server) = (endpoint(macs.source), endpoint(macs.destination));
-        let carrier = Carrier::Ethernet(ether_type);
-        let link = Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
-        let ruling = self.policy.ruling(&link, None);
-        if ruling.client.asset.is_some() {
-            return;
-        }
+    /// Reports something about two hosts that is no matter of a conversation which is followed. `conversation` is the
+    /// running number of the first packet that belongs to it.
+    pub(super) fn report_between(
+        &mut self,
+        between: &Between,
+        ruling: Ruling,
+        conversation: u64,
+        stamp: &Stamp,
+        event: impl FnOnce(Box<Finding>) -> Event,
+    ) {
         let finding = Finding {
+            // What it comes to is for the event to say.
             what: What::NewHost(Side::Client),
             time: stamp.time,
             evidence: evidence_of(stamp),
-            conversation: stamp.packet,
+            conversation,
             at: None,
-            client,
-            server,
-            carrier,
+            client: between.client,
+            server: between.server,
+            carrier: between.carrier,
             ruling: Arc::new(ruling),
             protocol: None,
             operation: None,
         };
         self.sub += 1;
-        let order = Order { clock: stamp.clock, packet: stamp.packet, sub: self.sub };
-        self.report.events.push((order, Event::Finding(Box::new(finding))));
+        let order = Order { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub };
+        self.report.events.push((order, event(Box::new(finding))));
     }
 
     /// Writes down a finished transaction.
@@ -220,6 +226,20 @@ impl Desk {
         write_transaction(&mut self.report.lines, &self.policy, &self.captures, &text, &transaction);
         self.report.transactions.push((order, start..self.report.lines.len()));
         facts.make_seldom().text = Some(text);
+    }
+}
+
+/// Two hosts, and what carries what the client sends.
+pub(super) struct Between {
+    pub(super) client: Endpoint,
+    pub(super) server: Endpoint,
+    pub(super) carrier: Carrier,
+}
+
+impl Between {
+    pub(super) fn link(&self) -> Link {
+        let Self { client, server, carrier } = self;
+        Link { client: client.host, server: server.host, transport: *carrier, server_port: server.port }
     }
 }
 

@@ -12,6 +12,7 @@ impl Worker {
     /// policy does not permit.
     pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
         let before = self.desk.adopt(policy);
+        self.shards.iter_mut().for_each(|shard| shard.neighbours.judge_again());
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
             conversation.talk.adopt(&before, clock, &mut self.desk);
         }
@@ -60,7 +61,7 @@ impl Talk {
         let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            desk.find(facts, What::Denied(denial), None, None, &stamp);
+            desk.deny(facts, denial, &stamp);
         }
     }
 }
