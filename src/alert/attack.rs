@@ -47,7 +47,7 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
     let decoded = finding.protocol.is_some();
     let changes = finding.operation.as_ref().is_some_and(|operation| changes_values(operation.class));
     match rule {
-        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer if decoded => &["T0848"],
+        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::OperationUnplaced if decoded => &["T0848"],
         Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::FlowUndeclaredProtocol if is_remote(finding) => {
             &["T0886"]
         }
@@ -68,6 +68,7 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         | Rule::FlowUndeclaredProtocol
         | Rule::OperationUndeclared
         | Rule::OperationRequestUnseen
+        | Rule::OperationUnplaced
         | Rule::FlowOpaque
         | Rule::OpcUaPolicyDeprecated
         | Rule::OpcUaPolicyUndeclared

@@ -39,6 +39,7 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
             Rule::OperationUndeclared | Rule::OperationRequestUnseen => class.map_or(Severity::Medium, of_class),
+            Rule::OperationUnplaced => at_least(Severity::Medium),
             Rule::AddressUndeclared => at_least(Severity::Medium).min(Severity::High),
             Rule::ValueOutOfLimits | Rule::S7ConnectionType => Severity::High,
             Rule::S7Password => at_least(Severity::High),
@@ -140,6 +141,11 @@ const fn of_rule(rule: Rule) -> Requirements {
             iec62443: &["SR 2.1", "SR 2.1 RE 1", "SR 7.7"],
             nis2: &["21(2)(i)", "CIR 6.7.2(c)"],
             iso27001: &["5.15", "8.3"],
+        },
+        Rule::OperationUnplaced => Requirements {
+            iec62443: &["SR 2.1", "SR 5.2 RE 1", "SR 7.8"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(c)", "CIR 12.4.1"],
+            iso27001: &["5.9", "5.15", "8.22"],
         },
         Rule::AddressUndeclared => Requirements {
             iec62443: &["SR 2.1", "SR 5.2 RE 1"],

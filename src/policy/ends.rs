@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::compile::Party;
-use super::membership::{BROADCAST, Many, Membership, Spot};
+use super::membership::{BROADCAST, Many, Membership, Spot, is_placeless};
 use super::model::{Endpoint, Flow};
 use super::{Carrier, Host, Link, Place};
 
@@ -40,6 +40,11 @@ impl<'a> Ends<'a> {
             server: end(server, client, &link.server, server_to_all),
             to_all,
         }
+    }
+
+    /// Whether an address of theirs holds on one link only, so that no network of a policy can place it.
+    pub(super) fn have_placeless(&self) -> bool {
+        [self.client.ip, self.server.ip].into_iter().flatten().any(is_placeless)
     }
 
     pub(super) fn match_flow(&self, flow: &Flow) -> bool {

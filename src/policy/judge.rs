@@ -11,7 +11,7 @@ use super::limits;
 use super::membership::{Many, is_group, is_placeless};
 use super::model::{Consequence, Flow, Spoken};
 use super::session::deny;
-use super::words;
+use super::words::{self, Classes};
 use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 
 /// How the zones of a flow relate.
@@ -20,6 +20,8 @@ pub(super) enum Relation {
     /// Neither end is in a zone.
     #[default]
     Unplaced,
+    /// Neither end is in a zone, and one has an address that no network can place: no policy could name it.
+    Stray,
     /// Only observed: inside a zone that is not judged inside, or housekeeping of the link.
     Observed,
     /// No conduit connects the two zones.
@@ -92,9 +94,13 @@ impl Policy {
         ruling.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
             .map(|(spot, to_all)| !to_all && spot.many != Many::Directed && self.is_unknown_asset(spot.place));
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
-            if ends.client.place.zone.or(ends.server.place.zone).is_some() {
-                ruling.relation = if self.is_housekeeping(link) { Relation::Observed } else { Relation::Apart };
-            }
+            let is_placed = ends.client.place.zone.or(ends.server.place.zone).is_some();
+            ruling.relation = match self.is_housekeeping(link) {
+                true if is_placed => Relation::Observed,
+                false if is_placed => Relation::Apart,
+                false if ends.have_placeless() => Relation::Stray,
+                _ => Relation::Unplaced,
+            };
             return ruling;
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
@@ -190,7 +196,7 @@ impl Policy {
     pub(super) fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
         let candidates = ruling.candidates.as_deref().unwrap_or_default();
         match ruling.relation {
-            Relation::Unplaced => Err(Verdict::NotJudged),
+            Relation::Unplaced | Relation::Stray => Err(Verdict::NotJudged),
             Relation::Observed => Err(Verdict::Observe),
             Relation::Apart if self.declared.defaults.undeclared_conduit == Consequence::Observe => {
                 Err(Verdict::Observe)
@@ -258,6 +264,9 @@ impl Policy {
         last: &mut LastValues,
         session: SessionState,
     ) -> Verdict {
+        if ruling.relation == Relation::Stray && self.judges_strays(operation) {
+            return Verdict::Deny(Denial { rule: Rule::OperationUnplaced, flow: None, reason: Reason::Plain });
+        }
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -290,6 +299,13 @@ impl Policy {
             Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
             Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
         }
+    }
+
+    /// Whether an operation between hosts that cannot be placed is told: one that may change something, in a policy that wants
+    /// to know of what crosses no conduit.
+    fn judges_strays(&self, operation: &Operation<'_>) -> bool {
+        let is_told = self.declared.defaults.undeclared_conduit == Consequence::Violation;
+        is_told && self.judges() && !Classes::HARMLESS.contains(operation.class)
     }
 
     /// What the entries of all flows that speak say about an operation.

@@ -142,6 +142,8 @@ pub enum Rule {
     OperationUndeclared,
     /// An answer says that an operation was carried out which no flow permits, and its request is not in the capture.
     OperationRequestUnseen,
+    /// An operation that changes something, between two hosts of no zone that no network of a policy could place.
+    OperationUnplaced,
     /// The class is permitted, but not on this address.
     AddressUndeclared,
     /// The address is permitted, but not with this value.
@@ -192,12 +194,13 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
         Self::OperationUndeclared,
         Self::OperationRequestUnseen,
+        Self::OperationUnplaced,
         Self::AddressUndeclared,
         Self::ValueOutOfLimits,
         Self::S7ConnectionType,
@@ -231,6 +234,7 @@ impl Rule {
             Self::FlowUndeclaredProtocol => "flow.undeclared-protocol",
             Self::OperationUndeclared => "operation.undeclared",
             Self::OperationRequestUnseen => "operation.request-unseen",
+            Self::OperationUnplaced => "operation.unplaced",
             Self::AddressUndeclared => "address.undeclared",
             Self::ValueOutOfLimits => "value.out-of-limits",
             Self::S7ConnectionType => "s7.connection-type",

@@ -16,6 +16,16 @@ impl Classes {
     pub const OF_LOGIC: Self =
         Self::only(Class::Control).with(Self::only(Class::ProgramUpload)).with(Self::only(Class::Program));
 
+    /// What changes nothing, whatever it is about: what observers do, and looking into a device.
+    pub const HARMLESS: Self = Self::only(Class::Session)
+        .with(Self::only(Class::Discover))
+        .with(Self::only(Class::Identify))
+        .with(Self::only(Class::Browse))
+        .with(Self::only(Class::Read))
+        .with(Self::only(Class::Subscribe))
+        .with(Self::only(Class::Report))
+        .with(Self::only(Class::Diagnostic));
+
     /// This class alone.
     pub const fn only(class: Class) -> Self {
         Self(1 << class as u32)
@@ -344,6 +354,13 @@ mod tests {
         }
         assert!(sets.iter().all(|set| !set.contains(Class::Unknown)));
         assert!(Classes::from_word("unknown").is_some_and(|set| set.contains(Class::Unknown)));
+    }
+
+    #[test]
+    fn what_observers_may_do_is_harmless_and_nothing_that_is_hidden_or_changes_something_is() {
+        let observe = Classes::from_word("observe").unwrap_or_default();
+        assert_eq!(Classes::HARMLESS, observe.with(Classes::only(Class::Diagnostic)));
+        assert!(![Class::Write, Class::Opaque, Class::Unknown].into_iter().any(|one| Classes::HARMLESS.contains(one)));
     }
 
     #[test]
