@@ -18,10 +18,25 @@ pub(super) struct Membership {
     assets_by_mac: Vec<([u8; 6], u16)>,
     zones_by_mac: Vec<([u8; 6], u16)>,
     zones_by_vlan: Vec<(u16, u16)>,
-    /// For each asset: its zone, and whether it has an IP address.
-    assets: Vec<(u16, bool)>,
+    assets: Vec<Known>,
     /// For each zone: whether it has networks.
     has_networks: Vec<bool>,
+}
+
+/// What is known of a declared asset.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    zone: u16,
+    has_ip: bool,
+    has_mac: bool,
+    is_router: bool,
+}
+
+impl Known {
+    const fn of(asset: &Asset) -> Self {
+        let Asset { zone, is_router, .. } = *asset;
+        Self { zone, has_ip: !asset.ip.is_empty(), has_mac: !asset.mac.is_empty(), is_router }
+    }
 }
 
 /// Where a host belongs, and whether its address stands for many hosts.
@@ -69,16 +84,18 @@ impl Membership {
             ),
             zones_by_mac: sorted(indexed().flat_map(|(at, zone)| zone.macs.iter().map(move |mac| (*mac, at)))),
             zones_by_vlan: sorted(indexed().flat_map(|(at, zone)| zone.vlans.iter().map(move |vlan| (*vlan, at)))),
-            assets: assets.iter().map(|asset| (asset.zone, !asset.ip.is_empty())).collect(),
+            assets: assets.iter().map(Known::of).collect(),
             has_networks: zones.iter().map(|zone| !zone.networks.is_empty()).collect(),
         }
     }
 
     /// By IP address; where that says nothing about the place, by hardware address, then by VLAN.
     ///
-    /// A host with a routable address in no network is placed by hardware address or VLAN only in zones that declare no
-    /// networks: behind a router, both belong to the router, and a stranger would be taken for a member of the zone
-    /// that it attacks.
+    /// The hardware of a declared asset is that asset, whatever address it uses, unless the address lies in the network of
+    /// another zone. Behind a router, hardware address and VLAN belong to the router, and a stranger would be taken for a
+    /// member of the zone that it attacks: so an asset that forwards is none of the addresses that it forwards for, and a
+    /// host with a routable address in no network is placed by VLAN, or by hardware address that is not an asset's, only in
+    /// zones that declare no networks.
     pub(super) fn place(&self, host: &Host) -> Spot {
         let Some(ip) = canonical(host) else {
             let group = host.mac.is_some_and(|mac| mac.first().is_some_and(|octet| octet & 1 == 1));
@@ -89,7 +106,10 @@ impl Membership {
         }
         match self.by_ip(ip, host) {
             Some(spot) => spot,
-            None => Spot { many: self.many(ip), ..self.without_ip(host, is_placeless(ip)) },
+            None => match self.known_hardware(host, |asset| !asset.is_router && !is_public(ip)) {
+                Some(asset) => Spot { many: self.many(ip), ..self.asset_spot(asset) },
+                None => Spot { many: self.many(ip), ..self.without_ip(host, is_placeless(ip)) },
+            },
         }
     }
 
@@ -127,16 +147,13 @@ impl Membership {
             IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
             IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
         }?;
-        let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
-        let asset = asset.filter(|&asset| self.assets.get(usize::from(asset)) == Some(&(zone, false)));
+        let asset = self.known_hardware(host, |asset| asset.zone == zone && !asset.is_router);
         Some(Spot { place: Place { zone: Some(zone), asset }, many: self.many(ip) })
     }
 
     /// By hardware address, then VLAN. `alone`: nothing else can place this host.
     fn without_ip(&self, host: &Host, alone: bool) -> Spot {
-        let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
-        let has_ip = |asset: u16| self.assets.get(usize::from(asset)).is_some_and(|&(_, has_ip)| has_ip);
-        if let Some(asset) = asset.filter(|&asset| alone || !has_ip(asset)) {
+        if let Some(asset) = self.known_hardware(host, |asset| alone || !asset.has_ip && !asset.is_router) {
             return self.asset_spot(asset);
         }
         let open = |zone: &u16| alone || !self.has_networks.get(usize::from(*zone)).copied().unwrap_or(true);
@@ -145,8 +162,44 @@ impl Membership {
         Spot { place: Place { zone, asset: None }, ..NOWHERE }
     }
 
+    /// The asset that declares an address.
+    pub(super) fn owner(&self, ip: IpAddr) -> Option<u16> {
+        find(&self.assets_by_ip, &ip)
+    }
+
+    /// The asset that declares a hardware address.
+    pub(super) fn bearer(&self, mac: [u8; 6]) -> Option<u16> {
+        find(&self.assets_by_mac, &mac)
+    }
+
+    /// The zone of an address, whatever hardware uses it.
+    pub(super) fn zone_of(&self, ip: IpAddr) -> Option<u16> {
+        self.by_ip(ip, &Host { ip: Some(ip), mac: None, vlan: None })?.place.zone
+    }
+
+    /// The zone that declares a VLAN.
+    pub(super) fn zone_of_vlan(&self, vlan: u16) -> Option<u16> {
+        find(&self.zones_by_vlan, &vlan)
+    }
+
+    /// Whether an asset declares hardware addresses.
+    pub(super) fn declares_hardware(&self, asset: u16) -> bool {
+        self.assets.get(usize::from(asset)).is_some_and(|asset| asset.has_mac)
+    }
+
+    /// Whether an asset forwards what others send.
+    pub(super) fn is_router(&self, asset: u16) -> bool {
+        self.assets.get(usize::from(asset)).is_some_and(|asset| asset.is_router)
+    }
+
+    /// The asset that declares the hardware address of a host, if it is one of those.
+    fn known_hardware(&self, host: &Host, is_one: impl Fn(&Known) -> bool) -> Option<u16> {
+        let asset = find(&self.assets_by_mac, &host.mac?)?;
+        self.assets.get(usize::from(asset)).is_some_and(is_one).then_some(asset)
+    }
+
     fn asset_spot(&self, asset: u16) -> Spot {
-        let zone = self.assets.get(usize::from(asset)).map(|&(zone, _)| zone);
+        let zone = self.assets.get(usize::from(asset)).map(|asset| asset.zone);
         Spot { place: Place { zone, asset: Some(asset) }, ..NOWHERE }
     }
 }
@@ -171,6 +224,19 @@ pub(super) fn is_placeless(ip: IpAddr) -> bool {
 /// The address of a host, that of IPv4 in IPv6 clothing as what it is.
 fn canonical(host: &Host) -> Option<IpAddr> {
     host.ip.map(|ip| ip.to_canonical())
+}
+
+/// Whether an IPv4 address is one of the Internet's, which no asset has that is not declared with it: not private (RFC
+/// 1918), shared (RFC 6598), or for use on one link. Every interface may have a public IPv6 address.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let is_shared = a == 100 && (64..128).contains(&b);
+            !(ip.is_private() || is_shared || ip.is_link_local() || ip.is_unspecified())
+        }
+        IpAddr::V6(_) => false,
+    }
 }
 
 /// RFC 919; networks of one or two addresses have none (RFC 3021).
@@ -308,8 +374,25 @@ mod tests {
         assert_eq!(members.place(&host("10.20.10.11", None, None)).place, Place { zone: Some(0), asset: Some(0) });
         let l2 = Host { ip: None, mac: Some(mac), vlan: None };
         assert_eq!(members.place(&l2).place, Place { zone: Some(0), asset: Some(0) });
-        // The same hardware with another address is not the declared asset.
-        assert_eq!(members.place(&host("10.20.10.99", Some(mac), None)).place, Place { zone: Some(0), asset: None });
+    }
+
+    #[test]
+    fn the_hardware_of_an_asset_is_that_asset_with_whatever_address_no_other_zone_has() {
+        let mac = [0, 0x1b, 0x1b, 1, 2, 3];
+        let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 11])], mac: vec![mac], ..Asset::default() };
+        let zones = [zone(&["10.20.10.0/24"], &[]), zone(&["10.20.20.0/24"], &[])];
+        let members = Membership::new(&zones, &[asset.clone()]);
+        let place = |members: &Membership, ip| members.place(&host(ip, Some(mac), None)).place;
+        for own in ["10.20.10.99", "fd00::10", "2001:db8::10", "192.168.0.1", "fe80::10"] {
+            assert_eq!(place(&members, own), Place { zone: Some(0), asset: Some(0) }, "{own}");
+        }
+        assert_eq!(place(&members, "10.20.20.99"), Place { zone: Some(1), asset: None }, "an address of another zone");
+        assert_eq!(place(&members, "198.51.100.7"), Place { zone: None, asset: None }, "an address of the Internet");
+        let router = Membership::new(&zones, &[Asset { is_router: true, ..asset }]);
+        for forwarded in ["10.20.10.99", "fd00::10", "192.168.0.1"] {
+            assert_eq!(place(&router, forwarded).asset, None, "{forwarded} is behind the router");
+        }
+        assert_eq!(place(&router, "10.20.10.11").asset, Some(0), "its own");
     }
 
     #[test]
