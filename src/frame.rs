@@ -10,6 +10,7 @@
 mod fragments;
 mod ip;
 mod link;
+mod neighbour;
 mod peek;
 mod plain;
 mod redundancy;
@@ -23,7 +24,7 @@ mod build;
 #[allow(clippy::panic, reason = "a test fails by a panic")]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::capture::Link;
 
@@ -206,6 +207,8 @@ pub struct OtherIp {
     pub protocol: u8,
     /// It is how IPv6 hosts of one link find each other (RFC 4861), as ARP is for IPv4.
     pub neighbour_discovery: bool,
+    /// Of a neighbour advertisement, the address that is advertised, and the hardware address if it is given.
+    pub advertised: Option<(Ipv6Addr, Option<[u8; 6]>)>,
 }
 
 /// Why a packet could not be made into a frame.

@@ -175,6 +175,8 @@ losses! {
     discoveries_forgotten,
     /// Channels and certificates of hosts forgotten because too many were remembered; a downgrade may go unseen.
     secured_forgotten,
+    /// Hosts forgotten because too many were remembered; who uses which address may be told twice.
+    hosts_forgotten,
     /// Alerts whose packets were not kept, because the folder for evidence was full or could not be written to.
     evidence_not_kept,
     /// Alerts whose packets were not kept, because they were too long ago.
@@ -371,6 +373,7 @@ impl Counters {
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
         self.losses.secured_forgotten += alerts.secured_forgotten;
+        self.losses.hosts_forgotten += alerts.hosts_forgotten;
     }
 
     /// What became of the packets around alerts.

@@ -9,6 +9,7 @@ mod desk;
 mod guard;
 mod listener;
 mod neighbours;
+mod sightings;
 mod timers;
 
 use std::hint::cold_path;
@@ -26,9 +27,10 @@ use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::Counters;
 use crate::policy::Policy;
-use conversation::{Bench, Conversation, NEVER};
+use conversation::{Bench, Conversation, NEVER, Sight};
 use desk::Desk;
 use neighbours::Neighbours;
+use sightings::Sightings;
 use timers::{Timer, Timers};
 
 /// How many shards the traffic is divided into. Fixed, so that results do not depend on the number of workers.
@@ -96,6 +98,7 @@ struct Shard {
     surroundings: Surroundings,
     copies: CopyFilter,
     neighbours: Neighbours,
+    sightings: Sightings,
 }
 
 /// The VLANs and tunnels of a shard's conversations. Where there is only one, a segment that goes on with its stream
@@ -190,7 +193,7 @@ impl Worker {
     #[inline(always)]
     pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
-        if !self.segment(plain, packet, index) {
+        if !self.segment(plain, packet, bytes, index) {
             cold_path();
             self.any(packet, bytes, index);
         }
@@ -246,7 +249,7 @@ impl Worker {
     /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
     /// `false`: it is not one, and nothing was done.
     #[inline(always)]
-    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
+    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
         let Some(Used { slot, value: conversation, is_due }) = shard.flows.find(key, packet.stamp.clock) else {
@@ -254,6 +257,9 @@ impl Worker {
         };
         let segment = plain.segment();
         if !conversation.expects(from, &segment) {
+            return false;
+        }
+        if self.desk.watches_hardware && !conversation.is_from(from, bytes) {
             return false;
         }
         if plain.payload.is_empty() || shard.surroundings == Surroundings::Several {
@@ -301,8 +307,11 @@ impl Worker {
             counters.losses.cut_by_snap_length += 1;
             counters.losses.cut_bytes += u64::from(frame.cut);
         }
-        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.stamp.clock)) {
-            self.frame(&frame, packet, index);
+        match copies.map(|copies| copies.is_copy(&frame, packet.stamp.clock)) {
+            Some(false) => self.frame(&frame, packet, index),
+            // The same words from other hardware: a router, or somebody in between.
+            Some(true) => self.sight(index, &frame, &packet.stamp),
+            None => {}
         }
     }
 
@@ -311,7 +320,10 @@ impl Worker {
         let stamp = &packet.stamp;
         match FlowKey::of(frame) {
             Some((key, from)) if !is_neighbour_discovery(frame) => self.converse(index, &key, from, frame, stamp),
-            _ => self.neighbour(index, frame, stamp),
+            _ => {
+                self.sight(index, frame, stamp);
+                self.neighbour(index, frame, stamp);
+            }
         }
     }
 
@@ -334,8 +346,9 @@ impl Worker {
             self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
+        let mut sight = Sight::BEGIN;
         if !found.fresh {
-            let sight = conversation.talk.facts.meet(from, frame);
+            sight = conversation.talk.facts.meet(from, frame);
             conversation.talk.takes_note(sight, stamp, bench.desk);
         }
         let mut progress = conversation.frame(from, frame, stamp, bench);
@@ -345,6 +358,9 @@ impl Worker {
             progress = conversation.frame(from, frame, stamp, bench);
         }
         self.has_news(index, entry, progress);
+        if sight.is_first || sight.has_moved {
+            self.sight(index, frame, stamp);
+        }
     }
 
     /// Does what has become due by `clock`, in the order in which it became due.
@@ -399,6 +415,7 @@ impl Shard {
             surroundings: Surroundings::Unknown,
             copies: CopyFilter::new(&settings.copies),
             neighbours: Neighbours::default(),
+            sightings: Sightings::default(),
         }
     }
 

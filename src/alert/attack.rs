@@ -38,6 +38,7 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
                 add(&["T0848"]);
             }
         }
+        What::Mismatch(mismatch) => add(of_rule(mismatch.rule(), finding)),
         What::NewHost(_) | What::Identity { .. } => {}
     }
     ids
@@ -62,6 +63,7 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         }
         Rule::OpcUaClient => &["T0848"],
         Rule::AssetUnknown => &["T0864"],
+        Rule::AssetOtherHardware => &["T0830"],
         Rule::ProtoMalformed => &["T0814", "T0866"],
         Rule::ConduitUndeclared
         | Rule::FlowUndeclaredPeer
@@ -76,6 +78,9 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         | Rule::OpcUaCleartextPassword
         | Rule::OpcUaBetterOffered
         | Rule::CertExpiresSoon
+        | Rule::AssetUndeclaredAddress
+        | Rule::AssetUndeclaredRouter
+        | Rule::ZoneOtherVlan
         | Rule::S7Password => &[],
     }
 }

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::Class;
 
-use super::{Finding, Kind, Severity, What};
+use super::{Finding, Kind, Mismatch, Severity, What};
 use crate::policy::{Carrier, Reason, Rule};
 
 /// The rule of a finding, as it stands in records.
@@ -12,6 +12,7 @@ pub(super) const fn rule_id(what: &What) -> &'static str {
         What::RequestUnseen(_) => Rule::OperationRequestUnseen.id(),
         What::Malformed { .. } => Rule::ProtoMalformed.id(),
         What::UnknownAsset(_) => Rule::AssetUnknown.id(),
+        What::Mismatch(mismatch) => mismatch.rule().id(),
         What::NewHost(_) => "asset.new",
         What::Identity { .. } => "asset.identified",
     }
@@ -24,7 +25,8 @@ pub(super) const fn kind(what: &What) -> Kind {
         | What::RequestUnseen(_)
         | What::Certificate { .. }
         | What::Malformed { .. }
-        | What::UnknownAsset(_) => Kind::Violation,
+        | What::UnknownAsset(_)
+        | What::Mismatch(_) => Kind::Violation,
         What::NewHost(_) | What::Identity { .. } => Kind::Asset,
     }
 }
@@ -37,6 +39,7 @@ pub(super) fn severity(finding: &Finding) -> Severity {
         What::Denied(denial) | What::Certificate { denial, .. } => match denial.rule {
             Rule::ConduitUndeclared if has_unplaced_hardware(finding) => at_least(Severity::Medium),
             Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
+            Rule::FlowUndeclaredProtocol if shares_link(finding) => at_least(Severity::High),
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
             Rule::OperationUndeclared | Rule::OperationRequestUnseen => class.map_or(Severity::Medium, of_class),
             Rule::OperationUnplaced => at_least(Severity::Medium),
@@ -56,15 +59,40 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             | Rule::CertSelfSigned
             | Rule::CertApplicationUri
             | Rule::AssetUnknown
+            | Rule::AssetOtherHardware
+            | Rule::AssetUndeclaredAddress
+            | Rule::ZoneOtherVlan
             | Rule::ProtoMalformed => Severity::Medium,
-            Rule::OpcUaBetterOffered | Rule::CertExpiresSoon => Severity::Low,
+            Rule::OpcUaBetterOffered | Rule::CertExpiresSoon | Rule::AssetUndeclaredRouter => Severity::Low,
             Rule::FlowOpaque if denial.reason == Reason::Plain => Severity::Info,
             Rule::FlowOpaque => Severity::Medium,
         },
         // Somebody has taken care that the request is not seen, or half of the traffic is not.
         What::RequestUnseen(_) => at_least(Severity::High),
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
+        What::Mismatch(mismatch) => mismatch.severity(),
         What::NewHost(_) | What::Identity { .. } => Severity::Info,
+    }
+}
+
+impl Mismatch {
+    /// The rule that is violated.
+    pub(super) const fn rule(self) -> Rule {
+        match self {
+            Self::Hardware { .. } => Rule::AssetOtherHardware,
+            Self::Address { .. } => Rule::AssetUndeclaredAddress,
+            Self::Router => Rule::AssetUndeclaredRouter,
+            Self::Vlan { .. } => Rule::ZoneOtherVlan,
+        }
+    }
+
+    /// The less a router that nobody declared would explain it, the worse.
+    const fn severity(self) -> Severity {
+        match self {
+            Self::Hardware { seen_itself: true, forwards: false, .. } => Severity::High,
+            Self::Router | Self::Vlan { at_home: true, .. } => Severity::Low,
+            Self::Hardware { .. } | Self::Address { .. } | Self::Vlan { .. } => Severity::Medium,
+        }
     }
 }
 
@@ -73,6 +101,11 @@ pub(super) fn severity(finding: &Finding) -> Severity {
 fn has_unplaced_hardware(finding: &Finding) -> bool {
     let zones = [finding.ruling.client.zone, finding.ruling.server.zone];
     matches!(finding.carrier, Carrier::Ethernet(_)) && zones.contains(&None)
+}
+
+/// Whether two hosts of different zones speak without IP: there is nothing between them that could keep them apart.
+fn shares_link(finding: &Finding) -> bool {
+    matches!(finding.carrier, Carrier::Ethernet(_)) && finding.ruling.client.zone != finding.ruling.server.zone
 }
 
 /// How bad an operation is on a conduit that does not permit its class.
@@ -114,6 +147,7 @@ pub(super) const fn requirements(what: &What) -> Requirements {
         What::RequestUnseen(_) => of_rule(Rule::OperationRequestUnseen),
         What::Malformed { .. } => of_rule(Rule::ProtoMalformed),
         What::UnknownAsset(_) => of_rule(Rule::AssetUnknown),
+        What::Mismatch(mismatch) => of_rule(mismatch.rule()),
         What::NewHost(_) | What::Identity { .. } => {
             Requirements { iec62443: &["SR 7.8"], nis2: &["21(2)(i)", "CIR 12.4.1"], iso27001: &["5.9"] }
         }
@@ -197,6 +231,26 @@ const fn of_rule(rule: Rule) -> Requirements {
             nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 12.4.1"],
             iso27001: &["5.9", "8.1"],
         },
+        Rule::AssetOtherHardware => Requirements {
+            iec62443: &["SR 1.2", "SR 3.1", "SR 7.8"],
+            nis2: &["21(2)(b)", "21(2)(i)", "CIR 6.7.2(g)"],
+            iso27001: &["5.9", "8.16", "8.20"],
+        },
+        Rule::AssetUndeclaredAddress => Requirements {
+            iec62443: &["SR 5.2 RE 1", "SR 7.8", "ZCR 6.4"],
+            nis2: &["21(2)(i)", "CIR 6.3", "CIR 12.4.1"],
+            iso27001: &["5.9", "8.9"],
+        },
+        Rule::AssetUndeclaredRouter => Requirements {
+            iec62443: &["SR 5.1", "SR 5.2", "SR 7.8", "ZCR 6.4"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 6.8.1", "CIR 12.4.1"],
+            iso27001: &["5.9", "8.20", "8.22"],
+        },
+        Rule::ZoneOtherVlan => Requirements {
+            iec62443: &["SR 5.1", "SR 5.2 RE 1", "ZCR 6.4"],
+            nis2: &["CIR 6.7.2(c)", "CIR 6.8.1"],
+            iso27001: &["8.20", "8.22"],
+        },
         Rule::ProtoMalformed => {
             Requirements { iec62443: &["SR 3.5", "SR 3.7", "SR 7.1"], nis2: &["21(2)(b)"], iso27001: &["8.16"] }
         }
@@ -227,6 +281,19 @@ mod tests {
         assert_eq!(severity_of(Rule::ConduitUndeclared, None), Severity::High);
         assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Read)), Severity::High);
         assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Firmware)), Severity::Critical);
+    }
+
+    #[test]
+    fn zones_that_share_a_link_are_worse_than_an_undeclared_port() {
+        let what = What::Denied(Denial { rule: Rule::FlowUndeclaredProtocol, flow: None, reason: Reason::Plain });
+        let of = |carrier, from, to| {
+            let zone = |zone| Place { zone: Some(zone), asset: None };
+            let ruling = std::sync::Arc::new(Ruling::new(zone(from), zone(to), None));
+            severity(&Finding { what: what.clone(), carrier, ruling, operation: None, ..testing::finding(0) })
+        };
+        assert_eq!(of(Carrier::Ethernet(0x8892), 0, 1), Severity::High);
+        assert_eq!(of(Carrier::Ethernet(0x8892), 0, 0), Severity::Medium);
+        assert_eq!(of(Carrier::Tcp, 0, 1), Severity::Medium);
     }
 
     #[test]

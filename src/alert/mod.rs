@@ -10,6 +10,7 @@ mod attack;
 mod calls;
 pub mod community_id;
 pub mod correlate;
+mod hosts;
 mod id;
 mod json;
 mod key;
@@ -110,6 +111,11 @@ pub enum Fact {
     },
     /// The other side speaks for the first time in a conversation that was [`Fact::Unasked`].
     Asked,
+    /// The client was seen to send, by this address from this hardware on this VLAN.
+    Sighting {
+        /// It only says that the address is its own, as in ARP.
+        claim: bool,
+    },
 }
 
 /// One denial or discovery, with all that an alert says about it. Owns its data; nothing is formatted yet.
@@ -164,6 +170,8 @@ pub enum What {
     },
     /// A host that is not declared in a zone that declares its assets (kind `violation`).
     UnknownAsset(Side),
+    /// Who uses an address, or where, is not as the policy declares it (kind `violation`). It is about the client.
+    Mismatch(Mismatch),
     /// First sight of a host in a zone that does not declare its assets, or without IP (kind `asset`, severity info).
     NewHost(Side),
     /// A device told who it is (kind `asset`, severity info).
@@ -176,6 +184,34 @@ pub enum What {
         field: &'static str,
         /// What it said.
         value: String,
+    },
+}
+
+/// How address, hardware and VLAN of a host differ from what the policy declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The address of an asset comes from hardware that is not declared for it.
+    Hardware {
+        /// The asset.
+        asset: u16,
+        /// Its own hardware was seen as well, so that no router need bring its address here.
+        seen_itself: bool,
+        /// The other hardware looks like a router's.
+        forwards: bool,
+    },
+    /// The hardware of an asset uses an address that is not declared for it.
+    Address {
+        /// The asset.
+        asset: u16,
+    },
+    /// Addresses of several zones come from hardware that is not declared as a router's.
+    Router,
+    /// An address of a zone is on a VLAN that is not among the zone's.
+    Vlan {
+        /// The zone that declares the VLAN, if one does.
+        of: Option<u16>,
+        /// Other hardware uses the address on a VLAN of the zone.
+        at_home: bool,
     },
 }
 

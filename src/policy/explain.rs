@@ -48,6 +48,10 @@ impl Policy {
                                         hardware addresses or their VLAN would place them"
                 .to_owned(),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
+            Rule::AssetOtherHardware => "the policy declares other hardware for this asset".to_owned(),
+            Rule::AssetUndeclaredAddress => "the policy does not declare this address for the asset".to_owned(),
+            Rule::AssetUndeclaredRouter => "the policy declares no router with this hardware".to_owned(),
+            Rule::ZoneOtherVlan => "the zone does not declare this VLAN".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
         }
     }

@@ -190,13 +190,21 @@ pub enum Rule {
     CertApplicationUri,
     /// A host that is not declared in a zone which declares its assets.
     AssetUnknown,
+    /// The address of an asset from hardware that is not declared for it.
+    AssetOtherHardware,
+    /// The hardware of an asset with an address that is not declared for it.
+    AssetUndeclaredAddress,
+    /// Addresses of several zones from hardware that is not declared as a router's.
+    AssetUndeclaredRouter,
+    /// An address of a zone on a VLAN that is not among the zone's.
+    ZoneOtherVlan,
     /// A PDU that breaks its protocol's specification.
     ProtoMalformed,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
@@ -225,6 +233,10 @@ impl Rule {
         Self::CertSelfSigned,
         Self::CertApplicationUri,
         Self::AssetUnknown,
+        Self::AssetOtherHardware,
+        Self::AssetUndeclaredAddress,
+        Self::AssetUndeclaredRouter,
+        Self::ZoneOtherVlan,
         Self::ProtoMalformed,
     ];
 
@@ -259,6 +271,10 @@ impl Rule {
             Self::CertSelfSigned => "cert.self-signed",
             Self::CertApplicationUri => "cert.application-uri",
             Self::AssetUnknown => "asset.unknown",
+            Self::AssetOtherHardware => "asset.other-hardware",
+            Self::AssetUndeclaredAddress => "asset.undeclared-address",
+            Self::AssetUndeclaredRouter => "asset.undeclared-router",
+            Self::ZoneOtherVlan => "zone.other-vlan",
             Self::ProtoMalformed => "proto.malformed",
         }
     }

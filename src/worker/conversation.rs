@@ -17,6 +17,7 @@ use crate::alert::{ConversationText, Endpoint, OwnedValues, What};
 use crate::flow::{End, FlowKey, Progress, Receiver, StreamCounters, StreamSettings, TcpFlow};
 use crate::frame::{Body, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
+pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
 /// cache lines of a row that has six.
@@ -178,6 +179,13 @@ impl Conversation {
     #[inline(always)]
     pub(super) fn expects(&self, from: End, segment: &Segment<'_>) -> bool {
         self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
+    }
+
+    /// Whether an Ethernet frame has the hardware address that the end is known by.
+    #[inline(always)]
+    pub(super) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
+        let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
+        self.talk.facts.ends[from.index()].host.mac.as_ref() == Some(source)
     }
 
     /// The next segment of a stream: one that it [expects](Conversation::expects).

@@ -20,6 +20,9 @@ pub(super) struct Desk {
     pub(super) policy: Arc<Policy>,
     /// There is a policy to judge by.
     pub(super) judging: bool,
+    /// It declares the hardware addresses of assets, or VLANs of zones.
+    pub(super) watches_hardware: bool,
+    pub(super) watches_vlans: bool,
     pub(super) counters: Counters,
     pub(super) decoder: Limits,
     /// Keys for encrypted channels.
@@ -42,6 +45,8 @@ impl Desk {
     pub(super) fn new(policy: Arc<Policy>, captures: Arc<Captures>, decoder: Limits, transactions: bool) -> Self {
         Self {
             judging: policy.judges(),
+            watches_hardware: policy.watches_hardware(),
+            watches_vlans: policy.watches_vlans(),
             policy,
             counters: Counters::default(),
             decoder,

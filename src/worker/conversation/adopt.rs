@@ -12,7 +12,10 @@ impl Worker {
     /// policy does not permit.
     pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
         let before = self.desk.adopt(policy);
-        self.shards.iter_mut().for_each(|shard| shard.neighbours.judge_again());
+        for shard in &mut self.shards {
+            shard.neighbours.judge_again();
+            shard.sightings.tell_again();
+        }
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
             conversation.talk.adopt(&before, clock, &mut self.desk);
         }
@@ -23,6 +26,8 @@ impl Desk {
     /// Takes over a policy; returns the one before it.
     fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
         self.judging = policy.judges();
+        self.watches_hardware = policy.watches_hardware();
+        self.watches_vlans = policy.watches_vlans();
         self.forget_rulings();
         std::mem::replace(&mut self.policy, Arc::clone(policy))
     }

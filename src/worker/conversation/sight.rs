@@ -20,6 +20,11 @@ pub(in crate::worker) struct Sight {
     pub(in crate::worker) has_moved: bool,
 }
 
+impl Sight {
+    /// The first frame of a conversation.
+    pub(in crate::worker) const BEGIN: Self = Self { is_first: true, is_second: false, has_moved: false };
+}
+
 impl Facts {
     /// Notes what the link layer says about the end that sends a frame, and about the other one until that is heard.
     pub(in crate::worker) fn meet(&mut self, from: End, frame: &Frame<'_>) -> Sight {
