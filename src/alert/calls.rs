@@ -64,9 +64,8 @@ impl Calls {
     }
 
     /// The other side speaks as well in a conversation that was denied: it was no answer, if it was taken for one.
-    pub(super) fn asked(&mut self, base: Box<Finding>) -> Option<Box<Finding>> {
-        let (_, denial) = self.answers.remove(&base.conversation)?;
-        Some(denied(base, denial))
+    pub(super) fn asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
+        self.answers.remove(&base.conversation).map(|_| denied(base, denial))
     }
 
     /// Whether what one side says goes to a port from which the other has just called: from the port that was called, or

@@ -296,7 +296,7 @@ impl Correlator {
                 None
             }
             Fact::Unasked { denial, by } => self.calls.unasked(base, denial, by, self.clock),
-            Fact::Asked => self.calls.asked(base),
+            Fact::Asked(denial) => self.calls.asked(base, denial),
             Fact::Sighting { claim } => {
                 self.sighted(base, claim, out);
                 None

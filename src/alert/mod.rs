@@ -109,8 +109,8 @@ pub enum Fact {
         /// Who has spoken.
         by: Side,
     },
-    /// The other side speaks for the first time in a conversation that was [`Fact::Unasked`].
-    Asked,
+    /// The other side speaks for the first time in a conversation that was [`Fact::Unasked`], and is still not permitted.
+    Asked(Denial),
     /// The client was seen to send, by this address from this hardware on this VLAN.
     Sighting {
         /// It only says that the address is its own, as in ARP.

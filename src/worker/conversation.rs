@@ -380,11 +380,7 @@ impl Talk {
             facts.client = facts.client.other();
             ruling = desk.ruling(&facts.link(), None);
         }
-        let verdict = match spoken {
-            Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
-            Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
-            Spoken::Unrecognised => desk.policy.judge_unrecognised(&ruling),
-        };
+        let verdict = desk.verdict(&ruling, spoken);
         facts.ruling = Some(ruling);
         if first_time {
             desk.greet(facts, stamp);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{Facts, Open};
+use super::conversation::{Facts, Open, Spoken};
 use super::evidence_of;
 use crate::alert::{
     Captures, ConversationText, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
@@ -13,7 +13,7 @@ use crate::alert::{
 };
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
-use crate::policy::{Carrier, Denial, Link, Policy, Ruling};
+use crate::policy::{Carrier, Denial, Link, Policy, Ruling, Verdict};
 
 /// One worker's desk.
 pub(super) struct Desk {
@@ -97,6 +97,15 @@ impl Desk {
             self.rulings.insert(Arc::clone(&ruling));
         }
         ruling
+    }
+
+    /// The verdict on a conversation as such.
+    pub(super) fn verdict(&self, ruling: &Ruling, spoken: Spoken) -> Verdict {
+        match spoken {
+            Spoken::NotYet => self.policy.judge_flow(ruling, None),
+            Spoken::Protocol(name) => self.policy.judge_flow(ruling, Some(name)),
+            Spoken::Unrecognised => self.policy.judge_unrecognised(ruling),
+        }
     }
 
     /// Reports something about a conversation.

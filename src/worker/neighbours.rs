@@ -23,8 +23,8 @@ pub(super) struct Neighbours {
 struct Talk {
     /// Running number of its first packet.
     first: u64,
-    /// Why it is not permitted, if it is not.
-    denied: Option<Denial>,
+    /// It is not permitted.
+    is_denied: bool,
     /// Packet clock at which it was told last that it calls whoever is in reach; none where the receiver is one host.
     called: Option<i64>,
 }
@@ -69,14 +69,19 @@ impl Neighbours {
             desk.counters.losses.neighbour_pairs_forgotten += self.talks.len() as u64;
             self.talks.clear();
         }
-        let mut talk = Talk { first: stamp.packet, denied: None, called: None };
+        let mut talk = Talk { first: stamp.packet, is_denied: false, called: None };
         if is_judged {
-            match self.talks.get(&pair.reversed().key()) {
-                Some(&Talk { first, denied: Some(_), .. }) => {
-                    pair.report(desk, first, stamp, |base| Event::Fact(base, Fact::Asked))
+            let denial = pair.judge(desk);
+            match (self.talks.get(&pair.reversed().key()).copied(), denial) {
+                (None, Some(denial)) => {
+                    talk.is_denied = true;
+                    let fact = Fact::Unasked { denial, by: Side::Client };
+                    pair.report(desk, talk.first, stamp, |base| Event::Fact(base, fact));
                 }
-                Some(_) => {}
-                None => talk.denied = pair.judge(desk, stamp),
+                (Some(Talk { first, is_denied: true, .. }), Some(denial)) => {
+                    pair.report(desk, first, stamp, |base| Event::Fact(base, Fact::Asked(denial)));
+                }
+                _ => {}
             }
             if is_group(pair.macs.destination) {
                 talk.called = Some(stamp.clock);
@@ -137,20 +142,14 @@ impl Pair {
         self.between().link()
     }
 
-    /// Reports, as a fact that may be the answer to a call, that no flow permits what the sender sends to the receiver.
-    /// Nothing in frames without IP says who asks: a flow permits both directions.
-    fn judge(&self, desk: &mut Desk, stamp: &Stamp) -> Option<Denial> {
-        let verdict = |link: &Link| {
-            let ruling = desk.policy.ruling(link, None);
-            desk.policy.judge_flow(&ruling, None)
+    /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
+    /// a flow permits both directions.
+    fn judge(&self, desk: &Desk) -> Option<Denial> {
+        let denied = |link: &Link| match desk.policy.judge_flow(&desk.policy.ruling(link, None), None) {
+            Verdict::Deny(denial) => Some(denial),
+            Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
-        let Verdict::Deny(denial) = verdict(&self.link()) else { return None };
-        if !matches!(verdict(&self.reversed().link()), Verdict::Deny(_)) {
-            return None;
-        }
-        let fact = Fact::Unasked { denial, by: Side::Client };
-        self.report(desk, stamp.packet, stamp, |base| Event::Fact(base, fact));
-        Some(denial)
+        denied(&self.link()).filter(|_| denied(&self.reversed().link()).is_some())
     }
 
     fn call(&self, first: u64, stamp: &Stamp, desk: &mut Desk) {

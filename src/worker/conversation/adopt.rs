@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, Talk};
+use super::Talk;
 use crate::alert::What;
 use crate::policy::{Denial, Policy, Verdict};
 use crate::worker::{Desk, Worker};
@@ -59,10 +59,8 @@ impl Talk {
         for side in desk.policy.unknown_sides(&ruling) {
             desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = match (&self.content, facts.protocol_name()) {
-            (Content::Other, _) => desk.policy.judge_unrecognised(&ruling),
-            (_, spoken) => desk.policy.judge_flow(&ruling, spoken),
-        };
+        let verdict = desk.verdict(&ruling, self.spoken());
+        let facts = &mut self.facts;
         let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {

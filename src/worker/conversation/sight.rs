@@ -6,7 +6,7 @@ use super::{Content, Facts, Spoken, Talk};
 use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
-use crate::policy::Carrier;
+use crate::policy::{Carrier, Verdict};
 use crate::worker::Desk;
 
 /// What a frame says about the end that sends it.
@@ -83,12 +83,21 @@ impl Talk {
             self.has_moved(stamp, desk);
         }
         if sight.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
-            desk.fact(&mut self.facts, Fact::Asked, stamp);
+            self.is_asked(stamp, desk);
+        }
+    }
+
+    /// The end that had not spoken yet speaks in a conversation that is not permitted.
+    #[cold]
+    fn is_asked(&mut self, stamp: &Stamp, desk: &mut Desk) {
+        let verdict = self.facts.ruling.as_ref().map(|ruling| desk.verdict(ruling, self.spoken()));
+        if let Some(Verdict::Deny(denial)) = verdict {
+            desk.fact(&mut self.facts, Fact::Asked(denial), stamp);
         }
     }
 
     /// What is known about what is spoken.
-    fn spoken(&self) -> Spoken {
+    pub(super) fn spoken(&self) -> Spoken {
         match (&self.content, self.facts.protocol_name()) {
             (Content::Other, _) => Spoken::Unrecognised,
             (_, Some(name)) => Spoken::Protocol(name),
