@@ -101,3 +101,54 @@ const MOST: usize = 4096;
 
 /// Ports below this belong to services, and are no caller's own.
 const FIRST_USER_PORT: u16 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::testing;
+    use crate::policy::{Reason, Rule};
+
+    /// A conversation of datagrams from 10.20.9.9, port 137, to 10.20.1.10, port 137.
+    fn datagrams(conversation: u64) -> Box<Finding> {
+        let mut base = Finding { conversation, carrier: Carrier::Udp, operation: None, ..testing::finding(0) };
+        (base.client.port, base.server.port) = (137, 137);
+        Box::new(base)
+    }
+
+    const DENIAL: Denial = Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain };
+
+    /// 10.20.1.10 calls.
+    fn called(clock: i64) -> Calls {
+        let mut call = datagrams(0);
+        (call.client, call.server) = (call.server, call.client);
+        let mut calls = Calls::new();
+        calls.call(&call, clock);
+        calls
+    }
+
+    #[test]
+    fn an_answer_is_held_back_until_the_caller_speaks_to_the_one_that_answers() {
+        let mut calls = called(0);
+        assert!(calls.unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
+        assert!(calls.asked(datagrams(2), DENIAL).is_none(), "another conversation");
+        assert!(calls.asked(datagrams(1), DENIAL).is_some());
+        assert!(calls.asked(datagrams(1), DENIAL).is_none(), "once");
+    }
+
+    #[test]
+    fn what_nobody_called_for_is_told() {
+        assert!(Calls::new().unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
+        assert!(called(0).unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
+        assert!(called(0).unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
+        let mut other = datagrams(1);
+        other.carrier = Carrier::Ip(1);
+        assert!(called(0).unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
+    }
+
+    #[test]
+    fn an_answer_for_which_there_is_no_room_is_told_after_all() {
+        let mut calls = called(0);
+        let told = (0..MOST as u64 + 3).filter_map(|number| calls.unasked(datagrams(number), DENIAL, Side::Client, 0));
+        assert_eq!(told.map(|finding| finding.conversation).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}

@@ -298,7 +298,7 @@ impl Correlator {
             Fact::Unasked { denial, by } => self.calls.unasked(base, denial, by, self.clock),
             Fact::Asked(denial) => self.calls.asked(base, denial),
             Fact::Sighting { claim } => {
-                self.sighted(base, claim, out);
+                self.sighted(&base, claim, out);
                 None
             }
             Fact::Channel(_) | Fact::Certificate(..) | Fact::Application(..) => {
@@ -314,7 +314,8 @@ impl Correlator {
         }
     }
 
-    fn sighted(&mut self, base: Box<Finding>, claim: bool, out: Out<'_>) {
+    /// A host was seen to send.
+    fn sighted(&mut self, base: &Finding, claim: bool, out: Out<'_>) {
         let mut told = Vec::new();
         self.hosts.sighted(&self.policy, base, claim, self.clock, &mut |finding| told.push(finding));
         self.counters.hosts_forgotten = self.hosts.forgotten;

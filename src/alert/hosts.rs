@@ -91,7 +91,7 @@ impl Hosts {
     }
 
     /// The client of `base` was seen to send. `claim`: it only says that the address is its own, as in ARP.
-    pub(super) fn sighted(&mut self, policy: &Policy, base: Box<Finding>, claim: bool, clock: i64, out: Out<'_>) {
+    pub(super) fn sighted(&mut self, policy: &Policy, base: &Finding, claim: bool, clock: i64, out: Out<'_>) {
         let host = base.client.host;
         let (Some(ip), identity) = (host.ip, policy.identity(&host)) else { return };
         if let Some(mac) = host.mac
@@ -99,7 +99,7 @@ impl Hosts {
         {
             self.learn(mac, ip, identity.zone, host.vlan);
         }
-        self.note_way(&base, identity.vlan);
+        self.note_way(base, identity.vlan);
         if identity.is_own_hardware
             && let Some(owner) = identity.owner
         {
@@ -110,7 +110,7 @@ impl Hosts {
             self.at_home.insert(ip, mac);
         }
         for doubt in doubts(ip, &host, &identity) {
-            self.doubt(policy, doubt, &base, clock, out);
+            self.doubt(policy, doubt, base, clock, out);
         }
     }
 
@@ -303,3 +303,134 @@ const MOST_ROUTERS: usize = 8;
 
 /// VLANs that a mirror port makes, at most: one for each direction of a few sessions.
 const MOST_MIRRORED: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::alert::testing;
+
+    const POLICY: &str = r#"
+schema = "lockkeeper-policy/1"
+[zone.scada]
+networks = ["10.0.1.0/24"]
+[zone.plc]
+networks = ["10.0.2.0/24"]
+[asset.SCADA]
+zone = "scada"
+ip = "10.0.1.10"
+mac = "02:00:00:00:00:0a"
+"#;
+    const OWN: u32 = 0x0A;
+
+    /// What was told, and by whom.
+    struct Run {
+        hosts: Hosts,
+        policy: Policy,
+        told: Vec<(Mismatch, Option<[u8; 6]>)>,
+    }
+
+    impl Run {
+        fn new(limit: usize) -> Self {
+            let policy = Policy::parse("test.toml", POLICY).unwrap_or_default();
+            Self { hosts: Hosts::new(limit), policy, told: Vec::new() }
+        }
+
+        /// An address is used by hardware that ends in this number.
+        fn sees(&mut self, ip: [u8; 4], hardware: u32, clock: i64) -> &mut Self {
+            let mut base = testing::finding(0);
+            let [a, b, c, d] = hardware.to_be_bytes();
+            base.client.host = Host { ip: Some(Ipv4Addr::from(ip).into()), mac: Some([2, 0, a, b, c, d]), vlan: None };
+            let told = &mut self.told;
+            self.hosts.sighted(&self.policy, &base, false, clock, &mut |finding| told.extend(mismatch(&finding)));
+            self
+        }
+
+        fn decides(&mut self) -> &mut Self {
+            let told = &mut self.told;
+            self.hosts.decide(&self.policy, &mut |finding| told.extend(mismatch(&finding)));
+            self
+        }
+
+        fn kinds(&self) -> Vec<Mismatch> {
+            self.told.iter().map(|(mismatch, _)| *mismatch).collect()
+        }
+    }
+
+    fn mismatch(finding: &Finding) -> Option<(Mismatch, Option<[u8; 6]>)> {
+        match finding.what {
+            What::Mismatch(mismatch) => Some((mismatch, finding.client.host.mac)),
+            _ => None,
+        }
+    }
+
+    const SCADA: [u8; 4] = [10, 0, 1, 10];
+
+    fn other(seen_itself: bool, forwards: bool) -> Mismatch {
+        Mismatch::Hardware { asset: 0, seen_itself, forwards }
+    }
+
+    #[test]
+    fn what_a_router_may_explain_is_decided_when_it_is_due_and_not_before() {
+        let mut run = Run::new(100);
+        run.sees(SCADA, 1, 7);
+        assert_eq!((run.hosts.due(), run.told.len()), (Some(7 + WAIT), 0));
+        run.decides();
+        assert_eq!((run.hosts.due(), run.kinds()), (None, vec![other(false, false)]));
+        run.sees(SCADA, 1, 8).decides();
+        assert_eq!(run.told.len(), 1, "once");
+    }
+
+    #[test]
+    fn what_no_router_explains_is_told_at_once() {
+        let mut run = Run::new(100);
+        run.sees(SCADA, OWN, 0).sees(SCADA, 1, 1);
+        assert_eq!(run.kinds(), [other(true, false)]);
+    }
+
+    #[test]
+    fn three_addresses_of_two_zones_make_a_router_and_fewer_or_of_one_zone_do_not() {
+        let decided = |more: &[[u8; 4]]| {
+            let mut run = Run::new(100);
+            run.sees(SCADA, 1, 0);
+            more.iter().for_each(|ip| _ = run.sees(*ip, 1, 1));
+            run.decides().kinds()
+        };
+        assert_eq!(decided(&[[10, 0, 2, 5], [10, 0, 2, 6]]), [Mismatch::Router]);
+        assert_eq!(decided(&[[192, 0, 2, 5], [192, 0, 2, 6]]), [Mismatch::Router], "hosts of no zone");
+        assert_eq!(decided(&[[10, 0, 2, 5]]), [other(false, false)]);
+        assert_eq!(decided(&[[10, 0, 1, 5], [10, 0, 1, 6]]), [other(false, false)]);
+    }
+
+    #[test]
+    fn a_router_that_has_explained_an_asset_explains_it_no_more_when_the_asset_is_here() {
+        let mut run = Run::new(100);
+        run.sees(SCADA, 1, 0).sees([10, 0, 2, 5], 1, 1).sees([10, 0, 2, 6], 1, 2).decides();
+        run.sees(SCADA, OWN, 3);
+        assert_eq!(run.kinds(), [Mismatch::Router, other(true, true)]);
+    }
+
+    #[test]
+    fn a_flood_of_hardware_addresses_takes_no_more_memory_and_is_told_all_the_same() {
+        let mut run = Run::new(64);
+        let count = MOST_WAITING as u32 + 500;
+        (100..100 + count).for_each(|hardware| _ = run.sees(SCADA, hardware, 0));
+        assert!(run.hosts.hardware.len() <= 64 && run.hosts.doubts.len() <= 64);
+        assert_eq!((run.hosts.waiting.len(), run.told.len()), (MOST_WAITING, 500), "the rest was decided early");
+        assert!(run.hosts.forgotten > 0);
+        while run.hosts.due().is_some() {
+            run.decides();
+        }
+        assert_eq!(run.told.len(), count as usize);
+    }
+
+    #[test]
+    fn another_policy_knows_nothing_of_what_was_seen_under_the_one_before() {
+        let mut run = Run::new(100);
+        run.sees(SCADA, OWN, 0).sees(SCADA, 1, 1);
+        run.hosts.forget();
+        run.sees(SCADA, 1, 2).decides();
+        assert_eq!(run.kinds(), [other(true, false), other(false, false)]);
+    }
+}

@@ -3,6 +3,8 @@
 //! ```text
 //!  workers == Report ==> correlate (one order, volume rule) -> record (JSON) == Rendered ==> publish
 //!                        table, key: what is one violation     message, mapping, attack, community_id
+//!                        secured, hosts, calls: what only
+//!                        several conversations show
 //!  workers -> transaction (one JSON line per operation) == merge ==> a file
 //! ```
 

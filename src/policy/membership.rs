@@ -381,7 +381,7 @@ mod tests {
         let mac = [0, 0x1b, 0x1b, 1, 2, 3];
         let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 11])], mac: vec![mac], ..Asset::default() };
         let zones = [zone(&["10.20.10.0/24"], &[]), zone(&["10.20.20.0/24"], &[])];
-        let members = Membership::new(&zones, &[asset.clone()]);
+        let members = Membership::new(&zones, std::slice::from_ref(&asset));
         let place = |members: &Membership, ip| members.place(&host(ip, Some(mac), None)).place;
         for own in ["10.20.10.99", "fd00::10", "2001:db8::10", "192.168.0.1", "fe80::10"] {
             assert_eq!(place(&members, own), Place { zone: Some(0), asset: Some(0) }, "{own}");

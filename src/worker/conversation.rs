@@ -181,13 +181,6 @@ impl Conversation {
         self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
     }
 
-    /// Whether an Ethernet frame has the hardware address that the end is known by.
-    #[inline(always)]
-    pub(super) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
-        let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
-        self.talk.facts.ends[from.index()].host.mac.as_ref() == Some(source)
-    }
-
     /// The next segment of a stream: one that it [expects](Conversation::expects).
     #[inline(always)]
     pub(super) fn next(
@@ -286,11 +279,6 @@ impl Facts {
             self.client = client;
             self.roles = Roles::Certain;
         }
-    }
-
-    /// Whether nothing but ports and the first packet say who asks.
-    fn is_guess(&self) -> bool {
-        self.roles == Roles::Guessed && self.row == NO_ROW
     }
 
     /// Which side an end is.

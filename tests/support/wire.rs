@@ -118,7 +118,7 @@ impl Wire {
 
     /// ARP: `from` says that its address is at its hardware.
     pub(crate) fn arp(&mut self, from: Station, to: Station) {
-        let (IpAddr::V4(sender), IpAddr::V4(target)) = (from.ip, to.ip) else { panic!("ARP is for IPv4") };
+        let (IpAddr::V4(sender), IpAddr::V4(target)) = (from.ip, to.ip) else { unreachable!("ARP is for IPv4") };
         let fixed = [0, 1, 8, 0, 6, 4, 0, 2];
         let message = [&fixed[..], &from.mac, &sender.octets(), &to.mac, &target.octets()].concat();
         self.ethernet(from.mac, to.mac, 0x0806, &message);
@@ -220,7 +220,7 @@ fn network(from: Station, to: Station) -> PacketBuilderStep<IpHeaders> {
     match (from.ip, to.ip) {
         (IpAddr::V4(from), IpAddr::V4(to)) => link.ipv4(from.octets(), to.octets(), 64),
         (IpAddr::V6(from), IpAddr::V6(to)) => link.ipv6(from.octets(), to.octets(), 64),
-        _ => panic!("two versions of IP"),
+        _ => unreachable!("a host speaks to one of its own version"),
     }
 }
 

@@ -4,7 +4,7 @@
 use lockkeeper_protocols::identify::Roles;
 use lockkeeper_protocols::{REGISTRY, Side};
 
-use super::Facts;
+use super::{Facts, NO_ROW};
 use crate::flow::{End, FlowKey};
 use crate::frame::{Body, Frame};
 use crate::policy::{BROADCAST, Carrier, is_group, is_service_port};
@@ -37,6 +37,11 @@ pub(super) fn is_to_all(frame: &Frame<'_>) -> bool {
 }
 
 impl Facts {
+    /// Whether nothing but ports and the first packet say who asks.
+    pub(super) fn is_guess(&self) -> bool {
+        self.roles == Roles::Guessed && self.row == NO_ROW
+    }
+
     /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
     pub(super) fn forget_decoded_port(&mut self) {
         let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::{Content, Facts, Spoken, Talk};
+use super::{Content, Conversation, Facts, Spoken, Talk};
 use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
@@ -75,6 +75,15 @@ impl Facts {
 
 /// Nanoseconds.
 const SECOND: i64 = 1_000_000_000;
+
+impl Conversation {
+    /// Whether an Ethernet frame has the hardware address that the end is known by.
+    #[inline(always)]
+    pub(in crate::worker) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
+        let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
+        self.talk.facts.ends[from.index()].host.mac.as_ref() == Some(source)
+    }
+}
 
 impl Talk {
     /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
