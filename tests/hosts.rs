@@ -513,6 +513,17 @@ fn what_is_for_one_host_stays_so_though_every_hardware_address_gets_it() {
 }
 
 #[test]
+fn a_host_whose_address_is_that_of_a_broadcast_is_a_host() {
+    let (odd, hmi) = (Station::new(0xFF, "10.1.1.255"), Station::new(0x31, "10.1.1.31"));
+    let mut wire = Wire::default();
+    wire.udp((odd, 9600), (hmi, 9600), b"FINS");
+    assert_eq!(wire.replay(SHARED).told(), ["conduit.undeclared high 1"]);
+    let mut wire = Wire::default();
+    wire.udp((hmi, 9600), (odd, 9600), b"FINS");
+    assert_eq!(wire.replay(SHARED).told(), ["conduit.undeclared high 1"]);
+}
+
+#[test]
 fn a_directed_broadcast_that_is_routed_is_judged_as_what_goes_into_its_zone() {
     let mut wire = Wire::default();
     wire.udp((office(5), 9), (Station::new(ROUTER, "10.0.2.255"), 9), b"wake up");

@@ -59,15 +59,16 @@ impl<'a> Ends<'a> {
 }
 
 /// Whether what is sent to a host goes to whoever is in reach of the sender. A directed broadcast that a router would have
-/// to bring to its network goes there. No host takes part in a connection with many, so that a segment is for one.
+/// to bring to its network goes there, and hardware of its own shows a host that only has such an address. No host takes
+/// part in a connection with many, so that a segment is for one.
 fn is_to_all(own: Spot, host: &Host, sender: &Host, transport: Carrier, members: &Membership) -> bool {
-    let on_the_link = || host.mac == Some(BROADCAST);
-    match own.many {
-        Many::No => false,
-        Many::Group => true,
-        Many::Directed | Many::Perhaps if transport == Carrier::Tcp => false,
-        Many::Directed => on_the_link() || members.is_within(sender, host),
-        Many::Perhaps => on_the_link(),
+    match (own.many, host.mac) {
+        (Many::No, _) => false,
+        (Many::Group, _) => true,
+        (Many::Directed | Many::Perhaps, _) if transport == Carrier::Tcp => false,
+        (Many::Directed | Many::Perhaps, Some(mac)) => mac == BROADCAST,
+        (Many::Directed, None) => members.is_within(sender, host),
+        (Many::Perhaps, None) => false,
     }
 }
 
