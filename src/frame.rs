@@ -59,7 +59,7 @@ fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, U
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Source and destination hardware address of the innermost Ethernet header, if any.
+    /// Source and destination hardware address of the innermost Ethernet header, if there is one in the innermost tunnel.
     pub mac: Option<Macs>,
     /// Innermost VLAN id (802.1Q, QinQ), if tagged.
     pub vlan: Option<u16>,

@@ -211,6 +211,20 @@ fn hosts_behind_the_hardware_of_a_declared_firewall_are_not_the_firewall() {
     assert_eq!(outcome.transactions[0]["client"]["zone"], "unknown");
 }
 
+#[test]
+fn what_comes_out_of_a_tunnel_is_not_the_host_that_opened_it() {
+    // IPv4 in IPv4 (protocol 4) from SCADA to the PLC: 192.168.7.7 writes to the PLC.
+    let mut inner = Wire::default();
+    inner.udp((Station::new(0, "192.168.7.7"), 40_000), (plc(), 502), &WRITE);
+    let mut wire = Wire::default();
+    wire.ip(scada(), plc(), 4, &inner.last()[14..]);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.verdicts("write"), ["conduit.undeclared"]);
+    let client = &outcome.transactions[0]["client"];
+    assert_eq!((&client["asset"], &client["mac"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert!(outcome.messages("asset.undeclared-address").is_empty(), "{:?}", outcome.told());
+}
+
 /// The plant with VLANs, whose assets do not declare hardware.
 fn plant_with_vlans() -> String {
     let bare = PLANT.replace("mac = \"02:00:00:00:00:0a\"\n", "").replace("mac = \"02:00:00:00:00:14\"\n", "");

@@ -9,7 +9,7 @@ use lockkeeper_protocols::Stamp;
 use super::Worker;
 use super::desk::Between;
 use crate::alert::{Endpoint, Event, Fact};
-use crate::frame::{Body, Frame, TunnelKind};
+use crate::frame::{Body, Frame, IpPair};
 use crate::policy::{Carrier, Host, is_routable};
 
 /// What one shard has seen and told: each sender once. Forgotten when there is too much of it.
@@ -38,7 +38,7 @@ impl Worker {
     #[inline(never)]
     pub(super) fn sight(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
         let is_watched = self.desk.watches_hardware || self.desk.watches_vlans && frame.vlan.is_some();
-        if !is_watched || !shows_hardware(frame) {
+        if !is_watched || !shows_link(frame) {
             return;
         }
         let Some((between, claim)) = sender(frame) else { return };
@@ -52,20 +52,16 @@ impl Worker {
     }
 }
 
-/// Whether the hardware addresses of a frame are those of the hosts whose IP addresses it shows: in other tunnels they
-/// are those of the tunnel's ends.
-const fn shows_hardware(frame: &Frame<'_>) -> bool {
-    match frame.tunnel {
-        None => true,
-        Some(tunnel) => matches!(tunnel.kind, TunnelKind::Erspan | TunnelKind::Vxlan),
-    }
+/// Whether a frame shows on which link its sender is: in a tunnel, only what has an Ethernet header of its own does.
+const fn shows_link(frame: &Frame<'_>) -> bool {
+    frame.tunnel.is_none() || frame.mac.is_some()
 }
 
 /// Who sent a frame to whom, and whether all it says of the sender's address is that it is the sender's.
 fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
     let [source, destination] = [frame.mac.map(|macs| macs.source), frame.mac.map(|macs| macs.destination)];
     let end = |ip, mac, port| Endpoint { host: Host { ip: Some(ip), mac, vlan: frame.vlan }, port };
-    let between = |pair: &crate::frame::IpPair, ports: (u16, u16), carrier| Between {
+    let between = |pair: &IpPair, ports: (u16, u16), carrier| Between {
         client: end(pair.source, source, ports.0),
         server: end(pair.destination, destination, ports.1),
         carrier,

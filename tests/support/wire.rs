@@ -76,7 +76,7 @@ impl Wire {
 
     /// The latest frame again, as one station after another sends it on, from other hardware to other hardware.
     pub(crate) fn forwarded(&mut self, from: [u8; 6], to: [u8; 6]) {
-        let mut bytes = self.packets.last().expect("a frame").bytes.clone();
+        let mut bytes = self.last().to_vec();
         bytes[..12].copy_from_slice(&[to, from].concat());
         self.time -= 900_000;
         self.raw(bytes);
@@ -122,6 +122,18 @@ impl Wire {
         let fixed = [0, 1, 8, 0, 6, 4, 0, 2];
         let message = [&fixed[..], &from.mac, &sender.octets(), &to.mac, &target.octets()].concat();
         self.ethernet(from.mac, to.mac, 0x0806, &message);
+    }
+
+    /// The latest frame.
+    pub(crate) fn last(&self) -> &[u8] {
+        &self.packets.last().expect("a frame").bytes
+    }
+
+    /// An IP packet of any protocol.
+    pub(crate) fn ip(&mut self, from: Station, to: Station, protocol: u8, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        network(from, to).write(&mut bytes, IpNumber(protocol), payload).expect("room in memory");
+        self.raw(tagged(&bytes, from.vlan));
     }
 
     /// A message of ICMPv6 to a group.
