@@ -11,6 +11,7 @@ mod checksum;
 mod fragments;
 mod ip;
 mod link;
+mod neighbour;
 mod peek;
 mod plain;
 mod redundancy;
@@ -24,7 +25,7 @@ mod build;
 #[allow(clippy::panic, reason = "a test fails by a panic")]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::capture::Link;
 
@@ -60,7 +61,7 @@ fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, U
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Source and destination hardware address of the innermost Ethernet header, if any.
+    /// Source and destination hardware address of the innermost Ethernet header, if there is one in the innermost tunnel.
     pub mac: Option<Macs>,
     /// Innermost VLAN id (802.1Q, QinQ), if tagged.
     pub vlan: Option<u16>,
@@ -200,6 +201,8 @@ pub struct OtherIp {
     pub protocol: u8,
     /// It is how IPv6 hosts of one link find each other (RFC 4861), as ARP is for IPv4.
     pub neighbour_discovery: bool,
+    /// Of a neighbour advertisement, the address that is advertised, and the hardware address if it is given.
+    pub advertised: Option<(Ipv6Addr, Option<[u8; 6]>)>,
 }
 
 /// Why a packet could not be made into a frame.

@@ -29,6 +29,8 @@ pub struct Counters {
     pub flows: u64,
     /// Operations by what became of them.
     pub outcomes: Outcomes,
+    /// Operations on which there is no verdict, by why.
+    pub not_judged: NotJudged,
     /// What was decoded, one entry for each protocol name.
     protocols: Vec<ProtocolCounts>,
     /// PDUs by protocol, group and key, for keys below [`SMALL_KEYS`]: one table, since one is counted for every PDU.
@@ -56,6 +58,15 @@ pub struct Outcomes {
     pub no_response: u64,
     /// Still open when the capture ended.
     pub pending: u64,
+}
+
+/// Operations on which there is no verdict, by why: they are not permitted, and nobody would know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotJudged {
+    /// There is no policy.
+    pub no_policy: u64,
+    /// Neither host is in a zone of the policy.
+    pub no_zone: u64,
 }
 
 macro_rules! losses {
@@ -152,6 +163,8 @@ losses! {
     fragments_overlapping,
     /// Hosts without IP that the inventory had no room for.
     neighbours_not_listed,
+    /// Pairs of hosts that speak without IP forgotten because there were too many; they may be told again.
+    neighbour_pairs_forgotten,
     /// Packets that the capturing program itself did not record, as it says.
     dropped_at_capture,
     /// Packets that the kernel dropped because nobody took them out of its ring in time.
@@ -170,6 +183,8 @@ losses! {
     discoveries_forgotten,
     /// Channels and certificates of hosts forgotten because too many were remembered; a downgrade may go unseen.
     secured_forgotten,
+    /// Hosts forgotten because too many were remembered; who uses which address may be told twice.
+    hosts_forgotten,
     /// Alerts whose packets were not kept, because the folder for evidence was full or could not be written to.
     evidence_not_kept,
     /// Alerts whose packets were not kept, because they were too long ago.
@@ -248,6 +263,7 @@ impl Counters {
         self.bytes += other.bytes;
         self.flows += other.flows;
         self.outcomes.add(&other.outcomes);
+        self.not_judged.add(&other.not_judged);
         for (place, theirs) in (0..).zip(&other.protocols) {
             let slot = self.slot(theirs.protocol);
             if let Some(mine) = self.protocols.get_mut(usize::from(slot)) {
@@ -370,6 +386,7 @@ impl Counters {
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;
         self.losses.secured_forgotten += alerts.secured_forgotten;
+        self.losses.hosts_forgotten += alerts.hosts_forgotten;
     }
 
     /// What became of the packets around alerts.
@@ -419,6 +436,19 @@ impl Outcomes {
         self.refused += other.refused;
         self.no_response += other.no_response;
         self.pending += other.pending;
+    }
+}
+
+impl NotJudged {
+    /// Every counter with its name.
+    pub fn named(&self) -> [(&'static str, u64); 2] {
+        let Self { no_policy, no_zone } = *self;
+        [("no_policy", no_policy), ("no_zone", no_zone)]
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.no_policy += other.no_policy;
+        self.no_zone += other.no_zone;
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::alert::{OwnRule, Severity};
 use crate::capture::Capture;
 use crate::highlights::Highlights;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, NotJudged};
 use crate::pipeline::Replayed;
 use crate::policy::{Policy, Rule};
 
@@ -25,6 +25,7 @@ struct Stats<'a> {
     flows: u64,
     operations: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     outcomes: BTreeMap<&'static str, u64>,
+    not_judged: BTreeMap<&'static str, u64>,
     alerts: BTreeMap<&'static str, u64>,
     anomalies: BTreeMap<String, u64>,
     losses: BTreeMap<&'static str, u64>,
@@ -70,6 +71,7 @@ pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
         flows: counters.flows,
         operations: counters.operations(),
         outcomes: counters.outcomes.named().into_iter().collect(),
+        not_judged: counters.not_judged.named().into_iter().collect(),
         alerts: alerts_by_rule(replayed),
         anomalies: counters.anomalies.iter().map(|((of, name), n)| (format!("{of}.{name}"), *n)).collect(),
         losses: counters.losses.named().collect(),
@@ -161,7 +163,19 @@ fn operations(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let ended = replayed.counters.outcomes.named();
     let ended = ended.into_iter().filter(|(_, count)| *count > 0);
     let ended: Vec<_> = ended.map(|(name, count)| format!("{} {}", grouped(count), name.replace('_', " "))).collect();
-    writeln!(out, "  {}", ended.join(", "))
+    writeln!(out, "  {}", ended.join(", "))?;
+    not_judged(replayed, out)
+}
+
+/// Operations on which there is no verdict: whoever reads that there are no violations has to know of them.
+fn not_judged(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let NotJudged { no_policy, no_zone } = replayed.counters.not_judged;
+    for (count, why) in [(no_policy, "no policy"), (no_zone, "neither host is in a zone")] {
+        if count > 0 {
+            writeln!(out, "  {WARNING}not judged{WARNING:#} {:>29}  {why}", grouped(count))?;
+        }
+    }
+    Ok(())
 }
 
 fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out: &mut dyn Write) -> io::Result<()> {

@@ -9,13 +9,14 @@ mod conversation;
 mod desk;
 mod guard;
 mod listener;
+mod neighbours;
 mod reading;
+mod sightings;
 mod timers;
 
 use std::hint::cold_path;
 use std::sync::Arc;
 
-use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::alert::{Captures, Doubt, Evidence, Report};
@@ -30,8 +31,10 @@ use crate::metrics::Counters;
 use crate::policy::Policy;
 pub use checksums::Checksums;
 use checksums::Senders;
-use conversation::{Bench, Conversation, NEVER};
+use conversation::{Bench, Conversation, NEVER, Sight};
 use desk::Desk;
+use neighbours::Neighbours;
+use sightings::Sightings;
 use timers::{Timer, Timers};
 
 /// How many shards the traffic is divided into. Fixed, so that results do not depend on the number of workers.
@@ -52,7 +55,7 @@ pub struct Settings {
     pub decoder: Limits,
     /// Whether every transaction is written down.
     pub transactions: bool,
-    /// Hosts without IP that one shard lists.
+    /// Hosts without IP that one shard lists, and pairs of them that it remembers: 50 bytes each.
     pub neighbours: usize,
     /// Keys for encrypted channels that are known from the start.
     pub keys: Arc<KeyLog>,
@@ -103,8 +106,8 @@ struct Shard {
     recent: RecentBytes,
     senders: Senders,
     copies: CopyFilter,
-    /// Hosts without IP: hardware address and EtherType.
-    neighbours: HashSet<([u8; 6], u16)>,
+    neighbours: Neighbours,
+    sightings: Sightings,
 }
 
 impl Worker {
@@ -195,7 +198,7 @@ impl Worker {
     #[inline(always)]
     pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
-        if !self.segment(plain, packet, index) {
+        if !self.segment(plain, packet, bytes, index) {
             cold_path();
             self.any(packet, bytes, index, false);
         }
@@ -254,7 +257,7 @@ impl Worker {
     /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
     /// `false`: it is not one, and nothing was done.
     #[inline(always)]
-    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, index: usize) -> bool {
+    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
         let Some(Used { slot, value: conversation, is_due }) = shard.flows.find(key, packet.stamp.clock) else {
@@ -262,6 +265,9 @@ impl Worker {
         };
         let segment = plain.segment();
         if !conversation.expects(from, &segment) {
+            return false;
+        }
+        if self.desk.watches_hardware && !conversation.is_from(from, bytes) {
             return false;
         }
         if shard.senders.verifies() && !plain.has_right_checksums() {
@@ -304,8 +310,11 @@ impl Worker {
             counters.losses.cut_by_snap_length += 1;
             counters.losses.cut_bytes += u64::from(frame.cut);
         }
-        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.stamp.clock)) {
-            self.frame(&frame, packet, index, is_ambiguous);
+        match copies.map(|copies| copies.is_copy(&frame, packet.stamp.clock)) {
+            Some(false) => self.frame(&frame, packet, index, is_ambiguous),
+            // The same words from other hardware: a router, or somebody in between.
+            Some(true) => self.sight(index, &frame, &packet.stamp),
+            None => {}
         }
     }
 
@@ -316,7 +325,10 @@ impl Worker {
             Some((key, from)) if !is_neighbour_discovery(frame) => {
                 self.converse(index, (&key, from), frame, stamp, is_ambiguous)
             }
-            _ => self.neighbour(index, frame, stamp),
+            _ => {
+                self.sight(index, frame, stamp);
+                self.neighbour(index, frame, stamp);
+            }
         }
     }
 
@@ -347,6 +359,11 @@ impl Worker {
             self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
+        let mut sight = Sight::BEGIN;
+        if !found.fresh {
+            sight = conversation.talk.facts.meet(from, frame);
+            conversation.talk.takes_note(sight, stamp, bench.desk);
+        }
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
@@ -357,23 +374,9 @@ impl Worker {
             bench.desk.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
         }
         self.has_news(index, entry, progress);
-    }
-
-    /// A frame without IP, or one that serves to find neighbours: its sender goes into the inventory.
-    fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
-        *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
-        let Some(macs) = frame.mac else { return };
-        if shard.neighbours.contains(&(macs.source, ether_type)) {
-            return;
+        if sight.is_first || sight.has_moved {
+            self.sight(index, frame, stamp);
         }
-        if shard.neighbours.len() >= self.settings.neighbours {
-            self.desk.counters.losses.neighbours_not_listed += 1;
-            return;
-        }
-        shard.neighbours.insert((macs.source, ether_type));
-        self.desk.neighbour(macs, ether_type, frame.vlan, stamp);
     }
 
     /// Does what has become due by `clock`, in the order in which it became due.
@@ -432,7 +435,8 @@ impl Shard {
             recent: RecentBytes::new(settings.streams.recent_bytes),
             senders: Senders::new(settings.checksums),
             copies: CopyFilter::new(&settings.copies),
-            neighbours: HashSet::new(),
+            neighbours: Neighbours::default(),
+            sightings: Sightings::default(),
         }
     }
 
@@ -453,9 +457,6 @@ impl Shard {
         true
     }
 }
-
-/// EtherType of IPv6.
-const IPV6: u16 = 0x86DD;
 
 /// Conversations of one shard that are forgotten at the end of one block, at most: bounds the pause.
 const REAPED_AT_ONCE: usize = 1024;

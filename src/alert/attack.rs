@@ -39,6 +39,7 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
                 add(&["T0848"]);
             }
         }
+        What::Mismatch(mismatch) => add(of_rule(mismatch.rule(), finding)),
         What::NewHost(_) | What::Identity { .. } => {}
     }
     ids
@@ -48,7 +49,7 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
     let decoded = finding.protocol.is_some();
     let changes = finding.operation.as_ref().is_some_and(|operation| changes_values(operation.class));
     match rule {
-        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer if decoded => &["T0848"],
+        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::OperationUnplaced if decoded => &["T0848"],
         Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::FlowUndeclaredProtocol if is_remote(finding) => {
             &["T0886"]
         }
@@ -63,12 +64,14 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         }
         Rule::OpcUaClient => &["T0848"],
         Rule::AssetUnknown => &["T0864"],
+        Rule::AssetOtherHardware => &["T0830"],
         Rule::ProtoMalformed => &["T0814", "T0866"],
         Rule::ConduitUndeclared
         | Rule::FlowUndeclaredPeer
         | Rule::FlowUndeclaredProtocol
         | Rule::OperationUndeclared
         | Rule::OperationRequestUnseen
+        | Rule::OperationUnplaced
         | Rule::FlowOpaque
         | Rule::StreamAmbiguous
         | Rule::StreamGivenUp
@@ -78,6 +81,9 @@ fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
         | Rule::OpcUaCleartextPassword
         | Rule::OpcUaBetterOffered
         | Rule::CertExpiresSoon
+        | Rule::AssetUndeclaredAddress
+        | Rule::AssetUndeclaredRouter
+        | Rule::ZoneOtherVlan
         | Rule::S7Password => &[],
     }
 }

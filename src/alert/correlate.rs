@@ -13,13 +13,15 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Outcome, RequestRef};
 
+use super::calls::Calls;
+use super::hosts::Hosts;
 use super::id::alert_id;
 use super::key::Key;
 use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
-use super::{About, AlertId, Ending, Event, Finding, Kind, Order, Rendered, Report, What, mapping, message};
+use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Order, Rendered, Report, What, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -50,6 +52,9 @@ pub struct Settings {
     /// Pairs of hosts whose best channel is remembered, certificates, and ends that showed one: so many of each. Beyond
     /// it the one that was not seen for longest is forgotten. At most 4 KiB each, commonly 500 bytes.
     pub secured: usize,
+    /// Hardware addresses of which it is known what comes from them, and what of hosts was found not to be as declared: so
+    /// many of each. Beyond it the one that was not seen for longest is forgotten. 250 bytes each.
+    pub hosts: usize,
 }
 
 impl Default for Settings {
@@ -65,6 +70,7 @@ impl Default for Settings {
             pending: 65_536,
             discoveries: 65_536,
             secured: 8192,
+            hosts: 16_384,
         }
     }
 }
@@ -94,6 +100,8 @@ pub struct Counters {
     pub discoveries_forgotten: u64,
     /// Channels and certificates forgotten because too many were remembered: a downgrade may go unseen.
     pub secured_forgotten: u64,
+    /// Hosts forgotten because too many were remembered: who uses which address may be told again.
+    pub hosts_forgotten: u64,
 }
 
 /// How often a rule was hit.
@@ -125,6 +133,8 @@ pub struct Correlator {
     seen: Table<u64, ()>,
     digest: foldhash::quality::RandomState,
     secured: Secured,
+    calls: Calls,
+    hosts: Hosts,
     owns: Owns,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
@@ -175,7 +185,7 @@ impl Correlator {
     /// Starts with nothing known.
     pub fn new(policy: Arc<Policy>, mut settings: Settings) -> Self {
         settings.close_after = settings.close_after.max(settings.interval);
-        let secured = Secured::new(settings.secured);
+        let (secured, hosts) = (Secured::new(settings.secured), Hosts::new(settings.hosts));
         Self {
             policy,
             generation: 0,
@@ -189,6 +199,8 @@ impl Correlator {
             seen: Table::new(),
             digest: foldhash::quality::RandomState::default(),
             secured,
+            calls: Calls::new(),
+            hosts,
             owns: Owns::default(),
             counters: Counters::default(),
             tallies: BTreeMap::new(),
@@ -220,6 +232,7 @@ impl Correlator {
     pub fn adopt(&mut self, policy: Arc<Policy>) {
         let before = std::mem::replace(&mut self.policy, policy);
         self.generation += 1;
+        self.hosts.forget();
         let tallies = std::mem::take(&mut self.tallies);
         for ((rule, conduit), tally) in tallies {
             let conduit = conduit.and_then(|conduit| self.policy.conduit_named(before.conduit_name(conduit)));
@@ -241,6 +254,9 @@ impl Correlator {
 
     /// The end of the run: publishes the last revision of every alert that changed since its latest one.
     pub fn finish(&mut self, out: Out<'_>) {
+        while self.hosts.due().is_some() {
+            self.decide(out);
+        }
         self.due.clear();
         let rest = std::iter::from_fn(|| self.alerts.pop_oldest()).map(|(_, live)| live);
         let mut changed: Vec<Live> = rest.filter(Live::is_dirty).collect();
@@ -265,16 +281,52 @@ impl Correlator {
     fn event(&mut self, event: Event, out: Out<'_>) {
         match event {
             Event::Finding(finding) => self.finding(finding, out),
-            Event::Fact(base, fact) => {
-                for what in self.secured.findings(&self.policy, &base, fact) {
-                    self.finding(Box::new(Finding { what, ..(*base).clone() }), out);
-                }
-                self.counters.secured_forgotten = self.secured.forgotten;
-            }
+            Event::Fact(base, fact) => self.fact(base, fact, out),
             Event::Outcome { conversation, at, ending, is_last } => {
                 self.outcome((conversation, at), ending, is_last, out)
             }
         }
+    }
+
+    /// What a fact comes to, beside those before it.
+    fn fact(&mut self, base: Box<Finding>, fact: Fact, out: Out<'_>) {
+        let told = match fact {
+            Fact::Call => {
+                self.calls.call(&base, self.clock);
+                None
+            }
+            Fact::Unasked { denial, by } => self.calls.unasked(base, denial, by, self.clock),
+            Fact::Asked(denial) => self.calls.asked(base, denial),
+            Fact::Sighting { claim } => {
+                self.sighted(&base, claim, out);
+                None
+            }
+            Fact::Channel(_) | Fact::Certificate(..) | Fact::Application(..) => {
+                for what in self.secured.findings(&self.policy, &base, fact) {
+                    self.finding(Box::new(Finding { what, ..(*base).clone() }), out);
+                }
+                self.counters.secured_forgotten = self.secured.forgotten;
+                None
+            }
+        };
+        if let Some(finding) = told {
+            self.finding(finding, out);
+        }
+    }
+
+    /// A host was seen to send.
+    fn sighted(&mut self, base: &Finding, claim: bool, out: Out<'_>) {
+        let mut told = Vec::new();
+        self.hosts.sighted(&self.policy, base, claim, self.clock, &mut |finding| told.push(finding));
+        self.counters.hosts_forgotten = self.hosts.forgotten;
+        told.into_iter().for_each(|finding| self.finding(finding, out));
+    }
+
+    /// Decides what about hosts has waited for longest.
+    fn decide(&mut self, out: Out<'_>) {
+        let mut told = Vec::new();
+        self.hosts.decide(&self.policy, &mut |finding| told.push(finding));
+        told.into_iter().for_each(|finding| self.finding(finding, out));
     }
 
     fn finding(&mut self, finding: Box<Finding>, out: Out<'_>) {
@@ -425,6 +477,14 @@ impl Correlator {
         loop {
             let due = self.due.first_key_value().map(|((deadline, _), _)| *deadline);
             let closing = self.alerts.oldest().map(|(_, live)| live.clock.saturating_add(self.settings.close_after));
+            if let Some(decision) = self.hosts.due()
+                && decision < clock
+                && [due, closing].into_iter().flatten().all(|other| decision <= other)
+            {
+                self.clock = self.clock.max(decision);
+                self.decide(out);
+                continue;
+            }
             match (due, closing) {
                 (Some(due), closing) if due < clock && closing.is_none_or(|closing| due <= closing) => {
                     self.clock = self.clock.max(due);
@@ -512,6 +572,7 @@ fn render(settings: &Settings, live: &Live) -> Rendered {
 const fn rank(order: Order, event: &Event) -> Rank {
     match event {
         Event::Finding(finding) => (order.clock, order.packet, 0, mapping::rule_id(&finding.what), order.sub),
+        Event::Fact(_, Fact::Unasked { denial, .. }) => (order.clock, order.packet, 0, denial.rule.id(), order.sub),
         // Before the findings of the same packet: what it comes to is ordered by what it is about.
         Event::Fact(..) => (order.clock, order.packet, 0, "", order.sub),
         Event::Outcome { .. } => (order.clock, order.packet, 1, "", order.sub),

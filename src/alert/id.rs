@@ -35,6 +35,7 @@ fn describe(text: &mut String, policy_sha256: &str, finding: &Finding) -> std::f
         What::Certificate { of, certificate, .. } => writeln!(text, "{of:?} {}", certificate.thumbprint),
         What::Malformed { name, .. } => writeln!(text, "{name}"),
         What::Doubtful(doubt) => writeln!(text, "{}", doubt.name()),
+        What::Mismatch(_) => writeln!(text, "{:?} {:?}", finding.client.host.mac, finding.client.host.vlan),
         What::UnknownAsset(side) | What::NewHost(side) => writeln!(text, "{side:?}"),
         What::Identity { of, unit, field, value } => writeln!(text, "{of:?} {unit:?} {field}={value}"),
     }

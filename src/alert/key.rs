@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use lockkeeper_protocols::Side;
 
-use super::{Endpoint, Finding, OwnedTarget, What};
-use crate::policy::{Carrier, Place, Rule};
+use super::{Endpoint, Finding, Mismatch, OwnedTarget, What};
+use crate::policy::{Carrier, Host, Place, Rule};
 
 /// Two findings with equal keys are one alert. The client's port is not part of it: a client that reconnects goes on
 /// doing the same.
@@ -16,6 +16,8 @@ pub(super) enum Key {
     Violation(Box<Violation>),
     /// An unknown host, whoever it speaks to.
     UnknownAsset(Party),
+    /// A host that is not who, or where, it should be, whoever it speaks to.
+    Mismatch { rule: Rule, asset: Option<u16>, ip: Option<IpAddr>, mac: Option<[u8; 6]>, vlan: Option<u16> },
     /// A host that was never seen before.
     NewHost(Party),
     /// A fact about a device.
@@ -94,11 +96,24 @@ impl Key {
             What::Malformed { name, .. } => Self::violation(finding, Rule::ProtoMalformed, None, Some(name)),
             What::Doubtful(doubt) => Self::violation(finding, doubt.rule(), None, Some(doubt.name())),
             What::UnknownAsset(side) => Self::UnknownAsset(Party::of(finding, *side)),
+            What::Mismatch(mismatch) => Self::mismatch(finding, *mismatch),
             What::NewHost(side) => Self::NewHost(Party::of(finding, *side)),
             What::Identity { of, unit, field, value } => {
                 Self::Identity { host: Party::of(finding, *of), unit: *unit, field, value: value.clone() }
             }
         }
+    }
+
+    /// What is said about a host, as far as one such alert is told from another.
+    fn mismatch(finding: &Finding, mismatch: Mismatch) -> Self {
+        let Host { ip, mac, vlan } = finding.client.host;
+        let (asset, ip, mac, vlan) = match mismatch {
+            Mismatch::Hardware { asset, .. } => (Some(asset), None, mac, None),
+            Mismatch::Address { asset } => (Some(asset), ip, None, None),
+            Mismatch::Router => (None, None, mac, None),
+            Mismatch::Vlan { .. } => (None, ip, None, vlan),
+        };
+        Self::Mismatch { rule: mismatch.rule(), asset, ip, mac, vlan }
     }
 
     fn violation(finding: &Finding, rule: Rule, flow: Option<u16>, anomaly: Option<&'static str>) -> Self {

@@ -2,8 +2,8 @@
 
 use lockkeeper_protocols::Class;
 
-use super::{Finding, Kind, Severity, What};
-use crate::policy::{Reason, Rule};
+use super::{Finding, Kind, Mismatch, Severity, What};
+use crate::policy::{Carrier, Reason, Rule};
 
 /// The rule of a finding, as it stands in records.
 pub(super) const fn rule_id(what: &What) -> &'static str {
@@ -13,6 +13,7 @@ pub(super) const fn rule_id(what: &What) -> &'static str {
         What::Malformed { .. } => Rule::ProtoMalformed.id(),
         What::Doubtful(doubt) => doubt.rule().id(),
         What::UnknownAsset(_) => Rule::AssetUnknown.id(),
+        What::Mismatch(mismatch) => mismatch.rule().id(),
         What::NewHost(_) => "asset.new",
         What::Identity { .. } => "asset.identified",
     }
@@ -26,7 +27,8 @@ pub(super) const fn kind(what: &What) -> Kind {
         | What::Certificate { .. }
         | What::Malformed { .. }
         | What::Doubtful(_)
-        | What::UnknownAsset(_) => Kind::Violation,
+        | What::UnknownAsset(_)
+        | What::Mismatch(_) => Kind::Violation,
         What::NewHost(_) | What::Identity { .. } => Kind::Asset,
     }
 }
@@ -37,9 +39,12 @@ pub(super) fn severity(finding: &Finding) -> Severity {
     let at_least = |floor: Severity| class.map_or(floor, |class| of_class(class).max(floor));
     match &finding.what {
         What::Denied(denial) | What::Certificate { denial, .. } => match denial.rule {
+            Rule::ConduitUndeclared if has_unplaced_hardware(finding) => at_least(Severity::Medium),
             Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer => at_least(Severity::High),
+            Rule::FlowUndeclaredProtocol if shares_link(finding) => at_least(Severity::High),
             Rule::FlowUndeclaredProtocol => at_least(Severity::Medium),
             Rule::OperationUndeclared | Rule::OperationRequestUnseen => class.map_or(Severity::Medium, of_class),
+            Rule::OperationUnplaced => at_least(Severity::Medium),
             Rule::AddressUndeclared => at_least(Severity::Medium).min(Severity::High),
             Rule::ValueOutOfLimits | Rule::S7ConnectionType => Severity::High,
             Rule::S7Password => at_least(Severity::High),
@@ -56,10 +61,13 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             | Rule::CertSelfSigned
             | Rule::CertApplicationUri
             | Rule::AssetUnknown
+            | Rule::AssetOtherHardware
+            | Rule::AssetUndeclaredAddress
+            | Rule::ZoneOtherVlan
             | Rule::StreamGivenUp
             | Rule::ProtoMalformed => Severity::Medium,
             Rule::StreamAmbiguous => Severity::High,
-            Rule::OpcUaBetterOffered | Rule::CertExpiresSoon => Severity::Low,
+            Rule::OpcUaBetterOffered | Rule::CertExpiresSoon | Rule::AssetUndeclaredRouter => Severity::Low,
             Rule::FlowOpaque if denial.reason == Reason::Plain => Severity::Info,
             Rule::FlowOpaque => Severity::Medium,
         },
@@ -70,8 +78,42 @@ pub(super) fn severity(finding: &Finding) -> Severity {
             _ => Severity::Medium,
         },
         What::Malformed { .. } | What::UnknownAsset(_) => Severity::Medium,
+        What::Mismatch(mismatch) => mismatch.severity(),
         What::NewHost(_) | What::Identity { .. } => Severity::Info,
     }
+}
+
+impl Mismatch {
+    /// The rule that is violated.
+    pub(super) const fn rule(self) -> Rule {
+        match self {
+            Self::Hardware { .. } => Rule::AssetOtherHardware,
+            Self::Address { .. } => Rule::AssetUndeclaredAddress,
+            Self::Router => Rule::AssetUndeclaredRouter,
+            Self::Vlan { .. } => Rule::ZoneOtherVlan,
+        }
+    }
+
+    /// The less a router that nobody declared would explain it, the worse.
+    const fn severity(self) -> Severity {
+        match self {
+            Self::Hardware { seen_itself: true, forwards: false, .. } => Severity::High,
+            Self::Router | Self::Vlan { at_home: true, .. } => Severity::Low,
+            Self::Hardware { .. } | Self::Address { .. } | Self::Vlan { .. } => Severity::Medium,
+        }
+    }
+}
+
+/// Whether one of two hosts that speak without IP is in no zone: its hardware address is not declared, and there is no
+/// other by which it could be placed.
+fn has_unplaced_hardware(finding: &Finding) -> bool {
+    let zones = [finding.ruling.client.zone, finding.ruling.server.zone];
+    matches!(finding.carrier, Carrier::Ethernet(_)) && zones.contains(&None)
+}
+
+/// Whether two hosts of different zones speak without IP: there is nothing between them that could keep them apart.
+fn shares_link(finding: &Finding) -> bool {
+    matches!(finding.carrier, Carrier::Ethernet(_)) && finding.ruling.client.zone != finding.ruling.server.zone
 }
 
 /// How bad an operation is on a conduit that does not permit its class.
@@ -114,6 +156,7 @@ pub(super) const fn requirements(what: &What) -> Requirements {
         What::Malformed { .. } => of_rule(Rule::ProtoMalformed),
         What::Doubtful(doubt) => of_rule(doubt.rule()),
         What::UnknownAsset(_) => of_rule(Rule::AssetUnknown),
+        What::Mismatch(mismatch) => of_rule(mismatch.rule()),
         What::NewHost(_) | What::Identity { .. } => {
             Requirements { iec62443: &["SR 7.8"], nis2: &["21(2)(i)", "CIR 12.4.1"], iso27001: &["5.9"] }
         }
@@ -141,6 +184,11 @@ const fn of_rule(rule: Rule) -> Requirements {
             iec62443: &["SR 2.1", "SR 2.1 RE 1", "SR 7.7"],
             nis2: &["21(2)(i)", "CIR 6.7.2(c)"],
             iso27001: &["5.15", "8.3"],
+        },
+        Rule::OperationUnplaced => Requirements {
+            iec62443: &["SR 2.1", "SR 5.2 RE 1", "SR 7.8"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(c)", "CIR 12.4.1"],
+            iso27001: &["5.9", "5.15", "8.22"],
         },
         Rule::AddressUndeclared => Requirements {
             iec62443: &["SR 2.1", "SR 5.2 RE 1"],
@@ -197,6 +245,26 @@ const fn of_rule(rule: Rule) -> Requirements {
             nis2: &["21(2)(b)", "CIR 3.2"],
             iso27001: &["8.16", "8.20"],
         },
+        Rule::AssetOtherHardware => Requirements {
+            iec62443: &["SR 1.2", "SR 3.1", "SR 7.8"],
+            nis2: &["21(2)(b)", "21(2)(i)", "CIR 6.7.2(g)"],
+            iso27001: &["5.9", "8.16", "8.20"],
+        },
+        Rule::AssetUndeclaredAddress => Requirements {
+            iec62443: &["SR 5.2 RE 1", "SR 7.8", "ZCR 6.4"],
+            nis2: &["21(2)(i)", "CIR 6.3", "CIR 12.4.1"],
+            iso27001: &["5.9", "8.9"],
+        },
+        Rule::AssetUndeclaredRouter => Requirements {
+            iec62443: &["SR 5.1", "SR 5.2", "SR 7.8", "ZCR 6.4"],
+            nis2: &["21(2)(i)", "CIR 6.7.2(g)", "CIR 6.8.1", "CIR 12.4.1"],
+            iso27001: &["5.9", "8.20", "8.22"],
+        },
+        Rule::ZoneOtherVlan => Requirements {
+            iec62443: &["SR 5.1", "SR 5.2 RE 1", "ZCR 6.4"],
+            nis2: &["CIR 6.7.2(c)", "CIR 6.8.1"],
+            iso27001: &["8.20", "8.22"],
+        },
         Rule::ProtoMalformed => {
             Requirements { iec62443: &["SR 3.5", "SR 3.7", "SR 7.1"], nis2: &["21(2)(b)"], iso27001: &["8.16"] }
         }
@@ -207,7 +275,7 @@ const fn of_rule(rule: Rule) -> Requirements {
 mod tests {
     use super::*;
     use crate::alert::{OwnedOperation, testing};
-    use crate::policy::Denial;
+    use crate::policy::{Denial, Place, Ruling};
 
     fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
         let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
@@ -227,6 +295,34 @@ mod tests {
         assert_eq!(severity_of(Rule::ConduitUndeclared, None), Severity::High);
         assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Read)), Severity::High);
         assert_eq!(severity_of(Rule::ConduitUndeclared, Some(Class::Firmware)), Severity::Critical);
+    }
+
+    #[test]
+    fn zones_that_share_a_link_are_worse_than_an_undeclared_port() {
+        let what = What::Denied(Denial { rule: Rule::FlowUndeclaredProtocol, flow: None, reason: Reason::Plain });
+        let of = |carrier, from, to| {
+            let zone = |zone| Place { zone: Some(zone), asset: None };
+            let ruling = std::sync::Arc::new(Ruling::new(zone(from), zone(to), None));
+            severity(&Finding { what: what.clone(), carrier, ruling, operation: None, ..testing::finding(0) })
+        };
+        assert_eq!(of(Carrier::Ethernet(0x8892), 0, 1), Severity::High);
+        assert_eq!(of(Carrier::Ethernet(0x8892), 0, 0), Severity::Medium);
+        assert_eq!(of(Carrier::Tcp, 0, 1), Severity::Medium);
+    }
+
+    #[test]
+    fn hardware_that_nobody_placed_is_less_than_a_stranger_with_an_address() {
+        let what = What::Denied(Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain });
+        let of = |carrier, ruling| {
+            let (ruling, what) = (std::sync::Arc::new(ruling), what.clone());
+            severity(&Finding { what, carrier, ruling, operation: None, ..testing::finding(0) })
+        };
+        let zone = |zone| Place { zone, asset: None };
+        let (one, both) =
+            (Ruling::new(zone(Some(0)), zone(None), None), Ruling::new(zone(Some(0)), zone(Some(1)), None));
+        assert_eq!(of(Carrier::Ethernet(0x8892), one.clone()), Severity::Medium);
+        assert_eq!(of(Carrier::Ethernet(0x8892), both), Severity::High);
+        assert_eq!(of(Carrier::Tcp, one), Severity::High);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use lockkeeper_protocols::{Area, Class, MethodTarget, Mode, NodeTarget, Side, Target, Typed, attribute_name};
 
 use super::key::{Spoken, end_of};
-use super::{Doubt, Endpoint, Finding, OwnedOperation, OwnedValues, What, json};
+use super::{Doubt, Endpoint, Finding, Mismatch, OwnedOperation, OwnedValues, What, json};
 use crate::policy::{Place, Policy};
 
 /// The sentence of a finding, with its full stop. Names in it are what somebody sent: what a terminal would obey is
@@ -32,6 +32,7 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
             (format!("{} is not a declared asset of zone {zone}", names.host(*side)), names.seen(*side))
         }
+        What::Mismatch(mismatch) => names.mismatch(*mismatch),
         What::NewHost(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
             (format!("New host {} in zone {zone}", names.host(*side)), names.seen(*side))
@@ -78,6 +79,45 @@ impl Names<'_> {
             }
             None => format!("{} from {client} to {server}", self.spoken().title()),
         }
+    }
+
+    /// What is seen of the client, and what the policy declares.
+    fn mismatch(&self, mismatch: Mismatch) -> (String, String) {
+        let (policy, host) = (self.policy, self.finding.client.host);
+        let mac = host.mac.map(|mac| json::Mac(mac).to_string()).unwrap_or_default();
+        let ip = host.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        match mismatch {
+            Mismatch::Hardware { asset, seen_itself, forwards } => {
+                let own: Vec<String> =
+                    policy.hardware_of(asset).iter().map(|mac| json::Mac(*mac).to_string()).collect();
+                let also = if seen_itself { ", which was seen here too" } else { "" };
+                let router = if forwards { "; it sends for several zones, as a router does" } else { "" };
+                let what = format!("Hardware {mac} uses {ip}, the address of {}", policy.asset_name(asset));
+                (what, format!("declared is {}{also}{router}", own.join(", ")))
+            }
+            Mismatch::Address { asset } => {
+                let what = format!("{} ({mac}) uses {ip}", policy.asset_name(asset));
+                (what, "the policy does not declare this address".to_owned())
+            }
+            Mismatch::Router => {
+                let what = format!("Hardware {mac} sends for hosts of several zones, {ip} among them");
+                (what, "no router with it is declared".to_owned())
+            }
+            Mismatch::Vlan { of, at_home } => self.vlan(of, at_home),
+        }
+    }
+
+    fn vlan(&self, of: Option<u16>, at_home: bool) -> (String, String) {
+        let (vlan, zone) = (self.finding.client.host.vlan.unwrap_or_default(), self.finding.ruling.client.zone);
+        let whose = match of {
+            Some(other) => format!("that of zone {}", self.policy.zone_name(Some(other))),
+            None => "that of no zone".to_owned(),
+        };
+        let own: Vec<String> = self.policy.vlans_of(zone).iter().map(u16::to_string).collect();
+        let home = if at_home { ", where other hardware uses the address" } else { "" };
+        let what =
+            format!("{} of zone {} is on VLAN {vlan}, {whose}", self.host(Side::Client), self.policy.zone_name(zone));
+        (what, format!("the zone declares VLAN {}{home}", own.join(", ")))
     }
 
     fn spoken(&self) -> Spoken {

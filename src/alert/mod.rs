@@ -3,12 +3,16 @@
 //! ```text
 //!  workers == Report ==> correlate (one order, volume rule) -> record (JSON) == Rendered ==> publish
 //!                        table, key: what is one violation     message, mapping, attack, community_id
+//!                        secured, hosts, calls: what only
+//!                        several conversations show
 //!  workers -> transaction (one JSON line per operation) == merge ==> a file
 //! ```
 
 mod attack;
+mod calls;
 pub mod community_id;
 pub mod correlate;
+mod hosts;
 mod id;
 mod json;
 mod key;
@@ -98,6 +102,22 @@ pub enum Fact {
     Certificate(Side, Box<[u8]>),
     /// One end told the URI of its application.
     Application(Side, Box<[u8]>),
+    /// The client calls whoever is in reach: see [`Ruling::is_to_all`].
+    Call,
+    /// The policy does not permit the conversation, in which only one side has spoken: perhaps in answer to a call.
+    Unasked {
+        /// Why it is not permitted.
+        denial: Denial,
+        /// Who has spoken.
+        by: Side,
+    },
+    /// The other side speaks for the first time in a conversation that was [`Fact::Unasked`], and is still not permitted.
+    Asked(Denial),
+    /// The client was seen to send, by this address from this hardware on this VLAN.
+    Sighting {
+        /// It only says that the address is its own, as in ARP.
+        claim: bool,
+    },
 }
 
 /// One denial or discovery, with all that an alert says about it. Owns its data; nothing is formatted yet.
@@ -154,6 +174,8 @@ pub enum What {
     Doubtful(Doubt),
     /// A host that is not declared in a zone that declares its assets (kind `violation`).
     UnknownAsset(Side),
+    /// Who uses an address, or where, is not as the policy declares it (kind `violation`). It is about the client.
+    Mismatch(Mismatch),
     /// First sight of a host in a zone that does not declare its assets, or without IP (kind `asset`, severity info).
     NewHost(Side),
     /// A device told who it is (kind `asset`, severity info).
@@ -211,6 +233,34 @@ impl Doubt {
             _ => None,
         }
     }
+}
+
+/// How address, hardware and VLAN of a host differ from what the policy declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The address of an asset comes from hardware that is not declared for it.
+    Hardware {
+        /// The asset.
+        asset: u16,
+        /// Its own hardware was seen as well, so that no router need bring its address here.
+        seen_itself: bool,
+        /// The other hardware looks like a router's.
+        forwards: bool,
+    },
+    /// The hardware of an asset uses an address that is not declared for it.
+    Address {
+        /// The asset.
+        asset: u16,
+    },
+    /// Addresses of several zones come from hardware that is not declared as a router's.
+    Router,
+    /// An address of a zone is on a VLAN that is not among the zone's.
+    Vlan {
+        /// The zone that declares the VLAN, if one does.
+        of: Option<u16>,
+        /// Other hardware uses the address on a VLAN of the zone.
+        at_home: bool,
+    },
 }
 
 /// One end of a conversation, for alerts.

@@ -4,7 +4,9 @@ use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed
 
 use super::community_id::community_id;
 use super::key::Spoken;
-use super::{AlertId, Ending, Endpoint, Evidence, Finding, OwnedOperation, OwnedValues, What, json, mapping, message};
+use super::{
+    AlertId, Ending, Endpoint, Evidence, Finding, Mismatch, OwnedOperation, OwnedValues, What, json, mapping, message,
+};
 use super::{attack, correlate::Settings};
 use crate::policy::{Carrier, Place, Policy};
 
@@ -53,6 +55,7 @@ impl Record<'_> {
             What::Malformed { .. }
             | What::Doubtful(_)
             | What::UnknownAsset(_)
+            | What::Mismatch(_)
             | What::NewHost(_)
             | What::Identity { .. } => None,
         };
@@ -98,6 +101,7 @@ impl Record<'_> {
                 json::string(out, doubt.name());
                 out.extend_from_slice(b",\"value\":null}");
             }),
+            What::Mismatch(mismatch) => member(out, "mismatch", |out| self.mismatch(*mismatch, out)),
             What::UnknownAsset(side) | What::NewHost(side) => {
                 member(out, "subject", |out| json::string(out, side_name(*side)));
             }
@@ -110,6 +114,19 @@ impl Record<'_> {
                 out.push(b'}');
             }),
         }
+    }
+
+    /// Who it is about, the asset whose address or hardware it is, and whether a router may explain it.
+    fn mismatch(&self, mismatch: Mismatch, out: &mut Vec<u8>) {
+        let (asset, forwards) = match mismatch {
+            Mismatch::Hardware { asset, forwards, .. } => (Some(asset), forwards),
+            Mismatch::Address { asset } => (Some(asset), false),
+            Mismatch::Router => (None, true),
+            Mismatch::Vlan { at_home, .. } => (None, at_home),
+        };
+        out.extend_from_slice(b"{\"of\":\"client\"");
+        member(out, "asset", |out| json::string_or_null(out, asset.map(|asset| self.policy.asset_name(asset))));
+        out.extend_from_slice(if forwards { b",\"may_be_routed\":true}" } else { b",\"may_be_routed\":false}" });
     }
 
     fn meaning(&self, out: &mut Vec<u8>) {

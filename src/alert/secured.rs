@@ -46,6 +46,7 @@ impl Secured {
             Fact::Channel(channel) => self.channel(policy, base, channel).into_iter().collect(),
             Fact::Certificate(of, der) => self.certificate(policy, base, of, &der),
             Fact::Application(of, uri) => self.application(policy, base, of, &uri),
+            Fact::Call | Fact::Unasked { .. } | Fact::Asked(_) | Fact::Sighting { .. } => Vec::new(),
         }
     }
 

@@ -24,7 +24,8 @@ pub struct Transaction<'a> {
     pub ending: Ending,
     /// From request to answer, nanoseconds; none without an answer.
     pub latency: Option<i64>,
-    /// The verdict on it. What is only observed counts as permitted: `verdict` is then `permit` and `flow` null.
+    /// The verdict on it. What is only observed counts as permitted: `verdict` is then `permit` and `flow` null. What
+    /// nothing is declared about is `not-judged`.
     pub verdict: Verdict,
     /// The packet of the request; of the answer where only that was seen.
     pub evidence: Evidence,
@@ -103,6 +104,7 @@ pub fn write_transaction(
     let (flow, verdict) = match transaction.verdict {
         Verdict::Permit { flow } => (flow, "permit"),
         Verdict::Observe => (None, "permit"),
+        Verdict::NotJudged => (None, "not-judged"),
         Verdict::Deny(denial) => (denial.flow, denial.rule.id()),
     };
     out.extend_from_slice(b"{\"schema\":\"lockkeeper/transaction/1\",\"time\":");
@@ -251,6 +253,13 @@ mod tests {
         assert_eq!(json["verdict"], "address.undeclared");
         assert!(json["latency_ns"].is_null() && json["evidence"]["response_packet"].is_null());
         assert!(json["evidence"]["capture"].is_null(), "an unknown capture has no name");
+    }
+
+    #[test]
+    fn what_was_not_judged_is_not_called_permitted() {
+        let transaction = Transaction { verdict: Verdict::NotJudged, ..read() };
+        let json: serde_json::Value = serde_json::from_str(&line(&transaction)).expect("valid JSON");
+        assert_eq!((&json["verdict"], &json["flow"]), (&"not-judged".into(), &serde_json::Value::Null));
     }
 
     fn reports(orders: &[u8], workers: usize) -> Vec<Report> {

@@ -253,9 +253,9 @@ mod tests {
     #[test]
     fn what_nothing_tells_apart_is_kept() {
         let mut filter = filter();
-        let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false }));
+        let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
         assert!(!filter.is_copy(&ping, 0) && !filter.is_copy(&ping, 0));
-        let numbered = frame(Body::Ip(pair(5), OtherIp { protocol: 1, neighbour_discovery: false }));
+        let numbered = frame(Body::Ip(pair(5), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
         assert!(!filter.is_copy(&numbered, 0) && filter.is_copy(&numbered, 0));
     }
 

@@ -318,7 +318,10 @@ mod tests {
         let elsewhere = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 6 }), ..plain };
         let mapped = frame("::10.0.0.2", "::10.0.0.10", (1, 2));
         let Body::Udp(pair, _) = plain.body else { unreachable!("made above") };
-        let other = Frame { body: Body::Ip(pair, OtherIp { protocol: 1, neighbour_discovery: false }), ..plain };
+        let other = Frame {
+            body: Body::Ip(pair, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
+            ..plain
+        };
         let all = [plain, tagged, wrapped, elsewhere, mapped, other];
         for (at, one) in all.iter().enumerate() {
             for (beside, another) in all.iter().enumerate() {

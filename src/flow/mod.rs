@@ -43,22 +43,3 @@ pub use stream::{
 };
 pub use table::{Cause, Entry, FlowTable, Found, Gone, TableCounters, TableSettings, Used};
 pub use tcp::TcpFlow;
-
-/// Which end is the server as far as ports tell: the one whose port is registered (or well known, below 1024) if the
-/// other is not, else the one with the lower port. A last resort, after the handshake and the protocol's own shape.
-pub fn server_by_port(low: u16, high: u16, registered: impl Fn(u16) -> bool) -> End {
-    let known = |port| registered(port) || (1..1024).contains(&port);
-    match (registered(low), registered(high)) {
-        (true, false) => End::Low,
-        (false, true) => End::High,
-        _ if known(low) != known(high) => {
-            if known(low) {
-                End::Low
-            } else {
-                End::High
-            }
-        }
-        _ if high < low => End::High,
-        _ => End::Low,
-    }
-}

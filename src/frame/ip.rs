@@ -10,7 +10,7 @@ use etherparse::{
 use super::checksum;
 use super::redundancy::TRAILER;
 use super::walk::{Fragment, Leaf, Span, Walk, Walked, Witness};
-use super::{IpPair, Tunnel, TunnelKind, Undecoded};
+use super::{IpPair, TunnelKind, Undecoded};
 
 /// Extension headers of one IPv6 header, at most; more is [`Undecoded::TooDeep`].
 const MAX_EXTENSIONS: usize = 16;
@@ -200,7 +200,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// IP inside IP (RFC 2003, RFC 4213).
     pub(super) fn ip_in_ip(&mut self, span: Span<'a>) -> Walked<'a> {
-        self.context.tunnel = Some(Tunnel { kind: TunnelKind::IpInIp, id: 0 });
+        self.through(TunnelKind::IpInIp, 0);
         self.ip(span)
     }
 

@@ -21,8 +21,10 @@ const GRE_SEQUENCE: u16 = 0x1000;
 const GRE_UNREADABLE: u16 = 0x4007;
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
-    fn through(&mut self, kind: TunnelKind, id: u32) {
+    /// Into a tunnel. The hardware addresses before it are those of its ends, not of the hosts whose packets it brings.
+    pub(super) fn through(&mut self, kind: TunnelKind, id: u32) {
         self.context.tunnel = Some(Tunnel { kind, id });
+        self.context.mac = None;
     }
 
     /// GRE (RFC 2784, RFC 2890): flags and version (2 bytes), protocol (2), checksum, key, sequence (4 each).

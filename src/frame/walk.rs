@@ -1,6 +1,6 @@
 //! What all layers share: the stretch of bytes at hand, and what is known so far.
 
-use super::{Body, Checksum, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded};
+use super::{Body, Checksum, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
 /// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
 pub(super) const MAX_WRAPPINGS: u8 = 8;
@@ -62,7 +62,8 @@ impl<'a> Leaf<'a> {
     pub(super) fn ip(pair: &IpPair, protocol: u8, payload: Span<'a>) -> Self {
         let message = payload.bytes.first();
         let neighbour_discovery = protocol == ICMPV6 && message.is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(kind));
-        Self { body: Body::Ip(*pair, OtherIp { protocol, neighbour_discovery }), cut: payload.missing() }
+        let advertised = if neighbour_discovery { neighbour::advertised(payload.bytes) } else { None };
+        Self { body: Body::Ip(*pair, OtherIp { protocol, neighbour_discovery, advertised }), cut: payload.missing() }
     }
 
     /// A payload of Ethernet that is not read any further.

@@ -138,6 +138,9 @@ const FAMILIES: &[Family] = &[
                 .try_for_each(|(class, count)| out.add(&[("protocol", protocol), ("class", class)], *count as f64))
         })
     }),
+    counter("operations_not_judged", "Operations on which there is no verdict, by why", |now, out| {
+        now.not_judged.iter().try_for_each(|(why, count)| out.add(&[("why", why)], *count as f64))
+    }),
     counter("alerts", "Alerts by rule and severity, updates not counted", |now, out| {
         now.alerts
             .iter()
@@ -280,6 +283,7 @@ mod tests {
             "lockkeeper_interface_packets_total{interface=\"span\\\"0\"} 1000000.0",
             "lockkeeper_interface_drops_total{interface=\"span\\\"0\",where=\"kernel\"} 0.0",
             "lockkeeper_operations_total{protocol=\"modbus\",class=\"write\"} 7.0",
+            "lockkeeper_operations_not_judged_total{why=\"no_zone\"} 12.0",
             "lockkeeper_alerts_total{rule=\"operation.undeclared\",severity=\"high\"} 3.0",
             "lockkeeper_losses_total{name=\"stream_gaps\"} 2.0",
             "lockkeeper_mqtt_delivered_total 5.0",

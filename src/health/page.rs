@@ -123,6 +123,11 @@ fn traffic(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
         let classes: Vec<_> = classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
         line(out, protocol, &classes.join(", "))?;
     }
+    let not_judged = snapshot.not_judged.iter().filter(|(_, count)| **count > 0);
+    let not_judged: Vec<_> = not_judged.map(|(why, count)| format!("{count} ({})", why.replace('_', " "))).collect();
+    if !not_judged.is_empty() {
+        line(out, "not judged", &not_judged.join(", "))?;
+    }
     let alerts: Vec<_> =
         snapshot.alerts.iter().map(|count| format!("{} ({}) {}", count.rule, count.severity, count.alerts)).collect();
     line(out, "alerts", &if alerts.is_empty() { "none".to_owned() } else { alerts.join(", ") })?;

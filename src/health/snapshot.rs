@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// Operations by protocol and class.
     pub operations: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Operations on which there is no verdict, by why.
+    #[serde(default)]
+    pub not_judged: BTreeMap<String, u64>,
     /// Alerts by rule and severity.
     pub alerts: Vec<AlertCount>,
     /// Everything that was not seen or was given up, by name.
@@ -215,6 +218,7 @@ impl Snapshot {
             interfaces: Vec::new(),
             traffic: Traffic::default(),
             operations: BTreeMap::new(),
+            not_judged: BTreeMap::new(),
             alerts: Vec::new(),
             losses: BTreeMap::new(),
             problems: Vec::new(),

@@ -38,6 +38,7 @@ pub(super) fn snapshot() -> Snapshot {
     };
     let read = [("read".to_owned(), 400_000), ("write".to_owned(), 7)];
     snapshot.operations.insert("modbus".to_owned(), read.into_iter().collect());
+    snapshot.not_judged.insert("no_zone".to_owned(), 12);
     let rule = "operation.undeclared".to_owned();
     snapshot.alerts = vec![AlertCount { rule, severity: "high".to_owned(), alerts: 3 }];
     snapshot.losses = crate::metrics::Losses::default().named().map(|(name, n)| (name.to_owned(), n)).collect();

@@ -44,9 +44,16 @@ impl Policy {
             Rule::OperationRequestUnseen => {
                 "its answer says that it was carried out, and its request was not seen".to_owned()
             }
+            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
+                                        hardware addresses or their VLAN would place them"
+                .to_owned(),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
             Rule::StreamAmbiguous => "which bytes the receiver took cannot be known".to_owned(),
             Rule::StreamGivenUp => "more had to be kept than there is room for".to_owned(),
+            Rule::AssetOtherHardware => "the policy declares other hardware for this asset".to_owned(),
+            Rule::AssetUndeclaredAddress => "the policy does not declare this address for the asset".to_owned(),
+            Rule::AssetUndeclaredRouter => "the policy declares no router with this hardware".to_owned(),
+            Rule::ZoneOtherVlan => "the zone does not declare this VLAN".to_owned(),
             Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
         }
     }

@@ -1,26 +1,30 @@
 //! The verdicts: which conduit, which flow, which operation, which address, which value, in this order.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
 
 use super::channel::opens;
-use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Party, Permit, Reach, covered};
+use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
+use super::ends::{End, Ends};
 use super::limits;
-use super::membership::{Spot, is_group, is_placeless};
-use super::model::{Consequence, Endpoint, Flow, Spoken};
+use super::membership::{Many, is_group, is_placeless};
+use super::model::{Consequence, Flow, Spoken};
 use super::session::deny;
-use super::words;
+use super::words::{self, Classes};
 use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Relation {
-    /// Not judged: inside a zone that is only observed, between hosts of no zone, between zones whose traffic the policy wants
-    /// only observed, or housekeeping of the link.
+    /// Neither end is in a zone.
     #[default]
-    Unjudged,
+    Unplaced,
+    /// Neither end is in a zone, and one has an address that no network can place: no policy could name it.
+    Stray,
+    /// Only observed: inside a zone that is not judged inside, between zones whose traffic the policy wants observed, or
+    /// housekeeping of the link.
+    Observed,
     /// No conduit connects the two zones.
     Apart,
     /// A conduit connects them, or the zone is judged inside.
@@ -65,26 +69,14 @@ enum Seen<'a> {
     Unrecognised,
 }
 
-/// What a ruling is made from, with the effective zones of both ends.
-struct Ends<'a> {
-    link: &'a Link,
-    client: End,
-    server: End,
-}
-
-/// One end: where it belongs, with the zone in which an address of many hosts is judged.
-#[derive(Clone, Copy)]
-struct End {
-    place: Place,
-    ip: Option<IpAddr>,
-}
-
 impl Policy {
     /// Link-local housekeeping, which is inventoried and not judged: ARP, neighbour discovery, IGMP, MLD, spanning
     /// tree, LLDP, and the supervision frames of redundancy protocols.
     pub fn is_housekeeping(&self, link: &Link) -> bool {
         let local = |host: &Host| host.ip.is_some_and(|ip| is_group(ip) || is_placeless(ip));
         match link.transport {
+            // Beside spanning tree and its like, old protocols for two hosts go without an EtherType.
+            Carrier::Ethernet(0) => [&link.client, &link.server].into_iter().any(is_l2_group),
             Carrier::Ethernet(kind) => HOUSEKEEPING.contains(&kind),
             Carrier::Ip(IGMP) => true,
             Carrier::Ip(ICMP_V6) => local(&link.client) || local(&link.server),
@@ -98,18 +90,25 @@ impl Policy {
     pub fn ruling(&self, link: &Link, spoken: Option<&str>) -> Ruling {
         let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
         let mut ruling = Ruling::new(client.place, server.place, None);
-        ruling.strangers = [client, server].map(|spot| !spot.broadcast && self.is_unknown_asset(spot.place));
-        let ends = Ends::new(link, client, server);
+        let ends = Ends::new(link, client, server, &self.compiled.members);
+        ruling.to_all = ends.to_all;
+        ruling.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
+            .map(|(spot, to_all)| !to_all && spot.many != Many::Directed && self.is_unknown_asset(spot.place));
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
-            let one_is_known = ends.client.place.zone.or(ends.server.place.zone).is_some();
-            if one_is_known && !self.is_housekeeping(link) {
-                ruling.relation = self.apart();
-            }
+            let is_placed = ends.client.place.zone.or(ends.server.place.zone).is_some();
+            ruling.relation = match self.is_housekeeping(link) {
+                true if is_placed => Relation::Observed,
+                false if is_placed => self.apart(),
+                false if ends.have_placeless() => Relation::Stray,
+                _ => Relation::Unplaced,
+            };
             return ruling;
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(link) {
             self.find_flows(&ends, spoken, (from, to), &mut ruling);
+        } else {
+            ruling.relation = Relation::Observed;
         }
         ruling
     }
@@ -152,7 +151,7 @@ impl Policy {
     /// How zones relate that no conduit connects.
     fn apart(&self) -> Relation {
         match self.declared.defaults.undeclared_conduit {
-            Consequence::Observe => Relation::Unjudged,
+            Consequence::Observe => Relation::Observed,
             _ => Relation::Apart,
         }
     }
@@ -187,6 +186,10 @@ impl Policy {
     }
 
     fn judge_seen(&self, ruling: &Ruling, seen: Seen<'_>) -> Verdict {
+        // Every host calls into its network for names and addresses: that is no conversation with anybody.
+        if ruling.to_all.contains(&true) && !seen.is_decoded() {
+            return Verdict::Observe;
+        }
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -202,7 +205,8 @@ impl Policy {
     pub(super) fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
         let candidates = ruling.candidates.as_deref().unwrap_or_default();
         match ruling.relation {
-            Relation::Unjudged => Err(Verdict::Observe),
+            Relation::Unplaced | Relation::Stray => Err(Verdict::NotJudged),
+            Relation::Observed => Err(Verdict::Observe),
             Relation::Apart => {
                 let denial = Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain };
                 Err(Verdict::Deny(denial))
@@ -267,6 +271,9 @@ impl Policy {
         last: &mut LastValues,
         session: SessionState,
     ) -> Verdict {
+        if ruling.relation == Relation::Stray && self.judges_strays(operation) {
+            return Verdict::Deny(Denial { rule: Rule::OperationUnplaced, flow: None, reason: Reason::Plain });
+        }
         let candidates = match self.standing(ruling) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
@@ -299,6 +306,13 @@ impl Policy {
             Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
             Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
         }
+    }
+
+    /// Whether an operation between hosts that cannot be placed is told: one that may change something, in a policy that wants
+    /// to know of what crosses no conduit.
+    fn judges_strays(&self, operation: &Operation<'_>) -> bool {
+        let is_told = self.declared.defaults.undeclared_conduit == Consequence::Violation;
+        is_told && self.judges() && !Classes::HARMLESS.contains(operation.class)
     }
 
     /// What the entries of all flows that speak say about an operation.
@@ -441,6 +455,10 @@ fn is_value(target: &NodeTarget<'_>) -> bool {
 const VALUE: u32 = 13;
 
 impl Seen<'_> {
+    fn is_decoded(self) -> bool {
+        matches!(self, Self::Protocol(name) if words::is_decoded(name))
+    }
+
     fn fits(self, declared: &Spoken) -> bool {
         match (self, declared) {
             (Self::Nothing, _) | (_, Spoken::Any) => true,
@@ -450,43 +468,6 @@ impl Seen<'_> {
             (Self::Unrecognised, Spoken::Named(name)) => !words::is_decoded(name),
             (Self::Unrecognised, Spoken::Carried(_)) => true,
         }
-    }
-}
-
-impl<'a> Ends<'a> {
-    /// Multicast and broadcast belong to no zone; they are judged as traffic inside the zone of their sender.
-    fn new(link: &'a Link, client: Spot, server: Spot) -> Self {
-        let end = |own: Spot, other: Spot, host: &Host| {
-            let zone = if own.group { other.place.zone } else { own.place.zone };
-            End { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
-        };
-        Self { link, client: end(client, server, &link.client), server: end(server, client, &link.server) }
-    }
-
-    fn match_flow(&self, flow: &Flow) -> bool {
-        self.client.is_one_of(&flow.from) && self.server.is_one_of(&flow.to)
-    }
-
-    /// The same service, asked for from the other end.
-    fn match_reversed(&self, flow: &Flow) -> bool {
-        let door = (self.link.transport, self.link.server_port);
-        flow.ports.admit(door) && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
-    }
-}
-
-impl End {
-    /// As what a policy can name it alone.
-    fn parties(self) -> impl Iterator<Item = Party> {
-        self.place.asset.map(Party::Asset).into_iter().chain(self.ip.map(Party::Address))
-    }
-
-    fn is_one_of(&self, endpoints: &[Endpoint]) -> bool {
-        endpoints.iter().any(|endpoint| match endpoint {
-            Endpoint::Asset(asset) => self.place.asset == Some(*asset),
-            Endpoint::Zone(zone) => self.place.zone == Some(*zone),
-            Endpoint::Network(network) => self.ip.is_some_and(|ip| network.contains(&ip)),
-            Endpoint::Any => true,
-        })
     }
 }
 
@@ -504,6 +485,12 @@ enum Choice<'r> {
 const IGMP: u8 = 2;
 const ICMP_V6: u8 = 58;
 
-/// EtherTypes of housekeeping: LLC (spanning tree and its like), ARP, EAPOL, slow protocols (LACP), LLDP, PRP and HSR
-/// supervision, HSR, MRP, loopback (IEEE 802 Numbers).
-const HOUSEKEEPING: [u16; 9] = [0, 0x0806, 0x888E, 0x8809, 0x88CC, 0x88FB, 0x892F, 0x88E3, 0x9000];
+/// EtherTypes of housekeeping: ARP, reverse ARP, EAPOL, slow protocols (LACP), LLDP, PRP and HSR supervision, HSR, MRP, PTP,
+/// connectivity fault management, loopback (IEEE 802 Numbers).
+const HOUSEKEEPING: [u16; 11] =
+    [0x0806, 0x8035, 0x888E, 0x8809, 0x88CC, 0x88FB, 0x892F, 0x88E3, 0x88F7, 0x8902, 0x9000];
+
+/// Whether a hardware address stands for many hosts.
+fn is_l2_group(host: &Host) -> bool {
+    host.mac.is_some_and(|[first, ..]| first & 1 == 1)
+}

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::model::{Asset, Zone};
 use super::{Host, Place};
@@ -12,36 +12,61 @@ use super::{Host, Place};
 pub(super) struct Membership {
     v4: Intervals<u32>,
     v6: Intervals<u128>,
-    /// Directed broadcast addresses of the zones' IPv4 networks, sorted.
-    broadcasts: Vec<Ipv4Addr>,
+    /// Directed broadcast addresses of the zones' IPv4 networks, each with its network, sorted.
+    broadcasts: Vec<(Ipv4Addr, Ipv4Net)>,
     assets_by_ip: Vec<(IpAddr, u16)>,
     assets_by_mac: Vec<([u8; 6], u16)>,
     zones_by_mac: Vec<([u8; 6], u16)>,
     zones_by_vlan: Vec<(u16, u16)>,
-    /// For each asset: its zone, and whether it has an IP address.
-    assets: Vec<(u16, bool)>,
+    assets: Vec<Known>,
     /// For each zone: whether it has networks.
     has_networks: Vec<bool>,
+}
+
+/// What is known of a declared asset.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    zone: u16,
+    has_ip: bool,
+    has_mac: bool,
+    is_router: bool,
+}
+
+impl Known {
+    const fn of(asset: &Asset) -> Self {
+        let Asset { zone, is_router, .. } = *asset;
+        Self { zone, has_ip: !asset.ip.is_empty(), has_mac: !asset.mac.is_empty(), is_router }
+    }
 }
 
 /// Where a host belongs, and whether its address stands for many hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) place: Place,
-    /// Multicast or limited broadcast: it goes to whoever is in reach of the sender.
-    pub(super) group: bool,
-    /// Directed broadcast: every host of its zone.
-    pub(super) broadcast: bool,
+    pub(super) many: Many,
 }
 
-const NOWHERE: Spot = Spot { place: Place { zone: None, asset: None }, group: false, broadcast: false };
+/// Whether an address stands for many hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Many {
+    /// It is that of one host.
+    No,
+    /// Multicast or limited broadcast: it goes to whoever is in reach of the sender.
+    Group,
+    /// Directed broadcast of a declared network: every host in it.
+    Directed,
+    /// It ends as directed broadcasts do, and is the broadcast address of a network that is not declared, or one host.
+    Perhaps,
+}
+
+const NOWHERE: Spot = Spot { place: Place { zone: None, asset: None }, many: Many::No };
 
 impl Membership {
     pub(super) fn new(zones: &[Zone], assets: &[Asset]) -> Self {
         let indexed = || (0..).zip(zones);
         let networks: Vec<(IpNet, u16)> =
             indexed().flat_map(|(at, zone)| zone.networks.iter().map(move |network| (*network, at))).collect();
-        let mut broadcasts: Vec<Ipv4Addr> = networks.iter().filter_map(|(network, _)| broadcast_of(network)).collect();
+        let mut broadcasts: Vec<_> = networks.iter().filter_map(|(network, _)| broadcast_of(network)).collect();
         broadcasts.sort_unstable();
         Self {
             v4: Intervals::new(networks.iter().filter_map(|(network, zone)| match network {
@@ -59,27 +84,58 @@ impl Membership {
             ),
             zones_by_mac: sorted(indexed().flat_map(|(at, zone)| zone.macs.iter().map(move |mac| (*mac, at)))),
             zones_by_vlan: sorted(indexed().flat_map(|(at, zone)| zone.vlans.iter().map(move |vlan| (*vlan, at)))),
-            assets: assets.iter().map(|asset| (asset.zone, !asset.ip.is_empty())).collect(),
+            assets: assets.iter().map(Known::of).collect(),
             has_networks: zones.iter().map(|zone| !zone.networks.is_empty()).collect(),
         }
     }
 
     /// By IP address; where that says nothing about the place, by hardware address, then by VLAN.
     ///
-    /// A host with a routable address in no network is placed by hardware address or VLAN only in zones that declare no
-    /// networks: behind a router, both belong to the router, and a stranger would be taken for a member of the zone
-    /// that it attacks.
+    /// The hardware of a declared asset is that asset, whatever address it uses, unless the address lies in the network of
+    /// another zone. Behind a router, hardware address and VLAN belong to the router, and a stranger would be taken for a
+    /// member of the zone that it attacks: so an asset that forwards is none of the addresses that it forwards for, and a
+    /// host with a routable address in no network is placed by VLAN, or by hardware address that is not an asset's, only in
+    /// zones that declare no networks.
     pub(super) fn place(&self, host: &Host) -> Spot {
-        let Some(ip) = host.ip.map(|ip| ip.to_canonical()) else {
+        let Some(ip) = canonical(host) else {
             let group = host.mac.is_some_and(|mac| mac.first().is_some_and(|octet| octet & 1 == 1));
-            return if group { Spot { group, ..NOWHERE } } else { self.without_ip(host, true) };
+            return if group { Spot { many: Many::Group, ..NOWHERE } } else { self.without_ip(host, true) };
         };
         if is_group(ip) {
-            return Spot { group: true, ..NOWHERE };
+            return Spot { many: Many::Group, ..NOWHERE };
         }
         match self.by_ip(ip, host) {
             Some(spot) => spot,
-            None => self.without_ip(host, is_placeless(ip)),
+            None => match self.known_hardware(host, |asset| !asset.is_router && !is_public(ip)) {
+                Some(asset) => Spot { many: self.many(ip), ..self.asset_spot(asset) },
+                None => Spot { many: self.many(ip), ..self.without_ip(host, is_placeless(ip)) },
+            },
+        }
+    }
+
+    /// Whether an address that is no declared asset's stands for many hosts.
+    fn many(&self, ip: IpAddr) -> Many {
+        match ip {
+            IpAddr::V4(ip) if self.networks_of(ip).next().is_some() => Many::Directed,
+            IpAddr::V4(ip) if ip.to_bits().trailing_ones() >= FEWEST_HOST_BITS => Many::Perhaps,
+            _ => Many::No,
+        }
+    }
+
+    /// The declared networks with this directed broadcast address.
+    fn networks_of(&self, broadcast: Ipv4Addr) -> impl Iterator<Item = &Ipv4Net> {
+        let first = self.broadcasts.partition_point(|(one, _)| *one < broadcast);
+        let rest = self.broadcasts.get(first..).unwrap_or_default();
+        rest.iter().take_while(move |(one, _)| *one == broadcast).map(|(_, network)| network)
+    }
+
+    /// Whether a directed broadcast address is that of a declared network in which the sender is.
+    pub(super) fn is_within(&self, sender: &Host, broadcast: &Host) -> bool {
+        match (canonical(sender), canonical(broadcast)) {
+            (Some(IpAddr::V4(sender)), Some(IpAddr::V4(broadcast))) => {
+                self.networks_of(broadcast).any(|network| network.contains(&sender))
+            }
+            _ => false,
         }
     }
 
@@ -91,17 +147,13 @@ impl Membership {
             IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
             IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
         }?;
-        let broadcast = matches!(ip, IpAddr::V4(ip) if self.broadcasts.binary_search(&ip).is_ok());
-        let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
-        let asset = asset.filter(|&asset| self.assets.get(usize::from(asset)) == Some(&(zone, false)));
-        Some(Spot { place: Place { zone: Some(zone), asset }, group: false, broadcast })
+        let asset = self.known_hardware(host, |asset| asset.zone == zone && !asset.is_router);
+        Some(Spot { place: Place { zone: Some(zone), asset }, many: self.many(ip) })
     }
 
     /// By hardware address, then VLAN. `alone`: nothing else can place this host.
     fn without_ip(&self, host: &Host, alone: bool) -> Spot {
-        let asset = host.mac.and_then(|mac| find(&self.assets_by_mac, &mac));
-        let has_ip = |asset: u16| self.assets.get(usize::from(asset)).is_some_and(|&(_, has_ip)| has_ip);
-        if let Some(asset) = asset.filter(|&asset| alone || !has_ip(asset)) {
+        if let Some(asset) = self.known_hardware(host, |asset| alone || !asset.has_ip && !asset.is_router) {
             return self.asset_spot(asset);
         }
         let open = |zone: &u16| alone || !self.has_networks.get(usize::from(*zone)).copied().unwrap_or(true);
@@ -110,14 +162,53 @@ impl Membership {
         Spot { place: Place { zone, asset: None }, ..NOWHERE }
     }
 
+    /// The asset that declares an address.
+    pub(super) fn owner(&self, ip: IpAddr) -> Option<u16> {
+        find(&self.assets_by_ip, &ip)
+    }
+
+    /// The asset that declares a hardware address.
+    pub(super) fn bearer(&self, mac: [u8; 6]) -> Option<u16> {
+        find(&self.assets_by_mac, &mac)
+    }
+
+    /// The zone of an address, whatever hardware uses it.
+    pub(super) fn zone_of(&self, ip: IpAddr) -> Option<u16> {
+        self.by_ip(ip, &Host { ip: Some(ip), mac: None, vlan: None })?.place.zone
+    }
+
+    /// The zone that declares a VLAN.
+    pub(super) fn zone_of_vlan(&self, vlan: u16) -> Option<u16> {
+        find(&self.zones_by_vlan, &vlan)
+    }
+
+    /// Whether an asset declares hardware addresses.
+    pub(super) fn declares_hardware(&self, asset: u16) -> bool {
+        self.assets.get(usize::from(asset)).is_some_and(|asset| asset.has_mac)
+    }
+
+    /// Whether an asset forwards what others send.
+    pub(super) fn is_router(&self, asset: u16) -> bool {
+        self.assets.get(usize::from(asset)).is_some_and(|asset| asset.is_router)
+    }
+
+    /// The asset that declares the hardware address of a host, if it is one of those.
+    fn known_hardware(&self, host: &Host, is_one: impl Fn(&Known) -> bool) -> Option<u16> {
+        let asset = find(&self.assets_by_mac, &host.mac?)?;
+        self.assets.get(usize::from(asset)).is_some_and(is_one).then_some(asset)
+    }
+
     fn asset_spot(&self, asset: u16) -> Spot {
-        let zone = self.assets.get(usize::from(asset)).map(|&(zone, _)| zone);
+        let zone = self.assets.get(usize::from(asset)).map(|asset| asset.zone);
         Spot { place: Place { zone, asset: Some(asset) }, ..NOWHERE }
     }
 }
 
+/// The hardware address of every host on a link.
+pub const BROADCAST: [u8; 6] = [0xFF; 6];
+
 /// Addresses that reach many hosts wherever they are sent.
-pub(super) fn is_group(ip: IpAddr) -> bool {
+pub fn is_group(ip: IpAddr) -> bool {
     ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
@@ -130,13 +221,34 @@ pub(super) fn is_placeless(ip: IpAddr) -> bool {
         }
 }
 
+/// The address of a host, that of IPv4 in IPv6 clothing as what it is.
+fn canonical(host: &Host) -> Option<IpAddr> {
+    host.ip.map(|ip| ip.to_canonical())
+}
+
+/// Whether an IPv4 address is one of the Internet's, which no asset has that is not declared with it: not private (RFC
+/// 1918), shared (RFC 6598), or for use on one link. Every interface may have a public IPv6 address.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let is_shared = a == 100 && (64..128).contains(&b);
+            !(ip.is_private() || is_shared || ip.is_link_local() || ip.is_unspecified())
+        }
+        IpAddr::V6(_) => false,
+    }
+}
+
 /// RFC 919; networks of one or two addresses have none (RFC 3021).
-fn broadcast_of(network: &IpNet) -> Option<Ipv4Addr> {
+fn broadcast_of(network: &IpNet) -> Option<(Ipv4Addr, Ipv4Net)> {
     match network {
-        IpNet::V4(net) if net.prefix_len() < 31 => Some(net.broadcast()),
+        IpNet::V4(net) if net.prefix_len() < 31 => Some((net.broadcast(), *net)),
         _ => None,
     }
 }
+
+/// A network with a directed broadcast address has at least so many bits for its hosts.
+const FEWEST_HOST_BITS: u32 = 2;
 
 fn sorted<K: Ord>(pairs: impl Iterator<Item = (K, u16)>) -> Vec<(K, u16)> {
     let mut pairs: Vec<_> = pairs.collect();
@@ -262,18 +374,56 @@ mod tests {
         assert_eq!(members.place(&host("10.20.10.11", None, None)).place, Place { zone: Some(0), asset: Some(0) });
         let l2 = Host { ip: None, mac: Some(mac), vlan: None };
         assert_eq!(members.place(&l2).place, Place { zone: Some(0), asset: Some(0) });
-        // The same hardware with another address is not the declared asset.
-        assert_eq!(members.place(&host("10.20.10.99", Some(mac), None)).place, Place { zone: Some(0), asset: None });
+    }
+
+    #[test]
+    fn the_hardware_of_an_asset_is_that_asset_with_whatever_address_no_other_zone_has() {
+        let mac = [0, 0x1b, 0x1b, 1, 2, 3];
+        let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 11])], mac: vec![mac], ..Asset::default() };
+        let zones = [zone(&["10.20.10.0/24"], &[]), zone(&["10.20.20.0/24"], &[])];
+        let members = Membership::new(&zones, std::slice::from_ref(&asset));
+        let place = |members: &Membership, ip| members.place(&host(ip, Some(mac), None)).place;
+        for own in ["10.20.10.99", "fd00::10", "2001:db8::10", "192.168.0.1", "fe80::10"] {
+            assert_eq!(place(&members, own), Place { zone: Some(0), asset: Some(0) }, "{own}");
+        }
+        assert_eq!(place(&members, "10.20.20.99"), Place { zone: Some(1), asset: None }, "an address of another zone");
+        assert_eq!(place(&members, "198.51.100.7"), Place { zone: None, asset: None }, "an address of the Internet");
+        let router = Membership::new(&zones, &[Asset { is_router: true, ..asset }]);
+        for forwarded in ["10.20.10.99", "fd00::10", "192.168.0.1"] {
+            assert_eq!(place(&router, forwarded).asset, None, "{forwarded} is behind the router");
+        }
+        assert_eq!(place(&router, "10.20.10.11").asset, Some(0), "its own");
     }
 
     #[test]
     fn multicast_and_broadcast_belong_to_no_host() {
         let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[]);
         for ip in ["239.1.1.1", "255.255.255.255", "ff02::1"] {
-            assert!(members.place(&host(ip, None, None)).group, "{ip}");
+            assert_eq!(members.place(&host(ip, None, None)).many, Many::Group, "{ip}");
         }
         let directed = members.place(&host("10.20.10.255", None, None));
-        assert!(directed.broadcast && directed.place.zone == Some(0));
+        assert_eq!((directed.many, directed.place.zone), (Many::Directed, Some(0)));
+    }
+
+    #[test]
+    fn an_address_may_be_the_broadcast_of_a_network_that_nobody_declared_unless_it_is_an_assets() {
+        let asset = Asset { ip: vec![IpAddr::from([10, 20, 10, 63])], ..Asset::default() };
+        let members = Membership::new(&[zone(&["10.20.10.0/24"], &[])], &[asset]);
+        let many = |ip| members.place(&host(ip, None, None)).many;
+        for perhaps in ["10.20.10.127", "10.20.10.3", "10.20.255.255", "192.0.2.255"] {
+            assert_eq!(many(perhaps), Many::Perhaps, "{perhaps}");
+        }
+        for one in ["10.20.10.63", "10.20.10.126", "10.20.10.1", "2001:db8::ff"] {
+            assert_eq!(many(one), Many::No, "{one}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_within_the_network_of_a_broadcast_whichever_zone_it_is_in() {
+        let members = Membership::new(&[zone(&["10.1.1.31/32"], &[]), zone(&["10.1.1.0/24"], &[])], &[]);
+        let is_within = |sender| members.is_within(&host(sender, None, None), &host("10.1.1.255", None, None));
+        assert!(is_within("10.1.1.31") && is_within("10.1.1.9"));
+        assert!(!is_within("10.1.2.9") && !is_within("fe80::1"));
     }
 
     fn naive(networks: &[(IpNet, u16)], ip: IpAddr) -> Option<u16> {

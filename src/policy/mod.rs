@@ -15,8 +15,10 @@ mod channel;
 mod check;
 mod compile;
 mod diagnose;
+mod ends;
 mod explain;
 mod file;
+mod identity;
 mod judge;
 mod limits;
 mod membership;
@@ -39,8 +41,10 @@ use sha2::{Digest, Sha256};
 pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
 pub use diagnose::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
+pub use identity::{Identity, VlanFit, is_routable};
+pub use membership::{BROADCAST, is_group};
 pub use values::Rate;
-pub use words::{Classes, Door, door_name};
+pub use words::{Classes, Door, door_name, is_service_port};
 
 use compile::Compiled;
 use judge::{Candidate, Only, Relation};
@@ -110,6 +114,8 @@ pub struct Ruling {
     reverse: Option<u16>,
     /// Whether client and server are unknown in a zone that declares its assets.
     strangers: [bool; 2],
+    /// Whether client and server stand for whoever is in reach of the other.
+    to_all: [bool; 2],
 }
 
 impl Ruling {
@@ -118,9 +124,20 @@ impl Ruling {
         Self { client, server, conduit, ..Self::default() }
     }
 
-    /// Whether traffic of the flow is judged: not inside a zone that is only observed, nor between hosts of no zone.
+    /// Whether traffic of the flow is judged: not where it is only observed, nor between hosts of no zone.
     pub fn is_judged(&self) -> bool {
-        self.relation != Relation::Unjudged
+        !matches!(self.relation, Relation::Observed | Relation::Unplaced)
+    }
+
+    /// Whether no operation of the flow can be judged, because neither host is in a zone.
+    pub fn is_unplaced(&self) -> bool {
+        self.relation == Relation::Unplaced
+    }
+
+    /// Whether one side is a multicast or broadcast address, which is no host.
+    pub fn is_to_all(&self, side: Side) -> bool {
+        let [client, server] = self.to_all;
+        if side == Side::Client { client } else { server }
     }
 }
 
@@ -137,6 +154,8 @@ pub enum Rule {
     OperationUndeclared,
     /// An answer says that an operation was carried out which no flow permits, and its request is not in the capture.
     OperationRequestUnseen,
+    /// An operation that changes something, between two hosts of no zone that no network of a policy could place.
+    OperationUnplaced,
     /// The class is permitted, but not on this address.
     AddressUndeclared,
     /// The address is permitted, but not with this value.
@@ -181,6 +200,14 @@ pub enum Rule {
     CertApplicationUri,
     /// A host that is not declared in a zone which declares its assets.
     AssetUnknown,
+    /// The address of an asset from hardware that is not declared for it.
+    AssetOtherHardware,
+    /// The hardware of an asset with an address that is not declared for it.
+    AssetUndeclaredAddress,
+    /// Addresses of several zones from hardware that is not declared as a router's.
+    AssetUndeclaredRouter,
+    /// An address of a zone on a VLAN that is not among the zone's.
+    ZoneOtherVlan,
     /// A PDU that breaks its protocol's specification.
     ProtoMalformed,
     /// Bytes that can be read in more than one way: which one their receiver took cannot be known.
@@ -191,12 +218,13 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::ConduitUndeclared,
         Self::FlowUndeclaredPeer,
         Self::FlowUndeclaredProtocol,
         Self::OperationUndeclared,
         Self::OperationRequestUnseen,
+        Self::OperationUnplaced,
         Self::AddressUndeclared,
         Self::ValueOutOfLimits,
         Self::S7ConnectionType,
@@ -219,6 +247,10 @@ impl Rule {
         Self::CertSelfSigned,
         Self::CertApplicationUri,
         Self::AssetUnknown,
+        Self::AssetOtherHardware,
+        Self::AssetUndeclaredAddress,
+        Self::AssetUndeclaredRouter,
+        Self::ZoneOtherVlan,
         Self::ProtoMalformed,
         Self::StreamAmbiguous,
         Self::StreamGivenUp,
@@ -232,6 +264,7 @@ impl Rule {
             Self::FlowUndeclaredProtocol => "flow.undeclared-protocol",
             Self::OperationUndeclared => "operation.undeclared",
             Self::OperationRequestUnseen => "operation.request-unseen",
+            Self::OperationUnplaced => "operation.unplaced",
             Self::AddressUndeclared => "address.undeclared",
             Self::ValueOutOfLimits => "value.out-of-limits",
             Self::S7ConnectionType => "s7.connection-type",
@@ -254,6 +287,10 @@ impl Rule {
             Self::CertSelfSigned => "cert.self-signed",
             Self::CertApplicationUri => "cert.application-uri",
             Self::AssetUnknown => "asset.unknown",
+            Self::AssetOtherHardware => "asset.other-hardware",
+            Self::AssetUndeclaredAddress => "asset.undeclared-address",
+            Self::AssetUndeclaredRouter => "asset.undeclared-router",
+            Self::ZoneOtherVlan => "zone.other-vlan",
             Self::ProtoMalformed => "proto.malformed",
             Self::StreamAmbiguous => "stream.ambiguous",
             Self::StreamGivenUp => "stream.given-up",
@@ -269,8 +306,10 @@ pub enum Verdict {
         /// Which flow (index), if one is what permits it.
         flow: Option<u16>,
     },
-    /// Not judged (inside one zone, or neither end in any zone), only recorded.
+    /// Only recorded: inside one zone, or where the policy says so.
     Observe,
+    /// Not judged, because nothing is declared about either end: there is no policy, or neither is in a zone.
+    NotJudged,
     /// Not permitted.
     Deny(Denial),
 }

@@ -16,6 +16,16 @@ impl Classes {
     pub const OF_LOGIC: Self =
         Self::only(Class::Control).with(Self::only(Class::ProgramUpload)).with(Self::only(Class::Program));
 
+    /// What changes nothing, whatever it is about: what observers do, and looking into a device.
+    pub const HARMLESS: Self = Self::only(Class::Session)
+        .with(Self::only(Class::Discover))
+        .with(Self::only(Class::Identify))
+        .with(Self::only(Class::Browse))
+        .with(Self::only(Class::Read))
+        .with(Self::only(Class::Subscribe))
+        .with(Self::only(Class::Report))
+        .with(Self::only(Class::Diagnostic));
+
     /// This class alone.
     pub const fn only(class: Class) -> Self {
         Self(1 << class as u32)
@@ -132,21 +142,28 @@ const fn udp(port: u16) -> Door {
 }
 
 /// Names and ports as registered (IANA Service Name and Transport Protocol Port Number Registry), except where
-/// practice differs from it: ADS, S7comm and MELSEC ports are their vendors'.
+/// practice differs from it: the ports of ADS, Fox, GE-SRTP, MELSEC, PC Worx, Red Lion and S7comm are their vendors'.
 const SERVICES: &[Service] = &[
     Service { name: "ads", doors: &[tcp(48898), udp(48899)] },
+    Service { name: "amqp", doors: &[tcp(5672), tcp(5671)] },
     Service { name: "bacnet", doors: &[udp(47808)] },
+    Service { name: "coap", doors: &[udp(5683), udp(5684)] },
     Service { name: "codesys", doors: &[tcp(1217), tcp(2455), tcp(11740)] },
     Service { name: "dhcp", doors: &[udp(67), udp(68)] },
+    Service { name: "dhcpv6", doors: &[udp(547), udp(546)] },
     Service { name: "dnp3", doors: &[tcp(20000), udp(20000)] },
     Service { name: "dns", doors: &[udp(53), tcp(53)] },
     Service { name: "enip", doors: &[tcp(44818), udp(44818), udp(2222)] },
     Service { name: "esp", doors: &[(Carrier::Ip(50), 0)] },
     Service { name: "fins", doors: &[tcp(9600), udp(9600)] },
+    Service { name: "fox", doors: &[tcp(1911), tcp(4911)] },
     Service { name: "ftp", doors: &[tcp(21), tcp(20)] },
+    Service { name: "ge-srtp", doors: &[tcp(18245), tcp(18246)] },
     Service { name: "goose", doors: &[(Carrier::Ethernet(0x88B8), 0)] },
     Service { name: "gre", doors: &[(Carrier::Ip(47), 0)] },
+    Service { name: "hart-ip", doors: &[udp(5094), tcp(5094)] },
     Service { name: "http", doors: &[tcp(80)] },
+    Service { name: "http-alt", doors: &[tcp(8080)] },
     Service { name: "https", doors: &[tcp(443)] },
     Service { name: "icmp", doors: &[(Carrier::Ip(1), 0), (Carrier::Ip(58), 0)] },
     Service { name: "iec104", doors: &[tcp(2404)] },
@@ -155,36 +172,93 @@ const SERVICES: &[Service] = &[
     Service { name: "kerberos", doors: &[tcp(88), udp(88)] },
     Service { name: "ldap", doors: &[tcp(389), udp(389)] },
     Service { name: "ldaps", doors: &[tcp(636)] },
+    Service { name: "llmnr", doors: &[udp(5355), tcp(5355)] },
     Service { name: "mdns", doors: &[udp(5353)] },
     Service { name: "melsec", doors: &[tcp(5007), udp(5006)] },
     Service { name: "mms", doors: &[tcp(102)] },
     Service { name: "mqtt", doors: &[tcp(1883)] },
     Service { name: "mqtt-tls", doors: &[tcp(8883)] },
     Service { name: "mssql", doors: &[tcp(1433)] },
+    Service { name: "mysql", doors: &[tcp(3306)] },
+    Service { name: "netbios", doors: &[udp(137), udp(138), tcp(139)] },
     Service { name: "ntp", doors: &[udp(123)] },
     Service { name: "opcua", doors: &[tcp(4840)] },
+    Service { name: "oracle", doors: &[tcp(1521)] },
     Service { name: "ospf", doors: &[(Carrier::Ip(89), 0)] },
+    Service { name: "pcworx", doors: &[tcp(1962)] },
     Service { name: "postgres", doors: &[tcp(5432)] },
-    Service { name: "profinet", doors: &[udp(34964), (Carrier::Ethernet(0x8892), 0)] },
+    Service { name: "profinet", doors: &[udp(34962), udp(34963), udp(34964), (Carrier::Ethernet(0x8892), 0)] },
     Service { name: "ptp", doors: &[udp(319), udp(320), (Carrier::Ethernet(0x88F7), 0)] },
+    Service { name: "radius", doors: &[udp(1812), udp(1813)] },
     Service { name: "rdp", doors: &[tcp(3389), udp(3389)] },
+    Service { name: "red-lion", doors: &[tcp(789)] },
     Service { name: "rpc", doors: &[tcp(135)] },
     Service { name: "s7comm", doors: &[tcp(102)] },
     Service { name: "s7commplus", doors: &[tcp(102)] },
+    Service { name: "sip", doors: &[udp(5060), tcp(5060), tcp(5061)] },
     Service { name: "smb", doors: &[tcp(445)] },
     Service { name: "smtp", doors: &[tcp(25)] },
     Service { name: "snmp", doors: &[udp(161)] },
     Service { name: "snmp-trap", doors: &[udp(162)] },
+    Service { name: "ssdp", doors: &[udp(1900)] },
     Service { name: "ssh", doors: &[tcp(22)] },
+    Service { name: "suitelink", doors: &[tcp(5413)] },
     Service { name: "syslog", doors: &[udp(514)] },
     Service { name: "syslog-tls", doors: &[tcp(6514)] },
+    Service { name: "tacacs", doors: &[tcp(49)] },
     Service { name: "telnet", doors: &[tcp(23)] },
     Service { name: "tftp", doors: &[udp(69)] },
     Service { name: "tls", doors: &[tcp(443)] },
     Service { name: "vnc", doors: &[tcp(5900)] },
     Service { name: "vrrp", doors: &[(Carrier::Ip(112), 0)] },
     Service { name: "winrm", doors: &[tcp(5985), tcp(5986)] },
+    Service { name: "ws-discovery", doors: &[udp(3702)] },
 ];
+
+/// Whether a service that is known by name is reached at a port: one bit for each, since every new flow asks.
+pub fn is_service_port(carrier: Carrier, port: u16) -> bool {
+    let ports = match carrier {
+        Carrier::Tcp => &TCP_SERVICES,
+        Carrier::Udp => &UDP_SERVICES,
+        Carrier::Ip(_) | Carrier::Ethernet(_) => return false,
+    };
+    let word = ports.get(usize::from(port) / 64).copied().unwrap_or_default();
+    word >> (port % 64) & 1 == 1
+}
+
+static TCP_SERVICES: PortSet = service_ports(true);
+static UDP_SERVICES: PortSet = service_ports(false);
+
+/// A set of ports, one bit each.
+type PortSet = [u64; 1024];
+
+/// The ports of all services, but for those at which clients listen for their answers.
+const fn service_ports(of_tcp: bool) -> PortSet {
+    let mut ports = [0; 1024];
+    let mut service = 0;
+    while service < SERVICES.len() {
+        let doors = SERVICES[service].doors;
+        let mut door = 0;
+        while door < doors.len() {
+            let (is_of, port) = match doors[door] {
+                (Carrier::Tcp, port) => (of_tcp, port),
+                (Carrier::Udp, DHCP_CLIENT | DHCPV6_CLIENT) => (false, 0),
+                (Carrier::Udp, port) => (!of_tcp, port),
+                (Carrier::Ip(_) | Carrier::Ethernet(_), _) => (false, 0),
+            };
+            if is_of {
+                ports[port as usize / 64] |= 1 << (port % 64);
+            }
+            door += 1;
+        }
+        service += 1;
+    }
+    ports
+}
+
+/// RFC 2131, 4.1, and RFC 8415, 7.2.
+const DHCP_CLIENT: u16 = 68;
+const DHCPV6_CLIENT: u16 = 546;
 
 /// Protocols whose operations the language can restrict: those that are decoded, and those that will be.
 const WITH_OPERATIONS: [&str; 3] = ["s7comm", "s7commplus", "opcua"];
@@ -283,6 +357,13 @@ mod tests {
     }
 
     #[test]
+    fn what_observers_may_do_is_harmless_and_nothing_that_is_hidden_or_changes_something_is() {
+        let observe = Classes::from_word("observe").unwrap_or_default();
+        assert_eq!(Classes::HARMLESS, observe.with(Classes::only(Class::Diagnostic)));
+        assert!(![Class::Write, Class::Opaque, Class::Unknown].into_iter().any(|one| Classes::HARMLESS.contains(one)));
+    }
+
+    #[test]
     fn observing_does_not_include_writing() {
         let observe = Classes::from_word("observe").unwrap_or_default();
         assert!(observe.contains(Class::Read) && !observe.contains(Class::Write));
@@ -294,6 +375,17 @@ mod tests {
     fn services_are_sorted_and_named_once() {
         assert!(SERVICES.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert!(SERVICES.iter().all(|service| !service.doors.is_empty()));
+    }
+
+    #[test]
+    fn the_ports_of_services_are_known_by_carrier_and_those_of_their_clients_are_not() {
+        let udp = [53, 67, 123, 137, 161, 1900, 5353, 34_964, 44_818, 47_808];
+        assert!(udp.into_iter().all(|port| is_service_port(Carrier::Udp, port)));
+        let tcp = [102, 443, 1883, 2404, 4840, 8883, 20_000, 44_818];
+        assert!(tcp.into_iter().all(|port| is_service_port(Carrier::Tcp, port)));
+        let clients = [0, 68, 546, 2404, 40_000, 65_535];
+        assert!(!clients.into_iter().any(|port| is_service_port(Carrier::Udp, port)));
+        assert!(!is_service_port(Carrier::Tcp, 123) && !is_service_port(Carrier::Ip(17), 53));
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn count(census: &Census, snapshot: &mut Snapshot) {
     };
     let operations = counters.operations().into_iter();
     snapshot.operations = operations.map(|(protocol, classes)| (protocol.to_owned(), owned(classes))).collect();
+    snapshot.not_judged = counters.not_judged.named().into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
     let problem = |told: &Told| Reason { what: told.what.to_owned(), message: told.message() };
     snapshot.problems = census.troubles.iter().map(problem).collect();
     snapshot.recording = census.recorded.as_ref().map(|stock| {

@@ -2,6 +2,8 @@
 
 mod adopt;
 mod identify;
+mod roles;
+mod sight;
 
 use std::sync::Arc;
 
@@ -15,14 +17,15 @@ use super::checksums::Senders;
 use super::guard::Guard;
 use super::listener::Listener;
 use super::reading::Readings;
-use crate::alert::{ConversationText, Doubt, Endpoint, Evidence, OwnedValues, What};
+use crate::alert::{ConversationText, Doubt, Endpoint, Evidence, OwnedValues};
 use crate::capture::Origin;
 use crate::flow::{
     Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
-    StreamCounters, StreamSettings, TcpFlow, server_by_port,
+    StreamCounters, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
+pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
 /// cache lines of a row that has six.
@@ -87,6 +90,8 @@ pub(super) struct Seldom {
     pub(super) open: Awaited,
     pub(super) readings: Readings,
     pub(super) text: Option<Box<ConversationText>>,
+    /// Packet clock at which the correlator was told last that whoever is in reach was called.
+    called: Option<i64>,
 }
 
 /// The first packet of a conversation: its [`Stamp`] without the clock.
@@ -147,14 +152,15 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
-        let talk = Talk { facts: Facts::new(key, from, frame, stamp), content: Content::Silence };
+        let mut facts = Facts::new(key, from, frame, stamp);
+        facts.meet(from, frame);
+        let talk = Talk { facts, content: Content::Silence };
         Self { tcp: TcpFlow::default(), talk }
     }
 
-    /// One more frame of it, in either direction.
+    /// One more frame of it, in either direction, by an end that was [met](Facts::meet).
     pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: &Stamp, bench: &mut Bench<'_>) -> Progress {
         let Self { tcp, talk } = self;
-        talk.facts.meet(from, frame);
         let is_dropped = talk.facts.drops(from, frame.checksum, bench);
         match &frame.body {
             Body::Tcp(_, segment) => {
@@ -180,6 +186,7 @@ impl Conversation {
         if talk.facts.ruling.is_none() {
             talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
+        talk.facts.note_call(from, stamp, bench.desk);
         Progress::Ok
     }
 
@@ -289,7 +296,7 @@ impl Facts {
             latest: (i64::MIN, 0),
             carrier,
             ends: [end(End::Low), end(End::High)],
-            client: guess_client(key, from, carrier),
+            client: roles::guess_client(key, from, carrier, roles::is_to_all(frame)),
             roles: Roles::Guessed,
             midstream,
             use_waits: false,
@@ -305,19 +312,6 @@ impl Facts {
             last_values: LastValues::default(),
             session: SessionState::default(),
             seldom: None,
-        }
-    }
-
-    /// Notes what the link layer says about an end that sends its first frame.
-    fn meet(&mut self, from: End, frame: &Frame<'_>) {
-        if !self.seen[from.index()] {
-            self.seen[from.index()] = true;
-            let host = &mut self.ends[from.index()].host;
-            host.vlan = frame.vlan;
-            host.mac = frame.mac.map(|macs| macs.source);
-            let other = &mut self.ends[from.other().index()].host;
-            other.vlan = other.vlan.or(frame.vlan);
-            other.mac = other.mac.or(frame.mac.map(|macs| macs.destination));
         }
     }
 
@@ -337,7 +331,7 @@ impl Facts {
     /// A SYN says who opened the connection. One that comes after what was said in it, because the tap reordered them,
     /// says nothing new: the roles were taken from the protocol's own shape, and servers may be the ones that dial.
     fn handshake(&mut self, client: End) {
-        if self.roles == Roles::Guessed && self.row == NO_ROW {
+        if self.is_guess() {
             self.client = client;
             self.roles = Roles::Certain;
         }
@@ -415,12 +409,12 @@ impl Facts {
         }
         let first_time = facts.ruling.is_none();
         facts.forget_text();
-        let ruling = desk.ruling(&link, facts.protocol_name());
-        let verdict = match spoken {
-            Spoken::NotYet => desk.policy.judge_flow(&ruling, None),
-            Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
-            Spoken::Unrecognised => desk.policy.judge_unrecognised(&ruling),
-        };
+        let mut ruling = desk.ruling(&link, facts.protocol_name());
+        if ruling.is_to_all(Side::Client) && !ruling.is_to_all(Side::Server) && facts.is_guess() {
+            facts.client = facts.client.other();
+            ruling = desk.ruling(&facts.link(), None);
+        }
+        let verdict = desk.verdict(&ruling, spoken);
         facts.compares = ruling.is_judged();
         facts.ruling = Some(ruling);
         if first_time {
@@ -430,7 +424,7 @@ impl Facts {
             && facts.denied != Some(denial.rule)
         {
             facts.denied = Some(denial.rule);
-            desk.find(facts, What::Denied(denial), None, None, stamp);
+            desk.deny(facts, denial, stamp);
         }
     }
 
@@ -567,20 +561,6 @@ fn evidence_at(origin: u64) -> Evidence {
     Evidence { capture, packet: number }
 }
 
-/// Before any handshake or payload: the server is the end with the registered or lower port; without ports, the other
-/// end than the one that spoke first.
-fn guess_client(key: &FlowKey, from: End, carrier: Carrier) -> End {
-    let (low, high) = (key.port(End::Low), key.port(End::High));
-    if !matches!(carrier, Carrier::Tcp | Carrier::Udp) || low == high {
-        return from;
-    }
-    let registered = |port| REGISTRY.iter().any(|row| row.ports.contains(&port));
-    if carrier == Carrier::Udp && !registered(low) && !registered(high) && low.min(high) >= FIRST_UNPRIVILEGED {
-        return from;
-    }
-    server_by_port(low, high, registered).other()
-}
-
 /// How long identification may take before the conversation is judged by its port, nanoseconds of packet time.
 const JUDGE_AFTER: i64 = 1_000_000_000;
 
@@ -589,6 +569,3 @@ pub(super) const NEVER: i64 = i64::MAX;
 
 /// No row of the registry.
 const NO_ROW: u8 = u8::MAX;
-
-/// Ports below this belong to services.
-const FIRST_UNPRIVILEGED: u16 = 1024;

@@ -6,22 +6,24 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{Facts, Open};
+use super::conversation::{Facts, Open, Spoken};
 use super::evidence_of;
 use crate::alert::{
     Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
     OwnedValues, Report, Transaction, ValuesView, What, write_transaction,
 };
-use crate::frame::Macs;
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
-use crate::policy::{Carrier, Host, Link, Policy, Ruling};
+use crate::policy::{Carrier, Denial, Link, Policy, Ruling, Verdict};
 
 /// One worker's desk.
 pub(super) struct Desk {
     pub(super) policy: Arc<Policy>,
     /// There is a policy to judge by.
     pub(super) judging: bool,
+    /// It declares the hardware addresses of assets, or VLANs of zones.
+    pub(super) watches_hardware: bool,
+    pub(super) watches_vlans: bool,
     pub(super) counters: Counters,
     pub(super) decoder: Limits,
     /// Keys for encrypted channels.
@@ -46,6 +48,8 @@ impl Desk {
     pub(super) fn new(policy: Arc<Policy>, captures: Arc<Captures>, decoder: Limits, transactions: bool) -> Self {
         Self {
             judging: policy.judges(),
+            watches_hardware: policy.watches_hardware(),
+            watches_vlans: policy.watches_vlans(),
             policy,
             counters: Counters::default(),
             decoder,
@@ -99,6 +103,15 @@ impl Desk {
         ruling
     }
 
+    /// The verdict on a conversation as such.
+    pub(super) fn verdict(&self, ruling: &Ruling, spoken: Spoken) -> Verdict {
+        match spoken {
+            Spoken::NotYet => self.policy.judge_flow(ruling, None),
+            Spoken::Protocol(name) => self.policy.judge_flow(ruling, Some(name)),
+            Spoken::Unrecognised => self.policy.judge_unrecognised(ruling),
+        }
+    }
+
     /// Reports something about a conversation.
     pub(super) fn report(&mut self, facts: &mut Facts, event: Event, stamp: &Stamp) {
         let order = self.next(facts, stamp);
@@ -136,6 +149,15 @@ impl Desk {
         }
     }
 
+    /// Reports that a conversation as such is not permitted. One of datagrams in which only one end has spoken may be the
+    /// answer to a broadcast, which is known only where all conversations are seen.
+    pub(super) fn deny(&mut self, facts: &mut Facts, denial: Denial, stamp: &Stamp) {
+        match facts.only_speaker() {
+            Some(by) => self.fact(facts, Fact::Unasked { denial, by }, stamp),
+            None => self.find(facts, What::Denied(denial), None, None, stamp),
+        }
+    }
+
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
     pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: &Stamp) {
         if self.judging {
@@ -155,7 +177,11 @@ impl Desk {
         let Some(ruling) = &facts.ruling else { return };
         let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
         let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(ruling).any(|one| one == side));
-        for ((side, place), unknown) in places.into_iter().zip(unknown) {
+        let to_all = places.map(|(side, _)| ruling.is_to_all(side));
+        for (((side, place), unknown), to_all) in places.into_iter().zip(unknown).zip(to_all) {
+            if to_all {
+                continue;
+            }
             if unknown {
                 self.find(facts, What::UnknownAsset(side), None, None, stamp);
             } else if place.asset.is_none() {
@@ -164,35 +190,33 @@ impl Desk {
         }
     }
 
-    /// The first sight of a host that speaks without IP.
-    pub(super) fn neighbour(&mut self, macs: Macs, ether_type: u16, vlan: Option<u16>, stamp: &Stamp) {
-        if !self.judging {
-            return;
-        }
-        let endpoint = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan }, port: 0 };
-        let (client, server) = (endpoint(macs.source), endpoint(macs.destination));
-        let carrier = Carrier::Ethernet(ether_type);
-        let link = Link { client: client.host, server: server.host, transport: carrier, server_port: 0 };
-        let ruling = self.policy.ruling(&link, None);
-        if ruling.client.asset.is_some() {
-            return;
-        }
+    /// Reports something about two hosts that is no matter of a conversation which is followed. `conversation` is the
+    /// running number of the first packet that belongs to it.
+    pub(super) fn report_between(
+        &mut self,
+        between: &Between,
+        ruling: Ruling,
+        conversation: u64,
+        stamp: &Stamp,
+        event: impl FnOnce(Box<Finding>) -> Event,
+    ) {
         let finding = Finding {
+            // What it comes to is for the event to say.
             what: What::NewHost(Side::Client),
             time: stamp.time,
             evidence: evidence_of(stamp),
-            conversation: stamp.packet,
+            conversation,
             at: None,
-            client,
-            server,
-            carrier,
+            client: between.client,
+            server: between.server,
+            carrier: between.carrier,
             ruling: Arc::new(ruling),
             protocol: None,
             operation: None,
         };
         self.sub += 1;
-        let order = Order { clock: stamp.clock, packet: stamp.packet, sub: self.sub };
-        self.report.events.push((order, Event::Finding(Box::new(finding))));
+        let order = Order { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub };
+        self.report.events.push((order, event(Box::new(finding))));
     }
 
     /// Writes down a finished transaction.
@@ -227,6 +251,20 @@ impl Desk {
         write_transaction(&mut self.report.lines, &self.policy, &self.captures, &text, &transaction);
         self.report.transactions.push((order, start..self.report.lines.len()));
         facts.make_seldom().text = Some(text);
+    }
+}
+
+/// Two hosts, and what carries what the client sends.
+pub(super) struct Between {
+    pub(super) client: Endpoint,
+    pub(super) server: Endpoint,
+    pub(super) carrier: Carrier,
+}
+
+impl Between {
+    pub(super) fn link(&self) -> Link {
+        let Self { client, server, carrier } = self;
+        Link { client: client.host, server: server.host, transport: *carrier, server_port: server.port }
     }
 }
 

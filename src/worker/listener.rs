@@ -25,8 +25,12 @@ impl Sink for Listener<'_> {
         desk.counters.operations_of(facts.slot, operation.class, 1);
         match facts.ruling.as_deref() {
             _ if is_followed => {}
-            _ if !desk.judging => return false,
+            _ if !desk.judging => {
+                desk.counters.not_judged.no_policy += 1;
+                return false;
+            }
             Some(ruling) if desk.policy.permits_plainly(ruling, operation) => {
+                desk.counters.not_judged.no_zone += u64::from(ruling.is_unplaced());
                 return desk.policy.learns(ruling, operation.class);
             }
             _ => {}
@@ -42,6 +46,12 @@ impl Sink for Listener<'_> {
             return false;
         }
         desk.counters.operations_of(facts.slot, class, count);
+        let not_judged = &mut desk.counters.not_judged;
+        match facts.ruling.as_deref() {
+            _ if !desk.judging => not_judged.no_policy += u64::from(count),
+            Some(ruling) if ruling.is_unplaced() => not_judged.no_zone += u64::from(count),
+            _ => {}
+        }
         true
     }
 
@@ -88,10 +98,8 @@ impl Sink for Listener<'_> {
         desk.counters.operations_of(facts.slot, operation.class, 1);
         desk.counters.outcomes.count(Outcome::Accepted);
         desk.counters.losses.requests_unseen += 1;
-        let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
-            _ => Verdict::Observe,
-        };
+        let verdict = self.verdict_on(operation);
+        let Self { facts, desk } = self;
         if desk.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
             let open = Open { verdict, told: false, overdue: false, request_seen: false, values };
@@ -186,21 +194,32 @@ impl Listener<'_> {
         self.desk.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
     }
 
+    /// The verdict on an operation. Counts it if there is none, and why.
+    fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
+        let Self { facts, desk } = self;
+        let verdict = match &facts.ruling {
+            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
+            _ => Verdict::NotJudged,
+        };
+        if verdict == Verdict::NotJudged {
+            let counted = &mut desk.counters.not_judged;
+            *(if desk.judging { &mut counted.no_zone } else { &mut counted.no_policy }) += 1;
+        }
+        verdict
+    }
+
     /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
     /// for.
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
+        let verdict = self.verdict_on(operation);
         let Self { facts, desk } = self;
         if facts.reads_twice {
             facts.make_seldom().readings.note(&desk.prints, operation);
         }
-        let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
-            _ => Verdict::Observe,
-        };
         let told = match verdict {
             Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
-            Verdict::Permit { .. } | Verdict::Observe => None,
+            Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
         let is_open = told.is_some() || desk.transactions;
         let learns = |ruling| desk.judging && desk.policy.learns(ruling, operation.class);

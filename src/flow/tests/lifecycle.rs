@@ -93,22 +93,3 @@ fn a_forged_syn_hides_nothing() {
     assert_eq!(bench.told(), [bytes(A, b"one"), bytes(B, b"two")]);
     assert!(bench.flow.disorder.is_none());
 }
-
-#[test]
-fn the_server_is_at_the_registered_else_the_well_known_else_the_lower_port() {
-    let registered = |port| port == 502 || port == 44_818;
-    let cases = [
-        (502, 40_000, End::Low),
-        (40_000, 502, End::High),
-        (80, 44_818, End::High),
-        (50_000, 443, End::High),
-        (443, 50_000, End::Low),
-        (502, 44_818, End::Low),
-        (60_000, 50_000, End::High),
-        (0, 50_000, End::Low),
-        (50_000, 50_000, End::Low),
-    ];
-    for (low, high, server) in cases {
-        assert_eq!(server_by_port(low, high, registered), server, "{low} and {high}");
-    }
-}

@@ -111,11 +111,13 @@ impl<'t> Walk<'t> {
             &[],
         );
         notes.0.extend(section.chosen("criticality", "a criticality", &CRITICALITY));
+        let forwards = notes.text("role").is_some_and(|role| FORWARDING_ROLES.contains(&role));
         let asset = Asset {
             name: name.text.to_owned(),
             zone: zone.unwrap_or(u16::MAX),
             ip: self.asset_addresses(section, zone),
             mac: self.asset_hardware(section),
+            is_router: section.flag("router").unwrap_or(forwards),
             supplier: section.text("supplier").and_then(|word| self.supplier_ref(&word)),
             silent_after: section.parsed("silent_after", values::duration),
             services: self.services(section),
@@ -127,6 +129,13 @@ impl<'t> Walk<'t> {
                 span_of(name),
                 message,
                 "add ip = [\"10.20.10.11\"] or mac = [\"00:1b:1b:10:20:11\"]",
+            );
+        }
+        if asset.is_router && asset.mac.is_empty() && section.has("router") {
+            self.problems.warning(
+                section.span_of("router"),
+                format!("router `{}` cannot be recognised: what it forwards bears its hardware address", name.text),
+                "add mac = [\"00:1b:1b:10:20:11\"], one for each interface that the sensor sees",
             );
         }
         asset
@@ -225,6 +234,7 @@ impl<'t> Walk<'t> {
             let sensor = Sensor {
                 name: name.text.to_owned(),
                 notes: section.notes(&["tap"], &[], &[]),
+                mirror_vlans: mirror_vlans(&mut section),
                 sees_zones: section.texts("sees_zones").iter().filter_map(|word| self.zone_ref(word)).collect(),
                 sees_conduits: section
                     .texts("sees_conduits")
@@ -253,3 +263,11 @@ impl<'t> Walk<'t> {
         None
     }
 }
+
+fn mirror_vlans(section: &mut Section<'_>) -> Vec<u16> {
+    let vlans = section.integers("mirror_vlans", &(1..=4094));
+    vlans.into_iter().filter_map(|(vlan, _)| u16::try_from(vlan).ok()).collect()
+}
+
+/// What `role` calls an asset that forwards what others send, where `router` says nothing.
+const FORWARDING_ROLES: [&str; 2] = ["router", "firewall"];

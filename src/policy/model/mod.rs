@@ -121,6 +121,8 @@ pub struct Sensor {
     pub sees_zones: Vec<u16>,
     /// Conduits (indices) whose traffic it sees.
     pub sees_conduits: Vec<u16>,
+    /// VLANs that the mirror port uses to carry what it mirrors, which say nothing about hosts.
+    pub mirror_vlans: Vec<u16>,
     /// Share of packets lost above which "nothing seen" is no evidence.
     pub max_capture_loss: Option<f64>,
     /// Largest error of its clock, milliseconds.
@@ -160,6 +162,8 @@ pub struct Asset {
     pub ip: Vec<IpAddr>,
     /// Its hardware addresses.
     pub mac: Vec<[u8; 6]>,
+    /// It forwards what others send: addresses behind its hardware are not its own.
+    pub is_router: bool,
     /// Its supplier (index).
     pub supplier: Option<u16>,
     /// Silence longer than this is a finding. Kept, judged later.

@@ -117,6 +117,8 @@ fn hosts_that_contradict_each_other_are_errors() {
         ("[asset.X]\nzone = \"A\"\nip = \"10.9.0.9\"\n", "`10.9.0.9` lies outside the networks of zone A"),
         ("[asset.X]\nzone = \"B\"\nip = \"10.2.0.1\"\n", "`10.2.0.1` is declared twice: it belongs to `PLC` already"),
         ("[asset.X]\nip = \"10.2.0.9\"\n", "asset X has no `zone`"),
+        ("[sensor.S]\nmirror_vlans = [4095]\n", "`mirror_vlans` of sensor S cannot be 4095"),
+        ("[asset.X]\nzone = \"B\"\nip = \"10.2.0.9\"\nrouter = \"yes\"\n", "`router` of asset X must be"),
         (
             "[asset.X]\nzone = \"B\"\nmac = \"00:1b:1b:10:20:11\"\nservices = [\"modbsu/502\"]\n",
             "unknown protocol `modbsu`",
@@ -125,6 +127,18 @@ fn hosts_that_contradict_each_other_are_errors() {
         let found = complaint(added);
         assert!(found.starts_with(expected), "{found}");
     }
+}
+
+#[test]
+fn a_router_without_hardware_is_warned_about_because_it_cannot_be_recognised() {
+    let warned = |added: &str| {
+        let policy = policy(&format!("{BASE}[asset.FW]\nzone = \"B\"\nip = \"10.2.0.9\"\n{added}"));
+        policy.warnings().list.iter().map(|one| one.message.clone()).collect::<Vec<_>>()
+    };
+    let message = "router `FW` cannot be recognised: what it forwards bears its hardware address";
+    assert_eq!(warned("router = true\n"), [message]);
+    assert_eq!(warned("router = true\nmac = \"00:1b:1b:10:20:11\"\n"), [""; 0]);
+    assert_eq!(warned("router = false\n"), [""; 0]);
 }
 
 #[test]

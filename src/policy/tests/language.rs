@@ -27,7 +27,13 @@ fn every_section_of_the_full_example_is_kept() {
         declared.grants.len(),
         declared.exceptions.len(),
     ];
-    assert_eq!(counts, [2, 7, 9, 3, 1, 12, 8, 11, 2, 4]);
+    assert_eq!(counts, [2, 7, 10, 3, 1, 12, 8, 11, 2, 4]);
+    let routers = declared.assets.iter().filter(|asset| asset.is_router).map(|asset| asset.name.as_str());
+    assert_eq!(routers.collect::<Vec<_>>(), ["FW-OT"]);
+    assert_eq!(
+        declared.sensors.iter().map(|sensor| sensor.mirror_vlans.as_slice()).collect::<Vec<_>>(),
+        [&[999][..], &[]]
+    );
     assert_eq!(declared.catalog.text("attack_ics"), Some("19.2"));
     assert_eq!(declared.header.text("status"), Some("approved"));
     assert!(matches!(declared.header.get("regulatory"), Some(Note::List(list)) if list.len() == 2));
@@ -78,7 +84,7 @@ fn a_dozen_lines_are_a_useful_policy() {
 fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
     let summary = policy(FULL).summary();
     assert!(
-        summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 9 assets, 12 points, 8 conduits, 11 flows"),
+        summary.starts_with("LOCK-EAST-ZCP 2026.11.2\n  7 zones, 10 assets, 12 points, 8 conduits, 11 flows"),
         "{summary}"
     );
     assert!(summary.contains("F-101: SCADA-1 -> PLC-BRIDGE, modbus on tcp/502, udp/502"), "{summary}");

@@ -57,11 +57,12 @@ fn bare(function: &'static str, code: u32, class: Class) -> Operation<'static> {
     Operation { class, function, code, ambiguous: false, target: Target::Unit { unit: 1 }, values: Values::None }
 }
 
-/// The verdict in short: `permit F-101`, `observe`, or the rule and what the message says.
+/// The verdict in short: `permit F-101`, `observe`, `not judged`, or the rule and what the message says.
 fn short(policy: &Policy, ruling: &Ruling, verdict: Verdict) -> String {
     match verdict {
         Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
         Verdict::Observe => "observe".to_owned(),
+        Verdict::NotJudged => "not judged".to_owned(),
         Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(ruling, &denial, "Modbus")),
     }
 }
@@ -80,6 +81,6 @@ fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
 fn rule_of(verdict: Verdict) -> Option<Rule> {
     match verdict {
         Verdict::Deny(denial) => Some(denial.rule),
-        Verdict::Permit { .. } | Verdict::Observe => None,
+        Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
     }
 }

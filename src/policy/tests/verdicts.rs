@@ -96,9 +96,35 @@ fn traffic_between_zones_without_a_conduit_is_undeclared_before_anything_else() 
 }
 
 #[test]
-fn traffic_between_hosts_of_no_zone_is_only_observed() {
-    assert_eq!(flow_judged(&policy(BRIDGE), &tcp("192.0.2.1", "198.51.100.7", 443), None), "observe");
-    assert_eq!(flow_judged(&Policy::permissive(), &tcp(SCADA, PLC, 502), Some("modbus")), "observe");
+fn traffic_between_hosts_of_no_zone_is_not_judged_and_never_permitted() {
+    let read = operation(READ, 0, 1, Values::None);
+    let strangers = tcp("192.0.2.1", "198.51.100.7", 502);
+    assert_eq!(flow_judged(&policy(BRIDGE), &strangers, Some("modbus")), "not judged");
+    assert_eq!(judged(&policy(BRIDGE), &strangers, &read), "not judged");
+    assert_eq!(flow_judged(&Policy::permissive(), &tcp(SCADA, PLC, 502), Some("modbus")), "not judged");
+    assert_eq!(judged(&Policy::permissive(), &tcp(SCADA, PLC, 502), &read), "not judged");
+}
+
+#[test]
+fn what_hosts_of_one_link_change_is_told_though_no_zone_knows_them() {
+    let policy = policy(BRIDGE);
+    let written = |client, server| judged(&policy, &tcp(client, server, 502), &write(5, &[0, 1]));
+    for (client, server) in [("fe80::1", "fe80::2"), ("169.254.3.4", "169.254.3.5"), ("192.0.2.1", "169.254.3.5")] {
+        assert!(written(client, server).starts_with("operation.unplaced: neither host is in a zone"), "{client}");
+    }
+    assert_eq!(written("192.0.2.1", "198.51.100.7"), "not judged", "a policy could name their networks");
+    let strays = tcp("fe80::1", "fe80::2", 502);
+    assert_eq!(judged(&policy, &strays, &operation(READ, 0, 1, Values::None)), "not judged");
+    assert_eq!(flow_judged(&policy, &strays, None), "not judged", "office noise is no operation");
+    assert_eq!(judged(&Policy::permissive(), &strays, &write(5, &[0, 1])), "not judged");
+}
+
+#[test]
+fn a_host_of_one_link_that_its_vlan_places_is_judged_in_its_zone() {
+    let vlan = |ip: &str| Host { vlan: Some(110), ..host(ip) };
+    let link = Link { client: vlan("fe80::1"), server: vlan("fe80::2"), transport: Carrier::Tcp, server_port: 502 };
+    let written = judged(&policy(BRIDGE), &link, &write(5, &[0, 1]));
+    assert!(written.starts_with("flow.undeclared-peer"), "{written}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, Talk};
+use super::Talk;
 use crate::alert::What;
 use crate::policy::{Denial, Policy, Verdict};
 use crate::worker::{Desk, Worker};
@@ -12,6 +12,10 @@ impl Worker {
     /// policy does not permit.
     pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
         let before = self.desk.adopt(policy);
+        for shard in &mut self.shards {
+            shard.neighbours.judge_again();
+            shard.sightings.tell_again();
+        }
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
             conversation.talk.adopt(&before, clock, &mut self.desk);
         }
@@ -22,6 +26,8 @@ impl Desk {
     /// Takes over a policy; returns the one before it.
     fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
         self.judging = policy.judges();
+        self.watches_hardware = policy.watches_hardware();
+        self.watches_vlans = policy.watches_vlans();
         self.forget_rulings();
         std::mem::replace(&mut self.policy, Arc::clone(policy))
     }
@@ -54,14 +60,12 @@ impl Talk {
         for side in desk.policy.unknown_sides(&ruling) {
             desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = match (&self.content, facts.protocol_name()) {
-            (Content::Other(_), _) => desk.policy.judge_unrecognised(&ruling),
-            (_, spoken) => desk.policy.judge_flow(&ruling, spoken),
-        };
+        let verdict = desk.verdict(&ruling, self.spoken());
+        let facts = &mut self.facts;
         let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            desk.find(facts, What::Denied(denial), None, None, &stamp);
+            desk.deny(facts, denial, &stamp);
         }
     }
 }
@@ -71,5 +75,6 @@ fn under_another_policy(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Deny(denial) => Verdict::Deny(Denial { flow: None, ..denial }),
         Verdict::Permit { .. } | Verdict::Observe => Verdict::Observe,
+        Verdict::NotJudged => Verdict::NotJudged,
     }
 }

@@ -83,6 +83,7 @@ impl Talk {
         let Content::Opening(opening) = &self.content else { return };
         let search = Search::new(self.facts.transport(), self.facts.expected(opening.declared));
         let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
+        self.facts.forget_decoded_port();
         self.judge(Spoken::Unrecognised, stamp, desk);
         if let Content::Opening(opening) = before {
             self.replay(&opening, desk);

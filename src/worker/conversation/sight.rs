@@ -1,0 +1,127 @@
+//! What frames say about the hosts of a conversation: their hardware addresses and VLANs, which may change while it goes on.
+
+use lockkeeper_protocols::{Side, Stamp};
+
+use super::{Content, Conversation, Facts, Spoken, Talk};
+use crate::alert::Fact;
+use crate::flow::End;
+use crate::frame::Frame;
+use crate::policy::{Carrier, Verdict};
+use crate::worker::Desk;
+
+/// What a frame says about the end that sends it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::worker) struct Sight {
+    /// It is its first frame.
+    pub(in crate::worker) is_first: bool,
+    /// The other end has spoken before it.
+    pub(in crate::worker) is_second: bool,
+    /// The hardware address or VLAN of an end is another than was known or assumed.
+    pub(in crate::worker) has_moved: bool,
+}
+
+impl Sight {
+    /// The first frame of a conversation.
+    pub(in crate::worker) const BEGIN: Self = Self { is_first: true, is_second: false, has_moved: false };
+}
+
+impl Facts {
+    /// Notes what the link layer says about the end that sends a frame, and about the other one until that is heard.
+    pub(in crate::worker) fn meet(&mut self, from: End, frame: &Frame<'_>) -> Sight {
+        let (own, other) = (from.index(), from.other().index());
+        let is_first = !std::mem::replace(&mut self.seen[own], true);
+        let is_alone = !self.seen[other];
+        let (begins, is_second) = (is_first && is_alone, is_first && !is_alone);
+        let [source, destination] = [frame.mac.map(|macs| macs.source), frame.mac.map(|macs| macs.destination)];
+        let host = &mut self.ends[own].host;
+        let mut has_moved = !begins && (host.mac, host.vlan) != (source, frame.vlan);
+        (host.mac, host.vlan) = (source, frame.vlan);
+        if is_alone {
+            let host = &mut self.ends[other].host;
+            has_moved |= !begins && (host.mac, host.vlan) != (destination, frame.vlan);
+            (host.mac, host.vlan) = (destination, frame.vlan);
+        }
+        Sight { is_first, is_second, has_moved }
+    }
+
+    /// Whether all that was said so far, in datagrams, was said by one end.
+    pub(in crate::worker) fn only_speaker(&self) -> Option<Side> {
+        let speaker = match self.seen {
+            [true, false] => End::Low,
+            [false, true] => End::High,
+            _ => return None,
+        };
+        (self.carrier != Carrier::Tcp).then(|| self.side(speaker))
+    }
+
+    /// Tells, once a second at most, that an end calls whoever is in reach: what comes back is its answer.
+    #[inline]
+    pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, desk: &mut Desk) {
+        let receiver = self.side(from.other());
+        if desk.judging && self.ruling.as_ref().is_some_and(|ruling| ruling.is_to_all(receiver)) {
+            self.call(stamp, desk);
+        }
+    }
+
+    #[cold]
+    fn call(&mut self, stamp: &Stamp, desk: &mut Desk) {
+        let called = &mut self.make_seldom().called;
+        if called.is_none_or(|called| stamp.clock.saturating_sub(called) >= SECOND) {
+            *called = Some(stamp.clock);
+            desk.fact(self, Fact::Call, stamp);
+        }
+    }
+}
+
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
+impl Conversation {
+    /// Whether an Ethernet frame has the hardware address that the end is known by.
+    #[inline(always)]
+    pub(in crate::worker) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
+        let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
+        self.talk.facts.ends[from.index()].host.mac.as_ref() == Some(source)
+    }
+}
+
+impl Talk {
+    /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
+    pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, desk: &mut Desk) {
+        if sight.has_moved {
+            self.has_moved(stamp, desk);
+        }
+        if sight.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
+            self.is_asked(stamp, desk);
+        }
+    }
+
+    /// The end that had not spoken yet speaks in a conversation that is not permitted.
+    #[cold]
+    fn is_asked(&mut self, stamp: &Stamp, desk: &mut Desk) {
+        let verdict = self.facts.ruling.as_ref().map(|ruling| desk.verdict(ruling, self.spoken()));
+        if let Some(Verdict::Deny(denial)) = verdict {
+            desk.fact(&mut self.facts, Fact::Asked(denial), stamp);
+        }
+    }
+
+    /// What is known about what is spoken.
+    pub(super) fn spoken(&self) -> Spoken {
+        match (&self.content, self.facts.protocol_name()) {
+            (Content::Other(_), _) => Spoken::Unrecognised,
+            (_, Some(name)) => Spoken::Protocol(name),
+            (_, None) => Spoken::NotYet,
+        }
+    }
+
+    /// Hardware address or VLAN of an end are others than those by which it was judged: where it belongs may have changed.
+    #[cold]
+    fn has_moved(&mut self, stamp: &Stamp, desk: &mut Desk) {
+        self.facts.forget_text();
+        if self.facts.ruling.is_some() {
+            let judge_by = self.facts.judge_by;
+            self.judge(self.spoken(), stamp, desk);
+            self.facts.judge_by = judge_by;
+        }
+    }
+}

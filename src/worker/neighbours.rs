@@ -1,0 +1,175 @@
+//! Hosts that speak without IP: who they are, and who speaks to whom.
+
+use hashbrown::{HashMap, HashSet};
+use lockkeeper_protocols::{Side, Stamp};
+
+use super::desk::{Between, Desk};
+use super::{Worker, is_neighbour_discovery};
+use crate::alert::{Endpoint, Event, Fact, Finding, What};
+use crate::frame::{Body, Frame, Macs};
+use crate::policy::{Carrier, Denial, Host, Link, Verdict};
+
+/// The hosts of one shard that speak without IP.
+#[derive(Default)]
+pub(super) struct Neighbours {
+    /// Who is in the inventory: hardware address and EtherType.
+    listed: HashSet<([u8; 6], u16)>,
+    /// What each sends to each, by sender, receiver and EtherType. Forgotten when there are too many.
+    talks: HashMap<([u8; 6], [u8; 6], u16), Talk>,
+}
+
+/// What one host sends to another without IP.
+#[derive(Clone, Copy)]
+struct Talk {
+    /// Running number of its first packet.
+    first: u64,
+    /// It is not permitted.
+    is_denied: bool,
+    /// Packet clock at which it was told last that it calls whoever is in reach; none where the receiver is one host.
+    called: Option<i64>,
+}
+
+/// The sender and the receiver of a frame without IP.
+struct Pair {
+    macs: Macs,
+    ether_type: u16,
+    vlan: Option<u16>,
+}
+
+impl Worker {
+    /// A frame without IP, or one that serves to find neighbours. What was seen before costs one look.
+    pub(super) fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
+        *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
+        let Some(macs) = frame.mac else { return };
+        let pair = Pair { macs, ether_type, vlan: frame.vlan };
+        let neighbours = &mut shard.neighbours;
+        match neighbours.talks.get_mut(&pair.key()) {
+            Some(talk) => talk.goes_on(&pair, stamp, &mut self.desk),
+            None => {
+                let is_judged = self.desk.judging && !is_neighbour_discovery(frame);
+                neighbours.begin(&pair, is_judged, self.settings.neighbours, stamp, &mut self.desk);
+            }
+        }
+    }
+}
+
+impl Neighbours {
+    /// Under another policy, everything is judged anew.
+    pub(super) fn judge_again(&mut self) {
+        self.talks.clear();
+    }
+
+    /// One host sends to another for the first time.
+    #[cold]
+    fn begin(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, desk: &mut Desk) {
+        self.list(pair, limit, stamp, desk);
+        if self.talks.len() >= limit.max(1) {
+            desk.counters.losses.neighbour_pairs_forgotten += self.talks.len() as u64;
+            self.talks.clear();
+        }
+        let mut talk = Talk { first: stamp.packet, is_denied: false, called: None };
+        if is_judged {
+            let denial = pair.judge(desk);
+            match (self.talks.get(&pair.reversed().key()).copied(), denial) {
+                (None, Some(denial)) => {
+                    talk.is_denied = true;
+                    let fact = Fact::Unasked { denial, by: Side::Client };
+                    pair.report(desk, talk.first, stamp, |base| Event::Fact(base, fact));
+                }
+                (Some(Talk { first, is_denied: true, .. }), Some(denial)) => {
+                    pair.report(desk, first, stamp, |base| Event::Fact(base, Fact::Asked(denial)));
+                }
+                _ => {}
+            }
+            if is_group(pair.macs.destination) {
+                talk.called = Some(stamp.clock);
+                pair.call(talk.first, stamp, desk);
+            }
+        }
+        self.talks.insert(pair.key(), talk);
+    }
+
+    /// Puts the sender into the inventory, if it is no declared asset.
+    fn list(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, desk: &mut Desk) {
+        let host = (pair.macs.source, pair.ether_type);
+        if is_group(pair.macs.source) || self.listed.contains(&host) {
+            return;
+        }
+        if self.listed.len() >= limit {
+            desk.counters.losses.neighbours_not_listed += 1;
+            return;
+        }
+        self.listed.insert(host);
+        if desk.judging && desk.policy.ruling(&pair.link(), None).client.asset.is_none() {
+            let new =
+                |base: Box<Finding>| Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), ..*base }));
+            pair.report(desk, stamp.packet, stamp, new);
+        }
+    }
+}
+
+impl Talk {
+    /// Tells, once a second at most, that whoever is in reach is called.
+    fn goes_on(&mut self, pair: &Pair, stamp: &Stamp, desk: &mut Desk) {
+        if let Some(called) = &mut self.called
+            && stamp.clock.saturating_sub(*called) >= SECOND
+        {
+            *called = stamp.clock;
+            pair.call(self.first, stamp, desk);
+        }
+    }
+}
+
+impl Pair {
+    const fn key(&self) -> ([u8; 6], [u8; 6], u16) {
+        (self.macs.source, self.macs.destination, self.ether_type)
+    }
+
+    const fn reversed(&self) -> Self {
+        let Macs { source, destination } = self.macs;
+        Self { macs: Macs { source: destination, destination: source }, ..*self }
+    }
+
+    fn between(&self) -> Between {
+        let end = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan: self.vlan }, port: 0 };
+        let (client, server) = (end(self.macs.source), end(self.macs.destination));
+        Between { client, server, carrier: Carrier::Ethernet(self.ether_type) }
+    }
+
+    fn link(&self) -> Link {
+        self.between().link()
+    }
+
+    /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
+    /// a flow permits both directions.
+    fn judge(&self, desk: &Desk) -> Option<Denial> {
+        let denied = |link: &Link| match desk.policy.judge_flow(&desk.policy.ruling(link, None), None) {
+            Verdict::Deny(denial) => Some(denial),
+            Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
+        };
+        denied(&self.link()).filter(|_| denied(&self.reversed().link()).is_some())
+    }
+
+    fn call(&self, first: u64, stamp: &Stamp, desk: &mut Desk) {
+        self.report(desk, first, stamp, |base| Event::Fact(base, Fact::Call));
+    }
+
+    fn report(&self, desk: &mut Desk, first: u64, stamp: &Stamp, event: impl FnOnce(Box<Finding>) -> Event) {
+        let ruling = desk.policy.ruling(&self.link(), None);
+        desk.report_between(&self.between(), ruling, first, stamp, event);
+    }
+}
+
+/// Whether a hardware address stands for many hosts (IEEE 802, 8.2: the lowest bit of the first octet).
+const fn is_group(mac: [u8; 6]) -> bool {
+    let [first, ..] = mac;
+    first & 1 == 1
+}
+
+/// EtherType of IPv6.
+const IPV6: u16 = 0x86DD;
+
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;

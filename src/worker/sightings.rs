@@ -1,0 +1,140 @@
+//! Which address was seen from which hardware on which VLAN. Whether that is as it should be is decided where all of it is
+//! seen: by the correlator.
+
+use std::net::Ipv4Addr;
+
+use hashbrown::HashSet;
+use lockkeeper_protocols::Stamp;
+
+use super::Worker;
+use super::desk::Between;
+use crate::alert::{Endpoint, Event, Fact};
+use crate::frame::{Body, Frame, IpPair};
+use crate::policy::{Carrier, Host, is_routable};
+
+/// What one shard has seen and told: each sender once. Forgotten when there is too much of it.
+#[derive(Default)]
+pub(super) struct Sightings {
+    told: HashSet<(Host, bool)>,
+}
+
+impl Sightings {
+    /// Under another policy, everything is told anew.
+    pub(super) fn tell_again(&mut self) {
+        self.told.clear();
+    }
+
+    /// Whether it is new.
+    fn add(&mut self, sender: Host, claim: bool) -> bool {
+        if self.told.len() >= MOST {
+            self.told.clear();
+        }
+        self.told.insert((sender, claim))
+    }
+}
+
+impl Worker {
+    /// Tells who sent a frame, if that is news and the policy declares anything to compare it with.
+    #[inline(never)]
+    pub(super) fn sight(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
+        let is_watched = self.desk.watches_hardware || self.desk.watches_vlans && frame.vlan.is_some();
+        if !is_watched || !shows_link(frame) {
+            return;
+        }
+        let Some((between, claim)) = sender(frame) else { return };
+        let sender = between.client.host;
+        let Some(shard) = self.shards.get_mut(index) else { return };
+        if sender.ip.is_some_and(is_routable) && shard.sightings.add(sender, claim) {
+            let ruling = self.desk.policy.ruling(&between.link(), None);
+            let sighting = |base| Event::Fact(base, Fact::Sighting { claim });
+            self.desk.report_between(&between, ruling, stamp.packet, stamp, sighting);
+        }
+    }
+}
+
+/// Whether a frame shows on which link its sender is: in a tunnel, only what has an Ethernet header of its own does.
+const fn shows_link(frame: &Frame<'_>) -> bool {
+    frame.tunnel.is_none() || frame.mac.is_some()
+}
+
+/// Who sent a frame to whom, and whether all it says of the sender's address is that it is the sender's.
+fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
+    let [source, destination] = [frame.mac.map(|macs| macs.source), frame.mac.map(|macs| macs.destination)];
+    let end = |ip, mac, port| Endpoint { host: Host { ip: Some(ip), mac, vlan: frame.vlan }, port };
+    let between = |pair: &IpPair, ports: (u16, u16), carrier| Between {
+        client: end(pair.source, source, ports.0),
+        server: end(pair.destination, destination, ports.1),
+        carrier,
+    };
+    Some(match &frame.body {
+        Body::Tcp(pair, segment) => {
+            (between(pair, (segment.source_port, segment.destination_port), Carrier::Tcp), false)
+        }
+        Body::Udp(pair, datagram) => {
+            (between(pair, (datagram.source_port, datagram.destination_port), Carrier::Udp), false)
+        }
+        Body::Ip(pair, other) => {
+            let carrier = Carrier::Ip(other.protocol);
+            match other.advertised {
+                Some((ip, mac)) => {
+                    let client = end(ip.into(), mac.or(source), 0);
+                    (Between { client, server: end(pair.destination, destination, 0), carrier }, true)
+                }
+                None => (between(pair, (0, 0), carrier), false),
+            }
+        }
+        Body::Link { ether_type: ARP, payload } => {
+            let (claimed, hardware, target) = arp(payload)?;
+            let carrier = Carrier::Ethernet(ARP);
+            let client = end(claimed.into(), Some(hardware), 0);
+            (Between { client, server: end(target.into(), destination, 0), carrier }, true)
+        }
+        Body::Link { .. } => return None,
+    })
+}
+
+/// The sender of an ARP message for IPv4 on Ethernet (RFC 826), and the address that it is about.
+fn arp(payload: &[u8]) -> Option<(Ipv4Addr, [u8; 6], Ipv4Addr)> {
+    // Hardware 1, protocol 0x0800, 6 and 4 bytes of address, operation; sender's hardware and IP; target's.
+    let (&[0, 1, 0x08, 0, 6, 4, _, _, m0, m1, m2, m3, m4, m5, s0, s1, s2, s3, _, _, _, _, _, _, t0, t1, t2, t3], _) =
+        payload.split_first_chunk()?
+    else {
+        return None;
+    };
+    Some((Ipv4Addr::new(s0, s1, s2, s3), [m0, m1, m2, m3, m4, m5], Ipv4Addr::new(t0, t1, t2, t3)))
+}
+
+const ARP: u16 = 0x0806;
+
+/// Senders that one shard remembers: 36 bytes each.
+const MOST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sender_of_an_arp_message_is_read_and_nothing_of_another_network() {
+        #[rustfmt::skip]
+        let mut message = [
+            0x00, 0x01, 0x08, 0x00, 0x06, 0x04, 0x00, 0x02, // Ethernet, IPv4, 6 and 4 bytes, reply
+            0x02, 0x00, 0x00, 0xBA, 0xD0, 0x01, 10, 0, 1, 10, // sender
+            0x02, 0x00, 0x0A, 0x00, 0x02, 0x0A, 10, 0, 2, 10, // target
+        ];
+        let read = (Ipv4Addr::new(10, 0, 1, 10), [2, 0, 0, 0xBA, 0xD0, 1], Ipv4Addr::new(10, 0, 2, 10));
+        assert_eq!(arp(&message), Some(read));
+        assert_eq!(arp(&message[..27]), None, "cut");
+        message[3] = 0x06;
+        assert_eq!(arp(&message), None, "not IPv4");
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again_until_there_is_too_much_of_it() {
+        let host = |number: u32| Host { ip: Some(Ipv4Addr::from_bits(number).into()), mac: None, vlan: None };
+        let mut sightings = Sightings::default();
+        assert!(sightings.add(host(1), false) && !sightings.add(host(1), false));
+        assert!(sightings.add(host(1), true), "a claim is something else");
+        (0..MOST as u32).for_each(|number| _ = sightings.add(host(1000 + number), false));
+        assert!(sightings.add(host(1), false) && sightings.told.len() <= MOST);
+    }
+}

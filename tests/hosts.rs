@@ -1,0 +1,607 @@
+//! Who a host is: address, hardware and VLAN beside each other, and what of it is no host at all.
+
+mod support;
+
+use support::wire::{ALL, READ, READ_ANSWER, Station, WRITE, Wire};
+
+/// Two zones and the office; both assets declare their hardware. Reading and writing is permitted.
+const PLANT: &str = r#"
+schema = "lockkeeper-policy/1"
+policy = { id = "HOSTS", version = "1" }
+[zone.scada]
+networks = ["10.0.1.0/24", "fd00:1::/64"]
+[zone.plc]
+networks = ["10.0.2.0/24", "fd00:2::/64"]
+[zone.office]
+networks = ["10.0.9.0/24"]
+[asset.SCADA]
+zone = "scada"
+ip = ["10.0.1.10", "fd00:1::10"]
+mac = "02:00:00:00:00:0a"
+[asset.PLC]
+zone = "plc"
+ip = ["10.0.2.10", "fd00:2::10"]
+mac = "02:00:00:00:00:14"
+[conduit.C]
+zones = ["scada", "plc", "office"]
+[[conduit.C.flow]]
+from = ["zone:scada", "zone:office"]
+to = "zone:plc"
+protocol = "modbus"
+allow = [{ op = "read" }, { op = "write" }]
+"#;
+
+const SECOND: i64 = 1_000_000_000;
+
+fn scada() -> Station {
+    Station::new(0x0A, "10.0.1.10")
+}
+
+fn plc() -> Station {
+    Station::new(0x14, "10.0.2.10")
+}
+
+fn office(last: u8) -> Station {
+    Station::new(last, &format!("10.0.9.{last}"))
+}
+
+/// Hardware that nobody declared.
+const OTHER: u8 = 0xBA;
+const ROUTER: u8 = 0x01;
+
+#[test]
+fn hosts_that_are_who_they_say_raise_nothing() {
+    let mut wire = Wire::default();
+    wire.arp(scada(), plc());
+    wire.modbus(scada(), plc(), 40_000, true);
+    wire.modbus(Station::new(0x0A, "fd00:1::10"), Station::new(0x14, "fd00:2::10"), 40_001, true);
+    wire.modbus(office(5), plc(), 40_002, true);
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+}
+
+#[test]
+fn the_address_of_an_asset_from_other_hardware_is_told_once() {
+    for (client, server) in [
+        (scada().through(OTHER), plc()),
+        (scada(), plc().through(OTHER)),
+        (Station::new(OTHER, "fd00:1::10"), Station::new(0x14, "fd00:2::10")),
+    ] {
+        let mut wire = Wire::default();
+        for port in 40_000..40_020 {
+            wire.modbus(client, server, port, true);
+            wire.wait(SECOND);
+        }
+        let outcome = wire.replay(PLANT);
+        assert_eq!(outcome.told(), ["asset.other-hardware medium 1"], "{client:?} {server:?}");
+    }
+    let mut wire = Wire::default();
+    wire.udp((scada().through(OTHER), 40_000), (plc(), 502), &WRITE);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.told(), ["asset.other-hardware medium 1"]);
+    let said = "Hardware 02:00:00:00:00:ba uses 10.0.1.10, the address of SCADA: declared is 02:00:00:00:00:0a.";
+    assert_eq!(outcome.messages("asset.other-hardware"), [said]);
+}
+
+#[test]
+fn it_is_worse_where_the_asset_was_seen_itself_before_or_after() {
+    for own_is_first in [true, false] {
+        let mut wire = Wire::default();
+        let mut hosts = [scada(), scada().through(OTHER)];
+        if !own_is_first {
+            hosts.reverse();
+        }
+        wire.modbus(hosts[0], plc(), 40_000, false);
+        wire.modbus(hosts[1], plc(), 40_001, false);
+        assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware high 1"], "{own_is_first}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_taken_over_is_seen_though_its_stream_goes_on() {
+    let mut wire = Wire::default();
+    wire.modbus(scada(), plc(), 40_000, false);
+    wire.tcp((scada().through(OTHER), 40_000), (plc(), 502), "A", [112, 511], &WRITE);
+    wire.tcp((plc(), 502), (scada().through(OTHER), 40_000), "A", [511, 124], &WRITE);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.told(), ["asset.other-hardware high 1"]);
+    assert_eq!(outcome.transactions[1]["client"]["mac"], "02:00:00:00:00:ba", "who wrote");
+}
+
+#[test]
+fn who_sends_on_what_an_asset_says_is_seen_though_it_is_a_copy() {
+    let mut wire = Wire::default();
+    wire.tcp((scada(), 40_000), (plc().through(OTHER), 502), "S", [99, 0], &[]);
+    wire.forwarded([2, 0, 0, 0, 0, OTHER], plc().mac);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.told(), ["asset.other-hardware high 1"]);
+    assert_eq!(outcome.stats["losses"]["mirrored_copies"], 1);
+}
+
+#[test]
+fn claims_of_an_address_are_told_as_its_use_is() {
+    let mut wire = Wire::default();
+    wire.arp(scada().through(OTHER), plc());
+    assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1"]);
+    wire.arp(scada(), plc());
+    assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware high 1"]);
+
+    // A neighbour advertisement (ICMPv6 136, override) for fd00:1::10 at 02:00:00:00:00:ba, sent from another address.
+    let mut wire = Wire::default();
+    let mut message = vec![136, 0, 0, 0, 0x20, 0, 0, 0, 0xFD, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
+    message.extend([2, 1, 2, 0, 0, 0, 0, OTHER]);
+    wire.icmp6("fe80::ba", "ff02::1", OTHER, &message);
+    assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1"]);
+}
+
+#[test]
+fn behind_a_declared_router_no_hardware_is_expected() {
+    let router = "[asset.FW]\nzone = \"office\"\nmac = \"02:00:00:00:00:01\"\nrouter = true\n";
+    let mut wire = Wire::default();
+    wire.modbus(scada().through(ROUTER), plc(), 40_000, true);
+    assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1"]);
+    assert_eq!(wire.replay(&format!("{PLANT}{router}")).told(), [""; 0]);
+    // Also beside the asset itself, as where a mirror port shows a packet before and behind the router.
+    wire.modbus(scada(), plc().through(ROUTER), 40_001, true);
+    assert_eq!(wire.replay(&format!("{PLANT}{router}")).told(), [""; 0]);
+}
+
+#[test]
+fn a_router_that_nobody_declared_is_known_by_what_it_forwards_and_told_once() {
+    let mut wire = Wire::default();
+    wire.modbus(scada().through(ROUTER), plc(), 40_000, true);
+    for last in 5..9 {
+        wire.wait(SECOND);
+        wire.modbus(office(last).through(ROUTER), plc(), 40_001, true);
+    }
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.told(), ["asset.undeclared-router low 1"]);
+    let said = "Hardware 02:00:00:00:00:01 sends for hosts of several zones, 10.0.1.10 among them: no router with it is declared.";
+    assert_eq!(outcome.messages("asset.undeclared-router"), [said]);
+    // One that looks like a router, where the asset itself is.
+    wire.wait(11 * SECOND);
+    wire.modbus(scada(), plc(), 40_002, true);
+    assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1", "asset.undeclared-router low 1"]);
+}
+
+#[test]
+fn a_host_with_an_address_of_its_own_is_no_router_because_it_borrows_another() {
+    let mut wire = Wire::default();
+    wire.modbus(office(66), plc(), 40_000, false);
+    wire.modbus(scada().through(66), plc(), 40_001, true);
+    assert_eq!(wire.replay(PLANT).told(), ["asset.other-hardware medium 1"]);
+}
+
+#[test]
+fn the_hardware_of_an_asset_is_that_asset_under_an_address_that_nobody_declared() {
+    let named =
+        PLANT.replace("from = [\"zone:scada\", \"zone:office\"]", "from = \"SCADA\"").replace(", \"fd00:1::10\"", "");
+    let policy = named.replace("\"fd00:1::/64\"", "\"fd00:f::/64\"").replace(", { op = \"write\" }", "");
+    let mut wire = Wire::default();
+    for port in 40_000..40_003 {
+        wire.modbus(Station::new(0x0A, "2001:db8::66"), Station::new(0x14, "fd00:2::10"), port, true);
+    }
+    let outcome = wire.replay(&policy);
+    assert_eq!(outcome.told(), ["asset.undeclared-address medium 1", "operation.undeclared high 3"]);
+    assert_eq!(outcome.verdicts("read"), ["permit"; 3]);
+    let client = &outcome.transactions[0]["client"];
+    assert_eq!((&client["zone"], &client["asset"]), (&"scada".into(), &"SCADA".into()));
+    let said = "SCADA (02:00:00:00:00:0a) uses 2001:db8::66: the policy does not declare this address.";
+    assert_eq!(outcome.messages("asset.undeclared-address"), [said]);
+}
+
+#[test]
+fn a_stranger_that_writes_to_an_undeclared_address_of_an_asset_is_a_stranger_to_its_zone() {
+    for (client, server) in [("fd00::66", "fd00::14"), ("192.168.0.99", "192.168.0.1"), ("fe80::66", "fe80::14")] {
+        let mut wire = Wire::default();
+        wire.modbus(Station::new(0x66, client), Station::new(0x14, server), 40_000, true);
+        let outcome = wire.replay(PLANT);
+        assert_eq!(outcome.verdicts("write"), ["conduit.undeclared"], "{server}");
+        let told = outcome.told();
+        assert_eq!(told.contains(&"asset.undeclared-address medium 1".to_owned()), server != "fe80::14", "{told:?}");
+    }
+}
+
+#[test]
+fn hosts_behind_the_hardware_of_a_declared_firewall_are_not_the_firewall() {
+    let firewall = "[asset.FW]\nzone = \"plc\"\nmac = \"02:00:00:00:00:01\"\nrole = \"firewall\"\n";
+    let mut wire = Wire::default();
+    wire.modbus(Station::new(ROUTER, "192.168.7.7"), plc(), 40_000, true);
+    let outcome = wire.replay(&format!("{PLANT}{firewall}"));
+    assert_eq!(outcome.told(), ["conduit.undeclared high 1"; 3]);
+    assert_eq!(outcome.transactions[0]["client"]["zone"], "unknown");
+}
+
+#[test]
+fn what_comes_out_of_a_tunnel_is_not_the_host_that_opened_it() {
+    // IPv4 in IPv4 (protocol 4) from SCADA to the PLC: 192.168.7.7 writes to the PLC.
+    let mut inner = Wire::default();
+    inner.udp((Station::new(0, "192.168.7.7"), 40_000), (plc(), 502), &WRITE);
+    let mut wire = Wire::default();
+    wire.ip(scada(), plc(), 4, &inner.last()[14..]);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.verdicts("write"), ["conduit.undeclared"]);
+    let client = &outcome.transactions[0]["client"];
+    assert_eq!((&client["asset"], &client["mac"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert!(outcome.messages("asset.undeclared-address").is_empty(), "{:?}", outcome.told());
+}
+
+/// The plant with VLANs, whose assets do not declare hardware.
+fn plant_with_vlans() -> String {
+    let bare = PLANT.replace("mac = \"02:00:00:00:00:0a\"\n", "").replace("mac = \"02:00:00:00:00:14\"\n", "");
+    bare.replace("[zone.scada]", "[zone.scada]\nvlans = [10]").replace("[zone.plc]", "[zone.plc]\nvlans = [20, 21]")
+}
+
+#[test]
+fn an_address_on_the_vlan_of_no_zone_or_of_another_is_told_once_for_each() {
+    let mut wire = Wire::default();
+    for port in 40_000..40_005 {
+        wire.modbus(scada().on(99), plc().on(99), port, true);
+    }
+    assert_eq!(wire.replay(&plant_with_vlans()).told(), ["zone.other-vlan medium 1"; 2]);
+    let mut wire = Wire::default();
+    wire.modbus(scada().on(20), plc().on(20), 40_000, true);
+    let outcome = wire.replay(&plant_with_vlans());
+    assert_eq!(outcome.told(), ["zone.other-vlan medium 1"]);
+    let said =
+        "10.0.1.10 (02:00:00:00:00:0a) of zone scada is on VLAN 20, that of zone plc: the zone declares VLAN 10.";
+    assert_eq!(outcome.messages("zone.other-vlan"), [said]);
+    let mut wire = Wire::default();
+    wire.udp((Station::new(0x0A, "fd00:1::10").on(30), 1), (Station::new(0x14, "fd00:2::10"), 2), &[]);
+    assert!(wire.replay(&plant_with_vlans()).told().contains(&"zone.other-vlan medium 1".to_owned()));
+}
+
+#[test]
+fn the_vlan_of_declared_hardware_is_compared_and_that_of_others_is_not() {
+    let policy =
+        PLANT.replace("[zone.scada]", "[zone.scada]\nvlans = [10]").replace("[zone.plc]", "[zone.plc]\nvlans = [20]");
+    let mut wire = Wire::default();
+    wire.modbus(scada().on(30), plc().on(20), 40_000, false);
+    assert_eq!(wire.replay(&policy).told(), ["zone.other-vlan medium 1"]);
+    let mut wire = Wire::default();
+    wire.modbus(scada().through(OTHER).on(30), plc().on(20), 40_000, false);
+    assert_eq!(wire.replay(&policy).told(), ["asset.other-hardware medium 1"]);
+}
+
+#[test]
+fn what_a_mirror_port_does_to_tags_is_no_finding() {
+    let policy = plant_with_vlans();
+    let told = |from: Option<u16>, to: Option<u16>| {
+        let mut wire = Wire::default();
+        let (client, server) = (Station { vlan: from, ..scada() }, Station { vlan: to, ..plc() });
+        wire.modbus(client, server, 40_000, true);
+        wire.replay(&policy).told()
+    };
+    assert_eq!(told(None, None), [""; 0], "stripped");
+    assert_eq!(told(Some(10), Some(21)), [""; 0], "each direction on the VLAN of its sender");
+    assert_eq!(told(Some(10), None), [""; 0], "stripped of one direction");
+    assert_eq!(told(Some(901), Some(902)), [""; 0], "a VLAN for each direction, as remote SPAN makes them");
+    let mut wire = Wire::default();
+    wire.modbus(scada().on(999), plc().on(999), 40_000, true);
+    let sensor = "[sensor.S1]\nmirror_vlans = [999]\n";
+    assert_eq!(wire.replay(&format!("{policy}{sensor}")).told(), [""; 0], "declared");
+}
+
+#[test]
+fn what_a_router_brings_into_another_vlan_is_told_as_a_router() {
+    let (from, to) = (scada().on(10), plc().on(20));
+    let mut wire = Wire::default();
+    let (into, back) = (from.through(ROUTER).on(20), to.through(ROUTER).on(10));
+    // What each sends to the router on its own VLAN, and what the router sends on.
+    for (sender, forwarded, ports) in [(from, into, (40_000, 502)), (to, back, (502, 40_000))] {
+        let receiver = if ports.0 == 502 { from } else { to };
+        wire.udp((sender, ports.0), (receiver.through(ROUTER), ports.1), b"payload");
+        wire.udp((forwarded, ports.0), (receiver, ports.1), b"payload");
+    }
+    let told = wire.replay(&plant_with_vlans()).told();
+    assert_eq!(told.iter().filter(|one| one.starts_with("zone")).count(), 0, "{told:?}");
+    assert!(told.contains(&"asset.undeclared-router low 1".to_owned()), "{told:?}");
+}
+
+#[test]
+fn what_is_changed_between_hosts_of_one_link_that_no_zone_knows_is_told() {
+    for (client, server) in [("fe80::1", "fe80::2"), ("169.254.7.1", "169.254.7.2")] {
+        let mut wire = Wire::default();
+        wire.modbus(Station::new(1, client), Station::new(2, server), 40_000, true);
+        let outcome = wire.replay(PLANT);
+        assert_eq!(outcome.told(), ["operation.unplaced high 1"]);
+        assert_eq!(outcome.verdicts("read"), ["not-judged"]);
+        assert_eq!(outcome.stats["not_judged"]["no_zone"], 1);
+    }
+    let mut wire = Wire::default();
+    wire.udp((Station::new(1, "fe80::1"), 40_000), (Station::new(2, "fe80::2"), 502), &WRITE);
+    assert_eq!(wire.replay(PLANT).told(), ["operation.unplaced high 1"]);
+}
+
+#[test]
+fn what_offices_say_on_one_link_is_no_operation() {
+    let mut wire = Wire::default();
+    let (one, other) = (Station::new(1, "fe80::1"), Station::new(2, "fe80::2"));
+    let group = |ip: &str| Station { mac: [0x33, 0x33, 0, 0, 0, 0xFB], ..Station::new(0, ip) };
+    wire.udp((one, 5353), (group("ff02::fb"), 5353), b"\0\0\0\0\0\x01\0\0\0\0\0\0");
+    wire.udp((one, 546), (group("ff02::1:2"), 547), b"\x01abc");
+    wire.udp((one, 50_000), (group("ff02::1:3"), 5355), b"\0\x01\0\0\0\x01\0\0\0\0\0\0");
+    wire.udp((other, 5355), (one, 50_000), b"\0\x01\x80\0\0\x01\0\0\0\0\0\0");
+    wire.udp(
+        (Station::new(1, "0.0.0.0"), 68),
+        (Station { mac: ALL, ..Station::new(0, "255.255.255.255") }, 67),
+        b"\x01",
+    );
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+}
+
+#[test]
+fn operations_between_hosts_of_no_zone_are_counted_and_not_called_permitted() {
+    let mut wire = Wire::default();
+    wire.modbus(Station::new(1, "192.0.2.1"), Station::new(2, "192.0.2.2"), 40_000, true);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.told(), [""; 0]);
+    assert_eq!([outcome.verdicts("read"), outcome.verdicts("write")].concat(), ["not-judged"; 2]);
+    assert_eq!(outcome.stats["not_judged"]["no_zone"], 2);
+    assert!(
+        outcome.page.contains("not judged") && outcome.page.contains("neither host is in a zone"),
+        "{}",
+        outcome.page
+    );
+}
+
+const A: [u8; 6] = [2, 0, 0, 0, 0, 0x0A];
+const B: [u8; 6] = [2, 0, 0, 0, 0, 0x14];
+const PROFINET: u16 = 0x8892;
+
+#[test]
+fn what_two_zones_say_to_each_other_without_ip_is_told_once() {
+    let mut wire = Wire::default();
+    for _ in 0..50 {
+        wire.ethernet(A, B, PROFINET, &[0x80, 0x20, 1, 2, 3]);
+        wire.ethernet(B, A, PROFINET, &[0x80, 0x20, 1, 2, 3]);
+    }
+    assert_eq!(wire.replay(PLANT).told(), ["flow.undeclared-protocol high 1"]);
+    // LLC without an EtherType (length 3), as ISO transport goes.
+    let mut wire = Wire::default();
+    wire.ethernet(A, B, 3, &[0xFE, 0xFE, 0x03]);
+    assert_eq!(wire.replay(PLANT).told(), ["flow.undeclared-protocol high 1"]);
+}
+
+#[test]
+fn a_flow_permits_an_ethertype_in_both_directions() {
+    for names in ["ethernet/0x8892", "profinet"] {
+        let flow = format!("[[conduit.C.flow]]\nfrom = \"PLC\"\nto = \"SCADA\"\nprotocol = \"{names}\"\n");
+        let policy = format!("{PLANT}{flow}");
+        for (first, second) in [(A, B), (B, A)] {
+            let mut wire = Wire::default();
+            wire.ethernet(first, second, PROFINET, &[0x80, 0x20, 1, 2, 3]);
+            wire.ethernet(second, first, PROFINET, &[0x80, 0x20, 1, 2, 3]);
+            assert_eq!(wire.replay(&policy).told(), [""; 0], "{names}");
+            wire.ethernet(second, first, 0x88A4, &[1]);
+            assert_eq!(wire.replay(&policy).told(), ["flow.undeclared-protocol high 1"], "{names}");
+        }
+    }
+}
+
+#[test]
+fn groups_and_the_housekeeping_of_a_link_are_no_violation() {
+    let mut wire = Wire::default();
+    wire.ethernet(A, [1, 0x0E, 0xCF, 0, 0, 0], PROFINET, &[0xFE, 0xFE, 5, 0]);
+    wire.ethernet(A, ALL, PROFINET, &[1]);
+    wire.ethernet(A, [1, 0x0C, 0xCD, 1, 0, 1], 0x88B8, &[1]);
+    wire.ethernet(A, [1, 0x80, 0xC2, 0, 0, 0], 38, &[0x42, 0x42, 3]);
+    for housekeeping in [0x0806, 0x88CC, 0x88E3, 0x88F7, 0x8809, 0x888E] {
+        wire.ethernet(A, B, housekeeping, &[0]);
+    }
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+    let strict = PLANT.replace("[zone.scada]", "[default]\nintra_zone = \"declared\"\n[zone.scada]");
+    assert_eq!(wire.replay(&strict).told(), [""; 0]);
+}
+
+#[test]
+fn a_device_that_answers_a_search_begins_no_conversation_until_it_is_spoken_to() {
+    let mut wire = Wire::default();
+    // DCP: Identify to all, and the answer of one.
+    wire.ethernet(A, [1, 0x0E, 0xCF, 0, 0, 0], PROFINET, &[0xFE, 0xFE, 5, 0]);
+    wire.ethernet(B, A, PROFINET, &[0xFE, 0xFF, 5, 1]);
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+    // DCP Set.
+    wire.ethernet(A, B, PROFINET, &[0xFE, 0xFD, 4, 0]);
+    let outcome = wire.replay(PLANT);
+    assert_eq!(outcome.told(), ["flow.undeclared-protocol high 1"]);
+    assert_eq!(outcome.alerts[0]["client"]["asset"], "SCADA");
+    // Without a search there is nothing to answer.
+    let mut wire = Wire::default();
+    wire.ethernet(B, A, PROFINET, &[0xFE, 0xFF, 5, 1]);
+    assert_eq!(wire.replay(PLANT).told(), ["flow.undeclared-peer high 1"]);
+}
+
+#[test]
+fn hardware_that_no_zone_knows_is_told_with_less_severity() {
+    let mut wire = Wire::default();
+    wire.ethernet([2, 0, 0, 0, 0, OTHER], B, PROFINET, &[1]);
+    assert_eq!(wire.replay(PLANT).told(), ["conduit.undeclared medium 1"]);
+    let mut wire = Wire::default();
+    wire.ethernet([2, 0, 0, 0, 0, OTHER], [2, 0, 0, 0, 0, 0xBB], PROFINET, &[1]);
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+}
+
+/// Zones that share a subnet.
+const SHARED: &str = r#"
+schema = "lockkeeper-policy/1"
+[zone.hmi]
+networks = ["10.1.1.31/32"]
+[zone.lan]
+networks = ["10.1.1.0/24"]
+[asset.HMI]
+zone = "hmi"
+ip = "10.1.1.31"
+"#;
+
+fn to_all(ip: &str) -> Station {
+    Station { mac: ALL, ..Station::new(0, ip) }
+}
+
+#[test]
+fn calls_into_a_subnet_are_no_violation_whatever_zones_share_it() {
+    let (hmi, peer) = (Station::new(0x31, "10.1.1.31"), Station::new(0x50, "10.1.1.50"));
+    for broadcast in ["10.1.1.255", "10.1.255.255", "10.1.1.127", "255.255.255.255"] {
+        let mut wire = Wire::default();
+        wire.udp((hmi, 137), (to_all(broadcast), 137), b"name query");
+        wire.udp((peer, 138), (to_all(broadcast), 138), b"datagram");
+        assert_eq!(wire.replay(SHARED).told(), [""; 0], "{broadcast}");
+        let strict = format!("{SHARED}[default]\nintra_zone = \"declared\"\n");
+        assert_eq!(wire.replay(&strict).told(), [""; 0], "{broadcast} inside");
+    }
+    let mut wire = Wire::default();
+    wire.udp((hmi, 137), (to_all("10.1.1.255"), 137), b"name query");
+    wire.udp((peer, 137), (hmi, 137), b"answer");
+    assert_eq!(wire.replay(SHARED).told(), [""; 0], "the answer to a call");
+}
+
+#[test]
+fn an_answer_that_nobody_called_for_or_that_comes_too_late_is_a_conversation() {
+    let (hmi, peer) = (Station::new(0x31, "10.1.1.31"), Station::new(0x50, "10.1.1.50"));
+    let violation = ["conduit.undeclared high 1"];
+    let mut wire = Wire::default();
+    wire.udp((peer, 137), (hmi, 137), b"answer");
+    assert_eq!(wire.replay(SHARED).told(), violation);
+    let mut wire = Wire::default();
+    wire.udp((hmi, 137), (to_all("10.1.1.255"), 137), b"name query");
+    wire.wait(11 * SECOND);
+    wire.udp((peer, 137), (hmi, 137), b"answer");
+    assert_eq!(wire.replay(SHARED).told(), violation);
+    let mut wire = Wire::default();
+    wire.udp((hmi, 137), (to_all("10.1.1.255"), 137), b"name query");
+    wire.udp((peer, 139), (hmi, 137), b"from another service");
+    assert_eq!(wire.replay(SHARED).told(), violation);
+    let mut wire = Wire::default();
+    wire.udp((hmi, 137), (to_all("10.1.1.255"), 137), b"name query");
+    wire.udp((peer, 137), (hmi, 137), b"answer");
+    wire.udp((hmi, 137), (peer, 137), b"a question to it alone");
+    assert_eq!(wire.replay(SHARED).told(), violation, "then they converse");
+}
+
+#[test]
+fn a_host_without_an_address_is_answered_by_its_hardware() {
+    let (nobody, server) = (Station::new(0x31, "0.0.0.0"), Station::new(0x50, "10.1.1.50"));
+    let mut wire = Wire::default();
+    wire.udp((nobody, 68), (to_all("255.255.255.255"), 67), b"\x01discover");
+    wire.udp((server, 67), (Station::new(0x31, "10.1.1.31"), 68), b"\x02offer");
+    assert_eq!(wire.replay(SHARED).told(), [""; 0]);
+}
+
+#[test]
+fn operations_to_whoever_is_in_reach_are_judged() {
+    let strict = PLANT.replace("[zone.scada]", "[default]\nintra_zone = \"declared\"\n[zone.scada]");
+    // Inside the zone of the sender.
+    for receiver in ["10.0.2.255", "239.1.1.1", "255.255.255.255"] {
+        let mut wire = Wire::default();
+        wire.udp((Station::new(0x14, "10.0.2.10"), 40_000), (to_all(receiver), 502), &WRITE);
+        let outcome = wire.replay(&strict);
+        assert_eq!(outcome.verdicts("write"), ["flow.undeclared-peer"], "{receiver}");
+    }
+    // Into the zone of the address, from outside of it.
+    let mut wire = Wire::default();
+    wire.udp((Station::new(0x66, "192.0.2.1"), 40_000), (to_all("10.0.2.255"), 502), &WRITE);
+    assert_eq!(wire.replay(PLANT).verdicts("write"), ["conduit.undeclared"]);
+    // The answer to one that is permitted.
+    let mut wire = Wire::default();
+    wire.udp((scada(), 40_000), (to_all("10.0.2.255"), 502), &READ);
+    wire.udp((plc(), 502), (scada(), 40_000), &READ_ANSWER);
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+}
+
+#[test]
+fn what_is_for_one_host_stays_so_though_every_hardware_address_gets_it() {
+    // An asset, and a host whose address is that of no broadcast.
+    for receiver in ["10.0.2.10", "10.0.2.77"] {
+        let mut wire = Wire::default();
+        wire.udp((office(5), 9600), (to_all(receiver), 9600), b"FINS");
+        let told = wire.replay(&PLANT.replace("mac =", "# mac =")).told();
+        assert!(told.contains(&"flow.undeclared-protocol medium 1".to_owned()), "{receiver}: {told:?}");
+    }
+    // A host that looks like a broadcast address, until it is spoken to alone.
+    let mut wire = Wire::default();
+    let host = Station::new(0x63, "10.0.2.63");
+    wire.udp((office(5), 9600), (to_all("10.0.2.63"), 9600), b"FINS");
+    assert_eq!(wire.replay(PLANT).told(), [""; 0]);
+    wire.udp((office(5), 9600), (host, 9600), b"FINS again");
+    let told = wire.replay(PLANT).told();
+    assert!(told.contains(&"flow.undeclared-protocol medium 1".to_owned()), "{told:?}");
+}
+
+#[test]
+fn a_host_whose_address_is_that_of_a_broadcast_is_a_host() {
+    let (odd, hmi) = (Station::new(0xFF, "10.1.1.255"), Station::new(0x31, "10.1.1.31"));
+    let mut wire = Wire::default();
+    wire.udp((odd, 9600), (hmi, 9600), b"FINS");
+    assert_eq!(wire.replay(SHARED).told(), ["conduit.undeclared high 1"]);
+    let mut wire = Wire::default();
+    wire.udp((hmi, 9600), (odd, 9600), b"FINS");
+    assert_eq!(wire.replay(SHARED).told(), ["conduit.undeclared high 1"]);
+}
+
+#[test]
+fn a_directed_broadcast_that_is_routed_is_judged_as_what_goes_into_its_zone() {
+    let mut wire = Wire::default();
+    wire.udp((office(5), 9), (Station::new(ROUTER, "10.0.2.255"), 9), b"wake up");
+    let told = wire.replay(PLANT).told();
+    assert_eq!(told, ["flow.undeclared-protocol medium 1"]);
+}
+
+/// What may be asked of the IT zone, by whoever is in the plant.
+const SERVICES: &str = r#"
+schema = "lockkeeper-policy/1"
+[zone.plc]
+networks = ["10.1.1.0/24"]
+[zone.it]
+networks = ["10.2.2.0/24"]
+[conduit.C]
+zones = ["plc", "it"]
+[[conduit.C.flow]]
+from = "zone:plc"
+to = "zone:it"
+protocol = "ntp"
+[[conduit.C.flow]]
+from = "zone:plc"
+to = "zone:it"
+protocol = "enip"
+[[conduit.C.flow]]
+from = "zone:plc"
+to = "zone:it"
+protocol = "iec104"
+[[conduit.C.flow]]
+from = "zone:plc"
+to = "zone:it"
+protocol = "dnp3"
+"#;
+
+#[test]
+fn a_source_port_that_happens_to_be_a_services_makes_nobody_a_server() {
+    let (client, server) = (Station::new(1, "10.1.1.5"), Station::new(2, "10.2.2.9"));
+    let ntp = [0x23; 48];
+    for port in [4840, 502, 102, 20_000, 44_818] {
+        for answer_is_first in [false, true] {
+            let mut wire = Wire::default();
+            let frames = [((client, port), (server, 123)), ((server, 123), (client, port))];
+            let order = if answer_is_first { [1, 0] } else { [0, 1] };
+            order.into_iter().for_each(|at| wire.udp(frames[at].0, frames[at].1, &ntp));
+            assert_eq!(wire.replay(SERVICES).told(), [""; 0], "{port}, answer first: {answer_is_first}");
+        }
+    }
+}
+
+#[test]
+fn connections_that_are_joined_in_their_middle_have_the_right_client() {
+    let (client, server) = (Station::new(1, "10.1.1.5"), Station::new(2, "10.2.2.9"));
+    for service in [44_818, 2404, 20_000] {
+        for port in [1025, 4840, 502, 50_000] {
+            for answer_is_first in [false, true] {
+                let mut wire = Wire::default();
+                let ends = [(client, port), (server, service)];
+                for turn in 0..6_u32 {
+                    let from = (turn as usize + usize::from(answer_is_first)) % 2;
+                    wire.tcp(ends[from], ends[1 - from], "A", [1000 + turn / 2 * 9, 1000 + turn / 2 * 9], b"not ours.");
+                }
+                let told = wire.replay(SERVICES).told();
+                assert_eq!(told, [""; 0], "{port} to {service}, answer first: {answer_is_first}");
+            }
+        }
+    }
+}
