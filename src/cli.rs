@@ -370,7 +370,8 @@ Examples:
   lockkeeper status
   lockkeeper status --json | jq .reasons
 
-Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 not running, or silent for too long.";
+Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 silent for too long, or not
+known, because there is no status file.";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
