@@ -1,15 +1,19 @@
 //! One packet into one frame: the innermost addresses, ports and payload, whatever they are wrapped in.
 //!
 //! [`decode`] walks from the link layer inwards: `link` (Ethernet, tags, cooked captures), `ip` (both versions,
-//! fragments, extension headers), `tunnel` (GRE, ERSPAN, VXLAN, GENEVE, MPLS, PPPoE) and back to `link` or `ip`, until
-//! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost.
+//! fragments, extension headers), `tunnel` and `fabric` (what wraps IP or Ethernet) and back to `link` or `ip`, until
+//! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost, and
+//! what cannot be read behind an IP header is still traffic between its two addresses: [`Frame::undecoded`] says why.
 //! [`peek()`] takes the same way to know only which packets belong together; both know a short cut to the same answer for
-//! what nearly all packets are (`plain`). [`Reassembler`] makes whole packets of IP fragments, which are of little use
-//! before.
+//! what nearly all packets are (`plain`). What wraps IP is a conversation of its own: [`outer()`]. [`Reassembler`] makes
+//! whole packets of IP fragments, which are of little use before.
 
+mod ether_type;
+mod fabric;
 mod fragments;
 mod ip;
 mod link;
+mod outer;
 mod peek;
 mod plain;
 mod redundancy;
@@ -28,6 +32,7 @@ use std::net::IpAddr;
 use crate::capture::Link;
 
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
+pub use outer::{Layers, Outer, OuterCarrier, outer};
 pub use peek::{Peek, mac_key, pair_key, peek};
 pub use plain::Plain;
 
@@ -51,8 +56,7 @@ pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
 fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let mut walk = walk::Walk::new(());
     let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
-    let walk::Context { mac, vlan, tunnel, redundancy, .. } = walk.context;
-    Ok(Frame { mac, vlan, tunnel, redundancy, body: leaf.body, cut: leaf.cut })
+    Ok(walk.context.frame(&leaf))
 }
 
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
@@ -70,6 +74,8 @@ pub struct Frame<'a> {
     pub body: Body<'a>,
     /// Bytes missing at the end because the capture was cut by a snap length.
     pub cut: u32,
+    /// Why the body is not what the packet carries in the end, where something inside it could not be read.
+    pub undecoded: Option<Undecoded>,
 }
 
 /// Hardware addresses of a frame.
@@ -86,7 +92,8 @@ pub struct Macs {
 pub struct Tunnel {
     /// What sort.
     pub kind: TunnelKind,
-    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session; 0 without one.
+    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session, service of 802.1ah; 0 without one,
+    /// and where each direction has a number of its own.
     pub id: u32,
 }
 
@@ -102,6 +109,13 @@ pub enum TunnelKind {
     Mpls,
     Pppoe,
     IpInIp,
+    L2tp,
+    Pptp,
+    Tzsp,
+    Pbb,
+    FabricPath,
+    Trill,
+    Nsh,
 }
 
 /// Which copy of a frame that PRP or HSR sent twice.
@@ -208,7 +222,7 @@ pub struct OtherIp {
     pub neighbour_discovery: bool,
 }
 
-/// Why a packet could not be made into a frame.
+/// Why a packet could not be made into a frame, or only as far as its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Undecoded {
     /// A link type that is not understood.
@@ -217,6 +231,8 @@ pub enum Undecoded {
     Truncated,
     /// A header contradicts itself.
     Malformed,
-    /// More wrappings than the limit.
+    /// More tags, extension headers or wrappings than the limit.
     TooDeep,
+    /// Headers that are sound, with content that is not read: encrypted, or of an unknown kind.
+    Content,
 }

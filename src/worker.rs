@@ -9,6 +9,7 @@ mod desk;
 mod guard;
 mod listener;
 mod timers;
+mod unread;
 
 use std::hint::cold_path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::flow::{
 };
 use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
 use conversation::{Bench, Conversation, NEVER};
 use desk::Desk;
@@ -59,6 +60,8 @@ pub struct Item {
     pub packet: u32,
     /// Which shard (0..[`SHARDS`]) its host pair belongs to.
     pub shard: u8,
+    /// Not the packet is to be judged, but what it is wrapped in: the wrapping with so many others around it.
+    pub wrapping: Option<u8>,
 }
 
 /// Conversations that are followed at one moment.
@@ -96,6 +99,8 @@ struct Shard {
     copies: CopyFilter,
     /// Hosts without IP: hardware address and EtherType.
     neighbours: HashSet<([u8; 6], u16)>,
+    /// Connections that came to nothing.
+    failed: FailedConnections,
 }
 
 /// The VLANs and tunnels of a shard's conversations. Where there is only one, a segment that goes on with its stream
@@ -146,8 +151,10 @@ impl Worker {
 
     fn items(&mut self, block: &Block, items: &[Item]) {
         for item in items {
-            if let Some(packet) = block.packets.get(item.packet as usize) {
-                self.packet(packet, block.bytes_of(packet), item.shard);
+            let Some(packet) = block.packets.get(item.packet as usize) else { continue };
+            match item.wrapping {
+                None => self.packet(packet, block.bytes_of(packet), item.shard),
+                Some(depth) => self.wrapping(packet, block.bytes_of(packet), depth),
             }
         }
     }
@@ -207,7 +214,7 @@ impl Worker {
         let bench = &mut Bench { desk: &mut self.desk, streams: &self.settings.streams, counters: &mut self.streams };
         for shard in &mut self.shards {
             for mut gone in shard.flows.drain(clock) {
-                gone.value.finish(clock, bench);
+                gone.value.end(clock, bench, &mut shard.failed);
             }
         }
     }
@@ -218,6 +225,7 @@ impl Worker {
         for shard in &self.shards {
             counters.table(shard.flows.counters());
             counters.copies(shard.copies.counters());
+            counters.failed.add(&shard.failed);
         }
         let keys = self.desk.ring.counters();
         // Every worker has the same keys.
@@ -292,16 +300,16 @@ impl Worker {
     /// Any packet.
     #[inline(never)]
     fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize) {
-        let (counters, copies) = (&mut self.desk.counters, self.shards.get_mut(index).map(|shard| &mut shard.copies));
+        let clock = packet.stamp.clock;
         let frame = match frame::decode(packet.link, bytes, packet.original) {
             Ok(frame) => frame,
-            Err(reason) => return counters.undecoded(reason),
+            Err(reason) => return self.desk.unread(unread::of_refused(reason), clock),
         };
-        if frame.cut > 0 {
-            counters.losses.cut_by_snap_length += 1;
-            counters.losses.cut_bytes += u64::from(frame.cut);
+        if frame.cut > 0 || frame.undecoded.is_some() {
+            self.desk.not_all_read(&frame, clock);
         }
-        if copies.is_some_and(|copies| !copies.is_copy(&frame, packet.stamp.clock)) {
+        let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
+        if copies.is_some_and(|copies| !copies.is_copy(&frame, clock)) {
             self.frame(&frame, packet, index);
         }
     }
@@ -327,7 +335,7 @@ impl Worker {
         let make = || Conversation::new(key, from, frame, stamp);
         let found = shard.flows.get_or_insert_with(key, stamp.clock, lifetime, make);
         if let Some(mut gone) = found.gone {
-            gone.value.finish(stamp.clock, bench);
+            gone.value.end(stamp.clock, bench, &mut shard.failed);
         }
         if found.fresh {
             shard.surroundings.add(key);
@@ -337,7 +345,8 @@ impl Worker {
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
-            std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
+            let mut over = std::mem::replace(conversation, Conversation::new(key, from, frame, stamp));
+            over.end(stamp.clock, bench, &mut shard.failed);
             progress = conversation.frame(from, frame, stamp, bench);
         }
         self.has_news(index, entry, progress);
@@ -347,8 +356,10 @@ impl Worker {
     fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
-        *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
         let Some(macs) = frame.mac else { return };
+        if frame.undecoded.is_some() {
+            self.desk.undecoded_link(frame, stamp);
+        }
         if shard.neighbours.contains(&(macs.source, ether_type)) {
             return;
         }
@@ -376,7 +387,8 @@ impl Worker {
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
             for shard in &mut self.shards {
-                shard.flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
+                let Shard { flows, failed, .. } = shard;
+                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench, failed));
             }
             self.quiet_until = self.shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }
@@ -412,6 +424,7 @@ impl Shard {
             surroundings: Surroundings::Unknown,
             copies: CopyFilter::new(&settings.copies),
             neighbours: HashSet::new(),
+            failed: FailedConnections::default(),
         }
     }
 

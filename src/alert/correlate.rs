@@ -19,6 +19,7 @@ use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
+use super::unread::UnreadShare;
 use super::{About, AlertId, Ending, Event, Finding, Kind, Order, Rendered, Report, What, mapping, message};
 use crate::policy::Policy;
 
@@ -50,6 +51,8 @@ pub struct Settings {
     /// Pairs of hosts whose best channel is remembered, certificates, and ends that showed one: so many of each. Beyond
     /// it the one that was not seen for longest is forgotten. At most 4 KiB each, commonly 500 bytes.
     pub secured: usize,
+    /// Packets that were not read, in percent of all within ten seconds, above which that is told.
+    pub unread_limit: f64,
 }
 
 impl Default for Settings {
@@ -65,6 +68,7 @@ impl Default for Settings {
             pending: 65_536,
             discoveries: 65_536,
             secured: 8192,
+            unread_limit: 1.0,
         }
     }
 }
@@ -126,6 +130,7 @@ pub struct Correlator {
     digest: foldhash::quality::RandomState,
     secured: Secured,
     owns: Owns,
+    unread: UnreadShare,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
     batch: Vec<(Rank, Event)>,
@@ -176,6 +181,7 @@ impl Correlator {
     pub fn new(policy: Arc<Policy>, mut settings: Settings) -> Self {
         settings.close_after = settings.close_after.max(settings.interval);
         let secured = Secured::new(settings.secured);
+        let unread = UnreadShare::new(settings.unread_limit, &settings.captures);
         Self {
             policy,
             generation: 0,
@@ -190,6 +196,7 @@ impl Correlator {
             digest: foldhash::quality::RandomState::default(),
             secured,
             owns: Owns::default(),
+            unread,
             counters: Counters::default(),
             tallies: BTreeMap::new(),
             batch: Vec::new(),
@@ -199,7 +206,7 @@ impl Correlator {
     /// Takes the events out of what every worker made of one block. `clock` is the packet clock at the end of the block.
     pub fn block(&mut self, reports: &mut [Report], clock: i64, out: Out<'_>) {
         let mut batch = std::mem::take(&mut self.batch);
-        for report in reports {
+        for report in reports.iter_mut() {
             batch.extend(report.events.drain(..).map(|(order, event)| (rank(order, &event), event)));
         }
         // Stable, and fast on the sorted runs that the workers deliver.
@@ -211,6 +218,7 @@ impl Correlator {
         }
         self.batch = batch;
         self.advance(clock, out);
+        self.not_read(reports, out);
         let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
         self.owns.advance(&desk, out);
     }
@@ -229,6 +237,22 @@ impl Correlator {
         }
     }
 
+    /// So many packets were captured in a [window](super::window_of): what is not read of them is a share of these. Comes
+    /// before the reports on them.
+    pub fn packets(&mut self, window: i64, count: u64) {
+        self.unread.packets(window, count);
+    }
+
+    /// Takes what was not read of a block, and tells when it is too much.
+    fn not_read(&mut self, reports: &[Report], out: Out<'_>) {
+        for (window, kind, count) in reports.iter().flat_map(|report| &report.unread) {
+            self.unread.unread(*window, *kind, *count);
+        }
+        let mut told = Vec::new();
+        self.unread.advance(self.clock, &mut |own| told.push(own));
+        told.into_iter().for_each(|own| self.own(own, out));
+    }
+
     /// Takes something that the sensor tells about itself.
     pub fn own(&mut self, own: Own, out: Out<'_>) {
         let tally = self.tallies.entry((own.rule.id(), None)).or_default();
@@ -241,6 +265,9 @@ impl Correlator {
 
     /// The end of the run: publishes the last revision of every alert that changed since its latest one.
     pub fn finish(&mut self, out: Out<'_>) {
+        let mut told = Vec::new();
+        self.unread.finish(self.clock, &mut |own| told.push(own));
+        told.into_iter().for_each(|own| self.own(own, out));
         self.due.clear();
         let rest = std::iter::from_fn(|| self.alerts.pop_oldest()).map(|(_, live)| live);
         let mut changed: Vec<Live> = rest.filter(Live::is_dirty).collect();

@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn frame(body: Body<'_>) -> Frame<'_> {
-        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 }
+        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0, undecoded: None }
     }
 
     fn segment(identification: u16, sequence: u32) -> Frame<'static> {

@@ -7,8 +7,10 @@ use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
+use super::Settings;
+use super::tunnels::Tunnels;
 use crate::capture::{Block, Packet};
-use crate::frame::{self, FragmentLimits, Peek, Reassembled, Reassembler};
+use crate::frame::{self, Layers, Peek, Reassembled, Reassembler};
 use crate::metrics::Counters;
 use crate::worker::{Item, SHARDS, Worker};
 
@@ -22,18 +24,26 @@ pub(super) struct Dealer {
     fragments: Reassembler,
     /// A datagram that has just been put together.
     whole: Vec<u8>,
+    tunnels: Tunnels,
+    /// What is around the latest packet that is wrapped.
+    layers: Layers,
+    /// The tunnels around the latest packet that are to be judged: which, and the shard of their ends.
+    due: Vec<(u8, u8)>,
     /// Packets dealt so far.
     pub(super) packets: u64,
     bytes: u64,
 }
 
 impl Dealer {
-    pub(super) fn new(workers: usize, fragments: FragmentLimits) -> Self {
+    pub(super) fn new(workers: usize, settings: &Settings) -> Self {
         Self {
             owners: std::array::from_fn(|shard| (shard % workers) as u8),
             hash: FixedState::with_seed(0),
-            fragments: Reassembler::new(fragments),
+            fragments: Reassembler::new(settings.fragments),
             whole: Vec::new(),
+            tunnels: Tunnels::new(settings.mirrors.clone()),
+            layers: Layers::default(),
+            due: Vec::new(),
             packets: 0,
             bytes: 0,
         }
@@ -45,11 +55,20 @@ impl Dealer {
         items.iter_mut().for_each(Vec::clear);
         for index in 0..block.packets.len() {
             if let Some(shard) = self.place(index, block) {
-                let owner = self.owners[usize::from(shard) % SHARDS];
-                if let Some(own) = items.get_mut(usize::from(owner)) {
-                    own.push(Item { packet: index as u32, shard });
-                }
+                self.hand(Item { packet: index as u32, shard, wrapping: None }, items);
             }
+            while let Some((depth, shard)) = self.due.pop() {
+                self.hand(Item { packet: index as u32, shard, wrapping: Some(depth) }, items);
+            }
+        }
+    }
+
+    /// Hands an item to the worker of its shard.
+    #[inline(always)]
+    fn hand(&self, item: Item, items: &mut [Vec<Item>]) {
+        let owner = self.owners[usize::from(item.shard) % SHARDS];
+        if let Some(own) = items.get_mut(usize::from(owner)) {
+            own.push(item);
         }
     }
 
@@ -74,10 +93,13 @@ impl Dealer {
                 worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
-                if let Some(shard) = self.place(index, block)
-                    && let Some(packet) = block.packets.get(index)
-                {
+                let shard = self.place(index, block);
+                let Some(packet) = block.packets.get(index) else { return };
+                if let Some(shard) = shard {
                     worker.packet(packet, block.bytes_of(packet), shard);
+                }
+                for (depth, _) in self.due.drain(..).rev() {
+                    worker.wrapping(packet, block.bytes_of(packet), depth);
                 }
             }
         }
@@ -94,10 +116,34 @@ impl Dealer {
     #[inline(always)]
     fn place(&mut self, index: usize, block: &mut Block) -> Option<u8> {
         let packet = block.packets.get(index)?;
-        match frame::peek(packet.link, block.bytes_of(packet)) {
+        match frame::peek(packet.link, block.bytes_of(packet), packet.original, &mut self.layers) {
             Peek::Key(key) => Some(self.shard_of(key)),
-            Peek::Fragment => self.fragment(index, *packet, block),
+            Peek::Wrapped(key) => {
+                self.find_tunnels(packet.stamp.clock);
+                Some(self.shard_of(key))
+            }
+            Peek::Fragment => {
+                let packet = *packet;
+                self.find_tunnels(packet.stamp.clock);
+                self.fragment(index, packet, block)
+            }
         }
+    }
+
+    /// Looks which of the tunnels around a packet are to be judged now.
+    #[inline(never)]
+    fn find_tunnels(&mut self, clock: i64) {
+        for (depth, tunnel) in self.layers.iter() {
+            if self.tunnels.is_due(&tunnel, clock) {
+                let [one, other] = tunnel.ends;
+                self.due.push((depth, self.shard_of(frame::pair_key(one, other))));
+            }
+        }
+    }
+
+    /// The tunnels that are known are to be judged again, by another policy.
+    pub(super) fn judge_again(&mut self) {
+        self.tunnels.judge_again();
     }
 
     #[inline]
@@ -119,7 +165,11 @@ impl Dealer {
             if !matches!(done, Reassembled::Complete) {
                 break;
             }
-            if let Peek::Key(key) = frame::peek(packet.link, &whole) {
+            let peeked = frame::peek(packet.link, &whole, whole.len() as u32, &mut self.layers);
+            if let Some(key) = peeked.key() {
+                if let Peek::Wrapped(_) = peeked {
+                    self.find_tunnels(packet.stamp.clock);
+                }
                 block.replace(index, &whole);
                 shard = Some(self.shard_of(key));
                 break;
@@ -142,6 +192,8 @@ impl Dealer {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
         counters.fragments(&self.fragments.counters());
+        counters.tunnels += self.tunnels.counters.begun;
+        counters.losses.tunnels_forgotten += self.tunnels.counters.forgotten;
     }
 }
 

@@ -1,6 +1,8 @@
 //! One conversation: its stream, its protocol, the verdict on it.
 
 mod adopt;
+mod failure;
+mod wrapping;
 
 use std::sync::Arc;
 
@@ -165,6 +167,9 @@ impl Conversation {
         if talk.facts.ruling.is_none() {
             talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
+        if let Some(reason) = frame.undecoded {
+            bench.desk.undecoded(&mut talk.facts, reason, stamp);
+        }
         Progress::Ok
     }
 
@@ -296,6 +301,11 @@ impl Facts {
     pub(super) fn endpoint(&self, side: Side) -> &Endpoint {
         let end = if side == Side::Client { self.client } else { self.client.other() };
         &self.ends[end.index()]
+    }
+
+    /// Whether the policy denies the conversation as such.
+    pub(super) const fn is_denied(&self) -> bool {
+        self.denied.is_some()
     }
 
     fn link(&self) -> Link {

@@ -3,6 +3,7 @@
 
 pub(crate) mod rewrite;
 pub(crate) mod tape;
+pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -12,7 +12,7 @@ fn key(number: u8) -> FlowKey {
     let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
-    let frame = Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0 };
+    let frame = Frame { mac: None, vlan: None, tunnel: None, redundancy: None, body, cut: 0, undecoded: None };
     FlowKey::of(&frame).expect("IP").0
 }
 

@@ -1,0 +1,50 @@
+//! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
+
+use super::Facts;
+use crate::alert::What;
+use crate::capture::Packet;
+use crate::flow::FlowKey;
+use crate::frame;
+use crate::policy::{Link, Verdict};
+use crate::worker::{Desk, Worker};
+
+impl Worker {
+    /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
+    /// when that is due; nothing is kept of it here.
+    #[cold]
+    pub fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
+        if !self.desk.judging {
+            return;
+        }
+        let Some(frame) = frame::outer(packet.link, bytes, packet.original, depth) else { return };
+        let Some((key, from)) = FlowKey::of(&frame) else { return };
+        let mut facts = Facts::new(&key, from, &frame, &packet.stamp);
+        facts.meet(from, &frame);
+        // Nobody asks and nobody answers: the first packet comes from one of two peers. Its port differs by what is inside.
+        facts.client = from;
+        facts.ends[from.index()].port = 0;
+        self.desk.begin_wrapping(depth);
+        self.desk.judge_wrapping(&mut facts, packet);
+        self.desk.end_wrapping();
+    }
+}
+
+impl Desk {
+    /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
+    fn judge_wrapping(&mut self, facts: &mut Facts, packet: &Packet) {
+        let link = facts.link();
+        let ruling = self.ruling(&link, None);
+        if ruling.client.zone.or(ruling.server.zone).is_none() || self.policy.is_housekeeping(&link) {
+            return;
+        }
+        let verdict = self.policy.judge_flow(&ruling, None);
+        facts.ruling = Some(ruling);
+        self.greet(facts, &packet.stamp);
+        let Verdict::Deny(denial) = verdict else { return };
+        let back = Link { client: link.server, server: link.client, ..link };
+        let back = self.policy.judge_flow(&self.policy.ruling(&back, None), None);
+        if !matches!(back, Verdict::Permit { .. }) {
+            self.find(facts, What::Denied(denial), None, None, &packet.stamp);
+        }
+    }
+}
