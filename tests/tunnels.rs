@@ -142,6 +142,17 @@ fn a_declared_tunnel_is_permitted_in_both_directions() {
 }
 
 #[test]
+fn a_declared_tunnel_that_nobody_can_look_into_is_permitted_in_both_directions() {
+    let esp = |from, to| ethernet(0x0800, &ipv4(from, to, 50, &hex("00000001 00000001 DEADBEEF")));
+    let frames = [esp(PLC, OFFICE), esp(OFFICE, PLC)];
+    for (from, to) in [("office", "plc"), ("plc", "office")] {
+        let told = Wire::judged_by(&with_flow(from, to, "esp"), &frames).replay(&[]);
+        assert_eq!(told.rules(), ["own.unread"], "from {from}");
+    }
+    assert_eq!(Wire::new(&frames).replay(&[]).rules(), ["conduit.undeclared", "own.unread"]);
+}
+
+#[test]
 fn a_mirror_session_that_was_named_is_no_traffic_of_the_plant() {
     // The switch that mirrors belongs to the zone of the controllers; the traffic that it mirrors is permitted.
     let switch = [10, 0, 2, 1];

@@ -170,7 +170,8 @@ pub(super) fn wrapped(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Ve
     .collect()
 }
 
-/// The tags and wrappings of switches, fabrics and backbones. Each layout is the one that Wireshark 4.0 decodes.
+/// The tags and wrappings of switches, fabrics and backbones. Each layout is the one that Wireshark 4.0 decodes, but that it
+/// does not know 0x9200 and 0x9300, which are tags as 0x9100 is.
 fn switched(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let tag = tagged(7, 0x0800, ip);
     let tagged_by = |ether_type, header: &str| ethernet(ether_type, &join(&[&hex(header), ip]));
@@ -184,8 +185,9 @@ fn switched(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("E-Tag", tagged_by(0x893F, "2000 1014 0000 0800 ; priority 1; group 1, channel 20; no extensions; IPv4")),
         ("Cisco time stamp", tagged_by(0x8988, "000000000001 0800 ; time; IPv4")),
         ("Cisco meta data", tagged_by(0x8909, "01 01 0001 0064 0800 ; version 1, 4 bytes, security group, 100; IPv4")),
-        ("Cisco meta data of two options", tagged_by(0x8909, "01 02 0001 0064 0002 0000 0800 ; 8 bytes of options")),
         ("R-TAG", tagged_by(0xF1C1, "0000 0BAD 0800 ; reserved, sequence number; IPv4")),
+        ("MACsec in the clear", tagged_by(0x88E5, "00 00 00000001 0800 ; not encrypted; number; IPv4")),
+        ("MACsec with a channel", tagged_by(0x88E5, "20 00 00000001 020000000002 0001 0800 ; channel")),
         ("802.1ah", transport_ethernet(0x88E7, &backbone)),
         ("802.1ah in a VLAN", transport_ethernet(0x88A8, &tagged(200, 0x88E7, &backbone))),
         ("FabricPath", wrapped_by(0x8903, "0060 ; tree 1, 32 hops left")),
@@ -196,7 +198,7 @@ fn switched(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The less usual wrappings inside IP.
+/// The less usual wrappings inside IP, as Wireshark 4.0 decodes them; of L2TPv3 it has to be told the lengths.
 fn tunnelled(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let pptp = format!("3081 880B {:04X} 0001 00000001 00000001 FF03 0021", 4 + ip.len());
     let l2tp =

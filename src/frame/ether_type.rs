@@ -36,8 +36,8 @@ pub(super) const NSH: u16 = 0x894F;
 pub(super) const PPP: u16 = 0x880B;
 /// Ethernet inside GRE, GENEVE and their like.
 pub(super) const TRANSPARENT_ETHERNET: u16 = 0x6558;
-/// Encrypted Ethernet (802.1AE).
-const MACSEC: u16 = 0x88E5;
+/// Protected Ethernet (802.1AE), nearly always encrypted.
+pub(super) const MACSEC: u16 = 0x88E5;
 
 /// Up to here the type field of Ethernet is a length (IEEE 802.3, 3.2.6).
 pub(super) const MAX_LENGTH: u16 = 1500;

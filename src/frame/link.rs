@@ -1,7 +1,7 @@
 //! Link layers: Ethernet with its tags, LLC and SNAP, cooked Linux captures, loopback.
 
 use super::ether_type::{
-    BACKBONE, E_TAG, FABRIC_PATH, IPV4, IPV6, MAX_LENGTH, META_DATA, MIN_ETHER_TYPE, MPLS, MPLS_MULTICAST, NSH,
+    BACKBONE, E_TAG, FABRIC_PATH, IPV4, IPV6, MACSEC, MAX_LENGTH, META_DATA, MIN_ETHER_TYPE, MPLS, MPLS_MULTICAST, NSH,
     OLD_SERVICE_VLAN, PPPOE_SESSION, R_TAG, SERVICE_VLAN, SERVICE_VLAN_9200, SERVICE_VLAN_9300, TIME_STAMP, TRILL,
     VLAN, VN_TAG, ends_here, is_usual,
 };
@@ -11,6 +11,9 @@ use crate::capture::Link;
 
 /// Tags and SNAP headers after one Ethernet header, at most; more is [`Undecoded::TooDeep`].
 const MAX_TAGS: usize = 8;
+/// Flags of MACsec: encrypted or changed; a channel follows.
+const MACSEC_CHANGED: u8 = 0x0C;
+const MACSEC_CHANNEL: u8 = 0x20;
 /// LLC for SNAP, and the OUI that says that an EtherType follows (RFC 1042).
 const SNAP: [u8; 6] = [0xAA, 0xAA, 0x03, 0, 0, 0];
 /// ARPHRD_NETLINK: its protocol field is no EtherType.
@@ -92,11 +95,15 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             // 802.1CB, 7.8: reserved, sequence number (2 bytes each). A copy that comes on the other path is found by
             // what it carries.
             R_TAG => 4,
-            // Version, length (1 byte each), kind and value of an option (2 each), as Wireshark reads it whatever the length
-            // says. More options show by what would follow.
-            META_DATA => match span.take()? {
-                (&[_, _, _, _, _, _, t0, t1], _) if is_usual_type(u16::from_be_bytes([t0, t1])) => 6,
-                (&[_, words, ..], _) => 2 + 4 * usize::from(words),
+            // Version, length (1 byte each), kind of the option, security group (2 each): as Wireshark reads it, whatever
+            // the length says.
+            META_DATA => 6,
+            // 802.1AE, 9.3: flags and association, length (1 byte each), packet number (4), and where a flag says so the
+            // channel (8). Without the flags for encrypted and changed data, only a check value is behind it.
+            MACSEC => match span.take()? {
+                (&[flags], _) if flags & MACSEC_CHANGED != 0 => return Ok(None),
+                (&[flags], _) if flags & MACSEC_CHANNEL != 0 => 14,
+                _ => 6,
             },
             _ => return Ok(None),
         };

@@ -2,8 +2,9 @@
 //! its packets are dealt by what is inside, so that the pair of its ends is handed out apart: once, and again after it was
 //! silent for as long as a conversation of datagrams may be.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use crate::frame::Outer;
 

@@ -303,11 +303,6 @@ impl Facts {
         &self.ends[end.index()]
     }
 
-    /// Whether the policy denies the conversation as such.
-    pub(super) const fn is_denied(&self) -> bool {
-        self.denied.is_some()
-    }
-
     fn link(&self) -> Link {
         let (client, server) = (self.endpoint(Side::Client), self.endpoint(Side::Server));
         Link { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
@@ -385,12 +380,14 @@ impl Talk {
             Spoken::Protocol(name) => desk.policy.judge_flow(&ruling, Some(name)),
             Spoken::Unrecognised => desk.policy.judge_unrecognised(&ruling),
         };
+        let verdict = desk.of_tunnel(verdict, &link);
         facts.ruling = Some(ruling);
         if first_time {
             desk.greet(facts, stamp);
         }
         if let Verdict::Deny(denial) = verdict
             && facts.denied != Some(denial.rule)
+            && !(facts.hides_ports() && denial.rule == Rule::FlowUndeclaredProtocol)
         {
             facts.denied = Some(denial.rule);
             desk.find(facts, What::Denied(denial), None, None, stamp);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Content, Talk};
 use crate::alert::What;
-use crate::policy::{Denial, Policy, Verdict};
+use crate::policy::{Denial, Policy, Rule, Verdict};
 use crate::worker::{Desk, Worker};
 
 impl Worker {
@@ -57,7 +57,11 @@ impl Talk {
             (Content::Other, _) => desk.policy.judge_unrecognised(&ruling),
             (_, spoken) => desk.policy.judge_flow(&ruling, spoken),
         };
-        let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
+        let denied = match desk.of_tunnel(verdict, &link) {
+            Verdict::Deny(denial) if facts.hides_ports() && denial.rule == Rule::FlowUndeclaredProtocol => None,
+            Verdict::Deny(denial) => Some(denial),
+            Verdict::Permit { .. } | Verdict::Observe => None,
+        };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
             desk.find(facts, What::Denied(denial), None, None, &stamp);

@@ -5,7 +5,7 @@ use crate::alert::What;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
-use crate::policy::{Link, Verdict};
+use crate::policy::{Carrier, Link, Verdict};
 use crate::worker::{Desk, Worker};
 
 impl Worker {
@@ -40,11 +40,46 @@ impl Desk {
         let verdict = self.policy.judge_flow(&ruling, None);
         facts.ruling = Some(ruling);
         self.greet(facts, &packet.stamp);
-        let Verdict::Deny(denial) = verdict else { return };
-        let back = Link { client: link.server, server: link.client, ..link };
-        let back = self.policy.judge_flow(&self.policy.ruling(&back, None), None);
-        if !matches!(back, Verdict::Permit { .. }) {
+        if let Verdict::Deny(denial) = self.of_peers(verdict, &link) {
             self.find(facts, What::Denied(denial), None, None, &packet.stamp);
         }
     }
+
+    /// The verdict on a conversation, which may be a tunnel that nobody could look into.
+    pub(super) fn of_tunnel(&self, verdict: Verdict, link: &Link) -> Verdict {
+        match link.transport {
+            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, link),
+            _ => verdict,
+        }
+    }
+
+    /// The verdict on two peers: what is declared in one direction is permitted in both.
+    fn of_peers(&self, verdict: Verdict, link: &Link) -> Verdict {
+        if !matches!(verdict, Verdict::Deny(_)) {
+            return verdict;
+        }
+        let back = Link { client: link.server, server: link.client, ..*link };
+        match self.policy.judge_flow(&self.policy.ruling(&back, None), None) {
+            permit @ Verdict::Permit { .. } => permit,
+            Verdict::Observe | Verdict::Deny(_) => verdict,
+        }
+    }
 }
+
+impl Facts {
+    /// Whether the policy denies the conversation as such.
+    pub(in crate::worker) const fn is_denied(&self) -> bool {
+        self.denied.is_some()
+    }
+
+    /// Whether this is TCP or UDP whose ports could not be read, so that it cannot be said to be what no flow declares.
+    pub(super) const fn hides_ports(&self) -> bool {
+        matches!(self.carrier, Carrier::Ip(TCP | UDP))
+    }
+}
+
+/// IP protocols of tunnels: IP in IP (4, 41), GRE, ESP, L2TP, MPLS.
+const TUNNELS: [u8; 6] = [4, 41, 47, 50, 115, 137];
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
