@@ -59,6 +59,23 @@ fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, U
     Ok(walk.context.frame(&leaf))
 }
 
+/// A part of an IP datagram, which has no ports of its own, as traffic between its two hosts.
+pub fn fragment<'a>(link: Link, bytes: &'a [u8], original: u32) -> Option<Frame<'a>> {
+    let frame = decode(link, bytes, original).ok()?;
+    let (pair, protocol) = match frame.body {
+        Body::Tcp(pair, _) => (pair, TCP),
+        Body::Udp(pair, _) => (pair, UDP),
+        Body::Ip(pair, other) => (pair, other.protocol),
+        Body::Link { .. } => return None,
+    };
+    let body = Body::Ip(pair, OtherIp { protocol, neighbour_discovery: false });
+    Some(Frame { body, undecoded: Some(Undecoded::Fragment), ..frame })
+}
+
+/// IP protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -235,4 +252,6 @@ pub enum Undecoded {
     TooDeep,
     /// Headers that are sound, with content that is not read: encrypted, or of an unknown kind.
     Content,
+    /// A part of an IP datagram that no datagram can be made of.
+    Fragment,
 }

@@ -60,8 +60,19 @@ pub struct Item {
     pub packet: u32,
     /// Which shard (0..[`SHARDS`]) its host pair belongs to.
     pub shard: u8,
-    /// Not the packet is to be judged, but what it is wrapped in: the wrapping with so many others around it.
-    pub wrapping: Option<u8>,
+    /// What of the packet is to be judged.
+    pub subject: Subject,
+}
+
+/// What of a packet is to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// What it carries in the end.
+    Content,
+    /// What it is wrapped in: the wrapping with so many others around it.
+    Wrapping(u8),
+    /// That it is a fragment which no datagram can be made of.
+    Fragment,
 }
 
 /// Conversations that are followed at one moment.
@@ -152,10 +163,7 @@ impl Worker {
     fn items(&mut self, block: &Block, items: &[Item]) {
         for item in items {
             let Some(packet) = block.packets.get(item.packet as usize) else { continue };
-            match item.wrapping {
-                None => self.packet(packet, block.bytes_of(packet), item.shard),
-                Some(depth) => self.wrapping(packet, block.bytes_of(packet), depth),
-            }
+            self.item(packet, block.bytes_of(packet), item.shard, item.subject);
         }
     }
 
@@ -182,6 +190,24 @@ impl Worker {
         match KeyLog::parse(&secrets.bytes) {
             Ok(log) => self.desk.ring.add(&log),
             Err(_) => self.desk.counters.losses.secrets_not_understood += u64::from(self.is_first),
+        }
+    }
+
+    /// Judges something about a packet, dealt to a shard.
+    #[inline]
+    pub fn item(&mut self, packet: &Packet, bytes: &[u8], shard: u8, subject: Subject) {
+        match subject {
+            Subject::Content => self.packet(packet, bytes, shard),
+            Subject::Wrapping(depth) => self.wrapping(packet, bytes, depth),
+            Subject::Fragment => self.fragment(packet, bytes, shard),
+        }
+    }
+
+    /// A fragment that no datagram can be made of is traffic between its two hosts.
+    #[cold]
+    fn fragment(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
+        if let Some(frame) = frame::fragment(packet.link, bytes, packet.original) {
+            self.frame(&frame, packet, self.index_of(shard));
         }
     }
 

@@ -177,3 +177,22 @@ fn tags_without_end_are_told_where_a_host_of_a_zone_sends_them() {
     );
     assert_eq!(Wire::new(&[frame]).replay(&[]).rules(), ["own.unread"], "of nobody");
 }
+
+#[test]
+fn a_fragment_that_no_datagram_can_be_made_of_is_traffic_between_its_hosts() {
+    // A part that is not the last one, and no multiple of 8 bytes; one that lies beyond the largest datagram.
+    let part = |from, to, flags_and_offset: u16, payload: &[u8]| {
+        let mut packet = ipv4(from, to, 17, payload);
+        packet[6..8].copy_from_slice(&flags_and_offset.to_be_bytes());
+        ethernet(0x0800, &packet)
+    };
+    for (flags_and_offset, payload) in [(0x2000, vec![0; 13]), (0x1FFF, vec![0; 64])] {
+        let sent = |from, to| Wire::new(&[part(from, to, flags_and_offset, &payload)]).replay(&[]);
+        let between = sent(OFFICE, PLC);
+        assert_eq!(between.of("conduit.undeclared")[0]["protocol"], "ip/17");
+        assert_eq!(between.stats["losses"]["fragments_unusable"], 1);
+        let within = sent(PLC, [10, 0, 2, 11]);
+        let message = within.of("proto.malformed")[0]["message"].as_str().expect("a text").to_owned();
+        assert!(message.ends_with("unusable fragment."), "{message}");
+    }
+}

@@ -45,7 +45,7 @@ impl Unread {
     /// What the number stands for, where that has a name of its own.
     const fn title(self) -> Option<&'static str> {
         Some(match self {
-            Self::EtherType(0) => "LLC of the ISO network layer",
+            Self::EtherType(0) => "a network layer over LLC",
             Self::EtherType(0x88E5) => "MACsec",
             Self::EtherType(0x8847 | 0x8848) | Self::IpProtocol(137) => "MPLS",
             Self::EtherType(0x8864) => "PPPoE",

@@ -147,7 +147,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         let payload = self.without_trailer(span);
         let payload = payload.limit(usize::from(length), false).unwrap_or(payload);
         let leaf = Leaf::link(0, payload);
-        if is_iso(payload.bytes) { leaf.because(Undecoded::Content) } else { leaf }
+        if is_network_layer(payload.bytes) { leaf.because(Undecoded::Content) } else { leaf }
     }
 
     /// A payload that is not IP.
@@ -227,10 +227,14 @@ fn snap(span: Span<'_>) -> Option<(u16, Span<'_>)> {
     ([l0, l1, l2, o0, o1, o2] == SNAP && ether_type >= MIN_ETHER_TYPE).then_some((ether_type, rest))
 }
 
-/// LLC of the ISO network layer that carries data: controllers speak S7comm over it without IP. Routing protocols of
-/// it are housekeeping (ISO 9577: ES-IS 0x82, IS-IS 0x83).
-fn is_iso(payload: &[u8]) -> bool {
-    matches!(payload, [0xFE, 0xFE, 0x03, protocol, ..] if !matches!(protocol, 0x82 | 0x83))
+/// LLC that carries the data of a network layer: that of ISO, over which controllers speak S7comm without IP, IP itself, and
+/// what bridges wrap (802.1H). ES-IS and IS-IS are housekeeping of ISO (ISO 9577: 0x82, 0x83).
+fn is_network_layer(payload: &[u8]) -> bool {
+    match payload {
+        [0xFE, 0xFE, 0x03, protocol, ..] => !matches!(protocol, 0x82 | 0x83),
+        [0x06, 0x06, 0x03, ..] | [0xAA, 0xAA, 0x03, 0x00, 0x00, 0xF8, ..] => true,
+        _ => false,
+    }
 }
 
 /// Whether this is a usual EtherType, and no length.

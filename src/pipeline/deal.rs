@@ -10,9 +10,9 @@ use foldhash::fast::FixedState;
 use super::Settings;
 use super::tunnels::Tunnels;
 use crate::capture::{Block, Packet};
-use crate::frame::{self, Layers, Peek, Reassembled, Reassembler};
+use crate::frame::{self, Body, FragmentDrop, Layers, Peek, Reassembled, Reassembler};
 use crate::metrics::Counters;
-use crate::worker::{Item, SHARDS, Worker};
+use crate::worker::{Item, SHARDS, Subject, Worker};
 
 /// Deals packets to workers.
 pub(super) struct Dealer {
@@ -27,8 +27,8 @@ pub(super) struct Dealer {
     tunnels: Tunnels,
     /// What is around the latest packet that is wrapped.
     layers: Layers,
-    /// The tunnels around the latest packet that are to be judged: which, and the shard of their ends.
-    due: Vec<(u8, u8)>,
+    /// What else of the latest packet is to be judged, and the shard that it belongs to.
+    due: Vec<(Subject, u8)>,
     /// Packets dealt so far.
     pub(super) packets: u64,
     bytes: u64,
@@ -55,10 +55,10 @@ impl Dealer {
         items.iter_mut().for_each(Vec::clear);
         for index in 0..block.packets.len() {
             if let Some(shard) = self.place(index, block) {
-                self.hand(Item { packet: index as u32, shard, wrapping: None }, items);
+                self.hand(Item { packet: index as u32, shard, subject: Subject::Content }, items);
             }
-            while let Some((depth, shard)) = self.due.pop() {
-                self.hand(Item { packet: index as u32, shard, wrapping: Some(depth) }, items);
+            while let Some((subject, shard)) = self.due.pop() {
+                self.hand(Item { packet: index as u32, shard, subject }, items);
             }
         }
     }
@@ -98,8 +98,8 @@ impl Dealer {
                 if let Some(shard) = shard {
                     worker.packet(packet, block.bytes_of(packet), shard);
                 }
-                for (depth, _) in self.due.drain(..).rev() {
-                    worker.wrapping(packet, block.bytes_of(packet), depth);
+                for (subject, shard) in self.due.drain(..).rev() {
+                    worker.item(packet, block.bytes_of(packet), shard, subject);
                 }
             }
         }
@@ -136,7 +136,7 @@ impl Dealer {
         for (depth, tunnel) in self.layers.iter() {
             if self.tunnels.is_due(&tunnel, clock) {
                 let [one, other] = tunnel.ends;
-                self.due.push((depth, self.shard_of(frame::pair_key(one, other))));
+                self.due.push((Subject::Wrapping(depth), self.shard_of(frame::pair_key(one, other))));
             }
         }
     }
@@ -159,6 +159,11 @@ impl Dealer {
             let bytes = block.bytes_of(&packet);
             self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
+        if let Reassembled::Dropped(reason) = done
+            && is_told(reason)
+        {
+            self.tell_fragment(&packet, block);
+        }
         let mut shard = None;
         // A datagram may itself be a fragment of what wraps it.
         for _ in 0..NESTED_FRAGMENTS {
@@ -181,6 +186,15 @@ impl Dealer {
         shard
     }
 
+    /// A fragment is of no use: its two hosts are to be judged all the same.
+    #[cold]
+    fn tell_fragment(&mut self, packet: &Packet, block: &Block) {
+        let frame = frame::fragment(packet.link, block.bytes_of(packet), packet.original);
+        if let Some(Body::Ip(pair, _)) = frame.map(|frame| frame.body) {
+            self.due.push((Subject::Fragment, self.shard_of(frame::pair_key(pair.source, pair.destination))));
+        }
+    }
+
     /// Adds what was counted here; datagrams that are not complete never will be.
     pub(super) fn count(&mut self, counters: &mut Counters) {
         self.fragments.finish();
@@ -194,6 +208,14 @@ impl Dealer {
         counters.fragments(&self.fragments.counters());
         counters.tunnels += self.tunnels.counters.begun;
         counters.losses.tunnels_forgotten += self.tunnels.counters.forgotten;
+    }
+}
+
+/// Whether a fragment that is of no use is one that no sender makes, and no loss of the capture.
+const fn is_told(reason: FragmentDrop) -> bool {
+    match reason {
+        FragmentDrop::Malformed | FragmentDrop::TooLarge | FragmentDrop::Contradiction => true,
+        FragmentDrop::NoFragment | FragmentDrop::Undecoded(_) | FragmentDrop::Cut | FragmentDrop::Duplicate => false,
     }
 }
 

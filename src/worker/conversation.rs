@@ -387,7 +387,7 @@ impl Talk {
         }
         if let Verdict::Deny(denial) = verdict
             && facts.denied != Some(denial.rule)
-            && !(facts.hides_ports() && denial.rule == Rule::FlowUndeclaredProtocol)
+            && !facts.is_doubtful(&denial)
         {
             facts.denied = Some(denial.rule);
             desk.find(facts, What::Denied(denial), None, None, stamp);

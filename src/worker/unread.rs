@@ -14,7 +14,8 @@ pub(super) const fn of_refused(reason: Undecoded) -> Unread {
     match reason {
         Undecoded::LinkType => Unread::LinkType,
         Undecoded::Truncated => Unread::Truncated,
-        Undecoded::Malformed => Unread::Malformed,
+        // Fragments are counted where they are put together.
+        Undecoded::Malformed | Undecoded::Fragment => Unread::Malformed,
         Undecoded::TooDeep => Unread::TooDeep,
         // Only a frame has content.
         Undecoded::Content => Unread::EtherType(0),
@@ -67,6 +68,7 @@ impl Desk {
     pub(super) fn undecoded(&mut self, facts: &mut Facts, reason: Undecoded, stamp: &Stamp) {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",
+            Undecoded::Fragment => "unusable_fragment",
             Undecoded::TooDeep => TOO_MANY,
             // A capture that was cut, and content of another kind, break no rule.
             Undecoded::LinkType | Undecoded::Truncated | Undecoded::Content => return,

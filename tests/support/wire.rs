@@ -179,7 +179,8 @@ impl Wire {
         arguments.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
         let Output { status, stdout, stderr } = lockkeeper(&arguments);
         let page = String::from_utf8(stderr).expect("UTF-8");
-        let text = std::fs::read_to_string(&stats).unwrap_or_else(|_| panic!("no statistics: {page}"));
+        let text = std::fs::read_to_string(&stats).unwrap_or_default();
+        assert!(!text.is_empty(), "no statistics: {page}");
         let alerts = last(&String::from_utf8(stdout).expect("UTF-8"));
         Told { alerts, stats: lines(&text).remove(0), status: status.code(), page }
     }

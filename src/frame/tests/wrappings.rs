@@ -228,10 +228,11 @@ fn a_wrapping_that_cannot_be_undone_is_content_that_was_not_read() {
     assert_eq!(unread(&ethernet(0x88E5, &hex("0C 00 00000001 DEADBEEF ; MACsec"))), (0x88E5, content));
     assert_eq!(unread(&ethernet(0x1234, &request_ip())), (0x1234, content));
     assert_eq!(unread(&ethernet(0x9200, &tagged(300, 0x1234, &request_ip()))), (0x9200, content), "no tag");
-    assert_eq!(
-        unread(&ethernet(0x0030, &hex("FEFE03 00 1DE0 ; LLC of ISO, inactive network layer, transport"))),
-        (0, content)
-    );
+    for llc in
+        ["FEFE03 00 1DE0 ; ISO, inactive network layer, transport", "060603 4500 ; IP", "AAAA03 0000F8 0800 ; 802.1H"]
+    {
+        assert_eq!(unread(&ethernet(0x0006, &hex(llc))), (0, content), "{llc}");
+    }
 }
 
 #[test]

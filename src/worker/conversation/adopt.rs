@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Content, Talk};
 use crate::alert::What;
-use crate::policy::{Denial, Policy, Rule, Verdict};
+use crate::policy::{Denial, Policy, Verdict};
 use crate::worker::{Desk, Worker};
 
 impl Worker {
@@ -58,8 +58,7 @@ impl Talk {
             (_, spoken) => desk.policy.judge_flow(&ruling, spoken),
         };
         let denied = match desk.of_tunnel(verdict, &link) {
-            Verdict::Deny(denial) if facts.hides_ports() && denial.rule == Rule::FlowUndeclaredProtocol => None,
-            Verdict::Deny(denial) => Some(denial),
+            Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),
             Verdict::Permit { .. } | Verdict::Observe => None,
         };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));

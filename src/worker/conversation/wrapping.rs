@@ -5,14 +5,14 @@ use crate::alert::What;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
-use crate::policy::{Carrier, Link, Verdict};
+use crate::policy::{Carrier, Denial, Link, Rule, Verdict};
 use crate::worker::{Desk, Worker};
 
 impl Worker {
     /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
     /// when that is due; nothing is kept of it here.
     #[cold]
-    pub fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
+    pub(in crate::worker) fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
         if !self.desk.judging {
             return;
         }
@@ -72,9 +72,12 @@ impl Facts {
         self.denied.is_some()
     }
 
-    /// Whether this is TCP or UDP whose ports could not be read, so that it cannot be said to be what no flow declares.
-    pub(super) const fn hides_ports(&self) -> bool {
-        matches!(self.carrier, Carrier::Ip(TCP | UDP))
+    /// Whether this is TCP or UDP whose ports could not be read, so that it cannot be said to be what no flow declares, or to
+    /// go in the wrong direction.
+    pub(super) fn is_doubtful(&self, denial: &Denial) -> bool {
+        let hides_ports = matches!(self.carrier, Carrier::Ip(TCP | UDP));
+        let is_declared_back = denial.rule == Rule::FlowUndeclaredPeer && denial.flow.is_some();
+        hides_ports && (denial.rule == Rule::FlowUndeclaredProtocol || is_declared_back)
     }
 }
 
