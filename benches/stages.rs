@@ -35,7 +35,7 @@ use lockkeeper::flow::{
     Arrival, Assembly, End, FlowKey, FlowTable, Lifetime, Reading, Receiver, RecentBytes, StreamCounters,
     StreamSettings, TableSettings, TcpFlow,
 };
-use lockkeeper::frame::{self, Body};
+use lockkeeper::frame::{self, Body, Layers};
 use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, SessionState, Verdict};
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{Asked, Ears};
@@ -144,8 +144,9 @@ fn read_blocks(paths: &[PathBuf], block_size: usize) -> Result<u64, capture::Err
 /// The capture thread's look at a packet.
 fn peek(clock: &mut Clock, traffic: &Traffic) {
     let work = |_: &mut ()| {
+        let mut layers = Layers::default();
         for (packet, bytes) in traffic.packets() {
-            black_box(frame::peek(packet.link, bytes));
+            black_box(frame::peek(packet.link, bytes, packet.original, &mut layers));
         }
     };
     clock.time("peek", "packet", traffic.len(), || (), work);

@@ -1,5 +1,6 @@
 //! What the user can type. No logic: [`crate::config`] turns it into what the program runs on.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,7 +9,7 @@ use serde::Deserialize;
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "lockkeeper", version, about, long_about = None, arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 nothing wrong found, 1 violations found, 2 an error.")]
+#[command(after_help = EXIT_STATUS)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -90,6 +91,9 @@ pub struct Replay {
     /// What is kept of the packets around violations.
     #[command(flatten)]
     pub evidence: Evidence,
+    /// What the captures show.
+    #[command(flatten)]
+    pub vantage: Vantage,
     /// How to speak to the broker.
     #[command(flatten)]
     pub broker: Broker,
@@ -102,7 +106,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 pub struct Watch {
     /// Everything from a file (TOML) instead of the options below
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Evidence", "Recording", "Alarms", "Health", "Broker", "Limits"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Evidence", "Recording", "Vantage", "Alarms", "Health", "Broker", "Limits"])]
     pub config: Option<PathBuf>,
     /// What to listen to.
     #[command(flatten)]
@@ -123,6 +127,9 @@ pub struct Watch {
     /// What is kept of all packets.
     #[command(flatten)]
     pub recording: Recording,
+    /// What the interfaces show.
+    #[command(flatten)]
+    pub vantage: Vantage,
     /// When to tell about the sensor itself.
     #[command(flatten)]
     pub alarms: Alarms,
@@ -147,6 +154,20 @@ pub struct Health {
     /// Where Prometheus may ask, such as 127.0.0.1:9469
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// What is seen from where the traffic is taken, and how much of it has to be read.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Observation")]
+pub struct Vantage {
+    /// An end of a mirror session (ERSPAN, GRE, VXLAN, TZSP): the switch, the collector or this sensor. Packets that wrap
+    /// others from or to it are no traffic of the plant; what is inside is judged. Can be given several times
+    #[arg(long = "mirror-session", value_name = "IP")]
+    pub mirror_sessions: Vec<IpAddr>,
+    /// Packets that cannot be read, in percent, above which the observation is incomplete: the alert own.unread, and exit
+    /// status 2 of a replay
+    #[arg(long, value_name = "PERCENT", default_value_t = Self::default().unread_limit)]
+    pub unread_limit: f64,
 }
 
 /// What is wrong enough with the sensor itself to be an alert.
@@ -334,6 +355,13 @@ pub enum Policy {
     },
 }
 
+impl Default for Vantage {
+    /// As when nothing is typed.
+    fn default() -> Self {
+        Self { mirror_sessions: Vec::new(), unread_limit: 1.0 }
+    }
+}
+
 impl Default for Alarms {
     /// As when nothing is typed.
     fn default() -> Self {
@@ -381,6 +409,9 @@ impl Default for Limits {
     }
 }
 
+const EXIT_STATUS: &str = "\
+Exit status: 0 nothing wrong found, 1 violations found, 2 an error, or too little that could be read to tell.";
+
 const WATCH_EXAMPLES: &str = "\
 Examples:
   lockkeeper watch --interface eth1 --policy rules/plant.toml
@@ -396,11 +427,18 @@ Examples:
   lockkeeper status
   lockkeeper status --json | jq .reasons
 
-Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 not running, or silent for too long.";
+Exit status: 0 ready, 1 degraded (or starting, or stopping), 2 silent for too long, or not
+known, because there is no status file.";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   lockkeeper replay day.pcapng --policy rules/plant.toml
   lockkeeper replay captures/ -p plant.toml --alerts - | jq -r .message
   lockkeeper replay day.pcapng -p plant.toml --evidence evidence/
-  zcat week.pcap.gz | lockkeeper replay - -p plant.toml --stats stats.json --mqtt mqtt://soc-broker";
+  zcat week.pcap.gz | lockkeeper replay - -p plant.toml --stats stats.json --mqtt mqtt://soc-broker
+
+Exit status: 0 no violation, 1 violations, 2 an error or an incomplete observation, whatever was found besides. An observation
+is incomplete when there is no packet, when none could be read, or when at least 10 packets and more than --unread-limit
+percent were not read: unknown link types and EtherTypes, MACsec and other encrypted frames, tunnels that cannot be undone,
+headers that are cut, contradict themselves or are too many, payload cut by a snap length, fragments that make no datagram.
+A capture that ends inside a record is an error too.";

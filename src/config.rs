@@ -14,7 +14,7 @@ use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::alert;
-use crate::cli::{self, Broker, Limits, Replay};
+use crate::cli::{self, Broker, Limits, Replay, Vantage};
 use crate::evidence;
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
@@ -150,7 +150,11 @@ pub fn pipeline(
     let keys = typed.opcua_keys.as_deref().map(keys::load).transpose()?.unwrap_or_default();
     let names =
         Names { site: typed.site.clone().unwrap_or_else(|| site_of(policy)), sensor: typed.sensor.clone(), captures };
-    bounded(&typed.limits, typed.workers, names, transactions, keys)
+    bounded(&typed.limits, &typed.vantage, typed.workers, names, (transactions, keys))
+}
+
+fn percent(option: &'static str, value: f64) -> Result<f64, Error> {
+    if (0.0..=100.0).contains(&value) { Ok(value) } else { Err(Error::Percent { option, value }) }
 }
 
 /// The names that alerts carry.
@@ -163,16 +167,18 @@ struct Names {
 /// What the pipeline runs on within these limits.
 fn bounded(
     limits: &Limits,
+    vantage: &Vantage,
     typed_workers: Option<u16>,
     names: Names,
-    transactions: bool,
-    keys: KeyLog,
+    (transactions, keys): (bool, KeyLog),
 ) -> Result<pipeline::Settings, Error> {
     Ok(pipeline::Settings {
         workers: workers(typed_workers),
         worker: worker_settings(limits, transactions, keys)?,
         fragments: FragmentLimits { datagrams: bound("max-fragmented", limits.max_fragmented)?, ..Default::default() },
+        mirrors: vantage.mirror_sessions.clone(),
         alerts: alert::Settings {
+            unread_limit: percent("unread-limit", vantage.unread_limit)?,
             site: names.site,
             sensor: names.sensor,
             captures: names.captures,

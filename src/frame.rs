@@ -1,17 +1,21 @@
 //! One packet into one frame: the innermost addresses, ports and payload, whatever they are wrapped in.
 //!
 //! [`decode`] walks from the link layer inwards: `link` (Ethernet, tags, cooked captures), `ip` (both versions,
-//! fragments, extension headers), `tunnel` (GRE, ERSPAN, VXLAN, GENEVE, MPLS, PPPoE) and back to `link` or `ip`, until
-//! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost.
+//! fragments, extension headers), `tunnel` and `fabric` (what wraps IP or Ethernet) and back to `link` or `ip`, until
+//! `transport` or something that is not understood. A wrapping whose inside cannot be read is itself the innermost, and
+//! what cannot be read behind an IP header is still traffic between its two addresses: [`Frame::undecoded`] says why.
 //! [`peek()`] takes the same way to know only which packets belong together; both know a short cut to the same answer for
-//! what nearly all packets are (`plain`). [`Reassembler`] makes whole packets of IP fragments, which are of little use
-//! before.
+//! what nearly all packets are (`plain`). What wraps IP is a conversation of its own: [`outer()`]. [`Reassembler`] makes
+//! whole packets of IP fragments, which are of little use before.
 
 mod checksum;
+mod ether_type;
+mod fabric;
 mod fragments;
 mod ip;
 mod link;
 mod neighbour;
+mod outer;
 mod peek;
 mod plain;
 mod redundancy;
@@ -31,6 +35,7 @@ use crate::capture::Link;
 
 pub use checksum::Checksum;
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
+pub use outer::{Layers, Outer, OuterCarrier, outer};
 pub use peek::{Peek, mac_key, pair_key, peek};
 pub use plain::Plain;
 
@@ -54,9 +59,25 @@ pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
 fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let mut walk = walk::Walk::new(());
     let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
-    let walk::Context { mac, vlan, tunnel, redundancy, checksum, .. } = walk.context;
-    Ok(Frame { mac, vlan, tunnel, redundancy, checksum, body: leaf.body, cut: leaf.cut })
+    Ok(walk.context.frame(&leaf))
 }
+
+/// A part of an IP datagram, which has no ports of its own, as traffic between its two hosts.
+pub fn fragment<'a>(link: Link, bytes: &'a [u8], original: u32) -> Option<Frame<'a>> {
+    let frame = decode(link, bytes, original).ok()?;
+    let (pair, protocol) = match frame.body {
+        Body::Tcp(pair, _) => (pair, TCP),
+        Body::Udp(pair, _) => (pair, UDP),
+        Body::Ip(pair, other) => (pair, other.protocol),
+        Body::Link { .. } => return None,
+    };
+    let body = Body::Ip(pair, OtherIp { protocol, neighbour_discovery: false, advertised: None });
+    Some(Frame { body, undecoded: Some(Undecoded::Fragment), ..frame })
+}
+
+/// IP protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// What a packet turned out to carry. Everything is borrowed from the captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +96,8 @@ pub struct Frame<'a> {
     pub body: Body<'a>,
     /// Bytes missing at the end because the capture was cut by a snap length.
     pub cut: u32,
+    /// Why the body is not what the packet carries in the end, where something inside it could not be read.
+    pub undecoded: Option<Undecoded>,
 }
 
 /// Hardware addresses of a frame.
@@ -91,7 +114,8 @@ pub struct Macs {
 pub struct Tunnel {
     /// What sort.
     pub kind: TunnelKind,
-    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session; 0 without one.
+    /// ERSPAN session, VXLAN or GENEVE network, GRE key, MPLS label, PPPoE session, service of 802.1ah; 0 without one,
+    /// and where each direction has a number of its own.
     pub id: u32,
 }
 
@@ -107,6 +131,13 @@ pub enum TunnelKind {
     Mpls,
     Pppoe,
     IpInIp,
+    L2tp,
+    Pptp,
+    Tzsp,
+    Pbb,
+    FabricPath,
+    Trill,
+    Nsh,
 }
 
 /// Which copy of a frame that PRP or HSR sent twice.
@@ -205,7 +236,7 @@ pub struct OtherIp {
     pub advertised: Option<(Ipv6Addr, Option<[u8; 6]>)>,
 }
 
-/// Why a packet could not be made into a frame.
+/// Why a packet could not be made into a frame, or only as far as its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Undecoded {
     /// A link type that is not understood.
@@ -214,6 +245,10 @@ pub enum Undecoded {
     Truncated,
     /// A header contradicts itself.
     Malformed,
-    /// More wrappings than the limit.
+    /// More tags, extension headers or wrappings than the limit.
     TooDeep,
+    /// Headers that are sound, with content that is not read: encrypted, or of an unknown kind.
+    Content,
+    /// A part of an IP datagram that no datagram can be made of.
+    Fragment,
 }

@@ -49,7 +49,7 @@ enum Status {
     Clean = 0,
     /// Violations were found, or checks failed.
     Violations = 1,
-    /// Bad input, a bad policy, a broker that cannot be reached.
+    /// Bad input, a bad policy, a broker that cannot be reached, or too little that could be read to call it clean.
     Error = 2,
 }
 
@@ -87,7 +87,9 @@ fn replay(typed: &Replay) -> Outcome {
     if let Some(error) = &unreachable {
         print_error(error);
     }
-    Ok(if unreachable.is_some() || !replayed.problems.is_empty() || replayed.captures.iter().any(|c| c.cut.is_some()) {
+    let is_cut = replayed.captures.iter().any(|capture| capture.cut.is_some());
+    let failed = unreachable.is_some() || !replayed.problems.is_empty();
+    Ok(if failed || is_cut || replayed.incomplete().is_some() {
         Status::Error
     } else if replayed.alerts.violations > 0 {
         Status::Violations

@@ -1,5 +1,6 @@
 //! What was counted on the way: plain numbers per worker, added up at the end.
 
+mod failed;
 mod latency;
 
 use std::collections::BTreeMap;
@@ -8,14 +9,15 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
-use crate::alert;
+use crate::alert::{self, Unread};
 use crate::capture::{Capture, Drops};
 use crate::evidence;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
-use crate::frame::{FragmentCounters, Undecoded};
+use crate::frame::FragmentCounters;
 use crate::keys::KeyCounters;
 use crate::recording;
 
+pub use failed::{FailedConnections, Failure, Failures, Server};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};
 
 /// Everything one worker counts. Every field is a number of things since the start.
@@ -37,10 +39,14 @@ pub struct Counters {
     pdus: Vec<u64>,
     /// PDUs with other keys, by place of the protocol, group and key.
     rare_pdus: HashMap<(u16, usize, u32), u64>,
-    /// Frames that carry no IP, by EtherType.
-    pub link_frames: BTreeMap<u16, u64>,
     /// Senders whose wrong checksums are taken for an effect of the capture, with how many there were.
     pub not_believed: BTreeMap<IpAddr, u64>,
+    /// Tunnels begun: pairs of hosts that send packets inside others.
+    pub tunnels: u64,
+    /// Packets that were not read, or not all of them, by why. At most 65,536 kinds, since there are no more EtherTypes.
+    pub unread: BTreeMap<Unread, u64>,
+    /// Connections that came to nothing, by server.
+    pub failed: FailedConnections,
     /// Anomalies by protocol and name.
     pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
     /// Everything that was not seen or was given up.
@@ -98,8 +104,10 @@ losses! {
     truncated_headers,
     /// Packets whose headers contradict themselves.
     malformed_headers,
-    /// Packets with more wrappings than the limit.
+    /// Packets with more tags, extension headers or wrappings than the limit.
     too_many_wrappings,
+    /// Packets with content that is not read: encrypted or unknown EtherTypes, tunnels that cannot be undone.
+    unread_packets,
     /// Packets that a snap length cut short.
     cut_by_snap_length,
     /// Bytes of payload that a snap length cut off.
@@ -161,6 +169,8 @@ losses! {
     fragmented_datagrams_given_up,
     /// IP fragments that overlap others.
     fragments_overlapping,
+    /// Tunnels that were forgotten because too many were remembered; they may be told twice.
+    tunnels_forgotten,
     /// Hosts without IP that the inventory had no room for.
     neighbours_not_listed,
     /// Pairs of hosts that speak without IP forgotten because there were too many; they may be told again.
@@ -273,8 +283,10 @@ impl Counters {
                 self.pdus_of(slot, group, key, count);
             }
         }
-        for (ether_type, count) in &other.link_frames {
-            *self.link_frames.entry(*ether_type).or_default() += count;
+        self.failed.add(&other.failed);
+        self.tunnels += other.tunnels;
+        for (kind, count) in &other.unread {
+            *self.unread.entry(*kind).or_default() += count;
         }
         for (sender, count) in &other.not_believed {
             *self.not_believed.entry(*sender).or_default() += count;
@@ -312,15 +324,24 @@ impl Counters {
 
 /// Taking over what the stages count themselves.
 impl Counters {
-    /// A packet that could not be made into a frame.
-    pub fn undecoded(&mut self, reason: Undecoded) {
+    /// A packet that was not read, or not all of it.
+    pub fn unread(&mut self, kind: Unread) {
+        *self.unread.entry(kind).or_default() += 1;
         let losses = &mut self.losses;
-        *match reason {
-            Undecoded::LinkType => &mut losses.unknown_link_type,
-            Undecoded::Truncated => &mut losses.truncated_headers,
-            Undecoded::Malformed => &mut losses.malformed_headers,
-            Undecoded::TooDeep => &mut losses.too_many_wrappings,
+        *match kind {
+            Unread::LinkType => &mut losses.unknown_link_type,
+            Unread::Truncated => &mut losses.truncated_headers,
+            Unread::Malformed => &mut losses.malformed_headers,
+            Unread::TooDeep => &mut losses.too_many_wrappings,
+            Unread::Cut => &mut losses.cut_by_snap_length,
+            Unread::EtherType(_) | Unread::IpProtocol(_) => &mut losses.unread_packets,
         } += 1;
+    }
+
+    /// Packets that were not read, or not all of them, lost fragments among them.
+    pub fn not_read(&self) -> u64 {
+        let Losses { fragments_unusable, fragmented_datagrams_given_up, .. } = self.losses;
+        self.unread.values().sum::<u64>() + fragments_unusable + fragmented_datagrams_given_up
     }
 
     /// What a table of conversations counted.

@@ -14,7 +14,9 @@ mod crew;
 mod deal;
 mod orders;
 mod outputs;
+mod tunnels;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alert::{self, Captures, Correlator, Report, Tally};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub worker: worker::Settings,
     /// Bounds of IP reassembly.
     pub fragments: FragmentLimits,
+    /// Ends of mirror sessions, which are no conversations of the plant: switches, collectors, this sensor.
+    pub mirrors: Vec<IpAddr>,
     /// The volume rule, and the names that alerts carry.
     pub alerts: alert::Settings,
 }
@@ -57,6 +61,35 @@ pub struct Replayed {
     pub tallies: Vec<(&'static str, Option<u16>, Tally)>,
     /// What went wrong on the way. Everything that could be done was done all the same.
     pub problems: Vec<Problem>,
+    /// Packets that were not read, in percent, above which the observation is incomplete.
+    pub unread_limit: f64,
+}
+
+/// Why an observation says less than it seems to: no verdict on it is clean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incomplete {
+    /// There was no packet at all.
+    NoPackets,
+    /// So many of the packets were not read, or not all of them.
+    Unread {
+        /// How many.
+        unread: u64,
+        /// Of how many.
+        packets: u64,
+    },
+}
+
+impl Replayed {
+    /// Whether too little was read to call anything clean: nothing at all, or more than the limit is missing, and that is
+    /// not only a handful of packets ([`alert::unread::is_too_much`]).
+    pub fn incomplete(&self) -> Option<Incomplete> {
+        let (unread, packets) = (self.counters.not_read(), self.counters.packets);
+        if packets == 0 {
+            return Some(Incomplete::NoPackets);
+        }
+        let too_much = alert::unread::is_too_much(unread, packets, self.unread_limit);
+        too_much.then_some(Incomplete::Unread { unread, packets })
+    }
 }
 
 /// What can go wrong without ending a replay.
@@ -114,7 +147,7 @@ fn run(
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
     let alerts = alert::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
-        dealer: Dealer::new(workers, settings.fragments),
+        dealer: Dealer::new(workers, settings),
         correlator: Correlator::new(Arc::clone(policy), alerts),
         outputs,
         progress,
@@ -135,6 +168,7 @@ fn run(
         alerts: *correlator.counters(),
         tallies: correlator.tallies().collect(),
         problems,
+        unread_limit: settings.alerts.unread_limit,
     }
 }
 
@@ -169,7 +203,7 @@ impl Run<'_> {
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
-            let orders = reins.and_then(|reins| reins.take(source, &dealer, clock));
+            let orders = reins.and_then(|reins| reins.take(source, &mut dealer, clock));
             let orders = orders.as_deref();
             worker.open(std::mem::take(&mut report));
             orders.inspect(|orders| orders.before(&mut worker));
@@ -203,6 +237,9 @@ fn settle(
 ) {
     outputs.block(block);
     orders.inspect(|orders| orders.prepare(correlator));
+    for (window, packets) in packets_by_window(block) {
+        correlator.packets(window, packets);
+    }
     correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
     orders.inspect(|orders| orders.settle(correlator, &mut |alert| outputs.alert(alert)));
     if last {
@@ -210,4 +247,20 @@ fn settle(
     }
     outputs.transactions(reports);
     outputs.end_of_block(clock);
+}
+
+/// How many packets of a block fall into each [window](alert::window_of) of packet time: nearly always one.
+fn packets_by_window(block: &Block) -> impl Iterator<Item = (i64, u64)> {
+    let mut rest = block.packets.as_slice();
+    std::iter::from_fn(move || {
+        let window = alert::window_of(rest.first()?.stamp.clock);
+        let last = alert::window_of(rest.last()?.stamp.clock);
+        let count = if last == window {
+            rest.len()
+        } else {
+            rest.partition_point(|packet| alert::window_of(packet.stamp.clock) <= window)
+        };
+        rest = rest.get(count..)?;
+        Some((window, count as u64))
+    })
 }

@@ -3,16 +3,18 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 
 use anstyle::{AnsiColor, Style};
 use lockkeeper_protocols::REGISTRY;
 use serde::Serialize;
 
-use crate::alert::{OwnRule, Severity};
+use crate::alert::unread::most_frequent;
+use crate::alert::{OwnRule, Severity, Unread};
 use crate::capture::Capture;
 use crate::highlights::Highlights;
-use crate::metrics::{Counters, NotJudged};
-use crate::pipeline::Replayed;
+use crate::metrics::{Counters, FailedConnections, Failures, NotJudged};
+use crate::pipeline::{Incomplete, Replayed};
 use crate::policy::{Policy, Rule};
 
 /// The object of `--stats`.
@@ -30,6 +32,9 @@ struct Stats<'a> {
     anomalies: BTreeMap<String, u64>,
     losses: BTreeMap<&'static str, u64>,
     checksums_not_believed: BTreeMap<String, u64>,
+    unread: BTreeMap<String, u64>,
+    tunnels: u64,
+    failed_connections: FailedStats,
     pdus: BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<String, u64>>>,
 }
 
@@ -46,6 +51,37 @@ struct CaptureStats<'a> {
 struct CutStats<'a> {
     offset: u64,
     reason: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedStats {
+    unanswered: u64,
+    refused: u64,
+    servers: Vec<ServerStats>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServerStats {
+    ip: IpAddr,
+    port: u16,
+    unanswered: u64,
+    refused: u64,
+}
+
+impl FailedStats {
+    fn of(failed: &FailedConnections) -> Self {
+        let Failures { unanswered, refused } = failed.total;
+        let (worst, _) = failed.worst(SERVERS_IN_STATS);
+        let server = |((ip, port), Failures { unanswered, refused })| ServerStats { ip, port, unanswered, refused };
+        Self { unanswered, refused, servers: worst.into_iter().map(server).collect() }
+    }
+}
+
+/// The kinds of what was not read by name, the most frequent of them; the rest is `other`.
+fn unread_by_name(unread: &BTreeMap<Unread, u64>) -> BTreeMap<String, u64> {
+    let (most, others) = most_frequent(unread, KINDS_IN_STATS);
+    let others = (others > 0).then(|| ("other".to_owned(), others));
+    most.into_iter().map(|(kind, count)| (kind.name(), count)).chain(others).collect()
 }
 
 impl<'a> CaptureStats<'a> {
@@ -76,6 +112,9 @@ pub fn write_stats(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
         anomalies: counters.anomalies.iter().map(|((of, name), n)| (format!("{of}.{name}"), *n)).collect(),
         losses: counters.losses.named().collect(),
         checksums_not_believed: not_believed(counters, MOST_SENDERS),
+        unread: unread_by_name(&counters.unread),
+        tunnels: counters.tunnels,
+        failed_connections: FailedStats::of(&counters.failed),
         pdus: counters.pdus(),
     };
     serde_json::to_writer(&mut *out, &stats)?;
@@ -104,13 +143,36 @@ pub fn write_page(
     policy: &Policy,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    incomplete(replayed, out)?;
     captures(replayed, out)?;
     operations(replayed, out)?;
     violations(replayed, highlights, policy, out)?;
     discoveries(replayed, out)?;
     own(replayed, out)?;
+    failed_connections(replayed, out)?;
+    unread(replayed, out)?;
     losses(replayed, out)?;
     checksums(&replayed.counters, out)
+}
+
+/// What makes the rest of the page worth less than it looks comes first.
+fn incomplete(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let why = match replayed.incomplete() {
+        None => return Ok(()),
+        Some(Incomplete::NoPackets) => "there is no packet in it".to_owned(),
+        Some(Incomplete::Unread { unread, packets }) if unread >= packets => {
+            format!("none of the {} packets could be read", grouped(packets))
+        }
+        Some(Incomplete::Unread { unread, packets }) => {
+            let share = unread as f64 * 100.0 / packets as f64;
+            let [unread, packets] = [unread, packets].map(grouped);
+            format!(
+                "{unread} of {packets} packets ({share:.1} %) could not be read, and what they carried was not judged"
+            )
+        }
+    };
+    heading(out, "Incomplete")?;
+    writeln!(out, "  {WARNING}This says less than it should{WARNING:#}: {why}.")
 }
 
 /// What was decided about checksums, where that was anything but to believe them.
@@ -180,8 +242,14 @@ fn not_judged(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
 
 fn violations(replayed: &Replayed, highlights: &Highlights, policy: &Policy, out: &mut dyn Write) -> io::Result<()> {
     heading(out, "Violations")?;
+    if !policy.judges() {
+        return writeln!(out, "  {WARNING}not judged{WARNING:#}: no policy (--policy names one)");
+    }
     if replayed.alerts.violations == 0 {
-        return writeln!(out, "  {GOOD}none{GOOD:#}");
+        return match replayed.incomplete() {
+            None => writeln!(out, "  {GOOD}none{GOOD:#}"),
+            Some(_) => writeln!(out, "  none in what could be read"),
+        };
     }
     writeln!(out, "  {FAINT}{:<26} {:<22} {:>8} {:>12}{FAINT:#}", "rule", "conduit", "alerts", "occurrences")?;
     for (rule, conduit, tally) in replayed.tallies.iter().filter(|(rule, ..)| is_violation(rule)) {
@@ -240,6 +308,42 @@ fn is_violation(rule: &str) -> bool {
     Rule::ALL.iter().any(|known| known.id() == rule)
 }
 
+/// Connections that nobody granted, by server.
+fn failed_connections(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let failed = &replayed.counters.failed;
+    if failed.total.all() == 0 {
+        return Ok(());
+    }
+    heading(out, "Failed connections")?;
+    writeln!(out, "  {FAINT}{:<42} {:>12} {:>12}{FAINT:#}", "server", "unanswered", "refused")?;
+    let (worst, others) = failed.worst(SHOWN);
+    for ((ip, port), Failures { unanswered, refused }) in worst {
+        let server = SocketAddr::new(ip, port).to_string();
+        writeln!(out, "  {server:<42} {:>12} {:>12}", grouped(unanswered), grouped(refused))?;
+    }
+    match others {
+        0 => Ok(()),
+        more => writeln!(out, "  and {} to other servers", grouped(more)),
+    }
+}
+
+/// What was not read, by what it is.
+fn unread(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    let unread = &replayed.counters.unread;
+    if unread.is_empty() {
+        return Ok(());
+    }
+    heading(out, "Packets not read")?;
+    let (most, others) = most_frequent(unread, SHOWN);
+    for (kind, count) in most {
+        writeln!(out, "  {:<42} {:>12}", kind.to_string(), grouped(count))?;
+    }
+    match others {
+        0 => Ok(()),
+        more => writeln!(out, "  {:<42} {:>12}", "of other kinds", grouped(more)),
+    }
+}
+
 fn losses(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     let lost: Vec<_> = replayed.counters.losses.named().filter(|(_, count)| *count > 0).collect();
     heading(out, "Not seen or given up")?;
@@ -278,6 +382,12 @@ fn grouped(number: u64) -> String {
     }
     text
 }
+
+/// Rows of a list that may be long.
+const SHOWN: usize = 8;
+/// Kinds of what was not read, and servers with failed connections, in the statistics.
+const KINDS_IN_STATS: usize = 64;
+const SERVERS_IN_STATS: usize = 64;
 
 const HEADING: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();

@@ -13,6 +13,7 @@ mod neighbours;
 mod reading;
 mod sightings;
 mod timers;
+mod unread;
 
 use std::hint::cold_path;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::flow::{
 };
 use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
 pub use checksums::Checksums;
 use checksums::Senders;
@@ -68,8 +69,21 @@ pub struct Item {
     pub packet: u32,
     /// Which shard (0..[`SHARDS`]) its host pair belongs to.
     pub shard: u8,
-    /// It was put together of fragments that contradict each other.
-    pub is_ambiguous: bool,
+    /// What of the packet is to be judged.
+    pub subject: Subject,
+}
+
+/// What of a packet is to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// What it carries in the end.
+    Content,
+    /// The same, put together of fragments that contradict each other.
+    Ambiguous,
+    /// What it is wrapped in: the wrapping with so many others around it.
+    Wrapping(u8),
+    /// That it is a fragment which no datagram can be made of.
+    Fragment,
 }
 
 /// Conversations that are followed at one moment.
@@ -108,6 +122,8 @@ struct Shard {
     copies: CopyFilter,
     neighbours: Neighbours,
     sightings: Sightings,
+    /// Connections that came to nothing.
+    failed: FailedConnections,
 }
 
 impl Worker {
@@ -143,17 +159,6 @@ impl Worker {
         }
     }
 
-    /// Judges one packet of a block.
-    #[inline]
-    pub fn item(&mut self, block: &Block, item: Item) {
-        let Some(packet) = block.packet(item.packet as usize) else { return };
-        if item.is_ambiguous {
-            self.ambiguous(packet, block.bytes_of(packet), item.shard);
-        } else {
-            self.packet(packet, block.bytes_of(packet), item.shard);
-        }
-    }
-
     /// Begins a block: what is found in it goes into `report`. Then come its packets with [`Worker::block`], or one by one
     /// and [`Worker::close`].
     pub fn open(&mut self, report: Report) {
@@ -177,6 +182,27 @@ impl Worker {
         match KeyLog::parse(&secrets.bytes) {
             Ok(log) => self.desk.ring.add(&log),
             Err(_) => self.desk.counters.losses.secrets_not_understood += u64::from(self.is_first),
+        }
+    }
+
+    /// Judges one packet of a block, or something about it.
+    #[inline]
+    pub fn item(&mut self, block: &Block, item: Item) {
+        let Some(packet) = block.packet(item.packet as usize) else { return };
+        let bytes = block.bytes_of(packet);
+        match item.subject {
+            Subject::Content => self.packet(packet, bytes, item.shard),
+            Subject::Ambiguous => self.ambiguous(packet, bytes, item.shard),
+            Subject::Wrapping(depth) => self.wrapping(packet, bytes, depth),
+            Subject::Fragment => self.fragment(packet, bytes, item.shard),
+        }
+    }
+
+    /// A fragment that no datagram can be made of is traffic between its two hosts.
+    #[cold]
+    fn fragment(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
+        if let Some(frame) = frame::fragment(packet.link, bytes, packet.original) {
+            self.frame(&frame, packet, self.index_of(shard), false);
         }
     }
 
@@ -213,11 +239,11 @@ impl Worker {
     fn finish(&mut self, clock: i64) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
         desk.last_call(clock);
-        for Shard { flows, recent, senders, .. } in shards {
+        for Shard { flows, recent, senders, failed, .. } in shards {
             let bench =
                 &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
             for mut gone in flows.drain(clock) {
-                gone.value.finish(clock, bench);
+                gone.value.end(clock, bench, failed);
             }
         }
     }
@@ -229,6 +255,7 @@ impl Worker {
             counters.table(shard.flows.counters());
             counters.copies(shard.copies.counters());
             shard.senders.not_believed(&mut counters.not_believed);
+            counters.failed.add(&shard.failed);
         }
         let keys = self.desk.ring.counters();
         // Every worker has the same keys.
@@ -301,16 +328,16 @@ impl Worker {
     /// Any packet.
     #[inline(never)]
     fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize, is_ambiguous: bool) {
-        let (counters, copies) = (&mut self.desk.counters, self.shards.get_mut(index).map(|shard| &mut shard.copies));
+        let clock = packet.stamp.clock;
         let frame = match frame::decode(packet.link, bytes, packet.original) {
             Ok(frame) => frame,
-            Err(reason) => return counters.undecoded(reason),
+            Err(reason) => return self.desk.unread(unread::of_refused(reason), clock),
         };
-        if frame.cut > 0 {
-            counters.losses.cut_by_snap_length += 1;
-            counters.losses.cut_bytes += u64::from(frame.cut);
+        if frame.cut > 0 || frame.undecoded.is_some() {
+            self.desk.not_all_read(&frame, clock);
         }
-        match copies.map(|copies| copies.is_copy(&frame, packet.stamp.clock)) {
+        let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
+        match copies.map(|copies| copies.is_copy(&frame, clock)) {
             Some(false) => self.frame(&frame, packet, index, is_ambiguous),
             // The same words from other hardware: a router, or somebody in between.
             Some(true) => self.sight(index, &frame, &packet.stamp),
@@ -342,7 +369,7 @@ impl Worker {
         is_ambiguous: bool,
     ) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
-        let Some(Shard { flows, recent, senders, .. }) = shards.get_mut(index) else { return };
+        let Some(Shard { flows, recent, senders, failed, .. }) = shards.get_mut(index) else { return };
         let bench = &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
         let lifetime = match frame.body {
             Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
@@ -353,7 +380,7 @@ impl Worker {
         let make = || Conversation::new(key, from, frame, stamp);
         let found = flows.get_or_insert_with(key, stamp.clock, lifetime, fits, make);
         if let Some(mut gone) = found.gone {
-            gone.value.finish(stamp.clock, bench);
+            gone.value.end(stamp.clock, bench, failed);
         }
         if found.fresh {
             self.quiet_until = i64::MIN;
@@ -367,7 +394,8 @@ impl Worker {
         let mut progress = conversation.frame(from, frame, stamp, bench);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
-            std::mem::replace(conversation, Conversation::new(key, from, frame, stamp)).finish(stamp.clock, bench);
+            let mut over = std::mem::replace(conversation, Conversation::new(key, from, frame, stamp));
+            over.end(stamp.clock, bench, failed);
             progress = conversation.frame(from, frame, stamp, bench);
         }
         if is_ambiguous {
@@ -396,10 +424,10 @@ impl Worker {
         }
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
-            for Shard { flows, recent, senders, .. } in shards.iter_mut() {
+            for Shard { flows, recent, senders, failed, .. } in shards.iter_mut() {
                 let bench =
                     &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
-                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.finish(clock, bench));
+                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench, failed));
             }
             self.quiet_until = shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }
@@ -437,6 +465,7 @@ impl Shard {
             copies: CopyFilter::new(&settings.copies),
             neighbours: Neighbours::default(),
             sightings: Sightings::default(),
+            failed: FailedConnections::default(),
         }
     }
 

@@ -70,6 +70,26 @@ fn a_tap_with_one_interface_for_each_direction_shows_whole_conversations() {
 }
 
 #[test]
+fn a_sensor_that_cannot_read_what_it_hears_says_so() {
+    let Some(hub) = Hub::new(&["send", "span"]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let told = folder.path().join("alerts.jsonl");
+    // MACsec, encrypted: flags, length, packet number, data.
+    let frame =
+        support::frames::ethernet(0x88E5, &support::frames::hex("0C 00 00000001 DEADBEEFDEADBEEFDEADBEEFDEADBEEF"));
+    let packets: Vec<Packet> =
+        (0..200).map(|number| Packet { time: number * 1_000_000, link: 1, bytes: frame.clone() }).collect();
+    let sensor = Sensor::start(&hub, &[&"-i", &"span", &"-p", &"rules/plant.toml", &"-a", &told]);
+    hub.send("send", &packets);
+    let (status, said) = sensor.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("Incomplete") && said.contains("MACsec (EtherType 0x88e5)"), "{said}");
+    let alerts = lines(&std::fs::read_to_string(&told).expect("alerts"));
+    let unread = alerts.iter().find(|alert| alert["rule"] == "own.unread").expect("it is told");
+    assert_eq!(unread["about"], "span");
+}
+
+#[test]
 fn not_one_frame_leaves_an_interface_over_the_whole_life_of_a_sensor() {
     let Some(hub) = Hub::new(&["send", "span"]) else { return };
     let before = hub.frames_sent_by("span");

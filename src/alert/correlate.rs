@@ -21,6 +21,7 @@ use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
+use super::unread::UnreadShare;
 use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Order, Rendered, Report, What, mapping, message};
 use crate::policy::Policy;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     /// Hardware addresses of which it is known what comes from them, and what of hosts was found not to be as declared: so
     /// many of each. Beyond it the one that was not seen for longest is forgotten. 250 bytes each.
     pub hosts: usize,
+    /// Packets that were not read, in percent of all within ten seconds, above which that is told.
+    pub unread_limit: f64,
 }
 
 impl Default for Settings {
@@ -71,6 +74,7 @@ impl Default for Settings {
             discoveries: 65_536,
             secured: 8192,
             hosts: 16_384,
+            unread_limit: 1.0,
         }
     }
 }
@@ -136,6 +140,7 @@ pub struct Correlator {
     calls: Calls,
     hosts: Hosts,
     owns: Owns,
+    unread: UnreadShare,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
     batch: Vec<(Rank, Event)>,
@@ -186,6 +191,7 @@ impl Correlator {
     pub fn new(policy: Arc<Policy>, mut settings: Settings) -> Self {
         settings.close_after = settings.close_after.max(settings.interval);
         let (secured, hosts) = (Secured::new(settings.secured), Hosts::new(settings.hosts));
+        let unread = UnreadShare::new(settings.unread_limit, &settings.captures);
         Self {
             policy,
             generation: 0,
@@ -202,6 +208,7 @@ impl Correlator {
             calls: Calls::new(),
             hosts,
             owns: Owns::default(),
+            unread,
             counters: Counters::default(),
             tallies: BTreeMap::new(),
             batch: Vec::new(),
@@ -211,7 +218,7 @@ impl Correlator {
     /// Takes the events out of what every worker made of one block. `clock` is the packet clock at the end of the block.
     pub fn block(&mut self, reports: &mut [Report], clock: i64, out: Out<'_>) {
         let mut batch = std::mem::take(&mut self.batch);
-        for report in reports {
+        for report in reports.iter_mut() {
             batch.extend(report.events.drain(..).map(|(order, event)| (rank(order, &event), event)));
         }
         // Stable, and fast on the sorted runs that the workers deliver.
@@ -223,6 +230,7 @@ impl Correlator {
         }
         self.batch = batch;
         self.advance(clock, out);
+        self.not_read(reports, out);
         let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
         self.owns.advance(&desk, out);
     }
@@ -242,6 +250,22 @@ impl Correlator {
         }
     }
 
+    /// So many packets were captured in a [window](super::window_of): what is not read of them is a share of these. Comes
+    /// before the reports on them.
+    pub fn packets(&mut self, window: i64, count: u64) {
+        self.unread.packets(window, count);
+    }
+
+    /// Takes what was not read of a block, and tells when it is too much.
+    fn not_read(&mut self, reports: &[Report], out: Out<'_>) {
+        for (window, kind, count) in reports.iter().flat_map(|report| &report.unread) {
+            self.unread.unread(*window, *kind, *count);
+        }
+        let mut told = Vec::new();
+        self.unread.advance(self.clock, &mut |own| told.push(own));
+        told.into_iter().for_each(|own| self.own(own, out));
+    }
+
     /// Takes something that the sensor tells about itself.
     pub fn own(&mut self, own: Own, out: Out<'_>) {
         let tally = self.tallies.entry((own.rule.id(), None)).or_default();
@@ -257,6 +281,9 @@ impl Correlator {
         while self.hosts.due().is_some() {
             self.decide(out);
         }
+        let mut told = Vec::new();
+        self.unread.finish(self.clock, &mut |own| told.push(own));
+        told.into_iter().for_each(|own| self.own(own, out));
         self.due.clear();
         let rest = std::iter::from_fn(|| self.alerts.pop_oldest()).map(|(_, live)| live);
         let mut changed: Vec<Live> = rest.filter(Live::is_dirty).collect();

@@ -26,6 +26,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 pub mod transaction;
+pub mod unread;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use owned::{
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
 };
+pub use unread::{Unread, UnreadShare, window_of};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -290,6 +292,8 @@ pub struct Report {
     pub transactions: Vec<(Order, std::ops::Range<usize>)>,
     /// The text of the transactions.
     pub lines: Vec<u8>,
+    /// Packets that were not read: the [window](window_of) that they fall into, why, and how many.
+    pub unread: Vec<(i64, Unread, u64)>,
 }
 
 impl Report {
@@ -298,6 +302,16 @@ impl Report {
         self.events.clear();
         self.transactions.clear();
         self.lines.clear();
+        self.unread.clear();
+    }
+
+    /// A packet was not read, when the packet clock was `clock`.
+    pub fn unread(&mut self, clock: i64, kind: Unread) {
+        let window = window_of(clock);
+        match self.unread.last_mut() {
+            Some((last, of, count)) if (*last, *of) == (window, kind) => *count += 1,
+            _ => self.unread.push((window, kind, 1)),
+        }
     }
 }
 

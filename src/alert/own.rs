@@ -19,6 +19,8 @@ pub enum OwnRule {
     CaptureOneWay,
     /// An interface that heard something hears nothing any more.
     CaptureSilent,
+    /// More packets than the declared limit could not be read.
+    Unread,
     /// An interface has gone away, or was switched off.
     InterfaceGone,
     /// It is back.
@@ -33,10 +35,11 @@ pub enum OwnRule {
 
 impl OwnRule {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CaptureLoss,
         Self::CaptureOneWay,
         Self::CaptureSilent,
+        Self::Unread,
         Self::InterfaceGone,
         Self::InterfaceBack,
         Self::PolicyChanged,
@@ -50,6 +53,7 @@ impl OwnRule {
             Self::CaptureLoss => "own.capture-loss",
             Self::CaptureOneWay => "own.capture-one-way",
             Self::CaptureSilent => "own.capture-silent",
+            Self::Unread => "own.unread",
             Self::InterfaceGone => "own.interface-gone",
             Self::InterfaceBack => "own.interface-back",
             Self::PolicyChanged => "policy.changed",
@@ -61,7 +65,9 @@ impl OwnRule {
     /// How bad it is: a sensor that is blind is worse than many a violation.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::InterfaceGone | Self::CaptureLoss | Self::CaptureSilent | Self::PolicyRejected => Severity::High,
+            Self::InterfaceGone | Self::CaptureLoss | Self::CaptureSilent | Self::Unread | Self::PolicyRejected => {
+                Severity::High
+            }
             Self::CaptureOneWay => Severity::Medium,
             Self::InterfaceBack | Self::PolicyChanged | Self::PolicyRestored => Severity::Info,
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -42,6 +42,7 @@ pub(super) struct Sensor {
     #[serde(deserialize_with = "within::<_, u16, 1, 64>")]
     pub(super) workers: Option<u16>,
     pub(super) confine: Option<bool>,
+    pub(super) mirror_sessions: Vec<IpAddr>,
 }
 
 /// `[[interface]]`: one that is listened to.
@@ -148,6 +149,7 @@ pub(super) struct Alarms {
     pub(super) loss_limit: Option<f64>,
     pub(super) silent_after: Option<f64>,
     pub(super) one_way_limit: Option<f64>,
+    pub(super) unread_limit: Option<f64>,
 }
 
 /// Reads a configuration; paths in it count from its folder.

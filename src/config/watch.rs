@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{self, File};
-use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds, reached, site_of};
+use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds, percent, reached, site_of};
 use crate::capture::live::InterfaceCounters;
 use crate::capture::{InterfaceSettings, Live};
-use crate::cli::{self, Alarms, Broker, Limits, Told};
+use crate::cli::{self, Alarms, Broker, Limits, Told, Vantage};
 use crate::evidence;
 use crate::health;
 use crate::keys::KeyLog;
@@ -36,6 +36,7 @@ pub struct Watch {
     mqtt: Option<String>,
     broker: Broker,
     limits: Limits,
+    vantage: Vantage,
     workers: Option<u16>,
     site: Option<String>,
     sensor: String,
@@ -70,6 +71,7 @@ impl Watch {
             mqtt: mqtt.clone(),
             broker: typed.broker.clone(),
             limits: typed.limits.clone(),
+            vantage: typed.vantage.clone(),
             workers: *workers,
             site: site.clone(),
             sensor: sensor.clone().unwrap_or_else(host_name),
@@ -106,6 +108,10 @@ impl Watch {
             mqtt,
             broker,
             limits: limits(&file.limits),
+            vantage: Vantage {
+                mirror_sessions: file.sensor.mirror_sessions,
+                unread_limit: file.alarms.unread_limit.unwrap_or(Vantage::default().unread_limit),
+            },
             workers: file.sensor.workers,
             site: file.sensor.site,
             sensor: file.sensor.name.unwrap_or_else(host_name),
@@ -131,7 +137,7 @@ impl Watch {
             captures: self.interfaces.iter().map(|interface| interface.name.clone()).collect(),
         };
         let transactions = self.destinations.transactions.is_some();
-        bounded(&self.limits, self.workers, names, transactions, KeyLog::default())
+        bounded(&self.limits, &self.vantage, self.workers, names, (transactions, KeyLog::default()))
     }
 
     /// What the sensor runs on, beside its pipeline.
@@ -184,16 +190,13 @@ impl Watch {
             status_file: self.status_file.clone(),
             mqtt,
             metrics_interval: self.metrics_interval.map_or(usual.metrics_interval, Duration::from_secs),
-            limits: health::Limits { loss: self.alarms.loss / 100.0, silence },
+            limits: health::Limits { loss: self.alarms.loss / 100.0, silence, unread: self.vantage.unread_limit },
             ..usual
         }
     }
 }
 
 fn alarms(loss: f64, silent_after: f64, one_way: f64) -> Result<sensor::Limits, Error> {
-    let percent = |option, value: f64| {
-        if (0.0..=100.0).contains(&value) { Ok(value) } else { Err(Error::Percent { option, value }) }
-    };
     Ok(sensor::Limits {
         loss: percent("loss-limit", loss)?,
         silence: if silent_after == 0.0 { None } else { Some(nanoseconds("silent-after", silent_after)?) },

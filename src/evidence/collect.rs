@@ -4,7 +4,7 @@ use super::recent::{Seen, WINDOW};
 use crate::alert::{About, Endpoint};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
-use crate::frame::{self, Body, IpPair, Macs};
+use crate::frame::{self, Body, IpPair, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
 
 /// How long the packets behind an alert's own are waited for, nanoseconds of packet time: as long as an answer is.
@@ -74,7 +74,7 @@ impl Collection {
                 own.push(Kept::new(packet, bytes));
             } else if own.len() > self.wanted {
                 break;
-            } else if its == key && self.parties.speak_in(packet, bytes) {
+            } else if its.contain(key) && self.parties.speak_in(packet, bytes) {
                 own.push(Kept::new(packet, bytes));
             }
         }
@@ -136,9 +136,14 @@ impl Parties {
         }
     }
 
+    /// Whether a packet is of the conversation, or went through it.
+    fn speak_in(&self, packet: &Packet, bytes: &[u8]) -> bool {
+        self.say(packet, bytes) || self.wrap(packet, bytes)
+    }
+
     /// Whether a packet is of the conversation. A fragment that does not show its ports is of every conversation of its
     /// pair of hosts.
-    fn speak_in(&self, packet: &Packet, bytes: &[u8]) -> bool {
+    fn say(&self, packet: &Packet, bytes: &[u8]) -> bool {
         let Ok(frame) = frame::decode(packet.link, bytes, packet.original) else { return false };
         match (self.carrier, frame.body) {
             (Carrier::Tcp, Body::Tcp(pair, segment)) => {
@@ -154,6 +159,20 @@ impl Parties {
             (Carrier::Ethernet(wanted), Body::Link { ether_type, .. }) => ether_type == wanted,
             _ => false,
         }
+    }
+
+    /// Whether a packet went through this tunnel, if it is one.
+    fn wrap(&self, packet: &Packet, bytes: &[u8]) -> bool {
+        let (Carrier::Ip(_) | Carrier::Udp) = self.carrier else { return false };
+        let mut layers = Layers::default();
+        let Peek::Wrapped(_) = frame::peek(packet.link, bytes, packet.original, &mut layers) else { return false };
+        let (Some(client), Some(server)) = (self.client.host.ip, self.server.host.ip) else { return false };
+        let carrier = match self.carrier {
+            Carrier::Ip(protocol) => OuterCarrier::Ip(protocol),
+            _ => OuterCarrier::Udp(self.server.port),
+        };
+        let tunnel = Outer { ends: [client.min(server), client.max(server)], carrier };
+        layers.iter().any(|(_, layer)| layer == tunnel)
     }
 
     /// In either direction.

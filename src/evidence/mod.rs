@@ -120,9 +120,8 @@ impl Keeper {
         if self.waiting.is_empty() {
             return;
         }
-        for (packet, bytes, key) in self.recent.newest() {
-            let Some(waiting) = self.waiting.get(&key) else { continue };
-            for number in waiting {
+        for (packet, bytes, keys) in self.recent.newest() {
+            for number in keys.iter().filter_map(|key| self.waiting.get(&key)).flatten() {
                 let open = number.checked_sub(self.first).and_then(|index| self.open.get_mut(index as usize));
                 if let Some(collection) = open {
                     collection.offer(packet, bytes);
@@ -192,8 +191,8 @@ impl Keeper {
         let name = format!("{}-{}.pcapng", about.rule, alert.id);
         let mut collection = Collection::new(about, name, comment, self.packets);
         collection.before(self.recent.backwards(place));
-        for (packet, bytes, key) in self.recent.forwards(place) {
-            if key == collection.key() {
+        for (packet, bytes, keys) in self.recent.forwards(place) {
+            if keys.contain(collection.key()) {
                 collection.offer(packet, bytes);
             }
         }

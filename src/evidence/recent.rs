@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::alert::Evidence;
 use crate::capture::{Block, Origin, Packet};
-use crate::frame::{self, Body, Peek};
+use crate::frame::{self, Body, Layers, Peek};
 
 /// How far from the packet of an alert its conversation is looked for, in packets and in captured bytes of everything,
 /// whichever is reached first.
@@ -36,8 +36,8 @@ struct Segment {
     bytes: Vec<u8>,
     packets: Vec<Packet>,
     captured: u64,
-    /// The key of every packet, once somebody has asked for them.
-    keys: OnceCell<Vec<u64>>,
+    /// The keys of every packet, once somebody has asked for them.
+    keys: OnceCell<Vec<Keys>>,
 }
 
 /// Where a packet is.
@@ -47,8 +47,30 @@ pub(super) struct Place {
     packet: usize,
 }
 
-/// A packet, its bytes, and the key that all of its conversation share.
-pub(super) type Seen<'a> = (&'a Packet, &'a [u8], u64);
+/// What all packets of a conversation share: made of its pair of addresses. A packet in a tunnel is of the conversation
+/// that it belongs to, and of the tunnel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    /// The innermost pair.
+    pub(super) inner: u64,
+    /// The outermost pair, if there is another.
+    pub(super) outer: Option<u64>,
+}
+
+impl Keys {
+    /// Whether a conversation with this key may have the packet.
+    pub(super) fn contain(self, key: u64) -> bool {
+        self.inner == key || self.outer == Some(key)
+    }
+
+    /// Each of them.
+    pub(super) fn iter(self) -> impl Iterator<Item = u64> {
+        self.outer.into_iter().chain([self.inner])
+    }
+}
+
+/// A packet, its bytes, and the keys of its conversations.
+pub(super) type Seen<'a> = (&'a Packet, &'a [u8], Keys);
 
 impl Recent {
     /// Copies what was captured, and forgets what is too long ago.
@@ -133,10 +155,10 @@ impl Segment {
     }
 
     fn seen(&self, range: std::ops::Range<usize>) -> impl DoubleEndedIterator<Item = Seen<'_>> {
-        let keys = self.keys.get_or_init(|| self.packets.iter().map(|one| key_of(one, self.bytes_of(one))).collect());
+        let keys = self.keys.get_or_init(|| self.packets.iter().map(|one| keys_of(one, self.bytes_of(one))).collect());
         let packets = self.packets.get(range.clone()).unwrap_or_default();
         let keys = keys.get(range).unwrap_or_default();
-        packets.iter().zip(keys).map(|(packet, key)| (packet, self.bytes_of(packet), *key))
+        packets.iter().zip(keys).map(|(packet, keys)| (packet, self.bytes_of(packet), *keys))
     }
 
     fn bytes_of(&self, packet: &Packet) -> &[u8] {
@@ -155,15 +177,20 @@ impl Span {
     }
 }
 
-/// The same for all packets of a conversation, fragments too: made of the pair of addresses.
-fn key_of(packet: &Packet, bytes: &[u8]) -> u64 {
-    match frame::peek(packet.link, bytes) {
-        Peek::Key(key) => key,
+fn keys_of(packet: &Packet, bytes: &[u8]) -> Keys {
+    let mut layers = Layers::default();
+    match frame::peek(packet.link, bytes, packet.original, &mut layers) {
+        Peek::Key(inner) => Keys { inner, outer: None },
+        Peek::Wrapped(inner) => {
+            let outermost = layers.iter().last().map(|(_, tunnel)| tunnel.ends);
+            let outer = outermost.map(|[one, other]| frame::pair_key(one, other)).filter(|outer| *outer != inner);
+            Keys { inner, outer }
+        }
         Peek::Fragment => match frame::decode(packet.link, bytes, packet.original).map(|frame| frame.body) {
             Ok(Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _)) => {
-                frame::pair_key(pair.source, pair.destination)
+                Keys { inner: frame::pair_key(pair.source, pair.destination), outer: None }
             }
-            Ok(Body::Link { .. }) | Err(_) => 0,
+            Ok(Body::Link { .. }) | Err(_) => Keys { inner: 0, outer: None },
         },
     }
 }

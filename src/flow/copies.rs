@@ -209,7 +209,16 @@ mod tests {
     }
 
     fn frame(body: Body<'_>) -> Frame<'_> {
-        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, checksum: Checksum::Right, body, cut: 0 }
+        Frame {
+            mac: None,
+            vlan: None,
+            tunnel: None,
+            redundancy: None,
+            checksum: Checksum::Right,
+            body,
+            cut: 0,
+            undecoded: None,
+        }
     }
 
     fn datagram(identification: u16, payload: &[u8]) -> Frame<'_> {

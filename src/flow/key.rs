@@ -282,7 +282,16 @@ mod tests {
         let datagram =
             Datagram { source_port: ports.0, destination_port: ports.1, checksum: 0, payload: &[], length: 0 };
         let body = Body::Udp(pair, datagram);
-        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, checksum: Checksum::Right, body, cut: 0 }
+        Frame {
+            mac: None,
+            vlan: None,
+            tunnel: None,
+            redundancy: None,
+            checksum: Checksum::Right,
+            body,
+            cut: 0,
+            undecoded: None,
+        }
     }
 
     fn key(frame: &Frame<'_>) -> (FlowKey, End) {

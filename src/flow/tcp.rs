@@ -65,6 +65,13 @@ impl TcpFlow {
         self.ways.iter().all(|way| way.answered)
     }
 
+    /// Whether an end has shown that it takes part: a SYN or payload of it is in the capture, or the other end
+    /// acknowledges something that it sent. A reset alone does not.
+    pub const fn takes_part(&self, end: End) -> bool {
+        let way = &self.ways[end.index()];
+        way.captured || way.answered
+    }
+
     /// Its end was seen. What arrives late is still delivered.
     pub const fn closed(&self) -> bool {
         self.closed

@@ -2,6 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::{Layers, Peek};
+use crate::capture::Link;
+
+/// [`super::peek()`] at a whole packet.
+pub(super) fn peek(link: Link, packet: &[u8]) -> Peek {
+    super::peek(link, packet, packet.len() as u32, &mut Layers::default())
+}
+
 /// Bytes from hex digits; what follows a `;` in a line is a remark.
 pub(super) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
@@ -160,6 +168,65 @@ pub(super) fn wrapped(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Ve
         ("IP in IPv6", transport_ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, 4, ip))),
         ("VXLAN in GRE", over_gre("0000 6558", &over_udp(4789, VXLAN, ethernet_frame))),
     ]
+    .into_iter()
+    .chain(switched(ethernet_frame, ip))
+    .chain(tunnelled(ethernet_frame, ip))
+    .collect()
+}
+
+/// The tags and wrappings of switches, fabrics and backbones. Each layout is the one that Wireshark 4.0 decodes, but that it
+/// does not know 0x9200 and 0x9300, which are tags as 0x9100 is.
+fn switched(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let tag = tagged(7, 0x0800, ip);
+    let tagged_by = |ether_type, header: &str| ethernet(ether_type, &join(&[&hex(header), ip]));
+    let wrapped_by = |ether_type, header: &str| transport_ethernet(ether_type, &join(&[&hex(header), ethernet_frame]));
+    let backbone = join(&[&hex("00 000BEE ; priority 0, service 3054"), ethernet_frame]);
+    vec![
+        ("QinQ 0x9200", ethernet(0x9200, &tagged(300, 0x8100, &tag))),
+        ("QinQ 0x9300", ethernet(0x9300, &tagged(300, 0x8100, &tag))),
+        ("VN-Tag", tagged_by(0x8926, "0000 0014 0800 ; to the bridge, destination 0; version 0, source 20; IPv4")),
+        ("VN-Tag and VLAN", ethernet(0x8926, &join(&[&hex("0000 0014 8100"), &tag]))),
+        ("E-Tag", tagged_by(0x893F, "2000 1014 0000 0800 ; priority 1; group 1, channel 20; no extensions; IPv4")),
+        ("Cisco time stamp", tagged_by(0x8988, "000000000001 0800 ; time; IPv4")),
+        ("Cisco meta data", tagged_by(0x8909, "01 01 0001 0064 0800 ; version 1, 4 bytes, security group, 100; IPv4")),
+        ("R-TAG", tagged_by(0xF1C1, "0000 0BAD 0800 ; reserved, sequence number; IPv4")),
+        ("MACsec in the clear", tagged_by(0x88E5, "00 00 00000001 0800 ; not encrypted; number; IPv4")),
+        ("MACsec with a channel", tagged_by(0x88E5, "20 00 00000001 020000000002 0001 0800 ; channel")),
+        ("802.1ah", transport_ethernet(0x88E7, &backbone)),
+        ("802.1ah in a VLAN", transport_ethernet(0x88A8, &tagged(200, 0x88E7, &backbone))),
+        ("FabricPath", wrapped_by(0x8903, "0060 ; tree 1, 32 hops left")),
+        ("TRILL", wrapped_by(0x22F3, "0004 0001 0002 ; version 0, 4 hops left; egress 1, ingress 2")),
+        ("TRILL with options", wrapped_by(0x22F3, "0044 0001 0002 00000000 ; 4 bytes of options")),
+        ("NSH", wrapped_by(0x894F, NSH)),
+        ("NSH with IP", transport_ethernet(0x894F, &join(&[&hex(NSH_CONTEXT), ip]))),
+    ]
+}
+
+/// The less usual wrappings inside IP, as Wireshark 4.0 decodes them; of L2TPv3 it has to be told the lengths.
+fn tunnelled(ethernet_frame: &[u8], ip: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let pptp = format!("3081 880B {:04X} 0001 00000001 00000001 FF03 0021", 4 + ip.len());
+    let l2tp =
+        format!("4002 {:04X} 0001 0002 FF03 0021 ; version 2, its length; tunnel, session; PPP, IPv4", 12 + ip.len());
+    let over_l2tp = |header: &str| over_ip(115, &join(&[&hex(header), ethernet_frame]));
+    vec![
+        ("NSH in GRE", over_gre(&format!("0000 894F {NSH}"), ethernet_frame)),
+        ("VXLAN on 8472", over_udp(8472, VXLAN, ethernet_frame)),
+        ("VXLAN-GPE", over_udp(4790, "0C 0000 03 000BEE 00 ; network and protocol valid, Ethernet", ethernet_frame)),
+        ("VXLAN-GPE with IP", over_udp(4790, "0C 0000 01 000BEE 00 ; IPv4", ip)),
+        ("VXLAN-GPE with NSH", over_udp(4790, &format!("0C 0000 04 000BEE 00\n{NSH}"), ethernet_frame)),
+        ("VXLAN-GPE as VXLAN", over_udp(4790, VXLAN, ethernet_frame)),
+        // Version 1, with key, sequence number and acknowledgement; PPP; length, call; both numbers; PPP with IPv4.
+        ("PPTP", over_gre(&pptp, ip)),
+        ("L2TP", over_udp(1701, &l2tp, ip)),
+        ("L2TP with all options", over_udp(1701, "0A02 0001 0002 0003 0004 0002 0000 21 ; numbers, padding of 2", ip)),
+        ("L2TPv3", over_l2tp("0000002A ; session 42")),
+        ("L2TPv3 with sublayer", over_l2tp("0000002A 40000001 ; sequence number 1")),
+        ("L2TPv3 with cookie", over_l2tp("0000002A C00C1E00C00C1E00")),
+        ("L2TPv3 with both", over_l2tp("0000002A C00C1E00C00C1E00 40000001")),
+        ("L2TPv3 in UDP", over_udp(1701, "0003 0000 0000002A ; version 3, session 42", ethernet_frame)),
+        ("TZSP", over_udp(37_008, "01 00 0001 01 ; version 1, received, Ethernet, end of fields", ethernet_frame)),
+        ("TZSP with fields", over_udp(37_008, "01 00 0001 0A 01 C5 00 01 ; signal strength, padding", ethernet_frame)),
+    ]
 }
 
 pub(super) const HSR_TAG: &str = "3 042 ; path 3, size 66
@@ -193,5 +260,9 @@ pub(super) const GENEVE: &str = "02 00 6558  ; version 0, 2 words of options, Et
                                  0100 00 01 DEADBEEF ; an option";
 pub(super) const LABELS: &str = "00064 0 40 ; label 100
                                  00065 1 40 ; label 101, bottom of stack";
+pub(super) const NSH: &str = "0FC2 02 03 ; version 0, 63 hops left, 2 words; metadata of kind 2, Ethernet
+                              000064 FF  ; path 100, index 255";
+pub(super) const NSH_CONTEXT: &str = "0FC6 01 01 000064 FF ; 6 words, metadata of kind 1, IPv4
+                                      00000000 00000000 00000000 00000000";
 pub(super) const PPPOE: &str = "11 00 002A ; version 1, type 1, session data, session 42
                                 0042 0021  ; length, IPv4";

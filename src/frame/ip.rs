@@ -1,6 +1,7 @@
-//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, fragments included.
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, fragments included. What cannot be read behind the addresses is a leaf
+//! that says so: it is traffic between these two all the same.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::err::{ip_auth, ipv4, ipv6};
 use etherparse::{
@@ -69,14 +70,15 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// An IPv4 header.
     pub(super) fn ipv4(&mut self, span: Span<'a>) -> Walked<'a> {
-        let header = Ipv4HeaderSlice::from_slice(span.bytes).map_err(|error| match error {
-            ipv4::HeaderSliceError::Len(_) => Undecoded::Truncated,
-            ipv4::HeaderSliceError::Content(_) => Undecoded::Malformed,
-        })?;
+        let header = match Ipv4HeaderSlice::from_slice(span.bytes) {
+            Ok(header) => header,
+            Err(ipv4::HeaderSliceError::Len(_)) => return self.broken4(span, Undecoded::Truncated),
+            Err(ipv4::HeaderSliceError::Content(_)) => return self.broken4(span, Undecoded::Malformed),
+        };
         let length = header.slice().len();
         let total = usize::from(header.total_len());
         if total != 0 && total < length {
-            return Err(Undecoded::Malformed);
+            return self.broken4(span, Undecoded::Malformed);
         }
         let pair = IpPair {
             source: IpAddr::V4(header.source_addr()),
@@ -86,13 +88,35 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         self.witness.length_at(span.at + 2);
         // Without a length, it is a header that a network card was to complete.
         self.verify(|| (total != 0).then(|| checksum::sum(header.slice())));
-        let rest = self.datagram(span, total)?.skip(length)?;
         let protocol = header.protocol();
-        if !header.is_fragmenting_payload() && protocol != IpNumber::AUTHENTICATION_HEADER {
-            return self.upper(&pair, protocol.0, rest);
+        let rest = match self.datagram(span, total).and_then(|datagram| datagram.skip(length)) {
+            Ok(rest) => rest,
+            Err(reason) => return self.broken4(span, reason),
+        };
+        let walked = if !header.is_fragmenting_payload() && protocol != IpNumber::AUTHENTICATION_HEADER {
+            self.upper(&pair, protocol.0, rest)
+        } else {
+            let chain = Chain { pair, protocol: protocol.0, rest, header: span.at, next_header: span.at + 9 };
+            self.unusual4(chain, &header)
+        };
+        walked.or_else(|reason| Ok(Leaf::ip(&pair, protocol.0, rest).because(reason)))
+    }
+
+    /// An IPv4 header that contradicts itself or is cut. Outside of all wrappings it is one for certain, and if its
+    /// addresses are there, they are what they are.
+    #[cold]
+    fn broken4(&mut self, span: Span<'a>, reason: Undecoded) -> Walked<'a> {
+        let (header, rest) = span.take::<20>()?;
+        let &[version, _, _, _, i0, i1, _, _, _, protocol, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = header;
+        if self.is_wrapped() || version >> 4 != 4 {
+            return Err(reason);
         }
-        let chain = Chain { pair, protocol: protocol.0, rest, header: span.at, next_header: span.at + 9 };
-        self.unusual4(chain, &header)
+        let pair = IpPair {
+            source: IpAddr::V4(Ipv4Addr::new(a0, a1, a2, a3)),
+            destination: IpAddr::V4(Ipv4Addr::new(b0, b1, b2, b3)),
+            identification: u16::from_be_bytes([i0, i1]),
+        };
+        Ok(Leaf::ip(&pair, protocol, rest).because(reason))
     }
 
     /// A part of an IPv4 datagram, of which only the first has ports, or an authentication header.
@@ -131,43 +155,48 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             length => IPV6_HEADER + usize::from(length),
         };
         self.witness.length_at(span.at + 4);
-        let rest = self.datagram(span, total)?.skip(IPV6_HEADER)?;
-        self.extensions(Chain {
-            pair,
-            protocol: header.next_header().0,
-            rest,
-            header: span.at,
-            next_header: span.at + 6,
-        })
+        let protocol = header.next_header().0;
+        match self.datagram(span, total).and_then(|datagram| datagram.skip(IPV6_HEADER)) {
+            Ok(rest) => self.extensions(Chain { pair, protocol, rest, header: span.at, next_header: span.at + 6 }),
+            Err(reason) if self.is_wrapped() => Err(reason),
+            Err(reason) => Ok(Leaf::ip(&pair, protocol, span.skip(IPV6_HEADER)?).because(reason)),
+        }
     }
 
     /// The extension headers of IPv6 (RFC 8200, 4), then its payload.
     fn extensions(&mut self, mut chain: Chain<'a>) -> Walked<'a> {
         for _ in 0..=MAX_EXTENSIONS {
-            let next = match IpNumber(chain.protocol) {
-                IpNumber::IPV6_FRAGMENTATION_HEADER => match self.fragment6(chain)? {
-                    Part::Whole(next) => Some(next),
-                    Part::Short => None,
-                    Part::Leaf(leaf) => return Ok(leaf),
-                },
-                IpNumber::AUTHENTICATION_HEADER => past_authentication(chain)?,
-                number if Ipv6RawExtHeaderSlice::header_type_supported(number) => past_extension(chain)?,
-                _ => return self.upper(&chain.pair, chain.protocol, chain.rest),
-            };
-            match next {
-                Some(next) => chain = next,
-                None => return self.short(&chain.pair, chain.protocol, chain.rest),
+            match self.extension(chain) {
+                Ok(Part::Behind(next)) => chain = next,
+                Ok(Part::Leaf(leaf)) => return Ok(leaf),
+                Err(reason) => return Ok(chain.leaf().because(reason)),
             }
         }
-        Err(Undecoded::TooDeep)
+        Ok(chain.leaf().because(Undecoded::TooDeep))
+    }
+
+    /// One header of the chain, or what follows all of them.
+    fn extension(&mut self, chain: Chain<'a>) -> Result<Part<'a>, Undecoded> {
+        let next = match IpNumber(chain.protocol) {
+            IpNumber::IPV6_FRAGMENTATION_HEADER => return self.fragment6(chain),
+            IpNumber::AUTHENTICATION_HEADER => past_authentication(chain)?,
+            number if Ipv6RawExtHeaderSlice::header_type_supported(number) => past_extension(chain)?,
+            _ => return self.upper(&chain.pair, chain.protocol, chain.rest).map(Part::Leaf),
+        };
+        match next {
+            Some(next) => Ok(Part::Behind(next)),
+            None => self.short(&chain.pair, chain.protocol, chain.rest).map(Part::Leaf),
+        }
     }
 
     /// An IPv6 fragment header. One that says "all of it" is passed by (RFC 6946).
     fn fragment6(&mut self, chain: Chain<'a>) -> Result<Part<'a>, Undecoded> {
-        let Ok(header) = Ipv6FragmentHeaderSlice::from_slice(chain.rest.bytes) else { return Ok(Part::Short) };
+        let Ok(header) = Ipv6FragmentHeaderSlice::from_slice(chain.rest.bytes) else {
+            return self.short(&chain.pair, chain.protocol, chain.rest).map(Part::Leaf);
+        };
         let inner = chain.past(header.slice().len(), header.next_header())?;
         if !header.is_fragmenting_payload() {
-            return Ok(Part::Whole(inner));
+            return Ok(Part::Behind(inner));
         }
         let offset = usize::from(header.fragment_offset().byte_offset());
         let go_on = self.witness.fragment(Fragment {
@@ -181,7 +210,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             return Ok(Part::Leaf(inner.leaf()));
         }
         self.context.lenient = true;
-        Ok(Part::Whole(inner))
+        Ok(Part::Behind(inner))
     }
 
     /// A datagram of `total` bytes: without Ethernet padding, and without the trailer of PRP, which is looked for only
@@ -213,10 +242,11 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 }
 
-/// What a fragment header leads to.
+/// What an extension header leads to.
 enum Part<'a> {
-    Whole(Chain<'a>),
-    Short,
+    /// The next header.
+    Behind(Chain<'a>),
+    /// The end of the walk.
     Leaf(Leaf<'a>),
 }
 

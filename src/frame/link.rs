@@ -1,27 +1,19 @@
 //! Link layers: Ethernet with its tags, LLC and SNAP, cooked Linux captures, loopback.
 
+use super::ether_type::{
+    BACKBONE, E_TAG, FABRIC_PATH, IPV4, IPV6, MACSEC, MAX_LENGTH, META_DATA, MIN_ETHER_TYPE, MPLS, MPLS_MULTICAST, NSH,
+    OLD_SERVICE_VLAN, PPPOE_SESSION, R_TAG, SERVICE_VLAN, SERVICE_VLAN_9200, SERVICE_VLAN_9300, TIME_STAMP, TRILL,
+    VLAN, VN_TAG, ends_here, is_usual,
+};
 use super::walk::{Leaf, Span, Walk, Walked, Witness};
 use super::{Macs, Undecoded, redundancy};
 use crate::capture::Link;
 
-pub(super) const IPV4: u16 = 0x0800;
-pub(super) const IPV6: u16 = 0x86DD;
-pub(super) const MPLS: u16 = 0x8847;
-pub(super) const MPLS_MULTICAST: u16 = 0x8848;
-pub(super) const PPPOE_SESSION: u16 = 0x8864;
-/// 802.1Q.
-pub(super) const VLAN: u16 = 0x8100;
-/// 802.1ad service tag.
-pub(super) const SERVICE_VLAN: u16 = 0x88A8;
-/// Service tag from before 802.1ad.
-pub(super) const OLD_SERVICE_VLAN: u16 = 0x9100;
-
-/// VLAN, HSR and SNAP headers after one Ethernet header, at most; more is [`Undecoded::TooDeep`].
+/// Tags and SNAP headers after one Ethernet header, at most; more is [`Undecoded::TooDeep`].
 const MAX_TAGS: usize = 8;
-/// Up to here the type field of Ethernet is a length (IEEE 802.3, 3.2.6).
-const MAX_LENGTH: u16 = 1500;
-/// From here on it is an EtherType.
-const MIN_ETHER_TYPE: u16 = 1536;
+/// Flags of MACsec: encrypted or changed; a channel follows.
+const MACSEC_CHANGED: u8 = 0x0C;
+const MACSEC_CHANNEL: u8 = 0x20;
 /// LLC for SNAP, and the OUI that says that an EtherType follows (RFC 1042).
 const SNAP: [u8; 6] = [0xAA, 0xAA, 0x03, 0, 0, 0];
 /// ARPHRD_NETLINK: its protocol field is no EtherType.
@@ -53,22 +45,25 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// What follows a type field.
     pub(super) fn ether_type(&mut self, mut ether_type: u16, mut span: Span<'a>) -> Walked<'a> {
+        let outermost = (ether_type, span);
         for _ in 0..=MAX_TAGS {
             (ether_type, span) = match ether_type {
                 IPV4 => return self.ipv4(span),
                 IPV6 => return self.ipv6(span),
                 VLAN | SERVICE_VLAN | OLD_SERVICE_VLAN => self.vlan_tag(span)?,
                 redundancy::HSR => self.hsr_tag(span)?,
-                MPLS | MPLS_MULTICAST => return self.unwrap_or(Leaf::link(ether_type, span), |walk| walk.mpls(span)),
-                PPPOE_SESSION => return self.unwrap_or(Leaf::link(ether_type, span), |walk| walk.pppoe(span)),
                 length @ ..=MAX_LENGTH => match snap(span) {
                     Some(inside) => inside,
                     None => return Ok(self.llc(length, span)),
                 },
-                _ => return Ok(self.unread(ether_type, span)),
+                _ => match self.unusual_tag(ether_type, span)? {
+                    Some(inside) => inside,
+                    None => return self.wrapping(ether_type, span),
+                },
             };
         }
-        Err(Undecoded::TooDeep)
+        let (ether_type, span) = outermost;
+        Ok(Leaf::link(ether_type, span).because(Undecoded::TooDeep))
     }
 
     /// A VLAN tag. A tag with id 0 only carries a priority (802.1Q, 9.6).
@@ -78,9 +73,64 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         if id != 0 {
             self.context.vlan = Some(id);
         }
-        let ether_type = u16::from_be_bytes([t0, t1]);
+        Ok(self.behind_tag([t0, t1], rest))
+    }
+
+    /// A tag of a switch of some kind; none where this type is no tag.
+    #[cold]
+    fn unusual_tag(&mut self, ether_type: u16, span: Span<'a>) -> Result<Option<(u16, Span<'a>)>, Undecoded> {
+        let length = match ether_type {
+            // Nobody registered these: what follows shows whether it is a tag.
+            SERVICE_VLAN_9200 | SERVICE_VLAN_9300 => {
+                let (&[_, _, t0, t1], _) = span.take()?;
+                let is_tag = is_usual_type(u16::from_be_bytes([t0, t1]));
+                return is_tag.then(|| self.vlan_tag(span)).transpose();
+            }
+            // VN-Tag: direction, pointer, destination (16 bits), looped, version, source (16).
+            VN_TAG => 4,
+            // 802.1BR, 10.2: priority, source (16 bits), group, base channel (16), extensions of both (8 each).
+            E_TAG => 6,
+            // Time stamp (6 bytes).
+            TIME_STAMP => 6,
+            // 802.1CB, 7.8: reserved, sequence number (2 bytes each). A copy that comes on the other path is found by
+            // what it carries.
+            R_TAG => 4,
+            // Version, length (1 byte each), kind of the option, security group (2 each): as Wireshark reads it, whatever
+            // the length says.
+            META_DATA => 6,
+            // 802.1AE, 9.3: flags and association, length (1 byte each), packet number (4), and where a flag says so the
+            // channel (8). Without the flags for encrypted and changed data, only a check value is behind it.
+            MACSEC => match span.take()? {
+                (&[flags], _) if flags & MACSEC_CHANGED != 0 => return Ok(None),
+                (&[flags], _) if flags & MACSEC_CHANNEL != 0 => 14,
+                _ => 6,
+            },
+            _ => return Ok(None),
+        };
+        let (&tag, rest) = span.skip(length)?.take()?;
+        Ok(Some(self.behind_tag(tag, rest)))
+    }
+
+    /// What follows a tag that ends with this type.
+    fn behind_tag(&mut self, ether_type: [u8; 2], rest: Span<'a>) -> (u16, Span<'a>) {
+        let ether_type = u16::from_be_bytes(ether_type);
         self.lsdu = Some((ether_type, rest));
-        Ok((ether_type, rest))
+        (ether_type, rest)
+    }
+
+    /// What wraps a whole packet, or is not read any further.
+    #[cold]
+    fn wrapping(&mut self, ether_type: u16, span: Span<'a>) -> Walked<'a> {
+        let inside: fn(&mut Self, Span<'a>) -> Walked<'a> = match ether_type {
+            MPLS | MPLS_MULTICAST => Self::mpls,
+            PPPOE_SESSION => Self::pppoe,
+            BACKBONE => Self::backbone,
+            FABRIC_PATH => Self::fabric_path,
+            TRILL => Self::trill,
+            NSH => Self::nsh,
+            _ => return Ok(self.other(ether_type, span)),
+        };
+        self.unwrap_or(Leaf::link(ether_type, span).because(Undecoded::Content), |walk| inside(walk, span))
     }
 
     /// A tag of HSR.
@@ -95,12 +145,15 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// An 802.3 frame: its length says where the padding starts.
     fn llc(&mut self, length: u16, span: Span<'a>) -> Leaf<'a> {
         let payload = self.without_trailer(span);
-        Leaf::link(0, payload.limit(usize::from(length), false).unwrap_or(payload))
+        let payload = payload.limit(usize::from(length), false).unwrap_or(payload);
+        let leaf = Leaf::link(0, payload);
+        if is_network_layer(payload.bytes) { leaf.because(Undecoded::Content) } else { leaf }
     }
 
     /// A payload that is not IP.
-    fn unread(&mut self, ether_type: u16, span: Span<'a>) -> Leaf<'a> {
-        Leaf::link(ether_type, self.without_trailer(span))
+    fn other(&mut self, ether_type: u16, span: Span<'a>) -> Leaf<'a> {
+        let leaf = Leaf::link(ether_type, self.without_trailer(span));
+        if ends_here(ether_type) { leaf } else { leaf.because(Undecoded::Content) }
     }
 
     /// Takes off the trailer of PRP, if there is one.
@@ -174,33 +227,36 @@ fn snap(span: Span<'_>) -> Option<(u16, Span<'_>)> {
     ([l0, l1, l2, o0, o1, o2] == SNAP && ether_type >= MIN_ETHER_TYPE).then_some((ether_type, rest))
 }
 
+/// LLC that carries the data of a network layer: that of ISO, over which controllers speak S7comm without IP, IP itself, and
+/// what bridges wrap (802.1H). ES-IS and IS-IS are housekeeping of ISO (ISO 9577: 0x82, 0x83).
+fn is_network_layer(payload: &[u8]) -> bool {
+    match payload {
+        [0xFE, 0xFE, 0x03, protocol, ..] => !matches!(protocol, 0x82 | 0x83),
+        [0x06, 0x06, 0x03, ..] | [0xAA, 0xAA, 0x03, 0x00, 0x00, 0xF8, ..] => true,
+        _ => false,
+    }
+}
+
+/// Whether this is a usual EtherType, and no length.
+const fn is_usual_type(ether_type: u16) -> bool {
+    ether_type >= MIN_ETHER_TYPE && is_usual(ether_type)
+}
+
 /// Whether these bytes can be an Ethernet frame: its type is one that is met in plants and offices.
 pub(super) fn is_plausible_ethernet(span: Span<'_>) -> bool {
     let Ok((&[.., t0, t1], _)) = span.take::<14>() else { return false };
     is_usual(u16::from_be_bytes([t0, t1]))
 }
 
-/// EtherTypes of what is walked through, of the housekeeping of networks, and of industrial protocols.
-#[rustfmt::skip]
-fn is_usual(ether_type: u16) -> bool {
-    matches!(
-        ether_type,
-        0..=MAX_LENGTH | IPV4 | IPV6 | MPLS | MPLS_MULTICAST | PPPOE_SESSION | VLAN | SERVICE_VLAN | OLD_SERVICE_VLAN
-            | redundancy::HSR | redundancy::SUPERVISION
-            | 0x0806 // ARP
-            | 0x8035 // RARP
-            | 0x8809 // link aggregation
-            | 0x8863 // PPPoE discovery
-            | 0x888E // 802.1X
-            | 0x8892 // PROFINET
-            | 0x88A4 // EtherCAT
-            | 0x88AB // POWERLINK
-            | 0x88B8..=0x88BB // GOOSE, GSE, sampled values
-            | 0x88CC // LLDP
-            | 0x88E3 // MRP
-            | 0x88E5 // MACsec
-            | 0x88F7 // PTP
-            | 0x8902 // connectivity fault management
-            | 0x9000 // loop test
-    )
+/// Whether these bytes are hardly anything but an Ethernet frame: what its type names is there, or the length of an
+/// 802.3 frame is that of all the bytes. For wrappings that do not say where their inside begins.
+pub(super) fn is_certain_ethernet(span: Span<'_>) -> bool {
+    let Ok((&[.., t0, t1], rest)) = span.take::<14>() else { return false };
+    match (u16::from_be_bytes([t0, t1]), rest.bytes) {
+        (IPV4, [0x45..=0x4F, ..]) | (IPV6, [0x60..=0x6F, ..]) => true,
+        (IPV4 | IPV6, _) => false,
+        (length @ ..=MAX_LENGTH, [0x42, 0x42, 0x03, ..] | [0xAA, 0xAA, 0x03, ..]) => usize::from(length) <= rest.wire,
+        (..=MAX_LENGTH, _) => false,
+        (ether_type, _) => is_usual(ether_type),
+    }
 }

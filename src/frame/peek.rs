@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::walk::{Fragment, Span, Walk, Witness};
-use super::{Body, Macs, plain};
+use super::walk::{Context, Fragment, Leaf, Span, Walk, Witness};
+use super::{Body, Layers, Macs, plain};
 use crate::capture::Link;
 
 /// What must be known of a packet to give it to a worker.
@@ -12,46 +12,69 @@ pub enum Peek {
     /// The same for both directions of the innermost conversation, whatever it is wrapped in: made of its pair of IP
     /// addresses, or of its pair of hardware addresses where there is no IP. To be hashed with a seed.
     Key(u64),
+    /// The same of a packet that is wrapped inside IP: the [`Layers`] around it are conversations, too.
+    Wrapped(u64),
     /// A part of an IP datagram, or something wrapped in one: for the [`super::Reassembler`].
     Fragment,
 }
 
-/// One cheap look at a packet. Of what [`super::decode`] refuses, the key means nothing.
+impl Peek {
+    /// The key of the innermost conversation; none of a fragment.
+    pub const fn key(self) -> Option<u64> {
+        match self {
+            Self::Key(key) | Self::Wrapped(key) => Some(key),
+            Self::Fragment => None,
+        }
+    }
+}
+
+/// One cheap look at a packet of `original` bytes on the wire. Of what [`super::decode`] refuses, the key means nothing.
+/// `layers` is written to where it is [`Peek::Wrapped`] or a fragment.
 #[inline(always)]
-pub fn peek(link: Link, bytes: &[u8]) -> Peek {
+pub fn peek(link: Link, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     match link {
-        Link::Ethernet => plain::key_of_untagged(bytes).map_or_else(|| peek_further(bytes), Peek::Key),
-        _ => walked(link, bytes),
+        Link::Ethernet => {
+            plain::key_of_untagged(bytes).map_or_else(|| peek_further(bytes, original, layers), Peek::Key)
+        }
+        _ => walked(link, bytes, original, layers),
     }
 }
 
 #[inline(never)]
-fn peek_further(bytes: &[u8]) -> Peek {
-    plain::key(bytes).map_or_else(|| walked(Link::Ethernet, bytes), Peek::Key)
+fn peek_further(bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
+    plain::key(bytes).map_or_else(|| walked(Link::Ethernet, bytes, original, layers), Peek::Key)
 }
 
-/// The same walk as [`super::decode`] takes, up to the first fragment. How long the packet was on the wire decides
-/// only whether it is refused, so it is taken for as long as its headers may say.
+/// The same walk as [`super::decode`] takes, up to the first fragment.
 #[inline(never)]
-fn walked(link: Link, bytes: &[u8]) -> Peek {
-    let mut walk = Walk::new(Seen(false));
-    let leaf = walk.link(link, Span::of_packet(bytes, usize::MAX / 2));
-    if walk.witness.0 {
+fn walked(link: Link, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
+    layers.clear();
+    let mut walk = Walk::new(Seen { fragment: false, layers });
+    let leaf = walk.link(link, Span::of_packet(bytes, original as usize));
+    if walk.witness.fragment {
         return Peek::Fragment;
     }
-    Peek::Key(match leaf.map(|leaf| leaf.body) {
+    let key = match leaf.map(|leaf| leaf.body) {
         Ok(Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _)) => pair_key(pair.source, pair.destination),
         Ok(Body::Link { .. }) | Err(_) => walk.context.mac.map_or(0, mac_key),
-    })
+    };
+    if walk.witness.layers.is_empty() { Peek::Key(key) } else { Peek::Wrapped(key) }
 }
 
-/// Whether a fragment was met.
-struct Seen(bool);
+/// Whether a fragment was met, and what was unwrapped.
+struct Seen<'l> {
+    fragment: bool,
+    layers: &'l mut Layers,
+}
 
-impl Witness<'_> for Seen {
-    fn fragment(&mut self, _: Fragment<'_>) -> bool {
-        self.0 = true;
+impl<'a> Witness<'a> for Seen<'_> {
+    fn fragment(&mut self, _: Fragment<'a>) -> bool {
+        self.fragment = true;
         false
+    }
+
+    fn wrapping(&mut self, depth: u8, _: &Context, outside: &Leaf<'a>) {
+        self.layers.add(depth, &outside.body);
     }
 }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
 
-use super::link::{IPV4, IPV6, SERVICE_VLAN, VLAN};
+use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::peek::{key4, key6};
-use super::transport::{self, GENEVE_PORT, VXLAN_PORT};
+use super::transport::{self, is_tunnel};
 use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, checksum, redundancy};
 
 /// What follows the tags, and what they say.
@@ -124,7 +124,8 @@ impl<'a> Ipv4<'a> {
     }
 
     const fn frame(&self, body: Body<'a>, checksum: Checksum) -> Frame<'a> {
-        Frame { mac: Some(self.mac), vlan: self.vlan, tunnel: None, redundancy: None, checksum, body, cut: 0 }
+        let (mac, vlan) = (Some(self.mac), self.vlan);
+        Frame { mac, vlan, tunnel: None, redundancy: None, checksum, body, cut: 0, undecoded: None }
     }
 }
 
@@ -257,10 +258,6 @@ fn is_innermost(protocol: u8, payload: &[u8]) -> bool {
         (17, &[_, _, d0, d1, ..]) => !is_tunnel(u16::from_be_bytes([d0, d1])),
         _ => false,
     }
-}
-
-fn is_tunnel(destination_port: u16) -> bool {
-    matches!(destination_port, VXLAN_PORT | GENEVE_PORT)
 }
 
 /// Bytes of an IPv4 header without options.

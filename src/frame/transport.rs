@@ -8,9 +8,25 @@ use super::walk::{Leaf, Span, Walk, Walked, Witness};
 use super::{Body, Datagram, IpPair, Segment, TcpFlags, Undecoded};
 
 /// Destination port of VXLAN (RFC 7348).
-pub(super) const VXLAN_PORT: u16 = 4789;
+const VXLAN_PORT: u16 = 4789;
+/// Port of VXLAN before it had one of its own, and still the default of Linux.
+const LINUX_VXLAN_PORT: u16 = 8472;
+/// Destination port of VXLAN-GPE.
+const VXLAN_GPE_PORT: u16 = 4790;
 /// Destination port of GENEVE (RFC 8926).
-pub(super) const GENEVE_PORT: u16 = 6081;
+const GENEVE_PORT: u16 = 6081;
+/// Port of L2TP (RFC 2661, RFC 3931).
+const L2TP_PORT: u16 = 1701;
+/// Destination port of TZSP, in which wireless sensors and MikroTik routers send what they overhear.
+const TZSP_PORT: u16 = 37_008;
+/// IP protocol numbers (IANA) that `etherparse` names otherwise or not.
+const ESP: u8 = 50;
+const L2TP: u8 = 115;
+
+/// Whether UDP to this port may wrap something.
+pub(super) const fn is_tunnel(destination_port: u16) -> bool {
+    matches!(destination_port, VXLAN_PORT | LINUX_VXLAN_PORT | VXLAN_GPE_PORT | GENEVE_PORT | L2TP_PORT | TZSP_PORT)
+}
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// What an IP header carries.
@@ -21,14 +37,16 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         const IPV4: u8 = ip_number::IPV4.0;
         const IPV6: u8 = ip_number::IPV6.0;
         const MPLS: u8 = ip_number::MPLS_IN_IP.0;
-        let outside = || Leaf::ip(pair, protocol, span);
+        let outside = || Leaf::ip(pair, protocol, span).because(Undecoded::Content);
         match protocol {
             TCP => self.tcp(pair, span),
             UDP => self.udp(pair, span),
             GRE => self.unwrap_or(outside(), |walk| walk.gre(span)),
             IPV4 | IPV6 => self.unwrap_or(outside(), |walk| walk.ip_in_ip(span)),
             MPLS => self.unwrap_or(outside(), |walk| walk.mpls(span)),
-            _ => Ok(outside()),
+            L2TP => self.unwrap_or(outside(), |walk| walk.l2tp_session(span)),
+            ESP => Ok(outside()),
+            _ => Ok(Leaf::ip(pair, protocol, span)),
         }
     }
 
@@ -77,13 +95,16 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
                 .then(|| checksum::pseudo_header(pair, ip_number::UDP.0, payload.wire) + checksum::sum(payload.bytes))
         });
         let payload = payload.skip(UdpHeader::LEN)?;
-        let body = Body::Udp(*pair, datagram(&header, payload.bytes, payload.wire));
-        let outside = Leaf { body, cut: payload.missing() };
-        match header.destination_port() {
-            VXLAN_PORT => self.within_udp(span.at, outside, |walk| walk.vxlan(payload)),
-            GENEVE_PORT => self.within_udp(span.at, outside, |walk| walk.geneve(payload)),
-            _ => Ok(outside),
-        }
+        let outside = Leaf::of(Body::Udp(*pair, datagram(&header, payload.bytes, payload.wire)), payload);
+        let inside: fn(&mut Self, Span<'a>) -> Walked<'a> = match header.destination_port() {
+            VXLAN_PORT | LINUX_VXLAN_PORT => Self::vxlan,
+            VXLAN_GPE_PORT => Self::vxlan_gpe,
+            GENEVE_PORT => Self::geneve,
+            L2TP_PORT => Self::l2tp_in_udp,
+            TZSP_PORT => Self::tzsp,
+            _ => return Ok(outside),
+        };
+        self.within_udp(span.at, outside, |walk| inside(walk, payload))
     }
 
     /// A wrapping inside UDP, whose header starts at `at`.
@@ -94,8 +115,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 }
 
 fn tcp_leaf<'a>(pair: &IpPair, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
-    let body = Body::Tcp(*pair, segment(header, payload.bytes, payload.wire));
-    Leaf { body, cut: payload.missing() }
+    Leaf::of(Body::Tcp(*pair, segment(header, payload.bytes, payload.wire)), payload)
 }
 
 /// A TCP segment with `length` bytes of payload on the wire.

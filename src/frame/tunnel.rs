@@ -1,11 +1,10 @@
-//! Wrappings undone: GRE, ERSPAN, VXLAN, GENEVE, MPLS, PPPoE.
+//! Wrappings of IP undone: GRE, PPTP, ERSPAN, VXLAN, GENEVE, L2TP, TZSP, and MPLS and PPPoE beside them.
 
-use super::link::{self, IPV4, IPV6};
+use super::ether_type::{IPV4, IPV6, MPLS, MPLS_MULTICAST, NSH, PPP, TRANSPARENT_ETHERNET};
+use super::link;
 use super::walk::{Span, Walk, Walked, Witness};
 use super::{Tunnel, TunnelKind, Undecoded};
 
-/// Ethernet inside GRE or GENEVE.
-const TRANSPARENT_ETHERNET: u16 = 0x6558;
 /// ERSPAN I and II inside GRE.
 const ERSPAN: u16 = 0x88BE;
 /// ERSPAN III inside GRE.
@@ -17,8 +16,25 @@ const MAX_LABELS: usize = 16;
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_KEY: u16 = 0x2000;
 const GRE_SEQUENCE: u16 = 0x1000;
-/// Source routing (RFC 1701) and the version: 0 in what we can read.
+/// Source routing (RFC 1701) and the version: 0 in what we can read, but for PPTP.
 const GRE_UNREADABLE: u16 = 0x4007;
+/// Version 1 (RFC 2637), and the flag for an acknowledgement number.
+const GRE_PPTP: u16 = 1;
+const GRE_ACKNOWLEDGEMENT: u16 = 0x0080;
+/// Flags of VXLAN: the network is valid; of VXLAN-GPE: the next protocol is named.
+const VXLAN_NETWORK: u8 = 0x08;
+const VXLAN_PROTOCOL: u8 = 0x04;
+/// Flags of L2TP (RFC 2661, RFC 3931): control message, length, sequence numbers, offset; and the version.
+const L2TP_CONTROL: u16 = 0x8000;
+const L2TP_LENGTH: u16 = 0x4000;
+const L2TP_SEQUENCE: u16 = 0x0800;
+const L2TP_OFFSET: u16 = 0x0200;
+const L2TP_VERSION: u16 = 0x000F;
+/// Where the frame of an L2TPv3 session may begin: a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 are agreed upon
+/// in control messages. Most have no cookie.
+const L2TP_HEADERS: [usize; 4] = [4, 0, 8, 12];
+/// Tagged fields of TZSP, at most.
+const TZSP_FIELDS: usize = 32;
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// Into a tunnel. The hardware addresses before it are those of its ends, not of the hosts whose packets it brings.
@@ -31,8 +47,10 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     pub(super) fn gre(&mut self, span: Span<'a>) -> Walked<'a> {
         let (&[f0, f1, p0, p1], mut rest) = span.take()?;
         let flags = u16::from_be_bytes([f0, f1]);
-        if flags & GRE_UNREADABLE != 0 {
-            return Err(Undecoded::Malformed);
+        match (flags & GRE_UNREADABLE, u16::from_be_bytes([p0, p1])) {
+            (0, _) => {}
+            (GRE_PPTP, PPP) => return self.pptp(flags, rest),
+            _ => return Err(Undecoded::Malformed),
         }
         let mut key = [0; 4];
         if flags & GRE_CHECKSUM != 0 {
@@ -52,7 +70,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     fn gre_payload(&mut self, protocol: u16, numbered: bool, rest: Span<'a>) -> Walked<'a> {
         match protocol {
-            IPV4 | IPV6 | link::MPLS | link::MPLS_MULTICAST => self.ether_type(protocol, rest),
+            IPV4 | IPV6 | MPLS | MPLS_MULTICAST | NSH => self.ether_type(protocol, rest),
             TRANSPARENT_ETHERNET => self.ethernet(rest),
             ERSPAN if !numbered => {
                 self.through(TunnelKind::Erspan, 0);
@@ -61,6 +79,20 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             ERSPAN | ERSPAN_III => self.erspan(rest),
             _ => Err(Undecoded::Malformed),
         }
+    }
+
+    /// Enhanced GRE (RFC 2637, 4.1): length of the payload, call (2 bytes each), sequence and acknowledgement number where
+    /// flags say so (4 each), then PPP. Each direction has a call number of its own.
+    fn pptp(&mut self, flags: u16, span: Span<'a>) -> Walked<'a> {
+        let mut inside = span.skip(4)?;
+        if flags & GRE_SEQUENCE == 0 {
+            // An acknowledgement alone.
+            self.signalling = true;
+            return Err(Undecoded::Content);
+        }
+        inside = inside.skip(if flags & GRE_ACKNOWLEDGEMENT == 0 { 4 } else { 8 })?;
+        self.through(TunnelKind::Pptp, 0);
+        self.ppp(inside)
     }
 
     /// ERSPAN II and III start alike: version (4 bits), VLAN (12), class and flags (6), session (10). Then II has 4
@@ -95,11 +127,38 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// that the group policy extension uses are let through.
     pub(super) fn vxlan(&mut self, span: Span<'a>) -> Walked<'a> {
         let (&[flags, _, _, _, n0, n1, n2, reserved], rest) = span.take()?;
-        if flags & 0x7F != 0x08 || reserved != 0 || !link::is_plausible_ethernet(rest) {
+        if flags & 0x7F != VXLAN_NETWORK || reserved != 0 || !link::is_plausible_ethernet(rest) {
             return Err(Undecoded::Malformed);
         }
         self.through(TunnelKind::Vxlan, u32::from_be_bytes([0, n0, n1, n2]));
         self.ethernet(rest)
+    }
+
+    /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe-12): flags (1 byte: version in 2 bits, network valid, protocol valid), reserved
+    /// (2), protocol (1), network (3), reserved (1). Without a protocol it is VXLAN.
+    pub(super) fn vxlan_gpe(&mut self, span: Span<'a>) -> Walked<'a> {
+        let (&[flags, _, _, protocol, n0, n1, n2, reserved], rest) = span.take()?;
+        if flags & VXLAN_PROTOCOL == 0 {
+            return self.vxlan(span);
+        }
+        // Two more flags are those of group messages and of OAM.
+        if flags & !0x03 != VXLAN_NETWORK | VXLAN_PROTOCOL || reserved != 0 {
+            return Err(Undecoded::Malformed);
+        }
+        self.through(TunnelKind::Vxlan, u32::from_be_bytes([0, n0, n1, n2]));
+        self.next_protocol(protocol, rest)
+    }
+
+    /// What follows a header that names the next one as NSH does (RFC 8300, 2.2), and VXLAN-GPE too.
+    pub(super) fn next_protocol(&mut self, protocol: u8, span: Span<'a>) -> Walked<'a> {
+        match protocol {
+            1 => self.ipv4(span),
+            2 => self.ipv6(span),
+            3 if link::is_plausible_ethernet(span) => self.ethernet(span),
+            4 => self.ether_type(NSH, span),
+            5 => self.mpls(span),
+            _ => Err(Undecoded::Malformed),
+        }
     }
 
     /// GENEVE (RFC 8926): version (2 bits, 0), length of the options in 4 bytes (6), flags (8), protocol (2 bytes),
@@ -144,15 +203,100 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    /// PPPoE session (RFC 2516): version and type (1 byte), code (1), session (2), length (2), then the PPP protocol.
-    /// The length is not needed: IP knows its own.
+    /// PPPoE session (RFC 2516): version and type (1 byte), code (1), session (2), length (2), then PPP. The length is not
+    /// needed: IP knows its own.
     pub(super) fn pppoe(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[version, code, s0, s1, _, _, p0, p1], rest) = span.take()?;
+        let (&[version, code, s0, s1, _, _], rest) = span.take()?;
+        if (version, code) != (0x11, 0) {
+            return Err(Undecoded::Malformed);
+        }
         self.through(TunnelKind::Pppoe, u32::from(u16::from_be_bytes([s0, s1])));
-        match (version, code, u16::from_be_bytes([p0, p1])) {
-            (0x11, 0, 0x0021) => self.ipv4(rest),
-            (0x11, 0, 0x0057) => self.ipv6(rest),
+        self.ppp(rest)
+    }
+
+    /// PPP: perhaps address and control (FF 03, RFC 1662), then the protocol, in one byte where that is odd (RFC 1661, 6.5).
+    /// From 0x8000 on it is about the connection itself.
+    fn ppp(&mut self, mut span: Span<'a>) -> Walked<'a> {
+        if let Ok((&[0xFF, 0x03], rest)) = span.take() {
+            span = rest;
+        }
+        let (&[first], rest) = span.take()?;
+        let (protocol, rest) = if first & 1 == 1 {
+            (u16::from(first), rest)
+        } else {
+            let (&[second], rest) = rest.take()?;
+            (u16::from_be_bytes([first, second]), rest)
+        };
+        match protocol {
+            0x0021 => self.ipv4(rest),
+            0x0057 => self.ipv6(rest),
+            0x0281 | 0x0283 => self.mpls(rest),
+            0x8000.. => {
+                self.signalling = true;
+                Err(Undecoded::Content)
+            }
             _ => Err(Undecoded::Malformed),
         }
+    }
+
+    /// L2TP in UDP (RFC 2661, 3.1; RFC 3931, 4.1.2): flags and version (2 bytes), then of version 2 length (2), tunnel,
+    /// session (2 each), sequence numbers (4), offset (2) and padding, where flags say so, and PPP; of version 3 reserved
+    /// (2), session (4), and what [`Walk::l2tp_session`] reads.
+    pub(super) fn l2tp_in_udp(&mut self, span: Span<'a>) -> Walked<'a> {
+        let (&flags, mut rest) = span.take()?;
+        let flags = u16::from_be_bytes(flags);
+        if flags & L2TP_CONTROL != 0 {
+            return Err(Undecoded::Content);
+        }
+        match flags & L2TP_VERSION {
+            2 => {}
+            3 => return self.l2tp_session(rest.skip(2)?),
+            _ => return Err(Undecoded::Malformed),
+        }
+        if flags & L2TP_LENGTH != 0 {
+            rest = rest.skip(2)?;
+        }
+        rest = rest.skip(if flags & L2TP_SEQUENCE == 0 { 4 } else { 8 })?;
+        if flags & L2TP_OFFSET != 0 {
+            let (&padding, behind) = rest.take()?;
+            rest = behind.skip(u16::from_be_bytes(padding).into())?;
+        }
+        self.through(TunnelKind::L2tp, 0);
+        self.ppp(rest)
+    }
+
+    /// A session of L2TPv3 (RFC 3931, 4.1): session (4 bytes, 0 for control messages), then a cookie and a sublayer whose
+    /// lengths only control messages tell, then an Ethernet frame. Each direction has a session number of its own.
+    pub(super) fn l2tp_session(&mut self, span: Span<'a>) -> Walked<'a> {
+        let (&session, rest) = span.take()?;
+        if session == [0; 4] {
+            self.signalling = true;
+            return Err(Undecoded::Content);
+        }
+        let frames = L2TP_HEADERS.into_iter().filter_map(|length| rest.skip(length).ok());
+        let inside = frames.into_iter().find(|frame| link::is_certain_ethernet(*frame)).ok_or(Undecoded::Content)?;
+        self.through(TunnelKind::L2tp, 0);
+        self.ethernet(inside)
+    }
+
+    /// TZSP (Wireshark's packet-tzsp.c): version 1, type (1 byte each; 0 for what was received, 1 for what was sent), kind of
+    /// frame (2; 1 for Ethernet), tagged fields up to an end mark, then the frame.
+    pub(super) fn tzsp(&mut self, span: Span<'a>) -> Walked<'a> {
+        let (&[1, 0 | 1, 0, 1], mut rest) = span.take()? else { return Err(Undecoded::Malformed) };
+        for _ in 0..TZSP_FIELDS {
+            let (&[tag], behind) = rest.take()?;
+            rest = match tag {
+                0 => behind,
+                1 => {
+                    self.through(TunnelKind::Tzsp, 0);
+                    return self.ethernet(behind);
+                }
+                _ => {
+                    let (&[length], behind) = behind.take()?;
+                    behind.skip(length.into())?
+                }
+            };
+        }
+        Err(Undecoded::TooDeep)
     }
 }

@@ -1,9 +1,9 @@
 //! What all layers share: the stretch of bytes at hand, and what is known so far.
 
-use super::{Body, Checksum, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
+use super::{Body, Checksum, Frame, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
 /// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
-pub(super) const MAX_WRAPPINGS: u8 = 8;
+pub(super) const MAX_WRAPPINGS: usize = 8;
 
 /// A stretch of a packet: what was captured of it, and how long it was on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,8 @@ pub(super) struct Leaf<'a> {
     pub(super) body: Body<'a>,
     /// Bytes of its payload that were not captured.
     pub(super) cut: u32,
+    /// Why it went no further, where there is more that could not be read.
+    pub(super) undecoded: Option<Undecoded>,
 }
 
 impl<'a> Leaf<'a> {
@@ -63,12 +65,22 @@ impl<'a> Leaf<'a> {
         let message = payload.bytes.first();
         let neighbour_discovery = protocol == ICMPV6 && message.is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(kind));
         let advertised = if neighbour_discovery { neighbour::advertised(payload.bytes) } else { None };
-        Self { body: Body::Ip(*pair, OtherIp { protocol, neighbour_discovery, advertised }), cut: payload.missing() }
+        Self::of(Body::Ip(*pair, OtherIp { protocol, neighbour_discovery, advertised }), payload)
     }
 
     /// A payload of Ethernet that is not read any further.
     pub(super) fn link(ether_type: u16, payload: Span<'a>) -> Self {
-        Self { body: Body::Link { ether_type, payload: payload.bytes }, cut: payload.missing() }
+        Self::of(Body::Link { ether_type, payload: payload.bytes }, payload)
+    }
+
+    /// What ends with `payload`.
+    pub(super) fn of(body: Body<'a>, payload: Span<'a>) -> Self {
+        Self { body, cut: payload.missing(), undecoded: None }
+    }
+
+    /// There is more in it, which could not be read.
+    pub(super) fn because(self, reason: Undecoded) -> Self {
+        Self { undecoded: Some(reason), ..self }
     }
 }
 
@@ -85,6 +97,15 @@ pub(super) struct Context {
     pub(super) checksum: Checksum,
     /// A header may promise more than is there: mirror sessions cut what they wrap, and fragments are parts.
     pub(super) lenient: bool,
+}
+
+impl Context {
+    /// The frame that ends with `leaf`.
+    pub(super) fn frame<'a>(&self, leaf: &Leaf<'a>) -> Frame<'a> {
+        let Self { mac, vlan, tunnel, redundancy, checksum, .. } = *self;
+        let Leaf { body, cut, undecoded } = *leaf;
+        Frame { mac, vlan, tunnel, redundancy, checksum, body, cut, undecoded }
+    }
 }
 
 /// One part of a datagram, and where it was found.
@@ -123,6 +144,10 @@ pub(super) trait Witness<'a> {
     fn fragment(&mut self, _fragment: Fragment<'a>) -> bool {
         true
     }
+
+    /// The frame that a wrapping would be if its inside could not be read, which it was, and how many others are around
+    /// it. The innermost comes first.
+    fn wrapping(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
 }
 
 impl Witness<'_> for () {
@@ -138,12 +163,19 @@ pub(super) struct Walk<'a, W> {
     /// the trailer of PRP would be.
     pub(super) lsdu: Option<(u16, Span<'a>)>,
     pub(super) witness: W,
-    depth: u8,
+    depth: usize,
+    /// What the wrapping at hand carries is its own signalling: nothing is inside.
+    pub(super) signalling: bool,
 }
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     pub(super) fn new(witness: W) -> Self {
-        Self { context: Context::default(), lsdu: None, witness, depth: 0 }
+        Self { context: Context::default(), lsdu: None, witness, depth: 0, signalling: false }
+    }
+
+    /// Whether a wrapping is around what is at hand.
+    pub(super) const fn is_wrapped(&self) -> bool {
+        self.depth > 0
     }
 
     /// Notes what a checksum says, given the sum over all that it covers. `None`: not all of that was captured.
@@ -158,17 +190,21 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// Goes on inside a wrapping. If the inside cannot be read, the wrapping is the innermost: `outside`.
     pub(super) fn unwrap_or(&mut self, outside: Leaf<'a>, inside: impl FnOnce(&mut Self) -> Walked<'a>) -> Walked<'a> {
         if self.depth == MAX_WRAPPINGS {
-            return Err(Undecoded::TooDeep);
+            return Ok(outside.because(Undecoded::TooDeep));
         }
+        let depth = self.depth as u8;
         self.depth += 1;
         let before = self.context;
         self.context.lenient = true;
         match inside(self) {
-            Ok(leaf) => Ok(leaf),
-            Err(Undecoded::TooDeep) => Err(Undecoded::TooDeep),
+            Ok(leaf) => {
+                self.witness.wrapping(depth, &before, &outside);
+                Ok(leaf)
+            }
             Err(_) => {
                 self.context = before;
-                Ok(outside)
+                let own = std::mem::take(&mut self.signalling);
+                Ok(if own { Leaf { undecoded: None, ..outside } } else { outside })
             }
         }
     }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use super::snapshot::{Interface, Recording, Snapshot, State};
+use super::snapshot::{Interface, Recording, Snapshot, State, Traffic};
 use crate::confine::Level;
 use crate::metrics::{LATENCY_BOUNDS, LatencySummary};
 use crate::publish::MqttReading;
@@ -148,6 +148,17 @@ const FAMILIES: &[Family] = &[
     }),
     counter("losses", "What was not seen or was given up, by name", |now, out| {
         now.losses.iter().try_for_each(|(name, count)| out.add(&[("name", name)], *count as f64))
+    }),
+    counter("unread_packets", "Packets that were not read, or not all of them, by why", |now, out| {
+        now.unread.iter().try_for_each(|(kind, count)| out.add(&[("kind", kind)], *count as f64))
+    }),
+    counter("tunnels", "Tunnels begun: pairs of hosts that send packets inside others", |now, out| {
+        out.add(&[], now.traffic.tunnels as f64)
+    }),
+    counter("failed_connections", "TCP connections that were asked for and came to nothing, by how", |now, out| {
+        let Traffic { connections_unanswered, connections_refused, .. } = now.traffic;
+        let ways = [("unanswered", connections_unanswered), ("refused", connections_refused)];
+        ways.into_iter().try_for_each(|(how, count)| out.add(&[("how", how)], count as f64))
     }),
     gauge("recording_files", "Files with recorded packets", |now, out| recording(now, out, |disk| disk.files as f64)),
     gauge("recording_bytes", "Bytes of them", |now, out| recording(now, out, |disk| disk.bytes as f64)),
@@ -286,6 +297,9 @@ mod tests {
             "lockkeeper_operations_not_judged_total{why=\"no_zone\"} 12.0",
             "lockkeeper_alerts_total{rule=\"operation.undeclared\",severity=\"high\"} 3.0",
             "lockkeeper_losses_total{name=\"stream_gaps\"} 2.0",
+            "lockkeeper_unread_packets_total{kind=\"ethernet/0x88e5\"} 9.0",
+            "lockkeeper_tunnels_total 2.0",
+            "lockkeeper_failed_connections_total{how=\"refused\"} 4.0",
             "lockkeeper_mqtt_delivered_total 5.0",
             "lockkeeper_recording_bytes 1048576.0",
             "lockkeeper_latency_seconds_bucket{le=\"0.001\",stage=\"verdict\"} 20",

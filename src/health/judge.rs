@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::board::Phase;
 use super::snapshot::{Interface, Reason, Snapshot, State};
+use crate::alert::unread::is_too_much;
 
 /// From when on something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,11 +14,13 @@ pub struct Limits {
     pub loss: f64,
     /// How long an interface may be silent; none: for ever.
     pub silence: Option<Duration>,
+    /// Percent of the packets of the last minute that may be unread.
+    pub unread: f64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { loss: 0.001, silence: Some(Duration::from_secs(60)) }
+        Self { loss: 0.001, silence: Some(Duration::from_secs(60)), unread: 1.0 }
     }
 }
 
@@ -37,6 +40,8 @@ struct Moment {
     uptime: u64,
     arrived: u64,
     lost: u64,
+    judged: u64,
+    unread: u64,
     undelivered: u64,
 }
 
@@ -105,6 +110,11 @@ impl Judge {
             let message = format!("{lost} packets ({:.2} %) of the last minute were lost unseen", share * 100.0);
             reasons.push(reason("capture.loss", message));
         }
+        let (unread, judged) = (now.unread.saturating_sub(then.unread), now.judged.saturating_sub(then.judged));
+        if is_too_much(unread, judged, self.limits.unread) {
+            let message = format!("{unread} of {judged} packets of the last minute could not be read: see own.unread");
+            reasons.push(reason("capture.unread", message));
+        }
     }
 }
 
@@ -113,7 +123,9 @@ impl Moment {
         let lost = snapshot.interfaces.iter().map(Interface::lost).sum();
         let read: u64 = snapshot.interfaces.iter().map(|interface| interface.packets).sum();
         let undelivered = snapshot.mqtt.as_ref().map_or(0, |mqtt| mqtt.dropped + mqtt.refused);
-        Self { uptime: snapshot.uptime_seconds, arrived: read + lost, lost, undelivered }
+        let unread = snapshot.unread.values().sum();
+        let (uptime, judged) = (snapshot.uptime_seconds, snapshot.traffic.packets);
+        Self { uptime, arrived: read + lost, lost, judged, unread, undelivered }
     }
 }
 
@@ -165,12 +177,16 @@ mod tests {
     #[test]
     fn each_thing_that_a_sensor_needs_is_missed_by_name() {
         type Change = fn(&mut Snapshot);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("evidence.failed", |now| now.problems.push(reason("evidence.failed", "evidence: no space".to_owned()))),
             ("interface.down", |now| now.interfaces[0].state = "down".to_owned()),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = Some(301)),
             ("interface.silent", |now| now.interfaces[0].silent_seconds = None),
             ("capture.loss", |now| now.interfaces[0].kernel_drops += 1),
+            ("capture.unread", |now| {
+                now.traffic.packets += 100;
+                *now.unread.entry("ethernet/0x88e5".to_owned()).or_default() += 10;
+            }),
             ("mqtt.disconnected", |now| now.mqtt = Some(MqttReading::default())),
             ("mqtt.stalled", |now| {
                 now.mqtt.as_mut().expect("a broker").stalled = Some("refused for now: quota exceeded".to_owned());

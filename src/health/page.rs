@@ -54,19 +54,33 @@ fn told(snapshot: &Snapshot, time: Timestamp, verdict: Verdict) -> io::Result<se
     Ok(told)
 }
 
-/// There is no status: the sensor does not run, or it writes elsewhere.
+/// There is no status: whether a sensor runs is not known.
 fn absent(path: &Path, error: &io::Error, json: bool, out: &mut dyn Write) -> io::Result<()> {
-    let problem = if error.kind() == io::ErrorKind::NotFound {
-        "no sensor has left its status there; --file names another place".to_owned()
-    } else {
-        error.to_string()
+    let problem = match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no status file at {}", path.display()),
+        _ => format!("{}: {error}", path.display()),
     };
-    let problem = format!("{}: {problem}", path.display());
     if json {
-        return writeln!(out, "{}", serde_json::json!({ "schema": super::SCHEMA, "stale": true, "problem": problem }));
+        let absent = serde_json::json!({
+            "schema": super::SCHEMA,
+            "state": "unknown",
+            "stale": true,
+            "problem": problem,
+            "help": HOW_TO_GET_ONE,
+        });
+        return writeln!(out, "{absent}");
     }
-    writeln!(out, "{BAD}not running{BAD:#}: {problem}")
+    writeln!(out, "{BAD}unknown{BAD:#}: {problem}: whether a sensor runs cannot be told.\n\n{HOW_TO_GET_ONE}")
 }
+
+/// What helps where there is no status file.
+const HOW_TO_GET_ONE: &str = "\
+A sensor writes its status every second:
+  systemctl status lockkeeper                         whether the service runs
+  lockkeeper watch --status-file FILE --interface ... for a sensor that is started by hand
+  [health] status_file = FILE                         in its configuration; /run/lockkeeper/status.json is used without
+                                                      it where that folder exists
+  lockkeeper status --file FILE                       reads it from where it is written";
 
 fn page(snapshot: &Snapshot, time: Timestamp, verdict: Verdict, out: &mut dyn Write) -> io::Result<()> {
     let Snapshot { sensor, site, version, state, .. } = snapshot;
@@ -245,13 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn without_a_status_file_no_sensor_runs_and_the_page_says_where_it_looked() {
-        for (json, expected) in [(false, "/nonexistent/status.json: no sensor has left"), (true, "\"stale\":true")] {
+    fn without_a_status_file_nothing_is_known_and_the_page_says_how_to_get_one() {
+        let people = ["unknown", "no status file at /nonexistent/status.json", "watch --status-file FILE"];
+        let programs =
+            ["\"stale\":true", "\"state\":\"unknown\"", "\"problem\":\"there is no status file at /nonexistent"];
+        for (json, expected) in [(false, people), (true, programs)] {
             let mut text = Vec::new();
             let verdict = status(Path::new("/nonexistent/status.json"), json, &mut text).expect("written");
             let text = String::from_utf8(text).expect("text");
             assert_eq!(verdict, Verdict::Gone);
-            assert!(text.contains(expected), "{text}");
+            assert!(expected.iter().all(|part| text.contains(part)), "{text}");
         }
     }
 

@@ -53,6 +53,9 @@ pub struct Snapshot {
     pub alerts: Vec<AlertCount>,
     /// Everything that was not seen or was given up, by name.
     pub losses: BTreeMap<String, u64>,
+    /// Packets that were not read, or not all of them, by why: always the same names.
+    #[serde(default)]
+    pub unread: BTreeMap<String, u64>,
     /// What keeps outputs from their work now.
     pub problems: Vec<Reason>,
     /// The packets on the disk, where they are recorded.
@@ -173,6 +176,15 @@ pub struct Traffic {
     pub flows_open: u64,
     /// Share of the conversations begun of which only one direction was seen.
     pub one_way_share: f64,
+    /// Tunnels begun: pairs of hosts that send packets inside others.
+    #[serde(default)]
+    pub tunnels: u64,
+    /// Connections that were asked for and not answered.
+    #[serde(default)]
+    pub connections_unanswered: u64,
+    /// Connections that the server refused.
+    #[serde(default)]
+    pub connections_refused: u64,
     /// How often the pipeline has told its counters: it lives while this grows.
     pub pulses: u64,
 }
@@ -221,6 +233,7 @@ impl Snapshot {
             not_judged: BTreeMap::new(),
             alerts: Vec::new(),
             losses: BTreeMap::new(),
+            unread: BTreeMap::new(),
             problems: Vec::new(),
             recording: None,
             mqtt: None,

@@ -34,6 +34,9 @@ pub(super) fn snapshot() -> Snapshot {
         flows: 200,
         flows_open: 40,
         one_way_share: 0.01,
+        tunnels: 2,
+        connections_unanswered: 3,
+        connections_refused: 4,
         pulses: 3600,
     };
     let read = [("read".to_owned(), 400_000), ("write".to_owned(), 7)];
@@ -43,6 +46,7 @@ pub(super) fn snapshot() -> Snapshot {
     snapshot.alerts = vec![AlertCount { rule, severity: "high".to_owned(), alerts: 3 }];
     snapshot.losses = crate::metrics::Losses::default().named().map(|(name, n)| (name.to_owned(), n)).collect();
     snapshot.losses.insert("stream_gaps".to_owned(), 2);
+    snapshot.unread.insert("ethernet/0x88e5".to_owned(), 9);
     snapshot.mqtt = Some(MqttReading { connected: true, connections: 1, delivered: 5, ..MqttReading::default() });
     let oldest = Some("recording-20261124T090000.000000000Z.pcapng".to_owned());
     snapshot.recording = Some(Recording { files: 2, bytes: 1_048_576, oldest });

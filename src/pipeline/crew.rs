@@ -233,7 +233,7 @@ impl Reading<'_> {
         for (number, block) in batch.blocks.iter_mut().enumerate() {
             read = self.source.fill(block);
             if number == 0 {
-                batch.orders = self.reins.and_then(|reins| reins.take(self.source, &self.dealer, self.clock));
+                batch.orders = self.reins.and_then(|reins| reins.take(self.source, &mut self.dealer, self.clock));
             }
             self.dealer.deal(block, &mut self.items);
             for (share, items) in shares.iter_mut().zip(&mut self.items) {

@@ -7,10 +7,12 @@ use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
+use super::Settings;
+use super::tunnels::Tunnels;
 use crate::capture::{Block, Packet};
-use crate::frame::{self, FragmentLimits, Peek, Reassembled, Reassembler};
+use crate::frame::{self, Body, FragmentDrop, Layers, Peek, Reassembled, Reassembler};
 use crate::metrics::Counters;
-use crate::worker::{Item, SHARDS, Worker};
+use crate::worker::{Item, SHARDS, Subject, Worker};
 
 /// Deals packets to workers.
 pub(super) struct Dealer {
@@ -22,24 +24,26 @@ pub(super) struct Dealer {
     fragments: Reassembler,
     /// A datagram that has just been put together.
     whole: Vec<u8>,
-    /// Its fragments contradict each other.
-    is_ambiguous: bool,
-    /// What else it may be.
-    others: Vec<Item>,
+    tunnels: Tunnels,
+    /// What is around the latest packet that is wrapped.
+    layers: Layers,
+    /// What else of the latest packet is to be judged.
+    due: Vec<Item>,
     /// Packets dealt so far.
     pub(super) packets: u64,
     bytes: u64,
 }
 
 impl Dealer {
-    pub(super) fn new(workers: usize, fragments: FragmentLimits) -> Self {
+    pub(super) fn new(workers: usize, settings: &Settings) -> Self {
         Self {
             owners: std::array::from_fn(|shard| (shard % workers) as u8),
             hash: FixedState::with_seed(0),
-            fragments: Reassembler::new(fragments),
+            fragments: Reassembler::new(settings.fragments),
             whole: Vec::new(),
-            is_ambiguous: false,
-            others: Vec::new(),
+            tunnels: Tunnels::new(settings.mirrors.clone()),
+            layers: Layers::default(),
+            due: Vec::new(),
             packets: 0,
             bytes: 0,
         }
@@ -50,20 +54,19 @@ impl Dealer {
         self.count_block(block);
         items.iter_mut().for_each(Vec::clear);
         for index in 0..block.packets.len() {
-            if let Some(shard) = self.place(index, block) {
-                let item = Item { packet: index as u32, shard, is_ambiguous: self.is_ambiguous };
+            if let Some(item) = self.place(index, block) {
                 self.hand(item, items);
             }
-            if !self.others.is_empty() {
-                for item in std::mem::take(&mut self.others) {
-                    self.hand(item, items);
-                }
+            if !self.due.is_empty() {
+                let mut due = std::mem::take(&mut self.due);
+                due.drain(..).for_each(|item| self.hand(item, items));
+                self.due = due;
             }
         }
     }
 
-    /// Puts a packet on the list of the worker that it belongs to.
-    #[inline]
+    /// Hands an item to the worker of its shard.
+    #[inline(always)]
     fn hand(&self, item: Item, items: &mut [Vec<Item>]) {
         let owner = self.owners[usize::from(item.shard) % SHARDS];
         if let Some(own) = items.get_mut(usize::from(owner)) {
@@ -92,13 +95,10 @@ impl Dealer {
                 worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
-                if let Some(shard) = self.place(index, block) {
-                    let item = Item { packet: index as u32, shard, is_ambiguous: self.is_ambiguous };
+                if let Some(item) = self.place(index, block) {
                     worker.item(block, item);
                 }
-                for item in std::mem::take(&mut self.others) {
-                    worker.item(block, item);
-                }
+                self.due.drain(..).for_each(|item| worker.item(block, item));
             }
         }
     }
@@ -109,16 +109,49 @@ impl Dealer {
         self.bytes += block.packets.iter().map(|packet| u64::from(packet.original)).sum::<u64>();
     }
 
-    /// The shard of a packet of the block. `None`: a fragment, whose datagram is not complete. With the last one, the
+    /// Where a packet of the block belongs. `None`: a fragment, whose datagram is not complete. With the last one, the
     /// datagram is in its place.
     #[inline(always)]
-    fn place(&mut self, index: usize, block: &mut Block) -> Option<u8> {
+    fn place(&mut self, index: usize, block: &mut Block) -> Option<Item> {
         let packet = block.packets.get(index)?;
-        self.is_ambiguous = false;
-        match frame::peek(packet.link, block.bytes_of(packet)) {
-            Peek::Key(key) => Some(self.shard_of(key)),
-            Peek::Fragment => self.fragment(index, *packet, block),
+        match frame::peek(packet.link, block.bytes_of(packet), packet.original, &mut self.layers) {
+            Peek::Key(key) => Some(self.content(index, key)),
+            Peek::Wrapped(key) => {
+                self.find_tunnels(index, packet.stamp.clock);
+                Some(self.content(index, key))
+            }
+            Peek::Fragment => {
+                let packet = *packet;
+                self.find_tunnels(index, packet.stamp.clock);
+                self.fragment(index, packet, block)
+            }
         }
+    }
+
+    /// Looks which of the tunnels around a packet are to be judged now.
+    #[inline(never)]
+    fn find_tunnels(&mut self, index: usize, clock: i64) {
+        for (depth, tunnel) in self.layers.iter() {
+            if self.tunnels.is_due(&tunnel, clock) {
+                let [one, other] = tunnel.ends;
+                self.due.push(self.item(index, frame::pair_key(one, other), Subject::Wrapping(depth)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn content(&self, index: usize, key: u64) -> Item {
+        self.item(index, key, Subject::Content)
+    }
+
+    #[inline(always)]
+    fn item(&self, index: usize, key: u64, subject: Subject) -> Item {
+        Item { packet: index as u32, shard: self.shard_of(key), subject }
+    }
+
+    /// The tunnels that are known are to be judged again, by another policy.
+    pub(super) fn judge_again(&mut self) {
+        self.tunnels.judge_again();
     }
 
     #[inline]
@@ -128,35 +161,57 @@ impl Dealer {
 
     /// Takes one fragment; the datagram that it completes takes its place, and has a shard.
     #[inline(never)]
-    fn fragment(&mut self, index: usize, packet: Packet, block: &mut Block) -> Option<u8> {
+    fn fragment(&mut self, index: usize, packet: Packet, block: &mut Block) -> Option<Item> {
         let mut whole = std::mem::take(&mut self.whole);
         let mut done = {
             let bytes = block.bytes_of(&packet);
             self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
-        self.is_ambiguous = self.fragments.is_ambiguous();
+        let subject = if self.fragments.is_ambiguous() { Subject::Ambiguous } else { Subject::Content };
         let others = self.fragments.take_others();
-        let mut shard = None;
+        if let Reassembled::Dropped(reason) = done
+            && is_told(reason)
+        {
+            self.tell_fragment(index, &packet, block);
+        }
+        let mut item = None;
         // A datagram may itself be a fragment of what wraps it.
         for _ in 0..NESTED_FRAGMENTS {
             if !matches!(done, Reassembled::Complete) {
                 break;
             }
-            if let Peek::Key(key) = frame::peek(packet.link, &whole) {
+            let peeked = frame::peek(packet.link, &whole, whole.len() as u32, &mut self.layers);
+            if let Some(key) = peeked.key() {
+                if let Peek::Wrapped(_) = peeked {
+                    self.find_tunnels(index, packet.stamp.clock);
+                }
                 block.replace(index, &whole);
-                shard = Some(self.shard_of(key));
+                item = Some(self.item(index, key, subject));
                 break;
             }
             let part = std::mem::take(&mut whole);
             done = self.fragments.push(packet.link, &part, part.len() as u32, packet.stamp.clock, &mut whole);
         }
         self.whole = whole;
-        self.others.extend(others.iter().filter_map(|other| {
-            let Peek::Key(key) = frame::peek(packet.link, other) else { return None };
-            let item = block.add_reading(index, other)? as u32;
-            Some(Item { packet: item, shard: (self.hash.hash_one(key) as usize % SHARDS) as u8, is_ambiguous: true })
-        }));
-        shard
+        for other in others {
+            let peeked = frame::peek(packet.link, &other, other.len() as u32, &mut self.layers);
+            if let Some(key) = peeked.key()
+                && let Some(reading) = block.add_reading(index, &other)
+            {
+                self.due.push(self.item(reading, key, Subject::Ambiguous));
+            }
+        }
+        item
+    }
+
+    /// A fragment is of no use: its two hosts are to be judged all the same.
+    #[cold]
+    fn tell_fragment(&mut self, index: usize, packet: &Packet, block: &Block) {
+        let frame = frame::fragment(packet.link, block.bytes_of(packet), packet.original);
+        if let Some(Body::Ip(pair, _)) = frame.map(|frame| frame.body) {
+            let key = frame::pair_key(pair.source, pair.destination);
+            self.due.push(self.item(index, key, Subject::Fragment));
+        }
     }
 
     /// Adds what was counted here; datagrams that are not complete never will be.
@@ -170,6 +225,16 @@ impl Dealer {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
         counters.fragments(&self.fragments.counters());
+        counters.tunnels += self.tunnels.counters.begun;
+        counters.losses.tunnels_forgotten += self.tunnels.counters.forgotten;
+    }
+}
+
+/// Whether a fragment that is of no use is one that no sender makes, and no loss of the capture.
+const fn is_told(reason: FragmentDrop) -> bool {
+    match reason {
+        FragmentDrop::Malformed | FragmentDrop::TooLarge | FragmentDrop::Contradiction => true,
+        FragmentDrop::NoFragment | FragmentDrop::Undecoded(_) | FragmentDrop::Cut | FragmentDrop::Duplicate => false,
     }
 }
 

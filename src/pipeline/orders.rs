@@ -94,14 +94,17 @@ pub(super) struct Count {
 
 impl Reins {
     /// What is to be done before the next block, if there is something.
-    pub(super) fn take(&self, source: &dyn Source, dealer: &Dealer, clock: i64) -> Option<Arc<Orders>> {
+    pub(super) fn take(&self, source: &dyn Source, dealer: &mut Dealer, clock: i64) -> Option<Arc<Orders>> {
         if self.orders.is_empty() {
             return None;
         }
         let mut taken = Orders { policy: None, own: Vec::new(), census: None, conversations: false, clock };
         for order in self.orders.try_iter() {
             match order {
-                Order::Policy(policy) => taken.policy = Some(policy),
+                Order::Policy(policy) => {
+                    taken.policy = Some(policy);
+                    dealer.judge_again();
+                }
                 Order::Own(own) => taken.own.push(own),
                 Order::Census { conversations } => {
                     taken.conversations |= conversations;

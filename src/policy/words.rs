@@ -142,7 +142,9 @@ const fn udp(port: u16) -> Door {
 }
 
 /// Names and ports as registered (IANA Service Name and Transport Protocol Port Number Registry), except where
-/// practice differs from it: the ports of ADS, Fox, GE-SRTP, MELSEC, PC Worx, Red Lion and S7comm are their vendors'.
+/// practice differs from it: the ports of ADS, Fox, GE-SRTP, MELSEC, PC Worx, Red Lion, S7comm and TZSP are their
+/// vendors', and VXLAN has the one that Linux uses beside its own and that of its extension. Tunnels are judged by their
+/// outer pair of hosts.
 const SERVICES: &[Service] = &[
     Service { name: "ads", doors: &[tcp(48898), udp(48899)] },
     Service { name: "amqp", doors: &[tcp(5672), tcp(5671)] },
@@ -159,6 +161,7 @@ const SERVICES: &[Service] = &[
     Service { name: "fox", doors: &[tcp(1911), tcp(4911)] },
     Service { name: "ftp", doors: &[tcp(21), tcp(20)] },
     Service { name: "ge-srtp", doors: &[tcp(18245), tcp(18246)] },
+    Service { name: "geneve", doors: &[udp(6081)] },
     Service { name: "goose", doors: &[(Carrier::Ethernet(0x88B8), 0)] },
     Service { name: "gre", doors: &[(Carrier::Ip(47), 0)] },
     Service { name: "hart-ip", doors: &[udp(5094), tcp(5094)] },
@@ -169,13 +172,16 @@ const SERVICES: &[Service] = &[
     Service { name: "iec104", doors: &[tcp(2404)] },
     Service { name: "igmp", doors: &[(Carrier::Ip(2), 0)] },
     Service { name: "ike", doors: &[udp(500), udp(4500)] },
+    Service { name: "ip-in-ip", doors: &[(Carrier::Ip(4), 0), (Carrier::Ip(41), 0)] },
     Service { name: "kerberos", doors: &[tcp(88), udp(88)] },
+    Service { name: "l2tp", doors: &[udp(1701), (Carrier::Ip(115), 0)] },
     Service { name: "ldap", doors: &[tcp(389), udp(389)] },
     Service { name: "ldaps", doors: &[tcp(636)] },
     Service { name: "llmnr", doors: &[udp(5355), tcp(5355)] },
     Service { name: "mdns", doors: &[udp(5353)] },
     Service { name: "melsec", doors: &[tcp(5007), udp(5006)] },
     Service { name: "mms", doors: &[tcp(102)] },
+    Service { name: "mpls-in-ip", doors: &[(Carrier::Ip(137), 0)] },
     Service { name: "mqtt", doors: &[tcp(1883)] },
     Service { name: "mqtt-tls", doors: &[tcp(8883)] },
     Service { name: "mssql", doors: &[tcp(1433)] },
@@ -209,8 +215,10 @@ const SERVICES: &[Service] = &[
     Service { name: "telnet", doors: &[tcp(23)] },
     Service { name: "tftp", doors: &[udp(69)] },
     Service { name: "tls", doors: &[tcp(443)] },
+    Service { name: "tzsp", doors: &[udp(37008)] },
     Service { name: "vnc", doors: &[tcp(5900)] },
     Service { name: "vrrp", doors: &[(Carrier::Ip(112), 0)] },
+    Service { name: "vxlan", doors: &[udp(4789), udp(8472), udp(4790)] },
     Service { name: "winrm", doors: &[tcp(5985), tcp(5986)] },
     Service { name: "ws-discovery", doors: &[udp(3702)] },
 ];

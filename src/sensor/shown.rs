@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Look;
+use crate::alert;
 use crate::capture::live::Reading;
 use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::pipeline::Census;
@@ -86,6 +87,10 @@ fn count(census: &Census, snapshot: &mut Snapshot) {
     let traffic = &mut snapshot.traffic;
     (traffic.packets, traffic.bytes, traffic.flows) = (counters.packets, counters.bytes, counters.flows);
     traffic.flows_open = census.open_flows;
+    traffic.tunnels = counters.tunnels;
+    let failed = counters.failed.total;
+    (traffic.connections_unanswered, traffic.connections_refused) = (failed.unanswered, failed.refused);
+    snapshot.unread = alert::unread::by_known_name(&counters.unread);
     traffic.one_way_share = counters.losses.one_way_flows as f64 / counters.flows.max(1) as f64;
     let owned = |classes: std::collections::BTreeMap<&str, u64>| {
         classes.into_iter().map(|(class, count)| (class.to_owned(), count)).collect()

@@ -1,9 +1,11 @@
 //! One conversation: its stream, its protocol, the verdict on it.
 
 mod adopt;
+mod failure;
 mod identify;
 mod roles;
 mod sight;
+mod wrapping;
 
 use std::sync::Arc;
 
@@ -187,6 +189,9 @@ impl Conversation {
             talk.judge(Spoken::NotYet, stamp, bench.desk);
         }
         talk.facts.note_call(from, stamp, bench.desk);
+        if let Some(reason) = frame.undecoded {
+            bench.desk.undecoded(&mut talk.facts, reason, stamp);
+        }
         Progress::Ok
     }
 
@@ -414,7 +419,7 @@ impl Facts {
             facts.client = facts.client.other();
             ruling = desk.ruling(&facts.link(), None);
         }
-        let verdict = desk.verdict(&ruling, spoken);
+        let verdict = desk.of_tunnel(desk.verdict(&ruling, spoken), &facts.link());
         facts.compares = ruling.is_judged();
         facts.ruling = Some(ruling);
         if first_time {
@@ -422,6 +427,7 @@ impl Facts {
         }
         if let Verdict::Deny(denial) = verdict
             && facts.denied != Some(denial.rule)
+            && !facts.is_doubtful(&denial)
         {
             facts.denied = Some(denial.rule);
             desk.deny(facts, denial, stamp);

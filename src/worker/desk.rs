@@ -37,9 +37,11 @@ pub(super) struct Desk {
     captures: Arc<Captures>,
     /// The rulings that conversations have: those between hosts of the same zones are often alike.
     rulings: HashSet<Arc<Ruling>>,
-    report: Report,
+    pub(super) report: Report,
     /// Counts what was reported in this block: the last part of [`Order`].
     sub: u32,
+    /// Where the numbers begin of what is reported now: a packet and its wrappings may belong to different workers.
+    sub_from: u32,
     /// Nothing is ordered before this packet clock: at the end, what is still open comes after all that was answered.
     floor: i64,
 }
@@ -61,6 +63,7 @@ impl Desk {
             rulings: HashSet::new(),
             report: Report::default(),
             sub: 0,
+            sub_from: 0,
             floor: i64::MIN,
         }
     }
@@ -83,6 +86,16 @@ impl Desk {
         report.events.sort_unstable_by_key(|(order, _)| *order);
         report.transactions.sort_unstable_by_key(|(order, _)| *order);
         report
+    }
+
+    /// What is reported from now on is about a wrapping with so many others around it, and stands behind what is inside.
+    pub(super) fn begin_wrapping(&mut self, depth: u8) {
+        self.sub_from = (u32::from(u8::MAX - depth) + 1) << WRAPPINGS_AT;
+    }
+
+    /// What is reported from now on is about packets again.
+    pub(super) fn end_wrapping(&mut self) {
+        self.sub_from = 0;
     }
 
     /// They were those of another policy.
@@ -124,7 +137,7 @@ impl Desk {
         self.sub += 1;
         facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
         let (clock, packet) = facts.latest;
-        Order { clock, packet, sub: self.sub }
+        Order { clock, packet, sub: self.sub_from + self.sub }
     }
 
     /// Reports a finding about a conversation.
@@ -296,6 +309,9 @@ fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues)
     let view = OperationView::from(operation);
     if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
 }
+
+/// What one block makes known, at most, is less than this power of two; wrappings have the numbers above it.
+const WRAPPINGS_AT: u32 = 23;
 
 /// Rulings of one worker that conversations share; those beyond have one of their own. 100 bytes each.
 const SHARED_RULINGS: usize = 16_384;

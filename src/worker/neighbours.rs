@@ -41,8 +41,10 @@ impl Worker {
     pub(super) fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
-        *self.desk.counters.link_frames.entry(ether_type).or_default() += 1;
         let Some(macs) = frame.mac else { return };
+        if frame.undecoded.is_some() {
+            self.desk.undecoded_link(frame, stamp);
+        }
         let pair = Pair { macs, ether_type, vlan: frame.vlan };
         let neighbours = &mut shard.neighbours;
         match neighbours.talks.get_mut(&pair.key()) {

@@ -1,6 +1,7 @@
 //! What the black-box tests share: running the program, and writing captures anew.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod frames;
 pub(crate) mod rewrite;
 pub(crate) mod tape;
 pub(crate) mod wire;

@@ -12,8 +12,16 @@ fn key(number: u8) -> FlowKey {
     let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
-    let frame =
-        Frame { mac: None, vlan: None, tunnel: None, redundancy: None, checksum: Checksum::Right, body, cut: 0 };
+    let frame = Frame {
+        mac: None,
+        vlan: None,
+        tunnel: None,
+        redundancy: None,
+        checksum: Checksum::Right,
+        body,
+        cut: 0,
+        undecoded: None,
+    };
     FlowKey::of(&frame).expect("IP").0
 }
 
@@ -169,7 +177,8 @@ fn on_another_way(vlan: Option<u16>, tunnel: Option<Tunnel>) -> FlowKey {
     let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port: 0, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
-    let frame = Frame { mac: None, vlan, tunnel, redundancy: None, checksum: Checksum::Right, body, cut: 0 };
+    let frame =
+        Frame { mac: None, vlan, tunnel, redundancy: None, checksum: Checksum::Right, body, cut: 0, undecoded: None };
     FlowKey::of(&frame).expect("IP").0
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
 use crate::capture::Link;
 use crate::frame::build::*;
-use crate::frame::{Body, Frame, IpPair, Peek, Redundancy, TunnelKind, checksum, decode, peek};
+use crate::frame::{Body, Frame, IpPair, Peek, Redundancy, TunnelKind, checksum, decode};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -252,7 +252,7 @@ fn vxlan_parts(frame: &[u8], at: usize) -> [Vec<u8>; 2] {
 fn a_wrapping_that_was_cut_up_is_put_together_and_undone() {
     let [first, second] = vxlan_parts(&request(), 40);
     let out = completed(&mut reassembler(), &[&second, &first]);
-    assert_eq!(peek(Link::Ethernet, &out), peek(Link::Ethernet, &request()));
+    assert_eq!(peek(Link::Ethernet, &out).key(), peek(Link::Ethernet, &request()).key());
     let frame = decoded(&out);
     let Body::Tcp(_, segment) = frame.body else { panic!("no TCP") };
     assert_eq!((segment.payload, frame.cut), (&modbus()[..], 0));

@@ -2,7 +2,7 @@
 
 use crate::capture::Link;
 use crate::frame::build::*;
-use crate::frame::{Body, Datagram, Frame, IpPair, OtherIp, Peek, Redundancy, Undecoded, decode, peek};
+use crate::frame::{self, Body, Datagram, Frame, IpPair, OtherIp, Peek, Redundancy, Undecoded, decode};
 
 fn decoded(link: Link, bytes: &[u8]) -> Frame<'_> {
     decode(link, bytes, bytes.len() as u32).expect("a good packet")
@@ -130,20 +130,83 @@ fn a_total_length_of_zero_means_all_that_is_there() {
     assert_eq!(payload_of(&decoded(Link::Ethernet, &packet)), modbus());
 }
 
+/// Whose traffic a packet is, and why no more of it was read.
+fn undecoded(packet: &[u8]) -> (IpPair, u8, Option<Undecoded>) {
+    let frame = decoded(Link::Ethernet, packet);
+    let Body::Ip(pair, other) = frame.body else { panic!("{frame:?}") };
+    let key = peek(Link::Ethernet, packet).key();
+    assert_eq!(key, Some(frame::pair_key(pair.source, pair.destination)), "it is dealt by the same pair");
+    (pair, other.protocol, frame.undecoded)
+}
+
 #[test]
-fn headers_that_contradict_themselves_are_refused() {
+fn headers_that_contradict_themselves_still_say_whose_they_are() {
     let broken = |at: usize, value: u8| {
         let mut packet = request();
         packet[at] = value;
-        decode(Link::Ethernet, &packet, packet.len() as u32).map(|frame| frame.cut)
+        packet
     };
-    assert_eq!(broken(14, 0x44), Err(Undecoded::Malformed), "IPv4 header of 4 words");
-    assert_eq!(broken(14, 0x65), Err(Undecoded::Malformed), "version 6 in IPv4");
-    assert_eq!(broken(17, 19), Err(Undecoded::Malformed), "shorter than its header");
-    assert_eq!(broken(17, 53), Err(Undecoded::Malformed), "longer than the frame");
-    assert_eq!(broken(46, 0x40), Err(Undecoded::Malformed), "TCP header of 4 words");
-    assert_eq!(broken(46, 0xF0), Err(Undecoded::Malformed), "TCP header longer than the datagram");
-    assert_eq!(broken(46, 0x80), Ok(0), "TCP header that takes all there is");
+    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
+    let malformed = (pair, 6, Some(Undecoded::Malformed));
+    assert_eq!(undecoded(&broken(14, 0x44)), malformed, "IPv4 header of 4 words");
+    assert_eq!(undecoded(&broken(17, 19)), malformed, "shorter than its header");
+    assert_eq!(undecoded(&broken(17, 53)), malformed, "longer than the frame");
+    assert_eq!(undecoded(&broken(46, 0x40)), malformed, "TCP header of 4 words");
+    assert_eq!(undecoded(&broken(46, 0xF0)), malformed, "TCP header longer than the datagram");
+    let sound = broken(46, 0x80);
+    assert_eq!(decoded(Link::Ethernet, &sound).undecoded, None, "TCP header that takes all there is");
+    let other_version = broken(14, 0x65);
+    let refused = decode(Link::Ethernet, &other_version, other_version.len() as u32);
+    assert_eq!(refused, Err(Undecoded::Malformed), "version 6 in IPv4: nothing is where it should be");
+}
+
+#[test]
+fn datagrams_that_contradict_themselves_still_say_whose_they_are() {
+    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
+    for length in [0x0007, 0x0017, 0xFFFF] {
+        let mut datagram = udp(51234, 502, &modbus());
+        datagram[4..6].copy_from_slice(&u16::to_be_bytes(length));
+        let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 17, &datagram));
+        assert_eq!(undecoded(&packet), (pair, 17, Some(Undecoded::Malformed)), "UDP length {length:#x}");
+    }
+    let short = ethernet(0x0800, &ipv4(CLIENT, SERVER, 17, &hex("C822 01F6 ; ports, and no more")));
+    assert_eq!(undecoded(&short), (pair, 17, Some(Undecoded::Malformed)));
+    let short =
+        ethernet(0x0800, &ipv4(CLIENT, SERVER, 6, &hex("C822 01F6 00000064 ; ports, sequence number, and no more")));
+    assert_eq!(undecoded(&short), (pair, 6, Some(Undecoded::Malformed)));
+}
+
+#[test]
+fn extension_headers_that_lead_nowhere_still_say_whose_they_are() {
+    let of = |next, chain: &[u8]| undecoded(&ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, next, chain)));
+    let pair = IpPair { source: CLIENT6.into(), destination: SERVER6.into(), identification: 0 };
+    let malformed = |protocol| (pair, protocol, Some(Undecoded::Malformed));
+    assert_eq!(of(60, &hex("06 05 0000 00000000 ; longer than the packet")), malformed(60));
+    assert_eq!(of(0, &hex("2B 00 0000 00000000 ; hop by hop, then routing\n 06 00")), malformed(43));
+    assert_eq!(of(51, &hex("06 00 0000 00000001 00000001 ; authentication, too short for itself")), malformed(51));
+    assert_eq!(of(44, &hex("06 00 ; a fragment header cut short")), malformed(44));
+    assert_eq!(of(6, &hex("C822 01F6 00000064 000000C8 20 18 2000 BEEF 0000 ; TCP header of 2 words")), malformed(6));
+    let endless = hex("3C 00 0000 00000000 ; destination options, then the same").repeat(18);
+    assert_eq!(of(60, &endless), (pair, 60, Some(Undecoded::TooDeep)));
+    let mut longer = ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, 6, &tcp(&modbus())));
+    longer[18] = 1;
+    assert_eq!(undecoded(&longer), malformed(6), "longer than the frame");
+}
+
+#[test]
+fn inside_a_wrapping_an_ip_header_has_to_be_sound() {
+    let mut broken = request_ip();
+    broken[0] = 0x44;
+    let frame = over_gre("0000 0800", &broken);
+    let frame = decoded(Link::Ethernet, &frame);
+    assert!(matches!(frame.body, Body::Ip(_, OtherIp { protocol: 47, .. })));
+    assert_eq!(frame.undecoded, Some(Undecoded::Content));
+    let mut broken = request_ip();
+    broken[32] = 0x20;
+    let frame = over_gre("0000 0800", &broken);
+    let frame = decoded(Link::Ethernet, &frame);
+    assert!(matches!(frame.body, Body::Ip(pair, OtherIp { protocol: 6, .. }) if pair.source == CLIENT));
+    assert_eq!(frame.undecoded, Some(Undecoded::Malformed), "TCP header of 2 words");
 }
 
 #[test]
@@ -153,6 +216,10 @@ fn a_packet_cut_by_the_snap_length_is_decoded_as_far_as_it_goes() {
     for length in 0..34 {
         assert_eq!(at(length), Err(Undecoded::Truncated), "{length}");
     }
+    let mut options = packet.clone();
+    options[14] = 0x47;
+    let cut = decode(Link::Ethernet, &options[..36], packet.len() as u32).expect("its addresses are there");
+    assert_eq!(cut.undecoded, Some(Undecoded::Truncated));
     for length in 34..54 {
         let frame = at(length).expect("its IP header is there");
         assert!(matches!(frame.body, Body::Ip(_, OtherIp { protocol: 6, .. })), "{length}");

@@ -60,9 +60,12 @@ impl Talk {
         for side in desk.policy.unknown_sides(&ruling) {
             desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = desk.verdict(&ruling, self.spoken());
+        let verdict = desk.of_tunnel(desk.verdict(&ruling, self.spoken()), &link);
         let facts = &mut self.facts;
-        let denied = if let Verdict::Deny(denial) = verdict { Some(denial) } else { None };
+        let denied = match verdict {
+            Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),
+            Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
+        };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
             desk.deny(facts, denial, &stamp);

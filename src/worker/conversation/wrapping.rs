@@ -1,0 +1,88 @@
+//! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
+
+use super::Facts;
+use crate::alert::What;
+use crate::capture::Packet;
+use crate::flow::FlowKey;
+use crate::frame;
+use crate::policy::{Carrier, Denial, Link, Rule, Verdict};
+use crate::worker::{Desk, Worker};
+
+impl Worker {
+    /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
+    /// when that is due; nothing is kept of it here.
+    #[cold]
+    pub(in crate::worker) fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
+        if !self.desk.judging {
+            return;
+        }
+        let Some(frame) = frame::outer(packet.link, bytes, packet.original, depth) else { return };
+        let Some((key, from)) = FlowKey::of(&frame) else { return };
+        let mut facts = Facts::new(&key, from, &frame, &packet.stamp);
+        facts.meet(from, &frame);
+        // Nobody asks and nobody answers: the first packet comes from one of two peers. Its port differs by what is inside.
+        facts.client = from;
+        facts.ends[from.index()].port = 0;
+        self.desk.begin_wrapping(depth);
+        self.desk.judge_wrapping(&mut facts, packet);
+        self.desk.end_wrapping();
+    }
+}
+
+impl Desk {
+    /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
+    fn judge_wrapping(&mut self, facts: &mut Facts, packet: &Packet) {
+        let link = facts.link();
+        let ruling = self.ruling(&link, None);
+        if ruling.client.zone.or(ruling.server.zone).is_none() || self.policy.is_housekeeping(&link) {
+            return;
+        }
+        let verdict = self.policy.judge_flow(&ruling, None);
+        facts.ruling = Some(ruling);
+        self.greet(facts, &packet.stamp);
+        if let Verdict::Deny(denial) = self.of_peers(verdict, &link) {
+            self.find(facts, What::Denied(denial), None, None, &packet.stamp);
+        }
+    }
+
+    /// The verdict on a conversation, which may be a tunnel that nobody could look into.
+    pub(super) fn of_tunnel(&self, verdict: Verdict, link: &Link) -> Verdict {
+        match link.transport {
+            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, link),
+            _ => verdict,
+        }
+    }
+
+    /// The verdict on two peers: what is declared in one direction is permitted in both.
+    fn of_peers(&self, verdict: Verdict, link: &Link) -> Verdict {
+        if !matches!(verdict, Verdict::Deny(_)) {
+            return verdict;
+        }
+        let back = Link { client: link.server, server: link.client, ..*link };
+        match self.policy.judge_flow(&self.policy.ruling(&back, None), None) {
+            permit @ Verdict::Permit { .. } => permit,
+            Verdict::Observe | Verdict::NotJudged | Verdict::Deny(_) => verdict,
+        }
+    }
+}
+
+impl Facts {
+    /// Whether the policy denies the conversation as such.
+    pub(in crate::worker) const fn is_denied(&self) -> bool {
+        self.denied.is_some()
+    }
+
+    /// Whether this is TCP or UDP whose ports could not be read, so that it cannot be said to be what no flow declares, or to
+    /// go in the wrong direction.
+    pub(super) fn is_doubtful(&self, denial: &Denial) -> bool {
+        let hides_ports = matches!(self.carrier, Carrier::Ip(TCP | UDP));
+        let is_declared_back = denial.rule == Rule::FlowUndeclaredPeer && denial.flow.is_some();
+        hides_ports && (denial.rule == Rule::FlowUndeclaredProtocol || is_declared_back)
+    }
+}
+
+/// IP protocols of tunnels: IP in IP (4, 41), GRE, ESP, L2TP, MPLS.
+const TUNNELS: [u8; 6] = [4, 41, 47, 50, 115, 137];
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;

@@ -1,0 +1,91 @@
+//! What could not be read of a packet: counted, and told where a host of a zone is concerned.
+
+use std::sync::Arc;
+
+use lockkeeper_protocols::Stamp;
+
+use super::conversation::Facts;
+use super::desk::{Between, Desk};
+use crate::alert::{Endpoint, Event, Finding, Unread, What};
+use crate::frame::{Body, Frame, Undecoded};
+use crate::policy::{Carrier, Host};
+
+/// As what a packet is counted that could not be made into a frame.
+pub(super) const fn of_refused(reason: Undecoded) -> Unread {
+    match reason {
+        Undecoded::LinkType => Unread::LinkType,
+        Undecoded::Truncated => Unread::Truncated,
+        // Fragments are counted where they are put together.
+        Undecoded::Malformed | Undecoded::Fragment => Unread::Malformed,
+        Undecoded::TooDeep => Unread::TooDeep,
+        // Only a frame has content.
+        Undecoded::Content => Unread::EtherType(0),
+    }
+}
+
+/// As what a frame is counted of which something could not be read.
+fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
+    match (reason, body) {
+        (Undecoded::Content, Body::Link { ether_type, .. }) => Unread::EtherType(*ether_type),
+        (Undecoded::Content, Body::Ip(_, other)) => Unread::IpProtocol(other.protocol),
+        (reason, _) => of_refused(reason),
+    }
+}
+
+impl Desk {
+    /// Counts a packet that was not read, or not all of it.
+    #[cold]
+    pub(super) fn unread(&mut self, kind: Unread, clock: i64) {
+        self.counters.unread(kind);
+        self.report.unread(clock, kind);
+    }
+
+    /// Counts a frame of which something could not be read, or was not captured.
+    #[cold]
+    pub(super) fn not_all_read(&mut self, frame: &Frame<'_>, clock: i64) {
+        self.counters.losses.cut_bytes += u64::from(frame.cut);
+        let kind = frame.undecoded.map_or(Unread::Cut, |reason| of_frame(reason, &frame.body));
+        self.unread(kind, clock);
+    }
+
+    /// Tells of a frame without IP that could not be read, as one with more tags than the limit, where one of its hosts
+    /// belongs to a zone.
+    #[cold]
+    pub(super) fn undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
+        let (Some(macs), Body::Link { ether_type, .. }) = (frame.mac, frame.body) else { return };
+        if !self.judging || frame.undecoded != Some(Undecoded::TooDeep) {
+            return;
+        }
+        let end = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan: frame.vlan }, port: 0 };
+        let (client, server) = (end(macs.source), end(macs.destination));
+        let between = Between { client, server, carrier: Carrier::Ethernet(ether_type) };
+        let ruling = self.policy.ruling(&between.link(), None);
+        if ruling.client.zone.or(ruling.server.zone).is_some() {
+            self.report_between(&between, ruling, stamp.packet, stamp, |base| {
+                let what = What::Malformed { name: TOO_MANY, value: None };
+                Event::Finding(Box::new(Finding { what, ..*base }))
+            });
+        }
+    }
+
+    /// Tells of a packet between two hosts whose headers could not be read, where one of them belongs to a zone and the
+    /// policy does not deny the conversation as such.
+    #[cold]
+    pub(super) fn undecoded(&mut self, facts: &mut Facts, reason: Undecoded, stamp: &Stamp) {
+        let name = match reason {
+            Undecoded::Malformed => "unreadable_headers",
+            Undecoded::Fragment => "unusable_fragment",
+            Undecoded::TooDeep => TOO_MANY,
+            // A capture that was cut, and content of another kind, break no rule.
+            Undecoded::LinkType | Undecoded::Truncated | Undecoded::Content => return,
+        };
+        let Some(ruling) = facts.ruling.as_ref().map(Arc::clone) else { return };
+        let concerns = ruling.client.zone.or(ruling.server.zone).is_some();
+        if concerns && !facts.is_denied() {
+            self.malformed(facts, What::Malformed { name, value: None }, stamp);
+        }
+    }
+}
+
+/// The anomaly of a packet with more tags, extension headers or wrappings than the limit.
+const TOO_MANY: &str = "too_many_headers";
