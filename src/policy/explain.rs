@@ -98,7 +98,7 @@ impl Policy {
 
     fn operation_message(&self, ruling: &Ruling, denial: &Denial) -> String {
         let judged = || {
-            let candidates = ruling.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks);
+            let candidates = ruling.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks());
             let flows = candidates.filter_map(|one| self.flow(one.flow));
             flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
         };

@@ -37,8 +37,15 @@ pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
     pub(super) fits: bool,
-    /// And it declares the protocol that is spoken, and permits some of its operations.
-    pub(super) speaks: bool,
+    /// It declares the protocol that is spoken, and permits some of its operations.
+    pub(super) declares: bool,
+}
+
+impl Candidate {
+    /// Whether it decides about operations.
+    pub(super) const fn speaks(self) -> bool {
+        self.fits && self.declares
+    }
 }
 
 /// The one flow whose entries decide about operations, and what else they need to know.
@@ -129,8 +136,8 @@ impl Policy {
         let flows = |client, server| connecting().flat_map(move |conduit| self.flows_between(conduit, client, server));
         let matching = flows(ends.client, ends.server).filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
             let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
-            let speaks = fits && !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
-            Candidate { flow: at, fits, speaks }
+            let declares = !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
+            Candidate { flow: at, fits, declares }
         });
         let candidates: Vec<Candidate> = matching.collect();
         ruling.reverse = if candidates.is_empty() {
@@ -138,7 +145,7 @@ impl Policy {
         } else {
             None
         };
-        let mut speaking = candidates.iter().filter(|one| one.speaks);
+        let mut speaking = candidates.iter().filter(|one| one.speaks());
         let only = speaking.next().filter(|_| speaking.next().is_none());
         ruling.only = only.map(|one| self.only(one.flow, ruling.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
@@ -212,7 +219,7 @@ impl Policy {
                 Err(Verdict::Deny(denial))
             }
             Relation::Connected if candidates.is_empty() => {
-                let reverse = ruling.reverse.map(|flow| Candidate { flow, fits: false, speaks: false });
+                let reverse = ruling.reverse.map(|flow| Candidate { flow, fits: false, declares: false });
                 Err(self.deny(Rule::FlowUndeclaredPeer, reverse.as_ref(), Reason::Plain))
             }
             Relation::Connected => Ok(candidates),
@@ -278,8 +285,8 @@ impl Policy {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
         };
-        let Some(first) = candidates.iter().find(|one| one.speaks) else {
-            return self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain);
+        let Some(first) = candidates.iter().find(|one| one.speaks()) else {
+            return self.deny_elsewhere(candidates, operation);
         };
         if let Some(verdict) = self.judge_session(candidates, operation) {
             return verdict;
@@ -305,6 +312,23 @@ impl Policy {
             }
             Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
             Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
+        }
+    }
+
+    /// The denial of an operation about which no flow decides, in a conversation that is itself denied: for what it is where
+    /// the flows that declare its protocol at other ports do not permit its class either.
+    fn deny_elsewhere(&self, candidates: &[Candidate], operation: &Operation<'_>) -> Verdict {
+        let mut declaring = candidates.iter().filter(|one| one.declares);
+        let names = |one: &Candidate| {
+            let rules = self.compiled.flows.get(usize::from(one.flow));
+            rules.is_some_and(|rules| rules.permits.iter().any(|permit| permit.names(operation)))
+        };
+        let is_common = matches!(operation.class, Class::Session | Class::Opaque) || opens(operation);
+        match declaring.clone().next() {
+            Some(one) if !is_common && !declaring.any(names) => {
+                self.deny(Rule::OperationUndeclared, Some(one), Reason::Class(operation.class))
+            }
+            _ => self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain),
         }
     }
 
@@ -370,7 +394,7 @@ impl Policy {
         &self,
         candidates: &'r [Candidate],
     ) -> impl Iterator<Item = (&'r Candidate, &FlowRules)> {
-        let speaking = candidates.iter().filter(|one| one.speaks);
+        let speaking = candidates.iter().filter(|one| one.speaks());
         speaking.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
     }
 
