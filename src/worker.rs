@@ -307,16 +307,19 @@ impl Worker {
                 shard.flows.list_again(slot);
             }
             let entry = shard.flows.entry(slot);
-            self.has_news(index, entry, progress);
+            self.has_news(index, entry, progress, &packet.stamp);
         }
         true
     }
 
     /// A conversation may need a timer, or ages otherwise now.
     #[inline(never)]
-    fn has_news(&mut self, index: usize, entry: Entry, progress: Progress) {
+    fn has_news(&mut self, index: usize, entry: Entry, progress: Progress, stamp: &Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let Some((_, conversation)) = shard.flows.get_mut(entry) else { return };
+        if progress == Progress::Closed {
+            conversation.talk.close(stamp.clock, &mut self.desk);
+        }
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
         }
@@ -401,7 +404,7 @@ impl Worker {
         if is_ambiguous {
             bench.desk.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
         }
-        self.has_news(index, entry, progress);
+        self.has_news(index, entry, progress, stamp);
         if sight.is_first || sight.has_moved {
             self.sight(index, frame, stamp);
         }

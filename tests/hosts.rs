@@ -110,7 +110,7 @@ fn a_connection_that_is_taken_over_is_seen_though_its_stream_goes_on() {
 #[test]
 fn who_sends_on_what_an_asset_says_is_seen_though_it_is_a_copy() {
     let mut wire = Wire::default();
-    wire.tcp((scada(), 40_000), (plc().through(OTHER), 502), "S", [99, 0], &[]);
+    wire.udp((scada(), 40_000), (plc().through(OTHER), 502), &READ);
     wire.forwarded([2, 0, 0, 0, 0, OTHER], plc().mac);
     let outcome = wire.replay(PLANT);
     assert_eq!(outcome.told(), ["asset.other-hardware high 1"]);

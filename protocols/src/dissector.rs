@@ -351,6 +351,10 @@ pub trait Dissector: Send {
     /// When the next unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
     fn deadline(&self) -> Option<i64>;
 
+    /// The connection is closed at `clock`: no answer comes late any more. Reports what is overdue as
+    /// [`Outcome::NoResponse`], now and from here on as soon as it is.
+    fn close(&mut self, clock: i64, sink: &mut dyn Sink);
+
     /// The end of the flow or of the capture: reports every request that is still open, as [`Outcome::NoResponse`] if its
     /// answer is overdue and as [`Outcome::Pending`] otherwise.
     fn finish(&mut self, sink: &mut dyn Sink);

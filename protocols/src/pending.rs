@@ -31,7 +31,8 @@ pub(crate) trait Waiting {
 /// memory beside the entry itself.
 ///
 /// A request is *in flight* until its answer is overdue. From then on it waits behind those in flight: a late answer still
-/// ends it, and without one a newer request that replaces it, the want of room, or the end of the flow.
+/// ends it, and without one [`LATEST`] times the wait, a newer request that replaces it, the want of room, or the end of the
+/// connection.
 #[derive(Debug)]
 pub(crate) struct Pending<R> {
     /// The oldest in flight.
@@ -39,6 +40,8 @@ pub(crate) struct Pending<R> {
     /// All others: made when a second one waits, and dropped when none does.
     behind: Option<Box<Behind<R>>>,
     limit: u32,
+    /// The connection is closed: no answer comes late.
+    is_closed: bool,
     /// How long an answer is waited for, nanoseconds.
     timeout: i64,
 }
@@ -48,18 +51,20 @@ pub(crate) struct Pending<R> {
 struct Behind<R> {
     in_flight: VecDeque<R>,
     overdue: VecDeque<R>,
+    /// When it was looked last what is overdue, on the scale of [`Stamp::clock`].
+    looked_at: i64,
 }
 
 impl<R> Default for Behind<R> {
     fn default() -> Self {
-        Self { in_flight: VecDeque::new(), overdue: VecDeque::new() }
+        Self { in_flight: VecDeque::new(), overdue: VecDeque::new(), looked_at: i64::MIN }
     }
 }
 
 impl<R: Waiting> Pending<R> {
     pub(crate) fn new(limits: &Limits) -> Self {
         let limit = u32::try_from(limits.pending.max(1)).unwrap_or(u32::MAX);
-        Self { oldest: None, behind: None, limit, timeout: limits.answer_timeout.max(0) }
+        Self { oldest: None, behind: None, limit, is_closed: false, timeout: limits.answer_timeout.max(0) }
     }
 
     /// Remembers a request. When as many wait already as may, one is given up: of those that are overdue the oldest, or else
@@ -80,7 +85,7 @@ impl<R: Waiting> Pending<R> {
         while let Some(index) = behind.overdue.iter().position(|overdue| overdue.is_replaced_by(&entry))
             && let Some(replaced) = behind.overdue.remove(index)
         {
-            give_up(&replaced, self.timeout, sink);
+            give_up(&replaced, self.timeout, stamp.clock, sink);
         }
         match self.oldest {
             None => self.oldest = Some(entry),
@@ -88,7 +93,7 @@ impl<R: Waiting> Pending<R> {
         }
         if 1 + behind.in_flight.len() + behind.overdue.len() > self.limit as usize {
             match behind.overdue.pop_front() {
-                Some(overdue) => give_up(&overdue, self.timeout, sink),
+                Some(overdue) => give_up(&overdue, self.timeout, stamp.clock, sink),
                 None => self.give_up_oldest(&stamp, sink),
             }
         }
@@ -208,30 +213,65 @@ impl<R: Waiting> Pending<R> {
         Some((self.remove(index)?, fit))
     }
 
-    /// When the oldest in flight becomes overdue.
+    /// When the oldest in flight becomes overdue, or the oldest that is overdue is given up. Never later than a request
+    /// becomes overdue that has not been sent yet.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<i64> {
-        self.oldest.as_ref().map(|oldest| due(oldest, self.timeout))
+        let in_flight = self.oldest.as_ref().map(|oldest| due(oldest, self.timeout));
+        match &self.behind {
+            Some(behind) if !behind.overdue.is_empty() => {
+                let next = behind.looked_at.saturating_add(self.timeout.max(1));
+                let latest = behind.overdue.front().map(|overdue| due(overdue, self.latest()));
+                [in_flight, latest, Some(next)].into_iter().flatten().min()
+            }
+            _ => in_flight,
+        }
     }
 
-    /// Tells of those in flight that are overdue now, in the order in which they were sent. They go on waiting.
+    /// After what time an answer no longer comes, nanoseconds.
+    fn latest(&self) -> i64 {
+        self.timeout.saturating_mul(LATEST)
+    }
+
+    /// Tells of those in flight that are overdue now, in the order in which they were sent, and gives up those that are long
+    /// overdue.
     pub(crate) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
-        while self.deadline().is_some_and(|deadline| deadline < clock) {
-            let Some(oldest) = self.remove(0) else { return };
-            if oldest.is_answered() {
-                give_up(&oldest, self.timeout, &mut Overdue(&mut *sink));
+        while let Some(at) = self.oldest.as_ref().map(|oldest| due(oldest, self.timeout)).filter(|due| *due < clock)
+            && let Some(oldest) = self.remove(0)
+        {
+            let at = at.saturating_add(1);
+            if oldest.is_answered() && !self.is_closed {
+                give_up(&oldest, self.timeout, at, &mut Overdue(&mut *sink));
                 self.behind.get_or_insert_default().overdue.push_back(oldest);
             } else {
-                give_up(&oldest, self.timeout, sink);
+                give_up(&oldest, self.timeout, at, sink);
             }
         }
+        let latest = self.latest();
+        while let Some(behind) = &mut self.behind
+            && let Some(overdue) = behind.overdue.pop_front_if(|overdue| due(overdue, latest) < clock)
+        {
+            give_up(&overdue, self.timeout, due(&overdue, latest).saturating_add(1), sink);
+        }
+        if let Some(behind) = &mut self.behind {
+            behind.looked_at = clock;
+        }
+        self.tidy();
+    }
+
+    /// The connection is closed at `clock`: those that are overdue are given up, and from here on those that become it.
+    pub(crate) fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.is_closed = true;
+        let overdue = self.behind.as_mut().map(|behind| core::mem::take(&mut behind.overdue)).unwrap_or_default();
+        overdue.iter().for_each(|entry| give_up(entry, self.timeout, clock, sink));
+        self.tidy();
     }
 
     /// Reports whatever still waits, and keeps nothing.
     pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
-        let mut overdue = self.behind.as_mut().map(|behind| core::mem::take(&mut behind.overdue)).unwrap_or_default();
-        while let Some(entry) = overdue.pop_front() {
-            give_up(&entry, self.timeout, sink);
+        let overdue = self.behind.as_mut().map(|behind| core::mem::take(&mut behind.overdue)).unwrap_or_default();
+        for entry in &overdue {
+            give_up(entry, self.timeout, due(entry, self.timeout).saturating_add(1), sink);
         }
         while let Some(entry) = self.remove(0) {
             entry.conclude(Outcome::Pending, entry.requested(), sink);
@@ -268,13 +308,16 @@ fn due(entry: &impl Waiting, timeout: i64) -> i64 {
     entry.requested().clock.saturating_add(timeout)
 }
 
-/// Reports that no answer came, at the end of the wait.
-fn give_up(entry: &impl Waiting, timeout: i64, sink: &mut dyn Sink) {
+/// Reports that no answer came within the wait. `clock`: when it is reported.
+fn give_up(entry: &impl Waiting, timeout: i64, clock: i64, sink: &mut dyn Sink) {
     let requested = entry.requested();
     let time = requested.time.saturating_add(timeout);
-    let clock = due(entry, timeout).saturating_add(1);
     entry.conclude(Outcome::NoResponse, &Stamp { time, clock, ..*requested }, sink);
 }
+
+/// How many times as long as the wait for an answer one may be late: five minutes as a rule. Servers that are busy answer
+/// after half a minute, and streams that stall go on after one or two.
+const LATEST: i64 = 60;
 
 /// A client that asks again with the same number after this long has given up on the first answer, nanoseconds. Clients
 /// that keep several requests in flight send them much closer together.

@@ -293,6 +293,12 @@ impl Session {
         self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
     }
 
+    /// The connection is closed at `clock`, nanoseconds: what is overdue is no longer waited for.
+    pub fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.dissector.close(clock, sink);
+        self.find_wake();
+    }
+
     /// The end of the flow or of the capture.
     pub fn finish(&mut self, sink: &mut dyn Sink) {
         for from in [Side::Client, Side::Server] {

@@ -83,7 +83,7 @@ fn an_answer_is_overdue_at_its_time_whatever_half_frames_wait() {
     session.expire(6 * second, &mut log);
     assert!(log.lines_of("6000000001 overdue").is_empty());
     session.expire(6 * second + 1, &mut log);
-    assert_eq!((session.deadline(), session.buffered()), (None, 5));
+    assert_eq!(session.buffered(), 5);
     assert_eq!(log.lines_of("6000000001 overdue 0.0").len(), 1);
 }
 
@@ -255,7 +255,32 @@ fn answers_are_overdue_when_time_passes_not_only_when_bytes_arrive() {
     assert_eq!(log.lines.len(), 1);
     session.expire(5_000_000_001, &mut log);
     assert!(log.lines[1].starts_with("5000000001 overdue 0.0"));
-    assert_eq!(session.deadline(), None, "an answer that is overdue has no time");
+}
+
+#[test]
+fn an_answer_is_waited_for_five_minutes_or_until_the_connection_is_closed() {
+    let (second, limits) = (1_000_000_000, Limits::default());
+    let mut log = Log::default();
+    let mut session = Session::new(&modbus::TCP, Transport::Tcp, &limits, false);
+    session.stream(Side::Client, &read(1), &at(0), &mut log);
+    // As timers do, which ask for the next deadline.
+    while let Some(deadline) = session.deadline() {
+        assert!(log.lines_of("no_response").is_empty() && deadline <= 300 * second);
+        session.expire(deadline + 1, &mut log);
+    }
+    assert!(log.lines.last().is_some_and(|line| line.starts_with("300000000001 no_response 0.0")), "{:?}", log.lines);
+    // What is asked meanwhile is overdue in time, and of a closed connection nothing is late.
+    let mut log = Log::default();
+    session.stream(Side::Client, &read(2), &at(400_000_000), &mut log);
+    session.expire(406 * second, &mut log);
+    session.stream(Side::Client, &read(3), &at(407_000_000), &mut log);
+    assert!(session.deadline().is_some_and(|deadline| deadline <= 412 * second));
+    session.close(408 * second, &mut log);
+    assert_eq!(session.deadline(), Some(412 * second));
+    session.expire(413 * second, &mut log);
+    let ends: Vec<&str> = log.lines.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(ends, ["asks", "overdue", "asks", "no_response", "no_response"], "{:?}", log.lines);
+    assert_eq!(session.deadline(), None);
 }
 
 proptest! {

@@ -513,6 +513,14 @@ impl Talk {
         }
     }
 
+    /// Its stream is closed: what was asked long ago is not answered any more.
+    pub(super) fn close(&mut self, clock: i64, desk: &mut Desk) {
+        let Self { facts, content } = self;
+        if let Content::Speaks(session) = content {
+            session.close(clock, &mut Listener { facts, desk });
+        }
+    }
+
     fn finish(&mut self, clock: i64, desk: &mut Desk) {
         let stamp = self.facts.first.at(clock);
         self.conclude_opening(&stamp, desk);

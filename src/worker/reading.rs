@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::fast::RandomState;
 use lockkeeper_protocols::{
     Anomaly, Decision, Identity, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side, Sink,
-    Stamp, Transport, Values,
+    Stamp, Target, Transport, Values,
 };
 
 use super::Desk;
@@ -76,7 +76,9 @@ impl<'a, 'b> Overheard<'a, 'b> {
     }
 
     fn take(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
-        if self.announced.len() >= MOST_NOTED {
+        // A reading may begin inside a message, of which the delivered reading has all.
+        let is_unread = matches!(operation.target, Target::Unread { .. });
+        if is_unread || self.announced.len() >= MOST_NOTED {
             return;
         }
         let print = fingerprint(self.prints, operation);

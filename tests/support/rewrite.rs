@@ -129,7 +129,33 @@ fn piece(packet: &Packet, place: &Place, part: Range<usize>) -> Option<Packet> {
     let length = (bytes.len() - place.ip) as u16;
     let (at, length) = if place.v4 { (place.ip + 2, length) } else { (place.ip + 4, length - 40) };
     bytes.get_mut(at..at + 2)?.copy_from_slice(&length.to_be_bytes());
+    seal(&mut bytes, place);
     Some(Packet { bytes, ..packet.clone() })
+}
+
+/// Computes the checksums of a segment, as the sender of a piece does.
+fn seal(bytes: &mut [u8], place: &Place) {
+    if place.v4 {
+        set_checksum(&mut bytes[place.ip..place.tcp], 10, 0);
+    }
+    let addresses = if place.v4 { place.ip + 12..place.ip + 20 } else { place.ip + 8..place.ip + 40 };
+    let length = (bytes.len() - place.tcp) as u32;
+    let pseudo_header = words(&bytes[addresses]) + 6 + length;
+    set_checksum(&mut bytes[place.tcp..], 16, pseudo_header);
+}
+
+/// Puts the internet checksum (RFC 1071) of bytes and of what was summed up before at its place among them.
+fn set_checksum(bytes: &mut [u8], at: usize, before: u32) {
+    bytes[at..at + 2].fill(0);
+    let mut sum = before + words(bytes);
+    while sum > 0xFFFF {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    bytes[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+}
+
+fn words(bytes: &[u8]) -> u32 {
+    bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0))).sum()
 }
 
 /// Where the layers of a plain TCP segment begin.

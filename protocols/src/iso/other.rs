@@ -105,6 +105,10 @@ impl Dissector for Other {
         self.stack.deadline()
     }
 
+    fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.stack.close(clock, sink);
+    }
+
     fn finish(&mut self, sink: &mut dyn Sink) {
         self.stack.finish(sink);
     }

@@ -249,6 +249,11 @@ impl Stack {
         self.connections.deadline()
     }
 
+    /// The connection is closed.
+    pub(crate) fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.connections.close(clock, sink);
+    }
+
     /// The end of the flow: what is incomplete is lost, what waits stays open.
     pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
         for side in [Side::Client, Side::Server] {

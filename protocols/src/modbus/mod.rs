@@ -361,6 +361,10 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         self.pending.deadline()
     }
 
+    fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.pending.close(clock, sink);
+    }
+
     fn finish(&mut self, sink: &mut dyn Sink) {
         self.pending.finish(sink);
     }

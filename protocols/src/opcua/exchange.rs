@@ -171,6 +171,11 @@ impl Exchange {
         self.pending.deadline()
     }
 
+    /// The connection is closed.
+    pub(super) fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.pending.close(clock, sink);
+    }
+
     /// The end of the flow: what waits stays open.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink) {
         self.pending.finish(sink);

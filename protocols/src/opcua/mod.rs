@@ -274,6 +274,10 @@ impl Dissector for OpcUa {
         self.exchange.deadline()
     }
 
+    fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.exchange.close(clock, sink);
+    }
+
     fn finish(&mut self, sink: &mut dyn Sink) {
         sink.lost(self.assemblies.clear());
         self.exchange.finish(sink);

@@ -254,6 +254,11 @@ impl Dissector for S7comm {
         [self.stack.deadline(), self.pending.deadline()].into_iter().flatten().min()
     }
 
+    fn close(&mut self, clock: i64, sink: &mut dyn Sink) {
+        self.stack.close(clock, sink);
+        self.pending.close(clock, sink);
+    }
+
     fn finish(&mut self, sink: &mut dyn Sink) {
         self.stack.finish(sink);
         self.pending.finish(sink);

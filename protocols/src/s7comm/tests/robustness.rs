@@ -128,7 +128,7 @@ fn answers_that_never_come_are_given_up_in_time() {
     assert_eq!(log.lines_of("Limit"), ["Limit pending_requests from Client"]);
     session.expire(6_000_000_000, &mut log);
     assert_eq!(told(&log, "overdue").len(), 2);
+    session.close(6_500_000_000, &mut log);
     assert_eq!(session.deadline(), None);
-    session.finish(&mut log);
     assert_eq!(told(&log, "no_response").len(), 2);
 }
