@@ -271,9 +271,9 @@ fn an_answer_is_waited_for_five_minutes_or_until_the_connection_is_closed() {
     assert!(log.lines.last().is_some_and(|line| line.starts_with("300000000001 no_response 0.0")), "{:?}", log.lines);
     // What is asked meanwhile is overdue in time, and of a closed connection nothing is late.
     let mut log = Log::default();
-    session.stream(Side::Client, &read(2), &at(400_000_000), &mut log);
+    session.stream(Side::Client, &read(2), &at(400_000), &mut log);
     session.expire(406 * second, &mut log);
-    session.stream(Side::Client, &read(3), &at(407_000_000), &mut log);
+    session.stream(Side::Client, &read(3), &at(407_000), &mut log);
     assert!(session.deadline().is_some_and(|deadline| deadline <= 412 * second));
     session.close(408 * second, &mut log);
     assert_eq!(session.deadline(), Some(412 * second));
