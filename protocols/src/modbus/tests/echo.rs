@@ -49,7 +49,7 @@ fn story(log: &Log) -> Vec<String> {
 fn an_echo_is_neither_an_answer_nor_an_operation() {
     let (read, values) = (rtu(&READ), rtu(&VALUES));
     let expected = ["asks 0.0 read_holding_registers", "Echo request_echo", "accepted 0.0"];
-    for server in [std::vec![[read.clone(), values.clone()].concat()], std::vec![read.clone(), values.clone()]] {
+    for server in [std::vec![[read.clone(), values.clone()].concat()], std::vec![read.clone(), values]] {
         let said: Vec<_> =
             [(Client, read.clone())].into_iter().chain(server.into_iter().map(|bytes| (Server, bytes))).collect();
         for size in [1, 3, 100] {
@@ -80,8 +80,8 @@ fn a_write_whose_echo_and_answer_are_equal_has_one_outcome() {
 #[test]
 fn nobody_knows_of_the_first_echo_that_looks_like_an_answer_but_of_the_second() {
     let write = rtu(&WRITE);
-    let twice = [(Client, write.clone()), (Server, write.clone()), (Server, write.clone())];
-    let log = talk(100, &[twice.clone(), twice.clone()].concat());
+    let twice = [(Client, write.clone()), (Server, write.clone()), (Server, write)];
+    let log = talk(100, &[twice.clone(), twice].concat());
     assert_eq!(
         story(&log),
         [
