@@ -206,7 +206,7 @@ fn what_writes_or_inserts_more_than_is_permitted_is_denied() {
         with(write(), 18, 2),          // an item that is not there
     ];
     for frame in odd {
-        let alerts = said(&[frame.clone()]);
+        let alerts = said(std::slice::from_ref(&frame));
         let classes: Vec<_> = loud(&alerts).into_iter().map(|(_, class)| class).collect();
         assert_eq!(classes, ["write"], "{frame:02x?} {alerts:?}");
         assert!(has_rule(&alerts, "proto.malformed"));
