@@ -300,6 +300,10 @@ pub struct Limits {
     /// Requests in flight that are remembered in one conversation
     #[arg(long, value_name = "N", default_value_t = Self::default().max_pending)]
     pub max_pending: usize,
+    /// Bytes that all conversations may hold together: out of order, incomplete, without an answer, subscribed to; those that
+    /// hold most give up first
+    #[arg(long, value_name = "BYTES", default_value_t = Self::default().max_memory)]
+    pub max_memory: usize,
     /// Bytes out of order that one conversation may hold
     #[arg(long, value_name = "BYTES", default_value_t = Self::default().max_held_bytes)]
     pub max_held_bytes: usize,
@@ -396,6 +400,7 @@ impl Default for Limits {
         Self {
             max_flows: 1 << 20,
             max_pending: 256,
+            max_memory: 512 << 20,
             max_held_bytes: 128 * 1024,
             max_fragmented: 4096,
             max_alerts: 32_768,

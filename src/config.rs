@@ -78,6 +78,16 @@ pub enum Error {
         /// The option, without its dashes.
         option: &'static str,
     },
+    /// A budget that is too small to decode anything.
+    #[error(
+        "--max-memory {given}: conversations need at least {least} bytes, of which --max-recent-bytes takes its own"
+    )]
+    Memory {
+        /// What was asked for, bytes.
+        given: usize,
+        /// The least, bytes.
+        least: usize,
+    },
 }
 
 /// Where the outputs of a replay go.
@@ -247,9 +257,19 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             ..Default::default()
         },
         transactions,
+        memory: memory_of_shard(limits)?,
         neighbours: NEIGHBOURS,
         keys: Arc::new(keys),
     })
+}
+
+/// What conversations may hold of `--max-memory`, divided among the shards; the recent bytes have their share.
+fn memory_of_shard(limits: &Limits) -> Result<usize, Error> {
+    let (memory, recent) = (bound("max-memory", limits.max_memory)?, limits.max_recent_bytes);
+    match memory.checked_sub(recent).map(|memory| memory / worker::SHARDS) {
+        Some(memory) if memory >= LEAST_MEMORY => Ok(memory),
+        _ => Err(Error::Memory { given: memory, least: recent.saturating_add(LEAST_MEMORY * worker::SHARDS) }),
+    }
 }
 
 fn bound(option: &'static str, value: usize) -> Result<usize, Error> {
@@ -273,6 +293,9 @@ fn unpredictable() -> u64 {
 
 /// Hosts without IP that one shard lists.
 const NEIGHBOURS: usize = 4096;
+
+/// Bytes that the conversations of one shard may hold, at least: one OPC UA chunk of the usual size.
+const LEAST_MEMORY: usize = 64 * 1024;
 
 /// Longest timeout that can be asked for, seconds (some 30 years).
 const LONGEST_TIMEOUT: f64 = 1e9;

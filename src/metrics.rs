@@ -130,6 +130,8 @@ losses! {
     unverified_overlaps,
     /// Other readings of streams that were not decoded, because the conversation had too many.
     readings_not_judged,
+    /// Times that a conversation gave up what it held, because all of them together held too much.
+    conversations_given_up,
     /// Packets whose receiver drops them, and whose bytes were not taken: their checksums are wrong, or they acknowledge
     /// nothing.
     packets_not_taken,

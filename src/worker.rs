@@ -56,6 +56,9 @@ pub struct Settings {
     pub decoder: Limits,
     /// Whether every transaction is written down.
     pub transactions: bool,
+    /// Bytes that the conversations of one shard may hold together: what is out of order or incomplete, requests without an
+    /// answer, subscriptions.
+    pub memory: usize,
     /// Hosts without IP that one shard lists, and pairs of them that it remembers: 50 bytes each.
     pub neighbours: usize,
     /// Keys for encrypted channels that are known from the start.
@@ -124,6 +127,8 @@ struct Shard {
     sightings: Sightings,
     /// Connections that came to nothing.
     failed: FailedConnections,
+    /// What its conversations take of memory, bytes.
+    memory: usize,
 }
 
 impl Worker {
@@ -239,9 +244,16 @@ impl Worker {
     fn finish(&mut self, clock: i64) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
         desk.last_call(clock);
-        for Shard { flows, recent, senders, failed, .. } in shards {
-            let bench =
-                &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+        for Shard { flows, recent, senders, failed, memory, .. } in shards {
+            let bench = &mut Bench {
+                desk,
+                streams: &settings.streams,
+                counters,
+                copies: settings.copies,
+                recent,
+                senders,
+                memory,
+            };
             for mut gone in flows.drain(clock) {
                 gone.value.end(clock, bench, failed);
             }
@@ -309,6 +321,11 @@ impl Worker {
             let entry = shard.flows.entry(slot);
             self.has_news(index, entry, progress, &packet.stamp);
         }
+        if self.desk.took_memory {
+            cold_path();
+            let Some(shard) = self.shards.get(index) else { return true };
+            self.note_memory(index, shard.flows.entry(slot), &packet.stamp);
+        }
         true
     }
 
@@ -372,8 +389,9 @@ impl Worker {
         is_ambiguous: bool,
     ) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
-        let Some(Shard { flows, recent, senders, failed, .. }) = shards.get_mut(index) else { return };
-        let bench = &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+        let Some(Shard { flows, recent, senders, failed, memory, .. }) = shards.get_mut(index) else { return };
+        let bench =
+            &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders, memory };
         let lifetime = match frame.body {
             Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
             Body::Tcp(..) => Lifetime::Stream,
@@ -404,7 +422,11 @@ impl Worker {
         if is_ambiguous {
             bench.desk.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
         }
+        let holds = conversation.holds_memory() || bench.desk.took_memory;
         self.has_news(index, entry, progress, stamp);
+        if holds {
+            self.note_memory(index, entry, stamp);
+        }
         if sight.is_first || sight.has_moved {
             self.sight(index, frame, stamp);
         }
@@ -415,9 +437,16 @@ impl Worker {
         let Self { desk, shards, timers, streams: counters, settings, .. } = self;
         while let Some(timer) = timers.take_due(clock) {
             let index = timer.shard as usize;
-            let Some(Shard { flows, recent, senders, .. }) = shards.get_mut(index) else { continue };
-            let bench =
-                &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+            let Some(Shard { flows, recent, senders, memory, .. }) = shards.get_mut(index) else { continue };
+            let bench = &mut Bench {
+                desk,
+                streams: &settings.streams,
+                counters,
+                copies: settings.copies,
+                recent,
+                senders,
+                memory,
+            };
             let Some((_, conversation)) = flows.get_mut(timer.flow) else { continue };
             if conversation.talk.facts.armed == timer.due {
                 conversation.talk.facts.armed = NEVER;
@@ -427,9 +456,16 @@ impl Worker {
         }
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
-            for Shard { flows, recent, senders, failed, .. } in shards.iter_mut() {
-                let bench =
-                    &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders };
+            for Shard { flows, recent, senders, failed, memory, .. } in shards.iter_mut() {
+                let bench = &mut Bench {
+                    desk,
+                    streams: &settings.streams,
+                    counters,
+                    copies: settings.copies,
+                    recent,
+                    senders,
+                    memory,
+                };
                 flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench, failed));
             }
             self.quiet_until = shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
@@ -469,6 +505,7 @@ impl Shard {
             neighbours: Neighbours::default(),
             sightings: Sightings::default(),
             failed: FailedConnections::default(),
+            memory: 0,
         }
     }
 

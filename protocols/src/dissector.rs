@@ -240,6 +240,9 @@ pub trait Sink {
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 
+    /// The session takes more memory than before: [`Session::memory`](crate::Session::memory).
+    fn takes_memory(&mut self) {}
+
     /// From here on the flow speaks another protocol than before: its frames explain the bytes, and those of the protocol
     /// before do not. What was open has ended.
     fn protocol(&mut self, _protocol: &'static Protocol, _stamp: &Stamp) {}
@@ -332,10 +335,17 @@ pub trait Dissector: Send {
         0
     }
 
-    /// Gives up what is kept of a side for what spans frames; says how many bytes that was.
-    fn give_up(&mut self, _from: Side) -> usize {
-        0
+    /// Gives up what is kept of a side for what spans frames, and tells that it is lost. Says whether there was anything.
+    fn give_up(&mut self, _from: Side, _stamp: &Stamp, _sink: &mut dyn Sink) -> bool {
+        false
     }
+
+    /// Bytes of memory, nearly, that is taken by what later frames refer to: requests without an answer, subscriptions,
+    /// names for nodes.
+    fn remembered(&self) -> usize;
+
+    /// Forgets what later frames refer to. Requests without an answer end as [`Outcome::Pending`].
+    fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink);
 
     /// Number of the next request. Requests are numbered for each flow: a flow that changes its protocol goes on with the
     /// number of the protocol before.

@@ -16,6 +16,11 @@ pub(crate) trait Waiting {
     /// Tells the outcome of every item of the request.
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink);
 
+    /// Bytes of memory beside its own that it takes.
+    fn heap(&self) -> usize {
+        0
+    }
+
     /// Whether the server answers it at all. Otherwise it ends with the time in which an answer would have come.
     fn is_answered(&self) -> bool {
         true
@@ -81,6 +86,7 @@ impl<R: Waiting> Pending<R> {
     #[inline(never)]
     fn push_behind(&mut self, entry: R, sink: &mut dyn Sink) {
         let stamp = *entry.requested();
+        sink.takes_memory();
         let behind = self.behind.get_or_insert_default();
         while let Some(index) = behind.overdue.iter().position(|overdue| overdue.is_replaced_by(&entry))
             && let Some(replaced) = behind.overdue.remove(index)
@@ -257,6 +263,21 @@ impl<R: Waiting> Pending<R> {
             behind.looked_at = clock;
         }
         self.tidy();
+    }
+
+    /// Bytes of memory that all that wait take. One alone counts only what it keeps beside itself.
+    pub(crate) fn memory(&self) -> usize {
+        let heap: usize = self.all().map(Waiting::heap).sum();
+        let room = |queue: &VecDeque<R>| queue.capacity() * size_of::<R>();
+        heap + self.behind.as_ref().map_or(0, |behind| room(&behind.in_flight) + room(&behind.overdue))
+    }
+
+    /// No longer waits for any of them, whatever becomes of them.
+    pub(crate) fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        let others = self.behind.take().map(|behind| behind.in_flight.into_iter().chain(behind.overdue));
+        for entry in self.oldest.take().into_iter().chain(others.into_iter().flatten()) {
+            entry.conclude(Outcome::Pending, stamp, sink);
+        }
     }
 
     /// The connection is closed at `clock`: those that are overdue are given up, and from here on those that become it.

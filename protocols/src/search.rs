@@ -36,6 +36,11 @@ impl Search {
         is_possible.then(|| Self { rows, transport, partial: Default::default(), latest: Default::default() })
     }
 
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.partial.iter().map(Vec::capacity).sum::<usize>()
+    }
+
     /// The next bytes of a side, or one datagram. Says how many bytes were given up, and what was found.
     pub fn feed(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> (usize, Option<Found>) {
         let side = from.index();

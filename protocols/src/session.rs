@@ -170,6 +170,7 @@ impl Session {
             partial.reserve_exact(wanted);
             memory::append(&mut partial, bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, Lead::default(), stamp);
+            sink.takes_memory();
         }
         begins
     }
@@ -182,6 +183,7 @@ impl Session {
                 return;
             }
         }
+        sink.takes_memory();
         let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
         kept.put(from, partial, awaited, lead, stamp);
@@ -318,22 +320,43 @@ impl Session {
         self.kept.as_ref().map_or(0, |kept| kept.len()) + self.dissector.buffered()
     }
 
+    /// Bytes of memory, nearly, that the session takes for what is [buffered](Session::buffered), and for what later frames
+    /// refer to. [`Sink::takes_memory`] tells when it grows.
+    pub fn memory(&self) -> usize {
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.memory());
+        kept + self.dissector.buffered() + self.dissector.remembered()
+    }
+
     /// Gives up what is [buffered](Session::buffered), because its memory is needed elsewhere: it is lost, and each side
     /// goes on where its next frame begins. What was asked still waits for its answer.
     pub fn give_up(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
         for from in [Side::Client, Side::Server] {
             let (bytes, lead) = self.take(from);
-            let lost = bytes.len() + self.dissector.give_up(from);
             self.keep(from, Vec::new(), lead, (stamp, &mut *sink));
-            if lost > 0 {
-                sink.lost(lost);
-                let (kind, name) = (AnomalyKind::Limit, "given_up_for_memory");
-                sink.anomaly(Anomaly { kind, name, value: None, from }, stamp);
+            if !bytes.is_empty() {
+                sink.lost(bytes.len());
                 if let Some(lost) = self.lost.get_mut(from.index()) {
                     *lost = true;
                 }
             }
+            if self.dissector.give_up(from, stamp, sink) || !bytes.is_empty() {
+                Self::tell_given_up(from, stamp, sink);
+            }
         }
+    }
+
+    /// Gives up what later frames refer to, for the same reason: their requests and their subscriptions are not known then.
+    pub fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        if self.dissector.remembered() > 0 {
+            self.dissector.forget(stamp, sink);
+            Self::tell_given_up(Side::Client, stamp, sink);
+            self.find_wake();
+        }
+    }
+
+    fn tell_given_up(from: Side, stamp: &Stamp, sink: &mut dyn Sink) {
+        let (kind, name) = (AnomalyKind::Limit, "given_up_for_memory");
+        sink.anomaly(Anomaly { kind, name, value: None, from }, stamp);
     }
 
     /// Nothing follows what was kept: whole frames that only lacked others beside them count, the rest is lost.

@@ -425,3 +425,31 @@ fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_en
     let alone = identifier.decide(REGISTRY, [&answer, b""], true);
     assert!(matches!(alone, Decision::Speaks { swapped: false, .. }), "nothing else is known: {alone:?}");
 }
+
+#[test]
+fn half_a_message_that_is_given_up_is_told_and_the_next_one_is_read() {
+    let channel = &mut Channel::new(0);
+    let mut said = opened(channel, NONE, 1);
+    let one = read(&["Level"]);
+    said.push((Client, channel.piece(Client, b'C', 2, &one[..20])));
+    let mut log = Log::default();
+    let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
+    let stamp = at(0);
+    for (from, bytes) in &said {
+        session.stream(*from, bytes, &stamp, &mut log);
+    }
+    assert!(session.buffered() == 20 && session.memory() >= 20, "{}", session.memory());
+    session.give_up(&stamp, &mut log);
+    assert_eq!((session.buffered(), log.lost), (0, 20));
+    assert_eq!(log.lines_of("Limit"), ["Limit given_up_for_memory from Client"]);
+    // Its end is of no use, and no message of its own.
+    session.stream(Client, &channel.piece(Client, b'F', 2, &one[20..]), &stamp, &mut log);
+    session.stream(Client, &channel.piece(Client, b'F', 3, &read(&["Gate"])), &stamp, &mut log);
+    assert_eq!(log.lost, one.len());
+    let reads: Vec<_> = log.lines.iter().filter(|line| line.contains("asks") && line.contains(" read ")).collect();
+    assert!(
+        matches!(&reads[..], [unread, gate] if unread.contains("unread") && gate.contains("Gate")),
+        "{:?}",
+        log.lines
+    );
+}

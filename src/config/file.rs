@@ -115,6 +115,7 @@ pub(super) struct Broker {
 pub(super) struct Limits {
     pub(super) max_flows: Option<u32>,
     pub(super) max_pending: Option<usize>,
+    pub(super) max_memory: Option<usize>,
     pub(super) max_held_bytes: Option<usize>,
     pub(super) max_fragmented: Option<usize>,
     pub(super) max_alerts: Option<usize>,

@@ -263,6 +263,7 @@ fn limits(file: &file::Limits) -> Limits {
     Limits {
         max_flows: file.max_flows.unwrap_or(usual.max_flows),
         max_pending: file.max_pending.unwrap_or(usual.max_pending),
+        max_memory: file.max_memory.unwrap_or(usual.max_memory),
         max_held_bytes: file.max_held_bytes.unwrap_or(usual.max_held_bytes),
         max_fragmented: file.max_fragmented.unwrap_or(usual.max_fragmented),
         max_alerts: file.max_alerts.unwrap_or(usual.max_alerts),

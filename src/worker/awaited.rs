@@ -74,6 +74,12 @@ impl Awaited {
         }
     }
 
+    /// Bytes of memory that they take.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        (self.queue.capacity() + self.others.capacity()) * size_of::<(RequestRef, Option<Open>)>()
+    }
+
     /// All of them.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Open> {
         self.queue.iter_mut().filter_map(|(_, open)| open.as_mut()).chain(self.others.values_mut())

@@ -3,6 +3,7 @@
 mod adopt;
 mod failure;
 mod identify;
+mod memory;
 mod roles;
 mod sight;
 mod wrapping;
@@ -77,6 +78,8 @@ pub(super) struct Facts {
     judge_by: i64,
     /// Packets of each end whose checksums were right, and that were not noted among its senders.
     right: [u32; 2],
+    /// [`Conversation::memory`] when that was noted last, bytes.
+    memory: u32,
     /// Its first packet: names the conversation, and stands for it where no other packet does.
     pub(super) first: First,
     /// Packet clock and packet of what was reported last.
@@ -273,6 +276,8 @@ pub(super) struct Bench<'a> {
     pub(super) copies: CopySettings,
     pub(super) recent: &'a mut RecentBytes,
     pub(super) senders: &'a mut Senders,
+    /// [`Conversation::memory`] of all conversations of the shard, as far as it was noted.
+    pub(super) memory: &'a mut usize,
 }
 
 impl Bench<'_> {
@@ -308,6 +313,7 @@ impl Facts {
             compares: true,
             reads_twice: false,
             right: [0; 2],
+            memory: 0,
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             ruling: None,

@@ -34,6 +34,8 @@ pub(super) struct Desk {
     pub(super) prints: RandomState,
     /// Memory that conversations lend from each other.
     pub(super) spares: Vec<Vec<u8>>,
+    /// The conversation at hand takes more memory than before.
+    pub(super) took_memory: bool,
     captures: Arc<Captures>,
     /// The rulings that conversations have: those between hosts of the same zones are often alike.
     rulings: HashSet<Arc<Ruling>>,
@@ -59,6 +61,7 @@ impl Desk {
             transactions,
             prints: RandomState::default(),
             spares: Vec::new(),
+            took_memory: false,
             captures,
             rulings: HashSet::new(),
             report: Report::default(),

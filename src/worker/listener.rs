@@ -158,6 +158,10 @@ impl Sink for Listener<'_> {
         self.desk.counters.losses.undecoded_bytes += bytes as u64;
     }
 
+    fn takes_memory(&mut self) {
+        self.desk.took_memory = true;
+    }
+
     fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
         self.facts.set_protocol(protocol, self.desk);
         self.facts.judge(Spoken::Protocol(protocol.name), stamp, self.desk);
@@ -229,10 +233,10 @@ impl Listener<'_> {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
                 false => OwnedValues::None,
             };
-            facts
-                .make_seldom()
-                .open
-                .insert(at, Open { verdict, told: told.is_some(), overdue: false, request_seen: true, values });
+            let open = &mut facts.make_seldom().open;
+            let before = open.memory();
+            open.insert(at, Open { verdict, told: told.is_some(), overdue: false, request_seen: true, values });
+            desk.took_memory |= open.memory() > before;
         }
         if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);

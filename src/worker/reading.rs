@@ -38,6 +38,17 @@ struct OpenReading {
 }
 
 impl Readings {
+    /// Bytes of memory that they take.
+    pub(super) fn memory(&self) -> usize {
+        let memory = |open: &OpenReading| open.session.memory() + open.delivered.capacity() * size_of::<u64>();
+        self.open.capacity() * size_of::<OpenReading>() + self.open.iter().map(memory).sum::<usize>()
+    }
+
+    /// None of them goes on.
+    pub(super) fn give_up(&mut self) {
+        self.open = Vec::new();
+    }
+
     /// Whether the operations of the delivered reading are to be [noted](Readings::note).
     pub(super) fn are_open(&self) -> bool {
         !self.open.is_empty()
@@ -145,6 +156,7 @@ impl Talk {
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
             self.facts.reads_twice = true;
+            desk.took_memory = true;
         }
     }
 

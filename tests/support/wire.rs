@@ -1,6 +1,7 @@
 //! Frames on a link, made one by one: who sends what to whom, from which hardware, on which VLAN.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -147,34 +148,34 @@ impl Wire {
 
     /// Replays it.
     pub(crate) fn replay(&self, policy: &str) -> Outcome {
-        let one = self.replay_with(policy, "1");
+        self.replay_with(policy, &[])
+    }
+
+    /// Replays it with more options: the same comes out for any number of workers.
+    pub(crate) fn replay_with(&self, policy: &str, options: &[&str]) -> Outcome {
+        let one = self.replay_by(policy, options, "1");
         for workers in ["2", "7"] {
-            let other = self.replay_with(policy, workers);
+            let other = self.replay_by(policy, options, workers);
             assert_eq!(one.alerts, other.alerts, "with {workers} workers");
             assert_eq!(one.transactions, other.transactions, "with {workers} workers");
         }
         one
     }
 
-    fn replay_with(&self, policy: &str, workers: &str) -> Outcome {
+    fn replay_by(&self, policy: &str, options: &[&str], workers: &str) -> Outcome {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let place = |name: &str| folder.path().join(name);
         std::fs::write(place("wire.pcap"), pcap(&self.packets)).expect("a written file");
         std::fs::write(place("policy.toml"), policy).expect("a written file");
-        let output = lockkeeper(&[
-            &"replay",
-            &place("wire.pcap"),
-            &"--policy",
-            &place("policy.toml"),
-            &"--alerts",
-            &place("alerts"),
-            &"--transactions",
-            &place("transactions"),
-            &"--stats",
-            &place("stats"),
-            &"--workers",
-            &workers,
-        ]);
+        let (capture, policy) = (place("wire.pcap"), place("policy.toml"));
+        let outputs = [place("alerts"), place("transactions"), place("stats")];
+        let mut arguments: Vec<&dyn AsRef<OsStr>> =
+            vec![&"replay", &capture, &"--policy", &policy, &"--workers", &workers];
+        for (option, output) in ["--alerts", "--transactions", "--stats"].iter().zip(&outputs) {
+            arguments.extend([option as &dyn AsRef<OsStr>, output]);
+        }
+        arguments.extend(options.iter().map(|option| option as &dyn AsRef<OsStr>));
+        let output = lockkeeper(&arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() != Some(2), "{errors}");
         let read = |name| lines(&std::fs::read_to_string(place(name)).unwrap_or_default());

@@ -73,6 +73,11 @@ impl Assembly {
         Assembled::TooLong { bytes, torn, lost: lost.len() }
     }
 
+    /// Bytes that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Something is missing: returns how many bytes are given up.
     pub(super) fn interrupt(&mut self) -> usize {
         self.state = State::Torn;

@@ -11,7 +11,7 @@ use super::cotp::{self, Connect, DT, END, Tpdu};
 use super::shape::{self, Look};
 use super::tpkt::{HEADER, VERSION};
 use crate::context::Context;
-use crate::dissector::{AnomalyKind, Limits, Outcome, Side, Sink};
+use crate::dissector::{AnomalyKind, Limits, Outcome, Side, Sink, Stamp};
 use crate::pending::{Pending, Waiting};
 
 /// The transport of one flow. It numbers the requests of the flow, because a connection is one.
@@ -238,6 +238,32 @@ impl Stack {
         }
     }
 
+    /// Bytes that are kept of TSDUs which are not complete.
+    pub(crate) fn buffered(&self) -> usize {
+        let stated = self.stated.iter().flatten().map(|assembly| assembly.len());
+        self.assemblies.iter().map(Assembly::len).chain(stated).sum()
+    }
+
+    /// Gives up what is kept of the TSDU of a side. Says whether there was anything.
+    pub(crate) fn give_up(&mut self, from: Side, sink: &mut dyn Sink) -> bool {
+        let is_kept = self.assemblies.get(from.index()).is_some_and(|assembly| assembly.len() > 0)
+            || self.stated.get(from.index()).is_some_and(Option::is_some);
+        if is_kept {
+            self.interrupted(from, sink);
+        }
+        is_kept
+    }
+
+    /// Bytes of memory that requests for connections take.
+    pub(crate) fn remembered(&self) -> usize {
+        self.connections.memory()
+    }
+
+    /// Forgets requests for connections.
+    pub(crate) fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        self.connections.forget(stamp, sink);
+    }
+
     /// Gives up on connection requests that are overdue.
     pub(crate) fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         self.connections.expire(clock, sink);
@@ -271,6 +297,9 @@ fn add<'f>(
     limit: usize,
     context: &mut Context<'_>,
 ) -> Option<Tsdu<'f>> {
+    if !end {
+        context.sink.takes_memory();
+    }
     let (bytes, form) = match assembly.add(data, end, limit) {
         Assembled::Tsdu { bytes, torn } => (bytes, Form { torn, ..Form::default() }),
         Assembled::TooLong { bytes, torn, lost } => {

@@ -47,6 +47,15 @@ pub(super) enum Asked {
 }
 
 impl Asked {
+    /// Bytes of memory beside its own that it takes.
+    pub(super) fn heap(&self) -> usize {
+        match self {
+            Self::Files(list) => list.ranges.capacity() * size_of::<FileRange>(),
+            Self::Ambiguous(inner) => size_of::<Self>() + inner.heap(),
+            _ => 0,
+        }
+    }
+
     /// How many operations the request consists of.
     pub(super) fn items(&self) -> u16 {
         match self {

@@ -46,6 +46,10 @@ impl Entry {
 }
 
 impl Waiting for Entry {
+    fn heap(&self) -> usize {
+        self.asked.heap()
+    }
+
     fn requested(&self) -> &Stamp {
         &self.requested
     }

@@ -343,9 +343,17 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         self.forget_doubt(from);
     }
 
-    fn give_up(&mut self, from: Side) -> usize {
+    fn give_up(&mut self, from: Side, _: &Stamp, _: &mut dyn Sink) -> bool {
         self.forget_doubt(from);
-        0
+        false
+    }
+
+    fn remembered(&self) -> usize {
+        self.pending.memory()
+    }
+
+    fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        self.pending.forget(stamp, sink);
     }
 
     fn next_request(&mut self) -> &mut u32 {

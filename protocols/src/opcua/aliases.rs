@@ -121,6 +121,19 @@ impl Aliases {
         self.0.is_none()
     }
 
+    /// Bytes of memory that they take.
+    pub(super) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |table| table.bytes)
+    }
+
+    /// Forgets what they stand for; that there are some is remembered.
+    pub(super) fn forget(&mut self) {
+        if self.memory() > 0 {
+            self.0 = None;
+            self.mark_unknown(ANY_SESSION);
+        }
+    }
+
     /// Notes a RegisterNodes request, whose answer will name the aliases.
     pub(super) fn expect(&mut self, request: u32, session: u64, clock: i64) {
         let table = self.0.get_or_insert_default();

@@ -216,10 +216,11 @@ impl Exchange {
         let item = replayed.item;
         match (request.service, item.subject) {
             (Service::Read, Subject::Node(target)) => inventory::identify(&target.node, answer.values, context),
-            (Service::CreateMonitoredItems, subject)
-                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) =>
-            {
-                context.anomaly(AnomalyKind::Limit, "monitored_items", None);
+            (Service::CreateMonitoredItems, subject) => {
+                context.sink.takes_memory();
+                if !self.subscriptions.enter(subscription, answer.number, item.handle, &subject) {
+                    context.anomaly(AnomalyKind::Limit, "monitored_items", None);
+                }
             }
             (Service::ModifyMonitoredItems, Subject::MonitoredItem { subscription, item: number }) => {
                 self.subscriptions.rename(subscription, number, item.handle);
@@ -326,6 +327,7 @@ impl Exchange {
             (Service::RegisterNodes, _, subject) => {
                 let node = if let Subject::Node(target) = subject { Some(target.node) } else { None };
                 let Some(alias) = node_of(answer) else { return };
+                context.sink.takes_memory();
                 if !self.aliases.insert(session, &alias, node.as_ref()) {
                     context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
                 }
@@ -346,6 +348,7 @@ impl Exchange {
     /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
     #[cold]
     fn insert_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+        context.sink.takes_memory();
         for answer in Answers::read(Service::RegisterNodes, content)? {
             if let Some(alias) = node_of(&answer?)
                 && !self.aliases.insert(ANY_SESSION, &alias, None)

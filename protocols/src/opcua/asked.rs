@@ -292,6 +292,10 @@ pub(super) fn function(service: Service) -> Function {
 }
 
 impl Waiting for Asked {
+    fn heap(&self) -> usize {
+        if let What::Service(request) = &self.what { request.bytes().len() } else { 0 }
+    }
+
     #[inline]
     fn requested(&self) -> &Stamp {
         &self.requested

@@ -51,6 +51,19 @@ impl Assemblies {
         self.open.is_empty()
     }
 
+    /// Bytes that all of them keep.
+    pub(super) fn len(&self) -> usize {
+        self.kept
+    }
+
+    /// Takes the oldest message of a side out that keeps anything.
+    pub(super) fn take_oldest(&mut self, from: Side) -> Option<Partial> {
+        let index = self.open.iter().position(|partial| partial.key.from == from && !partial.bytes.is_empty())?;
+        let oldest = self.open.remove(index);
+        self.kept -= oldest.bytes.len();
+        Some(oldest)
+    }
+
     /// Whether a message has begun.
     pub(super) fn has(&self, key: Key) -> bool {
         self.open.iter().any(|partial| partial.key == key)

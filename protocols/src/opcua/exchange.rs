@@ -12,7 +12,7 @@ use super::service::{Direction, Message, Service, message_of};
 use super::session::Sessions;
 use super::subscription::Subscriptions;
 use super::{Context, MESSAGE_TYPES, SERVICE_IDS, chunk};
-use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink};
+use crate::dissector::{AnomalyKind, Limits, Outcome, RequestRef, Side, Sink, Stamp};
 use crate::fault::Fault;
 use crate::operation::{Kind, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
@@ -169,6 +169,20 @@ impl Exchange {
     #[inline]
     pub(super) fn deadline(&self) -> Option<i64> {
         self.pending.deadline()
+    }
+
+    /// Bytes of memory that is taken by what later messages refer to.
+    pub(super) fn memory(&self) -> usize {
+        let waiting = self.pending.memory() + self.publishes.memory();
+        waiting + self.subscriptions.memory() + self.aliases.memory()
+    }
+
+    /// Forgets what later messages refer to. What an alias stands for is not known from then on.
+    pub(super) fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        self.pending.forget(stamp, sink);
+        self.publishes.forget(stamp, sink);
+        self.subscriptions = Subscriptions::default();
+        self.aliases.forget();
     }
 
     /// The connection is closed.

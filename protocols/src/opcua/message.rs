@@ -181,6 +181,7 @@ impl OpcUa {
         if let Some(oldest) = self.assemblies.make_room(key) {
             self.give_up(oldest, context);
         }
+        context.sink.takes_memory();
         // Of how many chunks a message consists its first does not tell.
         let memory = || memory::lent(body.len(), 2 * body.len(), context.sink);
         let reached = self.assemblies.add(key, (body, size), is_torn, memory);
@@ -195,8 +196,13 @@ impl OpcUa {
     /// A message for which there is no room any more. Its server may still get the rest.
     #[cold]
     fn give_up(&mut self, oldest: Partial, context: &mut Context<'_>) {
-        context.sink.lost(oldest.bytes.len());
         context.anomaly(AnomalyKind::Limit, "messages_in_chunks", None);
+        self.lose(oldest, context);
+    }
+
+    /// The rest of a message is not waited for.
+    pub(super) fn lose(&mut self, oldest: Partial, context: &mut Context<'_>) {
+        context.sink.lost(oldest.bytes.len());
         if oldest.key.from == Side::Client && oldest.key.request.is_some() && !oldest.is_torn {
             self.exchange.unread(&oldest.bytes, "message", context);
         }

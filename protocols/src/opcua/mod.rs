@@ -257,6 +257,32 @@ impl Dissector for OpcUa {
         self.exchange.is_lossy = true;
     }
 
+    fn buffered(&self) -> usize {
+        self.assemblies.len()
+    }
+
+    fn give_up(&mut self, from: Side, stamp: &Stamp, sink: &mut dyn Sink) -> bool {
+        let context = &mut Context { from, stamp, sink };
+        let mut is_kept = false;
+        while let Some(oldest) = self.assemblies.take_oldest(from) {
+            self.lose(oldest, context);
+            is_kept = true;
+        }
+        // The rest of them comes without a beginning.
+        if is_kept && let Some(torn) = self.torn.get_mut(from.index()) {
+            *torn = true;
+        }
+        is_kept
+    }
+
+    fn remembered(&self) -> usize {
+        self.exchange.memory()
+    }
+
+    fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        self.exchange.forget(stamp, sink);
+    }
+
     fn next_request(&mut self) -> &mut u32 {
         self.exchange.next_request()
     }

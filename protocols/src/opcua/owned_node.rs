@@ -32,6 +32,14 @@ impl OwnedNode {
         Some(Self { namespace: node.namespace, id })
     }
 
+    /// Bytes of memory beside its own that it takes.
+    pub(super) fn heap(&self) -> usize {
+        match &self.id {
+            Id::Text(bytes) | Id::Opaque(bytes) => bytes.len(),
+            Id::Numeric(_) | Id::Guid(_) => 0,
+        }
+    }
+
     /// Index of the namespace that it lies in.
     #[inline]
     pub(super) fn namespace(&self) -> u16 {

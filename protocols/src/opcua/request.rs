@@ -217,6 +217,9 @@ impl Exchange {
         if let Some(id) = asked.id {
             self.supersede(asked.channel, id, context);
         }
+        if asked.heap() > SMALL {
+            context.sink.takes_memory();
+        }
         match asked.service() {
             // The server closes the connection instead of answering.
             Some(Service::CloseSecureChannel) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
@@ -249,9 +252,8 @@ impl Exchange {
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     #[inline]
     fn has_room(&self, asked: &Asked) -> bool {
-        let size = |asked: &Asked| if let What::Service(request) = &asked.what { request.bytes().len() } else { 0 };
-        let waiting = || self.pending.all().map(size).sum::<usize>();
-        size(asked) <= SMALL || waiting() + size(asked) <= self.limit
+        let waiting = || self.pending.all().map(Waiting::heap).sum::<usize>();
+        asked.heap() <= SMALL || waiting() + asked.heap() <= self.limit
     }
 
     /// Concludes the operations of a request that cannot be kept. That it was seen is remembered, so that its answer is not

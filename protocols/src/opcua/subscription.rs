@@ -15,6 +15,8 @@ pub(super) struct Subscriptions {
     nodes: BTreeMap<Key, Monitored>,
     /// The client's number, by subscription and the server's number.
     handles: BTreeMap<Key, u32>,
+    /// Bytes of the names of nodes.
+    names: usize,
     /// What was looked up lately, while nothing changes.
     lately: Option<Box<Lately>>,
 }
@@ -108,10 +110,21 @@ impl Subscriptions {
             return false;
         }
         if let Some(node) = OwnedNode::of(&target.node) {
-            self.nodes.insert(Key::new(subscription, handle), Monitored { node, attribute: target.attribute });
+            self.names += node.heap();
+            let monitored = Monitored { node, attribute: target.attribute };
+            if let Some(replaced) = self.nodes.insert(Key::new(subscription, handle), monitored) {
+                self.names -= replaced.node.heap();
+            }
             self.handles.insert(Key::new(subscription, item), handle);
         }
         true
+    }
+
+    /// Bytes of memory that they take, nearly.
+    pub(super) fn memory(&self) -> usize {
+        let nodes = self.nodes.len() * size_of::<(Key, Monitored)>();
+        // Nodes of the trees are two thirds full, as a rule.
+        (nodes + self.handles.len() * size_of::<(Key, u32)>()) * 3 / 2 + self.names
     }
 
     /// The client gave an item another number.
@@ -122,7 +135,9 @@ impl Subscriptions {
             && let Some(monitored) = self.nodes.remove(&Key::new(subscription, *known))
         {
             *known = handle;
-            self.nodes.insert(Key::new(subscription, handle), monitored);
+            if let Some(replaced) = self.nodes.insert(Key::new(subscription, handle), monitored) {
+                self.names -= replaced.node.heap();
+            }
         }
     }
 
@@ -133,8 +148,10 @@ impl Subscriptions {
 
     fn forget(&mut self, item: Key) {
         self.lately = None;
-        if let Some(handle) = self.handles.remove(&item) {
-            self.nodes.remove(&item.of_same_subscription(handle));
+        if let Some(handle) = self.handles.remove(&item)
+            && let Some(monitored) = self.nodes.remove(&item.of_same_subscription(handle))
+        {
+            self.names -= monitored.node.heap();
         }
     }
 

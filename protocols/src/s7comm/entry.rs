@@ -298,6 +298,10 @@ impl Entry {
 }
 
 impl Waiting for Entry {
+    fn heap(&self) -> usize {
+        if let Items::Several(items) = &self.asked.items { items.capacity() * size_of::<Item>() } else { 0 }
+    }
+
     #[inline(always)]
     fn requested(&self) -> &Stamp {
         &self.requested

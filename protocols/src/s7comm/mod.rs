@@ -240,6 +240,23 @@ impl Dissector for S7comm {
         self.stack.interrupted(from, sink);
     }
 
+    fn buffered(&self) -> usize {
+        self.stack.buffered()
+    }
+
+    fn give_up(&mut self, from: Side, _: &Stamp, sink: &mut dyn Sink) -> bool {
+        self.stack.give_up(from, sink)
+    }
+
+    fn remembered(&self) -> usize {
+        self.stack.remembered() + self.pending.memory()
+    }
+
+    fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        self.stack.forget(stamp, sink);
+        self.pending.forget(stamp, sink);
+    }
+
     fn next_request(&mut self) -> &mut u32 {
         self.stack.next_request()
     }

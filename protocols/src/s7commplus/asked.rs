@@ -63,6 +63,10 @@ impl Asked {
 }
 
 impl Waiting for Asked {
+    fn heap(&self) -> usize {
+        self.items.capacity() * size_of::<Item>()
+    }
+
     fn requested(&self) -> &Stamp {
         &self.requested
     }

@@ -74,6 +74,11 @@ impl Assembly {
         self.state = if is_last { State::Idle } else { State::Skipping };
     }
 
+    /// Bytes that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Something is missing: returns how many bytes are given up.
     pub(super) fn interrupt(&mut self) -> usize {
         self.state = State::Torn;

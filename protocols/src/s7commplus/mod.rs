@@ -217,6 +217,9 @@ impl S7CommPlus {
         if assembly.is_open() {
             context.sink.pdu(CONTINUATIONS, 0);
         }
+        if !is_last {
+            context.sink.takes_memory();
+        }
         match assembly.add(payload, is_last, self.limit) {
             Added::Pdu { bytes, is_cut } => {
                 if is_cut {
@@ -384,6 +387,27 @@ impl Dissector for S7CommPlus {
         if let Some(records) = self.records.get_mut(from.index()) {
             records.interrupt();
         }
+    }
+
+    fn buffered(&self) -> usize {
+        self.stack.buffered() + self.assemblies.iter().map(Assembly::len).sum::<usize>()
+    }
+
+    fn give_up(&mut self, from: Side, _: &Stamp, sink: &mut dyn Sink) -> bool {
+        let is_kept = self.assemblies.get(from.index()).is_some_and(|assembly| assembly.len() > 0);
+        if is_kept {
+            self.give_up_fragments(from, sink);
+        }
+        self.stack.give_up(from, sink) || is_kept
+    }
+
+    fn remembered(&self) -> usize {
+        self.stack.remembered() + self.pending.memory()
+    }
+
+    fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink) {
+        self.stack.forget(stamp, sink);
+        self.pending.forget(stamp, sink);
     }
 
     fn next_request(&mut self) -> &mut u32 {

@@ -47,6 +47,11 @@ impl Kept {
         self.sides.iter().all(|side| side.bytes.is_empty())
     }
 
+    /// Bytes of memory that is taken for what waits.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.sides.iter().map(|side| side.bytes.capacity()).sum::<usize>()
+    }
+
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.sides.iter().map(|side| side.bytes.len()).sum()

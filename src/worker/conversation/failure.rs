@@ -4,12 +4,13 @@ use super::{Bench, Content, Conversation};
 use crate::metrics::{FailedConnections, Failure, Server};
 
 impl Conversation {
-    /// [`Conversation::finish`], and if it came to nothing, counts it among those that did.
+    /// [`Conversation::finish`]; what it took of memory is free, and if it came to nothing, it is counted among those that did.
     pub(in crate::worker) fn end(&mut self, clock: i64, bench: &mut Bench<'_>, failed: &mut FailedConnections) {
         if let Some((server, failure)) = self.failure() {
             failed.count(server, failure);
         }
         self.finish(clock, bench);
+        self.free_memory(bench);
     }
 
     /// Whether a connection was asked for and not granted, and by whom.

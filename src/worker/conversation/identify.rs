@@ -37,6 +37,7 @@ impl Talk {
             facts.judge_by = stamp.clock.saturating_add(JUDGE_AFTER);
         }
         opening.add(from, bytes, stamp);
+        desk.took_memory = true;
         let exhausted = opening.is_full();
         self.decide(exhausted, stamp, desk);
     }
@@ -95,7 +96,9 @@ impl Talk {
         let side = self.facts.side(from);
         match &mut self.content {
             Content::Other(Some(search)) => {
+                let before = search.memory();
                 let (given_up, found) = search.feed(side, bytes, stamp);
+                desk.took_memory |= search.memory() > before;
                 self.found(given_up, found, desk);
             }
             _ => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
@@ -207,6 +210,12 @@ impl Opening {
 
     fn len(&self) -> usize {
         self.first.iter().map(Vec::len).sum()
+    }
+
+    /// Bytes of memory that they take.
+    pub(super) fn memory(&self) -> usize {
+        let pieces = self.pieces.capacity() * size_of::<(End, usize, Stamp)>();
+        size_of::<Self>() + pieces + self.first.iter().map(Vec::capacity).sum::<usize>()
     }
 
     fn is_full(&self) -> bool {

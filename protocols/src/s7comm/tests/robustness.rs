@@ -132,3 +132,27 @@ fn answers_that_never_come_are_given_up_in_time() {
     assert_eq!(session.deadline(), None);
     assert_eq!(told(&log, "no_response").len(), 2);
 }
+
+#[test]
+fn half_a_pdu_that_is_given_up_is_lost_and_the_next_one_is_read() {
+    let stop = job(1, STOP, &[])[7..].to_vec();
+    // 7 bytes of TPKT and COTP, without the end of the TSDU; then its end.
+    let head = [&[3, 0, 0, 7 + 12, 2, 0xF0, 0], &stop[..12]].concat();
+    let tail = [&[3, 0, 0, 7 + stop.len() as u8 - 12, 2, 0xF0, 0x80], &stop[12..]].concat();
+    let mut log = Log::default();
+    let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), false);
+    session.stream(Client, &head, &at(0), &mut log);
+    assert_eq!(session.buffered(), 12);
+    session.give_up(&at(1), &mut log);
+    assert_eq!((session.buffered(), log.lost), (0, 12));
+    assert_eq!(log.lines_of("Limit"), ["Limit given_up_for_memory from Client"]);
+    session.stream(Client, &[tail, job(2, STOP, &[])].concat(), &at(2), &mut log);
+    assert_eq!(asked(&log), ["0.0 control plc_stop 41"]);
+    // One request that waits takes no memory of its own, several do.
+    session.forget(&at(3), &mut log);
+    assert_eq!((session.memory(), told(&log, "pending").len()), (0, 0));
+    session.stream(Client, &job(3, STOP, &[]), &at(4), &mut log);
+    assert!(session.memory() > 0);
+    session.forget(&at(5), &mut log);
+    assert_eq!((session.memory(), told(&log, "pending").len()), (0, 2));
+}

@@ -1,0 +1,125 @@
+//! What a conversation takes of the memory that all of them share, and how it gives that back.
+//!
+//! One budget holds for the conversations of a shard. Where it is exceeded, those that take most give up what they hold, until
+//! an eighth of it is free: whoever fills it pays first, and a look at all conversations is worth its time.
+
+use std::cmp::Reverse;
+
+use lockkeeper_protocols::Stamp;
+
+use super::{Bench, Content, Conversation};
+use crate::alert::Doubt;
+use crate::flow::Entry;
+use crate::worker::listener::Listener;
+use crate::worker::{Shard, Worker};
+
+impl Conversation {
+    /// Bytes of memory, nearly, that it takes beside its place in the table: for what is out of order or incomplete, and for
+    /// what is waited for.
+    fn memory(&self) -> usize {
+        let content = match &self.talk.content {
+            Content::Silence | Content::Other(None) => 0,
+            Content::Opening(opening) => opening.memory(),
+            Content::Speaks(session) => session.memory(),
+            Content::Other(Some(search)) => search.memory(),
+        };
+        let seldom = self.talk.facts.seldom();
+        let seldom = seldom.map_or(0, |seldom| seldom.open.memory() + seldom.readings.memory());
+        self.tcp.held_bytes() + content + seldom
+    }
+
+    /// Whether it holds anything, as far as that was noted, or something is out of order.
+    pub(in crate::worker) fn holds_memory(&self) -> bool {
+        self.talk.facts.memory > 0 || self.tcp.held_bytes() > 0
+    }
+
+    /// Notes what it takes now.
+    fn note_memory(&mut self, of_all: &mut usize) {
+        let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut self.talk.facts.memory, now);
+        *of_all = of_all.saturating_sub(before as usize) + now as usize;
+    }
+
+    /// It has ended.
+    pub(super) fn free_memory(&mut self, bench: &mut Bench<'_>) {
+        let taken = std::mem::take(&mut self.talk.facts.memory);
+        *bench.memory = bench.memory.saturating_sub(taken as usize);
+    }
+
+    /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
+    fn give_up_memory(&mut self, stamp: &Stamp, bench: &mut Bench<'_>) {
+        let Self { tcp, talk } = self;
+        if tcp.held_bytes() > 0 {
+            bench.desk.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
+            bench.counters.limit_reached += 1;
+            let (assembly, desk) = bench.assembly(talk.facts.compares);
+            tcp.finish(stamp.clock, assembly, &mut super::Intake { talk, desk });
+        }
+        talk.conclude_opening(stamp, bench.desk);
+        let super::Talk { facts, content } = talk;
+        if let Content::Speaks(session) = content {
+            let listener = &mut Listener { facts, desk: &mut *bench.desk };
+            session.give_up(stamp, listener);
+            session.forget(stamp, listener);
+        }
+        if let Some(seldom) = facts.seldom_mut() {
+            seldom.readings.give_up();
+            facts.reads_twice = false;
+        }
+        bench.desk.counters.losses.conversations_given_up += 1;
+    }
+}
+
+impl Worker {
+    /// Notes what a conversation takes of memory, and sees to it that all of its shard take no more than they may.
+    #[inline(never)]
+    pub(in crate::worker) fn note_memory(&mut self, index: usize, entry: Entry, stamp: &Stamp) {
+        self.desk.took_memory = false;
+        let Some(Shard { flows, memory, .. }) = self.shards.get_mut(index) else { return };
+        if let Some((_, conversation)) = flows.get_mut(entry) {
+            conversation.note_memory(memory);
+        }
+        if *memory > self.settings.memory {
+            self.free_memory(index, stamp);
+        }
+    }
+
+    /// The conversations that take most give up what they hold.
+    #[cold]
+    fn free_memory(&mut self, index: usize, stamp: &Stamp) {
+        let Self { desk, shards, streams: counters, settings, .. } = self;
+        let Some(Shard { flows, recent, senders, memory, .. }) = shards.get_mut(index) else { return };
+        *memory = 0;
+        let mut takers: Vec<_> = Vec::new();
+        for conversation in flows.values_mut() {
+            conversation.talk.facts.memory = 0;
+            conversation.note_memory(memory);
+            if conversation.talk.facts.memory > 0 {
+                takers.push(conversation.rank());
+            }
+        }
+        takers.sort_unstable();
+        let enough = settings.memory - settings.memory / 8;
+        let mut left = *memory;
+        let is_spared = |(Reverse(taken), _): &&(Reverse<u32>, u64)| {
+            let is_enough = left <= enough;
+            left = left.saturating_sub(*taken as usize);
+            is_enough
+        };
+        let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
+        let mut bench =
+            Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders, memory };
+        for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
+            conversation.give_up_memory(stamp, &mut bench);
+            conversation.note_memory(bench.memory);
+        }
+        bench.desk.took_memory = false;
+    }
+}
+
+impl Conversation {
+    /// Whoever takes most comes first; of two that take the same, the older.
+    fn rank(&self) -> (Reverse<u32>, u64) {
+        (Reverse(self.talk.facts.memory), self.talk.facts.first.packet)
+    }
+}
