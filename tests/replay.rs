@@ -78,7 +78,8 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
                 assert!(ours.is_null(), "{name}: {ours} where there is no {protocol}");
             }
             // Of OPC UA everything equals what Wireshark counts, also where the other counter disagrees with it.
-            if truth["own_crosscheck"][crosscheck] == "same" || protocol == "opcua" {
+            let is_agreed = truth["own_crosscheck"][crosscheck] == "same" || protocol == "opcua";
+            if is_agreed && !READ_BETTER.iter().any(|(capture, of)| name.ends_with(capture) && *of == protocol) {
                 for group in groups {
                     assert_eq!(counts(&ours[group]), counts(&truth[protocol][group]), "{name} {protocol} {group}");
                 }
@@ -121,6 +122,9 @@ fn the_corpus_counts_s7comm_plus_as_another_counter_does() {
         assert_eq!(flat.collect::<BTreeMap<_, _>>(), theirs, "{name}");
     }
 }
+
+/// Where more is read than Wireshark does: see `protocols/DIFFERENCES.md`.
+const READ_BETTER: [(&str, &str); 1] = [("boofuzz_nova/pcap/opcua.pcap", "opcua")];
 
 /// Settled by the bytes: capture, group, key, count.
 const SETTLED: [(&str, &str, &str, u64); 4] = [

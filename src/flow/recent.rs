@@ -2,7 +2,7 @@
 //!
 //! One ring holds the bytes of all of them, each delivery behind the one before, so that nothing is allocated and a stream
 //! that says nothing costs nothing. Each record names the one of its stream before it. What is older than the ring is long
-//! is no longer known, which [`RecentBytes::get`] notices.
+//! is no longer known, which `RecentBytes::get` notices.
 
 use super::way::distance;
 

@@ -1,10 +1,10 @@
 //! From the bytes of one side to frames: by their headers, and where those lie, in every way in which a server may read them.
 
-use super::Modbus;
 use super::doubt::{Fork, Found, Held};
 use super::head::Head;
 use super::mbap::{self, Lying, Reading};
 use super::shape::{self, Fit};
+use super::{Modbus, count_request, count_sub};
 use crate::context::Context;
 use crate::dissector::{Side, Sink, Stamp};
 
@@ -140,10 +140,14 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
                 }
                 Found::ByFunction(start, end) => {
                     let frame = bytes.get(start..end)?;
-                    if let Some((name, value)) = mbap::fault(frame) {
-                        context.malformed(name, value);
+                    match mbap::fault(frame) {
+                        // Its header is one to this reading only: it is no PDU of any other counter.
+                        Some((name, value)) => {
+                            context.malformed(name, value);
+                            self.say_uncounted(frame, context);
+                        }
+                        None => self.say(frame, true, context),
                     }
-                    self.say(frame, true, context);
                 }
                 Found::ByHeader(start, end) => {
                     let number = self.next;
@@ -189,8 +193,20 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     pub(super) fn say(&mut self, frame: &[u8], is_ambiguous: bool, context: &mut Context<'_>) {
         let Some((head, data)) = mbap::split(frame) else { return };
         match context.from {
-            Side::Client => self.request(head, data, is_ambiguous, context),
+            Side::Client => {
+                count_request(head.code, context.sink);
+                count_sub(head.code, data, context.sink);
+                self.request(head, data, is_ambiguous, context);
+            }
             Side::Server => self.on_any_response(head, data, context),
+        }
+    }
+
+    /// Decodes a frame of a second reading.
+    fn say_uncounted(&mut self, frame: &[u8], context: &mut Context<'_>) {
+        match (mbap::split(frame), context.from) {
+            (Some((head, data)), Side::Client) => self.request(head, data, true, context),
+            _ => self.say(frame, true, context),
         }
     }
 

@@ -127,7 +127,8 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             return self.on_any_request(head, body, &mut Context { from: Side::Client, stamp, sink });
         };
         let Head { transaction, unit, code } = head;
-        let request = self.number(code, sink);
+        let request = self.number();
+        count_request(code, sink);
         let asked = request::announce_read(request, head, range, stamp, sink);
         self.pending.push(Entry { requested: *stamp, request, transaction, unit, code, asked }, sink);
         true
@@ -137,7 +138,10 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     fn on_any_request(&mut self, head: Head, body: &[u8], context: &mut Context<'_>) -> bool {
         let is_sound = IS_RTU || function::has_known_shape(head.code) && length::agrees(Side::Client, body);
         if is_sound {
-            self.request(head, body.get(2..).unwrap_or_default(), false, context);
+            let data = body.get(2..).unwrap_or_default();
+            count_request(head.code, context.sink);
+            count_sub(head.code, data, context.sink);
+            self.request(head, data, false, context);
         }
         is_sound
     }
@@ -145,19 +149,17 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     /// Announces a request and remembers it until its answer.
     fn request(&mut self, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) {
         let Head { transaction, unit, code } = head;
-        let request = self.number(code, context.sink);
-        count_sub(code, data, context.sink);
+        let request = self.number();
         let asked = request::announce(request, head, data, is_ambiguous, context);
         let requested = *context.stamp;
         self.pending.push(Entry { requested, request, transaction, unit, code, asked }, context.sink);
     }
 
-    /// Takes a number for a request, and counts it.
+    /// Takes a number for a request.
     #[inline(always)]
-    fn number(&mut self, code: u8, sink: &mut dyn Sink) -> u32 {
+    fn number(&mut self) -> u32 {
         let request = self.next;
         self.next = request.wrapping_add(1);
-        sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
         request
     }
 
@@ -256,6 +258,12 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             self.last = Answered::by(head, data);
         }
     }
+}
+
+/// Counts a request.
+#[inline(always)]
+fn count_request(code: u8, sink: &mut dyn Sink) {
+    sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
 }
 
 /// Counts the sub-function or MEI type that a PDU carries.
