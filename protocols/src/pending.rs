@@ -110,6 +110,8 @@ impl<R: Waiting> Pending<R> {
         if let Some(oldest) = self.remove(0) {
             let kind = AnomalyKind::Limit;
             sink.anomaly(Anomaly { kind, name: "pending_requests", value: None, from: Side::Client }, stamp);
+            // What was kept is read later than what came behind it.
+            let stamp = if stamp.clock < oldest.requested().clock { oldest.requested() } else { stamp };
             oldest.conclude(Outcome::Pending, stamp, sink);
         }
     }
@@ -332,7 +334,7 @@ fn due(entry: &impl Waiting, timeout: i64) -> i64 {
 /// Reports that no answer came within the wait. `clock`: when it is reported.
 fn give_up(entry: &impl Waiting, timeout: i64, clock: i64, sink: &mut dyn Sink) {
     let requested = entry.requested();
-    let time = requested.time.saturating_add(timeout);
+    let (time, clock) = (requested.time.saturating_add(timeout), clock.max(requested.clock));
     entry.conclude(Outcome::NoResponse, &Stamp { time, clock, ..*requested }, sink);
 }
 

@@ -86,7 +86,10 @@ impl Session {
     #[inline(never)]
     fn rest(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let goes_on = match &mut self.kept {
-            Some(kept) => kept.append(from, bytes, stamp),
+            Some(kept) => {
+                kept.clock = stamp.clock;
+                kept.append(from, bytes, stamp)
+            }
             None => self.begin(from, bytes, stamp, sink),
         };
         if goes_on {
@@ -157,6 +160,7 @@ impl Session {
             let lead = step.lead;
             partial.drain(..used.min(partial.len()));
             self.keep(from, partial, lead, (&stamp, sink));
+            self.find_wake();
         }
     }
 
@@ -263,6 +267,8 @@ impl Session {
         if let Some(lost) = self.lost.get_mut(from.index()) {
             *lost = true;
         }
+        // What was kept may have been asked long ago.
+        self.find_wake();
     }
 
     /// Tells of answers that are overdue at `clock`.

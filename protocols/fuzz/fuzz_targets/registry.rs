@@ -2,7 +2,8 @@
 //!
 //! The first byte picks the row, the transport, whose outcome is waited for and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
 //! environment, such as `s7comm/iso-on-tcp`, picks the row instead. The rest are instructions: one byte for the side, a
-//! gap, a step of time and the length's upper bits, one for its lower bits, then that many bytes.
+//! gap, time that passes, want of memory or the end of the connection, and the length's upper bits, one for its lower bits,
+//! then that many bytes.
 #![no_main]
 
 use std::collections::HashSet;
@@ -153,6 +154,17 @@ fuzz_target!(|data: &[u8]| {
         }
         if head & 4 != 0 {
             session.expire(clock, &mut judge);
+        }
+        if head & 8 != 0 {
+            match low & 3 {
+                0 => {
+                    session.give_up(&stamp, &mut judge);
+                    assert_eq!(session.buffered(), 0, "all of it is given up");
+                }
+                1 => session.forget(&stamp, &mut judge),
+                2 => session.close(clock, &mut judge),
+                _ => {}
+            }
         }
         let _ = (protocol.probe)(transport, bytes);
         match transport {

@@ -71,10 +71,10 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         let held = self.release(context.from);
         match mbap::read(context.from, bytes) {
             Reading::Plain(length) => {
-                // What was held came when it came.
-                let stamp = held.filter(|held| held.frame.len() == length).map(|held| held.stamp);
                 let Context { from, stamp: now, ref mut sink } = *context;
-                let stamp = stamp.as_ref().unwrap_or(now);
+                // What was held came when it came, and its answer is waited for from now on.
+                let stamp = held.filter(|held| held.frame.len() == length).map(|held| held.stamp);
+                let stamp = &stamp.map_or(*now, |stamp| Stamp { clock: now.clock, ..stamp });
                 self.say(bytes.get(..length)?, false, &mut Context { from, stamp, sink: &mut **sink });
                 Some(length)
             }
@@ -243,7 +243,8 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         let Some(doubt) = &mut self.doubt else { return false };
         let Some(Held { frame, stamp }) = doubt.held.take_if(|held| held.is_answered_by(head)) else { return false };
         *doubt.fork(Side::Client) = Some(Fork::one(frame.len()));
-        self.say(&frame, false, &mut Context { from: Side::Client, stamp: &stamp, sink: &mut *context.sink });
+        let stamp = &Stamp { clock: context.stamp.clock, ..stamp };
+        self.say(&frame, false, &mut Context { from: Side::Client, stamp, sink: &mut *context.sink });
         true
     }
 }

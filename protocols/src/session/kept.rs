@@ -9,6 +9,8 @@ use crate::memory;
 #[derive(Default)]
 pub(super) struct Kept {
     sides: [Waiting; 2],
+    /// When either side sent anything last, on the scale of [`Stamp::clock`].
+    pub(super) clock: i64,
 }
 
 /// What waits of one side.
@@ -57,9 +59,10 @@ impl Kept {
         self.sides.iter().map(|side| side.bytes.len()).sum()
     }
 
-    /// When the latest of what waits of a side came.
+    /// When the latest of what waits of a side came. It is read now, behind all that was read before.
     pub(super) fn latest(&self, from: Side) -> Stamp {
-        self.side(from).latest
+        let latest = self.side(from).latest;
+        Stamp { clock: latest.clock.max(self.clock), ..latest }
     }
 
     /// What `from` sent of a frame of `awaited` bytes, or of one whose length is not known.
