@@ -240,8 +240,7 @@ impl Stack {
 
     /// Bytes that are kept of TSDUs which are not complete.
     pub(crate) fn buffered(&self) -> usize {
-        let stated = self.stated.iter().flatten().map(|assembly| assembly.len());
-        self.assemblies.iter().map(Assembly::len).chain(stated).sum()
+        self.assemblies.iter().map(Assembly::len).sum()
     }
 
     /// Gives up what is kept of the TSDU of a side. Says whether there was anything.
@@ -254,9 +253,9 @@ impl Stack {
         is_kept
     }
 
-    /// Bytes of memory that requests for connections take.
+    /// Bytes of memory that requests for connections take, and second readings of what is kept.
     pub(crate) fn remembered(&self) -> usize {
-        self.connections.memory()
+        self.connections.memory() + self.stated.iter().flatten().map(|assembly| assembly.len()).sum::<usize>()
     }
 
     /// Forgets requests for connections.
