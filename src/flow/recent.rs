@@ -13,6 +13,8 @@ pub struct RecentBytes {
     /// Bytes that have been written since the beginning, those that were left free at the end of the ring included. Begins
     /// with a round, so that no record stands at 0.
     end: u64,
+    /// Where in the ring that is, so that nothing has to be divided for a delivery.
+    place: usize,
     capacity: usize,
 }
 
@@ -32,7 +34,7 @@ impl RecentBytes {
     /// A ring of so many bytes, which are taken when the first delivery is kept.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(SMALLEST, LARGEST);
-        Self { ring: Box::default(), end: capacity as u64, capacity }
+        Self { ring: Box::default(), end: capacity as u64, place: 0, capacity }
     }
 
     /// Keeps a delivery; says where it is. Of a long one the end is kept.
@@ -43,13 +45,12 @@ impl RecentBytes {
         }
         let kept = bytes.len().min(self.capacity / 2 - HEADER);
         let skipped = bytes.len() - kept;
-        let mut place = (self.end % self.capacity as u64) as usize;
-        if place + HEADER + kept > self.capacity {
-            self.end += (self.capacity - place) as u64;
-            place = 0;
+        if self.place + HEADER + kept > self.capacity {
+            self.end += (self.capacity - self.place) as u64;
+            self.place = 0;
         }
         let position = self.end;
-        if let Some(room) = self.ring.get_mut(place..place + HEADER + kept)
+        if let Some(room) = self.ring.get_mut(self.place..self.place + HEADER + kept)
             && let Some((header, room)) = room.split_first_chunk_mut::<HEADER>()
             && let Some(last) = bytes.get(skipped..)
         {
@@ -57,6 +58,7 @@ impl RecentBytes {
             room.copy_from_slice(last);
         }
         self.end += (HEADER + kept) as u64;
+        self.place += HEADER + kept;
         position
     }
 
