@@ -91,4 +91,4 @@ pub(crate) fn described(settings: &Settings) -> String {
 }
 
 /// Raised when the same settings give other bytes than before.
-pub(crate) const GENERATOR: u32 = 2;
+pub(crate) const GENERATOR: u32 = 3;
