@@ -1,4 +1,4 @@
-//! Generates a capture, its policy and its truth: `cargo bench --bench generate -- --packets 2000000 --out FILE`.
+//! Generates a capture, its policies and its truth: `cargo bench --bench generate -- --packets 2000000 --out FILE`.
 //!
 //! Without arguments it writes the capture that `cargo bench --bench replay` reads, and says how fast.
 
@@ -62,10 +62,10 @@ struct Arguments {
     /// Datagrams that are sent in IP fragments, per thousand (with --udp)
     #[arg(long, default_value_t = 0)]
     fragments: u32,
-    /// Flows of other hosts that the policy declares as well
+    /// Flows of other hosts that policies declare as well
     #[arg(long, default_value_t = 0)]
     policy_flows: u32,
-    /// Registers with limits that the policy declares, over all servers
+    /// Registers with limits that policies declare, over all servers
     #[arg(long, default_value_t = 0)]
     policy_points: u32,
     /// The policy names the nodes of OPC UA one by one, not their namespace
@@ -77,7 +77,7 @@ struct Arguments {
     /// The capture [default: in target/bench]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The policy that permits it [default: beside the capture]
+    /// The policy that permits it by its targets; those of other kinds lie beside that [default: beside the capture]
     #[arg(long, value_name = "FILE")]
     policy_out: Option<PathBuf>,
     /// What is in it, as JSON [default: beside the capture]
@@ -135,7 +135,9 @@ fn main() -> std::io::Result<()> {
         files.capture.display(),
         seconds / packets * 1e9
     );
-    eprintln!("{}: the policy that permits it", files.policy.display());
+    for (kind, policy) in files.policies() {
+        eprintln!("{}: a policy under which all of it is {}", policy.display(), kind.name());
+    }
     eprintln!("{}: what is in it", files.truth.display());
     Ok(())
 }

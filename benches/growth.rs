@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use capture::{prepare, replay_arguments};
 use clap::Parser;
 use files::Files;
-use generator::Settings;
+use generator::{PolicyKind, Settings};
 use process::{Contender, Scratch, installed};
 use report::{Cost, Row};
 use steps::{Dimension, Step, steps};
@@ -66,7 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("{} {}", step.dimension, step.value);
         rows.push(measure(&arguments, step, &files, &scratch)?);
     }
-    [&files.capture, &files.policy, &files.truth].into_iter().try_for_each(fs::remove_file)?;
+    let policies = files.policies().map(|(_, policy)| policy);
+    policies.chain([files.capture.clone(), files.truth.clone()]).try_for_each(fs::remove_file)?;
 
     let line = report::line(&rows);
     println!("{}\n", machine::machine());
@@ -102,7 +103,7 @@ fn measure(arguments: &Arguments, step: Step, files: &Files, scratch: &Scratch) 
 
 fn lockkeeper(binary: &Path, files: &Files, workers: u16) -> Contender {
     let mut command = vec![binary.display().to_string()];
-    command.extend(replay_arguments(files));
+    command.extend(replay_arguments(files, PolicyKind::Limited));
     command.extend(["--workers".to_owned(), workers.to_string()]);
     Contender { name: "lockkeeper".to_owned(), command, statuses: &[0, 1] }
 }

@@ -21,6 +21,7 @@ mod report;
 
 use std::error::Error;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -28,12 +29,12 @@ use capture::{prepare, replay_arguments};
 use clap::Parser;
 use contenders::{contenders, ours};
 use files::Files;
-use generator::{PolicySize, Settings, Speech};
+use generator::{PolicyKind, PolicySize, Settings, Speech};
 use process::Scratch;
 use report::{FEW_FLOWS, Series};
 use serde_json::Value;
 
-/// Measures the whole replay beside tcpdump and cat, on a generated capture.
+/// Measures the whole replay beside tcpdump and cat, on a generated capture, under policies of each kind.
 #[derive(Parser)]
 #[command(name = "replay", after_help = "Example: cargo bench --bench replay -- --flows 100000 --peers tshark")]
 struct Arguments {
@@ -76,7 +77,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let truth = prepare(&files, &settings)?;
     let scratch = Scratch::new(folder_of(&files))?;
 
-    let agrees = agrees(&arguments.binary, &files, speech, &truth)?;
+    let counts = agrees(&arguments.binary, &files, speech, &truth)?;
+    let agrees = judges(&arguments.binary, &files)? && counts;
     let series = measure(&arguments, &files, &scratch)?;
     let name = files.capture.file_name().unwrap_or_default().display().to_string();
     let line = report::line(&series, &name, &truth, agrees);
@@ -97,7 +99,7 @@ fn folder_of(files: &Files) -> &Path {
 /// Whether replay counted what was generated; says where it did not.
 fn agrees(binary: &Path, files: &Files, speech: Speech, truth: &Value) -> Result<bool, Box<dyn Error>> {
     let run = Command::new(binary)
-        .args(replay_arguments(files))
+        .args(replay_arguments(files, PolicyKind::Limited))
         .args(["--stats", "-"])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -111,11 +113,22 @@ fn agrees(binary: &Path, files: &Files, speech: Speech, truth: &Value) -> Result
     let compared = [("packets", &truth["packets"], &stats["packets"])].into_iter().chain(pdus);
     let differs = compared.filter(|(_, sent, counted)| sent != counted);
     let reported = differs.inspect(|(name, sent, counted)| eprintln!("{name}: generated {sent}, counted {counted}"));
-    let clean = run.status.code() == Some(0);
-    if !clean {
-        eprintln!("a capture that its policy permits ended with {}", run.status);
+    Ok(reported.count() == 0)
+}
+
+/// Whether each policy was applied: only the one that denies finds violations. Says where it was not.
+fn judges(binary: &Path, files: &Files) -> io::Result<bool> {
+    let mut right = true;
+    for kind in PolicyKind::ALL {
+        let run =
+            Command::new(binary).args(replay_arguments(files, kind)).arg("--quiet").stdin(Stdio::null()).status()?;
+        let expected = i32::from(kind == PolicyKind::Denied);
+        if run.code() != Some(expected) {
+            eprintln!("policy {}: ended with {run}, not with {expected}", kind.name());
+            right = false;
+        }
     }
-    Ok(reported.count() == 0 && clean)
+    Ok(right)
 }
 
 /// Warms the page cache and takes the memory first, then runs the rounds.

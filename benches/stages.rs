@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use clock::Clock;
-use generator::{Impairments, PolicySize, Settings, Speech};
+use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech};
 use lockkeeper::alert::{
     self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, Order,
     OwnedTarget, Report, Transaction, What, write_transaction,
@@ -86,7 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(row) = REGISTRY.first() {
         let asked = talk::asked(row, &heard);
         verdicts(clock, &heard, &asked, &settings)?;
-        let policy = Arc::new(Policy::parse("bench.toml", &generator::policy(&settings))?);
+        let text = generator::policy(&settings, PolicyKind::Limited).unwrap_or_default();
+        let policy = Arc::new(Policy::parse("bench.toml", &text)?);
         alerts(clock, &heard, &asked, &policy, row);
         transactions(clock, &heard, &asked, &policy, row);
     }
@@ -283,7 +284,7 @@ fn dissector(
     Ok(())
 }
 
-/// Conversations and operations into verdicts, under a small and under a large policy.
+/// Conversations and operations into verdicts, under a small and under a large policy, and under policies of other kinds.
 fn verdicts(
     clock: &mut Clock,
     heard: &[Heard<'_>],
@@ -292,16 +293,22 @@ fn verdicts(
 ) -> Result<(), Box<dyn Error>> {
     for size in [0, 1_000] {
         let settings = Settings { policy: PolicySize { flows: size, points: size, nodes: false }, ..settings.clone() };
-        let policy = Policy::parse("bench.toml", &generator::policy(&settings))?;
-        verdict(clock, heard, asked, &policy, size);
+        let text = generator::policy(&settings, PolicyKind::Limited).unwrap_or_default();
+        let names = [format!("{size} flows beside"), format!("{size} points")];
+        verdict(clock, heard, asked, &Policy::parse("bench.toml", &text)?, &names);
+    }
+    for kind in PolicyKind::ALL.into_iter().filter(|kind| *kind != PolicyKind::Limited) {
+        let Some(text) = generator::policy(settings, kind) else { continue };
+        let names = [kind.name(), kind.name()].map(str::to_owned);
+        verdict(clock, heard, asked, &Policy::parse("bench.toml", &text)?, &names);
     }
     Ok(())
 }
 
-fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, size: u32) {
+fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, [ruled, judged]: &[String; 2]) {
     let links: Vec<_> = talk::ends(heard).iter().map(talk::link).collect();
     let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.ruling(link, Some("modbus")))));
-    clock.time(&format!("policy, ruling, {size} flows beside"), "flow", links.len(), || (), rule);
+    clock.time(&format!("policy, ruling, {ruled}"), "flow", links.len(), || (), rule);
 
     let rulings: Vec<Ruling> = links.iter().map(|link| policy.ruling(link, Some("modbus"))).collect();
     let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
@@ -313,7 +320,7 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
             .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default()));
         verdicts.filter(|verdict| permits(*verdict)).count()
     };
-    clock.time(&format!("policy, verdict, {size} points"), "operation", operations.len(), nothing, judge);
+    clock.time(&format!("policy, verdict, {judged}"), "operation", operations.len(), nothing, judge);
 }
 
 /// Denials into alerts: each a new one, and all the same one.

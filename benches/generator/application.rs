@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 
 use super::modbus::Modbus;
-use super::opcua::{BULK, OpcUa, PANEL};
+use super::opcua::{BULK, HISTORIAN, OpcUa, PANEL};
 use super::random::Random;
 use super::rtu::Rtu;
 use super::s7::S7;
@@ -26,6 +26,9 @@ pub(crate) enum Speech {
     /// OPC UA over TCP: much is read at once, in segments that are full.
     #[value(name = "opcua")]
     OpcUa,
+    /// OPC UA over TCP as historians speak it: 600 nodes in a message, read in many full segments.
+    #[value(name = "opcua/historian")]
+    OpcUaHistorian,
     /// OPC UA over TCP as operator panels speak it: subscriptions that report some values, reads and writes of few nodes.
     #[value(name = "opcua/panel")]
     OpcUaPanel,
@@ -42,6 +45,7 @@ impl Speech {
             Self::ModbusRtu => &[Self::ModbusRtu],
             Self::S7comm => &[Self::S7comm],
             Self::OpcUa => &[Self::OpcUa],
+            Self::OpcUaHistorian => &[Self::OpcUaHistorian],
             Self::OpcUaPanel => &[Self::OpcUaPanel],
             Self::Mix => &[Self::ModbusTcp, Self::S7comm, Self::OpcUa],
         }
@@ -63,7 +67,7 @@ impl Speech {
             Self::ModbusTcp | Self::Mix => ("modbus", "tcp"),
             Self::ModbusRtu => ("modbus", "rtu"),
             Self::S7comm => ("s7comm", "iso-on-tcp"),
-            Self::OpcUa | Self::OpcUaPanel => ("opcua", "tcp"),
+            Self::OpcUa | Self::OpcUaHistorian | Self::OpcUaPanel => ("opcua", "tcp"),
         }
     }
 
@@ -75,6 +79,7 @@ impl Speech {
             Self::ModbusRtu => Box::new(Rtu::new(Modbus::new(exceptions, violations))),
             Self::S7comm => Box::new(S7::new(exceptions, violations)),
             Self::OpcUa => Box::new(OpcUa::new(&BULK, exceptions, violations)),
+            Self::OpcUaHistorian => Box::new(OpcUa::new(&HISTORIAN, exceptions, violations)),
             Self::OpcUaPanel => Box::new(OpcUa::new(&PANEL, exceptions, violations)),
         }
     }

@@ -1,4 +1,4 @@
-//! A generated capture on disk, with its policy and its truth beside it.
+//! A generated capture on disk, with its policies and its truth beside it.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::generator::{Settings, Summary, generate, policy};
+use crate::generator::{PolicyKind, Settings, Summary, generate, policy};
 
-/// Where the three files of one capture lie.
+/// Where the files of one capture lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     /// The capture.
     pub(crate) capture: PathBuf,
-    /// The policy that permits it.
+    /// The policy that permits it by the targets of operations; those of other kinds lie beside it.
     pub(crate) policy: PathBuf,
     /// What is in it: packets, and PDUs with the keys of `--stats`, as JSON.
     pub(crate) truth: PathBuf,
@@ -34,14 +34,32 @@ impl Files {
         Self { policy: capture.with_extension("toml"), truth: capture.with_extension("json"), capture }
     }
 
-    /// Generates all three; the truth comes last, so that a capture with a truth is whole.
+    /// The policy of a kind, unless that kind is none.
+    pub(crate) fn policy_of(&self, kind: PolicyKind) -> Option<PathBuf> {
+        match kind {
+            PolicyKind::None => None,
+            PolicyKind::Limited => Some(self.policy.clone()),
+            PolicyKind::Observed | PolicyKind::Permitted | PolicyKind::Denied => {
+                Some(self.policy.with_extension(format!("{}.toml", kind.name())))
+            }
+        }
+    }
+
+    /// The policies of all kinds.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = (PolicyKind, PathBuf)> {
+        PolicyKind::ALL.into_iter().filter_map(|kind| Some((kind, self.policy_of(kind)?)))
+    }
+
+    /// Generates all of them; the truth comes last, so that a capture with a truth is whole.
     pub(crate) fn write(&self, settings: &Settings) -> io::Result<Value> {
         for folder in [&self.capture, &self.policy, &self.truth].into_iter().filter_map(|file| file.parent()) {
             fs::create_dir_all(folder)?;
         }
         let _ = fs::remove_file(&self.truth);
         let summary = generate(settings, File::create(&self.capture)?)?;
-        fs::write(&self.policy, policy(settings))?;
+        for (kind, path) in self.policies() {
+            fs::write(path, policy(settings, kind).unwrap_or_default())?;
+        }
         let truth = truth(settings, &summary);
         fs::write(&self.truth, format!("{truth:#}\n"))?;
         Ok(truth)
@@ -73,4 +91,4 @@ pub(crate) fn described(settings: &Settings) -> String {
 }
 
 /// Raised when the same settings give other bytes than before.
-pub(crate) const GENERATOR: u32 = 2;
+pub(crate) const GENERATOR: u32 = 3;

@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use application::{Application, Turn};
 pub(crate) use application::{Speech, Tally};
-pub(crate) use policy::{PolicySize, policy};
+pub(crate) use policy::{PolicyKind, PolicySize, policy};
 use random::Random;
 use tape::Tape;
 pub(crate) use tape::{Impairments, Taped};
@@ -56,7 +56,7 @@ pub(crate) struct Settings {
     pub(crate) interval: u64,
     /// What goes wrong on the way to the file.
     pub(crate) impairments: Impairments,
-    /// How much the policy declares besides what it takes to permit the capture.
+    /// How much policies declare besides what it takes to permit the capture.
     pub(crate) policy: PolicySize,
     /// Another seed is another capture of the same kind.
     pub(crate) seed: u64,

@@ -15,7 +15,7 @@ use encode::{
     BUFFER, CHANNEL, HEADERS, TOKEN, VALUE, chunks, double, message, moment, no_value, node, nothing, null, number,
     place, read_value_id, string, value,
 };
-pub(super) use habits::{BULK, Habits, PANEL};
+pub(super) use habits::{BULK, HISTORIAN, Habits, PANEL};
 
 /// Clients and servers of OPC UA.
 pub(super) struct OpcUa {
@@ -141,7 +141,7 @@ impl Application for OpcUa {
     }
 
     fn most_segments(&self) -> u64 {
-        MOST_SEGMENTS
+        self.habits.most_segments
     }
 
     fn segment(&self) -> usize {
@@ -398,5 +398,3 @@ const NODES: u16 = 1_000;
 const UNKNOWN_NODE: u32 = 0x8034_0000;
 /// Payload of a segment.
 const SEGMENT: usize = 1_024;
-/// Segments of the longest message.
-const MOST_SEGMENTS: u64 = 11;

@@ -1,9 +1,9 @@
-//! The policy under which a generated capture is in order.
+//! The policies that a generated capture is judged by: the one under which it is in order, and those beside it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::modbus::{ADDRESSES, MAX_VALUE, UNIT};
-use super::opcua::{BULK, Habits, NAMESPACE, PANEL, node_ids};
+use super::opcua::{BULK, HISTORIAN, Habits, NAMESPACE, PANEL, node_ids};
 use super::s7::{BLOCK_SIZE, BLOCKS};
 use super::{CLIENTS, NETWORK4, NETWORK6, SERVERS, Settings, Speech, address};
 
@@ -18,23 +18,64 @@ pub(crate) struct PolicySize {
     pub(crate) nodes: bool,
 }
 
-/// A policy that permits everything that is generated, except what [`Settings::violations`] asks for.
-pub(crate) fn policy(settings: &Settings) -> String {
+/// How a policy judges what is generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PolicyKind {
+    /// There is no policy.
+    None,
+    /// Everything happens inside one zone without a conduit.
+    Observed,
+    /// A conduit permits classes of operations, whatever they touch.
+    Permitted,
+    /// A conduit permits addresses, data blocks or nodes, so that the target of each operation counts.
+    Limited,
+    /// A conduit permits the protocol, but none of the operations.
+    Denied,
+}
+
+impl PolicyKind {
+    /// All kinds, from the one that asks least to the one that asks most.
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Observed, Self::Permitted, Self::Limited, Self::Denied];
+
+    /// What options, files and tables call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Observed => "observed",
+            Self::Permitted => "permitted",
+            Self::Limited => "limited",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// The policy of a kind for a capture, unless that kind is none. A limited one permits everything that is generated,
+/// except what [`Settings::violations`] asks for; a permitting one permits that too.
+pub(crate) fn policy(settings: &Settings, kind: PolicyKind) -> Option<String> {
+    match kind {
+        PolicyKind::None => None,
+        PolicyKind::Observed => Some(format!("{HEAD}{}", one_zone(settings))),
+        PolicyKind::Permitted | PolicyKind::Limited | PolicyKind::Denied => {
+            Some(format!("{HEAD}{}", conduit(settings, kind)))
+        }
+    }
+}
+
+/// A zone that every host belongs to.
+fn one_zone(settings: &Settings) -> String {
+    let everywhere = if settings.ipv6 { "::/0" } else { "0.0.0.0/0" };
+    format!("[zone.Z-ALL]\nnetworks = [\"{everywhere}\"]\n")
+}
+
+/// Clients and servers in a zone each, and the conduit between them.
+fn conduit(settings: &Settings, kind: PolicyKind) -> String {
     let network = |(ipv4, ipv6): (Ipv4Addr, Ipv6Addr)| match settings.ipv6 {
         true => format!("{ipv6}/{NETWORK6}"),
         false => format!("{ipv4}/{NETWORK4}"),
     };
     let (clients, servers) = (network(CLIENTS), network(SERVERS));
     let mut text = format!(
-        r#"# Permits what benches/generator sends: made together with the capture.
-schema = "lockkeeper-policy/1"
-
-[policy]
-id      = "BENCH"
-title   = "Generated plant"
-version = "1"
-
-[zone.Z-CLIENTS]
+        r#"[zone.Z-CLIENTS]
 networks = ["{clients}"]
 
 [zone.Z-SERVERS]
@@ -44,9 +85,9 @@ networks = ["{servers}"]
 zones = ["Z-CLIENTS", "Z-SERVERS"]
 "#
     );
-    (0..settings.policy.flows).for_each(|index| text += &neighbour(settings, index));
+    (0..settings.policy.flows).for_each(|index| text += &neighbour(settings, kind, index));
     for (number, part) in (1..).zip(settings.speech.parts()) {
-        text += &flow(settings, *part, &format!("F-{number}"), "zone:Z-CLIENTS", "zone:Z-SERVERS");
+        text += &flow(settings, *part, kind, &format!("F-{number}"), ["zone:Z-CLIENTS", "zone:Z-SERVERS"]);
     }
     if settings.policy.points > 0 {
         (0..settings.flows).for_each(|server| text += &asset(settings, server));
@@ -56,19 +97,24 @@ zones = ["Z-CLIENTS", "Z-SERVERS"]
 }
 
 /// A flow between two hosts that say nothing: those at the far ends of the networks.
-fn neighbour(settings: &Settings, index: u32) -> String {
+fn neighbour(settings: &Settings, kind: PolicyKind, index: u32) -> String {
     let host = |network| address(settings.ipv6, network, super::MAX_FLOWS - 1 - index).to_string();
     let parts = settings.speech.parts();
-    flow(settings, parts[index as usize % parts.len()], &format!("N-{index}"), &host(CLIENTS), &host(SERVERS))
+    let part = parts[index as usize % parts.len()];
+    flow(settings, part, kind, &format!("N-{index}"), [&host(CLIENTS), &host(SERVERS)])
 }
 
-fn flow(settings: &Settings, speech: Speech, id: &str, from: &str, to: &str) -> String {
+fn flow(settings: &Settings, speech: Speech, kind: PolicyKind, id: &str, [from, to]: [&str; 2]) -> String {
     let (protocol, port) = (speech.protocol(), speech.application(settings).port());
-    let permitted = match speech {
-        Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
-        Speech::S7comm => s7(),
-        Speech::OpcUa => opcua(&BULK, settings.policy.nodes),
-        Speech::OpcUaPanel => opcua(&PANEL, settings.policy.nodes),
+    let session = match speech {
+        Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => "",
+        Speech::S7comm => S7_SESSION,
+        Speech::OpcUa | Speech::OpcUaHistorian | Speech::OpcUaPanel => OPCUA_SESSION,
+    };
+    let permitted = match kind {
+        PolicyKind::Limited => limited(settings, speech),
+        PolicyKind::Denied => entries(["browse"]),
+        _ => entries(["read", "write", "subscribe"]),
     };
     format!(
         r#"
@@ -78,39 +124,55 @@ from     = ["{from}"]
 to       = ["{to}"]
 protocol = "{protocol}"
 port     = {port}
-{permitted}"#
+{session}allow    = [
+{permitted}]
+"#
     )
 }
 
-/// What a flow of Modbus permits.
+/// Classes of operations, whatever they touch.
+fn entries<const N: usize>(classes: [&str; N]) -> String {
+    classes.map(|op| format!("  {{ op = \"{op}\" }},\n")).concat()
+}
+
+/// Operations by what they touch.
+fn limited(settings: &Settings, speech: Speech) -> String {
+    match speech {
+        Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => modbus(),
+        Speech::S7comm => s7(),
+        Speech::OpcUa => opcua(&BULK, settings.policy.nodes),
+        Speech::OpcUaHistorian => opcua(&HISTORIAN, settings.policy.nodes),
+        Speech::OpcUaPanel => opcua(&PANEL, settings.policy.nodes),
+    }
+}
+
+/// The addresses of Modbus.
 fn modbus() -> String {
     let last = ADDRESSES - 1;
     let entries = PERMITTED.map(|(op, table)| {
         format!("  {{ op = \"{op}\", modbus = {{ unit = {UNIT}, table = \"{table}\", addr = \"0-{last}\" }} }},\n")
     });
-    format!("allow    = [\n{}]\n", entries.concat())
+    entries.concat()
 }
 
-/// What a flow of S7 permits: some data blocks, over a connection of an operator panel.
+/// The data blocks of S7.
 fn s7() -> String {
     let last = BLOCK_SIZE - 1;
     let entry = |op: &str, block| {
         format!("  {{ op = \"{op}\", s7 = {{ area = \"DB\", db = {block}, bytes = \"0-{last}\" }} }},\n")
     };
-    let entries: String = (1..=BLOCKS).flat_map(|block| [entry("read", block), entry("write", block)]).collect();
-    let connection = r#"s7       = { connection = "OP", rack = 0, slot = 2, password = "forbidden" }"#;
-    format!("{connection}\nallow    = [\n{entries}]\n")
+    (1..=BLOCKS).flat_map(|block| [entry("read", block), entry("write", block)]).collect()
 }
 
-/// What a flow of OPC UA permits: the nodes of one namespace, and subscriptions to them.
+/// The nodes of one namespace, and subscriptions to them.
 fn opcua(habits: &Habits, one_by_one: bool) -> String {
     let nodes = match one_by_one {
         true => node_ids(habits).map(|id| format!("\"ns={NAMESPACE};{id}\"")).collect::<Vec<_>>().join(", "),
         false => format!("\"ns={NAMESPACE};*\""),
     };
-    let entries =
-        ["read", "write", "subscribe"].map(|op| format!("  {{ op = \"{op}\", opcua = {{ nodes = [{nodes}] }} }},\n"));
-    format!("opcua    = {{ min_mode = \"None\" }}\nallow    = [\n{}]\n", entries.concat())
+    ["read", "write", "subscribe"]
+        .map(|op| format!("  {{ op = \"{op}\", opcua = {{ nodes = [{nodes}] }} }},\n"))
+        .concat()
 }
 
 /// A zone that declares one host declares all of them.
@@ -133,7 +195,23 @@ max    = {MAX_VALUE}
     )
 }
 
-/// What every flow of Modbus permits.
+/// How every policy begins.
+const HEAD: &str = r#"# Judges what benches/generator sends: made together with the capture.
+schema = "lockkeeper-policy/1"
+
+[policy]
+id      = "BENCH"
+title   = "Generated plant"
+version = "1"
+
+"#;
+/// The connection of an operator panel.
+const S7_SESSION: &str = r#"s7       = { connection = "OP", rack = 0, slot = 2, password = "forbidden" }
+"#;
+/// Channels in the clear are in order.
+const OPCUA_SESSION: &str = "opcua    = { min_mode = \"None\" }\n";
+
+/// What every flow of Modbus permits where targets count.
 const PERMITTED: [(&str, &str); 5] = [
     ("read", "coil"),
     ("read", "input_register"),

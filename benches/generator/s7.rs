@@ -157,11 +157,12 @@ fn address(kind: &Kind, count: u16, block: u16, random: &mut Random, out: &mut V
     out.extend(&(byte * 8).to_be_bytes()[1..]);
 }
 
-/// One item of data: return code, transport size, length, value, and a fill byte unless it is the last.
+/// One item of data: return code, transport size, length, value, and a fill byte unless it is the last. The bytes of a value
+/// are large, so that none of them can be the length of another item, which servers that step wrongly would find there.
 fn value(code: u8, kind: &Kind, bytes: u16, last: bool, random: &mut Random, out: &mut Vec<u8>) {
     out.extend([code, kind.data_code]);
     out.extend((bytes * kind.units).to_be_bytes());
-    (0..bytes).for_each(|_| out.push(random.next() as u8));
+    (0..bytes).for_each(|_| out.push(random.next() as u8 | 0x80));
     if !last && bytes % 2 == 1 {
         out.push(0);
     }

@@ -6,7 +6,7 @@ use std::io;
 use serde_json::Value;
 
 use crate::files::{Files, GENERATOR, described};
-use crate::generator::Settings;
+use crate::generator::{PolicyKind, Settings};
 
 /// The truth of the capture, which is generated unless it is there already.
 pub(crate) fn prepare(files: &Files, settings: &Settings) -> io::Result<Value> {
@@ -21,11 +21,15 @@ fn existing(files: &Files, settings: &Settings) -> Option<Value> {
     let truth: Value = serde_json::from_str(&fs::read_to_string(&files.truth).ok()?).ok()?;
     let same = truth["settings"] == described(settings) && truth["generator"] == GENERATOR;
     let whole = fs::metadata(&files.capture).is_ok_and(|file| truth["bytes"] == file.len());
-    (same && whole && files.policy.exists()).then_some(truth)
+    (same && whole && files.policies().all(|(_, policy)| policy.exists())).then_some(truth)
 }
 
-/// The arguments that replay a capture under its policy.
-pub(crate) fn replay_arguments(files: &Files) -> Vec<String> {
-    let [capture, policy] = [&files.capture, &files.policy].map(|path| path.display().to_string());
-    ["replay", &capture, "--policy", &policy, "--alerts", "/dev/null"].map(str::to_owned).to_vec()
+/// The arguments that replay a capture under its policy of a kind.
+pub(crate) fn replay_arguments(files: &Files, kind: PolicyKind) -> Vec<String> {
+    let capture = files.capture.display().to_string();
+    let mut arguments = ["replay", &capture, "--alerts", "/dev/null"].map(str::to_owned).to_vec();
+    if let Some(policy) = files.policy_of(kind) {
+        arguments.extend(["--policy".to_owned(), policy.display().to_string()]);
+    }
+    arguments
 }

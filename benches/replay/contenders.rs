@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Arguments;
 use crate::capture::replay_arguments;
 use crate::files::Files;
-use crate::generator::Speech;
+use crate::generator::{PolicyKind, Speech};
 use crate::process::{Contender, installed};
 use crate::report::{ONE_WORKER, TWO_WORKERS, YARDSTICK};
 
@@ -48,20 +48,29 @@ pub(crate) fn contenders(arguments: &Arguments, files: &Files, scratch: &Path) -
     Ok(all)
 }
 
-/// The rows of Lockkeeper.
+/// The rows of Lockkeeper. Those that name no policy judge by the targets of operations, and permit all of them.
 pub(crate) fn ours(binary: &Path, files: &Files) -> Vec<Contender> {
-    let row = |name: &str, rest: &[&str]| {
+    let row = |name: &str, kind: PolicyKind, rest: &[&str]| {
         let mut command = vec![binary.display().to_string()];
-        command.extend(replay_arguments(files));
+        command.extend(replay_arguments(files, kind));
         command.extend(rest.iter().map(|part| (*part).to_owned()));
         Contender { name: name.to_owned(), command, statuses: &[0, 1] }
     };
-    vec![
-        row(ONE_WORKER, &["--workers", "1"]),
-        row(TWO_WORKERS, &["--workers", "2"]),
-        row("lockkeeper, 1 worker, transactions", &["--workers", "1", "--transactions", "/dev/null"]),
-        row("lockkeeper, 2 workers, transactions", &["--workers", "2", "--transactions", "/dev/null"]),
-    ]
+    let limited = PolicyKind::Limited;
+    let mut rows = vec![
+        row(ONE_WORKER, limited, &["--workers", "1"]),
+        row(TWO_WORKERS, limited, &["--workers", "2"]),
+        row("lockkeeper, 1 worker, transactions", limited, &["--workers", "1", "--transactions", "/dev/null"]),
+        row("lockkeeper, 2 workers, transactions", limited, &["--workers", "2", "--transactions", "/dev/null"]),
+    ];
+    let others = PolicyKind::ALL.into_iter().filter(|kind| *kind != limited);
+    rows.extend(others.map(|kind| row(&format!("{ONE_WORKER}, {}", policy_text(kind)), kind, &["--workers", "1"])));
+    rows
+}
+
+/// How the table says what a policy of a kind comes to.
+fn policy_text(kind: PolicyKind) -> String {
+    if kind == PolicyKind::None { "no policy".to_owned() } else { format!("all {}", kind.name()) }
 }
 
 /// The field of Wireshark that needs every PDU decoded.
@@ -69,7 +78,7 @@ fn function_field(speech: Speech) -> &'static str {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => "modbus.func_code",
         Speech::S7comm => "s7comm.param.func",
-        Speech::OpcUa | Speech::OpcUaPanel => "opcua.servicenodeid.numeric",
+        Speech::OpcUa | Speech::OpcUaHistorian | Speech::OpcUaPanel => "opcua.servicenodeid.numeric",
     }
 }
 
@@ -77,7 +86,7 @@ fn function_field(speech: Speech) -> &'static str {
 fn suricata(speech: Speech) -> &'static [(&'static str, &'static str)] {
     match speech {
         Speech::ModbusTcp | Speech::ModbusRtu | Speech::Mix => &SURICATA,
-        Speech::S7comm | Speech::OpcUa | Speech::OpcUaPanel => &SURICATA[..1],
+        Speech::S7comm | Speech::OpcUa | Speech::OpcUaHistorian | Speech::OpcUaPanel => &SURICATA[..1],
     }
 }
 

@@ -13,6 +13,8 @@ pub struct RecentBytes {
     /// Bytes that have been written since the beginning, those that were left free at the end of the ring included. Begins
     /// with a round, so that no record stands at 0.
     end: u64,
+    /// Where in the ring that is, so that nothing has to be divided for a delivery.
+    place: usize,
     capacity: usize,
 }
 
@@ -32,32 +34,59 @@ impl RecentBytes {
     /// A ring of so many bytes, which are taken when the first delivery is kept.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(SMALLEST, LARGEST);
-        Self { ring: Box::default(), end: capacity as u64, capacity }
+        Self { ring: Box::default(), end: capacity as u64, place: 0, capacity }
     }
 
     /// Keeps a delivery; says where it is. Of a long one the end is kept.
     #[inline]
     pub(super) fn append(&mut self, previous: u64, sequence: u32, origin: u64, bytes: &[u8]) -> u64 {
+        // Nearly all deliveries fit behind the one before.
+        if bytes.len() <= self.longest()
+            && let Some(room) = self.ring.get_mut(self.place..self.place + HEADER + bytes.len())
+            && let Some((header, room)) = room.split_first_chunk_mut::<HEADER>()
+        {
+            *header = written(previous, origin, sequence, bytes.len() as u32);
+            room.copy_from_slice(bytes);
+            return self.advance(bytes.len());
+        }
+        self.append_elsewhere(previous, sequence, origin, bytes)
+    }
+
+    /// The same at the beginning of the ring, of its first delivery, or of a long one.
+    #[inline(never)]
+    fn append_elsewhere(&mut self, previous: u64, sequence: u32, origin: u64, bytes: &[u8]) -> u64 {
         if self.ring.is_empty() {
             self.make();
         }
-        let kept = bytes.len().min(self.capacity / 2 - HEADER);
+        let kept = bytes.len().min(self.longest());
         let skipped = bytes.len() - kept;
-        let mut place = (self.end % self.capacity as u64) as usize;
-        if place + HEADER + kept > self.capacity {
-            self.end += (self.capacity - place) as u64;
-            place = 0;
+        if self.place + HEADER + kept > self.capacity {
+            self.end += (self.capacity - self.place) as u64;
+            self.place = 0;
         }
-        let position = self.end;
-        if let Some(room) = self.ring.get_mut(place..place + HEADER + kept)
+        if let Some(room) = self.ring.get_mut(self.place..self.place + HEADER + kept)
             && let Some((header, room)) = room.split_first_chunk_mut::<HEADER>()
             && let Some(last) = bytes.get(skipped..)
         {
             *header = written(previous, origin, sequence.wrapping_add(skipped as u32), kept as u32);
             room.copy_from_slice(last);
         }
-        self.end += (HEADER + kept) as u64;
+        self.advance(kept)
+    }
+
+    /// Goes on behind a record of so many bytes; says where it is.
+    #[inline(always)]
+    fn advance(&mut self, length: usize) -> u64 {
+        let position = self.end;
+        self.end += (HEADER + length) as u64;
+        self.place += HEADER + length;
         position
+    }
+
+    /// Bytes of a delivery that are kept, at most.
+    #[inline(always)]
+    fn longest(&self) -> usize {
+        self.capacity / 2 - HEADER
     }
 
     #[cold]

@@ -33,8 +33,8 @@ pub(super) struct Senders {
 /// How often the checksums of a sender were right and wrong, as far as that was counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sender {
-    right: u64,
-    wrong: u64,
+    right: u32,
+    wrong: u32,
     /// A receiver acknowledged what it should have dropped.
     is_disproved: bool,
 }
@@ -57,7 +57,7 @@ impl Senders {
     }
 
     /// Takes note of the checksums of a packet; says whether its receiver drops it. `vouching`: packets of its sender in the
-    /// same conversation whose checksums were right, and that were not noted here.
+    /// same conversation whose checksums were right, and that are noted only now.
     pub(super) fn drops(&mut self, sender: IpAddr, checksum: Checksum, vouching: u32) -> bool {
         if self.mode == Checksums::Ignore || checksum == Checksum::Unknown {
             return false;
@@ -65,13 +65,13 @@ impl Senders {
         let is_full = self.known.len() >= MOST_SENDERS && !self.known.contains_key(&sender);
         let mut stranger = Sender::default();
         let known = if is_full { &mut stranger } else { self.known.entry(sender).or_default() };
+        known.right = known.right.saturating_add(vouching);
         if checksum == Checksum::Right {
-            known.right += 1;
+            known.right = known.right.saturating_add(1);
             return false;
         }
-        known.wrong += 1;
-        let vouched = Sender { right: known.right + u64::from(vouching), ..*known };
-        self.mode == Checksums::Verify || vouched.is_believed()
+        known.wrong = known.wrong.saturating_add(1);
+        self.mode == Checksums::Verify || known.is_believed()
     }
 
     /// A receiver acknowledged what the checksums of this sender said that it would drop.
@@ -85,15 +85,16 @@ impl Senders {
     pub(super) fn not_believed(&self, found: &mut BTreeMap<IpAddr, u64>) {
         let doubted = self.known.iter().filter(|(_, sender)| sender.wrong > 0 && !sender.is_believed());
         if self.mode == Checksums::Auto {
-            doubted.for_each(|(address, sender)| *found.entry(*address).or_default() += sender.wrong);
+            doubted.for_each(|(address, sender)| *found.entry(*address).or_default() += u64::from(sender.wrong));
         }
     }
 }
 
 /// Right checksums that have to stand beside each wrong one of a sender that is believed.
-const BELIEVED: u64 = 2;
-/// Senders of one shard that are told apart. A packet of another counts whatever its checksum says.
-const MOST_SENDERS: usize = 1024;
+const BELIEVED: u32 = 2;
+/// Senders of one shard that are told apart: as many as a table of 1024 places takes, at 33 bytes a place. A packet of
+/// another counts whatever its checksum says.
+const MOST_SENDERS: usize = 896;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ mod roles;
 mod sight;
 mod wrapping;
 
+use std::mem;
 use std::sync::Arc;
 
 use lockkeeper_protocols::identify::Roles;
@@ -31,7 +32,7 @@ use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState,
 pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
-/// cache lines of a row that has six.
+/// cache lines of a row that has six: a test holds it to them.
 #[repr(C)]
 pub(super) struct Conversation {
     pub(super) tcp: TcpFlow,
@@ -74,12 +75,12 @@ pub(super) struct Facts {
     midstream: bool,
     /// Both ends, by [`End`].
     pub(super) ends: [Endpoint; 2],
+    /// Packets of each end whose checksums were right, and that were not noted among its senders: at least so many.
+    right: [u8; 2],
+    /// [`Conversation::memory`] when that was noted last, KiB.
+    memory: u16,
     /// When the verdict on the conversation is due even if its protocol is not known by then; [`NEVER`] for not at all.
     judge_by: i64,
-    /// Packets of each end whose checksums were right, and that were not noted among its senders.
-    right: [u32; 2],
-    /// [`Conversation::memory`] when that was noted last, bytes.
-    memory: u32,
     /// Its first packet: names the conversation, and stands for it where no other packet does.
     pub(super) first: First,
     /// Packet clock and packet of what was reported last.
@@ -225,7 +226,7 @@ impl Conversation {
     ) -> Progress {
         let Self { tcp, talk } = self;
         let right = &mut talk.facts.right[from.index()];
-        *right = right.wrapping_add(1);
+        *right = right.saturating_add(1);
         let recent = if talk.facts.compares { Some(recent) } else { None };
         tcp.expected(from, segment, stamp, recent, &mut Intake { talk, desk })
     }
@@ -328,8 +329,10 @@ impl Facts {
 
     /// Whether the receiver of a packet with these checksums drops it.
     fn drops(&mut self, from: End, checksum: Checksum, bench: &mut Bench<'_>) -> bool {
-        let sender = self.ends[from.index()].host.ip;
-        sender.is_some_and(|sender| bench.senders.drops(sender, checksum, self.right[from.index()]))
+        let Some(sender) = self.ends[from.index()].host.ip else { return false };
+        let right = &mut self.right[from.index()];
+        let vouching = if checksum == Checksum::Wrong { mem::take(right) } else { 0 };
+        bench.senders.drops(sender, checksum, vouching.into())
     }
 
     /// The packets of an end are taken although their checksums are wrong.
@@ -589,3 +592,15 @@ pub(super) const NEVER: i64 = i64::MAX;
 
 /// No row of the registry.
 const NO_ROW: u8 = u8::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FlowTable;
+
+    #[test]
+    fn a_conversation_in_its_table_takes_six_cache_lines_and_a_place_in_the_index() {
+        let taken = FlowTable::<Conversation>::entry_size();
+        assert!(taken <= 6 * 64 + 10, "{taken} bytes");
+    }
+}

@@ -17,6 +17,8 @@ pub(in super::super) struct Habits {
     pub(super) changed: fn(random: &mut Random) -> (u32, u32),
     /// Nodes have names instead of numbers.
     pub(super) named: bool,
+    /// Segments of the longest message.
+    pub(super) most_segments: u64,
 }
 
 /// Clients that ask for as much as there is in a segment, in several, or in several chunks, and for other nodes each time.
@@ -35,6 +37,18 @@ pub(in super::super) static BULK: Habits = Habits {
     monitored: 20,
     changed: |_| (0, 20),
     named: false,
+    most_segments: 11,
+};
+
+/// Historians, which read whole machines at once: every Read names 600 nodes, of which each answer has the values.
+pub(in super::super) static HISTORIAN: Habits = Habits {
+    mix: [READ, READ, READ, READ, READ, READ, READ, READ, READ, WRITE],
+    read: |_, random| (1 + random.below(u32::from(NODES - MACHINE)) as u16, MACHINE),
+    writes: 8,
+    monitored: 20,
+    changed: |_| (0, 20),
+    named: false,
+    most_segments: 16,
 };
 
 /// Operator panels: what has changed is reported to them, the pages that they show are read, each the same every time,
@@ -53,8 +67,11 @@ pub(in super::super) static PANEL: Habits = Habits {
         (random.below(50 - values), values)
     },
     named: true,
+    most_segments: 11,
 };
 
+/// Nodes of a Read of a historian.
+const MACHINE: u16 = 600;
 /// Pages of a panel, and nodes from one to the next.
 const PAGES: u32 = 4;
 const PAGE: u32 = 12;

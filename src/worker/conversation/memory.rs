@@ -35,15 +35,15 @@ impl Conversation {
 
     /// Notes what it takes now.
     fn note_memory(&mut self, of_all: &mut usize) {
-        let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
+        let now = u16::try_from(self.memory().div_ceil(KIB)).unwrap_or(u16::MAX);
         let before = std::mem::replace(&mut self.talk.facts.memory, now);
-        *of_all = of_all.saturating_sub(before as usize) + now as usize;
+        *of_all = of_all.saturating_sub(usize::from(before) * KIB) + usize::from(now) * KIB;
     }
 
     /// It has ended.
     pub(super) fn free_memory(&mut self, bench: &mut Bench<'_>) {
         let taken = std::mem::take(&mut self.talk.facts.memory);
-        *bench.memory = bench.memory.saturating_sub(taken as usize);
+        *bench.memory = bench.memory.saturating_sub(usize::from(taken) * KIB);
     }
 
     /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
@@ -101,9 +101,9 @@ impl Worker {
         takers.sort_unstable();
         let enough = settings.memory - settings.memory / 8;
         let mut left = *memory;
-        let is_spared = |(Reverse(taken), _): &&(Reverse<u32>, u64)| {
+        let is_spared = |(Reverse(taken), _): &&(Reverse<u16>, u64)| {
             let is_enough = left <= enough;
-            left = left.saturating_sub(*taken as usize);
+            left = left.saturating_sub(usize::from(*taken) * KIB);
             is_enough
         };
         let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
@@ -119,7 +119,10 @@ impl Worker {
 
 impl Conversation {
     /// Whoever takes most comes first; of two that take the same, the older.
-    fn rank(&self) -> (Reverse<u32>, u64) {
+    fn rank(&self) -> (Reverse<u16>, u64) {
         (Reverse(self.talk.facts.memory), self.talk.facts.first.packet)
     }
 }
+
+/// Bytes.
+const KIB: usize = 1024;

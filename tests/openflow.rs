@@ -1,0 +1,124 @@
+//! What a conversation costs that is open and in which nothing is waiting, measured where it is: at the allocator.
+#![allow(unsafe_code, reason = "an allocator that counts is an allocator")]
+
+#[path = "../benches/generator/mod.rs"]
+#[allow(dead_code, reason = "captures of a kind, of all that the generator writes")]
+mod generator;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use clap::Parser;
+use generator::{PolicyKind, Settings, Speech};
+use lockkeeper::alert::{Captures, Report};
+use lockkeeper::capture::{Block, ReplaySettings, Source, open};
+use lockkeeper::cli::{Cli, Command};
+use lockkeeper::config;
+use lockkeeper::policy::Policy;
+use lockkeeper::worker::{SHARDS, Worker};
+
+/// The bound that the project has set itself, bytes: the conversation, its decoder, what is kept of its two hosts, and its
+/// part of all tables.
+const MOST: f64 = 640.0;
+/// What a decoder of S7 holds more than one of Modbus: the connection, its session and its transfers.
+const AGREED: f64 = 480.0;
+
+#[test]
+fn an_open_conversation_in_which_nothing_is_waiting_takes_at_most_640_bytes() {
+    for speech in [Speech::ModbusTcp, Speech::ModbusRtu] {
+        let taken = bytes_of_a_flow(speech);
+        assert!(taken <= MOST, "{speech:?}: {taken:.0} bytes");
+    }
+}
+
+#[test]
+fn what_an_s7_connection_has_agreed_on_is_all_that_is_kept_besides() {
+    let taken = bytes_of_a_flow(Speech::S7comm);
+    assert!(taken <= MOST + AGREED, "{taken:.0} bytes");
+}
+
+/// What one more open flow takes where there are thousands, each asked and answered some times.
+fn bytes_of_a_flow(speech: Speech) -> f64 {
+    let (few, many) = (2_000, 50_000);
+    (held_with(speech, many) - held_with(speech, few)) as f64 / f64::from(many - few)
+}
+
+/// Bytes that a worker holds when so many flows are open.
+fn held_with(speech: Speech, flows: u32) -> i64 {
+    let settings = Settings { speech, flows, packets: 14 * u64::from(flows), ..Settings::default() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flows.pcap");
+    generator::generate(&settings, std::fs::File::create(&path).expect("a file")).expect("a capture");
+    let blocks = blocks(&path);
+    let policy = generator::policy(&settings, PolicyKind::Limited).expect("a policy");
+    let policy = Arc::new(Policy::parse("flows.toml", &policy).expect("a sound policy"));
+
+    let before = HELD.get();
+    let mut worker = worker(policy);
+    // The last packets, three a flow, close what is open.
+    let mut left = settings.packets as usize - 3 * flows as usize;
+    for block in &blocks {
+        worker.open(Report::default());
+        let open = block.packets.iter().take(left);
+        open.for_each(|packet| {
+            let bytes = block.bytes_of(packet);
+            worker.packet(packet, bytes, shard_of(bytes));
+        });
+        left = left.saturating_sub(block.packets.len());
+        let clock = block.packets.last().map_or(0, |packet| packet.stamp.clock);
+        worker.close(clock, false);
+    }
+    assert_eq!(worker.open_flows(), u64::from(flows), "{speech:?}");
+    HELD.get() - before
+}
+
+/// Which shard the two hosts of a packet belong to: both have the same number in their networks.
+fn shard_of(bytes: &[u8]) -> u8 {
+    let [client, server] = [29, 33].map(|last| u16::from(bytes[last]));
+    ((client + server) / 2 % SHARDS as u16) as u8
+}
+
+/// A capture in memory.
+fn blocks(path: &std::path::Path) -> Vec<Block> {
+    let mut source = open(&[path.to_owned()], &ReplaySettings::default()).expect("a capture");
+    let mut next = || {
+        let mut block = Block::default();
+        source.fill(&mut block).expect("a sound capture").then_some(block)
+    };
+    std::iter::from_fn(&mut next).collect()
+}
+
+/// A worker as replay hires it.
+fn worker(policy: Arc<Policy>) -> Worker {
+    let Command::Replay(typed) = Cli::parse_from(["lockkeeper", "replay", "flows.pcap"]).command else {
+        unreachable!("that is the command")
+    };
+    let settings = config::pipeline(&typed, &policy, Vec::new(), false).expect("sound settings");
+    Worker::new(0, 1, settings.worker, policy, Arc::new(Captures::new(&["flows.pcap".to_owned()])))
+}
+
+/// The allocator of the system, which counts what the thread of a test holds.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+// SAFETY: the allocator of the system does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get() + layout.size() as i64);
+        // SAFETY: the caller keeps to the same rules.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - layout.size() as i64);
+        // SAFETY: the caller keeps to the same rules.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
