@@ -15,6 +15,10 @@ mod site;
 mod support;
 #[path = "stacks/talk.rs"]
 mod talk;
+#[path = "stacks/trials.rs"]
+mod trials;
+#[path = "stacks/twists.rs"]
+mod twists;
 
 /// The generator of evasions.
 #[allow(dead_code, reason = "shared with the test of evasions; this one uses a part")]
@@ -24,19 +28,18 @@ mod evasion {
     pub(crate) mod wire;
 }
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
-use evasion::attacks::{ATTACKS, LIES, Requests};
-use evasion::wire::Line;
 use serde_json::Value;
 use servers::{STACKS, Server, Stack};
 use site::Site;
+use evasion::wire::CLIENT_MAC;
 use support::rewrite::{Packet, pcap};
 use support::{lines, replay, root};
 use talk::Talk;
+use trials::{SHORTLY, Trial, trials};
 
 /// Reading and observing is permitted, and in each protocol one write.
 const POLICY: &str = r#"
@@ -66,36 +69,23 @@ opcua = { identity = ["anonymous"] }
 allow = [{ op = "observe" }, { op = "security" }, { op = "write", opcua = { nodes = ["ns=2;s=Weir.Command"] } }]
 "#;
 
-/// One way to say something, to one server.
+/// What came of a trial.
 struct Played {
-    attack: String,
+    stack: &'static str,
+    trial: String,
+    is_honest: bool,
     /// The server has changed something.
     is_executed: bool,
     /// Alerts, in their last revisions, without those that greet a host.
     alerts: Vec<Value>,
-}
-
-type Sent<'a> = Box<dyn Fn(&mut Line, &Requests<'_>) + 'a>;
-
-/// What the generator knows, and every way to make a decoy.
-fn attacks<'a>() -> Vec<(String, bool, Sent<'a>)> {
-    let known = ATTACKS.iter().map(|attack| (attack.name.to_owned(), attack.has_twin, Box::new(attack.send) as Sent<'a>));
-    let lies = LIES.map(|lie| {
-        let send: Sent<'a> = Box::new(move |line, requests| {
-            let decoy = line.segment(true, requests.decoy);
-            line.send(&requests.lie(decoy, lie));
-            let (first, second) = requests.real.split_at(requests.real.len() / 2);
-            line.say(true, first);
-            line.say(true, second);
-        });
-        (format!("a decoy ({lie:?}), then the real one in two pieces"), true, send)
-    });
-    known.chain(lies).collect()
+    /// The same where the server's answer is not heard.
+    unanswered: Vec<Value>,
+    capture: PathBuf,
 }
 
 /// A stack with its server, on a network of its own.
 struct Place<'a> {
-    stack: &'a Stack,
+    stack: &'static Stack,
     site: Site,
     server: Server,
     folder: &'a Path,
@@ -103,30 +93,39 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn talk(&mut self) -> Talk {
-        self.client_port += 1;
-        Talk::begin(&self.site, self.stack, self.client_port, b"")
-    }
-
     /// Sends what has to be sent in a conversation of its own, and asks the server and the sensor about it.
-    fn play(&mut self, attack: &str, send: impl FnOnce(&mut Talk)) -> Played {
-        let mut talk = self.talk();
-        send(&mut talk);
+    fn play(&mut self, trial: &Trial) -> Played {
+        self.client_port += 1;
+        let mut talk = Talk::begin(&self.site, self.stack, self.client_port, trial.is_early);
+        let begun = talk.attacker.recorded();
+        (trial.send)(&mut talk);
         talk.attacker.answer(SHORTLY);
         let is_executed = self.server.is_changed();
         if is_executed {
             self.server.put_back();
         }
-        let alerts = self.alerts(&talk.attacker.recorded());
-        eprintln!("{} {} {is_executed} {} {attack}", self.stack.name, self.client_port, alerts.iter().any(is_loud));
-        Played { attack: attack.to_owned(), is_executed, alerts }
+        let sent = talk.attacker.end();
+        let from_client = sent.iter().filter(|packet| packet.bytes[6..12] == CLIENT_MAC);
+        let unanswered: Vec<Packet> = begun.iter().chain(from_client).cloned().collect();
+        let whole = [begun, sent].concat();
+        Played {
+            stack: self.stack.name,
+            trial: trial.name.clone(),
+            is_honest: trial.is_honest,
+            is_executed,
+            unanswered: self.alerts(&unanswered, "unanswered.pcap"),
+            alerts: self.alerts(&whole, "pcap"),
+            capture: self.file("pcap"),
+        }
     }
 
-    fn alerts(&self, packets: &[Packet]) -> Vec<Value> {
-        let file = |ending: &str| self.folder.join(format!("{}-{}.{ending}", self.stack.name, self.client_port));
-        let (capture, policy) = (file("pcap"), file("toml"));
+    fn file(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}-{}.{ending}", self.stack.name, self.client_port))
+    }
+
+    fn alerts(&self, packets: &[Packet], ending: &str) -> Vec<Value> {
+        let (capture, policy) = (self.file(ending), self.folder.join("policy.toml"));
         std::fs::write(&capture, pcap(packets)).expect("a written capture");
-        std::fs::write(&policy, POLICY).expect("a written policy");
         let mut last: Vec<Value> = Vec::new();
         for alert in lines(&replay(&capture, &[&"--policy", &policy, &"--alerts", &"-"])) {
             last.retain(|known| known["id"] != alert["id"]);
@@ -138,59 +137,97 @@ impl Place<'_> {
 }
 
 /// Everything against one stack.
-fn play_all(stack: &Stack, tools: &Path, folder: &Path) -> Vec<Played> {
+fn play_all(stack: &'static Stack, tools: &Path, folder: &Path) -> Vec<Played> {
     let site = Site::new(stack.name).expect("namespaces can be made");
     let server = Server::start(stack, &site.server, tools, &folder.join(format!("{}.log", stack.name)));
     let mut place = Place { stack, site, server, folder, client_port: 40_000 };
-    let mut played = Vec::new();
-    for (name, has_twin, send) in attacks() {
-        played.push(place.play(&name, |talk| {
-            let Talk { attacker, speech, .. } = talk;
-            let requests = Requests { real: &speech.write, decoy: &speech.decoy, is_honest: false };
-            attacker.play(|line| send(line, &requests));
-        }));
-        if has_twin {
-            let twin = place.play(&name, |talk| {
-                let Talk { attacker, speech, .. } = talk;
-                let requests = Requests { real: &speech.read_on, decoy: &speech.read_on, is_honest: true };
-                attacker.play(|line| send(line, &requests));
-            });
-            assert!(!twin.is_executed && twin.alerts.is_empty(), "{}: {name}: {:?}", stack.name, twin.alerts);
-        }
-    }
-    played
+    trials(stack).iter().map(|trial| place.play(trial)).collect()
 }
 
 #[test]
 #[ignore = "installs the stacks of the plant, as root, and takes minutes: cargo test --test stacks -- --ignored"]
 fn what_a_real_server_executes_is_seen_however_it_was_sent() {
-    let tools = root().join("target/plant");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks");
+    if !rustix::process::geteuid().is_root() {
+        assert!(!must_be_whole(), "network namespaces need root");
+        return eprintln!("LEFT OUT: everything; network namespaces need root");
+    }
+    let (tools, folder) = (root().join("target/plant"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks"));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let stacks: Vec<&Stack> = STACKS.iter().collect();
-    let _ = Command::new("true").stdout(Stdio::null()).status();
-    thread::scope(|scope| {
-        let threads: Vec<_> = stacks
-            .iter()
-            .map(|stack| (stack, scope.spawn(|| play_all(stack, &tools, &folder))))
-            .collect();
-        for (stack, thread) in threads {
-            match thread.join() {
-                Ok(played) => {
-                    for one in played {
-                        let loud = one.alerts.iter().any(is_loud);
-                        eprintln!("{:13} executed {:5} seen {:5} {}", stack.name, one.is_executed, loud, one.attack);
-                    }
-                }
-                Err(_) => eprintln!("{} PANICKED", stack.name),
-            }
-        }
+    std::fs::write(folder.join("policy.toml"), POLICY).expect("a written policy");
+    let stacks = installed(&tools);
+    let played: Vec<Played> = thread::scope(|scope| {
+        let threads: Vec<_> = stacks.iter().map(|stack| scope.spawn(|| play_all(stack, &tools, &folder))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a stack that was played")).collect()
     });
+    tell(&stacks, &played);
+    check(&played);
 }
 
-fn is_loud(alert: &Value) -> bool {
-    alert["severity"] == "high" || alert["severity"] == "critical"
+fn must_be_whole() -> bool {
+    std::env::var_os("LOCKKEEPER_STACKS").is_some_and(|value| value == "whole")
 }
 
-/// Longer than a server needs for an answer, where it gives one.
-const SHORTLY: Duration = Duration::from_millis(500);
+/// The stacks that can be had here; the others are told.
+fn installed(tools: &Path) -> Vec<&'static Stack> {
+    let mut install = Command::new(root().join("pcaps/record/stacks"));
+    install.arg(tools).args(STACKS.iter().map(|stack| stack.name)).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = install.output().expect("bash is there");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let (there, absent): (Vec<_>, Vec<_>) =
+        STACKS.iter().partition(|stack| stack.is_installed(&said.lines().collect::<Vec<_>>()));
+    absent.iter().for_each(|stack| eprintln!("LEFT OUT: {}: it cannot be installed here", stack.name));
+    assert!(!must_be_whole() || absent.is_empty(), "nothing may be left out here");
+    there
+}
+
+/// Prints what every server made of every trial: `X` it was executed and seen, `!` executed and not seen, `x` seen and not
+/// executed, `.` neither.
+fn tell(stacks: &[&Stack], played: &[Played]) {
+    let mut names: Vec<&str> = Vec::new();
+    for one in played.iter().filter(|one| !names.contains(&one.trial.as_str())).collect::<Vec<_>>() {
+        if !names.contains(&one.trial.as_str()) {
+            names.push(&one.trial);
+        }
+    }
+    let columns: Vec<&str> = stacks.iter().map(|stack| stack.name).collect();
+    eprintln!("{}", columns.join(" "));
+    for name in names {
+        let mark = |stack: &&str| {
+            let one = played.iter().find(|one| one.stack == *stack && one.trial == name);
+            let mark = one.map_or(' ', Played::mark);
+            format!("{mark:^width$}", width = stack.len())
+        };
+        eprintln!("{} {name}", columns.iter().map(mark).collect::<Vec<_>>().join(" "));
+    }
+}
+
+impl Played {
+    fn mark(&self) -> char {
+        match (self.is_executed, is_seen(&self.alerts) && is_seen(&self.unanswered)) {
+            (true, true) => 'X',
+            (true, false) => '!',
+            (false, _) if is_seen(&self.alerts) => 'x',
+            (false, _) => '.',
+        }
+    }
+}
+
+/// Whether there is a loud alert about the conversation.
+fn is_seen(alerts: &[Value]) -> bool {
+    let is_about_it = |alert: &Value| alert["client"]["ip"] == "10.0.1.10" && alert["server"]["ip"] == "10.0.2.10";
+    let is_loud = |alert: &Value| alert["severity"] == "high" || alert["severity"] == "critical";
+    alerts.iter().any(|alert| is_loud(alert) && is_about_it(alert))
+}
+
+fn check(played: &[Played]) {
+    for one in played {
+        let place = format!("{}: {} ({})", one.stack, one.trial, one.capture.display());
+        if one.is_honest {
+            assert!(!one.is_executed, "{place}: a read has changed something");
+            assert!(one.alerts.is_empty(), "{place}: {:#?}", one.alerts);
+        } else if one.is_executed {
+            assert!(is_seen(&one.alerts), "{place}: {:#?}", one.alerts);
+            assert!(is_seen(&one.unanswered), "{place}, where the answer is not heard: {:#?}", one.unanswered);
+        }
+    }
+}

@@ -72,32 +72,36 @@ pub(crate) fn modbus() -> Speech {
     }
 }
 
+/// A PDU of S7comm in one TPKT and one COTP DT.
+pub(crate) fn s7_pdu(kind: u8, reference: u16, error: &[u8], parameters: &[u8], data: &[u8]) -> Vec<u8> {
+    let length = (17 + error.len() + parameters.len() + data.len()) as u16;
+    let lengths = [(parameters.len() as u16).to_be_bytes(), (data.len() as u16).to_be_bytes()].concat();
+    [
+        // TPKT; DT with EOT; protocol, ROSCTR, reserved.
+        &[3, 0],
+        &length.to_be_bytes()[..],
+        &[2, 0xF0, 0x80, 0x32, kind, 0, 0],
+        &reference.to_be_bytes(),
+        &lengths,
+        error,
+        parameters,
+        data,
+    ]
+    .concat()
+}
+
+/// S7ANY: so many bytes of a data block.
+pub(crate) fn s7_item(db: u16, start: u16, bytes: u16) -> Vec<u8> {
+    let [high, low] = (8 * start).to_be_bytes();
+    [&[0x12, 0x0A, 0x10, 2], &bytes.to_be_bytes()[..], &db.to_be_bytes(), &[0x84, 0, high, low]].concat()
+}
+
 /// S7comm to rack 0, slot 2.
 pub(crate) fn s7comm() -> Speech {
-    // TPKT, COTP DT with EOT, S7comm: ROSCTR, reserved, reference, parameter and data length.
-    let pdu = |kind: u8, reference: u16, error: &[u8], parameters: &[u8], data: &[u8]| {
-        let length = (17 + error.len() + parameters.len() + data.len()) as u16;
-        let lengths = [(parameters.len() as u16).to_be_bytes(), (data.len() as u16).to_be_bytes()].concat();
-        [
-            &[3, 0],
-            &length.to_be_bytes()[..],
-            &[2, 0xF0, 0x80, 0x32, kind, 0, 0],
-            &reference.to_be_bytes(),
-            &lengths,
-            error,
-            parameters,
-            data,
-        ]
-        .concat()
-    };
-    // S7ANY: so many bytes of a data block from byte 0 on.
-    let item = |db: u16, bytes: u16| {
-        [&[0x12, 0x0A, 0x10, 2], &bytes.to_be_bytes()[..], &db.to_be_bytes(), &[0x84, 0, 0, 0]].concat()
-    };
     let connect = |kind: u8, from: u8, to: u8| {
         vec![3, 0, 0, 22, 17, kind, 0, to, 0, from, 0, 0xC0, 1, 10, 0xC1, 2, 1, 0, 0xC2, 2, 1, 2]
     };
-    let read = pdu(1, 100, &[], &[&[4, 1][..], &item(10, 4)].concat(), &[]);
+    let read = s7_pdu(1, 100, &[], &[&[4, 1][..], &s7_item(10, 0, 4)].concat(), &[]);
     let setup = [0xF0, 0, 0, 1, 0, 1, 1, 0xE0];
     Speech {
         name: "s7comm",
@@ -105,15 +109,15 @@ pub(crate) fn s7comm() -> Speech {
         beginning: vec![
             (true, connect(0xE0, 1, 0)),
             (false, connect(0xD0, 3, 1)),
-            (true, pdu(1, 0, &[], &setup, &[])),
-            (false, pdu(3, 0, &[0, 0], &setup, &[])),
+            (true, s7_pdu(1, 0, &[], &setup, &[])),
+            (false, s7_pdu(3, 0, &[0, 0], &setup, &[])),
         ],
-        reads: vec![(read.clone(), pdu(3, 100, &[0, 0], &[4, 1], &[0xFF, 4, 0, 32, 1, 2, 3, 4])); 4],
+        reads: vec![(read.clone(), s7_pdu(3, 100, &[0, 0], &[4, 1], &[0xFF, 4, 0, 32, 1, 2, 3, 4])); 4],
         read_on: read,
         // Write Var of DB20, bytes 0 to 3; the decoy asks to read as much, with as much data behind it.
-        write: pdu(1, 7, &[], &[&[5, 1][..], &item(20, 4)].concat(), &[0, 4, 0, 32, 9, 9, 9, 9]),
-        decoy: pdu(1, 7, &[], &[&[4, 2][..], &item(10, 4), &item(10, 4)].concat()[..14], &[0, 4, 0, 32, 9, 9, 9, 9]),
-        written: pdu(3, 7, &[0, 0], &[5, 1], &[0xFF]),
+        write: s7_pdu(1, 7, &[], &[&[5, 1][..], &s7_item(20, 0, 4)].concat(), &[0, 4, 0, 32, 9, 9, 9, 9]),
+        decoy: s7_pdu(1, 7, &[], &[&[4, 2][..], &s7_item(10, 0, 4), &s7_item(10, 0, 4)].concat()[..14], &[0, 4, 0, 32, 9, 9, 9, 9]),
+        written: s7_pdu(3, 7, &[0, 0], &[5, 1], &[0xFF]),
     }
 }
 

@@ -86,8 +86,8 @@ impl Attacker {
         }
     }
 
-    /// Ends the connection, so that the server is free for the next one, and returns what was recorded until then.
-    pub(crate) fn recorded(mut self) -> Vec<Packet> {
+    /// What was recorded since the last time.
+    pub(crate) fn recorded(&mut self) -> Vec<Packet> {
         let mut packets = Vec::new();
         while let Ok(packet) = self.tap.next_packet() {
             // With nanoseconds, as it was opened.
@@ -96,6 +96,12 @@ impl Attacker {
         }
         let lost = self.tap.stats().expect("counted").dropped;
         assert_eq!(lost, 0, "packets were not recorded");
+        packets
+    }
+
+    /// Ends the connection, so that the server is free for the next one; what was recorded until then.
+    pub(crate) fn end(mut self) -> Vec<Packet> {
+        let packets = self.recorded();
         let end = self.line.segment(true, b"");
         self.line.send(&Segment { flags: RST | ACK, ..end });
         self.transmit();
@@ -177,4 +183,4 @@ fn open(card: &str) -> Capture<Active> {
 /// Longer than an answer takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Where an attack is patient, this is as long as the test is.
-const LONGEST_PAUSE: Duration = Duration::from_millis(2_000);
+const LONGEST_PAUSE: Duration = Duration::from_secs(6);

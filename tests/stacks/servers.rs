@@ -60,6 +60,13 @@ pub(crate) const STACKS: &[Stack] = &[
     },
 ];
 
+impl Stack {
+    /// Whether what its server and its probe run on is among the stacks that are there.
+    pub(crate) fn is_installed(&self, there: &[&str]) -> bool {
+        there.contains(&self.name) && (self.protocol != "modbus" || there.contains(&"pymodbus"))
+    }
+}
+
 const ADDRESS: &str = "10.0.2.10";
 
 /// A server that runs, and the probe beside it, which speaks to it over the server's own host.

@@ -23,9 +23,10 @@ pub(crate) struct Session {
 }
 
 impl Talk {
-    /// With data in the SYN, which a server ignores.
-    pub(crate) fn begin(site: &Site, stack: &Stack, client_port: u16, early: &[u8]) -> Self {
+    /// With data in the SYN, if it is `early`, which a server ignores.
+    pub(crate) fn begin(site: &Site, stack: &Stack, client_port: u16, is_early: bool) -> Self {
         let mut attacker = Attacker::new(site, stack.port, client_port);
+        let early = if is_early { EARLY } else { b"" };
         attacker.open(early);
         let mut session = Session { channel: opcua::Channel::new(0), token: vec![0, 0], request: 1 };
         let speech = match stack.protocol {
@@ -68,11 +69,18 @@ impl Session {
 
     /// The next message of the client, with the token of the session.
     pub(crate) fn message(&mut self, request: &[u8]) -> Vec<u8> {
+        self.piece(&in_session(request, &self.token))
+    }
+
+    /// The next message of the client.
+    pub(crate) fn piece(&mut self, body: &[u8]) -> Vec<u8> {
         self.request += 1;
-        self.channel.piece(Side::Client, b'F', self.request, &in_session(request, &self.token))
+        self.channel.piece(Side::Client, b'F', self.request, body)
     }
 }
 
+/// A read of Modbus; to other servers, nothing.
+const EARLY: &[u8] = &[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 4];
 /// Letters, size, channel, token, sequence number, request.
 const HEAD: usize = 24;
 /// Of an answer to OPN: letters, size, channel, the security policy, no certificate, no thumbprint, sequence number, request.
