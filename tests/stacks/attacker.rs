@@ -22,6 +22,8 @@ pub(crate) struct Attacker {
     before: i64,
     /// What the server has said and nobody has asked for yet.
     heard: Vec<u8>,
+    /// Every whole message of the server.
+    pub answers: Vec<Vec<u8>>,
 }
 
 /// One segment of the server.
@@ -38,7 +40,7 @@ impl Attacker {
         card.direction(Direction::In).expect("one direction");
         let mut line = Line::new(port);
         line.client_port = client_port;
-        Self { card, tap, before: line.time, line, sent: 0, heard: Vec::new() }
+        Self { card, tap, before: line.time, line, sent: 0, heard: Vec::new(), answers: Vec::new() }
     }
 
     /// The handshake, with data in the SYN.
@@ -77,7 +79,9 @@ impl Attacker {
         let begun = Instant::now();
         loop {
             if let Some(length) = length(self.line.port, &self.heard).filter(|length| *length <= self.heard.len()) {
-                return Some(self.heard.drain(..length).collect());
+                let answer: Vec<u8> = self.heard.drain(..length).collect();
+                self.answers.push(answer.clone());
+                return Some(answer);
             }
             if begun.elapsed() > patience {
                 return None;

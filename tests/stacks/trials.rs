@@ -1,82 +1,118 @@
 //! What is tried: each evasion of the generator, and each request that no specification allows.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::evasion::attacks::{ATTACKS, LIES, Lie, Requests};
+use crate::evasion::speech::{Speech, s7_item, s7_pdu};
 use crate::evasion::wire::{Line, Segment};
 use crate::servers::Stack;
 use crate::talk::Talk;
-use crate::twists::{Twist, twists};
+use crate::twists::{Twist, s7_stop, twists};
 
 /// Something that is sent to a server in a conversation of its own.
 pub(crate) struct Trial {
     pub name: String,
     /// Nobody lies, and nothing is asked for but what is permitted.
     pub is_honest: bool,
-    /// Data in the SYN, which a server ignores.
+    /// There is data in the SYN, which a server ignores.
     pub is_early: bool,
     pub send: Box<dyn Fn(&mut Talk)>,
+    /// What else is tried if the server executes it.
+    pub then: Option<Box<Self>>,
 }
 
-type Sent = Box<dyn Fn(&mut Line, &Requests<'_>)>;
+/// A way to send requests.
+type Way = Rc<dyn Fn(&mut Line, &Requests<'_>)>;
+/// What the server is to execute, and what the sensor is meant to see.
+type Choice = fn(&Speech) -> [Vec<u8>; 2];
 
 /// Everything that is tried with a stack.
 pub(crate) fn trials(stack: &Stack) -> Vec<Trial> {
-    let mut trials = vec![early()];
-    for attack in ATTACKS {
-        if attack.has_twin {
-            trials.push(honest(attack.name, Box::new(attack.send)));
+    let mut trials = vec![Trial { is_early: true, ..hidden("a decoy in the SYN", Rc::new(honestly), write) }];
+    for (name, has_twin, way) in evasions() {
+        if has_twin {
+            trials.push(honest(&name, way.clone()));
         }
-        trials.push(hidden(attack.name, Box::new(attack.send)));
+        trials.push(hidden(&name, way.clone(), write));
+        if stack.protocol == "s7comm" {
+            trials.push(hidden(&format!("stop: {name}"), way, stop));
+        }
     }
-    for lie in LIES {
-        let name = format!("a decoy ({lie:?}), then the real one in two pieces");
-        trials.push(honest(&name, Box::new(move |line, requests| in_two_pieces(line, requests, lie))));
-        trials.push(hidden(&name, Box::new(move |line, requests| in_two_pieces(line, requests, lie))));
-        let name = format!("one byte that differs, first as a decoy ({lie:?})");
-        trials.push(hidden(&name, Box::new(move |line, requests| one_byte(line, requests, lie))));
-    }
-    trials.push(hidden("wrong checksums before, and a decoy with one", Box::new(without_checksums)));
     trials.extend(twists(stack.protocol).into_iter().map(twisted));
     trials
 }
 
-/// The write, sent in a way that hides it.
-fn hidden(name: &str, send: Sent) -> Trial {
+/// Those of the generator, and every way to make a decoy; whether they can be sent without lying.
+fn evasions() -> Vec<(String, bool, Way)> {
+    let mut evasions: Vec<(String, bool, Way)> =
+        ATTACKS.iter().map(|attack| (attack.name.to_owned(), attack.has_twin, Rc::new(attack.send) as Way)).collect();
+    for lie in LIES {
+        let pieces: Way = Rc::new(move |line, requests| in_two_pieces(line, requests, lie));
+        let byte: Way = Rc::new(move |line, requests| one_byte(line, requests, lie));
+        evasions.push((format!("a decoy ({lie:?}), then the real one in two pieces"), true, pieces));
+        evasions.push((format!("one byte that differs, first as a decoy ({lie:?})"), false, byte));
+    }
+    evasions.push(("forty decoys with wrong checksums, then the real one".into(), false, Rc::new(without_checksums)));
+    evasions
+}
+
+fn write(speech: &Speech) -> [Vec<u8>; 2] {
+    [speech.write.clone(), speech.decoy.clone()]
+}
+
+/// PLC stop, and a read that is as long.
+fn stop(_: &Speech) -> [Vec<u8>; 2] {
+    let read = [&[4, 1][..], &s7_item(10, 0, 4)].concat();
+    [s7_stop(), s7_pdu(1, 8, &[], &read, &[0, 4])]
+}
+
+fn hidden(name: &str, way: Way, choose: Choice) -> Trial {
     let send = move |talk: &mut Talk| {
-        let Talk { attacker, speech, .. } = talk;
-        let requests = Requests { real: &speech.write, decoy: &speech.decoy, is_honest: false };
-        attacker.play(|line| send(line, &requests));
+        let [real, decoy] = choose(&talk.speech);
+        let requests = Requests { real: &real, decoy: &decoy, is_honest: false };
+        talk.attacker.play(|line| way(line, &requests));
     };
-    Trial { name: name.to_owned(), is_honest: false, is_early: false, send: Box::new(send) }
+    Trial { name: name.to_owned(), is_honest: false, is_early: false, send: Box::new(send), then: None }
 }
 
 /// A read, sent in the same way without lying.
-fn honest(name: &str, send: Sent) -> Trial {
+fn honest(name: &str, way: Way) -> Trial {
     let send = move |talk: &mut Talk| {
-        let Talk { attacker, speech, .. } = talk;
-        let requests = Requests { real: &speech.read_on, decoy: &speech.read_on, is_honest: true };
-        attacker.play(|line| send(line, &requests));
+        let requests = Requests { real: &talk.speech.read_on, decoy: &talk.speech.read_on, is_honest: true };
+        talk.attacker.play(|line| way(line, &requests));
     };
-    Trial { name: format!("{name}: honestly"), is_honest: true, is_early: false, send: Box::new(send) }
+    Trial { name: format!("{name}: honestly"), is_honest: true, is_early: false, send: Box::new(send), then: None }
 }
 
-fn early() -> Trial {
-    let honestly = |line: &mut Line, requests: &Requests<'_>| line.say(true, requests.real);
-    Trial { is_early: true, ..hidden("a decoy in the SYN, then the real one", Box::new(honestly)) }
-}
-
-/// Says them, and reads once more: what the server still waits for may come with it.
+/// Says them, and reads once more: what the server still waits for may come with it. If it is executed, the same behind decoys.
 fn twisted(twist: Twist) -> Trial {
-    let send = move |talk: &mut Talk| {
-        for message in (twist.messages)(talk) {
-            talk.attacker.play(|line| line.say(true, &message));
-            talk.attacker.answer(SHORTLY);
-        }
-        let (read, _) = &talk.speech.reads[2];
-        talk.attacker.play(|line| line.say(true, read));
+    let (name, twist) = (twist.name.clone(), Rc::new(twist));
+    let again = twist.clone();
+    let behind = Trial {
+        name: format!("{name}: behind a decoy"),
+        is_honest: false,
+        is_early: false,
+        send: Box::new(move |talk| say_all(talk, &again, true)),
+        then: None,
     };
-    Trial { name: twist.name, is_honest: false, is_early: false, send: Box::new(send) }
+    let send = Box::new(move |talk: &mut Talk| say_all(talk, &twist, false));
+    Trial { name, is_honest: false, is_early: false, send, then: Some(Box::new(behind)) }
+}
+
+fn say_all(talk: &mut Talk, twist: &Twist, is_hidden: bool) {
+    for real in (twist.messages)(talk) {
+        let decoy: Vec<u8> = talk.speech.decoy.iter().copied().cycle().take(real.len()).collect();
+        let requests = Requests { real: &real, decoy: &decoy, is_honest: !is_hidden };
+        talk.attacker.play(|line| if is_hidden { in_two_pieces(line, &requests, Lie::Ttl) } else { honestly(line, &requests) });
+        talk.attacker.answer(SHORTLY);
+    }
+    let (read, _) = &talk.speech.reads[2];
+    talk.attacker.play(|line| line.say(true, read));
+}
+
+fn honestly(line: &mut Line, requests: &Requests<'_>) {
+    line.say(true, requests.real);
 }
 
 fn in_two_pieces(line: &mut Line, requests: &Requests<'_>, lie: Lie) {
@@ -102,7 +138,7 @@ fn without_checksums(line: &mut Line, requests: &Requests<'_>) {
         let decoy = line.segment(true, requests.decoy);
         line.send(&Segment { bad_tcp: true, ..decoy });
     }
-    line.say(true, requests.real);
+    honestly(line, requests);
 }
 
 /// Longer than a server needs for an answer, where it gives one.

@@ -57,13 +57,11 @@ fn modbus() -> Vec<Twist> {
 
 fn lying_headers(name: &str, pdu: &[u8]) -> Vec<Twist> {
     let right = pdu.len() as u16 + 1;
-    let lengths = [0, 1, 2, right - 1, right + 1, 255, 4096, 0xFFFF];
+    let lengths = [0, 1, right - 1, right + 1, 255, 4096];
     let lengths = lengths.map(|length| Twist::fixed(&format!("{name}, length {length}"), mbap(0, length, pdu)));
-    let protocols = [1, 0xFFFF].map(|protocol| {
-        Twist::fixed(&format!("{name}, protocol identifier {protocol:04X}"), mbap(protocol, right, pdu))
-    });
+    let protocol = Twist::fixed(&format!("{name}, protocol identifier FFFF"), mbap(0xFFFF, right, pdu));
     let both = Twist::fixed(&format!("{name}, protocol identifier FFFF and length 0"), mbap(0xFFFF, 0, pdu));
-    lengths.into_iter().chain(protocols).chain([both]).collect()
+    lengths.into_iter().chain([protocol, both]).collect()
 }
 
 /// Transaction 7 to unit 1.
@@ -74,8 +72,7 @@ fn mbap(protocol: u16, length: u16, pdu: &[u8]) -> Vec<u8> {
 /// A write and a stop behind every header that lies, and writes of more than they name.
 fn s7comm() -> Vec<Twist> {
     let write = s7_write(&[s7_item(20, 0, 4)], &[&[0, 4, 0, 32, 9, 9, 9, 9]]);
-    let stop = s7_pdu(1, 8, &[], &[&[0x29, 0, 0, 0, 0, 0, 9][..], b"P_PROGRAM"].concat(), &[]);
-    let headers = [("write", write), ("stop", stop)].into_iter().flat_map(|(name, request)| {
+    let headers = [("write", write), ("stop", s7_stop())].into_iter().flat_map(|(name, request)| {
         HEADERS.map(move |(lie, at, value)| {
             let mut request = request.clone();
             request[at] = value;
@@ -103,6 +100,11 @@ const HEADERS: [(&str, usize, u8); 15] = [
     ("ROSCTR 3", 8, 3),
     ("redundancy 12", 9, 0x12),
 ];
+
+/// PLC stop.
+pub(crate) fn s7_stop() -> Vec<u8> {
+    s7_pdu(1, 8, &[], &[&[0x29, 0, 0, 0, 0, 0, 9][..], b"P_PROGRAM"].concat(), &[])
+}
 
 fn s7_write(items: &[Vec<u8>], data: &[&[u8]]) -> Vec<u8> {
     let parameters = [&[5, items.len() as u8][..], &items.concat()].concat();
@@ -139,6 +141,7 @@ fn odd_items() -> Vec<Twist> {
 fn opc_ua() -> Vec<Twist> {
     let mut twists = odd_service_ids();
     twists.extend(odd_nodes());
+    twists.extend(odd_headers());
     twists.push(Twist::new("a Write in two chunks", |talk| {
         let body = in_session(&write(&[label(&opcua::node(LABEL))]), &talk.session.token);
         let (first, second) = body.split_at(body.len() - 20);
@@ -199,6 +202,49 @@ fn odd_nodes() -> Vec<Twist> {
         })
     });
     second.into_iter().chain(behind).collect()
+}
+
+/// A write that no permit covers, changed as a body of a message: type (4), token, time (8), handle (4), diagnostics (4), audit
+/// entry (4), timeout (4), additional header (3), items.
+fn odd_headers() -> Vec<Twist> {
+    let changed = |name: &str, change: fn(&mut Vec<u8>, usize)| {
+        Twist::new(name, move |talk| {
+            let mut body = in_session(&write(&[label(&opcua::node(LABEL))]), &talk.session.token);
+            change(&mut body, 4 + talk.session.token.len());
+            vec![talk.session.piece(&body)]
+        })
+    };
+    let mut twists: Vec<Twist> = vec![
+        changed("the year 2500", |body, time| {
+            // 100 ns since 1601, as in "9999" and beyond: whatever a clock says.
+            body[time..time + 8].copy_from_slice(&283_708_224_000_000_000_u64.to_le_bytes());
+        }),
+        changed("a time before all", |body, time| body[time..time + 8].copy_from_slice(&0_u64.to_le_bytes())),
+        changed("all diagnostics", |body, time| body[time + 12..time + 16].fill(0xFF)),
+        changed("an audit entry", |body, time| {
+            body.splice(time + 16..time + 20, opcua::string(&"audit".repeat(100)));
+        }),
+        changed("no timeout", |body, time| body[time + 20..time + 24].fill(0)),
+        changed("an additional header with a body", |body, time| {
+            // A type that nobody knows, with four bytes.
+            body.splice(time + 24..time + 27, [1, 0, 0x77, 0x77, 1, 4, 0, 0, 0, 1, 2, 3, 4]);
+        }),
+    ];
+    twists.extend(EXPANSIONS.map(|(name, flag, more)| {
+        Twist::new(&format!("an authentication token with {name}"), move |talk| {
+            let mut token = talk.session.token.clone();
+            token[0] |= flag;
+            token.extend(more);
+            vec![talk.session.piece(&in_session(&write(&[label(&opcua::node(LABEL))]), &token))]
+        })
+    }));
+    twists.push(Twist::new("a value with status, times and picoseconds", |talk| {
+        // DataValue: value, status, source time, server time, both with picoseconds.
+        let stamps = [&[0; 4][..], &[0; 8], &[1, 0], &[0; 8], &[1, 0]].concat();
+        let item = [&opcua::node(LABEL)[..], &13_u32.to_le_bytes(), &opcua::NULL, &[0x3F], &text("Mine"), &stamps].concat();
+        vec![talk.session.message(&write(&[item]))]
+    }));
+    twists
 }
 
 fn write(items: &[Vec<u8>]) -> Vec<u8> {
