@@ -8,6 +8,9 @@
 
 #[path = "stacks/attacker.rs"]
 mod attacker;
+#[allow(dead_code, reason = "shared with the test of evasions; this one uses a part")]
+#[path = "evasion/mod.rs"]
+mod evasion;
 #[path = "stacks/servers.rs"]
 mod servers;
 #[path = "stacks/site.rs"]
@@ -19,14 +22,6 @@ mod talk;
 mod trials;
 #[path = "stacks/twists.rs"]
 mod twists;
-
-/// The generator of evasions.
-#[allow(dead_code, reason = "shared with the test of evasions; this one uses a part")]
-mod evasion {
-    pub(crate) mod attacks;
-    pub(crate) mod speech;
-    pub(crate) mod wire;
-}
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -116,7 +116,13 @@ pub(crate) fn s7comm() -> Speech {
         read_on: read,
         // Write Var of DB20, bytes 0 to 3; the decoy asks to read as much, with as much data behind it.
         write: s7_pdu(1, 7, &[], &[&[5, 1][..], &s7_item(20, 0, 4)].concat(), &[0, 4, 0, 32, 9, 9, 9, 9]),
-        decoy: s7_pdu(1, 7, &[], &[&[4, 2][..], &s7_item(10, 0, 4), &s7_item(10, 0, 4)].concat()[..14], &[0, 4, 0, 32, 9, 9, 9, 9]),
+        decoy: s7_pdu(
+            1,
+            7,
+            &[],
+            &[&[4, 2][..], &s7_item(10, 0, 4), &s7_item(10, 0, 4)].concat()[..14],
+            &[0, 4, 0, 32, 9, 9, 9, 9],
+        ),
         written: s7_pdu(3, 7, &[0, 0], &[5, 1], &[0xFF]),
     }
 }

@@ -130,7 +130,6 @@ fn create_session() -> Vec<u8> {
 /// ActivateSession with an identity token: its type, as it is encoded, and its content.
 pub(crate) fn activate_session(kind: &[u8], token: &[u8]) -> Vec<u8> {
     // No signature, no certificates, no locales; the token in an ExtensionObject with a body of bytes (1); no signature.
-    let content =
-        [&[0xFF; 16][..], kind, &[1], &(token.len() as u32).to_le_bytes(), token, &[0xFF; 8]];
+    let content = [&[0xFF; 16][..], kind, &[1], &(token.len() as u32).to_le_bytes(), token, &[0xFF; 8]];
     opcua::request(467, 0, &content.concat())
 }

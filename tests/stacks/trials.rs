@@ -104,7 +104,8 @@ fn say_all(talk: &mut Talk, twist: &Twist, is_hidden: bool) {
     for real in (twist.messages)(talk) {
         let decoy: Vec<u8> = talk.speech.decoy.iter().copied().cycle().take(real.len()).collect();
         let requests = Requests { real: &real, decoy: &decoy, is_honest: !is_hidden };
-        talk.attacker.play(|line| if is_hidden { in_two_pieces(line, &requests, Lie::Ttl) } else { honestly(line, &requests) });
+        talk.attacker
+            .play(|line| if is_hidden { in_two_pieces(line, &requests, Lie::Ttl) } else { honestly(line, &requests) });
         talk.attacker.answer(SHORTLY);
     }
     let (read, _) = &talk.speech.reads[2];

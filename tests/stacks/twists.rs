@@ -148,13 +148,17 @@ fn opc_ua() -> Vec<Twist> {
         let channel = &mut talk.session.channel;
         vec![channel.piece(Side::Client, b'C', 20, first), channel.piece(Side::Client, b'F', 20, second)]
     }));
-    twists.push(Twist::new("a forbidden identity whose type has the flag of a server index, then a permitted write", |talk| {
-        let token = [&opcua::string("username")[..], &opcua::string("operator"), &opcua::string("weir-42"), &opcua::NULL];
-        let login = activate_session(&[0x41, 0, 0x44, 1, 0, 0, 0, 0], &token.concat());
-        // A UInt16 (5) of 7.
-        let item = value_of(&opcua::node(COMMAND), &[5, 7, 0]);
-        vec![talk.session.message(&login), talk.session.message(&write(&[item]))]
-    }));
+    twists.push(Twist::new(
+        "a forbidden identity whose type has the flag of a server index, then a permitted write",
+        |talk| {
+            let token =
+                [&opcua::string("username")[..], &opcua::string("operator"), &opcua::string("weir-42"), &opcua::NULL];
+            let login = activate_session(&[0x41, 0, 0x44, 1, 0, 0, 0, 0], &token.concat());
+            // A UInt16 (5) of 7.
+            let item = value_of(&opcua::node(COMMAND), &[5, 7, 0]);
+            vec![talk.session.message(&login), talk.session.message(&write(&[item]))]
+        },
+    ));
     twists
 }
 
@@ -241,7 +245,8 @@ fn odd_headers() -> Vec<Twist> {
     twists.push(Twist::new("a value with status, times and picoseconds", |talk| {
         // DataValue: value, status, source time, server time, both with picoseconds.
         let stamps = [&[0; 4][..], &[0; 8], &[1, 0], &[0; 8], &[1, 0]].concat();
-        let item = [&opcua::node(LABEL)[..], &13_u32.to_le_bytes(), &opcua::NULL, &[0x3F], &text("Mine"), &stamps].concat();
+        let item =
+            [&opcua::node(LABEL)[..], &13_u32.to_le_bytes(), &opcua::NULL, &[0x3F], &text("Mine"), &stamps].concat();
         vec![talk.session.message(&write(&[item]))]
     }));
     twists
