@@ -20,6 +20,8 @@ pub(crate) struct Attacker {
     sent: usize,
     /// When the last of them was sent, as the line counts time.
     before: i64,
+    /// The longest pause that it makes.
+    patience: Duration,
     /// What the server has said and nobody has asked for yet.
     heard: Vec<u8>,
     /// Every whole message of the server.
@@ -35,12 +37,12 @@ struct Answer {
 
 impl Attacker {
     /// A client that has not said anything.
-    pub(crate) fn new(site: &Site, port: u16, client_port: u16) -> Self {
+    pub(crate) fn new(site: &Site, port: u16, client_port: u16, patience: Duration) -> Self {
         let (card, tap) = (site.attacker.inside(|| open(CARD)), site.router.inside(|| open(OUTSIDE)));
         card.direction(Direction::In).expect("one direction");
         let mut line = Line::new(port);
         line.client_port = client_port;
-        Self { card, tap, before: line.time, line, sent: 0, heard: Vec::new(), answers: Vec::new() }
+        Self { card, tap, before: line.time, line, sent: 0, patience, heard: Vec::new(), answers: Vec::new() }
     }
 
     /// The handshake, with data in the SYN.
@@ -117,7 +119,7 @@ impl Attacker {
     fn transmit(&mut self) {
         for packet in &self.line.packets[self.sent..] {
             let pause = packet.time - self.before;
-            thread::sleep(Duration::from_nanos(pause.unsigned_abs()).min(LONGEST_PAUSE));
+            thread::sleep(Duration::from_nanos(pause.unsigned_abs()).min(self.patience));
             self.before = packet.time;
             let is_own = packet.bytes[6..12] == CLIENT_MAC;
             // Behind Ethernet and eight bytes of IPv4: the hops that it may take.
@@ -186,5 +188,3 @@ fn open(card: &str) -> Capture<Active> {
 
 /// Longer than an answer takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Where an attack is patient, this is as long as the test is.
-const LONGEST_PAUSE: Duration = Duration::from_secs(6);

@@ -19,6 +19,8 @@ pub(crate) struct Stack {
     server: &'static [&'static str],
     /// The Python in which the probe runs.
     python: &'static str,
+    /// It waits longer than that for the rest of a request; or as long as the test does.
+    pub patience: Duration,
 }
 
 /// `pcaps/record/stacks` installs them under these names.
@@ -29,6 +31,7 @@ pub(crate) const STACKS: &[Stack] = &[
         port: 502,
         server: &["venv/bin/python", "servers.py", "tcp", ADDRESS, "502", "1"],
         python: "venv/bin/python",
+        patience: Duration::from_millis(6_000),
     },
     Stack {
         name: "libmodbus",
@@ -36,6 +39,7 @@ pub(crate) const STACKS: &[Stack] = &[
         port: 502,
         server: &["pump", "serve", ADDRESS],
         python: "venv/bin/python",
+        patience: Duration::from_millis(300),
     },
     Stack {
         name: "snap7",
@@ -43,6 +47,7 @@ pub(crate) const STACKS: &[Stack] = &[
         port: 102,
         server: &["snap7/bin/python", "s7_server.py", ADDRESS],
         python: "snap7/bin/python",
+        patience: Duration::from_millis(2_000),
     },
     Stack {
         name: "python-snap7",
@@ -50,6 +55,7 @@ pub(crate) const STACKS: &[Stack] = &[
         port: 102,
         server: &["python-snap7/bin/python", "s7_server.py", ADDRESS],
         python: "python-snap7/bin/python",
+        patience: Duration::from_millis(2_000),
     },
     Stack {
         name: "asyncua",
@@ -57,6 +63,7 @@ pub(crate) const STACKS: &[Stack] = &[
         port: 4840,
         server: &["asyncua/bin/python", "opcua_server.py", ADDRESS, "CERTIFICATES", "NoSecurity"],
         python: "asyncua/bin/python",
+        patience: Duration::from_millis(6_000),
     },
 ];
 

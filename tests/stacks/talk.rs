@@ -25,7 +25,7 @@ pub(crate) struct Session {
 impl Talk {
     /// With data in the SYN, if it is `early`, which a server ignores.
     pub(crate) fn begin(site: &Site, stack: &Stack, client_port: u16, is_early: bool) -> Self {
-        let mut attacker = Attacker::new(site, stack.port, client_port);
+        let mut attacker = Attacker::new(site, stack.port, client_port, stack.patience);
         let early = if is_early { EARLY } else { b"" };
         attacker.open(early);
         let mut session = Session { channel: opcua::Channel::new(0), token: vec![0, 0], request: 1 };
