@@ -97,13 +97,11 @@ impl Place<'_> {
         self.client_port += 1;
         let mut talk = Talk::begin(&self.site, self.stack, self.client_port, trial.is_early);
         let begun = talk.attacker.recorded();
+        // What the trial before has changed, later than it was waited for, is not done by this one.
+        self.put_back();
         (trial.send)(&mut talk);
         talk.attacker.answer(SHORTLY);
-        let is_changed = self.server.is_changed();
-        if is_changed {
-            self.server.put_back();
-        }
-        let is_executed = is_changed || talk.attacker.answers.iter().any(|answer| says_stopped(answer));
+        let is_executed = self.put_back() || talk.attacker.answers.iter().any(|answer| says_stopped(answer));
         let sent = talk.attacker.end();
         let from_client = sent.iter().filter(|packet| packet.bytes[6..12] == CLIENT_MAC);
         let unanswered: Vec<Packet> = begun.iter().chain(from_client).cloned().collect();
@@ -113,6 +111,15 @@ impl Place<'_> {
             self.told("late", &sent),
         ];
         Played { stack: self.stack, trial: trial.name.clone(), is_honest: trial.is_honest, is_executed, told }
+    }
+
+    /// Puts back what was changed; says whether anything was.
+    fn put_back(&mut self) -> bool {
+        let is_changed = self.server.is_changed();
+        if is_changed {
+            self.server.put_back();
+        }
+        is_changed
     }
 
     /// What the sensor tells, if this is what it hears.

@@ -67,7 +67,7 @@ impl Attacker {
     pub(crate) fn ask(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.line.say(true, bytes);
         self.transmit();
-        self.answer(PATIENCE).unwrap_or_else(|| panic!("no answer to {bytes:02x?} but {:02x?}", self.heard))
+        self.answer(PATIENCE).expect("the server answers")
     }
 
     /// Does what a generator of attacks does.
@@ -165,7 +165,7 @@ fn answer_of(bytes: &[u8], ports: [u16; 2]) -> Option<Answer> {
     if ends != (SERVER, CLIENT) || [tcp.source_port(), tcp.destination_port()] != ports {
         return None;
     }
-    let flags = u8::from(tcp.syn()) * SYN | u8::from(tcp.rst()) * RST | u8::from(tcp.ack()) * ACK;
+    let flags = [(tcp.syn(), SYN), (tcp.rst(), RST)].iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
     Some(Answer { sequence: tcp.sequence_number(), flags, bytes: tcp.payload().to_vec() })
 }
 

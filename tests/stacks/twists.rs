@@ -4,11 +4,14 @@ use crate::evasion::speech::{in_session, opcua, s7_item, s7_pdu, text, value_of}
 use crate::talk::{Talk, activate_session};
 use lockkeeper_protocols::Side;
 
+/// Makes messages of a client.
+type Messages = Box<dyn Fn(&mut Talk) -> Vec<Vec<u8>>>;
+
 /// One of them.
 pub(crate) struct Twist {
     pub name: String,
     /// What the client says, one after the other.
-    pub messages: Box<dyn Fn(&mut Talk) -> Vec<Vec<u8>>>,
+    pub messages: Messages,
 }
 
 impl Twist {
