@@ -1,22 +1,18 @@
 //! Nobody hides behind the network: whatever a sender does so that a sensor sees something else than its receiver, there is an
 //! alert; and a sender who does the same without lying raises none.
 
-#[path = "evasion/attacks.rs"]
-mod attacks;
-#[path = "evasion/speech.rs"]
-mod speech;
+#[path = "evasion/mod.rs"]
+mod generator;
 mod support;
-#[path = "evasion/wire.rs"]
-mod wire;
 
 use std::path::Path;
 
-use attacks::{ATTACKS, LIES, Requests};
+use generator::attacks::{ATTACKS, LIES, Requests};
+use generator::speech::Speech;
+use generator::wire::{self, Line, SECOND, Segment, Tag};
 use serde_json::Value;
-use speech::Speech;
 use support::rewrite::pcap;
 use support::{lines, replay};
-use wire::{Line, SECOND, Segment, Tag};
 
 /// Reading and observing is permitted, and nothing else.
 const POLICY: &str = r#"

@@ -2,14 +2,8 @@
 # The captures with OPC UA, sourced by ./record. UA is the environment of the Python stack; the JavaScript one is found
 # in NODE_PATH.
 
-UA=$TOOLS/asyncua/bin/python
 export CERTIFICATES=$WORK/certificates STATE=$WORK/state NODE_PATH=$TOOLS/node/node_modules
-
-stack_asyncua() {
-    python_stack asyncua requirements-opcua.txt
-    mkdir -p "$STATE"
-    "$UA" opcua_certs.py "$CERTIFICATES"
-}
+mkdir -p "$STATE"
 
 # Debian's own Node.js may be too old for it: then there is none.
 stack_node_opcua() {

@@ -1,12 +1,6 @@
 # shellcheck shell=bash
 # The captures with S7, sourced by ./record. CPP and PURE are the environments of the two stacks.
 
-CPP=$TOOLS/snap7/bin/python
-PURE=$TOOLS/python-snap7/bin/python
-
-stack_snap7() { python_stack snap7 requirements-snap7.txt; }
-stack_python_snap7() { python_stack python-snap7 requirements-python-snap7.txt; }
-
 serve_gate() { serve gate "$CPP" s7_server.py 10.20.10.11; wait_for gate 1; }
 serve_sluice() { serve sluice "$PURE" s7_server.py 10.20.10.14 "${1:-102}"; wait_for sluice 1; }
 serve_s7() { serve_gate; serve_sluice; }

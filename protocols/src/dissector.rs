@@ -292,6 +292,13 @@ pub trait Dissector: Send {
         true
     }
 
+    /// Whether the first bytes that were captured of a side are frames whose headers lie, which a server executes all the
+    /// same, up to one that convinces or to the end, if they are the last; `None`: more bytes will tell. Elsewhere in what a
+    /// lost side sends, far too much looks like them.
+    fn begins_with_lies(&self, _from: Side, _bytes: &[u8], _is_last: bool) -> Option<bool> {
+        Some(false)
+    }
+
     /// How well a whole frame proves that it really starts where it seems to. Asked only while framing is looked for.
     fn boundary(&self, _from: Side, _frame: &[u8]) -> Boundary {
         Boundary::Likely

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::hint::cold_path;
 
 use self::kept::{Kept, Lead, room};
-use self::step::Step;
+use self::step::{Standing, Step};
 use self::terms::Terms;
 use crate::candidate::{Place, Proof};
 use crate::dissector::{Anomaly, AnomalyKind, Dissector, FrameLen, Limits, Protocol, Side, Sink, Stamp, Transport};
@@ -22,7 +22,8 @@ use crate::memory;
 ///
 /// A side is *in step* while frames follow each other, and *lost* after a gap, a framing error, or a start in
 /// mid-stream. A lost side is in step again where a frame convinces by its shape, where another frame follows one, or
-/// where one ends exactly with the stream. What lies before is counted. Only the bytes decide, never how they were cut
+/// where one ends exactly with the stream; after a start in mid-stream also where it begins with nothing but frames whose
+/// headers lie up to there. What lies before is counted. Only the bytes decide, never how they were cut
 /// into segments.
 ///
 /// Where a frame should begin and none does, or where none can be while a side is lost, exact frames of another protocol
@@ -31,8 +32,8 @@ use crate::memory;
 pub struct Session {
     protocol: &'static Protocol,
     dissector: Box<dyn Dissector>,
-    /// Which sides are lost.
-    lost: [bool; 2],
+    /// Of each side.
+    standing: [Standing; 2],
     terms: Terms,
     /// What has not arrived completely; none in the common case.
     kept: Option<Box<Kept>>,
@@ -45,7 +46,8 @@ impl Session {
     pub fn new(protocol: &'static Protocol, transport: Transport, limits: &Limits, midstream: bool) -> Self {
         let terms = Terms::new(transport, limits);
         let dissector = terms.open(protocol);
-        Self { protocol, dissector, lost: [midstream; 2], terms, kept: None, wake: i64::MAX }
+        let standing = if midstream { Standing::Joined } else { Standing::InStep };
+        Self { protocol, dissector, standing: [standing; 2], terms, kept: None, wake: i64::MAX }
     }
 
     /// Rows that the flow may change to beside those that are close to the one that is spoken.
@@ -73,7 +75,7 @@ impl Session {
     pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         // Nearly every segment holds whole frames and nothing else.
-        let in_step = self.kept.is_none() && self.lost == [false; 2];
+        let in_step = self.kept.is_none() && self.standing == [Standing::InStep; 2];
         let used = if in_step { self.dissector.frames(from, bytes, stamp, sink) } else { 0 };
         if used < bytes.len() {
             self.rest(from, bytes.get(used..).unwrap_or_default(), stamp, sink);
@@ -142,17 +144,18 @@ impl Session {
     }
 
     fn step<'s>(&'s mut self, from: Side, lead: Lead, (stamp, sink): (&'s Stamp, &'s mut dyn Sink)) -> Step<'s> {
-        let Self { protocol, dissector, lost: [client, server], terms, .. } = self;
-        let lost = if from == Side::Client { client } else { server };
-        Step { protocol, dissector, terms, from, lost, lead, is_last: false, stamp, sink }
+        let Self { protocol, dissector, standing: [client, server], terms, .. } = self;
+        let standing = if from == Side::Client { client } else { server };
+        Step { protocol, dissector, terms, from, standing, lead, is_last: false, stamp, sink }
     }
 
     /// The protocol has changed: what waits of the other side may make sense to this one.
     #[cold]
     fn reread(&mut self, from: Side, sink: &mut dyn Sink) {
+        let is_lost = self.is_lost(from);
         let Some(kept) = &mut self.kept else { return };
         kept.side_mut(from).awaited = 0;
-        if self.lost.get(from.index()) == Some(&true) {
+        if is_lost {
             let stamp = kept.latest(from);
             let (mut partial, _) = self.take(from);
             let mut step = self.step(from, Lead::default(), (&stamp, sink));
@@ -166,7 +169,7 @@ impl Session {
 
     /// Keeps the beginning of a frame whose length is known. `false`: it is something else.
     fn begin(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
-        let awaited = if self.lost == [false; 2] { self.awaited(from, bytes) } else { 0 };
+        let awaited = if self.standing == [Standing::InStep; 2] { self.awaited(from, bytes) } else { 0 };
         let begins = bytes.len() < awaited;
         if begins {
             let wanted = room(awaited, bytes.len());
@@ -198,8 +201,7 @@ impl Session {
 
     /// How long the frame is that `partial` begins with, if that is known for good; otherwise 0.
     fn awaited(&self, from: Side, partial: &[u8]) -> usize {
-        let is_lost = self.lost.get(from.index()) != Some(&false);
-        if is_lost || partial.is_empty() || !self.dissector.is_length_final() {
+        if self.is_lost(from) || partial.is_empty() || !self.dissector.is_length_final() {
             return 0;
         }
         match self.dissector.frame_len(from, partial) {
@@ -264,8 +266,16 @@ impl Session {
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
     pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
         self.settle(from, sink);
-        if let Some(lost) = self.lost.get_mut(from.index()) {
-            *lost = true;
+        self.lose(from);
+    }
+
+    fn is_lost(&self, from: Side) -> bool {
+        self.standing.get(from.index()) != Some(&Standing::InStep)
+    }
+
+    fn lose(&mut self, from: Side) {
+        if let Some(standing) = self.standing.get_mut(from.index()) {
+            *standing = Standing::Lost;
         }
         // What was kept may have been asked long ago.
         self.find_wake();
@@ -318,7 +328,7 @@ impl Session {
     /// Whether the next byte of `from` begins a frame, as far as is known: framing is not lost, and nothing is begun.
     pub fn is_in_step(&self, from: Side) -> bool {
         let begun = |kept: &Kept| !kept.side(from).bytes.is_empty();
-        self.lost.get(from.index()) == Some(&false) && !self.kept.as_deref().is_some_and(begun)
+        !self.is_lost(from) && !self.kept.as_deref().is_some_and(begun)
     }
 
     /// Bytes kept for frames, or for what spans them, that have not arrived completely.
@@ -341,9 +351,7 @@ impl Session {
             self.keep(from, Vec::new(), lead, (stamp, &mut *sink));
             if !bytes.is_empty() {
                 sink.lost(bytes.len());
-                if let Some(lost) = self.lost.get_mut(from.index()) {
-                    *lost = true;
-                }
+                self.lose(from);
             }
             if self.dissector.give_up(from, stamp, sink) || !bytes.is_empty() {
                 Self::tell_given_up(from, stamp, sink);
@@ -370,11 +378,13 @@ impl Session {
         let Some(kept) = &self.kept else { return };
         let stamp = kept.latest(from);
         let (partial, mut lead) = self.take(from);
-        let is_lost = self.lost.get(from.index()) == Some(&true);
-        let used = match is_lost {
-            true => self.consume(from, &partial, (&mut lead, true), (&stamp, sink)),
-            false => self.last_frames(from, &partial, &stamp, sink),
-        };
+        let mut used = 0;
+        if self.is_lost(from) {
+            used = self.consume(from, &partial, (&mut lead, true), (&stamp, sink));
+        }
+        if let Some(rest) = partial.get(used..).filter(|_| !self.is_lost(from)) {
+            used += self.last_frames(from, rest, &stamp, sink);
+        }
         if used < partial.len() {
             sink.lost(partial.len() - used);
         }

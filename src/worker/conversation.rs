@@ -77,8 +77,6 @@ pub(super) struct Facts {
     pub(super) ends: [Endpoint; 2],
     /// Packets of each end whose checksums were right, and that were not noted among its senders: at least so many.
     right: [u8; 2],
-    /// [`Conversation::memory`] when that was noted last, KiB.
-    memory: u16,
     /// When the verdict on the conversation is due even if its protocol is not known by then; [`NEVER`] for not at all.
     judge_by: i64,
     /// Its first packet: names the conversation, and stands for it where no other packet does.
@@ -95,6 +93,8 @@ pub(super) struct Seldom {
     /// Operations whose end somebody waits for.
     pub(super) open: Awaited,
     pub(super) readings: Readings,
+    /// [`Conversation::memory`] when that was noted last, bytes.
+    memory: u32,
     pub(super) text: Option<Box<ConversationText>>,
     /// Packet clock at which the correlator was told last that whoever is in reach was called.
     called: Option<i64>,
@@ -314,7 +314,6 @@ impl Facts {
             compares: true,
             reads_twice: false,
             right: [0; 2],
-            memory: 0,
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
             ruling: None,

@@ -4,9 +4,9 @@ use crate::support::rewrite::Packet;
 
 pub(crate) const CLIENT: [u8; 4] = [10, 0, 1, 10];
 pub(crate) const SERVER: [u8; 4] = [10, 0, 2, 10];
-pub(crate) const CLIENT_PORT: u16 = 40_000;
-const CLIENT_MAC: [u8; 6] = [2, 0, 10, 0, 1, 10];
-const SERVER_MAC: [u8; 6] = [2, 0, 10, 0, 2, 10];
+const CLIENT_PORT: u16 = 40_000;
+pub(crate) const CLIENT_MAC: [u8; 6] = [2, 0, 10, 0, 1, 10];
+pub(crate) const SERVER_MAC: [u8; 6] = [2, 0, 10, 0, 2, 10];
 pub(crate) const MILLISECOND: i64 = 1_000_000;
 pub(crate) const SECOND: i64 = 1_000_000_000;
 
@@ -50,6 +50,7 @@ pub(crate) struct Line {
     pub packets: Vec<Packet>,
     pub time: i64,
     pub port: u16,
+    pub client_port: u16,
     /// Next sequence numbers of client and server.
     pub next: [u32; 2],
     /// Tags of what each end sends.
@@ -62,7 +63,16 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(port: u16) -> Self {
         let time = 1_767_323_045 * SECOND;
-        Self { packets: Vec::new(), time, port, next: [1_000, 5_000], tags: [None; 2], polls: 0, id: 100 }
+        Self {
+            packets: Vec::new(),
+            time,
+            port,
+            client_port: CLIENT_PORT,
+            next: [1_000, 5_000],
+            tags: [None; 2],
+            polls: 0,
+            id: 100,
+        }
     }
 
     /// The handshake. With `early`: data in the SYN.
@@ -115,13 +125,13 @@ impl Line {
 
     /// A millisecond after the one before.
     pub(crate) fn send(&mut self, segment: &Segment) {
-        let ip = ipv4(segment, &tcp(segment, self.port));
+        let ip = ipv4(segment, &tcp(segment, [self.client_port, self.port]));
         self.frame(segment, 0x0800, &ip);
     }
 
     /// The same segment in two IP fragments, cut behind so many bytes of its payload (with its header, a multiple of eight).
     pub(crate) fn fragments(&self, segment: &Segment, cut: usize) -> [Vec<u8>; 2] {
-        let whole = tcp(segment, self.port);
+        let whole = tcp(segment, [self.client_port, self.port]);
         let at = 20 + cut;
         let part = |range: std::ops::Range<usize>, more: bool| {
             let flags = (range.start / 8) as u16 | if more { 0x2000 } else { 0 };
@@ -175,9 +185,9 @@ fn header(segment: &Segment, flags: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A TCP segment with its checksum.
-fn tcp(segment: &Segment, port: u16) -> Vec<u8> {
-    let (source, destination) = if segment.from_client { (CLIENT_PORT, port) } else { (port, CLIENT_PORT) };
+/// A TCP segment with its checksum; ports of client and server.
+fn tcp(segment: &Segment, [client, server]: [u16; 2]) -> Vec<u8> {
+    let (source, destination) = if segment.from_client { (client, server) } else { (server, client) };
     let mut bytes = [source.to_be_bytes(), destination.to_be_bytes()].concat();
     bytes.extend(segment.sequence.to_be_bytes());
     bytes.extend(segment.acknowledgement.to_be_bytes());

@@ -1,7 +1,5 @@
 //! A network of our own: a namespace with a hub in it, whose every port hears what any other says, as a SPAN port does.
 
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,35 +7,22 @@ use std::thread;
 use std::time::Duration;
 
 use pcap::{Active, Capture, Direction, Precision};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
+use crate::support::namespace::Namespace;
 use crate::support::rewrite::Packet;
 
-/// A namespace with a hub, removed at the end of the test.
+/// A namespace with a hub.
 pub(crate) struct Hub {
-    name: String,
+    place: Namespace,
 }
 
 impl Hub {
     /// A hub with ports of these names; `None`, with the reason on standard error, where none can be made.
     pub(crate) fn new(ports: &[&str]) -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: network namespaces need root");
-            return None;
-        }
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        if number == 0 {
-            remove_ruins();
-        }
-        let name = format!("{PREFIX}{}-{number}", std::process::id());
-        let made = Command::new("ip").args(["netns", "add", &name]).output();
-        if !made.as_ref().is_ok_and(|made| made.status.success()) {
-            eprintln!("SKIPPED: no network namespace can be made here: {made:?}");
-            return None;
-        }
-        let hub = Self { name };
+        let place = Namespace::new(&MADE.fetch_add(1, Ordering::Relaxed).to_string())?;
+        let hub = Self { place };
         // Nothing is learned, so that every frame goes to every port; nobody has an address, so that nobody speaks.
         hub.quiet("default");
         hub.ip(&["link", "add", "hub", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0"]);
@@ -64,16 +49,12 @@ impl Hub {
 
     /// Runs ip(8) in the namespace.
     pub(crate) fn ip(&self, arguments: &[&str]) -> String {
-        let output = Command::new("ip").args(["-n", &self.name]).args(arguments).output().expect("ip(8) is installed");
-        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("UTF-8")
+        self.place.ip(arguments)
     }
 
     /// A command that runs in the namespace.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).arg(program);
-        command
+        self.place.command(program)
     }
 
     /// Frames that have left a port towards the hub, as each end of the cable counts them.
@@ -93,14 +74,7 @@ impl Hub {
 
     /// Runs something on a thread that lives in the namespace.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let place = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace");
-        thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network)).expect("into the namespace");
-                work()
-            });
-            thread.join().expect("the work in the namespace")
-        })
+        self.place.inside(work)
     }
 
     /// Sends frames through a port, with the pauses between them cut down to a millisecond.
@@ -135,16 +109,7 @@ impl Hub {
     }
 
     fn quiet(&self, port: &str) {
-        let setting = format!("net.ipv6.conf.{port}.disable_ipv6=1");
-        let output = Command::new("ip").args(["netns", "exec", &self.name, "sysctl", "-qw", &setting]).output();
-        assert!(output.expect("sysctl(8) is installed").status.success(), "{setting}");
-    }
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        let removed = Command::new("ip").args(["netns", "del", &self.name]).status();
-        assert!(removed.is_ok_and(|status| status.success()) || thread::panicking(), "{} stays", self.name);
+        self.place.set(&format!("net.ipv6.conf.{port}.disable_ipv6=1"));
     }
 }
 
@@ -152,23 +117,6 @@ impl Drop for Hub {
 pub(crate) fn far(port: &str) -> String {
     format!("{port}-far")
 }
-
-/// Removes what tests have left that were killed, with the processes in it.
-fn remove_ruins() {
-    let places = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
-    for name in places.map(|place| place.file_name().to_string_lossy().into_owned()) {
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if owner.is_none_or(|owner| Path::new("/proc").join(owner.to_string()).exists()) {
-            continue;
-        }
-        // Another test may be doing the same: whoever comes second has nothing to do.
-        let script = "ip netns pids $0 | xargs -r kill; ip netns del $0";
-        let _already_gone = Command::new("sh").args(["-c", script, &name]).output();
-    }
-}
-
-/// What the names of the namespaces begin with; the number of the process follows.
-const PREFIX: &str = "lockkeeper-";
 
 fn open(port: &str) -> Capture<Active> {
     let socket = Capture::from_device(port).expect("a device").precision(Precision::Nano);

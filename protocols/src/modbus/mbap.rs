@@ -301,6 +301,26 @@ pub(super) fn may_start(bytes: &[u8]) -> bool {
     !matches!(framed(bytes), FrameLen::Invalid(_))
 }
 
+/// Whether bytes begin with frames that are sound by their function behind headers that lie, and nothing else up to the first
+/// frame that is sound throughout, or to the end if they are the last; `None`: more bytes will tell. A request of which only
+/// one field lies needs nothing behind it. Registers look like frames more often, and servers send many of them.
+pub(super) fn begins_with_lies(from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
+    let mut start = 0;
+    loop {
+        let rest = bytes.get(start..).unwrap_or_default();
+        match read(from, rest) {
+            Reading::Lying(lying) if from == Side::Client && !lying.lies_twice => return Some(true),
+            Reading::Lying(lying) if from == Side::Client || !lying.lies_twice => start += lying.own,
+            Reading::Plain(length) => {
+                return Some(start > 0 && rest.get(..length).is_some_and(|it| is_whole(from, it)));
+            }
+            Reading::More | Reading::Short(_) if is_last => return Some(start > 0 && rest.is_empty()),
+            Reading::More | Reading::Short(_) => return None,
+            Reading::Lying(_) | Reading::None(_) => return Some(false),
+        }
+    }
+}
+
 /// Judges the first bytes of one end by the first frames in them.
 pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
     // Whether a header lied, and whether the first one did.

@@ -14,13 +14,24 @@ pub(super) struct Step<'s> {
     pub(super) dissector: &'s mut Box<dyn Dissector>,
     pub(super) terms: &'s Terms,
     pub(super) from: Side,
-    /// Whether that side is lost, and what it knows then.
-    pub(super) lost: &'s mut bool,
+    /// How that side stands, and what it knows if it is lost.
+    pub(super) standing: &'s mut Standing,
     pub(super) lead: Lead,
     /// Nothing follows the bytes.
     pub(super) is_last: bool,
     pub(super) stamp: &'s Stamp,
     pub(super) sink: &'s mut dyn Sink,
+}
+
+/// How a side stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Frames follow each other.
+    InStep,
+    /// Lost at the first byte that was captured: as a rule, senders begin segments with frames.
+    Joined,
+    /// Lost anywhere else.
+    Lost,
 }
 
 /// How far a step has come.
@@ -59,7 +70,7 @@ impl Step<'_> {
             if rest.is_empty() {
                 return Taken { used, changed: false };
             }
-            if *self.lost {
+            if *self.standing != Standing::InStep {
                 match self.search(rest) {
                     Found::None(skipped) => {
                         self.skip(skipped);
@@ -88,7 +99,7 @@ impl Step<'_> {
             let next = rest.get(decoded..).filter(|next| !next.is_empty());
             match next.map(|next| self.dissector.frame_len(self.from, next)) {
                 Some(FrameLen::Invalid(_)) if !self.dissector.is_in_doubt(self.from) => {
-                    *self.lost = true;
+                    *self.standing = Standing::Lost;
                     self.lead = Lead { is_aligned: true, refuted: 0 };
                 }
                 _ => return Taken { used, changed: false },
@@ -104,7 +115,7 @@ impl Step<'_> {
 
     /// The side is in step.
     fn find(&mut self) {
-        *self.lost = false;
+        *self.standing = Standing::InStep;
         self.lead = Lead::default();
     }
 
@@ -125,6 +136,13 @@ impl Step<'_> {
     /// Looks for the first position from which framing holds. Where a frame should begin, other protocols come first: what
     /// is not one of ours may well be one of theirs. Elsewhere one of theirs counts only where none of ours can be.
     fn search(&mut self, bytes: &[u8]) -> Found {
+        if *self.standing == Standing::Joined {
+            match self.dissector.begins_with_lies(self.from, bytes, self.is_last) {
+                Some(true) => return Found::Own(0),
+                None => return Found::None(0),
+                Some(false) => *self.standing = Standing::Lost,
+            }
+        }
         if self.lead.is_aligned {
             match self.other_at(bytes, self.is_last, Proof::Aligned) {
                 (Look::Yes { .. }, Some(protocol)) => return Found::Other(protocol, 0),
@@ -225,7 +243,7 @@ impl Step<'_> {
         if partial.len() > (self.terms.partial as usize).max(2 * max_frame) {
             self.sink.lost(partial.len());
             self.anomaly(AnomalyKind::Limit, "partial_frame_too_long");
-            *self.lost = true;
+            *self.standing = Standing::Lost;
             self.lead = Lead::default();
             *partial = Vec::new();
         }

@@ -30,20 +30,27 @@ impl Conversation {
 
     /// Whether it holds anything, as far as that was noted, or something is out of order.
     pub(in crate::worker) fn holds_memory(&self) -> bool {
-        self.talk.facts.memory > 0 || self.tcp.held_bytes() > 0
+        self.noted_memory() > 0 || self.tcp.held_bytes() > 0
+    }
+
+    /// What it took when that was noted last.
+    fn noted_memory(&self) -> u32 {
+        self.talk.facts.seldom().map_or(0, |seldom| seldom.memory)
     }
 
     /// Notes what it takes now.
     fn note_memory(&mut self, of_all: &mut usize) {
-        let now = u16::try_from(self.memory().div_ceil(KIB)).unwrap_or(u16::MAX);
-        let before = std::mem::replace(&mut self.talk.facts.memory, now);
-        *of_all = of_all.saturating_sub(usize::from(before) * KIB) + usize::from(now) * KIB;
+        let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
+        let before = self.noted_memory();
+        if now != before {
+            self.talk.facts.make_seldom().memory = now;
+        }
+        *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }
 
     /// It has ended.
     pub(super) fn free_memory(&mut self, bench: &mut Bench<'_>) {
-        let taken = std::mem::take(&mut self.talk.facts.memory);
-        *bench.memory = bench.memory.saturating_sub(usize::from(taken) * KIB);
+        *bench.memory = bench.memory.saturating_sub(self.noted_memory() as usize);
     }
 
     /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
@@ -92,18 +99,18 @@ impl Worker {
         *memory = 0;
         let mut takers: Vec<_> = Vec::new();
         for conversation in flows.values_mut() {
-            conversation.talk.facts.memory = 0;
+            *memory += conversation.noted_memory() as usize;
             conversation.note_memory(memory);
-            if conversation.talk.facts.memory > 0 {
+            if conversation.noted_memory() > 0 {
                 takers.push(conversation.rank());
             }
         }
         takers.sort_unstable();
         let enough = settings.memory - settings.memory / 8;
         let mut left = *memory;
-        let is_spared = |(Reverse(taken), _): &&(Reverse<u16>, u64)| {
+        let is_spared = |(Reverse(taken), _): &&(Reverse<u32>, u64)| {
             let is_enough = left <= enough;
-            left = left.saturating_sub(usize::from(*taken) * KIB);
+            left = left.saturating_sub(*taken as usize);
             is_enough
         };
         let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
@@ -119,10 +126,7 @@ impl Worker {
 
 impl Conversation {
     /// Whoever takes most comes first; of two that take the same, the older.
-    fn rank(&self) -> (Reverse<u16>, u64) {
-        (Reverse(self.talk.facts.memory), self.talk.facts.first.packet)
+    fn rank(&self) -> (Reverse<u32>, u64) {
+        (Reverse(self.noted_memory()), self.talk.facts.first.packet)
     }
 }
-
-/// Bytes.
-const KIB: usize = 1024;

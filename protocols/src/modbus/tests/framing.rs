@@ -86,6 +86,48 @@ fn a_write_behind_a_header_that_lies_is_told_and_answered() {
     }
 }
 
+/// The same joined in mid-stream, in pieces of any size.
+fn joined(segments: &[(Side, Vec<u8>)], size: usize) -> Log {
+    let mut log = Log::default();
+    let mut session = Session::new(&TCP, Transport::Tcp, &Limits::default(), true);
+    for (time, (from, bytes)) in (0..).zip(segments) {
+        bytes.chunks(size).for_each(|piece| session.stream(*from, piece, &at(time), &mut log));
+    }
+    session.finish(&mut log);
+    log
+}
+
+#[test]
+fn a_write_behind_a_header_that_lies_is_told_even_if_it_is_the_first_thing_that_is_seen() {
+    let faults = [(0, 0), (0, 1), (0, 5), (0, 7), (0, 4096), (1, 6), (0xFFFF, 6), (0xFFFF, 0)];
+    for (protocol, length) in faults {
+        // libmodbus answers with the protocol identifier that it was asked with.
+        let exchange = [(Client, lying(2, protocol, length, &WRITE)), (Server, lying(2, protocol, 6, &WRITE))];
+        let goes_on = [(Client, frame(3, 1, &READ)), (Server, frame(3, 1, &VALUE))];
+        for segments in [exchange.to_vec(), [exchange, goes_on].concat()] {
+            let log = joined(&segments, usize::MAX);
+            let writes = asked(&log).iter().filter(|asked| asked.contains(" write_single_register ")).count();
+            assert_eq!(writes, 1, "{protocol:04x} {length}: {:?}", log.lines);
+            assert_eq!(ended(&log, "accepted")[0], "0.0", "{protocol:04x} {length}: {:?}", log.lines);
+            assert_eq!(log.lost, 0, "{protocol:04x} {length}");
+            for size in 1..13 {
+                let cut = joined(&segments, size);
+                assert_eq!((cut.lines, cut.lost), (log.lines.clone(), 0), "{protocol:04x} {length}, cut after {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_a_stream_is_joined_inside_a_frame_no_write_is_made_up() {
+    // The end of an answer, whose registers are 6, 1, 99; then sound frames.
+    let torn = [6, 0, 1, 0, 99];
+    let log = joined(&[(Server, [&torn[..], &frame(3, 1, &VALUE), &frame(4, 1, &VALUE)].concat())], usize::MAX);
+    assert_eq!(log.lost, torn.len());
+    assert_eq!(asked(&log), Vec::<&str>::new());
+    assert_eq!(log.lines.iter().filter(|line| line.contains("answer_without_request")).count(), 2);
+}
+
 #[test]
 fn frames_hidden_behind_another_in_one_length_are_told() {
     let hidden = [frame(3, 1, &WRITE), lying(4, 0xFFFF, 6, &WRITE), lying(5, 0, 0, &WRITE)].concat();

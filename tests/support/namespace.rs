@@ -1,0 +1,95 @@
+//! Network namespaces of our own, in which tests send what they like and nothing leaves.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Once;
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// A network namespace, removed at the end of the test.
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// A new one; `None`, with the reason on standard error, where none can be made. The names of one process differ.
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        static CLEANED: Once = Once::new();
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: network namespaces need root");
+            return None;
+        }
+        CLEANED.call_once(remove_ruins);
+        let name = format!("{PREFIX}{}-{name}", std::process::id());
+        let made = Command::new("ip").args(["netns", "add", &name]).output();
+        if !made.as_ref().is_ok_and(|made| made.status.success()) {
+            eprintln!("SKIPPED: no network namespace can be made here: {made:?}");
+            return None;
+        }
+        Some(Self { name })
+    }
+
+    /// What ip(8) calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs ip(8) in the namespace.
+    pub(crate) fn ip(&self, arguments: &[&str]) -> String {
+        let output = Command::new("ip").args(["-n", &self.name]).args(arguments).output().expect("ip(8) is installed");
+        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Changes a setting of the kernel for the namespace.
+    pub(crate) fn set(&self, setting: &str) {
+        let output = self.command(Path::new("sysctl")).args(["-qw", setting]).output();
+        assert!(output.expect("sysctl(8) is installed").status.success(), "{setting}");
+    }
+
+    /// A command that runs in the namespace.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+
+    /// Runs something on a thread that lives in the namespace.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let place = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace");
+        thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network)).expect("into the namespace");
+                work()
+            });
+            thread.join().expect("the work in the namespace")
+        })
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let removed = Command::new("ip").args(["netns", "del", &self.name]).status();
+        assert!(removed.is_ok_and(|status| status.success()) || thread::panicking(), "{} stays", self.name);
+    }
+}
+
+/// Removes what tests have left that were killed, with the processes in it.
+fn remove_ruins() {
+    let places = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    for name in places.map(|place| place.file_name().to_string_lossy().into_owned()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_none_or(|owner| Path::new("/proc").join(owner.to_string()).exists()) {
+            continue;
+        }
+        // Another test may be doing the same: whoever comes second has nothing to do.
+        let script = "ip netns pids $0 | xargs -r kill; ip netns del $0";
+        let _already_gone = Command::new("sh").args(["-c", script, &name]).output();
+    }
+}
+
+/// What the names of the namespaces begin with; the number of the process follows.
+const PREFIX: &str = "lockkeeper-";
