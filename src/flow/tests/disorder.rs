@@ -235,6 +235,17 @@ fn an_urgent_byte_may_be_part_of_the_stream_or_not() {
 }
 
 #[test]
+fn an_urgent_byte_may_be_announced_before_it_comes() {
+    let mut bench = asked();
+    bench.feed(&Sent { urgent: 4, ..Sent::new(A, 1_013, 5_011, ACK, b"") });
+    bench.feed(&Sent { urgent: 4, ..Sent::new(A, 1_013, 5_011, ACK, b"ne") });
+    assert_eq!(bench.told(), [bytes(A, b"ne")]);
+    bench.feed(&Sent { urgent: 2, ..Sent::new(A, 1_015, 5_011, ACK, b"x?t") });
+    assert_eq!(bench.told(), [bytes(A, b"x?t"), otherwise(A, "urgent", b"write 40 = 7next")]);
+    assert!(bench.flow.disorder.is_none());
+}
+
+#[test]
 fn keep_alives_are_counted_and_never_a_conflict() {
     let mut bench = asked();
     for content in [&b""[..], b"\0"] {
