@@ -191,7 +191,8 @@ pub struct Segment<'a> {
     pub acknowledgement: u32,
     /// The flags that matter.
     pub flags: TcpFlags,
-    /// How many bytes of the payload end with urgent data, by the urgent pointer; 0 where there are none.
+    /// How many bytes from the first one on end with urgent data, by the urgent pointer, perhaps in later segments; 0 where
+    /// there are none. A pointer of 0 is taken for one of 1, as Linux does.
     pub urgent: u16,
     /// Payload as captured.
     pub payload: &'a [u8],

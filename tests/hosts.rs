@@ -496,6 +496,15 @@ fn operations_to_whoever_is_in_reach_are_judged() {
         let outcome = wire.replay(&strict);
         assert_eq!(outcome.verdicts("write"), ["flow.undeclared-peer"], "{receiver}");
     }
+    // A zone that is not judged inside does not keep what it says to itself.
+    for (receiver, told) in [("10.0.2.255", None), ("239.1.1.1", Some(())), ("255.255.255.255", Some(()))] {
+        let mut wire = Wire::default();
+        wire.udp((plc(), 40_000), (to_all(receiver), 502), &READ);
+        assert_eq!(wire.replay(PLANT).told(), [""; 0], "{receiver}");
+        wire.udp((plc(), 40_000), (to_all(receiver), 502), &WRITE);
+        let expected: Vec<_> = told.map(|()| "operation.unplaced high 1".to_owned()).into_iter().collect();
+        assert_eq!(wire.replay(PLANT).told(), expected, "{receiver}");
+    }
     // Into the zone of the address, from outside of it.
     let mut wire = Wire::default();
     wire.udp((Station::new(0x66, "192.0.2.1"), 40_000), (to_all("10.0.2.255"), 502), &WRITE);

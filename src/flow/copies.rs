@@ -17,8 +17,8 @@ use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy};
 /// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
 pub struct CopySettings {
-    /// Frames that are remembered, rounded up to a power of two: 16 bytes each, and as much again on a redundant
-    /// network. A copy is missed when so many other frames, or an unlucky one, came between.
+    /// Frames that are remembered: 16 bytes each, and as much again on a redundant network. A copy is missed when so many other
+    /// frames came between.
     pub slots: u32,
     /// How far apart two mirrored copies may be.
     pub mirror_window: i64,
@@ -57,14 +57,22 @@ pub struct CopyCounters {
 /// of the first, and another LAN.
 #[derive(Debug)]
 pub struct CopyFilter {
-    /// As many as a power of two.
-    mirrored: Box<[Seen]>,
+    mirrored: Latest,
     mixer: Mixer,
-    /// As many, or none until the first frame with a redundancy tag.
-    redundant: Box<[Seen]>,
+    /// Takes no memory until the first frame with a redundancy tag.
+    redundant: Latest,
     settings: CopySettings,
     hash: FixedState,
     counters: CopyCounters,
+}
+
+/// The frames that came last, in the order in which they came: so what is found does not depend on the seed of the digests, as
+/// it would in a table with a place for each digest.
+#[derive(Debug)]
+struct Latest {
+    ring: Box<[Seen]>,
+    /// The place of the next one.
+    next: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +84,9 @@ struct Seen {
 impl CopyFilter {
     /// A filter that has seen nothing.
     pub fn new(settings: &CopySettings) -> Self {
-        let slots = (settings.slots.clamp(1, MAX_SLOTS) as usize).next_power_of_two();
         Self {
-            mirrored: vec![Seen::NOTHING; slots].into(),
-            redundant: Box::default(),
+            mirrored: Latest::new(settings.slots),
+            redundant: Latest::new(0),
             settings: *settings,
             hash: FixedState::with_seed(settings.seed),
             mixer: Mixer::new(settings.seed),
@@ -110,31 +117,25 @@ impl CopyFilter {
     }
 
     fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
-        let place = place_in(&self.mirrored, digest as usize);
-        let slot = &mut self.mirrored[place];
-        let copy = slot.digest == digest && slot.is_within(self.settings.mirror_window, time);
-        if !copy {
-            *slot = Seen { digest, time };
+        let is_copy = self.mirrored.have(time, self.settings.mirror_window, |seen| seen == digest);
+        if !is_copy {
+            self.mirrored.push(Seen { digest, time });
         }
-        self.counters.mirrored += u64::from(copy);
-        copy
+        self.counters.mirrored += u64::from(is_copy);
+        is_copy
     }
 
-    /// Sequence numbers of a source are consecutive, so that its frames lie side by side in the table.
     fn is_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
-        if self.redundant.is_empty() {
-            self.redundant = vec![Seen::NOTHING; self.mirrored.len()].into();
+        if self.redundant.ring.is_empty() {
+            self.redundant = Latest::new(self.settings.slots);
         }
-        let source = self.hash.hash_one(macs.source);
-        let named = self.mixer.pair(content, self.hash.hash_one((macs.source, macs.destination, tag.sequence)));
+        let named = self.mixer.pair(content, self.hash.hash_one((macs.source, macs.destination, tag.sequence))) | SEEN;
         let (named, lan) = (named & !LAN_BITS, u64::from(tag.lan) & LAN_BITS);
-        let place = place_in(&self.redundant, (source as usize).wrapping_add(tag.sequence.into()));
-        let slot = &mut self.redundant[place];
-        let same = slot.digest & !LAN_BITS == named && slot.is_within(self.settings.redundancy_window, time);
-        if same && slot.digest & LAN_BITS != lan {
+        let took_another_path = |seen: u64| seen & !LAN_BITS == named && seen & LAN_BITS != lan;
+        if self.redundant.have(time, self.settings.redundancy_window, took_another_path) {
             return true;
         }
-        *slot = Seen { digest: named | lan, time };
+        self.redundant.push(Seen { digest: named | lan, time });
         false
     }
 
@@ -169,6 +170,31 @@ impl CopyFilter {
     }
 }
 
+impl Latest {
+    fn new(slots: u32) -> Self {
+        Self { ring: vec![Seen::NOTHING; slots.min(MAX_SLOTS) as usize].into(), next: 0 }
+    }
+
+    /// Whether one of them that is not farther away than `window` is what is looked for. Most often, the latest are too old
+    /// already.
+    #[inline]
+    fn have(&self, time: i64, window: i64, is_it: impl Fn(u64) -> bool) -> bool {
+        let (newer, older) = self.ring.split_at(self.next);
+        // Those of a merged capture are not strictly in the order of their times.
+        let is_recent = |seen: &&Seen| time.saturating_sub(seen.time) <= window.saturating_mul(2);
+        let mut latest = newer.iter().rev().chain(older.iter().rev()).take_while(is_recent);
+        latest.any(|seen| is_it(seen.digest) && seen.is_within(window, time))
+    }
+
+    #[inline]
+    fn push(&mut self, seen: Seen) {
+        if let Some(place) = self.ring.get_mut(self.next) {
+            *place = seen;
+        }
+        self.next = if self.next + 1 < self.ring.len() { self.next + 1 } else { 0 };
+    }
+}
+
 impl Seen {
     const NOTHING: Self = Self { digest: 0, time: i64::MIN };
 
@@ -177,19 +203,14 @@ impl Seen {
     }
 }
 
-/// Where a number finds its place among slots.
-const fn place_in(slots: &[Seen], number: usize) -> usize {
-    number & slots.len().wrapping_sub(1)
-}
-
 const fn both(upper: u16, lower: u16) -> u32 {
     (upper as u32) << 16 | lower as u32
 }
 
 /// Tells a digest from an empty slot, which has 0.
 const SEEN: u64 = 1 << 63;
-/// 1 MiB of memory.
-const MAX_SLOTS: u32 = 1 << 16;
+/// Bounds what one frame can cost.
+const MAX_SLOTS: u32 = 1024;
 /// Where a redundancy entry keeps the LAN.
 const LAN_BITS: u64 = 0xf;
 
@@ -241,6 +262,39 @@ mod tests {
         assert!(!filter.is_copy(&copy, 2 * MILLISECOND + 1));
         assert!(filter.is_copy(&first, MILLISECOND), "the clock of a merged capture may run backwards");
         assert_eq!(filter.counters(), CopyCounters { mirrored: 2, redundant: 0 });
+    }
+
+    #[test]
+    fn the_seed_does_not_decide_what_is_a_copy() {
+        let payloads: Vec<[u8; 4]> = (0..128_u32).map(u32::to_be_bytes).collect();
+        for seed in 0..64 {
+            let mut filter = CopyFilter::new(&CopySettings { seed, ..CopySettings::default() });
+            for payload in &payloads {
+                assert!(!filter.is_copy(&datagram(9, payload), 0), "seed {seed}");
+            }
+            for payload in &payloads {
+                assert!(filter.is_copy(&datagram(9, payload), MILLISECOND), "seed {seed}");
+            }
+            for (sequence, payload) in (0..128).zip(&payloads) {
+                assert!(!filter.is_copy(&tagged(sequence, 0xa, payload), 10 * MILLISECOND), "seed {seed}");
+            }
+            for (sequence, payload) in (0..128).zip(&payloads) {
+                assert!(filter.is_copy(&tagged(sequence, 0xb, payload), 300 * MILLISECOND), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_too_far_back_is_no_longer_known() {
+        let mut filter = filter();
+        let first = datagram(9, b"abc");
+        assert!(!filter.is_copy(&first, 0));
+        for number in 0..127_u32 {
+            assert!(!filter.is_copy(&datagram(9, &number.to_be_bytes()), 1));
+        }
+        assert!(filter.is_copy(&first, 2));
+        assert!(!filter.is_copy(&datagram(9, b"one more"), 2));
+        assert!(!filter.is_copy(&first, 3));
     }
 
     #[test]

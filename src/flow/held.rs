@@ -53,7 +53,8 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Pieces of one direction, sorted, without overlaps: where two came for the same place, the first has it.
+/// Pieces of one direction, sorted, without overlaps: where two came for the same place, the first has it. None but the last
+/// has a FIN: a receiver that has bytes from behind one goes on with them, and so the FIN is not its sender's.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pieces: VecDeque<Held>,
@@ -90,6 +91,8 @@ pub(super) struct Inserted {
     pub(super) kept: bool,
     /// Something was there already, with other bytes.
     pub(super) conflict: bool,
+    /// Of a FIN and bytes behind it, the FIN was left out.
+    pub(super) false_end: bool,
 }
 
 impl Queue {
@@ -125,8 +128,11 @@ impl Queue {
     }
 
     /// Keeps what is new in `piece`. All sequence numbers of a queue lie within half of the sequence space.
-    pub(super) fn insert(&mut self, piece: Piece<'_>) -> Inserted {
-        let mut done = Inserted::default();
+    pub(super) fn insert(&mut self, mut piece: Piece<'_>) -> Inserted {
+        let mut done = Inserted { false_end: self.leaves_out_end(&mut piece), ..Inserted::default() };
+        if piece.length == 0 && !piece.fin {
+            return done;
+        }
         let mut at = self.pieces.partition_point(|held| distance(held.view().end(), piece.sequence) <= 0);
         let mut rest = Some(piece);
         while let Some(piece) = rest {
@@ -151,6 +157,22 @@ impl Queue {
             at += 1;
         }
         done
+    }
+
+    /// Leaves out the FIN of the last piece, or of a new one, where the other has bytes behind it; says whether it did.
+    fn leaves_out_end(&mut self, piece: &mut Piece<'_>) -> bool {
+        let Some(last) = self.pieces.back_mut() else { return false };
+        let beyond = distance(piece.data_end(), last.view().data_end());
+        if last.fin && beyond > 0 {
+            last.fin = false;
+            if last.length == 0 {
+                self.pieces.pop_back();
+            }
+            return true;
+        }
+        let is_before = piece.fin && beyond < 0;
+        piece.fin &= !is_before;
+        is_before
     }
 
     fn keep(&mut self, at: usize, piece: Piece<'_>) {
@@ -183,7 +205,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(piece(12, b"cd"));
         let inserted = queue.insert(piece(10, b"abXXef"));
-        assert_eq!(inserted, Inserted { kept: true, conflict: true });
+        assert_eq!(inserted, Inserted { kept: true, conflict: true, false_end: false });
         assert_eq!(queue.bytes(), 6);
         let expected = [(10, b"ab".to_vec()), (12, b"cd".to_vec()), (14, b"ef".to_vec())];
         assert_eq!(contents(queue), expected);
@@ -194,7 +216,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(piece(u32::MAX - 1, b"abcd"));
         assert_eq!(queue.insert(piece(0, b"cd")), Inserted::default());
-        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true });
+        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true, false_end: false });
         assert_eq!((queue.len(), queue.bytes()), (1, 4));
     }
 
@@ -208,6 +230,17 @@ mod tests {
         queue.take_head(|piece| assert!(!piece.fin));
         queue.take_head(|piece| assert_eq!((piece.sequence, piece.length, piece.fin), (14, 0, true)));
         assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn a_fin_with_bytes_behind_it_takes_no_byte_away() {
+        let fin = |sequence| Piece { fin: true, ..piece(sequence, b"") };
+        let mut queue = Queue::default();
+        queue.insert(fin(12));
+        assert_eq!(queue.insert(piece(10, b"abcdef")), Inserted { kept: true, conflict: false, false_end: true });
+        assert_eq!(queue.insert(fin(14)), Inserted { kept: false, conflict: false, false_end: true });
+        assert_eq!(queue.insert(fin(16)), Inserted { kept: true, ..Inserted::default() });
+        assert_eq!(contents(queue), [(10, b"abcdef".to_vec()), (16, b"".to_vec())]);
     }
 
     #[test]

@@ -246,6 +246,10 @@ impl TcpFlow {
         if inserted.conflict {
             disorder.rivals.add_repeat(from, piece);
         }
+        if inserted.false_end {
+            pass.counters.conflicts += 1;
+            Self::tell_outside(from, &piece, Cause::AfterEnd, pass);
+        }
         pass.counters.held += u64::from(inserted.kept);
         pass.counters.retransmissions += u64::from(!inserted.kept);
     }

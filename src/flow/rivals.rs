@@ -71,6 +71,14 @@ impl Rivals {
         self.awaited.push_back((from, rival));
     }
 
+    /// Whether an urgent byte is known and has not come.
+    fn awaits_urgent(&self, from: End, sequence: u32) -> bool {
+        let is_it = |(end, rival): &(End, Rival)| {
+            *end == from && matches!(rival, Rival::Urgent(known, _) if *known == sequence)
+        };
+        self.awaited.iter().any(is_it)
+    }
+
     /// Forgets the oldest; says whether there was one.
     fn forget_one(&mut self) -> bool {
         self.awaited.pop_front().is_some() || self.doubtful.iter_mut().any(|queue| queue.pop_front().is_some())
@@ -95,7 +103,7 @@ impl Disorder {
 }
 
 impl TcpFlow {
-    /// Notes an urgent byte, and what else its receiver may read.
+    /// Notes an urgent byte, and what else its receiver may read. Every segment up to it may announce it (RFC 9293, 3.8.5).
     pub(super) fn on_urgent<R: Receiver>(
         &mut self,
         disorder: &mut Disorder,
@@ -103,7 +111,7 @@ impl TcpFlow {
         sequence: u32,
         pass: &mut Pass<'_, R>,
     ) {
-        if pass.recent.is_some() {
+        if pass.recent.is_some() && !disorder.rivals.awaits_urgent(from, sequence) {
             disorder.rivals.look_again(from, Rival::Urgent(sequence, pass.stamp));
             self.settle_rivals(disorder, pass);
         }

@@ -253,11 +253,12 @@ impl TcpFlow {
         }
         if piece.length > 0 || piece.fin {
             self.place(disorder, from, piece, pass);
-            if let Some(before) = segment.urgent.checked_sub(1).filter(|_| u32::from(segment.urgent) <= piece.length) {
-                self.on_urgent(disorder, from, piece.sequence.wrapping_add(before.into()), pass);
-            }
         } else if piece.sequence == self.ways[from.index()].next.wrapping_sub(1) {
             pass.counters.keep_alives += u64::from(self.ways[from.index()].known());
+        }
+        // The byte may be in a segment that follows.
+        if let Some(before) = segment.urgent.checked_sub(1) {
+            self.on_urgent(disorder, from, piece.sequence.wrapping_add(before.into()), pass);
         }
     }
 

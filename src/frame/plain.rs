@@ -169,7 +169,7 @@ fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segme
         sequence: u32::from_be_bytes([q0, q1, q2, q3]),
         acknowledgement: u32::from_be_bytes([a0, a1, a2, a3]),
         flags: TcpFlags { fin: is_set(0x01), syn: is_set(0x02), rst: is_set(0x04), ack: is_set(0x10) },
-        urgent: if is_set(0x20) { u16::from_be_bytes([u0, u1]) } else { 0 },
+        urgent: if is_set(0x20) { u16::from_be_bytes([u0, u1]).max(1) } else { 0 },
         payload,
         length: payload.len() as u32,
     }

@@ -127,7 +127,7 @@ pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length
         sequence: header.sequence_number(),
         acknowledgement: header.acknowledgment_number(),
         flags: TcpFlags { syn: header.syn(), ack: header.ack(), fin: header.fin(), rst: header.rst() },
-        urgent: if header.urg() { header.urgent_pointer() } else { 0 },
+        urgent: if header.urg() { header.urgent_pointer().max(1) } else { 0 },
         payload,
         length: u32::try_from(length).unwrap_or(u32::MAX),
     }

@@ -44,6 +44,9 @@ impl Policy {
             Rule::OperationRequestUnseen => {
                 "its answer says that it was carried out, and its request was not seen".to_owned()
             }
+            Rule::OperationUnplaced if ruling.client.zone.is_some() => {
+                "it goes to whoever is in reach, in any zone".to_owned()
+            }
             Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
                                         hardware addresses or their VLAN would place them"
                 .to_owned(),

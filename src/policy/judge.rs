@@ -20,7 +20,8 @@ pub(super) enum Relation {
     /// Neither end is in a zone.
     #[default]
     Unplaced,
-    /// Neither end is in a zone, and one has an address that no network can place: no policy could name it.
+    /// No policy could name an end: neither is in a zone, and one has an address that no network can place, or what is said
+    /// goes to whoever is in reach, wherever that is.
     Stray,
     /// Only observed: inside a zone that is not judged inside, between zones whose traffic the policy wants observed, or
     /// housekeeping of the link.
@@ -115,7 +116,9 @@ impl Policy {
         if judged && !self.is_housekeeping(link) {
             self.find_flows(&ends, spoken, (from, to), &mut ruling);
         } else {
-            ruling.relation = Relation::Observed;
+            // Its zone is that of the sender, for want of another: an operation reaches the hosts of all that share the link.
+            let is_for_all = server.place.zone.is_none() && link.server.ip.is_some_and(is_group);
+            ruling.relation = if is_for_all && spoken.is_some() { Relation::Stray } else { Relation::Observed };
         }
         ruling
     }

@@ -154,7 +154,8 @@ pub enum Rule {
     OperationUndeclared,
     /// An answer says that an operation was carried out which no flow permits, and its request is not in the capture.
     OperationRequestUnseen,
-    /// An operation that changes something, between two hosts of no zone that no network of a policy could place.
+    /// An operation that changes something, between two hosts of no zone that no network of a policy could place, or sent to
+    /// whoever is in reach.
     OperationUnplaced,
     /// The class is permitted, but not on this address.
     AddressUndeclared,

@@ -15,7 +15,7 @@ use lockkeeper_protocols::{
 
 use super::Desk;
 use super::conversation::{Facts, Talk};
-use crate::alert::{OwnedOperation, What};
+use crate::alert::{Doubt, OwnedOperation, What};
 use crate::flow::{End, Reading};
 use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
 
@@ -23,8 +23,10 @@ use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
 #[derive(Default)]
 pub(super) struct Readings {
     open: Vec<OpenReading>,
-    /// How many there were.
+    /// How many there were since the time `since`.
     begun: u32,
+    /// Nanoseconds on the packet clock.
+    since: i64,
 }
 
 /// A reading that has not met the delivered one again.
@@ -42,6 +44,15 @@ impl Readings {
     pub(super) fn memory(&self) -> usize {
         let memory = |open: &OpenReading| open.session.memory() + open.delivered.capacity() * size_of::<u64>();
         self.open.capacity() * size_of::<OpenReading>() + self.open.iter().map(memory).sum::<usize>()
+    }
+
+    /// Counts one more; says whether it is within what may be judged.
+    fn begin(&mut self, clock: i64) -> bool {
+        if clock.saturating_sub(self.since) >= READINGS_PERIOD {
+            (self.begun, self.since) = (0, clock);
+        }
+        self.begun = self.begun.saturating_add(1);
+        self.begun <= MOST_READINGS
     }
 
     /// None of them goes on.
@@ -125,10 +136,12 @@ impl Talk {
     /// Another reading of what an end sent begins.
     #[inline(never)]
     pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, desk: &mut Desk) {
-        let readings = &mut self.facts.make_seldom().readings;
-        readings.begun = readings.begun.saturating_add(1);
-        if readings.begun > MOST_READINGS || reading.other.is_empty() {
-            desk.counters.losses.readings_not_judged += u64::from(readings.begun > MOST_READINGS);
+        if !self.facts.make_seldom().readings.begin(stamp.clock) {
+            desk.counters.losses.readings_not_judged += 1;
+            desk.doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
+            return;
+        }
+        if reading.other.is_empty() {
             return;
         }
         let Some(protocol) = self.protocol_of(from, reading.other, desk) else { return };
@@ -245,9 +258,12 @@ fn fingerprint(prints: &RandomState, operation: &Operation<'_>) -> u64 {
     hasher.finish()
 }
 
-/// Readings of one conversation that go on at the same time, and all that there may be: bounds what repeats cost.
+/// Readings of one conversation that go on at the same time, and all that there may be in [`READINGS_PERIOD`]: bounds what
+/// repeats cost.
 const MOST_OPEN: usize = 4;
 const MOST_READINGS: u32 = 1024;
+/// An hour of packet time: a connection may last for months.
+const READINGS_PERIOD: i64 = 3_600_000_000_000;
 /// Operations of one reading that are told apart at a time.
 const MOST_NOTED: usize = 512;
 /// Bytes for which a reading goes on, at most: the longest frame of OPC UA.

@@ -321,6 +321,26 @@ pub(crate) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "an urgent byte that is announced before its segment",
+        has_twin: false,
+        send: |line, requests| {
+            let half = requests.real.len() / 2;
+            let announcement = line.segment(true, b"");
+            line.send(&Segment { urgent: half as u16 + 1, ..announcement });
+            let bytes = [&requests.real[..half], &[0xAA], &requests.real[half..]].concat();
+            line.say(true, &bytes);
+        },
+    },
+    Attack {
+        name: "a FIN inside of the request, before it",
+        has_twin: false,
+        send: |line, requests| {
+            let fin = part(line, requests.real.len() / 2, b"");
+            line.send(&Segment { flags: FIN | ACK, ttl: 1, ..fin });
+            honestly(line, requests);
+        },
+    },
+    Attack {
         name: "half of the request, and half a minute later the rest",
         has_twin: true,
         send: |line, requests| {

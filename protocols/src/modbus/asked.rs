@@ -44,6 +44,9 @@ pub(super) enum Asked {
     Files(Box<FileList>),
     /// The same bytes can be read in another way as well.
     Ambiguous(Box<Self>),
+    /// A write of several values that brings more of them than it names. Servers that go by the byte count write them all: the
+    /// last item is what they write beyond the range.
+    Exceeding(Box<Self>),
 }
 
 impl Asked {
@@ -51,7 +54,7 @@ impl Asked {
     pub(super) fn heap(&self) -> usize {
         match self {
             Self::Files(list) => list.ranges.capacity() * size_of::<FileRange>(),
-            Self::Ambiguous(inner) => size_of::<Self>() + inner.heap(),
+            Self::Ambiguous(inner) | Self::Exceeding(inner) => size_of::<Self>() + inner.heap(),
             _ => 0,
         }
     }
@@ -64,6 +67,16 @@ impl Asked {
             // A frame holds fewer than 256 bytes of sub-requests.
             Self::Files(list) => list.ranges.len() as u16,
             Self::Ambiguous(asked) => asked.items(),
+            Self::Exceeding(asked) => asked.items() + 1,
+        }
+    }
+
+    /// The item that is beyond what the request names, if there is one.
+    pub(super) fn excess(&self) -> Option<u16> {
+        match self {
+            Self::Ambiguous(asked) => asked.excess(),
+            Self::Exceeding(asked) => Some(asked.items()),
+            _ => None,
         }
     }
 
@@ -75,9 +88,12 @@ impl Asked {
         }
     }
 
-    /// What was asked, whether or not it can be read in another way.
+    /// What was asked, whether or not it can be read in another way, and without what is beyond it.
     pub(super) fn plainly(&self) -> &Self {
-        if let Self::Ambiguous(asked) = self { asked } else { self }
+        match self {
+            Self::Ambiguous(asked) | Self::Exceeding(asked) => asked.plainly(),
+            _ => self,
+        }
     }
 
     /// One of the operations, with the values that travel with it.
@@ -85,6 +101,11 @@ impl Asked {
     pub(super) fn operation<'a>(&self, unit: u8, code: u8, item: u16, values: Values<'a>) -> Operation<'a> {
         if let Self::Ambiguous(asked) = self {
             return Operation { ambiguous: true, ..asked.operation(unit, code, item, values) };
+        }
+        if let Self::Exceeding(asked) = self {
+            let operation = asked.operation(unit, code, if item < asked.items() { item } else { 0 }, values);
+            let target = if item < asked.items() { operation.target } else { Target::Unread { part: "values" } };
+            return Operation { target, ..operation };
         }
         let function = function::find(code, self.sub());
         let class = match self {
@@ -122,7 +143,7 @@ impl Asked {
                 Some(&FileRange { file, record, count }) => Target::File { unit, file, record, count },
                 None => Target::Unit { unit },
             },
-            Self::Ambiguous(asked) => asked.target(unit, code, item),
+            Self::Ambiguous(asked) | Self::Exceeding(asked) => asked.target(unit, code, item),
         }
     }
 }

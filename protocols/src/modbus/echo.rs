@@ -107,6 +107,6 @@ fn repeats(asked: &Asked, code: u8, data: &[u8]) -> bool {
         Asked::Sub(number) if code == function::DIAGNOSTICS => word(0) == Some(number),
         Asked::Sub(number) if code == function::UMAS => data.get(1).is_some_and(|second| u16::from(*second) == number),
         Asked::Sub(number) => data.first().is_some_and(|first| u16::from(*first) == number),
-        Asked::Whole | Asked::Files(_) | Asked::Ambiguous(_) => true,
+        Asked::Whole | Asked::Files(_) | Asked::Ambiguous(_) | Asked::Exceeding(_) => true,
     }
 }

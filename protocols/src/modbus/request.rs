@@ -27,7 +27,6 @@ pub(super) fn announce(number: u32, head: Head, data: &[u8], is_ambiguous: bool,
         is_awaited |= context.sink.operation(at, &operation, context.stamp);
     };
     match asked.plainly() {
-        Asked::Whole | Asked::Range(_) | Asked::Passed(_) | Asked::Sub(_) | Asked::Ambiguous(_) => tell(0, values),
         Asked::ReadWrite { .. } => {
             tell(0, values);
             tell(READ_ITEM, Values::None);
@@ -36,6 +35,10 @@ pub(super) fn announce(number: u32, head: Head, data: &[u8], is_ambiguous: bool,
             let items = 0..list.ranges.len() as u16;
             items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
         }
+        _ => tell(0, values),
+    }
+    if let Some(item) = asked.excess() {
+        tell(item, Values::None);
     }
     asked.announced(is_awaited)
 }
@@ -145,17 +148,17 @@ fn write_coils<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let mut reader = Reader::new(data);
     let range = range(&mut reader, MAX_WRITE_BITS, context)?;
     let byte_count = reader.u8("byte_count")?;
-    let bytes = reader.rest();
-    check_byte_count(byte_count, range.count.div_ceil(8), bytes, context);
-    Ok((Asked::Range(range), bits(bytes, range.count)))
+    let (bytes, expected) = (reader.rest(), range.count.div_ceil(8));
+    check_byte_count(byte_count, expected, bytes, context);
+    Ok((with_excess(Asked::Range(range), byte_count, expected), bits(bytes, range.count)))
 }
 
 /// FC 16 (6.12): starting address, quantity, byte count, registers.
 fn write_registers<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let mut reader = Reader::new(data);
     let range = range(&mut reader, MAX_WRITE_REGISTERS, context)?;
-    let values = written_registers(&mut reader, range.count, context)?;
-    Ok((Asked::Range(range), values))
+    let (values, byte_count) = written_registers(&mut reader, range.count, context)?;
+    Ok((with_excess(Asked::Range(range), byte_count, registers_size(range.count)), values))
 }
 
 /// FC 7, 11, 12 and 17 (6.7, 6.9, 6.10, 6.13).
@@ -195,8 +198,8 @@ fn read_write<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let mut reader = Reader::new(data);
     let read = range(&mut reader, MAX_READ_REGISTERS, context)?;
     let write = range(&mut reader, MAX_READ_WRITE_REGISTERS, context)?;
-    let values = written_registers(&mut reader, write.count, context)?;
-    Ok((Asked::ReadWrite { write, read }, values))
+    let (values, byte_count) = written_registers(&mut reader, write.count, context)?;
+    Ok((with_excess(Asked::ReadWrite { write, read }, byte_count, registers_size(write.count)), values))
 }
 
 /// FC 24 (6.18): address of the queue's count register.
@@ -246,15 +249,26 @@ fn range(reader: &mut Reader<'_>, limit: u16, context: &mut Context<'_>) -> Resu
     Ok(Range { address, count })
 }
 
+/// So many registers that are written, and the byte count before them.
 fn written_registers<'a>(
     reader: &mut Reader<'a>,
     count: u16,
     context: &mut Context<'_>,
-) -> Result<Values<'a>, DecodeError> {
+) -> Result<(Values<'a>, u8), DecodeError> {
     let byte_count = reader.u8("byte_count")?;
     let bytes = reader.rest();
-    check_byte_count(byte_count, count.saturating_mul(2), bytes, context);
-    Ok(Values::Registers(bytes.get(..usize::from(count) * 2).unwrap_or(bytes)))
+    check_byte_count(byte_count, registers_size(count), bytes, context);
+    Ok((Values::Registers(bytes.get(..usize::from(count) * 2).unwrap_or(bytes)), byte_count))
+}
+
+/// Bytes of so many registers.
+const fn registers_size(count: u16) -> u16 {
+    count.saturating_mul(2)
+}
+
+/// A write whose byte count says how much more it brings than it names, if it does.
+fn with_excess(asked: Asked, byte_count: u8, expected: u16) -> Asked {
+    if u16::from(byte_count) > expected { Asked::Exceeding(Box::new(asked)) } else { asked }
 }
 
 fn check_byte_count(byte_count: u8, expected: u16, bytes: &[u8], context: &mut Context<'_>) {

@@ -59,6 +59,9 @@ pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, contex
     if !fit {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", None);
     }
+    if let Some(item) = entry.asked.excess() {
+        entry.conclude_item(item, Values::None, Outcome::Accepted, context.stamp, context.sink);
+    }
     match entry.asked.plainly() {
         Asked::ReadWrite { .. } => {
             let values = registers(data, context);

@@ -7,10 +7,14 @@ use super::length::{self, Length};
 use super::shape::{self, Fit};
 use crate::dissector::{FrameLen, Probe, Side, Transport};
 
-/// Where the frame ends: where its function says, if the CRC agrees, or else where the first fitting CRC ends.
+/// Where the frame ends: where its function says, if the CRC agrees, or else where the first fitting CRC ends. Many small
+/// devices answer to a reserved unit, such as 255, beside their own: where the function says how long the frame is, any unit
+/// will do.
 pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
     match bytes {
-        [unit, ..] if *unit >= FIRST_RESERVED_UNIT => return FrameLen::Invalid("unit"),
+        [unit, code, ..] if *unit >= FIRST_RESERVED_UNIT && !has_known_shape(*code) => {
+            return FrameLen::Invalid("unit");
+        }
         [_, code, ..] if from == Side::Client && *code >= function::EXCEPTION => return FrameLen::Invalid("function"),
         _ => {}
     }
@@ -28,7 +32,7 @@ pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
 /// Whether it is worth looking for a frame here: where the function has no length of its own, every byte of garbage would
 /// cost a search for a CRC through the next 256.
 pub(super) fn may_start(bytes: &[u8]) -> bool {
-    bytes.get(1).is_none_or(|code| function::has_known_shape(code & !function::EXCEPTION))
+    bytes.get(1).is_none_or(|code| has_known_shape(*code))
 }
 
 /// How long the frame is that the bytes begin with, if it is a defined function in exactly its shape, with its CRC.
@@ -62,7 +66,7 @@ pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
 }
 
 fn look(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
-    if bytes.get(1).is_some_and(|code| !function::has_known_shape(code & !function::EXCEPTION)) {
+    if bytes.get(1).is_some_and(|code| !has_known_shape(*code)) {
         return Probe::No;
     }
     match frame_len(side, bytes) {
@@ -74,6 +78,10 @@ fn look(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
         FrameLen::Unknown if transport == Transport::Tcp => Probe::More,
         FrameLen::Unknown | FrameLen::Invalid(_) => Probe::No,
     }
+}
+
+fn has_known_shape(code: u8) -> bool {
+    function::has_known_shape(code & !function::EXCEPTION)
 }
 
 fn fit(side: Side, frame: &[u8]) -> Fit {

@@ -195,6 +195,28 @@ fn what_comes_after_a_fin_shows_that_it_was_not_the_end() {
 }
 
 #[test]
+fn a_fin_that_comes_before_the_bytes_around_it_takes_none_of_them_away() {
+    for place in 1..4 {
+        let mut bench = asked();
+        bench.feed(&Sent::new(A, 1_013 + place, 5_011, FIN, b""));
+        bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"next"));
+        assert_eq!(bench.told(), [otherwise(A, "after end", b""), bytes(A, b"next")], "at {place}");
+        assert_eq!(bench.counters.conflicts, 1);
+        assert!(bench.flow.disorder.is_none());
+    }
+}
+
+#[test]
+fn a_fin_that_comes_before_the_last_bytes_is_the_end_all_the_same() {
+    let mut bench = asked();
+    bench.feed(&Sent::new(A, 1_016, 5_011, FIN, b""));
+    bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"bye"));
+    bench.feed(&Sent::new(B, 5_011, 1_017, FIN, b""));
+    assert_eq!(bench.told(), [bytes(A, b"bye")]);
+    assert!(bench.flow.closed());
+}
+
+#[test]
 fn who_resets_a_connection_and_goes_on_has_not_reset_it() {
     let mut bench = asked();
     assert_eq!(bench.feed(&Sent::new(A, 1_013, 0, RST, b"")), Progress::Closed);
@@ -209,6 +231,17 @@ fn an_urgent_byte_may_be_part_of_the_stream_or_not() {
     assert_eq!(bench.told(), [bytes(A, b"nxext"), otherwise(A, "urgent", b"write 40 = 7next")]);
     bench.feed(&Sent::new(A, 1_018, 5_011, ACK, b"!"));
     assert_eq!(bench.told(), [bytes(A, b"!")]);
+    assert!(bench.flow.disorder.is_none());
+}
+
+#[test]
+fn an_urgent_byte_may_be_announced_before_it_comes() {
+    let mut bench = asked();
+    bench.feed(&Sent { urgent: 4, ..Sent::new(A, 1_013, 5_011, ACK, b"") });
+    bench.feed(&Sent { urgent: 4, ..Sent::new(A, 1_013, 5_011, ACK, b"ne") });
+    assert_eq!(bench.told(), [bytes(A, b"ne")]);
+    bench.feed(&Sent { urgent: 2, ..Sent::new(A, 1_015, 5_011, ACK, b"x?t") });
+    assert_eq!(bench.told(), [bytes(A, b"x?t"), otherwise(A, "urgent", b"write 40 = 7next")]);
     assert!(bench.flow.disorder.is_none());
 }
 

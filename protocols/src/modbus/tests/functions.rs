@@ -360,3 +360,54 @@ fn a_datagram_holds_whole_frames_only() {
     assert_eq!(log.lines[1], "Malformed datagram_ends_inside_frame from Client");
     assert_eq!(log.lost, 7);
 }
+
+#[test]
+fn a_write_that_brings_more_than_it_names_is_one_more_operation_without_a_target() {
+    let registers = [
+        0x10, // write multiple registers
+        0x00, 0x28, // starting address 40
+        0x00, 0x01, // quantity 1
+        0x04, // byte count: two registers
+        0x00, 0x07, 0x00, 0x08, // 7, 8
+    ];
+    let coils = [
+        0x0F, // write multiple coils
+        0x00, 0x28, // starting address 40
+        0x00, 0x08, // quantity 8
+        0x02, // byte count: 16 coils
+        0xFF, 0xFF,
+    ];
+    let both = [
+        0x17, // read/write multiple registers
+        0x00, 0x01, 0x00, 0x01, // read 1 from 1
+        0x00, 0x28, 0x00, 0x01, // write 1 to 40
+        0x04, // byte count: two registers
+        0x00, 0x07, 0x00, 0x08, // 7, 8
+    ];
+    let answers = [&registers[..5], &coils[..5], &[0x17, 2, 0, 1]];
+    for (request, answer) in [&registers[..], &coils, &both].into_iter().zip(answers) {
+        let log = exchange(request, answer);
+        let beyond = |line: &&std::string::String| line.contains("write") && line.contains("unread=values");
+        let told: std::vec::Vec<_> = log.lines.iter().filter(beyond).collect();
+        assert_eq!(told.len(), 2, "asked and accepted: {:?}", log.lines);
+        assert!(told[0].contains("asks") && told[1].contains("accepted"), "{told:?}");
+        let refused = exchange(request, &[request[0] | 0x80, 3]);
+        assert_eq!(refused.lines.iter().filter(beyond).count(), 2, "{:?}", refused.lines);
+    }
+    let exact = exchange(&[0x10, 0, 40, 0, 1, 2, 0, 7], &[0x10, 0, 40, 0, 1]);
+    assert!(!exact.lines.iter().any(|line| line.contains("unread")), "{:?}", exact.lines);
+}
+
+#[test]
+fn rtu_devices_may_have_a_reserved_unit() {
+    let write = [
+        0xFF, // unit 255
+        0x06, // write single register
+        0x00, 0x05, // address 5
+        0x00, 0x63, // 99
+        0xCC, 0x3C, // CRC
+    ];
+    let log = hear(&RTU, &[(Side::Client, &write), (Side::Server, &write)]);
+    assert!(log.lines[0].contains("write_single_register 6 unit=255 table=holding_register address=5"), "{log:?}");
+    assert_eq!(log.lines.len(), 2);
+}
