@@ -89,13 +89,12 @@ const fn is_job(function: u8) -> bool {
     matches!(function, 0x04 | 0x05 | 0x1A..=0x1F | 0x28 | 0x29 | 0xF0)
 }
 
-/// Whether bytes are exactly one PDU of S7comm, or one of S7comm-plus with its beginning and its end.
+/// Whether bytes are exactly one PDU of S7comm, as servers read it, or one of S7comm-plus with its beginning and its end.
 pub(crate) fn is_whole(bytes: &[u8]) -> bool {
-    match bytes {
-        [0x32, 1 | 7, ..] => matches!(loose(bytes, bytes.len()), Some(Loose::Job | Loose::Userdata)),
-        [0x32, 3, ..] => loose(bytes, bytes.len()) == Some(Loose::Answer),
-        [0x72, ..] => is_whole_plus(bytes),
-        _ => false,
+    match (bytes, loose(bytes, bytes.len())) {
+        ([0x32, ACK_DATA, ..], shape) => shape == Some(Loose::Answer),
+        (_, Some(Loose::Job | Loose::Userdata)) => true,
+        _ => is_whole_plus(bytes),
     }
 }
 

@@ -86,10 +86,16 @@ pub(super) fn tell_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
 /// Also what follows it.
 #[cold]
 pub(super) fn hidden(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    (0..bytes.len()).filter_map(|start| bytes.get(start..)).find_map(|rest| match rest {
-        [3, 0, _, _, 2, 0xF0, 0x80, pdu @ ..] | pdu @ [PROTOCOL, ..] => whole(pdu),
-        _ => None,
-    })
+    (0..bytes.len()).filter_map(|start| bytes.get(start..)).find_map(|rest| framed(rest).or_else(|| whole(rest)))
+}
+
+/// The PDU in the frame that bytes begin with, and what follows it. A frame whose lengths are all right proves one in whose
+/// header another field is wrong.
+fn framed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let &[_, _, high, low, _, 0xF0, 0x80..=0xFF] = bytes.first_chunk::<FRAME>()? else { return None };
+    let (frame, rest) = bytes.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
+    let pdu = frame.get(FRAME..)?;
+    iso::is_whole(pdu).then_some((pdu, rest))
 }
 
 /// The whole PDU that bytes begin with, and what follows it.
@@ -133,3 +139,5 @@ pub(super) const USERDATA: u8 = 7;
 pub(super) const PROTOCOL: u8 = 0x32;
 /// Bytes of the header of a request.
 pub(super) const HEADER: usize = 10;
+/// Bytes of TPKT and COTP before it.
+const FRAME: usize = 7;

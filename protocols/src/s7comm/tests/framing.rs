@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 const STOP: &[u8] = b"\x29\0\0\0\0\0\x09P_PROGRAM";
 const STOPPED: &str = "control plc_stop 41";
+const STOPPED_PERHAPS: &str = "control plc_stop 41 (ambiguous)";
 
 /// A job and its headers, field by field.
 #[derive(Clone, Debug)]
@@ -270,6 +271,25 @@ fn a_pdu_hidden_in_the_length_of_another_is_read() {
         assert!(
             log.lines_of("Malformed").contains(&"Malformed pdu_length_mismatch 50 from Client") || is_malformed(&log)
         );
+    }
+}
+
+#[test]
+fn a_pdu_whose_header_is_odd_too_hides_neither_in_another_nor_in_a_tsdu() {
+    let read = job(1, &[&[4, 1], db(1, 0, 1).as_slice()].concat(), &[])[7..].to_vec();
+    for s7comm in [[0, 1, 0, 0], [0x32, 0, 0, 0], [0x32, 1, 0, 1], [0x72, 4, 9, 9]] {
+        for (tpkt, number) in [([3, 0], 0x80), ([0, 7], 0x80), ([3, 0], 0x81)] {
+            let stop = Headers { tpkt, cotp: [2, 0xF0, number], s7comm }.frame(STOP, &[]);
+            let log = talk(&[(Client, frame(&[read.clone(), stop.clone()].concat()))]);
+            let last = asked(&log).last().cloned().unwrap_or_default();
+            assert!(last.ends_with(STOPPED_PERHAPS), "{s7comm:02x?}: {:?}", log.lines);
+            // The beginning of a TSDU whose rest never came.
+            let mut begun = frame(&read);
+            begun[6] = 0;
+            let log = talk(&[(Client, begun), (Client, stop)]);
+            let last = asked(&log).last().cloned().unwrap_or_default();
+            assert!(last.ends_with(STOPPED_PERHAPS), "{s7comm:02x?}: {:?}", log.lines);
+        }
     }
 }
 
