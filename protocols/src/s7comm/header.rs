@@ -95,7 +95,8 @@ fn framed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let &[_, _, high, low, _, 0xF0, 0x80..=0xFF] = bytes.first_chunk::<FRAME>()? else { return None };
     let (frame, rest) = bytes.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
     let pdu = frame.get(FRAME..)?;
-    iso::is_whole(pdu).then_some((pdu, rest))
+    let is_request = || matches!(iso::loose(pdu, pdu.len()), Some(Loose::Job | Loose::Userdata));
+    (iso::is_whole(pdu) || is_request()).then_some((pdu, rest))
 }
 
 /// The whole PDU that bytes begin with, and what follows it.

@@ -283,7 +283,10 @@ fn a_pdu_whose_header_is_odd_too_hides_neither_in_another_nor_in_a_tsdu() {
             let log = talk(&[(Client, frame(&[read.clone(), stop.clone()].concat()))]);
             let last = asked(&log).last().cloned().unwrap_or_default();
             assert!(last.ends_with(STOPPED_PERHAPS), "{s7comm:02x?}: {:?}", log.lines);
-            // The beginning of a TSDU whose rest never came.
+            // The beginning of a TSDU whose rest never came: any bytes may go on with that.
+            if ![0x32, 0].contains(&s7comm[0]) {
+                continue;
+            }
             let mut begun = frame(&read);
             begun[6] = 0;
             let log = talk(&[(Client, begun), (Client, stop)]);
