@@ -309,7 +309,8 @@ impl S7CommPlus {
                 && (asked.function.code == u32::from(head.function) || function::is_error(head.function))
         };
         let answer = (head.sequence, head.function);
-        let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
+        let named = self.pending.take(is_asked_by, |_| true).map(|(asked, _)| asked);
+        let Some(asked) = named.or_else(|| self.only_asked(answer, context)) else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(head.function.into()));
             // A second answer to the request that was answered last says nothing new.
             if self.answered.take_if(|last| *last == answer).is_none() && context.from == Side::Server {
@@ -323,6 +324,19 @@ impl S7CommPlus {
             self.is_encrypted = true;
         }
         self.spare.give(asked.items);
+    }
+
+    /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
+    #[cold]
+    fn only_asked(&mut self, answer @ (sequence, function): (u16, u16), context: &mut Context<'_>) -> Option<Asked> {
+        let only = self.pending.only()?;
+        let is_last = only.request == self.stack.next_request().wrapping_sub(1);
+        let fits = only.function.code == u32::from(function) && context.from == Side::Server;
+        if !is_last || !fits || self.answered == Some(answer) {
+            return None;
+        }
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_sequence", Some(sequence.into()));
+        self.pending.remove(0)
     }
 
     /// The fragments of a side that wait for the rest of their PDU are lost.

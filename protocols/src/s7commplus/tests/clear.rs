@@ -152,6 +152,25 @@ fn requests_that_cannot_be_told_are_operations_of_a_client() {
 }
 
 #[test]
+fn with_one_request_in_flight_another_sequence_number_does_not_lose_its_outcome() {
+    let write = |sequence| pdu(2, &request(0x0542, sequence, &hex(WRITE)));
+    let written = |sequence| pdu(2, &response(0x0542, sequence, &[0, 0]));
+    let log = hear(&[(Client, write(5)), (Server, written(9))]);
+    assert_eq!(log.lines_of("Unmatched"), ["Unmatched answer_with_other_sequence 9 from Server"]);
+    assert!(log.lines.iter().any(|line| line.contains("accepted")), "{:?}", log.lines);
+    assert!(log.lines_of("0 unseen").is_empty(), "{:?}", log.lines);
+    // With two in flight nobody knows which one is meant; another function is meant by none.
+    for said in [
+        std::vec![(Client, [write(5), write(6)].concat()), (Server, written(9))],
+        std::vec![(Client, write(5)), (Server, pdu(2, &response(0x054C, 9, &[0, 0])))],
+        std::vec![(Client, write(5)), (Client, written(9))],
+    ] {
+        let log = hear(&said);
+        assert!(log.lines_of("Unmatched")[0].starts_with("Unmatched answer_without_request"), "{:?}", log.lines);
+    }
+}
+
+#[test]
 fn an_accepted_answer_without_a_request_says_what_was_done() {
     let cases = [
         (0x04F2, "00 06 00000000", Some("write set_variable 1266 unread=target")),
