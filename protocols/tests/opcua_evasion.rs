@@ -348,6 +348,22 @@ fn aliases_whose_registration_was_not_seen_are_unread() {
 }
 
 #[test]
+fn an_answer_with_more_aliases_than_nodes_leaves_what_they_stand_for_unread() {
+    let mut talk = Talk::opened();
+    talk.say(Client, 2, &register(&[number(2, 1)]));
+    talk.say(Server, 2, &registered(&[number(2, 100), number(2, 101)]));
+    talk.log.lines.clear();
+    talk.say(Client, 3, &write_to(&[number(2, 100), number(2, 101)]));
+    assert_eq!(
+        talk.announced(),
+        [
+            "asks write write 673 node=ns=2;i=1 attribute=value = [Signed(7)]",
+            "asks write write 673 unread=registered_node = [Signed(7)]",
+        ]
+    );
+}
+
+#[test]
 fn more_aliases_than_can_be_kept_are_a_limit_and_unread() {
     let mut talk = Talk::opened();
     let long = |namespace: u8, id: usize| [&[3, namespace, 0][..], &string(&format!("{id:0>400}"))].concat();
