@@ -156,7 +156,13 @@ impl S7CommPlus {
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
             Content::Other if form.torn => context.sink.lost(bytes.len()),
-            _ => iso::foreign(bytes, &mut self.stack, context),
+            _ => {
+                iso::foreign(bytes, &mut self.stack, context);
+                // What was found inside of another is searched no further. A whole PDU was told.
+                if !form.is_ambiguous && !form.is_joined {
+                    self.hidden(bytes.get(1..).unwrap_or_default(), context);
+                }
+            }
         }
     }
 
@@ -183,10 +189,11 @@ impl S7CommPlus {
         context.sink.pdu(VERSIONS, version.into());
         match pdu::parse(bytes) {
             Ok(Pdu::Data { payload, is_last, fault }) => {
+                self.on_payload(payload, is_last, version, context);
                 if let Some(name) = fault {
                     context.anomaly(AnomalyKind::Malformed, name, None);
+                    self.hidden(bytes.get(pdu::HEADER..).unwrap_or_default(), context);
                 }
-                self.on_payload(payload, is_last, version, context);
             }
             Ok(Pdu::SystemEvent) => self.on_system_event(context),
             Ok(Pdu::KeepAlive) => {}
@@ -194,6 +201,17 @@ impl S7CommPlus {
                 context.anomaly(AnomalyKind::Malformed, error.field(), None);
                 self.unread("pdu", 0, context);
             }
+        }
+    }
+
+    /// Whole PDUs in the bytes of another that ends where it should not.
+    #[cold]
+    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        let mut rest = bytes;
+        while let Some((tsdu, behind)) = iso::hidden(rest) {
+            context.malformed("pdu_inside_pdu", tsdu.len() as u32);
+            self.on_tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
+            rest = behind;
         }
     }
 

@@ -297,6 +297,25 @@ fn a_pdu_whose_header_is_odd_too_hides_neither_in_another_nor_in_a_tsdu() {
 }
 
 #[test]
+fn a_pdu_behind_half_a_frame_of_anything_is_read_and_nesting_costs_nothing() {
+    // A frame of which half came, and no more: snap7 takes what comes three seconds later for the next frame.
+    let half = [b"anything".as_slice(), &job(2, STOP, &[]), b"more"].concat();
+    let log = talk(&[(Client, job(1, &[0xF0, 0, 0, 1, 0, 1, 1, 0xE0], &[])), (Client, frame(&half))]);
+    assert!(asked(&log).last().is_some_and(|line| line.ends_with(STOPPED_PERHAPS)), "{:?}", log.lines);
+    // PDUs of S7comm-plus in each other are searched once.
+    let mut nested = Vec::new();
+    for _ in 0..700 {
+        let length = (nested.len() as u16 + 2).to_be_bytes();
+        nested = [&[0x72, 1, length[0], length[1], 0x31, 0], nested.as_slice(), &[0x72, 1, 0, 0]].concat();
+    }
+    let log = talk(&[
+        (Client, job(1, &[0xF0, 0, 0, 1, 0, 1, 1, 0xE0], &[])),
+        (Client, frame(&[&[9], nested.as_slice()].concat())),
+    ]);
+    assert_eq!(log.lines_of("Malformed").len(), 1, "{:?}", log.lines);
+}
+
+#[test]
 fn a_tsdu_longer_than_is_kept_is_read_as_far_as_it_is() {
     let limits = Limits { partial: 100, ..Limits::default() };
     let mut log = Log::default();
