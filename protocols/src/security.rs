@@ -99,10 +99,12 @@ pub enum UserKind {
     Certificate,
     /// By a token that somebody else issued.
     Token,
+    /// In a way that cannot be read. No policy names it, so that none permits it where it names others.
+    Unread,
 }
 
 impl UserKind {
-    /// Every kind.
+    /// Every kind that a policy may name.
     pub const ALL: [Self; 4] = [Self::Anonymous, Self::UserName, Self::Certificate, Self::Token];
 
     /// The word of the policy and of alerts.
@@ -112,6 +114,7 @@ impl UserKind {
             Self::UserName => "username",
             Self::Certificate => "certificate",
             Self::Token => "issued-token",
+            Self::Unread => "unread",
         }
     }
 

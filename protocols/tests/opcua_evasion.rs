@@ -190,10 +190,27 @@ fn a_login_is_announced_whatever_flags_its_token_has() {
     let mut talk = Talk::opened();
     talk.say(Client, 2, &login([1, 0, 0x44, 0x01, 0].to_vec()));
     assert_eq!(talk.log.lines_of("user"), ["user anonymous "]);
-    // What no server can read is a login all the same.
+    // What no server can read is a login all the same, of a user of whom nothing is known.
     let mut talk = Talk::opened();
     talk.say(Client, 2, &login([7, 0, 0x44, 0x01, 0].to_vec()));
     assert_eq!(talk.announced(), ["asks security activate_session 467 unread=item"]);
+    assert_eq!(talk.log.lines_of("user"), ["user unread "]);
+}
+
+#[test]
+fn a_login_that_cannot_be_read_is_that_of_an_unread_user() {
+    // The type of ActivateSession with a server index, and a structure whose bytes nobody counted: asyncua reads on
+    let mut odd = request(467, 1, &[&NULL[..], &NULL, &NULL, &NULL, b"\x01\0\x41\x01\x01", &NULL, &NULL].concat());
+    odd.splice(0..1, [0x41]);
+    odd.splice(4..4, [0; 4]);
+    let mut talk = Talk::opened();
+    talk.say(Client, 2, &odd);
+    assert_eq!(talk.log.lines_of("user"), ["user unread "]);
+    // A type that the standard does not have, and a structure that is none of a token
+    let unknown = [&[1, 0, 0x0F, 0x27, 1][..], &2_u32.to_le_bytes(), b"zz"].concat();
+    let mut talk = Talk::opened();
+    talk.say(Client, 2, &request(467, 1, &[&NULL[..], &NULL, &NULL, &NULL, &unknown, &NULL, &NULL].concat()));
+    assert_eq!(talk.log.lines_of("user"), ["user unread "]);
 }
 
 #[test]
@@ -328,6 +345,22 @@ fn aliases_whose_registration_was_not_seen_are_unread() {
         talk.say(Client, 3, &write_to(&[number(2, 1)]));
         assert_eq!(talk.announced()[2..], [unread]);
     }
+}
+
+#[test]
+fn an_answer_with_more_aliases_than_nodes_leaves_what_they_stand_for_unread() {
+    let mut talk = Talk::opened();
+    talk.say(Client, 2, &register(&[number(2, 1)]));
+    talk.say(Server, 2, &registered(&[number(2, 100), number(2, 101)]));
+    talk.log.lines.clear();
+    talk.say(Client, 3, &write_to(&[number(2, 100), number(2, 101)]));
+    assert_eq!(
+        talk.announced(),
+        [
+            "asks write write 673 node=ns=2;i=1 attribute=value = [Signed(7)]",
+            "asks write write 673 unread=registered_node = [Signed(7)]",
+        ]
+    );
 }
 
 #[test]

@@ -10,13 +10,14 @@
 //! * `cotp`: TPDUs, TSAPs, reasons; `assembly`: a TSDU from its TPDUs, under a cap;
 //! * `connection`: connection requests and their answers, as operations; `stack`: all of that for one flow;
 //! * `content`: what a TSDU holds, by its first bytes; `shape`: what is exactly a PDU of S7comm or S7comm-plus, and what
-//!   servers take for one; `probe`: the same for the opening of a flow;
+//!   servers take for one; `hidden`: PDUs inside of others; `probe`: the same for the opening of a flow;
 //! * `other`: the registry row for what no other row decodes: MMS, TLS, the unknown.
 
 mod assembly;
 mod connection;
 mod content;
 mod cotp;
+mod hidden;
 mod other;
 mod probe;
 mod shape;
@@ -28,9 +29,10 @@ mod tests;
 
 pub(crate) use self::connection::CONNECT;
 pub(crate) use self::content::{CONTENTS, Content, foreign};
+pub(crate) use self::hidden::hidden;
 pub use self::other::OTHER;
 pub(crate) use self::probe::{Opening, open};
-pub(crate) use self::shape::{Loose, is_exact, is_foreign, is_whole, is_whole_plus, loose, plus_sender, sender};
+pub(crate) use self::shape::{Loose, is_exact, is_foreign, is_whole_plus, loose, plus_sender, sender};
 pub(crate) use self::stack::{Form, Stack};
 pub(crate) use self::tpkt::{MAX_FRAME, MIN_FRAME, boundary, frame_len, may_start};
 

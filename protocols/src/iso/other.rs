@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::content::{self, Content};
+use super::hidden::hidden;
 use super::probe::{self, Opening};
 use super::shape;
 use super::stack::Stack;
@@ -60,6 +61,20 @@ struct Other {
     stack: Stack,
 }
 
+impl Other {
+    /// Whole PDUs of S7comm in what nobody knows.
+    #[cold]
+    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        // A whole one was told already.
+        let mut rest = bytes.get(1..).unwrap_or_default();
+        while let Some((tsdu, behind)) = hidden(rest) {
+            context.malformed("pdu_inside_pdu", tsdu.len() as u32);
+            content::foreign(tsdu, &mut self.stack, context);
+            rest = behind;
+        }
+    }
+}
+
 impl Dissector for Other {
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen {
         match tpkt::frame_len(bytes) {
@@ -86,6 +101,9 @@ impl Dissector for Other {
             }
             context.sink.pdu(0, content as u32);
             content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
+            if content == Content::Other && !tsdu.form.is_joined {
+                self.hidden(&tsdu.bytes, &mut context);
+            }
         }
     }
 

@@ -89,13 +89,15 @@ const fn is_job(function: u8) -> bool {
     matches!(function, 0x04 | 0x05 | 0x1A..=0x1F | 0x28 | 0x29 | 0xF0)
 }
 
-/// Whether bytes are exactly one PDU of S7comm, or one of S7comm-plus with its beginning and its end.
+/// Whether bytes are exactly one PDU of S7comm, or one of S7comm-plus with its beginning and its end. One of S7comm may have
+/// another number of the protocol or another kind, but not both: any zeros could be one.
 pub(crate) fn is_whole(bytes: &[u8]) -> bool {
-    match bytes {
-        [0x32, 1 | 7, ..] => matches!(loose(bytes, bytes.len()), Some(Loose::Job | Loose::Userdata)),
-        [0x32, 3, ..] => loose(bytes, bytes.len()) == Some(Loose::Answer),
-        [0x72, ..] => is_whole_plus(bytes),
-        _ => false,
+    match (bytes, loose(bytes, bytes.len())) {
+        ([0x32, ACK_DATA, ..], shape) => shape == Some(Loose::Answer),
+        ([0x32, ..], Some(Loose::Job | Loose::Userdata)) => true,
+        ([_, JOB, 0, 0, _, _, _, SETUP_PARAMETERS..=0xFF, ..], Some(Loose::Job)) => true,
+        ([_, USERDATA, 0, 0, ..], Some(Loose::Userdata)) => true,
+        _ => is_whole_plus(bytes),
     }
 }
 
@@ -150,10 +152,13 @@ pub(crate) fn request(tsdu: &[u8]) -> Option<Class> {
 }
 
 /// Kinds of S7comm PDUs: answers have an error behind their header.
+const JOB: u8 = 1;
 const ACK: u8 = 2;
 const ACK_DATA: u8 = 3;
 const USERDATA: u8 = 7;
 /// Bytes of the header of a request.
 const HEADER: usize = 10;
+/// Bytes of the parameters of Setup Communication, the fewest of any usual job.
+const SETUP_PARAMETERS: u8 = 8;
 /// Error class and code.
 const ERROR: usize = 2;

@@ -51,6 +51,8 @@ pub(crate) struct Form {
     pub(crate) torn: bool,
     /// It goes on, but it is longer than is kept.
     pub(crate) is_cut: bool,
+    /// It came in several TPDUs, each of which was held against a whole PDU.
+    pub(crate) is_joined: bool,
     /// It is one of two readings of the same bytes.
     pub(crate) is_ambiguous: bool,
 }
@@ -312,6 +314,7 @@ fn add<'f>(
         }
         Assembled::Open => return None,
     };
+    let form = Form { is_joined: matches!(bytes, Cow::Owned(_)), ..form };
     (!bytes.is_empty()).then_some(Tsdu { bytes, form })
 }
 

@@ -158,7 +158,7 @@ impl Exchange {
             context.sink.ended(Outcome::Accepted, 1);
             return self.reported(service, Some((asked, request)), content, context);
         }
-        let (result, missing) = match Answers::read(service, content) {
+        let (result, differing) = match Answers::read(service, content) {
             Ok(answers) => self.results(asked, request, answers, context),
             Err(fault) => {
                 asked.conclude(Outcome::Accepted, context.stamp, context.sink);
@@ -166,12 +166,12 @@ impl Exchange {
             }
         };
         if service == Service::RegisterNodes {
-            self.registered(asked.number, request, result.is_ok() && missing == 0);
+            self.registered(asked.number, request, result.is_ok() && differing == 0);
         }
         result.and(self.learn(service, Some((asked, request)), content, context))
     }
 
-    /// Concludes each operation of a request with its result. Returns also how many results are missing.
+    /// Concludes each operation of a request with its result. Returns also how many results are missing or too many.
     fn results(
         &mut self,
         asked: &Asked,
@@ -199,8 +199,8 @@ impl Exchange {
                 self.settled(request, subscription, replayed, &answer, context);
             }
         });
-        let missing = results.missing;
-        (results.end(is_certain && !matches!(request.kept, Kept::Concluded), context), missing)
+        let differing = results.missing + results.extra();
+        (results.end(is_certain && !matches!(request.kept, Kept::Concluded), context), differing)
     }
 
     /// What an operation that was done means for later ones.
@@ -336,7 +336,7 @@ impl Exchange {
         }
     }
 
-    /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node.
+    /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node, and no other.
     #[cold]
     fn registered(&mut self, number: u32, request: &Request, is_whole: bool) {
         if !is_whole && let Some(session) = request.session() {

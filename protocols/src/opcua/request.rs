@@ -19,6 +19,7 @@ use crate::memory;
 use crate::operation::{Namespaces, Operation, Target, Values};
 use crate::pending::Waiting;
 use crate::reader::Reader;
+use crate::security::{Security, UserKind};
 
 impl Exchange {
     pub(super) fn on_request(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
@@ -193,6 +194,10 @@ impl Exchange {
             context.sink.operation(at, &login.operation(), context.stamp);
             logins.push(login);
         });
+        if logins.iter().any(|login| login.user.is_none()) {
+            let fact = Security::User { kind: UserKind::Unread, name: None, clear_secret: false };
+            context.sink.security(&fact, context.stamp);
+        }
         let what = What::Login(logins.into());
         let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
         self.wait(Asked { requested, number, channel, id, what }, context);

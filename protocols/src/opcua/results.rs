@@ -63,6 +63,11 @@ impl<'a> Results<'a> {
         Some(Answer { values: Values::None, ..found })
     }
 
+    /// Results behind those that were asked for.
+    pub(super) fn extra(&self) -> u32 {
+        self.rest.left() as u32
+    }
+
     /// Reports a number of results that differs from that of the operations. An answer without any is seen in the field, and
     /// is none: its header holds for the whole request.
     pub(super) fn end(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {

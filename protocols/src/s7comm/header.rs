@@ -82,24 +82,6 @@ pub(super) fn tell_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
     }
 }
 
-/// The first whole PDU in the bytes behind one that states fewer than it has: alone, or in a frame of its own, anywhere.
-/// Also what follows it.
-#[cold]
-pub(super) fn hidden(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    (0..bytes.len()).filter_map(|start| bytes.get(start..)).find_map(|rest| match rest {
-        [3, 0, _, _, 2, 0xF0, 0x80, pdu @ ..] | pdu @ [PROTOCOL, ..] => whole(pdu),
-        _ => None,
-    })
-}
-
-/// The whole PDU that bytes begin with, and what follows it.
-fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let &[PROTOCOL, _, 0, 0, _, _, p_high, p_low, d_high, d_low] = bytes.first_chunk::<HEADER>()? else { return None };
-    let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
-    let (pdu, rest) = bytes.split_at_checked(HEADER + lengths.iter().sum::<usize>())?;
-    iso::is_whole(pdu).then_some((pdu, rest))
-}
-
 /// Whether a whole TSDU has the exact shape of a PDU: reserved bytes 0, lengths that agree.
 pub(super) fn is_exact(tsdu: &[u8]) -> bool {
     matches!(tsdu, [_, _, 0, 0, ..]) && split(tsdu).is_some_and(|pdu| pdu.is_exact)

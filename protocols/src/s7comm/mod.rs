@@ -166,7 +166,7 @@ impl S7comm {
     #[cold]
     #[inline(never)]
     fn odd(&mut self, tsdu: &[u8], pdu: Option<Pdu<'_>>, form: Form, context: &mut Context<'_>) {
-        let Form { torn, is_cut, is_ambiguous } = form;
+        let Form { torn, is_cut, is_joined, is_ambiguous } = form;
         match (pdu, header::split_loosely(tsdu).filter(|reading| !is_cut && self.may_be(reading, context))) {
             (_, Some((_, pdu))) => {
                 header::tell_faults(tsdu, pdu.rosctr, context);
@@ -180,7 +180,13 @@ impl S7comm {
                 self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
                 self.hidden(tsdu.get(header::HEADER..).unwrap_or_default(), context);
             }
-            (None, None) => iso::foreign(tsdu, &mut self.stack, context),
+            (None, None) => {
+                iso::foreign(tsdu, &mut self.stack, context);
+                // What was found inside of another is searched no further. A whole PDU was told.
+                if !is_ambiguous && !is_joined {
+                    self.hidden(tsdu.get(1..).unwrap_or_default(), context);
+                }
+            }
         }
     }
 
@@ -191,11 +197,10 @@ impl S7comm {
             || self.pending.iter().any(|entry| entry.is_answered_by(pdu.reference, code, context.from))
     }
 
-    /// Whole PDUs in the bytes of another that states other lengths than it has: a server that frames by those, or gives up
-    /// half a frame as snap7 1.4.2 does after three seconds, finds them there.
+    /// Whole PDUs in the bytes of another that states other lengths than it has.
     fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
-        while let Some((tsdu, behind)) = header::hidden(rest) {
+        while let Some((tsdu, behind)) = iso::hidden(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
             self.tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
             rest = behind;

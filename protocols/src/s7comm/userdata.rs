@@ -143,18 +143,12 @@ impl S7comm {
 
     /// Whether it answers something.
     fn on_userdata_response(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) -> bool {
-        let asked_by = |entry: &Entry| {
-            entry.asked.is_userdata
-                && entry.asked.from != context.from
-                && entry.asked.reference == pdu.reference
-                && entry.asked.code == head.code()
-        };
         let mut target = Target::None;
         let answered = Answered { from: context.from, reference: pdu.reference, code: head.code() };
-        let request = self.pending.take(asked_by, |_| true);
+        let request = self.userdata_asked_by(answered, context);
         let is_answer = request.is_some();
         match request {
-            Some((entry, _)) => {
+            Some(entry) => {
                 self.answered = Some(answered);
                 target = entry.asked.target(0);
                 answer(&entry, head, data, context);
@@ -174,6 +168,25 @@ impl S7comm {
             _ => {}
         }
         is_answer
+    }
+
+    /// The request that an answer belongs to, as for [jobs](Self::on_answer): with one in flight, the last one that was sent,
+    /// another reference than its own does not lose an answer that fits it.
+    fn userdata_asked_by(&mut self, answer: Answered, context: &mut Context<'_>) -> Option<Entry> {
+        let fits = |entry: &Entry| {
+            entry.asked.is_userdata && entry.asked.from != answer.from && entry.asked.code == answer.code
+        };
+        let is_named = |entry: &Entry| entry.asked.reference == answer.reference && fits(entry);
+        if let Some((entry, _)) = self.pending.take(is_named, |_| true) {
+            return Some(entry);
+        }
+        let only = self.pending.only().filter(|entry| fits(entry))?;
+        let is_last = only.asked.request == self.stack.next_request().wrapping_sub(1);
+        if !is_last || self.answered == Some(answer) {
+            return None;
+        }
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_reference", Some(answer.reference.into()));
+        self.pending.remove(0)
     }
 
     /// What is sent unasked: a report if a controller sends it, else judged as if it were asked for.

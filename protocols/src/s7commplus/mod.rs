@@ -156,7 +156,13 @@ impl S7CommPlus {
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
             Content::Other if form.torn => context.sink.lost(bytes.len()),
-            _ => iso::foreign(bytes, &mut self.stack, context),
+            _ => {
+                iso::foreign(bytes, &mut self.stack, context);
+                // What was found inside of another is searched no further. A whole PDU was told.
+                if !form.is_ambiguous && !form.is_joined {
+                    self.hidden(bytes.get(1..).unwrap_or_default(), context);
+                }
+            }
         }
     }
 
@@ -183,10 +189,11 @@ impl S7CommPlus {
         context.sink.pdu(VERSIONS, version.into());
         match pdu::parse(bytes) {
             Ok(Pdu::Data { payload, is_last, fault }) => {
+                self.on_payload(payload, is_last, version, context);
                 if let Some(name) = fault {
                     context.anomaly(AnomalyKind::Malformed, name, None);
+                    self.hidden(bytes.get(pdu::HEADER..).unwrap_or_default(), context);
                 }
-                self.on_payload(payload, is_last, version, context);
             }
             Ok(Pdu::SystemEvent) => self.on_system_event(context),
             Ok(Pdu::KeepAlive) => {}
@@ -194,6 +201,17 @@ impl S7CommPlus {
                 context.anomaly(AnomalyKind::Malformed, error.field(), None);
                 self.unread("pdu", 0, context);
             }
+        }
+    }
+
+    /// Whole PDUs in the bytes of another that ends where it should not.
+    #[cold]
+    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        let mut rest = bytes;
+        while let Some((tsdu, behind)) = iso::hidden(rest) {
+            context.malformed("pdu_inside_pdu", tsdu.len() as u32);
+            self.on_tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
+            rest = behind;
         }
     }
 
@@ -309,7 +327,8 @@ impl S7CommPlus {
                 && (asked.function.code == u32::from(head.function) || function::is_error(head.function))
         };
         let answer = (head.sequence, head.function);
-        let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
+        let named = self.pending.take(is_asked_by, |_| true).map(|(asked, _)| asked);
+        let Some(asked) = named.or_else(|| self.only_asked(answer, context)) else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(head.function.into()));
             // A second answer to the request that was answered last says nothing new.
             if self.answered.take_if(|last| *last == answer).is_none() && context.from == Side::Server {
@@ -323,6 +342,19 @@ impl S7CommPlus {
             self.is_encrypted = true;
         }
         self.spare.give(asked.items);
+    }
+
+    /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
+    #[cold]
+    fn only_asked(&mut self, answer @ (sequence, function): (u16, u16), context: &mut Context<'_>) -> Option<Asked> {
+        let only = self.pending.only()?;
+        let is_last = only.request == self.stack.next_request().wrapping_sub(1);
+        let fits = only.function.code == u32::from(function) && context.from == Side::Server;
+        if !is_last || !fits || self.answered == Some(answer) {
+            return None;
+        }
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_sequence", Some(sequence.into()));
+        self.pending.remove(0)
     }
 
     /// The fragments of a side that wait for the rest of their PDU are lost.

@@ -120,6 +120,8 @@ pub(super) fn is_beginning(payload: &[u8]) -> bool {
 
 /// First byte of every PDU.
 const PROTOCOL: u8 = 0x72;
+/// Bytes of the header.
+pub(super) const HEADER: usize = 4;
 /// Bytes of the digest in the integrity part of version 3.
 const DIGEST: u8 = 32;
 const SYSTEM_EVENT: u8 = 0xFE;

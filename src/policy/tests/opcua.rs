@@ -320,7 +320,10 @@ fn identities_are_those_that_the_flow_names() {
     assert_eq!(talk.user(UserKind::UserName, false), nothing());
     let expected = "opcua.identity: flow F-1 permits only identity username, certificate, not anonymous";
     assert_eq!(talk.user(UserKind::Anonymous, false), [expected]);
+    let expected = "opcua.identity: flow F-1 permits only identity username, certificate, not unread";
+    assert_eq!(talk.user(UserKind::Unread, false), [expected]);
     assert_eq!(Talk::of(HIST).user(UserKind::Anonymous, false), nothing());
+    assert_eq!(Talk::of(HIST).user(UserKind::Unread, false), nothing());
 }
 
 #[test]

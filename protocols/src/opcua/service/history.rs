@@ -36,7 +36,7 @@ pub(super) fn read<'a>(
     })
 }
 
-/// Every kind of update begins with the node that it is about.
+/// Every kind of update that is known begins with the node that it is about.
 pub(super) fn update<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -44,13 +44,19 @@ pub(super) fn update<'a>(
 ) -> Result<(), Fault> {
     each(reader, "history_update_details", dialect, |details: ExtensionObject<'a>| {
         let known = details.standard().and_then(|(kind, mut body)| {
-            let class = if DELETIONS.contains(&kind) { Class::DiagnosticClear } else { Class::Write };
+            let class = match kind {
+                _ if UPDATES.contains(&kind) => Class::Write,
+                _ if DELETIONS.contains(&kind) => Class::DiagnosticClear,
+                _ => return None,
+            };
             Some(Item::node(class, Node::decode(&mut body, dialect).ok()?))
         });
         visit(&known.unwrap_or(Item::new(Class::Write, Subject::Unread("history_update_details"))));
     })
 }
 
+/// UpdateDataDetails, UpdateEventDetails, UpdateStructureDataDetails.
+const UPDATES: [u32; 3] = [682, 685, 11300];
 /// DeleteRawModifiedDetails, DeleteAtTimeDetails, DeleteEventDetails.
 const DELETIONS: [u32; 3] = [688, 691, 694];
 /// The attribute whose history is kept.

@@ -125,16 +125,19 @@ impl<'a> Message<'a> {
         if direction == Direction::Request {
             skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
         }
-        let number = reader.u32_le("service_id")?.saturating_add(ENCODING_OF_TYPE);
-        Ok(match Service::from_number(number).filter(|(_, inner)| *inner == direction) {
-            Some((inner, _)) => {
+        let id = reader.u32_le("service_id")?;
+        let encoding = id.saturating_add(ENCODING_OF_TYPE);
+        let find =
+            |number| Service::from_number(number).filter(|(_, inner)| *inner == direction).map(|found| (found, number));
+        Ok(match find(encoding).or_else(|| find(id)) {
+            Some(((inner, _), number)) => {
                 Self { is_sessionless: true, has_own_namespaces, ..Self::standard(inner, direction, number, content) }
             }
-            None => Self::standard(Service::SessionlessInvoke, direction, number, content),
+            None => Self::standard(Service::SessionlessInvoke, direction, encoding, content),
         })
     }
 }
 
-/// A service inside of another is named by its type. The number of the encoding comes this far behind that of the type,
-/// for every service that acts on nodes.
+/// A service inside of another is named by its type, by some by its encoding. The number of the encoding comes this far behind
+/// that of the type, for every service that acts on nodes.
 const ENCODING_OF_TYPE: u32 = 2;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 const STOP: &[u8] = b"\x29\0\0\0\0\0\x09P_PROGRAM";
 const STOPPED: &str = "control plc_stop 41";
+const STOPPED_PERHAPS: &str = "control plc_stop 41 (ambiguous)";
 
 /// A job and its headers, field by field.
 #[derive(Clone, Debug)]
@@ -271,6 +272,47 @@ fn a_pdu_hidden_in_the_length_of_another_is_read() {
             log.lines_of("Malformed").contains(&"Malformed pdu_length_mismatch 50 from Client") || is_malformed(&log)
         );
     }
+}
+
+#[test]
+fn a_pdu_whose_header_is_odd_too_hides_neither_in_another_nor_in_a_tsdu() {
+    let read = job(1, &[&[4, 1], db(1, 0, 1).as_slice()].concat(), &[])[7..].to_vec();
+    for s7comm in [[0, 1, 0, 0], [0x32, 0, 0, 0], [0x32, 1, 0, 1], [0x72, 4, 9, 9]] {
+        for (tpkt, number) in [([3, 0], 0x80), ([0, 7], 0x80), ([3, 0], 0x81)] {
+            let stop = Headers { tpkt, cotp: [2, 0xF0, number], s7comm }.frame(STOP, &[]);
+            let log = talk(&[(Client, frame(&[read.clone(), stop.clone()].concat()))]);
+            let last = asked(&log).last().cloned().unwrap_or_default();
+            assert!(last.ends_with(STOPPED_PERHAPS), "{s7comm:02x?}: {:?}", log.lines);
+            // The beginning of a TSDU whose rest never came: any bytes may go on with that.
+            if ![0x32, 0].contains(&s7comm[0]) {
+                continue;
+            }
+            let mut begun = frame(&read);
+            begun[6] = 0;
+            let log = talk(&[(Client, begun), (Client, stop)]);
+            let last = asked(&log).last().cloned().unwrap_or_default();
+            assert!(last.ends_with(STOPPED_PERHAPS), "{s7comm:02x?}: {:?}", log.lines);
+        }
+    }
+}
+
+#[test]
+fn a_pdu_behind_half_a_frame_of_anything_is_read_and_nesting_costs_nothing() {
+    // A frame of which half came, and no more: snap7 takes what comes three seconds later for the next frame.
+    let half = [b"anything".as_slice(), &job(2, STOP, &[]), b"more"].concat();
+    let log = talk(&[(Client, job(1, &[0xF0, 0, 0, 1, 0, 1, 1, 0xE0], &[])), (Client, frame(&half))]);
+    assert!(asked(&log).last().is_some_and(|line| line.ends_with(STOPPED_PERHAPS)), "{:?}", log.lines);
+    // PDUs of S7comm-plus in each other are searched once.
+    let mut nested = Vec::new();
+    for _ in 0..700 {
+        let length = (nested.len() as u16 + 2).to_be_bytes();
+        nested = [&[0x72, 1, length[0], length[1], 0x31, 0], nested.as_slice(), &[0x72, 1, 0, 0]].concat();
+    }
+    let log = talk(&[
+        (Client, job(1, &[0xF0, 0, 0, 1, 0, 1, 1, 0xE0], &[])),
+        (Client, frame(&[&[9], nested.as_slice()].concat())),
+    ]);
+    assert_eq!(log.lines_of("Malformed").len(), 1, "{:?}", log.lines);
 }
 
 #[test]

@@ -52,8 +52,21 @@ fn with_one_job_in_flight_another_reference_does_not_lose_its_outcome() {
 }
 
 #[test]
+fn with_one_userdata_in_flight_another_reference_does_not_lose_its_outcome() {
+    let set_clock = |reference| userdata(reference, 0x40, (7, 2), &[0], &[0xFF, 9, 0, 2, 0, 0x19]);
+    let log = talk(&[(Client, set_clock(7)), (Server, userdata(8, 0x80, (7, 2), &[1, 0, 0, 0, 0], &[]))]);
+    assert_eq!(accepted(&log).len(), 1, "{:?}", log.lines);
+    assert_eq!(log.lines_of("Unmatched"), ["Unmatched answer_with_other_reference 8 from Server"]);
+    assert!(told(&log, "unseen").is_empty());
+}
+
+#[test]
 fn an_answer_with_another_reference_that_does_not_fit_or_may_be_anothers_ends_nothing() {
+    let read_clock = |reference| userdata(reference, 0x40, (7, 1), &[0], &[0x0A, 0, 0, 0]);
+    let clock = |reference| userdata(reference, 0x80, (7, 1), &[1, 0, 0, 0, 0], &[]);
     let cases = [
+        std::vec![(Client, read(7, 2)), (Server, clock(7))], // userdata
+        std::vec![(Client, [read_clock(7), read(8, 1)].concat()), (Server, clock(9))], // two in flight
         std::vec![(Client, read(7, 2)), (Server, values(0, 3))], // other items
         std::vec![(Client, read(7, 2)), (Server, ack_data(0, &[0x1F], &[]))], // another function
         std::vec![(Client, read(7, 2)), (Client, values(0, 2))], // the wrong end

@@ -1,5 +1,6 @@
 //! What is in clear is read, whatever was said before, and what is not read is said.
 
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
@@ -148,6 +149,51 @@ fn requests_that_cannot_be_told_are_operations_of_a_client() {
         let log = hear(&[(Client, frame.clone()), (Server, frame)]);
         assert_eq!(asked(&log).len(), 1, "{:?}", log.lines);
         assert!(asked(&log)[0].contains("unknown unknown_function") && asked(&log)[0].contains("unread="));
+    }
+}
+
+#[test]
+fn a_pdu_hidden_behind_another_in_one_length_is_read() {
+    for version in 1..=3 {
+        let [read, write] =
+            [request(0x054C, 4, &hex(READ)), request(0x0542, 5, &hex(WRITE))].map(|body| pdu(version, &body));
+        let too_long = |read: &[u8], behind: &[u8]| dt(&[&read[7..], behind].concat());
+        let mut cut = read.clone();
+        cut.truncate(60);
+        for hidden in [too_long(&read, &write[7..]), too_long(&read, &write), too_long(&cut, &write)] {
+            let log = hear(&[(Client, hidden)]);
+            let is_write =
+                |line: &String| line.contains("asks") && line.contains("write set_multi_variables 1346 object=");
+            assert!(log.lines.iter().any(is_write), "{version}: {:?}", log.lines);
+            assert!(log.lines.iter().any(|line| line.starts_with("Malformed pdu_inside_pdu")), "{:?}", log.lines);
+        }
+        // A job of S7comm, too
+        let stop = dt(b"\x32\x01\0\0\0\x07\0\x10\0\0\x29\0\0\0\0\0\x09P_PROGRAM");
+        let log = hear(&[(Client, too_long(&read, &stop))]);
+        assert!(
+            log.lines.iter().any(|line| line.contains("asks") && line.contains("control s7comm")),
+            "{:?}",
+            log.lines
+        );
+    }
+}
+
+#[test]
+fn with_one_request_in_flight_another_sequence_number_does_not_lose_its_outcome() {
+    let write = |sequence| pdu(2, &request(0x0542, sequence, &hex(WRITE)));
+    let written = |sequence| pdu(2, &response(0x0542, sequence, &[0, 0]));
+    let log = hear(&[(Client, write(5)), (Server, written(9))]);
+    assert_eq!(log.lines_of("Unmatched"), ["Unmatched answer_with_other_sequence 9 from Server"]);
+    assert!(log.lines.iter().any(|line| line.contains("accepted")), "{:?}", log.lines);
+    assert!(log.lines_of("0 unseen").is_empty(), "{:?}", log.lines);
+    // With two in flight nobody knows which one is meant; another function is meant by none.
+    for said in [
+        std::vec![(Client, [write(5), write(6)].concat()), (Server, written(9))],
+        std::vec![(Client, write(5)), (Server, pdu(2, &response(0x054C, 9, &[0, 0])))],
+        std::vec![(Client, write(5)), (Client, written(9))],
+    ] {
+        let log = hear(&said);
+        assert!(log.lines_of("Unmatched")[0].starts_with("Unmatched answer_without_request"), "{:?}", log.lines);
     }
 }
 

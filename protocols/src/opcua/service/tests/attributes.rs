@@ -88,6 +88,11 @@ fn history_is_read_written_and_deleted() {
           03 0200 0c000000 426f696c65722e4c6576656c 01 00a0883a1bb4da01 00a0883a1bb4da01";
     let expected = ["write ns=2;s=Boiler.Level", "diagnostic-clear ns=2;s=Boiler.Level"];
     assert_eq!(asked(Service::HistoryUpdate, body), expected);
+    // Of a kind that nobody knows it is not known where its node stands.
+    assert_eq!(
+        asked(Service::HistoryUpdate, &body.replace("01 00 aa02", "01 00 0f27"))[0],
+        "write unread history_update_details"
+    );
     let results = "02000000 00000000 01000000 00000000 00000000 00001f80 00000000 00000000 00000000";
     assert_eq!(answered(Service::HistoryUpdate, results), ["good", "bad_user_access_denied"]);
 }

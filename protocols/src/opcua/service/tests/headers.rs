@@ -54,6 +54,8 @@ fn a_service_without_a_session_is_the_one_inside() {
     let header = RequestHeader::read(&mut message.content).unwrap();
     assert!(header.token.is_null());
     assert_eq!(walked(message.service, message.content.rest()).0, ["write ns=2;i=1 13 Bool(true)"]);
+    let by_encoding = hex(&envelope.replace("9f020000", "a1020000"));
+    assert_eq!(Message::read(&by_encoding).unwrap().service, Service::Write, "i=673");
     let unknown = hex(&envelope.replace("9f020000", "01000000"));
     assert_eq!(Message::read(&unknown).unwrap().service, Service::SessionlessInvoke);
 }
