@@ -190,6 +190,17 @@ fn the_hardware_of_an_asset_is_that_asset_under_an_address_that_nobody_declared(
 }
 
 #[test]
+fn an_asset_that_declares_no_address_may_have_any_of_its_zones() {
+    let by_hardware = PLANT.replace("ip = [", "# ip = [");
+    let mut wire = Wire::default();
+    wire.modbus(scada(), plc(), 40_000, true);
+    wire.modbus(Station::new(0x0A, "fd00:1::77"), Station::new(0x14, "fd00:2::10"), 40_000, true);
+    assert_eq!(wire.replay(&by_hardware).told(), [""; 0]);
+    wire.modbus(Station::new(0x0A, "192.168.7.7"), plc(), 40_001, false);
+    assert_eq!(wire.replay(&by_hardware).told(), ["asset.undeclared-address medium 1"]);
+}
+
+#[test]
 fn a_stranger_that_writes_to_an_undeclared_address_of_an_asset_is_a_stranger_to_its_zone() {
     for (client, server) in [("fd00::66", "fd00::14"), ("192.168.0.99", "192.168.0.1"), ("fe80::66", "fe80::14")] {
         let mut wire = Wire::default();

@@ -243,7 +243,8 @@ fn doubts(ip: IpAddr, host: &Host, identity: &Identity) -> impl Iterator<Item = 
     let mac = host.mac.filter(|_| is_doubtful);
     let other = identity.owner.filter(|_| identity.is_other_hardware);
     let hardware = other.zip(mac).map(|(owner, mac)| Doubt::Hardware(owner, mac));
-    let unnamed = identity.bearer.filter(|_| identity.owner.is_none()).filter(|_| mac.is_some());
+    let unnamed =
+        identity.bearer.filter(|_| identity.owner.is_none() && !identity.is_at_home).filter(|_| mac.is_some());
     let address = unnamed.map(|bearer| Doubt::Address(bearer, network(ip)));
     // Where hardware is declared, only that is compared with the VLAN: what other hardware sends is told as such.
     let fits = matches!(identity.vlan, VlanFit::Unknown | VlanFit::Own) || identity.is_other_hardware;

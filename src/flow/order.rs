@@ -196,10 +196,21 @@ impl TcpFlow {
         }
         if piece.length == 1 && !piece.fin && piece.data_end() == way.next && way.has_been_acknowledged() {
             pass.counters.keep_alives += 1;
+            self.on_garbage(from, &piece, pass);
             return None;
         }
         self.on_repeat(from, &piece, pass);
         piece.from(self.ways[from.index()].next)
+    }
+
+    /// The byte of a keep-alive means nothing, and is 0 as a rule (RFC 9293, 3.8.4). Another one may be the byte that its receiver
+    /// waits for, where the acknowledgement that makes this a keep-alive was forged.
+    fn on_garbage<R: Receiver>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+        let way = &self.ways[from.index()];
+        let differs = |recent: &RecentBytes| matches!(way.compare(piece, recent), Overlap::Differs(_));
+        if piece.bytes != [0] && pass.recent.as_deref().is_some_and(differs) {
+            self.tell_overlap(from, piece, Cause::Unverified, pass);
+        }
     }
 
     /// Compares those bytes of a segment that were delivered before with what was delivered.

@@ -17,6 +17,8 @@ pub struct Identity {
     pub is_own_hardware: bool,
     /// The asset that declares the hardware address.
     pub bearer: Option<u16>,
+    /// That asset declares no address, and this one is its zone's: any of those will do.
+    pub is_at_home: bool,
     /// The hardware is declared as that of a router: the addresses behind it are not its own.
     pub is_router: bool,
     /// How the VLAN fits the zone of the address.
@@ -61,6 +63,7 @@ impl Policy {
             is_other_hardware: declares_hardware && host.mac.is_some() && bearer != owner,
             is_own_hardware: declares_hardware && bearer == owner,
             bearer,
+            is_at_home: bearer.is_some_and(|bearer| members.takes_any_address_of(bearer, zone)),
             is_router: bearer.is_some_and(|bearer| members.is_router(bearer)),
             vlan: self.vlan_fit(zone, host.vlan),
         }

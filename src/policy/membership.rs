@@ -187,6 +187,11 @@ impl Membership {
         self.assets.get(usize::from(asset)).is_some_and(|asset| asset.has_mac)
     }
 
+    /// Whether an asset declares no addresses, so that it may have any of its zone's, which is this one.
+    pub(super) fn takes_any_address_of(&self, asset: u16, zone: Option<u16>) -> bool {
+        self.assets.get(usize::from(asset)).is_some_and(|asset| !asset.has_ip && zone == Some(asset.zone))
+    }
+
     /// Whether an asset forwards what others send.
     pub(super) fn is_router(&self, asset: u16) -> bool {
         self.assets.get(usize::from(asset)).is_some_and(|asset| asset.is_router)

@@ -341,6 +341,20 @@ pub(crate) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "a decoy up to the first byte that differs, a forged acknowledgement, and that byte as it is",
+        has_twin: false,
+        send: |line, requests| {
+            let differs = requests.real.iter().zip(requests.decoy).position(|(real, decoy)| real != decoy);
+            let place = differs.unwrap_or_default();
+            let decoy = part(line, 0, &requests.decoy[..=place]);
+            line.send(&Segment { ttl: 1, ..decoy });
+            let acknowledgement = line.segment(false, b"");
+            let acknowledged = line.next[0] + place as u32 + 1;
+            line.send(&Segment { acknowledgement: acknowledged, ttl: 1, ..acknowledgement });
+            cut(line, requests.real, &[place, place + 1]);
+        },
+    },
+    Attack {
         name: "half of the request, and half a minute later the rest",
         has_twin: true,
         send: |line, requests| {

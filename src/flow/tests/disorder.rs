@@ -258,6 +258,16 @@ fn keep_alives_are_counted_and_never_a_conflict() {
 }
 
 #[test]
+fn a_keep_alive_with_a_byte_of_its_own_may_be_what_its_receiver_waits_for() {
+    let mut bench = asked();
+    bench.feed(&Sent::new(A, 1_012, 5_011, ACK, b"7"));
+    assert_eq!(bench.told(), []);
+    bench.feed(&Sent::new(A, 1_012, 5_011, ACK, b"8"));
+    assert_eq!(bench.told(), [otherwise(A, "unverified", b"write 40 = 8")]);
+    assert_eq!((bench.counters.keep_alives, bench.counters.conflicts), (2, 0));
+}
+
+#[test]
 fn a_repeated_fin_with_its_last_bytes_is_no_conflict() {
     let mut bench = asked();
     for _ in 0..2 {
