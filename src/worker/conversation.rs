@@ -5,6 +5,7 @@ mod failure;
 mod identify;
 mod memory;
 mod roles;
+mod seldom;
 mod sight;
 mod wrapping;
 
@@ -16,12 +17,9 @@ use lockkeeper_protocols::{Protocol, REGISTRY, Search, Session, Side, Stamp, Tra
 
 use self::identify::Opening;
 use super::Desk;
-use super::awaited::Awaited;
 use super::checksums::Senders;
-use super::guard::Guard;
 use super::listener::Listener;
-use super::reading::Readings;
-use crate::alert::{ConversationText, Doubt, Endpoint, Evidence, OwnedValues};
+use crate::alert::{Doubt, Endpoint, Evidence, OwnedValues};
 use crate::capture::Origin;
 use crate::flow::{
     Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
@@ -29,6 +27,7 @@ use crate::flow::{
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
+pub(super) use seldom::Seldom;
 pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
@@ -83,21 +82,6 @@ pub(super) struct Facts {
     pub(super) first: First,
     /// Packet clock and packet of what was reported last.
     pub(super) latest: (i64, u64),
-}
-
-/// What most conversations have not, unless every transaction is written down: one word then.
-#[derive(Default)]
-pub(super) struct Seldom {
-    /// What is known about how it is protected.
-    pub(super) guard: Option<Guard>,
-    /// Operations whose end somebody waits for.
-    pub(super) open: Awaited,
-    pub(super) readings: Readings,
-    /// [`Conversation::memory`] when that was noted last, bytes.
-    memory: u32,
-    pub(super) text: Option<Box<ConversationText>>,
-    /// Packet clock at which the correlator was told last that whoever is in reach was called.
-    called: Option<i64>,
 }
 
 /// The first packet of a conversation: its [`Stamp`] without the clock.
@@ -374,34 +358,6 @@ impl Facts {
     /// The name of what is spoken, such as `modbus`, once it is known.
     pub(super) fn protocol_name(&self) -> Option<&'static str> {
         self.protocol().map(|protocol| protocol.name)
-    }
-
-    /// What it has of what most have not.
-    #[inline]
-    pub(super) fn seldom(&self) -> Option<&Seldom> {
-        self.seldom.as_deref()
-    }
-
-    /// The same, to be changed.
-    #[inline]
-    pub(super) fn seldom_mut(&mut self) -> Option<&mut Seldom> {
-        self.seldom.as_deref_mut()
-    }
-
-    /// The same, made where there is none.
-    pub(super) fn make_seldom(&mut self) -> &mut Seldom {
-        self.seldom.get_or_insert_default()
-    }
-
-    pub(super) fn make_guard(&mut self) -> &mut Guard {
-        self.make_seldom().guard.get_or_insert_default()
-    }
-
-    /// Its ends or what it speaks have changed.
-    fn forget_text(&mut self) {
-        if let Some(seldom) = &mut self.seldom {
-            seldom.text = None;
-        }
     }
 
     /// See [`Talk::judge`].

@@ -44,6 +44,7 @@ impl Conversation {
         let before = self.noted_memory();
         if now != before {
             self.talk.facts.make_seldom().memory = now;
+            self.talk.facts.drop_empty_seldom();
         }
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }

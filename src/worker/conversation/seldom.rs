@@ -1,0 +1,65 @@
+//! What most conversations have not: one word for those.
+
+use super::Facts;
+use crate::alert::ConversationText;
+use crate::worker::awaited::Awaited;
+use crate::worker::guard::Guard;
+use crate::worker::reading::Readings;
+
+/// What most conversations have not, unless every transaction is written down: one word then.
+#[derive(Default)]
+pub(in crate::worker) struct Seldom {
+    /// What is known about how it is protected.
+    pub(in crate::worker) guard: Option<Guard>,
+    /// Operations whose end somebody waits for.
+    pub(in crate::worker) open: Awaited,
+    pub(in crate::worker) readings: Readings,
+    /// [`Conversation::memory`](super::Conversation::memory) when that was noted last, bytes.
+    pub(super) memory: u32,
+    pub(in crate::worker) text: Option<Box<ConversationText>>,
+    /// Packet clock at which the correlator was told last that whoever is in reach was called.
+    pub(super) called: Option<i64>,
+}
+
+impl Seldom {
+    fn is_empty(&self) -> bool {
+        let Self { guard, open, readings, memory, text, called } = self;
+        let is_quiet = *memory == 0 && open.memory() == 0 && readings.are_forgotten();
+        is_quiet && guard.is_none() && text.is_none() && called.is_none()
+    }
+}
+
+impl Facts {
+    /// What it has of what most have not.
+    #[inline]
+    pub(in crate::worker) fn seldom(&self) -> Option<&Seldom> {
+        self.seldom.as_deref()
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(in crate::worker) fn seldom_mut(&mut self) -> Option<&mut Seldom> {
+        self.seldom.as_deref_mut()
+    }
+
+    /// Gives its memory back where it has nothing of that any more.
+    pub(super) fn drop_empty_seldom(&mut self) {
+        self.seldom.take_if(|seldom| seldom.is_empty());
+    }
+
+    /// The same, made where there is none.
+    pub(in crate::worker) fn make_seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    pub(in crate::worker) fn make_guard(&mut self) -> &mut Guard {
+        self.make_seldom().guard.get_or_insert_default()
+    }
+
+    /// Its ends or what it speaks have changed.
+    pub(super) fn forget_text(&mut self) {
+        if let Some(seldom) = &mut self.seldom {
+            seldom.text = None;
+        }
+    }
+}
