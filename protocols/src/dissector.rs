@@ -240,7 +240,7 @@ pub trait Sink {
     /// Stream bytes that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 
-    /// The session takes more memory than before: [`Session::memory`](crate::Session::memory).
+    /// The session takes more memory than before: [`Session::memory`](crate::Session::memory). That it takes less is not told.
     fn takes_memory(&mut self) {}
 
     /// From here on the flow speaks another protocol than before: its frames explain the bytes, and those of the protocol

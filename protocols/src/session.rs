@@ -190,7 +190,9 @@ impl Session {
                 return;
             }
         }
-        sink.takes_memory();
+        if !partial.is_empty() {
+            sink.takes_memory();
+        }
         let awaited = self.awaited(from, &partial);
         let kept = self.kept.get_or_insert_default();
         kept.put(from, partial, awaited, lead, stamp);
