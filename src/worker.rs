@@ -120,14 +120,19 @@ pub struct Worker {
 #[repr(C, align(64))]
 struct Shard {
     flows: FlowTable<Conversation>,
-    recent: RecentBytes,
-    senders: Senders,
+    shared: Shared,
     copies: CopyFilter,
     neighbours: Neighbours,
     sightings: Sightings,
+}
+
+/// What the conversations of a shard share.
+struct Shared {
+    recent: RecentBytes,
+    senders: Senders,
     /// Connections that came to nothing.
     failed: FailedConnections,
-    /// What its conversations take of memory, bytes.
+    /// What the conversations take of memory, bytes, as far as it was noted.
     memory: usize,
 }
 
@@ -244,18 +249,10 @@ impl Worker {
     fn finish(&mut self, clock: i64) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
         desk.last_call(clock);
-        for Shard { flows, recent, senders, failed, memory, .. } in shards {
-            let bench = &mut Bench {
-                desk,
-                streams: &settings.streams,
-                counters,
-                copies: settings.copies,
-                recent,
-                senders,
-                memory,
-            };
+        for Shard { flows, shared, .. } in shards {
+            let bench = &mut Bench::new(desk, settings, counters, shared);
             for mut gone in flows.drain(clock) {
-                gone.value.end(clock, bench, failed);
+                gone.value.end(clock, bench);
             }
         }
     }
@@ -266,8 +263,8 @@ impl Worker {
         for shard in &self.shards {
             counters.table(shard.flows.counters());
             counters.copies(shard.copies.counters());
-            shard.senders.not_believed(&mut counters.not_believed);
-            counters.failed.add(&shard.failed);
+            shard.shared.senders.not_believed(&mut counters.not_believed);
+            counters.failed.add(&shard.shared.failed);
         }
         let keys = self.desk.ring.counters();
         // Every worker has the same keys.
@@ -309,10 +306,10 @@ impl Worker {
         if self.desk.watches_hardware && !conversation.is_from(from, bytes) {
             return false;
         }
-        if shard.senders.verifies() && !plain.has_right_checksums() {
+        if shard.shared.senders.verifies() && !plain.has_right_checksums() {
             return false;
         }
-        let progress = conversation.next(from, &segment, &packet.stamp, &mut shard.recent, &mut self.desk);
+        let progress = conversation.next(from, &segment, &packet.stamp, &mut shard.shared.recent, &mut self.desk);
         if is_due || conversation.may_need_timer() || progress == Progress::Closed {
             cold_path();
             if is_due {
@@ -389,9 +386,8 @@ impl Worker {
         is_ambiguous: bool,
     ) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
-        let Some(Shard { flows, recent, senders, failed, memory, .. }) = shards.get_mut(index) else { return };
-        let bench =
-            &mut Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders, memory };
+        let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
+        let bench = &mut Bench::new(desk, settings, counters, shared);
         let lifetime = match frame.body {
             Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
             Body::Tcp(..) => Lifetime::Stream,
@@ -401,7 +397,7 @@ impl Worker {
         let make = || Conversation::new(key, from, frame, stamp);
         let found = flows.get_or_insert_with(key, stamp.clock, lifetime, fits, make);
         if let Some(mut gone) = found.gone {
-            gone.value.end(stamp.clock, bench, failed);
+            gone.value.end(stamp.clock, bench);
         }
         if found.fresh {
             self.quiet_until = i64::MIN;
@@ -416,7 +412,7 @@ impl Worker {
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
             let mut over = std::mem::replace(conversation, Conversation::new(key, from, frame, stamp));
-            over.end(stamp.clock, bench, failed);
+            over.end(stamp.clock, bench);
             progress = conversation.frame(from, frame, stamp, bench);
         }
         if is_ambiguous {
@@ -437,16 +433,8 @@ impl Worker {
         let Self { desk, shards, timers, streams: counters, settings, .. } = self;
         while let Some(timer) = timers.take_due(clock) {
             let index = timer.shard as usize;
-            let Some(Shard { flows, recent, senders, memory, .. }) = shards.get_mut(index) else { continue };
-            let bench = &mut Bench {
-                desk,
-                streams: &settings.streams,
-                counters,
-                copies: settings.copies,
-                recent,
-                senders,
-                memory,
-            };
+            let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { continue };
+            let bench = &mut Bench::new(desk, settings, counters, shared);
             let Some((_, conversation)) = flows.get_mut(timer.flow) else { continue };
             if conversation.talk.facts.armed == timer.due {
                 conversation.talk.facts.armed = NEVER;
@@ -456,17 +444,9 @@ impl Worker {
         }
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
-            for Shard { flows, recent, senders, failed, memory, .. } in shards.iter_mut() {
-                let bench = &mut Bench {
-                    desk,
-                    streams: &settings.streams,
-                    counters,
-                    copies: settings.copies,
-                    recent,
-                    senders,
-                    memory,
-                };
-                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench, failed));
+            for Shard { flows, shared, .. } in shards.iter_mut() {
+                let bench = &mut Bench::new(desk, settings, counters, shared);
+                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench));
             }
             self.quiet_until = shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }
@@ -499,13 +479,15 @@ impl Shard {
     fn new(settings: &Settings) -> Self {
         Self {
             flows: FlowTable::new(&settings.table),
-            recent: RecentBytes::new(settings.streams.recent_bytes),
-            senders: Senders::new(settings.checksums),
+            shared: Shared {
+                recent: RecentBytes::new(settings.streams.recent_bytes),
+                senders: Senders::new(settings.checksums),
+                failed: FailedConnections::default(),
+                memory: 0,
+            },
             copies: CopyFilter::new(&settings.copies),
             neighbours: Neighbours::default(),
             sightings: Sightings::default(),
-            failed: FailedConnections::default(),
-            memory: 0,
         }
     }
 

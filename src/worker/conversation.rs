@@ -16,9 +16,9 @@ use lockkeeper_protocols::identify::Roles;
 use lockkeeper_protocols::{Protocol, REGISTRY, Search, Session, Side, Stamp, Transport};
 
 use self::identify::Opening;
-use super::Desk;
 use super::checksums::Senders;
 use super::listener::Listener;
+use super::{Desk, Settings, Shared};
 use crate::alert::{Doubt, Endpoint, Evidence, OwnedValues};
 use crate::capture::Origin;
 use crate::flow::{
@@ -165,7 +165,7 @@ impl Conversation {
                 let (assembly, desk) = bench.assembly(talk.facts.compares);
                 let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, desk });
                 if bench.counters.taken_all_the_same > taken {
-                    talk.facts.disprove(from.other(), bench.senders);
+                    talk.facts.disprove(from.other(), &mut bench.shared.senders);
                 }
                 return progress;
             }
@@ -259,16 +259,22 @@ pub(super) struct Bench<'a> {
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
     pub(super) copies: CopySettings,
-    pub(super) recent: &'a mut RecentBytes,
-    pub(super) senders: &'a mut Senders,
-    /// [`Conversation::memory`] of all conversations of the shard, as far as it was noted.
-    pub(super) memory: &'a mut usize,
+    pub(super) shared: &'a mut Shared,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        desk: &'a mut Desk,
+        settings: &'a Settings,
+        counters: &'a mut StreamCounters,
+        shared: &'a mut Shared,
+    ) -> Self {
+        Self { desk, streams: &settings.streams, counters, copies: settings.copies, shared }
+    }
+
     /// What reassembly works with, and the desk.
     fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut Desk) {
-        let recent = if compares { Some(&mut *self.recent) } else { None };
+        let recent = if compares { Some(&mut self.shared.recent) } else { None };
         (Assembly { settings: self.streams, counters: self.counters, recent }, self.desk)
     }
 }
@@ -315,7 +321,7 @@ impl Facts {
         let Some(sender) = self.ends[from.index()].host.ip else { return false };
         let right = &mut self.right[from.index()];
         let vouching = if checksum == Checksum::Wrong { mem::take(right) } else { 0 };
-        bench.senders.drops(sender, checksum, vouching.into())
+        bench.shared.senders.drops(sender, checksum, vouching.into())
     }
 
     /// The packets of an end are taken although their checksums are wrong.

@@ -1,13 +1,13 @@
 //! Connections that came to nothing.
 
 use super::{Bench, Content, Conversation};
-use crate::metrics::{FailedConnections, Failure, Server};
+use crate::metrics::{Failure, Server};
 
 impl Conversation {
     /// [`Conversation::finish`]; what it took of memory is free, and if it came to nothing, it is counted among those that did.
-    pub(in crate::worker) fn end(&mut self, clock: i64, bench: &mut Bench<'_>, failed: &mut FailedConnections) {
+    pub(in crate::worker) fn end(&mut self, clock: i64, bench: &mut Bench<'_>) {
         if let Some((server, failure)) = self.failure() {
-            failed.count(server, failure);
+            bench.shared.failed.count(server, failure);
         }
         self.finish(clock, bench);
         self.free_memory(bench);

@@ -51,7 +51,8 @@ impl Conversation {
 
     /// It has ended.
     pub(super) fn free_memory(&mut self, bench: &mut Bench<'_>) {
-        *bench.memory = bench.memory.saturating_sub(self.noted_memory() as usize);
+        let memory = &mut bench.shared.memory;
+        *memory = memory.saturating_sub(self.noted_memory() as usize);
     }
 
     /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
@@ -83,11 +84,11 @@ impl Worker {
     #[inline(never)]
     pub(in crate::worker) fn note_memory(&mut self, index: usize, entry: Entry, stamp: &Stamp) {
         self.desk.took_memory = false;
-        let Some(Shard { flows, memory, .. }) = self.shards.get_mut(index) else { return };
+        let Some(Shard { flows, shared, .. }) = self.shards.get_mut(index) else { return };
         if let Some((_, conversation)) = flows.get_mut(entry) {
-            conversation.note_memory(memory);
+            conversation.note_memory(&mut shared.memory);
         }
-        if *memory > self.settings.memory {
+        if shared.memory > self.settings.memory {
             self.free_memory(index, stamp);
         }
     }
@@ -96,30 +97,29 @@ impl Worker {
     #[cold]
     fn free_memory(&mut self, index: usize, stamp: &Stamp) {
         let Self { desk, shards, streams: counters, settings, .. } = self;
-        let Some(Shard { flows, recent, senders, memory, .. }) = shards.get_mut(index) else { return };
-        *memory = 0;
+        let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
+        shared.memory = 0;
         let mut takers: Vec<_> = Vec::new();
         for conversation in flows.values_mut() {
-            *memory += conversation.noted_memory() as usize;
-            conversation.note_memory(memory);
+            shared.memory += conversation.noted_memory() as usize;
+            conversation.note_memory(&mut shared.memory);
             if conversation.noted_memory() > 0 {
                 takers.push(conversation.rank());
             }
         }
         takers.sort_unstable();
         let enough = settings.memory - settings.memory / 8;
-        let mut left = *memory;
+        let mut left = shared.memory;
         let is_spared = |(Reverse(taken), _): &&(Reverse<u32>, u64)| {
             let is_enough = left <= enough;
             left = left.saturating_sub(*taken as usize);
             is_enough
         };
         let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
-        let mut bench =
-            Bench { desk, streams: &settings.streams, counters, copies: settings.copies, recent, senders, memory };
+        let mut bench = Bench::new(desk, settings, counters, shared);
         for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
             conversation.give_up_memory(stamp, &mut bench);
-            conversation.note_memory(bench.memory);
+            conversation.note_memory(&mut bench.shared.memory);
         }
         bench.desk.took_memory = false;
     }
