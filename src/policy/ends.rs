@@ -54,8 +54,7 @@ impl<'a> Ends<'a> {
     /// The same service, asked for from the other end. Any may be, where a segment or datagram shows no ports.
     pub(super) fn match_reversed(&self, flow: &Flow) -> bool {
         let door = (self.link.transport, self.link.server_port);
-        let hides_ports = matches!(self.link.transport, Carrier::Ip(TCP | UDP));
-        let admits = hides_ports || flow.ports.admit(door);
+        let admits = self.link.transport.hides_ports() || flow.ports.admit(door);
         admits && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
     }
 }
@@ -89,7 +88,3 @@ impl End {
         })
     }
 }
-
-/// IP protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;

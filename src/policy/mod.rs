@@ -87,6 +87,15 @@ pub enum Carrier {
     Ethernet(u16),
 }
 
+impl Carrier {
+    /// Whether this is TCP or UDP whose ports could not be read: the headers were cut or are malformed.
+    pub const fn hides_ports(self) -> bool {
+        const TCP: u8 = 6;
+        const UDP: u8 = 17;
+        matches!(self, Self::Ip(TCP | UDP))
+    }
+}
+
 /// Where a host belongs: indices that [`Policy`] turns into names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {

@@ -75,14 +75,10 @@ impl Facts {
     /// Whether this is TCP or UDP whose ports could not be read, so that it cannot be said to be what no flow declares, or to
     /// go in the wrong direction.
     pub(super) fn is_doubtful(&self, denial: &Denial) -> bool {
-        let hides_ports = matches!(self.carrier, Carrier::Ip(TCP | UDP));
         let is_declared_back = denial.rule == Rule::FlowUndeclaredPeer && denial.flow.is_some();
-        hides_ports && (denial.rule == Rule::FlowUndeclaredProtocol || is_declared_back)
+        self.carrier.hides_ports() && (denial.rule == Rule::FlowUndeclaredProtocol || is_declared_back)
     }
 }
 
 /// IP protocols of tunnels: IP in IP (4, 41), GRE, ESP, L2TP, MPLS.
 const TUNNELS: [u8; 6] = [4, 41, 47, 50, 115, 137];
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
