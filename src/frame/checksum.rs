@@ -4,6 +4,7 @@
 //! one may mean nothing: a network card that computes checksums itself is handed packets without them.
 
 use std::net::IpAddr;
+use std::ops::Add;
 
 use super::IpPair;
 
@@ -30,79 +31,90 @@ impl Checksum {
     }
 
     /// What the sum over everything that a checksum covers, itself included, says.
-    pub(super) fn of(sum: u64) -> Self {
-        if is_right(sum) { Self::Right } else { Self::Wrong }
+    pub(super) const fn of(sum: Sum) -> Self {
+        if sum.is_right() { Self::Right } else { Self::Wrong }
     }
 }
 
-/// The sum of 16-bit words, not folded yet. Words are taken in the byte order of the processor, which changes nothing in
-/// what [`is_right`] says of them (RFC 1071, 2 (B)); an odd byte at the end is the first of a word.
-#[inline(always)]
-pub(super) fn sum(bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks();
-    let long = if blocks.is_empty() { 0 } else { sum_of_blocks(blocks) };
-    let (words, rest) = rest.as_chunks();
-    let sum = words.iter().fold(0, |sum: u128, word| sum + u128::from(u64::from_ne_bytes(*word)));
-    let (rest, word) = match rest.split_first_chunk() {
-        Some((word, rest)) => (rest, *word),
-        None => (rest, [0; 4]),
-    };
-    let last = match *rest {
-        [] => [0; 4],
-        [one] => [one, 0, 0, 0],
-        [one, two] => [one, two, 0, 0],
-        [one, two, three, ..] => [one, two, three, 0],
-    };
-    let halves = u64::from(u32::from_ne_bytes(word)) + u64::from(u32::from_ne_bytes(last));
-    long + folded(sum as u64) + (sum >> 64) as u64 + halves
-}
+/// A one's complement sum of 16-bit words in which words stand four abreast: it stays as right or wrong as it is when such
+/// a number is divided by `2^16 - 1` (RFC 1071, 2 (C)).
+///
+/// Words are taken as little endian, which changes nothing in what [`Sum::is_right`] says of them (RFC 1071, 2 (B)).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sum(u64);
 
-/// The sum of long payload. Words of 64 bits are added with the carry of the one before, which takes half of the
-/// instructions that sums in wider registers take; two sums do not wait for each other.
-#[inline(never)]
-fn sum_of_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
-    let (mut sums, mut carries) = ([0; 2], 0);
-    for block in blocks {
-        let (halves, _) = block.as_chunks::<{ BLOCK / 2 }>();
-        for (sum, half) in sums.iter_mut().zip(halves) {
-            let (words, _) = half.as_chunks();
-            let add = |(sum, carry): (u64, bool), word: &[u8; 8]| sum.carrying_add(u64::from_ne_bytes(*word), carry);
-            let (whole, carry) = words.iter().fold((*sum, false), add);
-            (*sum, carries) = (whole, carries + u64::from(carry));
+impl Sum {
+    /// Of `bytes`; an odd byte at the end is the first of a word.
+    #[inline(always)]
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let (blocks, rest) = bytes.as_chunks();
+        let long = if blocks.is_empty() { Self(0) } else { Self::of_blocks(blocks) };
+        let (words, rest) = rest.as_chunks();
+        words.iter().fold(long, |sum, word| sum + Self(u64::from_le_bytes(*word))) + Self::of_last(bytes, rest.len())
+    }
+
+    /// Of the last `count` (0..=7) bytes. Nothing depends on how many these are but a shift, where there are eight to read.
+    #[inline(always)]
+    fn of_last(bytes: &[u8], count: usize) -> Self {
+        if let Some(last) = bytes.last_chunk() {
+            return Self(u64::from_le_bytes(*last).unbounded_shr(64 - 8 * count as u32));
         }
+        Self(bytes.iter().rev().take(count).fold(0, |word, byte| word << 8 | u64::from(*byte)))
     }
-    folded(sums[0]) + folded(sums[1]) + carries
+
+    /// Of long payload. Each word is added with the carry of the one before, which takes half of the instructions that sums
+    /// in wider registers take; two sums do not wait for each other.
+    #[inline(never)]
+    fn of_blocks(blocks: &[[u8; BLOCK]]) -> Self {
+        let (mut sums, mut carries) = ([0; 2], 0);
+        for block in blocks {
+            let (halves, _) = block.as_chunks::<{ BLOCK / 2 }>();
+            for (sum, half) in sums.iter_mut().zip(halves) {
+                let (words, _) = half.as_chunks();
+                let add =
+                    |(sum, carry): (u64, bool), word: &[u8; 8]| sum.carrying_add(u64::from_le_bytes(*word), carry);
+                let (whole, carry) = words.iter().fold((*sum, false), add);
+                (*sum, carries) = (whole, carries + u64::from(carry));
+            }
+        }
+        Self(sums[0]) + Self(sums[1]) + Self(carries)
+    }
+
+    /// Of the part of a pseudo-header that does not stand in the IP header as it is.
+    #[inline(always)]
+    pub(super) fn of_protocol_and_length(protocol: u8, length: usize) -> Self {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let [protocol, length] = [[0, 0, 0, protocol], length.to_be_bytes()].map(u32::from_le_bytes);
+        Self(u64::from(protocol) + u64::from(length))
+    }
+
+    /// Of a pseudo-header: both addresses, the protocol and the length of what it carries (RFC 9293, 3.1; RFC 8200, 8.1).
+    pub(super) fn of_pseudo_header(pair: &IpPair, protocol: u8, length: usize) -> Self {
+        let addresses = match (pair.source, pair.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                Self::of(&source.octets()) + Self::of(&destination.octets())
+            }
+            (source, destination) => Self::of(&octets(source)) + Self::of(&octets(destination)),
+        };
+        addresses + Self::of_protocol_and_length(protocol, length)
+    }
+
+    /// Whether a sum over everything that a checksum covers, itself included, is what it should be.
+    #[inline(always)]
+    pub(super) const fn is_right(self) -> bool {
+        self.0 != 0 && self.0.is_multiple_of(0xFFFF)
+    }
 }
 
-/// A sum of words of 64 bits as one of 32 bits: 33 bits at most.
-#[inline(always)]
-const fn folded(sum: u64) -> u64 {
-    (sum & 0xFFFF_FFFF) + (sum >> 32)
-}
+impl Add for Sum {
+    type Output = Self;
 
-/// Whether a sum over everything that a checksum covers, itself included, is what it should be.
-#[inline(always)]
-pub(super) const fn is_right(sum: u64) -> bool {
-    // Of at most 64 KiB in words of 32 bits: fewer than 47 bits.
-    let folded = folded(sum);
-    let folded = (folded & 0xFFFF) + (folded >> 16 & 0xFFFF) + (folded >> 32);
-    (folded & 0xFFFF) + (folded >> 16) == 0xFFFF
-}
-
-/// The sum of a pseudo-header: both addresses, the protocol and the length of what it carries (RFC 9293, 3.1; RFC 8200, 8.1).
-pub(super) fn pseudo_header(pair: &IpPair, protocol: u8, length: usize) -> u64 {
-    let addresses = match (pair.source, pair.destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => sum(&source.octets()) + sum(&destination.octets()),
-        (source, destination) => sum(&octets(source)) + sum(&octets(destination)),
-    };
-    addresses + protocol_and_length(protocol, length)
-}
-
-/// The part of a pseudo-header that does not stand in the IP header as it is.
-#[inline(always)]
-pub(super) fn protocol_and_length(protocol: u8, length: usize) -> u64 {
-    let length = u32::try_from(length).unwrap_or(u32::MAX);
-    u64::from(u32::from_ne_bytes([0, 0, 0, protocol])) + u64::from(u32::from_ne_bytes(length.to_be_bytes()))
+    /// With the carry brought back in.
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        Self(sum + u64::from(carry))
+    }
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {
@@ -147,11 +159,11 @@ mod tests {
         let header = hex("4500 0073 0000 4000 ; version, length 115, identification, do not fragment
                           40 11 B861          ; 64 hops, UDP, checksum
                           C0A80001 C0A800C7   ; 192.168.0.1 -> 192.168.0.199");
-        assert_eq!(Checksum::of(sum(&header)), Checksum::Right);
+        assert_eq!(Checksum::of(Sum::of(&header)), Checksum::Right);
         for bit in 0..header.len() * 8 {
             let mut wrong = header.clone();
             wrong[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Checksum::of(sum(&wrong)), Checksum::Wrong, "bit {bit}");
+            assert_eq!(Checksum::of(Sum::of(&wrong)), Checksum::Wrong, "bit {bit}");
         }
     }
 
@@ -165,13 +177,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_of_32_bits_in_any_order_sum_up_to_what_those_of_16_do(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
-            prop_assert_eq!(is_right(sum(&bytes)), naive(&bytes) == 0xFFFF);
+        fn words_of_64_bits_in_any_order_sum_up_to_what_those_of_16_do(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            prop_assert_eq!(Sum::of(&bytes).is_right(), naive(&bytes) == 0xFFFF);
             // With its own checksum behind it, an even number of bytes is right.
             let mut whole = bytes;
             whole.resize(whole.len().next_multiple_of(2), 0);
             whole.extend((!naive(&whole)).to_be_bytes());
-            prop_assert!(is_right(sum(&whole)) || naive(&whole) == 0);
+            prop_assert!(Sum::of(&whole).is_right() || naive(&whole) == 0);
         }
 
         #[test]
@@ -182,10 +194,10 @@ mod tests {
             words[0] = [0; 2];
             words[0] = (!naive(words.as_flattened())).to_be_bytes();
             words[0][0] ^= u8::from(wrong) << 3;
-            let before = is_right(sum(words.as_flattened()));
+            let before = Sum::of(words.as_flattened()).is_right();
             let (checksum, rest) = words.split_first_mut().expect("two words at least");
             replace_word(checksum, &mut rest[0], new);
-            prop_assert_eq!(is_right(sum(words.as_flattened())), before);
+            prop_assert_eq!(Sum::of(words.as_flattened()).is_right(), before);
         }
     }
 }

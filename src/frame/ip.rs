@@ -8,7 +8,7 @@ use etherparse::{
     IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
 };
 
-use super::checksum;
+use super::checksum::Sum;
 use super::redundancy::TRAILER;
 use super::walk::{Fragment, Leaf, Span, Walk, Walked, Witness};
 use super::{IpPair, TunnelKind, Undecoded};
@@ -87,7 +87,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         };
         self.witness.length_at(span.at + 2);
         // Without a length, it is a header that a network card was to complete.
-        self.verify(|| (total != 0).then(|| checksum::sum(header.slice())));
+        self.verify(|| (total != 0).then(|| Sum::of(header.slice())));
         let protocol = header.protocol();
         let rest = match self.datagram(span, total).and_then(|datagram| datagram.skip(length)) {
             Ok(rest) => rest,

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
 
+use super::checksum::Sum;
 use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::peek::{key4, key6};
 use super::transport::{self, is_tunnel};
-use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, checksum, redundancy};
+use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, redundancy};
 
 /// What follows the tags, and what they say.
 struct Untagged<'a> {
@@ -64,7 +65,8 @@ impl<'a> Plain<'a> {
     /// Whether the checksums of IPv4 and TCP are right.
     #[inline(always)]
     pub fn has_right_checksums(&self) -> bool {
-        checksum::is_right(checksum::sum(self.ip)) && checksum::is_right(carried(self.ip, self.whole))
+        let [header, carried] = sums(self.ip, self.whole);
+        header.is_right() && carried.is_right()
     }
 
     /// The segment.
@@ -74,11 +76,13 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// The sum over a pseudo-header and what an IPv4 header without options carries.
+/// The sums that the checksums of an IPv4 header without options and of what it carries stand for.
 #[inline(always)]
-fn carried(header: &[u8; IPV4_HEADER], bytes: &[u8]) -> u64 {
-    let (&[.., protocol, _, _], addresses) = header.split_first_chunk::<12>().expect("shorter");
-    checksum::sum(addresses) + checksum::protocol_and_length(protocol, bytes.len()) + checksum::sum(bytes)
+fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
+    let (first, addresses): (&[u8; 12], _) = header.split_first_chunk().expect("shorter");
+    let protocol = first[9];
+    let addresses = Sum::of(addresses);
+    [Sum::of(first) + addresses, addresses + Sum::of_protocol_and_length(protocol, carried.len()) + Sum::of(carried)]
 }
 
 /// The short cut for a TCP segment.
@@ -93,8 +97,8 @@ pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {
 pub(super) fn segment(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(header.payload)?;
-    let checksum = Checksum::of(checksum::sum(header.header)).and(Checksum::of(carried(header.header, header.payload)));
-    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload)), checksum))
+    let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
+    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload)), own.and(carried)))
 }
 
 /// A UDP datagram that wraps nothing, as a frame.
@@ -103,8 +107,9 @@ pub(super) fn datagram(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let datagram = udp(header.payload)?;
     // A checksum of 0 is none (RFC 768).
     let has_none = datagram.checksum == 0;
-    let inner = if has_none { Checksum::Unknown } else { Checksum::of(carried(header.header, header.payload)) };
-    Some(header.frame(Body::Udp(header.pair(), datagram), Checksum::of(checksum::sum(header.header)).and(inner)))
+    let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
+    let carried = if has_none { Checksum::Unknown } else { carried };
+    Some(header.frame(Body::Udp(header.pair(), datagram), own.and(carried)))
 }
 
 /// IPv4 without options that was captured whole.

@@ -3,7 +3,7 @@
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice, ip_number};
 
-use super::checksum;
+use super::checksum::Sum;
 use super::walk::{Leaf, Span, Walk, Walked, Witness};
 use super::{Body, Datagram, IpPair, Segment, TcpFlags, Undecoded};
 
@@ -55,7 +55,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             Ok(header) => {
                 self.verify(|| {
                     (span.missing() == 0)
-                        .then(|| checksum::pseudo_header(pair, ip_number::TCP.0, span.wire) + checksum::sum(span.bytes))
+                        .then(|| Sum::of_pseudo_header(pair, ip_number::TCP.0, span.wire) + Sum::of(span.bytes))
                 });
                 let payload = span.skip(header.slice().len())?;
                 Ok(tcp_leaf(pair, &header, payload))
@@ -92,7 +92,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         // A checksum of 0 is none (RFC 768).
         self.verify(|| {
             (header.checksum() != 0 && header.length() != 0 && payload.missing() == 0)
-                .then(|| checksum::pseudo_header(pair, ip_number::UDP.0, payload.wire) + checksum::sum(payload.bytes))
+                .then(|| Sum::of_pseudo_header(pair, ip_number::UDP.0, payload.wire) + Sum::of(payload.bytes))
         });
         let payload = payload.skip(UdpHeader::LEN)?;
         let outside = Leaf::of(Body::Udp(*pair, datagram(&header, payload.bytes, payload.wire)), payload);

@@ -1,5 +1,6 @@
 //! What all layers share: the stretch of bytes at hand, and what is known so far.
 
+use super::checksum::Sum;
 use super::{Body, Checksum, Frame, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
 /// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
@@ -179,7 +180,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// Notes what a checksum says, given the sum over all that it covers. `None`: not all of that was captured.
-    pub(super) fn verify(&mut self, sum: impl FnOnce() -> Option<u64>) {
+    pub(super) fn verify(&mut self, sum: impl FnOnce() -> Option<Sum>) {
         if self.witness.wants_checksums()
             && let Some(sum) = sum()
         {
