@@ -139,6 +139,10 @@ fn a_value_that_a_server_finds_inside_another_is_announced_for_its_item() {
             "0.2 write write_var 5 (ambiguous) area=DB db=20 byte=8 bytes=4 = 0x00070004",
         ]
     );
+    assert_eq!(log.lines_of("Malformed").len(), 1);
+    // 33.750015 is one by chance: the server writes it so, but no client made it for that.
+    let log = write(2, &[&real(0), &real(8)], &[&value([0x42, 7, 0, 4]), &value([0x41, 0x20, 0, 0])]);
+    assert_eq!((asked(&log).len(), log.lines_of("Malformed").len()), (3, 0));
     // Usual values are no head of another.
     let log = write(2, &[&real(0), &real(8)], &[&value([0x41, 0xA0, 0, 0]), &value([0x41, 0x20, 0, 0])]);
     assert_eq!((asked(&log).len(), log.lines_of("Malformed").len()), (2, 0));
