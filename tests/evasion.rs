@@ -244,3 +244,36 @@ fn directions_with_tags_of_their_own_are_one_conversation() {
         }
     }
 }
+
+/// A request with a byte that the server takes out of the stream, because it is urgent (RFC 6093).
+fn say_with_urgent_byte(line: &mut Line, request: &[u8]) {
+    let half = request.len() / 2;
+    let bytes = [&request[..half], &[0xAA], &request[half..]].concat();
+    let segment = line.segment(true, &bytes);
+    line.send(&Segment { urgent: half as u16 + 1, ..segment });
+    line.went_on(true, bytes.len());
+}
+
+#[test]
+fn readings_that_are_used_up_are_reported_and_an_hour_later_they_are_judged_again() {
+    let folder = folder();
+    let speech = generator::speech::modbus();
+    let is_write = |alert: &Value| alert["operation"]["class"] == "write";
+    for (minutes, is_judged) in [(10, false), (61, true)] {
+        let mut line = Line::new(speech.port);
+        speech.begin(&mut line);
+        for _ in 0..1_100 {
+            say_with_urgent_byte(&mut line, &speech.read_on);
+        }
+        for _ in 0..minutes {
+            line.time += 60 * SECOND;
+            line.acknowledge(false);
+        }
+        say_with_urgent_byte(&mut line, &speech.write);
+        line.acknowledge(false);
+        let found = violations(folder.path(), &line, &[]);
+        let is_limit = |alert: &Value| alert["anomaly"]["name"] == "readings" && alert["rule"] == "stream.given-up";
+        assert!(found.iter().any(is_limit), "{minutes} minutes later: {found:?}");
+        assert_eq!(found.iter().any(is_write), is_judged, "{minutes} minutes later: {found:?}");
+    }
+}
