@@ -57,6 +57,10 @@ pub mod pipeline;
 pub mod policy;
 pub mod publish;
 pub mod recording;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests in `tests`; the tests in here use a part")]
+#[path = "../tests/support/require.rs"]
+mod require;
 pub mod sensor;
 pub mod shelf;
 pub mod summary;

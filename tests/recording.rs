@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use network::Hub;
 use sensor::Sensor;
 use serde_json::Value;
+use support::require::{MOUNT, missing};
 use support::rewrite::{self, Packet};
 use support::{alerts, essence, lines, plant, root};
 
@@ -203,14 +204,14 @@ fn a_recording_keeps_the_latest_and_goes_on_in_a_new_file_after_a_restart() {
 struct Disk(PathBuf);
 
 impl Disk {
-    /// None where nothing can be mounted.
+    /// `None` where nothing can be mounted and that is allowed.
     fn mount(folder: PathBuf) -> Option<Self> {
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "lockkeeper-test"]).arg(&folder).output();
         if mounted.as_ref().is_ok_and(|mounted| mounted.status.success()) {
             return Some(Self(folder));
         }
-        eprintln!("SKIPPED: nothing can be mounted here: {mounted:?}");
+        missing(MOUNT, &format!("{mounted:?}"));
         None
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{alerts, lines, lockkeeper, plant, replay, rewrite, root, shipped};
+use support::{alerts, lines, lockkeeper, plant, replay, require, rewrite, root, shipped};
 
 /// `LOCKKEEPER_BLESS=1` writes the expected output anew; read the difference before it is committed.
 #[test]
@@ -60,11 +60,7 @@ const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 3] = [
 
 #[test]
 fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let corpus = Path::new(&corpus);
+    let Some(corpus) = require::corpus() else { return };
     let truth = std::fs::read_to_string(corpus.join("truth.jsonl")).expect("ground truth");
     for truth in lines(&truth) {
         let name = truth["path"].as_str().expect("a path");
@@ -96,11 +92,7 @@ fn the_corpus_counts_as_wireshark_does_and_nothing_ends_the_program() {
 
 #[test]
 fn the_corpus_counts_s7comm_plus_as_another_counter_does() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let corpus = Path::new(&corpus);
+    let Some(corpus) = require::corpus() else { return };
     let truth = std::fs::read_to_string(corpus.join("truth.jsonl")).expect("ground truth");
     let compared = |truth: &&Value| {
         let name = truth["path"].as_str().unwrap_or_default();

@@ -21,6 +21,7 @@ use place::{Place, Process, scrape};
 use rustix::process::Signal;
 use sensor::{Sensor, wait_for};
 use serde_json::Value;
+use support::require::{LANDLOCK, missing};
 use support::{plant, rewrite, root};
 use tries::is_refused_by_landlock;
 
@@ -133,7 +134,7 @@ fn what_a_confined_process_tries_is_refused_and_what_it_needs_is_not() {
     assert_eq!(tried.len(), tries::EXPECTED.len(), "it ended before it had tried all: {said}{errors}");
     let has_landlock = tried[tries::LANDLOCK] == "0";
     if !has_landlock {
-        eprintln!("SKIPPED: what Landlock refuses, because this kernel has not all of it");
+        missing(LANDLOCK, "confine() reports a lower level");
     }
     let expected = tries::EXPECTED.iter();
     for (what, number) in expected.filter(|(what, number)| has_landlock || !is_refused_by_landlock(what, *number)) {

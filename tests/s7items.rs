@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{lines, lockkeeper, root};
+use support::{lines, lockkeeper, require, root};
 
 #[test]
 fn every_item_of_the_shipped_captures_is_wiresharks() {
@@ -19,11 +19,8 @@ fn every_item_of_the_shipped_captures_is_wiresharks() {
 
 #[test]
 fn every_item_of_a_sample_of_public_captures_is_wiresharks() {
-    let Some(corpus) = std::env::var_os("LOCKKEEPER_CORPUS") else {
-        eprintln!("LOCKKEEPER_CORPUS is not set: nothing compared");
-        return;
-    };
-    let compared = compare(Path::new(&corpus), "wireshark-items-public.jsonl");
+    let Some(corpus) = require::corpus() else { return };
+    let compared = compare(&corpus, "wireshark-items-public.jsonl");
     assert!(compared > 900, "{compared}");
 }
 

@@ -2,8 +2,8 @@
 //! done to hide it, has an alert of severity high or more; the same done honestly has none.
 //!
 //! `pcaps/record/stacks` installs the stacks (from Debian and PyPI, into `target/plant`, where they stay). That needs root, the
-//! registries the first time, and two minutes: `cargo test --test stacks -- --ignored --nocapture`. A stack that cannot be had
-//! here is left out and told; with `LOCKKEEPER_STACKS=whole` in the environment, leaving out is failing.
+//! registries the first time, and two minutes: `cargo test --test stacks -- --ignored --nocapture`. A stack that cannot be
+//! installed here is left out, with a note; with `LOCKKEEPER_REQUIRE=1` in the environment, the test fails instead.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 
 #[path = "stacks/attacker.rs"]
@@ -31,6 +31,7 @@ use evasion::wire::CLIENT_MAC;
 use serde_json::Value;
 use servers::{STACKS, Server, Stack};
 use site::Site;
+use support::require::{NAMESPACES, STACK, missing};
 use support::rewrite::{Packet, pcap};
 use support::{lines, replay, root};
 use talk::Talk;
@@ -161,8 +162,7 @@ fn play_all(stack: &'static Stack, tools: &Path, folder: &Path) -> Vec<Played> {
 #[ignore = "installs the stacks of the plant, as root, and takes minutes: cargo test --test stacks -- --ignored"]
 fn what_a_real_server_executes_is_seen_however_it_was_sent() {
     if !rustix::process::geteuid().is_root() {
-        assert!(!must_be_whole(), "network namespaces need root");
-        return eprintln!("LEFT OUT: everything; network namespaces need root");
+        return missing(NAMESPACES, "the user is not root");
     }
     let (tools, folder) = (root().join("target/plant"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks"));
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -199,11 +199,7 @@ const NOWHERE: [&str; 7] = [
     "one of which is counted",
 ];
 
-fn must_be_whole() -> bool {
-    std::env::var_os("LOCKKEEPER_STACKS").is_some_and(|value| value == "whole")
-}
-
-/// The stacks that can be had here; the others are told.
+/// The stacks that can be installed here.
 fn installed(tools: &Path) -> Vec<&'static Stack> {
     let mut install = Command::new(root().join("pcaps/record/stacks"));
     install.arg(tools).args(STACKS.iter().map(|stack| stack.name)).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -211,8 +207,7 @@ fn installed(tools: &Path) -> Vec<&'static Stack> {
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     let (there, absent): (Vec<_>, Vec<_>) =
         STACKS.iter().partition(|stack| stack.is_installed(&said.lines().collect::<Vec<_>>()));
-    absent.iter().for_each(|stack| eprintln!("LEFT OUT: {}: it cannot be installed here", stack.name));
-    assert!(!must_be_whole() || absent.is_empty(), "nothing may be left out here");
+    absent.iter().for_each(|stack| missing(STACK, stack.name));
     there
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::network::Hub;
 use super::sensor::Sensor;
+use super::support::require::{MOSQUITTO, missing};
 use super::support::{self, plant};
 
 /// A folder with a configuration, and what the sensor writes there.
@@ -93,7 +94,7 @@ impl Process {
         let path =
             ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
         let Some(path) = path else {
-            eprintln!("skipped: {program} is not installed");
+            missing(MOSQUITTO, &format!("{program} is not installed"));
             return None;
         };
         let mut command = hub.command(&path);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::evasion::wire::{CLIENT_MAC, SERVER, SERVER_MAC};
 use crate::support::namespace::Namespace;
+use crate::support::require::{VLAN, missing};
 
 /// The hosts. The attacker is nothing but a socket: no kernel answers for it.
 pub(crate) struct Site {
@@ -21,7 +22,7 @@ const INSIDE: &str = "inside";
 const SERVER_CARD: &str = "eth0";
 
 impl Site {
-    /// Builds it; `None`, with the reason on standard error, where no namespaces can be made.
+    /// Builds it; `None` where no namespaces can be made and that is allowed.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let new = |host: &str| Namespace::new(&format!("{name}-{host}"));
         let site = Self { attacker: new("attacker")?, router: new("router")?, server: new("server")? };
@@ -73,7 +74,7 @@ impl Site {
         let mut ip = self.router.command(Path::new("ip"));
         let made = ip.args(["link", "add", "link", OUTSIDE, "name", &name, "type", "vlan", "id", "77"]).output();
         if !made.is_ok_and(|made| made.status.success()) {
-            return eprintln!("LEFT OUT: what comes in a VLAN; this kernel has none");
+            return missing(VLAN, "ip link add type vlan fails");
         }
         self.router.ip(&["link", "set", &name, "up"]);
         self.router.ip(&["address", "add", "10.0.77.1/24", "dev", &name]);

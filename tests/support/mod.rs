@@ -3,6 +3,7 @@
 
 pub(crate) mod frames;
 pub(crate) mod namespace;
+pub(crate) mod require;
 pub(crate) mod rewrite;
 pub(crate) mod tape;
 pub(crate) mod wire;
