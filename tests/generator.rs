@@ -2,6 +2,9 @@
 
 #[path = "../benches/generator/mod.rs"]
 mod generator;
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the decoders; this file uses a part")]
+#[path = "../protocols/src/testing.rs"]
+mod testing;
 
 use std::collections::BTreeMap;
 
@@ -9,10 +12,8 @@ use clap::ValueEnum;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech, Summary, Tally, generate, policy};
 use lockkeeper::policy::Policy;
-use lockkeeper_protocols::{
-    Anomaly, Identity, Limits, Operation, Outcome, REGISTRY, RequestRef, Security, Session, Side, Sink, Stamp,
-    Transport,
-};
+use lockkeeper_protocols::{Limits, REGISTRY, Session, Side, Stamp, Transport};
+use testing::Log;
 
 const SMALL: u64 = 5_000;
 
@@ -210,7 +211,7 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
         let (bytes, summary) = capture(&settings);
         let row = REGISTRY.iter().find(|row| (row.name, row.framing) == speech.row()).expect("a row");
         let mut session = Session::new(row, Transport::Tcp, &Limits::default(), false);
-        let (mut heard, mut server) = (Heard::default(), None);
+        let (mut heard, mut server) = (Log::default().of(row), None);
         for packet in records(&bytes) {
             // Who sends the first packet is the client.
             let port = &packet[34..36];
@@ -220,11 +221,13 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
         let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
         for ((group, key), count) in &heard.pdus {
             let group = &row.pdu_groups[*group];
-            counted.entry(group.name).or_default().insert((group.key)(*key), *count);
+            counted.entry(group.name).or_default().insert((group.key)(*key), u64::from(*count));
         }
         assert_eq!(counted, only(&summary).pdus, "{speech:?}");
-        assert_eq!((heard.answers, heard.wrong), (heard.operations, 0), "{speech:?}");
-        assert!(heard.refusals > 0, "{speech:?}");
+        heard.assert_settled();
+        assert_eq!((heard.anomalies, heard.unseen, heard.lost), (0, 0, 0), "{speech:?}");
+        let [_, refused, ..] = heard.endings;
+        assert!(refused > 0, "{speech:?}");
     }
 }
 
@@ -312,54 +315,6 @@ fn limited(settings: &Settings) -> String {
 fn only(summary: &Summary) -> &Tally {
     let [(_, tally)] = summary.sent.as_slice() else { unreachable!("a mixture") };
     tally
-}
-
-/// What a decoder said.
-#[derive(Default)]
-struct Heard {
-    /// By group and key.
-    pdus: BTreeMap<(usize, u32), u64>,
-    operations: u64,
-    answers: u64,
-    refusals: u64,
-    /// Anomalies, and bytes that nobody understood.
-    wrong: usize,
-}
-
-impl Sink for Heard {
-    fn operation(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) -> bool {
-        self.operations += 1;
-        false
-    }
-
-    fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, outcome: Outcome, _: &Stamp, _: &Stamp) {
-        self.ended(outcome, 1);
-    }
-
-    fn request_unseen(&mut self, _: RequestRef, _: &Operation<'_>, _: &Stamp) {
-        self.wrong += 1;
-    }
-
-    fn ended(&mut self, outcome: Outcome, count: u32) {
-        self.answers += u64::from(count);
-        self.refusals += if matches!(outcome, Outcome::Refused { .. }) { count.into() } else { 0 };
-    }
-
-    fn identity(&mut self, _: &Identity<'_>, _: &Stamp) {}
-
-    fn security(&mut self, _: &Security<'_>, _: &Stamp) {}
-
-    fn anomaly(&mut self, _: Anomaly, _: &Stamp) {
-        self.wrong += 1;
-    }
-
-    fn pdu(&mut self, group: usize, key: u32) {
-        *self.pdus.entry((group, key)).or_default() += 1;
-    }
-
-    fn lost(&mut self, bytes: usize) {
-        self.wrong += bytes;
-    }
 }
 
 /// Ethernet without tag, IPv4 and TCP without options.
