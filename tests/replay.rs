@@ -6,23 +6,44 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{alerts, lines, lockkeeper, plant, replay, require, rewrite, root, shipped};
+use support::{alerts, golden, lines, lockkeeper, plant, replay, require, rewrite, root, shipped};
 
-/// `LOCKKEEPER_BLESS=1` writes the expected output anew; read the difference before it is committed.
+/// `LOCKKEEPER_BLESS=1` writes the expected alerts anew; review the difference before it is committed.
 #[test]
 fn every_shipped_capture_gives_the_alerts_that_lie_beside_it() {
     for capture in shipped() {
-        let expected = capture.with_extension("alerts.jsonl");
-        let found = alerts(&capture);
-        if std::env::var_os("LOCKKEEPER_BLESS").is_some() {
-            std::fs::write(&expected, &found).expect("a written expectation");
-        }
-        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-        for (line, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
-            assert_eq!(found, expected, "{} alert {}", capture.display(), line + 1);
-        }
-        assert_eq!(found.lines().count(), expected.lines().count(), "{}", capture.display());
+        golden::check(&capture, &alerts(&capture));
     }
+}
+
+#[test]
+fn every_expectation_is_short_enough_to_be_reviewed() {
+    for capture in shipped() {
+        let sizes = ["alerts.jsonl", "alerts.json"]
+            .map(|ending| std::fs::metadata(capture.with_extension(ending)).map_or(0, |file| file.len() as usize));
+        assert!(sizes.iter().all(|size| *size <= golden::LONGEST), "{}: {sizes:?}", capture.display());
+    }
+}
+
+#[test]
+fn an_alert_that_changes_among_counted_ones_is_named_with_its_rule() {
+    let before = alerts(&root().join("pcaps/day.pcapng"));
+    let differences = |after: &str| {
+        let [before, after] = [&before, after].map(|alerts| golden::summary(alerts).to_string());
+        golden::different_counts(&before, &after)
+    };
+    assert!(differences(&before).is_empty());
+
+    let line =
+        before.lines().rfind(|line| line.contains("\"rule\":\"value.out-of-limits\"")).expect("a forbidden value");
+    let changed = differences(&before.replace(line, &line.replace("\"message\":\"", "\"message\":\"X")));
+    let paths: Vec<&str> = changed.iter().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(paths, ["/rules/value.out-of-limits/high/sha256", "/sha256"], "{changed:#?}");
+
+    let missing = differences(&before.replace(&format!("{line}\n"), ""));
+    assert!(missing.iter().any(|line| line.starts_with("/alerts: expected 408, found 407")), "{missing:#?}");
+    let counted = |line: &&String| line.starts_with("/counts/value.out-of-limits/high/SCADA");
+    assert_eq!(missing.iter().filter(counted).count(), 1, "{missing:#?}");
 }
 
 #[test]

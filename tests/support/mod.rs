@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod frames;
+pub(crate) mod golden;
 pub(crate) mod namespace;
 pub(crate) mod require;
 pub(crate) mod rewrite;
