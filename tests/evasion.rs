@@ -12,53 +12,25 @@ use generator::speech::Speech;
 use generator::wire::{self, Line, SECOND, Segment, Tag};
 use serde_json::Value;
 use support::rewrite::pcap;
-use support::{lines, replay};
+use support::{is_loud, last_revisions, lines, replay};
 
 /// Reading and observing is permitted, and nothing else.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "modbus"
-port = 502
-allow = [{ op = "observe" }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "s7comm"
-port = 102
-allow = [{ op = "observe" }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "opcua"
-port = 4840
-allow = [{ op = "observe" }, { op = "security" }]
-"#;
+const FLOWS: [&str; 3] = [
+    "protocol = \"modbus\"\nport = 502\nallow = [{ op = \"observe\" }]",
+    "protocol = \"s7comm\"\nport = 102\nallow = [{ op = \"observe\" }]",
+    "protocol = \"opcua\"\nport = 4840\nallow = [{ op = \"observe\" }, { op = \"security\" }]",
+];
 
 /// The violations that a replay of what was sent tells, the last revision of each.
 fn violations(folder: &Path, line: &Line, options: &[&str]) -> Vec<Value> {
     let (capture, policy) = (folder.join("sent.pcap"), folder.join("policy.toml"));
     std::fs::write(&capture, pcap(&line.packets)).expect("a written capture");
-    std::fs::write(&policy, POLICY).expect("a written policy");
+    std::fs::write(&policy, support::policy(&FLOWS)).expect("a written policy");
     let mut more: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &policy, &"--alerts", &"-"];
     more.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
-    let mut last: Vec<Value> = Vec::new();
-    for alert in lines(&replay(&capture, &more)) {
-        last.retain(|known| known["id"] != alert["id"]);
-        last.push(alert);
-    }
+    let mut last = last_revisions(lines(&replay(&capture, &more)));
     last.retain(|alert| alert["kind"] == "violation");
     last
-}
-
-fn is_loud(alert: &Value) -> bool {
-    alert["severity"] == "high" || alert["severity"] == "critical"
 }
 
 fn folder() -> tempfile::TempDir {

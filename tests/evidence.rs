@@ -4,11 +4,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use support::rewrite::{self, Packet};
-use support::{alerts, lines, lockkeeper, plant, replay, root, shipped};
+use support::{alerts, lines, lockkeeper, plant, replay, root, shipped, tshark};
 
 /// A replay that keeps evidence: what it printed, and its files by name.
 fn kept(capture: &Path, more: &[&str]) -> (String, BTreeMap<String, Vec<u8>>) {
@@ -34,19 +33,6 @@ fn first_told(printed: &str) -> Vec<Value> {
 
 fn name_of(alert: &Value) -> String {
     format!("{}-{}.pcapng", alert["rule"].as_str().expect("a rule"), alert["id"].as_str().expect("an id"))
-}
-
-/// What Wireshark's command line says about a file: one line of fields for each packet.
-fn tshark(file: &Path, fields: &[&str]) -> Vec<Vec<String>> {
-    let mut command = Command::new("tshark");
-    command.args(["-r"]).arg(file).args(["-T", "fields", "-E", "separator=\t"]);
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let output = command.output().expect("tshark is installed (.ci/setup tshark)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 #[test]
@@ -76,7 +62,7 @@ fn wireshark_shows_the_alert_as_the_comment_of_its_packet_and_the_conversation_a
         let path = folder.path().join("one.pcapng");
         std::fs::write(&path, &files[&name_of(alert)]).expect("written");
         let fields = ["frame.comment", "frame.time_epoch", "frame.interface_name", "tcp.stream", "frame.len"];
-        let packets = tshark(&path, &fields);
+        let packets = tshark(&path, &fields.map(|field| ["-e", field]).concat());
         let own: Vec<usize> = (0..packets.len()).filter(|index| !packets[*index][0].is_empty()).collect();
         let [own] = own[..] else { unreachable!("one packet has a comment: {own:?}") };
         let comment = &packets[own][0];

@@ -2,27 +2,12 @@
 
 mod support;
 
+use support::policy;
 use support::wire::{Station, WRITE, Wire};
 
 /// Reading is permitted, over either protocol.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-policy = { id = "MEMORY", version = "1" }
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "modbus"
-allow = [{ op = "read" }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
-protocol = "opcua"
-allow = [{ op = "observe" }]
-"#;
+const FLOWS: [&str; 2] =
+    ["protocol = \"modbus\"\nallow = [{ op = \"read\" }]", "protocol = \"opcua\"\nallow = [{ op = \"observe\" }]"];
 
 /// The least budget: 64 KiB for each of 64 shards, and the recent bytes.
 const LEAST: [&str; 4] = ["--max-memory", "5242880", "--max-recent-bytes", "1048576"];
@@ -75,9 +60,9 @@ fn who_holds_most_gives_up_first_and_who_holds_little_keeps_it() {
     }
     wire.tcp(client, server, "A", [117, 511], &WRITE[5..]);
     wire.tcp(server, client, "A", [511, 124], &WRITE);
-    let free = wire.replay(POLICY);
+    let free = wire.replay(&policy(&FLOWS));
     assert_eq!(free.stats["losses"]["conversations_given_up"], 0);
-    let bounded = wire.replay_with(POLICY, &LEAST);
+    let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     let given_up = bounded.stats["losses"]["conversations_given_up"].as_u64();
     assert!(given_up.is_some_and(|count| (10..=20).contains(&count)), "{}", bounded.stats["losses"]);
     assert_eq!(bounded.messages("stream.given-up").len(), 1, "{:?}", bounded.told());
@@ -97,8 +82,8 @@ fn bytes_out_of_order_and_requests_without_an_answer_count_as_well() {
             wire.tcp(client, server, "A", [112 + 1400 * number, 500], &[0; 1400]);
         }
     }
-    assert_eq!(wire.replay(POLICY).stats["losses"]["conversations_given_up"], 0);
-    let bounded = wire.replay_with(POLICY, &LEAST);
+    assert_eq!(wire.replay(&policy(&FLOWS)).stats["losses"]["conversations_given_up"], 0);
+    let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     assert!(bounded.stats["losses"]["conversations_given_up"].as_u64() > Some(0), "{}", bounded.stats["losses"]);
     let mut wire = Wire::default();
     for port in 50_000..50_010 {
@@ -112,8 +97,8 @@ fn bytes_out_of_order_and_requests_without_an_answer_count_as_well() {
             wire.tcp(client, server, "A", [100 + 12 * u32::from(number), 500], &write);
         }
     }
-    assert_eq!(wire.replay(POLICY).stats["losses"]["conversations_given_up"], 0);
-    let bounded = wire.replay_with(POLICY, &LEAST);
+    assert_eq!(wire.replay(&policy(&FLOWS)).stats["losses"]["conversations_given_up"], 0);
+    let bounded = wire.replay_with(&policy(&FLOWS), &LEAST);
     assert!(bounded.stats["losses"]["conversations_given_up"].as_u64() > Some(0), "{}", bounded.stats["losses"]);
     assert_eq!(bounded.verdicts("write").len(), 2000, "every one is judged");
 }

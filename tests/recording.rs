@@ -8,7 +8,7 @@ mod network;
 mod sensor;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use sensor::Sensor;
 use serde_json::Value;
 use support::require::{MOUNT, missing};
 use support::rewrite::{self, Packet};
-use support::{alerts, essence, lines, plant, root};
+use support::{alerts, essence, lines, plant, root, tshark};
 
 fn packets(capture: &str) -> Vec<Packet> {
     rewrite::read(&root().join("pcaps").join(capture))
@@ -92,18 +92,6 @@ fn eventually<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, is_so: impl 
         assert!(begun.elapsed() < PATIENCE, "{what} does not come: {found:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// What tshark says about a file, one line of fields a packet; it must not complain.
-fn tshark(file: &Path, more: &[&str]) -> Vec<Vec<String>> {
-    let mut command = Command::new("tshark");
-    let output = command.arg("-r").arg(file).args(["-T", "fields"]).args(more).output();
-    let output = output.expect("tshark is installed (.ci/setup tshark)");
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let complaints: Vec<&str> = errors.lines().filter(|line| !line.starts_with("Running as user")).collect();
-    assert!(output.status.success() && complaints.is_empty(), "{errors}");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 fn content(packets: &[Packet]) -> Vec<(i64, &[u8])> {

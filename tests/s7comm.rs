@@ -3,98 +3,44 @@
 
 mod support;
 
-use etherparse::PacketBuilder;
+use lockkeeper_protocols::Side::{self, Client, Server};
 use serde_json::Value;
-use support::rewrite::{Packet, pcap};
-use support::{lines, lockkeeper};
+use support::conversation::Conversation;
+use support::{is_loud, policy};
 
-use Side::{Client, Server};
-
-/// Who sends a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Client,
-    Server,
-}
-
-/// Zones `scada` and `plc`. Four bytes may be written, one block may be inserted; of S7comm-plus only watching is permitted.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-policy = { id = "TEST", version = "1" }
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-id = "F-S7"
-from = ["zone:scada"]
-to = ["zone:plc"]
+/// Four bytes may be written, one block may be inserted; of S7comm-plus only watching is permitted.
+const FLOWS: [&str; 2] = [
+    r#"
 protocol = "s7comm"
 port = 102
 allow = [
   { op = "read" },
   { op = "write", s7 = { area = "DB", db = 20, bytes = "0-3" } },
   { op = "program", blocks = ["DB1"] },
-]
-[[conduit.C.flow]]
-id = "F-PLUS"
-from = ["zone:scada"]
-to = ["zone:plc"]
+]"#,
+    r#"
 protocol = "s7commplus"
 port = 102
-allow = [{ op = "observe" }]
-"#;
+allow = [{ op = "observe" }]"#,
+];
 
-/// Segments of both sides after a handshake, 10 ms apart; `only`: the segments of one side that are in the capture, and no
-/// handshake.
-fn capture(segments: &[(Side, Vec<u8>)], only: Option<Side>) -> Vec<u8> {
-    let mut packets = Vec::new();
-    let mut next = [100_u32, 500];
-    let mut send = |time: i64, from: Side, flags: &str, payload: &[u8]| {
-        let (client, server) = (([10, 0, 1, 10], 40_000), ([10, 0, 2, 10], 102));
-        let [source, destination] = if from == Client { [client, server] } else { [server, client] };
-        let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(source.0, destination.0, 64);
-        let mut tcp = ip.tcp(source.1, destination.1, next[from as usize], 8192);
-        if flags.contains('S') {
-            tcp = tcp.syn();
-        }
-        if flags.contains('A') {
-            tcp = tcp.ack(next[1 - from as usize]);
-        }
-        next[from as usize] += payload.len() as u32 + u32::from(flags.contains('S'));
-        let mut bytes = Vec::new();
-        tcp.write(&mut bytes, payload).expect("room in memory");
-        if only.is_none_or(|only| only == from && !payload.is_empty()) {
-            packets.push(Packet { time: 1_700_000_000_000_000_000 + time * 10_000_000, link: 1, bytes });
-        }
-    };
-    send(0, Client, "S", &[]);
-    send(1, Server, "SA", &[]);
-    send(2, Client, "A", &[]);
-    (3..).zip(segments).for_each(|(time, (from, bytes))| send(time, *from, "A", bytes));
-    pcap(&packets)
+/// The alerts that a conversation raises, in their last revisions.
+fn alerts(conversation: Conversation, segments: &[(Side, Vec<u8>)]) -> Vec<Value> {
+    conversation.say(segments).replay(&policy(&FLOWS)).alerts
 }
 
-/// The alerts that a capture raises, in their last revisions.
-fn alerts(capture: &[u8]) -> Vec<Value> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let [input, policy, alerts] = ["in.pcap", "policy.toml", "alerts"].map(|name| folder.path().join(name));
-    std::fs::write(&input, capture).expect("a written file");
-    std::fs::write(&policy, POLICY).expect("a written file");
-    let output = lockkeeper(&[&"replay", &input, &"--policy", &policy, &"--alerts", &alerts, &"--quiet"]);
-    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut last = std::collections::BTreeMap::new();
-    for alert in lines(&std::fs::read_to_string(alerts).expect("a written file")) {
-        last.insert(alert["id"].as_str().expect("an id").to_owned(), alert);
-    }
-    last.into_values().filter(|alert| alert["kind"] != "asset").collect()
+fn alerts_of(segments: &[(Side, Vec<u8>)]) -> Vec<Value> {
+    alerts(Conversation::new(102), segments)
 }
 
 /// Rules of alerts of severity high or more, each with the class of its operation.
 fn loud(alerts: &[Value]) -> Vec<(String, String)> {
-    let is_loud = |alert: &&Value| matches!(alert["severity"].as_str(), Some("high" | "critical"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    alerts.iter().filter(is_loud).map(|alert| (text(&alert["rule"]), text(&alert["operation"]["class"]))).collect()
+    alerts
+        .iter()
+        .filter(|alert| is_loud(alert))
+        .map(|alert| (text(&alert["rule"]), text(&alert["operation"]["class"])))
+        .collect()
 }
 
 fn has_rule(alerts: &[Value], rule: &str) -> bool {
@@ -152,7 +98,7 @@ fn beginning() -> Vec<(Side, Vec<u8>)> {
 fn said(frames: &[Vec<u8>]) -> Vec<Value> {
     let mut segments = beginning();
     segments.extend(frames.iter().map(|frame| (Client, frame.clone())));
-    alerts(&capture(&segments, None))
+    alerts_of(&segments)
 }
 
 fn with(mut frame: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
@@ -187,10 +133,6 @@ fn a_stop_under_headers_that_servers_do_not_look_at_is_a_stop() {
     }
 }
 
-fn alerts_of(segments: &[(Side, Vec<u8>)]) -> Vec<Value> {
-    alerts(&capture(segments, None))
-}
-
 #[test]
 fn what_writes_or_inserts_more_than_is_permitted_is_denied() {
     let two = |second: [u8; 12]| {
@@ -220,7 +162,7 @@ fn the_answers_of_a_server_alone_prove_what_was_done() {
     let setup = [0xF0, 0, 0, 1, 0, 1, 1, 0xE0];
     let answers = [ack(&[5, 1], &[0xFF]), ack(&[0x29], &[]), ack(&[0x28], &[]), ack(&[5, 1], &[5])];
     let segments: Vec<_> = [ack(&setup, &[])].into_iter().chain(answers).map(|bytes| (Server, bytes)).collect();
-    let alerts = alerts(&capture(&segments, Some(Server)));
+    let alerts = alerts(Conversation::one_sided(102, Server), &segments);
     let mut found = loud(&alerts);
     found.sort();
     let unseen = |class: &str| ("operation.request-unseen".to_owned(), class.to_owned());

@@ -33,37 +33,26 @@ use servers::{STACKS, Server, Stack};
 use site::Site;
 use support::require::{NAMESPACES, STACK, missing};
 use support::rewrite::{Packet, pcap};
-use support::{lines, replay, root};
+use support::{is_loud, last_revisions, lines, policy, replay, root};
 use talk::Talk;
 use trials::{SHORTLY, Trial, trials};
 
 /// Reading and observing is permitted, and in each protocol one write.
-const POLICY: &str = r#"
-schema = "lockkeeper-policy/1"
-zone.scada.networks = ["10.0.1.0/24"]
-zone.plc.networks = ["10.0.2.0/24"]
-[conduit.C]
-zones = ["scada", "plc"]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
+const FLOWS: [&str; 3] = [
+    r#"
 protocol = "modbus"
 port = 502
-allow = [{ op = "observe" }, { op = "write", modbus = { table = "holding_register", addr = "20" } }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
+allow = [{ op = "observe" }, { op = "write", modbus = { table = "holding_register", addr = "20" } }]"#,
+    r#"
 protocol = "s7comm"
 port = 102
-allow = [{ op = "observe" }, { op = "write", s7 = { area = "DB", db = 20, bytes = "24-27" } }]
-[[conduit.C.flow]]
-from = ["zone:scada"]
-to = ["zone:plc"]
+allow = [{ op = "observe" }, { op = "write", s7 = { area = "DB", db = 20, bytes = "24-27" } }]"#,
+    r#"
 protocol = "opcua"
 port = 4840
 opcua = { identity = ["anonymous"] }
-allow = [{ op = "observe" }, { op = "security" }, { op = "write", opcua = { nodes = ["ns=2;s=Weir.Command"] } }]
-"#;
+allow = [{ op = "observe" }, { op = "security" }, { op = "write", opcua = { nodes = ["ns=2;s=Weir.Command"] } }]"#,
+];
 
 /// What came of a trial.
 struct Played {
@@ -128,11 +117,7 @@ impl Place<'_> {
         let capture = self.folder.join(format!("{}-{}-{heard}.pcap", self.stack.name, self.client_port));
         std::fs::write(&capture, pcap(packets)).expect("a written capture");
         let policy = self.folder.join("policy.toml");
-        let mut alerts: Vec<Value> = Vec::new();
-        for alert in lines(&replay(&capture, &[&"--policy", &policy, &"--alerts", &"-"])) {
-            alerts.retain(|known| known["id"] != alert["id"]);
-            alerts.push(alert);
-        }
+        let mut alerts = last_revisions(lines(&replay(&capture, &[&"--policy", &policy, &"--alerts", &"-"])));
         alerts.retain(|alert| alert["kind"] != "asset");
         Told { capture, alerts }
     }
@@ -166,7 +151,7 @@ fn what_a_real_server_executes_is_seen_however_it_was_sent() {
     }
     let (tools, folder) = (root().join("target/plant"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks"));
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("policy.toml"), POLICY).expect("a written policy");
+    std::fs::write(folder.join("policy.toml"), policy(&FLOWS)).expect("a written policy");
     let stacks = installed(&tools);
     let played: Vec<Played> = thread::scope(|scope| {
         let threads: Vec<_> = stacks.iter().map(|stack| scope.spawn(|| play_all(stack, &tools, &folder))).collect();
@@ -258,7 +243,6 @@ impl Told {
     /// Whether there is an alert of severity high or more about the conversation.
     fn is_loud(&self) -> bool {
         let is_about_it = |alert: &Value| alert["client"]["ip"] == "10.0.1.10" && alert["server"]["ip"] == "10.0.2.10";
-        let is_loud = |alert: &Value| alert["severity"] == "high" || alert["severity"] == "critical";
         self.alerts.iter().any(|alert| is_loud(alert) && is_about_it(alert))
     }
 }
