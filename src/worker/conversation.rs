@@ -18,7 +18,7 @@ use lockkeeper_protocols::{Protocol, REGISTRY, Search, Session, Side, Stamp, Tra
 use self::identify::Opening;
 use super::checksums::Senders;
 use super::listener::Listener;
-use super::{Desk, Settings, Shared};
+use super::{Settings, Shared, WorkerState};
 use crate::alert::{Doubt, Endpoint, Evidence, OwnedValues};
 use crate::capture::Origin;
 use crate::flow::{
@@ -157,28 +157,28 @@ impl Conversation {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
-                    talk.judge(Spoken::NotYet, stamp, bench.desk);
+                    talk.judge(Spoken::NotYet, stamp, bench.state);
                 }
                 let copied_within = bench.copies.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, copied_within };
                 let taken = bench.counters.taken_all_the_same;
-                let (assembly, desk) = bench.assembly(talk.facts.compares);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, desk });
+                let (assembly, state) = bench.assembly(talk.facts.compares);
+                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, state });
                 if bench.counters.taken_all_the_same > taken {
                     talk.facts.disprove(from.other(), &mut bench.shared.senders);
                 }
                 return progress;
             }
-            Body::Udp(..) if is_dropped => bench.desk.counters.losses.packets_not_taken += 1,
-            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.desk),
+            Body::Udp(..) if is_dropped => bench.state.counters.losses.packets_not_taken += 1,
+            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.state),
             Body::Ip(..) | Body::Link { .. } => {}
         }
         if talk.facts.ruling.is_none() {
-            talk.judge(Spoken::NotYet, stamp, bench.desk);
+            talk.judge(Spoken::NotYet, stamp, bench.state);
         }
-        talk.facts.note_call(from, stamp, bench.desk);
+        talk.facts.note_call(from, stamp, bench.state);
         if let Some(reason) = frame.undecoded {
-            bench.desk.undecoded(&mut talk.facts, reason, stamp);
+            bench.state.undecoded(&mut talk.facts, reason, stamp);
         }
         Progress::Ok
     }
@@ -206,13 +206,13 @@ impl Conversation {
         segment: &Segment<'_>,
         stamp: &Stamp,
         recent: &mut RecentBytes,
-        desk: &mut Desk,
+        state: &mut WorkerState,
     ) -> Progress {
         let Self { tcp, talk } = self;
         let right = &mut talk.facts.right[from.index()];
         *right = right.saturating_add(1);
         let recent = if talk.facts.compares { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut Intake { talk, desk })
+        tcp.expected(from, segment, stamp, recent, &mut Intake { talk, state })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
@@ -239,23 +239,23 @@ impl Conversation {
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
     pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
         let Self { tcp, talk } = self;
-        let (assembly, desk) = bench.assembly(talk.facts.compares);
-        tcp.expire(clock, assembly, &mut Intake { talk, desk });
-        talk.expire(clock, bench.desk);
+        let (assembly, state) = bench.assembly(talk.facts.compares);
+        tcp.expire(clock, assembly, &mut Intake { talk, state });
+        talk.expire(clock, bench.state);
     }
 
     /// The end of it: what is held is let go, what is open is reported.
     pub(super) fn finish(&mut self, clock: i64, bench: &mut Bench<'_>) {
         let Self { tcp, talk } = self;
-        let (assembly, desk) = bench.assembly(talk.facts.compares);
-        tcp.finish(clock, assembly, &mut Intake { talk, desk });
-        talk.finish(clock, bench.desk);
+        let (assembly, state) = bench.assembly(talk.facts.compares);
+        tcp.finish(clock, assembly, &mut Intake { talk, state });
+        talk.finish(clock, bench.state);
     }
 }
 
 /// What a conversation works with.
 pub(super) struct Bench<'a> {
-    pub(super) desk: &'a mut Desk,
+    pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
     pub(super) copies: CopySettings,
@@ -264,18 +264,18 @@ pub(super) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     pub(super) fn new(
-        desk: &'a mut Desk,
+        state: &'a mut WorkerState,
         settings: &'a Settings,
         counters: &'a mut StreamCounters,
         shared: &'a mut Shared,
     ) -> Self {
-        Self { desk, streams: &settings.streams, counters, copies: settings.copies, shared }
+        Self { state, streams: &settings.streams, counters, copies: settings.copies, shared }
     }
 
-    /// What reassembly works with, and the desk.
-    fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut Desk) {
+    /// What reassembly works with, and the state.
+    fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut WorkerState) {
         let recent = if compares { Some(&mut self.shared.recent) } else { None };
-        (Assembly { settings: self.streams, counters: self.counters, recent }, self.desk)
+        (Assembly { settings: self.streams, counters: self.counters, recent }, self.state)
     }
 }
 
@@ -368,39 +368,39 @@ impl Facts {
 
     /// See [`Talk::judge`].
     #[inline(never)]
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, state: &mut WorkerState) {
         let facts = self;
         facts.judge_by = NEVER;
         facts.compares = false;
-        if !desk.judging {
+        if !state.judging {
             if facts.ruling.is_none() {
-                facts.ruling = Some(desk.ruling(&facts.link(), facts.protocol_name()));
+                facts.ruling = Some(state.ruling(&facts.link(), facts.protocol_name()));
             }
             return;
         }
         let link = facts.link();
-        if desk.policy.is_housekeeping(&link) {
+        if state.policy.is_housekeeping(&link) {
             return;
         }
         let first_time = facts.ruling.is_none();
         facts.forget_text();
-        let mut ruling = desk.ruling(&link, facts.protocol_name());
+        let mut ruling = state.ruling(&link, facts.protocol_name());
         if ruling.is_to_all(Side::Client) && !ruling.is_to_all(Side::Server) && facts.is_guess() {
             facts.client = facts.client.other();
-            ruling = desk.ruling(&facts.link(), None);
+            ruling = state.ruling(&facts.link(), None);
         }
-        let verdict = desk.of_tunnel(desk.verdict(&ruling, spoken), &facts.link());
+        let verdict = state.of_tunnel(state.verdict(&ruling, spoken), &facts.link());
         facts.compares = ruling.is_judged();
         facts.ruling = Some(ruling);
         if first_time {
-            desk.greet(facts, stamp);
+            state.greet(facts, stamp);
         }
         if let Verdict::Deny(denial) = verdict
             && facts.denied != Some(denial.rule)
             && !facts.is_doubtful(&denial)
         {
             facts.denied = Some(denial.rule);
-            desk.deny(facts, denial, stamp);
+            state.deny(facts, denial, stamp);
         }
     }
 
@@ -421,8 +421,8 @@ impl Talk {
     }
 
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
-        self.facts.judge(spoken, stamp, desk);
+    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, state: &mut WorkerState) {
+        self.facts.judge(spoken, stamp, state);
     }
 }
 
@@ -435,69 +435,71 @@ impl Talk {
 
     /// One end said something: the next bytes of its stream, or one datagram.
     #[inline(always)]
-    fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) if facts.carrier != Carrier::Udp => {
-                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
+                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, state });
             }
-            _ => self.said_otherwise(from, bytes, stamp, desk),
+            _ => self.said_otherwise(from, bytes, stamp, state),
         }
     }
 
     #[cold]
-    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
-            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, desk),
-            Content::Other(_) => self.said_something_else(from, bytes, stamp, desk),
+            Content::Speaks(session) => {
+                session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, state })
+            }
+            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, state),
+            Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
         }
     }
 
-    fn gap(&mut self, from: End, desk: &mut Desk) {
+    fn gap(&mut self, from: End, state: &mut WorkerState) {
         if matches!(self.content, Content::Other(_)) {
-            return self.miss_something_else(from, desk);
+            return self.miss_something_else(from, state);
         }
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => session.gap(facts.side(from), &mut Listener { facts, desk }),
+            Content::Speaks(session) => session.gap(facts.side(from), &mut Listener { facts, state }),
             Content::Opening(opening) => {
                 facts.midstream = true;
-                desk.counters.losses.undecoded_bytes += opening.forget(from);
+                state.counters.losses.undecoded_bytes += opening.forget(from);
             }
             Content::Silence => facts.midstream = true,
             Content::Other(_) => {}
         }
     }
 
-    fn expire(&mut self, clock: i64, desk: &mut Desk) {
+    fn expire(&mut self, clock: i64, state: &mut WorkerState) {
         let due = self.facts.judge_by;
         if due < clock {
             let stamp = self.facts.first.at(due.saturating_add(1));
-            self.judge(Spoken::NotYet, &stamp, desk);
+            self.judge(Spoken::NotYet, &stamp, state);
         }
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
-            session.expire(clock, &mut Listener { facts, desk });
+            session.expire(clock, &mut Listener { facts, state });
         }
     }
 
     /// Its stream is closed: what was asked long ago is not answered any more.
-    pub(super) fn close(&mut self, clock: i64, desk: &mut Desk) {
+    pub(super) fn close(&mut self, clock: i64, state: &mut WorkerState) {
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
-            session.close(clock, &mut Listener { facts, desk });
+            session.close(clock, &mut Listener { facts, state });
         }
     }
 
-    fn finish(&mut self, clock: i64, desk: &mut Desk) {
+    fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
-        self.conclude_opening(&stamp, desk);
-        desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
+        self.conclude_opening(&stamp, state);
+        state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
-            session.finish(&mut Listener { facts, desk });
+            session.finish(&mut Listener { facts, state });
         }
     }
 }
@@ -505,25 +507,25 @@ impl Talk {
 /// Takes what the TCP reassembly delivers.
 struct Intake<'a> {
     talk: &'a mut Talk,
-    desk: &'a mut Desk,
+    state: &'a mut WorkerState,
 }
 
 impl Receiver for Intake<'_> {
     #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.talk.said(from, bytes, stamp, self.desk);
+        self.talk.said(from, bytes, stamp, self.state);
         if self.talk.facts.reads_twice {
-            self.talk.read_on(from, bytes, stamp, self.desk);
+            self.talk.read_on(from, bytes, stamp, self.state);
         }
     }
 
     fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
-        self.talk.gap(from, self.desk);
+        self.talk.gap(from, self.state);
         self.talk.read_no_further(from);
     }
 
     fn given_up(&mut self, _from: End, stamp: &Stamp) {
-        self.desk.doubt(&mut self.talk.facts, Doubt::GivenUp, stamp);
+        self.state.doubt(&mut self.talk.facts, Doubt::GivenUp, stamp);
     }
 
     fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
@@ -533,9 +535,9 @@ impl Receiver for Intake<'_> {
             ReadingCause::Unverified | ReadingCause::Stray | ReadingCause::Urgent => None,
         };
         if let Some(doubt) = doubt {
-            self.desk.doubt(&mut self.talk.facts, doubt, stamp);
+            self.state.doubt(&mut self.talk.facts, doubt, stamp);
         }
-        self.talk.read_otherwise(from, reading, stamp, self.desk);
+        self.talk.read_otherwise(from, reading, stamp, self.state);
     }
 }
 

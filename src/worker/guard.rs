@@ -47,18 +47,18 @@ impl Listener<'_> {
         match *fact {
             Security::Certificate { of, der } if self.is_news(of, der) => {
                 let der = der.get(..MAX_BYTES).unwrap_or(der);
-                self.desk.fact(self.facts, Fact::Certificate(of, der.into()), stamp);
+                self.state.fact(self.facts, Fact::Certificate(of, der.into()), stamp);
             }
             Security::Application { of, uri } if !uri.is_empty() => {
                 let uri = uri.get(..MAX_URI).unwrap_or(uri);
-                self.desk.fact(self.facts, Fact::Application(of, uri.into()), stamp);
+                self.state.fact(self.facts, Fact::Application(of, uri.into()), stamp);
             }
             _ => {}
         }
-        let Self { facts, desk } = self;
-        let ruling = facts.ruling.clone().filter(|_| desk.judging);
+        let Self { facts, state } = self;
+        let ruling = facts.ruling.clone().filter(|_| state.judging);
         if let Some(ruling) = ruling {
-            let verdict = facts.judge_secured(|secured| desk.policy.judge_fact(&ruling, fact, secured));
+            let verdict = facts.judge_secured(|secured| state.policy.judge_fact(&ruling, fact, secured));
             self.tell(verdict, None, stamp);
         }
     }
@@ -66,9 +66,9 @@ impl Listener<'_> {
     /// The first use of an unprotected channel, or the first that changes something.
     #[inline(never)]
     pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
-        let Self { facts, desk } = self;
+        let Self { facts, state } = self;
         let Some(ruling) = facts.ruling.clone() else { return };
-        let verdict = facts.judge_secured(|secured| desk.policy.judge_use(&ruling, operation.class, secured));
+        let verdict = facts.judge_secured(|secured| state.policy.judge_use(&ruling, operation.class, secured));
         self.tell(verdict, Some(operation), stamp);
     }
 
@@ -77,10 +77,10 @@ impl Listener<'_> {
     fn tell(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
         for denial in verdict.denials {
             let operation = operation.map(OwnedOperation::from);
-            self.desk.find(self.facts, What::Denied(denial), None, operation, stamp);
+            self.state.find(self.facts, What::Denied(denial), None, operation, stamp);
         }
         if let Some(channel) = verdict.channel {
-            self.desk.fact(self.facts, Fact::Channel(channel), stamp);
+            self.state.fact(self.facts, Fact::Channel(channel), stamp);
         }
     }
 

@@ -7,7 +7,7 @@ use lockkeeper_protocols::{
     Stamp,
 };
 
-use super::Desk;
+use super::WorkerState;
 use super::conversation::{Facts, Open, Spoken};
 use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
@@ -15,23 +15,23 @@ use crate::policy::Verdict;
 /// The ears of one conversation while its decoder speaks.
 pub(super) struct Listener<'a> {
     pub(super) facts: &'a mut Facts,
-    pub(super) desk: &'a mut Desk,
+    pub(super) state: &'a mut WorkerState,
 }
 
 impl Sink for Listener<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let is_followed = self.follows(operation.class);
-        let Self { facts, desk } = self;
-        desk.counters.operations_of(facts.slot, operation.class, 1);
+        let Self { facts, state } = self;
+        state.counters.operations_of(facts.slot, operation.class, 1);
         match facts.ruling.as_deref() {
             _ if is_followed => {}
-            _ if !desk.judging => {
-                desk.counters.not_judged.no_policy += 1;
+            _ if !state.judging => {
+                state.counters.not_judged.no_policy += 1;
                 return false;
             }
-            Some(ruling) if desk.policy.permits_plainly(ruling, operation) => {
-                desk.counters.not_judged.no_zone += u64::from(ruling.is_unplaced());
-                return desk.policy.learns(ruling, operation.class);
+            Some(ruling) if state.policy.permits_plainly(ruling, operation) => {
+                state.counters.not_judged.no_zone += u64::from(ruling.is_unplaced());
+                return state.policy.learns(ruling, operation.class);
             }
             _ => {}
         }
@@ -40,15 +40,16 @@ impl Sink for Listener<'_> {
 
     fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
         let is_followed = self.follows(class);
-        let Self { facts, desk } = self;
-        let permits = |ruling| desk.policy.permits_all(ruling, class, namespaces) && !desk.policy.learns(ruling, class);
-        if is_followed || desk.judging && !facts.ruling.as_deref().is_some_and(permits) {
+        let Self { facts, state } = self;
+        let permits =
+            |ruling| state.policy.permits_all(ruling, class, namespaces) && !state.policy.learns(ruling, class);
+        if is_followed || state.judging && !facts.ruling.as_deref().is_some_and(permits) {
             return false;
         }
-        desk.counters.operations_of(facts.slot, class, count);
-        let not_judged = &mut desk.counters.not_judged;
+        state.counters.operations_of(facts.slot, class, count);
+        let not_judged = &mut state.counters.not_judged;
         match facts.ruling.as_deref() {
-            _ if !desk.judging => not_judged.no_policy += u64::from(count),
+            _ if !state.judging => not_judged.no_policy += u64::from(count),
             Some(ruling) if ruling.is_unplaced() => not_judged.no_zone += u64::from(count),
             _ => {}
         }
@@ -63,55 +64,55 @@ impl Sink for Listener<'_> {
         requested: &Stamp,
         stamp: &Stamp,
     ) {
-        let Self { facts, desk } = self;
-        desk.counters.outcomes.count(outcome);
+        let Self { facts, state } = self;
+        state.counters.outcomes.count(outcome);
         if outcome == Outcome::Accepted
-            && desk.judging
+            && state.judging
             && let Some(ruling) = &facts.ruling
         {
-            desk.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
+            state.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
         let Some(seldom) = facts.seldom_mut() else { return };
         let Some(open) = seldom.open.remove(at) else { return };
         if open.told {
             let late = open.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
             let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
-            desk.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
+            state.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
         }
-        if desk.transactions {
-            desk.transaction(facts, (at, &open), operation, outcome, requested, stamp);
+        if state.transactions {
+            state.transaction(facts, (at, &open), operation, outcome, requested, stamp);
         }
     }
 
     fn overdue(&mut self, at: RequestRef, _: &Operation<'_>, stamp: &Stamp) {
-        let Self { facts, desk } = self;
+        let Self { facts, state } = self;
         let Some(open) = facts.seldom_mut().and_then(|seldom| seldom.open.get_mut(at)) else { return };
         open.overdue = true;
         if open.told {
             let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
-            desk.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
+            state.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
         }
     }
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
-        let Self { facts, desk } = self;
-        desk.counters.operations_of(facts.slot, operation.class, 1);
-        desk.counters.outcomes.count(Outcome::Accepted);
-        desk.counters.losses.requests_unseen += 1;
+        let Self { facts, state } = self;
+        state.counters.operations_of(facts.slot, operation.class, 1);
+        state.counters.outcomes.count(Outcome::Accepted);
+        state.counters.losses.requests_unseen += 1;
         let verdict = self.verdict_on(operation);
-        let Self { facts, desk } = self;
-        if desk.transactions {
+        let Self { facts, state } = self;
+        if state.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
             let open = Open { verdict, told: false, overdue: false, request_seen: false, values };
-            desk.transaction(facts, (at, &open), operation, Outcome::Accepted, stamp, stamp);
+            state.transaction(facts, (at, &open), operation, Outcome::Accepted, stamp, stamp);
         }
         if let Verdict::Deny(denial) = verdict {
-            desk.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
+            state.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
         }
     }
 
     fn ended(&mut self, outcome: Outcome, count: u32) {
-        self.desk.counters.outcomes.count_all(outcome, count);
+        self.state.counters.outcomes.count_all(outcome, count);
     }
 
     fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
@@ -121,7 +122,7 @@ impl Sink for Listener<'_> {
             field: identity.field,
             value: String::from_utf8_lossy(&short_name(identity.value)).into_owned(),
         };
-        self.desk.find(self.facts, what, None, None, stamp);
+        self.state.find(self.facts, what, None, None, stamp);
     }
 
     fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
@@ -129,57 +130,57 @@ impl Sink for Listener<'_> {
     }
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
-        let Self { facts, desk } = self;
+        let Self { facts, state } = self;
         let protocol = facts.protocol_name().unwrap_or_default();
-        *desk.counters.anomalies.entry((protocol, anomaly.name)).or_default() += 1;
-        let losses = &mut desk.counters.losses;
+        *state.counters.anomalies.entry((protocol, anomaly.name)).or_default() += 1;
+        let losses = &mut state.counters.losses;
         match anomaly.kind {
             AnomalyKind::Unmatched => losses.unmatched_answers += 1,
             AnomalyKind::Limit => {
                 losses.decoder_limits += 1;
                 // Requests that nobody answers are no content.
                 if anomaly.name != "pending_requests" {
-                    return desk.doubt(facts, Doubt::Limit(anomaly.name), stamp);
+                    return state.doubt(facts, Doubt::Limit(anomaly.name), stamp);
                 }
             }
             AnomalyKind::Desynchronised => losses.desynchronisations += 1,
             AnomalyKind::Malformed | AnomalyKind::Echo => {}
         }
         if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
-            desk.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
+            state.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
         }
     }
 
     fn pdu(&mut self, group: usize, key: u32) {
-        self.desk.counters.pdu(self.facts.slot, group, key);
+        self.state.counters.pdu(self.facts.slot, group, key);
     }
 
     fn lost(&mut self, bytes: usize) {
-        self.desk.counters.losses.undecoded_bytes += bytes as u64;
+        self.state.counters.losses.undecoded_bytes += bytes as u64;
     }
 
     fn takes_memory(&mut self) {
-        self.desk.took_memory = true;
+        self.state.took_memory = true;
     }
 
     fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
-        self.facts.set_protocol(protocol, self.desk);
-        self.facts.judge(Spoken::Protocol(protocol.name), stamp, self.desk);
+        self.facts.set_protocol(protocol, self.state);
+        self.facts.judge(Spoken::Protocol(protocol.name), stamp, self.state);
     }
 
     fn keys(&mut self) -> Option<Arc<dyn Keys>> {
-        Some(Arc::clone(&self.desk.ring) as _)
+        Some(Arc::clone(&self.state.ring) as _)
     }
 
     fn lend(&mut self, wanted: usize, most: usize) -> Vec<u8> {
-        let spares = &mut self.desk.spares;
+        let spares = &mut self.state.spares;
         let best = |least| spares.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
         let place = best(wanted).or_else(|| best(0));
         place.map(|place| spares.remove(place)).unwrap_or_default()
     }
 
     fn give_back(&mut self, mut memory: Vec<u8>) {
-        let spares = &mut self.desk.spares;
+        let spares = &mut self.state.spares;
         if (1..=SPARE_BYTES).contains(&memory.capacity()) && spares.len() < SPARES {
             memory.clear();
             spares.push(memory);
@@ -195,19 +196,21 @@ impl Listener<'_> {
     /// Whether more is made of operations of this class than a verdict, if they are permitted.
     #[inline]
     fn follows(&self, class: Class) -> bool {
-        self.desk.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
+        self.state.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
     }
 
     /// The verdict on an operation. Counts it if there is none, and why.
     fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
-        let Self { facts, desk } = self;
+        let Self { facts, state } = self;
         let verdict = match &facts.ruling {
-            Some(ruling) if desk.judging => desk.policy.judge(ruling, operation, &mut facts.last_values, facts.session),
+            Some(ruling) if state.judging => {
+                state.policy.judge(ruling, operation, &mut facts.last_values, facts.session)
+            }
             _ => Verdict::NotJudged,
         };
         if verdict == Verdict::NotJudged {
-            let counted = &mut desk.counters.not_judged;
-            *(if desk.judging { &mut counted.no_zone } else { &mut counted.no_policy }) += 1;
+            let counted = &mut state.counters.not_judged;
+            *(if state.judging { &mut counted.no_zone } else { &mut counted.no_policy }) += 1;
         }
         verdict
     }
@@ -217,33 +220,33 @@ impl Listener<'_> {
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let verdict = self.verdict_on(operation);
-        let Self { facts, desk } = self;
+        let Self { facts, state } = self;
         if facts.reads_twice {
-            facts.make_seldom().readings.note(&desk.prints, operation);
+            facts.make_seldom().readings.note(&state.prints, operation);
         }
         let told = match verdict {
             Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
-        let is_open = told.is_some() || desk.transactions;
-        let learns = |ruling| desk.judging && desk.policy.learns(ruling, operation.class);
+        let is_open = told.is_some() || state.transactions;
+        let learns = |ruling| state.judging && state.policy.learns(ruling, operation.class);
         let is_awaited = is_open || facts.ruling.as_deref().is_some_and(learns);
         if is_open {
-            let values = match desk.transactions {
+            let values = match state.transactions {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
                 false => OwnedValues::None,
             };
             let open = &mut facts.make_seldom().open;
             let before = open.memory();
             open.insert(at, Open { verdict, told: told.is_some(), overdue: false, request_seen: true, values });
-            desk.took_memory |= open.memory() > before;
+            state.took_memory |= open.memory() > before;
         }
         if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);
         }
         if let Some(denial) = told {
             let operation = OwnedOperation::from(operation);
-            self.desk.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+            self.state.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
         is_awaited
     }

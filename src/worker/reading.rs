@@ -13,7 +13,7 @@ use lockkeeper_protocols::{
     Stamp, Target, Transport, Values,
 };
 
-use super::Desk;
+use super::WorkerState;
 use super::conversation::{Facts, Talk};
 use crate::alert::{Doubt, OwnedOperation, What};
 use crate::flow::{End, Reading, ReadingCause};
@@ -140,31 +140,31 @@ impl Sink for Overheard<'_, '_> {
 impl Talk {
     /// Another reading of what an end sent begins.
     #[inline(never)]
-    pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, state: &mut WorkerState) {
         if !self.facts.make_seldom().readings.begin(stamp.clock) {
-            desk.counters.losses.readings_not_judged += 1;
+            state.counters.losses.readings_not_judged += 1;
             // What merely could not be compared any more is no sign that anybody hides something.
             if reading.cause != ReadingCause::Unverified {
-                desk.doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
+                state.doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
             }
             return;
         }
         if reading.other.is_empty() {
             return;
         }
-        let Some(protocol) = self.protocol_of(from, reading.other, desk) else { return };
+        let Some(protocol) = self.protocol_of(from, reading.other, state) else { return };
         let (side, transport) = (self.facts.side(from), Transport::Tcp);
-        let ruling = desk.ruling(&self.facts.link(), Some(protocol.name));
-        let prints = desk.prints.clone();
+        let ruling = state.ruling(&self.facts.link(), Some(protocol.name));
+        let prints = state.prints.clone();
         let mut known = Overheard::new(&prints, None);
         for delivered in reading.delivered {
-            let mut session = Session::new(protocol, transport, &desk.decoder, true);
+            let mut session = Session::new(protocol, transport, &state.decoder, true);
             session.stream(side, delivered, stamp, &mut known);
             session.finish(&mut known);
         }
         let delivered = known.announced;
-        let mut session = Session::new(protocol, transport, &desk.decoder, true);
-        let mut bar = self.facts.bar(&desk.policy, &ruling);
+        let mut session = Session::new(protocol, transport, &state.decoder, true);
+        let mut bar = self.facts.bar(&state.policy, &ruling);
         let mut heard = Overheard::new(&prints, Some(&mut bar));
         session.stream(side, reading.other, stamp, &mut heard);
         if !reading.goes_on {
@@ -172,23 +172,23 @@ impl Talk {
         }
         let (announced, denied) = (heard.announced, heard.denied);
         let mut open = OpenReading { from, session, delivered, left: MOST_BYTES };
-        open.tell(&announced, denied, &mut self.facts, desk);
+        open.tell(&announced, denied, &mut self.facts, state);
         let readings = &mut self.facts.make_seldom().readings;
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
             self.facts.reads_twice = true;
-            desk.took_memory = true;
+            state.took_memory = true;
         }
     }
 
     /// The protocol that another reading is decoded as: that of the conversation, or what its bytes look like where that has
     /// none.
-    fn protocol_of(&self, from: End, bytes: &[u8], desk: &Desk) -> Option<&'static Protocol> {
+    fn protocol_of(&self, from: End, bytes: &[u8], state: &WorkerState) -> Option<&'static Protocol> {
         if let Some(protocol) = self.facts.protocol() {
             return Some(protocol);
         }
         let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
-        match self.facts.identifier(self.facts.declared(desk)).decide(REGISTRY, sides, true) {
+        match self.facts.identifier(self.facts.declared(state)).decide(REGISTRY, sides, true) {
             Decision::Speaks { protocol, .. } => Some(protocol),
             Decision::Undecided | Decision::Unknown => None,
         }
@@ -196,19 +196,19 @@ impl Talk {
 
     /// What was delivered goes on for the other readings, too.
     #[inline(never)]
-    pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Some(seldom) = self.facts.seldom_mut() else { return };
         let mut open = std::mem::take(&mut seldom.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
         for reading in open.iter_mut().filter(|reading| reading.from == from) {
-            let ruling = desk.ruling(&self.facts.link(), self.facts.protocol_name());
-            let prints = desk.prints.clone();
-            let mut bar = self.facts.bar(&desk.policy, &ruling);
+            let ruling = state.ruling(&self.facts.link(), self.facts.protocol_name());
+            let prints = state.prints.clone();
+            let mut bar = self.facts.bar(&state.policy, &ruling);
             let mut heard = Overheard::new(&prints, Some(&mut bar));
             reading.session.stream(side, bytes, stamp, &mut heard);
             reading.left = reading.left.saturating_sub(bytes.len());
             let (announced, denied) = (heard.announced, heard.denied);
-            reading.tell(&announced, denied, &mut self.facts, desk);
+            reading.tell(&announced, denied, &mut self.facts, state);
         }
         open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
         self.facts.reads_twice = !open.is_empty();
@@ -237,7 +237,7 @@ impl OpenReading {
         announced: &[u64],
         denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
         facts: &mut Facts,
-        desk: &mut Desk,
+        state: &mut WorkerState,
     ) {
         let mut rest = denied.into_iter().peekable();
         for print in announced {
@@ -245,7 +245,7 @@ impl OpenReading {
             if let Some(place) = self.delivered.iter().position(|other| other == print) {
                 self.delivered.swap_remove(place);
             } else if let Some((_, denial, operation, stamp)) = own {
-                desk.find(facts, What::Denied(denial), None, Some(operation), &stamp);
+                state.find(facts, What::Denied(denial), None, Some(operation), &stamp);
             }
         }
     }

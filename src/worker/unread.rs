@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockkeeper_protocols::Stamp;
 
 use super::conversation::Facts;
-use super::desk::{Between, Desk};
+use super::state::{Between, WorkerState};
 use crate::alert::{Endpoint, Event, Finding, Unread, What};
 use crate::frame::{Body, Frame, Undecoded};
 use crate::policy::{Carrier, Host};
@@ -32,7 +32,7 @@ fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
     }
 }
 
-impl Desk {
+impl WorkerState {
     /// Counts a packet that was not read, or not all of it.
     #[cold]
     pub(super) fn unread(&mut self, kind: Unread, clock: i64) {

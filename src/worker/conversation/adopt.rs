@@ -5,24 +5,24 @@ use std::sync::Arc;
 use super::Talk;
 use crate::alert::What;
 use crate::policy::{Denial, Policy, Verdict};
-use crate::worker::{Desk, Worker};
+use crate::worker::{Worker, WorkerState};
 
 impl Worker {
     /// Judges by another policy from here on. `clock`: the packet clock, for what is told about conversations that the new
     /// policy does not permit.
     pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
-        let before = self.desk.adopt(policy);
+        let before = self.state.adopt(policy);
         for shard in &mut self.shards {
             shard.neighbours.judge_again();
             shard.sightings.tell_again();
         }
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
-            conversation.talk.adopt(&before, clock, &mut self.desk);
+            conversation.talk.adopt(&before, clock, &mut self.state);
         }
     }
 }
 
-impl Desk {
+impl WorkerState {
     /// Takes over a policy; returns the one before it.
     fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
         self.judging = policy.judges();
@@ -35,9 +35,9 @@ impl Desk {
 
 impl Talk {
     /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
-    fn adopt(&mut self, before: &Policy, clock: i64, desk: &mut Desk) {
+    fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
         let facts = &mut self.facts;
-        facts.last_values.carry_over(before, &desk.policy);
+        facts.last_values.carry_over(before, &state.policy);
         facts.forget_text();
         if let Some(seldom) = facts.seldom_mut() {
             // The flows that permitted what is under way are those of another policy.
@@ -47,20 +47,20 @@ impl Talk {
             return;
         }
         let link = facts.link();
-        if desk.judging && desk.policy.is_housekeeping(&link) {
+        if state.judging && state.policy.is_housekeeping(&link) {
             return;
         }
-        let ruling = desk.ruling(&link, facts.protocol_name());
-        facts.compares = desk.judging && ruling.is_judged();
+        let ruling = state.ruling(&link, facts.protocol_name());
+        facts.compares = state.judging && ruling.is_judged();
         facts.ruling = Some(Arc::clone(&ruling));
-        if !desk.judging {
+        if !state.judging {
             return;
         }
         let stamp = facts.first.at(clock);
-        for side in desk.policy.unknown_sides(&ruling) {
-            desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
+        for side in state.policy.unknown_sides(&ruling) {
+            state.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = desk.of_tunnel(desk.verdict(&ruling, self.spoken()), &link);
+        let verdict = state.of_tunnel(state.verdict(&ruling, self.spoken()), &link);
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),
@@ -68,7 +68,7 @@ impl Talk {
         };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            desk.deny(facts, denial, &stamp);
+            state.deny(facts, denial, &stamp);
         }
     }
 }

@@ -59,15 +59,15 @@ impl Conversation {
     fn give_up_memory(&mut self, stamp: &Stamp, bench: &mut Bench<'_>) {
         let Self { tcp, talk } = self;
         if tcp.held_bytes() > 0 {
-            bench.desk.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
+            bench.state.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
             bench.counters.limit_reached += 1;
-            let (assembly, desk) = bench.assembly(talk.facts.compares);
-            tcp.finish(stamp.clock, assembly, &mut super::Intake { talk, desk });
+            let (assembly, state) = bench.assembly(talk.facts.compares);
+            tcp.finish(stamp.clock, assembly, &mut super::Intake { talk, state });
         }
-        talk.conclude_opening(stamp, bench.desk);
+        talk.conclude_opening(stamp, bench.state);
         let super::Talk { facts, content } = talk;
         if let Content::Speaks(session) = content {
-            let listener = &mut Listener { facts, desk: &mut *bench.desk };
+            let listener = &mut Listener { facts, state: &mut *bench.state };
             session.give_up(stamp, listener);
             session.forget(stamp, listener);
         }
@@ -75,7 +75,7 @@ impl Conversation {
             seldom.readings.give_up();
             facts.reads_twice = false;
         }
-        bench.desk.counters.losses.conversations_given_up += 1;
+        bench.state.counters.losses.conversations_given_up += 1;
     }
 }
 
@@ -83,7 +83,7 @@ impl Worker {
     /// Notes what a conversation takes of memory, and sees to it that all of its shard take no more than they may.
     #[inline(never)]
     pub(in crate::worker) fn note_memory(&mut self, index: usize, entry: Entry, stamp: &Stamp) {
-        self.desk.took_memory = false;
+        self.state.took_memory = false;
         let Some(Shard { flows, shared, .. }) = self.shards.get_mut(index) else { return };
         if let Some((_, conversation)) = flows.get_mut(entry) {
             conversation.note_memory(&mut shared.memory);
@@ -96,7 +96,7 @@ impl Worker {
     /// The conversations that take most give up what they hold.
     #[cold]
     fn free_memory(&mut self, index: usize, stamp: &Stamp) {
-        let Self { desk, shards, streams: counters, settings, .. } = self;
+        let Self { state, shards, streams: counters, settings, .. } = self;
         let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
         shared.memory = 0;
         let mut takers: Vec<_> = Vec::new();
@@ -116,12 +116,12 @@ impl Worker {
             is_enough
         };
         let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
-        let mut bench = Bench::new(desk, settings, counters, shared);
+        let mut bench = Bench::new(state, settings, counters, shared);
         for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
             conversation.give_up_memory(stamp, &mut bench);
             conversation.note_memory(&mut bench.shared.memory);
         }
-        bench.desk.took_memory = false;
+        bench.state.took_memory = false;
     }
 }
 

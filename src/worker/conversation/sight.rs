@@ -7,7 +7,7 @@ use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
 use crate::policy::{Carrier, Verdict};
-use crate::worker::Desk;
+use crate::worker::WorkerState;
 
 /// What a frame says about the end that sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,19 +56,19 @@ impl Facts {
 
     /// Tells, once a second at most, that an end calls whoever is in reach: what comes back is its answer.
     #[inline]
-    pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
         let receiver = self.side(from.other());
-        if desk.judging && self.ruling.as_ref().is_some_and(|ruling| ruling.is_to_all(receiver)) {
-            self.call(stamp, desk);
+        if state.judging && self.ruling.as_ref().is_some_and(|ruling| ruling.is_to_all(receiver)) {
+            self.call(stamp, state);
         }
     }
 
     #[cold]
-    fn call(&mut self, stamp: &Stamp, desk: &mut Desk) {
+    fn call(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let called = &mut self.make_seldom().called;
         if called.is_none_or(|called| stamp.clock.saturating_sub(called) >= SECOND) {
             *called = Some(stamp.clock);
-            desk.fact(self, Fact::Call, stamp);
+            state.fact(self, Fact::Call, stamp);
         }
     }
 }
@@ -87,21 +87,21 @@ impl Conversation {
 
 impl Talk {
     /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
-    pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, desk: &mut Desk) {
+    pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, state: &mut WorkerState) {
         if sight.has_moved {
-            self.has_moved(stamp, desk);
+            self.has_moved(stamp, state);
         }
         if sight.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
-            self.is_asked(stamp, desk);
+            self.is_asked(stamp, state);
         }
     }
 
     /// The end that had not spoken yet speaks in a conversation that is not permitted.
     #[cold]
-    fn is_asked(&mut self, stamp: &Stamp, desk: &mut Desk) {
-        let verdict = self.facts.ruling.as_ref().map(|ruling| desk.verdict(ruling, self.spoken()));
+    fn is_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+        let verdict = self.facts.ruling.as_ref().map(|ruling| state.verdict(ruling, self.spoken()));
         if let Some(Verdict::Deny(denial)) = verdict {
-            desk.fact(&mut self.facts, Fact::Asked(denial), stamp);
+            state.fact(&mut self.facts, Fact::Asked(denial), stamp);
         }
     }
 
@@ -116,11 +116,11 @@ impl Talk {
 
     /// Hardware address or VLAN of an end are others than those by which it was judged: where it belongs may have changed.
     #[cold]
-    fn has_moved(&mut self, stamp: &Stamp, desk: &mut Desk) {
+    fn has_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.forget_text();
         if self.facts.ruling.is_some() {
             let judge_by = self.facts.judge_by;
-            self.judge(self.spoken(), stamp, desk);
+            self.judge(self.spoken(), stamp, state);
             self.facts.judge_by = judge_by;
         }
     }

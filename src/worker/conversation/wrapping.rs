@@ -6,14 +6,14 @@ use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
 use crate::policy::{Carrier, Denial, Link, Rule, Verdict};
-use crate::worker::{Desk, Worker};
+use crate::worker::{Worker, WorkerState};
 
 impl Worker {
     /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
     /// when that is due; nothing is kept of it here.
     #[cold]
     pub(in crate::worker) fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
-        if !self.desk.judging {
+        if !self.state.judging {
             return;
         }
         let Some(frame) = frame::outer(packet.link, bytes, packet.original, depth) else { return };
@@ -23,13 +23,13 @@ impl Worker {
         // Nobody asks and nobody answers: the first packet comes from one of two peers. Its port differs by what is inside.
         facts.client = from;
         facts.ends[from.index()].port = 0;
-        self.desk.begin_wrapping(depth);
-        self.desk.judge_wrapping(&mut facts, packet);
-        self.desk.end_wrapping();
+        self.state.begin_wrapping(depth);
+        self.state.judge_wrapping(&mut facts, packet);
+        self.state.end_wrapping();
     }
 }
 
-impl Desk {
+impl WorkerState {
     /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
     fn judge_wrapping(&mut self, facts: &mut Facts, packet: &Packet) {
         let link = facts.link();

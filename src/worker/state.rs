@@ -16,8 +16,8 @@ use crate::keys::KeyRing;
 use crate::metrics::Counters;
 use crate::policy::{Carrier, Denial, Link, Policy, Ruling, Verdict};
 
-/// One worker's desk.
-pub(super) struct Desk {
+/// One worker's state.
+pub(super) struct WorkerState {
     pub(super) policy: Arc<Policy>,
     /// There is a policy to judge by.
     pub(super) judging: bool,
@@ -48,7 +48,7 @@ pub(super) struct Desk {
     floor: i64,
 }
 
-impl Desk {
+impl WorkerState {
     pub(super) fn new(policy: Arc<Policy>, captures: Arc<Captures>, decoder: Limits, transactions: bool) -> Self {
         Self {
             judging: policy.judges(),
