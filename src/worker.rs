@@ -32,7 +32,7 @@ use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
 pub use checksums::Checksums;
 use checksums::Senders;
-use conversation::{Bench, Conversation, NEVER, Sight};
+use conversation::{Conversation, FlowContext, NEVER, Sight};
 use neighbours::Neighbours;
 use sightings::Sightings;
 use state::WorkerState;
@@ -250,9 +250,9 @@ impl Worker {
         let Self { state, shards, streams: counters, settings, .. } = self;
         state.last_call(clock);
         for Shard { flows, shared, .. } in shards {
-            let bench = &mut Bench::new(state, settings, counters, shared);
+            let context = &mut FlowContext::new(state, settings, counters, shared);
             for mut gone in flows.drain(clock) {
-                gone.value.end(clock, bench);
+                gone.value.end(clock, context);
             }
         }
     }
@@ -387,7 +387,7 @@ impl Worker {
     ) {
         let Self { state, shards, streams: counters, settings, .. } = self;
         let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
-        let bench = &mut Bench::new(state, settings, counters, shared);
+        let context = &mut FlowContext::new(state, settings, counters, shared);
         let lifetime = match frame.body {
             Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
             Body::Tcp(..) => Lifetime::Stream,
@@ -397,7 +397,7 @@ impl Worker {
         let make = || Conversation::new(key, from, frame, stamp);
         let found = flows.get_or_insert_with(key, stamp.clock, lifetime, fits, make);
         if let Some(mut gone) = found.gone {
-            gone.value.end(stamp.clock, bench);
+            gone.value.end(stamp.clock, context);
         }
         if found.fresh {
             self.quiet_until = i64::MIN;
@@ -406,19 +406,19 @@ impl Worker {
         let mut sight = Sight::BEGIN;
         if !found.fresh {
             sight = conversation.talk.facts.meet(from, frame);
-            conversation.talk.takes_note(sight, stamp, bench.state);
+            conversation.talk.takes_note(sight, stamp, context.state);
         }
-        let mut progress = conversation.frame(from, frame, stamp, bench);
+        let mut progress = conversation.frame(from, frame, stamp, context);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
             let mut over = std::mem::replace(conversation, Conversation::new(key, from, frame, stamp));
-            over.end(stamp.clock, bench);
-            progress = conversation.frame(from, frame, stamp, bench);
+            over.end(stamp.clock, context);
+            progress = conversation.frame(from, frame, stamp, context);
         }
         if is_ambiguous {
-            bench.state.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
+            context.state.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
         }
-        let holds = conversation.holds_memory() || bench.state.took_memory;
+        let holds = conversation.holds_memory() || context.state.took_memory;
         self.has_news(index, entry, progress, stamp);
         if holds {
             self.note_memory(index, entry, stamp);
@@ -434,19 +434,19 @@ impl Worker {
         while let Some(timer) = timers.take_due(clock) {
             let index = timer.shard as usize;
             let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { continue };
-            let bench = &mut Bench::new(state, settings, counters, shared);
+            let context = &mut FlowContext::new(state, settings, counters, shared);
             let Some((_, conversation)) = flows.get_mut(timer.flow) else { continue };
             if conversation.talk.facts.armed == timer.due {
                 conversation.talk.facts.armed = NEVER;
-                conversation.expire(clock, bench);
+                conversation.expire(clock, context);
                 arm(timers, conversation, index, timer.flow);
             }
         }
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
             for Shard { flows, shared, .. } in shards.iter_mut() {
-                let bench = &mut Bench::new(state, settings, counters, shared);
-                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench));
+                let context = &mut FlowContext::new(state, settings, counters, shared);
+                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, context));
             }
             self.quiet_until = shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }

@@ -149,36 +149,42 @@ impl Conversation {
     }
 
     /// One more frame of it, in either direction, by an end that was [met](Facts::meet).
-    pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: &Stamp, bench: &mut Bench<'_>) -> Progress {
+    pub(super) fn frame(
+        &mut self,
+        from: End,
+        frame: &Frame<'_>,
+        stamp: &Stamp,
+        context: &mut FlowContext<'_>,
+    ) -> Progress {
         let Self { tcp, talk } = self;
-        let is_dropped = talk.facts.drops(from, frame.checksum, bench);
+        let is_dropped = talk.facts.drops(from, frame.checksum, context);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
                     talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
-                    talk.judge(Spoken::NotYet, stamp, bench.state);
+                    talk.judge(Spoken::NotYet, stamp, context.state);
                 }
-                let copied_within = bench.copies.window(frame.redundancy);
+                let copied_within = context.copies.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, copied_within };
-                let taken = bench.counters.taken_all_the_same;
-                let (assembly, state) = bench.assembly(talk.facts.compares);
+                let taken = context.counters.taken_all_the_same;
+                let (assembly, state) = context.assembly(talk.facts.compares);
                 let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, state });
-                if bench.counters.taken_all_the_same > taken {
-                    talk.facts.disprove(from.other(), &mut bench.shared.senders);
+                if context.counters.taken_all_the_same > taken {
+                    talk.facts.disprove(from.other(), &mut context.shared.senders);
                 }
                 return progress;
             }
-            Body::Udp(..) if is_dropped => bench.state.counters.losses.packets_not_taken += 1,
-            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.state),
+            Body::Udp(..) if is_dropped => context.state.counters.losses.packets_not_taken += 1,
+            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, context.state),
             Body::Ip(..) | Body::Link { .. } => {}
         }
         if talk.facts.ruling.is_none() {
-            talk.judge(Spoken::NotYet, stamp, bench.state);
+            talk.judge(Spoken::NotYet, stamp, context.state);
         }
-        talk.facts.note_call(from, stamp, bench.state);
+        talk.facts.note_call(from, stamp, context.state);
         if let Some(reason) = frame.undecoded {
-            bench.state.undecoded(&mut talk.facts, reason, stamp);
+            context.state.undecoded(&mut talk.facts, reason, stamp);
         }
         Progress::Ok
     }
@@ -237,24 +243,24 @@ impl Conversation {
     }
 
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
-    pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
+    pub(super) fn expire(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, talk } = self;
-        let (assembly, state) = bench.assembly(talk.facts.compares);
+        let (assembly, state) = context.assembly(talk.facts.compares);
         tcp.expire(clock, assembly, &mut Intake { talk, state });
-        talk.expire(clock, bench.state);
+        talk.expire(clock, context.state);
     }
 
     /// The end of it: what is held is let go, what is open is reported.
-    pub(super) fn finish(&mut self, clock: i64, bench: &mut Bench<'_>) {
+    pub(super) fn finish(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, talk } = self;
-        let (assembly, state) = bench.assembly(talk.facts.compares);
+        let (assembly, state) = context.assembly(talk.facts.compares);
         tcp.finish(clock, assembly, &mut Intake { talk, state });
-        talk.finish(clock, bench.state);
+        talk.finish(clock, context.state);
     }
 }
 
 /// What a conversation works with.
-pub(super) struct Bench<'a> {
+pub(super) struct FlowContext<'a> {
     pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
@@ -262,7 +268,7 @@ pub(super) struct Bench<'a> {
     pub(super) shared: &'a mut Shared,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> FlowContext<'a> {
     pub(super) fn new(
         state: &'a mut WorkerState,
         settings: &'a Settings,
@@ -317,11 +323,11 @@ impl Facts {
     }
 
     /// Whether the receiver of a packet with these checksums drops it.
-    fn drops(&mut self, from: End, checksum: Checksum, bench: &mut Bench<'_>) -> bool {
+    fn drops(&mut self, from: End, checksum: Checksum, context: &mut FlowContext<'_>) -> bool {
         let Some(sender) = self.ends[from.index()].host.ip else { return false };
         let right = &mut self.right[from.index()];
         let vouching = if checksum == Checksum::Wrong { mem::take(right) } else { 0 };
-        bench.shared.senders.drops(sender, checksum, vouching.into())
+        context.shared.senders.drops(sender, checksum, vouching.into())
     }
 
     /// The packets of an end are taken although their checksums are wrong.

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use lockkeeper_protocols::Stamp;
 
-use super::{Bench, Content, Conversation};
+use super::{Content, Conversation, FlowContext};
 use crate::alert::Doubt;
 use crate::flow::Entry;
 use crate::worker::listener::Listener;
@@ -50,24 +50,24 @@ impl Conversation {
     }
 
     /// It has ended.
-    pub(super) fn free_memory(&mut self, bench: &mut Bench<'_>) {
-        let memory = &mut bench.shared.memory;
+    pub(super) fn free_memory(&mut self, context: &mut FlowContext<'_>) {
+        let memory = &mut context.shared.memory;
         *memory = memory.saturating_sub(self.noted_memory() as usize);
     }
 
     /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
-    fn give_up_memory(&mut self, stamp: &Stamp, bench: &mut Bench<'_>) {
+    fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
         let Self { tcp, talk } = self;
         if tcp.held_bytes() > 0 {
-            bench.state.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
-            bench.counters.limit_reached += 1;
-            let (assembly, state) = bench.assembly(talk.facts.compares);
+            context.state.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
+            context.counters.limit_reached += 1;
+            let (assembly, state) = context.assembly(talk.facts.compares);
             tcp.finish(stamp.clock, assembly, &mut super::Intake { talk, state });
         }
-        talk.conclude_opening(stamp, bench.state);
+        talk.conclude_opening(stamp, context.state);
         let super::Talk { facts, content } = talk;
         if let Content::Speaks(session) = content {
-            let listener = &mut Listener { facts, state: &mut *bench.state };
+            let listener = &mut Listener { facts, state: &mut *context.state };
             session.give_up(stamp, listener);
             session.forget(stamp, listener);
         }
@@ -75,7 +75,7 @@ impl Conversation {
             seldom.readings.give_up();
             facts.reads_twice = false;
         }
-        bench.state.counters.losses.conversations_given_up += 1;
+        context.state.counters.losses.conversations_given_up += 1;
     }
 }
 
@@ -116,12 +116,12 @@ impl Worker {
             is_enough
         };
         let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
-        let mut bench = Bench::new(state, settings, counters, shared);
+        let mut context = FlowContext::new(state, settings, counters, shared);
         for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
-            conversation.give_up_memory(stamp, &mut bench);
-            conversation.note_memory(&mut bench.shared.memory);
+            conversation.give_up_memory(stamp, &mut context);
+            conversation.note_memory(&mut context.shared.memory);
         }
-        bench.state.took_memory = false;
+        context.state.took_memory = false;
     }
 }
 
