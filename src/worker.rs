@@ -279,8 +279,8 @@ impl Worker {
         let mut followed = Followed::default();
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
             followed.flows += 1;
-            followed.spoken += u64::from(conversation.talk.is_spoken());
-            followed.one_way += u64::from(conversation.talk.is_spoken() && conversation.talk.is_one_way());
+            followed.spoken += u64::from(conversation.flow.is_spoken());
+            followed.one_way += u64::from(conversation.flow.is_spoken() && conversation.flow.is_one_way());
         }
         followed
     }
@@ -332,7 +332,7 @@ impl Worker {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let Some((_, conversation)) = shard.flows.get_mut(entry) else { return };
         if progress == Progress::Closed {
-            conversation.talk.close(stamp.clock, &mut self.state);
+            conversation.flow.close(stamp.clock, &mut self.state);
         }
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
@@ -405,8 +405,8 @@ impl Worker {
         let (entry, conversation) = (found.entry, found.value);
         let mut sight = Sight::BEGIN;
         if !found.fresh {
-            sight = conversation.talk.facts.meet(from, frame);
-            conversation.talk.takes_note(sight, stamp, context.state);
+            sight = conversation.flow.facts.meet(from, frame);
+            conversation.flow.takes_note(sight, stamp, context.state);
         }
         let mut progress = conversation.frame(from, frame, stamp, context);
         if progress == Progress::Restart {
@@ -416,7 +416,7 @@ impl Worker {
             progress = conversation.frame(from, frame, stamp, context);
         }
         if is_ambiguous {
-            context.state.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
+            context.state.doubt(&mut conversation.flow.facts, Doubt::OverlappingFragments, stamp);
         }
         let holds = conversation.holds_memory() || context.state.took_memory;
         self.has_news(index, entry, progress, stamp);
@@ -436,8 +436,8 @@ impl Worker {
             let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { continue };
             let context = &mut FlowContext::new(state, settings, counters, shared);
             let Some((_, conversation)) = flows.get_mut(timer.flow) else { continue };
-            if conversation.talk.facts.armed == timer.due {
-                conversation.talk.facts.armed = NEVER;
+            if conversation.flow.facts.armed == timer.due {
+                conversation.flow.facts.armed = NEVER;
                 conversation.expire(clock, context);
                 arm(timers, conversation, index, timer.flow);
             }
@@ -462,9 +462,9 @@ fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
 #[inline(never)]
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
     if let Some(due) = conversation.due()
-        && due < conversation.talk.facts.armed
+        && due < conversation.flow.facts.armed
     {
-        conversation.talk.facts.armed = due;
+        conversation.flow.facts.armed = due;
         timers.set(Timer { due, shard: shard as u32, flow });
     }
 }

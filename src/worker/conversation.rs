@@ -35,12 +35,12 @@ pub(super) use sight::Sight;
 #[repr(C)]
 pub(super) struct Conversation {
     pub(super) tcp: TcpFlow,
-    pub(super) talk: Talk,
+    pub(super) flow: FlowState,
 }
 
 /// What is said, and what is thought of it: all of a conversation but its TCP state.
 #[repr(C)]
-pub(super) struct Talk {
+pub(super) struct FlowState {
     content: Content,
     pub(super) facts: Facts,
 }
@@ -144,8 +144,8 @@ impl Conversation {
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let mut facts = Facts::new(key, from, frame, stamp);
         facts.meet(from, frame);
-        let talk = Talk { facts, content: Content::Silence };
-        Self { tcp: TcpFlow::default(), talk }
+        let flow = FlowState { facts, content: Content::Silence };
+        Self { tcp: TcpFlow::default(), flow }
     }
 
     /// One more frame of it, in either direction, by an end that was [met](Facts::meet).
@@ -156,35 +156,35 @@ impl Conversation {
         stamp: &Stamp,
         context: &mut FlowContext<'_>,
     ) -> Progress {
-        let Self { tcp, talk } = self;
-        let is_dropped = talk.facts.drops(from, frame.checksum, context);
+        let Self { tcp, flow } = self;
+        let is_dropped = flow.facts.drops(from, frame.checksum, context);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
-                    talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
-                    talk.judge(Spoken::NotYet, stamp, context.state);
+                    flow.facts.handshake(if segment.flags.ack { from.other() } else { from });
+                    flow.judge(Spoken::NotYet, stamp, context.state);
                 }
                 let copied_within = context.copies.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, copied_within };
                 let taken = context.counters.taken_all_the_same;
-                let (assembly, state) = context.assembly(talk.facts.compares);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, state });
+                let (assembly, state) = context.assembly(flow.facts.compares);
+                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { flow, state });
                 if context.counters.taken_all_the_same > taken {
-                    talk.facts.disprove(from.other(), &mut context.shared.senders);
+                    flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
                 return progress;
             }
             Body::Udp(..) if is_dropped => context.state.counters.losses.packets_not_taken += 1,
-            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, context.state),
+            Body::Udp(_, datagram) => flow.said(from, datagram.payload, stamp, context.state),
             Body::Ip(..) | Body::Link { .. } => {}
         }
-        if talk.facts.ruling.is_none() {
-            talk.judge(Spoken::NotYet, stamp, context.state);
+        if flow.facts.ruling.is_none() {
+            flow.judge(Spoken::NotYet, stamp, context.state);
         }
-        talk.facts.note_call(from, stamp, context.state);
+        flow.facts.note_call(from, stamp, context.state);
         if let Some(reason) = frame.undecoded {
-            context.state.undecoded(&mut talk.facts, reason, stamp);
+            context.state.undecoded(&mut flow.facts, reason, stamp);
         }
         Progress::Ok
     }
@@ -194,14 +194,14 @@ impl Conversation {
     pub(super) fn fits(&self, from: End, frame: &Frame<'_>) -> bool {
         match &frame.body {
             Body::Tcp(_, segment) => self.tcp.fits(from, segment),
-            Body::Udp(..) | Body::Ip(..) | Body::Link { .. } => !self.talk.facts.seen[from.index()],
+            Body::Udp(..) | Body::Ip(..) | Body::Link { .. } => !self.flow.facts.seen[from.index()],
         }
     }
 
     /// Whether a segment is the next of its stream, from an end that has sent something already.
     #[inline(always)]
     pub(super) fn expects(&self, from: End, segment: &Segment<'_>) -> bool {
-        self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
+        self.flow.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
     }
 
     /// The next segment of a stream, with right checksums if they count: one that it [expects](Conversation::expects).
@@ -214,48 +214,48 @@ impl Conversation {
         recent: &mut RecentBytes,
         state: &mut WorkerState,
     ) -> Progress {
-        let Self { tcp, talk } = self;
-        let right = &mut talk.facts.right[from.index()];
+        let Self { tcp, flow } = self;
+        let right = &mut flow.facts.right[from.index()];
         *right = right.saturating_add(1);
-        let recent = if talk.facts.compares { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut Intake { talk, state })
+        let recent = if flow.facts.compares { Some(recent) } else { None };
+        tcp.expected(from, segment, stamp, recent, &mut Intake { flow, state })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
     /// set for, so that only disorder can make it need one.
     pub(super) fn may_need_timer(&self) -> bool {
-        self.talk.facts.armed == NEVER || self.tcp.deadline().is_some()
+        self.flow.facts.armed == NEVER || self.tcp.deadline().is_some()
     }
 
     /// Whether more was seen of it than a handshake that was not completed.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.talk.content, Content::Silence) || self.tcp.established()
+        !matches!(self.flow.content, Content::Silence) || self.tcp.established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
     pub(super) fn due(&self) -> Option<i64> {
-        let talk = &self.talk;
-        let session = if let Content::Speaks(session) = &talk.content { session.deadline() } else { None };
+        let flow = &self.flow;
+        let session = if let Content::Speaks(session) = &flow.content { session.deadline() } else { None };
         // Answers and identification may still come at their deadline; holes are given up at theirs.
-        let judged = (talk.facts.judge_by != NEVER).then_some(talk.facts.judge_by);
+        let judged = (flow.facts.judge_by != NEVER).then_some(flow.facts.judge_by);
         let after = [session, judged].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
         after.chain(self.tcp.deadline()).min()
     }
 
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
     pub(super) fn expire(&mut self, clock: i64, context: &mut FlowContext<'_>) {
-        let Self { tcp, talk } = self;
-        let (assembly, state) = context.assembly(talk.facts.compares);
-        tcp.expire(clock, assembly, &mut Intake { talk, state });
-        talk.expire(clock, context.state);
+        let Self { tcp, flow } = self;
+        let (assembly, state) = context.assembly(flow.facts.compares);
+        tcp.expire(clock, assembly, &mut Intake { flow, state });
+        flow.expire(clock, context.state);
     }
 
     /// The end of it: what is held is let go, what is open is reported.
     pub(super) fn finish(&mut self, clock: i64, context: &mut FlowContext<'_>) {
-        let Self { tcp, talk } = self;
-        let (assembly, state) = context.assembly(talk.facts.compares);
-        tcp.finish(clock, assembly, &mut Intake { talk, state });
-        talk.finish(clock, context.state);
+        let Self { tcp, flow } = self;
+        let (assembly, state) = context.assembly(flow.facts.compares);
+        tcp.finish(clock, assembly, &mut Intake { flow, state });
+        flow.finish(clock, context.state);
     }
 }
 
@@ -372,7 +372,7 @@ impl Facts {
         self.protocol().map(|protocol| protocol.name)
     }
 
-    /// See [`Talk::judge`].
+    /// See [`FlowState::judge`].
     #[inline(never)]
     pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, state: &mut WorkerState) {
         let facts = self;
@@ -415,7 +415,7 @@ impl Facts {
     }
 }
 
-impl Talk {
+impl FlowState {
     /// Whether it is a stream in which something was said.
     pub(super) fn is_spoken(&self) -> bool {
         self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silence)
@@ -433,7 +433,7 @@ impl Talk {
 }
 
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
-impl Talk {
+impl FlowState {
     /// Whether the next byte of an end begins a frame, as far as is known.
     pub(super) fn is_in_step(&self, from: End) -> bool {
         if let Content::Speaks(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
@@ -512,26 +512,26 @@ impl Talk {
 
 /// Takes what the TCP reassembly delivers.
 struct Intake<'a> {
-    talk: &'a mut Talk,
+    flow: &'a mut FlowState,
     state: &'a mut WorkerState,
 }
 
 impl Receiver for Intake<'_> {
     #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.talk.said(from, bytes, stamp, self.state);
-        if self.talk.facts.reads_twice {
-            self.talk.read_on(from, bytes, stamp, self.state);
+        self.flow.said(from, bytes, stamp, self.state);
+        if self.flow.facts.reads_twice {
+            self.flow.read_on(from, bytes, stamp, self.state);
         }
     }
 
     fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
-        self.talk.gap(from, self.state);
-        self.talk.read_no_further(from);
+        self.flow.gap(from, self.state);
+        self.flow.read_no_further(from);
     }
 
     fn given_up(&mut self, _from: End, stamp: &Stamp) {
-        self.state.doubt(&mut self.talk.facts, Doubt::GivenUp, stamp);
+        self.state.doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
     }
 
     fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
@@ -541,9 +541,9 @@ impl Receiver for Intake<'_> {
             ReadingCause::Unverified | ReadingCause::Stray | ReadingCause::Urgent => None,
         };
         if let Some(doubt) = doubt {
-            self.state.doubt(&mut self.talk.facts, doubt, stamp);
+            self.state.doubt(&mut self.flow.facts, doubt, stamp);
         }
-        self.talk.read_otherwise(from, reading, stamp, self.state);
+        self.flow.read_otherwise(from, reading, stamp, self.state);
     }
 }
 

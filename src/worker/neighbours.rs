@@ -15,12 +15,12 @@ pub(super) struct Neighbours {
     /// Who is in the inventory: hardware address and EtherType.
     listed: HashSet<([u8; 6], u16)>,
     /// What each sends to each, by sender, receiver and EtherType. Forgotten when there are too many.
-    talks: HashMap<([u8; 6], [u8; 6], u16), Talk>,
+    traffic: HashMap<([u8; 6], [u8; 6], u16), Traffic>,
 }
 
 /// What one host sends to another without IP.
 #[derive(Clone, Copy)]
-struct Talk {
+struct Traffic {
     /// Running number of its first packet.
     first: u64,
     /// It is not permitted.
@@ -47,8 +47,8 @@ impl Worker {
         }
         let pair = Pair { macs, ether_type, vlan: frame.vlan };
         let neighbours = &mut shard.neighbours;
-        match neighbours.talks.get_mut(&pair.key()) {
-            Some(talk) => talk.goes_on(&pair, stamp, &mut self.state),
+        match neighbours.traffic.get_mut(&pair.key()) {
+            Some(traffic) => traffic.goes_on(&pair, stamp, &mut self.state),
             None => {
                 let is_judged = self.state.judging && !is_neighbour_discovery(frame);
                 neighbours.begin(&pair, is_judged, self.settings.neighbours, stamp, &mut self.state);
@@ -60,37 +60,37 @@ impl Worker {
 impl Neighbours {
     /// Under another policy, everything is judged anew.
     pub(super) fn judge_again(&mut self) {
-        self.talks.clear();
+        self.traffic.clear();
     }
 
     /// One host sends to another for the first time.
     #[cold]
     fn begin(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         self.list(pair, limit, stamp, state);
-        if self.talks.len() >= limit.max(1) {
-            state.counters.losses.neighbour_pairs_forgotten += self.talks.len() as u64;
-            self.talks.clear();
+        if self.traffic.len() >= limit.max(1) {
+            state.counters.losses.neighbour_pairs_forgotten += self.traffic.len() as u64;
+            self.traffic.clear();
         }
-        let mut talk = Talk { first: stamp.packet, is_denied: false, called: None };
+        let mut traffic = Traffic { first: stamp.packet, is_denied: false, called: None };
         if is_judged {
             let denial = pair.judge(state);
-            match (self.talks.get(&pair.reversed().key()).copied(), denial) {
+            match (self.traffic.get(&pair.reversed().key()).copied(), denial) {
                 (None, Some(denial)) => {
-                    talk.is_denied = true;
+                    traffic.is_denied = true;
                     let fact = Fact::Unasked { denial, by: Side::Client };
-                    pair.report(state, talk.first, stamp, |base| Event::Fact(base, fact));
+                    pair.report(state, traffic.first, stamp, |base| Event::Fact(base, fact));
                 }
-                (Some(Talk { first, is_denied: true, .. }), Some(denial)) => {
+                (Some(Traffic { first, is_denied: true, .. }), Some(denial)) => {
                     pair.report(state, first, stamp, |base| Event::Fact(base, Fact::Asked(denial)));
                 }
                 _ => {}
             }
             if is_group(pair.macs.destination) {
-                talk.called = Some(stamp.clock);
-                pair.call(talk.first, stamp, state);
+                traffic.called = Some(stamp.clock);
+                pair.call(traffic.first, stamp, state);
             }
         }
-        self.talks.insert(pair.key(), talk);
+        self.traffic.insert(pair.key(), traffic);
     }
 
     /// Puts the sender into the inventory, if it is no declared asset.
@@ -112,7 +112,7 @@ impl Neighbours {
     }
 }
 
-impl Talk {
+impl Traffic {
     /// Tells, once a second at most, that whoever is in reach is called.
     fn goes_on(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
         if let Some(called) = &mut self.called

@@ -14,7 +14,7 @@ use lockkeeper_protocols::{
 };
 
 use super::WorkerState;
-use super::conversation::{Facts, Talk};
+use super::conversation::{Facts, FlowState};
 use crate::alert::{Doubt, OwnedOperation, What};
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
@@ -137,7 +137,7 @@ impl Sink for Overheard<'_, '_> {
     fn lost(&mut self, _: usize) {}
 }
 
-impl Talk {
+impl FlowState {
     /// Another reading of what an end sent begins.
     #[inline(never)]
     pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, state: &mut WorkerState) {

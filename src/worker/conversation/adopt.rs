@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Talk;
+use super::FlowState;
 use crate::alert::What;
 use crate::policy::{Denial, Policy, Verdict};
 use crate::worker::{Worker, WorkerState};
@@ -17,7 +17,7 @@ impl Worker {
             shard.sightings.tell_again();
         }
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
-            conversation.talk.adopt(&before, clock, &mut self.state);
+            conversation.flow.adopt(&before, clock, &mut self.state);
         }
     }
 }
@@ -33,7 +33,7 @@ impl WorkerState {
     }
 }
 
-impl Talk {
+impl FlowState {
     /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
     fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
         let facts = &mut self.facts;

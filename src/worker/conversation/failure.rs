@@ -15,17 +15,17 @@ impl Conversation {
 
     /// Whether a connection was asked for and not granted, and by whom.
     fn failure(&self) -> Option<(Server, Failure)> {
-        let Self { tcp, talk } = self;
+        let Self { tcp, flow } = self;
         let server = tcp.client()?.other();
-        if tcp.takes_part(server) || !matches!(talk.content, Content::Silence) {
+        if tcp.takes_part(server) || !matches!(flow.content, Content::Silence) {
             return None;
         }
-        let failure = match talk.facts.seen[server.index()] {
+        let failure = match flow.facts.seen[server.index()] {
             false => Failure::Unanswered,
             true if tcp.closed() => Failure::Refused,
             true => return None,
         };
-        let end = talk.facts.ends[server.index()];
+        let end = flow.facts.ends[server.index()];
         Some(((end.host.ip?, end.port), failure))
     }
 }

@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
     Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
 };
 
-use super::{Content, Facts, JUDGE_AFTER, NEVER, NO_ROW, Spoken, Talk};
+use super::{Content, Facts, FlowState, JUDGE_AFTER, NEVER, NO_ROW, Spoken};
 use crate::flow::End;
 use crate::worker::WorkerState;
 use crate::worker::listener::Listener;
@@ -21,7 +21,7 @@ pub(super) struct Opening {
     declared: Hints,
 }
 
-impl Talk {
+impl FlowState {
     /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
     #[inline(never)]
     pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {

@@ -17,13 +17,13 @@ impl Conversation {
     /// Bytes of memory, nearly, that it takes beside its place in the table: for what is out of order or incomplete, and for
     /// what is waited for.
     fn memory(&self) -> usize {
-        let content = match &self.talk.content {
+        let content = match &self.flow.content {
             Content::Silence | Content::Other(None) => 0,
             Content::Opening(opening) => opening.memory(),
             Content::Speaks(session) => session.memory(),
             Content::Other(Some(search)) => search.memory(),
         };
-        let seldom = self.talk.facts.seldom();
+        let seldom = self.flow.facts.seldom();
         let seldom = seldom.map_or(0, |seldom| seldom.open.memory() + seldom.readings.memory());
         self.tcp.held_bytes() + content + seldom
     }
@@ -35,7 +35,7 @@ impl Conversation {
 
     /// What it took when that was noted last.
     fn noted_memory(&self) -> u32 {
-        self.talk.facts.seldom().map_or(0, |seldom| seldom.memory)
+        self.flow.facts.seldom().map_or(0, |seldom| seldom.memory)
     }
 
     /// Notes what it takes now.
@@ -43,8 +43,8 @@ impl Conversation {
         let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
         let before = self.noted_memory();
         if now != before {
-            self.talk.facts.make_seldom().memory = now;
-            self.talk.facts.drop_empty_seldom();
+            self.flow.facts.make_seldom().memory = now;
+            self.flow.facts.drop_empty_seldom();
         }
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }
@@ -57,15 +57,15 @@ impl Conversation {
 
     /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
     fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
-        let Self { tcp, talk } = self;
+        let Self { tcp, flow } = self;
         if tcp.held_bytes() > 0 {
-            context.state.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
+            context.state.doubt(&mut flow.facts, Doubt::GivenUp, stamp);
             context.counters.limit_reached += 1;
-            let (assembly, state) = context.assembly(talk.facts.compares);
-            tcp.finish(stamp.clock, assembly, &mut super::Intake { talk, state });
+            let (assembly, state) = context.assembly(flow.facts.compares);
+            tcp.finish(stamp.clock, assembly, &mut super::Intake { flow, state });
         }
-        talk.conclude_opening(stamp, context.state);
-        let super::Talk { facts, content } = talk;
+        flow.conclude_opening(stamp, context.state);
+        let super::FlowState { facts, content } = flow;
         if let Content::Speaks(session) = content {
             let listener = &mut Listener { facts, state: &mut *context.state };
             session.give_up(stamp, listener);
@@ -128,6 +128,6 @@ impl Worker {
 impl Conversation {
     /// Whoever takes most comes first; of two that take the same, the older.
     fn rank(&self) -> (Reverse<u32>, u64) {
-        (Reverse(self.noted_memory()), self.talk.facts.first.packet)
+        (Reverse(self.noted_memory()), self.flow.facts.first.packet)
     }
 }

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::{Content, Conversation, Facts, Spoken, Talk};
+use super::{Content, Conversation, Facts, FlowState, Spoken};
 use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
@@ -81,11 +81,11 @@ impl Conversation {
     #[inline(always)]
     pub(in crate::worker) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
         let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
-        self.talk.facts.ends[from.index()].host.mac.as_ref() == Some(source)
+        self.flow.facts.ends[from.index()].host.mac.as_ref() == Some(source)
     }
 }
 
-impl Talk {
+impl FlowState {
     /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
     pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, state: &mut WorkerState) {
         if sight.has_moved {
