@@ -42,12 +42,12 @@ pub(super) struct Conversation {
 #[repr(C)]
 pub(super) struct FlowState {
     content: Content,
-    pub(super) facts: Facts,
+    pub(super) facts: FlowFacts,
 }
 
 /// What alerts and verdicts need to know about a conversation.
 #[repr(C)]
-pub(super) struct Facts {
+pub(super) struct FlowFacts {
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     pub(super) ruling: Option<Arc<Ruling>>,
@@ -142,13 +142,13 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
-        let mut facts = Facts::new(key, from, frame, stamp);
+        let mut facts = FlowFacts::new(key, from, frame, stamp);
         facts.meet(from, frame);
         let flow = FlowState { facts, content: Content::Silence };
         Self { tcp: TcpFlow::default(), flow }
     }
 
-    /// One more frame of it, in either direction, by an end that was [met](Facts::meet).
+    /// One more frame of it, in either direction, by an end that was [met](FlowFacts::meet).
     pub(super) fn frame(
         &mut self,
         from: End,
@@ -285,7 +285,7 @@ impl<'a> FlowContext<'a> {
     }
 }
 
-impl Facts {
+impl FlowFacts {
     fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let (carrier, midstream) = match frame.body {
             Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn || segment.flags.fin),

@@ -3,7 +3,7 @@
 
 use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
-use super::conversation::Facts;
+use super::conversation::FlowFacts;
 use super::listener::Listener;
 use crate::alert::{Fact, OwnedOperation, What};
 use crate::certificate::MAX_BYTES;
@@ -19,7 +19,7 @@ pub(super) struct Guard {
     shown: [Option<u64>; 2],
 }
 
-impl Facts {
+impl FlowFacts {
     /// Whether an operation of this class is a use of its channel that has to be judged.
     #[inline]
     pub(super) fn waits_for_use(&self, class: Class) -> bool {

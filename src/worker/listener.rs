@@ -8,13 +8,13 @@ use lockkeeper_protocols::{
 };
 
 use super::WorkerState;
-use super::conversation::{Facts, Open, Spoken};
+use super::conversation::{FlowFacts, Open, Spoken};
 use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
 pub(super) struct Listener<'a> {
-    pub(super) facts: &'a mut Facts,
+    pub(super) facts: &'a mut FlowFacts,
     pub(super) state: &'a mut WorkerState,
 }
 

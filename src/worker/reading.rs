@@ -14,7 +14,7 @@ use lockkeeper_protocols::{
 };
 
 use super::WorkerState;
-use super::conversation::{Facts, FlowState};
+use super::conversation::{FlowFacts, FlowState};
 use crate::alert::{Doubt, OwnedOperation, What};
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
@@ -224,7 +224,7 @@ impl FlowState {
     }
 }
 
-impl Facts {
+impl FlowFacts {
     fn bar<'a>(&self, policy: &'a Policy, ruling: &'a Ruling) -> Bar<'a> {
         Bar { policy, ruling, last_values: self.last_values.clone(), session: self.session }
     }
@@ -236,7 +236,7 @@ impl OpenReading {
         &mut self,
         announced: &[u64],
         denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
-        facts: &mut Facts,
+        facts: &mut FlowFacts,
         state: &mut WorkerState,
     ) {
         let mut rest = denied.into_iter().peekable();

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{Facts, Open, Spoken};
+use super::conversation::{FlowFacts, Open, Spoken};
 use super::evidence_of;
 use crate::alert::{
     Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
@@ -129,14 +129,14 @@ impl WorkerState {
     }
 
     /// Reports something about a conversation.
-    pub(super) fn report(&mut self, facts: &mut Facts, event: Event, stamp: &Stamp) {
+    pub(super) fn report(&mut self, facts: &mut FlowFacts, event: Event, stamp: &Stamp) {
         let order = self.next(facts, stamp);
         self.report.events.push((order, event));
     }
 
     /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
     /// an earlier packet than its request where the tap reordered them.
-    fn next(&mut self, facts: &mut Facts, stamp: &Stamp) -> Order {
+    fn next(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> Order {
         self.sub += 1;
         facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
         let (clock, packet) = facts.latest;
@@ -146,7 +146,7 @@ impl WorkerState {
     /// Reports a finding about a conversation.
     pub(super) fn find(
         &mut self,
-        facts: &mut Facts,
+        facts: &mut FlowFacts,
         what: What,
         at: Option<RequestRef>,
         operation: Option<OwnedOperation>,
@@ -158,7 +158,7 @@ impl WorkerState {
     }
 
     /// Reports a fact about a conversation that the correlator makes something of.
-    pub(super) fn fact(&mut self, facts: &mut Facts, fact: Fact, stamp: &Stamp) {
+    pub(super) fn fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
         // What it comes to is not known yet.
         if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
             self.report(facts, Event::Fact(base, fact), stamp);
@@ -167,7 +167,7 @@ impl WorkerState {
 
     /// Reports that a conversation as such is not permitted. One of datagrams in which only one end has spoken may be the
     /// answer to a broadcast, which is known only where all conversations are seen.
-    pub(super) fn deny(&mut self, facts: &mut Facts, denial: Denial, stamp: &Stamp) {
+    pub(super) fn deny(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
         match facts.only_speaker() {
             Some(by) => self.fact(facts, Fact::Unasked { denial, by }, stamp),
             None => self.find(facts, What::Denied(denial), None, None, stamp),
@@ -175,21 +175,21 @@ impl WorkerState {
     }
 
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
-    pub(super) fn malformed(&mut self, facts: &mut Facts, what: What, stamp: &Stamp) {
+    pub(super) fn malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
         if self.judging {
             self.find(facts, what, None, None, stamp);
         }
     }
 
     /// Reports that what a conversation says cannot be known for certain, where it is judged.
-    pub(super) fn doubt(&mut self, facts: &mut Facts, doubt: Doubt, stamp: &Stamp) {
+    pub(super) fn doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
         if self.judging && facts.compares {
             self.find(facts, What::Doubtful(doubt), None, None, stamp);
         }
     }
 
     /// The first sight of a conversation: are its hosts known?
-    pub(super) fn greet(&mut self, facts: &mut Facts, stamp: &Stamp) {
+    pub(super) fn greet(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
         let Some(ruling) = &facts.ruling else { return };
         let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
         let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(ruling).any(|one| one == side));
@@ -238,7 +238,7 @@ impl WorkerState {
     /// Writes down a finished transaction.
     pub(super) fn transaction(
         &mut self,
-        facts: &mut Facts,
+        facts: &mut FlowFacts,
         (at, open): (RequestRef, &Open),
         operation: &Operation<'_>,
         outcome: Outcome,
@@ -286,7 +286,7 @@ impl Between {
 
 /// A finding about a conversation; none before there is a ruling on it.
 fn finding(
-    facts: &Facts,
+    facts: &FlowFacts,
     what: What,
     at: Option<RequestRef>,
     operation: Option<OwnedOperation>,

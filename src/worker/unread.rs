@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::Stamp;
 
-use super::conversation::Facts;
+use super::conversation::FlowFacts;
 use super::state::{Between, WorkerState};
 use crate::alert::{Endpoint, Event, Finding, Unread, What};
 use crate::frame::{Body, Frame, Undecoded};
@@ -71,7 +71,7 @@ impl WorkerState {
     /// Tells of a packet between two hosts whose headers could not be read, where one of them belongs to a zone and the
     /// policy does not deny the conversation as such.
     #[cold]
-    pub(super) fn undecoded(&mut self, facts: &mut Facts, reason: Undecoded, stamp: &Stamp) {
+    pub(super) fn undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",
             Undecoded::Fragment => "unusable_fragment",

@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
     Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
 };
 
-use super::{Content, Facts, FlowState, JUDGE_AFTER, NEVER, NO_ROW, Spoken};
+use super::{Content, FlowFacts, FlowState, JUDGE_AFTER, NEVER, NO_ROW, Spoken};
 use crate::flow::End;
 use crate::worker::WorkerState;
 use crate::worker::listener::Listener;
@@ -157,7 +157,7 @@ impl FlowState {
     }
 }
 
-impl Facts {
+impl FlowFacts {
     pub(in crate::worker) fn identifier(&self, declared: Hints) -> Identifier {
         Identifier {
             transport: self.transport(),

@@ -1,6 +1,6 @@
 //! What most conversations have not: one word for those.
 
-use super::Facts;
+use super::FlowFacts;
 use crate::alert::ConversationText;
 use crate::worker::awaited::Awaited;
 use crate::worker::guard::Guard;
@@ -29,7 +29,7 @@ impl Seldom {
     }
 }
 
-impl Facts {
+impl FlowFacts {
     /// What it has of what most have not.
     #[inline]
     pub(in crate::worker) fn seldom(&self) -> Option<&Seldom> {

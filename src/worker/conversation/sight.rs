@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::{Content, Conversation, Facts, FlowState, Spoken};
+use super::{Content, Conversation, FlowFacts, FlowState, Spoken};
 use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
@@ -25,7 +25,7 @@ impl Sight {
     pub(in crate::worker) const BEGIN: Self = Self { is_first: true, is_second: false, has_moved: false };
 }
 
-impl Facts {
+impl FlowFacts {
     /// Notes what the link layer says about the end that sends a frame, and about the other one until that is heard.
     pub(in crate::worker) fn meet(&mut self, from: End, frame: &Frame<'_>) -> Sight {
         let (own, other) = (from.index(), from.other().index());

@@ -1,6 +1,6 @@
 //! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
 
-use super::Facts;
+use super::FlowFacts;
 use crate::alert::What;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
@@ -18,7 +18,7 @@ impl Worker {
         }
         let Some(frame) = frame::outer(packet.link, bytes, packet.original, depth) else { return };
         let Some((key, from)) = FlowKey::of(&frame) else { return };
-        let mut facts = Facts::new(&key, from, &frame, &packet.stamp);
+        let mut facts = FlowFacts::new(&key, from, &frame, &packet.stamp);
         facts.meet(from, &frame);
         // Nobody asks and nobody answers: the first packet comes from one of two peers. Its port differs by what is inside.
         facts.client = from;
@@ -31,7 +31,7 @@ impl Worker {
 
 impl WorkerState {
     /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
-    fn judge_wrapping(&mut self, facts: &mut Facts, packet: &Packet) {
+    fn judge_wrapping(&mut self, facts: &mut FlowFacts, packet: &Packet) {
         let link = facts.link();
         let ruling = self.ruling(&link, None);
         if ruling.client.zone.or(ruling.server.zone).is_none() || self.policy.is_housekeeping(&link) {
@@ -66,7 +66,7 @@ impl WorkerState {
     }
 }
 
-impl Facts {
+impl FlowFacts {
     /// Whether the policy denies the conversation as such.
     pub(in crate::worker) const fn is_denied(&self) -> bool {
         self.denied.is_some()
