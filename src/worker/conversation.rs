@@ -4,8 +4,8 @@ mod adopt;
 mod failure;
 mod identify;
 mod memory;
+mod rare;
 mod roles;
-mod seldom;
 mod sight;
 mod wrapping;
 
@@ -27,7 +27,7 @@ use crate::flow::{
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
-pub(super) use seldom::Seldom;
+pub(super) use rare::RareState;
 pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
@@ -51,7 +51,7 @@ pub(super) struct FlowFacts {
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     pub(super) ruling: Option<Arc<Ruling>>,
-    seldom: Option<Box<Seldom>>,
+    rare: Option<Box<RareState>>,
     pub(super) last_values: LastValues,
     pub(super) carrier: Carrier,
     /// Where the protocol is counted.
@@ -318,7 +318,7 @@ impl FlowFacts {
             slot: u16::MAX,
             last_values: LastValues::default(),
             session: SessionState::default(),
-            seldom: None,
+            rare: None,
         }
     }
 

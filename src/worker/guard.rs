@@ -24,7 +24,7 @@ impl FlowFacts {
     #[inline]
     pub(super) fn waits_for_use(&self, class: Class) -> bool {
         let waits = |guard: &Guard| guard.secured.waits(class);
-        self.use_waits && self.seldom().and_then(|seldom| seldom.guard.as_ref()).is_some_and(waits)
+        self.use_waits && self.rare().and_then(|rare| rare.guard.as_ref()).is_some_and(waits)
     }
 
     /// Judges something about its security, and notes whether a use of its channel waits now.

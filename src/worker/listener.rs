@@ -72,8 +72,8 @@ impl Sink for Listener<'_> {
         {
             state.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
-        let Some(seldom) = facts.seldom_mut() else { return };
-        let Some(open) = seldom.open.remove(at) else { return };
+        let Some(rare) = facts.rare_mut() else { return };
+        let Some(open) = rare.open.remove(at) else { return };
         if open.told {
             let late = open.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
             let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
@@ -86,7 +86,7 @@ impl Sink for Listener<'_> {
 
     fn overdue(&mut self, at: RequestRef, _: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
-        let Some(open) = facts.seldom_mut().and_then(|seldom| seldom.open.get_mut(at)) else { return };
+        let Some(open) = facts.rare_mut().and_then(|rare| rare.open.get_mut(at)) else { return };
         open.overdue = true;
         if open.told {
             let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
@@ -222,7 +222,7 @@ impl Listener<'_> {
         let verdict = self.verdict_on(operation);
         let Self { facts, state } = self;
         if facts.reads_twice {
-            facts.make_seldom().readings.note(&state.prints, operation);
+            facts.make_rare().readings.note(&state.prints, operation);
         }
         let told = match verdict {
             Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
@@ -236,7 +236,7 @@ impl Listener<'_> {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
                 false => OwnedValues::None,
             };
-            let open = &mut facts.make_seldom().open;
+            let open = &mut facts.make_rare().open;
             let before = open.memory();
             open.insert(at, Open { verdict, told: told.is_some(), overdue: false, request_seen: true, values });
             state.took_memory |= open.memory() > before;

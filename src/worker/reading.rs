@@ -141,7 +141,7 @@ impl FlowState {
     /// Another reading of what an end sent begins.
     #[inline(never)]
     pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, state: &mut WorkerState) {
-        if !self.facts.make_seldom().readings.begin(stamp.clock) {
+        if !self.facts.make_rare().readings.begin(stamp.clock) {
             state.counters.losses.readings_not_judged += 1;
             // What merely could not be compared any more is no sign that anybody hides something.
             if reading.cause != ReadingCause::Unverified {
@@ -173,7 +173,7 @@ impl FlowState {
         let (announced, denied) = (heard.announced, heard.denied);
         let mut open = OpenReading { from, session, delivered, left: MOST_BYTES };
         open.tell(&announced, denied, &mut self.facts, state);
-        let readings = &mut self.facts.make_seldom().readings;
+        let readings = &mut self.facts.make_rare().readings;
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
             self.facts.reads_twice = true;
@@ -197,8 +197,8 @@ impl FlowState {
     /// What was delivered goes on for the other readings, too.
     #[inline(never)]
     pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
-        let Some(seldom) = self.facts.seldom_mut() else { return };
-        let mut open = std::mem::take(&mut seldom.readings.open);
+        let Some(rare) = self.facts.rare_mut() else { return };
+        let mut open = std::mem::take(&mut rare.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
         for reading in open.iter_mut().filter(|reading| reading.from == from) {
             let ruling = state.ruling(&self.facts.link(), self.facts.protocol_name());
@@ -212,14 +212,14 @@ impl FlowState {
         }
         open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
         self.facts.reads_twice = !open.is_empty();
-        self.facts.make_seldom().readings.open = open;
+        self.facts.make_rare().readings.open = open;
     }
 
     /// What an end sent is missing for every reading.
     pub(super) fn read_no_further(&mut self, from: End) {
-        if let Some(seldom) = self.facts.seldom_mut() {
-            seldom.readings.open.retain(|reading| reading.from != from);
-            self.facts.reads_twice = self.facts.seldom().is_some_and(|seldom| seldom.readings.are_open());
+        if let Some(rare) = self.facts.rare_mut() {
+            rare.readings.open.retain(|reading| reading.from != from);
+            self.facts.reads_twice = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
         }
     }
 }

@@ -246,7 +246,7 @@ impl WorkerState {
         stamp: &Stamp,
     ) {
         let order = self.next(facts, stamp);
-        let kept = facts.seldom_mut().and_then(|seldom| seldom.text.take());
+        let kept = facts.rare_mut().and_then(|rare| rare.text.take());
         let Some(ruling) = &facts.ruling else { return };
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
         let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol_name()));
@@ -266,7 +266,7 @@ impl WorkerState {
         let start = self.report.lines.len();
         write_transaction(&mut self.report.lines, &self.policy, &self.captures, &text, &transaction);
         self.report.transactions.push((order, start..self.report.lines.len()));
-        facts.make_seldom().text = Some(text);
+        facts.make_rare().text = Some(text);
     }
 }
 

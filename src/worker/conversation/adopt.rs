@@ -39,9 +39,9 @@ impl FlowState {
         let facts = &mut self.facts;
         facts.last_values.carry_over(before, &state.policy);
         facts.forget_text();
-        if let Some(seldom) = facts.seldom_mut() {
+        if let Some(rare) = facts.rare_mut() {
             // The flows that permitted what is under way are those of another policy.
-            seldom.open.values_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
+            rare.open.values_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
         }
         if facts.ruling.take().is_none() {
             return;

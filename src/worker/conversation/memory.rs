@@ -23,9 +23,9 @@ impl Conversation {
             Content::Speaks(session) => session.memory(),
             Content::Other(Some(search)) => search.memory(),
         };
-        let seldom = self.flow.facts.seldom();
-        let seldom = seldom.map_or(0, |seldom| seldom.open.memory() + seldom.readings.memory());
-        self.tcp.held_bytes() + content + seldom
+        let rare = self.flow.facts.rare();
+        let rare = rare.map_or(0, |rare| rare.open.memory() + rare.readings.memory());
+        self.tcp.held_bytes() + content + rare
     }
 
     /// Whether it holds anything, as far as that was noted, or something is out of order.
@@ -35,7 +35,7 @@ impl Conversation {
 
     /// What it took when that was noted last.
     fn noted_memory(&self) -> u32 {
-        self.flow.facts.seldom().map_or(0, |seldom| seldom.memory)
+        self.flow.facts.rare().map_or(0, |rare| rare.memory)
     }
 
     /// Notes what it takes now.
@@ -43,7 +43,7 @@ impl Conversation {
         let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
         let before = self.noted_memory();
         if now != before {
-            self.flow.facts.make_seldom().memory = now;
+            self.flow.facts.make_rare().memory = now;
             self.flow.facts.drop_empty_seldom();
         }
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
@@ -71,8 +71,8 @@ impl Conversation {
             session.give_up(stamp, listener);
             session.forget(stamp, listener);
         }
-        if let Some(seldom) = facts.seldom_mut() {
-            seldom.readings.give_up();
+        if let Some(rare) = facts.rare_mut() {
+            rare.readings.give_up();
             facts.reads_twice = false;
         }
         context.state.counters.losses.conversations_given_up += 1;

@@ -65,7 +65,7 @@ impl FlowFacts {
 
     #[cold]
     fn call(&mut self, stamp: &Stamp, state: &mut WorkerState) {
-        let called = &mut self.make_seldom().called;
+        let called = &mut self.make_rare().called;
         if called.is_none_or(|called| stamp.clock.saturating_sub(called) >= SECOND) {
             *called = Some(stamp.clock);
             state.fact(self, Fact::Call, stamp);

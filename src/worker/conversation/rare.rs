@@ -8,7 +8,7 @@ use crate::worker::reading::Readings;
 
 /// What most conversations have not, unless every transaction is written down: one word then.
 #[derive(Default)]
-pub(in crate::worker) struct Seldom {
+pub(in crate::worker) struct RareState {
     /// What is known about how it is protected.
     pub(in crate::worker) guard: Option<Guard>,
     /// Operations whose end somebody waits for.
@@ -21,7 +21,7 @@ pub(in crate::worker) struct Seldom {
     pub(super) called: Option<i64>,
 }
 
-impl Seldom {
+impl RareState {
     fn is_empty(&self) -> bool {
         let Self { guard, open, readings, memory, text, called } = self;
         let is_quiet = *memory == 0 && open.memory() == 0 && readings.are_forgotten();
@@ -32,34 +32,34 @@ impl Seldom {
 impl FlowFacts {
     /// What it has of what most have not.
     #[inline]
-    pub(in crate::worker) fn seldom(&self) -> Option<&Seldom> {
-        self.seldom.as_deref()
+    pub(in crate::worker) fn rare(&self) -> Option<&RareState> {
+        self.rare.as_deref()
     }
 
     /// The same, to be changed.
     #[inline]
-    pub(in crate::worker) fn seldom_mut(&mut self) -> Option<&mut Seldom> {
-        self.seldom.as_deref_mut()
+    pub(in crate::worker) fn rare_mut(&mut self) -> Option<&mut RareState> {
+        self.rare.as_deref_mut()
     }
 
     /// Gives its memory back where it has nothing of that any more.
     pub(super) fn drop_empty_seldom(&mut self) {
-        self.seldom.take_if(|seldom| seldom.is_empty());
+        self.rare.take_if(|rare| rare.is_empty());
     }
 
     /// The same, made where there is none.
-    pub(in crate::worker) fn make_seldom(&mut self) -> &mut Seldom {
-        self.seldom.get_or_insert_default()
+    pub(in crate::worker) fn make_rare(&mut self) -> &mut RareState {
+        self.rare.get_or_insert_default()
     }
 
     pub(in crate::worker) fn make_guard(&mut self) -> &mut Guard {
-        self.make_seldom().guard.get_or_insert_default()
+        self.make_rare().guard.get_or_insert_default()
     }
 
     /// Its ends or what it speaks have changed.
     pub(super) fn forget_text(&mut self) {
-        if let Some(seldom) = &mut self.seldom {
-            seldom.text = None;
+        if let Some(rare) = &mut self.rare {
+            rare.text = None;
         }
     }
 }
