@@ -44,7 +44,7 @@ impl Conversation {
         let before = self.noted_memory();
         if now != before {
             self.flow.facts.make_rare().memory = now;
-            self.flow.facts.drop_empty_seldom();
+            self.flow.facts.drop_empty_rare_state();
         }
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }

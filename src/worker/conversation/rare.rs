@@ -43,7 +43,7 @@ impl FlowFacts {
     }
 
     /// Gives its memory back where it has nothing of that any more.
-    pub(super) fn drop_empty_seldom(&mut self) {
+    pub(super) fn drop_empty_rare_state(&mut self) {
         self.rare.take_if(|rare| rare.is_empty());
     }
 
