@@ -6,8 +6,8 @@
 mod awaited;
 mod checksums;
 mod conversation;
+mod flow_sink;
 mod guard;
-mod listener;
 mod neighbours;
 mod reading;
 mod sightings;

@@ -17,7 +17,7 @@ use lockkeeper_protocols::{Protocol, REGISTRY, Search, Session, Side, Stamp, Tra
 
 use self::identify::Opening;
 use super::checksums::Senders;
-use super::listener::Listener;
+use super::flow_sink::FlowSink;
 use super::{Settings, Shared, WorkerState};
 use crate::alert::{Doubt, Endpoint, Evidence, OwnedValues};
 use crate::capture::Origin;
@@ -169,7 +169,7 @@ impl Conversation {
                 let arrival = Arrival { is_doubtful: is_dropped, copied_within };
                 let taken = context.counters.taken_all_the_same;
                 let (assembly, state) = context.assembly(flow.facts.compares);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { flow, state });
+                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
                 if context.counters.taken_all_the_same > taken {
                     flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
@@ -218,7 +218,7 @@ impl Conversation {
         let right = &mut flow.facts.right[from.index()];
         *right = right.saturating_add(1);
         let recent = if flow.facts.compares { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut Intake { flow, state })
+        tcp.expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
@@ -246,7 +246,7 @@ impl Conversation {
     pub(super) fn expire(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         let (assembly, state) = context.assembly(flow.facts.compares);
-        tcp.expire(clock, assembly, &mut Intake { flow, state });
+        tcp.expire(clock, assembly, &mut StreamSink { flow, state });
         flow.expire(clock, context.state);
     }
 
@@ -254,7 +254,7 @@ impl Conversation {
     pub(super) fn finish(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         let (assembly, state) = context.assembly(flow.facts.compares);
-        tcp.finish(clock, assembly, &mut Intake { flow, state });
+        tcp.finish(clock, assembly, &mut StreamSink { flow, state });
         flow.finish(clock, context.state);
     }
 }
@@ -445,7 +445,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) if facts.carrier != Carrier::Udp => {
-                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, state });
+                session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
             _ => self.said_otherwise(from, bytes, stamp, state),
         }
@@ -456,7 +456,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Speaks(session) => {
-                session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, state })
+                session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
             Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, state),
             Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
@@ -469,7 +469,7 @@ impl FlowState {
         }
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => session.gap(facts.side(from), &mut Listener { facts, state }),
+            Content::Speaks(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
             Content::Opening(opening) => {
                 facts.midstream = true;
                 state.counters.losses.undecoded_bytes += opening.forget(from);
@@ -487,7 +487,7 @@ impl FlowState {
         }
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
-            session.expire(clock, &mut Listener { facts, state });
+            session.expire(clock, &mut FlowSink { facts, state });
         }
     }
 
@@ -495,7 +495,7 @@ impl FlowState {
     pub(super) fn close(&mut self, clock: i64, state: &mut WorkerState) {
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
-            session.close(clock, &mut Listener { facts, state });
+            session.close(clock, &mut FlowSink { facts, state });
         }
     }
 
@@ -505,18 +505,18 @@ impl FlowState {
         state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Speaks(session) = content {
-            session.finish(&mut Listener { facts, state });
+            session.finish(&mut FlowSink { facts, state });
         }
     }
 }
 
 /// Takes what the TCP reassembly delivers.
-struct Intake<'a> {
+struct StreamSink<'a> {
     flow: &'a mut FlowState,
     state: &'a mut WorkerState,
 }
 
-impl Receiver for Intake<'_> {
+impl Receiver for StreamSink<'_> {
     #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.flow.said(from, bytes, stamp, self.state);

@@ -4,7 +4,7 @@
 use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
 use super::conversation::FlowFacts;
-use super::listener::Listener;
+use super::flow_sink::FlowSink;
 use crate::alert::{Fact, OwnedOperation, What};
 use crate::certificate::MAX_BYTES;
 use crate::policy::{Denial, FactVerdict, Rule, Secured};
@@ -41,7 +41,7 @@ impl FlowFacts {
     }
 }
 
-impl Listener<'_> {
+impl FlowSink<'_> {
     /// A fact about the security of the conversation.
     pub(super) fn fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         match *fact {

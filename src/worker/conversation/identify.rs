@@ -9,7 +9,7 @@ use lockkeeper_protocols::{
 use super::{Content, FlowFacts, FlowState, JUDGE_AFTER, NEVER, NO_ROW, Spoken};
 use crate::flow::End;
 use crate::worker::WorkerState;
-use crate::worker::listener::Listener;
+use crate::worker::flow_sink::FlowSink;
 
 /// The first bytes of a conversation, until its protocol is known.
 pub(super) struct Opening {
@@ -118,7 +118,7 @@ impl FlowState {
             let (given_up, found) = search.settle(side);
             self.found(given_up, found, state);
             if let Content::Speaks(session) = &mut self.content {
-                session.gap(side, &mut Listener { facts: &mut self.facts, state });
+                session.gap(side, &mut FlowSink { facts: &mut self.facts, state });
             }
         }
     }
@@ -132,14 +132,14 @@ impl FlowState {
         let stamp = bytes[on.index()].1;
         self.judge(Spoken::Protocol(protocol.name), &stamp, state);
         let Self { facts, content: Content::Speaks(session) } = self else { return };
-        let listener = &mut Listener { facts, state };
+        let flow_sink = &mut FlowSink { facts, state };
         // The other side came before, and may begin anywhere.
-        session.gap(on.other(), listener);
+        session.gap(on.other(), flow_sink);
         for side in [on.other(), on] {
             let (bytes, stamp) = &bytes[side.index()];
             match session.transport() {
-                Transport::Tcp => session.stream(side, bytes, stamp, listener),
-                Transport::Udp => session.datagram(side, bytes, stamp, listener),
+                Transport::Tcp => session.stream(side, bytes, stamp, flow_sink),
+                Transport::Udp => session.datagram(side, bytes, stamp, flow_sink),
             }
         }
     }

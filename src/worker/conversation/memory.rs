@@ -10,7 +10,7 @@ use lockkeeper_protocols::Stamp;
 use super::{Content, Conversation, FlowContext};
 use crate::alert::Doubt;
 use crate::flow::Entry;
-use crate::worker::listener::Listener;
+use crate::worker::flow_sink::FlowSink;
 use crate::worker::{Shard, Worker};
 
 impl Conversation {
@@ -62,14 +62,14 @@ impl Conversation {
             context.state.doubt(&mut flow.facts, Doubt::GivenUp, stamp);
             context.counters.limit_reached += 1;
             let (assembly, state) = context.assembly(flow.facts.compares);
-            tcp.finish(stamp.clock, assembly, &mut super::Intake { flow, state });
+            tcp.finish(stamp.clock, assembly, &mut super::StreamSink { flow, state });
         }
         flow.conclude_opening(stamp, context.state);
         let super::FlowState { facts, content } = flow;
         if let Content::Speaks(session) = content {
-            let listener = &mut Listener { facts, state: &mut *context.state };
-            session.give_up(stamp, listener);
-            session.forget(stamp, listener);
+            let flow_sink = &mut FlowSink { facts, state: &mut *context.state };
+            session.give_up(stamp, flow_sink);
+            session.forget(stamp, flow_sink);
         }
         if let Some(rare) = facts.rare_mut() {
             rare.readings.give_up();

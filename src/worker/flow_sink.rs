@@ -13,12 +13,12 @@ use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTIO
 use crate::policy::Verdict;
 
 /// The ears of one conversation while its decoder speaks.
-pub(super) struct Listener<'a> {
+pub(super) struct FlowSink<'a> {
     pub(super) facts: &'a mut FlowFacts,
     pub(super) state: &'a mut WorkerState,
 }
 
-impl Sink for Listener<'_> {
+impl Sink for FlowSink<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let is_followed = self.follows(operation.class);
         let Self { facts, state } = self;
@@ -192,7 +192,7 @@ impl Sink for Listener<'_> {
 const SPARES: usize = 8;
 const SPARE_BYTES: usize = 256 * 1024;
 
-impl Listener<'_> {
+impl FlowSink<'_> {
     /// Whether more is made of operations of this class than a verdict, if they are permitted.
     #[inline]
     fn follows(&self, class: Class) -> bool {
