@@ -15,7 +15,7 @@ use std::sync::Arc;
 use lockkeeper_protocols::identify::Roles;
 use lockkeeper_protocols::{Protocol, REGISTRY, Search, Session, Side, Stamp, Transport};
 
-use self::identify::Opening;
+use self::identify::ProbeBuffer;
 use super::checksums::Senders;
 use super::flow_sink::FlowSink;
 use super::{Settings, Shared, WorkerState};
@@ -118,11 +118,11 @@ pub(super) struct Open {
 /// What the bytes of a conversation are.
 enum Content {
     /// Nothing, so far.
-    Silence,
+    Silent,
     /// Not known yet.
-    Opening(Box<Opening>),
+    Unidentified(Box<ProbeBuffer>),
     /// A protocol of the registry.
-    Speaks(Session),
+    Identified(Session),
     /// Something else, perhaps not for ever: where a protocol is expected, it is looked for.
     Other(Option<Box<Search>>),
 }
@@ -144,7 +144,7 @@ impl Conversation {
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let mut facts = FlowFacts::new(key, from, frame, stamp);
         facts.meet(from, frame);
-        let flow = FlowState { facts, content: Content::Silence };
+        let flow = FlowState { facts, content: Content::Silent };
         Self { tcp: TcpFlow::default(), flow }
     }
 
@@ -229,13 +229,13 @@ impl Conversation {
 
     /// Whether more was seen of it than a handshake that was not completed.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.flow.content, Content::Silence) || self.tcp.established()
+        !matches!(self.flow.content, Content::Silent) || self.tcp.established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
     pub(super) fn due(&self) -> Option<i64> {
         let flow = &self.flow;
-        let session = if let Content::Speaks(session) = &flow.content { session.deadline() } else { None };
+        let session = if let Content::Identified(session) = &flow.content { session.deadline() } else { None };
         // Answers and identification may still come at their deadline; holes are given up at theirs.
         let judged = (flow.facts.judge_by != NEVER).then_some(flow.facts.judge_by);
         let after = [session, judged].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
@@ -418,7 +418,7 @@ impl FlowFacts {
 impl FlowState {
     /// Whether it is a stream in which something was said.
     pub(super) fn is_spoken(&self) -> bool {
-        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silence)
+        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silent)
     }
 
     /// Whether only one of its ends was heard.
@@ -436,7 +436,7 @@ impl FlowState {
 impl FlowState {
     /// Whether the next byte of an end begins a frame, as far as is known.
     pub(super) fn is_in_step(&self, from: End) -> bool {
-        if let Content::Speaks(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
+        if let Content::Identified(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
     }
 
     /// One end said something: the next bytes of its stream, or one datagram.
@@ -444,7 +444,7 @@ impl FlowState {
     fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) if facts.carrier != Carrier::Udp => {
+            Content::Identified(session) if facts.carrier != Carrier::Udp => {
                 session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
             _ => self.said_otherwise(from, bytes, stamp, state),
@@ -455,10 +455,10 @@ impl FlowState {
     fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => {
+            Content::Identified(session) => {
                 session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
-            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, state),
+            Content::Silent | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
             Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
         }
     }
@@ -469,12 +469,12 @@ impl FlowState {
         }
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
-            Content::Opening(opening) => {
+            Content::Identified(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
+            Content::Unidentified(buffer) => {
                 facts.midstream = true;
-                state.counters.losses.undecoded_bytes += opening.forget(from);
+                state.counters.losses.undecoded_bytes += buffer.forget(from);
             }
-            Content::Silence => facts.midstream = true,
+            Content::Silent => facts.midstream = true,
             Content::Other(_) => {}
         }
     }
@@ -486,7 +486,7 @@ impl FlowState {
             self.judge(Spoken::NotYet, &stamp, state);
         }
         let Self { facts, content } = self;
-        if let Content::Speaks(session) = content {
+        if let Content::Identified(session) = content {
             session.expire(clock, &mut FlowSink { facts, state });
         }
     }
@@ -494,17 +494,17 @@ impl FlowState {
     /// Its stream is closed: what was asked long ago is not answered any more.
     pub(super) fn close(&mut self, clock: i64, state: &mut WorkerState) {
         let Self { facts, content } = self;
-        if let Content::Speaks(session) = content {
+        if let Content::Identified(session) = content {
             session.close(clock, &mut FlowSink { facts, state });
         }
     }
 
     fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
-        self.conclude_opening(&stamp, state);
+        self.conclude_identification(&stamp, state);
         state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
-        if let Content::Speaks(session) = content {
+        if let Content::Identified(session) = content {
             session.finish(&mut FlowSink { facts, state });
         }
     }

@@ -17,7 +17,7 @@ impl Conversation {
     fn failure(&self) -> Option<(Server, Failure)> {
         let Self { tcp, flow } = self;
         let server = tcp.client()?.other();
-        if tcp.takes_part(server) || !matches!(flow.content, Content::Silence) {
+        if tcp.takes_part(server) || !matches!(flow.content, Content::Silent) {
             return None;
         }
         let failure = match flow.facts.seen[server.index()] {

@@ -12,7 +12,7 @@ use crate::worker::WorkerState;
 use crate::worker::flow_sink::FlowSink;
 
 /// The first bytes of a conversation, until its protocol is known.
-pub(super) struct Opening {
+pub(super) struct ProbeBuffer {
     /// First bytes of each end, by [`End`].
     first: [Vec<u8>; 2],
     /// In what order they came: who, how many bytes, when.
@@ -28,25 +28,25 @@ impl FlowState {
         if bytes.is_empty() {
             return;
         }
-        if matches!(self.content, Content::Silence) {
-            self.content = Content::Opening(Box::new(Opening::new(self.facts.declared(state))));
+        if matches!(self.content, Content::Silent) {
+            self.content = Content::Unidentified(Box::new(ProbeBuffer::new(self.facts.declared(state))));
         }
-        let Content::Opening(opening) = &mut self.content else { return };
+        let Content::Unidentified(buffer) = &mut self.content else { return };
         let facts = &mut self.facts;
         if facts.judge_by == NEVER {
             facts.judge_by = stamp.clock.saturating_add(JUDGE_AFTER);
         }
-        opening.add(from, bytes, stamp);
+        buffer.add(from, bytes, stamp);
         state.took_memory = true;
-        let exhausted = opening.is_full();
+        let exhausted = buffer.is_full();
         self.decide(exhausted, stamp, state);
     }
 
     /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
     fn decide(&mut self, exhausted: bool, stamp: &Stamp, state: &mut WorkerState) {
-        let Content::Opening(opening) = &self.content else { return };
+        let Content::Unidentified(buffer) = &self.content else { return };
         let facts = &mut self.facts;
-        let (declared, sides) = (opening.declared, opening.sides(facts.client));
+        let (declared, sides) = (buffer.declared, buffer.sides(facts.client));
         match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
             Decision::Undecided => {}
             Decision::Unknown => self.is_another_protocol(stamp, state),
@@ -57,8 +57,8 @@ impl FlowState {
                 let midstream = facts.midstream;
                 let before = self.speak(protocol, midstream, declared, state);
                 self.judge(Spoken::Protocol(protocol.name), stamp, state);
-                if let Content::Opening(opening) = before {
-                    self.replay(&opening, state);
+                if let Content::Unidentified(buffer) = before {
+                    self.replay(&buffer, state);
                 }
             }
         }
@@ -78,22 +78,22 @@ impl FlowState {
         session.expect(facts.expected(declared));
         let keys: Arc<dyn Keys> = Arc::clone(&state.ring) as _;
         session.unlock(&keys);
-        std::mem::replace(&mut self.content, Content::Speaks(session))
+        std::mem::replace(&mut self.content, Content::Identified(session))
     }
 
     /// Gives the decoder the bytes that were kept while the protocol was not known.
-    fn replay(&mut self, opening: &Opening, state: &mut WorkerState) {
-        opening.each(|from, bytes, stamp| self.said(from, bytes, stamp, state));
+    fn replay(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
+        buffer.each(|from, bytes, stamp| self.said(from, bytes, stamp, state));
     }
 
     fn is_another_protocol(&mut self, stamp: &Stamp, state: &mut WorkerState) {
-        let Content::Opening(opening) = &self.content else { return };
-        let search = Search::new(self.facts.transport(), self.facts.expected(opening.declared));
+        let Content::Unidentified(buffer) = &self.content else { return };
+        let search = Search::new(self.facts.transport(), self.facts.expected(buffer.declared));
         let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
         self.facts.forget_decoded_port();
         self.judge(Spoken::Unrecognised, stamp, state);
-        if let Content::Opening(opening) = before {
-            self.replay(&opening, state);
+        if let Content::Unidentified(buffer) = before {
+            self.replay(&buffer, state);
         }
     }
 
@@ -117,7 +117,7 @@ impl FlowState {
         if let Content::Other(Some(search)) = &mut self.content {
             let (given_up, found) = search.settle(side);
             self.found(given_up, found, state);
-            if let Content::Speaks(session) = &mut self.content {
+            if let Content::Identified(session) = &mut self.content {
                 session.gap(side, &mut FlowSink { facts: &mut self.facts, state });
             }
         }
@@ -131,7 +131,7 @@ impl FlowState {
         self.speak(protocol, false, declared, state);
         let stamp = bytes[on.index()].1;
         self.judge(Spoken::Protocol(protocol.name), &stamp, state);
-        let Self { facts, content: Content::Speaks(session) } = self else { return };
+        let Self { facts, content: Content::Identified(session) } = self else { return };
         let flow_sink = &mut FlowSink { facts, state };
         // The other side came before, and may begin anywhere.
         session.gap(on.other(), flow_sink);
@@ -145,11 +145,11 @@ impl FlowState {
     }
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
-    pub(super) fn conclude_opening(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
-            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, state),
-            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, state),
-            Content::Speaks(_) | Content::Other(_) => {}
+            Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
+            Content::Silent | Content::Unidentified(_) => self.judge(Spoken::NotYet, stamp, state),
+            Content::Identified(_) | Content::Other(_) => {}
         }
         for end in [self.facts.client, self.facts.client.other()] {
             self.miss_something_else(end, state);
@@ -189,7 +189,7 @@ impl FlowFacts {
     }
 }
 
-impl Opening {
+impl ProbeBuffer {
     fn new(declared: Hints) -> Self {
         Self { first: Default::default(), pieces: Vec::new(), declared }
     }
@@ -225,7 +225,7 @@ impl Opening {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= OPENING_BYTES || self.pieces.len() >= OPENING_PIECES
+        self.len() >= PROBE_BYTES || self.pieces.len() >= PROBE_PIECES
     }
 
     /// Drops what an end has sent; returns how many bytes that was.
@@ -241,7 +241,7 @@ fn row_of(protocol: &Protocol) -> u8 {
 }
 
 /// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
-const OPENING_BYTES: usize = 4096;
+const PROBE_BYTES: usize = 4096;
 
 /// Segments that are looked at before identification is given up.
-const OPENING_PIECES: usize = 512;
+const PROBE_PIECES: usize = 512;

@@ -18,9 +18,9 @@ impl Conversation {
     /// what is waited for.
     fn memory(&self) -> usize {
         let content = match &self.flow.content {
-            Content::Silence | Content::Other(None) => 0,
-            Content::Opening(opening) => opening.memory(),
-            Content::Speaks(session) => session.memory(),
+            Content::Silent | Content::Other(None) => 0,
+            Content::Unidentified(buffer) => buffer.memory(),
+            Content::Identified(session) => session.memory(),
             Content::Other(Some(search)) => search.memory(),
         };
         let rare = self.flow.facts.rare();
@@ -64,9 +64,9 @@ impl Conversation {
             let (assembly, state) = context.assembly(flow.facts.compares);
             tcp.finish(stamp.clock, assembly, &mut super::StreamSink { flow, state });
         }
-        flow.conclude_opening(stamp, context.state);
+        flow.conclude_identification(stamp, context.state);
         let super::FlowState { facts, content } = flow;
-        if let Content::Speaks(session) = content {
+        if let Content::Identified(session) = content {
             let flow_sink = &mut FlowSink { facts, state: &mut *context.state };
             session.give_up(stamp, flow_sink);
             session.forget(stamp, flow_sink);
