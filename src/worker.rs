@@ -3,12 +3,12 @@
 //! A shard holds the conversations of some host pairs. Shards are dealt to workers; because every table is a shard's
 //! own, its limits bite at the same packet whatever the number of workers.
 
-mod awaited;
 mod checksums;
 mod conversation;
 mod flow_sink;
 mod guard;
 mod neighbours;
+mod pending;
 mod reading;
 mod sightings;
 mod state;

@@ -103,8 +103,8 @@ impl First {
     }
 }
 
-/// An operation whose end somebody waits for.
-pub(super) struct Open {
+/// An operation whose outcome is pending.
+pub(super) struct PendingOperation {
     pub(super) verdict: Verdict,
     /// Its denial was told: its end is, too.
     pub(super) told: bool,

@@ -8,7 +8,7 @@ use lockkeeper_protocols::{
 };
 
 use super::WorkerState;
-use super::conversation::{FlowFacts, Open, Spoken};
+use super::conversation::{FlowFacts, PendingOperation, Spoken};
 use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
@@ -73,22 +73,22 @@ impl Sink for FlowSink<'_> {
             state.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
         }
         let Some(rare) = facts.rare_mut() else { return };
-        let Some(open) = rare.open.remove(at) else { return };
-        if open.told {
-            let late = open.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
+        let Some(pending) = rare.pending.remove(at) else { return };
+        if pending.told {
+            let late = pending.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
             let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
             state.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
         }
         if state.transactions {
-            state.transaction(facts, (at, &open), operation, outcome, requested, stamp);
+            state.transaction(facts, (at, &pending), operation, outcome, requested, stamp);
         }
     }
 
     fn overdue(&mut self, at: RequestRef, _: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
-        let Some(open) = facts.rare_mut().and_then(|rare| rare.open.get_mut(at)) else { return };
-        open.overdue = true;
-        if open.told {
+        let Some(pending) = facts.rare_mut().and_then(|rare| rare.pending.get_mut(at)) else { return };
+        pending.overdue = true;
+        if pending.told {
             let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
             state.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
         }
@@ -103,8 +103,8 @@ impl Sink for FlowSink<'_> {
         let Self { facts, state } = self;
         if state.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
-            let open = Open { verdict, told: false, overdue: false, request_seen: false, values };
-            state.transaction(facts, (at, &open), operation, Outcome::Accepted, stamp, stamp);
+            let pending = PendingOperation { verdict, told: false, overdue: false, request_seen: false, values };
+            state.transaction(facts, (at, &pending), operation, Outcome::Accepted, stamp, stamp);
         }
         if let Verdict::Deny(denial) = verdict {
             state.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
@@ -236,10 +236,13 @@ impl FlowSink<'_> {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
                 false => OwnedValues::None,
             };
-            let open = &mut facts.make_rare().open;
-            let before = open.memory();
-            open.insert(at, Open { verdict, told: told.is_some(), overdue: false, request_seen: true, values });
-            state.took_memory |= open.memory() > before;
+            let pending = &mut facts.make_rare().pending;
+            let before = pending.memory();
+            pending.insert(
+                at,
+                PendingOperation { verdict, told: told.is_some(), overdue: false, request_seen: true, values },
+            );
+            state.took_memory |= pending.memory() > before;
         }
         if facts.waits_for_use(operation.class) {
             self.uses_channel(operation, stamp);

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{FlowFacts, Open, Spoken};
+use super::conversation::{FlowFacts, PendingOperation, Spoken};
 use super::evidence_of;
 use crate::alert::{
     Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
@@ -239,7 +239,7 @@ impl WorkerState {
     pub(super) fn transaction(
         &mut self,
         facts: &mut FlowFacts,
-        (at, open): (RequestRef, &Open),
+        (at, pending): (RequestRef, &PendingOperation),
         operation: &Operation<'_>,
         outcome: Outcome,
         requested: &Stamp,
@@ -255,12 +255,12 @@ impl WorkerState {
         let transaction = Transaction {
             time: requested.time,
             request: at.request,
-            operation: asked_and_answered(operation, &open.values),
-            ending: Ending { outcome, late: open.overdue && answered },
-            latency: (answered && open.request_seen).then(|| stamp.time.saturating_sub(requested.time)),
-            verdict: open.verdict,
+            operation: asked_and_answered(operation, &pending.values),
+            ending: Ending { outcome, late: pending.overdue && answered },
+            latency: (answered && pending.request_seen).then(|| stamp.time.saturating_sub(requested.time)),
+            verdict: pending.verdict,
             evidence: evidence_of(requested),
-            request_seen: open.request_seen,
+            request_seen: pending.request_seen,
             response_packet: answered.then(|| evidence_of(stamp).packet),
         };
         let start = self.report.lines.len();

@@ -41,7 +41,7 @@ impl FlowState {
         facts.forget_text();
         if let Some(rare) = facts.rare_mut() {
             // The flows that permitted what is under way are those of another policy.
-            rare.open.values_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
+            rare.pending.values_mut().for_each(|pending| pending.verdict = under_another_policy(pending.verdict));
         }
         if facts.ruling.take().is_none() {
             return;

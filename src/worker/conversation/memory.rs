@@ -24,7 +24,7 @@ impl Conversation {
             Content::Other(Some(search)) => search.memory(),
         };
         let rare = self.flow.facts.rare();
-        let rare = rare.map_or(0, |rare| rare.open.memory() + rare.readings.memory());
+        let rare = rare.map_or(0, |rare| rare.pending.memory() + rare.readings.memory());
         self.tcp.held_bytes() + content + rare
     }
 

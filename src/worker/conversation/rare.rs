@@ -2,8 +2,8 @@
 
 use super::FlowFacts;
 use crate::alert::ConversationText;
-use crate::worker::awaited::Awaited;
 use crate::worker::guard::Guard;
+use crate::worker::pending::PendingOperations;
 use crate::worker::reading::Readings;
 
 /// What most conversations have not, unless every transaction is written down: one word then.
@@ -11,8 +11,8 @@ use crate::worker::reading::Readings;
 pub(in crate::worker) struct RareState {
     /// What is known about how it is protected.
     pub(in crate::worker) guard: Option<Guard>,
-    /// Operations whose end somebody waits for.
-    pub(in crate::worker) open: Awaited,
+    /// Operations whose outcome is pending.
+    pub(in crate::worker) pending: PendingOperations,
     pub(in crate::worker) readings: Readings,
     /// [`Conversation::memory`](super::Conversation::memory) when that was noted last, bytes.
     pub(super) memory: u32,
@@ -23,8 +23,8 @@ pub(in crate::worker) struct RareState {
 
 impl RareState {
     fn is_empty(&self) -> bool {
-        let Self { guard, open, readings, memory, text, called } = self;
-        let is_quiet = *memory == 0 && open.memory() == 0 && readings.are_forgotten();
+        let Self { guard, pending, readings, memory, text, called } = self;
+        let is_quiet = *memory == 0 && pending.memory() == 0 && readings.are_forgotten();
         is_quiet && guard.is_none() && text.is_none() && called.is_none()
     }
 }
