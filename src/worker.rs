@@ -3,10 +3,10 @@
 //! A shard holds the conversations of some host pairs. Shards are dealt to workers; because every table is a shard's
 //! own, its limits bite at the same packet whatever the number of workers.
 
+mod channel_security;
 mod checksums;
 mod conversation;
 mod flow_sink;
-mod guard;
 mod neighbours;
 mod pending;
 mod reading;

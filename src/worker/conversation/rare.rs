@@ -2,7 +2,7 @@
 
 use super::FlowFacts;
 use crate::alert::ConversationText;
-use crate::worker::guard::Guard;
+use crate::worker::channel_security::ChannelSecurity;
 use crate::worker::pending::PendingOperations;
 use crate::worker::reading::Readings;
 
@@ -10,7 +10,7 @@ use crate::worker::reading::Readings;
 #[derive(Default)]
 pub(in crate::worker) struct RareState {
     /// What is known about how it is protected.
-    pub(in crate::worker) guard: Option<Guard>,
+    pub(in crate::worker) security: Option<ChannelSecurity>,
     /// Operations whose outcome is pending.
     pub(in crate::worker) pending: PendingOperations,
     pub(in crate::worker) readings: Readings,
@@ -23,9 +23,9 @@ pub(in crate::worker) struct RareState {
 
 impl RareState {
     fn is_empty(&self) -> bool {
-        let Self { guard, pending, readings, memory, text, called } = self;
+        let Self { security, pending, readings, memory, text, called } = self;
         let is_quiet = *memory == 0 && pending.memory() == 0 && readings.are_forgotten();
-        is_quiet && guard.is_none() && text.is_none() && called.is_none()
+        is_quiet && security.is_none() && text.is_none() && called.is_none()
     }
 }
 
@@ -52,8 +52,8 @@ impl FlowFacts {
         self.rare.get_or_insert_default()
     }
 
-    pub(in crate::worker) fn make_guard(&mut self) -> &mut Guard {
-        self.make_rare().guard.get_or_insert_default()
+    pub(in crate::worker) fn make_security(&mut self) -> &mut ChannelSecurity {
+        self.make_rare().security.get_or_insert_default()
     }
 
     /// Its ends or what it speaks have changed.

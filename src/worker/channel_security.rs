@@ -11,7 +11,7 @@ use crate::policy::{Denial, FactVerdict, Rule, Secured};
 
 /// What is kept about the security of a conversation.
 #[derive(Debug, Default)]
-pub(super) struct Guard {
+pub(super) struct ChannelSecurity {
     pub(super) secured: Secured,
     /// Somebody was told that its content cannot be seen.
     opaque: bool,
@@ -23,13 +23,13 @@ impl FlowFacts {
     /// Whether an operation of this class is a use of its channel that has to be judged.
     #[inline]
     pub(super) fn waits_for_use(&self, class: Class) -> bool {
-        let waits = |guard: &Guard| guard.secured.waits(class);
-        self.use_waits && self.rare().and_then(|rare| rare.guard.as_ref()).is_some_and(waits)
+        let waits = |security: &ChannelSecurity| security.secured.waits(class);
+        self.use_waits && self.rare().and_then(|rare| rare.security.as_ref()).is_some_and(waits)
     }
 
     /// Judges something about its security, and notes whether a use of its channel waits now.
     fn judge_secured(&mut self, judge: impl FnOnce(&mut Secured) -> FactVerdict) -> FactVerdict {
-        let secured = &mut self.make_guard().secured;
+        let secured = &mut self.make_security().secured;
         let verdict = judge(secured);
         self.use_waits = secured.waits_for_some();
         verdict
@@ -37,7 +37,7 @@ impl FlowFacts {
 
     /// Whether a denial is to be told: one of what cannot be seen speaks for the whole conversation.
     pub(super) fn is_news(&mut self, denial: &Denial) -> bool {
-        denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_guard().opaque, true)
+        denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_security().opaque, true)
     }
 }
 
@@ -87,8 +87,8 @@ impl FlowSink<'_> {
     /// Whether a side did not show this certificate just before.
     fn is_news(&mut self, of: Side, der: &[u8]) -> bool {
         let shown = Some(hash(der));
-        let guard = self.facts.make_guard();
-        let before = guard.shown.get_mut(of.index()).map(|place| std::mem::replace(place, shown));
+        let security = self.facts.make_security();
+        let before = security.shown.get_mut(of.index()).map(|place| std::mem::replace(place, shown));
         !der.is_empty() && before != Some(shown)
     }
 }
