@@ -8,7 +8,7 @@ use lockkeeper_protocols::Stamp;
 use super::held::{Held, Piece};
 use super::order::{Disorder, ENDS, Pass};
 use super::tcp::TcpFlow;
-use super::way::distance;
+use super::half_stream::distance;
 use super::{End, Receiver, StreamSettings};
 
 /// Something that makes for another reading of bytes that are not delivered yet.
@@ -125,10 +125,10 @@ impl TcpFlow {
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
-        let way = &self.ways[from.index()];
+        let half = &self.halves[from.index()];
         let doubtful = &mut disorder.rivals.doubtful[from.index()];
         let is_useful =
-            way.known() && piece.from(way.next).is_some() && !self.is_stray(from, piece.sequence, pass.settings.window);
+            half.known() && piece.from(half.next).is_some() && !self.is_stray(from, piece.sequence, pass.settings.window);
         if is_useful && doubtful.len() < MAX_DOUBTFUL {
             doubtful.push_back(Held::of(Piece { fin: false, ..piece }));
         } else {
@@ -139,14 +139,14 @@ impl TcpFlow {
     /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
     pub(super) fn settle_rivals<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
         for of in ENDS {
-            let (next, doubtful) = (self.ways[of.index()].next, &mut disorder.rivals.doubtful[of.index()]);
+            let (next, doubtful) = (self.halves[of.index()].next, &mut disorder.rivals.doubtful[of.index()]);
             let before = doubtful.len();
             doubtful.retain(|held| reaches_beyond(held, next));
             pass.counters.dropped += (before - doubtful.len()) as u64;
         }
         for _ in 0..disorder.rivals.awaited.len() {
             let Some((from, rival)) = disorder.rivals.awaited.pop_front() else { return };
-            if distance(rival.end(), self.ways[from.index()].next) > 0 {
+            if distance(rival.end(), self.halves[from.index()].next) > 0 {
                 disorder.rivals.awaited.push_back((from, rival));
                 continue;
             }
@@ -165,12 +165,12 @@ impl TcpFlow {
         of: End,
         pass: &mut Pass<'_, R>,
     ) -> bool {
-        let Some(taken) = disorder.rivals.take_doubtful(of, self.ways[of.index()].next) else { return false };
+        let Some(taken) = disorder.rivals.take_doubtful(of, self.halves[of.index()].next) else { return false };
         pass.counters.taken_all_the_same += 1;
         self.deliver(of, taken.view(), pass);
         let doubtful = std::mem::take(&mut disorder.rivals.doubtful[of.index()]);
         for held in doubtful {
-            let next = self.ways[of.index()].next;
+            let next = self.halves[of.index()].next;
             if distance(held.view().sequence, next) < 0 {
                 self.on_repeat(of, &held.view(), pass);
             }

@@ -5,7 +5,7 @@ use lockkeeper_protocols::Stamp;
 use super::held::Piece;
 use super::order::{Disorder, Pass};
 use super::recent::RecentBytes;
-use super::way::{Start, Way, distance};
+use super::half_stream::{Start, HalfStream, distance};
 use super::{Arrival, Assembly, End, Progress, Receiver};
 use crate::frame::Segment;
 
@@ -14,7 +14,7 @@ use crate::frame::Segment;
 /// made when it is needed and dropped when order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
-    pub(super) ways: [Way; 2],
+    pub(super) halves: [HalfStream; 2],
     pub(super) disorder: Option<Box<Disorder>>,
     pub(super) client: Option<End>,
     /// The end that reset it last.
@@ -62,14 +62,14 @@ impl TcpFlow {
 
     /// Its handshake was answered from both sides.
     pub fn established(&self) -> bool {
-        self.ways.iter().all(|way| way.answered)
+        self.halves.iter().all(|half| half.answered)
     }
 
     /// Whether an end has shown that it takes part: a SYN or payload of it is in the capture, or the other end
     /// acknowledges something that it sent. A reset alone does not.
     pub const fn takes_part(&self, end: End) -> bool {
-        let way = &self.ways[end.index()];
-        way.captured || way.answered
+        let half = &self.halves[end.index()];
+        half.captured || half.answered
     }
 
     /// Its end was seen. What arrives late is still delivered.
@@ -114,22 +114,22 @@ impl TcpFlow {
         recent: Option<&mut RecentBytes>,
         out: &mut R,
     ) -> Progress {
-        let peer = &mut self.ways[from.other().index()];
+        let peer = &mut self.halves[from.other().index()];
         if segment.flags.ack && peer.known() {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
         }
         if !segment.payload.is_empty() {
             out.bytes(from, segment.payload, stamp);
-            self.ways[from.index()].delivered(segment.payload, stamp, recent);
+            self.halves[from.index()].delivered(segment.payload, stamp, recent);
         }
         self.progress()
     }
 
-    /// Whether a segment that goes another way than this flow's may be a part of it all the same: its numbers are where this
+    /// Whether a segment that goes another half than this flow's may be a part of it all the same: its numbers are where this
     /// flow is. A chance of one in thousands for a segment of another flow, one in millions where both ends were seen.
     pub fn fits(&self, from: End, segment: &Segment<'_>) -> bool {
-        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
-        let by_sequence = way.place().map(|place| is_near(segment.sequence, place));
+        let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
+        let by_sequence = half.place().map(|place| is_near(segment.sequence, place));
         let by_ack = peer.place().filter(|_| segment.flags.ack).map(|place| is_near(segment.acknowledgement, place));
         match (by_sequence, by_ack) {
             (Some(one), Some(other)) => one && other,
@@ -156,16 +156,16 @@ impl TcpFlow {
     /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
     #[inline(always)]
     pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
-        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
+        let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
         let flags = segment.flags;
         let received = peer.known() && (!flags.ack || distance(segment.acknowledgement, peer.next) <= 0)
             || peer.start == Start::Absent;
         received
             && self.disorder.is_none()
-            && way.known()
-            && way.captured
+            && half.known()
+            && half.captured
             && !self.closed
-            && segment.sequence == way.next
+            && segment.sequence == half.next
             && segment.length as usize == segment.payload.len()
             && !(flags.syn || flags.fin || flags.rst)
             && segment.urgent == 0
@@ -177,8 +177,8 @@ impl TcpFlow {
     /// acknowledgement (RFC 9293, 3.10.7.4), and the padding of a short frame that was counted into its length.
     fn is_payload_dropped(&self, from: End, segment: &Segment<'_>) -> bool {
         let flags = segment.flags;
-        let acknowledges_nothing = !flags.ack && !flags.syn && self.ways[from.other().index()].answered;
-        acknowledges_nothing || self.ways[from.index()].known() && is_padding(segment)
+        let acknowledges_nothing = !flags.ack && !flags.syn && self.halves[from.other().index()].answered;
+        acknowledges_nothing || self.halves[from.index()].known() && is_padding(segment)
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -253,8 +253,8 @@ impl TcpFlow {
         }
         if piece.length > 0 || piece.fin {
             self.place(disorder, from, piece, pass);
-        } else if piece.sequence == self.ways[from.index()].next.wrapping_sub(1) {
-            pass.counters.keep_alives += u64::from(self.ways[from.index()].known());
+        } else if piece.sequence == self.halves[from.index()].next.wrapping_sub(1) {
+            pass.counters.keep_alives += u64::from(self.halves[from.index()].known());
         }
         // The byte may be in a segment that follows.
         if let Some(before) = segment.urgent.checked_sub(1) {
@@ -277,8 +277,8 @@ impl TcpFlow {
     }
 
     pub(super) fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
-        let way = &self.ways[from.index()];
-        matches!(way.start, Start::Known | Start::Provisional) && distance(sequence, way.next).unsigned_abs() > window
+        let half = &self.halves[from.index()];
+        matches!(half.start, Start::Known | Start::Provisional) && distance(sequence, half.next).unsigned_abs() > window
     }
 
     /// A reset far from where the stream is would be ignored by its receiver (RFC 5961, 3.2).
@@ -304,29 +304,29 @@ impl TcpFlow {
         segment: &Segment<'_>,
         pass: &Pass<'_, R>,
     ) -> Opening {
-        let way = self.ways[from.index()];
+        let half = self.halves[from.index()];
         if !segment.flags.syn {
             let reused = disorder.reuse.is_some_and(|reuse| reuse.begins_with(from, segment.sequence));
-            return if reused && segment.sequence != way.next { Opening::Restart } else { Opening::Ours };
+            return if reused && segment.sequence != half.next { Opening::Restart } else { Opening::Ours };
         }
         let start = segment.sequence.wrapping_add(1);
-        match way.start {
-            Start::Provisional if !(0..=EARLY).contains(&distance(way.next, start)) => Opening::Restart,
+        match half.start {
+            Start::Provisional if !(0..=EARLY).contains(&distance(half.next, start)) => Opening::Restart,
             Start::Unknown | Start::Absent | Start::Provisional => {
                 self.on_syn(from, segment);
                 Opening::Ours
             }
-            Start::Known if way.origin == start => self.on_syn_again(from, segment, pass),
+            Start::Known if half.origin == start => self.on_syn_again(from, segment, pass),
             Start::Known if self.closed => Opening::Restart,
             Start::Known => Self::on_other_syn(disorder, from, segment),
         }
     }
 
     fn on_syn(&mut self, from: End, segment: &Segment<'_>) {
-        let way = &mut self.ways[from.index()];
-        way.begin(segment.sequence.wrapping_add(1));
-        way.captured = true;
-        let peer = &mut self.ways[from.other().index()];
+        let half = &mut self.halves[from.index()];
+        half.begin(segment.sequence.wrapping_add(1));
+        half.captured = true;
+        let peer = &mut self.halves[from.other().index()];
         if segment.flags.ack && !peer.known() {
             peer.begin(segment.acknowledgement);
         }
@@ -339,7 +339,7 @@ impl TcpFlow {
         if self.closed && i64::from(since) * 1_000_000 > pass.settings.reorder_time {
             return Opening::Restart;
         }
-        self.ways[from.index()].captured = true;
+        self.halves[from.index()].captured = true;
         self.note_client(from, segment);
         Opening::Ignored
     }
@@ -403,7 +403,7 @@ fn milliseconds(clock: i64) -> u32 {
 
 /// How far the first bytes that were seen may lie beyond a SYN that comes after them.
 const EARLY: i32 = 0xffff;
-/// How far from where a flow is a segment may lie that came another way, bytes: a window without scaling.
+/// How far from where a flow is a segment may lie that came another half, bytes: a window without scaling.
 const FITTING: u32 = 0xffff;
 /// What a frame of 60 bytes has room for behind IPv4 and TCP without options.
 const PADDING: usize = 6;

@@ -42,7 +42,7 @@ fn a_retransmission_with_other_bytes_is_another_reading_however_it_is_cut() {
     assert_eq!(bench.told(), [otherwise(A, "differs", b"write 40 = 9")]);
     bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"next"));
     bench.feed(&Sent::new(A, 1_001, 5_011, ACK, b"write 40 = 7next"));
-    assert_eq!(bench.told(), [bytes(A, b"next")], "the same bytes, cut in another way");
+    assert_eq!(bench.told(), [bytes(A, b"next")], "the same bytes, cut in another half");
     bench.feed(&Sent::new(A, 1_007, 5_011, ACK, b"41 = 7next and more"));
     assert_eq!(bench.told(), [otherwise(A, "differs", b"write 41 = 7next"), bytes(A, b" and more")]);
     assert_eq!(bench.counters.conflicts, 3);

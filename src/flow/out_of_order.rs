@@ -21,7 +21,7 @@ use super::held::{Piece, Queue};
 use super::rivals::Rivals;
 use super::stream::Cause;
 use super::tcp::{Reuse, TcpFlow};
-use super::way::{Overlap, Start, distance};
+use super::half_stream::{Overlap, Start, distance};
 use super::{End, Receiver, RecentBytes, StreamCounters, StreamSettings};
 
 /// What one call works with.
@@ -166,8 +166,8 @@ impl TcpFlow {
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
-        self.ways[from.index()].locate(piece.sequence);
-        if !self.ways[from.index()].known() {
+        self.halves[from.index()].locate(piece.sequence);
+        if !self.halves[from.index()].known() {
             return Self::hold(disorder, from, piece, pass);
         }
         self.go_on_after_end(from, &piece, pass);
@@ -189,25 +189,25 @@ impl TcpFlow {
         piece: Piece<'p>,
         pass: &mut Pass<'_, R>,
     ) -> Option<Piece<'p>> {
-        let way = &mut self.ways[from.index()];
-        pass.counters.late_bytes += u64::from(way.rewind(&piece));
-        if distance(way.next, piece.sequence) <= 0 {
+        let half = &mut self.halves[from.index()];
+        pass.counters.late_bytes += u64::from(half.rewind(&piece));
+        if distance(half.next, piece.sequence) <= 0 {
             return Some(piece);
         }
-        if piece.length == 1 && !piece.fin && piece.data_end() == way.next && way.has_been_acknowledged() {
+        if piece.length == 1 && !piece.fin && piece.data_end() == half.next && half.has_been_acknowledged() {
             pass.counters.keep_alives += 1;
             self.on_garbage(from, &piece, pass);
             return None;
         }
         self.on_repeat(from, &piece, pass);
-        piece.from(self.ways[from.index()].next)
+        piece.from(self.halves[from.index()].next)
     }
 
     /// The byte of a keep-alive means nothing, and is 0 as a rule (RFC 9293, 3.8.4). Another one may be the byte that its receiver
     /// waits for, where the acknowledgement that makes this a keep-alive was forged.
     fn on_garbage<R: Receiver>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
-        let way = &self.ways[from.index()];
-        let differs = |recent: &RecentBytes| matches!(way.compare(piece, recent), Overlap::Differs(_));
+        let half = &self.halves[from.index()];
+        let differs = |recent: &RecentBytes| matches!(half.compare(piece, recent), Overlap::Differs(_));
         if piece.bytes != [0] && pass.recent.as_deref().is_some_and(differs) {
             self.tell_overlap(from, piece, Cause::Unverified, pass);
         }
@@ -215,23 +215,23 @@ impl TcpFlow {
 
     /// Compares those bytes of a segment that were delivered before with what was delivered.
     pub(super) fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
-        let way = &self.ways[from.index()];
-        if piece.from(way.next).is_none() {
-            if way.has_delivered_within(pass.copied_within, piece.stamp.clock) {
+        let half = &self.halves[from.index()];
+        if piece.from(half.next).is_none() {
+            if half.has_delivered_within(pass.copied_within, piece.stamp.clock) {
                 pass.counters.copies += 1;
             } else {
                 pass.counters.retransmissions += 1;
             }
         }
         let Some(recent) = pass.recent.as_deref() else { return };
-        match way.compare(piece, recent) {
+        match half.compare(piece, recent) {
             Overlap::Same => {}
             Overlap::Unverified => {
                 pass.counters.unverified_overlaps += 1;
                 self.tell_overlap(from, piece, Cause::Unverified, pass);
             }
             // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
-            Overlap::Differs(_) if piece.length == 1 && !self.ways[from.other().index()].captured => {
+            Overlap::Differs(_) if piece.length == 1 && !self.halves[from.other().index()].captured => {
                 self.tell_overlap(from, piece, Cause::Unverified, pass);
             }
             Overlap::Differs(origin) => {
@@ -243,9 +243,9 @@ impl TcpFlow {
 
     /// What comes after a FIN shows that its receiver has not taken that for the end: no host sends anything behind it.
     fn go_on_after_end<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
-        let way = &mut self.ways[from.index()];
-        if way.finished && piece.length > 0 && distance(piece.data_end(), way.data_end()) > 0 {
-            way.go_on();
+        let half = &mut self.halves[from.index()];
+        if half.finished && piece.length > 0 && distance(piece.data_end(), half.data_end()) > 0 {
+            half.go_on();
             self.closed = false;
             pass.counters.conflicts += 1;
             Self::tell_outside(from, piece, Cause::AfterEnd, pass);
@@ -275,7 +275,7 @@ impl TcpFlow {
         if disorder.is_stray_acknowledged(of, ack) {
             self.take_up_again(disorder, of, None, pass);
         }
-        self.ways[of.index()].acknowledge(ack, pass.settings.window);
+        self.halves[of.index()].acknowledge(ack, pass.settings.window);
     }
 
     /// A segment far outside the window counts when its receiver acknowledges it, or acknowledges where it begins with a
@@ -293,7 +293,7 @@ impl TcpFlow {
             let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
             if disorder.strays[from.other().index()].head().is_some_and(begins) {
                 self.take_up_again(disorder, from.other(), None, pass);
-                self.ways[from.other().index()].acknowledge(ack, pass.settings.window);
+                self.halves[from.other().index()].acknowledge(ack, pass.settings.window);
                 return self.take_up_at(disorder, from, piece, pass);
             }
         }
@@ -302,7 +302,7 @@ impl TcpFlow {
         }
         let strayed = &mut disorder.strayed[from.index()];
         *strayed = strayed.saturating_add(1);
-        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.ways[from.other().index()].captured);
+        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[from.other().index()].captured);
         let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
         if (is_long || is_alone) && disorder.strays[from.index()].head().is_some_and(follows) {
             return self.take_up_again(disorder, from, Some(piece), pass);
@@ -340,10 +340,10 @@ impl TcpFlow {
         pass.stamp = stamp;
         let second_start = second.map_or(first, |second| second.sequence);
         let start = if distance(second_start, first) < 0 { second_start } else { first };
-        let missing = u32::try_from(distance(start, self.ways[from.index()].next)).unwrap_or(0);
+        let missing = u32::try_from(distance(start, self.halves[from.index()].next)).unwrap_or(0);
         pass.gap(from, missing, &stamp);
         pass.counters.resynchronised += 1;
-        self.ways[from.index()].begin(start);
+        self.halves[from.index()].begin(start);
         stray.take_head(|first| self.place(disorder, from, first, pass));
         if let Some(second) = second {
             self.place(disorder, from, second, pass);
@@ -352,13 +352,13 @@ impl TcpFlow {
 
     /// Next in its own direction, and nothing that it acknowledges is still to come.
     fn is_ready(&self, from: End, piece: &Piece<'_>, settings: &StreamSettings) -> bool {
-        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
-        way.known() && distance(piece.sequence, way.next) <= 0 && peer.allows(piece.ack, settings.window)
+        let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
+        half.known() && distance(piece.sequence, half.next) <= 0 && peer.allows(piece.ack, settings.window)
     }
 
     fn is_in_sequence(&self, disorder: &Disorder, of: End) -> bool {
-        let way = &self.ways[of.index()];
-        disorder.head(of).is_some_and(|head| way.known() && distance(head.sequence, way.next) <= 0)
+        let half = &self.halves[of.index()];
+        disorder.head(of).is_some_and(|head| half.known() && distance(head.sequence, half.next) <= 0)
     }
 
     /// Delivers the held pieces whose turn has come.
@@ -380,27 +380,27 @@ impl TcpFlow {
     }
 
     pub(super) fn deliver<R: Receiver>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
-        let way = &mut self.ways[from.index()];
-        let Some(piece) = piece.from(way.next) else { return };
+        let half = &mut self.halves[from.index()];
+        let Some(piece) = piece.from(half.next) else { return };
         let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
         if !piece.bytes.is_empty() {
             pass.out.bytes(from, piece.bytes, &stamp);
-            way.delivered(piece.bytes, &stamp, pass.recent.as_deref_mut());
+            half.delivered(piece.bytes, &stamp, pass.recent.as_deref_mut());
         }
-        let cut = way.distance_to(piece.data_end());
+        let cut = half.distance_to(piece.data_end());
         if cut > 0 {
             pass.out.gap(from, cut, &stamp);
             pass.counters.cut_bytes += u64::from(cut);
-            way.skip(cut);
-            way.skipped = 0;
+            half.skip(cut);
+            half.skipped = 0;
         }
         if self.reset_by == Some(from) && piece.length > 0 {
             // Who resets a connection sends nothing in it any more: the reset was not its own.
             (self.closed, self.reset_by) = (false, None);
         }
         if piece.fin {
-            way.finish();
-            if self.ways.iter().all(|way| way.finished) {
+            half.finish();
+            if self.halves.iter().all(|half| half.finished) {
                 self.close(stamp.clock);
             }
         }
@@ -408,10 +408,10 @@ impl TcpFlow {
 
     /// Bytes of a direction that its receiver has, as far as acknowledgements tell, and that were not delivered.
     fn wanted(&self, disorder: &Disorder, of: End, settings: &StreamSettings) -> u32 {
-        let way = &self.ways[of.index()];
+        let half = &self.halves[of.index()];
         let head = disorder.head(of.other()).and_then(|head| head.ack);
-        let by_head = head.filter(|_| way.known()).map_or(0, |ack| way.ahead(ack, settings.window));
-        by_head.max(way.owed(settings.window))
+        let by_head = head.filter(|_| half.known()).map_or(0, |ack| half.ahead(ack, settings.window));
+        by_head.max(half.owed(settings.window))
     }
 
     fn update_waits<R: Receiver>(&self, disorder: &mut Disorder, pass: &Pass<'_, R>) {
@@ -427,23 +427,23 @@ impl TcpFlow {
 
     /// What a direction is missing that holds up what is held, or that was acknowledged.
     fn awaited(&self, disorder: &Disorder, of: End, settings: &StreamSettings) -> Option<Awaited> {
-        let way = &self.ways[of.index()];
+        let half = &self.halves[of.index()];
         let [holds, holds_up] = [of, of.other()].map(|end| !disorder.held[end.index()].is_empty());
-        match way.start {
+        match half.start {
             Start::Absent => None,
             Start::Provisional => Some(Awaited::Earlier),
             Start::Unknown => holds_up.then_some(Awaited::Sign),
-            Start::Known if !way.captured => holds_up.then_some(Awaited::Sign),
+            Start::Known if !half.captured => holds_up.then_some(Awaited::Sign),
             Start::Known if self.is_in_sequence(disorder, of) => None,
-            Start::Known if self.wanted(disorder, of, settings) > 0 => Some(Awaited::Received(way.next)),
-            Start::Known if holds && self.closed => Some(Awaited::Received(way.next)),
-            Start::Known => holds.then_some(Awaited::Sent(way.next)),
+            Start::Known if self.wanted(disorder, of, settings) > 0 => Some(Awaited::Received(half.next)),
+            Start::Known if holds && self.closed => Some(Awaited::Received(half.next)),
+            Start::Known => holds.then_some(Awaited::Sent(half.next)),
         }
     }
 
     fn due<R: Receiver>(&self, of: End, awaited: Awaited, pass: &Pass<'_, R>) -> i64 {
         let patience = match awaited {
-            Awaited::Sent(_) if self.ways[of.other().index()].captured => return i64::MAX,
+            Awaited::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
             Awaited::Sent(_) => pass.settings.one_way_timeout,
             Awaited::Sign | Awaited::Earlier | Awaited::Received(_) => pass.settings.reorder_time,
         };
@@ -452,10 +452,10 @@ impl TcpFlow {
 
     fn give_up<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) {
         let Some(wait) = disorder.waits[of.index()].take() else { return };
-        let way = &mut self.ways[of.index()];
+        let half = &mut self.halves[of.index()];
         match wait.awaited {
-            Awaited::Sign => way.miss(),
-            Awaited::Earlier => way.begin(way.next),
+            Awaited::Sign => half.miss(),
+            Awaited::Earlier => half.begin(half.next),
             Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(disorder, of, &wait.since, pass),
         }
     }
@@ -466,12 +466,12 @@ impl TcpFlow {
             return;
         }
         let head = disorder.head(of);
-        let hole = head.map(|head| self.ways[of.index()].distance_to(head.sequence));
+        let hole = head.map(|head| self.halves[of.index()].distance_to(head.sequence));
         let wanted = Some(self.wanted(disorder, of, pass.settings)).filter(|&wanted| wanted > 0);
         let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
         let at = head.filter(|_| hole == Some(missing)).map_or(*since, |head| head.stamp);
         pass.gap(of, missing, &Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
-        self.ways[of.index()].skip(missing);
+        self.halves[of.index()].skip(missing);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) enum Overlap {
 
 /// The state of one direction.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Way {
+pub(super) struct HalfStream {
     /// Sequence number of the first byte that was not delivered or given up.
     pub(super) next: u32,
     /// Sequence number of its first byte: tells a repeated SYN from a new connection.
@@ -58,7 +58,7 @@ pub(super) struct Way {
     pub(super) finished: bool,
 }
 
-impl Way {
+impl HalfStream {
     pub(super) const fn known(&self) -> bool {
         matches!(self.start, Start::Known)
     }
