@@ -11,7 +11,7 @@
 //! * [`stream`]: what reassembly is told, counts, and says;
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
 //! * `mix`: what keys and digests are hashed with;
-//! * `order`, `held`, `half`: what happens when it is not;
+//! * `out_of_order`, `held`, `half_stream`: what happens when it is not;
 //! * [`recent`]: what was delivered last, to compare repeats with; `rivals`, `reading`: how else a stream can be read;
 //! * [`copies`]: datagrams and other frames that the tap or a redundant network delivered twice.
 

@@ -38,7 +38,7 @@ pub(super) struct Pass<'a, R> {
 
 /// What is out of order in a flow.
 #[derive(Debug, Default)]
-pub(super) struct Disorder {
+pub(super) struct OutOfOrder {
     held: [Queue; 2],
     /// For what each direction is missing.
     waits: [Option<Wait>; 2],
@@ -48,7 +48,7 @@ pub(super) struct Disorder {
     strayed: [u8; 2],
     pub(super) rivals: Rivals,
     pub(super) reuse: Option<Reuse>,
-    /// Segments of the flow since the disorder began.
+    /// Segments of the flow since it began.
     pub(super) seen: u32,
 }
 
@@ -58,7 +58,7 @@ struct Wait {
     due: i64,
     /// For what.
     awaited: Awaited,
-    /// [`Disorder::seen`] then.
+    /// [`OutOfOrder::seen`] then.
     seen: u32,
 }
 
@@ -75,7 +75,7 @@ enum Awaited {
     Received(u32),
 }
 
-impl Disorder {
+impl OutOfOrder {
     pub(super) fn is_busy(&self) -> bool {
         let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
         !quiet || self.reuse.is_some() || !self.rivals.is_empty() || self.waits.iter().any(Option::is_some)
@@ -109,43 +109,43 @@ impl Disorder {
 
 impl TcpFlow {
     /// Fires every deadline up to `clock` as if at its own moment.
-    pub(super) fn run_deadlines<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
-        while let Some((of, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.due)
+    pub(super) fn run_deadlines<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+        while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.due)
             && wait.due <= clock
         {
             pass.stamp = Stamp { clock: wait.due, ..wait.since };
-            self.give_up(disorder, of, pass);
-            self.run(disorder, pass);
+            self.give_up(out_of_order, of, pass);
+            self.run(out_of_order, pass);
         }
     }
 
     /// Delivers everything that is held, with gaps for what is missing, and tells of what is part of no stream.
-    pub(super) fn flush_all<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
-        self.flush(disorder, clock, pass);
-        disorder.drop_strays(pass);
-        pass.counters.dropped += disorder.rivals.doubtful() as u64;
+    pub(super) fn flush_all<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+        self.flush(out_of_order, clock, pass);
+        out_of_order.drop_strays(pass);
+        pass.counters.dropped += out_of_order.rivals.doubtful() as u64;
     }
 
     /// Delivers everything that is held, with gaps for what is missing.
-    fn flush<R: Receiver>(&mut self, disorder: &mut Disorder, clock: i64, pass: &mut Pass<'_, R>) {
-        while let Some((of, wait)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet) {
+    fn flush<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+        while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet) {
             pass.stamp = Stamp { clock, ..wait.since };
-            self.give_up(disorder, of, pass);
-            self.run(disorder, pass);
+            self.give_up(out_of_order, of, pass);
+            self.run(out_of_order, pass);
         }
     }
 
     /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
-    pub(super) fn run<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
+    pub(super) fn run<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         loop {
-            self.advance(disorder, pass);
-            self.update_waits(disorder, pass);
-            let overdue = |(_, wait): &(End, Wait)| disorder.is_overdue(wait, pass.settings.reorder_packets);
-            let given_up = if let Some((of, _)) = disorder.waits().find(overdue) {
+            self.advance(out_of_order, pass);
+            self.update_waits(out_of_order, pass);
+            let overdue = |(_, wait): &(End, Wait)| out_of_order.is_overdue(wait, pass.settings.reorder_packets);
+            let given_up = if let Some((of, _)) = out_of_order.waits().find(overdue) {
                 of
-            } else if disorder.is_over(pass.settings)
-                && disorder.forget_rivals(pass.settings)
-                && let Some((of, _)) = disorder.waits().min_by_key(|(_, wait)| wait.since.packet)
+            } else if out_of_order.is_over(pass.settings)
+                && out_of_order.forget_rivals(pass.settings)
+                && let Some((of, _)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet)
             {
                 pass.counters.limit_reached += 1;
                 let stamp = pass.stamp;
@@ -154,31 +154,31 @@ impl TcpFlow {
             } else {
                 return;
             };
-            self.give_up(disorder, given_up, pass);
+            self.give_up(out_of_order, given_up, pass);
         }
     }
 
     /// Puts a segment within the window where it belongs.
     pub(super) fn place<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
         self.halves[from.index()].locate(piece.sequence);
         if !self.halves[from.index()].known() {
-            return Self::hold(disorder, from, piece, pass);
+            return Self::hold(out_of_order, from, piece, pass);
         }
         self.go_on_after_end(from, &piece, pass);
         let Some(fresh) = self.without_old(from, piece, pass) else { return };
-        if self.is_ready(from, &fresh, pass.settings) && !disorder.held[from.index()].overlaps(&fresh) {
-            if disorder.reuse.is_some_and(|_| fresh.length > 0) {
-                disorder.reuse = None;
+        if self.is_ready(from, &fresh, pass.settings) && !out_of_order.held[from.index()].overlaps(&fresh) {
+            if out_of_order.reuse.is_some_and(|_| fresh.length > 0) {
+                out_of_order.reuse = None;
             }
             self.deliver(from, fresh, pass);
         } else {
-            Self::hold(disorder, from, fresh, pass);
+            Self::hold(out_of_order, from, fresh, pass);
         }
     }
 
@@ -252,10 +252,10 @@ impl TcpFlow {
         }
     }
 
-    fn hold<R: Receiver>(disorder: &mut Disorder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
-        let inserted = disorder.held[from.index()].insert(piece);
+    fn hold<R: Receiver>(out_of_order: &mut OutOfOrder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
+        let inserted = out_of_order.held[from.index()].insert(piece);
         if inserted.conflict {
-            disorder.rivals.add_repeat(from, piece);
+            out_of_order.rivals.add_repeat(from, piece);
         }
         if inserted.false_end {
             pass.counters.conflicts += 1;
@@ -267,13 +267,13 @@ impl TcpFlow {
 
     pub(super) fn on_acknowledgement<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         of: End,
         ack: u32,
         pass: &mut Pass<'_, R>,
     ) {
-        if disorder.is_stray_acknowledged(of, ack) {
-            self.take_up_again(disorder, of, None, pass);
+        if out_of_order.is_stray_acknowledged(of, ack) {
+            self.take_up_again(out_of_order, of, None, pass);
         }
         self.halves[of.index()].acknowledge(ack, pass.settings.window);
     }
@@ -283,60 +283,60 @@ impl TcpFlow {
     /// nothing else comes for long.
     pub(super) fn on_stray<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
         pass.counters.outside_window += 1;
-        if let Some(ack) = piece.ack.filter(|ack| disorder.is_stray_acknowledged(from.other(), *ack)) {
+        if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(from.other(), *ack)) {
             let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
-            if disorder.strays[from.other().index()].head().is_some_and(begins) {
-                self.take_up_again(disorder, from.other(), None, pass);
+            if out_of_order.strays[from.other().index()].head().is_some_and(begins) {
+                self.take_up_again(out_of_order, from.other(), None, pass);
                 self.halves[from.other().index()].acknowledge(ack, pass.settings.window);
-                return self.take_up_at(disorder, from, piece, pass);
+                return self.take_up_at(out_of_order, from, piece, pass);
             }
         }
         if piece.length == 0 {
             return;
         }
-        let strayed = &mut disorder.strayed[from.index()];
+        let strayed = &mut out_of_order.strayed[from.index()];
         *strayed = strayed.saturating_add(1);
         let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[from.other().index()].captured);
         let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
-        if (is_long || is_alone) && disorder.strays[from.index()].head().is_some_and(follows) {
-            return self.take_up_again(disorder, from, Some(piece), pass);
+        if (is_long || is_alone) && out_of_order.strays[from.index()].head().is_some_and(follows) {
+            return self.take_up_again(out_of_order, from, Some(piece), pass);
         }
-        disorder.drop_stray(from, pass);
-        disorder.strays[from.index()].insert(piece);
+        out_of_order.drop_stray(from, pass);
+        out_of_order.strays[from.index()].insert(piece);
     }
 
     /// Goes on with a segment that lies far from where the stream was.
     fn take_up_at<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
-        disorder.drop_stray(from, pass);
-        disorder.strays[from.index()].insert(piece);
-        self.take_up_again(disorder, from, None, pass);
+        out_of_order.drop_stray(from, pass);
+        out_of_order.strays[from.index()].insert(piece);
+        self.take_up_again(out_of_order, from, None, pass);
     }
 
     /// Goes on where the stray segment of a direction, and the one that follows it, are.
     fn take_up_again<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         second: Option<Piece<'_>>,
         pass: &mut Pass<'_, R>,
     ) {
         let stamp = pass.stamp;
-        let mut stray = std::mem::take(&mut disorder.strays[from.index()]);
-        disorder.strayed[from.index()] = 0;
+        let mut stray = std::mem::take(&mut out_of_order.strays[from.index()]);
+        out_of_order.strayed[from.index()] = 0;
         let Some(first) = stray.head().map(|first| first.sequence) else { return };
-        self.flush(disorder, stamp.clock, pass);
+        self.flush(out_of_order, stamp.clock, pass);
         pass.stamp = stamp;
         let second_start = second.map_or(first, |second| second.sequence);
         let start = if distance(second_start, first) < 0 { second_start } else { first };
@@ -344,9 +344,9 @@ impl TcpFlow {
         pass.gap(from, missing, &stamp);
         pass.counters.resynchronised += 1;
         self.halves[from.index()].begin(start);
-        stray.take_head(|first| self.place(disorder, from, first, pass));
+        stray.take_head(|first| self.place(out_of_order, from, first, pass));
         if let Some(second) = second {
-            self.place(disorder, from, second, pass);
+            self.place(out_of_order, from, second, pass);
         }
     }
 
@@ -356,25 +356,25 @@ impl TcpFlow {
         half.known() && distance(piece.sequence, half.next) <= 0 && peer.allows(piece.ack, settings.window)
     }
 
-    fn is_in_sequence(&self, disorder: &Disorder, of: End) -> bool {
+    fn is_in_sequence(&self, out_of_order: &OutOfOrder, of: End) -> bool {
         let half = &self.halves[of.index()];
-        disorder.head(of).is_some_and(|head| half.known() && distance(head.sequence, half.next) <= 0)
+        out_of_order.head(of).is_some_and(|head| half.known() && distance(head.sequence, half.next) <= 0)
     }
 
     /// Delivers the held pieces whose turn has come.
-    fn advance<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
-        while let Some(from) = self.next_sender(disorder, pass.settings) {
-            disorder.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
+    fn advance<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+        while let Some(from) = self.next_sender(out_of_order, pass.settings) {
+            out_of_order.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
         }
-        self.settle_rivals(disorder, pass);
+        self.settle_rivals(out_of_order, pass);
     }
 
     /// Whose held piece is next: the one that was captured first, where nothing else decides. Two that each
     /// acknowledge the other cannot both be right, and neither waits.
-    fn next_sender(&self, disorder: &Disorder, settings: &StreamSettings) -> Option<End> {
-        let packet = |from: &End| disorder.head(*from).map(|head| head.stamp.packet);
-        let is_ready = |from: &End| disorder.head(*from).is_some_and(|head| self.is_ready(*from, &head, settings));
-        let crossed = || ENDS.iter().all(|&of| self.is_in_sequence(disorder, of));
+    fn next_sender(&self, out_of_order: &OutOfOrder, settings: &StreamSettings) -> Option<End> {
+        let packet = |from: &End| out_of_order.head(*from).map(|head| head.stamp.packet);
+        let is_ready = |from: &End| out_of_order.head(*from).is_some_and(|head| self.is_ready(*from, &head, settings));
+        let crossed = || ENDS.iter().all(|&of| self.is_in_sequence(out_of_order, of));
         let ready = ENDS.into_iter().filter(is_ready).min_by_key(packet);
         ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
     }
@@ -407,35 +407,35 @@ impl TcpFlow {
     }
 
     /// Bytes of a direction that its receiver has, as far as acknowledgements tell, and that were not delivered.
-    fn wanted(&self, disorder: &Disorder, of: End, settings: &StreamSettings) -> u32 {
+    fn wanted(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> u32 {
         let half = &self.halves[of.index()];
-        let head = disorder.head(of.other()).and_then(|head| head.ack);
+        let head = out_of_order.head(of.other()).and_then(|head| head.ack);
         let by_head = head.filter(|_| half.known()).map_or(0, |ack| half.ahead(ack, settings.window));
         by_head.max(half.owed(settings.window))
     }
 
-    fn update_waits<R: Receiver>(&self, disorder: &mut Disorder, pass: &Pass<'_, R>) {
+    fn update_waits<R: Receiver>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
         for of in ENDS {
-            let before = disorder.waits[of.index()];
-            disorder.waits[of.index()] = self.awaited(disorder, of, pass.settings).map(|awaited| {
+            let before = out_of_order.waits[of.index()];
+            out_of_order.waits[of.index()] = self.awaited(out_of_order, of, pass.settings).map(|awaited| {
                 let begun =
-                    || Wait { since: pass.stamp, due: self.due(of, awaited, pass), awaited, seen: disorder.seen };
+                    || Wait { since: pass.stamp, due: self.due(of, awaited, pass), awaited, seen: out_of_order.seen };
                 before.filter(|wait| wait.awaited == awaited).unwrap_or_else(begun)
             });
         }
     }
 
     /// What a direction is missing that holds up what is held, or that was acknowledged.
-    fn awaited(&self, disorder: &Disorder, of: End, settings: &StreamSettings) -> Option<Awaited> {
+    fn awaited(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Awaited> {
         let half = &self.halves[of.index()];
-        let [holds, holds_up] = [of, of.other()].map(|end| !disorder.held[end.index()].is_empty());
+        let [holds, holds_up] = [of, of.other()].map(|end| !out_of_order.held[end.index()].is_empty());
         match half.start {
             Start::Absent => None,
             Start::Provisional => Some(Awaited::Earlier),
             Start::Unknown => holds_up.then_some(Awaited::Sign),
             Start::Known if !half.captured => holds_up.then_some(Awaited::Sign),
-            Start::Known if self.is_in_sequence(disorder, of) => None,
-            Start::Known if self.wanted(disorder, of, settings) > 0 => Some(Awaited::Received(half.next)),
+            Start::Known if self.is_in_sequence(out_of_order, of) => None,
+            Start::Known if self.wanted(out_of_order, of, settings) > 0 => Some(Awaited::Received(half.next)),
             Start::Known if holds && self.closed => Some(Awaited::Received(half.next)),
             Start::Known => holds.then_some(Awaited::Sent(half.next)),
         }
@@ -450,24 +450,24 @@ impl TcpFlow {
         pass.stamp.clock.saturating_add(patience)
     }
 
-    fn give_up<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, pass: &mut Pass<'_, R>) {
-        let Some(wait) = disorder.waits[of.index()].take() else { return };
+    fn give_up<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, of: End, pass: &mut Pass<'_, R>) {
+        let Some(wait) = out_of_order.waits[of.index()].take() else { return };
         let half = &mut self.halves[of.index()];
         match wait.awaited {
             Awaited::Sign => half.miss(),
             Awaited::Earlier => half.begin(half.next),
-            Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(disorder, of, &wait.since, pass),
+            Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(out_of_order, of, &wait.since, pass),
         }
     }
 
     /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(&mut self, disorder: &mut Disorder, of: End, since: &Stamp, pass: &mut Pass<'_, R>) {
-        if self.take_doubtful(disorder, of, pass) {
+    fn give_up_bytes<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, of: End, since: &Stamp, pass: &mut Pass<'_, R>) {
+        if self.take_doubtful(out_of_order, of, pass) {
             return;
         }
-        let head = disorder.head(of);
+        let head = out_of_order.head(of);
         let hole = head.map(|head| self.halves[of.index()].distance_to(head.sequence));
-        let wanted = Some(self.wanted(disorder, of, pass.settings)).filter(|&wanted| wanted > 0);
+        let wanted = Some(self.wanted(out_of_order, of, pass.settings)).filter(|&wanted| wanted > 0);
         let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
         let at = head.filter(|_| hole == Some(missing)).map_or(*since, |head| head.stamp);
         pass.gap(of, missing, &Stamp { clock: pass.stamp.clock.max(at.clock), ..at });
@@ -475,7 +475,7 @@ impl TcpFlow {
     }
 }
 
-impl Disorder {
+impl OutOfOrder {
     /// Whether `ack` acknowledges the stray segment of a direction.
     fn is_stray_acknowledged(&self, of: End, ack: u32) -> bool {
         let is_within = |stray: Piece<'_>| distance(ack, stray.sequence) > 0 && distance(ack, stray.end()) <= 0;

@@ -5,7 +5,7 @@ use lockkeeper_protocols::Stamp;
 use super::*;
 use crate::frame::{Segment, TcpFlags};
 
-mod disorder;
+mod out_of_order;
 mod lifecycle;
 mod loss;
 mod shuffle;

@@ -81,7 +81,7 @@ fn held_bytes_are_compared_one_by_one_and_the_first_win() {
     assert_eq!(bench.told(), [], "where they begin is not known yet");
     bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"..."));
     assert_eq!(bench.told(), [bytes(A, b"...value=1"), otherwise(A, "differs", b"write 40 = 7...value=2")]);
-    assert!(bench.flow.disorder.is_none());
+    assert!(bench.flow.out_of_order.is_none());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_fin_that_comes_before_the_bytes_around_it_takes_none_of_them_away() {
         bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"next"));
         assert_eq!(bench.told(), [otherwise(A, "after end", b""), bytes(A, b"next")], "at {place}");
         assert_eq!(bench.counters.conflicts, 1);
-        assert!(bench.flow.disorder.is_none());
+        assert!(bench.flow.out_of_order.is_none());
     }
 }
 
@@ -231,7 +231,7 @@ fn an_urgent_byte_may_be_part_of_the_stream_or_not() {
     assert_eq!(bench.told(), [bytes(A, b"nxext"), otherwise(A, "urgent", b"write 40 = 7next")]);
     bench.feed(&Sent::new(A, 1_018, 5_011, ACK, b"!"));
     assert_eq!(bench.told(), [bytes(A, b"!")]);
-    assert!(bench.flow.disorder.is_none());
+    assert!(bench.flow.out_of_order.is_none());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn an_urgent_byte_may_be_announced_before_it_comes() {
     assert_eq!(bench.told(), [bytes(A, b"ne")]);
     bench.feed(&Sent { urgent: 2, ..Sent::new(A, 1_015, 5_011, ACK, b"x?t") });
     assert_eq!(bench.told(), [bytes(A, b"x?t"), otherwise(A, "urgent", b"write 40 = 7next")]);
-    assert!(bench.flow.disorder.is_none());
+    assert!(bench.flow.out_of_order.is_none());
 }
 
 #[test]
@@ -372,5 +372,5 @@ fn the_limit_on_held_segments_gives_up_the_oldest_hole() {
 #[test]
 fn the_state_of_a_flow_in_order_is_small() {
     assert!(size_of::<TcpFlow>() <= 96, "{}", size_of::<TcpFlow>());
-    assert!(asked().flow.disorder.is_none());
+    assert!(asked().flow.out_of_order.is_none());
 }
