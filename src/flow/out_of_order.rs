@@ -57,14 +57,14 @@ struct Wait {
     since: Stamp,
     due: i64,
     /// For what.
-    awaited: Awaited,
+    missing: Missing,
     /// [`OutOfOrder::seen`] then.
     seen: u32,
 }
 
 /// What a direction may be missing. When it changes, the wait begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
+enum Missing {
     /// Anything at all: only the other direction has been seen.
     Sign,
     /// What may come before its first bytes that were seen.
@@ -94,7 +94,7 @@ impl OutOfOrder {
     }
 
     fn is_overdue(&self, wait: &Wait, packets: u32) -> bool {
-        !matches!(wait.awaited, Awaited::Sent(_)) && self.seen.wrapping_sub(wait.seen) >= packets
+        !matches!(wait.missing, Missing::Sent(_)) && self.seen.wrapping_sub(wait.seen) >= packets
     }
 
     fn head(&self, of: End) -> Option<Piece<'_>> {
@@ -417,35 +417,35 @@ impl TcpFlow {
     fn update_waits<R: Receiver>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
         for of in ENDS {
             let before = out_of_order.waits[of.index()];
-            out_of_order.waits[of.index()] = self.awaited(out_of_order, of, pass.settings).map(|awaited| {
+            out_of_order.waits[of.index()] = self.missing(out_of_order, of, pass.settings).map(|missing| {
                 let begun =
-                    || Wait { since: pass.stamp, due: self.due(of, awaited, pass), awaited, seen: out_of_order.seen };
-                before.filter(|wait| wait.awaited == awaited).unwrap_or_else(begun)
+                    || Wait { since: pass.stamp, due: self.due(of, missing, pass), missing, seen: out_of_order.seen };
+                before.filter(|wait| wait.missing == missing).unwrap_or_else(begun)
             });
         }
     }
 
     /// What a direction is missing that holds up what is held, or that was acknowledged.
-    fn awaited(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Awaited> {
+    fn missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Missing> {
         let half = &self.halves[of.index()];
         let [holds, holds_up] = [of, of.other()].map(|end| !out_of_order.held[end.index()].is_empty());
         match half.start {
             Start::Absent => None,
-            Start::Provisional => Some(Awaited::Earlier),
-            Start::Unknown => holds_up.then_some(Awaited::Sign),
-            Start::Known if !half.captured => holds_up.then_some(Awaited::Sign),
+            Start::Provisional => Some(Missing::Earlier),
+            Start::Unknown => holds_up.then_some(Missing::Sign),
+            Start::Known if !half.captured => holds_up.then_some(Missing::Sign),
             Start::Known if self.is_in_sequence(out_of_order, of) => None,
-            Start::Known if self.wanted(out_of_order, of, settings) > 0 => Some(Awaited::Received(half.next)),
-            Start::Known if holds && self.closed => Some(Awaited::Received(half.next)),
-            Start::Known => holds.then_some(Awaited::Sent(half.next)),
+            Start::Known if self.wanted(out_of_order, of, settings) > 0 => Some(Missing::Received(half.next)),
+            Start::Known if holds && self.closed => Some(Missing::Received(half.next)),
+            Start::Known => holds.then_some(Missing::Sent(half.next)),
         }
     }
 
-    fn due<R: Receiver>(&self, of: End, awaited: Awaited, pass: &Pass<'_, R>) -> i64 {
-        let patience = match awaited {
-            Awaited::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
-            Awaited::Sent(_) => pass.settings.one_way_timeout,
-            Awaited::Sign | Awaited::Earlier | Awaited::Received(_) => pass.settings.reorder_time,
+    fn due<R: Receiver>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
+        let patience = match missing {
+            Missing::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
+            Missing::Sent(_) => pass.settings.one_way_timeout,
+            Missing::Sign | Missing::Earlier | Missing::Received(_) => pass.settings.reorder_time,
         };
         pass.stamp.clock.saturating_add(patience)
     }
@@ -453,10 +453,10 @@ impl TcpFlow {
     fn give_up<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, of: End, pass: &mut Pass<'_, R>) {
         let Some(wait) = out_of_order.waits[of.index()].take() else { return };
         let half = &mut self.halves[of.index()];
-        match wait.awaited {
-            Awaited::Sign => half.miss(),
-            Awaited::Earlier => half.begin(half.next),
-            Awaited::Sent(_) | Awaited::Received(_) => self.give_up_bytes(out_of_order, of, &wait.since, pass),
+        match wait.missing {
+            Missing::Sign => half.miss(),
+            Missing::Earlier => half.begin(half.next),
+            Missing::Sent(_) | Missing::Received(_) => self.give_up_bytes(out_of_order, of, &wait.since, pass),
         }
     }
 

@@ -25,7 +25,7 @@ pub struct TcpFlow {
 }
 
 /// What a SYN, or the lack of one, means for a segment.
-enum Opening {
+enum SynMeaning {
     /// It belongs to this connection.
     Ours,
     /// It says nothing new, or may announce a new connection that nobody has confirmed.
@@ -215,21 +215,21 @@ impl TcpFlow {
         } else if segment.flags.rst {
             self.on_reset(from, segment.sequence, pass);
         } else {
-            match self.opening(out_of_order, from, segment, pass) {
+            match self.meaning_of_syn(out_of_order, from, segment, pass) {
                 // What a receiver does with data in a SYN is shown by what it acknowledges (RFC 9293, 3.4; RFC 7413).
-                Opening::Ours if segment.flags.syn => {
+                SynMeaning::Ours if segment.flags.syn => {
                     self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
                     self.on_payload_in_doubt(out_of_order, from, segment, pass);
                 }
-                Opening::Ours if self.is_payload_dropped(from, segment) => {
+                SynMeaning::Ours if self.is_payload_dropped(from, segment) => {
                     if segment.flags.ack {
                         self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
                     }
                     self.on_payload_in_doubt(out_of_order, from, segment, pass);
                 }
-                Opening::Ours => self.on_segment(out_of_order, from, segment, pass),
-                Opening::Ignored => {}
-                Opening::Restart => return Progress::Restart,
+                SynMeaning::Ours => self.on_segment(out_of_order, from, segment, pass),
+                SynMeaning::Ignored => {}
+                SynMeaning::Restart => return Progress::Restart,
             }
         }
         self.run(out_of_order, pass);
@@ -297,27 +297,27 @@ impl TcpFlow {
         }
     }
 
-    fn opening<R: Receiver>(
+    fn meaning_of_syn<R: Receiver>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
         segment: &Segment<'_>,
         pass: &Pass<'_, R>,
-    ) -> Opening {
+    ) -> SynMeaning {
         let half = self.halves[from.index()];
         if !segment.flags.syn {
             let reused = out_of_order.reuse.is_some_and(|reuse| reuse.begins_with(from, segment.sequence));
-            return if reused && segment.sequence != half.next { Opening::Restart } else { Opening::Ours };
+            return if reused && segment.sequence != half.next { SynMeaning::Restart } else { SynMeaning::Ours };
         }
         let start = segment.sequence.wrapping_add(1);
         match half.start {
-            Start::Provisional if !(0..=EARLY).contains(&distance(half.next, start)) => Opening::Restart,
+            Start::Provisional if !(0..=EARLY).contains(&distance(half.next, start)) => SynMeaning::Restart,
             Start::Unknown | Start::Absent | Start::Provisional => {
                 self.on_syn(from, segment);
-                Opening::Ours
+                SynMeaning::Ours
             }
             Start::Known if half.origin == start => self.on_syn_again(from, segment, pass),
-            Start::Known if self.closed => Opening::Restart,
+            Start::Known if self.closed => SynMeaning::Restart,
             Start::Known => Self::on_other_syn(out_of_order, from, segment),
         }
     }
@@ -334,17 +334,17 @@ impl TcpFlow {
     }
 
     /// Repeated, delivered twice, later than what follows it, or, after the end, a device that always starts alike.
-    fn on_syn_again<R: Receiver>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> Opening {
+    fn on_syn_again<R: Receiver>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> SynMeaning {
         let since = milliseconds(pass.stamp.clock).wrapping_sub(self.closed_at);
         if self.closed && i64::from(since) * 1_000_000 > pass.settings.reorder_time {
-            return Opening::Restart;
+            return SynMeaning::Restart;
         }
         self.halves[from.index()].captured = true;
         self.note_client(from, segment);
-        Opening::Ignored
+        SynMeaning::Ignored
     }
 
-    fn on_other_syn(out_of_order: &mut OutOfOrder, from: End, segment: &Segment<'_>) -> Opening {
+    fn on_other_syn(out_of_order: &mut OutOfOrder, from: End, segment: &Segment<'_>) -> SynMeaning {
         let start = segment.sequence.wrapping_add(1);
         let reuse = if segment.flags.ack {
             Reuse { client: from.other(), client_next: segment.acknowledgement, server_next: Some(start) }
@@ -357,7 +357,7 @@ impl TcpFlow {
                 && before.server_next.is_some() != reuse.server_next.is_some()
         });
         out_of_order.reuse = Some(reuse);
-        if confirmed { Opening::Restart } else { Opening::Ignored }
+        if confirmed { SynMeaning::Restart } else { SynMeaning::Ignored }
     }
 
     fn note_client(&mut self, from: End, segment: &Segment<'_>) {
