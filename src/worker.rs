@@ -23,7 +23,7 @@ use lockkeeper_protocols::{Limits, Stamp};
 use crate::alert::{Captures, Doubt, Evidence, Report};
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
-    BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
+    BriefKey, DuplicateFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
     StreamCounters, StreamSettings, TableSettings, Used,
 };
 use crate::frame::{self, Body, Frame, Plain};
@@ -121,7 +121,7 @@ pub struct Worker {
 struct Shard {
     flows: FlowTable<Conversation>,
     shared: Shared,
-    copies: CopyFilter,
+    copies: DuplicateFilter,
     neighbours: Neighbours,
     sightings: Sightings,
 }
@@ -485,7 +485,7 @@ impl Shard {
                 failed: FailedConnections::default(),
                 memory: 0,
             },
-            copies: CopyFilter::new(&settings.copies),
+            copies: DuplicateFilter::new(&settings.copies),
             neighbours: Neighbours::default(),
             sightings: Sightings::default(),
         }

@@ -1,7 +1,7 @@
 //! Which conversation a frame belongs to, and its bytes in order.
 //!
 //! ```text
-//!  Frame --> CopyFilter --> FlowKey::of --> FlowTable --> TcpFlow --> Receiver
+//!  Frame --> DuplicateFilter --> FlowKey::of --> FlowTable --> TcpFlow --> Receiver
 //!            mirrored       both ends,      one entry     segments    bytes in sequence and
 //!            twice?         one key         per flow      in order    in causal order, gaps
 //! ```
@@ -34,7 +34,7 @@ mod half_stream;
 #[cfg(test)]
 mod tests;
 
-pub use copies::{CopyCounters, CopyFilter, CopySettings};
+pub use copies::{CopyCounters, DuplicateFilter, CopySettings};
 pub use key::{BriefKey, End, FlowKey};
 pub use recent::RecentBytes;
 pub use slot::Lifetime;
