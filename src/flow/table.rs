@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashTable};
 use super::aliases::{ALIAS, Aliases};
 use super::mix::Mixer;
 use super::paged::Paged;
-use super::slot::{LIFETIMES, Lifetime, Link, NONE, Slot, Tag};
+use super::slot::{LIFETIMES, Lifetime, ListLinks, NONE, Slot, Tag};
 use super::{BriefKey, FlowKey};
 
 /// What a [`FlowTable`] runs on. All times are nanoseconds of packet time.
@@ -509,7 +509,7 @@ impl<T> FlowTable<T> {
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Link { previous, next } = self.rows.link(slot);
+        let ListLinks { previous, next } = self.rows.link(slot);
         let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
         match self.rows.link_mut(previous) {
             Some(before) => before.next = next,
@@ -550,7 +550,7 @@ impl<T> FlowTable<T> {
             None => list.tail = slot,
         }
         if let Some(link) = self.rows.link_mut(slot) {
-            *link = Link { previous, next };
+            *link = ListLinks { previous, next };
         }
     }
 }
