@@ -17,10 +17,11 @@
 
 mod aliases;
 pub mod copies;
+mod half_stream;
 mod held;
 pub mod key;
 mod mix;
-mod order;
+mod out_of_order;
 mod paged;
 mod reading;
 pub mod recent;
@@ -29,12 +30,11 @@ mod slot;
 pub mod stream;
 pub mod table;
 pub mod tcp;
-mod half_stream;
 
 #[cfg(test)]
 mod tests;
 
-pub use copies::{CopyCounters, DuplicateFilter, CopySettings};
+pub use copies::{CopyCounters, CopySettings, DuplicateFilter};
 pub use key::{BriefKey, End, FlowKey};
 pub use recent::RecentBytes;
 pub use slot::Lifetime;

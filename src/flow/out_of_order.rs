@@ -17,11 +17,11 @@
 
 use lockkeeper_protocols::Stamp;
 
+use super::half_stream::{Overlap, Start, distance};
 use super::held::{Piece, Queue};
 use super::rivals::Rivals;
 use super::stream::Cause;
 use super::tcp::{Reuse, TcpFlow};
-use super::half_stream::{Overlap, Start, distance};
 use super::{End, Receiver, RecentBytes, StreamCounters, StreamSettings};
 
 /// What one call works with.
@@ -109,7 +109,12 @@ impl OutOfOrder {
 
 impl TcpFlow {
     /// Fires every deadline up to `clock` as if at its own moment.
-    pub(super) fn run_deadlines<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+    pub(super) fn run_deadlines<R: Receiver>(
+        &mut self,
+        out_of_order: &mut OutOfOrder,
+        clock: i64,
+        pass: &mut Pass<'_, R>,
+    ) {
         while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.due)
             && wait.due <= clock
         {
@@ -461,7 +466,13 @@ impl TcpFlow {
     }
 
     /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, of: End, since: &Stamp, pass: &mut Pass<'_, R>) {
+    fn give_up_bytes<R: Receiver>(
+        &mut self,
+        out_of_order: &mut OutOfOrder,
+        of: End,
+        since: &Stamp,
+        pass: &mut Pass<'_, R>,
+    ) {
         if self.take_doubtful(out_of_order, of, pass) {
             return;
         }

@@ -4,11 +4,11 @@
 use lockkeeper_protocols::Stamp;
 
 use super::End;
+use super::half_stream::distance;
 use super::held::Piece;
-use super::order::Pass;
+use super::out_of_order::Pass;
 use super::stream::{Cause, Reading, Receiver};
 use super::tcp::TcpFlow;
-use super::half_stream::distance;
 
 impl TcpFlow {
     /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 
 use lockkeeper_protocols::Stamp;
 
-use super::held::{Held, Piece};
-use super::order::{OutOfOrder, ENDS, Pass};
-use super::tcp::TcpFlow;
 use super::half_stream::distance;
+use super::held::{Held, Piece};
+use super::out_of_order::{ENDS, OutOfOrder, Pass};
+use super::tcp::TcpFlow;
 use super::{End, Receiver, StreamSettings};
 
 /// Something that makes for another reading of bytes that are not delivered yet.
@@ -127,8 +127,9 @@ impl TcpFlow {
     ) {
         let half = &self.halves[from.index()];
         let doubtful = &mut out_of_order.rivals.doubtful[from.index()];
-        let is_useful =
-            half.known() && piece.from(half.next).is_some() && !self.is_stray(from, piece.sequence, pass.settings.window);
+        let is_useful = half.known()
+            && piece.from(half.next).is_some()
+            && !self.is_stray(from, piece.sequence, pass.settings.window);
         if is_useful && doubtful.len() < MAX_DOUBTFUL {
             doubtful.push_back(Held::of(Piece { fin: false, ..piece }));
         } else {

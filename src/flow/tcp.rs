@@ -2,10 +2,10 @@
 
 use lockkeeper_protocols::Stamp;
 
+use super::half_stream::{HalfStream, Start, distance};
 use super::held::Piece;
-use super::order::{OutOfOrder, Pass};
+use super::out_of_order::{OutOfOrder, Pass};
 use super::recent::RecentBytes;
-use super::half_stream::{Start, HalfStream, distance};
 use super::{Arrival, Assembly, End, Progress, Receiver};
 use crate::frame::Segment;
 
@@ -101,7 +101,9 @@ impl TcpFlow {
             return self.expected(from, segment, stamp, assembly.recent, out);
         }
         let mut pass = Pass::new(assembly, arrival.copied_within, *stamp, out);
-        self.with_out_of_order(|flow, out_of_order| flow.sort_out(out_of_order, from, segment, arrival.is_doubtful, &mut pass))
+        self.with_out_of_order(|flow, out_of_order| {
+            flow.sort_out(out_of_order, from, segment, arrival.is_doubtful, &mut pass)
+        })
     }
 
     /// Takes in a segment that [is expected](TcpFlow::is_expected).
