@@ -7,10 +7,10 @@
 //!     +===================== empty Trays =================+
 //! ```
 //! Blocks travel in a circle, so that in steady state nothing is allocated; how many there are bounds the memory in
-//! flight. The workers read, deal and collect by turns (`crew`). One worker does it all block by block, which costs the
+//! flight. The workers read, deal and collect by turns (`worker_pool`). One worker does it all block by block, which costs the
 //! least and leaves the other cores to others.
 
-mod crew;
+mod worker_pool;
 mod deal;
 mod orders;
 mod outputs;

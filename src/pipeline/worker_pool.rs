@@ -1,7 +1,7 @@
 //! Several workers that share all there is to do. None of them waits while there is something to do for any: whoever has
 //! a hand free reads the next blocks and deals them, or puts the reports of finished ones together.
 //!
-//! Reading and collecting are each done by one worker at a time, in their order: whoever has taken the [`Turn`]. A thread
+//! Reading and collecting are each done by one worker at a time, in their order: whoever has taken the [`Baton`]. A thread
 //! for reading alone would share a core with a worker where there are two of each, and be busy for a fifth of the time
 //! where there are more; on two cores, this took a quarter off the time of a replay.
 
@@ -52,7 +52,7 @@ struct Job {
 
 /// What a batch travels in: it comes back to be filled again, with a share for each worker.
 #[derive(Default)]
-struct Tray {
+struct BatchSlot {
     batch: Batch,
     shares: Vec<Share>,
 }
@@ -86,18 +86,18 @@ struct Collecting<'a> {
 }
 
 /// Something that one worker has at a time: a channel of one place, from which it is taken and brought back.
-struct Turn<T>(Sender<T>, Receiver<T>);
+struct Baton<T>(Sender<T>, Receiver<T>);
 
 /// What the workers share.
-struct Crew<'a> {
-    reading: Turn<Reading<'a>>,
-    collecting: Turn<Collecting<'a>>,
+struct WorkerPool<'a> {
+    reading: Baton<Reading<'a>>,
+    collecting: Baton<Collecting<'a>>,
     /// Jobs that are done, to be collected. All that there are have room.
     done: (Sender<Job>, Receiver<Job>),
     /// Trays that can be filled. All that there are have room.
-    empty: (Sender<Tray>, Receiver<Tray>),
+    empty: (Sender<BatchSlot>, Receiver<BatchSlot>),
     /// What is left of reading, when there is nothing more to read.
-    ended: Turn<(Dealer, Result<(), capture::Error>)>,
+    ended: Baton<(Dealer, Result<(), capture::Error>)>,
 }
 
 impl Run<'_> {
@@ -111,36 +111,36 @@ impl Run<'_> {
         let waiting = VecDeque::with_capacity(BATCHES_IN_FLIGHT);
         let collecting =
             Collecting { correlator, outputs, reins, waiting, next: 0, workers: count, reports: Vec::new() };
-        let crew = Crew {
-            reading: Turn::with(reading),
-            collecting: Turn::with(collecting),
+        let worker_pool = WorkerPool {
+            reading: Baton::with(reading),
+            collecting: Baton::with(collecting),
             done: bounded(count * BATCHES_IN_FLIGHT),
             empty: bounded(BATCHES_IN_FLIGHT),
-            ended: Turn::vacant(),
+            ended: Baton::vacant(),
         };
         for _ in 0..BATCHES_IN_FLIGHT {
-            crew.reusable(Tray::new(count));
+            worker_pool.reusable(BatchSlot::new(count));
         }
         let mut counters = Counters::default();
         thread::scope(|scope| {
             let mut threads = Vec::new();
             for (index, (worker, jobs)) in workers.zip(jobs).enumerate() {
-                let (crew, thread) = (&crew, thread::Builder::new().name(format!("worker-{index}")));
-                let work = move || crew.work(worker, &jobs);
+                let (worker_pool, thread) = (&worker_pool, thread::Builder::new().name(format!("worker-{index}")));
+                let work = move || worker_pool.work(worker, &jobs);
                 threads.push(thread.spawn_scoped(scope, work).expect("the system has room for a thread"));
             }
             for thread in threads {
                 counters.add(&thread.join().expect("a worker does not panic"));
             }
         });
-        let Collecting { correlator, outputs, .. } = crew.collecting.take().expect("every worker brought it back");
+        let Collecting { correlator, outputs, .. } = worker_pool.collecting.take().expect("every worker brought it back");
         outputs.finish();
-        let (dealer, read) = crew.ended.take().expect("workers end when reading has ended");
+        let (dealer, read) = worker_pool.ended.take().expect("workers end when reading has ended");
         Done { dealer, correlator, counters, read }
     }
 }
 
-impl<'a> Crew<'a> {
+impl<'a> WorkerPool<'a> {
     /// What one worker does, until everything is read and judged.
     fn work(&self, mut worker: Worker, inbox: &Receiver<Job>) -> Counters {
         loop {
@@ -159,11 +159,11 @@ impl<'a> Crew<'a> {
                     Err(_) => break,
                 },
                 recv(self.reading.1) -> reading => {
-                    let reading = reading.expect("the crew holds the other end");
+                    let reading = reading.expect("the worker_pool holds the other end");
                     // Nobody else deals now, and every tray that is under way comes back once its jobs are done.
                     inbox.try_iter().for_each(|job| self.judge(&mut worker, job));
-                    let tray = self.empty.1.recv().expect("the crew holds the other end");
-                    self.read(reading, tray);
+                    let slot = self.empty.1.recv().expect("the worker_pool holds the other end");
+                    self.read(reading, slot);
                 }
             }
         }
@@ -176,17 +176,17 @@ impl<'a> Crew<'a> {
             && let Some(reading) = self.reading.take()
         {
             match self.empty.1.try_recv() {
-                Ok(tray) if reading.source.is_ready() => self.read(reading, tray),
-                tray => {
+                Ok(slot) if reading.source.is_ready() => self.read(reading, slot),
+                slot => {
                     self.reading.bring(reading);
-                    tray.into_iter().for_each(|tray| self.reusable(tray));
+                    slot.into_iter().for_each(|slot| self.reusable(slot));
                 }
             }
         }
     }
 
-    fn read(&self, mut reading: Reading<'a>, tray: Tray) {
-        match reading.batch(tray) {
+    fn read(&self, mut reading: Reading<'a>, slot: BatchSlot) {
+        match reading.batch(slot) {
             Ok(true) => self.reading.bring(reading),
             // Nobody can send to the inboxes any more: each worker ends when its own is empty.
             ended => self.ended.bring((reading.dealer, ended.map(drop))),
@@ -205,28 +205,28 @@ impl<'a> Crew<'a> {
             *report = worker.block(block, items, *clock, *last && number + 1 == clocks.len());
         }
         job.count = orders.as_deref().and_then(|orders| orders.after(worker));
-        self.done.0.send(job).expect("the crew holds the other end");
+        self.done.0.send(job).expect("the worker_pool holds the other end");
         while !self.done.1.is_empty()
             && let Some(mut collecting) = self.collecting.take()
         {
             for job in self.done.1.try_iter() {
-                collecting.job(job, |tray| self.reusable(tray));
+                collecting.job(job, |slot| self.reusable(slot));
             }
             self.collecting.bring(collecting);
             // Whoever finished a job before this did not get the turn: one more look.
         }
     }
 
-    fn reusable(&self, tray: Tray) {
-        self.empty.0.send(tray).expect("the crew holds the other end");
+    fn reusable(&self, slot: BatchSlot) {
+        self.empty.0.send(slot).expect("the worker_pool holds the other end");
     }
 }
 
 impl Reading<'_> {
     /// Reads a batch and deals it to the workers: one block, and as many more as can be had without waiting. `false`: it
     /// was the last one.
-    fn batch(&mut self, tray: Tray) -> Result<bool, capture::Error> {
-        let Tray { mut batch, mut shares } = tray;
+    fn batch(&mut self, slot: BatchSlot) -> Result<bool, capture::Error> {
+        let BatchSlot { mut batch, mut shares } = slot;
         batch.clocks.clear();
         batch.orders = None;
         let mut read = Ok(true);
@@ -262,7 +262,7 @@ impl Reading<'_> {
 
 impl Collecting<'_> {
     /// Takes a job that is done; the batches that are complete with it go out.
-    fn job(&mut self, job: Job, mut reusable: impl FnMut(Tray)) {
+    fn job(&mut self, job: Job, mut reusable: impl FnMut(BatchSlot)) {
         let ahead = (job.index - self.next) as usize;
         if self.waiting.len() <= ahead {
             self.waiting.resize_with(ahead + 1, || Vec::with_capacity(self.workers));
@@ -272,7 +272,7 @@ impl Collecting<'_> {
             self.next += 1;
             jobs.sort_unstable_by_key(|job| job.worker);
             self.collect(&mut jobs);
-            reusable(Tray::of(jobs));
+            reusable(BatchSlot::of(jobs));
         }
     }
 
@@ -298,16 +298,16 @@ impl Collecting<'_> {
     }
 }
 
-impl<T> Turn<T> {
+impl<T> Baton<T> {
     fn vacant() -> Self {
         let (give, take) = bounded(1);
         Self(give, take)
     }
 
     fn with(what: T) -> Self {
-        let turn = Self::vacant();
-        turn.bring(what);
-        turn
+        let baton = Self::vacant();
+        baton.bring(what);
+        baton
     }
 
     /// Takes it, unless somebody has it.
@@ -320,7 +320,7 @@ impl<T> Turn<T> {
     }
 }
 
-impl Tray {
+impl BatchSlot {
     fn new(workers: usize) -> Self {
         let mut new = Self::default();
         new.batch.blocks.resize_with(BLOCKS_TOGETHER, Block::default);
@@ -330,15 +330,15 @@ impl Tray {
 
     /// What the jobs of one batch have left.
     fn of(jobs: Vec<Job>) -> Self {
-        let mut tray = Self::default();
+        let mut slot = Self::default();
         for job in jobs {
             // The workers are done with the batch: whoever holds it last gives it back.
             if let Some(batch) = Arc::into_inner(job.batch) {
-                tray.batch = batch;
+                slot.batch = batch;
             }
-            tray.shares.push(job.share);
+            slot.shares.push(job.share);
         }
-        tray
+        slot
     }
 }
 
