@@ -4,17 +4,17 @@
 //!          by turns              N workers              by turns
 //!  source -> deal == Job ==> Worker::block == Job ==> Correlator, outputs
 //!     ^                                                   |
-//!     +===================== empty Trays =================+
+//!     +===================== empty slots =================+
 //! ```
 //! Blocks travel in a circle, so that in steady state nothing is allocated; how many there are bounds the memory in
 //! flight. The workers read, deal and collect by turns (`worker_pool`). One worker does it all block by block, which costs the
 //! least and leaves the other cores to others.
 
-mod worker_pool;
+mod control;
 mod deal;
-mod orders;
 mod outputs;
 mod tunnels;
+mod worker_pool;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ use crate::policy::Policy;
 use crate::publish::PublishError;
 use crate::recording;
 use crate::worker::{self, Worker};
+use control::Commands;
+pub use control::{Command, ControlHandle, ControlPort, PipelineStatus, control_channel};
 use deal::Dealer;
-use orders::Orders;
-pub use orders::{Census, Helm, Order, Reins, reins};
 pub use outputs::Outputs;
 
 /// What a run of the pipeline runs on.
@@ -128,10 +128,10 @@ pub fn watch(
     policy: &Arc<Policy>,
     settings: &Settings,
     outputs: &mut Outputs,
-    reins: &Reins,
+    control: &ControlPort,
 ) -> Replayed {
     outputs.prompt = true;
-    run(source, policy, settings, outputs, &mut |_, _, _| {}, Some(reins))
+    run(source, policy, settings, outputs, &mut |_, _, _| {}, Some(control))
 }
 
 fn run(
@@ -140,7 +140,7 @@ fn run(
     settings: &Settings,
     outputs: &mut Outputs,
     progress: Progress<'_>,
-    reins: Option<&Reins>,
+    control: Option<&ControlPort>,
 ) -> Replayed {
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
@@ -151,7 +151,7 @@ fn run(
         correlator: Correlator::new(Arc::clone(policy), alerts),
         outputs,
         progress,
-        reins,
+        control,
     };
     let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
@@ -182,7 +182,7 @@ struct Run<'a> {
     outputs: &'a mut Outputs,
     progress: Progress<'a>,
     /// Where orders come from, if anybody gives some.
-    reins: Option<&'a Reins>,
+    control: Option<&'a ControlPort>,
 }
 
 /// What is left of it.
@@ -196,23 +196,23 @@ struct Done {
 impl Run<'_> {
     /// One worker, on this thread.
     fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
-        let Self { mut dealer, mut correlator, outputs, progress, reins } = self;
+        let Self { mut dealer, mut correlator, outputs, progress, control } = self;
         let mut block = Block::default();
         let mut report = Report::default();
         let mut clock = i64::MIN;
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
-            let orders = reins.and_then(|reins| reins.take(source, &mut dealer, clock));
-            let orders = orders.as_deref();
+            let commands = control.and_then(|control| control.take(source, &mut dealer, clock));
+            let commands = commands.as_deref();
             worker.open(std::mem::take(&mut report));
-            orders.inspect(|orders| orders.before(&mut worker));
+            commands.inspect(|commands| commands.before(&mut worker));
             dealer.give(&mut block, &mut worker);
             clock = block.clock_after(clock);
             report = worker.close(clock, last);
-            settle(&mut correlator, &block, std::slice::from_mut(&mut report), orders, clock, last, outputs);
-            if let (Some(orders), Some(reins)) = (orders, reins) {
-                reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator, outputs));
+            settle(&mut correlator, &block, std::slice::from_mut(&mut report), commands, clock, last, outputs);
+            if let (Some(commands), Some(control)) = (commands, control) {
+                control.answer(commands.status(commands.after(&mut worker).into_iter(), &correlator, outputs));
             }
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);
@@ -230,18 +230,18 @@ fn settle(
     correlator: &mut Correlator,
     block: &Block,
     reports: &mut [Report],
-    orders: Option<&Orders>,
+    commands: Option<&Commands>,
     clock: i64,
     last: bool,
     outputs: &mut Outputs,
 ) {
     outputs.block(block);
-    orders.inspect(|orders| orders.prepare(correlator));
+    commands.inspect(|commands| commands.prepare(correlator));
     for (window, packets) in packets_by_window(block) {
         correlator.packets(window, packets);
     }
     correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
-    orders.inspect(|orders| orders.settle(correlator, &mut |alert| outputs.alert(alert)));
+    commands.inspect(|commands| commands.settle(correlator, &mut |alert| outputs.alert(alert)));
     if last {
         correlator.finish(&mut |alert| outputs.alert(alert));
     }

@@ -27,7 +27,7 @@ use signal_hook::flag;
 
 use crate::capture::live::{Reading, Stop};
 use crate::capture::{Live, Source};
-use crate::pipeline::{self, Census, Outputs, Replayed, reins};
+use crate::pipeline::{self, Outputs, PipelineStatus, Replayed, control_channel};
 use crate::policy::Policy;
 pub use alarms::Limits;
 use keeper::Keeper;
@@ -50,7 +50,7 @@ struct Look<'a> {
     /// Each interface with its counters.
     interfaces: &'a [(String, Reading)],
     /// What the pipeline has counted; none before it has answered for the first time.
-    census: Option<&'a Census>,
+    status: Option<&'a PipelineStatus>,
     /// The policy that is in force.
     policy: &'a Policy,
     /// Since when, nanoseconds since 1970.
@@ -79,15 +79,15 @@ pub fn run(
     shown: Shown,
 ) -> io::Result<Replayed> {
     live.start().map_err(io::Error::other)?;
-    let (helm, reins) = reins();
+    let (control, port) = control_channel();
     let names = live.captures().iter().map(|capture| capture.name.clone());
     let interfaces = names.zip(live.counters().iter().map(Arc::clone)).collect();
-    let keeper = Keeper::new(helm, interfaces, settings, Arc::clone(policy), live.stop(), shown)?;
+    let keeper = Keeper::new(control, interfaces, settings, Arc::clone(policy), live.stop(), shown)?;
     let (running, ended) = bounded::<()>(0);
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("keeper".to_owned());
         let keeper = thread.spawn_scoped(scope, move || keeper.run(&ended))?;
-        let watched = pipeline::watch(&mut live, policy, pipeline, outputs, &reins);
+        let watched = pipeline::watch(&mut live, policy, pipeline, outputs, &port);
         drop(running);
         // It does not panic; if it did, what was watched is worth no less.
         let _ = keeper.join();

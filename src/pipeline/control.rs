@@ -18,21 +18,21 @@ use crate::worker::{Followed, Worker};
 
 /// What a running pipeline can be told.
 #[derive(Debug)]
-pub enum Order {
+pub enum Command {
     /// Judge by this policy from the next block on.
     Policy(Arc<Policy>),
     /// Tell this about the sensor.
     Own(Own),
-    /// Count what there is: see [`Census`].
-    Census {
-        /// Look at every conversation, too: [`Census::followed`].
+    /// Count what there is: see [`PipelineStatus`].
+    Status {
+        /// Look at every conversation, too: [`PipelineStatus::followed`].
         conversations: bool,
     },
 }
 
 /// What a running pipeline has counted so far.
 #[derive(Debug)]
-pub struct Census {
+pub struct PipelineStatus {
     /// The packet clock when it was taken, which goes on when nothing arrives.
     pub clock: i64,
     /// What was counted on the way in and by the workers.
@@ -53,32 +53,32 @@ pub struct Census {
 
 /// The end that gives orders.
 #[derive(Debug)]
-pub struct Helm {
+pub struct ControlHandle {
     /// Where orders go. Full: the pipeline is behind, and the order can be given again later.
-    pub orders: Sender<Order>,
-    /// Where the answers to [`Order::Census`] come from.
-    pub census: Receiver<Census>,
+    pub commands: Sender<Command>,
+    /// Where the answers to [`Command::Status`] come from.
+    pub status: Receiver<PipelineStatus>,
 }
 
 /// The end that the pipeline takes them from.
 #[derive(Debug)]
-pub struct Reins {
-    orders: Receiver<Order>,
-    census: Sender<Census>,
+pub struct ControlPort {
+    commands: Receiver<Command>,
+    status: Sender<PipelineStatus>,
 }
 
 /// Both ends.
-pub fn reins() -> (Helm, Reins) {
-    let ((orders, taken), (answers, census)) = (bounded(ORDERS), bounded(1));
-    (Helm { orders, census }, Reins { orders: taken, census: answers })
+pub fn control_channel() -> (ControlHandle, ControlPort) {
+    let ((commands, taken), (answers, status)) = (bounded(COMMANDS), bounded(1));
+    (ControlHandle { commands, status }, ControlPort { commands: taken, status: answers })
 }
 
 /// What is to be done before one block.
-pub(super) struct Orders {
+pub(super) struct Commands {
     policy: Option<Arc<Policy>>,
     own: Vec<Own>,
     /// Somebody wants to know: what was counted on the way in.
-    census: Option<Counters>,
+    status: Option<Counters>,
     /// And what conversations there are.
     conversations: bool,
     /// The packet clock before the block.
@@ -92,26 +92,26 @@ pub(super) struct Count {
     followed: Followed,
 }
 
-impl Reins {
+impl ControlPort {
     /// What is to be done before the next block, if there is something.
-    pub(super) fn take(&self, source: &dyn Source, dealer: &mut Dealer, clock: i64) -> Option<Arc<Orders>> {
-        if self.orders.is_empty() {
+    pub(super) fn take(&self, source: &dyn Source, dealer: &mut Dealer, clock: i64) -> Option<Arc<Commands>> {
+        if self.commands.is_empty() {
             return None;
         }
-        let mut taken = Orders { policy: None, own: Vec::new(), census: None, conversations: false, clock };
-        for order in self.orders.try_iter() {
-            match order {
-                Order::Policy(policy) => {
+        let mut taken = Commands { policy: None, own: Vec::new(), status: None, conversations: false, clock };
+        for command in self.commands.try_iter() {
+            match command {
+                Command::Policy(policy) => {
                     taken.policy = Some(policy);
                     dealer.judge_again();
                 }
-                Order::Own(own) => taken.own.push(own),
-                Order::Census { conversations } => {
+                Command::Own(own) => taken.own.push(own),
+                Command::Status { conversations } => {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();
                     dealer.count_so_far(&mut counters);
                     counters.drops(&source.drops());
-                    taken.census = Some(counters);
+                    taken.status = Some(counters);
                 }
             }
         }
@@ -119,14 +119,14 @@ impl Reins {
     }
 
     /// Hands over what was counted. Whoever did not take the answer before does not miss this one either.
-    pub(super) fn answer(&self, census: Option<Census>) {
-        if let Some(census) = census {
-            let _ = self.census.try_send(census);
+    pub(super) fn answer(&self, status: Option<PipelineStatus>) {
+        if let Some(status) = status {
+            let _ = self.status.try_send(status);
         }
     }
 }
 
-impl Orders {
+impl Commands {
     /// What a worker does before the block.
     pub(super) fn before(&self, worker: &mut Worker) {
         if let Some(policy) = &self.policy {
@@ -136,7 +136,7 @@ impl Orders {
 
     /// What it does after it.
     pub(super) fn after(&self, worker: &mut Worker) -> Option<Count> {
-        self.census.as_ref()?;
+        self.status.as_ref()?;
         let followed = if self.conversations { worker.follows() } else { Followed::default() };
         Some(Count { counters: Box::new(worker.counters()), open_flows: worker.open_flows(), followed })
     }
@@ -156,13 +156,13 @@ impl Orders {
     }
 
     /// What all of them counted.
-    pub(super) fn census(
+    pub(super) fn status(
         &self,
         counts: impl Iterator<Item = Count>,
         correlator: &Correlator,
         outputs: &Outputs,
-    ) -> Option<Census> {
-        let mut counters = self.census.clone()?;
+    ) -> Option<PipelineStatus> {
+        let mut counters = self.status.clone()?;
         let (mut open_flows, mut followed) = (0, Followed::default());
         for count in counts {
             counters.add(&count.counters);
@@ -178,7 +178,7 @@ impl Orders {
             *by_rule.entry(rule).or_default() += tally.alerts;
         }
         let followed = self.conversations.then_some(followed);
-        Some(Census {
+        Some(PipelineStatus {
             clock: self.clock,
             counters,
             open_flows,
@@ -192,4 +192,4 @@ impl Orders {
 }
 
 /// Orders that wait for the next block, at most.
-const ORDERS: usize = 64;
+const COMMANDS: usize = 64;

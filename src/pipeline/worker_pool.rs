@@ -11,9 +11,9 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 
+use super::control::{Commands, Count};
 use super::deal::Dealer;
-use super::orders::{Count, Orders};
-use super::{Done, Outputs, Progress, Reins, Run, settle};
+use super::{ControlPort, Done, Outputs, Progress, Run, settle};
 use crate::alert::{Correlator, Report};
 use crate::capture::{self, Block, Source};
 use crate::metrics::Counters;
@@ -29,7 +29,7 @@ struct Batch {
     /// The last one: nothing is in its last block, and nothing follows.
     last: bool,
     /// What is to be done with it, where somebody gave orders.
-    orders: Option<Arc<Orders>>,
+    commands: Option<Arc<Commands>>,
 }
 
 /// What one worker has to do with a batch, and what it made of it, by block.
@@ -62,7 +62,7 @@ struct Reading<'a> {
     source: &'a mut dyn Source,
     dealer: Dealer,
     progress: Progress<'a>,
-    reins: Option<&'a Reins>,
+    control: Option<&'a ControlPort>,
     /// Where the workers find their jobs, in their order.
     inboxes: Vec<Sender<Job>>,
     /// Number of the next batch.
@@ -76,7 +76,7 @@ struct Reading<'a> {
 struct Collecting<'a> {
     correlator: Correlator,
     outputs: &'a mut Outputs,
-    reins: Option<&'a Reins>,
+    control: Option<&'a ControlPort>,
     /// What came of the batches that are not complete, from `next` on.
     waiting: VecDeque<Vec<Job>>,
     next: u64,
@@ -94,7 +94,7 @@ struct WorkerPool<'a> {
     collecting: Baton<Collecting<'a>>,
     /// Jobs that are done, to be collected. All that there are have room.
     done: (Sender<Job>, Receiver<Job>),
-    /// Trays that can be filled. All that there are have room.
+    /// Slots that can be filled. All that there are have room.
     empty: (Sender<BatchSlot>, Receiver<BatchSlot>),
     /// What is left of reading, when there is nothing more to read.
     ended: Baton<(Dealer, Result<(), capture::Error>)>,
@@ -103,14 +103,14 @@ struct WorkerPool<'a> {
 impl Run<'_> {
     /// Several workers, each on a thread of its own.
     pub(super) fn together(self, source: &mut dyn Source, workers: impl ExactSizeIterator<Item = Worker>) -> Done {
-        let Self { dealer, correlator, outputs, progress, reins } = self;
+        let Self { dealer, correlator, outputs, progress, control } = self;
         let count = workers.len();
         let (inboxes, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded::<Job>(BATCHES_IN_FLIGHT)).unzip();
         let items = vec![Vec::new(); count];
-        let reading = Reading { source, dealer, progress, reins, inboxes, next: 0, clock: i64::MIN, items };
+        let reading = Reading { source, dealer, progress, control, inboxes, next: 0, clock: i64::MIN, items };
         let waiting = VecDeque::with_capacity(BATCHES_IN_FLIGHT);
         let collecting =
-            Collecting { correlator, outputs, reins, waiting, next: 0, workers: count, reports: Vec::new() };
+            Collecting { correlator, outputs, control, waiting, next: 0, workers: count, reports: Vec::new() };
         let worker_pool = WorkerPool {
             reading: Baton::with(reading),
             collecting: Baton::with(collecting),
@@ -133,7 +133,8 @@ impl Run<'_> {
                 counters.add(&thread.join().expect("a worker does not panic"));
             }
         });
-        let Collecting { correlator, outputs, .. } = worker_pool.collecting.take().expect("every worker brought it back");
+        let Collecting { correlator, outputs, .. } =
+            worker_pool.collecting.take().expect("every worker brought it back");
         outputs.finish();
         let (dealer, read) = worker_pool.ended.take().expect("workers end when reading has ended");
         Done { dealer, correlator, counters, read }
@@ -159,10 +160,10 @@ impl<'a> WorkerPool<'a> {
                     Err(_) => break,
                 },
                 recv(self.reading.1) -> reading => {
-                    let reading = reading.expect("the worker_pool holds the other end");
-                    // Nobody else deals now, and every tray that is under way comes back once its jobs are done.
+                    let reading = reading.expect("the worker pool holds the other end");
+                    // Nobody else deals now, and every slot that is under way comes back once its jobs are done.
                     inbox.try_iter().for_each(|job| self.judge(&mut worker, job));
-                    let slot = self.empty.1.recv().expect("the worker_pool holds the other end");
+                    let slot = self.empty.1.recv().expect("the worker pool holds the other end");
                     self.read(reading, slot);
                 }
             }
@@ -170,7 +171,7 @@ impl<'a> WorkerPool<'a> {
         worker.counters()
     }
 
-    /// Reads a batch if nobody else does and there is a tray for it, so that nobody has to wait for one later.
+    /// Reads a batch if nobody else does and there is a slot for it, so that nobody has to wait for one later.
     fn read_ahead(&self) {
         if !self.empty.1.is_empty()
             && let Some(reading) = self.reading.take()
@@ -195,17 +196,17 @@ impl<'a> WorkerPool<'a> {
 
     /// Does one job, and collects it unless somebody else is collecting anyway.
     fn judge(&self, worker: &mut Worker, mut job: Job) {
-        let Batch { blocks, clocks, last, orders } = &*job.batch;
+        let Batch { blocks, clocks, last, commands } = &*job.batch;
         let shares = job.share.items.iter().zip(&mut job.share.reports);
         for (number, ((block, clock), (items, report))) in blocks.iter().zip(clocks).zip(shares).enumerate() {
             worker.open(std::mem::take(report));
             if number == 0 {
-                orders.iter().for_each(|orders| orders.before(worker));
+                commands.iter().for_each(|commands| commands.before(worker));
             }
             *report = worker.block(block, items, *clock, *last && number + 1 == clocks.len());
         }
-        job.count = orders.as_deref().and_then(|orders| orders.after(worker));
-        self.done.0.send(job).expect("the worker_pool holds the other end");
+        job.count = commands.as_deref().and_then(|commands| commands.after(worker));
+        self.done.0.send(job).expect("the worker pool holds the other end");
         while !self.done.1.is_empty()
             && let Some(mut collecting) = self.collecting.take()
         {
@@ -218,7 +219,7 @@ impl<'a> WorkerPool<'a> {
     }
 
     fn reusable(&self, slot: BatchSlot) {
-        self.empty.0.send(slot).expect("the worker_pool holds the other end");
+        self.empty.0.send(slot).expect("the worker pool holds the other end");
     }
 }
 
@@ -228,12 +229,13 @@ impl Reading<'_> {
     fn batch(&mut self, slot: BatchSlot) -> Result<bool, capture::Error> {
         let BatchSlot { mut batch, mut shares } = slot;
         batch.clocks.clear();
-        batch.orders = None;
+        batch.commands = None;
         let mut read = Ok(true);
         for (number, block) in batch.blocks.iter_mut().enumerate() {
             read = self.source.fill(block);
             if number == 0 {
-                batch.orders = self.reins.and_then(|reins| reins.take(self.source, &mut self.dealer, self.clock));
+                batch.commands =
+                    self.control.and_then(|control| control.take(self.source, &mut self.dealer, self.clock));
             }
             self.dealer.deal(block, &mut self.items);
             for (share, items) in shares.iter_mut().zip(&mut self.items) {
@@ -282,18 +284,18 @@ impl Collecting<'_> {
         for (number, (block, clock)) in batch.blocks.iter().zip(&batch.clocks).enumerate() {
             let reports = jobs.iter_mut().filter_map(|job| job.share.reports.get_mut(number));
             self.reports.extend(reports.map(std::mem::take));
-            let orders = batch.orders.as_deref().filter(|_| number == 0);
+            let commands = batch.commands.as_deref().filter(|_| number == 0);
             let last = batch.last && number + 1 == batch.clocks.len();
-            settle(&mut self.correlator, block, &mut self.reports, orders, *clock, last, self.outputs);
+            settle(&mut self.correlator, block, &mut self.reports, commands, *clock, last, self.outputs);
             for (job, report) in jobs.iter_mut().zip(self.reports.drain(..)) {
                 if let Some(own) = job.share.reports.get_mut(number) {
                     *own = report;
                 }
             }
         }
-        if let (Some(orders), Some(reins)) = (&batch.orders, self.reins) {
+        if let (Some(commands), Some(control)) = (&batch.commands, self.control) {
             let counts: Vec<Count> = jobs.iter_mut().filter_map(|job| job.count.take()).collect();
-            reins.answer(orders.census(counts.into_iter(), &self.correlator, self.outputs));
+            control.answer(commands.status(counts.into_iter(), &self.correlator, self.outputs));
         }
     }
 }
