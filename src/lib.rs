@@ -30,7 +30,7 @@
 //! * [`sensor`]: the life of a pipeline that listens to the network;
 //! * [`confine`]: what a sensor gives up when everything is open;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
-//! * [`shelf`]: a folder of files of ours, of which the oldest go;
+//! * [`rotating_dir`]: a folder of files of ours, of which the oldest go;
 //! * [`trouble`]: what keeps an output from its work, told once;
 //! * [`clock`]: the time now, for what deals with the present and not with packets;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
@@ -57,8 +57,8 @@ pub mod pipeline;
 pub mod policy;
 pub mod publish;
 pub mod recording;
+pub mod rotating_dir;
 pub mod sensor;
-pub mod shelf;
 pub mod summary;
 pub mod trouble;
 pub mod worker;

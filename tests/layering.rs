@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     // What several outputs share.
     ("trouble", &[]),
-    ("shelf", &[]),
+    ("rotating_dir", &[]),
     ("capture", &["clock", "protocols"]),
     ("frame", &["capture"]),
     ("flow", &["capture", "frame", "protocols"]),
@@ -27,8 +27,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["certificate", "protocols"]),
     ("alert", &["certificate", "policy", "protocols"]),
     ("publish", &["clock", "alert", "metrics", "trouble"]),
-    ("evidence", &["capture", "frame", "policy", "alert", "shelf", "trouble"]),
-    ("recording", &["capture", "shelf", "trouble"]),
+    ("evidence", &["capture", "frame", "policy", "alert", "rotating_dir", "trouble"]),
+    ("recording", &["capture", "rotating_dir", "trouble"]),
     ("metrics", &["capture", "frame", "flow", "keys", "policy", "alert", "evidence", "recording", "protocols"]),
     ("worker", &["capture", "frame", "flow", "keys", "certificate", "policy", "alert", "metrics", "protocols"]),
     (

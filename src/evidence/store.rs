@@ -3,13 +3,13 @@
 use std::io;
 
 use super::{Counters, Error, Settings};
-use crate::shelf::{Limits, Shelf};
+use crate::rotating_dir::{Limits, RotatingDir};
 use crate::trouble::{self, Told, Trouble};
 
 /// The files of one folder, and the promises that were made to some that are to come.
 #[derive(Debug)]
 pub(super) struct Store {
-    shelf: Shelf,
+    dir: RotatingDir,
     rolling: bool,
     /// Files that are kept, at most.
     files: usize,
@@ -26,14 +26,14 @@ impl Store {
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
         let limits = Limits { files: settings.files, bytes: settings.bytes, is_ours };
         let name = format!("evidence {}", settings.folder.display());
-        let mut shelf = Shelf::new(settings.folder.clone(), limits);
+        let mut dir = RotatingDir::new(settings.folder.clone(), limits);
         let mut trouble = Trouble::new("evidence.failed", name.clone());
-        match if settings.rolling { shelf.begin() } else { shelf.try_it() } {
+        match if settings.rolling { dir.begin() } else { dir.try_it() } {
             Err(full) if settings.rolling && trouble::is_full(&full) => trouble.is(&full),
             opened => opened.map_err(|source| Error { name, source })?,
         }
         Ok(Self {
-            shelf,
+            dir,
             rolling: settings.rolling,
             files: settings.files,
             promised: 0,
@@ -49,7 +49,7 @@ impl Store {
         let free = if self.rolling {
             self.promised < MOST_PROMISED && held() < MOST_HELD
         } else {
-            self.shelf.files() + self.promised < self.files
+            self.dir.files() + self.promised < self.files
         };
         self.promised += usize::from(free);
         self.counters.over_limit += u64::from(!free);
@@ -100,24 +100,24 @@ impl Store {
     fn store(&mut self, name: &str, content: &[u8]) -> io::Result<bool> {
         let size = content.len() as u64;
         if !self.rolling {
-            let fits = self.shelf.has_room(size);
-            return if fits { self.shelf.put(name, content).map(|()| true) } else { Ok(false) };
+            let fits = self.dir.has_room(size);
+            return if fits { self.dir.put(name, content).map(|()| true) } else { Ok(false) };
         }
         self.roll(name, content).or_else(|_| {
             // The folder may have gone away, or somebody may have put another in its place.
-            self.shelf.begin()?;
+            self.dir.begin()?;
             self.roll(name, content)
         })
     }
 
     fn roll(&mut self, name: &str, content: &[u8]) -> io::Result<bool> {
-        let fits = self.shelf.make_room(content.len() as u64)?;
-        if fits { self.shelf.put(name, content).map(|()| true) } else { Ok(false) }
+        let fits = self.dir.make_room(content.len() as u64)?;
+        if fits { self.dir.put(name, content).map(|()| true) } else { Ok(false) }
     }
 
     /// What became of the files.
     pub(super) fn counters(&self) -> Counters {
-        Counters { rotated: self.shelf.removed(), ..self.counters }
+        Counters { rotated: self.dir.removed(), ..self.counters }
     }
 
     /// What keeps files from being written now.
@@ -131,7 +131,7 @@ impl Store {
     }
 
     fn error(&self, name: &str, source: io::Error) -> Error {
-        Error { name: format!("evidence {}", self.shelf.path(name).display()), source }
+        Error { name: format!("evidence {}", self.dir.path(name).display()), source }
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{Chunk, Interface, Settings, Stock};
 use crate::capture::live::Reading;
 use crate::capture::pcapng::write::{self, Statistics};
-use crate::shelf::{Limits, Shelf};
+use crate::rotating_dir::{Limits, RotatingDir};
 use crate::trouble::{self, Told, Trouble};
 
 /// What has become of the recording.
@@ -23,7 +23,7 @@ pub(super) struct News {
 
 /// Writes chunks into files.
 pub(super) struct Writer {
-    shelf: Shelf,
+    dir: RotatingDir,
     file_bytes: u64,
     interfaces: Vec<Interface>,
     /// What every file begins with: the section, and the interfaces that are known by now.
@@ -61,15 +61,15 @@ impl Writer {
     ) -> io::Result<Self> {
         let Settings { folder, bytes, file_bytes, interfaces } = settings;
         let mut trouble = Trouble::new("recording.failed", format!("recording {}", folder.display()));
-        let mut shelf = Shelf::new(folder, Limits { files: usize::MAX, bytes, is_ours });
-        match shelf.begin() {
+        let mut dir = RotatingDir::new(folder, Limits { files: usize::MAX, bytes, is_ours });
+        match dir.begin() {
             Err(full) if trouble::is_full(&full) => trouble.is(&full),
             begun => begun?,
         }
         let mut head = Vec::new();
         write::section(&mut head);
         let (captures, file, counted) = (Vec::new(), None, vec![Reading::default(); interfaces.len()]);
-        Ok(Self { shelf, file_bytes, interfaces, head, captures, counted, file, trouble, empty, news, ended })
+        Ok(Self { dir, file_bytes, interfaces, head, captures, counted, file, trouble, empty, news, ended })
     }
 
     /// Writes until nothing follows; returns how many packets could not be written.
@@ -143,19 +143,19 @@ impl Writer {
     fn begin(&mut self, time: i64) -> io::Result<Open> {
         self.create(time).or_else(|_| {
             // The folder may have gone away, or somebody may have put another in its place.
-            self.shelf.begin()?;
+            self.dir.begin()?;
             self.create(time)
         })
     }
 
     fn create(&mut self, time: i64) -> io::Result<Open> {
-        self.shelf.make_room(self.file_bytes)?;
+        self.dir.make_room(self.file_bytes)?;
         let name = self.name_for(time);
-        let part = self.shelf.part(&name);
+        let part = self.dir.part(&name);
         let file = File::options().create_new(true).append(true).open(&part)?;
         let mut open = Open { name, file, bytes: 0, span: (time, time), packets: Vec::new() };
         // Whoever sees it sees a capture.
-        let begun = open.append(&self.head).and_then(|()| fs::rename(&part, self.shelf.path(&open.name)));
+        let begun = open.append(&self.head).and_then(|()| fs::rename(&part, self.dir.path(&open.name)));
         if let Err(error) = begun {
             // What cannot be removed either is found when stock is taken.
             let _ = fs::remove_file(&part);
@@ -167,7 +167,7 @@ impl Writer {
     /// A name that no file has. Where there is one of this time, because a clock was set back, it is of the next moment.
     fn name_for(&self, time: i64) -> String {
         let mut names = (time..time.saturating_add(SAME_NAMES)).map(name);
-        names.find(|name| !self.shelf.path(name).exists()).unwrap_or_else(|| name(time))
+        names.find(|name| !self.dir.path(name).exists()).unwrap_or_else(|| name(time))
     }
 
     /// Ends the file with what was lost since the one before ended.
@@ -189,15 +189,15 @@ impl Writer {
         // Without them, the file is whole all the same.
         let _ = open.append(&statistics);
         if !open.is_gone() {
-            self.shelf.add(open.name, open.bytes);
+            self.dir.add(open.name, open.bytes);
         }
     }
 
     fn tell(&self) {
         let open = self.file.as_ref();
-        let oldest = self.shelf.oldest().or(open.map(|open| open.name.as_str())).map(str::to_owned);
-        let files = (self.shelf.files() + usize::from(open.is_some())) as u64;
-        let bytes = self.shelf.bytes() + open.map_or(0, |open| open.bytes);
+        let oldest = self.dir.oldest().or(open.map(|open| open.name.as_str())).map(str::to_owned);
+        let files = (self.dir.files() + usize::from(open.is_some())) as u64;
+        let bytes = self.dir.bytes() + open.map_or(0, |open| open.bytes);
         let news = News { trouble: self.trouble.told(), stock: Stock { files, bytes, oldest } };
         // Whoever does not hear it now hears the next.
         let _ = self.news.try_send(news);

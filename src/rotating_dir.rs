@@ -20,7 +20,7 @@ pub struct Limits {
 
 /// A folder of files, from the oldest to the newest.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct RotatingDir {
     folder: PathBuf,
     limits: Limits,
     kept: VecDeque<Kept>,
@@ -35,7 +35,7 @@ struct Kept {
     bytes: u64,
 }
 
-impl Shelf {
+impl RotatingDir {
     /// A folder of which nothing is known yet, and in which nothing counts.
     pub const fn new(folder: PathBuf, limits: Limits) -> Self {
         Self { folder, limits, kept: VecDeque::new(), bytes: 0, removed: 0 }
@@ -167,11 +167,11 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn shelf(folder: &Path, files: usize, bytes: u64) -> Shelf {
+    fn rotating_dir(folder: &Path, files: usize, bytes: u64) -> RotatingDir {
         let is_ours = |name: &str| name.ends_with(".pcapng");
-        let mut shelf = Shelf::new(folder.to_owned(), Limits { files, bytes, is_ours });
-        shelf.begin().expect("a folder");
-        shelf
+        let mut rotating_dir = RotatingDir::new(folder.to_owned(), Limits { files, bytes, is_ours });
+        rotating_dir.begin().expect("a folder");
+        rotating_dir
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -181,29 +181,29 @@ mod tests {
         names
     }
 
-    fn put(shelf: &mut Shelf, name: &str, bytes: usize) {
-        assert!(shelf.make_room(bytes as u64).expect("a sound folder"), "{name} has no room");
-        shelf.put(name, &vec![1; bytes]).expect("stored");
+    fn put(rotating_dir: &mut RotatingDir, name: &str, bytes: usize) {
+        assert!(rotating_dir.make_room(bytes as u64).expect("a sound folder"), "{name} has no room");
+        rotating_dir.put(name, &vec![1; bytes]).expect("stored");
     }
 
     #[test]
     fn the_oldest_make_room_for_the_newest_by_number_and_by_size() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut shelf = shelf(folder.path(), 3, 100);
+        let mut rotating_dir = rotating_dir(folder.path(), 3, 100);
         for name in ["d.pcapng", "c.pcapng", "b.pcapng", "a.pcapng"] {
-            put(&mut shelf, name, 10);
+            put(&mut rotating_dir, name, 10);
         }
         assert_eq!(names(folder.path()), ["a.pcapng", "b.pcapng", "c.pcapng"]);
-        put(&mut shelf, "e.pcapng", 85);
+        put(&mut rotating_dir, "e.pcapng", 85);
         assert_eq!(names(folder.path()), ["a.pcapng", "e.pcapng"]);
-        assert_eq!((shelf.bytes(), shelf.removed()), (95, 3));
-        assert!(!shelf.make_room(101).expect("a sound folder"), "more than all that there may be");
+        assert_eq!((rotating_dir.bytes(), rotating_dir.removed()), (95, 3));
+        assert!(!rotating_dir.make_room(101).expect("a sound folder"), "more than all that there may be");
     }
 
     #[test]
     fn what_an_earlier_run_left_counts_and_what_others_put_there_stays() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut before = shelf(folder.path(), 10, 100);
+        let mut before = rotating_dir(folder.path(), 10, 100);
         for (age, name) in [(3, "z.pcapng"), (2, "b.pcapng"), (1, "a.pcapng")] {
             put(&mut before, name, 10);
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 - age);
@@ -215,7 +215,7 @@ mod tests {
         }
         fs::write(folder.path().join("notes.txt"), [0; 500]).expect("written");
         fs::write(folder.path().join(".half.pcapng.part"), [0; 500]).expect("written");
-        let mut after = shelf(folder.path(), 3, 100);
+        let mut after = rotating_dir(folder.path(), 3, 100);
         assert_eq!((after.files(), after.bytes(), after.oldest()), (3, 30, Some("z.pcapng")));
         put(&mut after, "c.pcapng", 10);
         assert_eq!(names(folder.path()), ["a.pcapng", "b.pcapng", "c.pcapng", "notes.txt"]);
@@ -224,20 +224,20 @@ mod tests {
     #[test]
     fn a_file_that_is_stored_again_counts_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut shelf = shelf(folder.path(), 10, 100);
-        put(&mut shelf, "a.pcapng", 10);
-        put(&mut shelf, "a.pcapng", 20);
-        assert_eq!((shelf.files(), shelf.bytes()), (1, 20));
+        let mut rotating_dir = rotating_dir(folder.path(), 10, 100);
+        put(&mut rotating_dir, "a.pcapng", 10);
+        put(&mut rotating_dir, "a.pcapng", 20);
+        assert_eq!((rotating_dir.files(), rotating_dir.bytes()), (1, 20));
     }
 
     #[test]
     fn a_folder_that_has_gone_away_is_made_again() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("deeper");
-        let mut shelf = shelf(&path, 10, 100);
+        let mut rotating_dir = rotating_dir(&path, 10, 100);
         fs::remove_dir_all(&path).expect("removed");
-        assert!(shelf.put("a.pcapng", &[1]).is_err());
-        shelf.begin().expect("made again");
-        shelf.put("a.pcapng", &[1]).expect("stored");
+        assert!(rotating_dir.put("a.pcapng", &[1]).is_err());
+        rotating_dir.begin().expect("made again");
+        rotating_dir.put("a.pcapng", &[1]).expect("stored");
     }
 }
