@@ -31,7 +31,7 @@
 //! * [`confine`]: what a sensor gives up when everything is open;
 //! * [`interfaces`]: what there is to listen to, and what is wrong with it;
 //! * [`rotating_dir`]: a folder of files of ours, of which the oldest go;
-//! * [`trouble`]: what keeps an output from its work, told once;
+//! * [`fault`]: what keeps an output from its work, told once;
 //! * [`clock`]: the time now, for what deals with the present and not with packets;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
 //!
@@ -46,6 +46,7 @@ pub mod clock;
 pub mod config;
 pub mod confine;
 pub mod evidence;
+pub mod fault;
 pub mod flow;
 pub mod frame;
 pub mod health;
@@ -60,5 +61,4 @@ pub mod recording;
 pub mod rotating_dir;
 pub mod sensor;
 pub mod summary;
-pub mod trouble;
 pub mod worker;

@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::capture::live::InterfaceCounters;
 use crate::capture::pcapng::write::{self, Interfaces, PACKET_OVERHEAD};
 use crate::capture::{Block, Link, Packet};
-use crate::trouble::Told;
+use crate::fault::FaultReport;
 use writer::{News, Writer};
 
 /// What is recorded, and how much of it is kept.
@@ -189,7 +189,7 @@ impl Recorder {
         // It does not panic; if it did, nobody knows what was written.
         self.counters.dropped += handle.join().unwrap_or_default();
         self.listen();
-        match self.trouble() {
+        match self.fault() {
             Some(told) => Err(Error { folder: self.folder.clone(), source: io::Error::other(told.why) }),
             None => Ok(()),
         }
@@ -206,8 +206,8 @@ impl Recorder {
     }
 
     /// What keeps packets from being recorded now.
-    pub fn trouble(&self) -> Option<Told> {
-        self.latest.trouble.clone()
+    pub fn fault(&self) -> Option<FaultReport> {
+        self.latest.fault.clone()
     }
 
     fn listen(&mut self) {

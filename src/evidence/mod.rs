@@ -26,7 +26,7 @@ use hashbrown::HashMap;
 
 use crate::alert::{About, Kind, Rendered};
 use crate::capture::Block;
-use crate::trouble::Told;
+use crate::fault::FaultReport;
 use collect::Collection;
 use recent::Recent;
 use store::Store;
@@ -175,8 +175,8 @@ impl Keeper {
     }
 
     /// What keeps files from being written now.
-    pub fn trouble(&self) -> Option<Told> {
-        self.store.trouble()
+    pub fn fault(&self) -> Option<FaultReport> {
+        self.store.fault()
     }
 
     /// The first thing that went wrong for good since this was asked last.

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::{Counters, Error, Settings};
+use crate::fault::{self, Fault, FaultReport};
 use crate::rotating_dir::{Limits, RotatingDir};
-use crate::trouble::{self, Told, Trouble};
 
 /// The files of one folder, and the promises that were made to some that are to come.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Store {
     files: usize,
     promised: usize,
     counters: Counters,
-    trouble: Trouble,
+    fault: Fault,
     /// Packet clock when a file could not be written.
     tried: i64,
     problem: Option<Error>,
@@ -27,9 +27,9 @@ impl Store {
         let limits = Limits { files: settings.files, bytes: settings.bytes, is_ours };
         let name = format!("evidence {}", settings.folder.display());
         let mut dir = RotatingDir::new(settings.folder.clone(), limits);
-        let mut trouble = Trouble::new("evidence.failed", name.clone());
+        let mut fault = Fault::new("evidence.failed", name.clone());
         match if settings.rolling { dir.begin() } else { dir.try_it() } {
-            Err(full) if settings.rolling && trouble::is_full(&full) => trouble.is(&full),
+            Err(full) if settings.rolling && fault::is_full(&full) => fault.set(&full),
             opened => opened.map_err(|source| Error { name, source })?,
         }
         Ok(Self {
@@ -38,7 +38,7 @@ impl Store {
             files: settings.files,
             promised: 0,
             counters: Counters::default(),
-            trouble,
+            fault,
             tried: i64::MIN,
             problem: None,
         })
@@ -63,19 +63,19 @@ impl Store {
 
     /// Whether a file may be tried, when it is `clock`: a disk that refuses is not asked all the time.
     pub(super) fn may_try(&self, clock: i64) -> bool {
-        !self.trouble.is_there() || clock >= self.tried.saturating_add(TRIED_EVERY)
+        !self.fault.is_active() || clock >= self.tried.saturating_add(TRIED_EVERY)
     }
 
     /// Stores a file that was promised a place. `false`: it should be tried again later.
     pub(super) fn put(&mut self, name: &str, content: &[u8], clock: i64) -> bool {
         match self.store(name, content) {
             Ok(fits) => {
-                self.trouble.is_over();
+                self.fault.clear();
                 self.counters.files += u64::from(fits);
                 self.counters.over_limit += u64::from(!fits);
             }
             Err(source) if self.rolling => {
-                self.trouble.is(&source);
+                self.fault.set(&source);
                 self.tried = clock;
                 return false;
             }
@@ -90,7 +90,7 @@ impl Store {
 
     /// Nothing is tried again: gives up a file that waits.
     pub(super) fn give_up(&mut self, name: &str) {
-        let why = self.trouble.told().map_or_else(String::new, |told| told.why);
+        let why = self.fault.report().map_or_else(String::new, |told| told.why);
         self.counters.failed += 1;
         self.problem = self.problem.take().or_else(|| Some(self.error(name, io::Error::other(why))));
         self.release();
@@ -121,8 +121,8 @@ impl Store {
     }
 
     /// What keeps files from being written now.
-    pub(super) fn trouble(&self) -> Option<Told> {
-        self.trouble.told()
+    pub(super) fn fault(&self) -> Option<FaultReport> {
+        self.fault.report()
     }
 
     /// The first thing that went wrong for good since this was asked last.
@@ -178,11 +178,11 @@ mod tests {
         std::fs::remove_dir(&path).and_then(|()| std::fs::write(&path, "in the way")).expect("in the way");
         let name = "flow.undeclared-peer-0123456789abcdef0123456789abcdef.pcapng";
         assert!(store.reserve(|| 0) && !store.put(name, &[1; 10], 0));
-        assert_eq!(store.trouble().map(|told| told.what), Some("evidence.failed"));
+        assert_eq!(store.fault().map(|told| told.what), Some("evidence.failed"));
         assert!(!store.may_try(TRIED_EVERY - 1) && store.may_try(TRIED_EVERY));
         std::fs::remove_file(&path).expect("out of the way");
         assert!(store.put(name, &[1; 10], TRIED_EVERY));
-        assert!(store.trouble().is_none() && store.problem().is_none() && path.join(name).exists());
+        assert!(store.fault().is_none() && store.problem().is_none() && path.join(name).exists());
         assert_eq!(store.counters(), Counters { files: 1, ..Counters::default() });
     }
 }

@@ -10,10 +10,10 @@ use super::Outputs;
 use super::deal::Dealer;
 use crate::alert::{self, Correlator, Own};
 use crate::capture::Source;
+use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::recording::Stock;
-use crate::trouble::Told;
 use crate::worker::{Followed, Worker};
 
 /// What a running pipeline can be told.
@@ -46,7 +46,7 @@ pub struct PipelineStatus {
     /// Alerts by rule.
     pub by_rule: BTreeMap<&'static str, u64>,
     /// What keeps outputs from their work now.
-    pub troubles: Vec<Told>,
+    pub faults: Vec<FaultReport>,
     /// What is recorded on the disk, where packets are recorded.
     pub recorded: Option<Stock>,
 }
@@ -185,7 +185,7 @@ impl Commands {
             followed,
             alerts: *correlator.counters(),
             by_rule,
-            troubles: outputs.troubles(),
+            faults: outputs.faults(),
             recorded: outputs.recorded(),
         })
     }

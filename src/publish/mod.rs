@@ -10,7 +10,7 @@ mod topic;
 mod unhurried;
 
 use crate::alert::Rendered;
-use crate::trouble::Told;
+use crate::fault::FaultReport;
 
 pub use jsonl::Jsonl;
 pub use lines::Lines;
@@ -30,7 +30,7 @@ pub trait Publisher: Send {
     fn finish(&mut self) -> Result<Delivered, PublishError>;
 
     /// What keeps it from its work now, where it goes on trying and nobody else tells.
-    fn trouble(&self) -> Option<Told> {
+    fn fault(&self) -> Option<FaultReport> {
         None
     }
 

@@ -118,11 +118,11 @@ fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
     let waiting = 40_000 - broken.counters().dropped;
     assert!((most - 1000..=most).contains(&waiting), "{waiting} wait, of {most} that can");
     let deadline = crate::clock::now() + 30_000_000_000;
-    while broken.trouble().is_none() {
+    while broken.fault().is_none() {
         assert!(crate::clock::now() < deadline, "nobody tells");
         broken.end_of_block(0);
     }
-    assert_eq!(broken.trouble().map(|told| told.what), Some("recording.failed"));
+    assert_eq!(broken.fault().map(|told| told.what), Some("recording.failed"));
     fs::remove_file(&path).expect("out of the way");
     broken.finish().expect("written at last");
     assert_eq!(found(&path).len() as u64 + broken.counters().dropped, 40_000);

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use super::{Chunk, Interface, Settings, Stock};
 use crate::capture::live::Reading;
 use crate::capture::pcapng::write::{self, Statistics};
+use crate::fault::{self, Fault, FaultReport};
 use crate::rotating_dir::{Limits, RotatingDir};
-use crate::trouble::{self, Told, Trouble};
 
 /// What has become of the recording.
 #[derive(Clone, Debug, Default)]
 pub(super) struct News {
-    pub(super) trouble: Option<Told>,
+    pub(super) fault: Option<FaultReport>,
     pub(super) stock: Stock,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     /// What was counted of each capture up to the end of the last file.
     counted: Vec<Reading>,
     file: Option<Open>,
-    trouble: Trouble,
+    fault: Fault,
     empty: Sender<Chunk>,
     news: Sender<News>,
     /// Hung up when nothing follows.
@@ -60,16 +60,16 @@ impl Writer {
         ended: Receiver<()>,
     ) -> io::Result<Self> {
         let Settings { folder, bytes, file_bytes, interfaces } = settings;
-        let mut trouble = Trouble::new("recording.failed", format!("recording {}", folder.display()));
+        let mut fault = Fault::new("recording.failed", format!("recording {}", folder.display()));
         let mut dir = RotatingDir::new(folder, Limits { files: usize::MAX, bytes, is_ours });
         match dir.begin() {
-            Err(full) if trouble::is_full(&full) => trouble.is(&full),
+            Err(full) if fault::is_full(&full) => fault.set(&full),
             begun => begun?,
         }
         let mut head = Vec::new();
         write::section(&mut head);
         let (captures, file, counted) = (Vec::new(), None, vec![Reading::default(); interfaces.len()]);
-        Ok(Self { dir, file_bytes, interfaces, head, captures, counted, file, trouble, empty, news, ended })
+        Ok(Self { dir, file_bytes, interfaces, head, captures, counted, file, fault, empty, news, ended })
     }
 
     /// Writes until nothing follows; returns how many packets could not be written.
@@ -112,10 +112,10 @@ impl Writer {
     fn record(&mut self, chunk: &Chunk) -> bool {
         let written = self.append(chunk);
         match &written {
-            Ok(()) => self.trouble.is_over(),
+            Ok(()) => self.fault.clear(),
             Err(error) => {
                 self.close();
-                self.trouble.is(error);
+                self.fault.set(error);
             }
         }
         self.tell();
@@ -198,7 +198,7 @@ impl Writer {
         let oldest = self.dir.oldest().or(open.map(|open| open.name.as_str())).map(str::to_owned);
         let files = (self.dir.files() + usize::from(open.is_some())) as u64;
         let bytes = self.dir.bytes() + open.map_or(0, |open| open.bytes);
-        let news = News { trouble: self.trouble.told(), stock: Stock { files, bytes, oldest } };
+        let news = News { fault: self.fault.report(), stock: Stock { files, bytes, oldest } };
         // Whoever does not hear it now hears the next.
         let _ = self.news.try_send(news);
     }

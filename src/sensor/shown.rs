@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::Look;
 use crate::alert;
 use crate::capture::live::Reading;
+use crate::fault::FaultReport;
 use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::pipeline::PipelineStatus;
 use crate::recording::Stock;
-use crate::trouble::Told;
 
 /// Writes down what it is shown.
 #[derive(Debug)]
@@ -98,8 +98,8 @@ fn count(status: &PipelineStatus, snapshot: &mut Snapshot) {
     let operations = counters.operations().into_iter();
     snapshot.operations = operations.map(|(protocol, classes)| (protocol.to_owned(), owned(classes))).collect();
     snapshot.not_judged = counters.not_judged.named().into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
-    let problem = |told: &Told| Reason { what: told.what.to_owned(), message: told.message() };
-    snapshot.problems = status.troubles.iter().map(problem).collect();
+    let problem = |told: &FaultReport| Reason { what: told.what.to_owned(), message: told.message() };
+    snapshot.problems = status.faults.iter().map(problem).collect();
     snapshot.recording = status.recorded.as_ref().map(|stock| {
         let Stock { files, bytes, oldest } = stock.clone();
         Recording { files, bytes, oldest }
