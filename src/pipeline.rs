@@ -29,7 +29,7 @@ use crate::publish::PublishError;
 use crate::recording;
 use crate::worker::{self, Worker};
 use control::Commands;
-pub use control::{Command, ControlHandle, ControlPort, PipelineStatus, control_channel};
+pub use control::{ControlCommand, ControlHandle, ControlPort, PipelineStatus, control_channel};
 use deal::Dealer;
 pub use outputs::Outputs;
 

@@ -13,7 +13,7 @@ use lockkeeper::alert::{Own, OwnRule, Rendered};
 use lockkeeper::capture::{self, Block, Capture, Error, Packet, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command};
 use lockkeeper::config;
-use lockkeeper::pipeline::{self, Command, Outputs, Replayed, control_channel};
+use lockkeeper::pipeline::{self, ControlCommand, Outputs, Replayed, control_channel};
 use lockkeeper::policy::Policy;
 use lockkeeper::publish::{Delivered, PublishError, Publisher};
 use serde_json::Value;
@@ -24,8 +24,8 @@ struct Slow {
     packets: Vec<(Packet, Vec<u8>)>,
     captures: Vec<Capture>,
     next: usize,
-    commands: Vec<(usize, Command)>,
-    control: Sender<Command>,
+    commands: Vec<(usize, ControlCommand)>,
+    control: Sender<ControlCommand>,
 }
 
 impl Source for Slow {
@@ -70,7 +70,7 @@ fn watch(
     capture: &str,
     policy: &Arc<Policy>,
     workers: usize,
-    commands: Vec<(usize, Command)>,
+    commands: Vec<(usize, ControlCommand)>,
 ) -> (Vec<Value>, Replayed) {
     let path = root().join("pcaps").join(capture);
     let mut source = capture::open(&[path], &ReplaySettings::default()).expect("a capture");
@@ -115,7 +115,7 @@ fn the_same_policy_again_changes_nothing_but_that_violations_are_told_anew() {
     let policy = load(&plant());
     for workers in [1, 3] {
         let (plain, plainly) = watch("day.pcapng", &policy, workers, Vec::new());
-        let again = [700, 1500, 2300].map(|packet| (packet, Command::Policy(load(&plant()))));
+        let again = [700, 1500, 2300].map(|packet| (packet, ControlCommand::Policy(load(&plant()))));
         let (told, watched) = watch("day.pcapng", &policy, workers, again.into());
         assert_eq!(watched.counters.packets, plainly.counters.packets);
         assert_eq!(watched.counters.flows, plainly.counters.flows);
@@ -133,7 +133,7 @@ fn what_is_permitted_until_the_change_is_told_from_then_on_in_the_same_conversat
     let (before, _) = watch("normal-polling.pcap", &load(&plant()), 1, Vec::new());
     assert!(before.iter().all(|alert| alert["kind"] != "violation"), "{before:#?}");
     let (told, watched) =
-        watch("normal-polling.pcap", &load(&plant()), 1, vec![(100, Command::Policy(Arc::clone(&strict)))]);
+        watch("normal-polling.pcap", &load(&plant()), 1, vec![(100, ControlCommand::Policy(Arc::clone(&strict)))]);
     let violations: Vec<_> = told.iter().filter(|alert| alert["kind"] == "violation").collect();
     assert!(!violations.is_empty(), "writes go on after packet 100");
     for alert in violations {
@@ -151,7 +151,7 @@ fn an_alert_of_the_old_policy_still_gets_its_outcome() {
     let first = plain.iter().find(|alert| alert["rule"] == "operation.undeclared").expect("a violation");
     let packet = first["evidence"]["packet"].as_u64().expect("a packet") as usize;
     // The request is told, then the policy changes, then comes the answer.
-    let free = Command::Policy(Arc::new(Policy::permissive()));
+    let free = ControlCommand::Policy(Arc::new(Policy::permissive()));
     let (told, _) = watch("undeclared-write.pcap", &load(&plant()), 1, vec![(packet, free)]);
     let last = told.iter().rfind(|alert| alert["id"] == first["id"]).expect("the same alert");
     assert_eq!(last["outcome"]["status"], "accepted", "{told:#?}");
@@ -162,7 +162,7 @@ fn an_alert_of_the_old_policy_still_gets_its_outcome() {
 #[test]
 fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
     let closed = changed("port     = 502", "port     = 503");
-    let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, Command::Policy(closed))]);
+    let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, ControlCommand::Policy(closed))]);
     let is_undeclared = |alert: &&Value| alert["rule"] == "flow.undeclared-protocol" && alert["operation"].is_null();
     let undeclared: Vec<_> = told.iter().filter(is_undeclared).collect();
     assert!(!undeclared.is_empty(), "{told:#?}");
@@ -183,7 +183,7 @@ fn what_the_sensor_tells_about_itself_comes_out_with_the_rest() {
         measured: vec![("kernel_drops", 3)],
     };
     for workers in [1, 2] {
-        let commands = vec![(10, Command::Own(own(1))), (20, Command::Own(own(2)))];
+        let commands = vec![(10, ControlCommand::Own(own(1))), (20, ControlCommand::Own(own(2)))];
         let (told, _) = watch("normal-polling.pcap", &load(&plant()), workers, commands);
         let own: Vec<_> = told.iter().filter(|alert| alert["kind"] == "sensor").collect();
         assert_eq!(own.len(), 2, "at once, and at the end with its count");

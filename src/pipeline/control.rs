@@ -18,7 +18,7 @@ use crate::worker::{Followed, Worker};
 
 /// What a running pipeline can be told.
 #[derive(Debug)]
-pub enum Command {
+pub enum ControlCommand {
     /// Judge by this policy from the next block on.
     Policy(Arc<Policy>),
     /// Tell this about the sensor.
@@ -55,15 +55,15 @@ pub struct PipelineStatus {
 #[derive(Debug)]
 pub struct ControlHandle {
     /// Where orders go. Full: the pipeline is behind, and the order can be given again later.
-    pub commands: Sender<Command>,
-    /// Where the answers to [`Command::Status`] come from.
+    pub commands: Sender<ControlCommand>,
+    /// Where the answers to [`ControlCommand::Status`] come from.
     pub status: Receiver<PipelineStatus>,
 }
 
 /// The end that the pipeline takes them from.
 #[derive(Debug)]
 pub struct ControlPort {
-    commands: Receiver<Command>,
+    commands: Receiver<ControlCommand>,
     status: Sender<PipelineStatus>,
 }
 
@@ -101,12 +101,12 @@ impl ControlPort {
         let mut taken = Commands { policy: None, own: Vec::new(), status: None, conversations: false, clock };
         for command in self.commands.try_iter() {
             match command {
-                Command::Policy(policy) => {
+                ControlCommand::Policy(policy) => {
                     taken.policy = Some(policy);
                     dealer.judge_again();
                 }
-                Command::Own(own) => taken.own.push(own),
-                Command::Status { conversations } => {
+                ControlCommand::Own(own) => taken.own.push(own),
+                ControlCommand::Status { conversations } => {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();
                     dealer.count_so_far(&mut counters);

@@ -15,7 +15,7 @@ use super::{Look, Rejection, Settings, Shown};
 use crate::alert::{Own, OwnRule};
 use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
 use crate::clock::now;
-use crate::pipeline::{Command, ControlHandle, PipelineStatus};
+use crate::pipeline::{ControlCommand, ControlHandle, PipelineStatus};
 use crate::policy::Policy;
 
 /// Looks after a sensor.
@@ -35,7 +35,7 @@ pub(super) struct Keeper {
     shown: Shown,
     status: Option<PipelineStatus>,
     /// Orders that the pipeline had no room for.
-    waiting: Vec<Command>,
+    waiting: Vec<ControlCommand>,
     rounds: u64,
     told_of_stop: bool,
 }
@@ -89,7 +89,7 @@ impl Keeper {
         if second {
             self.look_at_interfaces();
             let conversations = self.rounds.is_multiple_of(ROUNDS_PER_SECOND * SECONDS_PER_DEEP_CENSUS);
-            self.waiting.push(Command::Status { conversations });
+            self.waiting.push(ControlCommand::Status { conversations });
         }
         self.give_orders();
         if self.must_end && self.waiting.is_empty() {
@@ -111,7 +111,7 @@ impl Keeper {
         let (rule, message, measured) = match reload {
             Reload::Changed(policy) => {
                 (self.policy, self.policy_since, self.policy_rejected) = (policy, time, None);
-                self.waiting.push(Command::Policy(Arc::clone(&self.policy)));
+                self.waiting.push(ControlCommand::Policy(Arc::clone(&self.policy)));
                 let message = format!("Policy {} is in force: {about} was read again.", self.policy_name());
                 (OwnRule::PolicyChanged, message, Vec::new())
             }
@@ -162,7 +162,7 @@ impl Keeper {
     fn tell(&mut self, own: Own) {
         tracing::warn!(rule = own.rule.id(), "{}", own.message);
         if self.waiting.len() < ORDERS_KEPT {
-            self.waiting.push(Command::Own(own));
+            self.waiting.push(ControlCommand::Own(own));
         }
     }
 
@@ -176,7 +176,7 @@ impl Keeper {
             }
         }
         // A census that is late is asked for again.
-        self.waiting.extend(waiting.filter(|command| !matches!(command, Command::Status { .. })));
+        self.waiting.extend(waiting.filter(|command| !matches!(command, ControlCommand::Status { .. })));
     }
 }
 
