@@ -27,8 +27,8 @@ use clap::{Parser, ValueEnum};
 use clock::Clock;
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech};
 use lockkeeper::alert::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, Order,
-    OwnedTarget, Report, Transaction, What, write_transaction,
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
+    Report, SortKey, Transaction, What, write_transaction,
 };
 use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
 use lockkeeper::flow::{
@@ -347,7 +347,7 @@ fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<
 }
 
 /// A write to an address that is not permitted.
-fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (Order, Event) {
+fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (SortKey, Event) {
     let [client, server] = ends[asked.flow];
     let mut operation = asked.owned().clone();
     if let OwnedTarget::Plain(Target::Table { address: at, .. }) = &mut operation.target {
@@ -366,7 +366,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         protocol: Some(row.name),
         operation: Some(operation),
     };
-    let order = Order { clock: asked.stamp.clock, packet: asked.stamp.packet, sub: 0 };
+    let order = SortKey { clock: asked.stamp.clock, packet: asked.stamp.packet, sub: 0 };
     (order, Event::Finding(Box::new(finding)))
 }
 

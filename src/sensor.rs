@@ -3,7 +3,7 @@
 //! ```text
 //!  signals, policy file (looked at by a thread of its own), counters of the interfaces
 //!        |
-//!      keeper (a thread, once a second) == Order ==> pipeline (every worker, between two blocks)
+//!      keeper (a thread, once a second) == ControlCommand ==> pipeline (every worker, between two blocks)
 //!        |                              <== Census ==
 //!        +-> alarms: what is wrong with the sensor itself, as alerts
 //!        +-> shown: the board of its health

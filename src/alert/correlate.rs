@@ -22,7 +22,7 @@ use super::record::Record;
 use super::secured::Secured;
 use super::table::Table;
 use super::unread::UnreadShare;
-use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Order, Rendered, Report, What, mapping, message};
+use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Rendered, Report, SortKey, What, mapping, message};
 use crate::policy::Policy;
 
 /// What the correlator needs to know.
@@ -596,7 +596,7 @@ fn render(settings: &Settings, live: &Live) -> Rendered {
     Rendered { kind, rule, severity: mapping::severity(finding), id, news, json, about: None }
 }
 
-const fn rank(order: Order, event: &Event) -> Rank {
+const fn rank(order: SortKey, event: &Event) -> Rank {
     match event {
         Event::Finding(finding) => (order.clock, order.packet, 0, mapping::rule_id(&finding.what), order.sub),
         Event::Fact(_, Fact::Unasked { denial, .. }) => (order.clock, order.packet, 0, denial.rule.id(), order.sub),

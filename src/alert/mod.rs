@@ -50,7 +50,7 @@ pub use unread::{Unread, UnreadShare, window_of};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Order {
+pub struct SortKey {
     /// Packet clock when it became known, nanoseconds: never runs backwards.
     pub clock: i64,
     /// Running number of the packet that made it known (of a timeout: of the request).
@@ -283,13 +283,13 @@ pub struct Evidence {
     pub packet: u64,
 }
 
-/// What one worker made of one block, sorted by [`Order`].
+/// What one worker made of one block, sorted by [`SortKey`].
 #[derive(Debug, Default)]
 pub struct Report {
     /// For the correlator.
-    pub events: Vec<(Order, Event)>,
+    pub events: Vec<(SortKey, Event)>,
     /// Finished transactions: one JSON line each, in [`Report::lines`].
-    pub transactions: Vec<(Order, std::ops::Range<usize>)>,
+    pub transactions: Vec<(SortKey, std::ops::Range<usize>)>,
     /// The text of the transactions.
     pub lines: Vec<u8>,
     /// Packets that were not read: the [window](window_of) that they fall into, why, and how many.

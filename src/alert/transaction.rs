@@ -6,7 +6,7 @@
 use super::community_id::community_id;
 use super::key::Spoken;
 use super::record::{self, member};
-use super::{Ending, Endpoint, Evidence, Order, Report, json};
+use super::{Ending, Endpoint, Evidence, Report, SortKey, json};
 use crate::policy::{Carrier, Policy, Ruling, Verdict};
 
 pub use super::record::{OperationView, ValuesView};
@@ -136,7 +136,7 @@ pub fn write_transaction(
 /// each time.
 pub fn merge_transactions<E>(reports: &[Report], mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     let mut next = vec![0; reports.len()];
-    let head = |next: &[usize], worker: usize| -> Option<Order> {
+    let head = |next: &[usize], worker: usize| -> Option<SortKey> {
         reports.get(worker)?.transactions.get(*next.get(worker)?).map(|(order, _)| *order)
     };
     loop {
@@ -153,7 +153,7 @@ pub fn merge_transactions<E>(reports: &[Report], mut write: impl FnMut(&[u8]) ->
 fn write_run<E>(
     report: &Report,
     position: usize,
-    limit: Option<Order>,
+    limit: Option<SortKey>,
     write: &mut impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<usize, E> {
     let rest = report.transactions.get(position..).unwrap_or_default();
@@ -265,7 +265,7 @@ mod tests {
     fn reports(orders: &[u8], workers: usize) -> Vec<Report> {
         let mut reports: Vec<Report> = (0..workers).map(|_| Report::default()).collect();
         for (packet, worker) in orders.iter().enumerate() {
-            let order = Order { clock: 0, packet: packet as u64, sub: 0 };
+            let order = SortKey { clock: 0, packet: packet as u64, sub: 0 };
             let report = &mut reports[usize::from(*worker) % workers];
             let start = report.lines.len();
             report.lines.extend_from_slice(format!("{packet}\n").as_bytes());

@@ -9,8 +9,8 @@ use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, 
 use super::conversation::{FlowFacts, PendingOperation, Spoken};
 use super::evidence_of;
 use crate::alert::{
-    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, Order, OwnedOperation,
-    OwnedValues, Report, Transaction, ValuesView, What, write_transaction,
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
+    OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
 };
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
@@ -40,7 +40,7 @@ pub(super) struct WorkerState {
     /// The rulings that conversations have: those between hosts of the same zones are often alike.
     rulings: HashSet<Arc<Ruling>>,
     pub(super) report: Report,
-    /// Counts what was reported in this block: the last part of [`Order`].
+    /// Counts what was reported in this block: the last part of [`SortKey`].
     sub: u32,
     /// Where the numbers begin of what is reported now: a packet and its wrappings may belong to different workers.
     sub_from: u32,
@@ -136,11 +136,11 @@ impl WorkerState {
 
     /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
     /// an earlier packet than its request where the tap reordered them.
-    fn next(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> Order {
+    fn next(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
         self.sub += 1;
         facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
         let (clock, packet) = facts.latest;
-        Order { clock, packet, sub: self.sub_from + self.sub }
+        SortKey { clock, packet, sub: self.sub_from + self.sub }
     }
 
     /// Reports a finding about a conversation.
@@ -231,7 +231,7 @@ impl WorkerState {
             operation: None,
         };
         self.sub += 1;
-        let order = Order { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub };
+        let order = SortKey { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub };
         self.report.events.push((order, event(Box::new(finding))));
     }
 

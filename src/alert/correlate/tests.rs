@@ -22,7 +22,7 @@ impl Run {
 
     fn tell(&mut self, after: i64, event: Event) -> &mut Self {
         self.packet += 1;
-        let order = Order { clock: START + after, packet: self.packet, sub: 0 };
+        let order = SortKey { clock: START + after, packet: self.packet, sub: 0 };
         let report = Report { events: vec![(order, event)], ..Report::default() };
         self.correlator.block(&mut [report], START + after, &mut |rendered| self.published.push(rendered));
         self
@@ -263,14 +263,14 @@ fn the_id_depends_on_policy_and_packet_and_not_on_how_it_was_captured() {
 type Step = (u8, u8, u8);
 
 /// The same events for every way of sharing them: (order, worker, event).
-fn events(steps: &[Step]) -> Vec<(Order, Event)> {
+fn events(steps: &[Step]) -> Vec<(SortKey, Event)> {
     let mut clock = START;
     let mut told = Vec::new();
     for (number, (seconds, what, address)) in steps.iter().enumerate() {
         clock += i64::from(*seconds) * SECOND;
         let number = number as u64;
         let at = RequestRef { request: number as u32 / 2, item: 0 };
-        let order = Order { clock, packet: number / 2, sub: number as u32 };
+        let order = SortKey { clock, packet: number / 2, sub: number as u32 };
         let base = Finding { at: Some(at), time: clock, ..testing::finding(0) };
         let event = match what % 4 {
             0 => Event::Outcome { conversation: 1, at, ending: Outcome::Accepted.into(), is_last: true },
