@@ -10,7 +10,7 @@ use lockkeeper_protocols::REGISTRY;
 use serde::Serialize;
 
 use crate::alert::unread::most_frequent;
-use crate::alert::{OwnRule, Severity, Unread};
+use crate::alert::{SensorRule, Severity, Unread};
 use crate::capture::Capture;
 use crate::highlights::Highlights;
 use crate::metrics::{Counters, FailedConnections, Failures, NotJudged};
@@ -301,7 +301,7 @@ fn own(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn is_own(rule: &str) -> bool {
-    OwnRule::ALL.iter().any(|known| known.id() == rule)
+    SensorRule::ALL.iter().any(|known| known.id() == rule)
 }
 
 fn is_violation(rule: &str) -> bool {

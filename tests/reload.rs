@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
-use lockkeeper::alert::{Own, OwnRule, Rendered};
+use lockkeeper::alert::{Rendered, SensorAlert, SensorRule};
 use lockkeeper::capture::{self, Block, Capture, Error, Packet, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command};
 use lockkeeper::config;
@@ -175,15 +175,15 @@ fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
 
 #[test]
 fn what_the_sensor_tells_about_itself_comes_out_with_the_rest() {
-    let own = |time| Own {
-        rule: OwnRule::CaptureLoss,
+    let own = |time| SensorAlert {
+        rule: SensorRule::CaptureLoss,
         about: "eth1".to_owned(),
         time,
         message: "eth1 lost 3 packets.".to_owned(),
         measured: vec![("kernel_drops", 3)],
     };
     for workers in [1, 2] {
-        let commands = vec![(10, ControlCommand::Own(own(1))), (20, ControlCommand::Own(own(2)))];
+        let commands = vec![(10, ControlCommand::SensorAlert(own(1))), (20, ControlCommand::SensorAlert(own(2)))];
         let (told, _) = watch("normal-polling.pcap", &load(&plant()), workers, commands);
         let own: Vec<_> = told.iter().filter(|alert| alert["kind"] == "sensor").collect();
         assert_eq!(own.len(), 2, "at once, and at the end with its count");

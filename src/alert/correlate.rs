@@ -17,9 +17,9 @@ use super::calls::Calls;
 use super::hosts::Hosts;
 use super::id::alert_id;
 use super::key::Key;
-use super::own::{Desk, Own, Owns};
 use super::record::Record;
 use super::secured::Secured;
+use super::sensor::{SensorAlert, SensorAlertContext, SensorAlerts};
 use super::table::Table;
 use super::unread::UnreadShare;
 use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Rendered, Report, SortKey, What, mapping, message};
@@ -139,7 +139,7 @@ pub struct Correlator {
     secured: Secured,
     calls: Calls,
     hosts: Hosts,
-    owns: Owns,
+    owns: SensorAlerts,
     unread: UnreadShare,
     counters: Counters,
     tallies: BTreeMap<(&'static str, Option<u16>), Tally>,
@@ -207,7 +207,7 @@ impl Correlator {
             secured,
             calls: Calls::new(),
             hosts,
-            owns: Owns::default(),
+            owns: SensorAlerts::default(),
             unread,
             counters: Counters::default(),
             tallies: BTreeMap::new(),
@@ -231,8 +231,8 @@ impl Correlator {
         self.batch = batch;
         self.advance(clock, out);
         self.not_read(reports, out);
-        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
-        self.owns.advance(&desk, out);
+        let context = SensorAlertContext { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        self.owns.advance(&context, out);
     }
 
     /// From here on another policy is in force. An alert that was opened under the one before goes on under that one, so
@@ -267,10 +267,10 @@ impl Correlator {
     }
 
     /// Takes something that the sensor tells about itself.
-    pub fn own(&mut self, own: Own, out: Out<'_>) {
+    pub fn own(&mut self, own: SensorAlert, out: Out<'_>) {
         let tally = self.tallies.entry((own.rule.id(), None)).or_default();
-        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
-        let is_new = self.owns.take(own, &desk, out);
+        let context = SensorAlertContext { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        let is_new = self.owns.take(own, &context, out);
         tally.alerts += u64::from(is_new);
         tally.occurrences += 1;
         self.counters.own += u64::from(is_new);
@@ -291,8 +291,8 @@ impl Correlator {
         for live in &mut changed {
             self.publish(live, out);
         }
-        let desk = Desk { policy: &self.policy, settings: &self.settings, clock: self.clock };
-        self.owns.finish(&desk, out);
+        let context = SensorAlertContext { policy: &self.policy, settings: &self.settings, clock: self.clock };
+        self.owns.finish(&context, out);
     }
 
     /// What was done and given up so far.

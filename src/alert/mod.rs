@@ -18,10 +18,10 @@ mod json;
 mod key;
 mod mapping;
 mod message;
-mod own;
 mod owned;
 mod record;
 mod secured;
+mod sensor;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -38,11 +38,11 @@ use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, Host, Rule, Ruling};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
-pub use own::{Own, OwnRule};
 pub(crate) use owned::short_name;
 pub use owned::{
     ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
 };
+pub use sensor::{SensorAlert, SensorRule};
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
 };

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::own::{Own, OwnRule};
+use super::sensor::{SensorAlert, SensorRule};
 
 /// Why a packet was not read, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,7 +182,7 @@ impl UnreadShare {
     }
 
     /// The packet clock is `clock`: what is to be told of the windows that are over.
-    pub fn advance(&mut self, clock: i64, tell: &mut dyn FnMut(Own)) {
+    pub fn advance(&mut self, clock: i64, tell: &mut dyn FnMut(SensorAlert)) {
         while let Some(first) = self.open.first_entry().filter(|first| *first.key() < window_of(clock)) {
             let end = first.key().saturating_add(1).saturating_mul(WINDOW);
             self.since.add(first.remove());
@@ -193,7 +193,7 @@ impl UnreadShare {
     }
 
     /// The end, at `clock`. What is left says something if it is enough, or all there was.
-    pub fn finish(&mut self, clock: i64, tell: &mut dyn FnMut(Own)) {
+    pub fn finish(&mut self, clock: i64, tell: &mut dyn FnMut(SensorAlert)) {
         for (_, counted) in std::mem::take(&mut self.open) {
             self.since.add(counted);
         }
@@ -202,7 +202,7 @@ impl UnreadShare {
         }
     }
 
-    fn judge(&mut self, time: i64, tell: &mut dyn FnMut(Own)) {
+    fn judge(&mut self, time: i64, tell: &mut dyn FnMut(SensorAlert)) {
         self.judged = true;
         let Counted { packets, unread } = std::mem::take(&mut self.since);
         let total = unread.values().sum();
@@ -217,7 +217,7 @@ impl UnreadShare {
             kinds.join(", ")
         );
         let measured = vec![("packets", packets), ("unread", total)];
-        tell(Own { rule: OwnRule::Unread, about: self.about.clone(), time, message, measured });
+        tell(SensorAlert { rule: SensorRule::Unread, about: self.about.clone(), time, message, measured });
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
     fn told(windows: &[(u64, u64)]) -> Vec<(i64, u64)> {
         let mut share = UnreadShare::new(1.0, &["a.pcap".to_owned()]);
         let mut told = Vec::new();
-        let mut tell = |own: Own| told.push((own.time / WINDOW, own.measured[1].1));
+        let mut tell = |own: SensorAlert| told.push((own.time / WINDOW, own.measured[1].1));
         for (window, (packets, unread)) in (0..).zip(windows) {
             share.packets(window, *packets);
             share.unread(window, MACSEC, *unread);

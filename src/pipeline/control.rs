@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Outputs;
 use super::deal::Dealer;
-use crate::alert::{self, Correlator, Own};
+use crate::alert::{self, Correlator, SensorAlert};
 use crate::capture::Source;
 use crate::fault::FaultReport;
 use crate::metrics::Counters;
@@ -22,7 +22,7 @@ pub enum ControlCommand {
     /// Judge by this policy from the next block on.
     Policy(Arc<Policy>),
     /// Tell this about the sensor.
-    Own(Own),
+    SensorAlert(SensorAlert),
     /// Count what there is: see [`PipelineStatus`].
     Status {
         /// Look at every conversation, too: [`PipelineStatus::followed`].
@@ -76,7 +76,7 @@ pub fn control_channel() -> (ControlHandle, ControlPort) {
 /// What is to be done before one block.
 pub(super) struct Commands {
     policy: Option<Arc<Policy>>,
-    own: Vec<Own>,
+    own: Vec<SensorAlert>,
     /// Somebody wants to know: what was counted on the way in.
     status: Option<Counters>,
     /// And what conversations there are.
@@ -105,7 +105,7 @@ impl ControlPort {
                     taken.policy = Some(policy);
                     dealer.judge_again();
                 }
-                ControlCommand::Own(own) => taken.own.push(own),
+                ControlCommand::SensorAlert(own) => taken.own.push(own),
                 ControlCommand::Status { conversations } => {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();

@@ -12,7 +12,7 @@ use signal_hook::flag;
 use super::alarms::Alarms;
 use super::policy_file::{PolicyWatch, Rejected, Reload, can_be_read_again};
 use super::{Look, Rejection, Settings, Shown};
-use crate::alert::{Own, OwnRule};
+use crate::alert::{SensorAlert, SensorRule};
 use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
 use crate::clock::now;
 use crate::pipeline::{ControlCommand, ControlHandle, PipelineStatus};
@@ -113,20 +113,20 @@ impl Keeper {
                 (self.policy, self.policy_since, self.policy_rejected) = (policy, time, None);
                 self.waiting.push(ControlCommand::Policy(Arc::clone(&self.policy)));
                 let message = format!("Policy {} is in force: {about} was read again.", self.policy_name());
-                (OwnRule::PolicyChanged, message, Vec::new())
+                (SensorRule::PolicyChanged, message, Vec::new())
             }
             Reload::Restored => {
                 self.policy_rejected = None;
                 let message = format!("Policy {} stays in force: {about} says so again.", self.policy_name());
-                (OwnRule::PolicyRestored, message, Vec::new())
+                (SensorRule::PolicyRestored, message, Vec::new())
             }
             Reload::Rejected(rejected) => {
                 self.policy_rejected = Some(Rejection { time, reason: reason(&rejected) });
                 let (message, measured) = told(rejected);
-                (OwnRule::PolicyRejected, message, measured)
+                (SensorRule::PolicyRejected, message, measured)
             }
         };
-        self.tell(Own { rule, about, time, message, measured });
+        self.tell(SensorAlert { rule, about, time, message, measured });
     }
 
     /// Id and version of the policy that is in force.
@@ -159,10 +159,10 @@ impl Keeper {
     }
 
     /// Tells something about the sensor: to whoever reads its log, and as an alert.
-    fn tell(&mut self, own: Own) {
+    fn tell(&mut self, own: SensorAlert) {
         tracing::warn!(rule = own.rule.id(), "{}", own.message);
         if self.waiting.len() < ORDERS_KEPT {
-            self.waiting.push(ControlCommand::Own(own));
+            self.waiting.push(ControlCommand::SensorAlert(own));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 
 /// What can be wrong with a sensor, or has happened to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OwnRule {
+pub enum SensorRule {
     /// More packets were lost than the declared limit.
     CaptureLoss,
     /// A SPAN port delivers one direction only.
@@ -33,7 +33,7 @@ pub enum OwnRule {
     PolicyRestored,
 }
 
-impl OwnRule {
+impl SensorRule {
     /// All of them.
     pub const ALL: [Self; 9] = [
         Self::CaptureLoss,
@@ -91,9 +91,9 @@ impl OwnRule {
 
 /// Something that a sensor tells about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Own {
+pub struct SensorAlert {
     /// What it is.
-    pub rule: OwnRule,
+    pub rule: SensorRule,
     /// Which part of the sensor it is about: an interface, a file.
     pub about: String,
     /// When it was noticed, nanoseconds since 1970.
@@ -106,15 +106,15 @@ pub struct Own {
 
 /// The alerts about the sensor that are open.
 #[derive(Debug, Default)]
-pub(super) struct Owns {
-    open: BTreeMap<(OwnRule, String), Open>,
+pub(super) struct SensorAlerts {
+    open: BTreeMap<(SensorRule, String), OpenSensorAlert>,
     /// The earliest packet clock at which one of them is to be published again.
     due: Option<i64>,
 }
 
 #[derive(Debug)]
-struct Open {
-    latest: Own,
+struct OpenSensorAlert {
+    latest: SensorAlert,
     /// Packet clock when it came.
     clock: i64,
     id: AlertId,
@@ -126,50 +126,55 @@ struct Open {
 }
 
 /// What they are written with.
-pub(super) struct Desk<'a> {
+pub(super) struct SensorAlertContext<'a> {
     pub(super) policy: &'a Policy,
     pub(super) settings: &'a Settings,
     pub(super) clock: i64,
 }
 
-impl Owns {
+impl SensorAlerts {
     /// Takes one more. `true`: it is a new alert.
-    pub(super) fn take(&mut self, own: Own, desk: &Desk<'_>, out: &mut dyn FnMut(Rendered)) -> bool {
+    pub(super) fn take(
+        &mut self,
+        own: SensorAlert,
+        context: &SensorAlertContext<'_>,
+        out: &mut dyn FnMut(Rendered),
+    ) -> bool {
         if own.rule.is_event() {
-            Open::new(own, desk.clock).publish(desk, out);
+            OpenSensorAlert::new(own, context.clock).publish(context, out);
             return true;
         }
         let key = (own.rule, own.about.clone());
-        self.open.retain(|_, open| desk.clock.saturating_sub(open.clock) < desk.settings.close_after);
+        self.open.retain(|_, open| context.clock.saturating_sub(open.clock) < context.settings.close_after);
         let fresh = !self.open.contains_key(&key);
-        let open = self.open.entry(key).or_insert_with(|| Open::new(own.clone(), desk.clock));
+        let open = self.open.entry(key).or_insert_with(|| OpenSensorAlert::new(own.clone(), context.clock));
         if fresh {
-            open.publish(desk, out);
+            open.publish(context, out);
         } else {
             open.count += 1;
-            (open.latest, open.clock) = (own, desk.clock);
-            let due = open.published.1.saturating_add(desk.settings.interval);
+            (open.latest, open.clock) = (own, context.clock);
+            let due = open.published.1.saturating_add(context.settings.interval);
             self.due = Some(self.due.map_or(due, |other| other.min(due)));
-            self.advance(desk, out);
+            self.advance(context, out);
         }
         fresh
     }
 
     /// Publishes again what has changed, and was not published for an interval.
     #[inline]
-    pub(super) fn advance(&mut self, desk: &Desk<'_>, out: &mut dyn FnMut(Rendered)) {
-        if self.due.is_some_and(|due| due <= desk.clock) {
-            self.publish_due(desk, out);
+    pub(super) fn advance(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
+        if self.due.is_some_and(|due| due <= context.clock) {
+            self.publish_due(context, out);
         }
     }
 
     #[cold]
-    fn publish_due(&mut self, desk: &Desk<'_>, out: &mut dyn FnMut(Rendered)) {
+    fn publish_due(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
         self.due = None;
         for open in self.open.values_mut().filter(|open| open.is_dirty()) {
-            let due = open.published.1.saturating_add(desk.settings.interval);
-            if due <= desk.clock {
-                open.publish(desk, out);
+            let due = open.published.1.saturating_add(context.settings.interval);
+            if due <= context.clock {
+                open.publish(context, out);
             } else {
                 self.due = Some(self.due.map_or(due, |other| other.min(due)));
             }
@@ -177,13 +182,13 @@ impl Owns {
     }
 
     /// The end: the last revision of each that changed since its latest one.
-    pub(super) fn finish(&mut self, desk: &Desk<'_>, out: &mut dyn FnMut(Rendered)) {
-        self.open.values_mut().filter(|open| open.is_dirty()).for_each(|open| open.publish(desk, out));
+    pub(super) fn finish(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
+        self.open.values_mut().filter(|open| open.is_dirty()).for_each(|open| open.publish(context, out));
     }
 }
 
-impl Open {
-    fn new(own: Own, clock: i64) -> Self {
+impl OpenSensorAlert {
+    fn new(own: SensorAlert, clock: i64) -> Self {
         let (id, first_seen) = (id(&own), own.time);
         Self { latest: own, clock, id, first_seen, count: 1, revision: 0, published: (0, i64::MIN) }
     }
@@ -192,19 +197,19 @@ impl Open {
         self.count != self.published.0
     }
 
-    fn publish(&mut self, desk: &Desk<'_>, out: &mut dyn FnMut(Rendered)) {
+    fn publish(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
         self.revision += 1;
-        self.published = (self.count, desk.clock);
+        self.published = (self.count, context.clock);
         let mut json = Vec::with_capacity(RECORD_BYTES);
-        self.write(desk, &mut json);
+        self.write(context, &mut json);
         let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
         let news = (self.revision == 1).then_some(self.latest.time);
         out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, about: None });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.
-    fn write(&self, desk: &Desk<'_>, out: &mut Vec<u8>) {
-        let Own { rule, about, time, message, measured } = &self.latest;
+    fn write(&self, context: &SensorAlertContext<'_>, out: &mut Vec<u8>) {
+        let SensorAlert { rule, about, time, message, measured } = &self.latest;
         out.extend_from_slice(b"{\"schema\":\"lockkeeper/alert/1\",\"id\":");
         json::display(out, self.id);
         member(out, "kind", |out| json::string(out, Kind::Sensor.name()));
@@ -215,7 +220,7 @@ impl Open {
         member(out, "last_seen", |out| json::time(out, *time));
         member(out, "count", |out| json::number(out, self.count));
         member(out, "revision", |out| json::number(out, self.revision));
-        origin(out, desk.settings, desk.policy);
+        origin(out, context.settings, context.policy);
         for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
             member(out, name, |out| out.extend_from_slice(b"null"));
         }
@@ -248,7 +253,7 @@ impl Open {
 }
 
 /// Made from what it is about and when it began.
-fn id(own: &Own) -> AlertId {
+fn id(own: &SensorAlert) -> AlertId {
     let mut text = String::new();
     let written = write!(text, "{}\n{}\n{}\n{}", own.rule.id(), own.about, own.time, own.message);
     debug_assert!(written.is_ok(), "a String takes whatever is written to it");
@@ -268,22 +273,22 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
-    fn own(rule: OwnRule, time: i64) -> Own {
+    fn own(rule: SensorRule, time: i64) -> SensorAlert {
         let measured = vec![("kernel_drops", 7)];
-        Own { rule, about: "eth1".to_owned(), time, message: "eth1 lost 7 packets.".to_owned(), measured }
+        SensorAlert { rule, about: "eth1".to_owned(), time, message: "eth1 lost 7 packets.".to_owned(), measured }
     }
 
     /// Takes what happens at these seconds; returns count and revision of each record.
-    fn told(rule: OwnRule, seconds: &[i64]) -> Vec<(u64, u64)> {
+    fn told(rule: SensorRule, seconds: &[i64]) -> Vec<(u64, u64)> {
         let (policy, settings) = (testing::policy(), testing::settings());
-        let mut owns = Owns::default();
+        let mut owns = SensorAlerts::default();
         let mut out = Vec::new();
         for second in seconds {
-            let desk = Desk { policy: &policy, settings: &settings, clock: second * SECOND };
-            owns.take(own(rule, second * SECOND), &desk, &mut |rendered| out.push(rendered));
+            let context = SensorAlertContext { policy: &policy, settings: &settings, clock: second * SECOND };
+            owns.take(own(rule, second * SECOND), &context, &mut |rendered| out.push(rendered));
         }
-        let desk = Desk { policy: &policy, settings: &settings, clock: i64::MAX };
-        owns.finish(&desk, &mut |rendered| out.push(rendered));
+        let context = SensorAlertContext { policy: &policy, settings: &settings, clock: i64::MAX };
+        owns.finish(&context, &mut |rendered| out.push(rendered));
         let json = out.iter().map(|rendered| serde_json::from_slice(&rendered.json).expect("JSON"));
         json.map(|json: serde_json::Value| {
             (json["count"].as_u64().unwrap_or(0), json["revision"].as_u64().unwrap_or(0))
@@ -295,8 +300,8 @@ mod tests {
     fn a_record_has_the_members_of_every_alert() {
         let (policy, settings) = (testing::policy(), testing::settings());
         let mut json = Vec::new();
-        let desk = Desk { policy: &policy, settings: &settings, clock: 0 };
-        Open::new(own(OwnRule::CaptureLoss, 0), 0).write(&desk, &mut json);
+        let context = SensorAlertContext { policy: &policy, settings: &settings, clock: 0 };
+        OpenSensorAlert::new(own(SensorRule::CaptureLoss, 0), 0).write(&context, &mut json);
         let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
         assert_eq!((&json["kind"], &json["rule"]), (&"sensor".into(), &"own.capture-loss".into()));
         assert_eq!((&json["about"], &json["measured"]["kernel_drops"]), (&"eth1".into(), &7.into()));
@@ -306,16 +311,16 @@ mod tests {
 
     #[test]
     fn the_same_trouble_is_one_alert_at_once_and_then_at_most_once_per_interval() {
-        assert_eq!(told(OwnRule::CaptureLoss, &[0, 1, 2, 61, 62]), [(1, 1), (4, 2), (5, 3)]);
+        assert_eq!(told(SensorRule::CaptureLoss, &[0, 1, 2, 61, 62]), [(1, 1), (4, 2), (5, 3)]);
     }
 
     #[test]
     fn trouble_that_comes_back_after_long_is_another_alert() {
-        assert_eq!(told(OwnRule::CaptureSilent, &[0, 4000]), [(1, 1), (1, 1)]);
+        assert_eq!(told(SensorRule::CaptureSilent, &[0, 4000]), [(1, 1), (1, 1)]);
     }
 
     #[test]
     fn every_change_of_policy_is_an_alert_of_its_own() {
-        assert_eq!(told(OwnRule::PolicyChanged, &[0, 1, 2]), [(1, 1); 3]);
+        assert_eq!(told(SensorRule::PolicyChanged, &[0, 1, 2]), [(1, 1); 3]);
     }
 }
