@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use lockkeeper_protocols::Field;
 use sha2::{Digest, Sha256};
 
-use super::key::Spoken;
+use super::key::ProtocolLabel;
 use super::{AlertId, Endpoint, Finding, What, json, mapping};
 
 /// Made from the policy, the rule, and the packet that the first revision is about: nothing of how it was captured
@@ -25,7 +25,7 @@ fn describe(text: &mut String, policy_sha256: &str, finding: &Finding) -> std::f
     writeln!(text, "{policy_sha256}\n{}\n{}", mapping::rule_id(&finding.what), finding.time)?;
     endpoint(text, &finding.client)?;
     endpoint(text, &finding.server)?;
-    writeln!(text, "{}", Spoken::of(finding.protocol, finding.carrier, finding.server.port))?;
+    writeln!(text, "{}", ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port))?;
     if let Some(operation) = &finding.operation {
         writeln!(text, "{} {}", operation.code, operation.function)?;
         operation.target.lend(|target| target.fields(|name, field| text.push_str(&part(name, field))));

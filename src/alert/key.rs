@@ -41,7 +41,7 @@ pub(super) struct Violation {
     server: Party,
     conduit: Option<u16>,
     flow: Option<u16>,
-    protocol: Spoken,
+    protocol: ProtocolLabel,
     function: Option<(&'static str, u32)>,
     target: OwnedTarget,
     anomaly: Option<&'static str>,
@@ -124,7 +124,7 @@ impl Key {
             server: Party::of(finding, Side::Server),
             conduit: finding.ruling.conduit,
             flow,
-            protocol: Spoken::of(finding.protocol, finding.carrier, finding.server.port),
+            protocol: ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port),
             function: operation.map(|operation| (operation.function, operation.code)),
             target: operation.map(|operation| operation.target.clone()).unwrap_or_default(),
             anomaly,
@@ -144,14 +144,14 @@ pub(super) fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
 /// What is spoken: a decoded protocol, or what its headers say. Displays as in alerts: `modbus`, `tcp/443`,
 /// `udp/123`, `ip/47`, `ethernet/0x8892`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Spoken {
+pub(super) enum ProtocolLabel {
     /// A protocol of the registry.
     Decoded(&'static str),
     /// Anything else, with the server's port.
     Headers(Carrier, u16),
 }
 
-impl Spoken {
+impl ProtocolLabel {
     pub(super) fn of(protocol: Option<&'static str>, carrier: Carrier, server_port: u16) -> Self {
         protocol.map_or(Self::Headers(carrier, server_port), Self::Decoded)
     }
@@ -168,7 +168,7 @@ impl Spoken {
     }
 }
 
-impl fmt::Display for Spoken {
+impl fmt::Display for ProtocolLabel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decoded(name) => formatter.write_str(name),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use lockkeeper_protocols::{Area, Class, MethodTarget, Mode, NodeTarget, Side, Target, Typed, attribute_name};
 
-use super::key::{Spoken, end_of};
+use super::key::{ProtocolLabel, end_of};
 use super::{Doubt, Endpoint, Finding, Mismatch, OwnedOperation, OwnedValues, What, json};
 use crate::policy::{Place, Policy};
 
@@ -15,11 +15,11 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let names = Names { policy, finding };
     let (what, why) = match &finding.what {
         What::Denied(denial) => {
-            let spoken = Spoken::of(finding.protocol, finding.carrier, finding.server.port);
-            (names.action(), policy.message(&finding.ruling, denial, &spoken.title()))
+            let label = ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port);
+            (names.action(), policy.message(&finding.ruling, denial, &label.title()))
         }
         What::RequestUnseen(denial) => {
-            let permitted = policy.message(&finding.ruling, denial, &names.spoken().title());
+            let permitted = policy.message(&finding.ruling, denial, &names.label().title());
             (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
         }
         What::Certificate { denial, of, certificate } => {
@@ -77,7 +77,7 @@ impl Names<'_> {
                 let unit = operation.target.lend(unit).map(|unit| format!(" (unit {unit})")).unwrap_or_default();
                 format!("{text} on {server}{unit} from {client}")
             }
-            None => format!("{} from {client} to {server}", self.spoken().title()),
+            None => format!("{} from {client} to {server}", self.label().title()),
         }
     }
 
@@ -120,8 +120,8 @@ impl Names<'_> {
         (what, format!("the zone declares VLAN {}{home}", own.join(", ")))
     }
 
-    fn spoken(&self) -> Spoken {
-        Spoken::of(self.finding.protocol, self.finding.carrier, self.finding.server.port)
+    fn label(&self) -> ProtocolLabel {
+        ProtocolLabel::of(self.finding.protocol, self.finding.carrier, self.finding.server.port)
     }
 
     fn seen(&self, side: Side) -> String {
@@ -129,7 +129,7 @@ impl Names<'_> {
             Side::Client => ("client", self.of(Side::Server)),
             Side::Server => ("server", self.of(Side::Client)),
         };
-        format!("seen as {role} of {other} with {}", self.spoken())
+        format!("seen as {role} of {other} with {}", self.label())
     }
 
     /// The asset's name, else its address.

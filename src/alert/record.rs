@@ -3,7 +3,7 @@
 use lockkeeper_protocols::{Class, Field, Operation, Outcome, Side, Target, Typed, Value, Values};
 
 use super::community_id::community_id;
-use super::key::Spoken;
+use super::key::ProtocolLabel;
 use super::{
     AlertId, Ending, Endpoint, Evidence, Finding, Mismatch, OwnedOperation, OwnedValues, What, json, mapping, message,
 };
@@ -64,7 +64,7 @@ impl Record<'_> {
         let conduit = ruling.conduit.map(|conduit| self.policy.conduit_name(conduit));
         member(out, "conduit", |out| json::string_or_null(out, conduit));
         member(out, "flow", |out| json::string_or_null(out, flow.map(|flow| self.policy.flow_id(flow))));
-        member(out, "protocol", |out| json::display(out, Spoken::of(*protocol, *carrier, server.port)));
+        member(out, "protocol", |out| json::display(out, ProtocolLabel::of(*protocol, *carrier, server.port)));
     }
 
     fn deed(&self, out: &mut Vec<u8>) {

@@ -4,7 +4,7 @@
 //! ([`ConversationText`]) and only copied afterwards.
 
 use super::community_id::community_id;
-use super::key::Spoken;
+use super::key::ProtocolLabel;
 use super::record::{self, member};
 use super::{Ending, Endpoint, Evidence, Report, SortKey, json};
 use crate::policy::{Carrier, Policy, Ruling, Verdict};
@@ -83,13 +83,13 @@ impl ConversationText {
         member(&mut ends, "server", |out| record::endpoint(out, policy, server, ruling.server, carrier));
         let conduit = ruling.conduit.map(|conduit| policy.conduit_name(conduit));
         member(&mut ends, "conduit", |out| json::string_or_null(out, conduit));
-        let mut spoken = Vec::new();
-        member(&mut spoken, "protocol", |out| json::display(out, Spoken::of(protocol, carrier, server.port)));
+        let mut label = Vec::new();
+        member(&mut label, "protocol", |out| json::display(out, ProtocolLabel::of(protocol, carrier, server.port)));
         let mut tail = Vec::new();
         let community_id = community_id(carrier, client, server);
         member(&mut tail, "community_id", |out| json::string_or_null(out, community_id.as_deref()));
         tail.extend_from_slice(b"}}\n");
-        Self { ends: ends.into(), protocol: spoken.into(), tail: tail.into() }
+        Self { ends: ends.into(), protocol: label.into(), tail: tail.into() }
     }
 }
 

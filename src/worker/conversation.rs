@@ -129,9 +129,9 @@ enum Content {
 
 /// What is known about what a conversation speaks.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Spoken {
+pub(super) enum Identification {
     /// Nothing was said yet.
-    NotYet,
+    Pending,
     /// A protocol of the registry, by name.
     Protocol(&'static str),
     /// Something was said, and it is none of the registry's.
@@ -163,7 +163,7 @@ impl Conversation {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
                     flow.facts.handshake(if segment.flags.ack { from.other() } else { from });
-                    flow.judge(Spoken::NotYet, stamp, context.state);
+                    flow.judge(Identification::Pending, stamp, context.state);
                 }
                 let copied_within = context.copies.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, copied_within };
@@ -180,7 +180,7 @@ impl Conversation {
             Body::Ip(..) | Body::Link { .. } => {}
         }
         if flow.facts.ruling.is_none() {
-            flow.judge(Spoken::NotYet, stamp, context.state);
+            flow.judge(Identification::Pending, stamp, context.state);
         }
         flow.facts.note_call(from, stamp, context.state);
         if let Some(reason) = frame.undecoded {
@@ -374,7 +374,7 @@ impl FlowFacts {
 
     /// See [`FlowState::judge`].
     #[inline(never)]
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
         let facts = self;
         facts.judge_by = NEVER;
         facts.compares = false;
@@ -395,7 +395,7 @@ impl FlowFacts {
             facts.client = facts.client.other();
             ruling = state.ruling(&facts.link(), None);
         }
-        let verdict = state.of_tunnel(state.verdict(&ruling, spoken), &facts.link());
+        let verdict = state.of_tunnel(state.verdict(&ruling, identification), &facts.link());
         facts.compares = ruling.is_judged();
         facts.ruling = Some(ruling);
         if first_time {
@@ -427,8 +427,8 @@ impl FlowState {
     }
 
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, state: &mut WorkerState) {
-        self.facts.judge(spoken, stamp, state);
+    pub(super) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
+        self.facts.judge(identification, stamp, state);
     }
 }
 
@@ -483,7 +483,7 @@ impl FlowState {
         let due = self.facts.judge_by;
         if due < clock {
             let stamp = self.facts.first.at(due.saturating_add(1));
-            self.judge(Spoken::NotYet, &stamp, state);
+            self.judge(Identification::Pending, &stamp, state);
         }
         let Self { facts, content } = self;
         if let Content::Identified(session) = content {

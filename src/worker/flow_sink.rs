@@ -8,7 +8,7 @@ use lockkeeper_protocols::{
 };
 
 use super::WorkerState;
-use super::conversation::{FlowFacts, PendingOperation, Spoken};
+use super::conversation::{FlowFacts, Identification, PendingOperation};
 use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
 
@@ -165,7 +165,7 @@ impl Sink for FlowSink<'_> {
 
     fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
         self.facts.set_protocol(protocol, self.state);
-        self.facts.judge(Spoken::Protocol(protocol.name), stamp, self.state);
+        self.facts.judge(Identification::Protocol(protocol.name), stamp, self.state);
     }
 
     fn keys(&mut self) -> Option<Arc<dyn Keys>> {

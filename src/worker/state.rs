@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{FlowFacts, PendingOperation, Spoken};
+use super::conversation::{FlowFacts, Identification, PendingOperation};
 use super::evidence_of;
 use crate::alert::{
     Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
@@ -107,8 +107,8 @@ impl WorkerState {
     }
 
     /// Takes the verdicts that depend on the conversation alone: [`Policy::ruling`].
-    pub(super) fn ruling(&mut self, link: &Link, spoken: Option<&str>) -> Arc<Ruling> {
-        let ruling = self.policy.ruling(link, spoken);
+    pub(super) fn ruling(&mut self, link: &Link, identification: Option<&str>) -> Arc<Ruling> {
+        let ruling = self.policy.ruling(link, identification);
         if let Some(known) = self.rulings.get(&ruling) {
             return Arc::clone(known);
         }
@@ -120,11 +120,11 @@ impl WorkerState {
     }
 
     /// The verdict on a conversation as such.
-    pub(super) fn verdict(&self, ruling: &Ruling, spoken: Spoken) -> Verdict {
-        match spoken {
-            Spoken::NotYet => self.policy.judge_flow(ruling, None),
-            Spoken::Protocol(name) => self.policy.judge_flow(ruling, Some(name)),
-            Spoken::Unrecognised => self.policy.judge_unrecognised(ruling),
+    pub(super) fn verdict(&self, ruling: &Ruling, identification: Identification) -> Verdict {
+        match identification {
+            Identification::Pending => self.policy.judge_flow(ruling, None),
+            Identification::Protocol(name) => self.policy.judge_flow(ruling, Some(name)),
+            Identification::Unrecognised => self.policy.judge_unrecognised(ruling),
         }
     }
 

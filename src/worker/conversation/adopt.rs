@@ -60,7 +60,7 @@ impl FlowState {
         for side in state.policy.unknown_sides(&ruling) {
             state.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = state.of_tunnel(state.verdict(&ruling, self.spoken()), &link);
+        let verdict = state.of_tunnel(state.verdict(&ruling, self.identification()), &link);
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),

@@ -6,7 +6,7 @@ use lockkeeper_protocols::{
     Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
 };
 
-use super::{Content, FlowFacts, FlowState, JUDGE_AFTER, NEVER, NO_ROW, Spoken};
+use super::{Content, FlowFacts, FlowState, Identification, JUDGE_AFTER, NEVER, NO_ROW};
 use crate::flow::End;
 use crate::worker::WorkerState;
 use crate::worker::flow_sink::FlowSink;
@@ -56,7 +56,7 @@ impl FlowState {
                 }
                 let midstream = facts.midstream;
                 let before = self.speak(protocol, midstream, declared, state);
-                self.judge(Spoken::Protocol(protocol.name), stamp, state);
+                self.judge(Identification::Protocol(protocol.name), stamp, state);
                 if let Content::Unidentified(buffer) = before {
                     self.replay(&buffer, state);
                 }
@@ -91,7 +91,7 @@ impl FlowState {
         let search = Search::new(self.facts.transport(), self.facts.expected(buffer.declared));
         let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
         self.facts.forget_decoded_port();
-        self.judge(Spoken::Unrecognised, stamp, state);
+        self.judge(Identification::Unrecognised, stamp, state);
         if let Content::Unidentified(buffer) = before {
             self.replay(&buffer, state);
         }
@@ -130,7 +130,7 @@ impl FlowState {
         let declared = self.facts.declared(state);
         self.speak(protocol, false, declared, state);
         let stamp = bytes[on.index()].1;
-        self.judge(Spoken::Protocol(protocol.name), &stamp, state);
+        self.judge(Identification::Protocol(protocol.name), &stamp, state);
         let Self { facts, content: Content::Identified(session) } = self else { return };
         let flow_sink = &mut FlowSink { facts, state };
         // The other side came before, and may begin anywhere.
@@ -148,7 +148,7 @@ impl FlowState {
     pub(super) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
             Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
-            Content::Silent | Content::Unidentified(_) => self.judge(Spoken::NotYet, stamp, state),
+            Content::Silent | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
             Content::Identified(_) | Content::Other(_) => {}
         }
         for end in [self.facts.client, self.facts.client.other()] {

@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::{Content, Conversation, FlowFacts, FlowState, Spoken};
+use super::{Content, Conversation, FlowFacts, FlowState, Identification};
 use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
@@ -99,18 +99,18 @@ impl FlowState {
     /// The end that had not spoken yet speaks in a conversation that is not permitted.
     #[cold]
     fn is_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
-        let verdict = self.facts.ruling.as_ref().map(|ruling| state.verdict(ruling, self.spoken()));
+        let verdict = self.facts.ruling.as_ref().map(|ruling| state.verdict(ruling, self.identification()));
         if let Some(Verdict::Deny(denial)) = verdict {
             state.fact(&mut self.facts, Fact::Asked(denial), stamp);
         }
     }
 
     /// What is known about what is spoken.
-    pub(super) fn spoken(&self) -> Spoken {
+    pub(super) fn identification(&self) -> Identification {
         match (&self.content, self.facts.protocol_name()) {
-            (Content::Other(_), _) => Spoken::Unrecognised,
-            (_, Some(name)) => Spoken::Protocol(name),
-            (_, None) => Spoken::NotYet,
+            (Content::Other(_), _) => Identification::Unrecognised,
+            (_, Some(name)) => Identification::Protocol(name),
+            (_, None) => Identification::Pending,
         }
     }
 
@@ -120,7 +120,7 @@ impl FlowState {
         self.facts.forget_text();
         if self.facts.ruling.is_some() {
             let judge_by = self.facts.judge_by;
-            self.judge(self.spoken(), stamp, state);
+            self.judge(self.identification(), stamp, state);
             self.facts.judge_by = judge_by;
         }
     }
