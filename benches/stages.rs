@@ -36,7 +36,7 @@ use lockkeeper::flow::{
     StreamSettings, TableSettings, TcpFlow,
 };
 use lockkeeper::frame::{self, Body, Layers};
-use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, SessionState, Verdict};
+use lockkeeper::policy::{Carrier, Denial, FlowVerdict, LastValues, Policy, Reason, Rule, SessionState, Verdict};
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{Asked, Ears};
 use traffic::{Heard, LONG, Traffic, first_of_each, flows, write_long};
@@ -307,10 +307,10 @@ fn verdicts(
 
 fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, [ruled, judged]: &[String; 2]) {
     let links: Vec<_> = talk::ends(heard).iter().map(talk::link).collect();
-    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.ruling(link, Some("modbus")))));
-    clock.time(&format!("policy, ruling, {ruled}"), "flow", links.len(), || (), rule);
+    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.flow_verdict(link, Some("modbus")))));
+    clock.time(&format!("policy, flow_verdict, {ruled}"), "flow", links.len(), || (), rule);
 
-    let rulings: Vec<Ruling> = links.iter().map(|link| policy.ruling(link, Some("modbus"))).collect();
+    let rulings: Vec<FlowVerdict> = links.iter().map(|link| policy.flow_verdict(link, Some("modbus"))).collect();
     let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
     let nothing = || vec![LastValues::default(); rulings.len()];
     let judge = |last: &mut Vec<LastValues>| {
@@ -362,7 +362,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         client,
         server,
         carrier: Carrier::Tcp,
-        ruling: policy.ruling(&talk::link(&[client, server]), Some("modbus")).into(),
+        flow_verdict: policy.flow_verdict(&talk::link(&[client, server]), Some("modbus")).into(),
         protocol: Some(row.name),
         operation: Some(operation),
     };
@@ -374,7 +374,8 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
 fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, row: &'static Protocol) {
     let captures = Captures::new(&["bench.pcap".to_owned()]);
     let ends = talk::ends(heard);
-    let rulings: Vec<Ruling> = ends.iter().map(|ends| policy.ruling(&talk::link(ends), Some("modbus"))).collect();
+    let rulings: Vec<FlowVerdict> =
+        ends.iter().map(|ends| policy.flow_verdict(&talk::link(ends), Some("modbus"))).collect();
     let text = |flow: usize| {
         let [client, server] = &ends[flow];
         ConversationText::new(policy, &rulings[flow], (client, server), Carrier::Tcp, Some(row.name))

@@ -40,7 +40,7 @@ impl Calls {
 
     /// One side of a conversation has called the other, which is a multicast or broadcast address.
     pub(super) fn call(&mut self, base: &Finding, clock: i64) {
-        let (caller, called) = match base.ruling.is_to_all(Side::Client) {
+        let (caller, called) = match base.flow_verdict.is_to_all(Side::Client) {
             true => (&base.server, &base.client),
             false => (&base.client, &base.server),
         };

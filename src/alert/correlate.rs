@@ -416,7 +416,7 @@ impl Correlator {
     }
 
     fn tally(&mut self, finding: &Finding, is_new: bool) {
-        let tally = self.tallies.entry((mapping::rule_id(&finding.what), finding.ruling.conduit)).or_default();
+        let tally = self.tallies.entry((mapping::rule_id(&finding.what), finding.flow_verdict.conduit)).or_default();
         tally.alerts += u64::from(is_new);
         tally.occurrences += 1;
     }

@@ -122,7 +122,7 @@ impl Key {
             rule,
             client: Party::of(finding, Side::Client),
             server: Party::of(finding, Side::Server),
-            conduit: finding.ruling.conduit,
+            conduit: finding.flow_verdict.conduit,
             flow,
             protocol: ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port),
             function: operation.map(|operation| (operation.function, operation.code)),
@@ -136,8 +136,8 @@ impl Key {
 /// The end of a finding's conversation on one side, and where it belongs.
 pub(super) fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
     match side {
-        Side::Client => (&finding.client, finding.ruling.client),
-        Side::Server => (&finding.server, finding.ruling.server),
+        Side::Client => (&finding.client, finding.flow_verdict.client),
+        Side::Server => (&finding.server, finding.flow_verdict.server),
     }
 }
 

@@ -107,13 +107,14 @@ impl Mismatch {
 /// Whether one of two hosts that speak without IP is in no zone: its hardware address is not declared, and there is no
 /// other by which it could be placed.
 fn has_unplaced_hardware(finding: &Finding) -> bool {
-    let zones = [finding.ruling.client.zone, finding.ruling.server.zone];
+    let zones = [finding.flow_verdict.client.zone, finding.flow_verdict.server.zone];
     matches!(finding.carrier, Carrier::Ethernet(_)) && zones.contains(&None)
 }
 
 /// Whether two hosts of different zones speak without IP: there is nothing between them that could keep them apart.
 fn shares_link(finding: &Finding) -> bool {
-    matches!(finding.carrier, Carrier::Ethernet(_)) && finding.ruling.client.zone != finding.ruling.server.zone
+    matches!(finding.carrier, Carrier::Ethernet(_))
+        && finding.flow_verdict.client.zone != finding.flow_verdict.server.zone
 }
 
 /// How bad an operation is on a conduit that does not permit its class.
@@ -275,7 +276,7 @@ const fn of_rule(rule: Rule) -> Requirements {
 mod tests {
     use super::*;
     use crate::alert::{OwnedOperation, testing};
-    use crate::policy::{Denial, Place, Ruling};
+    use crate::policy::{Denial, FlowVerdict, Place};
 
     fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
         let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });
@@ -302,8 +303,8 @@ mod tests {
         let what = What::Denied(Denial { rule: Rule::FlowUndeclaredProtocol, flow: None, reason: Reason::Plain });
         let of = |carrier, from, to| {
             let zone = |zone| Place { zone: Some(zone), asset: None };
-            let ruling = std::sync::Arc::new(Ruling::new(zone(from), zone(to), None));
-            severity(&Finding { what: what.clone(), carrier, ruling, operation: None, ..testing::finding(0) })
+            let flow_verdict = std::sync::Arc::new(FlowVerdict::new(zone(from), zone(to), None));
+            severity(&Finding { what: what.clone(), carrier, flow_verdict, operation: None, ..testing::finding(0) })
         };
         assert_eq!(of(Carrier::Ethernet(0x8892), 0, 1), Severity::High);
         assert_eq!(of(Carrier::Ethernet(0x8892), 0, 0), Severity::Medium);
@@ -313,13 +314,13 @@ mod tests {
     #[test]
     fn hardware_that_nobody_placed_is_less_than_a_stranger_with_an_address() {
         let what = What::Denied(Denial { rule: Rule::ConduitUndeclared, flow: None, reason: Reason::Plain });
-        let of = |carrier, ruling| {
-            let (ruling, what) = (std::sync::Arc::new(ruling), what.clone());
-            severity(&Finding { what, carrier, ruling, operation: None, ..testing::finding(0) })
+        let of = |carrier, flow_verdict| {
+            let (flow_verdict, what) = (std::sync::Arc::new(flow_verdict), what.clone());
+            severity(&Finding { what, carrier, flow_verdict, operation: None, ..testing::finding(0) })
         };
         let zone = |zone| Place { zone, asset: None };
         let (one, both) =
-            (Ruling::new(zone(Some(0)), zone(None), None), Ruling::new(zone(Some(0)), zone(Some(1)), None));
+            (FlowVerdict::new(zone(Some(0)), zone(None), None), FlowVerdict::new(zone(Some(0)), zone(Some(1)), None));
         assert_eq!(of(Carrier::Ethernet(0x8892), one.clone()), Severity::Medium);
         assert_eq!(of(Carrier::Ethernet(0x8892), both), Severity::High);
         assert_eq!(of(Carrier::Tcp, one), Severity::High);

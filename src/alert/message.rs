@@ -16,15 +16,15 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let (what, why) = match &finding.what {
         What::Denied(denial) => {
             let label = ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port);
-            (names.action(), policy.message(&finding.ruling, denial, &label.title()))
+            (names.action(), policy.message(&finding.flow_verdict, denial, &label.title()))
         }
         What::RequestUnseen(denial) => {
-            let permitted = policy.message(&finding.ruling, denial, &names.label().title());
+            let permitted = policy.message(&finding.flow_verdict, denial, &names.label().title());
             (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
         }
         What::Certificate { denial, of, certificate } => {
             let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
-            (what, policy.message(&finding.ruling, denial, "X.509"))
+            (what, policy.message(&finding.flow_verdict, denial, "X.509"))
         }
         What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
         What::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
@@ -108,7 +108,7 @@ impl Names<'_> {
     }
 
     fn vlan(&self, of: Option<u16>, at_home: bool) -> (String, String) {
-        let (vlan, zone) = (self.finding.client.host.vlan.unwrap_or_default(), self.finding.ruling.client.zone);
+        let (vlan, zone) = (self.finding.client.host.vlan.unwrap_or_default(), self.finding.flow_verdict.client.zone);
         let whose = match of {
             Some(other) => format!("that of zone {}", self.policy.zone_name(Some(other))),
             None => "that of no zone".to_owned(),

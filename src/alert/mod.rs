@@ -35,7 +35,7 @@ use lockkeeper_protocols::{Outcome, RequestRef, Side};
 
 use crate::certificate::Certificate;
 use crate::policy::model::Channel;
-use crate::policy::{Carrier, Denial, Host, Rule, Ruling};
+use crate::policy::{Carrier, Denial, FlowVerdict, Host, Rule};
 
 pub use correlate::{Correlator, Counters, Settings, Tally};
 pub(crate) use owned::short_name;
@@ -104,7 +104,7 @@ pub enum Fact {
     Certificate(Side, Box<[u8]>),
     /// One end told the URI of its application.
     Application(Side, Box<[u8]>),
-    /// The client calls whoever is in reach: see [`Ruling::is_to_all`].
+    /// The client calls whoever is in reach: see [`FlowVerdict::is_to_all`].
     Call,
     /// The policy does not permit the conversation, in which only one side has spoken: perhaps in answer to a call.
     Unasked {
@@ -142,7 +142,7 @@ pub struct Finding {
     /// What carries it.
     pub carrier: Carrier,
     /// Zones and conduit.
-    pub ruling: Arc<Ruling>,
+    pub flow_verdict: Arc<FlowVerdict>,
     /// The protocol, such as `modbus`, if it was decoded; otherwise the alert names the port (`tcp/443`).
     pub protocol: Option<&'static str>,
     /// The operation, where it is about one.

@@ -49,7 +49,7 @@ impl Record<'_> {
     }
 
     fn ends(&self, out: &mut Vec<u8>) {
-        let Finding { client, server, carrier, ruling, protocol, .. } = self.finding;
+        let Finding { client, server, carrier, flow_verdict, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
             What::Denied(denial) | What::RequestUnseen(denial) | What::Certificate { denial, .. } => denial.flow,
             What::Malformed { .. }
@@ -59,9 +59,9 @@ impl Record<'_> {
             | What::NewHost(_)
             | What::Identity { .. } => None,
         };
-        member(out, "client", |out| endpoint(out, self.policy, client, ruling.client, *carrier));
-        member(out, "server", |out| endpoint(out, self.policy, server, ruling.server, *carrier));
-        let conduit = ruling.conduit.map(|conduit| self.policy.conduit_name(conduit));
+        member(out, "client", |out| endpoint(out, self.policy, client, flow_verdict.client, *carrier));
+        member(out, "server", |out| endpoint(out, self.policy, server, flow_verdict.server, *carrier));
+        let conduit = flow_verdict.conduit.map(|conduit| self.policy.conduit_name(conduit));
         member(out, "conduit", |out| json::string_or_null(out, conduit));
         member(out, "flow", |out| json::string_or_null(out, flow.map(|flow| self.policy.flow_id(flow))));
         member(out, "protocol", |out| json::display(out, ProtocolLabel::of(*protocol, *carrier, server.port)));

@@ -61,7 +61,7 @@ impl Secured {
         if than.is_weaker_than(&now) {
             *best = now;
         }
-        let denial = || policy.judge_downgrade(&base.ruling, Reason::Weaker { now, than });
+        let denial = || policy.judge_downgrade(&base.flow_verdict, Reason::Weaker { now, than });
         now.is_weaker_than(&than).then(denial).flatten().map(What::Denied)
     }
 
@@ -74,8 +74,8 @@ impl Secured {
             shown.certificate = Some(Arc::clone(&certificate));
             shown.application.clone()
         });
-        let denials: Vec<Denial> = policy.judge_certificate(&base.ruling, of, &certificate, base.time).collect();
-        let other = told.and_then(|uri| policy.judge_application(&base.ruling, &certificate, &uri));
+        let denials: Vec<Denial> = policy.judge_certificate(&base.flow_verdict, of, &certificate, base.time).collect();
+        let other = told.and_then(|uri| policy.judge_application(&base.flow_verdict, &certificate, &uri));
         let undeclared = denials.iter().any(|denial| denial.rule == Rule::CertApplicationUri);
         let denials = denials.into_iter().chain(other.filter(|_| !undeclared));
         let wrong = denials.map(|denial| What::Certificate { denial, of, certificate: Arc::clone(&certificate) });
@@ -89,7 +89,7 @@ impl Secured {
             shown.certificate.clone()
         });
         let wrong = certificate.and_then(|certificate| {
-            let denial = policy.judge_application(&base.ruling, &certificate, &uri)?;
+            let denial = policy.judge_application(&base.flow_verdict, &certificate, &uri)?;
             Some(What::Certificate { denial, of, certificate })
         });
         let identity = What::Identity { of, unit: None, field: "application_uri", value: uri };
@@ -180,8 +180,8 @@ allow = [{ op = "read" }]
         let finding = testing::finding(0);
         let (client, server) = (finding.client.host, finding.server.host);
         let link = Link { client, server, transport: Carrier::Tcp, server_port: 4840 };
-        let ruling = Arc::new(policy.ruling(&link, Some("opcua")));
-        Finding { conversation, ruling, operation: None, protocol: Some("opcua"), ..finding }
+        let flow_verdict = Arc::new(policy.flow_verdict(&link, Some("opcua")));
+        Finding { conversation, flow_verdict, operation: None, protocol: Some("opcua"), ..finding }
     }
 
     fn rules(found: &[What]) -> Vec<&'static str> {

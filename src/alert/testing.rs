@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockkeeper_protocols::{Class, RequestRef, Table, Target};
 
 use super::{Endpoint, Evidence, Finding, OwnedOperation, OwnedTarget, OwnedValues, Settings, What};
-use crate::policy::{Carrier, Denial, Host, Place, Policy, Reason, Rule, Ruling};
+use crate::policy::{Carrier, Denial, FlowVerdict, Host, Place, Policy, Reason, Rule};
 
 /// 2026-01-02T03:04:05Z, where tests begin.
 pub(super) const START: i64 = 1_767_323_045_000_000_000;
@@ -52,7 +52,7 @@ pub(super) fn finding(after: i64) -> Finding {
         client: Endpoint { host: host("10.20.9.9", Some([0, 0x0C, 0x29, 0xAA, 0xBB, 0xCC]), None), port: 51_234 },
         server: Endpoint { host: host("10.20.1.10", None, Some(30)), port: 502 },
         carrier: Carrier::Tcp,
-        ruling: Arc::new(Ruling::new(place, place, None)),
+        flow_verdict: Arc::new(FlowVerdict::new(place, place, None)),
         protocol: Some("modbus"),
         operation: Some(write_register(40, 900)),
     }

@@ -7,7 +7,7 @@ use super::community_id::community_id;
 use super::key::ProtocolLabel;
 use super::record::{self, member};
 use super::{Ending, Endpoint, Evidence, Report, SortKey, json};
-use crate::policy::{Carrier, Policy, Ruling, Verdict};
+use crate::policy::{Carrier, FlowVerdict, Policy, Verdict};
 
 pub use super::record::{OperationView, ValuesView};
 
@@ -73,15 +73,15 @@ impl ConversationText {
     /// Formats the constant parts. `protocol` is none for what is not decoded.
     pub fn new(
         policy: &Policy,
-        ruling: &Ruling,
+        flow_verdict: &FlowVerdict,
         (client, server): (&Endpoint, &Endpoint),
         carrier: Carrier,
         protocol: Option<&'static str>,
     ) -> Self {
         let mut ends = Vec::new();
-        member(&mut ends, "client", |out| record::endpoint(out, policy, client, ruling.client, carrier));
-        member(&mut ends, "server", |out| record::endpoint(out, policy, server, ruling.server, carrier));
-        let conduit = ruling.conduit.map(|conduit| policy.conduit_name(conduit));
+        member(&mut ends, "client", |out| record::endpoint(out, policy, client, flow_verdict.client, carrier));
+        member(&mut ends, "server", |out| record::endpoint(out, policy, server, flow_verdict.server, carrier));
+        let conduit = flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit));
         member(&mut ends, "conduit", |out| json::string_or_null(out, conduit));
         let mut label = Vec::new();
         member(&mut label, "protocol", |out| json::display(out, ProtocolLabel::of(protocol, carrier, server.port)));
@@ -184,7 +184,7 @@ mod tests {
         let finding = testing::finding(0);
         ConversationText::new(
             &testing::policy(),
-            &finding.ruling,
+            &finding.flow_verdict,
             (&finding.client, &finding.server),
             finding.carrier,
             finding.protocol,

@@ -107,7 +107,7 @@ pub struct Place {
 
 /// Everything about a flow that its verdicts need: made once a flow, kept beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ruling {
+pub struct FlowVerdict {
     /// Where the client belongs.
     pub client: Place,
     /// Where the server belongs.
@@ -127,7 +127,7 @@ pub struct Ruling {
     to_all: [bool; 2],
 }
 
-impl Ruling {
+impl FlowVerdict {
     /// A ruling that judges nothing, only names what the flow belongs to.
     pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
         Self { client, server, conduit, ..Self::default() }
@@ -523,8 +523,8 @@ impl Policy {
     }
 
     /// Which side of a link makes it `asset.unknown`.
-    pub fn unknown_sides(&self, ruling: &Ruling) -> impl Iterator<Item = Side> + use<> {
-        let [client, server] = ruling.strangers;
+    pub fn unknown_sides(&self, flow_verdict: &FlowVerdict) -> impl Iterator<Item = Side> + use<> {
+        let [client, server] = flow_verdict.strangers;
         [(Side::Client, client), (Side::Server, server)].into_iter().filter_map(|(side, is)| is.then_some(side))
     }
 }

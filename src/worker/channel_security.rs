@@ -56,9 +56,9 @@ impl FlowSink<'_> {
             _ => {}
         }
         let Self { facts, state } = self;
-        let ruling = facts.ruling.clone().filter(|_| state.judging);
-        if let Some(ruling) = ruling {
-            let verdict = facts.judge_secured(|secured| state.policy.judge_fact(&ruling, fact, secured));
+        let flow_verdict = facts.flow_verdict.clone().filter(|_| state.judging);
+        if let Some(flow_verdict) = flow_verdict {
+            let verdict = facts.judge_secured(|secured| state.policy.judge_fact(&flow_verdict, fact, secured));
             self.tell(verdict, None, stamp);
         }
     }
@@ -67,8 +67,8 @@ impl FlowSink<'_> {
     #[inline(never)]
     pub(super) fn uses_channel(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
-        let Some(ruling) = facts.ruling.clone() else { return };
-        let verdict = facts.judge_secured(|secured| state.policy.judge_use(&ruling, operation.class, secured));
+        let Some(flow_verdict) = facts.flow_verdict.clone() else { return };
+        let verdict = facts.judge_secured(|secured| state.policy.judge_use(&flow_verdict, operation.class, secured));
         self.tell(verdict, Some(operation), stamp);
     }
 

@@ -26,7 +26,7 @@ use crate::flow::{
     StreamCounters, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
-use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
+use crate::policy::{Carrier, FlowVerdict, Host, LastValues, Link, Rule, SessionState, Verdict};
 pub(super) use rare::RareState;
 pub(super) use sight::Sight;
 
@@ -50,7 +50,7 @@ pub(super) struct FlowState {
 pub(super) struct FlowFacts {
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
-    pub(super) ruling: Option<Arc<Ruling>>,
+    pub(super) flow_verdict: Option<Arc<FlowVerdict>>,
     rare: Option<Box<RareState>>,
     pub(super) last_values: LastValues,
     pub(super) carrier: Carrier,
@@ -179,7 +179,7 @@ impl Conversation {
             Body::Udp(_, datagram) => flow.said(from, datagram.payload, stamp, context.state),
             Body::Ip(..) | Body::Link { .. } => {}
         }
-        if flow.facts.ruling.is_none() {
+        if flow.facts.flow_verdict.is_none() {
             flow.judge(Identification::Pending, stamp, context.state);
         }
         flow.facts.note_call(from, stamp, context.state);
@@ -312,7 +312,7 @@ impl FlowFacts {
             right: [0; 2],
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
-            ruling: None,
+            flow_verdict: None,
             denied: None,
             row: NO_ROW,
             slot: u16::MAX,
@@ -379,8 +379,8 @@ impl FlowFacts {
         facts.judge_by = NEVER;
         facts.compares = false;
         if !state.judging {
-            if facts.ruling.is_none() {
-                facts.ruling = Some(state.ruling(&facts.link(), facts.protocol_name()));
+            if facts.flow_verdict.is_none() {
+                facts.flow_verdict = Some(state.flow_verdict(&facts.link(), facts.protocol_name()));
             }
             return;
         }
@@ -388,16 +388,16 @@ impl FlowFacts {
         if state.policy.is_housekeeping(&link) {
             return;
         }
-        let first_time = facts.ruling.is_none();
+        let first_time = facts.flow_verdict.is_none();
         facts.forget_text();
-        let mut ruling = state.ruling(&link, facts.protocol_name());
-        if ruling.is_to_all(Side::Client) && !ruling.is_to_all(Side::Server) && facts.is_guess() {
+        let mut flow_verdict = state.flow_verdict(&link, facts.protocol_name());
+        if flow_verdict.is_to_all(Side::Client) && !flow_verdict.is_to_all(Side::Server) && facts.is_guess() {
             facts.client = facts.client.other();
-            ruling = state.ruling(&facts.link(), None);
+            flow_verdict = state.flow_verdict(&facts.link(), None);
         }
-        let verdict = state.of_tunnel(state.verdict(&ruling, identification), &facts.link());
-        facts.compares = ruling.is_judged();
-        facts.ruling = Some(ruling);
+        let verdict = state.of_tunnel(state.verdict(&flow_verdict, identification), &facts.link());
+        facts.compares = flow_verdict.is_judged();
+        facts.flow_verdict = Some(flow_verdict);
         if first_time {
             state.greet(facts, stamp);
         }

@@ -23,15 +23,15 @@ impl Sink for FlowSink<'_> {
         let is_followed = self.follows(operation.class);
         let Self { facts, state } = self;
         state.counters.operations_of(facts.slot, operation.class, 1);
-        match facts.ruling.as_deref() {
+        match facts.flow_verdict.as_deref() {
             _ if is_followed => {}
             _ if !state.judging => {
                 state.counters.not_judged.no_policy += 1;
                 return false;
             }
-            Some(ruling) if state.policy.permits_plainly(ruling, operation) => {
-                state.counters.not_judged.no_zone += u64::from(ruling.is_unplaced());
-                return state.policy.learns(ruling, operation.class);
+            Some(flow_verdict) if state.policy.permits_plainly(flow_verdict, operation) => {
+                state.counters.not_judged.no_zone += u64::from(flow_verdict.is_unplaced());
+                return state.policy.learns(flow_verdict, operation.class);
             }
             _ => {}
         }
@@ -41,16 +41,17 @@ impl Sink for FlowSink<'_> {
     fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
         let is_followed = self.follows(class);
         let Self { facts, state } = self;
-        let permits =
-            |ruling| state.policy.permits_all(ruling, class, namespaces) && !state.policy.learns(ruling, class);
-        if is_followed || state.judging && !facts.ruling.as_deref().is_some_and(permits) {
+        let permits = |flow_verdict| {
+            state.policy.permits_all(flow_verdict, class, namespaces) && !state.policy.learns(flow_verdict, class)
+        };
+        if is_followed || state.judging && !facts.flow_verdict.as_deref().is_some_and(permits) {
             return false;
         }
         state.counters.operations_of(facts.slot, class, count);
         let not_judged = &mut state.counters.not_judged;
-        match facts.ruling.as_deref() {
+        match facts.flow_verdict.as_deref() {
             _ if !state.judging => not_judged.no_policy += u64::from(count),
-            Some(ruling) if ruling.is_unplaced() => not_judged.no_zone += u64::from(count),
+            Some(flow_verdict) if flow_verdict.is_unplaced() => not_judged.no_zone += u64::from(count),
             _ => {}
         }
         true
@@ -68,9 +69,9 @@ impl Sink for FlowSink<'_> {
         state.counters.outcomes.count(outcome);
         if outcome == Outcome::Accepted
             && state.judging
-            && let Some(ruling) = &facts.ruling
+            && let Some(flow_verdict) = &facts.flow_verdict
         {
-            state.policy.learn(ruling, operation, &mut facts.last_values, &mut facts.session);
+            state.policy.learn(flow_verdict, operation, &mut facts.last_values, &mut facts.session);
         }
         let Some(rare) = facts.rare_mut() else { return };
         let Some(pending) = rare.pending.remove(at) else { return };
@@ -202,9 +203,9 @@ impl FlowSink<'_> {
     /// The verdict on an operation. Counts it if there is none, and why.
     fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
         let Self { facts, state } = self;
-        let verdict = match &facts.ruling {
-            Some(ruling) if state.judging => {
-                state.policy.judge(ruling, operation, &mut facts.last_values, facts.session)
+        let verdict = match &facts.flow_verdict {
+            Some(flow_verdict) if state.judging => {
+                state.policy.judge(flow_verdict, operation, &mut facts.last_values, facts.session)
             }
             _ => Verdict::NotJudged,
         };
@@ -229,8 +230,8 @@ impl FlowSink<'_> {
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
         let is_open = told.is_some() || state.transactions;
-        let learns = |ruling| state.judging && state.policy.learns(ruling, operation.class);
-        let is_awaited = is_open || facts.ruling.as_deref().is_some_and(learns);
+        let learns = |flow_verdict| state.judging && state.policy.learns(flow_verdict, operation.class);
+        let is_awaited = is_open || facts.flow_verdict.as_deref().is_some_and(learns);
         if is_open {
             let values = match state.transactions {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),

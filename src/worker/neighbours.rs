@@ -104,7 +104,7 @@ impl Neighbours {
             return;
         }
         self.listed.insert(host);
-        if state.judging && state.policy.ruling(&pair.link(), None).client.asset.is_none() {
+        if state.judging && state.policy.flow_verdict(&pair.link(), None).client.asset.is_none() {
             let new =
                 |base: Box<Finding>| Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), ..*base }));
             pair.report(state, stamp.packet, stamp, new);
@@ -147,7 +147,7 @@ impl Pair {
     /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
     /// a flow permits both directions.
     fn judge(&self, state: &WorkerState) -> Option<Denial> {
-        let denied = |link: &Link| match state.policy.judge_flow(&state.policy.ruling(link, None), None) {
+        let denied = |link: &Link| match state.policy.judge_flow(&state.policy.flow_verdict(link, None), None) {
             Verdict::Deny(denial) => Some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
@@ -159,8 +159,8 @@ impl Pair {
     }
 
     fn report(&self, state: &mut WorkerState, first: u64, stamp: &Stamp, event: impl FnOnce(Box<Finding>) -> Event) {
-        let ruling = state.policy.ruling(&self.link(), None);
-        state.report_between(&self.between(), ruling, first, stamp, event);
+        let flow_verdict = state.policy.flow_verdict(&self.link(), None);
+        state.report_between(&self.between(), flow_verdict, first, stamp, event);
     }
 }
 

@@ -17,7 +17,7 @@ use super::WorkerState;
 use super::conversation::{FlowFacts, FlowState};
 use crate::alert::{Doubt, OwnedOperation, What};
 use crate::flow::{End, Reading, ReadingCause};
-use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
+use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
 
 /// The other readings of one conversation.
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl Readings {
 /// How operations of another reading are judged.
 struct Bar<'a> {
     policy: &'a Policy,
-    ruling: &'a Ruling,
+    flow_verdict: &'a FlowVerdict,
     last_values: LastValues,
     session: SessionState,
 }
@@ -111,7 +111,8 @@ impl<'a, 'b> Overheard<'a, 'b> {
         let print = fingerprint(self.prints, operation);
         self.announced.push(print);
         let Some(bar) = &mut self.bar else { return };
-        if let Verdict::Deny(denial) = bar.policy.judge(bar.ruling, operation, &mut bar.last_values, bar.session) {
+        if let Verdict::Deny(denial) = bar.policy.judge(bar.flow_verdict, operation, &mut bar.last_values, bar.session)
+        {
             let operation = OwnedOperation { ambiguous: true, ..OwnedOperation::from(operation) };
             self.denied.push((print, denial, operation, *stamp));
         }
@@ -154,7 +155,7 @@ impl FlowState {
         }
         let Some(protocol) = self.protocol_of(from, reading.other, state) else { return };
         let (side, transport) = (self.facts.side(from), Transport::Tcp);
-        let ruling = state.ruling(&self.facts.link(), Some(protocol.name));
+        let flow_verdict = state.flow_verdict(&self.facts.link(), Some(protocol.name));
         let prints = state.prints.clone();
         let mut known = Overheard::new(&prints, None);
         for delivered in reading.delivered {
@@ -164,7 +165,7 @@ impl FlowState {
         }
         let delivered = known.announced;
         let mut session = Session::new(protocol, transport, &state.decoder, true);
-        let mut bar = self.facts.bar(&state.policy, &ruling);
+        let mut bar = self.facts.bar(&state.policy, &flow_verdict);
         let mut heard = Overheard::new(&prints, Some(&mut bar));
         session.stream(side, reading.other, stamp, &mut heard);
         if !reading.goes_on {
@@ -201,9 +202,9 @@ impl FlowState {
         let mut open = std::mem::take(&mut rare.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
         for reading in open.iter_mut().filter(|reading| reading.from == from) {
-            let ruling = state.ruling(&self.facts.link(), self.facts.protocol_name());
+            let flow_verdict = state.flow_verdict(&self.facts.link(), self.facts.protocol_name());
             let prints = state.prints.clone();
-            let mut bar = self.facts.bar(&state.policy, &ruling);
+            let mut bar = self.facts.bar(&state.policy, &flow_verdict);
             let mut heard = Overheard::new(&prints, Some(&mut bar));
             reading.session.stream(side, bytes, stamp, &mut heard);
             reading.left = reading.left.saturating_sub(bytes.len());
@@ -225,8 +226,8 @@ impl FlowState {
 }
 
 impl FlowFacts {
-    fn bar<'a>(&self, policy: &'a Policy, ruling: &'a Ruling) -> Bar<'a> {
-        Bar { policy, ruling, last_values: self.last_values.clone(), session: self.session }
+    fn bar<'a>(&self, policy: &'a Policy, flow_verdict: &'a FlowVerdict) -> Bar<'a> {
+        Bar { policy, flow_verdict, last_values: self.last_values.clone(), session: self.session }
     }
 }
 

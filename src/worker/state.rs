@@ -14,7 +14,7 @@ use crate::alert::{
 };
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
-use crate::policy::{Carrier, Denial, Link, Policy, Ruling, Verdict};
+use crate::policy::{Carrier, Denial, FlowVerdict, Link, Policy, Verdict};
 
 /// One worker's state.
 pub(super) struct WorkerState {
@@ -38,7 +38,7 @@ pub(super) struct WorkerState {
     pub(super) took_memory: bool,
     captures: Arc<Captures>,
     /// The rulings that conversations have: those between hosts of the same zones are often alike.
-    rulings: HashSet<Arc<Ruling>>,
+    rulings: HashSet<Arc<FlowVerdict>>,
     pub(super) report: Report,
     /// Counts what was reported in this block: the last part of [`SortKey`].
     sub: u32,
@@ -106,25 +106,25 @@ impl WorkerState {
         self.rulings.clear();
     }
 
-    /// Takes the verdicts that depend on the conversation alone: [`Policy::ruling`].
-    pub(super) fn ruling(&mut self, link: &Link, identification: Option<&str>) -> Arc<Ruling> {
-        let ruling = self.policy.ruling(link, identification);
-        if let Some(known) = self.rulings.get(&ruling) {
+    /// Takes the verdicts that depend on the conversation alone: [`Policy::flow_verdict`].
+    pub(super) fn flow_verdict(&mut self, link: &Link, identification: Option<&str>) -> Arc<FlowVerdict> {
+        let flow_verdict = self.policy.flow_verdict(link, identification);
+        if let Some(known) = self.rulings.get(&flow_verdict) {
             return Arc::clone(known);
         }
-        let ruling = Arc::new(ruling);
+        let flow_verdict = Arc::new(flow_verdict);
         if self.rulings.len() < SHARED_RULINGS {
-            self.rulings.insert(Arc::clone(&ruling));
+            self.rulings.insert(Arc::clone(&flow_verdict));
         }
-        ruling
+        flow_verdict
     }
 
     /// The verdict on a conversation as such.
-    pub(super) fn verdict(&self, ruling: &Ruling, identification: Identification) -> Verdict {
+    pub(super) fn verdict(&self, flow_verdict: &FlowVerdict, identification: Identification) -> Verdict {
         match identification {
-            Identification::Pending => self.policy.judge_flow(ruling, None),
-            Identification::Protocol(name) => self.policy.judge_flow(ruling, Some(name)),
-            Identification::Unrecognised => self.policy.judge_unrecognised(ruling),
+            Identification::Pending => self.policy.judge_flow(flow_verdict, None),
+            Identification::Protocol(name) => self.policy.judge_flow(flow_verdict, Some(name)),
+            Identification::Unrecognised => self.policy.judge_unrecognised(flow_verdict),
         }
     }
 
@@ -190,10 +190,10 @@ impl WorkerState {
 
     /// The first sight of a conversation: are its hosts known?
     pub(super) fn greet(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
-        let Some(ruling) = &facts.ruling else { return };
-        let places = [(Side::Client, ruling.client), (Side::Server, ruling.server)];
-        let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(ruling).any(|one| one == side));
-        let to_all = places.map(|(side, _)| ruling.is_to_all(side));
+        let Some(flow_verdict) = &facts.flow_verdict else { return };
+        let places = [(Side::Client, flow_verdict.client), (Side::Server, flow_verdict.server)];
+        let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(flow_verdict).any(|one| one == side));
+        let to_all = places.map(|(side, _)| flow_verdict.is_to_all(side));
         for (((side, place), unknown), to_all) in places.into_iter().zip(unknown).zip(to_all) {
             if to_all {
                 continue;
@@ -211,7 +211,7 @@ impl WorkerState {
     pub(super) fn report_between(
         &mut self,
         between: &Between,
-        ruling: Ruling,
+        flow_verdict: FlowVerdict,
         conversation: u64,
         stamp: &Stamp,
         event: impl FnOnce(Box<Finding>) -> Event,
@@ -226,7 +226,7 @@ impl WorkerState {
             client: between.client,
             server: between.server,
             carrier: between.carrier,
-            ruling: Arc::new(ruling),
+            flow_verdict: Arc::new(flow_verdict),
             protocol: None,
             operation: None,
         };
@@ -247,9 +247,10 @@ impl WorkerState {
     ) {
         let order = self.next(facts, stamp);
         let kept = facts.rare_mut().and_then(|rare| rare.text.take());
-        let Some(ruling) = &facts.ruling else { return };
+        let Some(flow_verdict) = &facts.flow_verdict else { return };
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
-        let make = || Box::new(ConversationText::new(&self.policy, ruling, ends, facts.carrier, facts.protocol_name()));
+        let make =
+            || Box::new(ConversationText::new(&self.policy, flow_verdict, ends, facts.carrier, facts.protocol_name()));
         let text = kept.unwrap_or_else(make);
         let answered = !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
         let transaction = Transaction {
@@ -301,7 +302,7 @@ fn finding(
         client: *facts.endpoint(Side::Client),
         server: *facts.endpoint(Side::Server),
         carrier: facts.carrier,
-        ruling: Arc::clone(facts.ruling.as_ref()?),
+        flow_verdict: Arc::clone(facts.flow_verdict.as_ref()?),
         protocol: facts.protocol_name(),
         operation,
     }))

@@ -59,9 +59,9 @@ impl WorkerState {
         let end = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan: frame.vlan }, port: 0 };
         let (client, server) = (end(macs.source), end(macs.destination));
         let between = Between { client, server, carrier: Carrier::Ethernet(ether_type) };
-        let ruling = self.policy.ruling(&between.link(), None);
-        if ruling.client.zone.or(ruling.server.zone).is_some() {
-            self.report_between(&between, ruling, stamp.packet, stamp, |base| {
+        let flow_verdict = self.policy.flow_verdict(&between.link(), None);
+        if flow_verdict.client.zone.or(flow_verdict.server.zone).is_some() {
+            self.report_between(&between, flow_verdict, stamp.packet, stamp, |base| {
                 let what = What::Malformed { name: TOO_MANY, value: None };
                 Event::Finding(Box::new(Finding { what, ..*base }))
             });
@@ -79,8 +79,8 @@ impl WorkerState {
             // A capture that was cut, and content of another kind, break no rule.
             Undecoded::LinkType | Undecoded::Truncated | Undecoded::Content => return,
         };
-        let Some(ruling) = facts.ruling.as_ref().map(Arc::clone) else { return };
-        let concerns = ruling.client.zone.or(ruling.server.zone).is_some();
+        let Some(flow_verdict) = facts.flow_verdict.as_ref().map(Arc::clone) else { return };
+        let concerns = flow_verdict.client.zone.or(flow_verdict.server.zone).is_some();
         if concerns && !facts.is_denied() {
             self.malformed(facts, What::Malformed { name, value: None }, stamp);
         }

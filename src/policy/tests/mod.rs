@@ -13,7 +13,7 @@ mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, Host, LastValues, Link, Policy, Rule, Ruling, SessionState, Verdict};
+use super::{Carrier, FlowVerdict, Host, LastValues, Link, Policy, Rule, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -58,24 +58,24 @@ fn bare(function: &'static str, code: u32, class: Class) -> Operation<'static> {
 }
 
 /// The verdict in short: `permit F-101`, `observe`, `not judged`, or the rule and what the message says.
-fn short(policy: &Policy, ruling: &Ruling, verdict: Verdict) -> String {
+fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> String {
     match verdict {
         Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
         Verdict::Observe => "observe".to_owned(),
         Verdict::NotJudged => "not judged".to_owned(),
-        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(ruling, &denial, "Modbus")),
+        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(flow_verdict, &denial, "Modbus")),
     }
 }
 
 fn judged(policy: &Policy, link: &Link, operation: &Operation<'_>) -> String {
-    let ruling = policy.ruling(link, Some("modbus"));
-    let verdict = policy.judge(&ruling, operation, &mut LastValues::default(), SessionState::default());
-    short(policy, &ruling, verdict)
+    let flow_verdict = policy.flow_verdict(link, Some("modbus"));
+    let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default());
+    short(policy, &flow_verdict, verdict)
 }
 
 fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
-    let ruling = policy.ruling(link, protocol);
-    short(policy, &ruling, policy.judge_flow(&ruling, protocol))
+    let flow_verdict = policy.flow_verdict(link, protocol);
+    short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol))
 }
 
 fn rule_of(verdict: Verdict) -> Option<Rule> {

@@ -45,7 +45,7 @@ fn a_zone_that_no_conduit_names_inside_says_so() {
 #[test]
 fn a_host_that_is_no_declared_asset_is_unknown_only_where_assets_are_declared() {
     let policy = policy(ZONES);
-    let sides = |link: &Link| policy.unknown_sides(&policy.ruling(link, None)).collect::<Vec<_>>();
+    let sides = |link: &Link| policy.unknown_sides(&policy.flow_verdict(link, None)).collect::<Vec<_>>();
     assert_eq!(sides(&tcp("10.20.20.7", "10.20.10.12", 502)), []);
     assert_eq!(sides(&tcp("10.20.10.7", "10.20.10.12", 502)), [Side::Client]);
     assert_eq!(sides(&tcp("10.20.10.7", "10.20.10.8", 502)), [Side::Client, Side::Server]);
@@ -56,7 +56,7 @@ fn a_broadcast_address_is_no_unknown_host_and_stays_in_the_zone_of_its_sender() 
     let policy = policy(ZONES);
     for server in ["239.1.1.1", "255.255.255.255", "10.20.10.255"] {
         let link = link("10.20.10.12", server, Carrier::Udp, 5000);
-        assert_eq!(policy.unknown_sides(&policy.ruling(&link, Some("modbus"))).count(), 0, "{server}");
+        assert_eq!(policy.unknown_sides(&policy.flow_verdict(&link, Some("modbus"))).count(), 0, "{server}");
         assert_eq!(flow_judged(&policy, &link, None), "observe", "{server}");
     }
     let across = link("10.20.20.7", "10.20.10.255", Carrier::Udp, 5000);
@@ -84,7 +84,7 @@ fn housekeeping_of_the_link_is_not_judged() {
 fn of_several_conduits_between_two_zones_the_one_that_permits_is_crossed() {
     let policy = policy(FULL);
     let crossed =
-        |link: &Link| policy.ruling(link, None).conduit.map(|conduit| policy.conduit_name(conduit).to_owned());
+        |link: &Link| policy.flow_verdict(link, None).conduit.map(|conduit| policy.conduit_name(conduit).to_owned());
     let reports = tcp("10.1.2.3", "10.20.30.20", 443);
     assert_eq!(crossed(&reports).as_deref(), Some("C-DMZ-OFFICE"));
     let findings = tcp("10.20.30.40", "10.1.8.20", 8883);

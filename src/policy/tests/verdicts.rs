@@ -169,10 +169,10 @@ fn modbus_on_a_port_that_is_declared_for_something_else_is_undeclared() {
 #[test]
 fn payload_that_is_not_modbus_is_undeclared_where_modbus_is_declared() {
     let policy = policy(BRIDGE);
-    let ruling = policy.ruling(&tcp(SCADA, PLC, 502), Some("modbus"));
-    assert_eq!(rule_of(policy.judge_flow(&ruling, None)), None);
-    assert_eq!(rule_of(policy.judge_unrecognised(&ruling)), Some(Rule::FlowUndeclaredProtocol));
-    let https = policy.ruling(&tcp(SCADA, OTHER, 443), Some("modbus"));
+    let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 502), Some("modbus"));
+    assert_eq!(rule_of(policy.judge_flow(&flow_verdict, None)), None);
+    assert_eq!(rule_of(policy.judge_unrecognised(&flow_verdict)), Some(Rule::FlowUndeclaredProtocol));
+    let https = policy.flow_verdict(&tcp(SCADA, OTHER, 443), Some("modbus"));
     assert_eq!(rule_of(policy.judge_unrecognised(&https)), None);
 }
 
@@ -274,10 +274,14 @@ fn a_value_that_cannot_be_told_does_not_slip_past_its_limits() {
 #[test]
 fn a_step_is_measured_from_the_last_value_written_or_read() {
     let policy = policy(BRIDGE);
-    let ruling = policy.ruling(&tcp(SCADA, PLC, 502), Some("modbus"));
+    let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 502), Some("modbus"));
     let mut last = LastValues::default();
     let mut step = |bytes: &[u8]| {
-        short(&policy, &ruling, policy.judge(&ruling, &write(40, bytes), &mut last, SessionState::default()))
+        short(
+            &policy,
+            &flow_verdict,
+            policy.judge(&flow_verdict, &write(40, bytes), &mut last, SessionState::default()),
+        )
     };
     assert_eq!(step(&[0, 100]), "permit F-1");
     assert_eq!(step(&[0, 150]), "permit F-1");
@@ -285,9 +289,13 @@ fn a_step_is_measured_from_the_last_value_written_or_read() {
     assert_eq!(step(&[0, 250]), refused);
     assert_eq!(step(&[0, 250]), refused, "what was refused is not the last value");
     let read = operation(READ, 40, 1, Values::Registers(&[0, 230]));
-    policy.learn(&ruling, &read, &mut last, &mut SessionState::default());
+    policy.learn(&flow_verdict, &read, &mut last, &mut SessionState::default());
     assert_eq!(
-        short(&policy, &ruling, policy.judge(&ruling, &write(40, &[0, 250]), &mut last, SessionState::default())),
+        short(
+            &policy,
+            &flow_verdict,
+            policy.judge(&flow_verdict, &write(40, &[0, 250]), &mut last, SessionState::default())
+        ),
         "permit F-1"
     );
 }
@@ -320,7 +328,7 @@ fn a_conduit_or_operation_may_be_declared_as_only_observed_but_a_limit_holds() {
     assert_eq!(judged(&policy, &tcp("10.1.2.3", PLC, 502), &read), "observe");
     assert_eq!(judged(&policy, &tcp(SCADA, PLC, 502), &read), "observe");
     assert!(judged(&policy, &tcp(SCADA, PLC, 502), &write(40, &[0x03, 0x84])).starts_with("value.out-of-limits"));
-    assert_eq!(policy.unknown_sides(&policy.ruling(&tcp("10.20.20.99", PLC, 502), Some("modbus"))).count(), 0);
+    assert_eq!(policy.unknown_sides(&policy.flow_verdict(&tcp("10.20.20.99", PLC, 502), Some("modbus"))).count(), 0);
 }
 
 #[test]
@@ -332,7 +340,7 @@ fn only_flows_of_the_protocol_that_is_spoken_decide_about_its_operations() {
     assert_eq!(judged(&policy, &link, &operation(READ, 0, 1, Values::None)), "permit F-2");
     let written = judged(&policy, &link, &write(0, &[0, 1]));
     assert_eq!(written, "operation.undeclared: conduit operate permits only read");
-    let ruling = policy.ruling(&link, Some("s7comm"));
-    let written = policy.judge(&ruling, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default());
-    assert_eq!(short(&policy, &ruling, written), "permit F-9");
+    let flow_verdict = policy.flow_verdict(&link, Some("s7comm"));
+    let written = policy.judge(&flow_verdict, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default());
+    assert_eq!(short(&policy, &flow_verdict, written), "permit F-9");
 }

@@ -43,24 +43,24 @@ impl FlowState {
             // The flows that permitted what is under way are those of another policy.
             rare.pending.values_mut().for_each(|pending| pending.verdict = under_another_policy(pending.verdict));
         }
-        if facts.ruling.take().is_none() {
+        if facts.flow_verdict.take().is_none() {
             return;
         }
         let link = facts.link();
         if state.judging && state.policy.is_housekeeping(&link) {
             return;
         }
-        let ruling = state.ruling(&link, facts.protocol_name());
-        facts.compares = state.judging && ruling.is_judged();
-        facts.ruling = Some(Arc::clone(&ruling));
+        let flow_verdict = state.flow_verdict(&link, facts.protocol_name());
+        facts.compares = state.judging && flow_verdict.is_judged();
+        facts.flow_verdict = Some(Arc::clone(&flow_verdict));
         if !state.judging {
             return;
         }
         let stamp = facts.first.at(clock);
-        for side in state.policy.unknown_sides(&ruling) {
+        for side in state.policy.unknown_sides(&flow_verdict) {
             state.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = state.of_tunnel(state.verdict(&ruling, self.identification()), &link);
+        let verdict = state.of_tunnel(state.verdict(&flow_verdict, self.identification()), &link);
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),

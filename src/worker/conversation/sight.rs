@@ -58,7 +58,7 @@ impl FlowFacts {
     #[inline]
     pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
         let receiver = self.side(from.other());
-        if state.judging && self.ruling.as_ref().is_some_and(|ruling| ruling.is_to_all(receiver)) {
+        if state.judging && self.flow_verdict.as_ref().is_some_and(|flow_verdict| flow_verdict.is_to_all(receiver)) {
             self.call(stamp, state);
         }
     }
@@ -99,7 +99,8 @@ impl FlowState {
     /// The end that had not spoken yet speaks in a conversation that is not permitted.
     #[cold]
     fn is_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
-        let verdict = self.facts.ruling.as_ref().map(|ruling| state.verdict(ruling, self.identification()));
+        let verdict =
+            self.facts.flow_verdict.as_ref().map(|flow_verdict| state.verdict(flow_verdict, self.identification()));
         if let Some(Verdict::Deny(denial)) = verdict {
             state.fact(&mut self.facts, Fact::Asked(denial), stamp);
         }
@@ -118,7 +119,7 @@ impl FlowState {
     #[cold]
     fn has_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.forget_text();
-        if self.facts.ruling.is_some() {
+        if self.facts.flow_verdict.is_some() {
             let judge_by = self.facts.judge_by;
             self.judge(self.identification(), stamp, state);
             self.facts.judge_by = judge_by;

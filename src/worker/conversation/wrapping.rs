@@ -33,12 +33,12 @@ impl WorkerState {
     /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
     fn judge_wrapping(&mut self, facts: &mut FlowFacts, packet: &Packet) {
         let link = facts.link();
-        let ruling = self.ruling(&link, None);
-        if ruling.client.zone.or(ruling.server.zone).is_none() || self.policy.is_housekeeping(&link) {
+        let flow_verdict = self.flow_verdict(&link, None);
+        if flow_verdict.client.zone.or(flow_verdict.server.zone).is_none() || self.policy.is_housekeeping(&link) {
             return;
         }
-        let verdict = self.policy.judge_flow(&ruling, None);
-        facts.ruling = Some(ruling);
+        let verdict = self.policy.judge_flow(&flow_verdict, None);
+        facts.flow_verdict = Some(flow_verdict);
         self.greet(facts, &packet.stamp);
         if let Verdict::Deny(denial) = self.of_peers(verdict, &link) {
             self.find(facts, What::Denied(denial), None, None, &packet.stamp);
@@ -59,7 +59,7 @@ impl WorkerState {
             return verdict;
         }
         let back = Link { client: link.server, server: link.client, ..*link };
-        match self.policy.judge_flow(&self.policy.ruling(&back, None), None) {
+        match self.policy.judge_flow(&self.policy.flow_verdict(&back, None), None) {
             permit @ Verdict::Permit { .. } => permit,
             Verdict::Observe | Verdict::NotJudged | Verdict::Deny(_) => verdict,
         }
