@@ -306,11 +306,11 @@ fn verdicts(
 }
 
 fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, [ruled, judged]: &[String; 2]) {
-    let links: Vec<_> = talk::ends(heard).iter().map(talk::link).collect();
-    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.flow_verdict(link, Some("modbus")))));
+    let links: Vec<_> = talk::ends(heard).iter().map(talk::tuple).collect();
+    let rule = |_: &mut ()| links.iter().for_each(|tuple| drop(black_box(policy.flow_verdict(tuple, Some("modbus")))));
     clock.time(&format!("policy, flow_verdict, {ruled}"), "flow", links.len(), || (), rule);
 
-    let rulings: Vec<FlowVerdict> = links.iter().map(|link| policy.flow_verdict(link, Some("modbus"))).collect();
+    let rulings: Vec<FlowVerdict> = links.iter().map(|tuple| policy.flow_verdict(tuple, Some("modbus"))).collect();
     let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
     let nothing = || vec![LastValues::default(); rulings.len()];
     let judge = |last: &mut Vec<LastValues>| {
@@ -362,7 +362,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         client,
         server,
         carrier: Carrier::Tcp,
-        flow_verdict: policy.flow_verdict(&talk::link(&[client, server]), Some("modbus")).into(),
+        flow_verdict: policy.flow_verdict(&talk::tuple(&[client, server]), Some("modbus")).into(),
         protocol: Some(row.name),
         operation: Some(operation),
     };
@@ -375,7 +375,7 @@ fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy:
     let captures = Captures::new(&["bench.pcap".to_owned()]);
     let ends = talk::ends(heard);
     let rulings: Vec<FlowVerdict> =
-        ends.iter().map(|ends| policy.flow_verdict(&talk::link(ends), Some("modbus"))).collect();
+        ends.iter().map(|ends| policy.flow_verdict(&talk::tuple(ends), Some("modbus"))).collect();
     let text = |flow: usize| {
         let [client, server] = &ends[flow];
         ConversationText::new(policy, &rulings[flow], (client, server), Carrier::Tcp, Some(row.name))

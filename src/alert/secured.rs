@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::alert::testing;
     use crate::certificate::tests::{OLD, PUMP};
-    use crate::policy::{Carrier, Link};
+    use crate::policy::{Carrier, FlowTuple};
     use lockkeeper_protocols::Mode;
 
     const PLANT: &str = r#"schema = "lockkeeper-policy/1"
@@ -179,8 +179,8 @@ allow = [{ op = "read" }]
     fn base(policy: &Policy, conversation: u64) -> Finding {
         let finding = testing::finding(0);
         let (client, server) = (finding.client.host, finding.server.host);
-        let link = Link { client, server, transport: Carrier::Tcp, server_port: 4840 };
-        let flow_verdict = Arc::new(policy.flow_verdict(&link, Some("opcua")));
+        let tuple = FlowTuple { client, server, transport: Carrier::Tcp, server_port: 4840 };
+        let flow_verdict = Arc::new(policy.flow_verdict(&tuple, Some("opcua")));
         Finding { conversation, flow_verdict, operation: None, protocol: Some("opcua"), ..finding }
     }
 

@@ -6,13 +6,15 @@ use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
 
 use super::channel::opens;
 use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
-use super::ends::{End, Ends};
+use super::ends::{Ends, JudgedEnd};
 use super::limits;
 use super::membership::{Many, is_group, is_placeless};
 use super::model::{Consequence, Flow, Spoken};
 use super::session::deny;
 use super::words::{self, Classes};
-use super::{Carrier, Denial, FlowVerdict, Host, LastValues, Link, Place, Policy, Reason, Rule, SessionState, Verdict};
+use super::{
+    Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Place, Policy, Reason, Rule, SessionState, Verdict,
+};
 
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,16 +80,16 @@ enum Seen<'a> {
 }
 
 impl Policy {
-    /// Link-local housekeeping, which is inventoried and not judged: ARP, neighbour discovery, IGMP, MLD, spanning
+    /// FlowTuple-local housekeeping, which is inventoried and not judged: ARP, neighbour discovery, IGMP, MLD, spanning
     /// tree, LLDP, and the supervision frames of redundancy protocols.
-    pub fn is_housekeeping(&self, link: &Link) -> bool {
+    pub fn is_housekeeping(&self, tuple: &FlowTuple) -> bool {
         let local = |host: &Host| host.ip.is_some_and(|ip| is_group(ip) || is_placeless(ip));
-        match link.transport {
+        match tuple.transport {
             // Beside spanning tree and its like, old protocols for two hosts go without an EtherType.
-            Carrier::Ethernet(0) => [&link.client, &link.server].into_iter().any(is_l2_group),
+            Carrier::Ethernet(0) => [&tuple.client, &tuple.server].into_iter().any(is_l2_group),
             Carrier::Ethernet(kind) => HOUSEKEEPING.contains(&kind),
             Carrier::Ip(IGMP) => true,
-            Carrier::Ip(ICMP_V6) => local(&link.client) || local(&link.server),
+            Carrier::Ip(ICMP_V6) => local(&tuple.client) || local(&tuple.server),
             Carrier::Tcp | Carrier::Udp | Carrier::Ip(_) => false,
         }
     }
@@ -95,16 +97,16 @@ impl Policy {
     /// Takes the verdicts that depend on the flow alone. `spoken` is the protocol that the dissector found, none while it
     /// is not known: operations are judged by the flows that declare it. Called once a flow, and again when its protocol
     /// becomes known or its roles change.
-    pub fn flow_verdict(&self, link: &Link, spoken: Option<&str>) -> FlowVerdict {
-        let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
+    pub fn flow_verdict(&self, tuple: &FlowTuple, spoken: Option<&str>) -> FlowVerdict {
+        let (client, server) = (self.compiled.members.place(&tuple.client), self.compiled.members.place(&tuple.server));
         let mut flow_verdict = FlowVerdict::new(client.place, server.place, None);
-        let ends = Ends::new(link, client, server, &self.compiled.members);
+        let ends = Ends::new(tuple, client, server, &self.compiled.members);
         flow_verdict.to_all = ends.to_all;
         flow_verdict.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
             .map(|(spot, to_all)| !to_all && spot.many != Many::Directed && self.is_unknown_asset(spot.place));
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
             let is_placed = ends.client.place.zone.or(ends.server.place.zone).is_some();
-            flow_verdict.relation = match self.is_housekeeping(link) {
+            flow_verdict.relation = match self.is_housekeeping(tuple) {
                 true if is_placed => Relation::Observed,
                 false if is_placed => self.apart(),
                 false if ends.have_placeless() => Relation::Stray,
@@ -113,11 +115,11 @@ impl Policy {
             return flow_verdict;
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
-        if judged && !self.is_housekeeping(link) {
+        if judged && !self.is_housekeeping(tuple) {
             self.find_flows(&ends, spoken, (from, to), &mut flow_verdict);
         } else {
             // Its zone is that of the sender, for want of another: an operation reaches the hosts of all that share the link.
-            let is_for_all = server.place.zone.is_none() && link.server.ip.is_some_and(is_group);
+            let is_for_all = server.place.zone.is_none() && tuple.server.ip.is_some_and(is_group);
             flow_verdict.relation = if is_for_all && spoken.is_some() { Relation::Stray } else { Relation::Observed };
         }
         flow_verdict
@@ -144,7 +146,7 @@ impl Policy {
         flow_verdict.relation = Relation::Connected;
         let flows = |client, server| connecting().flat_map(move |conduit| self.flows_between(conduit, client, server));
         let matching = flows(ends.client, ends.server).filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
-            let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
+            let fits = flow.ports.admit((ends.tuple.transport, ends.tuple.server_port));
             let declares = !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
             Candidate { flow: at, fits, declares }
         });
@@ -179,7 +181,7 @@ impl Policy {
     }
 
     /// The flows of a conduit that may name these two ends, in the order of the policy.
-    fn flows_between(&self, conduit: u16, client: End, server: End) -> impl Iterator<Item = (u16, &Flow)> {
+    fn flows_between(&self, conduit: u16, client: JudgedEnd, server: JudgedEnd) -> impl Iterator<Item = (u16, &Flow)> {
         let index = self.compiled.flows_of.get(usize::from(conduit));
         let flows = index.map(|index| index.between(client.parties(), server.parties())).unwrap_or_default();
         flows.into_iter().filter_map(|at| Some((at, self.flow(at)?)))

@@ -63,7 +63,7 @@ pub struct Host {
 
 /// What the verdict on a flow depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Link {
+pub struct FlowTuple {
     /// Who asks.
     pub client: Host,
     /// Who answers.

@@ -26,7 +26,7 @@ use crate::flow::{
     StreamCounters, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
-use crate::policy::{Carrier, FlowVerdict, Host, LastValues, Link, Rule, SessionState, Verdict};
+use crate::policy::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Rule, SessionState, Verdict};
 pub(super) use rare::RareState;
 pub(super) use sight::Sight;
 
@@ -357,9 +357,9 @@ impl FlowFacts {
         &self.ends[end.index()]
     }
 
-    pub(super) fn link(&self) -> Link {
+    pub(super) fn tuple(&self) -> FlowTuple {
         let (client, server) = (self.endpoint(Side::Client), self.endpoint(Side::Server));
-        Link { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
+        FlowTuple { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
     }
 
     /// What is spoken, once it is known.
@@ -380,22 +380,22 @@ impl FlowFacts {
         facts.compares = false;
         if !state.judging {
             if facts.flow_verdict.is_none() {
-                facts.flow_verdict = Some(state.flow_verdict(&facts.link(), facts.protocol_name()));
+                facts.flow_verdict = Some(state.flow_verdict(&facts.tuple(), facts.protocol_name()));
             }
             return;
         }
-        let link = facts.link();
-        if state.policy.is_housekeeping(&link) {
+        let tuple = facts.tuple();
+        if state.policy.is_housekeeping(&tuple) {
             return;
         }
         let first_time = facts.flow_verdict.is_none();
         facts.forget_text();
-        let mut flow_verdict = state.flow_verdict(&link, facts.protocol_name());
+        let mut flow_verdict = state.flow_verdict(&tuple, facts.protocol_name());
         if flow_verdict.is_to_all(Side::Client) && !flow_verdict.is_to_all(Side::Server) && facts.is_guess() {
             facts.client = facts.client.other();
-            flow_verdict = state.flow_verdict(&facts.link(), None);
+            flow_verdict = state.flow_verdict(&facts.tuple(), None);
         }
-        let verdict = state.of_tunnel(state.verdict(&flow_verdict, identification), &facts.link());
+        let verdict = state.of_tunnel(state.verdict(&flow_verdict, identification), &facts.tuple());
         facts.compares = flow_verdict.is_judged();
         facts.flow_verdict = Some(flow_verdict);
         if first_time {

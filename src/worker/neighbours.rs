@@ -7,7 +7,7 @@ use super::state::{Between, WorkerState};
 use super::{Worker, is_neighbour_discovery};
 use crate::alert::{Endpoint, Event, Fact, Finding, What};
 use crate::frame::{Body, Frame, Macs};
-use crate::policy::{Carrier, Denial, Host, Link, Verdict};
+use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
 
 /// The hosts of one shard that speak without IP.
 #[derive(Default)]
@@ -104,7 +104,7 @@ impl Neighbours {
             return;
         }
         self.listed.insert(host);
-        if state.judging && state.policy.flow_verdict(&pair.link(), None).client.asset.is_none() {
+        if state.judging && state.policy.flow_verdict(&pair.tuple(), None).client.asset.is_none() {
             let new =
                 |base: Box<Finding>| Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), ..*base }));
             pair.report(state, stamp.packet, stamp, new);
@@ -140,18 +140,18 @@ impl Pair {
         Between { client, server, carrier: Carrier::Ethernet(self.ether_type) }
     }
 
-    fn link(&self) -> Link {
-        self.between().link()
+    fn tuple(&self) -> FlowTuple {
+        self.between().tuple()
     }
 
     /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
     /// a flow permits both directions.
     fn judge(&self, state: &WorkerState) -> Option<Denial> {
-        let denied = |link: &Link| match state.policy.judge_flow(&state.policy.flow_verdict(link, None), None) {
+        let denied = |tuple: &FlowTuple| match state.policy.judge_flow(&state.policy.flow_verdict(tuple, None), None) {
             Verdict::Deny(denial) => Some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
-        denied(&self.link()).filter(|_| denied(&self.reversed().link()).is_some())
+        denied(&self.tuple()).filter(|_| denied(&self.reversed().tuple()).is_some())
     }
 
     fn call(&self, first: u64, stamp: &Stamp, state: &mut WorkerState) {
@@ -159,7 +159,7 @@ impl Pair {
     }
 
     fn report(&self, state: &mut WorkerState, first: u64, stamp: &Stamp, event: impl FnOnce(Box<Finding>) -> Event) {
-        let flow_verdict = state.policy.flow_verdict(&self.link(), None);
+        let flow_verdict = state.policy.flow_verdict(&self.tuple(), None);
         state.report_between(&self.between(), flow_verdict, first, stamp, event);
     }
 }

@@ -155,7 +155,7 @@ impl FlowState {
         }
         let Some(protocol) = self.protocol_of(from, reading.other, state) else { return };
         let (side, transport) = (self.facts.side(from), Transport::Tcp);
-        let flow_verdict = state.flow_verdict(&self.facts.link(), Some(protocol.name));
+        let flow_verdict = state.flow_verdict(&self.facts.tuple(), Some(protocol.name));
         let prints = state.prints.clone();
         let mut known = Overheard::new(&prints, None);
         for delivered in reading.delivered {
@@ -202,7 +202,7 @@ impl FlowState {
         let mut open = std::mem::take(&mut rare.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
         for reading in open.iter_mut().filter(|reading| reading.from == from) {
-            let flow_verdict = state.flow_verdict(&self.facts.link(), self.facts.protocol_name());
+            let flow_verdict = state.flow_verdict(&self.facts.tuple(), self.facts.protocol_name());
             let prints = state.prints.clone();
             let mut bar = self.facts.bar(&state.policy, &flow_verdict);
             let mut heard = Overheard::new(&prints, Some(&mut bar));

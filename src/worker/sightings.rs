@@ -45,7 +45,7 @@ impl Worker {
         let sender = between.client.host;
         let Some(shard) = self.shards.get_mut(index) else { return };
         if sender.ip.is_some_and(is_routable) && shard.sightings.add(sender, claim) {
-            let flow_verdict = self.state.policy.flow_verdict(&between.link(), None);
+            let flow_verdict = self.state.policy.flow_verdict(&between.tuple(), None);
             let sighting = |base| Event::Fact(base, Fact::Sighting { claim });
             self.state.report_between(&between, flow_verdict, stamp.packet, stamp, sighting);
         }

@@ -14,7 +14,7 @@ use crate::alert::{
 };
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
-use crate::policy::{Carrier, Denial, FlowVerdict, Link, Policy, Verdict};
+use crate::policy::{Carrier, Denial, FlowTuple, FlowVerdict, Policy, Verdict};
 
 /// One worker's state.
 pub(super) struct WorkerState {
@@ -107,8 +107,8 @@ impl WorkerState {
     }
 
     /// Takes the verdicts that depend on the conversation alone: [`Policy::flow_verdict`].
-    pub(super) fn flow_verdict(&mut self, link: &Link, identification: Option<&str>) -> Arc<FlowVerdict> {
-        let flow_verdict = self.policy.flow_verdict(link, identification);
+    pub(super) fn flow_verdict(&mut self, tuple: &FlowTuple, identification: Option<&str>) -> Arc<FlowVerdict> {
+        let flow_verdict = self.policy.flow_verdict(tuple, identification);
         if let Some(known) = self.rulings.get(&flow_verdict) {
             return Arc::clone(known);
         }
@@ -279,9 +279,9 @@ pub(super) struct Between {
 }
 
 impl Between {
-    pub(super) fn link(&self) -> Link {
+    pub(super) fn tuple(&self) -> FlowTuple {
         let Self { client, server, carrier } = self;
-        Link { client: client.host, server: server.host, transport: *carrier, server_port: server.port }
+        FlowTuple { client: client.host, server: server.host, transport: *carrier, server_port: server.port }
     }
 }
 

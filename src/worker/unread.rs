@@ -59,7 +59,7 @@ impl WorkerState {
         let end = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan: frame.vlan }, port: 0 };
         let (client, server) = (end(macs.source), end(macs.destination));
         let between = Between { client, server, carrier: Carrier::Ethernet(ether_type) };
-        let flow_verdict = self.policy.flow_verdict(&between.link(), None);
+        let flow_verdict = self.policy.flow_verdict(&between.tuple(), None);
         if flow_verdict.client.zone.or(flow_verdict.server.zone).is_some() {
             self.report_between(&between, flow_verdict, stamp.packet, stamp, |base| {
                 let what = What::Malformed { name: TOO_MANY, value: None };

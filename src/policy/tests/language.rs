@@ -74,10 +74,10 @@ allow = [{ op = "read" }]
 fn a_dozen_lines_are_a_useful_policy() {
     let policy = policy(DOZEN_LINES);
     assert_eq!(policy.id, "test");
-    let link = tcp("10.20.20.10", "10.20.10.12", 502);
-    assert_eq!(judged(&policy, &link, &operation(READ, 0, 10, Values::None)), "permit operate/1");
+    let tuple = tcp("10.20.20.10", "10.20.10.12", 502);
+    assert_eq!(judged(&policy, &tuple, &operation(READ, 0, 10, Values::None)), "permit operate/1");
     let write = operation(WRITE_ONE, 40, 1, Values::Registers(&[0, 1]));
-    assert_eq!(judged(&policy, &link, &write), "operation.undeclared: conduit operate permits only read");
+    assert_eq!(judged(&policy, &tuple, &write), "operation.undeclared: conduit operate permits only read");
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, FlowVerdict, Host, LastValues, Link, Policy, Rule, SessionState, Verdict};
+use super::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Policy, Rule, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -29,12 +29,12 @@ fn host(ip: &str) -> Host {
     Host { ip: ip.parse().ok(), mac: None, vlan: None }
 }
 
-fn link(client: &str, server: &str, transport: Carrier, server_port: u16) -> Link {
-    Link { client: host(client), server: host(server), transport, server_port }
+fn tuple(client: &str, server: &str, transport: Carrier, server_port: u16) -> FlowTuple {
+    FlowTuple { client: host(client), server: host(server), transport, server_port }
 }
 
-fn tcp(client: &str, server: &str, port: u16) -> Link {
-    link(client, server, Carrier::Tcp, port)
+fn tcp(client: &str, server: &str, port: u16) -> FlowTuple {
+    tuple(client, server, Carrier::Tcp, port)
 }
 
 /// Function, code and class of the Modbus operations that the tests speak of.
@@ -67,14 +67,14 @@ fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> Strin
     }
 }
 
-fn judged(policy: &Policy, link: &Link, operation: &Operation<'_>) -> String {
-    let flow_verdict = policy.flow_verdict(link, Some("modbus"));
+fn judged(policy: &Policy, tuple: &FlowTuple, operation: &Operation<'_>) -> String {
+    let flow_verdict = policy.flow_verdict(tuple, Some("modbus"));
     let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default());
     short(policy, &flow_verdict, verdict)
 }
 
-fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
-    let flow_verdict = policy.flow_verdict(link, protocol);
+fn flow_judged(policy: &Policy, tuple: &FlowTuple, protocol: Option<&str>) -> String {
+    let flow_verdict = policy.flow_verdict(tuple, protocol);
     short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol))
 }
 

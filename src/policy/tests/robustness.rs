@@ -41,8 +41,8 @@ proptest! {
         address in any::<u16>(), count in any::<u16>(), bytes in prop::collection::vec(any::<u8>(), 0..260),
     ) {
         let policy = policy(FULL);
-        let link = tcp("10.20.20.10", "10.20.10.12", 502);
-        let flow_verdict = policy.flow_verdict(&link, Some("modbus"));
+        let tuple = tcp("10.20.20.10", "10.20.10.12", 502);
+        let flow_verdict = policy.flow_verdict(&tuple, Some("modbus"));
         let mut last = LastValues::default();
         let write = operation(WRITE_MANY, address, count, Values::Registers(&bytes));
         let verdict = policy.judge(&flow_verdict, &write, &mut last, SessionState::default());

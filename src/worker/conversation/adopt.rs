@@ -46,11 +46,11 @@ impl FlowState {
         if facts.flow_verdict.take().is_none() {
             return;
         }
-        let link = facts.link();
-        if state.judging && state.policy.is_housekeeping(&link) {
+        let tuple = facts.tuple();
+        if state.judging && state.policy.is_housekeeping(&tuple) {
             return;
         }
-        let flow_verdict = state.flow_verdict(&link, facts.protocol_name());
+        let flow_verdict = state.flow_verdict(&tuple, facts.protocol_name());
         facts.compares = state.judging && flow_verdict.is_judged();
         facts.flow_verdict = Some(Arc::clone(&flow_verdict));
         if !state.judging {
@@ -60,7 +60,7 @@ impl FlowState {
         for side in state.policy.unknown_sides(&flow_verdict) {
             state.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = state.of_tunnel(state.verdict(&flow_verdict, self.identification()), &link);
+        let verdict = state.of_tunnel(state.verdict(&flow_verdict, self.identification()), &tuple);
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),

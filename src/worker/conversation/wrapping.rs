@@ -5,7 +5,7 @@ use crate::alert::What;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
-use crate::policy::{Carrier, Denial, Link, Rule, Verdict};
+use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
 use crate::worker::{Worker, WorkerState};
 
 impl Worker {
@@ -32,33 +32,33 @@ impl Worker {
 impl WorkerState {
     /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
     fn judge_wrapping(&mut self, facts: &mut FlowFacts, packet: &Packet) {
-        let link = facts.link();
-        let flow_verdict = self.flow_verdict(&link, None);
-        if flow_verdict.client.zone.or(flow_verdict.server.zone).is_none() || self.policy.is_housekeeping(&link) {
+        let tuple = facts.tuple();
+        let flow_verdict = self.flow_verdict(&tuple, None);
+        if flow_verdict.client.zone.or(flow_verdict.server.zone).is_none() || self.policy.is_housekeeping(&tuple) {
             return;
         }
         let verdict = self.policy.judge_flow(&flow_verdict, None);
         facts.flow_verdict = Some(flow_verdict);
         self.greet(facts, &packet.stamp);
-        if let Verdict::Deny(denial) = self.of_peers(verdict, &link) {
+        if let Verdict::Deny(denial) = self.of_peers(verdict, &tuple) {
             self.find(facts, What::Denied(denial), None, None, &packet.stamp);
         }
     }
 
     /// The verdict on a conversation, which may be a tunnel that nobody could look into.
-    pub(super) fn of_tunnel(&self, verdict: Verdict, link: &Link) -> Verdict {
-        match link.transport {
-            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, link),
+    pub(super) fn of_tunnel(&self, verdict: Verdict, tuple: &FlowTuple) -> Verdict {
+        match tuple.transport {
+            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, tuple),
             _ => verdict,
         }
     }
 
     /// The verdict on two peers: what is declared in one direction is permitted in both.
-    fn of_peers(&self, verdict: Verdict, link: &Link) -> Verdict {
+    fn of_peers(&self, verdict: Verdict, tuple: &FlowTuple) -> Verdict {
         if !matches!(verdict, Verdict::Deny(_)) {
             return verdict;
         }
-        let back = Link { client: link.server, server: link.client, ..*link };
+        let back = FlowTuple { client: tuple.server, server: tuple.client, ..*tuple };
         match self.policy.judge_flow(&self.policy.flow_verdict(&back, None), None) {
             permit @ Verdict::Permit { .. } => permit,
             Verdict::Observe | Verdict::NotJudged | Verdict::Deny(_) => verdict,
