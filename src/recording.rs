@@ -24,7 +24,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::capture::live::InterfaceCounters;
 use crate::capture::pcapng::write::{self, Interfaces, PACKET_OVERHEAD};
-use crate::capture::{Block, Link, Packet};
+use crate::capture::{Block, LinkType, Packet};
 use crate::fault::FaultReport;
 use writer::{News, Writer};
 
@@ -112,7 +112,7 @@ struct Thread {
 struct Chunk {
     bytes: Vec<u8>,
     /// Interfaces that are named here for the first time: they have to be described before.
-    new: Vec<(u16, Link)>,
+    new: Vec<(u16, LinkType)>,
     /// Packets by interface.
     packets: Vec<u64>,
     /// Times of the first and the last packet.

@@ -1,6 +1,6 @@
 //! The pcap format (draft-ietf-opsawg-pcap) with the modified headers of its relatives.
 
-use super::Link;
+use super::LinkType;
 use super::reader::{MAX_CAPTURED, Order, Sink, Stop};
 
 /// What a magic number says about the rest of the file.
@@ -37,7 +37,7 @@ pub(super) struct Parser {
 /// What the file header says about every record.
 #[derive(Clone, Copy)]
 struct Body {
-    link: Link,
+    link: LinkType,
     /// Written by a version before 2.4: captured and original length may have changed places.
     early: bool,
 }
@@ -78,7 +78,7 @@ impl Parser {
         }
         // The upper half holds the length of the frame check sequence, which the layers above tell from padding.
         let linktype = (self.order.u32([e, f, g, h]) & 0xffff) as u16;
-        let body = Body { link: Link::from_linktype(linktype), early: major == 2 && minor < 4 };
+        let body = Body { link: LinkType::from_linktype(linktype), early: major == 2 && minor < 4 };
         self.body = Some(body);
         sink.place.advance(size);
         let (used, stop) = self.records(bytes.get(size..).unwrap_or_default(), body, sink);
@@ -100,7 +100,7 @@ impl Parser {
     fn records_of(
         &self,
         bytes: &[u8],
-        link: Link,
+        link: LinkType,
         sink: &mut Sink<'_>,
         number: impl Fn([u8; 4]) -> u32,
         is_early: bool,

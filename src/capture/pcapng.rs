@@ -3,7 +3,7 @@
 
 pub mod write;
 
-use super::Link;
+use super::LinkType;
 use super::reader::{MAX_CAPTURED, MAX_RECORD, Order, Sink, Stop};
 
 /// Walks the blocks of one pcapng file.
@@ -18,7 +18,7 @@ pub(super) struct Parser {
 
 /// What one interface description block (section 4.2) says about the packets of its interface.
 struct Interface {
-    link: Link,
+    link: LinkType,
     snaplen: u32,
     resolution: Resolution,
     /// Nanoseconds to be added to every time (`if_tsoffset`).
@@ -179,7 +179,7 @@ impl Parser {
         if self.interfaces.len() == MAX_INTERFACES {
             return Err(format!("a section describes more than {MAX_INTERFACES} interfaces"));
         }
-        let link = Link::from_linktype(block.u16_at(0).ok_or(SHORT)?);
+        let link = LinkType::from_linktype(block.u16_at(0).ok_or(SHORT)?);
         let snaplen = block.u32_at(4).ok_or(SHORT)?;
         let mut interface = Interface { link, snaplen, resolution: Resolution::MICROSECONDS, shift: 0, dropped: 0 };
         for (code, value) in block.options(8) {

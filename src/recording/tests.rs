@@ -26,7 +26,7 @@ fn block(first: u64, count: u64) -> Block {
         let origin = Origin { capture: (number % 2) as u16, number: number + 1 }.word();
         block.packets.push(Packet {
             stamp: Stamp { time, clock: time, packet: number, origin },
-            link: Link::Ethernet,
+            link: LinkType::Ethernet,
             offset,
             captured: 1000,
             original: 1400,
@@ -62,7 +62,7 @@ fn found(folder: &Path) -> Vec<u64> {
         for packet in &block.packets {
             let number = packet.stamp.time as u64 / 1_000_000;
             assert!(block.bytes_of(packet).iter().all(|byte| *byte == number as u8), "its own bytes");
-            assert_eq!((packet.original, packet.link), (1400, Link::Ethernet));
+            assert_eq!((packet.original, packet.link), (1400, LinkType::Ethernet));
             numbers.push(number);
         }
     }

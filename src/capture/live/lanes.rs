@@ -231,7 +231,7 @@ mod tests {
     use lockkeeper_protocols::Stamp;
 
     use super::*;
-    use crate::capture::{Link, Origin, Packet};
+    use crate::capture::{LinkType, Origin, Packet};
 
     /// Lanes without readers, and what would be theirs.
     fn lanes(count: usize) -> (Lanes, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
@@ -260,7 +260,7 @@ mod tests {
     fn packet(capture: u16, offset: u32, time: i64) -> Packet {
         let origin = Origin { capture, number: u64::from(offset) + 1 }.word();
         let stamp = Stamp { time, clock: i64::MIN, packet: 0, origin };
-        Packet { stamp, link: Link::Ethernet, offset, captured: 1, original: 1 }
+        Packet { stamp, link: LinkType::Ethernet, offset, captured: 1, original: 1 }
     }
 
     /// Time, clock and number of the packets that come next, with their bytes held against their times.

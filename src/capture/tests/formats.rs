@@ -3,7 +3,7 @@
 use lockkeeper_protocols::Stamp;
 
 use super::*;
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// One packet of 4 bytes at 1970-01-01 00:00:01.000002, big-endian.
 const PCAP: &[u8] = &[
@@ -98,7 +98,7 @@ const PCAPNG: &[u8] = &[
 fn a_pcap_record_is_a_packet() {
     let expected = Packet {
         stamp: Stamp { time: 1_000_002_000, clock: 1_000_002_000, packet: 0, origin: 1 },
-        link: Link::Ethernet,
+        link: LinkType::Ethernet,
         offset: 0,
         captured: 4,
         original: 64,
@@ -123,7 +123,7 @@ fn modified_pcap_headers_are_stepped_over() {
 fn a_pcapng_block_is_a_packet_and_statistics_are_drops() {
     let (packets, capture) = read(PCAPNG);
     let [(packet, bytes)] = packets.as_slice() else { panic!("one packet") };
-    assert_eq!((packet.stamp.time, packet.link, packet.original), ((1 << 32) + 2, Link::LinuxSll, 60));
+    assert_eq!((packet.stamp.time, packet.link, packet.original), ((1 << 32) + 2, LinkType::LinuxSll, 60));
     assert_eq!(bytes, b"hello");
     assert_eq!((capture.format.as_str(), capture.dropped_at_capture, capture.cut), ("pcapng", 7, None));
 }
@@ -198,12 +198,12 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
         .enhanced(2, 7_999, b"c", 1)
         .enhanced(3, 1, b"d", 1);
     let (packets, capture) = read(&file.bytes);
-    let seen: Vec<(i64, Link)> = packets.iter().map(|(packet, _)| (packet.stamp.time, packet.link)).collect();
+    let seen: Vec<(i64, LinkType)> = packets.iter().map(|(packet, _)| (packet.stamp.time, packet.link)).collect();
     let expected = [
-        (5_000, Link::Ethernet),
-        (500_000_000, Link::LinuxSll),
-        (7, Link::RawIp),
-        (3_600_000_001_000, Link::Other(65_000)),
+        (5_000, LinkType::Ethernet),
+        (500_000_000, LinkType::LinuxSll),
+        (7, LinkType::RawIp),
+        (3_600_000_001_000, LinkType::Other(65_000)),
     ];
     assert_eq!((seen.as_slice(), capture.cut), (expected.as_slice(), None));
 }
@@ -233,7 +233,7 @@ fn sections_may_change_byte_order_and_forget_interfaces() {
     let first = first.block(5, drops(2)).block(5, drops(4));
     let second = Writer::new(Order::Big).section().interface(101, &[]).enhanced(0, 2, b"y", 1).block(5, drops(10));
     let (packets, capture) = read(&[first.bytes.clone(), second.bytes].concat());
-    assert_eq!(packets[1].0.link, Link::RawIp);
+    assert_eq!(packets[1].0.link, LinkType::RawIp);
     assert_eq!((packets.len(), capture.dropped_at_capture, capture.cut), (2, 5 + 11, None));
 
     let orphan = Writer::new(Order::Big).section().enhanced(0, 2, b"y", 1);
@@ -277,9 +277,20 @@ fn a_block_of_no_interest_may_be_larger_than_any_buffer() {
 
 #[test]
 fn link_numbers_are_mapped() {
-    let known = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276].map(Link::from_linktype);
-    let raw = Link::RawIp;
-    let expected = [Link::Null, Link::Ethernet, raw, raw, raw, Link::Loop, Link::LinuxSll, raw, raw, Link::LinuxSll2];
+    let known = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276].map(LinkType::from_linktype);
+    let raw = LinkType::RawIp;
+    let expected = [
+        LinkType::Null,
+        LinkType::Ethernet,
+        raw,
+        raw,
+        raw,
+        LinkType::Loop,
+        LinkType::LinuxSll,
+        raw,
+        raw,
+        LinkType::LinuxSll2,
+    ];
     assert_eq!(known, expected);
-    assert_eq!(Link::from_linktype(147), Link::Other(147));
+    assert_eq!(LinkType::from_linktype(147), LinkType::Other(147));
 }
