@@ -16,7 +16,7 @@ use crate::clock::now;
 
 /// What is read and not yet delivered.
 #[derive(Default)]
-pub(super) struct Lanes {
+pub(super) struct InterfaceMerge {
     lanes: Vec<Lane>,
     sequence: u64,
     clock: i64,
@@ -39,7 +39,7 @@ struct Lane {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Lanes {
+impl InterfaceMerge {
     /// Starts the readers.
     pub(super) fn start(readers: Vec<Reader>) -> Result<Self, Error> {
         let lanes = readers.into_iter().map(Lane::start).collect::<Result<_, _>>()?;
@@ -234,7 +234,7 @@ mod tests {
     use crate::capture::{LinkType, Origin, Packet};
 
     /// Lanes without readers, and what would be theirs.
-    fn lanes(count: usize) -> (Lanes, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
+    fn lanes(count: usize) -> (InterfaceMerge, Vec<Sender<Block>>, Vec<Arc<InterfaceCounters>>) {
         let mut ends = Vec::new();
         let mut counted = Vec::new();
         let made = (0..count).map(|_| {
@@ -245,7 +245,7 @@ mod tests {
             Lane::new(batches, empty, counters, 5)
         });
         let lanes = made.collect();
-        (Lanes { lanes, sequence: 0, clock: i64::MIN }, ends, counted)
+        (InterfaceMerge { lanes, sequence: 0, clock: i64::MIN }, ends, counted)
     }
 
     /// A batch of packets at these times; each holds its time as its only byte.
@@ -264,7 +264,7 @@ mod tests {
     }
 
     /// Time, clock and number of the packets that come next, with their bytes held against their times.
-    fn next(lanes: &mut Lanes) -> Vec<(i64, i64, u64)> {
+    fn next(lanes: &mut InterfaceMerge) -> Vec<(i64, i64, u64)> {
         let mut block = Block::default();
         assert!(lanes.fill(&mut block), "nothing is left");
         let sound = |packet: &Packet| block.bytes_of(packet) == [packet.stamp.time as u8];
