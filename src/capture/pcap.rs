@@ -1,7 +1,7 @@
 //! The pcap format (draft-ietf-opsawg-pcap) with the modified headers of its relatives.
 
 use super::LinkType;
-use super::reader::{MAX_CAPTURED, Order, Sink, Stop};
+use super::reader::{ByteOrder, MAX_CAPTURED, Sink, Stop};
 
 /// What a magic number says about the rest of the file.
 struct Variant {
@@ -29,7 +29,7 @@ const VARIANTS: [Variant; 5] = [
 /// Walks the records of one pcap file.
 pub(super) struct Parser {
     variant: &'static Variant,
-    order: Order,
+    order: ByteOrder,
     /// What the file header said, once it is read.
     body: Option<Body>,
 }
@@ -46,7 +46,7 @@ impl Parser {
     /// The parser for a file that begins with `head`, if that is pcap.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         let magic = *head.first_chunk::<4>()?;
-        [Order::Little, Order::Big].into_iter().find_map(|order| {
+        [ByteOrder::Little, ByteOrder::Big].into_iter().find_map(|order| {
             let variant = VARIANTS.iter().find(|variant| variant.magic == order.u32(magic))?;
             Some(Self { variant, order, body: None })
         })
@@ -88,9 +88,9 @@ impl Parser {
     fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
         // What nearly every capture is stands apart, so that its records are not asked for what they cannot be.
         match (self.order, body.early) {
-            (Order::Little, false) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
-            (Order::Little, true) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
-            (Order::Big, early) => self.records_of(bytes, body.link, sink, u32::from_be_bytes, early),
+            (ByteOrder::Little, false) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
+            (ByteOrder::Little, true) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
+            (ByteOrder::Big, early) => self.records_of(bytes, body.link, sink, u32::from_be_bytes, early),
         }
     }
 

@@ -236,14 +236,14 @@ impl Sink<'_> {
 
 /// Byte order of the machine that wrote a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ByteOrder {
     /// Least significant byte first.
     Little,
     /// Most significant byte first.
     Big,
 }
 
-impl Order {
+impl ByteOrder {
     /// Two bytes as a number.
     #[inline]
     pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
