@@ -66,7 +66,7 @@ fn replay(typed: &Replay) -> Outcome {
     }
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
-    let mut outputs = open_outputs(&destinations, Opening::Anew)?;
+    let mut outputs = open_outputs(&destinations, WriteMode::Replace)?;
     outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
     let stats = destinations.stats.as_ref().map(open_stats).transpose()?;
     let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
@@ -106,7 +106,7 @@ fn watch(typed: &Watch) -> Outcome {
     };
     let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
     let settings = asked.pipeline(&policy)?;
-    let mut outputs = open_outputs(&asked.destinations, Opening::Behind)?;
+    let mut outputs = open_outputs(&asked.destinations, WriteMode::Append)?;
     outputs.evidence = asked.evidence(&settings).map(Keeper::new).transpose()?;
     let stats = asked.destinations.stats.as_ref().map(open_stats).transpose()?;
     let live = Live::open(&asked.interfaces)?;
@@ -191,30 +191,30 @@ fn tell(
 }
 
 /// The outputs that were asked for, opened before anything is read: a path that cannot be written is an error at once.
-fn open_outputs(destinations: &Destinations, opening: Opening) -> Result<Outputs, Box<dyn Error>> {
+fn open_outputs(destinations: &Destinations, mode: WriteMode) -> Result<Outputs, Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if let Some(place) = &destinations.alerts {
-        outputs.publishers.push(Box::new(Jsonl::new(open(place, opening)?)));
+        outputs.publishers.push(Box::new(Jsonl::new(open(place, mode)?)));
     }
-    outputs.transactions = destinations.transactions.as_ref().map(|place| open(place, opening)).transpose()?;
+    outputs.transactions = destinations.transactions.as_ref().map(|place| open(place, mode)).transpose()?;
     Ok(outputs)
 }
 
 /// How an output is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Opening {
+enum WriteMode {
     /// What is in it is of another replay.
-    Anew,
+    Replace,
     /// What is in it is what a sensor told before it was started again.
-    Behind,
+    Append,
 }
 
 /// Opens one output of lines.
-fn open(place: &Destination, opening: Opening) -> Result<Lines, PublishError> {
-    match (place, opening) {
-        (Destination::Stdout, _) => Ok(Lines::stdout(opening == Opening::Behind)),
-        (Destination::File(path), Opening::Anew) => Lines::create(path),
-        (Destination::File(path), Opening::Behind) => Lines::append(path),
+fn open(place: &Destination, mode: WriteMode) -> Result<Lines, PublishError> {
+    match (place, mode) {
+        (Destination::Stdout, _) => Ok(Lines::stdout(mode == WriteMode::Append)),
+        (Destination::File(path), WriteMode::Replace) => Lines::create(path),
+        (Destination::File(path), WriteMode::Append) => Lines::append(path),
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Writer {
     captures: Vec<u16>,
     /// What was counted of each capture up to the end of the last file.
     counted: Vec<Reading>,
-    file: Option<Open>,
+    file: Option<OpenFile>,
     fault: Fault,
     empty: Sender<Chunk>,
     news: Sender<News>,
@@ -41,7 +41,7 @@ pub(super) struct Writer {
 }
 
 /// The file that is being written.
-struct Open {
+struct OpenFile {
     name: String,
     file: File,
     /// Bytes that are whole blocks.
@@ -140,7 +140,7 @@ impl Writer {
     }
 
     /// Begins a file whose first packet is from this time.
-    fn begin(&mut self, time: i64) -> io::Result<Open> {
+    fn begin(&mut self, time: i64) -> io::Result<OpenFile> {
         self.create(time).or_else(|_| {
             // The folder may have gone away, or somebody may have put another in its place.
             self.dir.begin()?;
@@ -148,12 +148,12 @@ impl Writer {
         })
     }
 
-    fn create(&mut self, time: i64) -> io::Result<Open> {
+    fn create(&mut self, time: i64) -> io::Result<OpenFile> {
         self.dir.make_room(self.file_bytes)?;
         let name = self.name_for(time);
         let part = self.dir.part(&name);
         let file = File::options().create_new(true).append(true).open(&part)?;
-        let mut open = Open { name, file, bytes: 0, span: (time, time), packets: Vec::new() };
+        let mut open = OpenFile { name, file, bytes: 0, span: (time, time), packets: Vec::new() };
         // Whoever sees it sees a capture.
         let begun = open.append(&self.head).and_then(|()| fs::rename(&part, self.dir.path(&open.name)));
         if let Err(error) = begun {
@@ -204,7 +204,7 @@ impl Writer {
     }
 }
 
-impl Open {
+impl OpenFile {
     /// Writes whole blocks; what the disk took only half of is cut off again.
     fn append(&mut self, blocks: &[u8]) -> io::Result<()> {
         let written = self.file.write_all(blocks);
