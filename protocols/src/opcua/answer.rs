@@ -2,9 +2,9 @@
 
 use super::Context;
 use super::aliases::ANY_SESSION;
-use super::asked::{self, Asked, Kept, Replayed, Request, What};
 use super::binary::Encoded;
 use super::exchange::{Exchange, Said, refused};
+use super::pending_request::{self, Kept, PendingRequest, Replayed, Request, What};
 use super::results::Results;
 use super::service::{
     Answer, Answers, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
@@ -96,9 +96,9 @@ impl Exchange {
 
     /// The request that an answer belongs to.
     #[inline]
-    fn asked_by(&mut self, said: &Said<'_>) -> Option<Asked> {
+    fn asked_by(&mut self, said: &Said<'_>) -> Option<PendingRequest> {
         let service = said.message.service;
-        let is_asked_by = |asked: &Asked| {
+        let is_asked_by = |asked: &PendingRequest| {
             asked.channel == said.channel
                 && asked.id == Some(said.id)
                 && (asked.service() == Some(service) || service == Service::ServiceFault)
@@ -125,7 +125,7 @@ impl Exchange {
         is_refused: bool,
         content: Reader<'_>,
         context: &mut Context<'_>,
-    ) -> Option<Asked> {
+    ) -> Option<PendingRequest> {
         let (service, only) = (said.message.service, self.pending.only()?);
         let What::Service(request) = &only.what else { return None };
         let age = context.stamp.clock.saturating_sub(only.requested.clock);
@@ -141,7 +141,7 @@ impl Exchange {
     /// Tells how each operation of a request ended.
     fn answered(
         &mut self,
-        asked: &Asked,
+        asked: &PendingRequest,
         service: Service,
         content: Reader<'_>,
         context: &mut Context<'_>,
@@ -174,7 +174,7 @@ impl Exchange {
     /// Concludes each operation of a request with its result. Returns also how many results are missing or too many.
     fn results(
         &mut self,
-        asked: &Asked,
+        asked: &PendingRequest,
         request: &Request,
         answers: Answers<'_>,
         context: &mut Context<'_>,
@@ -240,7 +240,7 @@ impl Exchange {
     fn learn(
         &mut self,
         service: Service,
-        asked: Option<(&Asked, &Request)>,
+        asked: Option<(&PendingRequest, &Request)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
@@ -258,7 +258,7 @@ impl Exchange {
     fn reported(
         &mut self,
         service: Service,
-        asked: Option<(&Asked, &Request)>,
+        asked: Option<(&PendingRequest, &Request)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
@@ -300,8 +300,8 @@ impl Exchange {
 /// Announces one notification of a subscription.
 #[inline]
 fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Values<'_>), context: &mut Context<'_>) {
-    let item = Item { subject, ..asked::whole(Service::Publish) };
-    let operation = asked::operation(service, service.code(), &item, values);
+    let item = Item { subject, ..pending_request::whole(Service::Publish) };
+    let operation = pending_request::operation(service, service.code(), &item, values);
     if context.sink.operation(at, &operation, context.stamp) {
         context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
     } else {
@@ -380,14 +380,14 @@ impl Exchange {
             let target = node.map(|node| NodeTarget { node, attribute: None, range: &[] });
             let target = target.as_ref().map_or(Target::Unread { part: "target" }, Target::Node);
             let values = if service == Service::Call { answer.values } else { Values::None };
-            let operation = asked::plain(asked::function(service), target, values);
+            let operation = pending_request::plain(pending_request::function(service), target, values);
             context.sink.request_unseen(RequestRef { request: number, item: place }, &operation, context.stamp);
         }
     }
 }
 
 /// The memory of a request that was answered is needed no more.
-fn release(asked: Asked, context: &mut Context<'_>) {
+fn release(asked: PendingRequest, context: &mut Context<'_>) {
     if let What::Service(request) = asked.what {
         context.sink.give_back(request.into_bytes());
     }

@@ -20,7 +20,6 @@
 
 mod aliases;
 mod answer;
-mod asked;
 mod assembly;
 pub mod binary;
 mod channel;
@@ -32,6 +31,7 @@ mod inventory;
 mod message;
 mod opening;
 mod owned_node;
+mod pending_request;
 mod probe;
 mod proof;
 mod request;

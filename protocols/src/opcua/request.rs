@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use super::Context;
 use super::aliases::{ANY_SESSION, Aliases, Lookup, Resolved};
-use super::asked::{self, Asked, Kept, Login, Request, What, Whole};
 use super::binary::{Dialect, Encoded, Reading, Unanimous};
 use super::exchange::{Exchange, Said};
+use super::pending_request::{self, Kept, Login, PendingRequest, Request, What, Whole};
 use super::service::{
     ActivateRequest, Identity, Item, Message, Opened, RequestHeader, Service, Survey, Token, items, message_of,
     operations,
@@ -101,11 +101,11 @@ impl Exchange {
         if let Some(Survey { count, .. }) = counted {
             self.supersede(channel, said.id, context);
             let what = What::Service(Request { service, is_awaited, code, kept: Kept::Counted(count) });
-            return self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
+            return self.pending.push(PendingRequest { requested, number, channel, id, what }, context.sink);
         }
         let kept = self.keep(said, token, content, announced, context);
         let what = What::Service(Request { service, is_awaited, code, kept });
-        self.wait(Asked { requested, number, channel, id, what }, context);
+        self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
     #[cold]
@@ -146,7 +146,7 @@ impl Exchange {
         if said.message.service == Service::RegisterNodes {
             self.aliases.expect(announced.number, session, context.stamp.clock);
         }
-        let (body, subscription) = (copied(said.body, context), asked::first_number(content.rest()));
+        let (body, subscription) = (copied(said.body, context), pending_request::first_number(content.rest()));
         let (is_cut, resolved) = (said.is_cut, announced.resolved);
         Kept::Whole(Box::new(Whole { body, is_cut, session, subscription, resolved }))
     }
@@ -180,7 +180,7 @@ impl Exchange {
         let kept = self.keep_whole(said, session, content, announced, context);
         let what = What::Service(Request { service, is_awaited, code, kept });
         let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
-        self.wait(Asked { requested, number, channel, id, what }, context);
+        self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
     /// Announces ActivateSession, of which nothing but the user is kept.
@@ -200,7 +200,7 @@ impl Exchange {
         }
         let what = What::Login(logins.into());
         let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
-        self.wait(Asked { requested, number, channel, id, what }, context);
+        self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
     /// Announces a request of which no more than the beginning can be read, or nothing at all, as one unread operation.
@@ -210,15 +210,18 @@ impl Exchange {
         let operation = match message_of(beginning).filter(|message| message.is_request()) {
             Some(message) => {
                 let service = message.service;
-                Operation { code: message.code(), ..asked::plain(asked::function(service), target, Values::None) }
+                Operation {
+                    code: message.code(),
+                    ..pending_request::plain(pending_request::function(service), target, Values::None)
+                }
             }
-            None => asked::plain(asked::UNREAD_REQUEST, target, Values::None),
+            None => pending_request::plain(pending_request::UNREAD_REQUEST, target, Values::None),
         };
         self.happened(&operation, Outcome::Pending, context);
     }
 
     /// Keeps a request until its answer.
-    fn wait(&mut self, asked: Asked, context: &mut Context<'_>) {
+    fn wait(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
         if let Some(id) = asked.id {
             self.supersede(asked.channel, id, context);
         }
@@ -248,7 +251,7 @@ impl Exchange {
     fn supersede_same(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
         // What is missing has nothing to do with requests that come when none waits.
         self.is_lossy &= self.pending.iter().next().is_some();
-        let is_same = |earlier: &Asked| (earlier.channel, earlier.id) == (channel, Some(id));
+        let is_same = |earlier: &PendingRequest| (earlier.channel, earlier.id) == (channel, Some(id));
         while let Some((earlier, _)) = self.pending.take(is_same, |_| true) {
             earlier.conclude(Outcome::NoResponse, context.stamp, context.sink);
         }
@@ -256,7 +259,7 @@ impl Exchange {
 
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     #[inline]
-    fn has_room(&self, asked: &Asked) -> bool {
+    fn has_room(&self, asked: &PendingRequest) -> bool {
         let waiting = || self.pending.all().map(Waiting::heap).sum::<usize>();
         asked.heap() <= SMALL || waiting() + asked.heap() <= self.limit
     }
@@ -264,16 +267,16 @@ impl Exchange {
     /// Concludes the operations of a request that cannot be kept. That it was seen is remembered, so that its answer is not
     /// taken for that of an unseen request.
     #[cold]
-    fn wait_without_room(&mut self, asked: Asked, context: &mut Context<'_>) {
+    fn wait_without_room(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
         asked.conclude(Outcome::Pending, context.stamp, context.sink);
-        let Asked { requested, number, channel, id, what: What::Service(request) } = asked else { return };
+        let PendingRequest { requested, number, channel, id, what: What::Service(request) } = asked else { return };
         if request.service == Service::RegisterNodes {
             self.aliases.mark_unknown(request.session().unwrap_or(ANY_SESSION));
         }
         let Request { service, is_awaited, code, .. } = request;
         let what = What::Service(Request { service, is_awaited, code, kept: Kept::Concluded });
-        self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
+        self.pending.push(PendingRequest { requested, number, channel, id, what }, context.sink);
     }
 }
 
@@ -341,7 +344,7 @@ impl Announcer<'_, '_> {
     #[inline]
     fn announce_one(&mut self, place: u32, item: &Item<'_>, is_ambiguous: bool) {
         let at = RequestRef { request: self.announced.number, item: place };
-        let operation = asked::operation(self.service, self.code, item, item.values);
+        let operation = pending_request::operation(self.service, self.code, item, item.values);
         let operation = Operation { ambiguous: is_ambiguous, ..operation };
         self.announced.is_awaited |= self.context.sink.operation(at, &operation, self.context.stamp);
         if let Some(name) = item.deviation {

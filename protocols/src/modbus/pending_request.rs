@@ -21,7 +21,7 @@ pub(super) struct FileRange {
     pub(super) count: u16,
 }
 
-/// The sub-requests of one file request, apart from [`Asked`] so that every other request stays small.
+/// The sub-requests of one file request, apart from [`PendingRequest`] so that every other request stays small.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileList {
     pub(super) ranges: Vec<FileRange>,
@@ -29,7 +29,7 @@ pub(super) struct FileList {
 
 /// What a request asked of its unit.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum PendingRequest {
     /// Something that has no address, or whose address was cut off.
     Whole,
     /// One range of the table that belongs to the function.
@@ -49,7 +49,7 @@ pub(super) enum Asked {
     Exceeding(Box<Self>),
 }
 
-impl Asked {
+impl PendingRequest {
     /// Bytes of memory beside its own that it takes.
     pub(super) fn heap(&self) -> usize {
         match self {

@@ -34,7 +34,7 @@ pub(super) fn object(object: u32, ids: impl IntoIterator<Item = u32>) -> Target<
 
 /// A request without an answer so far.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) requested: Stamp,
     /// Number of the request in its flow.
     pub(super) request: u32,
@@ -46,7 +46,7 @@ pub(super) struct Asked {
     pub(super) items: Vec<Item>,
 }
 
-impl Asked {
+impl PendingRequest {
     /// Tells the outcome of one item, with what the answer holds for it.
     pub(super) fn conclude_item(
         &self,
@@ -62,7 +62,7 @@ impl Asked {
     }
 }
 
-impl Waiting for Asked {
+impl Waiting for PendingRequest {
     fn heap(&self) -> usize {
         self.items.capacity() * size_of::<Item>()
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn an_item_stays_small() {
         assert!(size_of::<Item>() <= 40, "{}", size_of::<Item>());
-        assert!(size_of::<Asked>() <= 96, "{}", size_of::<Asked>());
+        assert!(size_of::<PendingRequest>() <= 96, "{}", size_of::<PendingRequest>());
     }
 
     #[test]

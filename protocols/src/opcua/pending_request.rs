@@ -38,7 +38,7 @@ pub(super) const TRANSPORT: [Function; 7] =
 
 /// A request without an answer so far.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) requested: Stamp,
     /// Number of the request in its flow.
     pub(super) number: u32,
@@ -217,7 +217,7 @@ pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'
     Operation { class: function.class, function: function.name, code: function.code, ambiguous: false, target, values }
 }
 
-impl Asked {
+impl PendingRequest {
     /// Visits its operations as they were announced, each with its position; none of those that are only counted.
     fn each(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
         match &self.what {
@@ -291,7 +291,7 @@ pub(super) fn function(service: Service) -> Function {
     Function { name: service.name(), code: service.code(), class: service.class() }
 }
 
-impl Waiting for Asked {
+impl Waiting for PendingRequest {
     fn heap(&self) -> usize {
         if let What::Service(request) = &self.what { request.bytes().len() } else { 0 }
     }
@@ -332,6 +332,6 @@ mod tests {
 
     #[test]
     fn a_waiting_request_stays_small() {
-        assert!(size_of::<Asked>() <= 88, "{}", size_of::<Asked>());
+        assert!(size_of::<PendingRequest>() <= 88, "{}", size_of::<PendingRequest>());
     }
 }
