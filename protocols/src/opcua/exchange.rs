@@ -42,7 +42,7 @@ pub(super) struct Exchange {
 
 /// A whole message, and how it came.
 #[derive(Clone, Copy)]
-pub(super) struct Said<'m> {
+pub(super) struct ReceivedMessage<'m> {
     pub(super) channel: u32,
     /// Number of the request in the sequence header.
     pub(super) id: u32,
@@ -55,7 +55,7 @@ pub(super) struct Said<'m> {
     pub(super) is_unusual: bool,
 }
 
-impl Said<'_> {
+impl ReceivedMessage<'_> {
     /// What identifies an answer with this time in its header.
     pub(super) fn answer_key(&self, time: i64) -> AnswerKey {
         AnswerKey { channel: self.channel, id: self.id, service: self.message.service, time }
@@ -109,7 +109,7 @@ impl Exchange {
     }
 
     /// A body.
-    pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
+    pub(super) fn receive(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
         let is_cut = came == Came::Cut;
         let (message, is_unusual) = match Message::decode(body, Unanimous) {
             Ok(message) => (message, false),
@@ -122,7 +122,7 @@ impl Exchange {
             Came::InOneChunk => context.sink.pdus(CHUNK, (SERVICE_IDS, key(&message))),
             Came::Whole | Came::Cut => self.count(&message, context),
         }
-        let said = Said { channel, id, body, message, is_cut, is_unusual };
+        let received = ReceivedMessage { channel, id, body, message, is_cut, is_unusual };
         // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
         let direction = message.direction.unwrap_or(match context.from {
             Side::Client => Direction::Request,
@@ -132,8 +132,8 @@ impl Exchange {
             context.malformed("service_direction", message.service.code());
         }
         match direction {
-            Direction::Request => self.on_request(&said, context),
-            Direction::Response => self.on_response(&said, context),
+            Direction::Request => self.on_request(&received, context),
+            Direction::Response => self.on_response(&received, context),
         }
     }
 

@@ -132,7 +132,7 @@ impl OpcUa {
         if channel.follows(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
-        self.exchange.said(whole.channel, whole.request, body, Came::InOneChunk, context);
+        self.exchange.receive(whole.channel, whole.request, body, Came::InOneChunk, context);
         Some(whole.size)
     }
 

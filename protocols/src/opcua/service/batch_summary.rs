@@ -15,7 +15,7 @@ use crate::reader::Reader;
 
 /// Parts of one message that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Survey {
+pub struct BatchSummary {
     /// What all of them do.
     pub class: Class,
     /// How many there are: at least one.
@@ -24,7 +24,7 @@ pub struct Survey {
     pub namespaces: Namespaces,
 }
 
-impl Survey {
+impl BatchSummary {
     /// The parts of a Read, or of a Write that writes nothing but values, starting behind the header of the request.
     #[inline]
     pub fn of_request(service: Service, content: Reader<'_>) -> Option<Self> {
