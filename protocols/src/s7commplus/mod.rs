@@ -57,7 +57,7 @@ use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Function, Limits, Outcome, PduGroup, Probe, Protocol, RequestRef, Side,
     Sink, Stamp, Transport,
 };
-use crate::iso::{self, Content, Form, Opening, Stack};
+use crate::iso::{self, Content, Form, IsoProbe, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
@@ -101,13 +101,13 @@ const CONTINUATIONS: usize = 3;
 
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
     match iso::open(bytes) {
-        Opening::No => Probe::No,
-        Opening::More | Opening::Connected { .. } => Probe::More,
-        Opening::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
+        IsoProbe::No => Probe::No,
+        IsoProbe::More | IsoProbe::Connected { .. } => Probe::More,
+        IsoProbe::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
             let sender = sender.or(iso::plus_sender(head.bytes()));
             if head.fits_plus() && !is_odd { Probe::Yes { sender } } else { Probe::Maybe { sender } }
         }
-        Opening::Carries { .. } => Probe::No,
+        IsoProbe::Carries { .. } => Probe::No,
     }
 }
 
