@@ -131,6 +131,31 @@ fn every_policy_that_is_shown_whole_can_be_used() {
     assert!(checked >= 3, "{checked} policies are shown");
 }
 
+#[test]
+fn the_configuration_that_is_shown_has_keys_that_there_are() {
+    let complete = fs::read_to_string(root().join("deploy/lockkeeper.toml")).expect("it ships");
+    let known: BTreeSet<String> = keys(&complete).collect();
+    let shown: Vec<String> =
+        document("deploy/README.md").blocks("toml").flat_map(|block| keys(&block).collect::<Vec<_>>()).collect();
+    let unknown: Vec<_> = shown.iter().filter(|key| !known.contains(*key)).collect();
+    assert!(shown.len() >= 30 && unknown.is_empty(), "{} keys are shown, unknown: {unknown:?}", shown.len());
+}
+
+/// The keys of a configuration, each behind its section, also those that are commented out.
+fn keys(configuration: &str) -> impl Iterator<Item = String> {
+    let mut section = String::new();
+    configuration.lines().filter_map(move |line| {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if line.starts_with('[') {
+            section = line.split_once(']').map_or(line, |(name, _)| name).trim_start_matches('[').to_owned();
+            return None;
+        }
+        let (key, _) = line.split_once('=')?;
+        let is_key = key.trim().chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+        is_key.then(|| format!("{section}.{}", key.trim()))
+    })
+}
+
 /// A block of `console` holds commands (`$ lockkeeper ...`) and what they print; `...` stands for lines left out. A policy
 /// that is shown before them and begins with its file's name (`# first.toml`) is there when they run.
 #[test]
