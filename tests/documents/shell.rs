@@ -42,10 +42,11 @@ pub(crate) fn save(folder: &Path, block: &str) {
 pub(crate) fn commands(block: &str) -> Vec<(String, Vec<String>)> {
     let mut commands: Vec<(String, Vec<String>)> = Vec::new();
     for line in block.lines() {
-        match (line.strip_prefix("$ "), commands.last_mut()) {
-            (Some(command), _) => commands.push((command.to_owned(), Vec::new())),
-            (None, Some((_, printed))) => printed.push(line.trim_end().to_owned()),
-            (None, None) => panic!("a block of console begins with its command: {line}"),
+        if let Some(command) = line.strip_prefix("$ ") {
+            commands.push((command.to_owned(), Vec::new()));
+        } else {
+            let (_, printed) = commands.last_mut().expect("a block of console begins with its command");
+            printed.push(line.trim_end().to_owned());
         }
     }
     commands
