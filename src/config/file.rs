@@ -157,7 +157,7 @@ pub(super) struct Alarms {
 pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| {
-        let help = "give the path of a configuration: the README shows one";
+        let help = "give the path of a configuration: `deploy/lockkeeper.toml` is one";
         Diagnostics::about_file(&name, format!("cannot be read: {error}"), Some(help.to_owned()))
     })?;
     let mut file = parse(&name, &text)?;
@@ -214,7 +214,7 @@ where
     fitting.map(Some).ok_or_else(wrong)
 }
 
-const SEE: &str = "the README explains every key";
+const SEE: &str = "`deploy/lockkeeper.toml` explains every key";
 const AN_INTERFACE: &str = "add [[interface]] with name = \"eth1\"; `lockkeeper interfaces` lists those that there are";
 
 #[cfg(test)]
