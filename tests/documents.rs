@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lockkeeper::alert::OwnRule;
+use lockkeeper::alert::SensorRule;
 use lockkeeper::policy::Rule;
 use markdown::Document;
 use serde_json::Value;
@@ -216,6 +216,6 @@ fn the_catalogue_has_every_rule() {
     let missing: Vec<_> = Rule::ALL.into_iter().map(Rule::id).filter(|id| !catalogue.contains(*id)).collect();
     assert!(missing.is_empty(), "rules/README.md lacks {missing:?}");
     let health = first_cells("deploy/README.md");
-    let missing: Vec<_> = OwnRule::ALL.into_iter().map(OwnRule::id).filter(|id| !health.contains(*id)).collect();
+    let missing: Vec<_> = SensorRule::ALL.into_iter().map(SensorRule::id).filter(|id| !health.contains(*id)).collect();
     assert!(missing.is_empty(), "deploy/README.md lacks {missing:?}");
 }

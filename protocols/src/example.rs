@@ -56,21 +56,21 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
 }
 
 /// What is kept of a request until its answer.
-struct Asked {
+struct PendingRequest {
     at: RequestRef,
     requested: Stamp,
     sequence: u8,
     lamp: u8,
 }
 
-impl Asked {
+impl PendingRequest {
     fn operation<'a>(&self, values: Values<'a>) -> Operation<'a> {
         let target = Target::Item { kind: "lamp", number: u32::from(self.lamp), index: 0 };
         Operation { class: SWITCH.class, function: SWITCH.name, code: SWITCH.code, ambiguous: false, target, values }
     }
 }
 
-impl Waiting for Asked {
+impl Waiting for PendingRequest {
     fn requested(&self) -> &Stamp {
         &self.requested
     }
@@ -82,7 +82,7 @@ impl Waiting for Asked {
 
 /// The decoder of one flow.
 struct Lamps {
-    pending: Pending<Asked>,
+    pending: Pending<PendingRequest>,
     /// Number of the next request.
     next: u32,
 }
@@ -102,9 +102,9 @@ impl Lamps {
 
     /// The verdict is taken here, so the operation is announced before its answer is seen.
     fn request(&mut self, sequence: u8, lamp: u8, value: &[u8], context: &mut Context<'_>) {
-        let asked = Asked { at: self.number(), requested: *context.stamp, sequence, lamp };
-        context.sink.operation(asked.at, &asked.operation(Values::Bytes(value)), context.stamp);
-        self.pending.push(asked, context.sink);
+        let request = PendingRequest { at: self.number(), requested: *context.stamp, sequence, lamp };
+        context.sink.operation(request.at, &request.operation(Values::Bytes(value)), context.stamp);
+        self.pending.push(request, context.sink);
     }
 
     fn answer(&mut self, sequence: u8, lamp: u8, status: u8, context: &mut Context<'_>) {
@@ -112,12 +112,14 @@ impl Lamps {
             0 => Outcome::Accepted,
             code => Outcome::Refused { code: u32::from(code), name: "refused" },
         };
-        if let Some((asked, _)) = self.pending.take(|asked| asked.sequence == sequence, |asked| asked.lamp == lamp) {
-            asked.conclude(outcome, context.stamp, context.sink);
+        if let Some((request, _)) =
+            self.pending.take(|request| request.sequence == sequence, |request| request.lamp == lamp)
+        {
+            request.conclude(outcome, context.stamp, context.sink);
         } else if outcome == Outcome::Accepted {
             // Something was changed, although the request is not in the capture.
-            let asked = Asked { at: self.number(), requested: *context.stamp, sequence, lamp };
-            context.sink.request_unseen(asked.at, &asked.operation(Values::None), context.stamp);
+            let request = PendingRequest { at: self.number(), requested: *context.stamp, sequence, lamp };
+            context.sink.request_unseen(request.at, &request.operation(Values::None), context.stamp);
         } else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None);
         }
