@@ -26,10 +26,6 @@ use std::sync::Arc;
 use clap::{Parser, ValueEnum};
 use clock::Clock;
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech};
-use lockkeeper::alert::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
-    Report, SortKey, Transaction, What, write_transaction,
-};
 use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
 use lockkeeper::flow::{
     Arrival, Assembly, End, FlowKey, FlowTable, Lifetime, Reading, Receiver, RecentBytes, StreamCounters,
@@ -37,6 +33,10 @@ use lockkeeper::flow::{
 };
 use lockkeeper::frame::{self, Body, Layers};
 use lockkeeper::policy::{Carrier, Denial, FlowVerdict, LastValues, Policy, Reason, Rule, SessionState, Verdict};
+use lockkeeper::record::{
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
+    Report, SortKey, Transaction, What, write_transaction,
+};
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{Asked, Ears};
 use traffic::{Heard, LONG, Traffic, first_of_each, flows, write_long};
@@ -327,7 +327,7 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
 fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<Policy>, row: &Protocol) {
     const ALERTS: usize = 5_000;
     let ends = talk::ends(heard);
-    let names = alert::Settings { captures: vec!["bench.pcap".to_owned()], ..alert::Settings::default() };
+    let names = record::Settings { captures: vec!["bench.pcap".to_owned()], ..record::Settings::default() };
     let correlator = || Correlator::new(Arc::clone(policy), names.clone());
     let work = |(correlator, report): &mut (Correlator, Report)| {
         let mut bytes = 0;

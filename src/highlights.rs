@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::alert::{Kind, Rendered, Severity};
+use crate::record::{Kind, Rendered, Severity};
 
 /// Keeps the latest revision of the worst violations.
 #[derive(Clone, Debug, Default)]

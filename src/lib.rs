@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   by turns                      N workers, each owning its flows                 by turns            publishers
-//!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report ==> alert ==> publish
+//!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report == record ==> publish
 //!          Packet               Frame   Flow    bytes     Operation    Verdict            dedupe, order   JSONL, MQTT
 //! ```
 //!
@@ -18,7 +18,7 @@
 //! * [`keys`]: what opens encrypted channels in a replay, if an analyst has it;
 //! * [`policy`]: zones, conduits and points into a verdict on each operation;
 //! * [`certificate`]: what X.509 certificates say, for policy and inventory;
-//! * [`alert`]: verdicts into alerts, in one order, each violation once;
+//! * [`record`]: verdicts into alerts, in one order, each violation once;
 //! * [`publish`]: alerts to files and brokers;
 //! * [`evidence`]: the packets around alerts, for Wireshark;
 //! * [`recording`]: all packets of the last days, for Wireshark too;
@@ -38,7 +38,6 @@
 //! Who may use whom is enforced by `tests/layering.rs`: `protocols` nothing of ours; `capture`, `frame`, `flow` never
 //! `policy`; `policy` never a protocol's own types; `publish` never packets; no stage `config`.
 
-pub mod alert;
 pub mod capture;
 pub mod certificate;
 pub mod cli;
@@ -57,6 +56,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod publish;
+pub mod record;
 pub mod recording;
 pub mod rotating_dir;
 pub mod sensor;

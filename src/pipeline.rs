@@ -19,13 +19,13 @@ mod worker_pool;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::alert::{self, Captures, Correlator, Report, Tally};
 use crate::capture::{self, Block, Capture, Source};
 use crate::evidence;
 use crate::frame::FragmentLimits;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::publish::PublishError;
+use crate::record::{self, Captures, Correlator, Report, Tally};
 use crate::recording;
 use crate::worker::{self, Worker};
 use control::Commands;
@@ -45,7 +45,7 @@ pub struct Settings {
     /// Ends of mirror sessions, which are no conversations of the plant: switches, collectors, this sensor.
     pub mirrors: Vec<IpAddr>,
     /// The volume rule, and the names that alerts carry.
-    pub alerts: alert::Settings,
+    pub alerts: record::Settings,
 }
 
 /// What a replay came to.
@@ -56,7 +56,7 @@ pub struct Replayed {
     /// What was counted on the way.
     pub counters: Counters,
     /// What the correlator did.
-    pub alerts: alert::Counters,
+    pub alerts: record::Counters,
     /// How often each rule was hit, by rule and conduit.
     pub tallies: Vec<(&'static str, Option<u16>, Tally)>,
     /// What went wrong on the way. Everything that could be done was done all the same.
@@ -81,13 +81,13 @@ pub enum Incomplete {
 
 impl Replayed {
     /// Whether too little was read to call anything clean: nothing at all, or more than the limit is missing, and that is
-    /// not only a handful of packets ([`alert::unread::is_too_much`]).
+    /// not only a handful of packets ([`record::unread::is_too_much`]).
     pub fn incomplete(&self) -> Option<Incomplete> {
         let (unread, packets) = (self.counters.not_read(), self.counters.packets);
         if packets == 0 {
             return Some(Incomplete::NoPackets);
         }
-        let too_much = alert::unread::is_too_much(unread, packets, self.unread_limit);
+        let too_much = record::unread::is_too_much(unread, packets, self.unread_limit);
         too_much.then_some(Incomplete::Unread { unread, packets })
     }
 }
@@ -145,7 +145,7 @@ fn run(
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
-    let alerts = alert::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
+    let alerts = record::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings),
         correlator: Correlator::new(Arc::clone(policy), alerts),
@@ -249,16 +249,16 @@ fn settle(
     outputs.end_of_block(clock);
 }
 
-/// How many packets of a block fall into each [window](alert::window_of) of packet time: nearly always one.
+/// How many packets of a block fall into each [window](record::window_of) of packet time: nearly always one.
 fn packets_by_window(block: &Block) -> impl Iterator<Item = (i64, u64)> {
     let mut rest = block.packets.as_slice();
     std::iter::from_fn(move || {
-        let window = alert::window_of(rest.first()?.stamp.clock);
-        let last = alert::window_of(rest.last()?.stamp.clock);
+        let window = record::window_of(rest.first()?.stamp.clock);
+        let last = record::window_of(rest.last()?.stamp.clock);
         let count = if last == window {
             rest.len()
         } else {
-            rest.partition_point(|packet| alert::window_of(packet.stamp.clock) <= window)
+            rest.partition_point(|packet| record::window_of(packet.stamp.clock) <= window)
         };
         rest = rest.get(count..)?;
         Some((window, count as u64))

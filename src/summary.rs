@@ -9,13 +9,13 @@ use anstyle::{AnsiColor, Style};
 use lockkeeper_protocols::REGISTRY;
 use serde::Serialize;
 
-use crate::alert::unread::most_frequent;
-use crate::alert::{SensorRule, Severity, Unread};
 use crate::capture::Capture;
 use crate::highlights::Highlights;
 use crate::metrics::{Counters, FailedConnections, Failures, NotJudged};
 use crate::pipeline::{Incomplete, Replayed};
 use crate::policy::{Policy, Rule};
+use crate::record::unread::most_frequent;
+use crate::record::{SensorRule, Severity, Unread};
 
 /// The object of `--stats`.
 #[derive(Debug, Serialize)]

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Limits, Stamp};
 
-use crate::alert::{Captures, Doubt, Evidence, Report};
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
     BriefKey, CopySettings, DuplicateFilter, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
@@ -30,6 +29,7 @@ use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
+use crate::record::{Captures, Doubt, Evidence, Report};
 pub use checksums::Checksums;
 use checksums::Senders;
 use conversation::{Conversation, FlowContext, NEVER, Sight};

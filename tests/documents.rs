@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lockkeeper::alert::SensorRule;
 use lockkeeper::policy::Rule;
+use lockkeeper::record::SensorRule;
 use markdown::Document;
 use serde_json::Value;
 

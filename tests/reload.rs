@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
-use lockkeeper::alert::{Rendered, SensorAlert, SensorRule};
 use lockkeeper::capture::{self, Block, Capture, Error, Packet, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command};
 use lockkeeper::config;
 use lockkeeper::pipeline::{self, ControlCommand, Outputs, Replayed, control_channel};
 use lockkeeper::policy::Policy;
 use lockkeeper::publish::{Delivered, PublishError, Publisher};
+use lockkeeper::record::{Rendered, SensorAlert, SensorRule};
 use serde_json::Value;
 use support::{plant, root};
 

@@ -1,9 +1,9 @@
 //! What conversations come to: the operations that a decoder finds in generated traffic, with all that judging them and
 //! writing them down takes.
 
-use lockkeeper::alert::{Endpoint, OwnedOperation, OwnedTarget};
 use lockkeeper::flow::{End, FlowKey};
 use lockkeeper::policy::{Carrier, FlowTuple, Host};
+use lockkeeper::record::{Endpoint, OwnedOperation, OwnedTarget};
 use lockkeeper_protocols::{
     Anomaly, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Sink, Stamp, Transport,
     Values,

@@ -1,11 +1,11 @@
 //! The packets of one conversation around the packet of one alert.
 
 use super::recent::{Seen, WINDOW};
-use crate::alert::{About, Endpoint};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
 use crate::frame::{self, Body, IpPair, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
+use crate::record::{About, Endpoint};
 
 /// How long the packets behind an alert's own are waited for, nanoseconds of packet time: as long as an answer is.
 const PATIENCE: i64 = 5_000_000_000;

@@ -24,9 +24,9 @@ use std::path::PathBuf;
 
 use hashbrown::HashMap;
 
-use crate::alert::{About, Kind, Rendered};
 use crate::capture::Block;
 use crate::fault::FaultReport;
+use crate::record::{About, Kind, Rendered};
 use collect::Collection;
 use recent::Recent;
 use store::Store;

@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 
-use crate::alert::Evidence;
 use crate::capture::{Block, Origin, Packet};
 use crate::frame::{self, Body, Layers, Peek};
+use crate::record::Evidence;
 
 /// How far from the packet of an alert its conversation is looked for, in packets and in captured bytes of everything,
 /// whichever is reached first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::board::Phase;
 use super::snapshot::{Interface, Reason, Snapshot, State};
-use crate::alert::unread::is_too_much;
+use crate::record::unread::is_too_much;
 
 /// From when on something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::board::Board;
 use super::snapshot::AlertCount;
-use crate::alert::{Rendered, Severity};
 use crate::clock;
 use crate::metrics::Latency;
 use crate::publish::{Delivered, PublishError, Publisher};
+use crate::record::{Rendered, Severity};
 
 /// Stands last among the publishers: what comes to it has been handed to all others.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ const SECOND: i64 = 1_000_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{AlertId, Kind};
+    use crate::record::{AlertId, Kind};
 
     #[test]
     fn the_time_to_the_verdict_is_that_of_the_oldest_packet_of_each_block() {

@@ -8,11 +8,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Outputs;
 use super::deal::Dealer;
-use crate::alert::{self, Correlator, SensorAlert};
 use crate::capture::Source;
 use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::policy::Policy;
+use crate::record::{self, Correlator, SensorAlert};
 use crate::recording::Stock;
 use crate::worker::{Followed, Worker};
 
@@ -42,7 +42,7 @@ pub struct PipelineStatus {
     /// The same in more detail, where somebody asked for it.
     pub followed: Option<Followed>,
     /// What the correlator did.
-    pub alerts: alert::Counters,
+    pub alerts: record::Counters,
     /// Alerts by rule.
     pub by_rule: BTreeMap<&'static str, u64>,
     /// What keeps outputs from their work now.
@@ -149,7 +149,7 @@ impl Commands {
     }
 
     /// What it does after it.
-    pub(super) fn settle(&self, correlator: &mut Correlator, out: &mut dyn FnMut(alert::Rendered)) {
+    pub(super) fn settle(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
         for own in &self.own {
             correlator.own(own.clone(), out);
         }

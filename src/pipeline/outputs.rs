@@ -2,13 +2,13 @@
 //! sensor, whose outputs [go on](Lines), it is known what keeps each of them from its work now.
 
 use super::Problem;
-use crate::alert::{Rendered, Report, merge_transactions};
 use crate::capture::Block;
 use crate::evidence::Keeper;
 use crate::fault::FaultReport;
 use crate::highlights::Highlights;
 use crate::metrics::Counters;
 use crate::publish::{Lines, PublishError, Publisher};
+use crate::record::{Rendered, Report, merge_transactions};
 use crate::recording::{Recorder, Stock};
 
 /// The outputs of one run.

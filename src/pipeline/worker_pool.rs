@@ -14,9 +14,9 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use super::control::{Commands, Count};
 use super::deal::Dealer;
 use super::{ControlPort, Done, Outputs, Progress, Run, settle};
-use crate::alert::{Correlator, Report};
 use crate::capture::{self, Block, Source};
 use crate::metrics::Counters;
+use crate::record::{Correlator, Report};
 use crate::worker::{Item, Worker};
 
 /// Blocks that are handed over together: to wake a worker for each of them would cost more than the block, and made a

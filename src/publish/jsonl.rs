@@ -1,8 +1,8 @@
 //! One JSON object a line, into a file or standard output.
 
 use super::{Delivered, Lines, PublishError, Publisher};
-use crate::alert::Rendered;
 use crate::fault::FaultReport;
+use crate::record::Rendered;
 
 /// Writes lines. A reader that goes away (`| head`) is no error: what it did not want is not written.
 pub struct Jsonl {

@@ -1,8 +1,8 @@
 //! What is wrong with a sensor itself, from its counters: it loses packets, hears half of what is said, hears nothing, or
 //! has lost an interface.
 
-use crate::alert::{SensorAlert, SensorRule};
 use crate::capture::live::{InterfaceState, Reading};
+use crate::record::{SensorAlert, SensorRule};
 use crate::worker::Followed;
 
 /// What is wrong enough to tell it.

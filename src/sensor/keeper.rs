@@ -12,11 +12,11 @@ use signal_hook::flag;
 use super::alarms::Alarms;
 use super::policy_file::{PolicyWatch, Rejected, Reload, can_be_read_again};
 use super::{Look, Rejection, Settings, Shown};
-use crate::alert::{SensorAlert, SensorRule};
 use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
 use crate::clock::now;
 use crate::pipeline::{ControlCommand, ControlHandle, PipelineStatus};
 use crate::policy::Policy;
+use crate::record::{SensorAlert, SensorRule};
 
 /// Looks after a sensor.
 pub(super) struct Keeper {

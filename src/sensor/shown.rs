@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use super::Look;
-use crate::alert;
 use crate::capture::live::Reading;
 use crate::fault::FaultReport;
 use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::pipeline::PipelineStatus;
+use crate::record;
 use crate::recording::Stock;
 
 /// Writes down what it is shown.
@@ -90,7 +90,7 @@ fn count(status: &PipelineStatus, snapshot: &mut Snapshot) {
     traffic.tunnels = counters.tunnels;
     let failed = counters.failed.total;
     (traffic.connections_unanswered, traffic.connections_refused) = (failed.unanswered, failed.refused);
-    snapshot.unread = alert::unread::by_known_name(&counters.unread);
+    snapshot.unread = record::unread::by_known_name(&counters.unread);
     traffic.one_way_share = counters.losses.one_way_flows as f64 / counters.flows.max(1) as f64;
     let owned = |classes: std::collections::BTreeMap<&str, u64>| {
         classes.into_iter().map(|(class, count)| (class.to_owned(), count)).collect()

@@ -5,9 +5,9 @@ use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
 use super::conversation::FlowFacts;
 use super::flow_sink::FlowSink;
-use crate::alert::{Fact, OwnedOperation, What};
 use crate::certificate::MAX_BYTES;
 use crate::policy::{Denial, FactVerdict, Rule, Secured};
+use crate::record::{Fact, OwnedOperation, What};
 
 /// What is kept about the security of a conversation.
 #[derive(Debug, Default)]

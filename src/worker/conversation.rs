@@ -19,7 +19,6 @@ use self::identify::ProbeBuffer;
 use super::checksums::Senders;
 use super::flow_sink::FlowSink;
 use super::{Settings, Shared, WorkerState};
-use crate::alert::{Doubt, Endpoint, Evidence, OwnedValues};
 use crate::capture::Origin;
 use crate::flow::{
     Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
@@ -27,6 +26,7 @@ use crate::flow::{
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Rule, SessionState, Verdict};
+use crate::record::{Doubt, Endpoint, Evidence, OwnedValues};
 pub(super) use rare::RareState;
 pub(super) use sight::Sight;
 

@@ -9,8 +9,8 @@ use lockkeeper_protocols::{
 
 use super::WorkerState;
 use super::conversation::{FlowFacts, Identification, PendingOperation};
-use crate::alert::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 use crate::policy::Verdict;
+use crate::record::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 
 /// The ears of one conversation while its decoder speaks.
 pub(super) struct FlowSink<'a> {

@@ -5,9 +5,9 @@ use lockkeeper_protocols::{Side, Stamp};
 
 use super::state::{Between, WorkerState};
 use super::{Worker, is_neighbour_discovery};
-use crate::alert::{Endpoint, Event, Fact, Finding, What};
 use crate::frame::{Body, Frame, Macs};
 use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
+use crate::record::{Endpoint, Event, Fact, Finding, What};
 
 /// The hosts of one shard that speak without IP.
 #[derive(Default)]

@@ -94,8 +94,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::alert::OwnedValues;
     use crate::policy::Verdict;
+    use crate::record::OwnedValues;
 
     fn operation(flow: u16) -> PendingOperation {
         PendingOperation {

@@ -15,9 +15,9 @@ use lockkeeper_protocols::{
 
 use super::WorkerState;
 use super::conversation::{FlowFacts, FlowState};
-use crate::alert::{Doubt, OwnedOperation, What};
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
+use crate::record::{Doubt, OwnedOperation, What};
 
 /// The other readings of one conversation.
 #[derive(Default)]

@@ -8,9 +8,9 @@ use lockkeeper_protocols::Stamp;
 
 use super::Worker;
 use super::state::Between;
-use crate::alert::{Endpoint, Event, Fact};
 use crate::frame::{Body, Frame, IpPair};
 use crate::policy::{Carrier, Host, is_routable};
+use crate::record::{Endpoint, Event, Fact};
 
 /// What one shard has seen and told: each sender once. Forgotten when there is too much of it.
 #[derive(Default)]

@@ -8,13 +8,13 @@ use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, 
 
 use super::conversation::{FlowFacts, Identification, PendingOperation};
 use super::evidence_of;
-use crate::alert::{
-    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
-    OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
-};
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
 use crate::policy::{Carrier, Denial, FlowTuple, FlowVerdict, Policy, Verdict};
+use crate::record::{
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
+    OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
+};
 
 /// One worker's state.
 pub(super) struct WorkerState {

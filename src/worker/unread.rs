@@ -6,9 +6,9 @@ use lockkeeper_protocols::Stamp;
 
 use super::conversation::FlowFacts;
 use super::state::{Between, WorkerState};
-use crate::alert::{Endpoint, Event, Finding, Unread, What};
 use crate::frame::{Body, Frame, Undecoded};
 use crate::policy::{Carrier, Host};
+use crate::record::{Endpoint, Event, Finding, Unread, What};
 
 /// As what a packet is counted that could not be made into a frame.
 pub(super) const fn of_refused(reason: Undecoded) -> Unread {

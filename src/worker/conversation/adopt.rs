@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::FlowState;
-use crate::alert::What;
 use crate::policy::{Denial, Policy, Verdict};
+use crate::record::What;
 use crate::worker::{Worker, WorkerState};
 
 impl Worker {

@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 use lockkeeper_protocols::Stamp;
 
 use super::{Content, Conversation, FlowContext};
-use crate::alert::Doubt;
 use crate::flow::Entry;
+use crate::record::Doubt;
 use crate::worker::flow_sink::FlowSink;
 use crate::worker::{Shard, Worker};
 

@@ -1,7 +1,7 @@
 //! What most conversations have not: one word for those.
 
 use super::FlowFacts;
-use crate::alert::ConversationText;
+use crate::record::ConversationText;
 use crate::worker::channel_security::ChannelSecurity;
 use crate::worker::pending::PendingOperations;
 use crate::worker::reading::Readings;

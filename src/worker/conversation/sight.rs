@@ -3,10 +3,10 @@
 use lockkeeper_protocols::{Side, Stamp};
 
 use super::{Content, Conversation, FlowFacts, FlowState, Identification};
-use crate::alert::Fact;
 use crate::flow::End;
 use crate::frame::Frame;
 use crate::policy::{Carrier, Verdict};
+use crate::record::Fact;
 use crate::worker::WorkerState;
 
 /// What a frame says about the end that sends it.

@@ -1,11 +1,11 @@
 //! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
 
 use super::FlowFacts;
-use crate::alert::What;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
 use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
+use crate::record::What;
 use crate::worker::{Worker, WorkerState};
 
 impl Worker {

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Outcome, RequestRef};
 
+use super::alert::Record;
 use super::calls::Calls;
 use super::hosts::Hosts;
 use super::id::alert_id;
 use super::key::Key;
-use super::record::Record;
 use super::secured::Secured;
 use super::sensor::{SensorAlert, SensorAlertContext, SensorAlerts};
 use super::table::Table;

@@ -310,7 +310,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::alert::testing;
+    use crate::record::testing;
 
     const POLICY: &str = r#"
 schema = "lockkeeper-policy/1"

@@ -105,8 +105,8 @@ const FIRST_USER_PORT: u16 = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing;
     use crate::policy::{Reason, Rule};
+    use crate::record::testing;
 
     /// A conversation of datagrams from 10.20.9.9, port 137, to 10.20.1.10, port 137.
     fn datagrams(conversation: u64) -> Box<Finding> {

@@ -1,8 +1,8 @@
 //! The volume rule on a virtual clock.
 
 use super::*;
-use crate::alert::testing::{self, SECOND, START};
-use crate::alert::{What, testing::write_register};
+use crate::record::testing::{self, SECOND, START};
+use crate::record::{What, testing::write_register};
 use lockkeeper_protocols::Side;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -242,7 +242,7 @@ fn the_id_depends_on_policy_and_packet_and_not_on_how_it_was_captured() {
     let id = |finding: &Finding| alert_id("00ff", finding);
     let one = testing::finding(0);
     let elsewhere = Finding {
-        evidence: crate::alert::Evidence { capture: 3, packet: 77 },
+        evidence: crate::record::Evidence { capture: 3, packet: 77 },
         conversation: 9,
         at: None,
         ..testing::finding(0)

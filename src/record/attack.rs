@@ -295,8 +295,8 @@ const fn sub_function(target: Target<'_>) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing;
     use crate::policy::{Denial, Reason};
+    use crate::record::testing;
     use lockkeeper_protocols::{MethodTarget, Node};
 
     /// What network traffic can show: standards, section 4.2.

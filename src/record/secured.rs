@@ -152,9 +152,9 @@ fn date(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing;
     use crate::certificate::tests::{OLD, PUMP};
     use crate::policy::{Carrier, FlowTuple};
+    use crate::record::testing;
     use lockkeeper_protocols::Mode;
 
     const PLANT: &str = r#"schema = "lockkeeper-policy/1"

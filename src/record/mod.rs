@@ -8,6 +8,7 @@
 //!  workers -> transaction (one JSON line per operation) == merge ==> a file
 //! ```
 
+mod alert;
 mod attack;
 mod calls;
 pub mod community_id;
@@ -19,7 +20,6 @@ mod key;
 mod mapping;
 mod message;
 mod owned;
-mod record;
 mod secured;
 mod sensor;
 mod table;

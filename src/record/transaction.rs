@@ -3,13 +3,13 @@
 //! Workers write one for every operation they see, so what is the same for a whole conversation is formatted once
 //! ([`ConversationText`]) and only copied afterwards.
 
+use super::alert::{self, member};
 use super::community_id::community_id;
 use super::key::ProtocolLabel;
-use super::record::{self, member};
 use super::{Ending, Endpoint, Evidence, Report, SortKey, json};
 use crate::policy::{Carrier, FlowVerdict, Policy, Verdict};
 
-pub use super::record::{OperationView, ValuesView};
+pub use super::alert::{OperationView, ValuesView};
 
 /// One operation with its outcome.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +79,8 @@ impl ConversationText {
         protocol: Option<&'static str>,
     ) -> Self {
         let mut ends = Vec::new();
-        member(&mut ends, "client", |out| record::endpoint(out, policy, client, flow_verdict.client, carrier));
-        member(&mut ends, "server", |out| record::endpoint(out, policy, server, flow_verdict.server, carrier));
+        member(&mut ends, "client", |out| alert::endpoint(out, policy, client, flow_verdict.client, carrier));
+        member(&mut ends, "server", |out| alert::endpoint(out, policy, server, flow_verdict.server, carrier));
         let conduit = flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit));
         member(&mut ends, "conduit", |out| json::string_or_null(out, conduit));
         let mut label = Vec::new();
@@ -116,9 +116,9 @@ pub fn write_transaction(
     out.extend_from_slice(b",\"request\":");
     json::number(out, transaction.request);
     out.extend_from_slice(b",\"operation\":");
-    record::operation(out, &transaction.operation);
+    alert::operation(out, &transaction.operation);
     out.extend_from_slice(b",\"outcome\":");
-    record::ending(out, transaction.ending);
+    alert::ending(out, transaction.ending);
     out.extend_from_slice(b",\"latency_ns\":");
     json::number_or_null(out, transaction.latency);
     out.extend_from_slice(b",\"verdict\":\"");
@@ -175,8 +175,8 @@ fn write_run<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing;
     use crate::policy::{Denial, Reason, Rule};
+    use crate::record::testing;
     use lockkeeper_protocols::{Class, Operation, Outcome, Table, Target, Values};
     use proptest::prelude::*;
 

@@ -275,8 +275,8 @@ const fn of_rule(rule: Rule) -> Requirements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{OwnedOperation, testing};
     use crate::policy::{Denial, FlowVerdict, Place};
+    use crate::record::{OwnedOperation, testing};
 
     fn severity_of(rule: Rule, class: Option<Class>) -> Severity {
         let what = What::Denied(Denial { rule, flow: None, reason: Reason::Plain });

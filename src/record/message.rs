@@ -324,8 +324,8 @@ const ABBREVIATIONS: [&str; 15] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{OwnedTarget, testing};
     use crate::policy::Carrier;
+    use crate::record::{OwnedTarget, testing};
 
     fn said(finding: &Finding) -> String {
         message(&Policy::default(), finding)

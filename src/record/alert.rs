@@ -369,10 +369,10 @@ mod tests {
 
     use lockkeeper_protocols::{Kind, MethodTarget, Node, NodeId, NodeTarget};
 
-    use crate::alert::testing;
     use crate::certificate::Certificate;
     use crate::certificate::tests::OLD;
     use crate::policy::{Denial, Reason, Rule};
+    use crate::record::testing;
 
     fn record(finding: &Finding, ending: Option<Ending>) -> String {
         let (policy, settings) = (testing::policy(), testing::settings());

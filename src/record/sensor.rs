@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::alert::{member, origin};
 use super::correlate::Settings;
-use super::record::{member, origin};
 use super::{AlertId, Kind, Rendered, Severity, json};
 use crate::policy::Policy;
 
@@ -269,7 +269,7 @@ const RECORD_BYTES: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing;
+    use crate::record::testing;
 
     const SECOND: i64 = 1_000_000_000;
 
