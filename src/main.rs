@@ -21,8 +21,8 @@ use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
 use lockkeeper::publish::{Jsonl, Lines, Mqtt, MqttSettings, PublishError};
 use lockkeeper::recording::{Prepared, Recorder};
+use lockkeeper::report::summary;
 use lockkeeper::sensor::{self, Shown};
-use lockkeeper::summary;
 use lockkeeper_protocols::REGISTRY;
 
 fn main() -> ExitCode {

@@ -5,9 +5,9 @@ use super::Problem;
 use crate::capture::Block;
 use crate::evidence::Keeper;
 use crate::fault::FaultReport;
-use crate::highlights::Highlights;
 use crate::metrics::Counters;
 use crate::publish::{Lines, PublishError, Publisher};
+use crate::record::highlights::Highlights;
 use crate::record::{Rendered, Report, merge_transactions};
 use crate::recording::{Recorder, Stock};
 

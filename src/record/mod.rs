@@ -13,6 +13,7 @@ mod attack;
 mod calls;
 pub mod community_id;
 pub mod correlate;
+pub mod highlights;
 mod hosts;
 mod id;
 mod json;

@@ -10,10 +10,10 @@ use lockkeeper_protocols::REGISTRY;
 use serde::Serialize;
 
 use crate::capture::Capture;
-use crate::highlights::Highlights;
 use crate::metrics::{Counters, FailedConnections, Failures, NotJudged};
 use crate::pipeline::{Incomplete, Replayed};
 use crate::policy::{Policy, Rule};
+use crate::record::highlights::Highlights;
 use crate::record::unread::most_frequent;
 use crate::record::{SensorRule, Severity, Unread};
 
