@@ -14,7 +14,6 @@ use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::cli::{self, Broker, Limits, Replay, Vantage};
-use crate::evidence;
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
@@ -22,6 +21,7 @@ use crate::pipeline;
 use crate::policy::Policy;
 use crate::publish::{Credentials, MqttSettings, PublishError};
 use crate::record;
+use crate::store::evidence;
 use crate::worker::{self, Checksums};
 pub use watch::{Watch, watch};
 

@@ -14,15 +14,15 @@ use lockkeeper::capture::{self, Live, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::confine::{Confinement, confine};
-use lockkeeper::evidence::Keeper;
 use lockkeeper::health::{self, AlertTally, Board, Handles, Reporter};
 use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
 use lockkeeper::publish::{Jsonl, Lines, Mqtt, MqttSettings, PublishError};
-use lockkeeper::recording::{Prepared, Recorder};
 use lockkeeper::report::summary;
 use lockkeeper::sensor::{self, Shown};
+use lockkeeper::store::evidence::Keeper;
+use lockkeeper::store::recording::{Prepared, Recorder};
 use lockkeeper_protocols::REGISTRY;
 
 fn main() -> ExitCode {

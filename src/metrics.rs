@@ -10,12 +10,12 @@ use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::capture::{Capture, Drops};
-use crate::evidence;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::FragmentCounters;
 use crate::keys::KeyCounters;
 use crate::record::{self, Unread};
-use crate::recording;
+use crate::store::evidence;
+use crate::store::recording;
 
 pub use failed::{FailedConnections, Failure, Failures, Server};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};

@@ -20,13 +20,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::{self, Block, Capture, Source};
-use crate::evidence;
 use crate::frame::FragmentLimits;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::publish::PublishError;
 use crate::record::{self, Captures, Correlator, Report, Tally};
-use crate::recording;
+use crate::store::evidence;
+use crate::store::recording;
 use crate::worker::{self, Worker};
 use control::Commands;
 pub use control::{ControlCommand, ControlHandle, ControlPort, PipelineStatus, control_channel};

@@ -13,14 +13,14 @@ use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds,
 use crate::capture::live::InterfaceCounters;
 use crate::capture::{InterfaceSettings, Live};
 use crate::cli::{self, Alarms, Broker, Limits, Told, Vantage};
-use crate::evidence;
 use crate::health;
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
 use crate::publish::{MqttLine, MqttSettings, PublishError};
-use crate::recording;
 use crate::sensor;
+use crate::store::evidence;
+use crate::store::recording;
 
 /// A sensor as it was asked for.
 #[derive(Debug)]

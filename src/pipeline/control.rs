@@ -13,7 +13,7 @@ use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::record::{self, Correlator, SensorAlert};
-use crate::recording::Stock;
+use crate::store::recording::Stock;
 use crate::worker::{Followed, Worker};
 
 /// What a running pipeline can be told.

@@ -3,13 +3,13 @@
 
 use super::Problem;
 use crate::capture::Block;
-use crate::evidence::Keeper;
 use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::publish::{Lines, PublishError, Publisher};
 use crate::record::highlights::Highlights;
 use crate::record::{Rendered, Report, merge_transactions};
-use crate::recording::{Recorder, Stock};
+use crate::store::evidence::Keeper;
+use crate::store::recording::{Recorder, Stock};
 
 /// The outputs of one run.
 #[derive(Default)]

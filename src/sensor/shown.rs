@@ -8,7 +8,7 @@ use crate::fault::FaultReport;
 use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::pipeline::PipelineStatus;
 use crate::record;
-use crate::recording::Stock;
+use crate::store::recording::Stock;
 
 /// Writes down what it is shown.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::{Chunk, Interface, Settings, Stock};
 use crate::capture::live::Reading;
 use crate::capture::pcapng::write::{self, Statistics};
 use crate::fault::{self, Fault, FaultReport};
-use crate::rotating_dir::{Limits, RotatingDir};
+use crate::store::rotating_dir::{Limits, RotatingDir};
 
 /// What has become of the recording.
 #[derive(Clone, Debug, Default)]

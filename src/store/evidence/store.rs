@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Counters, Error, Settings};
 use crate::fault::{self, Fault, FaultReport};
-use crate::rotating_dir::{Limits, RotatingDir};
+use crate::store::rotating_dir::{Limits, RotatingDir};
 
 /// The files of one folder, and the promises that were made to some that are to come.
 #[derive(Debug)]
