@@ -39,16 +39,12 @@
 //! `policy`; `policy` never a protocol's own types; `publish` never packets; no stage `config`.
 
 pub mod capture;
-pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod confine;
 pub mod fault;
 pub mod flow;
 pub mod frame;
-pub mod health;
-pub mod interfaces;
 pub mod keys;
 pub mod metrics;
 pub mod pipeline;

@@ -13,12 +13,12 @@ use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds,
 use crate::capture::live::InterfaceCounters;
 use crate::capture::{InterfaceSettings, Live};
 use crate::cli::{self, Alarms, Broker, Limits, Told, Vantage};
-use crate::health;
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
 use crate::publish::{MqttLine, MqttSettings, PublishError};
 use crate::sensor;
+use crate::sensor::health;
 use crate::store::evidence;
 use crate::store::recording;
 

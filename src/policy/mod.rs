@@ -10,6 +10,7 @@
 //!
 //! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
+pub mod certificate;
 mod certificates;
 mod channel;
 mod check;

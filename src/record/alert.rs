@@ -369,8 +369,8 @@ mod tests {
 
     use lockkeeper_protocols::{Kind, MethodTarget, Node, NodeId, NodeTarget};
 
-    use crate::certificate::Certificate;
-    use crate::certificate::tests::OLD;
+    use crate::policy::certificate::Certificate;
+    use crate::policy::certificate::tests::OLD;
     use crate::policy::{Denial, Reason, Rule};
     use crate::record::testing;
 

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Outcome, RequestRef, Side};
 
-use crate::certificate::Certificate;
+use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, FlowVerdict, Host, Rule};
 

@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 use super::key::Party;
 use super::table::Table;
 use super::{Fact, Finding, What};
-use crate::certificate::Certificate;
+use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Denial, Policy, Reason, Rule};
 
@@ -152,7 +152,7 @@ fn date(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::tests::{OLD, PUMP};
+    use crate::policy::certificate::tests::{OLD, PUMP};
     use crate::policy::{Carrier, FlowTuple};
     use crate::record::testing;
     use lockkeeper_protocols::Mode;

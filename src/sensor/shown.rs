@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::Look;
 use crate::capture::live::Reading;
 use crate::fault::FaultReport;
-use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::pipeline::PipelineStatus;
 use crate::record;
+use crate::sensor::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
 use crate::store::recording::Stock;
 
 /// Writes down what it is shown.

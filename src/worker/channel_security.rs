@@ -5,7 +5,7 @@ use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
 use super::conversation::FlowFacts;
 use super::flow_sink::FlowSink;
-use crate::certificate::MAX_BYTES;
+use crate::policy::certificate::MAX_BYTES;
 use crate::policy::{Denial, FactVerdict, Rule, Secured};
 use crate::record::{Fact, OwnedOperation, What};
 

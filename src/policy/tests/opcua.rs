@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::super::model::Channel;
 use super::super::{FactVerdict, Reason, Secured};
 use super::*;
-use crate::certificate::Certificate;
-use crate::certificate::tests::{OLD, PUMP as PUMP_DER, SCADA as SCADA_DER};
+use crate::policy::certificate::Certificate;
+use crate::policy::certificate::tests::{OLD, PUMP as PUMP_DER, SCADA as SCADA_DER};
 
 const PLANT: &str = r#"
 schema = "lockkeeper-policy/1"

@@ -1,9 +1,9 @@
 //! A sensor that is well.
 
 use super::snapshot::{AlertCount, Interface, PolicyInForce, Recording, Snapshot, Traffic};
-use crate::confine::{Confinement, Level};
 use crate::metrics::Latency;
 use crate::publish::MqttReading;
+use crate::sensor::confine::{Confinement, Level};
 
 pub(super) fn snapshot() -> Snapshot {
     let started = "2026-11-24T10:00:00Z".parse().expect("a time");

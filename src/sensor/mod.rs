@@ -12,6 +12,9 @@
 //! in its hands.
 
 mod alarms;
+pub mod confine;
+pub mod health;
+pub mod interfaces;
 mod keeper;
 mod policy_file;
 mod shown;

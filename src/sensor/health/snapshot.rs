@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::confine::Confinement;
 use crate::metrics::LatencySummary;
 use crate::publish::MqttReading;
+use crate::sensor::confine::Confinement;
 
 /// The form of [`Snapshot`] as JSON: in the status file and on the MQTT topic `metrics`.
 pub const SCHEMA: &str = "lockkeeper/health/1";

@@ -12,9 +12,9 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::snapshot::{Interface, Recording, Snapshot, State, Traffic};
-use crate::confine::Level;
 use crate::metrics::{LATENCY_BOUNDS, LatencySummary};
 use crate::publish::MqttReading;
+use crate::sensor::confine::Level;
 
 /// The content type of what [`exposition`] writes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
