@@ -1,10 +1,14 @@
 //! What the user can type. No logic: [`crate::config`] turns it into what the program runs on.
 
+mod generate;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+pub use generate::{write_completions, write_man_pages};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -48,6 +52,28 @@ pub enum Command {
     /// List the protocols that are decoded
     #[command(after_help = "Example:\n  lockkeeper protocols")]
     Protocols,
+    /// Write man pages or shell completions, for packages
+    #[command(subcommand, hide = true, arg_required_else_help = true)]
+    Generate(Generate),
+}
+
+/// `lockkeeper generate`: files that a package installs.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// A man page for each subcommand
+    #[command(after_help = "Example:\n  lockkeeper generate man target/generated/man")]
+    Man {
+        /// Folder to write to; it is created if it does not exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Completions for bash, zsh and fish
+    #[command(after_help = "Example:\n  lockkeeper generate completions target/generated/completions")]
+    Completions {
+        /// Folder to write to; it is created if it does not exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// `lockkeeper replay`.

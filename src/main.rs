@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::capture::{self, Live, ReplaySettings, Source};
-use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
+use lockkeeper::cli::{self, Cli, Command, Generate, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::confine::{Confinement, confine};
 use lockkeeper::evidence::Keeper;
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Interfaces { json } => list_interfaces(json),
         Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
         Command::Protocols => protocols(),
+        Command::Generate(files) => generate(&files),
     };
     let status = outcome.unwrap_or_else(|error| {
         print_error(error.as_ref());
@@ -275,6 +276,16 @@ fn protocols() -> Outcome {
             if ports.is_empty() { "any port".to_owned() } else { format!("port {}, and any other", ports.join(", ")) };
         writeln!(out, "{:<12} {:<6} {:<30} {ports}", row.name, row.framing, row.title)?;
     }
+    Ok(Status::Clean)
+}
+
+/// `lockkeeper generate`: files that a package installs.
+fn generate(files: &Generate) -> Outcome {
+    let (folder, written) = match files {
+        Generate::Man { folder } => (folder, cli::write_man_pages(folder)),
+        Generate::Completions { folder } => (folder, cli::write_completions(folder)),
+    };
+    written.map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(Status::Clean)
 }
 

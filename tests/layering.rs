@@ -109,6 +109,8 @@ const HOMES: &[(&str, Home)] = &[
     ("bytes", Home::In(&["publish"])),
     ("cbc", Home::In(&["keys"])),
     ("clap", Home::In(&["cli", "main"])),
+    ("clap_complete", Home::OneFile),
+    ("clap_mangen", Home::OneFile),
     ("crossbeam_channel", Home::In(&["capture", "pipeline", "publish", "recording", "sensor"])),
     ("etherparse", Home::In(&["frame"])),
     ("flate2", Home::In(&["capture"])),
