@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
-use serde::Deserialize;
 
 pub use generate::{write_completions, write_man_pages};
 
@@ -394,8 +393,7 @@ pub struct Limits {
 }
 
 /// What is made of checksums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Checksums {
     /// A packet with a wrong one was dropped by its receiver, unless all or most of its sender's are wrong: then the capture
     /// was made before they were computed
@@ -405,6 +403,11 @@ pub enum Checksums {
     Verify,
     /// They mean nothing
     Ignore,
+}
+
+impl Checksums {
+    /// All of them, as a configuration file names them: by the same words as the option.
+    pub const NAMED: [(&str, Self); 3] = [("auto", Self::Auto), ("verify", Self::Verify), ("ignore", Self::Ignore)];
 }
 
 /// `lockkeeper policy`.

@@ -33,6 +33,7 @@
 //! * [`shelf`]: a folder of files of ours, of which the oldest go;
 //! * [`trouble`]: what keeps an output from its work, told once;
 //! * [`clock`]: the time now, for what deals with the present and not with packets;
+//! * [`document`]: TOML files that people write, and what is wrong with them, for policy and configuration;
 //! * [`cli`], [`config`]: what the user typed, and what the program runs on.
 //!
 //! Who may use whom is enforced by `tests/layering.rs`: `protocols` nothing of ours; `capture`, `frame`, `flow` never
@@ -45,6 +46,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod confine;
+pub mod document;
 pub mod evidence;
 pub mod flow;
 pub mod frame;

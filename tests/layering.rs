@@ -24,7 +24,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("flow", &["capture", "frame", "protocols"]),
     ("keys", &["protocols"]),
     ("certificate", &[]),
-    ("policy", &["certificate", "protocols"]),
+    // Files that people write: what a policy and a configuration have in common.
+    ("document", &[]),
+    ("policy", &["certificate", "document", "protocols"]),
     ("alert", &["certificate", "policy", "protocols"]),
     ("publish", &["clock", "alert", "metrics", "trouble"]),
     ("evidence", &["capture", "frame", "policy", "alert", "shelf", "trouble"]),
@@ -61,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "config",
         &[
             "cli",
+            "document",
             "capture",
             "frame",
             "flow",
@@ -104,7 +107,7 @@ const HOMES: &[(&str, Home)] = &[
     ("aes", Home::In(&["keys"])),
     ("anstream", Home::In(&["main"])),
     ("anstyle", Home::In(&["main", "summary", "interfaces", "health"])),
-    ("annotate_snippets", Home::In(&["policy"])),
+    ("annotate_snippets", Home::In(&["document"])),
     ("base64", Home::In(&["policy", "alert"])),
     ("bytes", Home::In(&["publish"])),
     ("cbc", Home::In(&["keys"])),
@@ -120,7 +123,7 @@ const HOMES: &[(&str, Home)] = &[
     ("indicatif", Home::OneFile),
     ("ipnet", Home::In(&["policy"])),
     ("itoa", Home::Anywhere),
-    ("jiff", Home::In(&["policy", "alert", "health", "recording", "sensor"])),
+    ("jiff", Home::In(&["document", "policy", "alert", "health", "recording", "sensor"])),
     ("landlock", Home::In(&["confine"])),
     ("libc", Home::In(&["confine"])),
     ("pcap", Home::In(&["capture"])),
@@ -134,10 +137,10 @@ const HOMES: &[(&str, Home)] = &[
     ("sha1", Home::In(&["certificate", "alert"])),
     ("sha2", Home::In(&["policy", "alert"])),
     ("signal_hook", Home::In(&["sensor"])),
-    ("strsim", Home::In(&["policy"])),
+    ("strsim", Home::In(&["document"])),
     ("thiserror", Home::Anywhere),
     ("tokio", Home::In(&["publish", "health"])),
-    ("toml", Home::In(&["policy", "config"])),
+    ("toml", Home::In(&["document"])),
     ("tracing", Home::Anywhere),
     ("tracing_subscriber", Home::In(&["main"])),
     ("x509_parser", Home::In(&["certificate"])),
@@ -230,7 +233,7 @@ fn a_violation_by_relative_path_or_by_the_name_of_the_crate_is_found() {
     let above = file("src/policy/file.rs", "use super::super::flow::Flow;\nuse super::Policy;\nuse self::part::Part;");
     assert_eq!(
         layer_violations(&above),
-        ["src/policy/file.rs:1: `super::super::flow::Flow`: policy may use certificate, protocols, not flow"]
+        ["src/policy/file.rs:1: `super::super::flow::Flow`: policy may use certificate, document, protocols, not flow"]
     );
 
     let main = file("src/main.rs", "use lockkeeper::flow::Table;");
