@@ -312,10 +312,10 @@ pub(super) fn doors_of(protocol: &str) -> Vec<Door> {
     doors
 }
 
-/// The decoded protocols whose registered port this is.
+/// The decoded protocols whose registered port this is, in the order of the registry.
 pub(super) fn decoded_at(door: Door) -> Vec<&'static str> {
     let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).filter(|name| doors_of(name).contains(&door)).collect();
-    names.sort_unstable();
+    // The framings of one protocol are neighbours.
     names.dedup();
     names
 }

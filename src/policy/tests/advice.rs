@@ -302,6 +302,8 @@ warning: `tcp/502` does not permit modbus, which must be named to be permitted
 
 ";
     assert_eq!(warnings(&carried), expected);
-    assert!(warnings(&carried.replace("502", "102")).contains("does not permit s7comm or s7commplus, which"));
+    assert!(
+        warnings(&carried.replace("502", "102")).contains("does not permit s7comm or s7commplus or iso-on-tcp, which")
+    );
     assert_eq!(warnings(&carried.replace("502", "443")), "");
 }
