@@ -23,7 +23,7 @@ use crate::publish::{Credentials, MqttSettings, PublishError};
 use crate::record;
 use crate::store::evidence;
 use crate::worker::{self, Checksums};
-pub use watch::{Watch, watch};
+pub use watch::{USUAL_CONFIGURATION, Watch, watch};
 
 /// Where machine output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,18 @@ pub enum Error {
         "only one of --alerts, --transactions and --stats can be written to standard output; give the others a file"
     )]
     StdoutTwice,
+    /// `watch` has neither an interface nor a configuration.
+    #[error(
+        "nothing to listen to: name an interface with --interface IFACE (`lockkeeper interfaces` lists them), or a \
+         configuration with --config FILE; without any option, {USUAL_CONFIGURATION} is taken, which does not exist"
+    )]
+    NothingToListenTo,
+    /// Options of `watch`, but no interface.
+    #[error(
+        "no interface to listen to: add --interface IFACE (`lockkeeper interfaces` lists them), or give everything in a \
+         configuration with --config FILE instead"
+    )]
+    NoInterface,
     /// Standard input is named together with other captures, or twice.
     #[error("`-` (standard input) can be given once")]
     StdinTwice,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::capture::{self, Live, ReplaySettings, Source};
-use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
+use lockkeeper::cli::{self, Cli, Command, Generate, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
 use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Interfaces { json } => list_interfaces(json),
         Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
         Command::Protocols => protocols(),
+        Command::Generate(files) => generate(&files),
     };
     let status = outcome.unwrap_or_else(|error| {
         print_error(error.as_ref());
@@ -257,31 +258,54 @@ fn speed(packets: u64, elapsed: Duration) -> String {
     format!("{packets} packets, {rate:.0} packets/s")
 }
 
-/// `lockkeeper policy check`: every mistake with its place and what to write instead.
+/// `lockkeeper policy check`: what each policy permits, or its mistakes with their place and what to write instead.
 fn policy_check(files: &[PathBuf]) -> Outcome {
-    let outcome = policy::check(files, true, &mut anstream::stderr())?;
+    let outcome = policy::check(files, true, &mut anstream::stdout(), &mut anstream::stderr())?;
     Ok(match outcome {
         policy::CheckOutcome::Sound => Status::Clean,
         policy::CheckOutcome::Unsound => Status::Error,
     })
 }
 
-/// `lockkeeper protocols`: what is decoded.
+/// `lockkeeper protocols`: what is decoded, one protocol a line.
 fn protocols() -> Outcome {
-    let mut out = anstream::stdout();
-    for row in REGISTRY {
+    let rows = REGISTRY.iter().map(|row| {
         let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
         let ports =
             if ports.is_empty() { "any port".to_owned() } else { format!("port {}, and any other", ports.join(", ")) };
-        writeln!(out, "{:<12} {:<6} {:<30} {ports}", row.name, row.framing, row.title)?;
+        [row.name.to_owned(), row.framing.to_owned(), row.title.to_owned(), ports]
+    });
+    write_table(&rows.collect::<Vec<_>>(), &mut anstream::stdout())?;
+    Ok(Status::Clean)
+}
+
+/// Writes rows in columns, each as wide as its widest cell.
+fn write_table<const COLUMNS: usize>(rows: &[[String; COLUMNS]], out: &mut dyn Write) -> io::Result<()> {
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
+    Ok(())
+}
+
+/// `lockkeeper generate`: files that a package installs.
+fn generate(files: &Generate) -> Outcome {
+    let (folder, written) = match files {
+        Generate::Man { folder } => (folder, cli::write_man_pages(folder)),
+        Generate::Completions { folder } => (folder, cli::write_completions(folder)),
+    };
+    written.map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(Status::Clean)
 }
 
 /// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOCKKEEPER_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    // anstream decides about colours, as it does for everything else: a terminal gets them unless NO_COLOR is set.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr);
+    log.with_ansi(true).with_target(false).init();
 }
 
 /// One clear line for a person, with every cause.

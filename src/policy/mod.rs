@@ -15,7 +15,6 @@ mod certificates;
 mod channel;
 mod check;
 mod compile;
-mod diagnose;
 mod ends;
 mod explain;
 mod file;
@@ -24,7 +23,6 @@ mod judge;
 mod limits;
 mod membership;
 pub mod model;
-mod section;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -39,14 +37,15 @@ use std::sync::Arc;
 use lockkeeper_protocols::{Class, Side, UserKind};
 use sha2::{Digest, Sha256};
 
+pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
 pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
-pub use diagnose::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
 pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use values::Rate;
 pub use words::{Classes, Door, door_name, is_service_port};
 
+use crate::document::{diagnose, section};
 use compile::Compiled;
 use judge::{Candidate, Only, Relation};
 use model::{Channel, Declared};

@@ -1,6 +1,7 @@
 //! The policy from outside: a text in, verdicts and complaints out.
 #![expect(clippy::panic, reason = "a policy that a test cannot use is shown with what is wrong with it")]
 
+mod advice;
 mod complaints;
 mod flows;
 mod language;

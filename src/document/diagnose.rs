@@ -74,7 +74,7 @@ impl Diagnostics {
     }
 
     /// Removes the last one if another is about its line: a syntax error has consequences that are not worth reading.
-    pub(super) fn keep_first_of_line(&mut self) {
+    pub(crate) fn keep_first_of_line(&mut self) {
         if let Some((last, before)) = self.list.split_last()
             && before.iter().any(|one| one.line == last.line)
         {
@@ -83,9 +83,22 @@ impl Diagnostics {
     }
 
     /// Puts them in the order of the file.
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.list.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
         self.list.dedup();
+    }
+
+    /// Folds those with this message into the first of them, which then tells how many there were. Expects the order of the
+    /// file.
+    pub(super) fn fold(&mut self, message: &str) {
+        let times = self.list.iter().filter(|one| one.message == message).count();
+        let Some(first) = self.list.iter().position(|one| one.message == message).filter(|_| times > 1) else { return };
+        let mut at = 0..;
+        self.list.retain(|one| at.next() <= Some(first) || one.message != message);
+        if let Some(first) = self.list.get_mut(first) {
+            let help = first.help.take().unwrap_or_default();
+            first.help = Some(format!("{help} (it stands in {times} places)"));
+        }
     }
 
     /// Whether there is an error among them.
