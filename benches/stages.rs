@@ -26,17 +26,17 @@ use std::sync::Arc;
 use clap::{Parser, ValueEnum};
 use clock::Clock;
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech};
-use lockkeeper::alert::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, Order,
-    OwnedTarget, Report, Transaction, What, write_transaction,
-};
 use lockkeeper::capture::{self, Block, ReplaySettings, Source, open};
 use lockkeeper::flow::{
     Arrival, Assembly, End, FlowKey, FlowTable, Lifetime, Reading, Receiver, RecentBytes, StreamCounters,
     StreamSettings, TableSettings, TcpFlow,
 };
 use lockkeeper::frame::{self, Body, Layers};
-use lockkeeper::policy::{Carrier, Denial, LastValues, Policy, Reason, Rule, Ruling, SessionState, Verdict};
+use lockkeeper::policy::{Carrier, Denial, FlowVerdict, LastValues, Policy, Reason, Rule, SessionState, Verdict};
+use lockkeeper::record::{
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
+    Report, SortKey, Transaction, What, write_transaction,
+};
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{Asked, Ears};
 use traffic::{Heard, LONG, Traffic, first_of_each, flows, write_long};
@@ -306,11 +306,11 @@ fn verdicts(
 }
 
 fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, [ruled, judged]: &[String; 2]) {
-    let links: Vec<_> = talk::ends(heard).iter().map(talk::link).collect();
-    let rule = |_: &mut ()| links.iter().for_each(|link| drop(black_box(policy.ruling(link, Some("modbus")))));
-    clock.time(&format!("policy, ruling, {ruled}"), "flow", links.len(), || (), rule);
+    let links: Vec<_> = talk::ends(heard).iter().map(talk::tuple).collect();
+    let rule = |_: &mut ()| links.iter().for_each(|tuple| drop(black_box(policy.flow_verdict(tuple, Some("modbus")))));
+    clock.time(&format!("policy, flow_verdict, {ruled}"), "flow", links.len(), || (), rule);
 
-    let rulings: Vec<Ruling> = links.iter().map(|link| policy.ruling(link, Some("modbus"))).collect();
+    let rulings: Vec<FlowVerdict> = links.iter().map(|tuple| policy.flow_verdict(tuple, Some("modbus"))).collect();
     let operations: Vec<_> = asked.iter().map(|one| (one.flow, one.operation())).collect();
     let nothing = || vec![LastValues::default(); rulings.len()];
     let judge = |last: &mut Vec<LastValues>| {
@@ -327,7 +327,7 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
 fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<Policy>, row: &Protocol) {
     const ALERTS: usize = 5_000;
     let ends = talk::ends(heard);
-    let names = alert::Settings { captures: vec!["bench.pcap".to_owned()], ..alert::Settings::default() };
+    let names = record::Settings { captures: vec!["bench.pcap".to_owned()], ..record::Settings::default() };
     let correlator = || Correlator::new(Arc::clone(policy), names.clone());
     let work = |(correlator, report): &mut (Correlator, Report)| {
         let mut bytes = 0;
@@ -347,7 +347,7 @@ fn alerts(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Arc<
 }
 
 /// A write to an address that is not permitted.
-fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (Order, Event) {
+fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, row: &Protocol) -> (SortKey, Event) {
     let [client, server] = ends[asked.flow];
     let mut operation = asked.owned().clone();
     if let OwnedTarget::Plain(Target::Table { address: at, .. }) = &mut operation.target {
@@ -362,11 +362,11 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         client,
         server,
         carrier: Carrier::Tcp,
-        ruling: policy.ruling(&talk::link(&[client, server]), Some("modbus")).into(),
+        flow_verdict: policy.flow_verdict(&talk::tuple(&[client, server]), Some("modbus")).into(),
         protocol: Some(row.name),
         operation: Some(operation),
     };
-    let order = Order { clock: asked.stamp.clock, packet: asked.stamp.packet, sub: 0 };
+    let order = SortKey { clock: asked.stamp.clock, packet: asked.stamp.packet, sub: 0 };
     (order, Event::Finding(Box::new(finding)))
 }
 
@@ -374,7 +374,8 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
 fn transactions(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Policy, row: &'static Protocol) {
     let captures = Captures::new(&["bench.pcap".to_owned()]);
     let ends = talk::ends(heard);
-    let rulings: Vec<Ruling> = ends.iter().map(|ends| policy.ruling(&talk::link(ends), Some("modbus"))).collect();
+    let rulings: Vec<FlowVerdict> =
+        ends.iter().map(|ends| policy.flow_verdict(&talk::tuple(ends), Some("modbus"))).collect();
     let text = |flow: usize| {
         let [client, server] = &ends[flow];
         ConversationText::new(policy, &rulings[flow], (client, server), Carrier::Tcp, Some(row.name))

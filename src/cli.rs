@@ -1,10 +1,13 @@
 //! What the user can type. No logic: [`crate::config`] turns it into what the program runs on.
 
+mod generate;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::Deserialize;
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub use generate::{write_completions, write_man_pages};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -48,6 +51,28 @@ pub enum Command {
     /// List the protocols that are decoded
     #[command(after_help = "Example:\n  lockkeeper protocols")]
     Protocols,
+    /// Write man pages or shell completions, for packages
+    #[command(subcommand, hide = true, arg_required_else_help = true)]
+    Generate(Generate),
+}
+
+/// `lockkeeper generate`: files that a package installs.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// A man page for each subcommand
+    #[command(after_help = "Example:\n  lockkeeper generate man target/generated/man")]
+    Man {
+        /// Folder to write to; it is created if it does not exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Completions for bash, zsh and fish
+    #[command(after_help = "Example:\n  lockkeeper generate completions target/generated/completions")]
+    Completions {
+        /// Folder to write to; it is created if it does not exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// `lockkeeper replay`.
@@ -105,9 +130,13 @@ pub struct Replay {
 /// `lockkeeper watch`.
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// Everything from a file (TOML) instead of the options below
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["Interfaces", "Told", "Evidence", "Recording", "Vantage", "Alarms", "Health", "Broker", "Limits"])]
+    /// Everything from a file (TOML) instead of the options below [default: /etc/lockkeeper/lockkeeper.toml, if it exists
+    /// and none of them is given]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = OPTION_GROUPS)]
     pub config: Option<PathBuf>,
+    /// Whether the user typed one of the options that a configuration file replaces.
+    #[command(flatten)]
+    pub options: OptionsTyped,
     /// What to listen to.
     #[command(flatten)]
     pub interfaces: Interfaces,
@@ -142,6 +171,36 @@ pub struct Watch {
     /// Bounds.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// The groups of options that a configuration file replaces.
+const OPTION_GROUPS: [&str; 9] =
+    ["Interfaces", "Told", "Evidence", "Recording", "Vantage", "Alarms", "Health", "Broker", "Limits"];
+
+/// Whether one of the options that a configuration file replaces was given. Defaults do not count.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionsTyped(pub bool);
+
+impl FromArgMatches for OptionsTyped {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(OPTION_GROUPS.into_iter().any(|group| matches.contains_id(group))))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for OptionsTyped {
+    /// Adds no option of its own.
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
+    }
 }
 
 /// Whom the sensor tells how it is.
@@ -190,7 +249,7 @@ pub struct Alarms {
 #[command(next_help_heading = "Interfaces")]
 pub struct Interfaces {
     /// A network interface to listen to; can be given several times
-    #[arg(short, long = "interface", value_name = "IFACE", required_unless_present = "config")]
+    #[arg(short, long = "interface", value_name = "IFACE")]
     pub interfaces: Vec<String>,
     /// Only packets that this filter accepts (pcap-filter(7)), on every interface
     #[arg(long, value_name = "FILTER")]
@@ -334,8 +393,7 @@ pub struct Limits {
 }
 
 /// What is made of checksums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Checksums {
     /// A packet with a wrong one was dropped by its receiver, unless all or most of its sender's are wrong: then the capture
     /// was made before they were computed
@@ -347,11 +405,17 @@ pub enum Checksums {
     Ignore,
 }
 
+impl Checksums {
+    /// All of them, as a configuration file names them: by the same words as the option.
+    pub const NAMED: [(&str, Self); 3] = [("auto", Self::Auto), ("verify", Self::Verify), ("ignore", Self::Ignore)];
+}
+
 /// `lockkeeper policy`.
 #[derive(Debug, Subcommand)]
 pub enum Policy {
-    /// Check policy files: every mistake with its place and what to write instead
-    #[command(after_help = "Example:\n  lockkeeper policy check rules/plant.toml")]
+    /// Check policy files, and print what each permits. Mistakes go to standard error, with their place and what to write
+    /// instead
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// Policy files
         #[arg(required = true, value_name = "FILE")]
@@ -423,9 +487,17 @@ Examples:
   lockkeeper watch -i eth1 -i eth2 -p plant.toml --alerts alerts.jsonl --mqtt mqtt://soc-broker
   lockkeeper watch -i eth1 -p plant.toml --evidence evidence/ --record packets/ --record-size 20000
   lockkeeper watch --config /etc/lockkeeper/lockkeeper.toml
+  lockkeeper watch
 
 It ends with SIGINT or SIGTERM: what was captured until then is judged and delivered. Exit status: 0 ended as asked,
 2 an error.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  lockkeeper policy check rules/plant.toml
+  lockkeeper policy check plant.toml > permitted.txt
+
+Exit status: 0 every policy can be used, though there may be warnings, 2 one cannot.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:

@@ -13,17 +13,17 @@ use std::time::Duration;
 use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
-use crate::alert;
 use crate::cli::{self, Broker, Limits, Replay, Vantage};
-use crate::evidence;
 use crate::flow::{CopySettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
 use crate::pipeline;
 use crate::policy::Policy;
 use crate::publish::{Credentials, MqttSettings, PublishError};
+use crate::record;
+use crate::store::evidence;
 use crate::worker::{self, Checksums};
-pub use watch::{Watch, watch};
+pub use watch::{USUAL_CONFIGURATION, Watch, watch};
 
 /// Where machine output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,18 @@ pub enum Error {
         "only one of --alerts, --transactions and --stats can be written to standard output; give the others a file"
     )]
     StdoutTwice,
+    /// `watch` has neither an interface nor a configuration.
+    #[error(
+        "nothing to listen to: name an interface with --interface IFACE (`lockkeeper interfaces` lists them), or a \
+         configuration with --config FILE; without any option, {USUAL_CONFIGURATION} is taken, which does not exist"
+    )]
+    NothingToListenTo,
+    /// Options of `watch`, but no interface.
+    #[error(
+        "no interface to listen to: add --interface IFACE (`lockkeeper interfaces` lists them), or give everything in a \
+         configuration with --config FILE instead"
+    )]
+    NoInterface,
     /// Standard input is named together with other captures, or twice.
     #[error("`-` (standard input) can be given once")]
     StdinTwice,
@@ -187,7 +199,7 @@ fn bounded(
         worker: worker_settings(limits, transactions, keys)?,
         fragments: FragmentLimits { datagrams: bound("max-fragmented", limits.max_fragmented)?, ..Default::default() },
         mirrors: vantage.mirror_sessions.clone(),
-        alerts: alert::Settings {
+        alerts: record::Settings {
             unread_limit: percent("unread-limit", vantage.unread_limit)?,
             site: names.site,
             sensor: names.sensor,
@@ -200,12 +212,12 @@ fn bounded(
 }
 
 /// What is to be kept of the packets around the violations of a replay.
-pub fn evidence(typed: &cli::Evidence, names: &alert::Settings) -> Option<evidence::Settings> {
+pub fn evidence(typed: &cli::Evidence, names: &record::Settings) -> Option<evidence::Settings> {
     kept(typed, names, false)
 }
 
 /// What is to be kept of the packets around violations, in a folder that rolls or not.
-fn kept(typed: &cli::Evidence, names: &alert::Settings, rolling: bool) -> Option<evidence::Settings> {
+fn kept(typed: &cli::Evidence, names: &record::Settings, rolling: bool) -> Option<evidence::Settings> {
     Some(evidence::Settings {
         folder: typed.folder.clone()?,
         packets: typed.packets.into(),
@@ -217,12 +229,12 @@ fn kept(typed: &cli::Evidence, names: &alert::Settings, rolling: bool) -> Option
 }
 
 /// How to reach the broker that was asked for, if one was. Names are those that the alerts carry.
-pub fn mqtt(typed: &Replay, names: &alert::Settings) -> Result<Option<MqttSettings>, PublishError> {
+pub fn mqtt(typed: &Replay, names: &record::Settings) -> Result<Option<MqttSettings>, PublishError> {
     typed.mqtt.as_deref().map(|url| reached(url, &typed.broker, names)).transpose()
 }
 
 /// How to reach a broker.
-fn reached(url: &str, broker: &Broker, names: &alert::Settings) -> Result<MqttSettings, PublishError> {
+fn reached(url: &str, broker: &Broker, names: &record::Settings) -> Result<MqttSettings, PublishError> {
     let mut settings = MqttSettings::new(url, &names.site, &names.sensor)?;
     settings.credentials = Credentials::load(|name| std::env::var(name).ok(), broker.mqtt_password_file.as_deref())?;
     settings.give_up_after = Some(Duration::from_secs(broker.mqtt_give_up_after));

@@ -31,7 +31,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 pub use checksum::Checksum;
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
@@ -40,9 +40,9 @@ pub use peek::{Peek, mac_key, pair_key, peek};
 pub use plain::Plain;
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.
-pub fn decode<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
+pub fn decode<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let plain = match link {
-        Link::Ethernet => plain::segment(bytes, original).or_else(|| plain::datagram(bytes, original)),
+        LinkType::Ethernet => plain::segment(bytes, original).or_else(|| plain::datagram(bytes, original)),
         _ => None,
     };
     plain.map_or_else(|| walked(link, bytes, original), Ok)
@@ -50,20 +50,20 @@ pub fn decode<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a
 
 /// What [`decode`] says where that is the TCP segment that nearly all packets are; else `None`.
 #[inline(always)]
-pub fn plain(link: Link, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
-    if link == Link::Ethernet { plain::plain(bytes, original) } else { None }
+pub fn plain(link: LinkType, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
+    if link == LinkType::Ethernet { plain::plain(bytes, original) } else { None }
 }
 
 /// What [`decode`] says, by the long way.
 #[inline(never)]
-fn walked<'a>(link: Link, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
+fn walked<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let mut walk = walk::Walk::new(());
     let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
     Ok(walk.context.frame(&leaf))
 }
 
 /// A part of an IP datagram, which has no ports of its own, as traffic between its two hosts.
-pub fn fragment<'a>(link: Link, bytes: &'a [u8], original: u32) -> Option<Frame<'a>> {
+pub fn fragment<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Option<Frame<'a>> {
     let frame = decode(link, bytes, original).ok()?;
     let (pair, protocol) = match frame.body {
         Body::Tcp(pair, _) => (pair, TCP),

@@ -5,64 +5,90 @@
 //!
 //! ```text
 //!   by turns                      N workers, each owning its flows                 by turns            publishers
-//!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report ==> alert ==> publish
+//!  file -> capture == Block ==> frame -> flow -> stream -> dissector -> policy == Report == record ==> publish
 //!          Packet               Frame   Flow    bytes     Operation    Verdict            dedupe, order   JSONL, MQTT
 //! ```
 //!
-//! `==` are the only crossings between threads, who take turns at both ends; with one worker there are none. The modules, in path order:
+//! `==` are the only crossings between threads. Threads take turns at both ends; with one worker there are no crossings.
 //!
-//! * [`capture`]: files and network interfaces into blocks of packets;
-//! * [`frame`]: one packet into one [`frame::Frame`], whatever it is wrapped in;
-//! * [`flow`]: which conversation a frame belongs to, and its bytes in order;
-//! * [`lockkeeper_protocols`]: bytes into operations (its own crate: no IO, no clock, no configuration);
-//! * [`keys`]: what opens encrypted channels in a replay, if an analyst has it;
-//! * [`policy`]: zones, conduits and points into a verdict on each operation;
-//! * [`certificate`]: what X.509 certificates say, for policy and inventory;
-//! * [`alert`]: verdicts into alerts, in one order, each violation once;
-//! * [`publish`]: alerts to files and brokers;
-//! * [`evidence`]: the packets around alerts, for Wireshark;
-//! * [`recording`]: all packets of the last days, for Wireshark too;
-//! * [`metrics`]: what was counted on the way;
-//! * [`highlights`], [`summary`]: what came of it, for people;
-//! * [`worker`]: one shard, from packet to verdict: read this first;
-//! * [`pipeline`]: builds, feeds, drains and joins the threads;
-//! * [`health`]: what a running sensor says of itself;
-//! * [`sensor`]: the life of a pipeline that listens to the network;
-//! * [`confine`]: what a sensor gives up when everything is open;
-//! * [`interfaces`]: what there is to listen to, and what is wrong with it;
-//! * [`shelf`]: a folder of files of ours, of which the oldest go;
-//! * [`trouble`]: what keeps an output from its work, told once;
-//! * [`clock`]: the time now, for what deals with the present and not with packets;
-//! * [`cli`], [`config`]: what the user typed, and what the program runs on.
+//! # Map
 //!
-//! Who may use whom is enforced by `tests/layering.rs`: `protocols` nothing of ours; `capture`, `frame`, `flow` never
-//! `policy`; `policy` never a protocol's own types; `publish` never packets; no stage `config`.
+//! The packet path, in its order:
+//!
+//! * [`capture`]: reads files and network interfaces into blocks of packets;
+//! * [`frame`]: decodes one packet into one [`frame::Frame`], whatever it is wrapped in;
+//! * [`flow`]: assigns a frame to its flow, and puts the bytes of a TCP connection in order;
+//! * [`lockkeeper_protocols`]: decodes bytes into operations (a crate of its own: no IO, no clock, no configuration);
+//! * [`worker`]: takes the packets of its shards from frame to verdict: read this first;
+//! * [`pipeline`]: starts, feeds, drains and joins the threads.
+//!
+//! Beside it:
+//!
+//! * [`policy`]: compiles zones, conduits and points into a verdict on each operation;
+//! * [`keys`]: the keys of encrypted channels that an analyst gives to a replay;
+//! * [`record`]: what is written: alerts and transactions, in one order, each violation once;
+//! * [`publish`]: where records go: files and brokers;
+//! * [`store`]: packets on disk: evidence around alerts, and a recording of the last days;
+//! * [`sensor`]: a live sensor: interfaces, confinement, health, reload;
+//! * [`report`]: what people read after a replay;
+//! * [`metrics`]: counters and latencies;
+//! * [`cli`], [`config`]: what the user typed, and what the program runs on;
+//! * [`document`]: TOML files that people write, and how mistakes in them are shown;
+//! * [`fault`], [`clock`]: an output that fails and is retried; the present time.
+//!
+//! `tests/layering.rs` enforces which module may use which: `protocols` uses nothing of ours; `capture`, `frame` and `flow`
+//! never use `policy`; `policy` never uses a protocol's own types; `publish` never sees packets; no stage uses `config`.
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | alert | a violation or a state of the sensor, as published; later revisions replace earlier ones |
+//! | answer | what a server sends in reply to a request; it decides the outcome |
+//! | asset | a declared host: a name, a zone, addresses |
+//! | block | packets that are read, judged and reported together |
+//! | carrier | what carries a flow: TCP, UDP, another IP protocol, or an EtherType |
+//! | class | what an operation does: `read`, `write`, `control`, ...; policies permit classes |
+//! | client, server | the end that asks and the end that is asked, whichever opened the connection |
+//! | conduit | the declared connection between zones (IEC 62443-3-2) |
+//! | conversation | a flow together with its decoder and its verdict: one entry of a worker's table |
+//! | denial | the verdict that something is not permitted, with the rule that it violates |
+//! | evidence | the packets that prove an alert |
+//! | finding | what a worker reports to the correlator; alerts are made of findings |
+//! | flow | the packets between two endpoints over one carrier; in a policy, a *declared flow* permits operations to one |
+//! | frame | one packet, decoded from its outermost header to the innermost transport header |
+//! | half stream | one direction of a TCP connection |
+//! | operation | one thing that a request asks for, in words that all protocols share |
+//! | outcome | how an operation ended: accepted, refused, no response |
+//! | packet clock | the latest packet time so far; never runs backwards, and decides all timeouts |
+//! | PDU | one message of a protocol, whatever its packets were |
+//! | point | a declared value of an asset: address, type, limits |
+//! | reading | one of several ways to read a stream whose bytes are ambiguous |
+//! | request | what a client sends; it asks for one or more operations |
+//! | shard | one of 64 fixed parts of the traffic, by host pair; a worker owns whole shards |
+//! | transaction | an operation with its outcome, latency and verdict |
+//! | verdict | what the policy says of a flow or of an operation: permit, deny, observe, not judged |
+//! | zone | hosts of the same trust (IEC 62443-3-2) |
 
-pub mod alert;
 pub mod capture;
-pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod confine;
-pub mod evidence;
+pub mod document;
+pub mod fault;
 pub mod flow;
 pub mod frame;
-pub mod health;
-pub mod highlights;
-pub mod interfaces;
 pub mod keys;
 pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod publish;
-pub mod recording;
+pub mod record;
+pub mod report;
 #[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests in `tests`; the tests in here use a part")]
 #[path = "../tests/support/require.rs"]
 mod require;
 pub mod sensor;
-pub mod shelf;
-pub mod summary;
-pub mod trouble;
+pub mod store;
 pub mod worker;

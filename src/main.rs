@@ -11,18 +11,18 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::capture::{self, Live, ReplaySettings, Source};
-use lockkeeper::cli::{Cli, Command, Policy as PolicyCommand, Replay, Watch};
+use lockkeeper::cli::{self, Cli, Command, Generate, Policy as PolicyCommand, Replay, Watch};
 use lockkeeper::config::{self, Destination, Destinations};
-use lockkeeper::confine::{Confinement, confine};
-use lockkeeper::evidence::Keeper;
-use lockkeeper::health::{self, AlertTally, Board, Handles, Reporter};
-use lockkeeper::interfaces;
 use lockkeeper::pipeline::{self, Outputs, Replayed};
 use lockkeeper::policy::{self, Diagnostics, Policy};
 use lockkeeper::publish::{Jsonl, Lines, Mqtt, MqttSettings, PublishError};
-use lockkeeper::recording::{Prepared, Recorder};
+use lockkeeper::report::summary;
+use lockkeeper::sensor::confine::{Confinement, confine};
+use lockkeeper::sensor::health::{self, AlertTally, Board, Handles, Reporter};
+use lockkeeper::sensor::interfaces;
 use lockkeeper::sensor::{self, Shown};
-use lockkeeper::summary;
+use lockkeeper::store::evidence::Keeper;
+use lockkeeper::store::recording::{Prepared, Recorder};
 use lockkeeper_protocols::REGISTRY;
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Interfaces { json } => list_interfaces(json),
         Command::Policy(PolicyCommand::Check { files }) => policy_check(&files),
         Command::Protocols => protocols(),
+        Command::Generate(files) => generate(&files),
     };
     let status = outcome.unwrap_or_else(|error| {
         print_error(error.as_ref());
@@ -66,7 +67,7 @@ fn replay(typed: &Replay) -> Outcome {
     }
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
-    let mut outputs = open_outputs(&destinations, Opening::Anew)?;
+    let mut outputs = open_outputs(&destinations, WriteMode::Replace)?;
     outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
     let stats = destinations.stats.as_ref().map(open_stats).transpose()?;
     let unreachable = connect(config::mqtt(typed, &settings.alerts)?, &mut outputs);
@@ -106,7 +107,7 @@ fn watch(typed: &Watch) -> Outcome {
     };
     let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
     let settings = asked.pipeline(&policy)?;
-    let mut outputs = open_outputs(&asked.destinations, Opening::Behind)?;
+    let mut outputs = open_outputs(&asked.destinations, WriteMode::Append)?;
     outputs.evidence = asked.evidence(&settings).map(Keeper::new).transpose()?;
     let stats = asked.destinations.stats.as_ref().map(open_stats).transpose()?;
     let live = Live::open(&asked.interfaces)?;
@@ -191,30 +192,30 @@ fn tell(
 }
 
 /// The outputs that were asked for, opened before anything is read: a path that cannot be written is an error at once.
-fn open_outputs(destinations: &Destinations, opening: Opening) -> Result<Outputs, Box<dyn Error>> {
+fn open_outputs(destinations: &Destinations, mode: WriteMode) -> Result<Outputs, Box<dyn Error>> {
     let mut outputs = Outputs::default();
     if let Some(place) = &destinations.alerts {
-        outputs.publishers.push(Box::new(Jsonl::new(open(place, opening)?)));
+        outputs.publishers.push(Box::new(Jsonl::new(open(place, mode)?)));
     }
-    outputs.transactions = destinations.transactions.as_ref().map(|place| open(place, opening)).transpose()?;
+    outputs.transactions = destinations.transactions.as_ref().map(|place| open(place, mode)).transpose()?;
     Ok(outputs)
 }
 
 /// How an output is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Opening {
+enum WriteMode {
     /// What is in it is of another replay.
-    Anew,
+    Replace,
     /// What is in it is what a sensor told before it was started again.
-    Behind,
+    Append,
 }
 
 /// Opens one output of lines.
-fn open(place: &Destination, opening: Opening) -> Result<Lines, PublishError> {
-    match (place, opening) {
-        (Destination::Stdout, _) => Ok(Lines::stdout(opening == Opening::Behind)),
-        (Destination::File(path), Opening::Anew) => Lines::create(path),
-        (Destination::File(path), Opening::Behind) => Lines::append(path),
+fn open(place: &Destination, mode: WriteMode) -> Result<Lines, PublishError> {
+    match (place, mode) {
+        (Destination::Stdout, _) => Ok(Lines::stdout(mode == WriteMode::Append)),
+        (Destination::File(path), WriteMode::Replace) => Lines::create(path),
+        (Destination::File(path), WriteMode::Append) => Lines::append(path),
     }
 }
 
@@ -257,31 +258,54 @@ fn speed(packets: u64, elapsed: Duration) -> String {
     format!("{packets} packets, {rate:.0} packets/s")
 }
 
-/// `lockkeeper policy check`: every mistake with its place and what to write instead.
+/// `lockkeeper policy check`: what each policy permits, or its mistakes with their place and what to write instead.
 fn policy_check(files: &[PathBuf]) -> Outcome {
-    let outcome = policy::check(files, true, &mut anstream::stderr())?;
+    let outcome = policy::check(files, true, &mut anstream::stdout(), &mut anstream::stderr())?;
     Ok(match outcome {
         policy::CheckOutcome::Sound => Status::Clean,
         policy::CheckOutcome::Unsound => Status::Error,
     })
 }
 
-/// `lockkeeper protocols`: what is decoded.
+/// `lockkeeper protocols`: what is decoded, one protocol a line.
 fn protocols() -> Outcome {
-    let mut out = anstream::stdout();
-    for row in REGISTRY {
+    let rows = REGISTRY.iter().map(|row| {
         let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
         let ports =
             if ports.is_empty() { "any port".to_owned() } else { format!("port {}, and any other", ports.join(", ")) };
-        writeln!(out, "{:<12} {:<6} {:<30} {ports}", row.name, row.framing, row.title)?;
+        [row.name.to_owned(), row.framing.to_owned(), row.title.to_owned(), ports]
+    });
+    write_table(&rows.collect::<Vec<_>>(), &mut anstream::stdout())?;
+    Ok(Status::Clean)
+}
+
+/// Writes rows in columns, each as wide as its widest cell.
+fn write_table<const COLUMNS: usize>(rows: &[[String; COLUMNS]], out: &mut dyn Write) -> io::Result<()> {
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
+    Ok(())
+}
+
+/// `lockkeeper generate`: files that a package installs.
+fn generate(files: &Generate) -> Outcome {
+    let (folder, written) = match files {
+        Generate::Man { folder } => (folder, cli::write_man_pages(folder)),
+        Generate::Completions { folder } => (folder, cli::write_completions(folder)),
+    };
+    written.map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(Status::Clean)
 }
 
 /// Sets up logging: warnings by default, more with `LOCKKEEPER_LOG=debug`.
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOCKKEEPER_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    // anstream decides about colours, as it does for everything else: a terminal gets them unless NO_COLOR is set.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr);
+    log.with_ansi(true).with_target(false).init();
 }
 
 /// One clear line for a person, with every cause.

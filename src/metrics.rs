@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
-use crate::alert::{self, Unread};
 use crate::capture::{Capture, Drops};
-use crate::evidence;
 use crate::flow::{CopyCounters, StreamCounters, TableCounters};
 use crate::frame::FragmentCounters;
 use crate::keys::KeyCounters;
-use crate::recording;
+use crate::record::{self, Unread};
+use crate::store::evidence;
+use crate::store::recording;
 
 pub use failed::{FailedConnections, Failure, Failures, Server};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencySummary};
@@ -404,7 +404,7 @@ impl Counters {
     }
 
     /// What the correlator gave up.
-    pub fn alerts(&mut self, alerts: &alert::Counters) {
+    pub fn alerts(&mut self, alerts: &record::Counters) {
         self.losses.alerts_closed_early += alerts.closed_by_limit;
         self.losses.outcomes_not_waited_for += alerts.pending_dropped;
         self.losses.discoveries_forgotten += alerts.discoveries_forgotten;

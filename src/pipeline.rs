@@ -4,33 +4,33 @@
 //!          by turns              N workers              by turns
 //!  source -> deal == Job ==> Worker::block == Job ==> Correlator, outputs
 //!     ^                                                   |
-//!     +===================== empty Trays =================+
+//!     +===================== empty slots =================+
 //! ```
 //! Blocks travel in a circle, so that in steady state nothing is allocated; how many there are bounds the memory in
-//! flight. The workers read, deal and collect by turns (`crew`). One worker does it all block by block, which costs the
+//! flight. The workers read, deal and collect by turns (`worker_pool`). One worker does it all block by block, which costs the
 //! least and leaves the other cores to others.
 
-mod crew;
+mod control;
 mod deal;
-mod orders;
 mod outputs;
 mod tunnels;
+mod worker_pool;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::alert::{self, Captures, Correlator, Report, Tally};
 use crate::capture::{self, Block, Capture, Source};
-use crate::evidence;
 use crate::frame::FragmentLimits;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::publish::PublishError;
-use crate::recording;
+use crate::record::{self, Captures, Correlator, Report, Tally};
+use crate::store::evidence;
+use crate::store::recording;
 use crate::worker::{self, Worker};
+use control::Commands;
+pub use control::{ControlCommand, ControlHandle, ControlPort, PipelineStatus, control_channel};
 use deal::Dealer;
-use orders::Orders;
-pub use orders::{Census, Helm, Order, Reins, reins};
 pub use outputs::Outputs;
 
 /// What a run of the pipeline runs on.
@@ -45,7 +45,7 @@ pub struct Settings {
     /// Ends of mirror sessions, which are no conversations of the plant: switches, collectors, this sensor.
     pub mirrors: Vec<IpAddr>,
     /// The volume rule, and the names that alerts carry.
-    pub alerts: alert::Settings,
+    pub alerts: record::Settings,
 }
 
 /// What a replay came to.
@@ -56,7 +56,7 @@ pub struct Replayed {
     /// What was counted on the way.
     pub counters: Counters,
     /// What the correlator did.
-    pub alerts: alert::Counters,
+    pub alerts: record::Counters,
     /// How often each rule was hit, by rule and conduit.
     pub tallies: Vec<(&'static str, Option<u16>, Tally)>,
     /// What went wrong on the way. Everything that could be done was done all the same.
@@ -81,13 +81,13 @@ pub enum Incomplete {
 
 impl Replayed {
     /// Whether too little was read to call anything clean: nothing at all, or more than the limit is missing, and that is
-    /// not only a handful of packets ([`alert::unread::is_too_much`]).
+    /// not only a handful of packets ([`record::unread::is_too_much`]).
     pub fn incomplete(&self) -> Option<Incomplete> {
         let (unread, packets) = (self.counters.not_read(), self.counters.packets);
         if packets == 0 {
             return Some(Incomplete::NoPackets);
         }
-        let too_much = alert::unread::is_too_much(unread, packets, self.unread_limit);
+        let too_much = record::unread::is_too_much(unread, packets, self.unread_limit);
         too_much.then_some(Incomplete::Unread { unread, packets })
     }
 }
@@ -128,10 +128,10 @@ pub fn watch(
     policy: &Arc<Policy>,
     settings: &Settings,
     outputs: &mut Outputs,
-    reins: &Reins,
+    control: &ControlPort,
 ) -> Replayed {
     outputs.prompt = true;
-    run(source, policy, settings, outputs, &mut |_, _, _| {}, Some(reins))
+    run(source, policy, settings, outputs, &mut |_, _, _| {}, Some(control))
 }
 
 fn run(
@@ -140,18 +140,18 @@ fn run(
     settings: &Settings,
     outputs: &mut Outputs,
     progress: Progress<'_>,
-    reins: Option<&Reins>,
+    control: Option<&ControlPort>,
 ) -> Replayed {
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
-    let alerts = alert::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
+    let alerts = record::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings),
         correlator: Correlator::new(Arc::clone(policy), alerts),
         outputs,
         progress,
-        reins,
+        control,
     };
     let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
@@ -182,7 +182,7 @@ struct Run<'a> {
     outputs: &'a mut Outputs,
     progress: Progress<'a>,
     /// Where orders come from, if anybody gives some.
-    reins: Option<&'a Reins>,
+    control: Option<&'a ControlPort>,
 }
 
 /// What is left of it.
@@ -196,23 +196,23 @@ struct Done {
 impl Run<'_> {
     /// One worker, on this thread.
     fn alone(self, source: &mut dyn Source, mut worker: Worker) -> Done {
-        let Self { mut dealer, mut correlator, outputs, progress, reins } = self;
+        let Self { mut dealer, mut correlator, outputs, progress, control } = self;
         let mut block = Block::default();
         let mut report = Report::default();
         let mut clock = i64::MIN;
         let read = loop {
             let read = source.fill(&mut block);
             let last = !matches!(read, Ok(true));
-            let orders = reins.and_then(|reins| reins.take(source, &mut dealer, clock));
-            let orders = orders.as_deref();
+            let commands = control.and_then(|control| control.take(source, &mut dealer, clock));
+            let commands = commands.as_deref();
             worker.open(std::mem::take(&mut report));
-            orders.inspect(|orders| orders.before(&mut worker));
+            commands.inspect(|commands| commands.before(&mut worker));
             dealer.give(&mut block, &mut worker);
             clock = block.clock_after(clock);
             report = worker.close(clock, last);
-            settle(&mut correlator, &block, std::slice::from_mut(&mut report), orders, clock, last, outputs);
-            if let (Some(orders), Some(reins)) = (orders, reins) {
-                reins.answer(orders.census(orders.after(&mut worker).into_iter(), &correlator, outputs));
+            settle(&mut correlator, &block, std::slice::from_mut(&mut report), commands, clock, last, outputs);
+            if let (Some(commands), Some(control)) = (commands, control) {
+                control.answer(commands.status(commands.after(&mut worker).into_iter(), &correlator, outputs));
             }
             let (bytes, total) = source.progress();
             progress(dealer.packets, bytes, total);
@@ -230,18 +230,18 @@ fn settle(
     correlator: &mut Correlator,
     block: &Block,
     reports: &mut [Report],
-    orders: Option<&Orders>,
+    commands: Option<&Commands>,
     clock: i64,
     last: bool,
     outputs: &mut Outputs,
 ) {
     outputs.block(block);
-    orders.inspect(|orders| orders.prepare(correlator));
+    commands.inspect(|commands| commands.prepare(correlator));
     for (window, packets) in packets_by_window(block) {
         correlator.packets(window, packets);
     }
     correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
-    orders.inspect(|orders| orders.settle(correlator, &mut |alert| outputs.alert(alert)));
+    commands.inspect(|commands| commands.settle(correlator, &mut |alert| outputs.alert(alert)));
     if last {
         correlator.finish(&mut |alert| outputs.alert(alert));
     }
@@ -249,16 +249,16 @@ fn settle(
     outputs.end_of_block(clock);
 }
 
-/// How many packets of a block fall into each [window](alert::window_of) of packet time: nearly always one.
+/// How many packets of a block fall into each [window](record::window_of) of packet time: nearly always one.
 fn packets_by_window(block: &Block) -> impl Iterator<Item = (i64, u64)> {
     let mut rest = block.packets.as_slice();
     std::iter::from_fn(move || {
-        let window = alert::window_of(rest.first()?.stamp.clock);
-        let last = alert::window_of(rest.last()?.stamp.clock);
+        let window = record::window_of(rest.first()?.stamp.clock);
+        let last = record::window_of(rest.last()?.stamp.clock);
         let count = if last == window {
             rest.len()
         } else {
-            rest.partition_point(|packet| alert::window_of(packet.stamp.clock) <= window)
+            rest.partition_point(|packet| record::window_of(packet.stamp.clock) <= window)
         };
         rest = rest.get(count..)?;
         Some((window, count as u64))

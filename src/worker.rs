@@ -3,15 +3,15 @@
 //! A shard holds the conversations of some host pairs. Shards are dealt to workers; because every table is a shard's
 //! own, its limits bite at the same packet whatever the number of workers.
 
-mod awaited;
+mod channel_security;
 mod checksums;
 mod conversation;
-mod desk;
-mod guard;
-mod listener;
+mod flow_sink;
 mod neighbours;
+mod pending;
 mod reading;
 mod sightings;
+mod state;
 mod timers;
 mod unread;
 
@@ -20,22 +20,22 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::{Limits, Stamp};
 
-use crate::alert::{Captures, Doubt, Evidence, Report};
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
-    BriefKey, CopyFilter, CopySettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
+    BriefKey, CopySettings, DuplicateFilter, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
     StreamCounters, StreamSettings, TableSettings, Used,
 };
 use crate::frame::{self, Body, Frame, Plain};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
+use crate::record::{Captures, Doubt, Evidence, Report};
 pub use checksums::Checksums;
 use checksums::Senders;
-use conversation::{Bench, Conversation, NEVER, Sight};
-use desk::Desk;
+use conversation::{Conversation, FlowContext, NEVER, Sight};
 use neighbours::Neighbours;
 use sightings::Sightings;
+use state::WorkerState;
 use timers::{Timer, Timers};
 
 /// How many shards the traffic is divided into. Fixed, so that results do not depend on the number of workers.
@@ -102,7 +102,7 @@ pub struct Followed {
 
 /// One worker.
 pub struct Worker {
-    desk: Desk,
+    state: WorkerState,
     shards: Vec<Shard>,
     timers: Timers,
     streams: StreamCounters,
@@ -121,7 +121,7 @@ pub struct Worker {
 struct Shard {
     flows: FlowTable<Conversation>,
     shared: Shared,
-    copies: CopyFilter,
+    copies: DuplicateFilter,
     neighbours: Neighbours,
     sightings: Sightings,
 }
@@ -140,12 +140,12 @@ impl Worker {
     /// Makes worker `index` of `workers`.
     pub fn new(index: usize, workers: usize, settings: Settings, policy: Arc<Policy>, captures: Arc<Captures>) -> Self {
         let shards = (index..SHARDS).step_by(workers).map(|_| Shard::new(&settings)).collect();
-        let desk = Desk::new(policy, captures, settings.decoder, settings.transactions);
-        desk.ring.add(&settings.keys);
+        let state = WorkerState::new(policy, captures, settings.decoder, settings.transactions);
+        state.ring.add(&settings.keys);
         let (timers, streams) = (Timers::default(), StreamCounters::default());
         let places = std::array::from_fn(|shard| (shard / workers) as u8);
         let quiet_until = i64::MIN;
-        Self { desk, shards, timers, streams, settings, quiet_until, places, is_first: index == 0 }
+        Self { state, shards, timers, streams, settings, quiet_until, places, is_first: index == 0 }
     }
 
     /// Judges the packets of a block that belong to this worker, between [`Worker::open`] and what it returns: what it
@@ -172,7 +172,7 @@ impl Worker {
     /// Begins a block: what is found in it goes into `report`. Then come its packets with [`Worker::block`], or one by one
     /// and [`Worker::close`].
     pub fn open(&mut self, report: Report) {
-        self.desk.open(report);
+        self.state.open(report);
     }
 
     /// Ends a block: see [`Worker::block`].
@@ -181,7 +181,7 @@ impl Worker {
         if last {
             self.finish(clock);
         }
-        self.desk.close()
+        self.state.close()
     }
 
     /// Takes the keys of a capture, for the packets that follow. Every worker needs them, and one counts.
@@ -190,8 +190,8 @@ impl Worker {
             return;
         }
         match KeyLog::parse(&secrets.bytes) {
-            Ok(log) => self.desk.ring.add(&log),
-            Err(_) => self.desk.counters.losses.secrets_not_understood += u64::from(self.is_first),
+            Ok(log) => self.state.ring.add(&log),
+            Err(_) => self.state.counters.losses.secrets_not_understood += u64::from(self.is_first),
         }
     }
 
@@ -247,26 +247,26 @@ impl Worker {
     }
 
     fn finish(&mut self, clock: i64) {
-        let Self { desk, shards, streams: counters, settings, .. } = self;
-        desk.last_call(clock);
+        let Self { state, shards, streams: counters, settings, .. } = self;
+        state.last_call(clock);
         for Shard { flows, shared, .. } in shards {
-            let bench = &mut Bench::new(desk, settings, counters, shared);
+            let context = &mut FlowContext::new(state, settings, counters, shared);
             for mut gone in flows.drain(clock) {
-                gone.value.end(clock, bench);
+                gone.value.end(clock, context);
             }
         }
     }
 
     /// What this worker has counted so far.
     pub fn counters(&self) -> Counters {
-        let mut counters = self.desk.counters.clone();
+        let mut counters = self.state.counters.clone();
         for shard in &self.shards {
             counters.table(shard.flows.counters());
             counters.copies(shard.copies.counters());
             shard.shared.senders.not_believed(&mut counters.not_believed);
             counters.failed.add(&shard.shared.failed);
         }
-        let keys = self.desk.ring.counters();
+        let keys = self.state.ring.counters();
         // Every worker has the same keys.
         let not_kept = if self.is_first { keys.not_kept } else { 0 };
         counters.keys(&KeyCounters { not_kept, ..keys });
@@ -279,8 +279,8 @@ impl Worker {
         let mut followed = Followed::default();
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
             followed.flows += 1;
-            followed.spoken += u64::from(conversation.talk.is_spoken());
-            followed.one_way += u64::from(conversation.talk.is_spoken() && conversation.talk.is_one_way());
+            followed.spoken += u64::from(conversation.flow.is_spoken());
+            followed.one_way += u64::from(conversation.flow.is_spoken() && conversation.flow.is_one_way());
         }
         followed
     }
@@ -303,13 +303,13 @@ impl Worker {
         if !conversation.expects(from, &segment) {
             return false;
         }
-        if self.desk.watches_hardware && !conversation.is_from(from, bytes) {
+        if self.state.watches_hardware && !conversation.is_from(from, bytes) {
             return false;
         }
         if shard.shared.senders.verifies() && !plain.has_right_checksums() {
             return false;
         }
-        let progress = conversation.next(from, &segment, &packet.stamp, &mut shard.shared.recent, &mut self.desk);
+        let progress = conversation.next(from, &segment, &packet.stamp, &mut shard.shared.recent, &mut self.state);
         if is_due || conversation.may_need_timer() || progress == Progress::Closed {
             cold_path();
             if is_due {
@@ -318,7 +318,7 @@ impl Worker {
             let entry = shard.flows.entry(slot);
             self.has_news(index, entry, progress, &packet.stamp);
         }
-        if self.desk.took_memory {
+        if self.state.took_memory {
             cold_path();
             let Some(shard) = self.shards.get(index) else { return true };
             self.note_memory(index, shard.flows.entry(slot), &packet.stamp);
@@ -332,7 +332,7 @@ impl Worker {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let Some((_, conversation)) = shard.flows.get_mut(entry) else { return };
         if progress == Progress::Closed {
-            conversation.talk.close(stamp.clock, &mut self.desk);
+            conversation.flow.close(stamp.clock, &mut self.state);
         }
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
@@ -348,10 +348,10 @@ impl Worker {
         let clock = packet.stamp.clock;
         let frame = match frame::decode(packet.link, bytes, packet.original) {
             Ok(frame) => frame,
-            Err(reason) => return self.desk.unread(unread::of_refused(reason), clock),
+            Err(reason) => return self.state.unread(unread::of_refused(reason), clock),
         };
         if frame.cut > 0 || frame.undecoded.is_some() {
-            self.desk.not_all_read(&frame, clock);
+            self.state.not_all_read(&frame, clock);
         }
         let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
         match copies.map(|copies| copies.is_copy(&frame, clock)) {
@@ -385,9 +385,9 @@ impl Worker {
         stamp: &Stamp,
         is_ambiguous: bool,
     ) {
-        let Self { desk, shards, streams: counters, settings, .. } = self;
+        let Self { state, shards, streams: counters, settings, .. } = self;
         let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
-        let bench = &mut Bench::new(desk, settings, counters, shared);
+        let context = &mut FlowContext::new(state, settings, counters, shared);
         let lifetime = match frame.body {
             Body::Tcp(_, segment) if segment.flags.syn => Lifetime::Opening,
             Body::Tcp(..) => Lifetime::Stream,
@@ -397,7 +397,7 @@ impl Worker {
         let make = || Conversation::new(key, from, frame, stamp);
         let found = flows.get_or_insert_with(key, stamp.clock, lifetime, fits, make);
         if let Some(mut gone) = found.gone {
-            gone.value.end(stamp.clock, bench);
+            gone.value.end(stamp.clock, context);
         }
         if found.fresh {
             self.quiet_until = i64::MIN;
@@ -405,20 +405,20 @@ impl Worker {
         let (entry, conversation) = (found.entry, found.value);
         let mut sight = Sight::BEGIN;
         if !found.fresh {
-            sight = conversation.talk.facts.meet(from, frame);
-            conversation.talk.takes_note(sight, stamp, bench.desk);
+            sight = conversation.flow.facts.meet(from, frame);
+            conversation.flow.takes_note(sight, stamp, context.state);
         }
-        let mut progress = conversation.frame(from, frame, stamp, bench);
+        let mut progress = conversation.frame(from, frame, stamp, context);
         if progress == Progress::Restart {
             // A new handshake on the same ports: what was is over.
             let mut over = std::mem::replace(conversation, Conversation::new(key, from, frame, stamp));
-            over.end(stamp.clock, bench);
-            progress = conversation.frame(from, frame, stamp, bench);
+            over.end(stamp.clock, context);
+            progress = conversation.frame(from, frame, stamp, context);
         }
         if is_ambiguous {
-            bench.desk.doubt(&mut conversation.talk.facts, Doubt::OverlappingFragments, stamp);
+            context.state.doubt(&mut conversation.flow.facts, Doubt::OverlappingFragments, stamp);
         }
-        let holds = conversation.holds_memory() || bench.desk.took_memory;
+        let holds = conversation.holds_memory() || context.state.took_memory;
         self.has_news(index, entry, progress, stamp);
         if holds {
             self.note_memory(index, entry, stamp);
@@ -430,23 +430,23 @@ impl Worker {
 
     /// Does what has become due by `clock`, in the order in which it became due.
     fn tick(&mut self, clock: i64) {
-        let Self { desk, shards, timers, streams: counters, settings, .. } = self;
+        let Self { state, shards, timers, streams: counters, settings, .. } = self;
         while let Some(timer) = timers.take_due(clock) {
             let index = timer.shard as usize;
             let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { continue };
-            let bench = &mut Bench::new(desk, settings, counters, shared);
+            let context = &mut FlowContext::new(state, settings, counters, shared);
             let Some((_, conversation)) = flows.get_mut(timer.flow) else { continue };
-            if conversation.talk.facts.armed == timer.due {
-                conversation.talk.facts.armed = NEVER;
-                conversation.expire(clock, bench);
+            if conversation.flow.facts.armed == timer.due {
+                conversation.flow.facts.armed = NEVER;
+                conversation.expire(clock, context);
                 arm(timers, conversation, index, timer.flow);
             }
         }
         // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
         if clock >= self.quiet_until {
             for Shard { flows, shared, .. } in shards.iter_mut() {
-                let bench = &mut Bench::new(desk, settings, counters, shared);
-                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, bench));
+                let context = &mut FlowContext::new(state, settings, counters, shared);
+                flows.reap(clock, REAPED_AT_ONCE, |mut gone| gone.value.end(clock, context));
             }
             self.quiet_until = shards.iter().map(|shard| shard.flows.quiet_until()).min().unwrap_or(i64::MAX);
         }
@@ -462,9 +462,9 @@ fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
 #[inline(never)]
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
     if let Some(due) = conversation.due()
-        && due < conversation.talk.facts.armed
+        && due < conversation.flow.facts.armed
     {
-        conversation.talk.facts.armed = due;
+        conversation.flow.facts.armed = due;
         timers.set(Timer { due, shard: shard as u32, flow });
     }
 }
@@ -485,7 +485,7 @@ impl Shard {
                 failed: FailedConnections::default(),
                 memory: 0,
             },
-            copies: CopyFilter::new(&settings.copies),
+            copies: DuplicateFilter::new(&settings.copies),
             neighbours: Neighbours::default(),
             sightings: Sightings::default(),
         }

@@ -22,7 +22,7 @@ fn names(expression: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_panel_asks_for_metrics_that_there_are() {
-    let known: BTreeSet<String> = lockkeeper::health::metric_names().collect();
+    let known: BTreeSet<String> = lockkeeper::sensor::health::metric_names().collect();
     let expressions = expressions();
     assert!(!expressions.is_empty());
     for expression in expressions {

@@ -38,7 +38,7 @@ fn the_folder_of_the_status_is_made_by_the_service_the_package_and_the_container
     let read = |name: &str| {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).expect("it ships")
     };
-    let folder = Path::new(lockkeeper::health::STATUS_FILE).parent().and_then(Path::to_str).expect("a folder");
+    let folder = Path::new(lockkeeper::sensor::health::STATUS_FILE).parent().and_then(Path::to_str).expect("a folder");
     let name = folder.strip_prefix("/run/").expect("a runtime directory");
     let has = |text: &str, expected: &str| text.lines().any(|line| line == expected);
     assert!(has(&read("lockkeeper.service"), &format!("RuntimeDirectory={name}")));

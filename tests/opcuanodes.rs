@@ -2,7 +2,7 @@
 //! for the same frame.
 //!
 //! `pcaps/wireshark-nodes.jsonl` is what Wireshark printed of the shipped captures, `wireshark-nodes-public.jsonl` of a
-//! sample of public ones (`pcaps/record/count`; `pcaps/SOURCES.md` says what the members are).
+//! sample of public ones (`pcaps/record/count`; `pcaps/README.md` says what the members are).
 
 mod support;
 

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use clap::Parser;
 use generator::{PolicyKind, Settings, Speech};
-use lockkeeper::alert::{Captures, Report};
 use lockkeeper::capture::{Block, ReplaySettings, Source, open};
 use lockkeeper::cli::{Cli, Command};
 use lockkeeper::config;
 use lockkeeper::policy::Policy;
+use lockkeeper::record::{Captures, Report};
 use lockkeeper::worker::{SHARDS, Worker};
 
 /// The bound that the project has set itself, bytes: the conversation, its decoder, what is kept of its two hosts, and its

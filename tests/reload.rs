@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
-use lockkeeper::alert::{Own, OwnRule, Rendered};
 use lockkeeper::capture::{self, Block, Capture, Error, Packet, ReplaySettings, Source};
 use lockkeeper::cli::{Cli, Command};
 use lockkeeper::config;
-use lockkeeper::pipeline::{self, Order, Outputs, Replayed, reins};
+use lockkeeper::pipeline::{self, ControlCommand, Outputs, Replayed, control_channel};
 use lockkeeper::policy::Policy;
 use lockkeeper::publish::{Delivered, PublishError, Publisher};
+use lockkeeper::record::{Rendered, SensorAlert, SensorRule};
 use serde_json::Value;
 use support::{plant, root};
 
@@ -24,16 +24,16 @@ struct Slow {
     packets: Vec<(Packet, Vec<u8>)>,
     captures: Vec<Capture>,
     next: usize,
-    orders: Vec<(usize, Order)>,
-    helm: Sender<Order>,
+    commands: Vec<(usize, ControlCommand)>,
+    control: Sender<ControlCommand>,
 }
 
 impl Source for Slow {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
         block.clear();
         // What was ordered while a block is awaited comes before it.
-        while self.orders.first().is_some_and(|(before, _)| *before == self.next) {
-            self.helm.send(self.orders.remove(0).1).expect("room");
+        while self.commands.first().is_some_and(|(before, _)| *before == self.next) {
+            self.control.send(self.commands.remove(0).1).expect("room");
         }
         let Some((packet, bytes)) = self.packets.get(self.next) else { return Ok(false) };
         block.bytes.clone_from(bytes);
@@ -66,15 +66,20 @@ impl Publisher for Kept {
 }
 
 /// Watches a capture with orders, each before a packet; returns what was told, and what it came to.
-fn watch(capture: &str, policy: &Arc<Policy>, workers: usize, orders: Vec<(usize, Order)>) -> (Vec<Value>, Replayed) {
+fn watch(
+    capture: &str,
+    policy: &Arc<Policy>,
+    workers: usize,
+    commands: Vec<(usize, ControlCommand)>,
+) -> (Vec<Value>, Replayed) {
     let path = root().join("pcaps").join(capture);
     let mut source = capture::open(&[path], &ReplaySettings::default()).expect("a capture");
     let (mut block, mut packets) = (Block::default(), Vec::new());
     while source.fill(&mut block).expect("readable") {
         packets.extend(block.packets.iter().map(|packet| (*packet, block.bytes_of(packet).to_vec())));
     }
-    let (helm, reins) = reins();
-    let mut slow = Slow { packets, captures: source.captures().to_vec(), next: 0, orders, helm: helm.orders };
+    let (control, port) = control_channel();
+    let mut slow = Slow { packets, captures: source.captures().to_vec(), next: 0, commands, control: control.commands };
     let typed = <Cli as clap::Parser>::parse_from(["lockkeeper", "replay", "-"]);
     let Command::Replay(typed) = typed.command else { unreachable!("it is a replay") };
     let mut settings = config::pipeline(&typed, policy, vec![capture.to_owned()], false).expect("settings");
@@ -82,7 +87,7 @@ fn watch(capture: &str, policy: &Arc<Policy>, workers: usize, orders: Vec<(usize
     let told = Arc::default();
     let mut outputs = Outputs::default();
     outputs.publishers.push(Box::new(Kept(Arc::clone(&told))));
-    let watched = pipeline::watch(&mut slow, policy, &settings, &mut outputs, &reins);
+    let watched = pipeline::watch(&mut slow, policy, &settings, &mut outputs, &port);
     let told = told.lock().expect("no panic").clone();
     (told, watched)
 }
@@ -110,7 +115,7 @@ fn the_same_policy_again_changes_nothing_but_that_violations_are_told_anew() {
     let policy = load(&plant());
     for workers in [1, 3] {
         let (plain, plainly) = watch("day.pcapng", &policy, workers, Vec::new());
-        let again = [700, 1500, 2300].map(|packet| (packet, Order::Policy(load(&plant()))));
+        let again = [700, 1500, 2300].map(|packet| (packet, ControlCommand::Policy(load(&plant()))));
         let (told, watched) = watch("day.pcapng", &policy, workers, again.into());
         assert_eq!(watched.counters.packets, plainly.counters.packets);
         assert_eq!(watched.counters.flows, plainly.counters.flows);
@@ -128,7 +133,7 @@ fn what_is_permitted_until_the_change_is_told_from_then_on_in_the_same_conversat
     let (before, _) = watch("normal-polling.pcap", &load(&plant()), 1, Vec::new());
     assert!(before.iter().all(|alert| alert["kind"] != "violation"), "{before:#?}");
     let (told, watched) =
-        watch("normal-polling.pcap", &load(&plant()), 1, vec![(100, Order::Policy(Arc::clone(&strict)))]);
+        watch("normal-polling.pcap", &load(&plant()), 1, vec![(100, ControlCommand::Policy(Arc::clone(&strict)))]);
     let violations: Vec<_> = told.iter().filter(|alert| alert["kind"] == "violation").collect();
     assert!(!violations.is_empty(), "writes go on after packet 100");
     for alert in violations {
@@ -146,7 +151,7 @@ fn an_alert_of_the_old_policy_still_gets_its_outcome() {
     let first = plain.iter().find(|alert| alert["rule"] == "operation.undeclared").expect("a violation");
     let packet = first["evidence"]["packet"].as_u64().expect("a packet") as usize;
     // The request is told, then the policy changes, then comes the answer.
-    let free = Order::Policy(Arc::new(Policy::permissive()));
+    let free = ControlCommand::Policy(Arc::new(Policy::permissive()));
     let (told, _) = watch("undeclared-write.pcap", &load(&plant()), 1, vec![(packet, free)]);
     let last = told.iter().rfind(|alert| alert["id"] == first["id"]).expect("the same alert");
     assert_eq!(last["outcome"]["status"], "accepted", "{told:#?}");
@@ -157,7 +162,7 @@ fn an_alert_of_the_old_policy_still_gets_its_outcome() {
 #[test]
 fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
     let closed = changed("port     = 502", "port     = 503");
-    let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, Order::Policy(closed))]);
+    let (told, watched) = watch("normal-polling.pcap", &load(&plant()), 2, vec![(100, ControlCommand::Policy(closed))]);
     let is_undeclared = |alert: &&Value| alert["rule"] == "flow.undeclared-protocol" && alert["operation"].is_null();
     let undeclared: Vec<_> = told.iter().filter(is_undeclared).collect();
     assert!(!undeclared.is_empty(), "{told:#?}");
@@ -170,16 +175,16 @@ fn a_conversation_that_no_flow_permits_any_more_is_told_at_once() {
 
 #[test]
 fn what_the_sensor_tells_about_itself_comes_out_with_the_rest() {
-    let own = |time| Own {
-        rule: OwnRule::CaptureLoss,
+    let own = |time| SensorAlert {
+        rule: SensorRule::CaptureLoss,
         about: "eth1".to_owned(),
         time,
         message: "eth1 lost 3 packets.".to_owned(),
         measured: vec![("kernel_drops", 3)],
     };
     for workers in [1, 2] {
-        let orders = vec![(10, Order::Own(own(1))), (20, Order::Own(own(2)))];
-        let (told, _) = watch("normal-polling.pcap", &load(&plant()), workers, orders);
+        let commands = vec![(10, ControlCommand::SensorAlert(own(1))), (20, ControlCommand::SensorAlert(own(2)))];
+        let (told, _) = watch("normal-polling.pcap", &load(&plant()), workers, commands);
         let own: Vec<_> = told.iter().filter(|alert| alert["kind"] == "sensor").collect();
         assert_eq!(own.len(), 2, "at once, and at the end with its count");
         assert_eq!((&own[1]["rule"], &own[1]["count"]), (&"own.capture-loss".into(), &2.into()));

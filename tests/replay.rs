@@ -72,7 +72,7 @@ fn every_shipped_capture_counts_as_wireshark_does() {
     }
 }
 
-/// Where Wireshark counts otherwise: capture, group, key, what was sent (`pcaps/SOURCES.md`), and why.
+/// Where Wireshark counts otherwise: capture, group, key, what was sent (`pcaps/README.md`), and why.
 const KNOWN_BETTER: [(&str, &str, &str, u64, &str); 3] = [
     ("pipelined.pcap", "requests", "3", 13, "one request begins at the very end of a segment, inside its header"),
     ("rtu-over-tcp.pcap", "requests", "4", 6, "two requests were sent in two segments each"),

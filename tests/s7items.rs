@@ -1,7 +1,7 @@
 //! Field by field: each item of Read Var and Write Var is what Wireshark prints for the same frame.
 //!
 //! `pcaps/wireshark-items.jsonl` is what Wireshark printed of the shipped captures, `wireshark-items-public.jsonl` of a
-//! sample of public ones (`pcaps/record/count`; `pcaps/SOURCES.md` says what the members are).
+//! sample of public ones (`pcaps/record/count`; `pcaps/README.md` says what the members are).
 
 mod support;
 

@@ -1,9 +1,9 @@
 //! What conversations come to: the operations that a decoder finds in generated traffic, with all that judging them and
 //! writing them down takes.
 
-use lockkeeper::alert::{Endpoint, OwnedOperation, OwnedTarget};
 use lockkeeper::flow::{End, FlowKey};
-use lockkeeper::policy::{Carrier, Host, Link};
+use lockkeeper::policy::{Carrier, FlowTuple, Host};
+use lockkeeper::record::{Endpoint, OwnedOperation, OwnedTarget};
 use lockkeeper_protocols::{
     Anomaly, Identity, Limits, Operation, Outcome, Protocol, RequestRef, Security, Session, Sink, Stamp, Transport,
     Values,
@@ -66,8 +66,8 @@ fn endpoint(key: &FlowKey, end: End, mac: Option<[u8; 6]>) -> Endpoint {
 }
 
 /// What the policy is asked about a conversation.
-pub(crate) fn link([client, server]: &[Endpoint; 2]) -> Link {
-    Link { client: client.host, server: server.host, transport: Carrier::Tcp, server_port: server.port }
+pub(crate) fn tuple([client, server]: &[Endpoint; 2]) -> FlowTuple {
+    FlowTuple { client: client.host, server: server.host, transport: Carrier::Tcp, server_port: server.port }
 }
 
 /// Hears a decoder and does nothing: so that only the decoder is timed.

@@ -36,6 +36,8 @@ extern crate std;
 mod candidate;
 mod context;
 pub mod dissector;
+#[cfg(test)]
+mod example;
 pub mod fault;
 pub mod identify;
 pub mod iso;

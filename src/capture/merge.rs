@@ -17,13 +17,13 @@ use super::replay::open_reader;
 use super::{Block, Capture, Cut, Packet, Secrets};
 
 /// What decides which packet is next: its time, then the place of its capture on the command line.
-type Turn = (i64, u16);
+type NextPacket = (i64, u16);
 
 /// The captures that are merged.
 pub(super) struct Merge {
     lanes: Vec<Lane>,
     /// The next packet of every capture that has one.
-    turns: BinaryHeap<Reverse<Turn>>,
+    turns: BinaryHeap<Reverse<NextPacket>>,
     /// Bytes that are read at once from each.
     size: usize,
     read: Arc<AtomicU64>,
@@ -51,11 +51,11 @@ struct Lane {
 /// What to do after a lane was served.
 enum Served {
     /// Another lane is next; this one is again at its turn.
-    Turn(Turn),
+    NextPacket(NextPacket),
     /// The lane has no more packets.
     Ended,
     /// The block has no room for the packet of this turn.
-    Full(Turn),
+    Full(NextPacket),
 }
 
 impl Merge {
@@ -97,7 +97,7 @@ impl Merge {
             let (Some(lane), Some(capture)) = (self.lanes.get_mut(place), captures.get_mut(place)) else { continue };
             lane.wake(&self.read, capture);
             match lane.serve((time, index), rival, self.size, &mut target, capture) {
-                Served::Turn(turn) => self.turns.push(Reverse(turn)),
+                Served::NextPacket(turn) => self.turns.push(Reverse(turn)),
                 Served::Ended => lane.close(),
                 Served::Full(turn) => {
                     self.turns.push(Reverse(turn));
@@ -126,8 +126,8 @@ impl Lane {
     /// Delivers packets until the `rival` is earlier, nothing is left, or the block is full.
     fn serve(
         &mut self,
-        mut turn: Turn,
-        rival: Option<Turn>,
+        mut turn: NextPacket,
+        rival: Option<NextPacket>,
         size: usize,
         target: &mut Target<'_>,
         capture: &mut Capture,
@@ -141,7 +141,7 @@ impl Lane {
             };
             turn.0 = packet.stamp.time;
             if rival.is_some_and(|rival| rival < turn) {
-                return Served::Turn(turn);
+                return Served::NextPacket(turn);
             }
             if !target.take(packet, self.block.bytes_of(packet)) {
                 return Served::Full(turn);

@@ -142,7 +142,7 @@ pub struct Packet {
     /// When it was seen, and where: its origin is an [`Origin`]. Made once, for everybody who needs one.
     pub stamp: Stamp,
     /// What the first byte is.
-    pub link: Link,
+    pub link: LinkType,
     /// First byte in [`Block::bytes`].
     pub offset: u32,
     /// Bytes that were captured.
@@ -189,7 +189,7 @@ const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
 /// Link-layer header types that are understood (LINKTYPE_* of tcpdump.org).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Link {
+pub enum LinkType {
     /// LINKTYPE_ETHERNET (1).
     Ethernet,
     /// LINKTYPE_LINUX_SLL (113).
@@ -206,7 +206,7 @@ pub enum Link {
     Other(u16),
 }
 
-impl Link {
+impl LinkType {
     /// The link of a LINKTYPE_* number, as capture files carry it.
     pub fn from_linktype(number: u16) -> Self {
         match number {

@@ -1,7 +1,7 @@
 //! The pcap format (draft-ietf-opsawg-pcap) with the modified headers of its relatives.
 
-use super::Link;
-use super::reader::{MAX_CAPTURED, Order, Sink, Stop};
+use super::LinkType;
+use super::reader::{ByteOrder, MAX_CAPTURED, Sink, Stop};
 
 /// What a magic number says about the rest of the file.
 struct Variant {
@@ -29,7 +29,7 @@ const VARIANTS: [Variant; 5] = [
 /// Walks the records of one pcap file.
 pub(super) struct Parser {
     variant: &'static Variant,
-    order: Order,
+    order: ByteOrder,
     /// What the file header said, once it is read.
     body: Option<Body>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Parser {
 /// What the file header says about every record.
 #[derive(Clone, Copy)]
 struct Body {
-    link: Link,
+    link: LinkType,
     /// Written by a version before 2.4: captured and original length may have changed places.
     early: bool,
 }
@@ -46,7 +46,7 @@ impl Parser {
     /// The parser for a file that begins with `head`, if that is pcap.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         let magic = *head.first_chunk::<4>()?;
-        [Order::Little, Order::Big].into_iter().find_map(|order| {
+        [ByteOrder::Little, ByteOrder::Big].into_iter().find_map(|order| {
             let variant = VARIANTS.iter().find(|variant| variant.magic == order.u32(magic))?;
             Some(Self { variant, order, body: None })
         })
@@ -78,7 +78,7 @@ impl Parser {
         }
         // The upper half holds the length of the frame check sequence, which the layers above tell from padding.
         let linktype = (self.order.u32([e, f, g, h]) & 0xffff) as u16;
-        let body = Body { link: Link::from_linktype(linktype), early: major == 2 && minor < 4 };
+        let body = Body { link: LinkType::from_linktype(linktype), early: major == 2 && minor < 4 };
         self.body = Some(body);
         sink.place.advance(size);
         let (used, stop) = self.records(bytes.get(size..).unwrap_or_default(), body, sink);
@@ -88,9 +88,9 @@ impl Parser {
     fn records(&self, bytes: &[u8], body: Body, sink: &mut Sink<'_>) -> (usize, Stop) {
         // What nearly every capture is stands apart, so that its records are not asked for what they cannot be.
         match (self.order, body.early) {
-            (Order::Little, false) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
-            (Order::Little, true) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
-            (Order::Big, early) => self.records_of(bytes, body.link, sink, u32::from_be_bytes, early),
+            (ByteOrder::Little, false) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, false),
+            (ByteOrder::Little, true) => self.records_of(bytes, body.link, sink, u32::from_le_bytes, true),
+            (ByteOrder::Big, early) => self.records_of(bytes, body.link, sink, u32::from_be_bytes, early),
         }
     }
 
@@ -100,7 +100,7 @@ impl Parser {
     fn records_of(
         &self,
         bytes: &[u8],
-        link: Link,
+        link: LinkType,
         sink: &mut Sink<'_>,
         number: impl Fn([u8; 4]) -> u32,
         is_early: bool,

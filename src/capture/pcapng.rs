@@ -3,13 +3,13 @@
 
 pub mod write;
 
-use super::Link;
-use super::reader::{MAX_CAPTURED, MAX_RECORD, Order, Sink, Stop};
+use super::LinkType;
+use super::reader::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, Stop};
 
 /// Walks the blocks of one pcapng file.
 pub(super) struct Parser {
     /// Byte order of the current section: `None` before the first.
-    order: Option<Order>,
+    order: Option<ByteOrder>,
     /// Interfaces of the current section, in the order of their descriptions.
     interfaces: Vec<Interface>,
     /// Drops that the interfaces of earlier sections reported.
@@ -18,7 +18,7 @@ pub(super) struct Parser {
 
 /// What one interface description block (section 4.2) says about the packets of its interface.
 struct Interface {
-    link: Link,
+    link: LinkType,
     snaplen: u32,
     resolution: Resolution,
     /// Nanoseconds to be added to every time (`if_tsoffset`).
@@ -40,7 +40,7 @@ enum Resolution {
 
 /// One block with its lengths checked.
 struct Whole<'a> {
-    order: Order,
+    order: ByteOrder,
     kind: u32,
     /// Between the two lengths.
     body: &'a [u8],
@@ -88,7 +88,7 @@ impl Parser {
 
     /// Section 3.1: type and total length. A section header brings its own byte order (section 4.1).
     #[inline]
-    fn block_header(&self, bytes: &[u8]) -> Result<(Order, u32, usize), Stop> {
+    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), Stop> {
         let Some(([k0, k1, k2, k3, l0, l1, l2, l3, m0, m1, m2, m3], _)) = bytes.split_first_chunk() else {
             return Err(Stop::More(MIN_BLOCK));
         };
@@ -133,7 +133,7 @@ impl Parser {
     }
 
     /// A new section forgets the interfaces of the one before.
-    fn section(&mut self, order: Order) {
+    fn section(&mut self, order: ByteOrder) {
         self.dropped_before = self.dropped();
         self.interfaces.clear();
         self.order = Some(order);
@@ -179,7 +179,7 @@ impl Parser {
         if self.interfaces.len() == MAX_INTERFACES {
             return Err(format!("a section describes more than {MAX_INTERFACES} interfaces"));
         }
-        let link = Link::from_linktype(block.u16_at(0).ok_or(SHORT)?);
+        let link = LinkType::from_linktype(block.u16_at(0).ok_or(SHORT)?);
         let snaplen = block.u32_at(4).ok_or(SHORT)?;
         let mut interface = Interface { link, snaplen, resolution: Resolution::MICROSECONDS, shift: 0, dropped: 0 };
         for (code, value) in block.options(8) {
@@ -225,7 +225,7 @@ fn is_read(kind: u32) -> bool {
 
 /// Section 3.1: the total length stands at both ends of a block, and must be the same.
 #[inline]
-fn whole(order: Order, kind: u32, block: &[u8]) -> Result<Whole<'_>, Wrong> {
+fn whole(order: ByteOrder, kind: u32, block: &[u8]) -> Result<Whole<'_>, Wrong> {
     let (front, trailer) = block.split_last_chunk::<4>().ok_or(SHORT)?;
     let trailer = order.u32(*trailer) as usize;
     if trailer != block.len() {
@@ -235,8 +235,8 @@ fn whole(order: Order, kind: u32, block: &[u8]) -> Result<Whole<'_>, Wrong> {
 }
 
 /// Section 4.1: the byte-order magic.
-fn section_order(magic: [u8; 4]) -> Result<Order, Wrong> {
-    let orders = [Order::Little, Order::Big];
+fn section_order(magic: [u8; 4]) -> Result<ByteOrder, Wrong> {
+    let orders = [ByteOrder::Little, ByteOrder::Big];
     let found = orders.into_iter().find(|order| order.u32(magic) == BYTE_ORDER_MAGIC);
     found.ok_or_else(|| "a section header without the byte-order magic".to_owned())
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
-use super::{Block, Capture, Cut, Link, Origin, Packet, Secrets, pcap, pcapng};
+use super::{Block, Capture, Cut, LinkType, Origin, Packet, Secrets, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
 pub(super) struct Reader {
@@ -202,7 +202,7 @@ pub(super) struct Place {
 impl Place {
     /// A packet whose bytes begin `header` bytes into the current record.
     #[inline(always)]
-    pub(super) fn packet(&mut self, time: i64, link: Link, header: usize, captured: u32, original: u32) -> Packet {
+    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) -> Packet {
         let Stamp { clock, packet, origin, .. } = self.next;
         let stamp = Stamp { time, clock: clock.max(time), packet, origin };
         self.next = Stamp { packet: packet + 1, origin: origin + 1, ..stamp };
@@ -223,7 +223,7 @@ impl Place {
 
 impl Sink<'_> {
     /// A packet: see [`Place::packet`].
-    pub(super) fn packet(&mut self, time: i64, link: Link, header: usize, captured: u32, original: u32) {
+    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) {
         let packet = self.place.packet(time, link, header, captured, original);
         self.packets.push(packet);
     }
@@ -236,14 +236,14 @@ impl Sink<'_> {
 
 /// Byte order of the machine that wrote a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ByteOrder {
     /// Least significant byte first.
     Little,
     /// Most significant byte first.
     Big,
 }
 
-impl Order {
+impl ByteOrder {
     /// Two bytes as a number.
     #[inline]
     pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {

@@ -59,11 +59,11 @@ enum Stage {
 pub fn open(paths: &[PathBuf], settings: &ReplaySettings) -> Result<Replay, Error> {
     let settings = settings.bounded();
     let read = Arc::default();
-    let mut opening = Opening { found: Vec::new(), skipped: Vec::new(), read: &read };
+    let mut scan = PathScan { found: Vec::new(), skipped: Vec::new(), read: &read };
     for path in paths {
-        opening.path(path)?;
+        scan.path(path)?;
     }
-    let Opening { found, skipped, .. } = opening;
+    let PathScan { found, skipped, .. } = scan;
     if found.len() > MAX_CAPTURES {
         return Err(Error::TooMany { found: found.len(), limit: MAX_CAPTURES });
     }
@@ -125,7 +125,7 @@ fn describe(input: &Input, path: &Path) -> String {
 }
 
 /// What is known while paths are opened one after the other.
-struct Opening<'a> {
+struct PathScan<'a> {
     found: Vec<Found>,
     skipped: Vec<String>,
     read: &'a Arc<AtomicU64>,
@@ -141,7 +141,7 @@ struct Found {
     format: String,
 }
 
-impl Opening<'_> {
+impl PathScan<'_> {
     fn path(&mut self, path: &Path) -> Result<(), Error> {
         if path.as_os_str() == STANDARD_INPUT {
             return self.capture(path, None);

@@ -1,68 +1,53 @@
 //! The configuration of a sensor, `lockkeeper.toml`: what may stand in it, and what is wrong with one.
 
-use std::fmt;
-use std::fs;
+mod read;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer};
-
 use crate::cli::Checksums;
-use crate::policy::{Diagnostics, Severity};
+use crate::document::{self, Diagnostics};
 
 /// The whole file. Every key but `interface` and its `name` can be left out.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct File {
-    #[serde(default)]
     pub(super) sensor: Sensor,
     /// What to listen to, at least one.
     pub(super) interface: Vec<Interface>,
-    #[serde(default)]
     pub(super) output: Output,
     pub(super) evidence: Option<Evidence>,
     pub(super) recording: Option<Recording>,
     pub(super) mqtt: Option<Broker>,
-    #[serde(default)]
     pub(super) limits: Limits,
-    #[serde(default)]
     pub(super) alarms: Alarms,
-    #[serde(default)]
     pub(super) health: Health,
     pub(super) metrics: Option<Metrics>,
 }
 
 /// `[sensor]`: who listens, and what for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Sensor {
     pub(super) name: Option<String>,
     pub(super) site: Option<String>,
     pub(super) policy: Option<PathBuf>,
-    #[serde(deserialize_with = "within::<_, u16, 1, 64>")]
     pub(super) workers: Option<u16>,
     pub(super) confine: Option<bool>,
     pub(super) mirror_sessions: Vec<IpAddr>,
 }
 
 /// `[[interface]]`: one that is listened to.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Interface {
     pub(super) name: String,
     pub(super) filter: Option<String>,
-    #[serde(default, deserialize_with = "within::<_, u32, 64, 262_144>")]
     pub(super) snap_length: Option<u32>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, 2047>")]
     pub(super) ring_mib: Option<u32>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, 1000>")]
     pub(super) block_timeout_ms: Option<u32>,
     pub(super) promiscuous: Option<bool>,
 }
 
 /// `[output]`: files.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) alerts: Option<PathBuf>,
     pub(super) transactions: Option<PathBuf>,
@@ -70,48 +55,35 @@ pub(super) struct Output {
 }
 
 /// `[evidence]`: the packets around violations.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) folder: PathBuf,
-    #[serde(default, deserialize_with = "within::<_, u16, 0, 10_000>")]
     pub(super) packets: Option<u16>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, 1_000_000>")]
     pub(super) files: Option<u32>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, 4_294_967_295>")]
     pub(super) size_mib: Option<u32>,
 }
 
 /// `[recording]`: all packets.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Recording {
     pub(super) folder: PathBuf,
-    #[serde(default, deserialize_with = "within::<_, u32, 2, 4_294_967_295>")]
     pub(super) size_mib: Option<u32>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, 2_147_483_647>")]
     pub(super) file_mib: Option<u32>,
 }
 
 /// `[mqtt]`: a broker.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Broker {
     pub(super) url: String,
     pub(super) password_file: Option<PathBuf>,
-    #[serde(default, deserialize_with = "within::<_, usize, 1, 1_048_576>")]
     pub(super) queue: Option<usize>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, 4096>")]
     pub(super) queue_mib: Option<u64>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, 3600>")]
     pub(super) give_up_after: Option<u64>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, 3600>")]
     pub(super) ack_timeout: Option<u64>,
 }
 
 /// `[limits]`: bounds, as the options of the same names.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Limits {
     pub(super) max_flows: Option<u32>,
     pub(super) max_pending: Option<usize>,
@@ -128,24 +100,20 @@ pub(super) struct Limits {
 }
 
 /// `[health]`: what the sensor says of itself.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Health {
     pub(super) status_file: Option<PathBuf>,
 }
 
 /// `[metrics]`: what it counts, for Prometheus and on the MQTT topic `metrics`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Metrics {
     pub(super) listen: Option<SocketAddr>,
-    #[serde(deserialize_with = "within::<_, u64, 1, 86_400>")]
     pub(super) mqtt_interval: Option<u64>,
 }
 
 /// `[alarms]`: what is wrong enough with the sensor itself, as the options of the same names.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Alarms {
     pub(super) loss_limit: Option<f64>,
     pub(super) silent_after: Option<f64>,
@@ -156,8 +124,8 @@ pub(super) struct Alarms {
 /// Reads a configuration; paths in it count from its folder.
 pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| {
-        let help = "give the path of a configuration: the README shows one";
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let help = "give the path of a configuration: `deploy/lockkeeper.toml` is one";
         Diagnostics::about_file(&name, format!("cannot be read: {error}"), Some(help.to_owned()))
     })?;
     let mut file = parse(&name, &text)?;
@@ -181,41 +149,9 @@ pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
 }
 
 fn parse(name: &str, text: &str) -> Result<File, Diagnostics> {
-    let mut found = Diagnostics::new(name, text);
-    match toml::from_str::<File>(text) {
-        Ok(file) if file.interface.is_empty() => {
-            found.push(
-                Severity::Error,
-                0..0,
-                "there is no interface to listen to".into(),
-                Some(AN_INTERFACE.to_owned()),
-            );
-            Err(found)
-        }
-        Ok(file) => Ok(file),
-        Err(error) => {
-            let message = error.message().lines().next().unwrap_or_default().to_owned();
-            let help = if message.contains("missing field `interface`") { AN_INTERFACE } else { SEE };
-            found.push(Severity::Error, error.span().unwrap_or_default(), message, Some(help.to_owned()));
-            Err(found)
-        }
-    }
+    let (file, found) = document::read((name, text), "the configuration", |root, _| File::read(root));
+    if found.has_errors() { Err(found) } else { Ok(file) }
 }
-
-/// A whole number within bounds.
-fn within<'de, D, T, const LEAST: i64, const MOST: i64>(from: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: TryFrom<i64, Error: fmt::Debug>,
-{
-    let number = i64::deserialize(from)?;
-    let fitting = (LEAST..=MOST).contains(&number).then(|| T::try_from(number).ok()).flatten();
-    let wrong = || serde::de::Error::custom(format!("{number} cannot be used: write a number from {LEAST} to {MOST}"));
-    fitting.map(Some).ok_or_else(wrong)
-}
-
-const SEE: &str = "the README explains every key";
-const AN_INTERFACE: &str = "add [[interface]] with name = \"eth1\"; `lockkeeper interfaces` lists those that there are";
 
 #[cfg(test)]
 mod tests {
@@ -229,23 +165,90 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place_and_what_is_possible() {
+    fn every_mistake_is_told_with_its_place_and_what_to_write_instead() {
         let cases = [
             (
                 "[[interface]]\nname = \"eth1\"\nsnaplen = 64\n",
-                "l.toml:3:1",
-                "unknown field `snaplen`, expected one of",
+                "3:1: error: unknown key `snaplen` in interface eth1 (help: did you mean `snap_length`?)",
             ),
-            ("[[interface]]\nname = \"eth1\"\nring_mib = 0\n", "l.toml:3:12", "write a number from 1 to 2047"),
-            ("[[interface]]\nname = 7\n", "l.toml:2:8", "expected a string"),
-            ("[sensor]\nname = \"x\"\n", "l.toml:1:1", "missing field `interface`"),
-            ("interface = []\n", "l.toml:1:1", "no interface to listen to"),
-            ("[[interface]]\nname = \"eth1\n", "l.toml:2:13", "invalid basic string"),
+            (
+                "[[interface]]\nname = \"eth1\"\nring_mib = 0\n",
+                "3:12: error: `ring_mib` of interface eth1 cannot be 0 (help: write a number from 1 to 2047)",
+            ),
+            (
+                "[[interface]]\nname = 7\n",
+                "2:8: error: `name` of an interface must be a text, not an integer (help: write name = \"...\")",
+            ),
+            ("[sensor]\nname = \"x\"\n", "1:1: error: the configuration has no `interface` (help: add [[interface]]"),
+            ("interface = []\n", "1:1: error: there is no interface to listen to (help: add [[interface]]"),
+            ("[interface]\nname = \"eth1\"\n", "1:2: error: `interface` of the configuration must be a list of tables"),
+            ("[[interface]]\nname = \"eth1\n", "2:13: error: not TOML: "),
+            (
+                "[[intreface]]\nname = \"eth1\"\n",
+                "1:3: error: unknown key `intreface` in the configuration (help: did you",
+            ),
         ];
-        for (text, place, message) in cases {
+        for (text, expected) in cases {
             let found = parse("l.toml", text).expect_err(text).to_string();
-            assert!(found.starts_with(place) && found.contains(message) && found.contains("help: "), "{found}");
+            assert!(found.starts_with(&format!("l.toml:{expected}")), "{found}");
+            assert_eq!(found.lines().count(), 1, "{found}");
         }
+        let valued = [
+            ("[mqtt]\nqueue = 5\n", "6:2: error: [mqtt] has no `url` (help: add url = \"mqtt://soc-broker\")"),
+            ("[limits]\nmax_flows = 0\n", "7:13: error: `max_flows` of [limits] cannot be 0"),
+            (
+                "[limits]\nanswer_timeout = 0\n",
+                "7:1: error: `answer_timeout` of [limits] cannot be 0 (help: write a number of",
+            ),
+            ("[limits]\nchecksums = \"of\"\n", "7:13: error: `of` is not a way to treat checksums"),
+            ("[alarms]\nloss_limit = 101\n", "7:1: error: `loss_limit` of [alarms] cannot be 101"),
+            ("[metrics]\nlisten = \"9469\"\n", "7:10: error: `9469` is not an address with a port"),
+            (
+                "[recording]\nfolder = \"p\"\nfile_mib = 600\n",
+                "8:1: error: a file of 600 MiB is too large for this recording (help: write at most half of size_mib, 512)",
+            ),
+        ];
+        for (text, expected) in valued {
+            let text = format!(
+                "# A sound part.\n[[interface]]\nname = \"eth1\"\n[sensor]\nmirror_sessions = [\"192.0.2.1\"]\n{text}"
+            );
+            let found = parse("l.toml", &text).expect_err(&text).to_string();
+            assert!(found.starts_with(&format!("l.toml:{expected}")), "{found}");
+            assert_eq!(found.lines().count(), 1, "{found}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_and_shown() {
+        let text = "[sensro]\nname = \"lock-1\"\n[[interface]]\nname = \"eth1\"\npromiscous = true\n[limits]\nmax_flows = \"many\"\n";
+        let found = parse("lockkeeper.toml", text).expect_err("three mistakes");
+        let expected = "\
+error: unknown key `sensro` in the configuration
+ --> lockkeeper.toml:1:2
+  |
+1 | [sensro]
+  |  ^^^^^^
+  |
+  = help: did you mean `sensor`?
+
+error: unknown key `promiscous` in interface eth1
+ --> lockkeeper.toml:5:1
+  |
+5 | promiscous = true
+  | ^^^^^^^^^^
+  |
+  = help: did you mean `promiscuous`?
+
+error: `max_flows` of [limits] must be a whole number, not a string
+ --> lockkeeper.toml:7:13
+  |
+7 | max_flows = \"many\"
+  |             ^^^^^^
+  |
+  = help: write max_flows = 1
+
+";
+        assert_eq!(found.render(false), expected);
     }
 
     #[test]
@@ -253,17 +256,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("lockkeeper.toml");
         let text = "[sensor]\npolicy = \"plant.toml\"\n[[interface]]\nname = \"eth1\"\n[output]\nalerts = \"/a\"\nstats = \"-\"\n";
-        fs::write(&path, text).expect("written");
+        std::fs::write(&path, text).expect("written");
         let file = read(&path).expect("sound");
         assert_eq!(file.sensor.policy, Some(folder.path().join("plant.toml")));
         assert_eq!((file.output.alerts, file.output.stats), (Some("/a".into()), Some("-".into())));
     }
 
-    /// The keys that a table may have, as the parser itself tells them about one that it may not.
+    /// The keys that a table may have, as the error about one that it may not have lists them.
     fn known_keys(text: &str) -> Vec<String> {
-        let error = toml::from_str::<File>(text).expect_err("no such key").to_string();
-        let (_, expected) = error.split_once("expected ").expect("the parser tells what it expects");
-        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        let found = parse("l.toml", text).expect_err("no such key");
+        let help = found.list.iter().find_map(|one| one.help.as_deref()?.strip_prefix("known keys are: "));
+        help.expect("the error lists them").split(", ").map(str::to_owned).collect()
     }
 
     #[test]

@@ -13,14 +13,14 @@ use super::{Destination, Destinations, Error, Names, bounded, kept, nanoseconds,
 use crate::capture::live::InterfaceCounters;
 use crate::capture::{InterfaceSettings, Live};
 use crate::cli::{self, Alarms, Broker, Limits, Told, Vantage};
-use crate::evidence;
-use crate::health;
 use crate::keys::KeyLog;
 use crate::pipeline;
 use crate::policy::{Diagnostics, Policy};
 use crate::publish::{MqttLine, MqttSettings, PublishError};
-use crate::recording;
 use crate::sensor;
+use crate::sensor::health;
+use crate::store::evidence;
+use crate::store::recording;
 
 /// A sensor as it was asked for.
 #[derive(Debug)]
@@ -52,11 +52,36 @@ pub struct Watch {
 
 /// Reads what was asked for. What is wrong with the configuration file is for people to read.
 pub fn watch(typed: &cli::Watch) -> Result<Result<Watch, Error>, Diagnostics> {
-    let asked = match &typed.config {
-        Some(path) => Watch::from_file(file::read(path)?),
-        None => Watch::from_options(typed),
+    let asked = match source(typed, Path::new(USUAL_CONFIGURATION)) {
+        Ok(Source::File(path)) => Watch::from_file(file::read(path)?),
+        Ok(Source::Options) => Watch::from_options(typed),
+        Err(error) => Err(error),
     };
     Ok(asked.map(|asked| Watch { confine: asked.confine && !typed.no_confine, ..asked }))
+}
+
+/// The configuration that `watch` takes when neither it nor any option is named.
+pub const USUAL_CONFIGURATION: &str = "/etc/lockkeeper/lockkeeper.toml";
+
+/// Where the settings of a sensor come from.
+#[derive(Debug, PartialEq, Eq)]
+enum Source<'a> {
+    File(&'a Path),
+    Options,
+}
+
+fn source<'a>(typed: &'a cli::Watch, usual: &'a Path) -> Result<Source<'a>, Error> {
+    if let Some(path) = &typed.config {
+        return Ok(Source::File(path));
+    }
+    if !typed.interfaces.interfaces.is_empty() {
+        return Ok(Source::Options);
+    }
+    if typed.options.0 {
+        return Err(Error::NoInterface);
+    }
+    // A folder that cannot be searched may well hold it: reading it then fails with the reason.
+    if usual.try_exists().unwrap_or(true) { Ok(Source::File(usual)) } else { Err(Error::NothingToListenTo) }
 }
 
 impl Watch {
@@ -225,7 +250,7 @@ fn recording(file: Option<file::Recording>) -> cli::Recording {
 /// With a size for its files: when the oldest goes, as much stays.
 fn sized(recording: cli::Recording) -> Result<cli::Recording, Error> {
     let all = recording.mebibytes;
-    let file = recording.file_mebibytes.unwrap_or((all / 4).clamp(1, USUAL_FILE));
+    let file = recording.file_mebibytes.unwrap_or((all / 4).clamp(1, USUAL_FILE_SIZE));
     if file > all / 2 {
         return Err(Error::FileSize { file, all });
     }
@@ -280,7 +305,7 @@ fn limits(file: &file::Limits) -> Limits {
 const LIVE_QUEUE: usize = 16_384;
 
 /// Largest file of a recording unless told otherwise, MiB: not too much for Wireshark.
-const USUAL_FILE: u32 = 64;
+const USUAL_FILE_SIZE: u32 = 64;
 
 fn mebibytes(number: u32) -> u32 {
     number.saturating_mul(1024 * 1024)
@@ -291,4 +316,42 @@ fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "lockkeeper".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn typed(arguments: &[&str]) -> Box<cli::Watch> {
+        let Command::Watch(typed) = Cli::parse_from([&["lockkeeper", "watch"], arguments].concat()).command else {
+            unreachable!("the subcommand is watch")
+        };
+        typed
+    }
+
+    #[test]
+    fn without_options_the_usual_configuration_is_taken_if_it_exists() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let usual = folder.path().join("lockkeeper.toml");
+        assert!(matches!(source(&typed(&[]), &usual), Err(Error::NothingToListenTo)));
+        fs::write(&usual, "").expect("written");
+        for arguments in [&[][..], &["--quiet"], &["--no-confine"]] {
+            assert_eq!(source(&typed(arguments), &usual).ok(), Some(Source::File(&usual)), "{arguments:?}");
+        }
+        let own = typed(&["--config", "own.toml"]);
+        assert_eq!(source(&own, &usual).ok(), Some(Source::File(Path::new("own.toml"))));
+    }
+
+    #[test]
+    fn an_option_beside_the_usual_configuration_is_not_ignored() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for option in [&["--policy", "plant.toml"][..], &["--ring", "128"], &["--max-flows", "9"]] {
+            assert!(matches!(source(&typed(option), folder.path()), Err(Error::NoInterface)), "{option:?}");
+            let with_interface = typed(&[&["-i", "eth1"], option].concat());
+            assert_eq!(source(&with_interface, folder.path()).ok(), Some(Source::Options), "{option:?}");
+        }
+    }
 }

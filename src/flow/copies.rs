@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use super::mix::{Mixer, word};
 use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy};
 
-/// What a [`CopyFilter`] runs on. Times are nanoseconds of packet time.
+/// What a [`DuplicateFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
 pub struct CopySettings {
     /// Frames that are remembered: 16 bytes each, and as much again on a redundant network. A copy is missed when so many other
@@ -41,7 +41,7 @@ impl CopySettings {
     }
 }
 
-/// What a [`CopyFilter`] counts.
+/// What a [`DuplicateFilter`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyCounters {
     /// Frames that the tap delivered again.
@@ -56,7 +56,7 @@ pub struct CopyCounters {
 /// its own. A mirrored one comes almost at once; one that took the other path of a redundant network has the sequence number
 /// of the first, and another LAN.
 #[derive(Debug)]
-pub struct CopyFilter {
+pub struct DuplicateFilter {
     mirrored: Latest,
     mixer: Mixer,
     /// Takes no memory until the first frame with a redundancy tag.
@@ -81,7 +81,7 @@ struct Seen {
     time: i64,
 }
 
-impl CopyFilter {
+impl DuplicateFilter {
     /// A filter that has seen nothing.
     pub fn new(settings: &CopySettings) -> Self {
         Self {
@@ -221,8 +221,8 @@ mod tests {
 
     const MILLISECOND: i64 = 1_000_000;
 
-    fn filter() -> CopyFilter {
-        CopyFilter::new(&CopySettings::default())
+    fn filter() -> DuplicateFilter {
+        DuplicateFilter::new(&CopySettings::default())
     }
 
     fn pair(identification: u16) -> IpPair {
@@ -268,7 +268,7 @@ mod tests {
     fn the_seed_does_not_decide_what_is_a_copy() {
         let payloads: Vec<[u8; 4]> = (0..128_u32).map(u32::to_be_bytes).collect();
         for seed in 0..64 {
-            let mut filter = CopyFilter::new(&CopySettings { seed, ..CopySettings::default() });
+            let mut filter = DuplicateFilter::new(&CopySettings { seed, ..CopySettings::default() });
             for payload in &payloads {
                 assert!(!filter.is_copy(&datagram(9, payload), 0), "seed {seed}");
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use lockkeeper_protocols::Stamp;
 
-use super::way::distance;
+use super::half_stream::distance;
 
 /// A segment, or what is left of one.
 #[derive(Clone, Copy, Debug)]

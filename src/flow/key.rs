@@ -100,8 +100,8 @@ impl BriefKey {
         Self { ends: [((around >> 16) as u64) << AROUND_AT | low, (around as u16 as u64) << AROUND_AT | high] }
     }
 
-    /// Which way the packets go: VLAN and wrapping.
-    pub(super) const fn way(self) -> u64 {
+    /// The encapsulation of its packets: VLAN and tunnel.
+    pub(super) const fn encapsulation(self) -> u64 {
         let [low, high] = self.ends;
         low & LOW_WAY | high >> 16 & HIGH_WAY >> 16
     }
@@ -121,7 +121,7 @@ const fn end(address: u32, port: u16) -> u64 {
 }
 
 impl FlowKey {
-    /// For a table of flows: the same whatever way the packets go.
+    /// For a table of flows: the same in any encapsulation.
     pub(super) fn hash(&self, mixer: Mixer) -> u64 {
         let short = self.brief().hash(mixer);
         if self.around() & IPV4 != 0 {
@@ -131,12 +131,12 @@ impl FlowKey {
         mixer.pair(mixer.pair(word(a, b), word(d, e)), short ^ word(c, f))
     }
 
-    /// Which way the packets go: VLAN and tunnel.
-    pub(super) fn way(&self) -> u64 {
-        self.brief().way() ^ u64::from(self.tunnel)
+    /// The encapsulation of its packets: VLAN and tunnel.
+    pub(super) fn encapsulation(&self) -> u64 {
+        self.brief().encapsulation() ^ u64::from(self.tunnel)
     }
 
-    /// Whether another key has the same ends and transport, whatever way its packets go.
+    /// Whether another key has the same ends and transport, in any encapsulation.
     pub(super) fn has_ends_of(&self, other: &Self) -> bool {
         let ([low, high], [other_low, other_high]) = (self.brief().ends, other.brief().ends);
         self.upper == other.upper && (low ^ other_low) & !LOW_WAY == 0 && (high ^ other_high) & !HIGH_WAY == 0
@@ -259,7 +259,7 @@ const PROTOCOL_AT: u32 = 8;
 /// Flag beside the wrapping: both addresses are IPv4.
 const IPV4: u32 = 0x80;
 const WRAPPING: u32 = 0x7f;
-/// The parts of the ends of a [`BriefKey`] that say which way packets go: the VLAN, and the wrapping.
+/// The parts of the ends of a [`BriefKey`] that hold the encapsulation: the VLAN and the tunnel.
 const LOW_WAY: u64 = 0xffff << AROUND_AT;
 const HIGH_WAY: u64 = (WRAPPING as u64) << AROUND_AT;
 /// Where an end keeps its half of them: above 32 bits of address and 16 of port.

@@ -1,7 +1,7 @@
 //! Which conversation a frame belongs to, and its bytes in order.
 //!
 //! ```text
-//!  Frame --> CopyFilter --> FlowKey::of --> FlowTable --> TcpFlow --> Receiver
+//!  Frame --> DuplicateFilter --> FlowKey::of --> FlowTable --> TcpFlow --> Receiver
 //!            mirrored       both ends,      one entry     segments    bytes in sequence and
 //!            twice?         one key         per flow      in order    in causal order, gaps
 //! ```
@@ -11,16 +11,17 @@
 //! * [`stream`]: what reassembly is told, counts, and says;
 //! * [`tcp`]: the two directions of a TCP connection: one comparison when all is well;
 //! * `mix`: what keys and digests are hashed with;
-//! * `order`, `held`, `way`: what happens when it is not;
+//! * `out_of_order`, `held`, `half_stream`: what happens when it is not;
 //! * [`recent`]: what was delivered last, to compare repeats with; `rivals`, `reading`: how else a stream can be read;
 //! * [`copies`]: datagrams and other frames that the tap or a redundant network delivered twice.
 
 mod aliases;
 pub mod copies;
+mod half_stream;
 mod held;
 pub mod key;
 mod mix;
-mod order;
+mod out_of_order;
 mod paged;
 mod reading;
 pub mod recent;
@@ -29,12 +30,11 @@ mod slot;
 pub mod stream;
 pub mod table;
 pub mod tcp;
-mod way;
 
 #[cfg(test)]
 mod tests;
 
-pub use copies::{CopyCounters, CopyFilter, CopySettings};
+pub use copies::{CopyCounters, CopySettings, DuplicateFilter};
 pub use key::{BriefKey, End, FlowKey};
 pub use recent::RecentBytes;
 pub use slot::Lifetime;

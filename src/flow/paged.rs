@@ -2,9 +2,9 @@
 
 use std::ops::{Index, IndexMut};
 
-use super::slot::{Link, Slot};
+use super::slot::{ListLinks, Slot};
 
-/// The flows of a table, by index: each with its [`Slot`], which the index finds, and its [`Link`]. A [`Vec`] would hold up
+/// The flows of a table, by index: each with its [`Slot`], which the index finds, and its [`ListLinks`]. A [`Vec`] would hold up
 /// to twice what is in use, and copy it all whenever it grows.
 ///
 /// A page is whole from the start, with vacant rows behind those that were added: within it, no index is out of bounds.
@@ -25,12 +25,12 @@ type Page<T> = [Row<T>; PAGE as usize];
 struct Row<T> {
     slot: Slot,
     value: Option<T>,
-    link: Link,
+    link: ListLinks,
 }
 
 impl<T> Default for Row<T> {
     fn default() -> Self {
-        Self { slot: Slot::default(), value: None, link: Link::default() }
+        Self { slot: Slot::default(), value: None, link: ListLinks::default() }
     }
 }
 
@@ -77,12 +77,12 @@ impl<T> Paged<T> {
     }
 
     /// The neighbours of a row that is there.
-    pub(super) fn link(&self, index: u32) -> Link {
+    pub(super) fn link(&self, index: u32) -> ListLinks {
         self.row(index).expect(ADDED).link
     }
 
     /// The same, to be changed.
-    pub(super) fn link_mut(&mut self, index: u32) -> Option<&mut Link> {
+    pub(super) fn link_mut(&mut self, index: u32) -> Option<&mut ListLinks> {
         self.row_mut(index).map(|row| &mut row.link)
     }
 

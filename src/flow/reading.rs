@@ -4,22 +4,22 @@
 use lockkeeper_protocols::Stamp;
 
 use super::End;
+use super::half_stream::distance;
 use super::held::Piece;
-use super::order::Pass;
+use super::out_of_order::Pass;
 use super::stream::{Cause, Reading, Receiver};
 use super::tcp::TcpFlow;
-use super::way::distance;
 
 impl TcpFlow {
     /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
     pub(super) fn tell_overlap<R: Receiver>(&self, from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
-        let way = &self.ways[from.index()];
+        let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
-        let end = way.data_end();
+        let end = half.data_end();
         let old = u32::try_from(distance(end, piece.sequence)).unwrap_or(0).min(piece.length) as usize;
         let beyond = piece.data_end().wrapping_add(AROUND);
         let last = if distance(end, beyond) > 0 { beyond } else { end };
-        let stretch = recent.stretch(way.recent, piece.sequence.wrapping_sub(AROUND), last);
+        let stretch = recent.stretch(half.recent, piece.sequence.wrapping_sub(AROUND), last);
         let at = AROUND as usize;
         let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
         let is_cut = bytes.len() < old;
@@ -33,10 +33,10 @@ impl TcpFlow {
 
     /// Tells how the stream reads without the urgent byte at `sequence`.
     pub(super) fn tell_urgent<R: Receiver>(&self, from: End, sequence: u32, stamp: &Stamp, pass: &mut Pass<'_, R>) {
-        let way = &self.ways[from.index()];
+        let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
-        let (end, at) = (way.data_end(), AROUND as usize);
-        let stretch = recent.stretch(way.recent, sequence.wrapping_sub(AROUND), end);
+        let (end, at) = (half.data_end(), AROUND as usize);
+        let stretch = recent.stretch(half.recent, sequence.wrapping_sub(AROUND), end);
         let behind = stretch.from(at + 1);
         let other = [stretch.before(at), behind].concat();
         let goes_on = at + 1 + behind.len() == stretch.len();

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 
 use lockkeeper_protocols::Stamp;
 
+use super::half_stream::distance;
 use super::held::{Held, Piece};
-use super::order::{Disorder, ENDS, Pass};
+use super::out_of_order::{ENDS, OutOfOrder, Pass};
 use super::tcp::TcpFlow;
-use super::way::distance;
 use super::{End, Receiver, StreamSettings};
 
 /// Something that makes for another reading of bytes that are not delivered yet.
@@ -93,7 +93,7 @@ impl Rivals {
     }
 }
 
-impl Disorder {
+impl OutOfOrder {
     /// Forgets other readings and doubtful segments, which are of less use than what is held; says whether it is still more
     /// than there is room for.
     pub(super) fn forget_rivals(&mut self, settings: &StreamSettings) -> bool {
@@ -106,29 +106,30 @@ impl TcpFlow {
     /// Notes an urgent byte, and what else its receiver may read. Every segment up to it may announce it (RFC 9293, 3.8.5).
     pub(super) fn on_urgent<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         sequence: u32,
         pass: &mut Pass<'_, R>,
     ) {
-        if pass.recent.is_some() && !disorder.rivals.awaits_urgent(from, sequence) {
-            disorder.rivals.look_again(from, Rival::Urgent(sequence, pass.stamp));
-            self.settle_rivals(disorder, pass);
+        if pass.recent.is_some() && !out_of_order.rivals.awaits_urgent(from, sequence) {
+            out_of_order.rivals.look_again(from, Rival::Urgent(sequence, pass.stamp));
+            self.settle_rivals(out_of_order, pass);
         }
     }
 
     /// Keeps a segment aside whose receiver should have dropped it.
     pub(super) fn doubt<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
-        let way = &self.ways[from.index()];
-        let doubtful = &mut disorder.rivals.doubtful[from.index()];
-        let is_useful =
-            way.known() && piece.from(way.next).is_some() && !self.is_stray(from, piece.sequence, pass.settings.window);
+        let half = &self.halves[from.index()];
+        let doubtful = &mut out_of_order.rivals.doubtful[from.index()];
+        let is_useful = half.known()
+            && piece.from(half.next).is_some()
+            && !self.is_stray(from, piece.sequence, pass.settings.window);
         if is_useful && doubtful.len() < MAX_DOUBTFUL {
             doubtful.push_back(Held::of(Piece { fin: false, ..piece }));
         } else {
@@ -137,17 +138,17 @@ impl TcpFlow {
     }
 
     /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
-    pub(super) fn settle_rivals<R: Receiver>(&mut self, disorder: &mut Disorder, pass: &mut Pass<'_, R>) {
+    pub(super) fn settle_rivals<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         for of in ENDS {
-            let (next, doubtful) = (self.ways[of.index()].next, &mut disorder.rivals.doubtful[of.index()]);
+            let (next, doubtful) = (self.halves[of.index()].next, &mut out_of_order.rivals.doubtful[of.index()]);
             let before = doubtful.len();
             doubtful.retain(|held| reaches_beyond(held, next));
             pass.counters.dropped += (before - doubtful.len()) as u64;
         }
-        for _ in 0..disorder.rivals.awaited.len() {
-            let Some((from, rival)) = disorder.rivals.awaited.pop_front() else { return };
-            if distance(rival.end(), self.ways[from.index()].next) > 0 {
-                disorder.rivals.awaited.push_back((from, rival));
+        for _ in 0..out_of_order.rivals.awaited.len() {
+            let Some((from, rival)) = out_of_order.rivals.awaited.pop_front() else { return };
+            if distance(rival.end(), self.halves[from.index()].next) > 0 {
+                out_of_order.rivals.awaited.push_back((from, rival));
                 continue;
             }
             match rival {
@@ -161,21 +162,21 @@ impl TcpFlow {
     /// segment came for the place, which of them it took is not known.
     pub(super) fn take_doubtful<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         of: End,
         pass: &mut Pass<'_, R>,
     ) -> bool {
-        let Some(taken) = disorder.rivals.take_doubtful(of, self.ways[of.index()].next) else { return false };
+        let Some(taken) = out_of_order.rivals.take_doubtful(of, self.halves[of.index()].next) else { return false };
         pass.counters.taken_all_the_same += 1;
         self.deliver(of, taken.view(), pass);
-        let doubtful = std::mem::take(&mut disorder.rivals.doubtful[of.index()]);
+        let doubtful = std::mem::take(&mut out_of_order.rivals.doubtful[of.index()]);
         for held in doubtful {
-            let next = self.ways[of.index()].next;
+            let next = self.halves[of.index()].next;
             if distance(held.view().sequence, next) < 0 {
                 self.on_repeat(of, &held.view(), pass);
             }
             if let Some(rest) = held.view().from(next) {
-                disorder.rivals.doubtful[of.index()].push_back(Held::of(rest));
+                out_of_order.rivals.doubtful[of.index()].push_back(Held::of(rest));
             }
         }
         true

@@ -33,7 +33,7 @@ pub(super) struct Tag(u32);
 
 /// Neighbours of a slot in its list, or the next free slot.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
+pub(super) struct ListLinks {
     pub(super) previous: u32,
     pub(super) next: u32,
 }
@@ -88,7 +88,7 @@ impl Tag {
     }
 }
 
-impl Default for Link {
+impl Default for ListLinks {
     fn default() -> Self {
         Self { previous: NONE, next: NONE }
     }

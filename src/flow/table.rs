@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashTable};
 use super::aliases::{ALIAS, Aliases};
 use super::mix::Mixer;
 use super::paged::Paged;
-use super::slot::{LIFETIMES, Lifetime, Link, NONE, Slot, Tag};
+use super::slot::{LIFETIMES, Lifetime, ListLinks, NONE, Slot, Tag};
 use super::{BriefKey, FlowKey};
 
 /// What a [`FlowTable`] runs on. All times are nanoseconds of packet time.
@@ -215,8 +215,8 @@ impl<T> FlowTable<T> {
         make: impl FnOnce() -> T,
     ) -> Found<'_, T> {
         let hash = key.hash(self.mixer);
-        let own = self.position(hash, key.way(), |other| other == key);
-        let (slot, gone) = match own.or_else(|| self.other_way(hash, key, clock, fits)) {
+        let own = self.position(hash, key.encapsulation(), |other| other == key);
+        let (slot, gone) = match own.or_else(|| self.other_encapsulation(hash, key, clock, fits)) {
             Some(slot) if self.touch(slot, clock) => (slot, None),
             old => {
                 let gone = self.admit(old, clock);
@@ -246,7 +246,7 @@ impl<T> FlowTable<T> {
     /// The slot of a flow that was not found lately.
     #[cold]
     fn look_up(&mut self, key: BriefKey) -> Option<u32> {
-        let slot = self.position(key.hash(self.mixer), key.way(), |other| other.is(key))?;
+        let slot = self.position(key.hash(self.mixer), key.encapsulation(), |other| other.is(key))?;
         self.recents[key.place() % RECENTS] = Recent { key, slot };
         Some(slot)
     }
@@ -330,10 +330,10 @@ impl<T> FlowTable<T> {
     }
 
     #[inline]
-    fn position(&self, hash: u64, way: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
+    fn position(&self, hash: u64, encapsulation: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
         let look = |hash| self.index.find(hash, |&entry| key_of(&self.rows, &self.aliases, entry).is_some_and(&is));
         let found = match look(hash) {
-            None if !self.crowded.is_empty() => look(self.mixer.pair(hash, way)),
+            None if !self.crowded.is_empty() => look(self.mixer.pair(hash, encapsulation)),
             found => found,
         };
         let found = *found?;
@@ -341,7 +341,7 @@ impl<T> FlowTable<T> {
     }
 
     /// The flow of the same ends that `fits` and was used last: from now on it has this key, too.
-    fn other_way(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
+    fn other_encapsulation(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
         let slots = self.index.iter_hash(hash).copied().filter(|entry| entry & ALIAS == 0).take(MOST_WAYS);
         let alike = slots.filter(|slot| self.rows.get(*slot).is_some_and(|slot| slot.key.has_ends_of(key)));
         let fitting = alike.filter(|slot| !self.is_expired(*slot, clock) && self.rows.value(*slot).is_some_and(&fits));
@@ -352,11 +352,11 @@ impl<T> FlowTable<T> {
     }
 
     /// Enters a slot or an alias into the index. Keys of the same ends have the same hash, unless there are many of them:
-    /// then their way counts too, so that nobody can make the table slow with a thousand VLANs.
+    /// then their encapsulation counts too, so that nobody can make the table slow with a thousand VLANs.
     fn enter(&mut self, key: &FlowKey, entry: u32) {
         let mut hash = key.hash(self.mixer);
         if self.index.iter_hash(hash).take(MOST_WAYS).count() == MOST_WAYS {
-            hash = self.mixer.pair(hash, key.way());
+            hash = self.mixer.pair(hash, key.encapsulation());
             self.crowded.insert(entry, hash);
         }
         let (rows, aliases, mixer, crowded) = (&self.rows, &self.aliases, self.mixer, &self.crowded);
@@ -509,7 +509,7 @@ impl<T> FlowTable<T> {
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Link { previous, next } = self.rows.link(slot);
+        let ListLinks { previous, next } = self.rows.link(slot);
         let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
         match self.rows.link_mut(previous) {
             Some(before) => before.next = next,
@@ -550,7 +550,7 @@ impl<T> FlowTable<T> {
             None => list.tail = slot,
         }
         if let Some(link) = self.rows.link_mut(slot) {
-            *link = Link { previous, next };
+            *link = ListLinks { previous, next };
         }
     }
 }
@@ -561,7 +561,7 @@ fn key_of<'t, T>(rows: &'t Paged<T>, aliases: &'t Aliases, entry: u32) -> Option
     if entry & ALIAS == 0 { rows.get(entry).map(|slot| &slot.key) } else { aliases.key(entry & !ALIAS) }
 }
 
-/// Flows of the same ends that are looked at for one that a packet of another way may belong to.
+/// Flows of the same ends that are looked at for one that a packet of another encapsulation may belong to.
 const MOST_WAYS: usize = 64;
 /// Flows that are found without a look into the index.
 const RECENTS: usize = 64;

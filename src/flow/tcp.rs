@@ -2,10 +2,10 @@
 
 use lockkeeper_protocols::Stamp;
 
+use super::half_stream::{HalfStream, Start, distance};
 use super::held::Piece;
-use super::order::{Disorder, Pass};
+use super::out_of_order::{OutOfOrder, Pass};
 use super::recent::RecentBytes;
-use super::way::{Start, Way, distance};
 use super::{Arrival, Assembly, End, Progress, Receiver};
 use crate::frame::Segment;
 
@@ -14,8 +14,8 @@ use crate::frame::Segment;
 /// made when it is needed and dropped when order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
-    pub(super) ways: [Way; 2],
-    pub(super) disorder: Option<Box<Disorder>>,
+    pub(super) halves: [HalfStream; 2],
+    pub(super) out_of_order: Option<Box<OutOfOrder>>,
     pub(super) client: Option<End>,
     /// The end that reset it last.
     pub(super) reset_by: Option<End>,
@@ -25,7 +25,7 @@ pub struct TcpFlow {
 }
 
 /// What a SYN, or the lack of one, means for a segment.
-enum Opening {
+enum SynMeaning {
     /// It belongs to this connection.
     Ours,
     /// It says nothing new, or may announce a new connection that nobody has confirmed.
@@ -62,14 +62,14 @@ impl TcpFlow {
 
     /// Its handshake was answered from both sides.
     pub fn established(&self) -> bool {
-        self.ways.iter().all(|way| way.answered)
+        self.halves.iter().all(|half| half.answered)
     }
 
     /// Whether an end has shown that it takes part: a SYN or payload of it is in the capture, or the other end
     /// acknowledges something that it sent. A reset alone does not.
     pub const fn takes_part(&self, end: End) -> bool {
-        let way = &self.ways[end.index()];
-        way.captured || way.answered
+        let half = &self.halves[end.index()];
+        half.captured || half.answered
     }
 
     /// Its end was seen. What arrives late is still delivered.
@@ -79,12 +79,12 @@ impl TcpFlow {
 
     /// Payload bytes that are held back at the moment.
     pub fn held_bytes(&self) -> usize {
-        self.disorder.as_ref().map_or(0, |disorder| disorder.held_bytes())
+        self.out_of_order.as_ref().map_or(0, |out_of_order| out_of_order.held_bytes())
     }
 
     /// The earliest clock at which [`TcpFlow::expire`] has something to do.
     pub fn deadline(&self) -> Option<i64> {
-        self.disorder.as_ref().and_then(|disorder| disorder.deadline())
+        self.out_of_order.as_ref().and_then(|out_of_order| out_of_order.deadline())
     }
 
     /// Takes in one segment that `from` sent, and gives `out` whatever is in order now.
@@ -101,7 +101,9 @@ impl TcpFlow {
             return self.expected(from, segment, stamp, assembly.recent, out);
         }
         let mut pass = Pass::new(assembly, arrival.copied_within, *stamp, out);
-        self.with_disorder(|flow, disorder| flow.sort_out(disorder, from, segment, arrival.is_doubtful, &mut pass))
+        self.with_out_of_order(|flow, out_of_order| {
+            flow.sort_out(out_of_order, from, segment, arrival.is_doubtful, &mut pass)
+        })
     }
 
     /// Takes in a segment that [is expected](TcpFlow::is_expected).
@@ -114,22 +116,22 @@ impl TcpFlow {
         recent: Option<&mut RecentBytes>,
         out: &mut R,
     ) -> Progress {
-        let peer = &mut self.ways[from.other().index()];
+        let peer = &mut self.halves[from.other().index()];
         if segment.flags.ack && peer.known() {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
         }
         if !segment.payload.is_empty() {
             out.bytes(from, segment.payload, stamp);
-            self.ways[from.index()].delivered(segment.payload, stamp, recent);
+            self.halves[from.index()].delivered(segment.payload, stamp, recent);
         }
         self.progress()
     }
 
-    /// Whether a segment that goes another way than this flow's may be a part of it all the same: its numbers are where this
+    /// Whether a segment in another encapsulation than this flow's may be a part of it all the same: its numbers are where this
     /// flow is. A chance of one in thousands for a segment of another flow, one in millions where both ends were seen.
     pub fn fits(&self, from: End, segment: &Segment<'_>) -> bool {
-        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
-        let by_sequence = way.place().map(|place| is_near(segment.sequence, place));
+        let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
+        let by_sequence = half.place().map(|place| is_near(segment.sequence, place));
         let by_ack = peer.place().filter(|_| segment.flags.ack).map(|place| is_near(segment.acknowledgement, place));
         match (by_sequence, by_ack) {
             (Some(one), Some(other)) => one && other,
@@ -141,31 +143,31 @@ impl TcpFlow {
     pub fn expire<R: Receiver>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         if self.deadline().is_some_and(|due| due <= clock) {
             let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
-            self.with_disorder(|flow, disorder| flow.run_deadlines(disorder, clock, &mut pass));
+            self.with_out_of_order(|flow, out_of_order| flow.run_deadlines(out_of_order, clock, &mut pass));
         }
     }
 
     /// The end of the flow or of the capture: delivers everything that is held, with gaps for what never came.
     pub fn finish<R: Receiver>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
-        let Some(mut disorder) = self.disorder.take() else { return };
+        let Some(mut out_of_order) = self.out_of_order.take() else { return };
         let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
-        self.run_deadlines(&mut disorder, clock, &mut pass);
-        self.flush_all(&mut disorder, clock, &mut pass);
+        self.run_deadlines(&mut out_of_order, clock, &mut pass);
+        self.flush_all(&mut out_of_order, clock, &mut pass);
     }
 
     /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
     #[inline(always)]
     pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
-        let (way, peer) = (&self.ways[from.index()], &self.ways[from.other().index()]);
+        let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
         let flags = segment.flags;
         let received = peer.known() && (!flags.ack || distance(segment.acknowledgement, peer.next) <= 0)
             || peer.start == Start::Absent;
         received
-            && self.disorder.is_none()
-            && way.known()
-            && way.captured
+            && self.out_of_order.is_none()
+            && half.known()
+            && half.captured
             && !self.closed
-            && segment.sequence == way.next
+            && segment.sequence == half.next
             && segment.length as usize == segment.payload.len()
             && !(flags.syn || flags.fin || flags.rst)
             && segment.urgent == 0
@@ -177,108 +179,108 @@ impl TcpFlow {
     /// acknowledgement (RFC 9293, 3.10.7.4), and the padding of a short frame that was counted into its length.
     fn is_payload_dropped(&self, from: End, segment: &Segment<'_>) -> bool {
         let flags = segment.flags;
-        let acknowledges_nothing = !flags.ack && !flags.syn && self.ways[from.other().index()].answered;
-        acknowledges_nothing || self.ways[from.index()].known() && is_padding(segment)
+        let acknowledges_nothing = !flags.ack && !flags.syn && self.halves[from.other().index()].answered;
+        acknowledges_nothing || self.halves[from.index()].known() && is_padding(segment)
     }
 
     pub(super) fn progress(&self) -> Progress {
         if self.closed { Progress::Closed } else { Progress::Ok }
     }
 
-    /// Lends the disorder, made on the stack if there is none yet, and keeps it while it holds something.
-    fn with_disorder<T>(&mut self, work: impl FnOnce(&mut Self, &mut Disorder) -> T) -> T {
-        if let Some(mut disorder) = self.disorder.take() {
-            let done = work(self, &mut disorder);
-            self.disorder = disorder.is_busy().then_some(disorder);
+    /// Lends what is out of order, made on the stack if there is none yet, and keeps it while it holds something.
+    fn with_out_of_order<T>(&mut self, work: impl FnOnce(&mut Self, &mut OutOfOrder) -> T) -> T {
+        if let Some(mut out_of_order) = self.out_of_order.take() {
+            let done = work(self, &mut out_of_order);
+            self.out_of_order = out_of_order.is_busy().then_some(out_of_order);
             return done;
         }
-        let mut disorder = Disorder::default();
-        let done = work(self, &mut disorder);
-        self.disorder = disorder.is_busy().then(|| Box::new(disorder));
+        let mut out_of_order = OutOfOrder::default();
+        let done = work(self, &mut out_of_order);
+        self.out_of_order = out_of_order.is_busy().then(|| Box::new(out_of_order));
         done
     }
 
     fn sort_out<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         segment: &Segment<'_>,
         is_doubtful: bool,
         pass: &mut Pass<'_, R>,
     ) -> Progress {
         let stamp = pass.stamp;
-        self.run_deadlines(disorder, stamp.clock, pass);
+        self.run_deadlines(out_of_order, stamp.clock, pass);
         pass.stamp = stamp;
-        disorder.seen = disorder.seen.wrapping_add(1);
+        out_of_order.seen = out_of_order.seen.wrapping_add(1);
         if is_doubtful {
-            self.on_payload_in_doubt(disorder, from, segment, pass);
+            self.on_payload_in_doubt(out_of_order, from, segment, pass);
         } else if segment.flags.rst {
             self.on_reset(from, segment.sequence, pass);
         } else {
-            match self.opening(disorder, from, segment, pass) {
+            match self.meaning_of_syn(out_of_order, from, segment, pass) {
                 // What a receiver does with data in a SYN is shown by what it acknowledges (RFC 9293, 3.4; RFC 7413).
-                Opening::Ours if segment.flags.syn => {
-                    self.on_segment(disorder, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
-                    self.on_payload_in_doubt(disorder, from, segment, pass);
+                SynMeaning::Ours if segment.flags.syn => {
+                    self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
+                    self.on_payload_in_doubt(out_of_order, from, segment, pass);
                 }
-                Opening::Ours if self.is_payload_dropped(from, segment) => {
+                SynMeaning::Ours if self.is_payload_dropped(from, segment) => {
                     if segment.flags.ack {
-                        self.on_segment(disorder, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
+                        self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
                     }
-                    self.on_payload_in_doubt(disorder, from, segment, pass);
+                    self.on_payload_in_doubt(out_of_order, from, segment, pass);
                 }
-                Opening::Ours => self.on_segment(disorder, from, segment, pass),
-                Opening::Ignored => {}
-                Opening::Restart => return Progress::Restart,
+                SynMeaning::Ours => self.on_segment(out_of_order, from, segment, pass),
+                SynMeaning::Ignored => {}
+                SynMeaning::Restart => return Progress::Restart,
             }
         }
-        self.run(disorder, pass);
+        self.run(out_of_order, pass);
         self.progress()
     }
 
     fn on_segment<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         segment: &Segment<'_>,
         pass: &mut Pass<'_, R>,
     ) {
         let piece = piece_of(segment, &pass.stamp);
         if self.is_stray(from, piece.sequence, pass.settings.window) {
-            return self.on_stray(disorder, from, piece, pass);
+            return self.on_stray(out_of_order, from, piece, pass);
         }
-        disorder.is_back(from, pass);
+        out_of_order.is_back(from, pass);
         if let Some(ack) = piece.ack {
-            self.on_acknowledgement(disorder, from.other(), ack, pass);
+            self.on_acknowledgement(out_of_order, from.other(), ack, pass);
         }
         if piece.length > 0 || piece.fin {
-            self.place(disorder, from, piece, pass);
-        } else if piece.sequence == self.ways[from.index()].next.wrapping_sub(1) {
-            pass.counters.keep_alives += u64::from(self.ways[from.index()].known());
+            self.place(out_of_order, from, piece, pass);
+        } else if piece.sequence == self.halves[from.index()].next.wrapping_sub(1) {
+            pass.counters.keep_alives += u64::from(self.halves[from.index()].known());
         }
         // The byte may be in a segment that follows.
         if let Some(before) = segment.urgent.checked_sub(1) {
-            self.on_urgent(disorder, from, piece.sequence.wrapping_add(before.into()), pass);
+            self.on_urgent(out_of_order, from, piece.sequence.wrapping_add(before.into()), pass);
         }
     }
 
     /// Keeps the payload of a segment for the case that its receiver took it all the same.
     fn on_payload_in_doubt<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         segment: &Segment<'_>,
         pass: &mut Pass<'_, R>,
     ) {
         let piece = piece_of(segment, &pass.stamp);
         if piece.length > 0 {
-            self.doubt(disorder, from, piece, pass);
+            self.doubt(out_of_order, from, piece, pass);
         }
     }
 
     pub(super) fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
-        let way = &self.ways[from.index()];
-        matches!(way.start, Start::Known | Start::Provisional) && distance(sequence, way.next).unsigned_abs() > window
+        let half = &self.halves[from.index()];
+        matches!(half.start, Start::Known | Start::Provisional) && distance(sequence, half.next).unsigned_abs() > window
     }
 
     /// A reset far from where the stream is would be ignored by its receiver (RFC 5961, 3.2).
@@ -297,36 +299,36 @@ impl TcpFlow {
         }
     }
 
-    fn opening<R: Receiver>(
+    fn meaning_of_syn<R: Receiver>(
         &mut self,
-        disorder: &mut Disorder,
+        out_of_order: &mut OutOfOrder,
         from: End,
         segment: &Segment<'_>,
         pass: &Pass<'_, R>,
-    ) -> Opening {
-        let way = self.ways[from.index()];
+    ) -> SynMeaning {
+        let half = self.halves[from.index()];
         if !segment.flags.syn {
-            let reused = disorder.reuse.is_some_and(|reuse| reuse.begins_with(from, segment.sequence));
-            return if reused && segment.sequence != way.next { Opening::Restart } else { Opening::Ours };
+            let reused = out_of_order.reuse.is_some_and(|reuse| reuse.begins_with(from, segment.sequence));
+            return if reused && segment.sequence != half.next { SynMeaning::Restart } else { SynMeaning::Ours };
         }
         let start = segment.sequence.wrapping_add(1);
-        match way.start {
-            Start::Provisional if !(0..=EARLY).contains(&distance(way.next, start)) => Opening::Restart,
+        match half.start {
+            Start::Provisional if !(0..=EARLY).contains(&distance(half.next, start)) => SynMeaning::Restart,
             Start::Unknown | Start::Absent | Start::Provisional => {
                 self.on_syn(from, segment);
-                Opening::Ours
+                SynMeaning::Ours
             }
-            Start::Known if way.origin == start => self.on_syn_again(from, segment, pass),
-            Start::Known if self.closed => Opening::Restart,
-            Start::Known => Self::on_other_syn(disorder, from, segment),
+            Start::Known if half.origin == start => self.on_syn_again(from, segment, pass),
+            Start::Known if self.closed => SynMeaning::Restart,
+            Start::Known => Self::on_other_syn(out_of_order, from, segment),
         }
     }
 
     fn on_syn(&mut self, from: End, segment: &Segment<'_>) {
-        let way = &mut self.ways[from.index()];
-        way.begin(segment.sequence.wrapping_add(1));
-        way.captured = true;
-        let peer = &mut self.ways[from.other().index()];
+        let half = &mut self.halves[from.index()];
+        half.begin(segment.sequence.wrapping_add(1));
+        half.captured = true;
+        let peer = &mut self.halves[from.other().index()];
         if segment.flags.ack && !peer.known() {
             peer.begin(segment.acknowledgement);
         }
@@ -334,30 +336,30 @@ impl TcpFlow {
     }
 
     /// Repeated, delivered twice, later than what follows it, or, after the end, a device that always starts alike.
-    fn on_syn_again<R: Receiver>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> Opening {
+    fn on_syn_again<R: Receiver>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> SynMeaning {
         let since = milliseconds(pass.stamp.clock).wrapping_sub(self.closed_at);
         if self.closed && i64::from(since) * 1_000_000 > pass.settings.reorder_time {
-            return Opening::Restart;
+            return SynMeaning::Restart;
         }
-        self.ways[from.index()].captured = true;
+        self.halves[from.index()].captured = true;
         self.note_client(from, segment);
-        Opening::Ignored
+        SynMeaning::Ignored
     }
 
-    fn on_other_syn(disorder: &mut Disorder, from: End, segment: &Segment<'_>) -> Opening {
+    fn on_other_syn(out_of_order: &mut OutOfOrder, from: End, segment: &Segment<'_>) -> SynMeaning {
         let start = segment.sequence.wrapping_add(1);
         let reuse = if segment.flags.ack {
             Reuse { client: from.other(), client_next: segment.acknowledgement, server_next: Some(start) }
         } else {
             Reuse { client: from, client_next: start, server_next: None }
         };
-        let confirmed = disorder.reuse.is_some_and(|before| {
+        let confirmed = out_of_order.reuse.is_some_and(|before| {
             before.client == reuse.client
                 && before.client_next == reuse.client_next
                 && before.server_next.is_some() != reuse.server_next.is_some()
         });
-        disorder.reuse = Some(reuse);
-        if confirmed { Opening::Restart } else { Opening::Ignored }
+        out_of_order.reuse = Some(reuse);
+        if confirmed { SynMeaning::Restart } else { SynMeaning::Ignored }
     }
 
     fn note_client(&mut self, from: End, segment: &Segment<'_>) {
@@ -403,7 +405,7 @@ fn milliseconds(clock: i64) -> u32 {
 
 /// How far the first bytes that were seen may lie beyond a SYN that comes after them.
 const EARLY: i32 = 0xffff;
-/// How far from where a flow is a segment may lie that came another way, bytes: a window without scaling.
+/// How far from where a flow is a segment in another encapsulation may lie, bytes: a window without scaling.
 const FITTING: u32 = 0xffff;
 /// What a frame of 60 bytes has room for behind IPv4 and TCP without options.
 const PADDING: usize = 6;

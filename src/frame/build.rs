@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Layers, Peek};
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// [`super::peek()`] at a whole packet.
-pub(super) fn peek(link: Link, packet: &[u8]) -> Peek {
+pub(super) fn peek(link: LinkType, packet: &[u8]) -> Peek {
     super::peek(link, packet, packet.len() as u32, &mut Layers::default())
 }
 

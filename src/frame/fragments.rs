@@ -16,7 +16,7 @@ use finished::{COPY_DELAY, Finished};
 
 use super::walk::{Fragment, Span, Walk, Witness};
 use super::{Checksum, IpPair, Tunnel, Undecoded};
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// Bounds of the table of a [`Reassembler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl Reassembler {
     ///
     /// Fragments that overlap and differ make for several datagrams, of which hosts take this one or that. The one made of
     /// what came first is in `out`, the others are [taken](Reassembler::take_others) at once.
-    pub fn push(&mut self, link: Link, bytes: &[u8], original: u32, clock: i64, out: &mut Vec<u8>) -> Reassembled {
+    pub fn push(&mut self, link: LinkType, bytes: &[u8], original: u32, clock: i64, out: &mut Vec<u8>) -> Reassembled {
         self.expire(clock);
         self.others.clear();
         self.is_ambiguous = false;
@@ -255,7 +255,7 @@ impl Reassembler {
     /// taken for its place. Only where the checksum of the result says so, and where the fragment made nothing else.
     fn read_late(
         &mut self,
-        link: Link,
+        link: LinkType,
         fragment: &Fragment<'_>,
         clock: i64,
         added: Result<Reassembled, FragmentDrop>,
@@ -345,12 +345,12 @@ impl Reassembler {
 }
 
 /// Whether the checksums of a packet are right.
-fn is_right(link: Link, packet: &[u8]) -> bool {
+fn is_right(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum == Checksum::Right)
 }
 
 /// Whether a packet can be read, and no checksum of it is wrong.
-fn is_sound(link: Link, packet: &[u8]) -> bool {
+fn is_sound(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum != Checksum::Wrong)
 }
 

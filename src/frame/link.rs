@@ -7,7 +7,7 @@ use super::ether_type::{
 };
 use super::walk::{Leaf, Span, Walk, Walked, Witness};
 use super::{Macs, Undecoded, redundancy};
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// Tags and SNAP headers after one Ethernet header, at most; more is [`Undecoded::TooDeep`].
 const MAX_TAGS: usize = 8;
@@ -21,15 +21,15 @@ const NETLINK: u16 = 824;
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// From the first byte of a packet on.
-    pub(super) fn link(&mut self, link: Link, span: Span<'a>) -> Walked<'a> {
+    pub(super) fn link(&mut self, link: LinkType, span: Span<'a>) -> Walked<'a> {
         match link {
-            Link::Ethernet => self.ethernet(span),
-            Link::RawIp => self.ip(span),
-            Link::LinuxSll => self.sll(span),
-            Link::LinuxSll2 => self.sll2(span),
-            Link::Null => self.null(span),
-            Link::Loop => self.loopback(span),
-            Link::Other(_) => Err(Undecoded::LinkType),
+            LinkType::Ethernet => self.ethernet(span),
+            LinkType::RawIp => self.ip(span),
+            LinkType::LinuxSll => self.sll(span),
+            LinkType::LinuxSll2 => self.sll2(span),
+            LinkType::Null => self.null(span),
+            LinkType::Loop => self.loopback(span),
+            LinkType::Other(_) => Err(Undecoded::LinkType),
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::walk::{Context, Leaf, MAX_WRAPPINGS, Span, Walk, Witness};
 use super::{Body, Frame, IpPair};
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// A wrapping inside IP: the same for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,7 +73,7 @@ impl Layers {
 }
 
 /// The wrapping with so many others around it, as the frame that it would be if nobody could look inside.
-pub fn outer<'a>(link: Link, bytes: &'a [u8], original: u32, depth: u8) -> Option<Frame<'a>> {
+pub fn outer<'a>(link: LinkType, bytes: &'a [u8], original: u32, depth: u8) -> Option<Frame<'a>> {
     let mut walk = Walk::new(Find { depth, found: None });
     walk.link(link, Span::of_packet(bytes, original as usize)).ok()?;
     walk.witness.found

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::walk::{Context, Fragment, Leaf, Span, Walk, Witness};
 use super::{Body, Layers, Macs, plain};
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// What must be known of a packet to give it to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,9 @@ impl Peek {
 /// One cheap look at a packet of `original` bytes on the wire. Of what [`super::decode`] refuses, the key means nothing.
 /// `layers` is written to where it is [`Peek::Wrapped`] or a fragment.
 #[inline(always)]
-pub fn peek(link: Link, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
+pub fn peek(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     match link {
-        Link::Ethernet => {
+        LinkType::Ethernet => {
             plain::key_of_untagged(bytes).map_or_else(|| peek_further(bytes, original, layers), Peek::Key)
         }
         _ => walked(link, bytes, original, layers),
@@ -42,12 +42,12 @@ pub fn peek(link: Link, bytes: &[u8], original: u32, layers: &mut Layers) -> Pee
 
 #[inline(never)]
 fn peek_further(bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
-    plain::key(bytes).map_or_else(|| walked(Link::Ethernet, bytes, original, layers), Peek::Key)
+    plain::key(bytes).map_or_else(|| walked(LinkType::Ethernet, bytes, original, layers), Peek::Key)
 }
 
 /// The same walk as [`super::decode`] takes, up to the first fragment.
 #[inline(never)]
-fn walked(link: Link, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
+fn walked(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     layers.clear();
     let mut walk = Walk::new(Seen { fragment: false, layers });
     let leaf = walk.link(link, Span::of_packet(bytes, original as usize));

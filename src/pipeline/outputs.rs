@@ -2,14 +2,14 @@
 //! sensor, whose outputs [go on](Lines), it is known what keeps each of them from its work now.
 
 use super::Problem;
-use crate::alert::{Rendered, Report, merge_transactions};
 use crate::capture::Block;
-use crate::evidence::Keeper;
-use crate::highlights::Highlights;
+use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::publish::{Lines, PublishError, Publisher};
-use crate::recording::{Recorder, Stock};
-use crate::trouble::Told;
+use crate::record::highlights::Highlights;
+use crate::record::{Rendered, Report, merge_transactions};
+use crate::store::evidence::Keeper;
+use crate::store::recording::{Recorder, Stock};
 
 /// The outputs of one run.
 #[derive(Default)]
@@ -78,7 +78,7 @@ impl Outputs {
         self.publish(|publisher| publisher.flush());
         self.write_transactions(Lines::flush);
         // What could not be written is tried again, whether or not something new comes.
-        let tried_again = self.lines_in_trouble().next().is_some();
+        let tried_again = self.lines_with_faults().next().is_some();
         self.unseen = tried_again;
     }
 
@@ -111,10 +111,10 @@ impl Outputs {
     }
 
     /// What keeps outputs from their work now.
-    pub(super) fn troubles(&self) -> Vec<Told> {
-        let evidence = self.evidence.iter().filter_map(Keeper::trouble);
-        let recording = self.recording.iter().filter_map(Recorder::trouble);
-        self.lines_in_trouble().chain(evidence).chain(recording).collect()
+    pub(super) fn faults(&self) -> Vec<FaultReport> {
+        let evidence = self.evidence.iter().filter_map(Keeper::fault);
+        let recording = self.recording.iter().filter_map(Recorder::fault);
+        self.lines_with_faults().chain(evidence).chain(recording).collect()
     }
 
     /// What is recorded on the disk.
@@ -122,9 +122,9 @@ impl Outputs {
         self.recording.as_ref().map(|recorder| recorder.stock().clone())
     }
 
-    fn lines_in_trouble(&self) -> impl Iterator<Item = Told> {
-        let publishers = self.publishers.iter().filter_map(|publisher| publisher.trouble());
-        publishers.chain(self.transactions.iter().filter_map(Lines::trouble))
+    fn lines_with_faults(&self) -> impl Iterator<Item = FaultReport> {
+        let publishers = self.publishers.iter().filter_map(|publisher| publisher.fault());
+        publishers.chain(self.transactions.iter().filter_map(Lines::fault))
     }
 
     /// Does something with every publisher, and gives those up that fail.

@@ -3,15 +3,15 @@
 use lockkeeper_protocols::Side;
 
 use super::model::{CertificateRules, OpcUaSession};
-use super::{Denial, Policy, Reason, Rule, Ruling};
-use crate::certificate::Certificate;
+use super::{Denial, FlowVerdict, Policy, Reason, Rule};
+use crate::policy::certificate::Certificate;
 
 impl Policy {
     /// What is wrong with a certificate that one end shows at a time (nanoseconds since 1970-01-01 UTC), by what the flows
     /// say that decide about the conversation.
     pub fn judge_certificate(
         &self,
-        ruling: &Ruling,
+        flow_verdict: &FlowVerdict,
         of: Side,
         certificate: &Certificate,
         time: i64,
@@ -20,7 +20,7 @@ impl Policy {
         let now = time.div_euclid(SECOND);
         let left = u64::try_from(not_after.saturating_sub(now)).unwrap_or(0);
         let demand = |admits: &dyn Fn(&CertificateRules) -> bool, rule, reason| {
-            self.demand(ruling, |session| admits(&session.certificates), rule, reason)
+            self.demand(flow_verdict, |session| admits(&session.certificates), rule, reason)
         };
         let ended = now > not_after;
         let lasts = |rules: &CertificateRules| rules.warn_before_expiry.is_none_or(|warn| left >= warn.as_secs());
@@ -39,15 +39,20 @@ impl Policy {
             demand(&is_long, Rule::CertWeakKey, Reason::Bits(certificate.key.bits)),
             demand(&signed_well, Rule::CertSha1, Reason::Plain),
             demand(&signed_by_others, Rule::CertSelfSigned, Reason::Plain),
-            self.demand(ruling, is_client, Rule::CertApplicationUri, Reason::Plain),
+            self.demand(flow_verdict, is_client, Rule::CertApplicationUri, Reason::Plain),
         ]
         .into_iter()
         .flatten()
     }
 
     /// The denial of a certificate that is not of the application that shows it.
-    pub fn judge_application(&self, ruling: &Ruling, certificate: &Certificate, uri: &str) -> Option<Denial> {
-        self.demand(ruling, |_| certificate.names(uri), Rule::CertApplicationUri, Reason::Application)
+    pub fn judge_application(
+        &self,
+        flow_verdict: &FlowVerdict,
+        certificate: &Certificate,
+        uri: &str,
+    ) -> Option<Denial> {
+        self.demand(flow_verdict, |_| certificate.names(uri), Rule::CertApplicationUri, Reason::Application)
     }
 }
 

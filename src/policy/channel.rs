@@ -8,7 +8,7 @@ use lockkeeper_protocols::{Class, Mode, Operation, Security, Side, Target, UserK
 use super::compile::FlowRules;
 use super::judge::Candidate;
 use super::model::{Channel, Consequence, Grade, OpcUaSession};
-use super::{Denial, Policy, Reason, Rule, Ruling, Verdict};
+use super::{Denial, FlowVerdict, Policy, Reason, Rule, Verdict};
 
 /// What is known about the security of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(super) fn opens(operation: &Operation<'_>) -> bool {
 impl Policy {
     /// Takes a fact about a conversation: what it contradicts of what the flows say that decide about the conversation.
     /// What is written there is written on purpose: it holds whatever `undeclared_operation` says.
-    pub fn judge_fact(&self, ruling: &Ruling, fact: &Security<'_>, state: &mut Secured) -> FactVerdict {
+    pub fn judge_fact(&self, flow_verdict: &FlowVerdict, fact: &Security<'_>, state: &mut Secured) -> FactVerdict {
         match *fact {
             Security::Channel { mode: Some(mode), policy } => {
                 let channel = Channel::new(mode, policy);
@@ -103,7 +103,11 @@ impl Policy {
                     return FactVerdict::default();
                 }
                 state.open(channel);
-                if mode == Mode::None { FactVerdict::default() } else { self.judge_channel(ruling, channel, policy) }
+                if mode == Mode::None {
+                    FactVerdict::default()
+                } else {
+                    self.judge_channel(flow_verdict, channel, policy)
+                }
             }
             Security::Offered { mode, policy } => {
                 let offered = Channel::new(mode, policy);
@@ -112,8 +116,8 @@ impl Policy {
                 }
                 FactVerdict::default()
             }
-            Security::User { kind, clear_secret, .. } => self.judge_user(ruling, kind, clear_secret, state),
-            Security::Application { of: Side::Client, uri } => self.judge_client(ruling, uri),
+            Security::User { kind, clear_secret, .. } => self.judge_user(flow_verdict, kind, clear_secret, state),
+            Security::Application { of: Side::Client, uri } => self.judge_client(flow_verdict, uri),
             Security::Channel { mode: None, .. } | Security::Certificate { .. } | Security::Application { .. } => {
                 FactVerdict::default()
             }
@@ -122,12 +126,12 @@ impl Policy {
 
     /// Takes the first use of an unprotected channel, and the first that changes something.
     #[inline(never)]
-    pub fn judge_use(&self, ruling: &Ruling, class: Class, state: &mut Secured) -> FactVerdict {
+    pub fn judge_use(&self, flow_verdict: &FlowVerdict, class: Class, state: &mut Secured) -> FactVerdict {
         let first = state.used == Use::Nothing;
         state.used = state.used.max(Use::of(class));
         match state.channel {
             Some(channel) => {
-                let verdict = self.judge_channel(ruling, channel, channel.policy);
+                let verdict = self.judge_channel(flow_verdict, channel, channel.policy);
                 FactVerdict { channel: verdict.channel.filter(|_| first), ..verdict }
             }
             None => FactVerdict::default(),
@@ -135,26 +139,32 @@ impl Policy {
     }
 
     /// The denial of a channel that is weaker than these two hosts used before.
-    pub fn judge_downgrade(&self, ruling: &Ruling, reason: Reason) -> Option<Denial> {
-        self.demand(ruling, |_| false, Rule::OpcUaDowngrade, reason)
+    pub fn judge_downgrade(&self, flow_verdict: &FlowVerdict, reason: Reason) -> Option<Denial> {
+        self.demand(flow_verdict, |_| false, Rule::OpcUaDowngrade, reason)
     }
 
-    fn judge_channel(&self, ruling: &Ruling, channel: Channel, policy: &str) -> FactVerdict {
+    fn judge_channel(&self, flow_verdict: &FlowVerdict, channel: Channel, policy: &str) -> FactVerdict {
         let mut verdict = FactVerdict { denials: Vec::new(), channel: Some(channel) };
         let reason = Reason::Channel(channel);
         let by_mode = |session: &OpcUaSession| session.min_mode.is_none_or(|least| least <= channel.mode);
         let rule = if channel.mode == Mode::None { Rule::OpcUaModeNone } else { Rule::OpcUaModeWeak };
-        verdict.denials.extend(self.demand(ruling, by_mode, rule, reason));
+        verdict.denials.extend(self.demand(flow_verdict, by_mode, rule, reason));
         if channel.mode != Mode::None {
             let deprecated = channel.grade == Some(Grade::Deprecated);
             let rule = if deprecated { Rule::OpcUaPolicyDeprecated } else { Rule::OpcUaPolicyUndeclared };
             let by_policy = |session: &OpcUaSession| session.admits(policy, deprecated);
-            verdict.denials.extend(self.demand(ruling, by_policy, rule, reason));
+            verdict.denials.extend(self.demand(flow_verdict, by_policy, rule, reason));
         }
         verdict
     }
 
-    fn judge_user(&self, ruling: &Ruling, kind: UserKind, clear_secret: bool, state: &mut Secured) -> FactVerdict {
+    fn judge_user(
+        &self,
+        flow_verdict: &FlowVerdict,
+        kind: UserKind,
+        clear_secret: bool,
+        state: &mut Secured,
+    ) -> FactVerdict {
         let mut verdict = FactVerdict::default();
         // Where several sessions share a connection, their users take turns.
         let kinds = state.users | 1 << kind as u8;
@@ -162,23 +172,23 @@ impl Policy {
             return verdict;
         }
         if state.used == Use::Nothing && state.channel.is_some() {
-            verdict = self.judge_use(ruling, Class::Read, state);
+            verdict = self.judge_use(flow_verdict, Class::Read, state);
         }
         let by_kind = |session: &OpcUaSession| session.identity.is_empty() || session.identity.contains(&kind);
         let anybody = |_: &OpcUaSession| !clear_secret;
-        verdict.denials.extend(self.demand(ruling, by_kind, Rule::OpcUaIdentity, Reason::User(kind)));
-        verdict.denials.extend(self.demand(ruling, anybody, Rule::OpcUaCleartextPassword, Reason::User(kind)));
+        verdict.denials.extend(self.demand(flow_verdict, by_kind, Rule::OpcUaIdentity, Reason::User(kind)));
+        verdict.denials.extend(self.demand(flow_verdict, anybody, Rule::OpcUaCleartextPassword, Reason::User(kind)));
         if let Some((now, than)) = state.channel.zip(state.offered).filter(|(now, than)| now.is_weaker_than(than)) {
             let suffices = |session: &OpcUaSession| session.says_enough(&now);
             let reason = Reason::Weaker { now, than };
-            verdict.denials.extend(self.demand(ruling, suffices, Rule::OpcUaBetterOffered, reason));
+            verdict.denials.extend(self.demand(flow_verdict, suffices, Rule::OpcUaBetterOffered, reason));
         }
         verdict
     }
 
-    fn judge_client(&self, ruling: &Ruling, uri: &[u8]) -> FactVerdict {
+    fn judge_client(&self, flow_verdict: &FlowVerdict, uri: &[u8]) -> FactVerdict {
         let admits = |session: &OpcUaSession| session.admits_client(|own| own.as_bytes() == uri);
-        let denial = self.demand(ruling, admits, Rule::OpcUaClient, Reason::Plain);
+        let denial = self.demand(flow_verdict, admits, Rule::OpcUaClient, Reason::Plain);
         FactVerdict { denials: denial.into_iter().collect(), channel: None }
     }
 
@@ -186,12 +196,12 @@ impl Policy {
     /// sessions is one with the defaults.
     pub(super) fn demand(
         &self,
-        ruling: &Ruling,
+        flow_verdict: &FlowVerdict,
         admits: impl Fn(&OpcUaSession) -> bool,
         rule: Rule,
         reason: Reason,
     ) -> Option<Denial> {
-        let mut speaking = self.speaking(self.standing(ruling).ok()?);
+        let mut speaking = self.speaking(self.standing(flow_verdict).ok()?);
         let first = speaking.next()?;
         let silent = OpcUaSession::default();
         let says = |(_, rules): &(&Candidate, &FlowRules)| admits(rules.opcua.as_ref().unwrap_or(&silent));

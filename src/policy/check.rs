@@ -19,21 +19,26 @@ pub enum Outcome {
     Unsound,
 }
 
-/// Checks policies and writes for each what it says, or what is wrong with it.
-pub fn check(paths: &[PathBuf], colour: bool, out: &mut dyn io::Write) -> io::Result<Outcome> {
+/// Checks policies. What each says goes to `report`; what is wrong with it, or probably not meant, to `diagnostics`.
+pub fn check(
+    paths: &[PathBuf],
+    colour: bool,
+    report: &mut dyn io::Write,
+    diagnostics: &mut dyn io::Write,
+) -> io::Result<Outcome> {
     let mut outcome = Outcome::Sound;
     for path in paths {
         match Policy::load(path) {
             Ok(policy) => {
-                write!(out, "{}", policy.warnings().render(colour))?;
-                write!(out, "{}: sound: {}", path.display(), policy.summary())?;
+                write!(diagnostics, "{}", policy.warnings().render(colour))?;
+                write!(report, "{}: sound: {}", path.display(), policy.summary())?;
             }
             Err(wrong) => {
                 outcome = Outcome::Unsound;
-                write!(out, "{}", wrong.render(colour))?;
+                write!(diagnostics, "{}", wrong.render(colour))?;
                 let errors = wrong.count(Severity::Error) + wrong.left_out;
                 let plural = if errors == 1 { "" } else { "s" };
-                writeln!(out, "{}: {errors} error{plural}: this policy cannot be used", path.display())?;
+                writeln!(diagnostics, "{}: {errors} error{plural}: this policy cannot be used", path.display())?;
             }
         }
     }

@@ -5,20 +5,20 @@ use std::net::IpAddr;
 use super::compile::Party;
 use super::membership::{BROADCAST, Many, Membership, Spot, is_placeless};
 use super::model::{Endpoint, Flow};
-use super::{Carrier, Host, Link, Place};
+use super::{Carrier, FlowTuple, Host, Place};
 
 /// What a ruling is made from, with the effective zones of both ends.
 pub(super) struct Ends<'a> {
-    pub(super) link: &'a Link,
-    pub(super) client: End,
-    pub(super) server: End,
+    pub(super) tuple: &'a FlowTuple,
+    pub(super) client: JudgedEnd,
+    pub(super) server: JudgedEnd,
     /// Which of client and server stands for whoever is in reach of the other.
     pub(super) to_all: [bool; 2],
 }
 
 /// One end: where it belongs, with the zone in which an address of many hosts is judged.
 #[derive(Clone, Copy)]
-pub(super) struct End {
+pub(super) struct JudgedEnd {
     pub(super) place: Place,
     ip: Option<IpAddr>,
 }
@@ -26,18 +26,18 @@ pub(super) struct End {
 impl<'a> Ends<'a> {
     /// Multicast and broadcast belong to no zone: they are judged as traffic inside the zone of their sender, unless the
     /// address is in a network of another.
-    pub(super) fn new(link: &'a Link, client: Spot, server: Spot, members: &Membership) -> Self {
-        let is_to_all = |own, host, sender| is_to_all(own, host, sender, link.transport, members);
-        let to_all = [is_to_all(client, &link.client, &link.server), is_to_all(server, &link.server, &link.client)];
+    pub(super) fn new(tuple: &'a FlowTuple, client: Spot, server: Spot, members: &Membership) -> Self {
+        let is_to_all = |own, host, sender| is_to_all(own, host, sender, tuple.transport, members);
+        let to_all = [is_to_all(client, &tuple.client, &tuple.server), is_to_all(server, &tuple.server, &tuple.client)];
         let end = |own: Spot, other: Spot, host: &Host, to_all: bool| {
             let zone = own.place.zone.or(other.place.zone.filter(|_| to_all));
-            End { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
+            JudgedEnd { place: Place { zone, asset: own.place.asset }, ip: host.ip.map(|ip| ip.to_canonical()) }
         };
         let [client_to_all, server_to_all] = to_all;
         Self {
-            link,
-            client: end(client, server, &link.client, client_to_all),
-            server: end(server, client, &link.server, server_to_all),
+            tuple,
+            client: end(client, server, &tuple.client, client_to_all),
+            server: end(server, client, &tuple.server, server_to_all),
             to_all,
         }
     }
@@ -53,8 +53,8 @@ impl<'a> Ends<'a> {
 
     /// The same service, asked for from the other end. Any may be, where a segment or datagram shows no ports.
     pub(super) fn match_reversed(&self, flow: &Flow) -> bool {
-        let door = (self.link.transport, self.link.server_port);
-        let admits = self.link.transport.hides_ports() || flow.ports.admit(door);
+        let door = (self.tuple.transport, self.tuple.server_port);
+        let admits = self.tuple.transport.hides_ports() || flow.ports.admit(door);
         admits && self.server.is_one_of(&flow.from) && self.client.is_one_of(&flow.to)
     }
 }
@@ -73,7 +73,7 @@ fn is_to_all(own: Spot, host: &Host, sender: &Host, transport: Carrier, members:
     }
 }
 
-impl End {
+impl JudgedEnd {
     /// As what a policy can name it alone.
     pub(super) fn parties(self) -> impl Iterator<Item = Party> {
         self.place.asset.map(Party::Asset).into_iter().chain(self.ip.map(Party::Address))

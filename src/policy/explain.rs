@@ -6,20 +6,20 @@ use lockkeeper_protocols::Class;
 
 use super::model::{Allow, Blocks, Endpoint, Flow, FunctionRef, Password, Ports, Registers, S7Memory, S7Place};
 use super::words::{self, Classes, list};
-use super::{Denial, Limit, Policy, Reason, Rule, Ruling};
+use super::{Denial, FlowVerdict, Limit, Policy, Reason, Rule};
 
 impl Policy {
     /// The second half of an alert's message: what is permitted instead, such as
     /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of what was seen.
-    pub fn message(&self, ruling: &Ruling, denial: &Denial, protocol: &str) -> String {
+    pub fn message(&self, flow_verdict: &FlowVerdict, denial: &Denial, protocol: &str) -> String {
         match denial.rule {
             Rule::ConduitUndeclared => {
-                let (from, to) = (self.zone_name(ruling.client.zone), self.zone_name(ruling.server.zone));
+                let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));
                 format!("no conduit connects {from} and {to}")
             }
-            Rule::FlowUndeclaredPeer => self.peer_message(ruling, denial),
-            Rule::FlowUndeclaredProtocol => self.protocol_message(ruling),
-            Rule::OperationUndeclared => self.operation_message(ruling, denial),
+            Rule::FlowUndeclaredPeer => self.peer_message(flow_verdict, denial),
+            Rule::FlowUndeclaredProtocol => self.protocol_message(flow_verdict),
+            Rule::OperationUndeclared => self.operation_message(flow_verdict, denial),
             Rule::AddressUndeclared => self.address_message(denial),
             Rule::ValueOutOfLimits => self.value_message(&denial.reason),
             Rule::S7ConnectionType => self.connection_message(denial),
@@ -44,10 +44,10 @@ impl Policy {
             Rule::OperationRequestUnseen => {
                 "its answer says that it was carried out, and its request was not seen".to_owned()
             }
-            Rule::OperationUnplaced if ruling.client.zone.is_some() => {
+            Rule::OperationUnplaced if flow_verdict.client.zone.is_some() => {
                 "it goes to whoever is in reach, in any zone".to_owned()
             }
-            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
+            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one tuple only: their \
                                         hardware addresses or their VLAN would place them"
                 .to_owned(),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
@@ -61,15 +61,15 @@ impl Policy {
         }
     }
 
-    fn conduit_of(&self, ruling: &Ruling) -> String {
-        match ruling.conduit {
+    fn conduit_of(&self, flow_verdict: &FlowVerdict) -> String {
+        match flow_verdict.conduit {
             Some(conduit) => format!("conduit {}", self.conduit_name(conduit)),
-            None => format!("zone {}", self.zone_name(ruling.client.zone.or(ruling.server.zone))),
+            None => format!("zone {}", self.zone_name(flow_verdict.client.zone.or(flow_verdict.server.zone))),
         }
     }
 
-    fn peer_message(&self, ruling: &Ruling, denial: &Denial) -> String {
-        match (ruling.conduit, denial.flow) {
+    fn peer_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+        match (flow_verdict.conduit, denial.flow) {
             (Some(conduit), Some(reverse)) => {
                 let (flow, conduit) = (self.flow_id(reverse), self.conduit_name(conduit));
                 format!("flow {flow} of conduit {conduit} is declared only in the other direction")
@@ -77,31 +77,33 @@ impl Policy {
             (Some(conduit), None) => {
                 format!("conduit {} declares no flow from this client to this server", self.conduit_name(conduit))
             }
-            (None, _) => format!("no flow is declared between them inside zone {}", self.zone_name(ruling.client.zone)),
+            (None, _) => {
+                format!("no flow is declared between them inside zone {}", self.zone_name(flow_verdict.client.zone))
+            }
         }
     }
 
     /// The flows between the two hosts.
-    fn candidates<'a>(&'a self, ruling: &'a Ruling) -> impl Iterator<Item = &'a Flow> {
-        let candidates = ruling.candidates.as_deref().unwrap_or_default();
+    fn candidates<'a>(&'a self, flow_verdict: &'a FlowVerdict) -> impl Iterator<Item = &'a Flow> {
+        let candidates = flow_verdict.candidates.as_deref().unwrap_or_default();
         candidates.iter().filter_map(|one| self.flow(one.flow))
     }
 
-    fn protocol_message(&self, ruling: &Ruling) -> String {
+    fn protocol_message(&self, flow_verdict: &FlowVerdict) -> String {
         let mut spoken: Vec<String> = Vec::new();
-        for flow in self.candidates(ruling) {
+        for flow in self.candidates(flow_verdict) {
             let text = spoken_text(flow);
             if !spoken.contains(&text) {
                 spoken.push(text);
             }
         }
         let spoken = list(spoken.iter().map(String::as_str));
-        format!("{} permits only {spoken} between these hosts", self.conduit_of(ruling))
+        format!("{} permits only {spoken} between these hosts", self.conduit_of(flow_verdict))
     }
 
-    fn operation_message(&self, ruling: &Ruling, denial: &Denial) -> String {
+    fn operation_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let judged = || {
-            let candidates = ruling.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks());
+            let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks());
             let flows = candidates.filter_map(|one| self.flow(one.flow));
             flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
         };
@@ -109,7 +111,7 @@ impl Policy {
         let classes = whole.fold(Classes::NONE, |all, (_, entry)| all.with(entry.classes));
         let class = class_of(denial);
         if let Some(class) = class.filter(|&class| classes.contains(class)) {
-            return format!("{} permits {} only on named addresses", self.conduit_of(ruling), class.name());
+            return format!("{} permits {} only on named addresses", self.conduit_of(flow_verdict), class.name());
         }
         let functions = |class: Option<Class>| {
             let named =
@@ -122,11 +124,16 @@ impl Policy {
         };
         let of_class = functions(class);
         if let (Some(class), false) = (class, of_class.is_empty()) {
-            return format!("{} permits {} only as {}", self.conduit_of(ruling), class.name(), of_class.join(", "));
+            return format!(
+                "{} permits {} only as {}",
+                self.conduit_of(flow_verdict),
+                class.name(),
+                of_class.join(", ")
+            );
         }
         let permitted = Some(classes_text(classes)).filter(|text| !text.is_empty());
         let permitted: Vec<String> = permitted.into_iter().chain(functions(None)).collect();
-        format!("{} permits only {}", self.conduit_of(ruling), permitted.join(", "))
+        format!("{} permits only {}", self.conduit_of(flow_verdict), permitted.join(", "))
     }
 
     fn address_message(&self, denial: &Denial) -> String {

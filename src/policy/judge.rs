@@ -6,13 +6,15 @@ use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
 
 use super::channel::opens;
 use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
-use super::ends::{End, Ends};
+use super::ends::{Ends, JudgedEnd};
 use super::limits;
 use super::membership::{Many, is_group, is_placeless};
 use super::model::{Consequence, Flow, Spoken};
 use super::session::deny;
 use super::words::{self, Classes};
-use super::{Carrier, Denial, Host, LastValues, Link, Place, Policy, Reason, Rule, Ruling, SessionState, Verdict};
+use super::{
+    Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Place, Policy, Reason, Rule, SessionState, Verdict,
+};
 
 /// How the zones of a flow relate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,16 +80,16 @@ enum Seen<'a> {
 }
 
 impl Policy {
-    /// Link-local housekeeping, which is inventoried and not judged: ARP, neighbour discovery, IGMP, MLD, spanning
+    /// FlowTuple-local housekeeping, which is inventoried and not judged: ARP, neighbour discovery, IGMP, MLD, spanning
     /// tree, LLDP, and the supervision frames of redundancy protocols.
-    pub fn is_housekeeping(&self, link: &Link) -> bool {
+    pub fn is_housekeeping(&self, tuple: &FlowTuple) -> bool {
         let local = |host: &Host| host.ip.is_some_and(|ip| is_group(ip) || is_placeless(ip));
-        match link.transport {
+        match tuple.transport {
             // Beside spanning tree and its like, old protocols for two hosts go without an EtherType.
-            Carrier::Ethernet(0) => [&link.client, &link.server].into_iter().any(is_l2_group),
+            Carrier::Ethernet(0) => [&tuple.client, &tuple.server].into_iter().any(is_l2_group),
             Carrier::Ethernet(kind) => HOUSEKEEPING.contains(&kind),
             Carrier::Ip(IGMP) => true,
-            Carrier::Ip(ICMP_V6) => local(&link.client) || local(&link.server),
+            Carrier::Ip(ICMP_V6) => local(&tuple.client) || local(&tuple.server),
             Carrier::Tcp | Carrier::Udp | Carrier::Ip(_) => false,
         }
     }
@@ -95,36 +97,42 @@ impl Policy {
     /// Takes the verdicts that depend on the flow alone. `spoken` is the protocol that the dissector found, none while it
     /// is not known: operations are judged by the flows that declare it. Called once a flow, and again when its protocol
     /// becomes known or its roles change.
-    pub fn ruling(&self, link: &Link, spoken: Option<&str>) -> Ruling {
-        let (client, server) = (self.compiled.members.place(&link.client), self.compiled.members.place(&link.server));
-        let mut ruling = Ruling::new(client.place, server.place, None);
-        let ends = Ends::new(link, client, server, &self.compiled.members);
-        ruling.to_all = ends.to_all;
-        ruling.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
+    pub fn flow_verdict(&self, tuple: &FlowTuple, spoken: Option<&str>) -> FlowVerdict {
+        let (client, server) = (self.compiled.members.place(&tuple.client), self.compiled.members.place(&tuple.server));
+        let mut flow_verdict = FlowVerdict::new(client.place, server.place, None);
+        let ends = Ends::new(tuple, client, server, &self.compiled.members);
+        flow_verdict.to_all = ends.to_all;
+        flow_verdict.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
             .map(|(spot, to_all)| !to_all && spot.many != Many::Directed && self.is_unknown_asset(spot.place));
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
             let is_placed = ends.client.place.zone.or(ends.server.place.zone).is_some();
-            ruling.relation = match self.is_housekeeping(link) {
+            flow_verdict.relation = match self.is_housekeeping(tuple) {
                 true if is_placed => Relation::Observed,
                 false if is_placed => self.apart(),
                 false if ends.have_placeless() => Relation::Stray,
                 _ => Relation::Unplaced,
             };
-            return ruling;
+            return flow_verdict;
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
-        if judged && !self.is_housekeeping(link) {
-            self.find_flows(&ends, spoken, (from, to), &mut ruling);
+        if judged && !self.is_housekeeping(tuple) {
+            self.find_flows(&ends, spoken, (from, to), &mut flow_verdict);
         } else {
             // Its zone is that of the sender, for want of another: an operation reaches the hosts of all that share the link.
-            let is_for_all = server.place.zone.is_none() && link.server.ip.is_some_and(is_group);
-            ruling.relation = if is_for_all && spoken.is_some() { Relation::Stray } else { Relation::Observed };
+            let is_for_all = server.place.zone.is_none() && tuple.server.ip.is_some_and(is_group);
+            flow_verdict.relation = if is_for_all && spoken.is_some() { Relation::Stray } else { Relation::Observed };
         }
-        ruling
+        flow_verdict
     }
 
     /// Finds the conduits between two zones, and the flows in them that name the two hosts.
-    fn find_flows(&self, ends: &Ends<'_>, spoken: Option<&str>, (from, to): (u16, u16), ruling: &mut Ruling) {
+    fn find_flows(
+        &self,
+        ends: &Ends<'_>,
+        spoken: Option<&str>,
+        (from, to): (u16, u16),
+        flow_verdict: &mut FlowVerdict,
+    ) {
         let connecting = || {
             let conduits = (0u16..).zip(&self.declared.conduits);
             conduits
@@ -132,30 +140,30 @@ impl Policy {
                 .map(|(at, _)| at)
         };
         let Some(first) = connecting().next() else {
-            ruling.relation = if from == to { Relation::Connected } else { self.apart() };
+            flow_verdict.relation = if from == to { Relation::Connected } else { self.apart() };
             return;
         };
-        ruling.relation = Relation::Connected;
+        flow_verdict.relation = Relation::Connected;
         let flows = |client, server| connecting().flat_map(move |conduit| self.flows_between(conduit, client, server));
         let matching = flows(ends.client, ends.server).filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
-            let fits = flow.ports.admit((ends.link.transport, ends.link.server_port));
+            let fits = flow.ports.admit((ends.tuple.transport, ends.tuple.server_port));
             let declares = !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
             Candidate { flow: at, fits, declares }
         });
         let candidates: Vec<Candidate> = matching.collect();
-        ruling.reverse = if candidates.is_empty() {
+        flow_verdict.reverse = if candidates.is_empty() {
             flows(ends.server, ends.client).find(|(_, flow)| ends.match_reversed(flow)).map(|(at, _)| at)
         } else {
             None
         };
         let mut speaking = candidates.iter().filter(|one| one.speaks());
         let only = speaking.next().filter(|_| speaking.next().is_none());
-        ruling.only = only.map(|one| self.only(one.flow, ruling.server.asset));
+        flow_verdict.only = only.map(|one| self.only(one.flow, flow_verdict.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
-        let closest = closest.or(ruling.reverse).and_then(|flow| self.flow(flow));
+        let closest = closest.or(flow_verdict.reverse).and_then(|flow| self.flow(flow));
         // A conduit leads from zone to zone: traffic inside one crosses it only where one of its flows says so.
-        ruling.conduit = closest.map(|flow| flow.conduit).or((from != to).then_some(first));
-        ruling.candidates = Some(Arc::from(candidates));
+        flow_verdict.conduit = closest.map(|flow| flow.conduit).or((from != to).then_some(first));
+        flow_verdict.candidates = Some(Arc::from(candidates));
     }
 
     /// How zones relate that no conduit connects.
@@ -173,7 +181,7 @@ impl Policy {
     }
 
     /// The flows of a conduit that may name these two ends, in the order of the policy.
-    fn flows_between(&self, conduit: u16, client: End, server: End) -> impl Iterator<Item = (u16, &Flow)> {
+    fn flows_between(&self, conduit: u16, client: JudgedEnd, server: JudgedEnd) -> impl Iterator<Item = (u16, &Flow)> {
         let index = self.compiled.flows_of.get(usize::from(conduit));
         let flows = index.map(|index| index.between(client.parties(), server.parties())).unwrap_or_default();
         flows.into_iter().filter_map(|at| Some((at, self.flow(at)?)))
@@ -185,22 +193,22 @@ impl Policy {
 
     /// The verdict on a flow as such. `protocol` is the name that the dissector gave it, none when nothing is known of
     /// its payload: then the server's port and the carrier decide (`tcp/443`, well-known names).
-    pub fn judge_flow(&self, ruling: &Ruling, protocol: Option<&str>) -> Verdict {
-        self.judge_seen(ruling, protocol.map_or(Seen::Nothing, Seen::Protocol))
+    pub fn judge_flow(&self, flow_verdict: &FlowVerdict, protocol: Option<&str>) -> Verdict {
+        self.judge_seen(flow_verdict, protocol.map_or(Seen::Nothing, Seen::Protocol))
     }
 
     /// The verdict on a flow whose payload was seen and is none of the decoded protocols: a flow that declares a decoded
     /// protocol does not permit it, whatever its port.
-    pub fn judge_unrecognised(&self, ruling: &Ruling) -> Verdict {
-        self.judge_seen(ruling, Seen::Unrecognised)
+    pub fn judge_unrecognised(&self, flow_verdict: &FlowVerdict) -> Verdict {
+        self.judge_seen(flow_verdict, Seen::Unrecognised)
     }
 
-    fn judge_seen(&self, ruling: &Ruling, seen: Seen<'_>) -> Verdict {
+    fn judge_seen(&self, flow_verdict: &FlowVerdict, seen: Seen<'_>) -> Verdict {
         // Every host calls into its network for names and addresses: that is no conversation with anybody.
-        if ruling.to_all.contains(&true) && !seen.is_decoded() {
+        if flow_verdict.to_all.contains(&true) && !seen.is_decoded() {
             return Verdict::Observe;
         }
-        let candidates = match self.standing(ruling) {
+        let candidates = match self.standing(flow_verdict) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
         };
@@ -212,9 +220,9 @@ impl Policy {
     }
 
     /// The flows that name these hosts, or the verdict where none does.
-    pub(super) fn standing<'r>(&self, ruling: &'r Ruling) -> Result<&'r [Candidate], Verdict> {
-        let candidates = ruling.candidates.as_deref().unwrap_or_default();
-        match ruling.relation {
+    pub(super) fn standing<'r>(&self, flow_verdict: &'r FlowVerdict) -> Result<&'r [Candidate], Verdict> {
+        let candidates = flow_verdict.candidates.as_deref().unwrap_or_default();
+        match flow_verdict.relation {
             Relation::Unplaced | Relation::Stray => Err(Verdict::NotJudged),
             Relation::Observed => Err(Verdict::Observe),
             Relation::Apart => {
@@ -222,7 +230,7 @@ impl Policy {
                 Err(Verdict::Deny(denial))
             }
             Relation::Connected if candidates.is_empty() => {
-                let reverse = ruling.reverse.map(|flow| Candidate { flow, fits: false, declares: false });
+                let reverse = flow_verdict.reverse.map(|flow| Candidate { flow, fits: false, declares: false });
                 Err(self.deny(Rule::FlowUndeclaredPeer, reverse.as_ref(), Reason::Plain))
             }
             Relation::Connected => Ok(candidates),
@@ -241,33 +249,33 @@ impl Policy {
     /// a point that limits its step.
     pub fn judge(
         &self,
-        ruling: &Ruling,
+        flow_verdict: &FlowVerdict,
         operation: &Operation<'_>,
         last: &mut LastValues,
         session: SessionState,
     ) -> Verdict {
-        if let Some(only) = self.permitted_by(ruling, operation) {
+        if let Some(only) = self.permitted_by(flow_verdict, operation) {
             return if only.restricts(operation) {
                 self.judge_values(only.flow, only.asset, operation, last)
             } else {
                 Verdict::Permit { flow: Some(only.flow) }
             };
         }
-        self.judge_fully(ruling, operation, last, session)
+        self.judge_fully(flow_verdict, operation, last, session)
     }
 
     /// Whether an operation is certainly permitted or only observed, whatever happened before: the short cut for nearly every
     /// one. What this does not permit [`Policy::judge`] may permit still.
     #[inline]
-    pub fn permits_plainly(&self, ruling: &Ruling, operation: &Operation<'_>) -> bool {
-        let Some(only) = ruling.only else { return !ruling.is_judged() };
-        !only.restricts(operation) && self.permitted_by(ruling, operation).is_some()
+    pub fn permits_plainly(&self, flow_verdict: &FlowVerdict, operation: &Operation<'_>) -> bool {
+        let Some(only) = flow_verdict.only else { return !flow_verdict.is_judged() };
+        !only.restricts(operation) && self.permitted_by(flow_verdict, operation).is_some()
     }
 
     /// The only flow that decides about the operations of a conversation, if it plainly permits this one.
     #[inline(always)]
-    fn permitted_by(&self, ruling: &Ruling, operation: &Operation<'_>) -> Option<Only> {
-        let only = ruling.only?;
+    fn permitted_by(&self, flow_verdict: &FlowVerdict, operation: &Operation<'_>) -> Option<Only> {
+        let only = flow_verdict.only?;
         let rules = self.compiled.flows.get(usize::from(only.flow))?;
         rules.permit_plainly(only.asset, operation).then_some(only)
     }
@@ -276,15 +284,15 @@ impl Policy {
     #[inline(never)]
     fn judge_fully(
         &self,
-        ruling: &Ruling,
+        flow_verdict: &FlowVerdict,
         operation: &Operation<'_>,
         last: &mut LastValues,
         session: SessionState,
     ) -> Verdict {
-        if ruling.relation == Relation::Stray && self.judges_strays(operation) {
+        if flow_verdict.relation == Relation::Stray && self.judges_strays(operation) {
             return Verdict::Deny(Denial { rule: Rule::OperationUnplaced, flow: None, reason: Reason::Plain });
         }
-        let candidates = match self.standing(ruling) {
+        let candidates = match self.standing(flow_verdict) {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
         };
@@ -294,7 +302,7 @@ impl Policy {
         if let Some(verdict) = self.judge_session(candidates, operation) {
             return verdict;
         }
-        let server = ruling.server.asset;
+        let server = flow_verdict.server.asset;
         let mut chosen = self.choose(candidates, server, operation, session);
         if !matches!(chosen, Choice::Permitted(_)) && self.waits_for_password(candidates, operation, session) {
             // What is permitted but for the password is denied for its want, the rest for what it is.
@@ -425,25 +433,31 @@ impl Policy {
 
     /// Whether [`Policy::learn`] has anything to learn from operations of a class.
     #[inline]
-    pub fn learns(&self, ruling: &Ruling, class: Class) -> bool {
+    pub fn learns(&self, flow_verdict: &FlowVerdict, class: Class) -> bool {
         let limited =
             |asset: u16| self.compiled.limited.get(usize::from(asset)).is_some_and(|points| !points.is_empty());
-        match (class, ruling.only) {
+        match (class, flow_verdict.only) {
             (Class::Read, Some(only)) => only.limited,
-            _ if !ruling.is_judged() => false,
-            (Class::Read, None) => ruling.server.asset.is_some_and(limited),
+            _ if !flow_verdict.is_judged() => false,
+            (Class::Read, None) => flow_verdict.server.asset.is_some_and(limited),
             (class, _) => class == Class::Security,
         }
     }
 
     /// What the server accepted: the values that a read answered, for points that limit their step, and passwords.
-    pub fn learn(&self, ruling: &Ruling, operation: &Operation<'_>, last: &mut LastValues, session: &mut SessionState) {
+    pub fn learn(
+        &self,
+        flow_verdict: &FlowVerdict,
+        operation: &Operation<'_>,
+        last: &mut LastValues,
+        session: &mut SessionState,
+    ) {
         match operation.class {
             Class::Read => {}
             Class::Security => return session.learn(operation),
             _ => return,
         }
-        let Some(asset) = ruling.server.asset else { return };
+        let Some(asset) = flow_verdict.server.asset else { return };
         if let Some(points) = self.compiled.limited.get(usize::from(asset)) {
             remember(points, asset, operation, last);
         }

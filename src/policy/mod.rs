@@ -10,11 +10,11 @@
 //!
 //! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
+pub mod certificate;
 mod certificates;
 mod channel;
 mod check;
 mod compile;
-mod diagnose;
 mod ends;
 mod explain;
 mod file;
@@ -23,7 +23,6 @@ mod judge;
 mod limits;
 mod membership;
 pub mod model;
-mod section;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -38,14 +37,15 @@ use std::sync::Arc;
 use lockkeeper_protocols::{Class, Side, UserKind};
 use sha2::{Digest, Sha256};
 
+pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
 pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
-pub use diagnose::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
 pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use values::Rate;
 pub use words::{Classes, Door, door_name, is_service_port};
 
+use crate::document::{diagnose, section};
 use compile::Compiled;
 use judge::{Candidate, Only, Relation};
 use model::{Channel, Declared};
@@ -63,7 +63,7 @@ pub struct Host {
 
 /// What the verdict on a flow depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Link {
+pub struct FlowTuple {
     /// Who asks.
     pub client: Host,
     /// Who answers.
@@ -107,7 +107,7 @@ pub struct Place {
 
 /// Everything about a flow that its verdicts need: made once a flow, kept beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ruling {
+pub struct FlowVerdict {
     /// Where the client belongs.
     pub client: Place,
     /// Where the server belongs.
@@ -127,7 +127,7 @@ pub struct Ruling {
     to_all: [bool; 2],
 }
 
-impl Ruling {
+impl FlowVerdict {
     /// A ruling that judges nothing, only names what the flow belongs to.
     pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
         Self { client, server, conduit, ..Self::default() }
@@ -523,8 +523,8 @@ impl Policy {
     }
 
     /// Which side of a link makes it `asset.unknown`.
-    pub fn unknown_sides(&self, ruling: &Ruling) -> impl Iterator<Item = Side> + use<> {
-        let [client, server] = ruling.strangers;
+    pub fn unknown_sides(&self, flow_verdict: &FlowVerdict) -> impl Iterator<Item = Side> + use<> {
+        let [client, server] = flow_verdict.strangers;
         [(Side::Client, client), (Side::Server, server)].into_iter().filter_map(|(side, is)| is.then_some(side))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::section::Complaint;
+pub(super) use crate::document::suggest::{one_of, suggestion};
 
 type Parsed<T> = Result<T, Complaint>;
 
@@ -158,28 +159,6 @@ pub(super) fn service(text: &str) -> Parsed<()> {
         _ => complain(format!("`{text}` is not a service"), "write \"modbus/502\" or \"tcp/8080\""),
     }
 }
-
-/// One word of a list.
-pub(super) fn one_of<'k>(text: &str, what: &str, known: &[&'k str]) -> Parsed<&'k str> {
-    match known.iter().find(|&&word| word == text) {
-        Some(word) => Ok(word),
-        None => complain(format!("`{text}` is not {what}"), suggestion(text, known)),
-    }
-}
-
-/// The nearest known word, or all of them.
-pub(super) fn suggestion(text: &str, known: &[&str]) -> String {
-    let known_list = super::words::list(known.iter().copied());
-    match super::words::nearest(text, known.iter().copied()) {
-        Some(near) if known.len() > SHORT_LIST => format!("did you mean `{near}`?"),
-        Some(near) => format!("did you mean `{near}`? Known are: {known_list}"),
-        None if known.is_empty() => "none is declared in this file".to_owned(),
-        None => format!("known are: {known_list}"),
-    }
-}
-
-/// Longest list that is shown beside a suggestion.
-const SHORT_LIST: usize = 12;
 
 #[cfg(test)]
 mod tests {

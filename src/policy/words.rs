@@ -3,6 +3,7 @@
 use lockkeeper_protocols::{Class, Function, REGISTRY, Transport};
 
 use super::Carrier;
+pub(super) use crate::document::suggest::{list, nearest};
 
 /// A set of operation classes, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -311,31 +312,17 @@ pub(super) fn doors_of(protocol: &str) -> Vec<Door> {
     doors
 }
 
+/// The decoded protocols whose registered port this is, in the order of the registry.
+pub(super) fn decoded_at(door: Door) -> Vec<&'static str> {
+    let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).filter(|name| doors_of(name).contains(&door)).collect();
+    // The framings of one protocol are neighbours.
+    names.dedup();
+    names
+}
+
 /// The functions that a protocol can name; empty when it lists none.
 pub(super) fn functions_of(protocol: &str) -> impl Iterator<Item = &'static Function> + '_ {
     REGISTRY.iter().filter(move |row| row.name == protocol).flat_map(|row| row.functions)
-}
-
-/// The word that was probably meant, if one is near enough to be worth suggesting.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
-    let scored = known.into_iter().map(|one| (likeness(&lower, &one.to_lowercase()), one));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))?;
-    (best.0 >= NEAR).then_some(best.1)
-}
-
-/// Jaro-Winkler similarity; a single slip of the finger is a strong one also in a short word, such as `PCL` for `PLC`.
-fn likeness(word: &str, known: &str) -> f64 {
-    let slip = word.len() > 2 && strsim::osa_distance(word, known) <= 1;
-    strsim::jaro_winkler(word, known).max(if slip { 0.9 } else { 0.0 })
-}
-
-/// Similarity from which a word is suggested: `netwroks` for `networks` is 0.97, `colour` for `zone` 0.47.
-const NEAR: f64 = 0.75;
-
-/// `a, b, c` of words, for messages.
-pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// What carries something, and where: `tcp/502`, `udp/123`, `ip/47`, `ethernet/0x8892`.
@@ -412,13 +399,5 @@ mod tests {
         for function in ACTIONS.iter().flat_map(|action| action.functions) {
             assert!(known.contains(function), "{function}");
         }
-    }
-
-    #[test]
-    fn a_typing_error_finds_the_word_and_nonsense_does_not() {
-        assert_eq!(nearest("netwroks", ["networks", "vlans"]), Some("networks"));
-        assert_eq!(nearest("Modbus", ["modbus", "mqtt"]), Some("modbus"));
-        assert_eq!(nearest("PCL", ["PUMP", "PLC"]), Some("PLC"));
-        assert_eq!(nearest("xyzzy", ["networks", "vlans"]), None);
     }
 }

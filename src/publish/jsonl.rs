@@ -1,8 +1,8 @@
 //! One JSON object a line, into a file or standard output.
 
 use super::{Delivered, Lines, PublishError, Publisher};
-use crate::alert::Rendered;
-use crate::trouble::Told;
+use crate::fault::FaultReport;
+use crate::record::Rendered;
 
 /// Writes lines. A reader that goes away (`| head`) is no error: what it did not want is not written.
 pub struct Jsonl {
@@ -37,8 +37,8 @@ impl Publisher for Jsonl {
         Ok(Delivered { records: self.written.saturating_sub(self.lines.left_out()) })
     }
 
-    fn trouble(&self) -> Option<Told> {
-        self.lines.trouble()
+    fn fault(&self) -> Option<FaultReport> {
+        self.lines.fault()
     }
 
     fn left_out(&self) -> u64 {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::PublishError;
 use super::unhurried::Unhurried;
-use crate::trouble::{self, Told, Trouble};
+use crate::fault::{self, Fault, FaultReport};
 
 /// Where lines are written.
 ///
@@ -28,7 +28,7 @@ pub struct Lines {
     /// What cannot be written now is tried again.
     goes_on: bool,
     left_out: u64,
-    trouble: Trouble,
+    fault: Fault,
     /// The reader of a run that has an end does not want more.
     closed: bool,
 }
@@ -75,7 +75,7 @@ impl Lines {
     pub fn append(path: &Path) -> Result<Self, PublishError> {
         let mut lines = Self::new(path, None, true);
         match lines.reopen() {
-            Err(error) if trouble::is_full(&error) || is_pipe(path) => lines.is_kept_back(&error),
+            Err(error) if fault::is_full(&error) || is_pipe(path) => lines.is_kept_back(&error),
             opened => opened.map_err(|source| cannot_write(path, source))?,
         }
         Ok(lines)
@@ -98,9 +98,9 @@ impl Lines {
     }
 
     pub(super) fn stream(name: String, out: Box<dyn Write + Send>, goes_on: bool) -> Self {
-        let trouble = Trouble::new("output.failed", name.clone());
+        let fault = Fault::new("output.failed", name.clone());
         let (waiting, out) = (Vec::with_capacity(BUFFER), Out::Stream(out));
-        Self { name, out, waiting, begun: 0, goes_on, left_out: 0, trouble, closed: false }
+        Self { name, out, waiting, begun: 0, goes_on, left_out: 0, fault, closed: false }
     }
 
     /// Takes whole lines. An error means that nothing more can be written.
@@ -110,7 +110,7 @@ impl Lines {
             self.flush()?;
         }
         // Without trouble, the file is the right one: it was just looked at.
-        if many && self.waiting.is_empty() && !self.closed && !self.trouble.is_there() {
+        if many && self.waiting.is_empty() && !self.closed && !self.fault.is_active() {
             return self.pass_on(lines);
         }
         self.keep(lines);
@@ -127,7 +127,7 @@ impl Lines {
 
     /// Keeps lines until they are written, as far as there is room.
     fn keep(&mut self, lines: &[u8]) {
-        if self.waiting.len() + lines.len() > MOST_WAITING && self.trouble.is_there() {
+        if self.waiting.len() + lines.len() > MOST_WAITING && self.fault.is_active() {
             self.left_out += count(lines);
         } else if !self.closed {
             self.waiting.extend_from_slice(lines);
@@ -146,7 +146,7 @@ impl Lines {
     /// What it means that lines were written, or were not.
     fn judge(&mut self, result: io::Result<()>) -> Result<(), PublishError> {
         match result {
-            Ok(()) => self.trouble.is_over(),
+            Ok(()) => self.fault.clear(),
             Err(error) if self.goes_on => self.is_kept_back(&error),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.close(),
             Err(source) => return Err(PublishError::Write { to: self.name.clone(), source }),
@@ -158,20 +158,20 @@ impl Lines {
     fn is_kept_back(&mut self, error: &io::Error) {
         let has_no_reader = error.raw_os_error() == Some(Errno::NXIO.raw_os_error());
         if error.kind() == ErrorKind::WouldBlock {
-            self.trouble.is(&"its reader takes nothing");
+            self.fault.set(&"its reader takes nothing");
         } else if has_no_reader || error.kind() == ErrorKind::BrokenPipe {
             // The next reader would get the end of a line.
             self.leave_out_begun();
-            self.trouble.is(&"it has no reader");
+            self.fault.set(&"it has no reader");
         } else {
-            self.trouble.is(error);
+            self.fault.set(error);
         }
     }
 
     /// Writes what can be written; the rest never will be.
     pub fn finish(&mut self) -> Result<(), PublishError> {
         self.flush()?;
-        let Some(told) = self.trouble.told() else { return Ok(()) };
+        let Some(told) = self.fault.report() else { return Ok(()) };
         self.left_out += count(&self.waiting);
         self.waiting.clear();
         self.cut_off();
@@ -179,8 +179,8 @@ impl Lines {
     }
 
     /// What keeps lines from being written now.
-    pub fn trouble(&self) -> Option<Told> {
-        self.trouble.told()
+    pub fn fault(&self) -> Option<FaultReport> {
+        self.fault.report()
     }
 
     /// Lines that were not written, because too many waited or the end came.
@@ -334,11 +334,11 @@ mod tests {
         let mut lines = Lines::stream("alerts.jsonl".to_owned(), Box::new(disk.clone()), true);
         lines.take(b"{\"n\":0}\n{\"n\":1}\n").expect("it goes on");
         lines.flush().expect("it goes on");
-        assert_eq!(lines.trouble().map(|told| told.what), Some("output.failed"));
+        assert_eq!(lines.fault().map(|told| told.what), Some("output.failed"));
         assert_eq!((disk.written.load(Relaxed), lines.begun), (7, 7));
         disk.room.store(100, Relaxed);
         lines.flush().expect("there is room");
-        assert!(lines.trouble().is_none() && lines.waiting.is_empty());
+        assert!(lines.fault().is_none() && lines.waiting.is_empty());
         assert_eq!((disk.written.load(Relaxed), lines.begun, lines.left_out()), (16, 0, 0));
     }
 
@@ -406,15 +406,15 @@ mod tests {
         let mut lines = Lines::append(&path).expect("it is waited for");
         lines.take(b"1\n").expect("it goes on");
         lines.flush().expect("it goes on");
-        assert_eq!(lines.trouble().map(|told| told.why), Some("it has no reader".to_owned()));
+        assert_eq!(lines.fault().map(|told| told.why), Some("it has no reader".to_owned()));
         let first = reader();
         lines.flush().expect("there is a reader");
-        assert!(lines.trouble().is_none());
+        assert!(lines.fault().is_none());
         assert_eq!(read(&first), "1\n");
         drop(first);
         lines.take(b"2\n").expect("it goes on");
         lines.flush().expect("it goes on");
-        assert_eq!(lines.trouble().map(|told| told.why), Some("it has no reader".to_owned()));
+        assert_eq!(lines.fault().map(|told| told.why), Some("it has no reader".to_owned()));
         let second = reader();
         lines.flush().expect("there is a reader again");
         assert_eq!((read(&second), lines.left_out()), ("2\n".to_owned(), 0));
@@ -428,9 +428,9 @@ mod tests {
         let line = format!("{}\n", "x".repeat(999));
         (0..200).for_each(|_| lines.take(line.as_bytes()).expect("it goes on"));
         lines.flush().expect("it goes on");
-        assert_eq!(lines.trouble().map(|told| told.why), Some("its reader takes nothing".to_owned()));
+        assert_eq!(lines.fault().map(|told| told.why), Some("its reader takes nothing".to_owned()));
         let mut text = String::new();
-        while lines.trouble().is_some() {
+        while lines.fault().is_some() {
             text.push_str(&read(&reader));
             lines.flush().expect("it goes on");
         }

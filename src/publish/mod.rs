@@ -9,8 +9,8 @@ mod mqtt;
 mod topic;
 mod unhurried;
 
-use crate::alert::Rendered;
-use crate::trouble::Told;
+use crate::fault::FaultReport;
+use crate::record::Rendered;
 
 pub use jsonl::Jsonl;
 pub use lines::Lines;
@@ -30,7 +30,7 @@ pub trait Publisher: Send {
     fn finish(&mut self) -> Result<Delivered, PublishError>;
 
     /// What keeps it from its work now, where it goes on trying and nobody else tells.
-    fn trouble(&self) -> Option<Told> {
+    fn fault(&self) -> Option<FaultReport> {
         None
     }
 
@@ -98,7 +98,7 @@ pub enum PublishError {
 
 #[cfg(test)]
 mod testing {
-    use crate::alert::{AlertId, Kind, Rendered, Severity};
+    use crate::record::{AlertId, Kind, Rendered, Severity};
 
     /// An alert that only has a number.
     pub(super) fn alert(number: u64) -> Rendered {

@@ -44,7 +44,7 @@ use self::url::Broker;
 use self::window::Record;
 use super::topic::Topics;
 use super::{Delivered, PublishError, Publisher};
-use crate::alert::Rendered;
+use crate::record::Rendered;
 
 /// How to reach a broker and how patient to be.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Topic names that every broker and bridge takes.
 
-use crate::alert::{Kind, Severity};
+use crate::record::{Kind, Severity};
 
 /// The topics of one sensor: `<prefix>/<site>/<sensor>/...`.
 #[derive(Clone, Debug, PartialEq, Eq)]

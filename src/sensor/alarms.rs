@@ -1,8 +1,8 @@
 //! What is wrong with a sensor itself, from its counters: it loses packets, hears half of what is said, hears nothing, or
 //! has lost an interface.
 
-use crate::alert::{Own, OwnRule};
 use crate::capture::live::{InterfaceState, Reading};
+use crate::record::{SensorAlert, SensorRule};
 use crate::worker::Followed;
 
 /// What is wrong enough to tell it.
@@ -50,11 +50,12 @@ impl Alarms {
     }
 
     /// What is wrong with the interfaces now.
-    pub(super) fn look(&mut self, now: i64, readings: &[(String, Reading)]) -> Vec<Own> {
+    pub(super) fn look(&mut self, now: i64, readings: &[(String, Reading)]) -> Vec<SensorAlert> {
         let mut found = Vec::new();
         let limits = self.limits;
         for (interface, (name, reading)) in self.interfaces.iter_mut().zip(readings) {
-            let own = |(rule, message, measured)| Own { rule, about: name.clone(), time: now, message, measured };
+            let own =
+                |(rule, message, measured)| SensorAlert { rule, about: name.clone(), time: now, message, measured };
             let seen = [
                 interface.state(name, reading),
                 interface.loss(now, name, reading, limits.loss),
@@ -67,7 +68,7 @@ impl Alarms {
 
     /// Whether too many conversations are heard from one end only. Said of all interfaces together, because a tap may
     /// deliver each direction on its own.
-    pub(super) fn follow(&self, now: i64, readings: &[(String, Reading)], followed: Followed) -> Option<Own> {
+    pub(super) fn follow(&self, now: i64, readings: &[(String, Reading)], followed: Followed) -> Option<SensorAlert> {
         let Followed { spoken, one_way, .. } = followed;
         let share = percent(one_way, spoken);
         if spoken < LEAST_CONVERSATIONS || share <= self.limits.one_way {
@@ -79,13 +80,13 @@ impl Alarms {
              a VLAN or a path."
         );
         let measured = vec![("conversations", spoken), ("one_way", one_way)];
-        let rule = OwnRule::CaptureOneWay;
-        Some(Own { rule, about: names.join(", "), time: now, message, measured })
+        let rule = SensorRule::CaptureOneWay;
+        Some(SensorAlert { rule, about: names.join(", "), time: now, message, measured })
     }
 }
 
 /// What to tell: rule, message, what was measured.
-type Told = Option<(OwnRule, String, Vec<(&'static str, u64)>)>;
+type Told = Option<(SensorRule, String, Vec<(&'static str, u64)>)>;
 
 impl Interface {
     fn state(&mut self, name: &str, reading: &Reading) -> Told {
@@ -93,21 +94,21 @@ impl Interface {
         let message = match (before, reading.state) {
             (before, after) if before == after => return None,
             (_, InterfaceState::Listening) => {
-                return Some((OwnRule::InterfaceBack, format!("{name} is back and listened to again."), Vec::new()));
+                return Some((SensorRule::InterfaceBack, format!("{name} is back and listened to again."), Vec::new()));
             }
             (_, InterfaceState::Replaced) => {
                 let message = format!(
                     "{name} is back as another interface, for which the right to listen is needed again: the sensor ends, \
                      to be started again."
                 );
-                return Some((OwnRule::InterfaceBack, message, Vec::new()));
+                return Some((SensorRule::InterfaceBack, message, Vec::new()));
             }
             (_, InterfaceState::Down) => {
                 format!("{name} was switched off: nothing is heard on it until it is on again.")
             }
             (_, InterfaceState::Gone) => format!("{name} has gone away: it is waited for."),
         };
-        Some((OwnRule::InterfaceGone, message, Vec::new()))
+        Some((SensorRule::InterfaceGone, message, Vec::new()))
     }
 
     /// Looks at what was lost once in a window.
@@ -136,7 +137,7 @@ impl Interface {
             ("interface_drops", interface),
             ("channel_drops", channel),
         ];
-        Some((OwnRule::CaptureLoss, message, measured))
+        Some((SensorRule::CaptureLoss, message, measured))
     }
 
     fn silence(&mut self, now: i64, name: &str, reading: &Reading, limit: Option<i64>) -> Told {
@@ -150,7 +151,7 @@ impl Interface {
         self.is_silent = true;
         let seconds = silent / SECOND;
         let message = format!("{name} has heard nothing for {seconds} s: look at the SPAN port and its cable.");
-        Some((OwnRule::CaptureSilent, message, vec![("seconds", seconds.unsigned_abs())]))
+        Some((SensorRule::CaptureSilent, message, vec![("seconds", seconds.unsigned_abs())]))
     }
 }
 
@@ -239,6 +240,6 @@ mod tests {
         assert_eq!(follow(3, 3), None, "too few to say something");
         assert_eq!(follow(10, 5), None);
         let own = follow(10, 6).expect("most are heard from one end");
-        assert_eq!((own.rule, own.about.as_str()), (OwnRule::CaptureOneWay, "eth1, eth2"));
+        assert_eq!((own.rule, own.about.as_str()), (SensorRule::CaptureOneWay, "eth1, eth2"));
     }
 }

@@ -12,15 +12,15 @@ use signal_hook::flag;
 use super::alarms::Alarms;
 use super::policy_file::{PolicyWatch, Rejected, Reload, can_be_read_again};
 use super::{Look, Rejection, Settings, Shown};
-use crate::alert::{Own, OwnRule};
 use crate::capture::live::{InterfaceCounters, InterfaceState, Reading, Stop};
 use crate::clock::now;
-use crate::pipeline::{Census, Helm, Order};
+use crate::pipeline::{ControlCommand, ControlHandle, PipelineStatus};
 use crate::policy::Policy;
+use crate::record::{SensorAlert, SensorRule};
 
 /// Looks after a sensor.
 pub(super) struct Keeper {
-    helm: Helm,
+    control: ControlHandle,
     interfaces: Vec<(String, Arc<InterfaceCounters>)>,
     alarms: Alarms,
     policy: Arc<Policy>,
@@ -33,16 +33,16 @@ pub(super) struct Keeper {
     /// An interface can only be heard by a sensor that is started again.
     must_end: bool,
     shown: Shown,
-    census: Option<Census>,
+    status: Option<PipelineStatus>,
     /// Orders that the pipeline had no room for.
-    waiting: Vec<Order>,
+    waiting: Vec<ControlCommand>,
     rounds: u64,
     told_of_stop: bool,
 }
 
 impl Keeper {
     pub(super) fn new(
-        helm: Helm,
+        control: ControlHandle,
         interfaces: Vec<(String, Arc<InterfaceCounters>)>,
         settings: &Settings,
         policy: Arc<Policy>,
@@ -55,7 +55,7 @@ impl Keeper {
         let file = settings.policy.as_deref().filter(|path| can_be_read_again(path));
         let file = file.map(|path| PolicyWatch::start(path, &policy)).transpose()?;
         Ok(Self {
-            helm,
+            control,
             alarms: Alarms::new(&settings.limits, interfaces.len(), begun),
             interfaces,
             policy,
@@ -66,7 +66,7 @@ impl Keeper {
             stop,
             must_end: false,
             shown,
-            census: None,
+            status: None,
             waiting: Vec::new(),
             rounds: 0,
             told_of_stop: false,
@@ -83,13 +83,13 @@ impl Keeper {
     /// Signals are answered every round, the rest is looked at once a second.
     fn round(&mut self) {
         self.rounds += 1;
-        self.census = self.helm.census.try_recv().ok().or(self.census.take());
+        self.status = self.control.status.try_recv().ok().or(self.status.take());
         let second = self.rounds.is_multiple_of(ROUNDS_PER_SECOND);
         self.look_at_policy();
         if second {
             self.look_at_interfaces();
             let conversations = self.rounds.is_multiple_of(ROUNDS_PER_SECOND * SECONDS_PER_DEEP_CENSUS);
-            self.waiting.push(Order::Census { conversations });
+            self.waiting.push(ControlCommand::Status { conversations });
         }
         self.give_orders();
         if self.must_end && self.waiting.is_empty() {
@@ -111,22 +111,22 @@ impl Keeper {
         let (rule, message, measured) = match reload {
             Reload::Changed(policy) => {
                 (self.policy, self.policy_since, self.policy_rejected) = (policy, time, None);
-                self.waiting.push(Order::Policy(Arc::clone(&self.policy)));
+                self.waiting.push(ControlCommand::Policy(Arc::clone(&self.policy)));
                 let message = format!("Policy {} is in force: {about} was read again.", self.policy_name());
-                (OwnRule::PolicyChanged, message, Vec::new())
+                (SensorRule::PolicyChanged, message, Vec::new())
             }
             Reload::Restored => {
                 self.policy_rejected = None;
                 let message = format!("Policy {} stays in force: {about} says so again.", self.policy_name());
-                (OwnRule::PolicyRestored, message, Vec::new())
+                (SensorRule::PolicyRestored, message, Vec::new())
             }
             Reload::Rejected(rejected) => {
                 self.policy_rejected = Some(Rejection { time, reason: reason(&rejected) });
                 let (message, measured) = told(rejected);
-                (OwnRule::PolicyRejected, message, measured)
+                (SensorRule::PolicyRejected, message, measured)
             }
         };
-        self.tell(Own { rule, about, time, message, measured });
+        self.tell(SensorAlert { rule, about, time, message, measured });
     }
 
     /// Id and version of the policy that is in force.
@@ -141,8 +141,8 @@ impl Keeper {
         self.must_end |= readings.iter().any(|(_, reading)| reading.state == InterfaceState::Replaced);
         let time = now();
         let mut troubles = self.alarms.look(time, &readings);
-        if let Some(census) = &mut self.census
-            && let Some(followed) = census.followed.take()
+        if let Some(status) = &mut self.status
+            && let Some(followed) = status.followed.take()
         {
             troubles.extend(self.alarms.follow(time, &readings, followed));
         }
@@ -150,7 +150,7 @@ impl Keeper {
         let look = Look {
             now: time,
             interfaces: &readings,
-            census: self.census.as_ref(),
+            status: self.status.as_ref(),
             policy: &self.policy,
             policy_since: self.policy_since,
             policy_rejected: self.policy_rejected.as_ref(),
@@ -159,24 +159,24 @@ impl Keeper {
     }
 
     /// Tells something about the sensor: to whoever reads its log, and as an alert.
-    fn tell(&mut self, own: Own) {
+    fn tell(&mut self, own: SensorAlert) {
         tracing::warn!(rule = own.rule.id(), "{}", own.message);
         if self.waiting.len() < ORDERS_KEPT {
-            self.waiting.push(Order::Own(own));
+            self.waiting.push(ControlCommand::SensorAlert(own));
         }
     }
 
     /// Hands over what the pipeline has room for.
     fn give_orders(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting).into_iter();
-        for order in waiting.by_ref() {
-            if let Err(refused) = self.helm.orders.try_send(order) {
+        for command in waiting.by_ref() {
+            if let Err(refused) = self.control.commands.try_send(command) {
                 self.waiting.push(refused.into_inner());
                 break;
             }
         }
         // A census that is late is asked for again.
-        self.waiting.extend(waiting.filter(|order| !matches!(order, Order::Census { .. })));
+        self.waiting.extend(waiting.filter(|command| !matches!(command, ControlCommand::Status { .. })));
     }
 }
 

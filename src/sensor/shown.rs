@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::Look;
-use crate::alert;
 use crate::capture::live::Reading;
-use crate::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
-use crate::pipeline::Census;
-use crate::recording::Stock;
-use crate::trouble::Told;
+use crate::fault::FaultReport;
+use crate::pipeline::PipelineStatus;
+use crate::record;
+use crate::sensor::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
+use crate::store::recording::Stock;
 
 /// Writes down what it is shown.
 #[derive(Debug)]
@@ -26,17 +26,17 @@ impl Shown {
 
     /// The sensor runs, and is like this.
     pub(super) fn look(&mut self, look: &Look<'_>) {
-        let beats = look.census.is_some_and(|census| self.clock.replace(census.clock) != Some(census.clock));
+        let beats = look.status.is_some_and(|status| self.clock.replace(status.clock) != Some(status.clock));
         self.board.update(|snapshot| {
             snapshot.interfaces =
                 look.interfaces.iter().map(|(name, reading)| interface(name, reading, look.now)).collect();
             snapshot.policy = policy(look);
             snapshot.traffic.pulses += u64::from(beats);
-            if let Some(census) = look.census {
-                count(census, snapshot);
+            if let Some(status) = look.status {
+                count(status, snapshot);
             }
         });
-        if self.board.phase() == Phase::Starting && look.census.is_some() {
+        if self.board.phase() == Phase::Starting && look.status.is_some() {
             self.board.enter(Phase::Running);
         }
     }
@@ -82,15 +82,15 @@ fn time(nanoseconds: i64) -> Option<Timestamp> {
     Timestamp::from_nanosecond(nanoseconds.into()).ok()
 }
 
-fn count(census: &Census, snapshot: &mut Snapshot) {
-    let counters = &census.counters;
+fn count(status: &PipelineStatus, snapshot: &mut Snapshot) {
+    let counters = &status.counters;
     let traffic = &mut snapshot.traffic;
     (traffic.packets, traffic.bytes, traffic.flows) = (counters.packets, counters.bytes, counters.flows);
-    traffic.flows_open = census.open_flows;
+    traffic.flows_open = status.open_flows;
     traffic.tunnels = counters.tunnels;
     let failed = counters.failed.total;
     (traffic.connections_unanswered, traffic.connections_refused) = (failed.unanswered, failed.refused);
-    snapshot.unread = alert::unread::by_known_name(&counters.unread);
+    snapshot.unread = record::unread::by_known_name(&counters.unread);
     traffic.one_way_share = counters.losses.one_way_flows as f64 / counters.flows.max(1) as f64;
     let owned = |classes: std::collections::BTreeMap<&str, u64>| {
         classes.into_iter().map(|(class, count)| (class.to_owned(), count)).collect()
@@ -98,9 +98,9 @@ fn count(census: &Census, snapshot: &mut Snapshot) {
     let operations = counters.operations().into_iter();
     snapshot.operations = operations.map(|(protocol, classes)| (protocol.to_owned(), owned(classes))).collect();
     snapshot.not_judged = counters.not_judged.named().into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
-    let problem = |told: &Told| Reason { what: told.what.to_owned(), message: told.message() };
-    snapshot.problems = census.troubles.iter().map(problem).collect();
-    snapshot.recording = census.recorded.as_ref().map(|stock| {
+    let problem = |told: &FaultReport| Reason { what: told.what.to_owned(), message: told.message() };
+    snapshot.problems = status.faults.iter().map(problem).collect();
+    snapshot.recording = status.recorded.as_ref().map(|stock| {
         let Stock { files, bytes, oldest } = stock.clone();
         Recording { files, bytes, oldest }
     });

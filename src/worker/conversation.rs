@@ -4,8 +4,8 @@ mod adopt;
 mod failure;
 mod identify;
 mod memory;
+mod rare;
 mod roles;
-mod seldom;
 mod sight;
 mod wrapping;
 
@@ -15,19 +15,19 @@ use std::sync::Arc;
 use lockkeeper_protocols::identify::Roles;
 use lockkeeper_protocols::{Protocol, REGISTRY, Search, Session, Side, Stamp, Transport};
 
-use self::identify::Opening;
+use self::identify::ProbeBuffer;
 use super::checksums::Senders;
-use super::listener::Listener;
-use super::{Desk, Settings, Shared};
-use crate::alert::{Doubt, Endpoint, Evidence, OwnedValues};
+use super::flow_sink::FlowSink;
+use super::{Settings, Shared, WorkerState};
 use crate::capture::Origin;
 use crate::flow::{
     Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
     StreamCounters, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
-use crate::policy::{Carrier, Host, LastValues, Link, Rule, Ruling, SessionState, Verdict};
-pub(super) use seldom::Seldom;
+use crate::policy::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Rule, SessionState, Verdict};
+use crate::record::{Doubt, Endpoint, Evidence, OwnedValues};
+pub(super) use rare::RareState;
 pub(super) use sight::Sight;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
@@ -35,23 +35,23 @@ pub(super) use sight::Sight;
 #[repr(C)]
 pub(super) struct Conversation {
     pub(super) tcp: TcpFlow,
-    pub(super) talk: Talk,
+    pub(super) flow: FlowState,
 }
 
 /// What is said, and what is thought of it: all of a conversation but its TCP state.
 #[repr(C)]
-pub(super) struct Talk {
+pub(super) struct FlowState {
     content: Content,
-    pub(super) facts: Facts,
+    pub(super) facts: FlowFacts,
 }
 
 /// What alerts and verdicts need to know about a conversation.
 #[repr(C)]
-pub(super) struct Facts {
+pub(super) struct FlowFacts {
     /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
-    pub(super) ruling: Option<Arc<Ruling>>,
-    seldom: Option<Box<Seldom>>,
+    pub(super) flow_verdict: Option<Arc<FlowVerdict>>,
+    rare: Option<Box<RareState>>,
     pub(super) last_values: LastValues,
     pub(super) carrier: Carrier,
     /// Where the protocol is counted.
@@ -103,8 +103,8 @@ impl First {
     }
 }
 
-/// An operation whose end somebody waits for.
-pub(super) struct Open {
+/// An operation whose outcome is pending.
+pub(super) struct PendingOperation {
     pub(super) verdict: Verdict,
     /// Its denial was told: its end is, too.
     pub(super) told: bool,
@@ -118,20 +118,20 @@ pub(super) struct Open {
 /// What the bytes of a conversation are.
 enum Content {
     /// Nothing, so far.
-    Silence,
+    Silent,
     /// Not known yet.
-    Opening(Box<Opening>),
+    Unidentified(Box<ProbeBuffer>),
     /// A protocol of the registry.
-    Speaks(Session),
+    Identified(Session),
     /// Something else, perhaps not for ever: where a protocol is expected, it is looked for.
     Other(Option<Box<Search>>),
 }
 
 /// What is known about what a conversation speaks.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Spoken {
+pub(super) enum Identification {
     /// Nothing was said yet.
-    NotYet,
+    Pending,
     /// A protocol of the registry, by name.
     Protocol(&'static str),
     /// Something was said, and it is none of the registry's.
@@ -142,43 +142,49 @@ impl Conversation {
     /// Begins with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
-        let mut facts = Facts::new(key, from, frame, stamp);
+        let mut facts = FlowFacts::new(key, from, frame, stamp);
         facts.meet(from, frame);
-        let talk = Talk { facts, content: Content::Silence };
-        Self { tcp: TcpFlow::default(), talk }
+        let flow = FlowState { facts, content: Content::Silent };
+        Self { tcp: TcpFlow::default(), flow }
     }
 
-    /// One more frame of it, in either direction, by an end that was [met](Facts::meet).
-    pub(super) fn frame(&mut self, from: End, frame: &Frame<'_>, stamp: &Stamp, bench: &mut Bench<'_>) -> Progress {
-        let Self { tcp, talk } = self;
-        let is_dropped = talk.facts.drops(from, frame.checksum, bench);
+    /// One more frame of it, in either direction, by an end that was [met](FlowFacts::meet).
+    pub(super) fn frame(
+        &mut self,
+        from: End,
+        frame: &Frame<'_>,
+        stamp: &Stamp,
+        context: &mut FlowContext<'_>,
+    ) -> Progress {
+        let Self { tcp, flow } = self;
+        let is_dropped = flow.facts.drops(from, frame.checksum, context);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
-                    talk.facts.handshake(if segment.flags.ack { from.other() } else { from });
-                    talk.judge(Spoken::NotYet, stamp, bench.desk);
+                    flow.facts.handshake(if segment.flags.ack { from.other() } else { from });
+                    flow.judge(Identification::Pending, stamp, context.state);
                 }
-                let copied_within = bench.copies.window(frame.redundancy);
+                let copied_within = context.copies.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, copied_within };
-                let taken = bench.counters.taken_all_the_same;
-                let (assembly, desk) = bench.assembly(talk.facts.compares);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut Intake { talk, desk });
-                if bench.counters.taken_all_the_same > taken {
-                    talk.facts.disprove(from.other(), &mut bench.shared.senders);
+                let taken = context.counters.taken_all_the_same;
+                let (assembly, state) = context.assembly(flow.facts.compares);
+                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
+                if context.counters.taken_all_the_same > taken {
+                    flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
                 return progress;
             }
-            Body::Udp(..) if is_dropped => bench.desk.counters.losses.packets_not_taken += 1,
-            Body::Udp(_, datagram) => talk.said(from, datagram.payload, stamp, bench.desk),
+            Body::Udp(..) if is_dropped => context.state.counters.losses.packets_not_taken += 1,
+            Body::Udp(_, datagram) => flow.said(from, datagram.payload, stamp, context.state),
             Body::Ip(..) | Body::Link { .. } => {}
         }
-        if talk.facts.ruling.is_none() {
-            talk.judge(Spoken::NotYet, stamp, bench.desk);
+        if flow.facts.flow_verdict.is_none() {
+            flow.judge(Identification::Pending, stamp, context.state);
         }
-        talk.facts.note_call(from, stamp, bench.desk);
+        flow.facts.note_call(from, stamp, context.state);
         if let Some(reason) = frame.undecoded {
-            bench.desk.undecoded(&mut talk.facts, reason, stamp);
+            context.state.undecoded(&mut flow.facts, reason, stamp);
         }
         Progress::Ok
     }
@@ -188,14 +194,14 @@ impl Conversation {
     pub(super) fn fits(&self, from: End, frame: &Frame<'_>) -> bool {
         match &frame.body {
             Body::Tcp(_, segment) => self.tcp.fits(from, segment),
-            Body::Udp(..) | Body::Ip(..) | Body::Link { .. } => !self.talk.facts.seen[from.index()],
+            Body::Udp(..) | Body::Ip(..) | Body::Link { .. } => !self.flow.facts.seen[from.index()],
         }
     }
 
     /// Whether a segment is the next of its stream, from an end that has sent something already.
     #[inline(always)]
     pub(super) fn expects(&self, from: End, segment: &Segment<'_>) -> bool {
-        self.talk.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
+        self.flow.facts.seen[from.index()] && self.tcp.is_expected(from, segment)
     }
 
     /// The next segment of a stream, with right checksums if they count: one that it [expects](Conversation::expects).
@@ -206,80 +212,80 @@ impl Conversation {
         segment: &Segment<'_>,
         stamp: &Stamp,
         recent: &mut RecentBytes,
-        desk: &mut Desk,
+        state: &mut WorkerState,
     ) -> Progress {
-        let Self { tcp, talk } = self;
-        let right = &mut talk.facts.right[from.index()];
+        let Self { tcp, flow } = self;
+        let right = &mut flow.facts.right[from.index()];
         *right = right.saturating_add(1);
-        let recent = if talk.facts.compares { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut Intake { talk, desk })
+        let recent = if flow.facts.compares { Some(recent) } else { None };
+        tcp.expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
     /// set for, so that only disorder can make it need one.
     pub(super) fn may_need_timer(&self) -> bool {
-        self.talk.facts.armed == NEVER || self.tcp.deadline().is_some()
+        self.flow.facts.armed == NEVER || self.tcp.deadline().is_some()
     }
 
     /// Whether more was seen of it than a handshake that was not completed.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.talk.content, Content::Silence) || self.tcp.established()
+        !matches!(self.flow.content, Content::Silent) || self.tcp.established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
     pub(super) fn due(&self) -> Option<i64> {
-        let talk = &self.talk;
-        let session = if let Content::Speaks(session) = &talk.content { session.deadline() } else { None };
+        let flow = &self.flow;
+        let session = if let Content::Identified(session) = &flow.content { session.deadline() } else { None };
         // Answers and identification may still come at their deadline; holes are given up at theirs.
-        let judged = (talk.facts.judge_by != NEVER).then_some(talk.facts.judge_by);
+        let judged = (flow.facts.judge_by != NEVER).then_some(flow.facts.judge_by);
         let after = [session, judged].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
         after.chain(self.tcp.deadline()).min()
     }
 
     /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
-    pub(super) fn expire(&mut self, clock: i64, bench: &mut Bench<'_>) {
-        let Self { tcp, talk } = self;
-        let (assembly, desk) = bench.assembly(talk.facts.compares);
-        tcp.expire(clock, assembly, &mut Intake { talk, desk });
-        talk.expire(clock, bench.desk);
+    pub(super) fn expire(&mut self, clock: i64, context: &mut FlowContext<'_>) {
+        let Self { tcp, flow } = self;
+        let (assembly, state) = context.assembly(flow.facts.compares);
+        tcp.expire(clock, assembly, &mut StreamSink { flow, state });
+        flow.expire(clock, context.state);
     }
 
     /// The end of it: what is held is let go, what is open is reported.
-    pub(super) fn finish(&mut self, clock: i64, bench: &mut Bench<'_>) {
-        let Self { tcp, talk } = self;
-        let (assembly, desk) = bench.assembly(talk.facts.compares);
-        tcp.finish(clock, assembly, &mut Intake { talk, desk });
-        talk.finish(clock, bench.desk);
+    pub(super) fn finish(&mut self, clock: i64, context: &mut FlowContext<'_>) {
+        let Self { tcp, flow } = self;
+        let (assembly, state) = context.assembly(flow.facts.compares);
+        tcp.finish(clock, assembly, &mut StreamSink { flow, state });
+        flow.finish(clock, context.state);
     }
 }
 
 /// What a conversation works with.
-pub(super) struct Bench<'a> {
-    pub(super) desk: &'a mut Desk,
+pub(super) struct FlowContext<'a> {
+    pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
     pub(super) copies: CopySettings,
     pub(super) shared: &'a mut Shared,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> FlowContext<'a> {
     pub(super) fn new(
-        desk: &'a mut Desk,
+        state: &'a mut WorkerState,
         settings: &'a Settings,
         counters: &'a mut StreamCounters,
         shared: &'a mut Shared,
     ) -> Self {
-        Self { desk, streams: &settings.streams, counters, copies: settings.copies, shared }
+        Self { state, streams: &settings.streams, counters, copies: settings.copies, shared }
     }
 
-    /// What reassembly works with, and the desk.
-    fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut Desk) {
+    /// What reassembly works with, and the state.
+    fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut WorkerState) {
         let recent = if compares { Some(&mut self.shared.recent) } else { None };
-        (Assembly { settings: self.streams, counters: self.counters, recent }, self.desk)
+        (Assembly { settings: self.streams, counters: self.counters, recent }, self.state)
     }
 }
 
-impl Facts {
+impl FlowFacts {
     fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let (carrier, midstream) = match frame.body {
             Body::Tcp(_, segment) => (Carrier::Tcp, !segment.flags.syn || segment.flags.fin),
@@ -306,22 +312,22 @@ impl Facts {
             right: [0; 2],
             seen: [false; 2],
             judge_by: if midstream { stamp.clock.saturating_add(JUDGE_AFTER) } else { NEVER },
-            ruling: None,
+            flow_verdict: None,
             denied: None,
             row: NO_ROW,
             slot: u16::MAX,
             last_values: LastValues::default(),
             session: SessionState::default(),
-            seldom: None,
+            rare: None,
         }
     }
 
     /// Whether the receiver of a packet with these checksums drops it.
-    fn drops(&mut self, from: End, checksum: Checksum, bench: &mut Bench<'_>) -> bool {
+    fn drops(&mut self, from: End, checksum: Checksum, context: &mut FlowContext<'_>) -> bool {
         let Some(sender) = self.ends[from.index()].host.ip else { return false };
         let right = &mut self.right[from.index()];
         let vouching = if checksum == Checksum::Wrong { mem::take(right) } else { 0 };
-        bench.shared.senders.drops(sender, checksum, vouching.into())
+        context.shared.senders.drops(sender, checksum, vouching.into())
     }
 
     /// The packets of an end are taken although their checksums are wrong.
@@ -351,9 +357,9 @@ impl Facts {
         &self.ends[end.index()]
     }
 
-    pub(super) fn link(&self) -> Link {
+    pub(super) fn tuple(&self) -> FlowTuple {
         let (client, server) = (self.endpoint(Side::Client), self.endpoint(Side::Server));
-        Link { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
+        FlowTuple { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
     }
 
     /// What is spoken, once it is known.
@@ -366,41 +372,41 @@ impl Facts {
         self.protocol().map(|protocol| protocol.name)
     }
 
-    /// See [`Talk::judge`].
+    /// See [`FlowState::judge`].
     #[inline(never)]
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
         let facts = self;
         facts.judge_by = NEVER;
         facts.compares = false;
-        if !desk.judging {
-            if facts.ruling.is_none() {
-                facts.ruling = Some(desk.ruling(&facts.link(), facts.protocol_name()));
+        if !state.judging {
+            if facts.flow_verdict.is_none() {
+                facts.flow_verdict = Some(state.flow_verdict(&facts.tuple(), facts.protocol_name()));
             }
             return;
         }
-        let link = facts.link();
-        if desk.policy.is_housekeeping(&link) {
+        let tuple = facts.tuple();
+        if state.policy.is_housekeeping(&tuple) {
             return;
         }
-        let first_time = facts.ruling.is_none();
+        let first_time = facts.flow_verdict.is_none();
         facts.forget_text();
-        let mut ruling = desk.ruling(&link, facts.protocol_name());
-        if ruling.is_to_all(Side::Client) && !ruling.is_to_all(Side::Server) && facts.is_guess() {
+        let mut flow_verdict = state.flow_verdict(&tuple, facts.protocol_name());
+        if flow_verdict.is_to_all(Side::Client) && !flow_verdict.is_to_all(Side::Server) && facts.is_guess() {
             facts.client = facts.client.other();
-            ruling = desk.ruling(&facts.link(), None);
+            flow_verdict = state.flow_verdict(&facts.tuple(), None);
         }
-        let verdict = desk.of_tunnel(desk.verdict(&ruling, spoken), &facts.link());
-        facts.compares = ruling.is_judged();
-        facts.ruling = Some(ruling);
+        let verdict = state.of_tunnel(state.verdict(&flow_verdict, identification), &facts.tuple());
+        facts.compares = flow_verdict.is_judged();
+        facts.flow_verdict = Some(flow_verdict);
         if first_time {
-            desk.greet(facts, stamp);
+            state.greet(facts, stamp);
         }
         if let Verdict::Deny(denial) = verdict
             && facts.denied != Some(denial.rule)
             && !facts.is_doubtful(&denial)
         {
             facts.denied = Some(denial.rule);
-            desk.deny(facts, denial, stamp);
+            state.deny(facts, denial, stamp);
         }
     }
 
@@ -409,10 +415,10 @@ impl Facts {
     }
 }
 
-impl Talk {
+impl FlowState {
     /// Whether it is a stream in which something was said.
     pub(super) fn is_spoken(&self) -> bool {
-        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silence)
+        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silent)
     }
 
     /// Whether only one of its ends was heard.
@@ -421,109 +427,111 @@ impl Talk {
     }
 
     /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
-    pub(super) fn judge(&mut self, spoken: Spoken, stamp: &Stamp, desk: &mut Desk) {
-        self.facts.judge(spoken, stamp, desk);
+    pub(super) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
+        self.facts.judge(identification, stamp, state);
     }
 }
 
 /// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
-impl Talk {
+impl FlowState {
     /// Whether the next byte of an end begins a frame, as far as is known.
     pub(super) fn is_in_step(&self, from: End) -> bool {
-        if let Content::Speaks(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
+        if let Content::Identified(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
     }
 
     /// One end said something: the next bytes of its stream, or one datagram.
     #[inline(always)]
-    fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) if facts.carrier != Carrier::Udp => {
-                session.stream(facts.side(from), bytes, stamp, &mut Listener { facts, desk });
+            Content::Identified(session) if facts.carrier != Carrier::Udp => {
+                session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
-            _ => self.said_otherwise(from, bytes, stamp, desk),
+            _ => self.said_otherwise(from, bytes, stamp, state),
         }
     }
 
     #[cold]
-    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => session.datagram(facts.side(from), bytes, stamp, &mut Listener { facts, desk }),
-            Content::Silence | Content::Opening(_) => self.identify(from, bytes, stamp, desk),
-            Content::Other(_) => self.said_something_else(from, bytes, stamp, desk),
+            Content::Identified(session) => {
+                session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
+            }
+            Content::Silent | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
+            Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
         }
     }
 
-    fn gap(&mut self, from: End, desk: &mut Desk) {
+    fn gap(&mut self, from: End, state: &mut WorkerState) {
         if matches!(self.content, Content::Other(_)) {
-            return self.miss_something_else(from, desk);
+            return self.miss_something_else(from, state);
         }
         let Self { facts, content } = self;
         match content {
-            Content::Speaks(session) => session.gap(facts.side(from), &mut Listener { facts, desk }),
-            Content::Opening(opening) => {
+            Content::Identified(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
+            Content::Unidentified(buffer) => {
                 facts.midstream = true;
-                desk.counters.losses.undecoded_bytes += opening.forget(from);
+                state.counters.losses.undecoded_bytes += buffer.forget(from);
             }
-            Content::Silence => facts.midstream = true,
+            Content::Silent => facts.midstream = true,
             Content::Other(_) => {}
         }
     }
 
-    fn expire(&mut self, clock: i64, desk: &mut Desk) {
+    fn expire(&mut self, clock: i64, state: &mut WorkerState) {
         let due = self.facts.judge_by;
         if due < clock {
             let stamp = self.facts.first.at(due.saturating_add(1));
-            self.judge(Spoken::NotYet, &stamp, desk);
+            self.judge(Identification::Pending, &stamp, state);
         }
         let Self { facts, content } = self;
-        if let Content::Speaks(session) = content {
-            session.expire(clock, &mut Listener { facts, desk });
+        if let Content::Identified(session) = content {
+            session.expire(clock, &mut FlowSink { facts, state });
         }
     }
 
     /// Its stream is closed: what was asked long ago is not answered any more.
-    pub(super) fn close(&mut self, clock: i64, desk: &mut Desk) {
+    pub(super) fn close(&mut self, clock: i64, state: &mut WorkerState) {
         let Self { facts, content } = self;
-        if let Content::Speaks(session) = content {
-            session.close(clock, &mut Listener { facts, desk });
+        if let Content::Identified(session) = content {
+            session.close(clock, &mut FlowSink { facts, state });
         }
     }
 
-    fn finish(&mut self, clock: i64, desk: &mut Desk) {
+    fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
-        self.conclude_opening(&stamp, desk);
-        desk.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
+        self.conclude_identification(&stamp, state);
+        state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
-        if let Content::Speaks(session) = content {
-            session.finish(&mut Listener { facts, desk });
+        if let Content::Identified(session) = content {
+            session.finish(&mut FlowSink { facts, state });
         }
     }
 }
 
 /// Takes what the TCP reassembly delivers.
-struct Intake<'a> {
-    talk: &'a mut Talk,
-    desk: &'a mut Desk,
+struct StreamSink<'a> {
+    flow: &'a mut FlowState,
+    state: &'a mut WorkerState,
 }
 
-impl Receiver for Intake<'_> {
+impl Receiver for StreamSink<'_> {
     #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.talk.said(from, bytes, stamp, self.desk);
-        if self.talk.facts.reads_twice {
-            self.talk.read_on(from, bytes, stamp, self.desk);
+        self.flow.said(from, bytes, stamp, self.state);
+        if self.flow.facts.reads_twice {
+            self.flow.read_on(from, bytes, stamp, self.state);
         }
     }
 
     fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
-        self.talk.gap(from, self.desk);
-        self.talk.read_no_further(from);
+        self.flow.gap(from, self.state);
+        self.flow.read_no_further(from);
     }
 
     fn given_up(&mut self, _from: End, stamp: &Stamp) {
-        self.desk.doubt(&mut self.talk.facts, Doubt::GivenUp, stamp);
+        self.state.doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
     }
 
     fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
@@ -533,9 +541,9 @@ impl Receiver for Intake<'_> {
             ReadingCause::Unverified | ReadingCause::Stray | ReadingCause::Urgent => None,
         };
         if let Some(doubt) = doubt {
-            self.desk.doubt(&mut self.talk.facts, doubt, stamp);
+            self.state.doubt(&mut self.flow.facts, doubt, stamp);
         }
-        self.talk.read_otherwise(from, reading, stamp, self.desk);
+        self.flow.read_otherwise(from, reading, stamp, self.state);
     }
 }
 

@@ -3,11 +3,11 @@
 use hashbrown::{HashMap, HashSet};
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::desk::{Between, Desk};
+use super::state::{Between, WorkerState};
 use super::{Worker, is_neighbour_discovery};
-use crate::alert::{Endpoint, Event, Fact, Finding, What};
 use crate::frame::{Body, Frame, Macs};
-use crate::policy::{Carrier, Denial, Host, Link, Verdict};
+use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
+use crate::record::{Endpoint, Event, Fact, Finding, What};
 
 /// The hosts of one shard that speak without IP.
 #[derive(Default)]
@@ -15,12 +15,12 @@ pub(super) struct Neighbours {
     /// Who is in the inventory: hardware address and EtherType.
     listed: HashSet<([u8; 6], u16)>,
     /// What each sends to each, by sender, receiver and EtherType. Forgotten when there are too many.
-    talks: HashMap<([u8; 6], [u8; 6], u16), Talk>,
+    traffic: HashMap<([u8; 6], [u8; 6], u16), Traffic>,
 }
 
 /// What one host sends to another without IP.
 #[derive(Clone, Copy)]
-struct Talk {
+struct Traffic {
     /// Running number of its first packet.
     first: u64,
     /// It is not permitted.
@@ -43,15 +43,15 @@ impl Worker {
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         let Some(macs) = frame.mac else { return };
         if frame.undecoded.is_some() {
-            self.desk.undecoded_link(frame, stamp);
+            self.state.undecoded_link(frame, stamp);
         }
         let pair = Pair { macs, ether_type, vlan: frame.vlan };
         let neighbours = &mut shard.neighbours;
-        match neighbours.talks.get_mut(&pair.key()) {
-            Some(talk) => talk.goes_on(&pair, stamp, &mut self.desk),
+        match neighbours.traffic.get_mut(&pair.key()) {
+            Some(traffic) => traffic.goes_on(&pair, stamp, &mut self.state),
             None => {
-                let is_judged = self.desk.judging && !is_neighbour_discovery(frame);
-                neighbours.begin(&pair, is_judged, self.settings.neighbours, stamp, &mut self.desk);
+                let is_judged = self.state.judging && !is_neighbour_discovery(frame);
+                neighbours.begin(&pair, is_judged, self.settings.neighbours, stamp, &mut self.state);
             }
         }
     }
@@ -60,66 +60,66 @@ impl Worker {
 impl Neighbours {
     /// Under another policy, everything is judged anew.
     pub(super) fn judge_again(&mut self) {
-        self.talks.clear();
+        self.traffic.clear();
     }
 
     /// One host sends to another for the first time.
     #[cold]
-    fn begin(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, desk: &mut Desk) {
-        self.list(pair, limit, stamp, desk);
-        if self.talks.len() >= limit.max(1) {
-            desk.counters.losses.neighbour_pairs_forgotten += self.talks.len() as u64;
-            self.talks.clear();
+    fn begin(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
+        self.list(pair, limit, stamp, state);
+        if self.traffic.len() >= limit.max(1) {
+            state.counters.losses.neighbour_pairs_forgotten += self.traffic.len() as u64;
+            self.traffic.clear();
         }
-        let mut talk = Talk { first: stamp.packet, is_denied: false, called: None };
+        let mut traffic = Traffic { first: stamp.packet, is_denied: false, called: None };
         if is_judged {
-            let denial = pair.judge(desk);
-            match (self.talks.get(&pair.reversed().key()).copied(), denial) {
+            let denial = pair.judge(state);
+            match (self.traffic.get(&pair.reversed().key()).copied(), denial) {
                 (None, Some(denial)) => {
-                    talk.is_denied = true;
+                    traffic.is_denied = true;
                     let fact = Fact::Unasked { denial, by: Side::Client };
-                    pair.report(desk, talk.first, stamp, |base| Event::Fact(base, fact));
+                    pair.report(state, traffic.first, stamp, |base| Event::Fact(base, fact));
                 }
-                (Some(Talk { first, is_denied: true, .. }), Some(denial)) => {
-                    pair.report(desk, first, stamp, |base| Event::Fact(base, Fact::Asked(denial)));
+                (Some(Traffic { first, is_denied: true, .. }), Some(denial)) => {
+                    pair.report(state, first, stamp, |base| Event::Fact(base, Fact::Asked(denial)));
                 }
                 _ => {}
             }
             if is_group(pair.macs.destination) {
-                talk.called = Some(stamp.clock);
-                pair.call(talk.first, stamp, desk);
+                traffic.called = Some(stamp.clock);
+                pair.call(traffic.first, stamp, state);
             }
         }
-        self.talks.insert(pair.key(), talk);
+        self.traffic.insert(pair.key(), traffic);
     }
 
     /// Puts the sender into the inventory, if it is no declared asset.
-    fn list(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, desk: &mut Desk) {
+    fn list(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let host = (pair.macs.source, pair.ether_type);
         if is_group(pair.macs.source) || self.listed.contains(&host) {
             return;
         }
         if self.listed.len() >= limit {
-            desk.counters.losses.neighbours_not_listed += 1;
+            state.counters.losses.neighbours_not_listed += 1;
             return;
         }
         self.listed.insert(host);
-        if desk.judging && desk.policy.ruling(&pair.link(), None).client.asset.is_none() {
+        if state.judging && state.policy.flow_verdict(&pair.tuple(), None).client.asset.is_none() {
             let new =
                 |base: Box<Finding>| Event::Finding(Box::new(Finding { what: What::NewHost(Side::Client), ..*base }));
-            pair.report(desk, stamp.packet, stamp, new);
+            pair.report(state, stamp.packet, stamp, new);
         }
     }
 }
 
-impl Talk {
+impl Traffic {
     /// Tells, once a second at most, that whoever is in reach is called.
-    fn goes_on(&mut self, pair: &Pair, stamp: &Stamp, desk: &mut Desk) {
+    fn goes_on(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
         if let Some(called) = &mut self.called
             && stamp.clock.saturating_sub(*called) >= SECOND
         {
             *called = stamp.clock;
-            pair.call(self.first, stamp, desk);
+            pair.call(self.first, stamp, state);
         }
     }
 }
@@ -140,27 +140,27 @@ impl Pair {
         Between { client, server, carrier: Carrier::Ethernet(self.ether_type) }
     }
 
-    fn link(&self) -> Link {
-        self.between().link()
+    fn tuple(&self) -> FlowTuple {
+        self.between().tuple()
     }
 
     /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
     /// a flow permits both directions.
-    fn judge(&self, desk: &Desk) -> Option<Denial> {
-        let denied = |link: &Link| match desk.policy.judge_flow(&desk.policy.ruling(link, None), None) {
+    fn judge(&self, state: &WorkerState) -> Option<Denial> {
+        let denied = |tuple: &FlowTuple| match state.policy.judge_flow(&state.policy.flow_verdict(tuple, None), None) {
             Verdict::Deny(denial) => Some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
-        denied(&self.link()).filter(|_| denied(&self.reversed().link()).is_some())
+        denied(&self.tuple()).filter(|_| denied(&self.reversed().tuple()).is_some())
     }
 
-    fn call(&self, first: u64, stamp: &Stamp, desk: &mut Desk) {
-        self.report(desk, first, stamp, |base| Event::Fact(base, Fact::Call));
+    fn call(&self, first: u64, stamp: &Stamp, state: &mut WorkerState) {
+        self.report(state, first, stamp, |base| Event::Fact(base, Fact::Call));
     }
 
-    fn report(&self, desk: &mut Desk, first: u64, stamp: &Stamp, event: impl FnOnce(Box<Finding>) -> Event) {
-        let ruling = desk.policy.ruling(&self.link(), None);
-        desk.report_between(&self.between(), ruling, first, stamp, event);
+    fn report(&self, state: &mut WorkerState, first: u64, stamp: &Stamp, event: impl FnOnce(Box<Finding>) -> Event) {
+        let flow_verdict = state.policy.flow_verdict(&self.tuple(), None);
+        state.report_between(&self.between(), flow_verdict, first, stamp, event);
     }
 }
 

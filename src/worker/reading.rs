@@ -13,11 +13,11 @@ use lockkeeper_protocols::{
     Stamp, Target, Transport, Values,
 };
 
-use super::Desk;
-use super::conversation::{Facts, Talk};
-use crate::alert::{Doubt, OwnedOperation, What};
+use super::WorkerState;
+use super::conversation::{FlowFacts, FlowState};
 use crate::flow::{End, Reading, ReadingCause};
-use crate::policy::{Denial, LastValues, Policy, Ruling, SessionState, Verdict};
+use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
+use crate::record::{Doubt, OwnedOperation, What};
 
 /// The other readings of one conversation.
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl Readings {
 /// How operations of another reading are judged.
 struct Bar<'a> {
     policy: &'a Policy,
-    ruling: &'a Ruling,
+    flow_verdict: &'a FlowVerdict,
     last_values: LastValues,
     session: SessionState,
 }
@@ -111,7 +111,8 @@ impl<'a, 'b> Overheard<'a, 'b> {
         let print = fingerprint(self.prints, operation);
         self.announced.push(print);
         let Some(bar) = &mut self.bar else { return };
-        if let Verdict::Deny(denial) = bar.policy.judge(bar.ruling, operation, &mut bar.last_values, bar.session) {
+        if let Verdict::Deny(denial) = bar.policy.judge(bar.flow_verdict, operation, &mut bar.last_values, bar.session)
+        {
             let operation = OwnedOperation { ambiguous: true, ..OwnedOperation::from(operation) };
             self.denied.push((print, denial, operation, *stamp));
         }
@@ -137,34 +138,34 @@ impl Sink for Overheard<'_, '_> {
     fn lost(&mut self, _: usize) {}
 }
 
-impl Talk {
+impl FlowState {
     /// Another reading of what an end sent begins.
     #[inline(never)]
-    pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, desk: &mut Desk) {
-        if !self.facts.make_seldom().readings.begin(stamp.clock) {
-            desk.counters.losses.readings_not_judged += 1;
+    pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, state: &mut WorkerState) {
+        if !self.facts.make_rare().readings.begin(stamp.clock) {
+            state.counters.losses.readings_not_judged += 1;
             // What merely could not be compared any more is no sign that anybody hides something.
             if reading.cause != ReadingCause::Unverified {
-                desk.doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
+                state.doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
             }
             return;
         }
         if reading.other.is_empty() {
             return;
         }
-        let Some(protocol) = self.protocol_of(from, reading.other, desk) else { return };
+        let Some(protocol) = self.protocol_of(from, reading.other, state) else { return };
         let (side, transport) = (self.facts.side(from), Transport::Tcp);
-        let ruling = desk.ruling(&self.facts.link(), Some(protocol.name));
-        let prints = desk.prints.clone();
+        let flow_verdict = state.flow_verdict(&self.facts.tuple(), Some(protocol.name));
+        let prints = state.prints.clone();
         let mut known = Overheard::new(&prints, None);
         for delivered in reading.delivered {
-            let mut session = Session::new(protocol, transport, &desk.decoder, true);
+            let mut session = Session::new(protocol, transport, &state.decoder, true);
             session.stream(side, delivered, stamp, &mut known);
             session.finish(&mut known);
         }
         let delivered = known.announced;
-        let mut session = Session::new(protocol, transport, &desk.decoder, true);
-        let mut bar = self.facts.bar(&desk.policy, &ruling);
+        let mut session = Session::new(protocol, transport, &state.decoder, true);
+        let mut bar = self.facts.bar(&state.policy, &flow_verdict);
         let mut heard = Overheard::new(&prints, Some(&mut bar));
         session.stream(side, reading.other, stamp, &mut heard);
         if !reading.goes_on {
@@ -172,23 +173,23 @@ impl Talk {
         }
         let (announced, denied) = (heard.announced, heard.denied);
         let mut open = OpenReading { from, session, delivered, left: MOST_BYTES };
-        open.tell(&announced, denied, &mut self.facts, desk);
-        let readings = &mut self.facts.make_seldom().readings;
+        open.tell(&announced, denied, &mut self.facts, state);
+        let readings = &mut self.facts.make_rare().readings;
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
             self.facts.reads_twice = true;
-            desk.took_memory = true;
+            state.took_memory = true;
         }
     }
 
     /// The protocol that another reading is decoded as: that of the conversation, or what its bytes look like where that has
     /// none.
-    fn protocol_of(&self, from: End, bytes: &[u8], desk: &Desk) -> Option<&'static Protocol> {
+    fn protocol_of(&self, from: End, bytes: &[u8], state: &WorkerState) -> Option<&'static Protocol> {
         if let Some(protocol) = self.facts.protocol() {
             return Some(protocol);
         }
         let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
-        match self.facts.identifier(self.facts.declared(desk)).decide(REGISTRY, sides, true) {
+        match self.facts.identifier(self.facts.declared(state)).decide(REGISTRY, sides, true) {
             Decision::Speaks { protocol, .. } => Some(protocol),
             Decision::Undecided | Decision::Unknown => None,
         }
@@ -196,37 +197,37 @@ impl Talk {
 
     /// What was delivered goes on for the other readings, too.
     #[inline(never)]
-    pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
-        let Some(seldom) = self.facts.seldom_mut() else { return };
-        let mut open = std::mem::take(&mut seldom.readings.open);
+    pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+        let Some(rare) = self.facts.rare_mut() else { return };
+        let mut open = std::mem::take(&mut rare.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
         for reading in open.iter_mut().filter(|reading| reading.from == from) {
-            let ruling = desk.ruling(&self.facts.link(), self.facts.protocol_name());
-            let prints = desk.prints.clone();
-            let mut bar = self.facts.bar(&desk.policy, &ruling);
+            let flow_verdict = state.flow_verdict(&self.facts.tuple(), self.facts.protocol_name());
+            let prints = state.prints.clone();
+            let mut bar = self.facts.bar(&state.policy, &flow_verdict);
             let mut heard = Overheard::new(&prints, Some(&mut bar));
             reading.session.stream(side, bytes, stamp, &mut heard);
             reading.left = reading.left.saturating_sub(bytes.len());
             let (announced, denied) = (heard.announced, heard.denied);
-            reading.tell(&announced, denied, &mut self.facts, desk);
+            reading.tell(&announced, denied, &mut self.facts, state);
         }
         open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
         self.facts.reads_twice = !open.is_empty();
-        self.facts.make_seldom().readings.open = open;
+        self.facts.make_rare().readings.open = open;
     }
 
     /// What an end sent is missing for every reading.
     pub(super) fn read_no_further(&mut self, from: End) {
-        if let Some(seldom) = self.facts.seldom_mut() {
-            seldom.readings.open.retain(|reading| reading.from != from);
-            self.facts.reads_twice = self.facts.seldom().is_some_and(|seldom| seldom.readings.are_open());
+        if let Some(rare) = self.facts.rare_mut() {
+            rare.readings.open.retain(|reading| reading.from != from);
+            self.facts.reads_twice = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
         }
     }
 }
 
-impl Facts {
-    fn bar<'a>(&self, policy: &'a Policy, ruling: &'a Ruling) -> Bar<'a> {
-        Bar { policy, ruling, last_values: self.last_values.clone(), session: self.session }
+impl FlowFacts {
+    fn bar<'a>(&self, policy: &'a Policy, flow_verdict: &'a FlowVerdict) -> Bar<'a> {
+        Bar { policy, flow_verdict, last_values: self.last_values.clone(), session: self.session }
     }
 }
 
@@ -236,8 +237,8 @@ impl OpenReading {
         &mut self,
         announced: &[u64],
         denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
-        facts: &mut Facts,
-        desk: &mut Desk,
+        facts: &mut FlowFacts,
+        state: &mut WorkerState,
     ) {
         let mut rest = denied.into_iter().peekable();
         for print in announced {
@@ -245,7 +246,7 @@ impl OpenReading {
             if let Some(place) = self.delivered.iter().position(|other| other == print) {
                 self.delivered.swap_remove(place);
             } else if let Some((_, denial, operation, stamp)) = own {
-                desk.find(facts, What::Denied(denial), None, Some(operation), &stamp);
+                state.find(facts, What::Denied(denial), None, Some(operation), &stamp);
             }
         }
     }

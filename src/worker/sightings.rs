@@ -7,10 +7,10 @@ use hashbrown::HashSet;
 use lockkeeper_protocols::Stamp;
 
 use super::Worker;
-use super::desk::Between;
-use crate::alert::{Endpoint, Event, Fact};
+use super::state::Between;
 use crate::frame::{Body, Frame, IpPair};
 use crate::policy::{Carrier, Host, is_routable};
+use crate::record::{Endpoint, Event, Fact};
 
 /// What one shard has seen and told: each sender once. Forgotten when there is too much of it.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Worker {
     /// Tells who sent a frame, if that is news and the policy declares anything to compare it with.
     #[inline(never)]
     pub(super) fn sight(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let is_watched = self.desk.watches_hardware || self.desk.watches_vlans && frame.vlan.is_some();
+        let is_watched = self.state.watches_hardware || self.state.watches_vlans && frame.vlan.is_some();
         if !is_watched || !shows_link(frame) {
             return;
         }
@@ -45,9 +45,9 @@ impl Worker {
         let sender = between.client.host;
         let Some(shard) = self.shards.get_mut(index) else { return };
         if sender.ip.is_some_and(is_routable) && shard.sightings.add(sender, claim) {
-            let ruling = self.desk.policy.ruling(&between.link(), None);
+            let flow_verdict = self.state.policy.flow_verdict(&between.tuple(), None);
             let sighting = |base| Event::Fact(base, Fact::Sighting { claim });
-            self.desk.report_between(&between, ruling, stamp.packet, stamp, sighting);
+            self.state.report_between(&between, flow_verdict, stamp.packet, stamp, sighting);
         }
     }
 }

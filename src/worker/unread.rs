@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::Stamp;
 
-use super::conversation::Facts;
-use super::desk::{Between, Desk};
-use crate::alert::{Endpoint, Event, Finding, Unread, What};
+use super::conversation::FlowFacts;
+use super::state::{Between, WorkerState};
 use crate::frame::{Body, Frame, Undecoded};
 use crate::policy::{Carrier, Host};
+use crate::record::{Endpoint, Event, Finding, Unread, What};
 
 /// As what a packet is counted that could not be made into a frame.
 pub(super) const fn of_refused(reason: Undecoded) -> Unread {
@@ -32,7 +32,7 @@ fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
     }
 }
 
-impl Desk {
+impl WorkerState {
     /// Counts a packet that was not read, or not all of it.
     #[cold]
     pub(super) fn unread(&mut self, kind: Unread, clock: i64) {
@@ -59,9 +59,9 @@ impl Desk {
         let end = |mac| Endpoint { host: Host { ip: None, mac: Some(mac), vlan: frame.vlan }, port: 0 };
         let (client, server) = (end(macs.source), end(macs.destination));
         let between = Between { client, server, carrier: Carrier::Ethernet(ether_type) };
-        let ruling = self.policy.ruling(&between.link(), None);
-        if ruling.client.zone.or(ruling.server.zone).is_some() {
-            self.report_between(&between, ruling, stamp.packet, stamp, |base| {
+        let flow_verdict = self.policy.flow_verdict(&between.tuple(), None);
+        if flow_verdict.client.zone.or(flow_verdict.server.zone).is_some() {
+            self.report_between(&between, flow_verdict, stamp.packet, stamp, |base| {
                 let what = What::Malformed { name: TOO_MANY, value: None };
                 Event::Finding(Box::new(Finding { what, ..*base }))
             });
@@ -71,7 +71,7 @@ impl Desk {
     /// Tells of a packet between two hosts whose headers could not be read, where one of them belongs to a zone and the
     /// policy does not deny the conversation as such.
     #[cold]
-    pub(super) fn undecoded(&mut self, facts: &mut Facts, reason: Undecoded, stamp: &Stamp) {
+    pub(super) fn undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",
             Undecoded::Fragment => "unusable_fragment",
@@ -79,8 +79,8 @@ impl Desk {
             // A capture that was cut, and content of another kind, break no rule.
             Undecoded::LinkType | Undecoded::Truncated | Undecoded::Content => return,
         };
-        let Some(ruling) = facts.ruling.as_ref().map(Arc::clone) else { return };
-        let concerns = ruling.client.zone.or(ruling.server.zone).is_some();
+        let Some(flow_verdict) = facts.flow_verdict.as_ref().map(Arc::clone) else { return };
+        let concerns = flow_verdict.client.zone.or(flow_verdict.server.zone).is_some();
         if concerns && !facts.is_denied() {
             self.malformed(facts, What::Malformed { name, value: None }, stamp);
         }

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use lockkeeper::confine::{Confinement, Level, Settings, confine};
+use lockkeeper::sensor::confine::{Confinement, Level, Settings, confine};
 use rustix::net::sockopt::set_socket_broadcast;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, ipproto,

@@ -11,13 +11,13 @@ pub(crate) const CONNECT: Function = Function { name: "cotp_connect", code: 0xE0
 
 /// A connection request without an answer so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     requested: Stamp,
     request: u32,
     target: Target<'static>,
 }
 
-impl Waiting for Asked {
+impl Waiting for PendingRequest {
     fn requested(&self) -> &Stamp {
         &self.requested
     }
@@ -34,7 +34,7 @@ impl Waiting for Asked {
 }
 
 /// Announces a connection request, with the called TSAP as its value, and names that are sent as text.
-pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Context<'_>) -> Asked {
+pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Context<'_>) -> PendingRequest {
     let target = target(connect.called);
     let at = RequestRef { request, item: 0 };
     context.sink.operation(at, &operation(target, Values::Bytes(connect.called)), context.stamp);
@@ -44,7 +44,7 @@ pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Contex
             context.sink.identity(&Identity { of, unit: None, field, value }, context.stamp);
         }
     }
-    Asked { requested: *context.stamp, request, target }
+    PendingRequest { requested: *context.stamp, request, target }
 }
 
 /// What class 0 does not allow in a CR or CC.

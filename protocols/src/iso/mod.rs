@@ -31,7 +31,7 @@ pub(crate) use self::connection::CONNECT;
 pub(crate) use self::content::{CONTENTS, Content, foreign};
 pub(crate) use self::hidden::hidden;
 pub use self::other::OTHER;
-pub(crate) use self::probe::{Opening, open};
+pub(crate) use self::probe::{IsoProbe, open};
 pub(crate) use self::shape::{Loose, is_exact, is_foreign, is_whole_plus, loose, plus_sender, sender};
 pub(crate) use self::stack::{Form, Stack};
 pub(crate) use self::tpkt::{MAX_FRAME, MIN_FRAME, boundary, frame_len, may_start};

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::content::{self, Content};
 use super::hidden::hidden;
-use super::probe::{self, Opening};
+use super::probe::{self, IsoProbe};
 use super::shape;
 use super::stack::Stack;
 use super::{CONNECT, MAX_FRAME, MIN_FRAME, PORTS, tpkt};
@@ -41,12 +41,12 @@ fn content_name(key: u32) -> String {
 /// Only what is certainly none of the other rows is claimed at once.
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
     match probe::open(bytes) {
-        Opening::No => Probe::No,
-        Opening::More => Probe::More,
-        Opening::Connected { sender } => Probe::Wait { sender },
-        Opening::Carries { content: Content::S7comm | Content::S7commPlus, .. } => Probe::No,
-        Opening::Carries { sender, is_odd: true, .. } => Probe::Maybe { sender },
-        Opening::Carries { sender, .. } => Probe::Yes { sender },
+        IsoProbe::No => Probe::No,
+        IsoProbe::More => Probe::More,
+        IsoProbe::Connected { sender } => Probe::Wait { sender },
+        IsoProbe::Carries { content: Content::S7comm | Content::S7commPlus, .. } => Probe::No,
+        IsoProbe::Carries { sender, is_odd: true, .. } => Probe::Maybe { sender },
+        IsoProbe::Carries { sender, .. } => Probe::Yes { sender },
     }
 }
 

@@ -8,7 +8,7 @@ use crate::dissector::{FrameLen, Side};
 
 /// What the first bytes of one side show.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Opening {
+pub(crate) enum IsoProbe {
     /// Not an ISO transport.
     No,
     /// Too few bytes to tell.
@@ -80,25 +80,25 @@ impl Head {
 }
 
 /// Walks over connection set-up and unknown content to the first TSDU that is known.
-pub(crate) fn open(bytes: &[u8]) -> Opening {
+pub(crate) fn open(bytes: &[u8]) -> IsoProbe {
     let mut walk = Walk { head: Head::EMPTY, sender: None, is_odd: false, is_other: false };
     let mut rest = bytes;
     while !rest.is_empty() {
         let length = match tpkt::frame_len(rest) {
             FrameLen::Bytes(length) => length,
             FrameLen::Unknown => break,
-            FrameLen::Invalid(_) => return Opening::No,
+            FrameLen::Invalid(_) => return IsoProbe::No,
         };
         match walk.frame(rest.get(..length).unwrap_or(rest), length) {
             Step::Next => {}
             Step::More => break,
-            Step::End(opening) => return opening,
+            Step::End(probe) => return probe,
         }
         rest = rest.get(length..).unwrap_or_default();
     }
     match walk {
-        Walk { sender, is_other, .. } if sender.is_some() || is_other => Opening::Connected { sender },
-        _ => Opening::More,
+        Walk { sender, is_other, .. } if sender.is_some() || is_other => IsoProbe::Connected { sender },
+        _ => IsoProbe::More,
     }
 }
 
@@ -115,7 +115,7 @@ enum Step {
     Next,
     /// More of it has to come.
     More,
-    End(Opening),
+    End(IsoProbe),
 }
 
 impl Walk {
@@ -126,15 +126,15 @@ impl Walk {
         self.is_odd |= version != tpkt::VERSION || reserved != 0;
         match code & 0xF0 {
             DT => self.data(frame, length),
-            _ if indicator < 2 || !cotp::is_known(code) => Step::End(Opening::No),
+            _ if indicator < 2 || !cotp::is_known(code) => Step::End(IsoProbe::No),
             CR | CC if is_whole => match cotp::parse(frame) {
                 Ok(Tpdu::Connect(connect)) if connect.fault.is_none() => {
                     self.sender = Some(if connect.confirms { Side::Server } else { Side::Client });
                     Step::Next
                 }
-                _ => Step::End(Opening::No),
+                _ => Step::End(IsoProbe::No),
             },
-            _ if is_whole && cotp::parse(frame).is_err() => Step::End(Opening::No),
+            _ if is_whole && cotp::parse(frame).is_err() => Step::End(IsoProbe::No),
             _ => Step::Next,
         }
     }
@@ -159,9 +159,9 @@ impl Walk {
 
     /// A DT whose header states another length than that of class 0: one of its readings has to be a whole PDU.
     fn odd_data(&mut self, frame: &[u8], end: bool) -> Step {
-        let Ok(Tpdu::Data { data, fixed, .. }) = cotp::parse(frame) else { return Step::End(Opening::No) };
+        let Ok(Tpdu::Data { data, fixed, .. }) = cotp::parse(frame) else { return Step::End(IsoProbe::No) };
         let reading = [data, fixed].into_iter().find(|reading| end && shape::loose(reading, reading.len()).is_some());
-        let Some(reading) = reading.filter(|_| self.head.announced == 0) else { return Step::End(Opening::No) };
+        let Some(reading) = reading.filter(|_| self.head.announced == 0) else { return Step::End(IsoProbe::No) };
         self.is_odd = true;
         self.head.add(reading, reading.len(), true);
         self.tell()
@@ -185,7 +185,7 @@ impl Walk {
             self.is_other = true;
             return Step::Next;
         }
-        Step::End(Opening::Carries { content, sender, head, is_odd })
+        Step::End(IsoProbe::Carries { content, sender, head, is_odd })
     }
 }
 

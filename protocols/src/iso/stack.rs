@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::cmp::Ordering;
 
 use super::assembly::{Assembled, Assembly};
-use super::connection::{self, Asked};
+use super::connection::{self, PendingRequest};
 use super::content::Content;
 use super::cotp::{self, Connect, DT, END, Tpdu};
 use super::shape::{self, Look};
@@ -21,7 +21,7 @@ pub(crate) struct Stack {
     /// The same for a receiver that believes the lengths of headers, while a TPDU with another one than that of class 0 is
     /// part of a TSDU that is not complete.
     stated: [Option<Box<Assembly>>; 2],
-    connections: Pending<Asked>,
+    connections: Pending<PendingRequest>,
     /// Longest TSDU that is kept while it is incomplete, bytes.
     limit: usize,
     /// Longest TPDU that was agreed on, bytes without the TPKT header.

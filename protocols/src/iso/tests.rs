@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::vec::Vec;
 
-use super::probe::{Opening, open};
+use super::probe::{IsoProbe, open};
 use super::stack::Tsdu;
 use super::{Content, Form, OTHER, Stack, frame_len};
 use crate::context::Context;
@@ -154,18 +154,18 @@ fn contents_are_told_apart_and_named_once() {
 fn the_opening_is_walked_to_the_first_known_content_in_any_fragmentation() {
     let setup = [0x32, 1, 0, 0, 0, 1, 0, 8, 0, 0, 0xF0, 0, 0, 1, 0, 1, 1, 0xE0];
     let pieces: Vec<u8> = setup[..17].iter().flat_map(|byte| dt(&[*byte], false)).collect();
-    let opening = [CR, &dt(b"noise", true), &pieces, &dt(&setup[17..], true)].concat();
-    let found = open(&opening);
-    let Opening::Carries { content: Content::S7comm, sender: Some(Side::Client), head, is_odd: false } = found else {
+    let probe = [CR, &dt(b"noise", true), &pieces, &dt(&setup[17..], true)].concat();
+    let found = open(&probe);
+    let IsoProbe::Carries { content: Content::S7comm, sender: Some(Side::Client), head, is_odd: false } = found else {
         unreachable!("{found:?}")
     };
     assert_eq!((head.bytes(), head.total), (&setup[..], Some(18)));
-    for length in 0..opening.len() {
-        assert!(matches!(open(&opening[..length]), Opening::More | Opening::Connected { .. }), "{length}");
+    for length in 0..probe.len() {
+        assert!(matches!(open(&probe[..length]), IsoProbe::More | IsoProbe::Connected { .. }), "{length}");
     }
     // A connection request of RDP: its cookie is no parameter.
-    assert!(matches!(open(b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0Cookie: "), Opening::No));
-    assert!(matches!(open(b"GET / HTTP/1.1"), Opening::No));
+    assert!(matches!(open(b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0Cookie: "), IsoProbe::No));
+    assert!(matches!(open(b"GET / HTTP/1.1"), IsoProbe::No));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The latest request that was answered: gateways answer some of them twice.
 
-use super::asked::{Asked, Range};
 use super::entry::Entry;
 use super::function;
 use super::head::Head;
+use super::pending_request::{PendingRequest, Range};
 
 /// What is kept of it, and of its answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,9 @@ impl Answered {
     /// An answer to a request.
     pub(super) fn new(head: Head, entry: &Entry) -> Self {
         let (address, count) = match *entry.asked.plainly() {
-            Asked::Range(Range { address, count }) | Asked::Passed(Range { address, count }) => (address, count),
+            PendingRequest::Range(Range { address, count }) | PendingRequest::Passed(Range { address, count }) => {
+                (address, count)
+            }
             _ => (0, 0),
         };
         let Head { transaction: answered, unit, code } = head;

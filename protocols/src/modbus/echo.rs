@@ -1,8 +1,8 @@
 //! The echo of a two-wire line: some gateways hear what they send themselves, and pass each request on to the client before
 //! its answer. Only RTU frames have it.
 
-use super::asked::{Asked, Range};
 use super::entry::Entry;
+use super::pending_request::{PendingRequest, Range};
 use super::{Modbus, function, rtu};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, FrameLen, Side};
@@ -92,21 +92,26 @@ impl FrameLen {
 }
 
 /// Whether the data of a request are those of one that was asked, as far as that is remembered.
-fn repeats(asked: &Asked, code: u8, data: &[u8]) -> bool {
+fn repeats(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
     let word = |at: usize| data.get(at..).and_then(<[u8]>::first_chunk).copied().map(u16::from_be_bytes);
     let is_at = |at: usize, range: Range| word(at) == Some(range.address) && word(at + 2) == Some(range.count);
     match *asked.plainly() {
-        Asked::Range(range) | Asked::Passed(range) => match code {
+        PendingRequest::Range(range) | PendingRequest::Passed(range) => match code {
             function::WRITE_SINGLE_COIL
             | function::WRITE_SINGLE_REGISTER
             | function::MASK_WRITE_REGISTER
             | function::READ_FIFO_QUEUE => word(0) == Some(range.address),
             _ => is_at(0, range),
         },
-        Asked::ReadWrite { write, read } => is_at(0, read) && is_at(4, write),
-        Asked::Sub(number) if code == function::DIAGNOSTICS => word(0) == Some(number),
-        Asked::Sub(number) if code == function::UMAS => data.get(1).is_some_and(|second| u16::from(*second) == number),
-        Asked::Sub(number) => data.first().is_some_and(|first| u16::from(*first) == number),
-        Asked::Whole | Asked::Files(_) | Asked::Ambiguous(_) | Asked::Exceeding(_) => true,
+        PendingRequest::ReadWrite { write, read } => is_at(0, read) && is_at(4, write),
+        PendingRequest::Sub(number) if code == function::DIAGNOSTICS => word(0) == Some(number),
+        PendingRequest::Sub(number) if code == function::UMAS => {
+            data.get(1).is_some_and(|second| u16::from(*second) == number)
+        }
+        PendingRequest::Sub(number) => data.first().is_some_and(|first| u16::from(*first) == number),
+        PendingRequest::Whole
+        | PendingRequest::Files(_)
+        | PendingRequest::Ambiguous(_)
+        | PendingRequest::Exceeding(_) => true,
     }
 }

@@ -1,7 +1,7 @@
 //! A request that waits for its answer.
 
-use super::asked::Asked;
 use super::function::{self, EXCEPTION};
+use super::pending_request::PendingRequest;
 use crate::dissector::{Outcome, RequestRef, Sink, Stamp};
 use crate::operation::Values;
 use crate::pending::Waiting;
@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) unit: u8,
     /// Function code as sent; an exception bit, which no request may have, is kept.
     pub(super) code: u8,
-    pub(super) asked: Asked,
+    pub(super) asked: PendingRequest,
 }
 
 impl Entry {
@@ -30,7 +30,7 @@ impl Entry {
         stamp: &Stamp,
         sink: &mut dyn Sink,
     ) {
-        if let Asked::Passed(_) = self.asked {
+        if let PendingRequest::Passed(_) = self.asked {
             return sink.ended(outcome, 1);
         }
         let operation = self.asked.operation(self.unit, self.code, item, values);

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::asked::{Asked, FileList, FileRange};
 use super::entry::Entry;
 use super::function;
+use super::pending_request::{FileList, FileRange, PendingRequest};
 use crate::context::Context;
 use crate::dissector::Outcome;
 use crate::operation::Values;
@@ -16,24 +16,24 @@ pub(super) fn request<'a>(
     code: u8,
     data: &'a [u8],
     context: &mut Context<'_>,
-) -> Result<(Asked, Values<'a>), DecodeError> {
+) -> Result<(PendingRequest, Values<'a>), DecodeError> {
     let byte_count = Reader::new(data).u8("byte_count")?;
     let listed = listed(data);
     if usize::from(byte_count) + 1 != data.len() || !BYTE_COUNTS.contains(&byte_count) {
         context.malformed("byte_count_mismatch", byte_count);
     }
     check_references(code, listed, context);
-    Ok((ranges(code, data).unwrap_or(Asked::Whole), Values::None))
+    Ok((ranges(code, data).unwrap_or(PendingRequest::Whole), Values::None))
 }
 
 /// What was written, as the answer repeats it.
-pub(super) fn written(data: &[u8]) -> Option<Asked> {
+pub(super) fn written(data: &[u8]) -> Option<PendingRequest> {
     ranges(function::WRITE_FILE_RECORD, data)
 }
 
-fn ranges(code: u8, data: &[u8]) -> Option<Asked> {
+fn ranges(code: u8, data: &[u8]) -> Option<PendingRequest> {
     let ranges: Vec<_> = requested(code, data).map(|(range, _)| range).collect();
-    (!ranges.is_empty()).then(|| Asked::Files(Box::new(FileList { ranges })))
+    (!ranges.is_empty()).then(|| PendingRequest::Files(Box::new(FileList { ranges })))
 }
 
 /// The sub-requests with the values that they write, as far as they are whole.

@@ -19,7 +19,6 @@
 //! for a retransmission is counted when its bytes are new. `DIFFERENCES.md` has every case that is known.
 
 mod answered;
-mod asked;
 mod doubt;
 mod echo;
 mod entry;
@@ -30,6 +29,7 @@ mod head;
 mod identity;
 mod length;
 mod mbap;
+mod pending_request;
 mod request;
 mod response;
 mod rtu;

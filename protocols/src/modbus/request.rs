@@ -5,21 +5,27 @@
 
 use alloc::boxed::Box;
 
-use super::asked::{Asked, READ_ITEM, Range, read_of};
 use super::head::Head;
+use super::pending_request::{PendingRequest, READ_ITEM, Range, read_of};
 use super::{file, function};
 use crate::context::Context;
 use crate::dissector::{RequestRef, Sink, Stamp};
 use crate::operation::Values;
 use crate::reader::{DecodeError, Reader};
 
-type Decoded<'a> = Result<(Asked, Values<'a>), DecodeError>;
+type Decoded<'a> = Result<(PendingRequest, Values<'a>), DecodeError>;
 
 /// Decodes a request and announces its operations.
 #[inline]
-pub(super) fn announce(number: u32, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) -> Asked {
+pub(super) fn announce(
+    number: u32,
+    head: Head,
+    data: &[u8],
+    is_ambiguous: bool,
+    context: &mut Context<'_>,
+) -> PendingRequest {
     let (asked, values) = decode(head.code, data, context);
-    let asked = if is_ambiguous { Asked::Ambiguous(Box::new(asked)) } else { asked };
+    let asked = if is_ambiguous { PendingRequest::Ambiguous(Box::new(asked)) } else { asked };
     let mut is_awaited = false;
     let mut tell = |item: u16, values| {
         let operation = asked.operation(head.unit, head.code, item, values);
@@ -27,11 +33,11 @@ pub(super) fn announce(number: u32, head: Head, data: &[u8], is_ambiguous: bool,
         is_awaited |= context.sink.operation(at, &operation, context.stamp);
     };
     match asked.plainly() {
-        Asked::ReadWrite { .. } => {
+        PendingRequest::ReadWrite { .. } => {
             tell(0, values);
             tell(READ_ITEM, Values::None);
         }
-        Asked::Files(list) => {
+        PendingRequest::Files(list) => {
             let items = 0..list.ranges.len() as u16;
             items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
         }
@@ -59,14 +65,20 @@ pub(super) fn sound_read(code: u8, data: &[u8]) -> Option<Range> {
 
 /// [`announce`] of a sound read.
 #[inline]
-pub(super) fn announce_read(number: u32, head: Head, range: Range, stamp: &Stamp, sink: &mut dyn Sink) -> Asked {
+pub(super) fn announce_read(
+    number: u32,
+    head: Head,
+    range: Range,
+    stamp: &Stamp,
+    sink: &mut dyn Sink,
+) -> PendingRequest {
     let operation = read_of(head.unit, head.code, range);
     let is_awaited = sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
-    Asked::Range(range).announced(is_awaited)
+    PendingRequest::Range(range).announced(is_awaited)
 }
 
 #[inline]
-fn decode<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> (Asked, Values<'a>) {
+fn decode<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> (PendingRequest, Values<'a>) {
     let decoded = match code {
         function::READ_COILS | function::READ_DISCRETE_INPUTS => read(data, MAX_READ_BITS, context),
         function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => read(data, MAX_READ_REGISTERS, context),
@@ -82,7 +94,7 @@ fn decode<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> (Asked, Va
     };
     decoded.unwrap_or_else(|_| {
         context.malformed("truncated_request", data.len() as u32);
-        (Asked::Whole, Values::None)
+        (PendingRequest::Whole, Values::None)
     })
 }
 
@@ -98,9 +110,9 @@ fn decode_rare<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> Decod
         function::UMAS => umas(data),
         0 | function::EXCEPTION.. => {
             context.malformed("function_code_invalid", code);
-            Ok((Asked::Whole, Values::Bytes(data)))
+            Ok((PendingRequest::Whole, Values::Bytes(data)))
         }
-        _ => Ok((Asked::Whole, Values::Bytes(data))),
+        _ => Ok((PendingRequest::Whole, Values::Bytes(data))),
     }
 }
 
@@ -110,7 +122,7 @@ fn read<'a>(data: &'a [u8], limit: u16, context: &mut Context<'_>) -> Decoded<'a
     let mut reader = Reader::new(data);
     let range = range(&mut reader, limit, context)?;
     context.expect_end(reader.rest());
-    Ok((Asked::Range(range), Values::None))
+    Ok((PendingRequest::Range(range), Values::None))
 }
 
 /// FC 5 (6.5): address, FF00 for on and 0000 for off.
@@ -122,7 +134,7 @@ fn write_coil<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     if !matches!(raw, [0 | 0xFF, 0]) {
         context.malformed("coil_value_invalid", u16::from_be_bytes(raw));
     }
-    Ok((Asked::Range(Range { address, count: 1 }), coil(data.get(2..).unwrap_or_default())))
+    Ok((PendingRequest::Range(Range { address, count: 1 }), coil(data.get(2..).unwrap_or_default())))
 }
 
 /// The value that is written to one coil, as it is sent.
@@ -140,7 +152,7 @@ fn write_register<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> 
     let address = reader.u16_be("address")?;
     let value = reader.take(2, "value")?;
     context.expect_end(reader.rest());
-    Ok((Asked::Range(Range { address, count: 1 }), Values::Registers(value)))
+    Ok((PendingRequest::Range(Range { address, count: 1 }), Values::Registers(value)))
 }
 
 /// FC 15 (6.11): starting address, quantity, byte count, bits.
@@ -150,7 +162,7 @@ fn write_coils<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let byte_count = reader.u8("byte_count")?;
     let (bytes, expected) = (reader.rest(), range.count.div_ceil(8));
     check_byte_count(byte_count, expected, bytes, context);
-    Ok((with_excess(Asked::Range(range), byte_count, expected), bits(bytes, range.count)))
+    Ok((with_excess(PendingRequest::Range(range), byte_count, expected), bits(bytes, range.count)))
 }
 
 /// FC 16 (6.12): starting address, quantity, byte count, registers.
@@ -158,13 +170,13 @@ fn write_registers<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a>
     let mut reader = Reader::new(data);
     let range = range(&mut reader, MAX_WRITE_REGISTERS, context)?;
     let (values, byte_count) = written_registers(&mut reader, range.count, context)?;
-    Ok((with_excess(Asked::Range(range), byte_count, registers_size(range.count)), values))
+    Ok((with_excess(PendingRequest::Range(range), byte_count, registers_size(range.count)), values))
 }
 
 /// FC 7, 11, 12 and 17 (6.7, 6.9, 6.10, 6.13).
-fn without_fields<'a>(data: &'a [u8], context: &mut Context<'_>) -> (Asked, Values<'a>) {
+fn without_fields<'a>(data: &'a [u8], context: &mut Context<'_>) -> (PendingRequest, Values<'a>) {
     context.expect_end(data);
-    (Asked::Whole, Values::None)
+    (PendingRequest::Whole, Values::None)
 }
 
 /// FC 8 (6.8): sub-function, data.
@@ -181,7 +193,7 @@ fn diagnostics<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
         (_, odd) if odd.len() % 2 == 1 => context.malformed("diagnostic_data_odd", odd.len() as u32),
         _ => {}
     }
-    Ok((Asked::Sub(number), Values::Registers(rest)))
+    Ok((PendingRequest::Sub(number), Values::Registers(rest)))
 }
 
 /// FC 22 (6.16): address, AND mask, OR mask.
@@ -190,7 +202,7 @@ fn mask_write<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let address = reader.u16_be("address")?;
     let values = Values::Masks { and: reader.u16_be("and_mask")?, or: reader.u16_be("or_mask")? };
     context.expect_end(reader.rest());
-    Ok((Asked::Range(Range { address, count: 1 }), values))
+    Ok((PendingRequest::Range(Range { address, count: 1 }), values))
 }
 
 /// FC 23 (6.17): the range to read, then the range to write with its values.
@@ -199,7 +211,7 @@ fn read_write<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let read = range(&mut reader, MAX_READ_REGISTERS, context)?;
     let write = range(&mut reader, MAX_READ_WRITE_REGISTERS, context)?;
     let (values, byte_count) = written_registers(&mut reader, write.count, context)?;
-    Ok((with_excess(Asked::ReadWrite { write, read }, byte_count, registers_size(write.count)), values))
+    Ok((with_excess(PendingRequest::ReadWrite { write, read }, byte_count, registers_size(write.count)), values))
 }
 
 /// FC 24 (6.18): address of the queue's count register.
@@ -207,7 +219,7 @@ fn read_fifo<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let mut reader = Reader::new(data);
     let address = reader.u16_be("fifo_pointer_address")?;
     context.expect_end(reader.rest());
-    Ok((Asked::Range(Range { address, count: 1 }), Values::None))
+    Ok((PendingRequest::Range(Range { address, count: 1 }), Values::None))
 }
 
 /// FC 43 (6.19): MEI type; for type 14 (6.21) the read code and the first object.
@@ -223,7 +235,7 @@ fn encapsulated<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
             _ => context.malformed("truncated_request", data.len() as u32),
         }
     }
-    Ok((Asked::Sub(number), Values::Bytes(rest)))
+    Ok((PendingRequest::Sub(number), Values::Bytes(rest)))
 }
 
 /// FC 90: reservation key, UMAS function, data.
@@ -231,7 +243,7 @@ fn umas(data: &[u8]) -> Decoded<'_> {
     let mut reader = Reader::new(data);
     reader.u8("reservation_key")?;
     let number = u16::from(reader.u8("umas_function")?);
-    Ok((Asked::Sub(number), Values::Bytes(reader.rest())))
+    Ok((PendingRequest::Sub(number), Values::Bytes(reader.rest())))
 }
 
 /// Starting address and quantity.
@@ -267,8 +279,8 @@ const fn registers_size(count: u16) -> u16 {
 }
 
 /// A write whose byte count says how much more it brings than it names, if it does.
-fn with_excess(asked: Asked, byte_count: u8, expected: u16) -> Asked {
-    if u16::from(byte_count) > expected { Asked::Exceeding(Box::new(asked)) } else { asked }
+fn with_excess(asked: PendingRequest, byte_count: u8, expected: u16) -> PendingRequest {
+    if u16::from(byte_count) > expected { PendingRequest::Exceeding(Box::new(asked)) } else { asked }
 }
 
 fn check_byte_count(byte_count: u8, expected: u16, bytes: &[u8], context: &mut Context<'_>) {

@@ -1,8 +1,8 @@
 //! Answers: what was read, what was done, what was refused, held against what was asked.
 
-use super::asked::{Asked, READ_ITEM, Range};
 use super::entry::Entry;
 use super::head::Head;
+use super::pending_request::{PendingRequest, READ_ITEM, Range};
 use super::{file, function, identity, request, umas};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
@@ -11,9 +11,12 @@ use crate::pending::Waiting;
 
 /// Whether an answer has the shape that a request calls for: its length for a read, its echo for a write.
 #[inline]
-pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
+pub(super) fn fits(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
     match (asked.plainly(), data) {
-        (Asked::Range(Range { address, count }) | Asked::Passed(Range { address, count }), [first, ..]) => match code {
+        (
+            PendingRequest::Range(Range { address, count }) | PendingRequest::Passed(Range { address, count }),
+            [first, ..],
+        ) => match code {
             function::READ_COILS | function::READ_DISCRETE_INPUTS => u16::from(*first) == count.div_ceil(8),
             function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS => {
                 u32::from(*first) == u32::from(*count) * 2
@@ -27,13 +30,13 @@ pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
             }
             _ => true,
         },
-        (Asked::ReadWrite { read, .. }, [first, ..]) => u32::from(*first) == u32::from(read.count) * 2,
-        (Asked::Sub(number), [first, second, ..]) => match code {
+        (PendingRequest::ReadWrite { read, .. }, [first, ..]) => u32::from(*first) == u32::from(read.count) * 2,
+        (PendingRequest::Sub(number), [first, second, ..]) => match code {
             function::DIAGNOSTICS => u16::from_be_bytes([*first, *second]) == *number,
             function::ENCAPSULATED_INTERFACE => u16::from(*first) == *number,
             _ => true,
         },
-        (Asked::Whole | Asked::Files(_), _) => true,
+        (PendingRequest::Whole | PendingRequest::Files(_), _) => true,
         _ => false,
     }
 }
@@ -41,14 +44,14 @@ pub(super) fn fits(asked: &Asked, code: u8, data: &[u8]) -> bool {
 /// Whether an answer is just what a request of one range calls for, whose outcome nobody waits for: then nothing in it
 /// breaks the specification, and all there is to tell is that it came.
 #[inline]
-pub(super) fn completes(asked: &Asked, code: u8, data: &[u8]) -> bool {
+pub(super) fn completes(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
     let length = match (code, data) {
         (function::READ_COILS..=function::READ_INPUT_REGISTERS, [bytes, ..]) => 1 + usize::from(*bytes),
         (function::WRITE_SINGLE_COIL | function::WRITE_SINGLE_REGISTER, _)
         | (function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS, _) => 4,
         _ => return false,
     };
-    data.len() == length && matches!(asked, Asked::Passed(_)) && fits(asked, code, data)
+    data.len() == length && matches!(asked, PendingRequest::Passed(_)) && fits(asked, code, data)
 }
 
 /// Tells the outcome of the request that an answer belongs to. `fit`: what [`fits`] said of the two.
@@ -63,14 +66,18 @@ pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, contex
         entry.conclude_item(item, Values::None, Outcome::Accepted, context.stamp, context.sink);
     }
     match entry.asked.plainly() {
-        Asked::ReadWrite { .. } => {
+        PendingRequest::ReadWrite { .. } => {
             let values = registers(data, context);
             entry.conclude_item(0, Values::None, Outcome::Accepted, context.stamp, context.sink);
             entry.conclude_item(READ_ITEM, values, Outcome::Accepted, context.stamp, context.sink);
         }
-        Asked::Files(_) if head.code == function::READ_FILE_RECORD => file::conclude_read(entry, data, context),
-        Asked::Files(_) => entry.conclude(Outcome::Accepted, context.stamp, context.sink),
-        Asked::Sub(number) if head.code == function::UMAS => conclude_umas(entry, *number, head, data, context),
+        PendingRequest::Files(_) if head.code == function::READ_FILE_RECORD => {
+            file::conclude_read(entry, data, context)
+        }
+        PendingRequest::Files(_) => entry.conclude(Outcome::Accepted, context.stamp, context.sink),
+        PendingRequest::Sub(number) if head.code == function::UMAS => {
+            conclude_umas(entry, *number, head, data, context)
+        }
         single => {
             let values = answered(single, head.code, data, context);
             entry.conclude_item(0, values, Outcome::Accepted, context.stamp, context.sink);
@@ -89,11 +96,12 @@ fn refuse(entry: &Entry, data: &[u8], context: &mut Context<'_>) {
 }
 
 /// The values in the answer to a request of one operation.
-fn answered<'a>(asked: &Asked, code: u8, data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
+fn answered<'a>(asked: &PendingRequest, code: u8, data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
     match (code, asked) {
-        (function::READ_COILS | function::READ_DISCRETE_INPUTS, Asked::Range(range) | Asked::Passed(range)) => {
-            request::bits(counted(data, context), range.count)
-        }
+        (
+            function::READ_COILS | function::READ_DISCRETE_INPUTS,
+            PendingRequest::Range(range) | PendingRequest::Passed(range),
+        ) => request::bits(counted(data, context), range.count),
         (function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS, _) => registers(data, context),
         (
             function::WRITE_SINGLE_COIL

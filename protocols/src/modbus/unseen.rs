@@ -1,7 +1,7 @@
 //! Accepted answers to requests that are not in the capture: what they say was carried out.
 
-use super::asked::{Asked, Range};
 use super::head::Head;
+use super::pending_request::{PendingRequest, Range};
 use super::{file, function, request};
 use crate::context::Context;
 use crate::dissector::RequestRef;
@@ -16,7 +16,7 @@ pub(super) fn tell(number: u32, head: Head, data: &[u8], context: &mut Context<'
     let mut changes = false;
     let mut tell = |item: u16, values| {
         let mut operation = asked.operation(head.unit, head.code, item, values);
-        if asked == Asked::Whole {
+        if asked == PendingRequest::Whole {
             operation.target = Target::Unread { part: "request" };
         }
         changes |= operation.class.changes();
@@ -26,7 +26,7 @@ pub(super) fn tell(number: u32, head: Head, data: &[u8], context: &mut Context<'
         }
     };
     match &asked {
-        Asked::Files(list) => {
+        PendingRequest::Files(list) => {
             let items = 0..list.ranges.len() as u16;
             items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
         }
@@ -36,8 +36,8 @@ pub(super) fn tell(number: u32, head: Head, data: &[u8], context: &mut Context<'
 }
 
 /// What an answer says of its request.
-fn carried_out(code: u8, data: &[u8]) -> (Asked, Values<'_>) {
-    let range = |address, count| Asked::Range(Range { address: u16::from_be_bytes(address), count });
+fn carried_out(code: u8, data: &[u8]) -> (PendingRequest, Values<'_>) {
+    let range = |address, count| PendingRequest::Range(Range { address: u16::from_be_bytes(address), count });
     match (code, data) {
         (function::WRITE_SINGLE_COIL, &[a0, a1, ref value @ ..]) if value.len() >= 2 => {
             (range([a0, a1], 1), request::coil(value))
@@ -52,11 +52,13 @@ fn carried_out(code: u8, data: &[u8]) -> (Asked, Values<'_>) {
             let [and, or] = [[n0, n1], [o0, o1]].map(u16::from_be_bytes);
             (range([a0, a1], 1), Values::Masks { and, or })
         }
-        (function::WRITE_FILE_RECORD, _) => (file::written(data).unwrap_or(Asked::Whole), Values::None),
+        (function::WRITE_FILE_RECORD, _) => (file::written(data).unwrap_or(PendingRequest::Whole), Values::None),
         (function::DIAGNOSTICS, &[high, low, ref rest @ ..]) => {
-            (Asked::Sub(u16::from_be_bytes([high, low])), Values::Registers(rest))
+            (PendingRequest::Sub(u16::from_be_bytes([high, low])), Values::Registers(rest))
         }
-        (function::ENCAPSULATED_INTERFACE, &[mei, ref rest @ ..]) => (Asked::Sub(mei.into()), Values::Bytes(rest)),
-        _ => (Asked::Whole, Values::None),
+        (function::ENCAPSULATED_INTERFACE, &[mei, ref rest @ ..]) => {
+            (PendingRequest::Sub(mei.into()), Values::Bytes(rest))
+        }
+        _ => (PendingRequest::Whole, Values::None),
     }
 }

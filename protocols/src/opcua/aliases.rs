@@ -10,7 +10,7 @@ use core::cmp::Ordering;
 use core::ops::Bound;
 
 use super::owned_node::OwnedNode;
-use super::service::{Item, Method, Subject, Survey};
+use super::service::{BatchSummary, Item, Method, Subject};
 use crate::operation::{Class, MethodTarget, Namespaces, Node, NodeTarget};
 
 /// The node behind an alias; none if its registration is not in the capture.
@@ -211,10 +211,10 @@ impl Aliases {
     /// A survey whose namespaces include those of every node that its aliases may stand for; none if each operation has to be
     /// looked at.
     #[inline]
-    pub(super) fn resolve_survey(&self, lookup: Lookup, survey: Survey) -> Option<Survey> {
+    pub(super) fn resolve_summary(&self, lookup: Lookup, summary: BatchSummary) -> Option<BatchSummary> {
         match self.0.as_deref() {
-            None => Some(survey),
-            Some(table) => table.resolve_survey(lookup, survey),
+            None => Some(summary),
+            Some(table) => table.resolve_summary(lookup, summary),
         }
     }
 }
@@ -278,17 +278,17 @@ impl Table {
         (object.is_some() || method.is_some()).then_some(Resolved { object, method })
     }
 
-    fn resolve_survey(&self, lookup: Lookup, survey: Survey) -> Option<Survey> {
+    fn resolve_summary(&self, lookup: Lookup, summary: BatchSummary) -> Option<BatchSummary> {
         if self.has_unknown(lookup) {
             return None;
         }
         if self.known.is_empty() {
-            return Some(survey);
+            return Some(summary);
         }
         let (aliases, nodes) = self.namespaces?;
-        let uses_aliases = survey.namespaces.meet(aliases);
-        let namespaces = if uses_aliases { survey.namespaces.with(nodes) } else { survey.namespaces };
-        Some(Survey { namespaces, ..survey })
+        let uses_aliases = summary.namespaces.meet(aliases);
+        let namespaces = if uses_aliases { summary.namespaces.with(nodes) } else { summary.namespaces };
+        Some(BatchSummary { namespaces, ..summary })
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::Context;
 use super::aliases::ANY_SESSION;
-use super::asked::{self, Asked, Kept, Replayed, Request, What};
 use super::binary::Encoded;
-use super::exchange::{Exchange, Said, refused};
+use super::exchange::{Exchange, ReceivedMessage, refused};
+use super::pending_request::{self, Kept, PendingRequest, Replayed, Request, What};
 use super::results::Results;
 use super::service::{
-    Answer, Answers, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service, Subject, Survey,
-    endpoints, find_servers, notifications,
+    Answer, Answers, BatchSummary, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service,
+    Subject, endpoints, find_servers, notifications,
 };
 use super::{inventory, session};
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
@@ -18,18 +18,18 @@ use crate::pending::Waiting;
 use crate::reader::Reader;
 
 impl Exchange {
-    pub(super) fn on_response(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
-        let Message { service, mut content, .. } = said.message;
+    pub(super) fn on_response(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
+        let Message { service, mut content, .. } = received.message;
         let header = match ResponseHeader::read(&mut content) {
             Ok(header) => header,
-            Err(fault) => return fault.report(said.is_cut, context),
+            Err(fault) => return fault.report(received.is_cut, context),
         };
         let is_fault = header.result.is_bad() || service == Service::ServiceFault;
         let refusal = is_fault.then(|| refused(header.result));
-        let counted = if is_fault { None } else { self.counted(said, header.time, content, context) };
-        let result = counted.unwrap_or_else(|| self.any_response(said, header.time, refusal, content, context));
+        let counted = if is_fault { None } else { self.counted(received, header.time, content, context) };
+        let result = counted.unwrap_or_else(|| self.any_response(received, header.time, refusal, content, context));
         if let Err(fault) = result {
-            fault.report(said.is_cut, context);
+            fault.report(received.is_cut, context);
         }
     }
 
@@ -37,18 +37,19 @@ impl Exchange {
     #[inline]
     fn counted(
         &mut self,
-        said: &Said<'_>,
+        received: &ReceivedMessage<'_>,
         time: i64,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Option<Result<(), Fault>> {
         let only = self.pending.only()?;
         let What::Service(Request { service, kept: Kept::Counted(count), .. }) = only.what else { return None };
-        let is_meant = service == said.message.service && (only.channel, only.id) == (said.channel, Some(said.id));
+        let is_meant =
+            service == received.message.service && (only.channel, only.id) == (received.channel, Some(received.id));
         let result = is_meant.then(|| count_results(service, count, content, context))?;
         self.pending.forget_only();
         if service == Service::Write {
-            self.recent_answers.insert(said.answer_key(time));
+            self.recent_answers.insert(received.answer_key(time));
         }
         Some(result)
     }
@@ -57,19 +58,20 @@ impl Exchange {
     #[inline(never)]
     fn any_response(
         &mut self,
-        said: &Said<'_>,
+        received: &ReceivedMessage<'_>,
         time: i64,
         refusal: Option<Outcome>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
-        let service = said.message.service;
-        let asked = self.asked_by(said).or_else(|| self.only_request(said, refusal.is_some(), content, context));
+        let service = received.message.service;
+        let asked =
+            self.asked_by(received).or_else(|| self.only_request(received, refusal.is_some(), content, context));
         if asked.is_none() {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         } else if service.is_change() {
-            self.recent_answers.insert(said.answer_key(time));
+            self.recent_answers.insert(received.answer_key(time));
         }
         match (asked, refusal) {
             (Some(asked), Some(refusal)) => {
@@ -85,9 +87,9 @@ impl Exchange {
                 result
             }
             (None, None) => {
-                if service.is_change() && !self.recent_answers.contains(said.answer_key(time)) {
+                if service.is_change() && !self.recent_answers.contains(received.answer_key(time)) {
                     self.report_unseen(service, content, context);
-                    self.recent_answers.insert(said.answer_key(time));
+                    self.recent_answers.insert(received.answer_key(time));
                 }
                 self.learn(service, None, content, context)
             }
@@ -96,11 +98,11 @@ impl Exchange {
 
     /// The request that an answer belongs to.
     #[inline]
-    fn asked_by(&mut self, said: &Said<'_>) -> Option<Asked> {
-        let service = said.message.service;
-        let is_asked_by = |asked: &Asked| {
-            asked.channel == said.channel
-                && asked.id == Some(said.id)
+    fn asked_by(&mut self, received: &ReceivedMessage<'_>) -> Option<PendingRequest> {
+        let service = received.message.service;
+        let is_asked_by = |asked: &PendingRequest| {
+            asked.channel == received.channel
+                && asked.id == Some(received.id)
                 && (asked.service() == Some(service) || service == Service::ServiceFault)
         };
         let found = match service {
@@ -121,27 +123,27 @@ impl Exchange {
     #[cold]
     fn only_request(
         &mut self,
-        said: &Said<'_>,
+        received: &ReceivedMessage<'_>,
         is_refused: bool,
         content: Reader<'_>,
         context: &mut Context<'_>,
-    ) -> Option<Asked> {
-        let (service, only) = (said.message.service, self.pending.only()?);
+    ) -> Option<PendingRequest> {
+        let (service, only) = (received.message.service, self.pending.only()?);
         let What::Service(request) = &only.what else { return None };
         let age = context.stamp.clock.saturating_sub(only.requested.clock);
         let is_meant =
-            !self.is_lossy && age <= self.timeout && only.channel == said.channel && request.service == service;
+            !self.is_lossy && age <= self.timeout && only.channel == received.channel && request.service == service;
         if !is_meant || !(is_refused || has_as_many_results(request, content)) {
             return None;
         }
-        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_number", Some(said.id));
+        context.anomaly(AnomalyKind::Unmatched, "answer_with_other_number", Some(received.id));
         self.pending.take(|_| true, |_| true).map(|(asked, _)| asked)
     }
 
     /// Tells how each operation of a request ended.
     fn answered(
         &mut self,
-        asked: &Asked,
+        asked: &PendingRequest,
         service: Service,
         content: Reader<'_>,
         context: &mut Context<'_>,
@@ -174,7 +176,7 @@ impl Exchange {
     /// Concludes each operation of a request with its result. Returns also how many results are missing or too many.
     fn results(
         &mut self,
-        asked: &Asked,
+        asked: &PendingRequest,
         request: &Request,
         answers: Answers<'_>,
         context: &mut Context<'_>,
@@ -240,7 +242,7 @@ impl Exchange {
     fn learn(
         &mut self,
         service: Service,
-        asked: Option<(&Asked, &Request)>,
+        asked: Option<(&PendingRequest, &Request)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
@@ -258,7 +260,7 @@ impl Exchange {
     fn reported(
         &mut self,
         service: Service,
-        asked: Option<(&Asked, &Request)>,
+        asked: Option<(&PendingRequest, &Request)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
@@ -267,9 +269,9 @@ impl Exchange {
             None => (self.number(), 0_u32),
         };
         let named = asked.map_or(0, |(_, request)| request.subscription());
-        let survey = if service == Service::Publish { self.subscriptions.survey(content) } else { None };
+        let summary = if service == Service::Publish { self.subscriptions.summary(content) } else { None };
         let subscriptions = &self.subscriptions;
-        if let Some(Survey { class, count, namespaces }) = survey
+        if let Some(BatchSummary { class, count, namespaces }) = summary
             && context.sink.pass(class, namespaces, count)
         {
             context.sink.ended(Outcome::Accepted, count);
@@ -300,8 +302,8 @@ impl Exchange {
 /// Announces one notification of a subscription.
 #[inline]
 fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Values<'_>), context: &mut Context<'_>) {
-    let item = Item { subject, ..asked::whole(Service::Publish) };
-    let operation = asked::operation(service, service.code(), &item, values);
+    let item = Item { subject, ..pending_request::whole(Service::Publish) };
+    let operation = pending_request::operation(service, service.code(), &item, values);
     if context.sink.operation(at, &operation, context.stamp) {
         context.sink.outcome(at, &operation, Outcome::Accepted, context.stamp, context.stamp);
     } else {
@@ -380,14 +382,14 @@ impl Exchange {
             let target = node.map(|node| NodeTarget { node, attribute: None, range: &[] });
             let target = target.as_ref().map_or(Target::Unread { part: "target" }, Target::Node);
             let values = if service == Service::Call { answer.values } else { Values::None };
-            let operation = asked::plain(asked::function(service), target, values);
+            let operation = pending_request::plain(pending_request::function(service), target, values);
             context.sink.request_unseen(RequestRef { request: number, item: place }, &operation, context.stamp);
         }
     }
 }
 
 /// The memory of a request that was answered is needed no more.
-fn release(asked: Asked, context: &mut Context<'_>) {
+fn release(asked: PendingRequest, context: &mut Context<'_>) {
     if let What::Service(request) = asked.what {
         context.sink.give_back(request.into_bytes());
     }

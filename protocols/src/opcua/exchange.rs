@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::aliases::Aliases;
-use super::asked::{self, Asked, Opened, What};
 use super::assembly::Key;
 use super::binary::{StatusCode, Unanimous};
+use super::pending_request::{self, Opened, PendingRequest, What};
 use super::results::{AnswerKey, RecentAnswers};
 use super::service::{Direction, Message, Service, message_of};
 use super::session::Sessions;
@@ -24,9 +24,9 @@ pub(super) struct Exchange {
     /// Number of the next request.
     next: u32,
     pub(super) sessions: Sessions,
-    pub(super) pending: Pending<Asked>,
+    pub(super) pending: Pending<PendingRequest>,
     /// Requests to publish, which wait until there is something to report: they are never overdue.
-    pub(super) publishes: Pending<Asked>,
+    pub(super) publishes: Pending<PendingRequest>,
     pub(super) subscriptions: Subscriptions,
     pub(super) aliases: Aliases,
     /// Number of the latest request in its sequence header.
@@ -42,7 +42,7 @@ pub(super) struct Exchange {
 
 /// A whole message, and how it came.
 #[derive(Clone, Copy)]
-pub(super) struct Said<'m> {
+pub(super) struct ReceivedMessage<'m> {
     pub(super) channel: u32,
     /// Number of the request in the sequence header.
     pub(super) id: u32,
@@ -55,7 +55,7 @@ pub(super) struct Said<'m> {
     pub(super) is_unusual: bool,
 }
 
-impl Said<'_> {
+impl ReceivedMessage<'_> {
     /// What identifies an answer with this time in its header.
     pub(super) fn answer_key(&self, time: i64) -> AnswerKey {
         AnswerKey { channel: self.channel, id: self.id, service: self.message.service, time }
@@ -109,7 +109,7 @@ impl Exchange {
     }
 
     /// A body.
-    pub(super) fn said(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
+    pub(super) fn receive(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
         let is_cut = came == Came::Cut;
         let (message, is_unusual) = match Message::decode(body, Unanimous) {
             Ok(message) => (message, false),
@@ -122,7 +122,7 @@ impl Exchange {
             Came::InOneChunk => context.sink.pdus(CHUNK, (SERVICE_IDS, key(&message))),
             Came::Whole | Came::Cut => self.count(&message, context),
         }
-        let said = Said { channel, id, body, message, is_cut, is_unusual };
+        let received = ReceivedMessage { channel, id, body, message, is_cut, is_unusual };
         // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
         let direction = message.direction.unwrap_or(match context.from {
             Side::Client => Direction::Request,
@@ -132,8 +132,8 @@ impl Exchange {
             context.malformed("service_direction", message.service.code());
         }
         match direction {
-            Direction::Request => self.on_request(&said, context),
-            Direction::Response => self.on_response(&said, context),
+            Direction::Request => self.on_request(&received, context),
+            Direction::Response => self.on_response(&received, context),
         }
     }
 
@@ -201,10 +201,11 @@ impl Exchange {
 impl Exchange {
     /// A client opens the connection.
     pub(super) fn hello(&mut self, url: &[u8], context: &mut Context<'_>) {
-        let operation = asked::plain(asked::HELLO, Target::Endpoint { url }, Values::None);
+        let operation = pending_request::plain(pending_request::HELLO, Target::Endpoint { url }, Values::None);
         let number = self.tell(&operation, context);
         let what = What::Hello(url.into());
-        self.pending.push(Asked { requested: *context.stamp, number, channel: 0, id: None, what }, context.sink);
+        self.pending
+            .push(PendingRequest { requested: *context.stamp, number, channel: 0, id: None, what }, context.sink);
     }
 
     /// The server accepts it.
@@ -220,16 +221,20 @@ impl Exchange {
         let mut waiting = self.pending.iter();
         let is_alone = waiting.next().is_some() && waiting.next().is_none();
         drop(waiting);
-        let is_meant = |asked: &Asked| is_alone || matches!(asked.what, What::Hello(_) | What::Open(_));
+        let is_meant = |asked: &PendingRequest| is_alone || matches!(asked.what, What::Hello(_) | What::Open(_));
         if let Some((asked, _)) = self.pending.take(is_meant, |_| true) {
             return asked.conclude(refused(status), context.stamp, context.sink);
         }
-        self.happened(&asked::plain(asked::ERROR, Target::None, Values::None), refused(status), context);
+        self.happened(
+            &pending_request::plain(pending_request::ERROR, Target::None, Values::None),
+            refused(status),
+            context,
+        );
     }
 
     /// The server asks to be greeted.
     pub(super) fn reverse_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
-        let operation = asked::plain(asked::REVERSE_HELLO, Target::Endpoint { url }, Values::None);
+        let operation = pending_request::plain(pending_request::REVERSE_HELLO, Target::Endpoint { url }, Values::None);
         self.happened(&operation, Outcome::Accepted, context);
     }
 
@@ -237,7 +242,7 @@ impl Exchange {
     pub(super) fn asks_channel(&mut self, channel: u32, id: Option<u32>, opened: Opened, context: &mut Context<'_>) {
         let number = self.tell(&opened.operation(), context);
         let what = What::Open(Box::new(opened));
-        self.pending.push(Asked { requested: *context.stamp, number, channel, id, what }, context.sink);
+        self.pending.push(PendingRequest { requested: *context.stamp, number, channel, id, what }, context.sink);
     }
 
     /// The server answers, and what was asked for is returned if it was seen. `id` is known where the body can be read;
@@ -248,7 +253,8 @@ impl Exchange {
         outcome: Outcome,
         context: &mut Context<'_>,
     ) -> Option<Opened> {
-        let is_asked_by = |asked: &Asked| matches!(asked.what, What::Open(_)) && (id.is_none() || asked.id == id);
+        let is_asked_by =
+            |asked: &PendingRequest| matches!(asked.what, What::Open(_)) && (id.is_none() || asked.id == id);
         let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None);
             return None;
@@ -265,25 +271,29 @@ impl Exchange {
         {
             return asked.conclude(refused(status), context.stamp, context.sink);
         }
-        self.happened(&asked::plain(asked::ABORT, Target::None, Values::None), refused(status), context);
+        self.happened(
+            &pending_request::plain(pending_request::ABORT, Target::None, Values::None),
+            refused(status),
+            context,
+        );
     }
 
     /// An encrypted message of so many bytes, on the wire.
     pub(super) fn opaque(&mut self, size: usize, context: &mut Context<'_>) {
         let function = match context.from {
-            Side::Client => asked::ENCRYPTED_REQUEST,
-            Side::Server => asked::ENCRYPTED_RESPONSE,
+            Side::Client => pending_request::ENCRYPTED_REQUEST,
+            Side::Server => pending_request::ENCRYPTED_RESPONSE,
         };
         let size = u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
         let values = Values::Typed { kind: Kind::U32, count: 1, bytes: &size };
         // What becomes of it nobody sees.
-        self.happened(&asked::plain(function, Target::None, values), Outcome::Pending, context);
+        self.happened(&pending_request::plain(function, Target::None, values), Outcome::Pending, context);
     }
 
     /// An encrypted CLO: what it does shows.
     pub(super) fn closed(&mut self, context: &mut Context<'_>) {
-        let function = asked::function(Service::CloseSecureChannel);
-        self.happened(&asked::plain(function, Target::None, Values::None), Outcome::Accepted, context);
+        let function = pending_request::function(Service::CloseSecureChannel);
+        self.happened(&pending_request::plain(function, Target::None, Values::None), Outcome::Accepted, context);
     }
 
     /// Tells an operation, and its number.

@@ -108,7 +108,7 @@ impl OpcUa {
         let request = u32::from_le_bytes([e, f, g, h]);
         let is_torn = self.torn.get(context.from.index()) != Some(&false);
         if piece.part == Part::Last && !is_torn && self.assemblies.is_empty() {
-            self.exchange.said(piece.channel, request, body, Came::Whole, context);
+            self.exchange.receive(piece.channel, request, body, Came::Whole, context);
         } else {
             self.part(piece, request, body, is_torn, context);
         }
@@ -212,7 +212,7 @@ impl OpcUa {
     /// The last chunk of a message.
     fn last(&mut self, key: Key, body: &[u8], context: &mut Context<'_>) {
         let Some(mut partial) = self.assemblies.take(key) else {
-            return self.exchange.said(key.channel, key.request.unwrap_or_default(), body, Came::Whole, context);
+            return self.exchange.receive(key.channel, key.request.unwrap_or_default(), body, Came::Whole, context);
         };
         if partial.is_torn {
             return context.sink.lost(body.len());
@@ -223,7 +223,7 @@ impl OpcUa {
             memory::append(&mut partial.bytes, body);
         }
         let came = if partial.is_cut { Came::Cut } else { Came::Whole };
-        self.exchange.said(key.channel, key.request.unwrap_or_default(), &partial.bytes, came, context);
+        self.exchange.receive(key.channel, key.request.unwrap_or_default(), &partial.bytes, came, context);
         context.sink.give_back(partial.bytes);
     }
 

@@ -20,7 +20,6 @@
 
 mod aliases;
 mod answer;
-mod asked;
 mod assembly;
 pub mod binary;
 mod channel;
@@ -32,6 +31,7 @@ mod inventory;
 mod message;
 mod opening;
 mod owned_node;
+mod pending_request;
 mod probe;
 mod proof;
 mod request;
@@ -132,7 +132,7 @@ impl OpcUa {
         if channel.follows(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
-        self.exchange.said(whole.channel, whole.request, body, Came::InOneChunk, context);
+        self.exchange.receive(whole.channel, whole.request, body, Came::InOneChunk, context);
         Some(whole.size)
     }
 

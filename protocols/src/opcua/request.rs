@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use super::Context;
 use super::aliases::{ANY_SESSION, Aliases, Lookup, Resolved};
-use super::asked::{self, Asked, Kept, Login, Request, What, Whole};
 use super::binary::{Dialect, Encoded, Reading, Unanimous};
-use super::exchange::{Exchange, Said};
+use super::exchange::{Exchange, ReceivedMessage};
+use super::pending_request::{self, Kept, Login, PendingRequest, Request, What, Whole};
 use super::service::{
-    ActivateRequest, Identity, Item, Message, Opened, RequestHeader, Service, Survey, Token, items, message_of,
+    ActivateRequest, BatchSummary, Identity, Item, Message, Opened, RequestHeader, Service, Token, items, message_of,
     operations,
 };
 use super::session;
@@ -22,32 +22,32 @@ use crate::reader::Reader;
 use crate::security::{Security, UserKind};
 
 impl Exchange {
-    pub(super) fn on_request(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
-        let Message { service, mut content, has_own_namespaces, .. } = said.message;
-        if said.is_unusual || has_own_namespaces {
-            return self.on_unusual(said, context);
+    pub(super) fn on_request(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
+        let Message { service, mut content, has_own_namespaces, .. } = received.message;
+        if received.is_unusual || has_own_namespaces {
+            return self.on_unusual(received, context);
         }
         let token = match RequestHeader::decode(&mut content, Unanimous) {
             Ok(header) => header.token,
             Err(fault) => {
-                fault.report(said.is_cut, context);
-                return self.on_unusual(said, context);
+                fault.report(received.is_cut, context);
+                return self.on_unusual(received, context);
             }
         };
         match service {
             Service::CreateSession | Service::CloseSession | Service::ActivateSession => {
-                let opened = Opened { message: said.message, token, content };
+                let opened = Opened { message: received.message, token, content };
                 if let Err(fault) = self.on_session(&opened, Unanimous, None, context) {
-                    fault.report(said.is_cut, context);
-                    return self.on_unusual(said, context);
+                    fault.report(received.is_cut, context);
+                    return self.on_unusual(received, context);
                 }
                 if service == Service::ActivateSession {
-                    return self.announce_login(said, context);
+                    return self.announce_login(received, context);
                 }
             }
             _ => self.sessions.speaks(&token, context),
         }
-        self.announce(said, &token, content, context);
+        self.announce(received, &token, content, context);
     }
 
     /// Reports what a request says about sessions, and returns the user of ActivateSession; a fault means that the user cannot
@@ -79,33 +79,40 @@ impl Exchange {
 
     /// Announces the operations of a request, and keeps it until its answer.
     #[inline]
-    fn announce(&mut self, said: &Said<'_>, token: &Token<'_>, content: Reader<'_>, context: &mut Context<'_>) {
-        let (service, number) = (said.message.service, self.number());
-        let code = said.message.code();
+    fn announce(
+        &mut self,
+        received: &ReceivedMessage<'_>,
+        token: &Token<'_>,
+        content: Reader<'_>,
+        context: &mut Context<'_>,
+    ) {
+        let (service, number) = (received.message.service, self.number());
+        let code = received.message.code();
         let lookup = if self.aliases.is_empty() { None } else { Some(self.lookup(token, context)) };
-        let survey = Survey::of_request(service, content).and_then(|survey| match lookup {
-            None => Some(survey),
-            Some(lookup) => self.aliases.resolve_survey(lookup, survey),
+        let summary = BatchSummary::of_request(service, content).and_then(|summary| match lookup {
+            None => Some(summary),
+            Some(lookup) => self.aliases.resolve_summary(lookup, summary),
         });
-        let is_passed = survey.is_some_and(|survey| context.sink.pass(survey.class, survey.namespaces, survey.count));
+        let is_passed =
+            summary.is_some_and(|summary| context.sink.pass(summary.class, summary.namespaces, summary.count));
         let mut announced = Announced { number, ..Announced::default() };
         if !is_passed {
             let mut announcer = Announcer { service, code, aliases: &self.aliases, lookup, announced, context };
-            announcer.announce_all(said, content);
+            announcer.announce_all(received, content);
             announced = announcer.announced;
         }
         let is_awaited = announced.is_awaited;
         // Nodes of the standard's own namespace may say who the server is.
-        let counted = survey.filter(|survey| !is_awaited && !survey.namespaces.meet(Namespaces::only(0)));
-        let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
-        if let Some(Survey { count, .. }) = counted {
-            self.supersede(channel, said.id, context);
+        let counted = summary.filter(|summary| !is_awaited && !summary.namespaces.meet(Namespaces::only(0)));
+        let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
+        if let Some(BatchSummary { count, .. }) = counted {
+            self.supersede(channel, received.id, context);
             let what = What::Service(Request { service, is_awaited, code, kept: Kept::Counted(count) });
-            return self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
+            return self.pending.push(PendingRequest { requested, number, channel, id, what }, context.sink);
         }
-        let kept = self.keep(said, token, content, announced, context);
+        let kept = self.keep(received, token, content, announced, context);
         let what = What::Service(Request { service, is_awaited, code, kept });
-        self.wait(Asked { requested, number, channel, id, what }, context);
+        self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
     #[cold]
@@ -116,20 +123,20 @@ impl Exchange {
     /// What the answer to a request will need of it.
     fn keep(
         &mut self,
-        said: &Said<'_>,
+        received: &ReceivedMessage<'_>,
         token: &Token<'_>,
         content: Reader<'_>,
         announced: Announced,
         context: &mut Context<'_>,
     ) -> Kept {
-        let needs_session = match said.message.service {
+        let needs_session = match received.message.service {
             Service::Publish => return Kept::Content(Vec::new()),
             Service::RegisterNodes => true,
             Service::UnregisterNodes | Service::CloseSession => !self.aliases.is_empty(),
             _ => false,
         };
         if needs_session || announced.is_unusual || !announced.resolved.is_empty() {
-            return self.keep_whole(said, token.key(), content, announced, context);
+            return self.keep_whole(received, token.key(), content, announced, context);
         }
         Kept::Content(copied(content.rest(), context))
     }
@@ -137,58 +144,58 @@ impl Exchange {
     #[cold]
     fn keep_whole(
         &mut self,
-        said: &Said<'_>,
+        received: &ReceivedMessage<'_>,
         session: u64,
         content: Reader<'_>,
         announced: Announced,
         context: &mut Context<'_>,
     ) -> Kept {
-        if said.message.service == Service::RegisterNodes {
+        if received.message.service == Service::RegisterNodes {
             self.aliases.expect(announced.number, session, context.stamp.clock);
         }
-        let (body, subscription) = (copied(said.body, context), asked::first_number(content.rest()));
-        let (is_cut, resolved) = (said.is_cut, announced.resolved);
+        let (body, subscription) = (copied(received.body, context), pending_request::first_number(content.rest()));
+        let (is_cut, resolved) = (received.is_cut, announced.resolved);
         Kept::Whole(Box::new(Whole { body, is_cut, session, subscription, resolved }))
     }
 
     /// A request whose type or header servers do not all read alike, or that has a table of namespaces of its own.
     #[cold]
     #[inline(never)]
-    fn on_unusual(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
-        let service = said.message.service;
+    fn on_unusual(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
+        let service = received.message.service;
         let (mut first, mut user) = (None, None);
         for reading in Reading::OF_SERVERS {
-            if let Ok(opened) = Opened::read(said.body, reading) {
+            if let Ok(opened) = Opened::read(received.body, reading) {
                 first = first.or(Some(opened));
                 user = self.on_session(&opened, reading, user, context).unwrap_or(user);
             }
         }
         if service == Service::ActivateSession {
-            return self.announce_login(said, context);
+            return self.announce_login(received, context);
         }
-        let (number, code) = (self.number(), said.message.code());
+        let (number, code) = (self.number(), received.message.code());
         let lookup = first.filter(|_| !self.aliases.is_empty()).map(|opened| self.lookup(&opened.token, context));
         let announced = Announced { number, is_unusual: true, ..Announced::default() };
         let mut announcer = Announcer { service, code, aliases: &self.aliases, lookup, announced, context };
-        let _ = operations(said.body, said.is_cut, |found| announcer.announce(found.item, found.is_ambiguous));
+        let _ = operations(received.body, received.is_cut, |found| announcer.announce(found.item, found.is_ambiguous));
         let announced = announcer.announced;
         let is_awaited = announced.is_awaited;
         let (session, content) = match first {
             Some(Opened { token, content, .. }) => (token.key(), content),
             None => (ANY_SESSION, Reader::new(&[])),
         };
-        let kept = self.keep_whole(said, session, content, announced, context);
+        let kept = self.keep_whole(received, session, content, announced, context);
         let what = What::Service(Request { service, is_awaited, code, kept });
-        let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
-        self.wait(Asked { requested, number, channel, id, what }, context);
+        let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
+        self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
     /// Announces ActivateSession, of which nothing but the user is kept.
     #[cold]
-    fn announce_login(&mut self, said: &Said<'_>, context: &mut Context<'_>) {
+    fn announce_login(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let number = self.number();
         let mut logins = Vec::new();
-        let _ = operations(said.body, said.is_cut, |found| {
+        let _ = operations(received.body, received.is_cut, |found| {
             let login = Login::of(found);
             let at = RequestRef { request: number, item: logins.len() as u32 };
             context.sink.operation(at, &login.operation(), context.stamp);
@@ -199,8 +206,8 @@ impl Exchange {
             context.sink.security(&fact, context.stamp);
         }
         let what = What::Login(logins.into());
-        let (requested, channel, id) = (*context.stamp, said.channel, Some(said.id));
-        self.wait(Asked { requested, number, channel, id, what }, context);
+        let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
+        self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
     /// Announces a request of which no more than the beginning can be read, or nothing at all, as one unread operation.
@@ -210,15 +217,18 @@ impl Exchange {
         let operation = match message_of(beginning).filter(|message| message.is_request()) {
             Some(message) => {
                 let service = message.service;
-                Operation { code: message.code(), ..asked::plain(asked::function(service), target, Values::None) }
+                Operation {
+                    code: message.code(),
+                    ..pending_request::plain(pending_request::function(service), target, Values::None)
+                }
             }
-            None => asked::plain(asked::UNREAD_REQUEST, target, Values::None),
+            None => pending_request::plain(pending_request::UNREAD_REQUEST, target, Values::None),
         };
         self.happened(&operation, Outcome::Pending, context);
     }
 
     /// Keeps a request until its answer.
-    fn wait(&mut self, asked: Asked, context: &mut Context<'_>) {
+    fn wait(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
         if let Some(id) = asked.id {
             self.supersede(asked.channel, id, context);
         }
@@ -248,7 +258,7 @@ impl Exchange {
     fn supersede_same(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
         // What is missing has nothing to do with requests that come when none waits.
         self.is_lossy &= self.pending.iter().next().is_some();
-        let is_same = |earlier: &Asked| (earlier.channel, earlier.id) == (channel, Some(id));
+        let is_same = |earlier: &PendingRequest| (earlier.channel, earlier.id) == (channel, Some(id));
         while let Some((earlier, _)) = self.pending.take(is_same, |_| true) {
             earlier.conclude(Outcome::NoResponse, context.stamp, context.sink);
         }
@@ -256,7 +266,7 @@ impl Exchange {
 
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
     #[inline]
-    fn has_room(&self, asked: &Asked) -> bool {
+    fn has_room(&self, asked: &PendingRequest) -> bool {
         let waiting = || self.pending.all().map(Waiting::heap).sum::<usize>();
         asked.heap() <= SMALL || waiting() + asked.heap() <= self.limit
     }
@@ -264,16 +274,16 @@ impl Exchange {
     /// Concludes the operations of a request that cannot be kept. That it was seen is remembered, so that its answer is not
     /// taken for that of an unseen request.
     #[cold]
-    fn wait_without_room(&mut self, asked: Asked, context: &mut Context<'_>) {
+    fn wait_without_room(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
         asked.conclude(Outcome::Pending, context.stamp, context.sink);
-        let Asked { requested, number, channel, id, what: What::Service(request) } = asked else { return };
+        let PendingRequest { requested, number, channel, id, what: What::Service(request) } = asked else { return };
         if request.service == Service::RegisterNodes {
             self.aliases.mark_unknown(request.session().unwrap_or(ANY_SESSION));
         }
         let Request { service, is_awaited, code, .. } = request;
         let what = What::Service(Request { service, is_awaited, code, kept: Kept::Concluded });
-        self.pending.push(Asked { requested, number, channel, id, what }, context.sink);
+        self.pending.push(PendingRequest { requested, number, channel, id, what }, context.sink);
     }
 }
 
@@ -305,19 +315,19 @@ struct Announcer<'t, 's> {
 
 impl Announcer<'_, '_> {
     /// Announces the operations that every server reads, then, behind a fault, those that each family of servers reads.
-    fn announce_all(&mut self, said: &Said<'_>, content: Reader<'_>) {
+    fn announce_all(&mut self, received: &ReceivedMessage<'_>, content: Reader<'_>) {
         if let Err(fault) = items(self.service, content, Unanimous, |item| self.announce(item, false)) {
-            self.announce_rest(said, fault);
+            self.announce_rest(received, fault);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn announce_rest(&mut self, said: &Said<'_>, fault: Fault) {
-        fault.report(said.is_cut, self.context);
+    fn announce_rest(&mut self, received: &ReceivedMessage<'_>, fault: Fault) {
+        fault.report(received.is_cut, self.context);
         self.announced.is_unusual = true;
         let (announced, mut place) = (self.announced.count, 0);
-        let _ = operations(said.body, said.is_cut, |found| {
+        let _ = operations(received.body, received.is_cut, |found| {
             if place >= announced {
                 self.announce(found.item, found.is_ambiguous);
             }
@@ -341,7 +351,7 @@ impl Announcer<'_, '_> {
     #[inline]
     fn announce_one(&mut self, place: u32, item: &Item<'_>, is_ambiguous: bool) {
         let at = RequestRef { request: self.announced.number, item: place };
-        let operation = asked::operation(self.service, self.code, item, item.values);
+        let operation = pending_request::operation(self.service, self.code, item, item.values);
         let operation = Operation { ambiguous: is_ambiguous, ..operation };
         self.announced.is_awaited |= self.context.sink.operation(at, &operation, self.context.stamp);
         if let Some(name) = item.deviation {

@@ -1,8 +1,8 @@
 //! What the opening of a secure channel means for the messages on it.
 
-use super::asked::Opened;
 use super::chunk::Chunk;
 use super::opening::{Asymmetric, Clear, Content};
+use super::pending_request::Opened;
 use super::security_policy::Suite;
 use super::service::TokenRequest;
 use super::{Context, OpcUa, SECURITY_POLICIES};

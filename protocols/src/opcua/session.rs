@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::asked::short_name;
+use super::pending_request::short_name;
 use super::security_policy;
 use super::service::{ApplicationDescription, CreateRequest, CreateResponse, Endpoint, Identity, Token};
 use super::{Context, binary::Encoded};

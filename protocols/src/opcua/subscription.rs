@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use super::owned_node::OwnedNode;
-use super::service::{Neighbours, Subject, Survey};
+use super::service::{BatchSummary, Neighbours, Subject};
 use crate::operation::NodeTarget;
 use crate::reader::Reader;
 
@@ -164,13 +164,13 @@ impl Subscriptions {
     }
 
     /// The values that the answer to Publish reports, if all of their nodes are known.
-    pub(super) fn survey(&mut self, content: Reader<'_>) -> Option<Survey> {
+    pub(super) fn summary(&mut self, content: Reader<'_>) -> Option<BatchSummary> {
         let Self { nodes, lately, .. } = self;
         if nodes.is_empty() {
             return None;
         }
         let lately = lately.get_or_insert_default();
-        Survey::of_report(content, |subscription, handle| {
+        BatchSummary::of_report(content, |subscription, handle| {
             let item = Key::new(subscription, handle);
             lately.around(item, || nodes.get(&item).map(|monitored| monitored.node.namespace()))
         })
@@ -211,9 +211,9 @@ mod tests {
         let head: [&[u8]; 4] = [&7_u32.to_le_bytes(), &[0xFF; 4], &[0; 13], &1_u32.to_le_bytes()];
         let data = [&[0x01, 0, 0x2B, 0x03, 0x01][..], &(changes.len() as u32).to_le_bytes(), &changes].concat();
         let body: Vec<u8> = [&head.concat()[..], &data].concat();
-        subscriptions.survey(Reader::new(&body)).map(|survey| {
-            assert_eq!((survey.class, survey.count as usize), (Class::Report, handles.len()));
-            survey.namespaces
+        subscriptions.summary(Reader::new(&body)).map(|summary| {
+            assert_eq!((summary.class, summary.count as usize), (Class::Report, handles.len()));
+            summary.namespaces
         })
     }
 

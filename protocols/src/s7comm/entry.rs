@@ -13,12 +13,12 @@ use crate::pending::Waiting;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) requested: Stamp,
-    pub(super) asked: Asked,
+    pub(super) asked: PendingRequest,
 }
 
 /// Who asked, and what for: a function and what it acts on.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) from: Side,
     pub(super) is_userdata: bool,
     pub(super) reference: u16,
@@ -67,7 +67,7 @@ pub(super) struct Place {
     pub(super) is_ambiguous: bool,
 }
 
-impl Asked {
+impl PendingRequest {
     pub(super) fn new(request: u32, code: u16, function: &'static Function) -> Self {
         Self {
             from: Side::Client,

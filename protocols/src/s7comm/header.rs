@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::dissector::Probe;
-use crate::iso::{self, Content, Loose, Opening};
+use crate::iso::{self, Content, IsoProbe, Loose};
 
 /// One PDU taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -90,16 +90,16 @@ pub(super) fn is_exact(tsdu: &[u8]) -> bool {
 /// Judges the first bytes of one end of a flow.
 pub(super) fn probe(bytes: &[u8]) -> Probe {
     match iso::open(bytes) {
-        Opening::No => Probe::No,
-        Opening::More | Opening::Connected { .. } => Probe::More,
-        Opening::Carries { content: Content::S7comm, sender, head, is_odd } => {
+        IsoProbe::No => Probe::No,
+        IsoProbe::More | IsoProbe::Connected { .. } => Probe::More,
+        IsoProbe::Carries { content: Content::S7comm, sender, head, is_odd } => {
             let sender = sender.or_else(|| iso::sender(head.bytes()));
             match !is_odd && iso::is_exact(head.bytes(), head.total) {
                 true => Probe::Yes { sender },
                 false => Probe::Maybe { sender },
             }
         }
-        Opening::Carries { .. } => Probe::No,
+        IsoProbe::Carries { .. } => Probe::No,
     }
 }
 

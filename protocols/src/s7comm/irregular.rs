@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 
 use super::data::{self, DataItem};
-use super::entry::{Asked, Entry, Item, Place};
+use super::entry::{Entry, Item, PendingRequest, Place};
 use super::item;
 use super::variable::{FILL, next, outcome, truncated_data};
 use crate::context::Context;
@@ -25,7 +25,7 @@ use crate::reader::Reader;
 #[cold]
 #[inline(never)]
 pub(super) fn announce(
-    asked: &mut Asked,
+    asked: &mut PendingRequest,
     wire: u8,
     reader: Reader<'_>,
     data: Option<Reader<'_>>,
@@ -39,7 +39,7 @@ pub(super) fn announce(
 
 /// The items of a request that are being announced.
 struct Items<'i, 'f, 's> {
-    asked: &'i mut Asked,
+    asked: &'i mut PendingRequest,
     /// Number of the next item in the frame.
     wire: u8,
     reader: Reader<'f>,

@@ -1,7 +1,7 @@
 //! Jobs and their answers.
 
 use super::block::{self, Named, Uploads};
-use super::entry::{Asked, Entry, Item, Place};
+use super::entry::{Entry, Item, PendingRequest, Place};
 use super::header::{ACK_DATA, Pdu};
 use super::service::{Blocks, Service};
 use super::unseen::Answered;
@@ -19,7 +19,7 @@ impl S7comm {
         };
         let request = self.stack.number();
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
-        let mut asked = Asked::new(request, code.into(), function::job(code)).ambiguous(pdu.is_ambiguous);
+        let mut asked = PendingRequest::new(request, code.into(), function::job(code)).ambiguous(pdu.is_ambiguous);
         match code {
             function::READ_VAR => variable::announce(&mut asked, parameters, None, &mut self.spare, context),
             function::WRITE_VAR => {
@@ -28,7 +28,7 @@ impl S7comm {
             function::PI_SERVICE => {
                 let service = Service::read(parameters);
                 let function = service.map_or(&function::UNKNOWN_SERVICE, |service| service.function());
-                asked = Asked::new(request, code.into(), function).ambiguous(pdu.is_ambiguous);
+                asked = PendingRequest::new(request, code.into(), function).ambiguous(pdu.is_ambiguous);
                 self.service(&mut asked, service, context);
             }
             _ => self.rare(code, parameters, &mut asked, context),
@@ -43,12 +43,12 @@ impl S7comm {
         if !pdu.data.is_empty() {
             return self.on_job(&Pdu { parameters: pdu.data, data: &[], ..*pdu }, context);
         }
-        let mut asked = Asked::new(self.stack.number(), 0, &function::UNKNOWN_JOB);
+        let mut asked = PendingRequest::new(self.stack.number(), 0, &function::UNKNOWN_JOB);
         asked.announce(Target::Unread { part: "function" }, Values::None, context);
         self.wait(asked, pdu.reference, false, context);
     }
 
-    fn rare(&mut self, code: u8, parameters: &[u8], asked: &mut Asked, context: &mut Context<'_>) {
+    fn rare(&mut self, code: u8, parameters: &[u8], asked: &mut PendingRequest, context: &mut Context<'_>) {
         let (target, values) = match code {
             function::REQUEST_DOWNLOAD
             | function::DOWNLOAD_BLOCK
@@ -79,7 +79,12 @@ impl S7comm {
 
     /// Announces a PI service: one operation for each block that it names, also for those that it does not count. Arguments
     /// of security services are secrets.
-    fn service(&mut self, asked: &mut Asked, service: Result<Service<'_>, DecodeError>, context: &mut Context<'_>) {
+    fn service(
+        &mut self,
+        asked: &mut PendingRequest,
+        service: Result<Service<'_>, DecodeError>,
+        context: &mut Context<'_>,
+    ) {
         let Ok(service) = service else {
             context.malformed("truncated_request", 0u32);
             return asked.announce(Target::Unread { part: "arguments" }, Values::None, context);
@@ -102,7 +107,7 @@ impl S7comm {
         }
     }
 
-    fn blocks(&mut self, asked: &mut Asked, blocks: &Blocks<'_>, context: &mut Context<'_>) {
+    fn blocks(&mut self, asked: &mut PendingRequest, blocks: &Blocks<'_>, context: &mut Context<'_>) {
         for (position, text) in blocks.names().enumerate() {
             let is_ambiguous = position >= usize::from(blocks.counted);
             let place = Place { is_ambiguous, ..Place::default() };

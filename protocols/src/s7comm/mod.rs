@@ -47,7 +47,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use self::block::Uploads;
-use self::entry::{Asked, Entry, Item};
+use self::entry::{Entry, Item, PendingRequest};
 use self::header::Pdu;
 use self::units::Units;
 use self::unseen::Answered;
@@ -209,7 +209,7 @@ impl S7comm {
 
     /// Remembers a request until its answer.
     #[inline(always)]
-    fn wait(&mut self, asked: Asked, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
+    fn wait(&mut self, asked: PendingRequest, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
         let asked = asked.sent(context.from, reference, is_userdata);
         self.pending.push(Entry { requested: *context.stamp, asked }, context.sink);
     }

@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 
 use super::data::DataItem;
-use super::entry::{Asked, Item, Place};
+use super::entry::{Item, PendingRequest, Place};
 use super::item;
 use crate::context::Context;
 use crate::operation::{Area, Target, Values};
@@ -21,7 +21,7 @@ use crate::reader::Reader;
 #[cold]
 #[inline(never)]
 pub(super) fn announce(
-    asked: &mut Asked,
+    asked: &mut PendingRequest,
     items: &[u8],
     data: &[u8],
     spare: &mut Vec<Vec<Item>>,

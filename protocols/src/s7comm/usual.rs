@@ -4,7 +4,7 @@
 //! what tells the two apart, keeps nothing in memory that registers can hold, and is one straight piece of code. What it
 //! consists of is inlined by force, because the compiler's own choice costs 22 instructions a frame more.
 
-use super::entry::{Asked, Entry};
+use super::entry::{Entry, PendingRequest};
 use super::header::{ACK_DATA, HEADER, JOB, PROTOCOL};
 use super::unseen::Answered;
 use super::{ROSCTR_FUNC, S7comm, function, variable};
@@ -51,7 +51,7 @@ impl S7comm {
         context: &mut Context<'_>,
     ) {
         context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
-        let asked = Asked::new(self.stack.number(), function.code as u16, function);
+        let asked = PendingRequest::new(self.stack.number(), function.code as u16, function);
         let asked = asked.sent(context.from, reference(head), false);
         // Announced where it is made, so that it is moved once.
         let mut entry = Entry { requested: *context.stamp, asked };

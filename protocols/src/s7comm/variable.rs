@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::data::{self, DataItem};
-use super::entry::{Asked, Entry, Item};
+use super::entry::{Entry, Item, PendingRequest};
 use super::{irregular, item, stride};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Outcome};
@@ -13,7 +13,7 @@ use crate::reader::Reader;
 /// Decodes a request and announces its operations. `parameters`: behind the function.
 #[inline(always)]
 pub(super) fn announce(
-    asked: &mut Asked,
+    asked: &mut PendingRequest,
     parameters: &[u8],
     written: Option<&[u8]>,
     spare: &mut Vec<Vec<Item>>,
@@ -62,7 +62,7 @@ pub(super) fn announce(
 /// A request without items.
 #[cold]
 #[inline(never)]
-fn unread(asked: &mut Asked, context: &mut Context<'_>) {
+fn unread(asked: &mut PendingRequest, context: &mut Context<'_>) {
     context.malformed("truncated_request", 0u32);
     asked.announce(Target::Unread { part: "items" }, Values::None, context);
 }
@@ -150,7 +150,7 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
 
 /// An answer has as many items as its request.
 #[inline(always)]
-fn check_count(asked: &Asked, claimed: u8, context: &mut Context<'_>) {
+fn check_count(asked: &PendingRequest, claimed: u8, context: &mut Context<'_>) {
     if !asked.calls_for(claimed) {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }

@@ -21,7 +21,6 @@
 //! a continuation; opcodes and functions count once for each PDU, when it is whole. `DIFFERENCES.md` has the cases in which
 //! that differs from others.
 
-mod asked;
 mod certificate;
 mod fragments;
 mod function;
@@ -31,6 +30,7 @@ mod notification;
 mod object;
 mod owned;
 mod pdu;
+mod pending_request;
 mod request;
 mod response;
 mod subscription;
@@ -45,11 +45,11 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use self::asked::{Asked, MAX_WAITING_ITEMS, Spare};
 use self::fragments::{Added, Assembly};
 use self::function::{NOTIFICATION, REQUEST, RESPONSE, RESPONSE_2};
 use self::owned::Owned;
 use self::pdu::{Head, Pdu};
+use self::pending_request::{MAX_WAITING_ITEMS, PendingRequest, Spare};
 use self::request::Request;
 use self::tls::Records;
 use crate::context::Context;
@@ -57,7 +57,7 @@ use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Function, Limits, Outcome, PduGroup, Probe, Protocol, RequestRef, Side,
     Sink, Stamp, Transport,
 };
-use crate::iso::{self, Content, Form, Opening, Stack};
+use crate::iso::{self, Content, Form, IsoProbe, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
@@ -101,13 +101,13 @@ const CONTINUATIONS: usize = 3;
 
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
     match iso::open(bytes) {
-        Opening::No => Probe::No,
-        Opening::More | Opening::Connected { .. } => Probe::More,
-        Opening::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
+        IsoProbe::No => Probe::No,
+        IsoProbe::More | IsoProbe::Connected { .. } => Probe::More,
+        IsoProbe::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
             let sender = sender.or(iso::plus_sender(head.bytes()));
             if head.fits_plus() && !is_odd { Probe::Yes { sender } } else { Probe::Maybe { sender } }
         }
-        Opening::Carries { .. } => Probe::No,
+        IsoProbe::Carries { .. } => Probe::No,
     }
 }
 
@@ -118,7 +118,7 @@ struct S7CommPlus {
     records: [Records; 2],
     /// TLS was agreed on.
     is_encrypted: bool,
-    pending: Pending<Asked>,
+    pending: Pending<PendingRequest>,
     /// Sequence and function of the answer that was paired last.
     answered: Option<(u16, u16)>,
     spare: Spare,
@@ -295,7 +295,7 @@ impl S7CommPlus {
         let mut request =
             Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
         request::announce(head, body, is_cut, &self.owned, &mut request);
-        let asked = Asked {
+        let asked = PendingRequest {
             requested: *context.stamp,
             request: number,
             sequence: head.sequence,
@@ -311,7 +311,7 @@ impl S7CommPlus {
     }
 
     /// Whether a request may wait for its answer. Small ones always may: there are never many.
-    fn has_room(&self, asked: &Asked, context: &mut Context<'_>) -> bool {
+    fn has_room(&self, asked: &PendingRequest, context: &mut Context<'_>) -> bool {
         let count = asked.items.len();
         let waiting = || self.pending.all().map(|other| other.items.len()).sum::<usize>();
         let has_room = count <= FEW_ITEMS || waiting() + count <= MAX_WAITING_ITEMS;
@@ -322,7 +322,7 @@ impl S7CommPlus {
     }
 
     fn on_response(&mut self, head: &Head, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
-        let is_asked_by = |asked: &Asked| {
+        let is_asked_by = |asked: &PendingRequest| {
             asked.sequence == head.sequence
                 && (asked.function.code == u32::from(head.function) || function::is_error(head.function))
         };
@@ -346,7 +346,11 @@ impl S7CommPlus {
 
     /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
     #[cold]
-    fn only_asked(&mut self, answer @ (sequence, function): (u16, u16), context: &mut Context<'_>) -> Option<Asked> {
+    fn only_asked(
+        &mut self,
+        answer @ (sequence, function): (u16, u16),
+        context: &mut Context<'_>,
+    ) -> Option<PendingRequest> {
         let only = self.pending.only()?;
         let is_last = only.request == self.stack.next_request().wrapping_sub(1);
         let fits = only.function.code == u32::from(function) && context.from == Side::Server;

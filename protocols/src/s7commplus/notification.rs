@@ -1,6 +1,6 @@
 //! What a controller sends unasked: the values of subscriptions, one operation each.
 
-use super::asked::{Item, MAX_ITEMS, object};
+use super::pending_request::{Item, MAX_ITEMS, object};
 use super::value::Value;
 use super::{Context, Owned, function, vlq};
 use crate::dissector::{Outcome, RequestRef};

@@ -5,9 +5,9 @@
 
 use alloc::vec::Vec;
 
-use super::asked::{Item, MAX_ITEMS, object};
 use super::object::{Element, walk};
 use super::pdu::Head;
+use super::pending_request::{Item, MAX_ITEMS, object};
 use super::value::{Value, skip_members};
 use super::{Context, Owned, function, id, identity, subscription, vlq};
 use crate::dissector::{Function, RequestRef};

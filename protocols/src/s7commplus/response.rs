@@ -1,7 +1,7 @@
 //! Responses: how each operation of a request ended, and what was read.
 
-use super::asked::{Asked, Item, MAX_ITEMS, object};
 use super::object::{Element, walk};
+use super::pending_request::{Item, MAX_ITEMS, PendingRequest, object};
 use super::value::{Scalar, Value};
 use super::{Context, Owned, Stack, function, id, identity, vlq};
 use crate::dissector::{Outcome, RequestRef};
@@ -11,7 +11,7 @@ use crate::reader::{DecodeError, Reader};
 
 /// Tells how every operation of a request ended; returns how the whole did. `is_cut`: the end of the answer is not there.
 pub(super) fn conclude(
-    asked: &Asked,
+    asked: &PendingRequest,
     code: u16,
     body: &[u8],
     is_cut: bool,
@@ -79,7 +79,7 @@ pub(super) fn unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, c
 
 /// The answer to a request, and which of its items were told.
 struct Answer<'a> {
-    asked: &'a Asked,
+    asked: &'a PendingRequest,
     done: [u64; WORDS],
 }
 

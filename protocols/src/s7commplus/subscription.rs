@@ -5,7 +5,7 @@
 //!  header,   gone, new  for each new one: flags and number of ids, reference, unknown, area, checksum of the symbol, ids
 //! ```
 
-use super::asked::object;
+use super::pending_request::object;
 use super::value::Value;
 use crate::operation::{OBJECT_DEPTH, Target};
 

@@ -33,7 +33,7 @@
 
 mod counters;
 mod device;
-mod lanes;
+mod interface_merge;
 mod reader;
 
 use std::os::fd::RawFd;
@@ -44,7 +44,7 @@ use std::time::Duration;
 use super::{Block, Capture, Drops, Error, Source};
 pub use counters::{InterfaceCounters, InterfaceState, Reading};
 pub use device::{Device, devices};
-use lanes::Lanes;
+use interface_merge::InterfaceMerge;
 use reader::Reader;
 
 /// How to listen to one interface.
@@ -104,7 +104,7 @@ impl Stop {
 pub struct Live {
     /// Opened, and not started yet.
     readers: Vec<Reader>,
-    lanes: Lanes,
+    lanes: InterfaceMerge,
     captures: Vec<Capture>,
     counters: Vec<Arc<InterfaceCounters>>,
     stop: Stop,
@@ -124,12 +124,12 @@ impl Live {
         let readers = readers?;
         let counters: Vec<_> = readers.iter().map(Reader::counters).collect();
         let captures = interfaces.iter().map(Capture::live).collect();
-        Ok(Self { readers, lanes: Lanes::default(), captures, counters, stop })
+        Ok(Self { readers, lanes: InterfaceMerge::default(), captures, counters, stop })
     }
 
     /// Starts to read, each interface on a thread of its own. Before that, there is nothing to be had of it.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.lanes = Lanes::start(std::mem::take(&mut self.readers))?;
+        self.lanes = InterfaceMerge::start(std::mem::take(&mut self.readers))?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{InterfaceCounters, InterfaceSettings, InterfaceState, Stop, nanoseconds};
-use crate::capture::{Block, Error, Link, Origin, Packet};
+use crate::capture::{Block, Error, LinkType, Origin, Packet};
 use crate::clock::now;
 
 /// Reads one interface.
@@ -27,7 +27,7 @@ pub(super) struct Reader {
     /// How long to wait for packets before saying that there are none.
     rest: Duration,
     capture: pcap::Capture<Active>,
-    link: Link,
+    link: LinkType,
     /// The system's number of the interface that the capture belongs to; another one of the same name has another.
     interface: Option<u32>,
     /// Number of the latest packet.
@@ -257,7 +257,7 @@ impl Reader {
 }
 
 /// Opens an interface and says what its packets begin with.
-fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, Link), Error> {
+fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, LinkType), Error> {
     let failed = |source: pcap::Error| {
         let reason = reason(&source);
         let help = help(&settings.name, &reason);
@@ -280,7 +280,7 @@ fn open(settings: &InterfaceSettings) -> Result<(pcap::Capture<Active>, Link), E
             reason: reason(&source),
         })?;
     }
-    let link = Link::from_linktype(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
+    let link = LinkType::from_linktype(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
     Ok((capture.setnonblock().map_err(failed)?, link))
 }
 

@@ -7,11 +7,11 @@ use super::{
     BYTE_ORDER_MAGIC, ENHANCED_PACKET, IF_TSRESOL, INTERFACE, ISB_IFDROP, ISB_OSDROP, OPT_ENDOFOPT, SECTION_HEADER,
     STATISTICS,
 };
-use crate::capture::{Link, Packet};
+use crate::capture::{LinkType, Packet};
 
 /// The interfaces of one section, in the order in which they are described: a capture and a link each.
 #[derive(Clone, Debug, Default)]
-pub struct Interfaces(Vec<(u16, Link)>);
+pub struct Interfaces(Vec<(u16, LinkType)>);
 
 /// What an interface went through while a section was written (section 4.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn section(out: &mut Vec<u8>) {
 }
 
 /// The description of an interface (section 4.2). A snap length of 0 is one that is not known.
-pub fn interface(out: &mut Vec<u8>, link: Link, snap_length: u32, name: Option<&str>) {
+pub fn interface(out: &mut Vec<u8>, link: LinkType, snap_length: u32, name: Option<&str>) {
     block(out, INTERFACE, |body| {
         body.extend_from_slice(&link.linktype().to_le_bytes());
         body.extend_from_slice(&[0; 2]);

@@ -20,7 +20,7 @@ fn every_capture_of_the_corpus_has_the_packets_that_wireshark_counts() {
         assert_eq!((packets.len() as u64, capture.packets), (count, count), "{capture:?}");
         assert_eq!(capture.cut.is_some(), truth["file_cut_short"].as_bool().unwrap(), "{capture:?}");
         let linktype = truth["linktype"][0].as_str().unwrap();
-        let ethernet = packets.iter().all(|(packet, _)| packet.link == crate::capture::Link::Ethernet);
+        let ethernet = packets.iter().all(|(packet, _)| packet.link == crate::capture::LinkType::Ethernet);
         assert!(ethernet || linktype != "Ethernet", "{capture:?} is {linktype}");
         (paths, total) = ([paths, vec![path]].concat(), total + count);
     }

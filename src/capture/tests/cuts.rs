@@ -24,10 +24,10 @@ fn many() -> Vec<Sample> {
 fn a_cut_at_any_byte_leaves_everything_before_it() {
     let samples = &samples()[..4];
     for file in [
-        pcap(Order::Little, MICROSECONDS, samples),
-        pcap(Order::Big, NANOSECONDS, samples),
-        pcapng(Order::Little, samples),
-        pcapng(Order::Big, samples),
+        pcap(ByteOrder::Little, MICROSECONDS, samples),
+        pcap(ByteOrder::Big, NANOSECONDS, samples),
+        pcapng(ByteOrder::Little, samples),
+        pcapng(ByteOrder::Big, samples),
     ] {
         let (whole, _) = read(&file);
         // Where a record begins, a cut cannot be seen.
@@ -48,7 +48,7 @@ fn a_cut_at_any_byte_leaves_everything_before_it() {
 
 #[test]
 fn a_cut_record_is_reported_where_it_begins() {
-    let file = pcap(Order::Little, MICROSECONDS, &samples());
+    let file = pcap(ByteOrder::Little, MICROSECONDS, &samples());
     let (packets, capture) = read(&file[..file.len() - 1]);
     let cut = capture.cut.unwrap();
     assert_eq!((packets.len(), cut.offset), (4, (file.len() - 16 - 1500) as u64));
@@ -57,7 +57,7 @@ fn a_cut_record_is_reported_where_it_begins() {
 
 #[test]
 fn a_cut_compressed_capture_gives_what_was_decoded() {
-    let file = pcap(Order::Little, MICROSECONDS, &many());
+    let file = pcap(ByteOrder::Little, MICROSECONDS, &many());
     let (whole, _) = read_in_blocks(&file, 4096).unwrap();
     for packed in [gzip(&file), zstd(&file)] {
         for part in [packed.len() / 3, packed.len() / 2, packed.len() - 1] {
@@ -73,7 +73,7 @@ fn a_cut_compressed_capture_gives_what_was_decoded() {
 
 #[test]
 fn damage_in_a_compressed_capture_is_reported() {
-    let file = pcap(Order::Little, MICROSECONDS, &many());
+    let file = pcap(ByteOrder::Little, MICROSECONDS, &many());
     let (whole, _) = read_in_blocks(&file, 4096).unwrap();
     let mut packed = gzip(&file);
     let trailer = packed.len() - 8;
@@ -87,22 +87,22 @@ fn damage_in_a_compressed_capture_is_reported() {
 
 #[test]
 fn a_record_of_impossible_length_ends_its_capture() {
-    let good = pcap(Order::Little, MICROSECONDS, &samples());
+    let good = pcap(ByteOrder::Little, MICROSECONDS, &samples());
     let offset = good.len() as u64;
-    let file = Writer { order: Order::Little, bytes: good }.u64(0).u32(262_145).u32(262_145).raw(&[0; 400_000]);
+    let file = Writer { order: ByteOrder::Little, bytes: good }.u64(0).u32(262_145).u32(262_145).raw(&[0; 400_000]);
     let (packets, capture) = read(&file.bytes);
     let cut = capture.cut.unwrap();
     assert_eq!((packets.len(), cut.offset), (5, offset));
     assert!(cut.reason.contains("262145"), "{}", cut.reason);
 
     let largest = vec![(1, vec![9; 262_144], 262_144)];
-    assert_eq!(read(&pcap(Order::Little, MICROSECONDS, &largest)).1.packets, 1);
-    assert_eq!(read(&pcapng(Order::Little, &largest)).1.packets, 1);
+    assert_eq!(read(&pcap(ByteOrder::Little, MICROSECONDS, &largest)).1.packets, 1);
+    assert_eq!(read(&pcapng(ByteOrder::Little, &largest)).1.packets, 1);
 }
 
 #[test]
 fn bad_pcapng_lengths_end_the_capture_where_they_are() {
-    let good = Writer::new(Order::Little).section().interface(1, &[]).enhanced(0, 1, b"x", 1);
+    let good = Writer::new(ByteOrder::Little).section().interface(1, &[]).enhanced(0, 1, b"x", 1);
     let offset = good.bytes.len() as u64;
     let cases = [
         (good.clone().u32(6).u32(8).u32(8), "least"),
@@ -135,14 +135,14 @@ fn a_magic_number_with_garbage_behind_it_is_an_empty_capture_with_a_cut() {
 
 #[test]
 fn interfaces_beyond_the_limit_end_the_capture() {
-    let head = Writer::new(Order::Little).section();
+    let head = Writer::new(ByteOrder::Little).section();
     let file = (0..4097).fold(head, |file, _| file.interface(1, &[]));
     let (_, capture) = read_in_blocks(&file.bytes, 4096).unwrap();
     assert!(capture.cut.unwrap().reason.contains("more than 4096 interfaces"));
 }
 
 fn magic() -> impl Strategy<Value = Vec<u8>> {
-    let orders = [Order::Little, Order::Big];
+    let orders = [ByteOrder::Little, ByteOrder::Big];
     let pcaps = orders.map(|order| pcap(order, MICROSECONDS, &[]));
     let pcapngs = orders.map(|order| pcapng(order, &[]));
     let sections = orders.map(|order| Writer::new(order).section().bytes);
@@ -166,7 +166,7 @@ proptest! {
 
     #[test]
     fn flipped_bytes_never_cost_the_packets_before_them(place in 0usize..1800, value in any::<u8>()) {
-        let mut file = pcapng(Order::Little, &samples());
+        let mut file = pcapng(ByteOrder::Little, &samples());
         let (whole, _) = read_in_blocks(&file, 4096).unwrap();
         let place = place % file.len();
         file[place] = value;

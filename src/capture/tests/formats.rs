@@ -3,7 +3,7 @@
 use lockkeeper_protocols::Stamp;
 
 use super::*;
-use crate::capture::Link;
+use crate::capture::LinkType;
 
 /// One packet of 4 bytes at 1970-01-01 00:00:01.000002, big-endian.
 const PCAP: &[u8] = &[
@@ -98,7 +98,7 @@ const PCAPNG: &[u8] = &[
 fn a_pcap_record_is_a_packet() {
     let expected = Packet {
         stamp: Stamp { time: 1_000_002_000, clock: 1_000_002_000, packet: 0, origin: 1 },
-        link: Link::Ethernet,
+        link: LinkType::Ethernet,
         offset: 0,
         captured: 4,
         original: 64,
@@ -123,7 +123,7 @@ fn modified_pcap_headers_are_stepped_over() {
 fn a_pcapng_block_is_a_packet_and_statistics_are_drops() {
     let (packets, capture) = read(PCAPNG);
     let [(packet, bytes)] = packets.as_slice() else { panic!("one packet") };
-    assert_eq!((packet.stamp.time, packet.link, packet.original), ((1 << 32) + 2, Link::LinuxSll, 60));
+    assert_eq!((packet.stamp.time, packet.link, packet.original), ((1 << 32) + 2, LinkType::LinuxSll, 60));
     assert_eq!(bytes, b"hello");
     assert_eq!((capture.format.as_str(), capture.dropped_at_capture, capture.cut), ("pcapng", 7, None));
 }
@@ -132,12 +132,12 @@ fn a_pcapng_block_is_a_packet_and_statistics_are_drops() {
 fn the_same_packets_come_out_of_every_format() {
     let samples = samples();
     let plain = [
-        pcap(Order::Little, MICROSECONDS, &samples),
-        pcap(Order::Big, MICROSECONDS, &samples),
-        pcap(Order::Little, NANOSECONDS, &samples),
-        pcap(Order::Big, NANOSECONDS, &samples),
-        pcapng(Order::Little, &samples),
-        pcapng(Order::Big, &samples),
+        pcap(ByteOrder::Little, MICROSECONDS, &samples),
+        pcap(ByteOrder::Big, MICROSECONDS, &samples),
+        pcap(ByteOrder::Little, NANOSECONDS, &samples),
+        pcap(ByteOrder::Big, NANOSECONDS, &samples),
+        pcapng(ByteOrder::Little, &samples),
+        pcapng(ByteOrder::Big, &samples),
     ];
     let expected = without_place(&read(&plain[0]).0);
     assert_eq!(expected.len(), 5);
@@ -165,7 +165,7 @@ fn the_same_packets_come_out_of_every_format() {
 
 #[test]
 fn the_clock_never_runs_backwards() {
-    let (packets, _) = read(&pcap(Order::Little, MICROSECONDS, &samples()));
+    let (packets, _) = read(&pcap(ByteOrder::Little, MICROSECONDS, &samples()));
     let clocks: Vec<i64> = packets.iter().map(|(packet, _)| packet.stamp.clock).collect();
     let latest = packets[2].0.stamp.time;
     assert_eq!(clocks, [packets[0].0.stamp.time, packets[1].0.stamp.time, latest, latest, packets[4].0.stamp.time]);
@@ -174,7 +174,7 @@ fn the_clock_never_runs_backwards() {
 #[test]
 fn lengths_that_old_pcap_versions_exchanged_are_put_right() {
     let file = |minor| {
-        let head = Writer::new(Order::Little).u32(MICROSECONDS).u16(2).u16(minor).u64(0).u32(65_535).u32(1);
+        let head = Writer::new(ByteOrder::Little).u32(MICROSECONDS).u16(2).u16(minor).u64(0).u32(65_535).u32(1);
         head.u32(1).u32(0).u32(64).u32(2).raw(&[7, 7]).bytes
     };
     let (packets, capture) = read(&file(2));
@@ -187,7 +187,7 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
     let power_of_two = [0x80 | 10]; // 1024 units a second
     let picoseconds = [12];
     let an_hour = 3600u64.to_le_bytes();
-    let file = Writer::new(Order::Little)
+    let file = Writer::new(ByteOrder::Little)
         .section()
         .interface(1, &[])
         .interface(113, &[(9, &power_of_two)])
@@ -198,12 +198,12 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
         .enhanced(2, 7_999, b"c", 1)
         .enhanced(3, 1, b"d", 1);
     let (packets, capture) = read(&file.bytes);
-    let seen: Vec<(i64, Link)> = packets.iter().map(|(packet, _)| (packet.stamp.time, packet.link)).collect();
+    let seen: Vec<(i64, LinkType)> = packets.iter().map(|(packet, _)| (packet.stamp.time, packet.link)).collect();
     let expected = [
-        (5_000, Link::Ethernet),
-        (500_000_000, Link::LinuxSll),
-        (7, Link::RawIp),
-        (3_600_000_001_000, Link::Other(65_000)),
+        (5_000, LinkType::Ethernet),
+        (500_000_000, LinkType::LinuxSll),
+        (7, LinkType::RawIp),
+        (3_600_000_001_000, LinkType::Other(65_000)),
     ];
     assert_eq!((seen.as_slice(), capture.cut), (expected.as_slice(), None));
 }
@@ -211,7 +211,7 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
 #[test]
 fn times_beyond_what_can_be_told_stay_at_the_end() {
     let before = i64::MIN.to_le_bytes();
-    let file = Writer::new(Order::Little)
+    let file = Writer::new(ByteOrder::Little)
         .section()
         .interface(1, &[(9, &[0])])
         .interface(1, &[(9, &[0xff])])
@@ -229,14 +229,14 @@ fn times_beyond_what_can_be_told_stay_at_the_end() {
 fn sections_may_change_byte_order_and_forget_interfaces() {
     let drops =
         |count: u64| move |body: Writer| body.u32(0).u64(0).u16(5).u16(8).u64(count).u16(7).u16(8).u64(1).u16(0).u16(0);
-    let first = Writer::new(Order::Little).section().interface(1, &[]).enhanced(0, 1, b"x", 1);
+    let first = Writer::new(ByteOrder::Little).section().interface(1, &[]).enhanced(0, 1, b"x", 1);
     let first = first.block(5, drops(2)).block(5, drops(4));
-    let second = Writer::new(Order::Big).section().interface(101, &[]).enhanced(0, 2, b"y", 1).block(5, drops(10));
+    let second = Writer::new(ByteOrder::Big).section().interface(101, &[]).enhanced(0, 2, b"y", 1).block(5, drops(10));
     let (packets, capture) = read(&[first.bytes.clone(), second.bytes].concat());
-    assert_eq!(packets[1].0.link, Link::RawIp);
+    assert_eq!(packets[1].0.link, LinkType::RawIp);
     assert_eq!((packets.len(), capture.dropped_at_capture, capture.cut), (2, 5 + 11, None));
 
-    let orphan = Writer::new(Order::Big).section().enhanced(0, 2, b"y", 1);
+    let orphan = Writer::new(ByteOrder::Big).section().enhanced(0, 2, b"y", 1);
     let offset = first.bytes.len() as u64 + 28;
     let (packets, capture) = read(&[first.bytes, orphan.bytes].concat());
     let cut = capture.cut.expect("the packet belongs to no interface");
@@ -246,7 +246,7 @@ fn sections_may_change_byte_order_and_forget_interfaces() {
 
 #[test]
 fn simple_and_obsolete_packet_blocks_are_packets() {
-    let file = Writer::new(Order::Big)
+    let file = Writer::new(ByteOrder::Big)
         .section()
         .block(1, |body| body.u16(1).u16(0).u32(3))
         .block(3, |body| body.u32(2).padded(b"ab"))
@@ -263,7 +263,7 @@ fn simple_and_obsolete_packet_blocks_are_packets() {
 #[test]
 fn a_block_of_no_interest_may_be_larger_than_any_buffer() {
     let large = vec![0x55; 3 * 1024 * 1024];
-    let file = Writer::new(Order::Little).section().interface(1, &[]).enhanced(0, 1, b"x", 1);
+    let file = Writer::new(ByteOrder::Little).section().interface(1, &[]).enhanced(0, 1, b"x", 1);
     let start = file.bytes.len() as u64;
     let file = file.block(0x0000_000a, |body| body.raw(&large));
     let whole = file.clone().enhanced(0, 2, b"y", 1);
@@ -277,9 +277,20 @@ fn a_block_of_no_interest_may_be_larger_than_any_buffer() {
 
 #[test]
 fn link_numbers_are_mapped() {
-    let known = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276].map(Link::from_linktype);
-    let raw = Link::RawIp;
-    let expected = [Link::Null, Link::Ethernet, raw, raw, raw, Link::Loop, Link::LinuxSll, raw, raw, Link::LinuxSll2];
+    let known = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276].map(LinkType::from_linktype);
+    let raw = LinkType::RawIp;
+    let expected = [
+        LinkType::Null,
+        LinkType::Ethernet,
+        raw,
+        raw,
+        raw,
+        LinkType::Loop,
+        LinkType::LinuxSll,
+        raw,
+        raw,
+        LinkType::LinuxSll2,
+    ];
     assert_eq!(known, expected);
-    assert_eq!(Link::from_linktype(147), Link::Other(147));
+    assert_eq!(LinkType::from_linktype(147), LinkType::Other(147));
 }

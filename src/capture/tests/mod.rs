@@ -12,7 +12,7 @@ use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
 use super::input::Input;
-use super::reader::{Order, Reader};
+use super::reader::{ByteOrder, Reader};
 use super::{Block, Capture, Packet, Replay, ReplaySettings, Source, open};
 
 /// A packet with its bytes, as the layers above see it.
@@ -35,29 +35,29 @@ fn samples() -> Vec<Sample> {
 /// Writes numbers in one byte order.
 #[derive(Clone)]
 struct Writer {
-    order: Order,
+    order: ByteOrder,
     bytes: Vec<u8>,
 }
 
 impl Writer {
-    fn new(order: Order) -> Self {
+    fn new(order: ByteOrder) -> Self {
         Self { order, bytes: Vec::new() }
     }
 
     fn u16(mut self, number: u16) -> Self {
-        let bytes = if self.order == Order::Big { number.to_be_bytes() } else { number.to_le_bytes() };
+        let bytes = if self.order == ByteOrder::Big { number.to_be_bytes() } else { number.to_le_bytes() };
         self.bytes.extend(bytes);
         self
     }
 
     fn u32(mut self, number: u32) -> Self {
-        let bytes = if self.order == Order::Big { number.to_be_bytes() } else { number.to_le_bytes() };
+        let bytes = if self.order == ByteOrder::Big { number.to_be_bytes() } else { number.to_le_bytes() };
         self.bytes.extend(bytes);
         self
     }
 
     fn u64(mut self, number: u64) -> Self {
-        let bytes = if self.order == Order::Big { number.to_be_bytes() } else { number.to_le_bytes() };
+        let bytes = if self.order == ByteOrder::Big { number.to_be_bytes() } else { number.to_le_bytes() };
         self.bytes.extend(bytes);
         self
     }
@@ -100,7 +100,7 @@ impl Writer {
 }
 
 /// The samples as pcap: times are multiplied for the unit of the magic number.
-fn pcap(order: Order, magic: u32, samples: &[Sample]) -> Vec<u8> {
+fn pcap(order: ByteOrder, magic: u32, samples: &[Sample]) -> Vec<u8> {
     let unit = if magic == 0xa1b2_3c4d { 1000 } else { 1 };
     let head = Writer::new(order).u32(magic).u16(2).u16(4).u32(0).u32(0).u32(262_144).u32(1);
     let all = samples.iter().fold(head, |file, (time, bytes, original)| {
@@ -114,7 +114,7 @@ const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
 
 /// The samples as one pcapng section with one interface.
-fn pcapng(order: Order, samples: &[Sample]) -> Vec<u8> {
+fn pcapng(order: ByteOrder, samples: &[Sample]) -> Vec<u8> {
     let head = Writer::new(order).section().interface(1, &[]);
     samples.iter().fold(head, |file, (time, bytes, original)| file.enhanced(0, *time, bytes, *original)).bytes
 }

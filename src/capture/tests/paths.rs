@@ -8,7 +8,7 @@ use crate::capture::Error;
 /// A capture with packets at these microseconds, each holding its capture's letter and its own number.
 fn at(letter: u8, times: &[u64]) -> Vec<u8> {
     let samples: Vec<Sample> = (1u8..).zip(times).map(|(number, &time)| (time, vec![letter, number], 2)).collect();
-    pcap(Order::Little, MICROSECONDS, &samples)
+    pcap(ByteOrder::Little, MICROSECONDS, &samples)
 }
 
 /// The bytes of all packets as text: `a1 b1 a2`.
@@ -19,7 +19,7 @@ fn told(packets: &[Read]) -> String {
 
 #[test]
 fn one_file_is_read_from_disk_as_from_memory() {
-    let file = pcap(Order::Little, MICROSECONDS, &samples());
+    let file = pcap(ByteOrder::Little, MICROSECONDS, &samples());
     let (_folder, paths) = folder(&[("day.pcap", file.clone())]);
     let (packets, replay) = replay(&paths);
     assert_eq!(packets, without_place(&read(&file).0));
@@ -158,7 +158,7 @@ fn a_block_is_not_zeroed_again() {
 #[test]
 fn bytes_lie_in_pages_of_memory_as_in_those_of_the_file() {
     let samples: Vec<Sample> = (0..1_000).map(|time| (time, vec![7; 1 + time as usize % 5], 5)).collect();
-    let (_folder, paths) = folder(&[("a", pcap(Order::Little, MICROSECONDS, &samples))]);
+    let (_folder, paths) = folder(&[("a", pcap(ByteOrder::Little, MICROSECONDS, &samples))]);
     let file = std::fs::read(&paths[0]).unwrap();
     let mut replay = open(&paths, &ReplaySettings { block_size: 4096, merge_size: 1 }).unwrap();
     let (mut block, mut record, mut blocks) = (Block::default(), 24, 0);

@@ -49,7 +49,7 @@ fn what_is_no_capture_is_named() {
 fn what_a_compressed_file_holds_is_named() {
     assert!(refusal("a.gz", &gzip(b"")).contains("inside the gzip stream, it is empty"));
     assert!(refusal("a.zst", &zstd(b"hello")).contains("inside the zstd stream, it is text"));
-    let twice = gzip(&gzip(&pcap(Order::Little, MICROSECONDS, &samples())));
+    let twice = gzip(&gzip(&pcap(ByteOrder::Little, MICROSECONDS, &samples())));
     assert!(refusal("a.gz", &twice).contains("inside the gzip stream, it is packed with gzip"));
     assert_eq!(refusal("a.gz", &gzip(b"hello")[..5]), "the gzip stream is cut off");
     assert!(refusal("a.gz", &[0x1f, 0x8b, 0x08, 0xff, 0xff]).contains("gzip stream"));
@@ -65,7 +65,7 @@ fn a_missing_file_is_named_with_what_the_system_says() {
 
 #[test]
 fn one_bad_file_among_good_ones_is_an_error() {
-    let good = pcap(Order::Little, MICROSECONDS, &samples());
+    let good = pcap(ByteOrder::Little, MICROSECONDS, &samples());
     let (_folder, paths) = folder(&[("a", good.clone()), ("b", vec![0xff, 0xd8, 0xff]), ("c", good)]);
     assert!(open(&paths, &ReplaySettings::default()).is_err());
 }

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Watch;
-use crate::confine;
 use crate::publish::MqttSettings;
+use crate::sensor::confine;
 
 impl Watch {
     /// What it needs beside these packet sockets and this broker; none: it keeps all its rights.

@@ -91,5 +91,5 @@ fn a_forged_syn_hides_nothing() {
         bench.feed(sent);
     }
     assert_eq!(bench.told(), [bytes(A, b"one"), bytes(B, b"two")]);
-    assert!(bench.flow.disorder.is_none());
+    assert!(bench.flow.out_of_order.is_none());
 }

@@ -5,9 +5,9 @@ use lockkeeper_protocols::Stamp;
 use super::*;
 use crate::frame::{Segment, TcpFlags};
 
-mod disorder;
 mod lifecycle;
 mod loss;
+mod out_of_order;
 mod shuffle;
 mod tables;
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
-use crate::capture::Link;
+use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::checksum::Sum;
 use crate::frame::{Body, Frame, IpPair, Peek, Redundancy, TunnelKind, decode};
@@ -33,8 +33,8 @@ fn parts() -> [Vec<u8>; 3] {
 }
 
 fn push(table: &mut Reassembler, packet: &[u8], clock: i64, out: &mut Vec<u8>) -> Reassembled {
-    assert_eq!(peek(Link::Ethernet, packet), Peek::Fragment);
-    table.push(Link::Ethernet, packet, packet.len() as u32, clock, out)
+    assert_eq!(peek(LinkType::Ethernet, packet), Peek::Fragment);
+    table.push(LinkType::Ethernet, packet, packet.len() as u32, clock, out)
 }
 
 /// The whole packet that these make, which the last of them must complete.
@@ -50,7 +50,7 @@ fn completed(table: &mut Reassembler, packets: &[&[u8]]) -> Vec<u8> {
 }
 
 fn decoded(packet: &[u8]) -> Frame<'_> {
-    decode(Link::Ethernet, packet, packet.len() as u32).expect("a good packet")
+    decode(LinkType::Ethernet, packet, packet.len() as u32).expect("a good packet")
 }
 
 fn payload(packet: &[u8]) -> Vec<u8> {
@@ -209,7 +209,7 @@ fn fragments_of_no_use_are_counted() {
     let mut table = reassembler();
     let mut out = Vec::new();
     let first = part(1, 0..16, true);
-    let cut = table.push(Link::Ethernet, &first[..40], first.len() as u32, SECOND, &mut out);
+    let cut = table.push(LinkType::Ethernet, &first[..40], first.len() as u32, SECOND, &mut out);
     assert_eq!(cut, Reassembled::Dropped(FragmentDrop::Cut));
     let odd = part(1, 0..15, true);
     assert_eq!(push(&mut table, &odd, SECOND, &mut out), Reassembled::Dropped(FragmentDrop::Malformed));
@@ -217,7 +217,7 @@ fn fragments_of_no_use_are_counted() {
     assert_eq!(push(&mut table, &empty, SECOND, &mut out), Reassembled::Dropped(FragmentDrop::Malformed));
     let beyond = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 17, 1, 65_528, false, &[0; 16]));
     assert_eq!(push(&mut table, &beyond, SECOND, &mut out), Reassembled::Dropped(FragmentDrop::TooLarge));
-    let none = table.push(Link::Ethernet, &request(), 66, SECOND, &mut out);
+    let none = table.push(LinkType::Ethernet, &request(), 66, SECOND, &mut out);
     assert_eq!(none, Reassembled::Dropped(FragmentDrop::NoFragment));
     let expected = FragmentCounters { cut: 1, malformed: 2, too_large: 1, ..FragmentCounters::default() };
     assert_eq!(table.counters(), expected);
@@ -253,7 +253,7 @@ fn vxlan_parts(frame: &[u8], at: usize) -> [Vec<u8>; 2] {
 fn a_wrapping_that_was_cut_up_is_put_together_and_undone() {
     let [first, second] = vxlan_parts(&request(), 40);
     let out = completed(&mut reassembler(), &[&second, &first]);
-    assert_eq!(peek(Link::Ethernet, &out).key(), peek(Link::Ethernet, &request()).key());
+    assert_eq!(peek(LinkType::Ethernet, &out).key(), peek(LinkType::Ethernet, &request()).key());
     let frame = decoded(&out);
     let Body::Tcp(_, segment) = frame.body else { panic!("no TCP") };
     assert_eq!((segment.payload, frame.cut), (&modbus()[..], 0));
@@ -423,7 +423,7 @@ proptest! {
         let mut out = Vec::new();
         for (clock, (identification, offset, length, more, fill)) in fragments.into_iter().enumerate() {
             let ip = ipv4_part(CLIENT, SERVER, 17, identification, offset * 8, more, &vec![fill; length]);
-            table.push(Link::RawIp, &ip, ip.len() as u32, clock as i64, &mut out);
+            table.push(LinkType::RawIp, &ip, ip.len() as u32, clock as i64, &mut out);
             prop_assert!(table.cost <= limits.bytes && table.datagrams.len() <= limits.datagrams);
             prop_assert_eq!(table.serials.len(), table.datagrams.len());
             let cost: usize = table.datagrams.values().map(|datagram| datagram.cost()).sum();

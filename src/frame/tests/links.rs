@@ -1,10 +1,10 @@
 //! Link types, IP and its payloads, redundancy, snap lengths.
 
-use crate::capture::Link;
+use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::{self, Body, Datagram, Frame, IpPair, OtherIp, Peek, Redundancy, Undecoded, decode};
 
-fn decoded(link: Link, bytes: &[u8]) -> Frame<'_> {
+fn decoded(link: LinkType, bytes: &[u8]) -> Frame<'_> {
     decode(link, bytes, bytes.len() as u32).expect("a good packet")
 }
 
@@ -17,17 +17,17 @@ fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
 }
 
 /// The same request as each link type has it.
-fn links() -> Vec<(Link, Vec<u8>)> {
+fn links() -> Vec<(LinkType, Vec<u8>)> {
     let ip = request_ip();
     let with = |header: &str| join(&[&hex(header), &ip]);
     vec![
-        (Link::Ethernet, request()),
-        (Link::RawIp, ip.clone()),
-        (Link::LinuxSll, with("0000 0001 0006 020000000002 0000 0800 ; to us, Ethernet, 6 bytes of address, IPv4")),
-        (Link::LinuxSll2, with("0800 0000 00000002 0001 00 06 020000000002 0000 ; IPv4, interface 2, Ethernet")),
-        (Link::Null, with("02000000 ; AF_INET of a little-endian host")),
-        (Link::Null, with("00000002 ; AF_INET of a big-endian host")),
-        (Link::Loop, with("00000002 ; AF_INET")),
+        (LinkType::Ethernet, request()),
+        (LinkType::RawIp, ip.clone()),
+        (LinkType::LinuxSll, with("0000 0001 0006 020000000002 0000 0800 ; to us, Ethernet, 6 bytes of address, IPv4")),
+        (LinkType::LinuxSll2, with("0800 0000 00000002 0001 00 06 020000000002 0000 ; IPv4, interface 2, Ethernet")),
+        (LinkType::Null, with("02000000 ; AF_INET of a little-endian host")),
+        (LinkType::Null, with("00000002 ; AF_INET of a big-endian host")),
+        (LinkType::Loop, with("00000002 ; AF_INET")),
     ]
 }
 
@@ -35,26 +35,26 @@ fn links() -> Vec<(Link, Vec<u8>)> {
 fn the_request_is_found_on_every_link_type() {
     for (link, packet) in links() {
         assert_eq!(payload_of(&decoded(link, &packet)), modbus(), "{link:?}");
-        assert_eq!(peek(link, &packet), peek(Link::Ethernet, &request()), "{link:?}");
+        assert_eq!(peek(link, &packet), peek(LinkType::Ethernet, &request()), "{link:?}");
     }
-    assert_eq!(decode(Link::Other(147), &request(), 66), Err(Undecoded::LinkType));
+    assert_eq!(decode(LinkType::Other(147), &request(), 66), Err(Undecoded::LinkType));
 }
 
 #[test]
 fn cooked_captures_have_vlan_tags_and_ipv6_too() {
     let ip = ipv6(CLIENT6, SERVER6, 6, &tcp(&modbus()));
     let sll = join(&[&hex("0000 0001 0006 020000000002 0000 8100"), &tagged(7, 0x86DD, &ip)]);
-    let frame = decoded(Link::LinuxSll, &sll);
+    let frame = decoded(LinkType::LinuxSll, &sll);
     assert_eq!((payload_of(&frame), frame.vlan), (&modbus()[..], Some(7)));
     let null = join(&[&hex("1E000000 ; AF_INET6 of Darwin"), &ip]);
-    assert_eq!(payload_of(&decoded(Link::Null, &null)), modbus());
+    assert_eq!(payload_of(&decoded(LinkType::Null, &null)), modbus());
 }
 
 #[test]
 fn ethernet_padding_is_no_payload() {
     let ack = ethernet(0x0800, &ipv4(CLIENT, SERVER, 6, &tcp(&[])));
     let padded = join(&[&ack, &[0; 6]]);
-    let frame = decoded(Link::Ethernet, &padded);
+    let frame = decoded(LinkType::Ethernet, &padded);
     assert_eq!((payload_of(&frame), frame.cut), (&[][..], 0));
 }
 
@@ -66,16 +66,16 @@ fn ip_options_and_tcp_options_are_passed_by() {
                   0A140909 0A14010A               ; 10.20.9.9 -> 10.20.1.10
                   9404 0000 00000000              ; router alert, end");
     let packet = ethernet(0x0800, &join(&[&ip, &segment]));
-    let Body::Tcp(pair, found) = decoded(Link::Ethernet, &packet).body else { panic!("no TCP") };
+    let Body::Tcp(pair, found) = decoded(LinkType::Ethernet, &packet).body else { panic!("no TCP") };
     assert_eq!((pair.source, found.source_port, found.length), (CLIENT.into(), 51234, 0));
-    assert_eq!(peek(Link::Ethernet, &packet), peek(Link::Ethernet, &request()));
+    assert_eq!(peek(LinkType::Ethernet, &packet), peek(LinkType::Ethernet, &request()));
 }
 
 #[test]
 fn a_datagram_is_read_as_long_as_its_header_says() {
     let datagram = join(&[&udp(51234, 502, &modbus()), b"more"]);
     let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 17, &datagram));
-    let Body::Udp(pair, found) = decoded(Link::Ethernet, &packet).body else { panic!("no UDP") };
+    let Body::Udp(pair, found) = decoded(LinkType::Ethernet, &packet).body else { panic!("no UDP") };
     assert_eq!(pair, IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 });
     let payload = &modbus()[..];
     let expected = Datagram { source_port: 51234, destination_port: 502, checksum: 0xCAFE, payload, length: 12 };
@@ -90,51 +90,51 @@ fn ipv6_extension_headers_are_passed_by() {
                      2C 04 0000 00000001 00000001 0102030405060708090A0B0C ; authentication, then fragment
                      06 00 0000 0000ABCD      ; fragment that is all of it, then TCP");
     let packet = ethernet(0x86DD, &ipv6(CLIENT6, SERVER6, 0, &join(&[&chain, &tcp(&modbus())])));
-    let frame = decoded(Link::Ethernet, &packet);
+    let frame = decoded(LinkType::Ethernet, &packet);
     assert_eq!(payload_of(&frame), modbus());
     let answer = ethernet(0x86DD, &ipv6(SERVER6, CLIENT6, 6, &tcp(&modbus())));
-    assert_eq!(peek(Link::Ethernet, &packet), peek(Link::Ethernet, &answer));
+    assert_eq!(peek(LinkType::Ethernet, &packet), peek(LinkType::Ethernet, &answer));
 }
 
 #[test]
 fn ipv4_behind_an_authentication_header_is_read() {
     let header = hex("06 04 0000 00000001 00000001 0102030405060708090A0B0C ; then TCP");
     let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 51, &join(&[&header, &tcp(&modbus())])));
-    assert_eq!(payload_of(&decoded(Link::Ethernet, &packet)), modbus());
+    assert_eq!(payload_of(&decoded(LinkType::Ethernet, &packet)), modbus());
 }
 
 #[test]
 fn other_protocols_keep_their_number() {
     let ping = ethernet(0x0800, &ipv4(CLIENT, SERVER, 1, &hex("08 00 0000 0001 0001")));
-    assert!(matches!(decoded(Link::Ethernet, &ping).body, Body::Ip(_, OtherIp { protocol: 1, .. })));
+    assert!(matches!(decoded(LinkType::Ethernet, &ping).body, Body::Ip(_, OtherIp { protocol: 1, .. })));
     let unknown = ethernet(0x8892, &modbus());
     let expected = Body::Link { ether_type: 0x8892, payload: &modbus() };
-    assert_eq!(decoded(Link::Ethernet, &unknown).body, expected);
+    assert_eq!(decoded(LinkType::Ethernet, &unknown).body, expected);
     let spanning_tree = ethernet(3, &hex("424203 0000000000 ; LLC, padding"));
     let expected = Body::Link { ether_type: 0, payload: &[0x42, 0x42, 0x03] };
-    assert_eq!(decoded(Link::Ethernet, &spanning_tree).body, expected);
+    assert_eq!(decoded(LinkType::Ethernet, &spanning_tree).body, expected);
 }
 
 #[test]
 fn stations_without_ip_share_a_key_in_both_directions() {
     let there = hex("020000000001 020000000002 8892 8000");
     let back = hex("020000000002 020000000001 8892 8000");
-    assert!(matches!(peek(Link::Ethernet, &there), Peek::Key(key) if key != 0));
-    assert_eq!(peek(Link::Ethernet, &there), peek(Link::Ethernet, &back));
+    assert!(matches!(peek(LinkType::Ethernet, &there), Peek::Key(key) if key != 0));
+    assert_eq!(peek(LinkType::Ethernet, &there), peek(LinkType::Ethernet, &back));
 }
 
 #[test]
 fn a_total_length_of_zero_means_all_that_is_there() {
     let mut packet = request();
     packet[16..18].fill(0);
-    assert_eq!(payload_of(&decoded(Link::Ethernet, &packet)), modbus());
+    assert_eq!(payload_of(&decoded(LinkType::Ethernet, &packet)), modbus());
 }
 
 /// Whose traffic a packet is, and why no more of it was read.
 fn undecoded(packet: &[u8]) -> (IpPair, u8, Option<Undecoded>) {
-    let frame = decoded(Link::Ethernet, packet);
+    let frame = decoded(LinkType::Ethernet, packet);
     let Body::Ip(pair, other) = frame.body else { panic!("{frame:?}") };
-    let key = peek(Link::Ethernet, packet).key();
+    let key = peek(LinkType::Ethernet, packet).key();
     assert_eq!(key, Some(frame::pair_key(pair.source, pair.destination)), "it is dealt by the same pair");
     (pair, other.protocol, frame.undecoded)
 }
@@ -154,9 +154,9 @@ fn headers_that_contradict_themselves_still_say_whose_they_are() {
     assert_eq!(undecoded(&broken(46, 0x40)), malformed, "TCP header of 4 words");
     assert_eq!(undecoded(&broken(46, 0xF0)), malformed, "TCP header longer than the datagram");
     let sound = broken(46, 0x80);
-    assert_eq!(decoded(Link::Ethernet, &sound).undecoded, None, "TCP header that takes all there is");
+    assert_eq!(decoded(LinkType::Ethernet, &sound).undecoded, None, "TCP header that takes all there is");
     let other_version = broken(14, 0x65);
-    let refused = decode(Link::Ethernet, &other_version, other_version.len() as u32);
+    let refused = decode(LinkType::Ethernet, &other_version, other_version.len() as u32);
     assert_eq!(refused, Err(Undecoded::Malformed), "version 6 in IPv4: nothing is where it should be");
 }
 
@@ -198,13 +198,13 @@ fn inside_a_wrapping_an_ip_header_has_to_be_sound() {
     let mut broken = request_ip();
     broken[0] = 0x44;
     let frame = over_gre("0000 0800", &broken);
-    let frame = decoded(Link::Ethernet, &frame);
+    let frame = decoded(LinkType::Ethernet, &frame);
     assert!(matches!(frame.body, Body::Ip(_, OtherIp { protocol: 47, .. })));
     assert_eq!(frame.undecoded, Some(Undecoded::Content));
     let mut broken = request_ip();
     broken[32] = 0x20;
     let frame = over_gre("0000 0800", &broken);
-    let frame = decoded(Link::Ethernet, &frame);
+    let frame = decoded(LinkType::Ethernet, &frame);
     assert!(matches!(frame.body, Body::Ip(pair, OtherIp { protocol: 6, .. }) if pair.source == CLIENT));
     assert_eq!(frame.undecoded, Some(Undecoded::Malformed), "TCP header of 2 words");
 }
@@ -212,13 +212,13 @@ fn inside_a_wrapping_an_ip_header_has_to_be_sound() {
 #[test]
 fn a_packet_cut_by_the_snap_length_is_decoded_as_far_as_it_goes() {
     let packet = request();
-    let at = |length: usize| decode(Link::Ethernet, &packet[..length], packet.len() as u32);
+    let at = |length: usize| decode(LinkType::Ethernet, &packet[..length], packet.len() as u32);
     for length in 0..34 {
         assert_eq!(at(length), Err(Undecoded::Truncated), "{length}");
     }
     let mut options = packet.clone();
     options[14] = 0x47;
-    let cut = decode(Link::Ethernet, &options[..36], packet.len() as u32).expect("its addresses are there");
+    let cut = decode(LinkType::Ethernet, &options[..36], packet.len() as u32).expect("its addresses are there");
     assert_eq!(cut.undecoded, Some(Undecoded::Truncated));
     for length in 34..54 {
         let frame = at(length).expect("its IP header is there");
@@ -237,7 +237,7 @@ fn a_tcp_header_cut_in_its_options_still_counts() {
     let segment = hex("C822 01F6 00000064 000000C8 80 18 2000 BEEF 0000 ; 8 words of header
                        0101080A 00000001 00000002 ; timestamps");
     let packet = ethernet(0x0800, &ipv4(CLIENT, SERVER, 6, &join(&[&segment, &modbus()])));
-    let frame = decode(Link::Ethernet, &packet[..56], packet.len() as u32).expect("20 bytes of TCP are there");
+    let frame = decode(LinkType::Ethernet, &packet[..56], packet.len() as u32).expect("20 bytes of TCP are there");
     let Body::Tcp(_, found) = frame.body else { panic!("no TCP") };
     assert_eq!((found.sequence, found.payload, found.length, frame.cut), (100, &[][..], 12, 12));
 }
@@ -251,16 +251,16 @@ fn prp(size: u16) -> Vec<u8> {
 fn the_trailer_of_prp_is_recognised_by_its_size() {
     let expected = Some(Redundancy { sequence: 0x0BAD, lan: 0xA });
     let frame = prp(58);
-    let frame = decoded(Link::Ethernet, &frame);
+    let frame = decoded(LinkType::Ethernet, &frame);
     assert_eq!((frame.redundancy, payload_of(&frame)), (expected, &modbus()[..]));
-    assert_eq!(decoded(Link::Ethernet, &prp(57)).redundancy, None);
+    assert_eq!(decoded(LinkType::Ethernet, &prp(57)).redundancy, None);
 
     let mut tagged_frame = prp(58);
     tagged_frame.splice(12..12, hex("8100 0007 ; the size does not count the tag"));
-    assert_eq!(decoded(Link::Ethernet, &tagged_frame).redundancy, expected);
+    assert_eq!(decoded(LinkType::Ethernet, &tagged_frame).redundancy, expected);
 
     let profinet = ethernet(0x8892, &hex("8000 0102  0BAD B00A 88FB ; payload, then LAN B, size 10"));
-    let frame = decoded(Link::Ethernet, &profinet);
+    let frame = decoded(LinkType::Ethernet, &profinet);
     assert_eq!(frame.redundancy, Some(Redundancy { sequence: 0x0BAD, lan: 0xB }));
     assert_eq!(frame.body, Body::Link { ether_type: 0x8892, payload: &[0x80, 0, 1, 2] });
 }
@@ -272,14 +272,14 @@ fn payload_that_looks_like_a_trailer_is_payload() {
     assert_eq!(packet.len() - 14, 0x32);
     let mut fitting = packet;
     fitting[62] = 0x32;
-    let frame = decoded(Link::Ethernet, &fitting);
+    let frame = decoded(LinkType::Ethernet, &fitting);
     assert_eq!((frame.redundancy, payload_of(&frame).len()), (None, 10));
 }
 
 #[test]
 fn the_tag_of_hsr_is_taken_off() {
     let packet = ethernet(0x892F, &join(&[&hex(HSR_TAG), &request_ip()]));
-    let frame = decoded(Link::Ethernet, &packet);
+    let frame = decoded(LinkType::Ethernet, &packet);
     assert_eq!(frame.redundancy, Some(Redundancy { sequence: 0x0BAD, lan: 3 }));
     assert_eq!(payload_of(&frame), modbus());
 }
@@ -287,7 +287,7 @@ fn the_tag_of_hsr_is_taken_off() {
 #[test]
 fn a_priority_tag_is_no_vlan() {
     let packet = ethernet(0x8100, &tagged(0xC000, 0x0800, &request_ip()));
-    assert_eq!(decoded(Link::Ethernet, &packet).vlan, None);
+    assert_eq!(decoded(LinkType::Ethernet, &packet).vlan, None);
 }
 
 #[test]
@@ -295,8 +295,8 @@ fn only_the_first_fragment_has_ports() {
     let whole = tcp(&[0; 12]);
     let first = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 6, 1, 0, true, &whole[..24]));
     let second = ethernet(0x0800, &ipv4_part(CLIENT, SERVER, 6, 1, 24, false, &whole[24..]));
-    assert!(matches!(decoded(Link::Ethernet, &first).body, Body::Tcp(..)));
-    assert!(matches!(decoded(Link::Ethernet, &second).body, Body::Ip(_, OtherIp { protocol: 6, .. })));
-    assert_eq!(peek(Link::Ethernet, &first), Peek::Fragment);
-    assert_eq!(peek(Link::Ethernet, &second), Peek::Fragment);
+    assert!(matches!(decoded(LinkType::Ethernet, &first).body, Body::Tcp(..)));
+    assert!(matches!(decoded(LinkType::Ethernet, &second).body, Body::Ip(_, OtherIp { protocol: 6, .. })));
+    assert_eq!(peek(LinkType::Ethernet, &first), Peek::Fragment);
+    assert_eq!(peek(LinkType::Ethernet, &second), Peek::Fragment);
 }

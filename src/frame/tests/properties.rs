@@ -2,13 +2,20 @@
 
 use proptest::prelude::*;
 
-use crate::capture::Link;
+use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::peek::{mac_key, pair_key};
 use crate::frame::{self, Body, FragmentLimits, Frame, Layers, Peek, Reassembler, decode, outer, plain, walked};
 
-const LINKS: [Link; 7] =
-    [Link::Ethernet, Link::LinuxSll, Link::LinuxSll2, Link::RawIp, Link::Null, Link::Loop, Link::Other(147)];
+const LINKS: [LinkType; 7] = [
+    LinkType::Ethernet,
+    LinkType::LinuxSll,
+    LinkType::LinuxSll2,
+    LinkType::RawIp,
+    LinkType::Null,
+    LinkType::Loop,
+    LinkType::Other(147),
+];
 
 fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
     match frame.body {
@@ -20,12 +27,12 @@ fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
 }
 
 /// Everything that must hold for any packet.
-fn check(link: Link, bytes: &[u8], original: u32) {
+fn check(link: LinkType, bytes: &[u8], original: u32) {
     let frame = decode(link, bytes, original);
     let mut layers = Layers::default();
     let peeked = frame::peek(link, bytes, original, &mut layers);
     assert_eq!(frame, walked(link, bytes, original), "the short cut says something else");
-    if let (Link::Ethernet, Some(key)) = (link, plain::key(bytes)) {
+    if let (LinkType::Ethernet, Some(key)) = (link, plain::key(bytes)) {
         assert_eq!(peeked, Peek::Key(key));
     }
     let mut out = Vec::new();
@@ -61,9 +68,10 @@ fn every_wrapping_cut_anywhere_keeps_what_was_captured() {
     for (name, packet) in wrapped(&request(), &request_ip()) {
         for length in 0..=packet.len() {
             let cut = &packet[..length];
-            check(Link::Ethernet, cut, packet.len() as u32);
-            check(Link::Ethernet, cut, length as u32);
-            if let Ok(Frame { body: Body::Tcp(_, segment), .. }) = decode(Link::Ethernet, cut, packet.len() as u32) {
+            check(LinkType::Ethernet, cut, packet.len() as u32);
+            check(LinkType::Ethernet, cut, length as u32);
+            if let Ok(Frame { body: Body::Tcp(_, segment), .. }) = decode(LinkType::Ethernet, cut, packet.len() as u32)
+            {
                 assert!(whole.starts_with(segment.payload), "{name} cut at {length}");
                 assert_eq!(segment.length, 12, "{name} cut at {length}");
             }
@@ -87,7 +95,7 @@ proptest! {
     #[test]
     fn any_bytes_in_any_wrapping_are_no_trouble(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
         for (_, packet) in wrapped(&bytes, &bytes) {
-            check(Link::Ethernet, &packet, packet.len() as u32);
+            check(LinkType::Ethernet, &packet, packet.len() as u32);
         }
     }
 
@@ -103,14 +111,14 @@ proptest! {
             let at = at % packet.len();
             packet[at] = value;
         }
-        check(Link::Ethernet, &packet, packet.len() as u32 + more);
+        check(LinkType::Ethernet, &packet, packet.len() as u32 + more);
     }
 
     #[test]
     fn both_directions_share_a_key(source: [u8; 4], destination: [u8; 4], source6: [u8; 16], destination6: [u8; 16]) {
-        let four = |a: [u8; 4], b: [u8; 4]| peek(Link::RawIp, &ipv4(a.into(), b.into(), 6, &tcp(&[])));
+        let four = |a: [u8; 4], b: [u8; 4]| peek(LinkType::RawIp, &ipv4(a.into(), b.into(), 6, &tcp(&[])));
         prop_assert_eq!(four(source, destination), four(destination, source));
-        let six = |a: [u8; 16], b: [u8; 16]| peek(Link::RawIp, &ipv6(a.into(), b.into(), 6, &tcp(&[])));
+        let six = |a: [u8; 16], b: [u8; 16]| peek(LinkType::RawIp, &ipv6(a.into(), b.into(), 6, &tcp(&[])));
         prop_assert_eq!(six(source6, destination6), six(destination6, source6));
     }
 }

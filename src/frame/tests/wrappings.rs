@@ -1,13 +1,13 @@
 //! What is wrapped, and in what.
 
-use crate::capture::Link;
+use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::{
     self, Body, Frame, IpPair, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode, outer,
 };
 
 fn decoded(bytes: &[u8]) -> Frame<'_> {
-    decode(Link::Ethernet, bytes, bytes.len() as u32).expect("a good packet")
+    decode(LinkType::Ethernet, bytes, bytes.len() as u32).expect("a good packet")
 }
 
 fn named(name: &str) -> Vec<u8> {
@@ -100,21 +100,21 @@ fn erspan_says_the_vlan_of_a_frame_that_lost_its_tag() {
 
 #[test]
 fn the_key_is_the_same_in_every_wrapping_and_both_directions() {
-    let Peek::Key(key) = peek(Link::Ethernet, &request()) else { panic!("nothing is around it") };
+    let Peek::Key(key) = peek(LinkType::Ethernet, &request()) else { panic!("nothing is around it") };
     for (name, packet) in wrapped(&request(), &request_ip()) {
-        assert_eq!(peek(Link::Ethernet, &packet).key(), Some(key), "{name}");
+        assert_eq!(peek(LinkType::Ethernet, &packet).key(), Some(key), "{name}");
     }
     for (name, packet) in wrapped(&ethernet(0x0800, &answer_ip()), &answer_ip()) {
-        assert_eq!(peek(Link::Ethernet, &packet).key(), Some(key), "answer, {name}");
+        assert_eq!(peek(LinkType::Ethernet, &packet).key(), Some(key), "answer, {name}");
     }
     let other = ethernet(0x0800, &ipv4(CLIENT, SWITCH, 6, &tcp(&modbus())));
-    assert_ne!(peek(Link::Ethernet, &other), Peek::Key(key));
+    assert_ne!(peek(LinkType::Ethernet, &other), Peek::Key(key));
 }
 
 /// What the wrappings inside IP around a packet are, with the number of others around each.
 fn around(packet: &[u8]) -> Vec<(u8, Outer)> {
     let mut layers = Layers::default();
-    match frame::peek(Link::Ethernet, packet, packet.len() as u32, &mut layers) {
+    match frame::peek(LinkType::Ethernet, packet, packet.len() as u32, &mut layers) {
         Peek::Wrapped(_) => layers.iter().collect(),
         _ => Vec::new(),
     }
@@ -159,7 +159,7 @@ fn each_of_several_wrappings_is_found_again_by_what_is_around_it() {
     let carriers: Vec<_> = found.iter().map(|(depth, outer)| (*depth, outer.carrier)).collect();
     assert_eq!(carriers, [(1, OuterCarrier::Udp(4789)), (0, OuterCarrier::Ip(47))]);
     for (depth, expected) in found {
-        let frame = outer(Link::Ethernet, &packet, packet.len() as u32, depth).expect("it is there");
+        let frame = outer(LinkType::Ethernet, &packet, packet.len() as u32, depth).expect("it is there");
         let carrier = match frame.body {
             Body::Ip(_, other) => OuterCarrier::Ip(other.protocol),
             Body::Udp(_, datagram) => OuterCarrier::Udp(datagram.destination_port),
@@ -169,7 +169,7 @@ fn each_of_several_wrappings_is_found_again_by_what_is_around_it() {
         // Both are on the Ethernet of the wrapping.
         assert_eq!(frame.mac.map(|mac| mac.source), Some([2, 0, 0, 0, 0x0B, 0x0B]));
     }
-    assert_eq!(outer(Link::Ethernet, &packet, packet.len() as u32, 2), None);
+    assert_eq!(outer(LinkType::Ethernet, &packet, packet.len() as u32, 2), None);
 }
 
 #[test]

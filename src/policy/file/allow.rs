@@ -5,33 +5,37 @@ use super::super::section::{Section, Span, Word};
 use super::super::values;
 use super::super::words::{self, Classes};
 use super::conduits::Here;
+use super::pointless::permits_everything;
 use super::points::{function_help, is_s7, place_word, speaks};
 use super::{Walk, span_of};
 
 impl<'t> Walk<'t> {
+    /// The entries of `allow`, and where one of them permits every operation.
     pub(super) fn allow(
         &self,
         section: &mut Section<'t>,
-        protocol: &Spoken,
+        (protocol, is_needed): (&Spoken, bool),
         to: &[Endpoint],
         here: &Here<'_>,
-    ) -> Vec<Allow> {
-        let judged = match protocol {
-            Spoken::Named(name) => words::has_operations(name),
-            Spoken::Any => section.has("protocol"),
-            Spoken::Carried(_) => false,
-        };
-        if judged {
+    ) -> (Vec<Allow>, Option<Span>) {
+        if is_needed {
             section.missing("allow", "what may be done: allow = [{ op = \"read\" }]");
         }
         let what = format!("allow of {}", section.what);
         let span = section.span_of("allow");
+        let before = self.problems.errors();
         let entries = section.tables("allow", what);
-        if judged && section.has("allow") && entries.is_empty() {
+        if is_needed && section.has("allow") && entries.is_empty() && self.problems.errors() == before {
             let message = format!("{} allows nothing", section.what);
             self.problems.error(span, message, "write allow = [{ op = \"read\" }], or remove the flow");
         }
-        entries.into_iter().map(|entry| self.allow_entry(entry, protocol, to, here)).collect()
+        let wide = entries.iter().position(|entry| permits_everything(entry));
+        let any = wide.and_then(|at| entries.get(at)).map(|entry| entry.span_of("op"));
+        let allow: Vec<Allow> = entries.into_iter().map(|entry| self.allow_entry(entry, protocol, to, here)).collect();
+        if let (Some(wide), Some(span)) = (wide, &any) {
+            self.pointless_entries(&section.what, &allow, wide, span);
+        }
+        (allow, any)
     }
 
     fn allow_entry(&self, mut entry: Section<'t>, protocol: &Spoken, to: &[Endpoint], here: &Here<'_>) -> Allow {
@@ -146,9 +150,6 @@ impl<'t> Walk<'t> {
 
     /// A point that this flow may name: of an asset in `to`, in the protocol's own terms.
     fn usable_point(&self, word: &Word<'_>, protocol: &Spoken, to: &[Endpoint], here: &Here<'_>) -> Option<u16> {
-        if self.failed_points.contains(&word.text) {
-            return None;
-        }
         let at = self.refer(word, "point", self.declared.points.iter().map(|point| point.name.as_str()))?;
         let point = self.declared.points.get(usize::from(at))?;
         let asset = self.declared.assets.get(usize::from(point.asset))?;
@@ -158,7 +159,7 @@ impl<'t> Walk<'t> {
             Endpoint::Network(network) => asset.ip.iter().any(|ip| network.contains(ip)),
             Endpoint::Any => here.zones.is_empty() || here.zones.contains(&asset.zone),
         });
-        if !held && !to.is_empty() {
+        if !held && !to.is_empty() && !self.unsound_assets.contains(&point.asset) {
             let message =
                 format!("point `{}` is of asset {}, which is not in `to`", word.text, self.asset_name(point.asset));
             let own = self.declared.points.iter().filter(|one| to.contains(&Endpoint::Asset(one.asset)));

@@ -1,7 +1,7 @@
 //! Conduits, their flows, and what each flow allows.
 
 use super::super::model::{Conduit, Endpoint, Flow, Ports, Spoken};
-use super::super::section::{Section, Word};
+use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
 use super::{Walk, index, span_of};
 
@@ -17,9 +17,10 @@ impl<'t> Walk<'t> {
     pub(super) fn conduits(&mut self, root: &mut Section<'t>) {
         for (name, mut section) in self.named(root, "conduit") {
             section.missing("zones", "the zones it connects: zones = [\"Z-SCADA\", \"Z-LOCK\"]");
+            let before = self.problems.errors();
             let words = section.texts("zones");
             let zones: Vec<u16> = words.iter().filter_map(|word| self.zone_ref(word)).collect();
-            let sound = zones.len() == words.len();
+            let sound = self.problems.errors() == before && zones.len() == words.len();
             let conduit = Conduit {
                 name: name.text.to_owned(),
                 zones: zones.clone(),
@@ -41,8 +42,25 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// `[[flow]]`: a flow that does not say of which conduit it is. It is read no further, so that nothing that it would
+    /// change is reported.
+    pub(super) fn flows_without_conduit(&self, root: &mut Section<'t>) {
+        if !root.has("flow") {
+            return;
+        }
+        let span = root.span_of("flow");
+        root.ignore("flow");
+        self.problems.fail("flow", None);
+        let before = root.named_before("conduit", span.start);
+        let path = format!("conduit.{}.flow", before.as_deref().unwrap_or("NAME"));
+        let message = "a flow belongs to a conduit, but this one does not name it";
+        self.problems.error(span, message, format!("write [[{path}]], with two brackets on each side"));
+    }
+
     fn flows(&mut self, section: &mut Section<'t>, here: &Here<'_>) {
         let what = format!("a flow of {}", here.name);
+        let first = self.declared.flows.len();
+        let mut everything = Vec::new();
         for (number, mut section) in (1..).zip(section.tables("flow", what)) {
             let id = section.text("id");
             if let Some(id) = &id {
@@ -50,10 +68,12 @@ impl<'t> Walk<'t> {
                 self.unique_flow(id);
             }
             let id = id.map_or_else(|| format!("{}/{number}", here.name), |id| id.text.to_owned());
-            let flow = self.flow(id, &mut section, here);
+            let (flow, any) = self.flow(id, &mut section, here);
             section.finish();
+            everything.extend(any.map(|span| (self.declared.flows.len(), span)));
             self.declared.flows.push(flow);
         }
+        self.pointless_flows(first, &everything);
     }
 
     fn unique_flow(&self, id: &Word<'_>) {
@@ -65,17 +85,21 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> Flow {
+    /// A flow, and where it permits every operation if it does.
+    fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
         section.missing("from", "who may ask: from = [\"SCADA-1\"]");
         section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
         section.missing("protocol", "what may be spoken: protocol = \"modbus\"");
         let (from, _) = self.endpoints(section, "from", here);
         let (to, sound) = self.endpoints(section, "to", here);
-        let (protocol, ports) = self.spoken(section).unwrap_or((Spoken::Any, Ports::Any));
+        let spoken = self.spoken(section);
+        let is_known = spoken.is_some();
+        let (protocol, ports) = spoken.unwrap_or((Spoken::Any, Ports::Any));
         let s7 = section.s7_session(&protocol);
         let opcua = section.opcua_session(&protocol);
-        let allow = self.allow(section, &protocol, if sound { &to } else { &[] }, here);
-        Flow {
+        let needs_allow = is_known && protocol_has_operations(&protocol);
+        let (allow, any) = self.allow(section, (&protocol, needs_allow), if sound { &to } else { &[] }, here);
+        let flow = Flow {
             id,
             conduit: here.index,
             from,
@@ -90,7 +114,8 @@ impl<'t> Walk<'t> {
             s7,
             opcua,
             tls_min_version: section.tls(),
-        }
+        };
+        (flow, any)
     }
 
     fn schedule_ref(&self, word: &Word<'_>) -> Option<u16> {
@@ -161,6 +186,9 @@ impl<'t> Walk<'t> {
         let parsed = values::network(word.text);
         let network = parsed.map_err(|(message, help)| self.problems.error(span_of(word), message, help)).ok()?;
         let zones = || here.zones.iter().filter_map(|&zone| self.declared.zones.get(usize::from(zone)));
+        if here.zones.iter().any(|zone| self.unsound_zones.contains(zone)) {
+            return Some(Endpoint::Network(network));
+        }
         let inside =
             zones().any(|zone| zone.networks.is_empty() || zone.networks.iter().any(|of| of.contains(&network)));
         if !inside && !here.zones.is_empty() {
@@ -173,5 +201,14 @@ impl<'t> Walk<'t> {
             );
         }
         Some(Endpoint::Network(network))
+    }
+}
+
+/// Whether `allow` decides about what a flow speaks.
+fn protocol_has_operations(protocol: &Spoken) -> bool {
+    match protocol {
+        Spoken::Named(name) => words::has_operations(name),
+        Spoken::Any => true,
+        Spoken::Carried(_) => false,
     }
 }

@@ -9,12 +9,14 @@ use super::{CRITICALITY, Walk, claim, index, owned, span_of};
 
 impl<'t> Walk<'t> {
     pub(super) fn zones(&mut self, root: &mut Section<'t>) {
-        if !root.has("zone") {
-            root.missing("zone", "a zone: [zone.Z-LOCK] with networks = [\"10.20.10.0/24\"]");
-        }
+        root.missing("zone", "a zone: [zone.Z-LOCK] with networks = [\"10.20.10.0/24\"]");
         for (name, mut section) in self.named(root, "zone") {
+            let before = self.problems.errors();
             let zone = self.zone(&name, &mut section);
             section.finish();
+            if self.problems.errors() > before {
+                self.unsound_zones.push(index(self.declared.zones.len()));
+            }
             self.declared.zones.push(zone);
         }
     }
@@ -41,7 +43,7 @@ impl<'t> Walk<'t> {
         if !["networks", "vlans", "macs"].into_iter().any(|key| section.has(key) && !section.is_empty_list(key)) {
             let message =
                 format!("nothing can be in zone `{}`: it has no networks, VLANs or hardware addresses", name.text);
-            self.problems.warning(span_of(name), message, "add networks = [\"10.20.10.0/24\"]");
+            self.problems.advise(span_of(name), message, "add networks = [\"10.20.10.0/24\"]");
         }
         zone
     }
@@ -94,10 +96,29 @@ impl<'t> Walk<'t> {
         self.problems.error(span_of(word), message, "a host can be in one zone only: remove one of the two");
     }
 
+    /// A zone that no conduit connects and no asset is in is declared for nothing, or forgotten in a conduit.
+    pub(super) fn unused_zones(&self, root: &Section<'t>) {
+        let is_used = |zone: u16| {
+            let of_conduits = self.declared.conduits.iter().flat_map(|conduit| &conduit.zones);
+            of_conduits.chain(self.declared.assets.iter().map(|asset| &asset.zone)).any(|&used| used == zone)
+        };
+        let names = (0..).zip(&self.declared.zones).filter(|(zone, _)| !is_used(*zone));
+        for (_, zone) in names {
+            let message = format!("zone `{}` is not used: no conduit connects it, and no asset is in it", zone.name);
+            let help = "name it in `zones` of a conduit, or remove it: as it is, all traffic between it and other zones \
+                        is a violation";
+            self.problems.advise(root.span_below("zone", &zone.name), message, help);
+        }
+    }
+
     pub(super) fn assets(&mut self, root: &mut Section<'t>) {
         for (name, mut section) in self.named(root, "asset") {
+            let before = self.problems.errors();
             let asset = self.asset(&name, &mut section);
             section.finish();
+            if self.problems.errors() > before || asset.zone == u16::MAX {
+                self.unsound_assets.push(index(self.declared.assets.len()));
+            }
             self.declared.assets.push(asset);
         }
     }
@@ -125,14 +146,10 @@ impl<'t> Walk<'t> {
         };
         if !section.has("ip") && !section.has("mac") {
             let message = format!("asset `{}` cannot be recognised: it has no addresses", name.text);
-            self.problems.warning(
-                span_of(name),
-                message,
-                "add ip = [\"10.20.10.11\"] or mac = [\"00:1b:1b:10:20:11\"]",
-            );
+            self.problems.advise(span_of(name), message, "add ip = [\"10.20.10.11\"] or mac = [\"00:1b:1b:10:20:11\"]");
         }
         if asset.is_router && asset.mac.is_empty() && section.has("router") {
-            self.problems.warning(
+            self.problems.advise(
                 section.span_of("router"),
                 format!("router `{}` cannot be recognised: what it forwards bears its hardware address", name.text),
                 "add mac = [\"00:1b:1b:10:20:11\"], one for each interface that the sensor sees",
@@ -176,7 +193,7 @@ impl<'t> Walk<'t> {
 
     /// An asset's address must lie in a network of its zone, and in no narrower one of another zone.
     fn within_zone(&self, word: &Word<'_>, address: IpAddr, zone: Option<u16>) {
-        let Some(zone) = zone else { return };
+        let Some(zone) = zone.filter(|zone| !self.unsound_zones.contains(zone)) else { return };
         let holding = self.networks.iter().filter(|(network, _)| network.contains(&address));
         let found = holding.max_by_key(|(network, _)| network.prefix_len()).map(|&(_, zone)| zone);
         let has_networks = self.networks.iter().any(|&(_, of)| of == zone);

@@ -7,21 +7,42 @@ mod allow;
 mod conduits;
 mod hosts;
 mod opcua;
+mod pointless;
 mod points;
 mod records;
 mod s7;
 mod spoken;
 
-use ipnet::IpNet;
-use toml::de::DeTable;
-
-use super::diagnose::{Diagnostics, Severity};
+use super::diagnose::Diagnostics;
 use super::model::{Consequence, Declared, Defaults, Note, Notes, SecurityLevel};
 use super::section::{Problems, Section, Span, Word};
 use super::values;
+use crate::document;
+use ipnet::IpNet;
 
 /// The value of `schema`.
 const SCHEMA: &str = "lockkeeper-policy/1";
+
+/// Every section.
+const SECTIONS: [&str; 14] = [
+    "schema",
+    "policy",
+    "catalog",
+    "default",
+    "zone",
+    "supplier",
+    "schedule",
+    "asset",
+    "point",
+    "conduit",
+    "flow",
+    "sensor",
+    "grant",
+    "exception",
+];
+
+/// Those whose tables have names that others use.
+const NAMED: [&str; 6] = ["zone", "supplier", "schedule", "asset", "point", "conduit"];
 
 /// Longest file, bytes: far above any policy, far below what would hurt.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -31,19 +52,7 @@ const MAX_ITEMS: usize = 60_000;
 
 /// What was declared (sound only without errors among the diagnostics), and what is wrong.
 pub(super) fn read(name: &str, text: &str) -> (Declared, Diagnostics) {
-    let mut found = Diagnostics::new(name, text);
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let message = format!("not TOML: {}", error.message());
-        found.push(Severity::Error, error.span().unwrap_or_default(), message, None);
-        found.keep_first_of_line();
-    }
-    let problems = Problems::new(found);
-    let mut root = Section::new(document.get_ref(), 0..0, "the policy".to_owned(), &problems);
-    let walk = Walk::new(&problems);
-    let declared = walk.document(&mut root);
-    root.finish();
-    (declared, problems.into_found())
+    document::read((name, text), "the policy", |root, problems| Walk::new(problems).document(root))
 }
 
 /// What is known so far while the file is walked.
@@ -56,8 +65,9 @@ struct Walk<'t> {
     zone_macs: Vec<([u8; 6], u16)>,
     addresses: Vec<(std::net::IpAddr, u16)>,
     asset_macs: Vec<([u8; 6], u16)>,
-    /// Points that say nowhere where they are: reported once, not again where they are used.
-    failed_points: Vec<&'t str>,
+    /// Zones and assets with a mistake: what is in them cannot be said, so that no other mistake follows from it.
+    unsound_zones: Vec<u16>,
+    unsound_assets: Vec<u16>,
 }
 
 impl<'t> Walk<'t> {
@@ -70,11 +80,13 @@ impl<'t> Walk<'t> {
             zone_macs: Vec::new(),
             addresses: Vec::new(),
             asset_macs: Vec::new(),
-            failed_points: Vec::new(),
+            unsound_zones: Vec::new(),
+            unsound_assets: Vec::new(),
         }
     }
 
     fn document(mut self, root: &mut Section<'t>) -> Declared {
+        self.misspelt_sections(root);
         self.schema(root);
         self.header(root);
         self.defaults(root);
@@ -84,10 +96,23 @@ impl<'t> Walk<'t> {
         self.assets(root);
         self.points(root);
         self.conduits(root);
+        self.flows_without_conduit(root);
         self.sensors(root);
         self.grants(root);
         self.exceptions(root);
+        self.unused_zones(root);
         self.declared
+    }
+
+    /// What is declared under a misspelt name, such as `[zoen.Z-LOCK]`, is not missing where it is used.
+    fn misspelt_sections(&self, root: &Section<'t>) {
+        let meant = root.misspelt(&SECTIONS).into_iter();
+        for meant in meant.filter_map(|meant| NAMED.into_iter().find(|named| *named == meant)) {
+            self.problems.fail(meant, None);
+            if meant == "conduit" {
+                self.problems.fail("flow", None);
+            }
+        }
     }
 
     fn schema(&self, root: &mut Section<'t>) {
@@ -146,8 +171,10 @@ impl<'t> Walk<'t> {
         if let Some(at) = names.iter().position(|&name| name == word.text) {
             return Some(index(at));
         }
-        let help = values::suggestion(word.text, &names);
-        self.problems.missing(word.span.clone(), format!("unknown {what} `{}`", word.text), help);
+        if !self.problems.has_failed(what, word.text) {
+            let help = values::suggestion(word.text, &names);
+            self.problems.unknown(word.span.clone(), format!("unknown {what} `{}`", word.text), help);
+        }
         None
     }
 
@@ -246,10 +273,6 @@ impl Section<'_> {
             keys.map(|key| section.integer(key, 0..=4).and_then(|level| u8::try_from(level).ok()).unwrap_or(0));
         section.finish();
         Some(levels)
-    }
-
-    fn small<T: TryFrom<i64>>(&mut self, key: &'static str, bounds: std::ops::RangeInclusive<i64>) -> Option<T> {
-        self.integer(key, bounds).and_then(|number| T::try_from(number).ok())
     }
 }
 

@@ -13,7 +13,7 @@ impl<'t> Walk<'t> {
             section.finish();
             match point {
                 Some(point) => self.declared.points.push(point),
-                None => self.failed_points.push(name.text),
+                None => self.problems.fail("point", Some(name.text)),
             }
         }
     }
@@ -24,10 +24,14 @@ impl<'t> Walk<'t> {
         let place = self.place(name, section);
         let span = section.span_of("type");
         let written = section.parsed("type", kind);
+        // Without a type, the place decides what values there can be; of neither, nothing can be said.
+        let is_known = written.is_some() || (!section.has("type") && place.is_some());
         let kind = written.unwrap_or_else(|| natural_kind(place.as_ref()));
-        let limits = self.limits(section, kind);
+        let limits = self.limits(section, if is_known { bounds(kind.number) } else { (f64::MIN, f64::MAX) });
         let point = Point { name: name.text.to_owned(), asset: asset.unwrap_or(u16::MAX), place: place?, kind, limits };
-        self.fits(&point, span, section);
+        if is_known {
+            self.fits(&point, span, section);
+        }
         Some(point)
     }
 
@@ -35,9 +39,11 @@ impl<'t> Walk<'t> {
         let modbus = section.registers().map(Location::Modbus);
         let s7 = section.s7_place().map(Location::S7);
         let nodes = section.nodes().map(Location::OpcUa);
-        let written = ["modbus", "s7", "opcua"].into_iter().filter(|key| section.has(key)).count();
+        let misspelt = section.misspelt(&POINT_KEYS).into_iter().any(|meant| PLACES.contains(&meant));
+        let written = PLACES.into_iter().filter(|key| section.has(key)).count();
         let help = "add modbus = { unit = 1, table = \"holding_register\", addr = \"0-39\" }";
         match written {
+            0 if misspelt => {}
             0 => self.problems.missing(span_of(name), format!("{} says nowhere where it is", section.what), help),
             1 => {}
             _ => {
@@ -52,7 +58,7 @@ impl<'t> Walk<'t> {
         modbus.or(s7).or(nodes)
     }
 
-    fn limits(&self, section: &mut Section<'t>, kind: Kind) -> Limits {
+    fn limits(&self, section: &mut Section<'t>, (low, high): (f64, f64)) -> Limits {
         let limits = Limits {
             min: section.number("min"),
             max: section.number("max"),
@@ -70,7 +76,6 @@ impl<'t> Walk<'t> {
             let message = format!("max_step of {} permits no change", section.what);
             problems.error(section.span_of("max_step"), message, "write a number above zero");
         }
-        let (low, high) = bounds(kind.number);
         for (key, value) in [("min", limits.min), ("max", limits.max)] {
             if value.is_some_and(|value| value < low || value > high) {
                 let message = format!("{key} of {} is beyond what its type can hold ({low} to {high})", section.what);
@@ -161,6 +166,12 @@ impl<'t> Walk<'t> {
         memory.ranges.iter().map(|&range| length(range) / bits).sum()
     }
 }
+
+/// How a point says where it is.
+const PLACES: [&str; 3] = ["modbus", "s7", "opcua"];
+
+/// The keys of a point.
+const POINT_KEYS: [&str; 9] = ["asset", "modbus", "s7", "opcua", "type", "min", "max", "values", "max_step"];
 
 /// How many addresses a range holds.
 fn length((first, last): (u32, u32)) -> u64 {
@@ -269,13 +280,41 @@ impl Section<'_> {
         let unit = section.small("unit", 0..=255);
         let mut ranges = Vec::new();
         for (text, span) in section.tokens("addr", "an address, a range such as \"0-39\", or a list of them") {
-            ranges.extend(section.parse(&Word { text: &text, span }, values::range));
+            let range = section.parse(&Word { text: &text, span: span.clone() }, values::range);
+            if let Some((table, range)) = table.zip(range) {
+                section.warn_of_manual_notation(table, range, span);
+            }
+            ranges.extend(range);
         }
         if !section.has("addr") {
             ranges.push((0, u16::MAX));
         }
         section.finish();
         Some(Registers { unit, table: table?, ranges })
+    }
+}
+
+impl Section<'_> {
+    /// Manuals number registers from 1 and put a digit for the table before them: 40041 is the 41st holding register.
+    fn warn_of_manual_notation(&self, table: Table, (first, last): (u16, u16), span: Span) {
+        let base = match table {
+            Table::Coil => return,
+            Table::DiscreteInput => 10_001,
+            Table::InputRegister => 30_001,
+            Table::HoldingRegister => 40_001,
+        };
+        if first < base || last > base + 9_998 {
+            return;
+        }
+        let (meant, written) = if first == last {
+            ((first - base).to_string(), first.to_string())
+        } else {
+            (format!("\"{}-{}\"", first - base, last - base), format!("{first}-{last}"))
+        };
+        let message =
+            format!("{written} looks like the notation of manuals, but addresses are those on the wire, from 0");
+        let help = format!("write addr = {meant} if the manual calls this {} {written}", table.name());
+        self.problems.warning(span, message, help);
     }
 }
 

@@ -123,7 +123,7 @@ impl Section<'_> {
 impl<'t> Walk<'t> {
     /// Actions say which control operations; with other classes it would not be clear what they restrict.
     pub(super) fn actions_are_control(&self, entry: &Section<'t>, classes: Classes) {
-        if entry.has("actions") && entry.has("op") && classes != Classes::only(Class::Control) {
+        if entry.has("actions") && !classes.is_empty() && classes != Classes::only(Class::Control) {
             let message = format!("`actions` of {} need op = \"control\", and no other", entry.what);
             self.problems.error(
                 entry.span_of("actions"),

@@ -8,23 +8,28 @@ use super::Walk;
 impl<'t> Walk<'t> {
     /// `protocol` and `port`.
     pub(super) fn spoken(&self, section: &mut Section<'t>) -> Option<(Spoken, Ports)> {
-        let expected = "a port, a range such as \"5000-5010\", \"any\", or a list of ports";
+        let expected = "a port, a range such as \"5000-5010\", \"tcp/502\", \"any\", or a list of ports";
         let written = section.tokens("port", expected);
         let (spoken, ports) = section.parsed("protocol", protocol)?;
-        if matches!(&spoken, Spoken::Carried(text) if words::doors_of("modbus").iter().any(|&door| words::door_name(door) == *text))
-        {
-            let message = format!("`{}` does not permit Modbus, which is decoded and must be named", spoken.name());
-            self.problems.warning(
-                section.span_of("protocol"),
-                message,
-                "write protocol = \"modbus\" if that is what is meant",
-            );
-        }
+        self.names_no_decoded_protocol(section, &spoken, &ports);
         if written.is_empty() {
             return Some((spoken, ports));
         }
         let ports = self.ports(section, &spoken, ports, &written);
         Some((spoken, ports))
+    }
+
+    /// The registered port of a decoded protocol does not permit that protocol.
+    fn names_no_decoded_protocol(&self, section: &Section<'t>, spoken: &Spoken, ports: &Ports) {
+        let (Spoken::Carried(text), Ports::Doors(doors)) = (spoken, ports) else { return };
+        let [(carrier, port, last)] = **doors else { return };
+        let decoded: Vec<&str> = if port == last { words::decoded_at((carrier, port)) } else { Vec::new() };
+        if let Some(first) = decoded.first() {
+            let message =
+                format!("`{text}` does not permit {}, which must be named to be permitted", decoded.join(" or "));
+            let help = format!("write protocol = \"{first}\" and port = \"{text}\" if that is what is meant");
+            self.problems.warning(section.span_of("protocol"), message, help);
+        }
     }
 
     fn ports(&self, section: &Section<'t>, spoken: &Spoken, own: Ports, written: &[(String, Span)]) -> Ports {
@@ -39,8 +44,13 @@ impl<'t> Walk<'t> {
         }
         let mut doors = Vec::new();
         for (text, span) in written {
-            let Some((first, last)) = section.parse(&Word { text, span: span.clone() }, port) else { continue };
-            doors.extend(carriers.iter().filter(numbered).map(|&carrier| (carrier, first, last)));
+            let word = Word { text, span: span.clone() };
+            let Some((carried, first, last)) = section.parse(&word, |text| carried_port(text, spoken, &carriers))
+            else {
+                continue;
+            };
+            let meant = |carrier: &&Carrier| numbered(carrier) && carried.is_none_or(|only| only == **carrier);
+            doors.extend(carriers.iter().filter(meant).map(|&carrier| (carrier, first, last)));
         }
         Ports::Doors(doors)
     }
@@ -89,6 +99,24 @@ fn protocol_help(text: &str) -> String {
     match words::nearest(text, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? Protocols are written by name, {forms}"),
         None => format!("known names are: {}; {forms}", words::list(known)),
+    }
+}
+
+/// A port or a range on every carrier of the protocol, or on one of them: `502`, `tcp/502`, `udp/5000-5010`, `tcp/any`.
+fn carried_port(text: &str, spoken: &Spoken, own: &[Carrier]) -> Result<(Option<Carrier>, u16, u16), (String, String)> {
+    let (carrier, ports) = match text.split_once('/') {
+        Some(("tcp", ports)) => (Some(Carrier::Tcp), ports),
+        Some(("udp", ports)) => (Some(Carrier::Udp), ports),
+        _ => (None, text),
+    };
+    let (first, last) = port(ports)?;
+    match carrier {
+        Some(carrier) if !own.contains(&carrier) => {
+            let message =
+                format!("`{}` is not carried by {}", spoken.name(), text.split('/').next().unwrap_or_default());
+            Err((message, format!("write \"{ports}\" without a carrier, or correct the protocol")))
+        }
+        _ => Ok((carrier, first, last)),
     }
 }
 

@@ -132,7 +132,8 @@ fn hosts_that_contradict_each_other_are_errors() {
 #[test]
 fn a_router_without_hardware_is_warned_about_because_it_cannot_be_recognised() {
     let warned = |added: &str| {
-        let policy = policy(&format!("{BASE}[asset.FW]\nzone = \"B\"\nip = \"10.2.0.9\"\n{added}"));
+        let conduit = "[conduit.C]\nzones = [\"A\", \"B\"]\n";
+        let policy = policy(&format!("{BASE}{conduit}[asset.FW]\nzone = \"B\"\nip = \"10.2.0.9\"\n{added}"));
         policy.warnings().list.iter().map(|one| one.message.clone()).collect::<Vec<_>>()
     };
     let message = "router `FW` cannot be recognised: what it forwards bears its hardware address";

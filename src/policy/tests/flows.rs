@@ -58,7 +58,7 @@ proptest! {
     ) {
         let text: String = flows.iter().enumerate().map(text_of).collect();
         let policy = policy(&format!("{ZONES}{text}"));
-        let link = match turned {
+        let tuple = match turned {
             false => tcp(CLIENTS[client], SERVERS[server], 502),
             true => tcp(SERVERS[server], CLIENTS[client], 502),
         };
@@ -69,11 +69,11 @@ proptest! {
             true => names_server(from) && names_client(to),
         };
         let naming = |turned: bool| (0_u16..).zip(&flows).filter(move |(_, flow)| names(flow, turned)).map(|(at, _)| at);
-        let ruling = policy.ruling(&link, None);
-        let found: Vec<u16> = ruling.candidates.as_deref().unwrap_or_default().iter().map(|one| one.flow).collect();
+        let flow_verdict = policy.flow_verdict(&tuple, None);
+        let found: Vec<u16> = flow_verdict.candidates.as_deref().unwrap_or_default().iter().map(|one| one.flow).collect();
         prop_assert_eq!(&found, &naming(turned).collect::<Vec<_>>());
         let reverse = naming(!turned).next().filter(|_| found.is_empty());
-        prop_assert_eq!(ruling.reverse, reverse);
+        prop_assert_eq!(flow_verdict.reverse, reverse);
     }
 }
 

@@ -74,10 +74,10 @@ allow = [{ op = "read" }]
 fn a_dozen_lines_are_a_useful_policy() {
     let policy = policy(DOZEN_LINES);
     assert_eq!(policy.id, "test");
-    let link = tcp("10.20.20.10", "10.20.10.12", 502);
-    assert_eq!(judged(&policy, &link, &operation(READ, 0, 10, Values::None)), "permit operate/1");
+    let tuple = tcp("10.20.20.10", "10.20.10.12", 502);
+    assert_eq!(judged(&policy, &tuple, &operation(READ, 0, 10, Values::None)), "permit operate/1");
     let write = operation(WRITE_ONE, 40, 1, Values::Registers(&[0, 1]));
-    assert_eq!(judged(&policy, &link, &write), "operation.undeclared: conduit operate permits only read");
+    assert_eq!(judged(&policy, &tuple, &write), "operation.undeclared: conduit operate permits only read");
 }
 
 #[test]
@@ -107,22 +107,25 @@ fn the_summary_says_who_may_do_what_and_what_is_not_judged_yet() {
 }
 
 #[test]
-fn a_check_writes_the_summary_or_the_mistakes_and_tells_them_apart() {
+fn a_check_writes_what_is_permitted_to_its_report_and_mistakes_to_its_diagnostics() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let (good, bad) = (folder.path().join("good.toml"), folder.path().join("bad.toml"));
     std::fs::write(&good, DOZEN_LINES).expect("written");
     std::fs::write(&bad, DOZEN_LINES.replace("zone:lock", "zone:lok")).expect("written");
     let run = |paths: &[std::path::PathBuf]| {
-        let mut out = Vec::new();
-        let outcome = crate::policy::check(paths, false, &mut out).expect("writing to memory");
-        (outcome, String::from_utf8_lossy(&out).into_owned())
+        let (mut report, mut diagnostics) = (Vec::new(), Vec::new());
+        let outcome = crate::policy::check(paths, false, &mut report, &mut diagnostics).expect("writing to memory");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (outcome, text(report), text(diagnostics))
     };
-    let (outcome, text) = run(std::slice::from_ref(&good));
-    assert_eq!(outcome, crate::policy::CheckOutcome::Sound, "{text}");
-    assert!(text.contains("good.toml: sound: good"), "{text}");
-    let (outcome, text) = run(&[good, bad]);
+    let (outcome, report, diagnostics) = run(std::slice::from_ref(&good));
+    assert_eq!(outcome, crate::policy::CheckOutcome::Sound, "{diagnostics}");
+    assert!(report.contains("good.toml: sound: good") && diagnostics.is_empty(), "{report}{diagnostics}");
+    let (outcome, both, diagnostics) = run(&[good, bad]);
     assert_eq!(outcome, crate::policy::CheckOutcome::Unsound);
-    assert!(text.contains("did you mean `lock`?") && text.contains("bad.toml: 1 error:"), "{text}");
+    assert_eq!(both, report, "a policy with mistakes permits nothing that could be reported");
+    let expected = ["did you mean `lock`?", "bad.toml: 1 error:"];
+    assert!(expected.iter().all(|text| diagnostics.contains(text)), "{diagnostics}");
 }
 
 #[test]

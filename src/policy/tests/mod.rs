@@ -1,6 +1,7 @@
 //! The policy from outside: a text in, verdicts and complaints out.
 #![expect(clippy::panic, reason = "a policy that a test cannot use is shown with what is wrong with it")]
 
+mod advice;
 mod complaints;
 mod flows;
 mod language;
@@ -13,7 +14,7 @@ mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, Host, LastValues, Link, Policy, Rule, Ruling, SessionState, Verdict};
+use super::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Policy, Rule, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -29,12 +30,12 @@ fn host(ip: &str) -> Host {
     Host { ip: ip.parse().ok(), mac: None, vlan: None }
 }
 
-fn link(client: &str, server: &str, transport: Carrier, server_port: u16) -> Link {
-    Link { client: host(client), server: host(server), transport, server_port }
+fn tuple(client: &str, server: &str, transport: Carrier, server_port: u16) -> FlowTuple {
+    FlowTuple { client: host(client), server: host(server), transport, server_port }
 }
 
-fn tcp(client: &str, server: &str, port: u16) -> Link {
-    link(client, server, Carrier::Tcp, port)
+fn tcp(client: &str, server: &str, port: u16) -> FlowTuple {
+    tuple(client, server, Carrier::Tcp, port)
 }
 
 /// Function, code and class of the Modbus operations that the tests speak of.
@@ -58,24 +59,24 @@ fn bare(function: &'static str, code: u32, class: Class) -> Operation<'static> {
 }
 
 /// The verdict in short: `permit F-101`, `observe`, `not judged`, or the rule and what the message says.
-fn short(policy: &Policy, ruling: &Ruling, verdict: Verdict) -> String {
+fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> String {
     match verdict {
         Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
         Verdict::Observe => "observe".to_owned(),
         Verdict::NotJudged => "not judged".to_owned(),
-        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(ruling, &denial, "Modbus")),
+        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(flow_verdict, &denial, "Modbus")),
     }
 }
 
-fn judged(policy: &Policy, link: &Link, operation: &Operation<'_>) -> String {
-    let ruling = policy.ruling(link, Some("modbus"));
-    let verdict = policy.judge(&ruling, operation, &mut LastValues::default(), SessionState::default());
-    short(policy, &ruling, verdict)
+fn judged(policy: &Policy, tuple: &FlowTuple, operation: &Operation<'_>) -> String {
+    let flow_verdict = policy.flow_verdict(tuple, Some("modbus"));
+    let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default());
+    short(policy, &flow_verdict, verdict)
 }
 
-fn flow_judged(policy: &Policy, link: &Link, protocol: Option<&str>) -> String {
-    let ruling = policy.ruling(link, protocol);
-    short(policy, &ruling, policy.judge_flow(&ruling, protocol))
+fn flow_judged(policy: &Policy, tuple: &FlowTuple, protocol: Option<&str>) -> String {
+    let flow_verdict = policy.flow_verdict(tuple, protocol);
+    short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol))
 }
 
 fn rule_of(verdict: Verdict) -> Option<Rule> {

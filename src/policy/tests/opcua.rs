@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::super::model::Channel;
 use super::super::{FactVerdict, Reason, Secured};
 use super::*;
-use crate::certificate::Certificate;
-use crate::certificate::tests::{OLD, PUMP as PUMP_DER, SCADA as SCADA_DER};
+use crate::policy::certificate::Certificate;
+use crate::policy::certificate::tests::{OLD, PUMP as PUMP_DER, SCADA as SCADA_DER};
 
 const PLANT: &str = r#"
 schema = "lockkeeper-policy/1"
@@ -76,8 +76,8 @@ const PUMP: &str = "10.20.10.13";
 const BASIC: &str = "Basic256Sha256";
 const GOOD: &str = "Aes256_Sha256_RsaPss";
 
-fn ruling(policy: &Policy, client: &str) -> Ruling {
-    policy.ruling(&tcp(client, PUMP, 4840), Some("opcua"))
+fn flow_verdict(policy: &Policy, client: &str) -> FlowVerdict {
+    policy.flow_verdict(&tcp(client, PUMP, 4840), Some("opcua"))
 }
 
 fn text(name: &'static str) -> Node<'static> {
@@ -90,9 +90,13 @@ fn number(number: u32) -> Node<'static> {
 
 fn asked(client: &str, class: Class, function: &'static str, target: Target<'_>, values: Values<'_>) -> String {
     let policy = policy(PLANT);
-    let ruling = ruling(&policy, client);
+    let flow_verdict = flow_verdict(&policy, client);
     let operation = Operation { class, function, code: 0, ambiguous: false, target, values };
-    short(&policy, &ruling, policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default()))
+    short(
+        &policy,
+        &flow_verdict,
+        policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default()),
+    )
 }
 
 fn at_node(class: Class, function: &'static str, node: Node<'_>) -> String {
@@ -186,7 +190,7 @@ fn a_value_of_another_type_or_cut_short_is_a_violation() {
 #[test]
 fn a_step_is_measured_from_what_was_read_or_written_last() {
     let policy = policy(PLANT);
-    let ruling = ruling(&policy, SCADA);
+    let flow_verdict = flow_verdict(&policy, SCADA);
     let mut last = LastValues::default();
     let target = NodeTarget { node: text("\"PumpCmd\".\"Level\""), attribute: None, range: b"" };
     let of = |class, bytes| {
@@ -194,21 +198,21 @@ fn a_step_is_measured_from_what_was_read_or_written_last() {
         Operation { class, function: "any", code: 0, ambiguous: false, target: Target::Node(&target), values }
     };
     let (one, three) = (1.0_f32.to_le_bytes(), 3.0_f32.to_le_bytes());
-    policy.learn(&ruling, &of(Class::Read, &one), &mut last, &mut SessionState::default());
-    let verdict = policy.judge(&ruling, &of(Class::Write, &three), &mut last, SessionState::default());
-    let said = short(&policy, &ruling, verdict);
+    policy.learn(&flow_verdict, &of(Class::Read, &one), &mut last, &mut SessionState::default());
+    let verdict = policy.judge(&flow_verdict, &of(Class::Write, &three), &mut last, SessionState::default());
+    let said = short(&policy, &flow_verdict, verdict);
     assert_eq!(said, "value.out-of-limits: 3 is more than the largest step 1 from 1 of point level");
 }
 
 #[test]
 fn content_that_cannot_be_seen_is_reported_as_the_policy_wants() {
     let opaque = |policy: &Policy, client| {
-        let ruling = ruling(policy, client);
+        let flow_verdict = flow_verdict(policy, client);
         let (class, target) = (Class::Opaque, Target::None);
         let operation =
             Operation { class, function: "encrypted_message", code: 0, ambiguous: false, target, values: Values::None };
-        let verdict = policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default());
-        short(policy, &ruling, verdict)
+        let verdict = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+        short(policy, &flow_verdict, verdict)
     };
     let report = opaque(&policy(PLANT), SCADA);
     assert_eq!(report, "flow.opaque: flow F-1 restricts its content, and encrypted content cannot be seen");
@@ -222,23 +226,23 @@ fn content_that_cannot_be_seen_is_reported_as_the_policy_wants() {
 /// A conversation's facts, in order, and what the policy says to each.
 struct Talk {
     policy: Policy,
-    ruling: Ruling,
+    flow_verdict: FlowVerdict,
     state: Secured,
 }
 
 impl Talk {
     fn of(client: &str) -> Self {
         let policy = policy(PLANT);
-        Self { ruling: ruling(&policy, client), policy, state: Secured::default() }
+        Self { flow_verdict: flow_verdict(&policy, client), policy, state: Secured::default() }
     }
 
     fn told(&self, verdict: &FactVerdict) -> Vec<String> {
-        let say = |denial| short(&self.policy, &self.ruling, Verdict::Deny(denial));
+        let say = |denial| short(&self.policy, &self.flow_verdict, Verdict::Deny(denial));
         verdict.denials.iter().copied().map(say).collect()
     }
 
     fn fact(&mut self, fact: Security<'_>) -> Vec<String> {
-        let verdict = self.policy.judge_fact(&self.ruling, &fact, &mut self.state);
+        let verdict = self.policy.judge_fact(&self.flow_verdict, &fact, &mut self.state);
         self.told(&verdict)
     }
 
@@ -254,7 +258,7 @@ impl Talk {
         if !self.state.waits(class) {
             return Vec::new();
         }
-        let verdict = self.policy.judge_use(&self.ruling, class, &mut self.state);
+        let verdict = self.policy.judge_use(&self.flow_verdict, class, &mut self.state);
         self.told(&verdict)
     }
 }
@@ -375,15 +379,15 @@ fn a_better_offer_counts_where_the_flow_does_not_say_that_less_suffices() {
 #[test]
 fn only_the_first_use_of_a_channel_is_told_to_the_correlator() {
     let policy = policy(PLANT);
-    let (ruling, mut state) = (ruling(&policy, HIST), Secured::default());
+    let (flow_verdict, mut state) = (flow_verdict(&policy, HIST), Secured::default());
     let mut fact = |mode| {
         let fact = Security::Channel { mode: Some(mode), policy: BASIC };
-        policy.judge_fact(&ruling, &fact, &mut state).channel
+        policy.judge_fact(&flow_verdict, &fact, &mut state).channel
     };
     assert_eq!(fact(Mode::Sign), Some(Channel::new(Mode::Sign, BASIC)));
     assert_eq!((fact(Mode::Sign), fact(Mode::None)), (None, None));
-    assert!(policy.judge_use(&ruling, Class::Read, &mut state).channel.is_some());
-    assert_eq!(policy.judge_use(&ruling, Class::Write, &mut state).channel, None);
+    assert!(policy.judge_use(&flow_verdict, Class::Read, &mut state).channel.is_some());
+    assert_eq!(policy.judge_use(&flow_verdict, Class::Write, &mut state).channel, None);
 }
 
 /// 2026-01-15T00:00:00Z, nanoseconds: `pump.der` and `scada.der` are valid, `old.der` is not.
@@ -392,10 +396,10 @@ const DAY: i64 = 86_400_000_000_000;
 
 fn certificate(client: &str, of: Side, der: &[u8], time: i64) -> Vec<String> {
     let policy = policy(PLANT);
-    let ruling = ruling(&policy, client);
+    let flow_verdict = flow_verdict(&policy, client);
     let certificate = Certificate::read(der).expect("a sound certificate");
-    let denials = policy.judge_certificate(&ruling, of, &certificate, time);
-    denials.map(|denial| short(&policy, &ruling, Verdict::Deny(denial))).collect()
+    let denials = policy.judge_certificate(&flow_verdict, of, &certificate, time);
+    denials.map(|denial| short(&policy, &flow_verdict, Verdict::Deny(denial))).collect()
 }
 
 #[test]
@@ -430,23 +434,23 @@ fn certificates_are_as_the_flow_demands() {
 #[test]
 fn a_certificate_is_of_the_application_that_shows_it() {
     let policy = policy(PLANT);
-    let ruling = ruling(&policy, HIST);
+    let flow_verdict = flow_verdict(&policy, HIST);
     let pump = Certificate::read(PUMP_DER).expect("a sound certificate");
-    assert_eq!(policy.judge_application(&ruling, &pump, "urn:lock-east:plc-pump"), None);
-    let wrong = policy.judge_application(&ruling, &pump, "urn:lock-east:scada-1");
+    assert_eq!(policy.judge_application(&flow_verdict, &pump, "urn:lock-east:plc-pump"), None);
+    let wrong = policy.judge_application(&flow_verdict, &pump, "urn:lock-east:scada-1");
     assert!(wrong.is_some_and(|denial| denial.rule == Rule::CertApplicationUri));
 }
 
 #[test]
 fn nothing_is_demanded_of_who_is_not_judged() {
     let permissive = Policy::permissive();
-    let ruling = permissive.ruling(&tcp(SCADA, PUMP, 4840), Some("opcua"));
+    let flow_verdict = permissive.flow_verdict(&tcp(SCADA, PUMP, 4840), Some("opcua"));
     let fact = Security::Channel { mode: Some(Mode::Sign), policy: "Basic256" };
-    assert!(permissive.judge_fact(&ruling, &fact, &mut Secured::default()).denials.is_empty());
+    assert!(permissive.judge_fact(&flow_verdict, &fact, &mut Secured::default()).denials.is_empty());
     let old = Certificate::read(OLD).expect("a sound certificate");
-    assert_eq!(permissive.judge_certificate(&ruling, Side::Client, &old, JANUARY).count(), 0);
+    assert_eq!(permissive.judge_certificate(&flow_verdict, Side::Client, &old, JANUARY).count(), 0);
     let now = Channel::new(Mode::None, "None");
-    assert_eq!(permissive.judge_downgrade(&ruling, Reason::Weaker { now, than: now }), None);
+    assert_eq!(permissive.judge_downgrade(&flow_verdict, Reason::Weaker { now, than: now }), None);
 }
 
 proptest! {

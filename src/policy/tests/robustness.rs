@@ -41,12 +41,12 @@ proptest! {
         address in any::<u16>(), count in any::<u16>(), bytes in prop::collection::vec(any::<u8>(), 0..260),
     ) {
         let policy = policy(FULL);
-        let link = tcp("10.20.20.10", "10.20.10.12", 502);
-        let ruling = policy.ruling(&link, Some("modbus"));
+        let tuple = tcp("10.20.20.10", "10.20.10.12", 502);
+        let flow_verdict = policy.flow_verdict(&tuple, Some("modbus"));
         let mut last = LastValues::default();
         let write = operation(WRITE_MANY, address, count, Values::Registers(&bytes));
-        let verdict = policy.judge(&ruling, &write, &mut last, SessionState::default());
-        short(&policy, &ruling, verdict);
+        let verdict = policy.judge(&flow_verdict, &write, &mut last, SessionState::default());
+        short(&policy, &flow_verdict, verdict);
     }
 }
 
@@ -80,16 +80,16 @@ proptest! {
              protocol = \"modbus\"\nallow = [{}]\n",
             entries.join(", "),
         ));
-        let ruling = policy.ruling(&tcp("10.1.0.1", "10.2.0.1", 502), Some("modbus"));
-        prop_assert!(ruling.only.is_some());
-        let long = Ruling { only: None, ..ruling.clone() };
+        let flow_verdict = policy.flow_verdict(&tcp("10.1.0.1", "10.2.0.1", 502), Some("modbus"));
+        prop_assert!(flow_verdict.only.is_some());
+        let long = FlowVerdict { only: None, ..flow_verdict.clone() };
         for (kind, table, address, count) in asked {
             let (function, code, class) = [READ, WRITE_MANY, ("init_comm", 90, Class::Session)][kind];
             let table = [Table::HoldingRegister, Table::Coil][table];
             let target = Target::Table { unit: 1, table, address, count };
             let operation = Operation { class, function, code, ambiguous: false, target, values: Values::None };
-            let verdict = |ruling: &Ruling| policy.judge(ruling, &operation, &mut LastValues::default(), SessionState::default());
-            prop_assert_eq!(verdict(&ruling), verdict(&long), "{:?}", operation);
+            let verdict = |flow_verdict: &FlowVerdict| policy.judge(flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
+            prop_assert_eq!(verdict(&flow_verdict), verdict(&long), "{:?}", operation);
         }
     }
 }

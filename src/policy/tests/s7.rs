@@ -121,8 +121,8 @@ fn other(class: Class, function: &'static str, target: Target<'static>) -> Opera
 
 fn between(client: &str, server: &str, protocol: &str, operation: &Operation<'_>, session: SessionState) -> String {
     let policy = policy(GATE);
-    let ruling = policy.ruling(&tcp(client, server, 102), Some(protocol));
-    short(&policy, &ruling, policy.judge(&ruling, operation, &mut LastValues::default(), session))
+    let flow_verdict = policy.flow_verdict(&tcp(client, server, 102), Some(protocol));
+    short(&policy, &flow_verdict, policy.judge(&flow_verdict, operation, &mut LastValues::default(), session))
 }
 
 fn operate(operation: &Operation<'_>) -> String {
@@ -198,14 +198,14 @@ fn a_write_of_several_points_is_held_against_each_and_of_half_a_point_cannot_be_
 #[test]
 fn a_step_is_measured_from_what_was_read_or_written() {
     let policy = policy(GATE);
-    let ruling = policy.ruling(&tcp(SCADA, PLC, 102), Some("s7comm"));
+    let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
     let mut last = LastValues::default();
     let answer = Operation { values: Values::Bytes(&[0x40, 0, 0, 0]), ..read(bytes(20, 16, 4)) };
-    policy.learn(&ruling, &answer, &mut last, &mut SessionState::default());
+    policy.learn(&flow_verdict, &answer, &mut last, &mut SessionState::default());
     let mut step = |value: f32| {
         let value = value.to_be_bytes();
-        let verdict = policy.judge(&ruling, &write(bytes(20, 16, 4), &value), &mut last, SessionState::default());
-        short(&policy, &ruling, verdict)
+        let verdict = policy.judge(&flow_verdict, &write(bytes(20, 16, 4), &value), &mut last, SessionState::default());
+        short(&policy, &flow_verdict, verdict)
     };
     assert!(step(3.5).contains("3.5 is more than the largest step 1 from 2 of point level"));
     assert_eq!(step(3.0), "permit F-1");
@@ -272,15 +272,15 @@ fn logic_waits_for_the_password_where_it_is_required() {
 #[test]
 fn a_password_counts_once_it_is_accepted_and_until_it_is_cleared() {
     let policy = policy(GATE);
-    let ruling = policy.ruling(&tcp(EWS, PLC, 102), Some("s7comm"));
+    let flow_verdict = policy.flow_verdict(&tcp(EWS, PLC, 102), Some("s7comm"));
     let (mut last, mut session) = (LastValues::default(), SessionState::default());
     let password = other(Class::Security, "plc_password", Target::None);
     assert_eq!(engineer(&password, false), "permit F-2", "what is required is permitted");
-    policy.learn(&ruling, &password, &mut last, &mut session);
+    policy.learn(&flow_verdict, &password, &mut last, &mut session);
     assert!(session.password_accepted);
-    policy.learn(&ruling, &other(Class::Security, "security", Target::None), &mut last, &mut session);
+    policy.learn(&flow_verdict, &other(Class::Security, "security", Target::None), &mut last, &mut session);
     assert!(session.password_accepted, "another security function");
-    policy.learn(&ruling, &other(Class::Security, "clear_plc_password", Target::None), &mut last, &mut session);
+    policy.learn(&flow_verdict, &other(Class::Security, "clear_plc_password", Target::None), &mut last, &mut session);
     assert_eq!(session, SessionState::default());
 }
 
@@ -313,11 +313,15 @@ fn symbolic_writes_do_not_slip_past_limits_in_the_same_block() {
     );
     let text = text.replace("{ op = [\"read\", \"program-upload\"] },", "{ op = \"write\" },");
     let policy = policy(&text);
-    let ruling = policy.ruling(&tcp(EWS, PLC, 102), Some("s7commplus"));
+    let flow_verdict = policy.flow_verdict(&tcp(EWS, PLC, 102), Some("s7commplus"));
     let judge = |object| {
         let target = Target::Object { object, path: [2550, 1, 0, 0], depth: 2 };
         let operation = write(target, &[0; 64]);
-        short(&policy, &ruling, policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default()))
+        short(
+            &policy,
+            &flow_verdict,
+            policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default()),
+        )
     };
     assert!(judge(0x8A0E_0014).starts_with("value.out-of-limits: the value that point"), "{}", judge(0x8A0E_0014));
     assert_eq!(judge(0x8A0E_0063), "permit F-2");
@@ -327,9 +331,9 @@ fn symbolic_writes_do_not_slip_past_limits_in_the_same_block() {
 fn what_a_flow_wants_of_sessions_holds_also_where_operations_are_only_observed() {
     let text = GATE.replace("[zone.lock]", "[default]\nundeclared_operation = \"observe\"\n[zone.lock]");
     let policy = policy(&text);
-    let ruling = policy.ruling(&tcp(SCADA, PLC, 102), Some("s7comm"));
+    let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
     let judge = |operation: &Operation<'_>| {
-        rule_of(policy.judge(&ruling, operation, &mut LastValues::default(), SessionState::default()))
+        rule_of(policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default()))
     };
     assert_eq!(judge(&read(bytes(99, 0, 1))), None);
     assert_eq!(judge(&other(Class::Security, "plc_password", Target::None)), Some(Rule::S7Password));
@@ -354,15 +358,15 @@ proptest! {
         let (_, rest) = rest.split_once("]\n[[conduit").expect("the second flow");
         let text = format!("{head}allow = [{}]\n[[conduit{rest}", allow.join(", "));
         let policy = policy(&text.replace("values = [0]\n", ""));
-        let ruling = policy.ruling(&tcp(SCADA, PLC, 102), Some("s7comm"));
-        let long = Ruling { only: None, ..ruling.clone() };
+        let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
+        let long = FlowVerdict { only: None, ..flow_verdict.clone() };
         let named = |bit: u32| entries.iter().flatten().any(|&(first, more)| (first..=first + more).contains(&(bit / 8)));
         for (first, count) in asked {
             let operation = write(memory(Area::Flag, 0, first, count), &[]);
-            let judge = |ruling| policy.judge(ruling, &operation, &mut LastValues::default(), SessionState::default());
+            let judge = |flow_verdict| policy.judge(flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
             let permitted = (first..first + count.max(1)).all(named);
-            prop_assert_eq!(matches!(judge(&ruling), Verdict::Permit { .. }), permitted, "{:?}", operation);
-            prop_assert_eq!(judge(&ruling), judge(&long), "{:?}", operation);
+            prop_assert_eq!(matches!(judge(&flow_verdict), Verdict::Permit { .. }), permitted, "{:?}", operation);
+            prop_assert_eq!(judge(&flow_verdict), judge(&long), "{:?}", operation);
         }
     }
 

@@ -122,8 +122,9 @@ fn what_hosts_of_one_link_change_is_told_though_no_zone_knows_them() {
 #[test]
 fn a_host_of_one_link_that_its_vlan_places_is_judged_in_its_zone() {
     let vlan = |ip: &str| Host { vlan: Some(110), ..host(ip) };
-    let link = Link { client: vlan("fe80::1"), server: vlan("fe80::2"), transport: Carrier::Tcp, server_port: 502 };
-    let written = judged(&policy(BRIDGE), &link, &write(5, &[0, 1]));
+    let tuple =
+        FlowTuple { client: vlan("fe80::1"), server: vlan("fe80::2"), transport: Carrier::Tcp, server_port: 502 };
+    let written = judged(&policy(BRIDGE), &tuple, &write(5, &[0, 1]));
     assert!(written.starts_with("flow.undeclared-peer"), "{written}");
 }
 
@@ -160,30 +161,30 @@ fn any_port_is_any_port() {
 fn modbus_on_a_port_that_is_declared_for_something_else_is_undeclared() {
     let text = BRIDGE.replace("port = \"any\"\n", "");
     let policy = policy(&text);
-    let link = tcp(SCADA, OTHER, 443);
-    assert_eq!(flow_judged(&policy, &link, None), "permit F-4");
-    assert!(flow_judged(&policy, &link, Some("modbus")).starts_with("flow.undeclared-protocol"));
-    assert!(judged(&policy, &link, &operation(READ, 0, 1, Values::None)).starts_with("flow.undeclared-protocol"));
+    let tuple = tcp(SCADA, OTHER, 443);
+    assert_eq!(flow_judged(&policy, &tuple, None), "permit F-4");
+    assert!(flow_judged(&policy, &tuple, Some("modbus")).starts_with("flow.undeclared-protocol"));
+    assert!(judged(&policy, &tuple, &operation(READ, 0, 1, Values::None)).starts_with("flow.undeclared-protocol"));
 }
 
 #[test]
 fn payload_that_is_not_modbus_is_undeclared_where_modbus_is_declared() {
     let policy = policy(BRIDGE);
-    let ruling = policy.ruling(&tcp(SCADA, PLC, 502), Some("modbus"));
-    assert_eq!(rule_of(policy.judge_flow(&ruling, None)), None);
-    assert_eq!(rule_of(policy.judge_unrecognised(&ruling)), Some(Rule::FlowUndeclaredProtocol));
-    let https = policy.ruling(&tcp(SCADA, OTHER, 443), Some("modbus"));
+    let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 502), Some("modbus"));
+    assert_eq!(rule_of(policy.judge_flow(&flow_verdict, None)), None);
+    assert_eq!(rule_of(policy.judge_unrecognised(&flow_verdict)), Some(Rule::FlowUndeclaredProtocol));
+    let https = policy.flow_verdict(&tcp(SCADA, OTHER, 443), Some("modbus"));
     assert_eq!(rule_of(policy.judge_unrecognised(&https)), None);
 }
 
 #[test]
 fn protocols_that_are_not_decoded_are_judged_by_carrier_and_port() {
     let policy = policy(BRIDGE);
-    assert_eq!(flow_judged(&policy, &link(PLC, SCADA, Carrier::Udp, 123), None), "permit F-3");
-    assert!(flow_judged(&policy, &link(PLC, SCADA, Carrier::Tcp, 123), None).starts_with("flow.undeclared-protocol"));
-    assert!(flow_judged(&policy, &link(PLC, SCADA, Carrier::Ip(1), 0), None).starts_with("flow.undeclared-protocol"));
+    assert_eq!(flow_judged(&policy, &tuple(PLC, SCADA, Carrier::Udp, 123), None), "permit F-3");
+    assert!(flow_judged(&policy, &tuple(PLC, SCADA, Carrier::Tcp, 123), None).starts_with("flow.undeclared-protocol"));
+    assert!(flow_judged(&policy, &tuple(PLC, SCADA, Carrier::Ip(1), 0), None).starts_with("flow.undeclared-protocol"));
     assert!(
-        flow_judged(&policy, &link(PLC, "10.20.20.99", Carrier::Udp, 123), None).starts_with("flow.undeclared-peer")
+        flow_judged(&policy, &tuple(PLC, "10.20.20.99", Carrier::Udp, 123), None).starts_with("flow.undeclared-peer")
     );
 }
 
@@ -192,8 +193,8 @@ fn a_class_or_function_that_is_not_allowed_is_undeclared() {
     let stop = on_plc(&bare("force_listen_only_mode", 8, Class::Control));
     assert!(stop.starts_with("operation.undeclared: conduit operate permits "), "{stop}");
     assert_eq!(on_plc(&bare("read_device_identification", 43, Class::Identify)), "permit F-1");
-    let link = tcp(SCADA, OTHER, 502);
-    let stop = judged(&policy(BRIDGE), &link, &bare("force_listen_only_mode", 8, Class::Control));
+    let tuple = tcp(SCADA, OTHER, 502);
+    let stop = judged(&policy(BRIDGE), &tuple, &bare("force_listen_only_mode", 8, Class::Control));
     assert_eq!(stop, "operation.undeclared: conduit operate permits only operate");
 }
 
@@ -274,10 +275,14 @@ fn a_value_that_cannot_be_told_does_not_slip_past_its_limits() {
 #[test]
 fn a_step_is_measured_from_the_last_value_written_or_read() {
     let policy = policy(BRIDGE);
-    let ruling = policy.ruling(&tcp(SCADA, PLC, 502), Some("modbus"));
+    let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 502), Some("modbus"));
     let mut last = LastValues::default();
     let mut step = |bytes: &[u8]| {
-        short(&policy, &ruling, policy.judge(&ruling, &write(40, bytes), &mut last, SessionState::default()))
+        short(
+            &policy,
+            &flow_verdict,
+            policy.judge(&flow_verdict, &write(40, bytes), &mut last, SessionState::default()),
+        )
     };
     assert_eq!(step(&[0, 100]), "permit F-1");
     assert_eq!(step(&[0, 150]), "permit F-1");
@@ -285,9 +290,13 @@ fn a_step_is_measured_from_the_last_value_written_or_read() {
     assert_eq!(step(&[0, 250]), refused);
     assert_eq!(step(&[0, 250]), refused, "what was refused is not the last value");
     let read = operation(READ, 40, 1, Values::Registers(&[0, 230]));
-    policy.learn(&ruling, &read, &mut last, &mut SessionState::default());
+    policy.learn(&flow_verdict, &read, &mut last, &mut SessionState::default());
     assert_eq!(
-        short(&policy, &ruling, policy.judge(&ruling, &write(40, &[0, 250]), &mut last, SessionState::default())),
+        short(
+            &policy,
+            &flow_verdict,
+            policy.judge(&flow_verdict, &write(40, &[0, 250]), &mut last, SessionState::default())
+        ),
         "permit F-1"
     );
 }
@@ -320,7 +329,7 @@ fn a_conduit_or_operation_may_be_declared_as_only_observed_but_a_limit_holds() {
     assert_eq!(judged(&policy, &tcp("10.1.2.3", PLC, 502), &read), "observe");
     assert_eq!(judged(&policy, &tcp(SCADA, PLC, 502), &read), "observe");
     assert!(judged(&policy, &tcp(SCADA, PLC, 502), &write(40, &[0x03, 0x84])).starts_with("value.out-of-limits"));
-    assert_eq!(policy.unknown_sides(&policy.ruling(&tcp("10.20.20.99", PLC, 502), Some("modbus"))).count(), 0);
+    assert_eq!(policy.unknown_sides(&policy.flow_verdict(&tcp("10.20.20.99", PLC, 502), Some("modbus"))).count(), 0);
 }
 
 #[test]
@@ -328,11 +337,11 @@ fn only_flows_of_the_protocol_that_is_spoken_decide_about_its_operations() {
     let other = "[[conduit.operate.flow]]\nid = \"F-9\"\nfrom = \"SCADA\"\nto = \"OTHER\"\nprotocol = \"s7comm\"\nport = \"any\"\n\
                  allow = [{ op = \"any\" }]\n";
     let policy = policy(&format!("{}{other}", BRIDGE.replace(r#"{ op = "operate" }"#, r#"{ op = "read" }"#)));
-    let link = tcp(SCADA, OTHER, 502);
-    assert_eq!(judged(&policy, &link, &operation(READ, 0, 1, Values::None)), "permit F-2");
-    let written = judged(&policy, &link, &write(0, &[0, 1]));
+    let tuple = tcp(SCADA, OTHER, 502);
+    assert_eq!(judged(&policy, &tuple, &operation(READ, 0, 1, Values::None)), "permit F-2");
+    let written = judged(&policy, &tuple, &write(0, &[0, 1]));
     assert_eq!(written, "operation.undeclared: conduit operate permits only read");
-    let ruling = policy.ruling(&link, Some("s7comm"));
-    let written = policy.judge(&ruling, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default());
-    assert_eq!(short(&policy, &ruling, written), "permit F-9");
+    let flow_verdict = policy.flow_verdict(&tuple, Some("s7comm"));
+    let written = policy.judge(&flow_verdict, &write(0, &[0, 1]), &mut LastValues::default(), SessionState::default());
+    assert_eq!(short(&policy, &flow_verdict, written), "permit F-9");
 }

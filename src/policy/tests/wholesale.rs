@@ -68,7 +68,7 @@ fn set(indexes: &[u16]) -> Namespaces {
 
 fn permits_all(client: &str, server: &str, class: Class, namespaces: &[u16]) -> bool {
     let policy = policy(PLANT);
-    policy.permits_all(&policy.ruling(&tcp(client, server, 4840), Some("opcua")), class, set(namespaces))
+    policy.permits_all(&policy.flow_verdict(&tcp(client, server, 4840), Some("opcua")), class, set(namespaces))
 }
 
 #[test]
@@ -90,16 +90,18 @@ fn writes_to_a_server_with_limits_are_looked_at_one_by_one() {
 #[test]
 fn what_is_only_observed_passes_as_a_whole_and_one_by_one() {
     let policy = policy(PLANT);
-    let ruling = policy.ruling(&tcp("10.20.20.1", "10.20.20.2", 4840), Some("opcua"));
-    assert!(!ruling.is_judged());
+    let flow_verdict = policy.flow_verdict(&tcp("10.20.20.1", "10.20.20.2", 4840), Some("opcua"));
+    assert!(!flow_verdict.is_judged());
     for class in Class::ALL {
         let target =
             NodeTarget { node: Node { namespace: 3, id: NodeId::Numeric(7) }, attribute: Some(13), range: b"" };
         let (target, values) = (Target::Node(&target), Values::None);
         let operation = Operation { class, function: "any", code: 0, ambiguous: false, target, values };
-        assert!(policy.permits_plainly(&ruling, &operation) && policy.permits_all(&ruling, class, set(&[3])));
-        assert!(!policy.learns(&ruling, class));
-        let verdict = policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default());
+        assert!(
+            policy.permits_plainly(&flow_verdict, &operation) && policy.permits_all(&flow_verdict, class, set(&[3]))
+        );
+        assert!(!policy.learns(&flow_verdict, class));
+        let verdict = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
         assert_eq!(verdict, Verdict::Observe);
     }
 }
@@ -119,7 +121,7 @@ proptest! {
     ) {
         let policy = policy(PLANT);
         let (client, server) = ([SCADA, HIST][client], [PUMP, SPARE][server]);
-        let ruling = policy.ruling(&tcp(client, server, 4840), Some("opcua"));
+        let flow_verdict = policy.flow_verdict(&tcp(client, server, 4840), Some("opcua"));
         let target = NodeTarget {
             node: Node { namespace: index, id: NodeId::Text(name.as_bytes()) },
             attribute: Some(13),
@@ -127,9 +129,9 @@ proptest! {
         };
         let operation =
             Operation { class, function: "any", code: 0, ambiguous: false, target: Target::Node(&target), values: Values::None };
-        let one = policy.judge(&ruling, &operation, &mut LastValues::default(), SessionState::default());
+        let one = policy.judge(&flow_verdict, &operation, &mut LastValues::default(), SessionState::default());
         // A namespace that no set can hold is in none.
-        let all = index < Namespaces::END && policy.permits_all(&ruling, class, Namespaces::only(index));
+        let all = index < Namespaces::END && policy.permits_all(&flow_verdict, class, Namespaces::only(index));
         prop_assert!(!all || matches!(one, Verdict::Permit { .. }), "{class:?} on {index}: {one:?}");
     }
 }

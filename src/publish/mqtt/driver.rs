@@ -55,7 +55,7 @@ pub(super) struct Driver {
 }
 
 /// Why a connection is no longer served.
-enum End {
+enum ConnectionEnd {
     Finished,
     Lost(Lost),
     GaveUp(String),
@@ -94,7 +94,7 @@ impl Driver {
                 self.keep_up(session).await
             }
             Err(end) => {
-                if let End::Lost(lost) = &end {
+                if let ConnectionEnd::Lost(lost) = &end {
                     let _caller_is_gone = ready.send(Err(lost.reason.clone()));
                 }
                 end
@@ -104,9 +104,9 @@ impl Driver {
     }
 
     /// The first connection: one attempt, or as many as it takes.
-    async fn begin(&mut self) -> Result<Session, End> {
+    async fn begin(&mut self) -> Result<Session, ConnectionEnd> {
         if !self.settings.endures {
-            return Session::open(&self.settings, &self.line).await.map_err(End::Lost);
+            return Session::open(&self.settings, &self.line).await.map_err(ConnectionEnd::Lost);
         }
         let lost = match self.connect("not connected yet").await? {
             Ok(session) => return Ok(session),
@@ -117,18 +117,18 @@ impl Driver {
     }
 
     /// Serves one connection after the other, until the end.
-    async fn keep_up(&mut self, mut session: Session) -> End {
+    async fn keep_up(&mut self, mut session: Session) -> ConnectionEnd {
         loop {
             let begun = now();
             self.line.is_connected();
             let lost = match self.serve(&mut session).await {
-                End::Finished => {
+                ConnectionEnd::Finished => {
                     let longest = now() + GOODBYE;
                     session.goodbye(&self.settings, self.give_up_at().map_or(longest, |end| end.min(longest))).await;
-                    return End::Finished;
+                    return ConnectionEnd::Finished;
                 }
-                End::Lost(lost) => lost,
-                end @ End::GaveUp(_) => return end,
+                ConnectionEnd::Lost(lost) => lost,
+                end @ ConnectionEnd::GaveUp(_) => return end,
             };
             drop(session);
             tracing::warn!(broker = %self.settings.broker, reason = %lost.reason, "MQTT connection lost");
@@ -155,10 +155,10 @@ impl Driver {
         }
     }
 
-    fn ending(&self, end: End) -> Ending {
+    fn ending(&self, end: ConnectionEnd) -> Ending {
         let reason = match end {
-            End::Finished => None,
-            End::Lost(Lost { reason, .. }) | End::GaveUp(reason) => Some(reason),
+            ConnectionEnd::Finished => None,
+            ConnectionEnd::Lost(Lost { reason, .. }) | ConnectionEnd::GaveUp(reason) => Some(reason),
         };
         self.line.is_broken(reason.as_deref().unwrap_or("the sensor has stopped"));
         self.line.took(self.latency.summary());
@@ -167,7 +167,7 @@ impl Driver {
     }
 
     /// Sends and hears until the end, or until the connection is gone.
-    async fn serve(&mut self, session: &mut Session) -> End {
+    async fn serve(&mut self, session: &mut Session) -> ConnectionEnd {
         loop {
             let wake = match self.turn(session) {
                 Ok(wake) => wake,
@@ -176,7 +176,7 @@ impl Driver {
             let has_room = session.connection.has_room();
             tokio::select! {
                 stirred = session.connection.stir() => if let Err(reason) = stirred {
-                    return End::Lost(reason.into());
+                    return ConnectionEnd::Lost(reason.into());
                 },
                 record = self.inbox.recv(), if self.wants_more() => self.take(record),
                 _ = &mut self.closing, if self.closed_at.is_none() => self.close(),
@@ -189,9 +189,9 @@ impl Driver {
     }
 
     /// Takes in what the broker said, looks at the clock, and sends what can be sent. Returns when the next thing is due.
-    fn turn(&mut self, session: &mut Session) -> Result<Option<Instant>, End> {
+    fn turn(&mut self, session: &mut Session) -> Result<Option<Instant>, ConnectionEnd> {
         let now = now();
-        while let Some(event) = session.connection.next().map_err(End::Lost)? {
+        while let Some(event) = session.connection.next().map_err(ConnectionEnd::Lost)? {
             if let Event::Acknowledged(id, refusal) = event {
                 self.acknowledged(id, refusal, now);
             }
@@ -201,7 +201,7 @@ impl Driver {
         self.window.send(span, now, |record, id| session.connection.publish(record, Manner::RECORD, id));
         self.line.has_settled(self.window.tally());
         if self.is_done() {
-            return Err(End::Finished);
+            return Err(ConnectionEnd::Finished);
         }
         let due = [
             self.give_up_at(),
@@ -214,9 +214,9 @@ impl Driver {
     }
 
     /// Does what is due.
-    fn look_at_clock(&mut self, session: &mut Session, now: Instant) -> Result<(), End> {
+    fn look_at_clock(&mut self, session: &mut Session, now: Instant) -> Result<(), ConnectionEnd> {
         if self.give_up_at().is_some_and(|end| end <= now) {
-            return Err(End::GaveUp(self.why_given_up(now)));
+            return Err(ConnectionEnd::GaveUp(self.why_given_up(now)));
         }
         if self.telling.is_some_and(|then| then <= now) {
             self.telling = None;
@@ -226,9 +226,9 @@ impl Driver {
         if self.window.give_up_overdue(patience, now) {
             let reason = format!("the broker did not acknowledge a record within {} s", patience.as_secs_f32());
             self.line.is_stalled(Some(&format!("{reason}; it is sent again")));
-            return Err(End::Lost(reason.into()));
+            return Err(ConnectionEnd::Lost(reason.into()));
         }
-        session.connection.look_at_clock(now).map_err(End::Lost)
+        session.connection.look_at_clock(now).map_err(ConnectionEnd::Lost)
     }
 
     fn acknowledged(&mut self, id: u16, refusal: Option<Reason>, now: Instant) {
@@ -256,7 +256,7 @@ impl Driver {
     }
 
     /// Tries again with growing pauses, until it works, nothing is left to do, or patience ends.
-    async fn reconnect(&mut self, mut reason: String) -> Result<Session, End> {
+    async fn reconnect(&mut self, mut reason: String) -> Result<Session, ConnectionEnd> {
         loop {
             self.line.is_broken(&reason);
             self.failures = self.failures.saturating_add(1);
@@ -271,7 +271,7 @@ impl Driver {
     }
 
     /// One attempt to connect.
-    async fn connect(&mut self, reason: &str) -> Result<Result<Session, Lost>, End> {
+    async fn connect(&mut self, reason: &str) -> Result<Result<Session, Lost>, ConnectionEnd> {
         let (settings, line) = (Arc::clone(&self.settings), Arc::clone(&self.line));
         let mut opening = pin!(Session::open(&settings, &line));
         loop {
@@ -286,10 +286,10 @@ impl Driver {
         &mut self,
         mut what: Pin<&mut impl Future<Output = T>>,
         reason: &str,
-    ) -> Result<Option<T>, End> {
+    ) -> Result<Option<T>, ConnectionEnd> {
         loop {
             if self.is_done() {
-                return Err(End::Finished);
+                return Err(ConnectionEnd::Finished);
             }
             let give_up_at = self.give_up_at();
             tokio::select! {
@@ -299,7 +299,7 @@ impl Driver {
                     self.close();
                     return Ok(None);
                 }
-                () = until(give_up_at) => return Err(End::GaveUp(reason.to_owned())),
+                () = until(give_up_at) => return Err(ConnectionEnd::GaveUp(reason.to_owned())),
             }
         }
     }

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use super::Talk;
-use crate::alert::What;
+use super::FlowState;
 use crate::policy::{Denial, Policy, Verdict};
-use crate::worker::{Desk, Worker};
+use crate::record::What;
+use crate::worker::{Worker, WorkerState};
 
 impl Worker {
     /// Judges by another policy from here on. `clock`: the packet clock, for what is told about conversations that the new
     /// policy does not permit.
     pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
-        let before = self.desk.adopt(policy);
+        let before = self.state.adopt(policy);
         for shard in &mut self.shards {
             shard.neighbours.judge_again();
             shard.sightings.tell_again();
         }
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
-            conversation.talk.adopt(&before, clock, &mut self.desk);
+            conversation.flow.adopt(&before, clock, &mut self.state);
         }
     }
 }
 
-impl Desk {
+impl WorkerState {
     /// Takes over a policy; returns the one before it.
     fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
         self.judging = policy.judges();
@@ -33,34 +33,34 @@ impl Desk {
     }
 }
 
-impl Talk {
+impl FlowState {
     /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
-    fn adopt(&mut self, before: &Policy, clock: i64, desk: &mut Desk) {
+    fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
         let facts = &mut self.facts;
-        facts.last_values.carry_over(before, &desk.policy);
+        facts.last_values.carry_over(before, &state.policy);
         facts.forget_text();
-        if let Some(seldom) = facts.seldom_mut() {
+        if let Some(rare) = facts.rare_mut() {
             // The flows that permitted what is under way are those of another policy.
-            seldom.open.values_mut().for_each(|open| open.verdict = under_another_policy(open.verdict));
+            rare.pending.values_mut().for_each(|pending| pending.verdict = under_another_policy(pending.verdict));
         }
-        if facts.ruling.take().is_none() {
+        if facts.flow_verdict.take().is_none() {
             return;
         }
-        let link = facts.link();
-        if desk.judging && desk.policy.is_housekeeping(&link) {
+        let tuple = facts.tuple();
+        if state.judging && state.policy.is_housekeeping(&tuple) {
             return;
         }
-        let ruling = desk.ruling(&link, facts.protocol_name());
-        facts.compares = desk.judging && ruling.is_judged();
-        facts.ruling = Some(Arc::clone(&ruling));
-        if !desk.judging {
+        let flow_verdict = state.flow_verdict(&tuple, facts.protocol_name());
+        facts.compares = state.judging && flow_verdict.is_judged();
+        facts.flow_verdict = Some(Arc::clone(&flow_verdict));
+        if !state.judging {
             return;
         }
         let stamp = facts.first.at(clock);
-        for side in desk.policy.unknown_sides(&ruling) {
-            desk.find(facts, What::UnknownAsset(side), None, None, &stamp);
+        for side in state.policy.unknown_sides(&flow_verdict) {
+            state.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = desk.of_tunnel(desk.verdict(&ruling, self.spoken()), &link);
+        let verdict = state.of_tunnel(state.verdict(&flow_verdict, self.identification()), &tuple);
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),
@@ -68,7 +68,7 @@ impl Talk {
         };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            desk.deny(facts, denial, &stamp);
+            state.deny(facts, denial, &stamp);
         }
     }
 }

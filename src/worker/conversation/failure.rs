@@ -1,31 +1,31 @@
 //! Connections that came to nothing.
 
-use super::{Bench, Content, Conversation};
+use super::{Content, Conversation, FlowContext};
 use crate::metrics::{Failure, Server};
 
 impl Conversation {
     /// [`Conversation::finish`]; what it took of memory is free, and if it came to nothing, it is counted among those that did.
-    pub(in crate::worker) fn end(&mut self, clock: i64, bench: &mut Bench<'_>) {
+    pub(in crate::worker) fn end(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         if let Some((server, failure)) = self.failure() {
-            bench.shared.failed.count(server, failure);
+            context.shared.failed.count(server, failure);
         }
-        self.finish(clock, bench);
-        self.free_memory(bench);
+        self.finish(clock, context);
+        self.free_memory(context);
     }
 
     /// Whether a connection was asked for and not granted, and by whom.
     fn failure(&self) -> Option<(Server, Failure)> {
-        let Self { tcp, talk } = self;
+        let Self { tcp, flow } = self;
         let server = tcp.client()?.other();
-        if tcp.takes_part(server) || !matches!(talk.content, Content::Silence) {
+        if tcp.takes_part(server) || !matches!(flow.content, Content::Silent) {
             return None;
         }
-        let failure = match talk.facts.seen[server.index()] {
+        let failure = match flow.facts.seen[server.index()] {
             false => Failure::Unanswered,
             true if tcp.closed() => Failure::Refused,
             true => return None,
         };
-        let end = talk.facts.ends[server.index()];
+        let end = flow.facts.ends[server.index()];
         Some(((end.host.ip?, end.port), failure))
     }
 }

@@ -6,13 +6,13 @@ use lockkeeper_protocols::{
     Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
 };
 
-use super::{Content, Facts, JUDGE_AFTER, NEVER, NO_ROW, Spoken, Talk};
+use super::{Content, FlowFacts, FlowState, Identification, JUDGE_AFTER, NEVER, NO_ROW};
 use crate::flow::End;
-use crate::worker::Desk;
-use crate::worker::listener::Listener;
+use crate::worker::WorkerState;
+use crate::worker::flow_sink::FlowSink;
 
 /// The first bytes of a conversation, until its protocol is known.
-pub(super) struct Opening {
+pub(super) struct ProbeBuffer {
     /// First bytes of each end, by [`End`].
     first: [Vec<u8>; 2],
     /// In what order they came: who, how many bytes, when.
@@ -21,137 +21,143 @@ pub(super) struct Opening {
     declared: Hints,
 }
 
-impl Talk {
+impl FlowState {
     /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
     #[inline(never)]
-    pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         if bytes.is_empty() {
             return;
         }
-        if matches!(self.content, Content::Silence) {
-            self.content = Content::Opening(Box::new(Opening::new(self.facts.declared(desk))));
+        if matches!(self.content, Content::Silent) {
+            self.content = Content::Unidentified(Box::new(ProbeBuffer::new(self.facts.declared(state))));
         }
-        let Content::Opening(opening) = &mut self.content else { return };
+        let Content::Unidentified(buffer) = &mut self.content else { return };
         let facts = &mut self.facts;
         if facts.judge_by == NEVER {
             facts.judge_by = stamp.clock.saturating_add(JUDGE_AFTER);
         }
-        opening.add(from, bytes, stamp);
-        desk.took_memory = true;
-        let exhausted = opening.is_full();
-        self.decide(exhausted, stamp, desk);
+        buffer.add(from, bytes, stamp);
+        state.took_memory = true;
+        let exhausted = buffer.is_full();
+        self.decide(exhausted, stamp, state);
     }
 
     /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
-    fn decide(&mut self, exhausted: bool, stamp: &Stamp, desk: &mut Desk) {
-        let Content::Opening(opening) = &self.content else { return };
+    fn decide(&mut self, exhausted: bool, stamp: &Stamp, state: &mut WorkerState) {
+        let Content::Unidentified(buffer) = &self.content else { return };
         let facts = &mut self.facts;
-        let (declared, sides) = (opening.declared, opening.sides(facts.client));
+        let (declared, sides) = (buffer.declared, buffer.sides(facts.client));
         match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
             Decision::Undecided => {}
-            Decision::Unknown => self.is_another_protocol(stamp, desk),
+            Decision::Unknown => self.is_another_protocol(stamp, state),
             Decision::Speaks { protocol, swapped } => {
                 if swapped {
                     facts.client = facts.client.other();
                 }
                 let midstream = facts.midstream;
-                let before = self.speak(protocol, midstream, declared, desk);
-                self.judge(Spoken::Protocol(protocol.name), stamp, desk);
-                if let Content::Opening(opening) = before {
-                    self.replay(&opening, desk);
+                let before = self.speak(protocol, midstream, declared, state);
+                self.judge(Identification::Protocol(protocol.name), stamp, state);
+                if let Content::Unidentified(buffer) = before {
+                    self.replay(&buffer, state);
                 }
             }
         }
     }
 
     /// From here on a protocol is spoken. Returns what the conversation was taken for until now.
-    fn speak(&mut self, protocol: &'static Protocol, midstream: bool, declared: Hints, desk: &mut Desk) -> Content {
+    fn speak(
+        &mut self,
+        protocol: &'static Protocol,
+        midstream: bool,
+        declared: Hints,
+        state: &mut WorkerState,
+    ) -> Content {
         let facts = &mut self.facts;
-        facts.set_protocol(protocol, desk);
-        let mut session = Session::new(protocol, facts.transport(), &desk.decoder, midstream);
+        facts.set_protocol(protocol, state);
+        let mut session = Session::new(protocol, facts.transport(), &state.decoder, midstream);
         session.expect(facts.expected(declared));
-        let keys: Arc<dyn Keys> = Arc::clone(&desk.ring) as _;
+        let keys: Arc<dyn Keys> = Arc::clone(&state.ring) as _;
         session.unlock(&keys);
-        std::mem::replace(&mut self.content, Content::Speaks(session))
+        std::mem::replace(&mut self.content, Content::Identified(session))
     }
 
     /// Gives the decoder the bytes that were kept while the protocol was not known.
-    fn replay(&mut self, opening: &Opening, desk: &mut Desk) {
-        opening.each(|from, bytes, stamp| self.said(from, bytes, stamp, desk));
+    fn replay(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
+        buffer.each(|from, bytes, stamp| self.said(from, bytes, stamp, state));
     }
 
-    fn is_another_protocol(&mut self, stamp: &Stamp, desk: &mut Desk) {
-        let Content::Opening(opening) = &self.content else { return };
-        let search = Search::new(self.facts.transport(), self.facts.expected(opening.declared));
+    fn is_another_protocol(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+        let Content::Unidentified(buffer) = &self.content else { return };
+        let search = Search::new(self.facts.transport(), self.facts.expected(buffer.declared));
         let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
         self.facts.forget_decoded_port();
-        self.judge(Spoken::Unrecognised, stamp, desk);
-        if let Content::Opening(opening) = before {
-            self.replay(&opening, desk);
+        self.judge(Identification::Unrecognised, stamp, state);
+        if let Content::Unidentified(buffer) = before {
+            self.replay(&buffer, state);
         }
     }
 
     /// Something was said in a conversation that speaks none of our protocols, so far.
-    pub(super) fn said_something_else(&mut self, from: End, bytes: &[u8], stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn said_something_else(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let side = self.facts.side(from);
         match &mut self.content {
             Content::Other(Some(search)) => {
                 let before = search.memory();
                 let (given_up, found) = search.feed(side, bytes, stamp);
-                desk.took_memory |= search.memory() > before;
-                self.found(given_up, found, desk);
+                state.took_memory |= search.memory() > before;
+                self.found(given_up, found, state);
             }
-            _ => desk.counters.losses.other_protocol_bytes += bytes.len() as u64,
+            _ => state.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
     }
 
     /// Something is missing in it.
-    pub(super) fn miss_something_else(&mut self, from: End, desk: &mut Desk) {
+    pub(super) fn miss_something_else(&mut self, from: End, state: &mut WorkerState) {
         let side = self.facts.side(from);
         if let Content::Other(Some(search)) = &mut self.content {
             let (given_up, found) = search.settle(side);
-            self.found(given_up, found, desk);
-            if let Content::Speaks(session) = &mut self.content {
-                session.gap(side, &mut Listener { facts: &mut self.facts, desk });
+            self.found(given_up, found, state);
+            if let Content::Identified(session) = &mut self.content {
+                session.gap(side, &mut FlowSink { facts: &mut self.facts, state });
             }
         }
     }
 
     /// One of our protocols was found in it, perhaps.
-    fn found(&mut self, given_up: usize, found: Option<Found>, desk: &mut Desk) {
-        desk.counters.losses.other_protocol_bytes += given_up as u64;
+    fn found(&mut self, given_up: usize, found: Option<Found>, state: &mut WorkerState) {
+        state.counters.losses.other_protocol_bytes += given_up as u64;
         let Some(Found { protocol, bytes, on }) = found else { return };
-        let declared = self.facts.declared(desk);
-        self.speak(protocol, false, declared, desk);
+        let declared = self.facts.declared(state);
+        self.speak(protocol, false, declared, state);
         let stamp = bytes[on.index()].1;
-        self.judge(Spoken::Protocol(protocol.name), &stamp, desk);
-        let Self { facts, content: Content::Speaks(session) } = self else { return };
-        let listener = &mut Listener { facts, desk };
+        self.judge(Identification::Protocol(protocol.name), &stamp, state);
+        let Self { facts, content: Content::Identified(session) } = self else { return };
+        let flow_sink = &mut FlowSink { facts, state };
         // The other side came before, and may begin anywhere.
-        session.gap(on.other(), listener);
+        session.gap(on.other(), flow_sink);
         for side in [on.other(), on] {
             let (bytes, stamp) = &bytes[side.index()];
             match session.transport() {
-                Transport::Tcp => session.stream(side, bytes, stamp, listener),
-                Transport::Udp => session.datagram(side, bytes, stamp, listener),
+                Transport::Tcp => session.stream(side, bytes, stamp, flow_sink),
+                Transport::Udp => session.datagram(side, bytes, stamp, flow_sink),
             }
         }
     }
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
-    pub(super) fn conclude_opening(&mut self, stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
-            Content::Opening(opening) if opening.len() > 0 => self.decide(true, stamp, desk),
-            Content::Silence | Content::Opening(_) => self.judge(Spoken::NotYet, stamp, desk),
-            Content::Speaks(_) | Content::Other(_) => {}
+            Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
+            Content::Silent | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
+            Content::Identified(_) | Content::Other(_) => {}
         }
         for end in [self.facts.client, self.facts.client.other()] {
-            self.miss_something_else(end, desk);
+            self.miss_something_else(end, state);
         }
     }
 }
 
-impl Facts {
+impl FlowFacts {
     pub(in crate::worker) fn identifier(&self, declared: Hints) -> Identifier {
         Identifier {
             transport: self.transport(),
@@ -164,8 +170,8 @@ impl Facts {
     }
 
     /// What the policy declares on either port: asked once a conversation.
-    pub(in crate::worker) fn declared(&self, desk: &Desk) -> Hints {
-        let names = self.ends.iter().flat_map(|end| desk.policy.protocols_at((self.carrier, end.port)));
+    pub(in crate::worker) fn declared(&self, state: &WorkerState) -> Hints {
+        let names = self.ends.iter().flat_map(|end| state.policy.protocols_at((self.carrier, end.port)));
         names.map(Hints::of_protocol).fold(Hints::default(), Hints::and)
     }
 
@@ -175,15 +181,15 @@ impl Facts {
     }
 
     /// It speaks this protocol, or does from here on.
-    pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, desk: &mut Desk) {
+    pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, state: &mut WorkerState) {
         self.row = row_of(protocol);
-        self.slot = desk.counters.slot(protocol);
+        self.slot = state.counters.slot(protocol);
         // From now on answers are waited for, perhaps less long than the timer that is set.
         self.armed = NEVER;
     }
 }
 
-impl Opening {
+impl ProbeBuffer {
     fn new(declared: Hints) -> Self {
         Self { first: Default::default(), pieces: Vec::new(), declared }
     }
@@ -219,7 +225,7 @@ impl Opening {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= OPENING_BYTES || self.pieces.len() >= OPENING_PIECES
+        self.len() >= PROBE_BYTES || self.pieces.len() >= PROBE_PIECES
     }
 
     /// Drops what an end has sent; returns how many bytes that was.
@@ -235,7 +241,7 @@ fn row_of(protocol: &Protocol) -> u8 {
 }
 
 /// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
-const OPENING_BYTES: usize = 4096;
+const PROBE_BYTES: usize = 4096;
 
 /// Segments that are looked at before identification is given up.
-const OPENING_PIECES: usize = 512;
+const PROBE_PIECES: usize = 512;

@@ -7,25 +7,25 @@ use std::cmp::Reverse;
 
 use lockkeeper_protocols::Stamp;
 
-use super::{Bench, Content, Conversation};
-use crate::alert::Doubt;
+use super::{Content, Conversation, FlowContext};
 use crate::flow::Entry;
-use crate::worker::listener::Listener;
+use crate::record::Doubt;
+use crate::worker::flow_sink::FlowSink;
 use crate::worker::{Shard, Worker};
 
 impl Conversation {
     /// Bytes of memory, nearly, that it takes beside its place in the table: for what is out of order or incomplete, and for
     /// what is waited for.
     fn memory(&self) -> usize {
-        let content = match &self.talk.content {
-            Content::Silence | Content::Other(None) => 0,
-            Content::Opening(opening) => opening.memory(),
-            Content::Speaks(session) => session.memory(),
+        let content = match &self.flow.content {
+            Content::Silent | Content::Other(None) => 0,
+            Content::Unidentified(buffer) => buffer.memory(),
+            Content::Identified(session) => session.memory(),
             Content::Other(Some(search)) => search.memory(),
         };
-        let seldom = self.talk.facts.seldom();
-        let seldom = seldom.map_or(0, |seldom| seldom.open.memory() + seldom.readings.memory());
-        self.tcp.held_bytes() + content + seldom
+        let rare = self.flow.facts.rare();
+        let rare = rare.map_or(0, |rare| rare.pending.memory() + rare.readings.memory());
+        self.tcp.held_bytes() + content + rare
     }
 
     /// Whether it holds anything, as far as that was noted, or something is out of order.
@@ -35,7 +35,7 @@ impl Conversation {
 
     /// What it took when that was noted last.
     fn noted_memory(&self) -> u32 {
-        self.talk.facts.seldom().map_or(0, |seldom| seldom.memory)
+        self.flow.facts.rare().map_or(0, |rare| rare.memory)
     }
 
     /// Notes what it takes now.
@@ -43,39 +43,39 @@ impl Conversation {
         let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
         let before = self.noted_memory();
         if now != before {
-            self.talk.facts.make_seldom().memory = now;
-            self.talk.facts.drop_empty_seldom();
+            self.flow.facts.make_rare().memory = now;
+            self.flow.facts.drop_empty_rare_state();
         }
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }
 
     /// It has ended.
-    pub(super) fn free_memory(&mut self, bench: &mut Bench<'_>) {
-        let memory = &mut bench.shared.memory;
+    pub(super) fn free_memory(&mut self, context: &mut FlowContext<'_>) {
+        let memory = &mut context.shared.memory;
         *memory = memory.saturating_sub(self.noted_memory() as usize);
     }
 
     /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
-    fn give_up_memory(&mut self, stamp: &Stamp, bench: &mut Bench<'_>) {
-        let Self { tcp, talk } = self;
+    fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
+        let Self { tcp, flow } = self;
         if tcp.held_bytes() > 0 {
-            bench.desk.doubt(&mut talk.facts, Doubt::GivenUp, stamp);
-            bench.counters.limit_reached += 1;
-            let (assembly, desk) = bench.assembly(talk.facts.compares);
-            tcp.finish(stamp.clock, assembly, &mut super::Intake { talk, desk });
+            context.state.doubt(&mut flow.facts, Doubt::GivenUp, stamp);
+            context.counters.limit_reached += 1;
+            let (assembly, state) = context.assembly(flow.facts.compares);
+            tcp.finish(stamp.clock, assembly, &mut super::StreamSink { flow, state });
         }
-        talk.conclude_opening(stamp, bench.desk);
-        let super::Talk { facts, content } = talk;
-        if let Content::Speaks(session) = content {
-            let listener = &mut Listener { facts, desk: &mut *bench.desk };
-            session.give_up(stamp, listener);
-            session.forget(stamp, listener);
+        flow.conclude_identification(stamp, context.state);
+        let super::FlowState { facts, content } = flow;
+        if let Content::Identified(session) = content {
+            let flow_sink = &mut FlowSink { facts, state: &mut *context.state };
+            session.give_up(stamp, flow_sink);
+            session.forget(stamp, flow_sink);
         }
-        if let Some(seldom) = facts.seldom_mut() {
-            seldom.readings.give_up();
+        if let Some(rare) = facts.rare_mut() {
+            rare.readings.give_up();
             facts.reads_twice = false;
         }
-        bench.desk.counters.losses.conversations_given_up += 1;
+        context.state.counters.losses.conversations_given_up += 1;
     }
 }
 
@@ -83,7 +83,7 @@ impl Worker {
     /// Notes what a conversation takes of memory, and sees to it that all of its shard take no more than they may.
     #[inline(never)]
     pub(in crate::worker) fn note_memory(&mut self, index: usize, entry: Entry, stamp: &Stamp) {
-        self.desk.took_memory = false;
+        self.state.took_memory = false;
         let Some(Shard { flows, shared, .. }) = self.shards.get_mut(index) else { return };
         if let Some((_, conversation)) = flows.get_mut(entry) {
             conversation.note_memory(&mut shared.memory);
@@ -96,7 +96,7 @@ impl Worker {
     /// The conversations that take most give up what they hold.
     #[cold]
     fn free_memory(&mut self, index: usize, stamp: &Stamp) {
-        let Self { desk, shards, streams: counters, settings, .. } = self;
+        let Self { state, shards, streams: counters, settings, .. } = self;
         let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
         shared.memory = 0;
         let mut takers: Vec<_> = Vec::new();
@@ -116,18 +116,18 @@ impl Worker {
             is_enough
         };
         let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
-        let mut bench = Bench::new(desk, settings, counters, shared);
+        let mut context = FlowContext::new(state, settings, counters, shared);
         for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
-            conversation.give_up_memory(stamp, &mut bench);
-            conversation.note_memory(&mut bench.shared.memory);
+            conversation.give_up_memory(stamp, &mut context);
+            conversation.note_memory(&mut context.shared.memory);
         }
-        bench.desk.took_memory = false;
+        context.state.took_memory = false;
     }
 }
 
 impl Conversation {
     /// Whoever takes most comes first; of two that take the same, the older.
     fn rank(&self) -> (Reverse<u32>, u64) {
-        (Reverse(self.noted_memory()), self.talk.facts.first.packet)
+        (Reverse(self.noted_memory()), self.flow.facts.first.packet)
     }
 }

@@ -4,7 +4,7 @@
 use lockkeeper_protocols::identify::Roles;
 use lockkeeper_protocols::{REGISTRY, Side};
 
-use super::{Facts, NO_ROW};
+use super::{FlowFacts, NO_ROW};
 use crate::flow::{End, FlowKey};
 use crate::frame::{Body, Frame};
 use crate::policy::{BROADCAST, Carrier, is_group, is_service_port};
@@ -36,7 +36,7 @@ pub(super) fn is_to_all(frame: &Frame<'_>) -> bool {
     }
 }
 
-impl Facts {
+impl FlowFacts {
     /// Whether nothing but ports and the first packet say who asks.
     pub(super) fn is_guess(&self) -> bool {
         self.roles == Roles::Guessed && self.row == NO_ROW

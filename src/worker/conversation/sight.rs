@@ -2,12 +2,12 @@
 
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::{Content, Conversation, Facts, Spoken, Talk};
-use crate::alert::Fact;
+use super::{Content, Conversation, FlowFacts, FlowState, Identification};
 use crate::flow::End;
 use crate::frame::Frame;
 use crate::policy::{Carrier, Verdict};
-use crate::worker::Desk;
+use crate::record::Fact;
+use crate::worker::WorkerState;
 
 /// What a frame says about the end that sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Sight {
     pub(in crate::worker) const BEGIN: Self = Self { is_first: true, is_second: false, has_moved: false };
 }
 
-impl Facts {
+impl FlowFacts {
     /// Notes what the link layer says about the end that sends a frame, and about the other one until that is heard.
     pub(in crate::worker) fn meet(&mut self, from: End, frame: &Frame<'_>) -> Sight {
         let (own, other) = (from.index(), from.other().index());
@@ -56,19 +56,19 @@ impl Facts {
 
     /// Tells, once a second at most, that an end calls whoever is in reach: what comes back is its answer.
     #[inline]
-    pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, desk: &mut Desk) {
+    pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
         let receiver = self.side(from.other());
-        if desk.judging && self.ruling.as_ref().is_some_and(|ruling| ruling.is_to_all(receiver)) {
-            self.call(stamp, desk);
+        if state.judging && self.flow_verdict.as_ref().is_some_and(|flow_verdict| flow_verdict.is_to_all(receiver)) {
+            self.call(stamp, state);
         }
     }
 
     #[cold]
-    fn call(&mut self, stamp: &Stamp, desk: &mut Desk) {
-        let called = &mut self.make_seldom().called;
+    fn call(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+        let called = &mut self.make_rare().called;
         if called.is_none_or(|called| stamp.clock.saturating_sub(called) >= SECOND) {
             *called = Some(stamp.clock);
-            desk.fact(self, Fact::Call, stamp);
+            state.fact(self, Fact::Call, stamp);
         }
     }
 }
@@ -81,46 +81,47 @@ impl Conversation {
     #[inline(always)]
     pub(in crate::worker) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
         let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
-        self.talk.facts.ends[from.index()].host.mac.as_ref() == Some(source)
+        self.flow.facts.ends[from.index()].host.mac.as_ref() == Some(source)
     }
 }
 
-impl Talk {
+impl FlowState {
     /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
-    pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, desk: &mut Desk) {
+    pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, state: &mut WorkerState) {
         if sight.has_moved {
-            self.has_moved(stamp, desk);
+            self.has_moved(stamp, state);
         }
         if sight.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
-            self.is_asked(stamp, desk);
+            self.is_asked(stamp, state);
         }
     }
 
     /// The end that had not spoken yet speaks in a conversation that is not permitted.
     #[cold]
-    fn is_asked(&mut self, stamp: &Stamp, desk: &mut Desk) {
-        let verdict = self.facts.ruling.as_ref().map(|ruling| desk.verdict(ruling, self.spoken()));
+    fn is_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+        let verdict =
+            self.facts.flow_verdict.as_ref().map(|flow_verdict| state.verdict(flow_verdict, self.identification()));
         if let Some(Verdict::Deny(denial)) = verdict {
-            desk.fact(&mut self.facts, Fact::Asked(denial), stamp);
+            state.fact(&mut self.facts, Fact::Asked(denial), stamp);
         }
     }
 
     /// What is known about what is spoken.
-    pub(super) fn spoken(&self) -> Spoken {
+    pub(super) fn identification(&self) -> Identification {
         match (&self.content, self.facts.protocol_name()) {
-            (Content::Other(_), _) => Spoken::Unrecognised,
-            (_, Some(name)) => Spoken::Protocol(name),
-            (_, None) => Spoken::NotYet,
+            (Content::Other(_), _) => Identification::Unrecognised,
+            (_, Some(name)) => Identification::Protocol(name),
+            (_, None) => Identification::Pending,
         }
     }
 
     /// Hardware address or VLAN of an end are others than those by which it was judged: where it belongs may have changed.
     #[cold]
-    fn has_moved(&mut self, stamp: &Stamp, desk: &mut Desk) {
+    fn has_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.forget_text();
-        if self.facts.ruling.is_some() {
+        if self.facts.flow_verdict.is_some() {
             let judge_by = self.facts.judge_by;
-            self.judge(self.spoken(), stamp, desk);
+            self.judge(self.identification(), stamp, state);
             self.facts.judge_by = judge_by;
         }
     }

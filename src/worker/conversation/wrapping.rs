@@ -1,72 +1,72 @@
 //! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
 
-use super::Facts;
-use crate::alert::What;
+use super::FlowFacts;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
-use crate::policy::{Carrier, Denial, Link, Rule, Verdict};
-use crate::worker::{Desk, Worker};
+use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
+use crate::record::What;
+use crate::worker::{Worker, WorkerState};
 
 impl Worker {
     /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
     /// when that is due; nothing is kept of it here.
     #[cold]
     pub(in crate::worker) fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
-        if !self.desk.judging {
+        if !self.state.judging {
             return;
         }
         let Some(frame) = frame::outer(packet.link, bytes, packet.original, depth) else { return };
         let Some((key, from)) = FlowKey::of(&frame) else { return };
-        let mut facts = Facts::new(&key, from, &frame, &packet.stamp);
+        let mut facts = FlowFacts::new(&key, from, &frame, &packet.stamp);
         facts.meet(from, &frame);
         // Nobody asks and nobody answers: the first packet comes from one of two peers. Its port differs by what is inside.
         facts.client = from;
         facts.ends[from.index()].port = 0;
-        self.desk.begin_wrapping(depth);
-        self.desk.judge_wrapping(&mut facts, packet);
-        self.desk.end_wrapping();
+        self.state.begin_wrapping(depth);
+        self.state.judge_wrapping(&mut facts, packet);
+        self.state.end_wrapping();
     }
 }
 
-impl Desk {
+impl WorkerState {
     /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
-    fn judge_wrapping(&mut self, facts: &mut Facts, packet: &Packet) {
-        let link = facts.link();
-        let ruling = self.ruling(&link, None);
-        if ruling.client.zone.or(ruling.server.zone).is_none() || self.policy.is_housekeeping(&link) {
+    fn judge_wrapping(&mut self, facts: &mut FlowFacts, packet: &Packet) {
+        let tuple = facts.tuple();
+        let flow_verdict = self.flow_verdict(&tuple, None);
+        if flow_verdict.client.zone.or(flow_verdict.server.zone).is_none() || self.policy.is_housekeeping(&tuple) {
             return;
         }
-        let verdict = self.policy.judge_flow(&ruling, None);
-        facts.ruling = Some(ruling);
+        let verdict = self.policy.judge_flow(&flow_verdict, None);
+        facts.flow_verdict = Some(flow_verdict);
         self.greet(facts, &packet.stamp);
-        if let Verdict::Deny(denial) = self.of_peers(verdict, &link) {
+        if let Verdict::Deny(denial) = self.of_peers(verdict, &tuple) {
             self.find(facts, What::Denied(denial), None, None, &packet.stamp);
         }
     }
 
     /// The verdict on a conversation, which may be a tunnel that nobody could look into.
-    pub(super) fn of_tunnel(&self, verdict: Verdict, link: &Link) -> Verdict {
-        match link.transport {
-            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, link),
+    pub(super) fn of_tunnel(&self, verdict: Verdict, tuple: &FlowTuple) -> Verdict {
+        match tuple.transport {
+            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, tuple),
             _ => verdict,
         }
     }
 
     /// The verdict on two peers: what is declared in one direction is permitted in both.
-    fn of_peers(&self, verdict: Verdict, link: &Link) -> Verdict {
+    fn of_peers(&self, verdict: Verdict, tuple: &FlowTuple) -> Verdict {
         if !matches!(verdict, Verdict::Deny(_)) {
             return verdict;
         }
-        let back = Link { client: link.server, server: link.client, ..*link };
-        match self.policy.judge_flow(&self.policy.ruling(&back, None), None) {
+        let back = FlowTuple { client: tuple.server, server: tuple.client, ..*tuple };
+        match self.policy.judge_flow(&self.policy.flow_verdict(&back, None), None) {
             permit @ Verdict::Permit { .. } => permit,
             Verdict::Observe | Verdict::NotJudged | Verdict::Deny(_) => verdict,
         }
     }
 }
 
-impl Facts {
+impl FlowFacts {
     /// Whether the policy denies the conversation as such.
     pub(in crate::worker) const fn is_denied(&self) -> bool {
         self.denied.is_some()

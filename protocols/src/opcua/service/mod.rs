@@ -8,7 +8,7 @@
 //!
 //! Where servers do not all read the bytes of a request alike, [`operations`] finds what each of them may execute.
 //!
-//! Most messages have many parts that are alike, and [`Survey`] and [`Endings`] count those at once.
+//! Most messages have many parts that are alike, and [`BatchSummary`] and [`Endings`] count those at once.
 //!
 //! Nothing is copied: a request is walked again, from its bytes, beside its response. Passwords, nonces and signatures
 //! are stepped over and never leave the decoders, and a [`Token`] says no more than whether it is the same as another.
@@ -16,6 +16,7 @@
 mod answer;
 mod application;
 mod attribute;
+mod batch_summary;
 mod browse;
 mod build_info;
 mod channel;
@@ -32,11 +33,11 @@ mod query;
 mod reading;
 mod request;
 mod session;
-mod survey;
 mod table;
 
 pub use answer::{Answer, Answers};
 pub use application::{ApplicationDescription, Endpoint, endpoints, find_servers};
+pub use batch_summary::{BatchSummary, Endings, Neighbours};
 pub use build_info::{BuildInfo, state_name};
 pub use channel::{OpenRequest, OpenResponse, TokenRequest};
 pub use header::{RequestHeader, ResponseHeader, Token};
@@ -48,7 +49,6 @@ pub use reading::{Found, Opened, message_of, operations};
 pub use request::items;
 pub(in crate::opcua) use request::left_behind;
 pub use session::{ActivateRequest, CreateRequest, CreateResponse, Identity};
-pub use survey::{Endings, Neighbours, Survey};
 pub use table::{FUNCTIONS, Service};
 
 #[cfg(test)]

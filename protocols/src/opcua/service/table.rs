@@ -4,7 +4,7 @@ use crate::dissector::Function;
 use crate::operation::Class;
 
 use super::message::Direction;
-use crate::opcua::asked::TRANSPORT;
+use crate::opcua::pending_request::TRANSPORT;
 
 /// A service, or a message that is none of the standard's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

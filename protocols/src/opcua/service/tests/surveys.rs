@@ -9,17 +9,17 @@ use super::*;
 use crate::operation::{Class, Namespaces, Node};
 
 /// What the thorough look finds, if all of it is plain: each part acts on a node, and none deviates.
-fn thorough(service: Service, body: &[u8]) -> Option<Survey> {
-    let mut found: Option<Survey> = None;
+fn thorough(service: Service, body: &[u8]) -> Option<BatchSummary> {
+    let mut found: Option<BatchSummary> = None;
     let mut is_plain = true;
     let result = items(service, Reader::new(body), Standard, |item| {
         let Subject::Node(target) = item.subject else { return is_plain = false };
         let namespace = target.node.namespace;
         let class = if service == Service::Read { Class::Read } else { Class::Write };
         is_plain &= item.class == class && item.deviation.is_none() && namespace < Namespaces::END;
-        let before = found.unwrap_or(Survey { class, count: 0, namespaces: Namespaces::NONE });
+        let before = found.unwrap_or(BatchSummary { class, count: 0, namespaces: Namespaces::NONE });
         let namespaces = before.namespaces.with(Namespaces::only(namespace));
-        found = Some(Survey { count: before.count + 1, namespaces, ..before });
+        found = Some(BatchSummary { count: before.count + 1, namespaces, ..before });
     });
     found.filter(|_| is_plain && result.is_ok())
 }
@@ -146,7 +146,7 @@ proptest! {
     #[test]
     fn a_survey_of_a_request_counts_what_its_parts_are(reads in damaged(read()), writes in damaged(write())) {
         for (service, body) in [(Service::Read, &reads), (Service::Write, &writes)] {
-            prop_assert_eq!(Survey::of_request(service, Reader::new(body)), thorough(service, body));
+            prop_assert_eq!(BatchSummary::of_request(service, Reader::new(body)), thorough(service, body));
         }
     }
 
@@ -187,10 +187,10 @@ proptest! {
             let (first, namespace) = (handle / 3 * 3, known(subscription, handle)?);
             Some(Neighbours { first, known: if first < 6 { 0b011 | 1 << (handle - first) } else { 1 }, namespace })
         };
-        match Survey::of_report(Reader::new(&body), around) {
-            Some(survey) => {
+        match BatchSummary::of_report(Reader::new(&body), around) {
+            Some(summary) => {
                 prop_assert!(is_plain && result.is_ok());
-                prop_assert_eq!(survey, Survey { class: Class::Report, count, namespaces });
+                prop_assert_eq!(summary, BatchSummary { class: Class::Report, count, namespaces });
             }
             None => prop_assert!(damages || !is_plain),
         }
@@ -200,9 +200,10 @@ proptest! {
 #[test]
 fn other_requests_and_those_without_parts_are_not_surveyed() {
     let empty = hex("0000000000000000 00000000 00000000");
-    assert_eq!(Survey::of_request(Service::Read, Reader::new(&empty)), None);
+    assert_eq!(BatchSummary::of_request(Service::Read, Reader::new(&empty)), None);
     let one = hex("0000000000000000 00000000 01000000 0048 0d000000 ffffffff 0000 ffffffff");
-    let survey = Survey { class: Class::Read, count: 1, namespaces: Namespaces::only(Node::standard(72).namespace) };
-    assert_eq!(Survey::of_request(Service::Read, Reader::new(&one)), Some(survey));
-    assert_eq!(Survey::of_request(Service::Browse, Reader::new(&one)), None);
+    let summary =
+        BatchSummary { class: Class::Read, count: 1, namespaces: Namespaces::only(Node::standard(72).namespace) };
+    assert_eq!(BatchSummary::of_request(Service::Read, Reader::new(&one)), Some(summary));
+    assert_eq!(BatchSummary::of_request(Service::Browse, Reader::new(&one)), None);
 }

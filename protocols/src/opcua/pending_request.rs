@@ -1,0 +1,337 @@
+//! Requests that wait for their answer, as small as they can be kept.
+//!
+//! Of a request of a service, the bytes behind its header are kept: its parts are found in them again beside the results
+//! in the answer. They are fewer than anything that could be made of them, and nothing is made of what nobody asks for.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::aliases::Resolved;
+use super::binary::Unanimous;
+use super::security_policy::Suite;
+use super::service::{Found, Item, Service, Subject, items, operations};
+use crate::dissector::{Function, Outcome, RequestRef, Sink, Stamp};
+use crate::operation::{Class, Operation, Target, Values};
+use crate::pending::Waiting;
+use crate::reader::Reader;
+use crate::security::{Mode, UserKind};
+
+/// The client opens a connection. It has no number.
+pub(super) const HELLO: Function = Function { name: "hello", code: 0, class: Class::Session };
+/// The server has opened the TCP connection.
+pub(super) const REVERSE_HELLO: Function = Function { name: "reverse_hello", code: 0, class: Class::Session };
+/// The server ends a connection that was open.
+pub(super) const ERROR: Function = Function { name: "error", code: 0, class: Class::Session };
+/// The sender gives a message in chunks up.
+pub(super) const ABORT: Function = Function { name: "abort", code: 0, class: Class::Session };
+/// Something that a client says and that cannot be read.
+pub(super) const ENCRYPTED_REQUEST: Function = Function { name: "encrypted_request", code: 0, class: Class::Opaque };
+/// The same of a server.
+pub(super) const ENCRYPTED_RESPONSE: Function = Function { name: "encrypted_response", code: 0, class: Class::Opaque };
+
+/// A request whose service cannot be read.
+pub(super) const UNREAD_REQUEST: Function = Function { name: "unread_request", code: 0, class: Class::Unknown };
+
+/// What is not a service.
+pub(super) const TRANSPORT: [Function; 7] =
+    [HELLO, REVERSE_HELLO, ERROR, ABORT, ENCRYPTED_REQUEST, ENCRYPTED_RESPONSE, UNREAD_REQUEST];
+
+/// A request without an answer so far.
+#[derive(Debug)]
+pub(super) struct PendingRequest {
+    pub(super) requested: Stamp,
+    /// Number of the request in its flow.
+    pub(super) number: u32,
+    /// Number of its channel; 0 for none.
+    pub(super) channel: u32,
+    /// Number of the request in its sequence header, where that can be read: the answer has the same.
+    pub(super) id: Option<u32>,
+    pub(super) what: What,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A connection, to the endpoint of this URL.
+    Hello(Box<[u8]>),
+    /// A secure channel, or a new token for one.
+    Open(Box<Opened>),
+    /// ActivateSession. Its secrets are not kept.
+    Login(Box<[Login]>),
+    /// Any other service.
+    Service(Request),
+}
+
+/// What is known of the opening of a channel.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) suite: Suite,
+    pub(super) mode: Option<Mode>,
+    pub(super) is_renewal: bool,
+    /// Sequence number of the request, where it can be read.
+    pub(super) sequence: Option<u32>,
+}
+
+/// One operation of ActivateSession.
+#[derive(Debug)]
+pub(super) struct Login {
+    /// Kind and name of the user; none if they cannot be read.
+    pub(super) user: Option<(UserKind, Box<[u8]>)>,
+    pub(super) is_ambiguous: bool,
+}
+
+/// A request of a service.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) service: Service,
+    /// Somebody waits for the outcome of one of its operations.
+    pub(super) is_awaited: bool,
+    /// The number of its encoding.
+    pub(super) code: u32,
+    pub(super) kept: Kept,
+}
+
+/// What is kept of a request until its answer.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// The number of its operations, of which only outcomes are counted.
+    Counted(u32),
+    /// What follows its header, which all servers read alike.
+    Content(Vec<u8>),
+    /// All of it, and what the announcement of its operations depended on.
+    Whole(Box<Whole>),
+    /// Nothing: its operations are concluded, and its answer need only be recognised.
+    Concluded,
+}
+
+/// A whole request, and what the announcement of its operations depended on.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// From its type on.
+    pub(super) body: Vec<u8>,
+    /// Only its beginning is there.
+    pub(super) is_cut: bool,
+    /// The session that it belongs to, by [`Token::key`](super::service::Token::key).
+    pub(super) session: u64,
+    /// The subscription that it names, if it names one.
+    pub(super) subscription: u32,
+    /// The nodes behind aliases, sorted by the number of the operation.
+    pub(super) resolved: Vec<(u32, Resolved)>,
+}
+
+/// One announced operation of a kept request.
+pub(super) struct Replayed<'i, 'a> {
+    /// Position of the operation in the request.
+    pub(super) number: u32,
+    /// The operation, on the nodes behind aliases.
+    pub(super) item: &'i Item<'a>,
+    /// The same as it stands in the request, and where its result stands.
+    pub(super) found: &'i Found<'i, 'a>,
+}
+
+impl Request {
+    /// Visits its operations in the order of their announcement.
+    pub(super) fn each(&self, mut visit: impl FnMut(&Replayed<'_, '_>)) {
+        let mut number = 0;
+        // Faults were reported when the request was announced.
+        let _ = match &self.kept {
+            Kept::Counted(_) | Kept::Concluded => Ok(()),
+            Kept::Content(content) => items(self.service, Reader::new(content), Unanimous, |item| {
+                visit(&Replayed { number, item, found: &Found::certain(item, number) });
+                number += 1;
+            }),
+            Kept::Whole(whole) => operations(&whole.body, whole.is_cut, |found| {
+                whole.resolve(number, found, &mut visit);
+                number += 1;
+            }),
+        };
+    }
+
+    /// One of its operations in the neutral form.
+    #[inline]
+    pub(super) fn operation<'v>(&self, replayed: &'v Replayed<'_, '_>, values: Values<'v>) -> Operation<'v> {
+        let ambiguous = replayed.found.is_ambiguous;
+        Operation { ambiguous, ..operation(self.service, self.code, replayed.item, values) }
+    }
+
+    /// The session that it belongs to, where that matters.
+    pub(super) fn session(&self) -> Option<u64> {
+        if let Kept::Whole(whole) = &self.kept { Some(whole.session) } else { None }
+    }
+
+    /// The subscription that it names, if it names one.
+    pub(super) fn subscription(&self) -> u32 {
+        match &self.kept {
+            Kept::Content(content) => first_number(content),
+            Kept::Whole(whole) => whole.subscription,
+            Kept::Counted(_) | Kept::Concluded => 0,
+        }
+    }
+
+    /// Its bytes, as far as they are kept.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.kept {
+            Kept::Content(bytes) => bytes,
+            Kept::Whole(whole) => &whole.body,
+            Kept::Counted(_) | Kept::Concluded => &[],
+        }
+    }
+
+    /// The memory for them, which is needed no more.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self.kept {
+            Kept::Content(bytes) => bytes,
+            Kept::Whole(whole) => whole.body,
+            Kept::Counted(_) | Kept::Concluded => Vec::new(),
+        }
+    }
+}
+
+impl Whole {
+    /// Visits an operation on the nodes behind its aliases.
+    fn resolve(&self, number: u32, found: &Found<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
+        let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
+        match place.and_then(|place| self.resolved.get(place)) {
+            Some((_, resolved)) => visit(&Replayed { number, item: &resolved.apply(found.item), found }),
+            None => visit(&Replayed { number, item: found.item, found }),
+        }
+    }
+}
+
+/// One part of a request in the neutral form. What changes passwords and keys travels with them: they are never told.
+#[inline]
+pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
+    let values = if item.class == Class::Security { Values::None } else { values };
+    Operation {
+        class: item.class,
+        function: service.name(),
+        code,
+        ambiguous: false,
+        target: item.subject.target(),
+        values,
+    }
+}
+
+/// A function that has no parts.
+pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'v>) -> Operation<'v> {
+    Operation { class: function.class, function: function.name, code: function.code, ambiguous: false, target, values }
+}
+
+impl PendingRequest {
+    /// Visits its operations as they were announced, each with its position; none of those that are only counted.
+    fn each(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
+        match &self.what {
+            What::Hello(url) => visit(0, &plain(HELLO, Target::Endpoint { url }, Values::None)),
+            What::Open(opened) => visit(0, &opened.operation()),
+            What::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
+            What::Service(request) => {
+                request.each(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
+            }
+        }
+    }
+
+    /// Tells the outcome of one of its operations.
+    #[inline]
+    pub(super) fn conclude_one(
+        &self,
+        item: u32,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        (stamp, sink): (&Stamp, &mut dyn Sink),
+    ) {
+        sink.outcome(RequestRef { request: self.number, item }, operation, outcome, &self.requested, stamp);
+    }
+
+    /// The service that it asks for, if it is one.
+    #[inline]
+    pub(super) fn service(&self) -> Option<Service> {
+        match &self.what {
+            What::Hello(_) => None,
+            What::Open(_) => Some(Service::OpenSecureChannel),
+            What::Login(_) => Some(Service::ActivateSession),
+            What::Service(request) => Some(request.service),
+        }
+    }
+}
+
+impl Opened {
+    pub(super) fn operation(&self) -> Operation<'_> {
+        let target = Target::Channel { mode: self.mode, policy: self.suite.name() };
+        plain(function(Service::OpenSecureChannel), target, Values::None)
+    }
+}
+
+impl Login {
+    /// One item of the request.
+    pub(super) fn of(found: &Found<'_, '_>) -> Self {
+        let user = match found.item.subject {
+            Subject::User { kind, name } => Some((kind, short_name(name))),
+            _ => None,
+        };
+        Self { user, is_ambiguous: found.is_ambiguous }
+    }
+
+    pub(super) fn operation(&self) -> Operation<'_> {
+        let target = match &self.user {
+            Some((kind, name)) => Target::User { kind: *kind, name },
+            None => Target::Unread { part: "item" },
+        };
+        let ambiguous = self.is_ambiguous;
+        Operation { ambiguous, ..plain(function(Service::ActivateSession), target, Values::None) }
+    }
+}
+
+/// The name of a user, as far as it is kept.
+pub(super) fn short_name(name: &[u8]) -> Box<[u8]> {
+    name.get(..MAX_NAME).unwrap_or(name).into()
+}
+
+/// A service as a function.
+pub(super) fn function(service: Service) -> Function {
+    Function { name: service.name(), code: service.code(), class: service.class() }
+}
+
+impl Waiting for PendingRequest {
+    fn heap(&self) -> usize {
+        if let What::Service(request) = &self.what { request.bytes().len() } else { 0 }
+    }
+
+    #[inline]
+    fn requested(&self) -> &Stamp {
+        &self.requested
+    }
+
+    fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
+        match self.what {
+            What::Service(Request { kept: Kept::Counted(count), .. }) => sink.ended(outcome, count),
+            _ => self.each(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
+        }
+    }
+
+    fn is_replaced_by(&self, newer: &Self) -> bool {
+        self.id.is_some() && (self.channel, self.id) == (newer.channel, newer.id)
+    }
+}
+
+/// The subscription of a request that names one: it comes first behind the header.
+pub(super) fn first_number(content: &[u8]) -> u32 {
+    content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Bytes of a user's name that are kept.
+const MAX_NAME: usize = 256;
+
+/// An operation that names nothing.
+pub(super) fn whole<'a>(service: Service) -> Item<'a> {
+    Item { class: service.class(), subject: Subject::None, values: Values::None, handle: 0, deviation: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_request_stays_small() {
+        assert!(size_of::<PendingRequest>() <= 88, "{}", size_of::<PendingRequest>());
+    }
+}

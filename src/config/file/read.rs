@@ -1,0 +1,247 @@
+//! Reads the tables of a configuration, each key by name and type. Every mistake is noted with its place.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use super::super::LONGEST_TIMEOUT;
+use super::{Alarms, Broker, Evidence, File, Health, Interface, Limits, Metrics, Output, Recording, Sensor};
+use crate::cli::{self, Checksums};
+use crate::document::section::{Complaint, Section};
+use crate::document::suggest;
+
+impl File {
+    /// Everything in the file. What is wrong or missing has its default, beside an error.
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
+        Self {
+            sensor: root.table("sensor", "[sensor]").map(Sensor::read).unwrap_or_default(),
+            interface: interfaces(root),
+            output: root.table("output", "[output]").map(Output::read).unwrap_or_default(),
+            evidence: root.table("evidence", "[evidence]").map(Evidence::read),
+            recording: root.table("recording", "[recording]").map(Recording::read),
+            mqtt: root.table("mqtt", "[mqtt]").map(Broker::read),
+            limits: root.table("limits", "[limits]").map(Limits::read).unwrap_or_default(),
+            alarms: root.table("alarms", "[alarms]").map(Alarms::read).unwrap_or_default(),
+            health: root.table("health", "[health]").map(Health::read).unwrap_or_default(),
+            metrics: root.table("metrics", "[metrics]").map(Metrics::read),
+        }
+    }
+}
+
+fn interfaces(root: &mut Section<'_>) -> Vec<Interface> {
+    root.missing("interface", AN_INTERFACE);
+    if root.is_empty_list("interface") {
+        let message = "there is no interface to listen to";
+        root.problems.error(root.span_of("interface"), message, format!("add {AN_INTERFACE}"));
+    }
+    root.tables("interface", "an interface").into_iter().map(Interface::read).collect()
+}
+
+const AN_INTERFACE: &str = "[[interface]] with name = \"eth1\"; `lockkeeper interfaces` lists those that exist";
+
+impl Sensor {
+    fn read(mut section: Section<'_>) -> Self {
+        let sensor = Self {
+            name: section.string("name"),
+            site: section.string("site"),
+            policy: section.path("policy"),
+            workers: section.small("workers", 1..=64),
+            confine: section.flag("confine"),
+            mirror_sessions: section.addresses("mirror_sessions"),
+        };
+        section.finish();
+        sensor
+    }
+}
+
+impl Interface {
+    fn read(mut section: Section<'_>) -> Self {
+        section.missing("name", "name = \"eth1\"; `lockkeeper interfaces` lists those that exist");
+        let name = section.string("name");
+        if let Some(name) = &name {
+            section.what = format!("interface {name}");
+        }
+        let interface = Self {
+            name: name.unwrap_or_default(),
+            filter: section.string("filter"),
+            snap_length: section.small("snap_length", 64..=262_144),
+            ring_mib: section.small("ring_mib", 1..=2047),
+            block_timeout_ms: section.small("block_timeout_ms", 1..=1000),
+            promiscuous: section.flag("promiscuous"),
+        };
+        section.finish();
+        interface
+    }
+}
+
+impl Output {
+    fn read(mut section: Section<'_>) -> Self {
+        let output = Self {
+            alerts: section.path("alerts"),
+            transactions: section.path("transactions"),
+            stats: section.path("stats"),
+        };
+        section.finish();
+        output
+    }
+}
+
+impl Evidence {
+    fn read(mut section: Section<'_>) -> Self {
+        section.missing("folder", "folder = \"/var/lib/lockkeeper/evidence\"");
+        let evidence = Self {
+            folder: section.path("folder").unwrap_or_default(),
+            packets: section.small("packets", 0..=10_000),
+            files: section.small("files", 1..=1_000_000),
+            size_mib: section.small("size_mib", 1..=MOST_U32),
+        };
+        section.finish();
+        evidence
+    }
+}
+
+impl Recording {
+    fn read(mut section: Section<'_>) -> Self {
+        section.missing("folder", "folder = \"/var/lib/lockkeeper/packets\"");
+        let recording = Self {
+            folder: section.path("folder").unwrap_or_default(),
+            size_mib: section.small("size_mib", 2..=MOST_U32),
+            file_mib: section.small("file_mib", 1..=MOST_U32 / 2),
+        };
+        let most = recording.size_mib.unwrap_or(cli::Recording::default().mebibytes) / 2;
+        if let Some(file) = recording.file_mib.filter(|&file| file > most) {
+            let message = format!("a file of {file} MiB is too large for this recording");
+            section.problems.error(
+                section.span_of("file_mib"),
+                message,
+                format!("write at most half of size_mib, {most}"),
+            );
+        }
+        section.finish();
+        recording
+    }
+}
+
+impl Broker {
+    fn read(mut section: Section<'_>) -> Self {
+        section.missing("url", "url = \"mqtt://soc-broker\"");
+        let broker = Self {
+            url: section.string("url").unwrap_or_default(),
+            password_file: section.path("password_file"),
+            queue: section.small("queue", 1..=1_048_576),
+            queue_mib: section.small("queue_mib", 1..=4096),
+            give_up_after: section.small("give_up_after", 1..=3600),
+            ack_timeout: section.small("ack_timeout", 1..=3600),
+        };
+        section.finish();
+        broker
+    }
+}
+
+impl Limits {
+    fn read(mut section: Section<'_>) -> Self {
+        let limits = Self {
+            max_flows: section.small("max_flows", 1..=MOST_U32),
+            max_pending: section.small("max_pending", ANY_SIZE),
+            max_memory: section.small("max_memory", ANY_SIZE),
+            max_held_bytes: section.small("max_held_bytes", ANY_SIZE),
+            max_fragmented: section.small("max_fragmented", ANY_SIZE),
+            max_alerts: section.small("max_alerts", ANY_SIZE),
+            answer_timeout: section.seconds("answer_timeout"),
+            alert_interval: section.seconds("alert_interval"),
+            handshake_timeout: section.seconds("handshake_timeout"),
+            idle_timeout: section.seconds("idle_timeout"),
+            max_recent_bytes: section.small("max_recent_bytes", ANY_SIZE),
+            checksums: section.parsed("checksums", checksums),
+        };
+        section.finish();
+        limits
+    }
+}
+
+impl Alarms {
+    fn read(mut section: Section<'_>) -> Self {
+        let alarms = Self {
+            loss_limit: section.percent("loss_limit"),
+            silent_after: section.within("silent_after", 0.0..=LONGEST_TIMEOUT, "seconds, or 0 for ever"),
+            one_way_limit: section.percent("one_way_limit"),
+            unread_limit: section.percent("unread_limit"),
+        };
+        section.finish();
+        alarms
+    }
+}
+
+impl Health {
+    fn read(mut section: Section<'_>) -> Self {
+        let health = Self { status_file: section.path("status_file") };
+        section.finish();
+        health
+    }
+}
+
+impl Metrics {
+    fn read(mut section: Section<'_>) -> Self {
+        let metrics = Self {
+            listen: section.parsed("listen", socket_address),
+            mqtt_interval: section.small("mqtt_interval", 1..=86_400),
+        };
+        section.finish();
+        metrics
+    }
+}
+
+impl Section<'_> {
+    fn string(&mut self, key: &'static str) -> Option<String> {
+        self.text(key).map(|word| word.text.to_owned())
+    }
+
+    fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(|word| PathBuf::from(word.text))
+    }
+
+    fn addresses(&mut self, key: &'static str) -> Vec<IpAddr> {
+        self.texts(key).iter().filter_map(|word| self.parse(word, address)).collect()
+    }
+
+    /// A time that has to pass.
+    fn seconds(&mut self, key: &'static str) -> Option<f64> {
+        self.within(key, f64::MIN_POSITIVE..=LONGEST_TIMEOUT, "seconds greater than 0")
+    }
+
+    fn percent(&mut self, key: &'static str) -> Option<f64> {
+        self.within(key, 0.0..=100.0, "percent from 0 to 100")
+    }
+
+    fn within(&mut self, key: &'static str, bounds: RangeInclusive<f64>, what: &str) -> Option<f64> {
+        let number = self.number(key)?;
+        if bounds.contains(&number) {
+            return Some(number);
+        }
+        let message = format!("`{key}` of {} cannot be {number}", self.what);
+        self.problems.error(self.span_of(key), message, format!("write a number of {what}"));
+        None
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, Complaint> {
+    let help = "write one address such as \"192.0.2.1\" or \"2001:db8::1\"";
+    text.parse().map_err(|_| (format!("`{text}` is not an IP address"), help.to_owned()))
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, Complaint> {
+    let help = "write an address and a port, such as \"127.0.0.1:9469\"";
+    text.parse().map_err(|_| (format!("`{text}` is not an address with a port"), help.to_owned()))
+}
+
+fn checksums(text: &str) -> Result<Checksums, Complaint> {
+    let names = Checksums::NAMED.map(|(name, _)| name);
+    let name = suggest::one_of(text, "a way to treat checksums", &names)?;
+    let found = Checksums::NAMED.into_iter().find(|(known, _)| *known == name);
+    Ok(found.map_or_else(Checksums::default, |(_, checksums)| checksums))
+}
+
+const MOST_U32: i64 = u32::MAX as i64;
+
+/// What a bound on memory may be.
+const ANY_SIZE: RangeInclusive<i64> = 1..=i64::MAX;

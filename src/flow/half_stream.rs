@@ -1,0 +1,225 @@
+//! One direction of a connection: where it is, and what was delivered last.
+
+use lockkeeper_protocols::Stamp;
+
+use super::held::Piece;
+use super::recent::RecentBytes;
+
+/// How far `a` lies beyond `b` in sequence space; negative when before (RFC 9293, 3.4: arithmetic modulo 2^32).
+pub(super) const fn distance(a: u32, b: u32) -> i32 {
+    a.wrapping_sub(b).cast_signed()
+}
+
+/// What is known about the place at which a direction starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// Nothing, and nothing is waited for: the direction is not in the capture, as far as one can tell.
+    Absent,
+    /// Bytes were seen; earlier ones may still come.
+    Provisional,
+    /// Decided.
+    Known,
+}
+
+/// How bytes compare with those that were delivered at the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overlap {
+    Same,
+    /// At least one differs from what a packet of this origin carried.
+    Differs(u64),
+    /// Not all that was delivered there is known any more, and the rest is the same.
+    Unverified,
+}
+
+/// The state of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HalfStream {
+    /// Sequence number of the first byte that was not delivered or given up.
+    pub(super) next: u32,
+    /// Sequence number of its first byte: tells a repeated SYN from a new connection.
+    pub(super) origin: u32,
+    /// Highest sequence number that the peer acknowledged; meaningful with `answered`.
+    pub(super) acknowledged: u32,
+    /// Bytes just before `next` that were given up, with nothing delivered since.
+    pub(super) skipped: u32,
+    /// Where its last delivery lies among the [`RecentBytes`]; 0 for none.
+    pub(super) recent: u64,
+    /// When that was: [`moment`] of the packet clock.
+    delivered_at: u32,
+    pub(super) start: Start,
+    /// The peer acknowledged something.
+    pub(super) answered: bool,
+    /// A SYN or payload of this direction is in the capture.
+    pub(super) captured: bool,
+    /// Its FIN was delivered.
+    pub(super) finished: bool,
+}
+
+impl HalfStream {
+    pub(super) const fn known(&self) -> bool {
+        matches!(self.start, Start::Known)
+    }
+
+    /// Starts (again) at `next`.
+    pub(super) fn begin(&mut self, next: u32) {
+        (self.next, self.origin, self.start) = (next, next, Start::Known);
+        (self.skipped, self.recent, self.finished) = (0, 0, false);
+    }
+
+    /// Starts with a segment at `sequence`, until an earlier one is seen.
+    pub(super) fn locate(&mut self, sequence: u32) {
+        self.captured = true;
+        match self.start {
+            Start::Unknown | Start::Absent => (self.next, self.start) = (sequence, Start::Provisional),
+            Start::Provisional if distance(sequence, self.next) < 0 => self.next = sequence,
+            Start::Provisional | Start::Known => {}
+        }
+    }
+
+    /// Is not in the capture.
+    pub(super) fn miss(&mut self) {
+        (self.start, self.answered) = (Start::Absent, false);
+    }
+
+    /// Where this direction is, as far as its own segments or the acknowledgements of its peer tell.
+    pub(super) fn place(&self) -> Option<u32> {
+        match self.start {
+            Start::Known | Start::Provisional => Some(self.next),
+            Start::Unknown | Start::Absent => self.answered.then_some(self.acknowledged),
+        }
+    }
+
+    /// Whether nothing that the peer had received when it sent `ack` is still to come.
+    pub(super) fn allows(&self, ack: Option<u32>, window: u32) -> bool {
+        match self.start {
+            Start::Unknown | Start::Provisional => false,
+            Start::Absent => true,
+            Start::Known => ack.is_none_or(|ack| self.ahead(ack, window) == 0),
+        }
+    }
+
+    /// How many bytes the acknowledgement number `ack` of the peer lies beyond `next`; 0 if it does not, or if it is
+    /// too far away to be true.
+    pub(super) fn ahead(&self, ack: u32, window: u32) -> u32 {
+        let ahead = u32::try_from(distance(ack, self.next)).unwrap_or(0);
+        if ahead <= window { ahead } else { 0 }
+    }
+
+    /// Bytes from `next` to `sequence`; 0 if that lies before.
+    pub(super) fn distance_to(&self, sequence: u32) -> u32 {
+        u32::try_from(distance(sequence, self.next)).unwrap_or(0)
+    }
+
+    /// Bytes that the peer acknowledged and that were not delivered.
+    pub(super) fn owed(&self, window: u32) -> u32 {
+        if self.answered && self.known() { self.ahead(self.acknowledged, window) } else { 0 }
+    }
+
+    /// The peer acknowledged everything up to `ack`.
+    pub(super) fn acknowledge(&mut self, ack: u32, window: u32) {
+        if self.start == Start::Absent {
+            return;
+        }
+        if self.owed(window) == 0 || distance(ack, self.acknowledged) > 0 {
+            (self.acknowledged, self.answered) = (ack, true);
+        }
+    }
+
+    /// `bytes` at `next` were delivered; kept for later comparison where `recent` is given.
+    #[inline(always)]
+    pub(super) fn delivered(&mut self, bytes: &[u8], stamp: &Stamp, recent: Option<&mut RecentBytes>) {
+        if let Some(recent) = recent {
+            self.recent = recent.append(self.recent, self.next, stamp.origin, bytes);
+        }
+        self.next = self.next.wrapping_add(bytes.len() as u32);
+        self.delivered_at = moment(stamp.clock);
+        self.skipped = 0;
+    }
+
+    /// Whether something was delivered within so many nanoseconds before `clock`.
+    pub(super) fn has_delivered_within(&self, time: i64, clock: i64) -> bool {
+        moment(clock).wrapping_sub(self.delivered_at) <= moment(time)
+    }
+
+    /// The next `count` bytes will not come.
+    pub(super) fn skip(&mut self, count: u32) {
+        self.next = self.next.wrapping_add(count);
+        self.skipped = self.skipped.saturating_add(count);
+    }
+
+    /// The FIN at `next` was delivered.
+    pub(super) fn finish(&mut self) {
+        self.next = self.next.wrapping_add(1);
+        self.finished = true;
+    }
+
+    /// Goes back for `piece` if it lies where bytes were given up and nothing was delivered since. Says how many bytes
+    /// of the gap it fills.
+    pub(super) fn rewind(&mut self, piece: &Piece<'_>) -> u32 {
+        let gap = self.next.wrapping_sub(self.skipped);
+        if self.skipped == 0 || distance(piece.data_end(), gap) <= 0 || distance(piece.sequence, self.next) >= 0 {
+            return 0;
+        }
+        let start = if distance(piece.sequence, gap) > 0 { piece.sequence } else { gap };
+        let fills = if distance(piece.data_end(), self.next) < 0 { piece.data_end() } else { self.next };
+        self.skipped = start.wrapping_sub(gap);
+        self.next = start;
+        self.acknowledged = start;
+        fills.wrapping_sub(start)
+    }
+
+    /// Whether the peer has acknowledged everything that was delivered.
+    pub(super) const fn has_been_acknowledged(&self) -> bool {
+        self.answered && distance(self.acknowledged, self.next) >= 0
+    }
+
+    /// Sequence number after the last byte that was delivered or given up, whether the stream ended there or not.
+    pub(super) const fn data_end(&self) -> u32 {
+        self.next.wrapping_sub(self.finished as u32)
+    }
+
+    /// Bytes follow where a FIN said that none would.
+    pub(super) fn go_on(&mut self) {
+        (self.next, self.finished) = (self.data_end(), false);
+    }
+
+    /// Compares bytes that lie before `next` with what was delivered there.
+    pub(super) fn compare(&self, piece: &Piece<'_>, recent: &RecentBytes) -> Overlap {
+        let old = u32::try_from(distance(self.data_end(), piece.sequence)).unwrap_or(0).min(piece.length) as usize;
+        let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
+        let mut verified = 0;
+        for record in recent.of_stream(self.recent).take(COMPARED_RECORDS) {
+            let (here, there) = overlapping(distance(record.sequence, piece.sequence), bytes, record.bytes);
+            if here != there {
+                return Overlap::Differs(record.origin);
+            }
+            verified += here.len();
+            if verified == old {
+                return Overlap::Same;
+            }
+        }
+        if old == 0 { Overlap::Same } else { Overlap::Unverified }
+    }
+}
+
+/// The parts of two stretches that lie at the same place, where the second begins `ahead` bytes after the first.
+fn overlapping<'a>(ahead: i32, first: &'a [u8], second: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let skip =
+        |count: i32, bytes: &'a [u8]| usize::try_from(count).ok().map_or(Some(bytes), |count| bytes.get(count..));
+    let (Some(first), Some(second)) = (skip(ahead, first), skip(ahead.wrapping_neg(), second)) else {
+        return (&[], &[]);
+    };
+    let common = first.len().min(second.len());
+    (first.get(..common).unwrap_or_default(), second.get(..common).unwrap_or_default())
+}
+
+/// Packet time in units of 1,024 nanoseconds, modulo 2^32: an hour and a quarter.
+const fn moment(clock: i64) -> u32 {
+    (clock >> 10) as u32
+}
+
+/// Deliveries that a repeat is compared with, at most: bounds what one packet can cost.
+const COMPARED_RECORDS: usize = 256;

@@ -1,0 +1,84 @@
+//! Permits that permit nothing, because an `any` beside them permits it already.
+
+use super::super::model::{Allow, Endpoint, Flow, Ports, Spoken};
+use super::super::section::{Section, Span};
+use super::super::words::{self, Classes};
+use super::Walk;
+
+/// Whether an entry of `allow` is `{ op = "any" }`, whatever else stands in its list of operations.
+pub(super) fn permits_everything(entry: &Section<'_>) -> bool {
+    entry.keys().all(|key| key.text == "op") && entry.holds("op", "any")
+}
+
+impl Walk<'_> {
+    /// Warns of the entries of a flow beside one that permits everything.
+    pub(super) fn pointless_entries(&self, flow: &str, allow: &[Allow], wide: usize, span: &Span) {
+        let others = (0..).zip(allow).filter(|(at, entry)| *at != wide && is_within_any(entry)).count();
+        if others > 0 {
+            let message = format!("`any` makes {} of {flow} pointless: it permits the same and more", entries(others));
+            let help = "remove op = \"any\", or the narrower entries beside it";
+            self.problems.advise(span.clone(), message, help);
+        }
+    }
+
+    /// Warns of flows, from the number `first` on, whose hosts, protocol and operations another flow of their conduit
+    /// permits already. `wide`: the flows with an entry that permits everything, and where it stands.
+    pub(super) fn pointless_flows(&self, first: usize, wide: &[(usize, Span)]) {
+        let flows = || (first..).zip(self.declared.flows.iter().skip(first));
+        for (at, span) in wide {
+            let Some(any) = self.declared.flows.get(*at) else { continue };
+            let covered = flows().filter(|(other, flow)| other != at && self.is_covered(flow, any));
+            let covered = words::list(covered.map(|(_, flow)| flow.id.as_str()));
+            if !covered.is_empty() {
+                let message =
+                    format!("`any` of flow {} makes {covered} pointless: it permits the same and more", any.id);
+                let help = "name the operations that are meant, or remove what is pointless";
+                self.problems.advise(span.clone(), message, help);
+            }
+        }
+    }
+
+    /// Whether all that a flow permits is permitted by another one that permits every operation, at any time.
+    fn is_covered(&self, flow: &Flow, any: &Flow) -> bool {
+        let is_conditional = any.s7.is_some() || any.opcua.is_some() || any.schedule.is_some() || any.requires_grant;
+        let covers = |wide: &[Endpoint], narrow: &[Endpoint]| {
+            narrow.iter().all(|narrow| wide.iter().any(|wide| self.holds(wide, narrow)))
+        };
+        !is_conditional
+            && (any.protocol == Spoken::Any || any.protocol == flow.protocol)
+            && hold(&any.ports, &flow.ports)
+            && covers(&any.from, &flow.from)
+            && covers(&any.to, &flow.to)
+            && flow.allow.iter().all(is_within_any)
+    }
+
+    /// Whether every host that one end of a flow names is named by another.
+    fn holds(&self, wide: &Endpoint, narrow: &Endpoint) -> bool {
+        let asset = |asset: u16| self.declared.assets.get(usize::from(asset));
+        match (wide, narrow) {
+            (Endpoint::Any, _) => true,
+            (Endpoint::Zone(zone), Endpoint::Asset(of)) => asset(*of).is_some_and(|asset| asset.zone == *zone),
+            (Endpoint::Network(wide), Endpoint::Network(narrow)) => wide.contains(narrow),
+            (wide, narrow) => wide == narrow,
+        }
+    }
+}
+
+/// Whether `any` permits all that an entry permits: it includes every class but `unknown`.
+fn is_within_any(entry: &Allow) -> bool {
+    Classes::from_word("any").is_some_and(|any| entry.classes.without(any).is_empty())
+}
+
+fn hold(wide: &Ports, narrow: &Ports) -> bool {
+    match (wide, narrow) {
+        (Ports::Any, _) => true,
+        (Ports::Doors(_), Ports::Any) => false,
+        (Ports::Doors(wide), Ports::Doors(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
+            wide.iter().any(|&(of, from, to)| of == carrier && from <= first && last <= to)
+        }),
+    }
+}
+
+fn entries(number: usize) -> String {
+    if number == 1 { "another entry of allow".to_owned() } else { format!("{number} other entries of allow") }
+}

@@ -1,0 +1,270 @@
+//! What is known about the security of hosts across their conversations: the best channel of each pair, the certificates
+//! that were read. Facts come in the one order of the run, so what is made of them does not depend on who saw them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lockkeeper_protocols::Side;
+use sha1::{Digest, Sha1};
+
+use super::key::Party;
+use super::table::Table;
+use super::{Fact, Finding, What};
+use crate::policy::certificate::Certificate;
+use crate::policy::model::Channel;
+use crate::policy::{Denial, Policy, Reason, Rule};
+
+/// Bounded tables; what was not used for longest is forgotten first.
+#[derive(Debug)]
+pub(super) struct Secured {
+    limit: usize,
+    /// The best channel of each pair of hosts.
+    channels: Table<(Party, Party, u16), Channel>,
+    /// Certificates by SHA-1 of what was sent; none for what is no certificate.
+    read: Table<[u8; 20], Option<Arc<Certificate>>>,
+    /// What each end of a conversation showed.
+    shown: Table<(u64, Side), Shown>,
+    /// Entries forgotten because there were too many.
+    pub(super) forgotten: u64,
+}
+
+/// What one end of a conversation showed of itself.
+#[derive(Debug, Default)]
+struct Shown {
+    certificate: Option<Arc<Certificate>>,
+    application: Option<String>,
+}
+
+impl Secured {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), channels: Table::new(), read: Table::new(), shown: Table::new(), forgotten: 0 }
+    }
+
+    /// The findings that a fact comes to.
+    pub(super) fn findings(&mut self, policy: &Policy, base: &Finding, fact: Fact) -> Vec<What> {
+        match fact {
+            Fact::Channel(channel) => self.channel(policy, base, channel).into_iter().collect(),
+            Fact::Certificate(of, der) => self.certificate(policy, base, of, &der),
+            Fact::Application(of, uri) => self.application(policy, base, of, &uri),
+            Fact::Call | Fact::Unasked { .. } | Fact::Asked(_) | Fact::Sighting { .. } => Vec::new(),
+        }
+    }
+
+    fn channel(&mut self, policy: &Policy, base: &Finding, now: Channel) -> Option<What> {
+        let pair = (Party::of(base, Side::Client), Party::of(base, Side::Server), base.server.port);
+        let Some(best) = self.channels.touch(&pair) else {
+            self.forgotten += make_room(&mut self.channels, self.limit);
+            self.channels.insert(pair, now);
+            return None;
+        };
+        let than = *best;
+        if than.is_weaker_than(&now) {
+            *best = now;
+        }
+        let denial = || policy.judge_downgrade(&base.flow_verdict, Reason::Weaker { now, than });
+        now.is_weaker_than(&than).then(denial).flatten().map(What::Denied)
+    }
+
+    fn certificate(&mut self, policy: &Policy, base: &Finding, of: Side, der: &[u8]) -> Vec<What> {
+        let Some(certificate) = self.read(der) else {
+            let malformed = What::Malformed { name: "certificate", value: None };
+            return policy.judges().then_some(malformed).into_iter().collect();
+        };
+        let told = self.shows(base, of, |shown| {
+            shown.certificate = Some(Arc::clone(&certificate));
+            shown.application.clone()
+        });
+        let denials: Vec<Denial> = policy.judge_certificate(&base.flow_verdict, of, &certificate, base.time).collect();
+        let other = told.and_then(|uri| policy.judge_application(&base.flow_verdict, &certificate, &uri));
+        let undeclared = denials.iter().any(|denial| denial.rule == Rule::CertApplicationUri);
+        let denials = denials.into_iter().chain(other.filter(|_| !undeclared));
+        let wrong = denials.map(|denial| What::Certificate { denial, of, certificate: Arc::clone(&certificate) });
+        identities(of, &certificate).chain(wrong).collect()
+    }
+
+    fn application(&mut self, policy: &Policy, base: &Finding, of: Side, uri: &[u8]) -> Vec<What> {
+        let uri = String::from_utf8_lossy(uri).into_owned();
+        let certificate = self.shows(base, of, |shown| {
+            shown.application = Some(uri.clone());
+            shown.certificate.clone()
+        });
+        let wrong = certificate.and_then(|certificate| {
+            let denial = policy.judge_application(&base.flow_verdict, &certificate, &uri)?;
+            Some(What::Certificate { denial, of, certificate })
+        });
+        let identity = What::Identity { of, unit: None, field: "application_uri", value: uri };
+        [Some(identity), wrong].into_iter().flatten().collect()
+    }
+
+    fn read(&mut self, der: &[u8]) -> Option<Arc<Certificate>> {
+        let name: [u8; 20] = Sha1::digest(der).into();
+        if let Some(known) = self.read.touch(&name) {
+            return known.clone();
+        }
+        let certificate = Certificate::read(der).map(Arc::new);
+        self.forgotten += make_room(&mut self.read, self.limit);
+        self.read.insert(name, certificate.clone());
+        certificate
+    }
+
+    /// Writes down what one end of a conversation shows, and says what else it showed.
+    fn shows<R>(&mut self, base: &Finding, of: Side, write: impl FnOnce(&mut Shown) -> R) -> R {
+        let end = (base.conversation, of);
+        let mut shown = self.shown.remove(&end).unwrap_or_default();
+        let other = write(&mut shown);
+        self.forgotten += make_room(&mut self.shown, self.limit);
+        self.shown.insert(end, shown);
+        other
+    }
+}
+
+/// Makes room for one more; how many were forgotten.
+fn make_room<K: Clone + Eq + std::hash::Hash, V>(table: &mut Table<K, V>, limit: usize) -> u64 {
+    let mut forgotten = 0;
+    while table.len() >= limit && table.pop_oldest().is_some() {
+        forgotten += 1;
+    }
+    forgotten
+}
+
+/// What a certificate says about its owner, for the inventory.
+fn identities(of: Side, certificate: &Certificate) -> impl Iterator<Item = What> {
+    let Certificate { key, not_before, not_after, .. } = certificate;
+    let key = if key.bits == 0 { key.kind.to_owned() } else { format!("{} {} bits", key.kind, key.bits) };
+    let fields = [
+        ("certificate", Some(certificate.thumbprint.clone())),
+        ("certificate_subject", Some(certificate.subject.clone())),
+        ("certificate_issuer", Some(certificate.issuer.clone())),
+        ("certificate_application_uri", certificate.uris.first().cloned()),
+        ("certificate_key", Some(key)),
+        ("certificate_signature", Some(certificate.signature.clone())),
+        ("certificate_validity", Some(format!("{} to {}", date(*not_before), date(*not_after)))),
+        ("certificate_self_signed", Some(certificate.is_self_signed.to_string())),
+    ];
+    let told = fields.into_iter().filter_map(|(field, value)| Some((field, value?)));
+    told.map(move |(field, value)| What::Identity { of, unit: None, field, value })
+}
+
+fn date(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s since 1970"), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::certificate::tests::{OLD, PUMP};
+    use crate::policy::{Carrier, FlowTuple};
+    use crate::record::testing;
+    use lockkeeper_protocols::Mode;
+
+    const PLANT: &str = r#"schema = "lockkeeper-policy/1"
+[zone.scada]
+networks = ["10.20.9.0/24"]
+[zone.lock]
+networks = ["10.20.1.0/24"]
+[conduit.operate]
+zones = ["scada", "lock"]
+[[conduit.operate.flow]]
+from = ["zone:scada"]
+to = ["zone:lock"]
+protocol = "opcua"
+allow = [{ op = "read" }]
+"#;
+
+    fn policy() -> Policy {
+        Policy::parse("plant.toml", PLANT).expect("a sound policy")
+    }
+
+    /// A conversation of 10.20.9.9 with 10.20.1.10 that begins with a packet.
+    fn base(policy: &Policy, conversation: u64) -> Finding {
+        let finding = testing::finding(0);
+        let (client, server) = (finding.client.host, finding.server.host);
+        let tuple = FlowTuple { client, server, transport: Carrier::Tcp, server_port: 4840 };
+        let flow_verdict = Arc::new(policy.flow_verdict(&tuple, Some("opcua")));
+        Finding { conversation, flow_verdict, operation: None, protocol: Some("opcua"), ..finding }
+    }
+
+    fn rules(found: &[What]) -> Vec<&'static str> {
+        let denied = found.iter().filter_map(|what| match what {
+            What::Denied(denial) | What::Certificate { denial, .. } => Some(denial.rule.id()),
+            What::Malformed { .. } => Some("proto.malformed"),
+            _ => None,
+        });
+        denied.collect()
+    }
+
+    #[test]
+    fn a_channel_weaker_than_before_is_a_downgrade_across_conversations_and_a_better_one_is_remembered() {
+        let (policy, mut secured) = (policy(), Secured::new(8));
+        let mut open = |conversation, mode, name| {
+            let fact = Fact::Channel(Channel::new(mode, name));
+            rules(&secured.findings(&policy, &base(&policy, conversation), fact))
+        };
+        assert_eq!(open(1, Mode::Sign, "Basic256Sha256"), [""; 0]);
+        assert_eq!(open(2, Mode::SignAndEncrypt, "Basic256Sha256"), [""; 0]);
+        assert_eq!(open(3, Mode::Sign, "Basic256Sha256"), ["opcua.downgrade"]);
+        assert_eq!(open(4, Mode::SignAndEncrypt, "Basic256"), ["opcua.downgrade"]);
+        assert_eq!(open(5, Mode::SignAndEncrypt, "Aes256_Sha256_RsaPss"), [""; 0]);
+        assert_eq!(open(6, Mode::None, "None"), ["opcua.downgrade"]);
+    }
+
+    #[test]
+    fn pairs_are_told_apart_and_the_one_not_seen_for_longest_is_forgotten() {
+        let (policy, mut secured) = (policy(), Secured::new(2));
+        let mut open = |port, mode| {
+            let mut base = base(&policy, 1);
+            base.server.port = port;
+            rules(&secured.findings(&policy, &base, Fact::Channel(Channel::new(mode, "Basic256Sha256")))).len()
+        };
+        assert_eq!((open(1, Mode::Sign), open(2, Mode::None), open(3, Mode::Sign)), (0, 0, 0));
+        assert_eq!((open(3, Mode::None), open(1, Mode::None)), (1, 0));
+        assert_eq!(secured.forgotten, 2);
+    }
+
+    #[test]
+    fn a_certificate_tells_who_somebody_is_and_what_is_wrong_with_it() {
+        let (policy, mut secured) = (policy(), Secured::new(8));
+        let base = base(&policy, 1);
+        let found = secured.findings(&policy, &base, Fact::Certificate(Side::Server, OLD.into()));
+        assert_eq!(rules(&found), ["cert.expired", "cert.weak-key"]);
+        let told = |name: &str| {
+            found.iter().find_map(|what| match what {
+                What::Identity { field, value, of: Side::Server, .. } if *field == name => Some(value.as_str()),
+                _ => None,
+            })
+        };
+        assert_eq!(told("certificate_subject"), Some("CN=OLD, O=Lock East"));
+        assert_eq!(told("certificate_key"), Some("RSA 1024 bits"));
+        assert_eq!(told("certificate_validity"), Some("2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"));
+        assert_eq!(told("certificate_self_signed"), Some("true"));
+        assert_eq!(told("certificate_application_uri"), Some("urn:lock-east:old"));
+    }
+
+    #[test]
+    fn the_application_of_a_certificate_is_compared_whichever_is_told_first() {
+        let (policy, mut secured) = (policy(), Secured::new(8));
+        let mut tell = |conversation, fact| rules(&secured.findings(&policy, &base(&policy, conversation), fact));
+        let shows = || Fact::Certificate(Side::Server, PUMP.into());
+        let is = |uri: &str| Fact::Application(Side::Server, uri.as_bytes().into());
+        assert_eq!((tell(1, shows()), tell(1, is("urn:lock-east:plc-pump"))), (vec![], vec![]));
+        assert_eq!((tell(2, shows()), tell(2, is("urn:other"))), (vec![], vec!["cert.application-uri"]));
+        assert_eq!((tell(3, is("urn:other")), tell(3, shows())), (vec![], vec!["cert.application-uri"]));
+        assert_eq!((tell(4, is("urn:other")), tell(5, shows())), (vec![], vec![]), "two conversations");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_malformed_and_read_once() {
+        let (policy, mut secured) = (policy(), Secured::new(8));
+        for garbage in [vec![0xFF; 3], vec![0x30; 16_384], PUMP[..PUMP.len() - 1].to_vec()] {
+            let tell = |secured: &mut Secured| {
+                let fact = Fact::Certificate(Side::Client, garbage.clone().into());
+                rules(&secured.findings(&policy, &base(&policy, 1), fact))
+            };
+            assert_eq!((tell(&mut secured), tell(&mut secured)), (vec!["proto.malformed"], vec!["proto.malformed"]));
+        }
+        assert_eq!(secured.read.len(), 3);
+        let fact = Fact::Certificate(Side::Client, vec![1].into());
+        let permissive = Policy::permissive();
+        assert!(secured.findings(&permissive, &base(&policy, 1), fact).is_empty(), "without a policy nothing is wrong");
+    }
+}

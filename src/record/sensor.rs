@@ -1,0 +1,326 @@
+//! What a sensor tells about itself: alerts of kind `sensor`, under the same volume rule as those about the network.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::alert::{member, origin};
+use super::correlate::Settings;
+use super::{AlertId, Kind, Rendered, Severity, json};
+use crate::policy::Policy;
+
+/// What can be wrong with a sensor, or has happened to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SensorRule {
+    /// More packets were lost than the declared limit.
+    CaptureLoss,
+    /// A SPAN port delivers one direction only.
+    CaptureOneWay,
+    /// An interface that heard something hears nothing any more.
+    CaptureSilent,
+    /// More packets than the declared limit could not be read.
+    Unread,
+    /// An interface has gone away, or was switched off.
+    InterfaceGone,
+    /// It is back.
+    InterfaceBack,
+    /// Another policy is in force.
+    PolicyChanged,
+    /// A changed policy has mistakes or cannot be read: the one before it stays in force.
+    PolicyRejected,
+    /// After that, the file says again what is in force.
+    PolicyRestored,
+}
+
+impl SensorRule {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::CaptureLoss,
+        Self::CaptureOneWay,
+        Self::CaptureSilent,
+        Self::Unread,
+        Self::InterfaceGone,
+        Self::InterfaceBack,
+        Self::PolicyChanged,
+        Self::PolicyRejected,
+        Self::PolicyRestored,
+    ];
+
+    /// The name in records.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::CaptureLoss => "own.capture-loss",
+            Self::CaptureOneWay => "own.capture-one-way",
+            Self::CaptureSilent => "own.capture-silent",
+            Self::Unread => "own.unread",
+            Self::InterfaceGone => "own.interface-gone",
+            Self::InterfaceBack => "own.interface-back",
+            Self::PolicyChanged => "policy.changed",
+            Self::PolicyRejected => "policy.rejected",
+            Self::PolicyRestored => "policy.restored",
+        }
+    }
+
+    /// How bad it is: a sensor that is blind is worse than many a violation.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::InterfaceGone | Self::CaptureLoss | Self::CaptureSilent | Self::Unread | Self::PolicyRejected => {
+                Severity::High
+            }
+            Self::CaptureOneWay => Severity::Medium,
+            Self::InterfaceBack | Self::PolicyChanged | Self::PolicyRestored => Severity::Info,
+        }
+    }
+
+    /// What an auditor may ask about: continuous monitoring, and changes of what it monitors by.
+    const fn requirements(self) -> [&'static [&'static str]; 3] {
+        match self {
+            Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored => {
+                [&["SR 2.8", "SR 7.6"], &["21(2)(a)"], &["8.9", "8.32"]]
+            }
+            _ => [&["SR 6.2"], &["21(2)(b)"], &["8.15", "8.16"]],
+        }
+    }
+
+    /// Each one is an alert of its own: that it happened before makes it no less of an event.
+    const fn is_event(self) -> bool {
+        matches!(self, Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored)
+    }
+}
+
+/// Something that a sensor tells about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SensorAlert {
+    /// What it is.
+    pub rule: SensorRule,
+    /// Which part of the sensor it is about: an interface, a file.
+    pub about: String,
+    /// When it was noticed, nanoseconds since 1970.
+    pub time: i64,
+    /// For people.
+    pub message: String,
+    /// What was measured, by name.
+    pub measured: Vec<(&'static str, u64)>,
+}
+
+/// The alerts about the sensor that are open.
+#[derive(Debug, Default)]
+pub(super) struct SensorAlerts {
+    open: BTreeMap<(SensorRule, String), OpenSensorAlert>,
+    /// The earliest packet clock at which one of them is to be published again.
+    due: Option<i64>,
+}
+
+#[derive(Debug)]
+struct OpenSensorAlert {
+    latest: SensorAlert,
+    /// Packet clock when it came.
+    clock: i64,
+    id: AlertId,
+    first_seen: i64,
+    count: u64,
+    revision: u32,
+    /// The count that was published last, and when.
+    published: (u64, i64),
+}
+
+/// What they are written with.
+pub(super) struct SensorAlertContext<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) settings: &'a Settings,
+    pub(super) clock: i64,
+}
+
+impl SensorAlerts {
+    /// Takes one more. `true`: it is a new alert.
+    pub(super) fn take(
+        &mut self,
+        own: SensorAlert,
+        context: &SensorAlertContext<'_>,
+        out: &mut dyn FnMut(Rendered),
+    ) -> bool {
+        if own.rule.is_event() {
+            OpenSensorAlert::new(own, context.clock).publish(context, out);
+            return true;
+        }
+        let key = (own.rule, own.about.clone());
+        self.open.retain(|_, open| context.clock.saturating_sub(open.clock) < context.settings.close_after);
+        let fresh = !self.open.contains_key(&key);
+        let open = self.open.entry(key).or_insert_with(|| OpenSensorAlert::new(own.clone(), context.clock));
+        if fresh {
+            open.publish(context, out);
+        } else {
+            open.count += 1;
+            (open.latest, open.clock) = (own, context.clock);
+            let due = open.published.1.saturating_add(context.settings.interval);
+            self.due = Some(self.due.map_or(due, |other| other.min(due)));
+            self.advance(context, out);
+        }
+        fresh
+    }
+
+    /// Publishes again what has changed, and was not published for an interval.
+    #[inline]
+    pub(super) fn advance(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
+        if self.due.is_some_and(|due| due <= context.clock) {
+            self.publish_due(context, out);
+        }
+    }
+
+    #[cold]
+    fn publish_due(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
+        self.due = None;
+        for open in self.open.values_mut().filter(|open| open.is_dirty()) {
+            let due = open.published.1.saturating_add(context.settings.interval);
+            if due <= context.clock {
+                open.publish(context, out);
+            } else {
+                self.due = Some(self.due.map_or(due, |other| other.min(due)));
+            }
+        }
+    }
+
+    /// The end: the last revision of each that changed since its latest one.
+    pub(super) fn finish(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
+        self.open.values_mut().filter(|open| open.is_dirty()).for_each(|open| open.publish(context, out));
+    }
+}
+
+impl OpenSensorAlert {
+    fn new(own: SensorAlert, clock: i64) -> Self {
+        let (id, first_seen) = (id(&own), own.time);
+        Self { latest: own, clock, id, first_seen, count: 1, revision: 0, published: (0, i64::MIN) }
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.count != self.published.0
+    }
+
+    fn publish(&mut self, context: &SensorAlertContext<'_>, out: &mut dyn FnMut(Rendered)) {
+        self.revision += 1;
+        self.published = (self.count, context.clock);
+        let mut json = Vec::with_capacity(RECORD_BYTES);
+        self.write(context, &mut json);
+        let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
+        let news = (self.revision == 1).then_some(self.latest.time);
+        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, about: None });
+    }
+
+    /// Appends the record as one JSON object, with the members of every alert in their order.
+    fn write(&self, context: &SensorAlertContext<'_>, out: &mut Vec<u8>) {
+        let SensorAlert { rule, about, time, message, measured } = &self.latest;
+        out.extend_from_slice(b"{\"schema\":\"lockkeeper/alert/1\",\"id\":");
+        json::display(out, self.id);
+        member(out, "kind", |out| json::string(out, Kind::Sensor.name()));
+        member(out, "rule", |out| json::string(out, rule.id()));
+        member(out, "severity", |out| json::string(out, rule.severity().name()));
+        member(out, "time", |out| json::time(out, self.first_seen));
+        member(out, "first_seen", |out| json::time(out, self.first_seen));
+        member(out, "last_seen", |out| json::time(out, *time));
+        member(out, "count", |out| json::number(out, self.count));
+        member(out, "revision", |out| json::number(out, self.revision));
+        origin(out, context.settings, context.policy);
+        for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
+            member(out, name, |out| out.extend_from_slice(b"null"));
+        }
+        member(out, "about", |out| json::string(out, about));
+        member(out, "measured", |out| {
+            out.push(b'{');
+            for (index, (name, value)) in measured.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                json::string(out, name);
+                out.push(b':');
+                json::number(out, *value);
+            }
+            out.push(b'}');
+        });
+        member(out, "message", |out| json::string(out, message));
+        member(out, "attack", |out| out.extend_from_slice(b"[]"));
+        let [iec62443, nis2, iso27001] = rule.requirements();
+        member(out, "requirements", |out| {
+            out.extend_from_slice(b"{\"iec62443\":");
+            json::words(out, iec62443);
+            member(out, "nis2", |out| json::words(out, nis2));
+            member(out, "iso27001", |out| json::words(out, iso27001));
+            out.push(b'}');
+        });
+        member(out, "evidence", |out| out.extend_from_slice(b"null"));
+        out.push(b'}');
+    }
+}
+
+/// Made from what it is about and when it began.
+fn id(own: &SensorAlert) -> AlertId {
+    let mut text = String::new();
+    let written = write!(text, "{}\n{}\n{}\n{}", own.rule.id(), own.about, own.time, own.message);
+    debug_assert!(written.is_ok(), "a String takes whatever is written to it");
+    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
+    AlertId(id)
+}
+
+/// Room for a common record.
+const RECORD_BYTES: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::testing;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn own(rule: SensorRule, time: i64) -> SensorAlert {
+        let measured = vec![("kernel_drops", 7)];
+        SensorAlert { rule, about: "eth1".to_owned(), time, message: "eth1 lost 7 packets.".to_owned(), measured }
+    }
+
+    /// Takes what happens at these seconds; returns count and revision of each record.
+    fn told(rule: SensorRule, seconds: &[i64]) -> Vec<(u64, u64)> {
+        let (policy, settings) = (testing::policy(), testing::settings());
+        let mut owns = SensorAlerts::default();
+        let mut out = Vec::new();
+        for second in seconds {
+            let context = SensorAlertContext { policy: &policy, settings: &settings, clock: second * SECOND };
+            owns.take(own(rule, second * SECOND), &context, &mut |rendered| out.push(rendered));
+        }
+        let context = SensorAlertContext { policy: &policy, settings: &settings, clock: i64::MAX };
+        owns.finish(&context, &mut |rendered| out.push(rendered));
+        let json = out.iter().map(|rendered| serde_json::from_slice(&rendered.json).expect("JSON"));
+        json.map(|json: serde_json::Value| {
+            (json["count"].as_u64().unwrap_or(0), json["revision"].as_u64().unwrap_or(0))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_record_has_the_members_of_every_alert() {
+        let (policy, settings) = (testing::policy(), testing::settings());
+        let mut json = Vec::new();
+        let context = SensorAlertContext { policy: &policy, settings: &settings, clock: 0 };
+        OpenSensorAlert::new(own(SensorRule::CaptureLoss, 0), 0).write(&context, &mut json);
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!((&json["kind"], &json["rule"]), (&"sensor".into(), &"own.capture-loss".into()));
+        assert_eq!((&json["about"], &json["measured"]["kernel_drops"]), (&"eth1".into(), &7.into()));
+        assert_eq!((&json["sensor"], &json["policy"]["id"]), (&"lock-east-1".into(), &"P".into()));
+        assert!(json["client"].is_null() && json["outcome"].is_null() && json["evidence"].is_null());
+    }
+
+    #[test]
+    fn the_same_trouble_is_one_alert_at_once_and_then_at_most_once_per_interval() {
+        assert_eq!(told(SensorRule::CaptureLoss, &[0, 1, 2, 61, 62]), [(1, 1), (4, 2), (5, 3)]);
+    }
+
+    #[test]
+    fn trouble_that_comes_back_after_long_is_another_alert() {
+        assert_eq!(told(SensorRule::CaptureSilent, &[0, 4000]), [(1, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn every_change_of_policy_is_an_alert_of_its_own() {
+        assert_eq!(told(SensorRule::PolicyChanged, &[0, 1, 2]), [(1, 1); 3]);
+    }
+}

@@ -1,0 +1,292 @@
+//! Transactions: one JSON line for each operation, written by the workers, merged into one order.
+//!
+//! Workers write one for every operation they see, so what is the same for a whole conversation is formatted once
+//! ([`ConversationText`]) and only copied afterwards.
+
+use super::alert::{self, member};
+use super::community_id::community_id;
+use super::key::ProtocolLabel;
+use super::{Ending, Endpoint, Evidence, Report, SortKey, json};
+use crate::policy::{Carrier, FlowVerdict, Policy, Verdict};
+
+pub use super::alert::{OperationView, ValuesView};
+
+/// One operation with its outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction<'a> {
+    /// Packet time of the request, nanoseconds.
+    pub time: i64,
+    /// Number of the request in its conversation: operations of one request share it.
+    pub request: u32,
+    /// What was asked; of a read with the values that were answered.
+    pub operation: OperationView<'a>,
+    /// How it ended.
+    pub ending: Ending,
+    /// From request to answer, nanoseconds; none without an answer.
+    pub latency: Option<i64>,
+    /// The verdict on it. What is only observed counts as permitted: `verdict` is then `permit` and `flow` null. What
+    /// nothing is declared about is `not-judged`.
+    pub verdict: Verdict,
+    /// The packet of the request; of the answer where only that was seen.
+    pub evidence: Evidence,
+    /// The request is in the capture: otherwise the record has no number of its packet.
+    pub request_seen: bool,
+    /// Number of the packet of the answer in its capture.
+    pub response_packet: Option<u64>,
+}
+
+/// The names of the captures, as JSON strings.
+#[derive(Clone, Debug, Default)]
+pub struct Captures {
+    names: Vec<Vec<u8>>,
+}
+
+impl Captures {
+    /// The names in the order of their index.
+    pub fn new(names: &[String]) -> Self {
+        let escape = |name: &String| {
+            let mut out = Vec::with_capacity(name.len() + 2);
+            json::string(&mut out, name);
+            out
+        };
+        Self { names: names.iter().map(escape).collect() }
+    }
+
+    fn name(&self, index: u16) -> &[u8] {
+        self.names.get(usize::from(index)).map_or(b"null", Vec::as_slice)
+    }
+}
+
+/// What all transactions of one conversation have in common. Made once a conversation, and again when its roles or its
+/// protocol change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationText {
+    /// Members `client` to `conduit`.
+    ends: Box<[u8]>,
+    /// Member `protocol`.
+    protocol: Box<[u8]>,
+    /// Member `community_id`, and the end of the line.
+    tail: Box<[u8]>,
+}
+
+impl ConversationText {
+    /// Formats the constant parts. `protocol` is none for what is not decoded.
+    pub fn new(
+        policy: &Policy,
+        flow_verdict: &FlowVerdict,
+        (client, server): (&Endpoint, &Endpoint),
+        carrier: Carrier,
+        protocol: Option<&'static str>,
+    ) -> Self {
+        let mut ends = Vec::new();
+        member(&mut ends, "client", |out| alert::endpoint(out, policy, client, flow_verdict.client, carrier));
+        member(&mut ends, "server", |out| alert::endpoint(out, policy, server, flow_verdict.server, carrier));
+        let conduit = flow_verdict.conduit.map(|conduit| policy.conduit_name(conduit));
+        member(&mut ends, "conduit", |out| json::string_or_null(out, conduit));
+        let mut label = Vec::new();
+        member(&mut label, "protocol", |out| json::display(out, ProtocolLabel::of(protocol, carrier, server.port)));
+        let mut tail = Vec::new();
+        let community_id = community_id(carrier, client, server);
+        member(&mut tail, "community_id", |out| json::string_or_null(out, community_id.as_deref()));
+        tail.extend_from_slice(b"}}\n");
+        Self { ends: ends.into(), protocol: label.into(), tail: tail.into() }
+    }
+}
+
+/// Appends one line of schema `lockkeeper/transaction/1`, its end included. Allocates nothing but room in `out`.
+pub fn write_transaction(
+    out: &mut Vec<u8>,
+    policy: &Policy,
+    captures: &Captures,
+    text: &ConversationText,
+    transaction: &Transaction<'_>,
+) {
+    let (flow, verdict) = match transaction.verdict {
+        Verdict::Permit { flow } => (flow, "permit"),
+        Verdict::Observe => (None, "permit"),
+        Verdict::NotJudged => (None, "not-judged"),
+        Verdict::Deny(denial) => (denial.flow, denial.rule.id()),
+    };
+    out.extend_from_slice(b"{\"schema\":\"lockkeeper/transaction/1\",\"time\":");
+    json::time(out, transaction.time);
+    out.extend_from_slice(&text.ends);
+    out.extend_from_slice(b",\"flow\":");
+    json::string_or_null(out, flow.map(|flow| policy.flow_id(flow)));
+    out.extend_from_slice(&text.protocol);
+    out.extend_from_slice(b",\"request\":");
+    json::number(out, transaction.request);
+    out.extend_from_slice(b",\"operation\":");
+    alert::operation(out, &transaction.operation);
+    out.extend_from_slice(b",\"outcome\":");
+    alert::ending(out, transaction.ending);
+    out.extend_from_slice(b",\"latency_ns\":");
+    json::number_or_null(out, transaction.latency);
+    out.extend_from_slice(b",\"verdict\":\"");
+    out.extend_from_slice(verdict.as_bytes());
+    out.extend_from_slice(b"\",\"evidence\":{\"capture\":");
+    out.extend_from_slice(captures.name(transaction.evidence.capture));
+    out.extend_from_slice(b",\"packet\":");
+    json::number_or_null(out, transaction.request_seen.then_some(transaction.evidence.packet));
+    out.extend_from_slice(b",\"response_packet\":");
+    json::number_or_null(out, transaction.response_packet);
+    out.extend_from_slice(&text.tail);
+}
+
+/// Writes the transactions of one block in the order of the run, from what each worker has in its own order: whole lines
+/// each time.
+pub fn merge_transactions<E>(reports: &[Report], mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut next = vec![0; reports.len()];
+    let head = |next: &[usize], worker: usize| -> Option<SortKey> {
+        reports.get(worker)?.transactions.get(*next.get(worker)?).map(|(order, _)| *order)
+    };
+    loop {
+        let heads = (0..reports.len()).filter_map(|worker| head(&next, worker).map(|order| (order, worker)));
+        let Some((_, worker)) = heads.min() else { return Ok(()) };
+        // The first line of any other worker: up to there, this one's lines go out together.
+        let limit = (0..reports.len()).filter(|other| *other != worker).filter_map(|other| head(&next, other)).min();
+        let (Some(report), Some(position)) = (reports.get(worker), next.get_mut(worker)) else { return Ok(()) };
+        *position = write_run(report, *position, limit, &mut write)?;
+    }
+}
+
+/// Writes the lines of one worker from `position` on that come before `limit`; the first one always.
+fn write_run<E>(
+    report: &Report,
+    position: usize,
+    limit: Option<SortKey>,
+    write: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<usize, E> {
+    let rest = report.transactions.get(position..).unwrap_or_default();
+    let more = rest.iter().skip(1).take_while(|(order, _)| limit.is_none_or(|limit| *order < limit)).count();
+    let run = rest.get(..=more).unwrap_or_default();
+    let mut bytes = 0..0;
+    for (_, line) in run {
+        if line.start == bytes.end {
+            bytes.end = line.end;
+        } else {
+            write(report.lines.get(bytes).unwrap_or_default())?;
+            bytes = line.clone();
+        }
+    }
+    write(report.lines.get(bytes).unwrap_or_default())?;
+    Ok(position + run.len().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Denial, Reason, Rule};
+    use crate::record::testing;
+    use lockkeeper_protocols::{Class, Operation, Outcome, Table, Target, Values};
+    use proptest::prelude::*;
+
+    fn text() -> ConversationText {
+        let finding = testing::finding(0);
+        ConversationText::new(
+            &testing::policy(),
+            &finding.flow_verdict,
+            (&finding.client, &finding.server),
+            finding.carrier,
+            finding.protocol,
+        )
+    }
+
+    fn line(transaction: &Transaction<'_>) -> String {
+        let mut out = Vec::new();
+        let captures = Captures::new(&["day \"1\".pcap".to_owned()]);
+        write_transaction(&mut out, &testing::policy(), &captures, &text(), transaction);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    fn read<'a>() -> Transaction<'a> {
+        let operation = Operation {
+            class: Class::Read,
+            function: "read_holding_registers",
+            code: 3,
+            ambiguous: false,
+            target: Target::Table { unit: 1, table: Table::HoldingRegister, address: 0, count: 2 },
+            // Two registers, big-endian: 900 and 7.
+            values: Values::Registers(&[0x03, 0x84, 0x00, 0x07]),
+        };
+        Transaction {
+            time: testing::START,
+            request: 4,
+            operation: OperationView::from(&operation),
+            ending: Outcome::Accepted.into(),
+            latency: Some(1_500_000),
+            verdict: Verdict::Observe,
+            evidence: Evidence { capture: 0, packet: 12 },
+            request_seen: true,
+            response_packet: Some(13),
+        }
+    }
+
+    #[test]
+    fn the_members_stand_in_the_order_of_the_contract() {
+        let expected = concat!(
+            r#"{"schema":"lockkeeper/transaction/1","time":"2026-01-02T03:04:05.000000000Z","#,
+            r#""client":{"ip":"10.20.9.9","port":51234,"mac":"00:0c:29:aa:bb:cc","vlan":null,"zone":"unknown","asset":null},"#,
+            r#""server":{"ip":"10.20.1.10","port":502,"mac":null,"vlan":30,"zone":"unknown","asset":null},"#,
+            r#""conduit":null,"flow":null,"protocol":"modbus","request":4,"#,
+            r#""operation":{"class":"read","function":"read_holding_registers","code":3,"#,
+            r#""target":{"unit":1,"table":"holding_register","address":0,"count":2},"values":[900,7]},"#,
+            r#""outcome":{"status":"accepted"},"latency_ns":1500000,"verdict":"permit","#,
+            r#""evidence":{"capture":"day \"1\".pcap","packet":12,"response_packet":13,"#,
+            r#""community_id":"1:fsQIH8QzW2OFZOduaLGjsXFQFaw="}}"#,
+            "\n",
+        );
+        assert_eq!(line(&read()), expected);
+    }
+
+    #[test]
+    fn what_was_denied_and_never_answered_says_so() {
+        let verdict = Verdict::Deny(Denial { rule: Rule::AddressUndeclared, flow: None, reason: Reason::Plain });
+        let transaction = Transaction {
+            ending: Outcome::NoResponse.into(),
+            latency: None,
+            response_packet: None,
+            verdict,
+            evidence: Evidence { capture: 9, packet: 1 },
+            ..read()
+        };
+        let json: serde_json::Value = serde_json::from_str(&line(&transaction)).expect("valid JSON");
+        assert_eq!(json["verdict"], "address.undeclared");
+        assert!(json["latency_ns"].is_null() && json["evidence"]["response_packet"].is_null());
+        assert!(json["evidence"]["capture"].is_null(), "an unknown capture has no name");
+    }
+
+    #[test]
+    fn what_was_not_judged_is_not_called_permitted() {
+        let transaction = Transaction { verdict: Verdict::NotJudged, ..read() };
+        let json: serde_json::Value = serde_json::from_str(&line(&transaction)).expect("valid JSON");
+        assert_eq!((&json["verdict"], &json["flow"]), (&"not-judged".into(), &serde_json::Value::Null));
+    }
+
+    fn reports(orders: &[u8], workers: usize) -> Vec<Report> {
+        let mut reports: Vec<Report> = (0..workers).map(|_| Report::default()).collect();
+        for (packet, worker) in orders.iter().enumerate() {
+            let order = SortKey { clock: 0, packet: packet as u64, sub: 0 };
+            let report = &mut reports[usize::from(*worker) % workers];
+            let start = report.lines.len();
+            report.lines.extend_from_slice(format!("{packet}\n").as_bytes());
+            report.transactions.push((order, start..report.lines.len()));
+        }
+        reports
+    }
+
+    proptest! {
+        #[test]
+        fn lines_come_out_in_one_order_however_workers_shared_them(orders in prop::collection::vec(0_u8..7, 0..80)) {
+            let expected: String = (0..orders.len()).map(|packet| format!("{packet}\n")).collect();
+            for workers in [1, 2, 7] {
+                let mut out = Vec::new();
+                let take = |lines: &[u8]| {
+                    out.extend_from_slice(lines);
+                    Ok::<_, std::convert::Infallible>(())
+                };
+                merge_transactions(&reports(&orders, workers), take).expect("a Vec takes everything");
+                prop_assert_eq!(String::from_utf8(out).expect("digits"), expected.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What came of it, for people.
+
+pub mod summary;

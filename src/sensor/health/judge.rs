@@ -1,0 +1,248 @@
+//! From numbers to a word: whether the sensor sees what it should see and tells whom it should tell.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::board::Phase;
+use super::snapshot::{Interface, Reason, Snapshot, State};
+use crate::record::unread::is_too_much;
+
+/// From when on something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Share of the packets of the last minute that may be lost before they are looked at.
+    pub loss: f64,
+    /// How long an interface may be silent; none: for ever.
+    pub silence: Option<Duration>,
+    /// Percent of the packets of the last minute that may be unread.
+    pub unread: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { loss: 0.001, silence: Some(Duration::from_secs(60)), unread: 1.0 }
+    }
+}
+
+/// Remembers the last minute, and says what is wrong.
+#[derive(Debug)]
+pub(super) struct Judge {
+    limits: Limits,
+    /// One for each time that it was asked, over [`RECENT`].
+    past: VecDeque<Moment>,
+    /// When the pipeline last told something, seconds since the start, and how often it had until then.
+    pulse: (u64, u64),
+}
+
+/// What a comparison with the past needs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moment {
+    uptime: u64,
+    arrived: u64,
+    lost: u64,
+    judged: u64,
+    unread: u64,
+    undelivered: u64,
+}
+
+impl Judge {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, past: VecDeque::new(), pulse: (0, 0) }
+    }
+
+    /// Whether the packet path has shown signs of life of late.
+    pub(super) fn is_alive(&self, snapshot: &Snapshot) -> bool {
+        snapshot.uptime_seconds.saturating_sub(self.pulse.0) < STALLED
+    }
+
+    /// State and reasons.
+    pub(super) fn judge(&mut self, phase: Phase, snapshot: &Snapshot) -> (State, Vec<Reason>) {
+        if phase != Phase::Running || snapshot.traffic.pulses != self.pulse.1 {
+            self.pulse = (snapshot.uptime_seconds, snapshot.traffic.pulses);
+        }
+        let now = Moment::of(snapshot);
+        while self.past.front().is_some_and(|then| then.uptime + RECENT < now.uptime) {
+            self.past.pop_front();
+        }
+        // What happened before the first look happened in the last minute too.
+        let then = self.past.front().copied().unwrap_or_default();
+        self.past.push_back(now);
+        let mut reasons = Vec::new();
+        self.interfaces(snapshot, &mut reasons);
+        self.capture(&now, &then, &mut reasons);
+        broker(snapshot, now.undelivered.saturating_sub(then.undelivered), &mut reasons);
+        if let Some(rejected) = &snapshot.policy.rejected {
+            let message = format!("the policy that should be in force is not: {}", rejected.reason);
+            reasons.push(reason("policy.rejected", message));
+        }
+        reasons.extend(snapshot.problems.iter().cloned());
+        if !self.is_alive(snapshot) {
+            let silent = snapshot.uptime_seconds.saturating_sub(self.pulse.0);
+            reasons
+                .push(reason("pipeline.stalled", format!("no packet was judged for {silent} s: restart the sensor")));
+        }
+        let state = match phase {
+            Phase::Starting => State::Starting,
+            Phase::Stopping => State::Stopping,
+            Phase::Running if reasons.is_empty() => State::Ready,
+            Phase::Running => State::Degraded,
+        };
+        (state, reasons)
+    }
+
+    fn interfaces(&self, snapshot: &Snapshot, reasons: &mut Vec<Reason>) {
+        for Interface { name, state, silent_seconds, .. } in &snapshot.interfaces {
+            let silent = silent_seconds.unwrap_or(snapshot.uptime_seconds);
+            if state != LISTENING {
+                let message = format!("{name} is {state}: `lockkeeper interfaces` says what can be done");
+                reasons.push(reason("interface.down", message));
+            } else if self.limits.silence.is_some_and(|limit| silent >= limit.as_secs()) {
+                let message = format!("{name} has been silent for {silent} s: check the mirror port and its cable");
+                reasons.push(reason("interface.silent", message));
+            }
+        }
+    }
+
+    fn capture(&self, now: &Moment, then: &Moment, reasons: &mut Vec<Reason>) {
+        let lost = now.lost.saturating_sub(then.lost);
+        let share = lost as f64 / now.arrived.saturating_sub(then.arrived).max(1) as f64;
+        if lost > 0 && share > self.limits.loss {
+            let message = format!("{lost} packets ({:.2} %) of the last minute were lost unseen", share * 100.0);
+            reasons.push(reason("capture.loss", message));
+        }
+        let (unread, judged) = (now.unread.saturating_sub(then.unread), now.judged.saturating_sub(then.judged));
+        if is_too_much(unread, judged, self.limits.unread) {
+            let message = format!("{unread} of {judged} packets of the last minute could not be read: see own.unread");
+            reasons.push(reason("capture.unread", message));
+        }
+    }
+}
+
+impl Moment {
+    fn of(snapshot: &Snapshot) -> Self {
+        let lost = snapshot.interfaces.iter().map(Interface::lost).sum();
+        let read: u64 = snapshot.interfaces.iter().map(|interface| interface.packets).sum();
+        let undelivered = snapshot.mqtt.as_ref().map_or(0, |mqtt| mqtt.dropped + mqtt.refused);
+        let unread = snapshot.unread.values().sum();
+        let (uptime, judged) = (snapshot.uptime_seconds, snapshot.traffic.packets);
+        Self { uptime, arrived: read + lost, lost, judged, unread, undelivered }
+    }
+}
+
+fn broker(snapshot: &Snapshot, undelivered: u64, reasons: &mut Vec<Reason>) {
+    let Some(mqtt) = &snapshot.mqtt else { return };
+    if !mqtt.connected {
+        let why = mqtt.reason.as_deref().unwrap_or("no answer");
+        reasons.push(reason("mqtt.disconnected", format!("the MQTT broker cannot be reached: {why}")));
+    } else if let Some(why) = &mqtt.stalled {
+        reasons.push(reason("mqtt.stalled", format!("the MQTT broker takes no alert records: {why}")));
+    }
+    if undelivered > 0 {
+        let message =
+            format!("{undelivered} alert records of the last minute were dropped or refused by the MQTT broker");
+        reasons.push(reason("mqtt.undelivered", message));
+    }
+}
+
+fn reason(what: &str, message: String) -> Reason {
+    Reason { what: what.to_owned(), message }
+}
+
+/// The state of an interface that needs no mention.
+const LISTENING: &str = "listening";
+/// How long a loss is a reason to worry, seconds.
+const RECENT: u64 = 60;
+/// Seconds without a pulse after which the pipeline is stuck. It tells its counters about once a second.
+const STALLED: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::Rejection;
+    use super::super::testing::snapshot;
+    use super::*;
+    use crate::publish::MqttReading;
+
+    /// What is wrong after these changes of a sound sensor, which has run for an hour.
+    fn wrong(change: impl FnOnce(&mut Snapshot)) -> (State, Vec<String>) {
+        let mut judge = Judge::new(Limits { loss: 0.0, ..Limits::default() });
+        let mut now = snapshot();
+        assert_eq!(judge.judge(Phase::Running, &now), (State::Ready, vec![]));
+        now.uptime_seconds += 1;
+        now.traffic.pulses += 1;
+        change(&mut now);
+        let (state, reasons) = judge.judge(Phase::Running, &now);
+        (state, reasons.into_iter().map(|reason| reason.what).collect())
+    }
+
+    #[test]
+    fn each_thing_that_a_sensor_needs_is_missed_by_name() {
+        type Change = fn(&mut Snapshot);
+        let cases: [(&str, Change); 10] = [
+            ("evidence.failed", |now| now.problems.push(reason("evidence.failed", "evidence: no space".to_owned()))),
+            ("interface.down", |now| now.interfaces[0].state = "down".to_owned()),
+            ("interface.silent", |now| now.interfaces[0].silent_seconds = Some(301)),
+            ("interface.silent", |now| now.interfaces[0].silent_seconds = None),
+            ("capture.loss", |now| now.interfaces[0].kernel_drops += 1),
+            ("capture.unread", |now| {
+                now.traffic.packets += 100;
+                *now.unread.entry("ethernet/0x88e5".to_owned()).or_default() += 10;
+            }),
+            ("mqtt.disconnected", |now| now.mqtt = Some(MqttReading::default())),
+            ("mqtt.stalled", |now| {
+                now.mqtt.as_mut().expect("a broker").stalled = Some("refused for now: quota exceeded".to_owned());
+            }),
+            ("mqtt.undelivered", |now| now.mqtt.as_mut().expect("a broker").dropped += 1),
+            ("policy.rejected", |now| {
+                now.policy.rejected = Some(Rejection { time: now.time, reason: "plant.toml:3:1".to_owned() });
+            }),
+        ];
+        for (expected, change) in cases {
+            assert_eq!(wrong(change), (State::Degraded, vec![expected.to_owned()]), "{expected}");
+        }
+    }
+
+    #[test]
+    fn a_loss_is_forgiven_after_a_minute_without_another() {
+        let mut judge = Judge::new(Limits::default());
+        let mut now = snapshot();
+        judge.judge(Phase::Running, &now);
+        now.interfaces[0].channel_drops += 5;
+        let mut states = Vec::new();
+        for _ in 0..70 {
+            now.uptime_seconds += 1;
+            now.traffic.pulses += 1;
+            states.push(judge.judge(Phase::Running, &now).0);
+        }
+        let degraded = states.iter().filter(|state| **state == State::Degraded).count();
+        assert_eq!(degraded, RECENT as usize);
+        assert_eq!(states.last(), Some(&State::Ready));
+    }
+
+    #[test]
+    fn a_loss_within_the_declared_limit_is_counted_and_no_reason_to_worry() {
+        let mut judge = Judge::new(Limits { loss: 0.01, ..Limits::default() });
+        let mut now = snapshot();
+        judge.judge(Phase::Running, &now);
+        now.interfaces[0].packets += 999;
+        now.interfaces[0].kernel_drops += 1;
+        assert_eq!(judge.judge(Phase::Running, &now).0, State::Ready);
+        now.interfaces[0].kernel_drops += 100;
+        assert_eq!(judge.judge(Phase::Running, &now).0, State::Degraded);
+    }
+
+    #[test]
+    fn a_pipeline_that_says_nothing_is_stuck_once_it_should_run() {
+        let mut judge = Judge::new(Limits::default());
+        let mut now = snapshot();
+        assert_eq!(judge.judge(Phase::Starting, &now), (State::Starting, vec![]));
+        now.uptime_seconds += STALLED;
+        assert_eq!(judge.judge(Phase::Starting, &now).0, State::Starting);
+        assert!(judge.is_alive(&now));
+        now.uptime_seconds += STALLED;
+        let (state, reasons) = judge.judge(Phase::Running, &now);
+        assert_eq!((state, reasons[0].what.as_str()), (State::Degraded, "pipeline.stalled"));
+        assert!(!judge.is_alive(&now));
+        now.traffic.pulses += 1;
+        assert_eq!(judge.judge(Phase::Running, &now).0, State::Ready);
+    }
+}

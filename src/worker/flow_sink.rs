@@ -1,0 +1,257 @@
+//! Listens to a decoder: counts, asks the policy, writes findings and transactions.
+
+use std::sync::Arc;
+
+use lockkeeper_protocols::{
+    Anomaly, AnomalyKind, Class, Identity, Keys, Namespaces, Operation, Outcome, Protocol, RequestRef, Security, Sink,
+    Stamp,
+};
+
+use super::WorkerState;
+use super::conversation::{FlowFacts, Identification, PendingOperation};
+use crate::policy::Verdict;
+use crate::record::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
+
+/// The ears of one conversation while its decoder speaks.
+pub(super) struct FlowSink<'a> {
+    pub(super) facts: &'a mut FlowFacts,
+    pub(super) state: &'a mut WorkerState,
+}
+
+impl Sink for FlowSink<'_> {
+    fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
+        let is_followed = self.follows(operation.class);
+        let Self { facts, state } = self;
+        state.counters.operations_of(facts.slot, operation.class, 1);
+        match facts.flow_verdict.as_deref() {
+            _ if is_followed => {}
+            _ if !state.judging => {
+                state.counters.not_judged.no_policy += 1;
+                return false;
+            }
+            Some(flow_verdict) if state.policy.permits_plainly(flow_verdict, operation) => {
+                state.counters.not_judged.no_zone += u64::from(flow_verdict.is_unplaced());
+                return state.policy.learns(flow_verdict, operation.class);
+            }
+            _ => {}
+        }
+        self.examine(at, operation, stamp)
+    }
+
+    fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
+        let is_followed = self.follows(class);
+        let Self { facts, state } = self;
+        let permits = |flow_verdict| {
+            state.policy.permits_all(flow_verdict, class, namespaces) && !state.policy.learns(flow_verdict, class)
+        };
+        if is_followed || state.judging && !facts.flow_verdict.as_deref().is_some_and(permits) {
+            return false;
+        }
+        state.counters.operations_of(facts.slot, class, count);
+        let not_judged = &mut state.counters.not_judged;
+        match facts.flow_verdict.as_deref() {
+            _ if !state.judging => not_judged.no_policy += u64::from(count),
+            Some(flow_verdict) if flow_verdict.is_unplaced() => not_judged.no_zone += u64::from(count),
+            _ => {}
+        }
+        true
+    }
+
+    fn outcome(
+        &mut self,
+        at: RequestRef,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        requested: &Stamp,
+        stamp: &Stamp,
+    ) {
+        let Self { facts, state } = self;
+        state.counters.outcomes.count(outcome);
+        if outcome == Outcome::Accepted
+            && state.judging
+            && let Some(flow_verdict) = &facts.flow_verdict
+        {
+            state.policy.learn(flow_verdict, operation, &mut facts.last_values, &mut facts.session);
+        }
+        let Some(rare) = facts.rare_mut() else { return };
+        let Some(pending) = rare.pending.remove(at) else { return };
+        if pending.told {
+            let late = pending.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
+            let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
+            state.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
+        }
+        if state.transactions {
+            state.transaction(facts, (at, &pending), operation, outcome, requested, stamp);
+        }
+    }
+
+    fn overdue(&mut self, at: RequestRef, _: &Operation<'_>, stamp: &Stamp) {
+        let Self { facts, state } = self;
+        let Some(pending) = facts.rare_mut().and_then(|rare| rare.pending.get_mut(at)) else { return };
+        pending.overdue = true;
+        if pending.told {
+            let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
+            state.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
+        }
+    }
+
+    fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
+        let Self { facts, state } = self;
+        state.counters.operations_of(facts.slot, operation.class, 1);
+        state.counters.outcomes.count(Outcome::Accepted);
+        state.counters.losses.requests_unseen += 1;
+        let verdict = self.verdict_on(operation);
+        let Self { facts, state } = self;
+        if state.transactions {
+            let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
+            let pending = PendingOperation { verdict, told: false, overdue: false, request_seen: false, values };
+            state.transaction(facts, (at, &pending), operation, Outcome::Accepted, stamp, stamp);
+        }
+        if let Verdict::Deny(denial) = verdict {
+            state.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
+        }
+    }
+
+    fn ended(&mut self, outcome: Outcome, count: u32) {
+        self.state.counters.outcomes.count_all(outcome, count);
+    }
+
+    fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp) {
+        let what = What::Identity {
+            of: identity.of,
+            unit: identity.unit,
+            field: identity.field,
+            value: String::from_utf8_lossy(&short_name(identity.value)).into_owned(),
+        };
+        self.state.find(self.facts, what, None, None, stamp);
+    }
+
+    fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
+        self.fact(fact, stamp);
+    }
+
+    fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
+        let Self { facts, state } = self;
+        let protocol = facts.protocol_name().unwrap_or_default();
+        *state.counters.anomalies.entry((protocol, anomaly.name)).or_default() += 1;
+        let losses = &mut state.counters.losses;
+        match anomaly.kind {
+            AnomalyKind::Unmatched => losses.unmatched_answers += 1,
+            AnomalyKind::Limit => {
+                losses.decoder_limits += 1;
+                // Requests that nobody answers are no content.
+                if anomaly.name != "pending_requests" {
+                    return state.doubt(facts, Doubt::Limit(anomaly.name), stamp);
+                }
+            }
+            AnomalyKind::Desynchronised => losses.desynchronisations += 1,
+            AnomalyKind::Malformed | AnomalyKind::Echo => {}
+        }
+        if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
+            state.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
+        }
+    }
+
+    fn pdu(&mut self, group: usize, key: u32) {
+        self.state.counters.pdu(self.facts.slot, group, key);
+    }
+
+    fn lost(&mut self, bytes: usize) {
+        self.state.counters.losses.undecoded_bytes += bytes as u64;
+    }
+
+    fn takes_memory(&mut self) {
+        self.state.took_memory = true;
+    }
+
+    fn protocol(&mut self, protocol: &'static Protocol, stamp: &Stamp) {
+        self.facts.set_protocol(protocol, self.state);
+        self.facts.judge(Identification::Protocol(protocol.name), stamp, self.state);
+    }
+
+    fn keys(&mut self) -> Option<Arc<dyn Keys>> {
+        Some(Arc::clone(&self.state.ring) as _)
+    }
+
+    fn lend(&mut self, wanted: usize, most: usize) -> Vec<u8> {
+        let spares = &mut self.state.spares;
+        let best = |least| spares.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
+        let place = best(wanted).or_else(|| best(0));
+        place.map(|place| spares.remove(place)).unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut memory: Vec<u8>) {
+        let spares = &mut self.state.spares;
+        if (1..=SPARE_BYTES).contains(&memory.capacity()) && spares.len() < SPARES {
+            memory.clear();
+            spares.push(memory);
+        }
+    }
+}
+
+/// Buffers that conversations share, at most, and the largest, bytes: 2 MiB for a worker.
+const SPARES: usize = 8;
+const SPARE_BYTES: usize = 256 * 1024;
+
+impl FlowSink<'_> {
+    /// Whether more is made of operations of this class than a verdict, if they are permitted.
+    #[inline]
+    fn follows(&self, class: Class) -> bool {
+        self.state.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
+    }
+
+    /// The verdict on an operation. Counts it if there is none, and why.
+    fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
+        let Self { facts, state } = self;
+        let verdict = match &facts.flow_verdict {
+            Some(flow_verdict) if state.judging => {
+                state.policy.judge(flow_verdict, operation, &mut facts.last_values, facts.session)
+            }
+            _ => Verdict::NotJudged,
+        };
+        if verdict == Verdict::NotJudged {
+            let counted = &mut state.counters.not_judged;
+            *(if state.judging { &mut counted.no_zone } else { &mut counted.no_policy }) += 1;
+        }
+        verdict
+    }
+
+    /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
+    /// for.
+    #[inline(never)]
+    fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
+        let verdict = self.verdict_on(operation);
+        let Self { facts, state } = self;
+        if facts.reads_twice {
+            facts.make_rare().readings.note(&state.prints, operation);
+        }
+        let told = match verdict {
+            Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
+            Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
+        };
+        let is_open = told.is_some() || state.transactions;
+        let learns = |flow_verdict| state.judging && state.policy.learns(flow_verdict, operation.class);
+        let is_awaited = is_open || facts.flow_verdict.as_deref().is_some_and(learns);
+        if is_open {
+            let values = match state.transactions {
+                true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
+                false => OwnedValues::None,
+            };
+            let pending = &mut facts.make_rare().pending;
+            let before = pending.memory();
+            pending.insert(
+                at,
+                PendingOperation { verdict, told: told.is_some(), overdue: false, request_seen: true, values },
+            );
+            state.took_memory |= pending.memory() > before;
+        }
+        if facts.waits_for_use(operation.class) {
+            self.uses_channel(operation, stamp);
+        }
+        if let Some(denial) = told {
+            let operation = OwnedOperation::from(operation);
+            self.state.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+        }
+        is_awaited
+    }
+}

@@ -1,0 +1,144 @@
+//! The operations of a flow whose outcome is pending.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use lockkeeper_protocols::RequestRef;
+
+use super::conversation::PendingOperation;
+
+/// Operations by their number. There may be a hundred thousand; nearly always they end in the order in which they began,
+/// so that they lie one behind the other, and those that end in between leave an empty place.
+#[derive(Default)]
+pub(super) struct PendingOperations {
+    /// Sorted by number, since that is how requests and their parts are numbered.
+    queue: VecDeque<(RequestRef, Option<PendingOperation>)>,
+    /// Empty places among them.
+    gone: usize,
+    /// What came after one with a higher number: reports, which stand behind the request that fetched them.
+    others: HashMap<RequestRef, PendingOperation>,
+}
+
+impl PendingOperations {
+    /// An operation that was not waited for before.
+    #[inline]
+    pub(super) fn insert(&mut self, at: RequestRef, operation: PendingOperation) {
+        match self.queue.back() {
+            Some((last, _)) if *last >= at => _ = self.others.insert(at, operation),
+            _ => self.queue.push_back((at, Some(operation))),
+        }
+    }
+
+    /// It has ended, or is given up.
+    #[inline]
+    pub(super) fn remove(&mut self, at: RequestRef) -> Option<PendingOperation> {
+        match self.queue.front() {
+            Some((first, _)) if *first == at => {
+                let operation = self.queue.pop_front().and_then(|(_, operation)| operation);
+                self.tidy();
+                operation
+            }
+            _ => self.take(at),
+        }
+    }
+
+    /// One that has not ended.
+    pub(super) fn get_mut(&mut self, at: RequestRef) -> Option<&mut PendingOperation> {
+        let place = self.queue.partition_point(|(other, _)| *other < at);
+        match self.queue.get_mut(place).filter(|(other, _)| *other == at) {
+            Some((_, Some(operation))) => Some(operation),
+            _ => self.others.get_mut(&at),
+        }
+    }
+
+    #[inline(never)]
+    fn take(&mut self, at: RequestRef) -> Option<PendingOperation> {
+        let place = self.queue.partition_point(|(other, _)| *other < at);
+        let found = self.queue.get_mut(place).filter(|(other, _)| *other == at);
+        let Some(operation) = found.and_then(|(_, operation)| operation.take()) else { return self.others.remove(&at) };
+        self.gone += 1;
+        self.tidy();
+        Some(operation)
+    }
+
+    /// No empty places are left at the front, and no more of them than there are others.
+    #[inline]
+    fn tidy(&mut self) {
+        while self.gone > 0 && self.queue.front().is_some_and(|(_, operation)| operation.is_none()) {
+            self.queue.pop_front();
+            self.gone -= 1;
+        }
+        if self.gone > self.queue.len() / 2 {
+            self.queue.retain(|(_, operation)| operation.is_some());
+            self.gone = 0;
+        }
+    }
+
+    /// Bytes of memory that they take.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        (self.queue.capacity() + self.others.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
+    }
+
+    /// All of them.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut PendingOperation> {
+        self.queue.iter_mut().filter_map(|(_, operation)| operation.as_mut()).chain(self.others.values_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::Verdict;
+    use crate::record::OwnedValues;
+
+    fn operation(flow: u16) -> PendingOperation {
+        PendingOperation {
+            verdict: Verdict::Permit { flow: Some(flow) },
+            told: false,
+            overdue: false,
+            request_seen: true,
+            values: OwnedValues::None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..6, 0_u32..4), 0..120)) {
+            let (mut pending, mut map) = (PendingOperations::default(), BTreeMap::new());
+            for (number, (enters, request, item)) in (0..).zip(steps) {
+                let at = RequestRef { request, item };
+                if !enters {
+                    prop_assert_eq!(pending.remove(at).map(|operation| operation.verdict), map.remove(&at));
+                } else if let Entry::Vacant(place) = map.entry(at) {
+                    place.insert(operation(number).verdict);
+                    pending.insert(at, operation(number));
+                }
+                let mut kept: Vec<String> = pending.values_mut().map(|operation| format!("{:?}", operation.verdict)).collect();
+                kept.sort_unstable();
+                let mut expected: Vec<String> = map.values().map(|verdict| format!("{verdict:?}")).collect();
+                expected.sort_unstable();
+                prop_assert_eq!(kept, expected);
+                let empty = pending.queue.iter().filter(|(_, operation)| operation.is_none()).count();
+                prop_assert!(empty == pending.gone && 2 * empty <= pending.queue.len().max(1), "{} empty places", empty);
+            }
+        }
+    }
+
+    #[test]
+    fn what_ends_backwards_leaves_no_more_empty_places_than_there_are_others() {
+        let mut pending = PendingOperations::default();
+        let at = |request| RequestRef { request, item: 0 };
+        (0..1000).for_each(|request| pending.insert(at(request), operation(0)));
+        for request in (0..1000).rev() {
+            assert!(pending.remove(at(request)).is_some() && pending.remove(at(request)).is_none());
+            assert!(pending.queue.len() <= 2 * request as usize);
+        }
+        assert!(pending.queue.is_empty() && pending.others.is_empty());
+    }
+}

@@ -1,0 +1,321 @@
+//! What every conversation of a worker works with: the policy, the counters, the report that is being written.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
+
+use super::conversation::{FlowFacts, Identification, PendingOperation};
+use super::evidence_of;
+use crate::keys::KeyRing;
+use crate::metrics::Counters;
+use crate::policy::{Carrier, Denial, FlowTuple, FlowVerdict, Policy, Verdict};
+use crate::record::{
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
+    OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
+};
+
+/// One worker's state.
+pub(super) struct WorkerState {
+    pub(super) policy: Arc<Policy>,
+    /// There is a policy to judge by.
+    pub(super) judging: bool,
+    /// It declares the hardware addresses of assets, or VLANs of zones.
+    pub(super) watches_hardware: bool,
+    pub(super) watches_vlans: bool,
+    pub(super) counters: Counters,
+    pub(super) decoder: Limits,
+    /// Keys for encrypted channels.
+    pub(super) ring: Arc<KeyRing>,
+    /// Every transaction is written down.
+    pub(super) transactions: bool,
+    /// What operations of different readings are told apart by.
+    pub(super) prints: RandomState,
+    /// Memory that conversations lend from each other.
+    pub(super) spares: Vec<Vec<u8>>,
+    /// The conversation at hand takes more memory than before.
+    pub(super) took_memory: bool,
+    captures: Arc<Captures>,
+    /// The rulings that conversations have: those between hosts of the same zones are often alike.
+    rulings: HashSet<Arc<FlowVerdict>>,
+    pub(super) report: Report,
+    /// Counts what was reported in this block: the last part of [`SortKey`].
+    sub: u32,
+    /// Where the numbers begin of what is reported now: a packet and its wrappings may belong to different workers.
+    sub_from: u32,
+    /// Nothing is ordered before this packet clock: at the end, what is still open comes after all that was answered.
+    floor: i64,
+}
+
+impl WorkerState {
+    pub(super) fn new(policy: Arc<Policy>, captures: Arc<Captures>, decoder: Limits, transactions: bool) -> Self {
+        Self {
+            judging: policy.judges(),
+            watches_hardware: policy.watches_hardware(),
+            watches_vlans: policy.watches_vlans(),
+            policy,
+            counters: Counters::default(),
+            decoder,
+            ring: Arc::default(),
+            transactions,
+            prints: RandomState::default(),
+            spares: Vec::new(),
+            took_memory: false,
+            captures,
+            rulings: HashSet::new(),
+            report: Report::default(),
+            sub: 0,
+            sub_from: 0,
+            floor: i64::MIN,
+        }
+    }
+
+    /// Begins the report of a block in a recycled one.
+    pub(super) fn open(&mut self, mut report: Report) {
+        report.clear();
+        self.report = report;
+        self.sub = 0;
+    }
+
+    /// From here on, everything comes after what was known at `clock`.
+    pub(super) fn last_call(&mut self, clock: i64) {
+        self.floor = clock.saturating_add(1);
+    }
+
+    /// Ends the report of a block: in order.
+    pub(super) fn close(&mut self) -> Report {
+        let mut report = std::mem::take(&mut self.report);
+        report.events.sort_unstable_by_key(|(order, _)| *order);
+        report.transactions.sort_unstable_by_key(|(order, _)| *order);
+        report
+    }
+
+    /// What is reported from now on is about a wrapping with so many others around it, and stands behind what is inside.
+    pub(super) fn begin_wrapping(&mut self, depth: u8) {
+        self.sub_from = (u32::from(u8::MAX - depth) + 1) << WRAPPINGS_AT;
+    }
+
+    /// What is reported from now on is about packets again.
+    pub(super) fn end_wrapping(&mut self) {
+        self.sub_from = 0;
+    }
+
+    /// They were those of another policy.
+    pub(super) fn forget_rulings(&mut self) {
+        self.rulings.clear();
+    }
+
+    /// Takes the verdicts that depend on the conversation alone: [`Policy::flow_verdict`].
+    pub(super) fn flow_verdict(&mut self, tuple: &FlowTuple, identification: Option<&str>) -> Arc<FlowVerdict> {
+        let flow_verdict = self.policy.flow_verdict(tuple, identification);
+        if let Some(known) = self.rulings.get(&flow_verdict) {
+            return Arc::clone(known);
+        }
+        let flow_verdict = Arc::new(flow_verdict);
+        if self.rulings.len() < SHARED_RULINGS {
+            self.rulings.insert(Arc::clone(&flow_verdict));
+        }
+        flow_verdict
+    }
+
+    /// The verdict on a conversation as such.
+    pub(super) fn verdict(&self, flow_verdict: &FlowVerdict, identification: Identification) -> Verdict {
+        match identification {
+            Identification::Pending => self.policy.judge_flow(flow_verdict, None),
+            Identification::Protocol(name) => self.policy.judge_flow(flow_verdict, Some(name)),
+            Identification::Unrecognised => self.policy.judge_unrecognised(flow_verdict),
+        }
+    }
+
+    /// Reports something about a conversation.
+    pub(super) fn report(&mut self, facts: &mut FlowFacts, event: Event, stamp: &Stamp) {
+        let order = self.next(facts, stamp);
+        self.report.events.push((order, event));
+    }
+
+    /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
+    /// an earlier packet than its request where the tap reordered them.
+    fn next(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
+        self.sub += 1;
+        facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
+        let (clock, packet) = facts.latest;
+        SortKey { clock, packet, sub: self.sub_from + self.sub }
+    }
+
+    /// Reports a finding about a conversation.
+    pub(super) fn find(
+        &mut self,
+        facts: &mut FlowFacts,
+        what: What,
+        at: Option<RequestRef>,
+        operation: Option<OwnedOperation>,
+        stamp: &Stamp,
+    ) {
+        if let Some(finding) = finding(facts, what, at, operation, stamp) {
+            self.report(facts, Event::Finding(finding), stamp);
+        }
+    }
+
+    /// Reports a fact about a conversation that the correlator makes something of.
+    pub(super) fn fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
+        // What it comes to is not known yet.
+        if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
+            self.report(facts, Event::Fact(base, fact), stamp);
+        }
+    }
+
+    /// Reports that a conversation as such is not permitted. One of datagrams in which only one end has spoken may be the
+    /// answer to a broadcast, which is known only where all conversations are seen.
+    pub(super) fn deny(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
+        match facts.only_speaker() {
+            Some(by) => self.fact(facts, Fact::Unasked { denial, by }, stamp),
+            None => self.find(facts, What::Denied(denial), None, None, stamp),
+        }
+    }
+
+    /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
+    pub(super) fn malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
+        if self.judging {
+            self.find(facts, what, None, None, stamp);
+        }
+    }
+
+    /// Reports that what a conversation says cannot be known for certain, where it is judged.
+    pub(super) fn doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
+        if self.judging && facts.compares {
+            self.find(facts, What::Doubtful(doubt), None, None, stamp);
+        }
+    }
+
+    /// The first sight of a conversation: are its hosts known?
+    pub(super) fn greet(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
+        let Some(flow_verdict) = &facts.flow_verdict else { return };
+        let places = [(Side::Client, flow_verdict.client), (Side::Server, flow_verdict.server)];
+        let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(flow_verdict).any(|one| one == side));
+        let to_all = places.map(|(side, _)| flow_verdict.is_to_all(side));
+        for (((side, place), unknown), to_all) in places.into_iter().zip(unknown).zip(to_all) {
+            if to_all {
+                continue;
+            }
+            if unknown {
+                self.find(facts, What::UnknownAsset(side), None, None, stamp);
+            } else if place.asset.is_none() {
+                self.find(facts, What::NewHost(side), None, None, stamp);
+            }
+        }
+    }
+
+    /// Reports something about two hosts that is no matter of a conversation which is followed. `conversation` is the
+    /// running number of the first packet that belongs to it.
+    pub(super) fn report_between(
+        &mut self,
+        between: &Between,
+        flow_verdict: FlowVerdict,
+        conversation: u64,
+        stamp: &Stamp,
+        event: impl FnOnce(Box<Finding>) -> Event,
+    ) {
+        let finding = Finding {
+            // What it comes to is for the event to say.
+            what: What::NewHost(Side::Client),
+            time: stamp.time,
+            evidence: evidence_of(stamp),
+            conversation,
+            at: None,
+            client: between.client,
+            server: between.server,
+            carrier: between.carrier,
+            flow_verdict: Arc::new(flow_verdict),
+            protocol: None,
+            operation: None,
+        };
+        self.sub += 1;
+        let order = SortKey { clock: stamp.clock.max(self.floor), packet: stamp.packet, sub: self.sub };
+        self.report.events.push((order, event(Box::new(finding))));
+    }
+
+    /// Writes down a finished transaction.
+    pub(super) fn transaction(
+        &mut self,
+        facts: &mut FlowFacts,
+        (at, pending): (RequestRef, &PendingOperation),
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        requested: &Stamp,
+        stamp: &Stamp,
+    ) {
+        let order = self.next(facts, stamp);
+        let kept = facts.rare_mut().and_then(|rare| rare.text.take());
+        let Some(flow_verdict) = &facts.flow_verdict else { return };
+        let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
+        let make =
+            || Box::new(ConversationText::new(&self.policy, flow_verdict, ends, facts.carrier, facts.protocol_name()));
+        let text = kept.unwrap_or_else(make);
+        let answered = !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
+        let transaction = Transaction {
+            time: requested.time,
+            request: at.request,
+            operation: asked_and_answered(operation, &pending.values),
+            ending: Ending { outcome, late: pending.overdue && answered },
+            latency: (answered && pending.request_seen).then(|| stamp.time.saturating_sub(requested.time)),
+            verdict: pending.verdict,
+            evidence: evidence_of(requested),
+            request_seen: pending.request_seen,
+            response_packet: answered.then(|| evidence_of(stamp).packet),
+        };
+        let start = self.report.lines.len();
+        write_transaction(&mut self.report.lines, &self.policy, &self.captures, &text, &transaction);
+        self.report.transactions.push((order, start..self.report.lines.len()));
+        facts.make_rare().text = Some(text);
+    }
+}
+
+/// Two hosts, and what carries what the client sends.
+pub(super) struct Between {
+    pub(super) client: Endpoint,
+    pub(super) server: Endpoint,
+    pub(super) carrier: Carrier,
+}
+
+impl Between {
+    pub(super) fn tuple(&self) -> FlowTuple {
+        let Self { client, server, carrier } = self;
+        FlowTuple { client: client.host, server: server.host, transport: *carrier, server_port: server.port }
+    }
+}
+
+/// A finding about a conversation; none before there is a ruling on it.
+fn finding(
+    facts: &FlowFacts,
+    what: What,
+    at: Option<RequestRef>,
+    operation: Option<OwnedOperation>,
+    stamp: &Stamp,
+) -> Option<Box<Finding>> {
+    Some(Box::new(Finding {
+        what,
+        time: stamp.time,
+        evidence: evidence_of(stamp),
+        conversation: facts.first.packet,
+        at,
+        client: *facts.endpoint(Side::Client),
+        server: *facts.endpoint(Side::Server),
+        carrier: facts.carrier,
+        flow_verdict: Arc::clone(facts.flow_verdict.as_ref()?),
+        protocol: facts.protocol_name(),
+        operation,
+    }))
+}
+
+/// An operation with the values that it moved: those that were answered, or else those that were asked for.
+fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
+    let view = OperationView::from(operation);
+    if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
+}
+
+/// What one block makes known, at most, is less than this power of two; wrappings have the numbers above it.
+const WRAPPINGS_AT: u32 = 23;
+
+/// Rulings of one worker that conversations share; those beyond have one of their own. 100 bytes each.
+const SHARED_RULINGS: usize = 16_384;
