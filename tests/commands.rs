@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use support::require::{UNCONFIGURED, missing};
 use support::{lockkeeper, plant, root};
 
 /// Runs the program with this environment, its output going to pipes.
@@ -92,8 +93,9 @@ fn nothing_that_is_piped_has_colours() {
 
 #[test]
 fn watch_without_options_names_the_configuration() {
-    if Path::new(lockkeeper::config::USUAL_CONFIGURATION).exists() {
-        return; // It would be taken.
+    let usual = lockkeeper::config::USUAL_CONFIGURATION;
+    if Path::new(usual).exists() {
+        return missing(UNCONFIGURED, &format!("{usual} exists"));
     }
     let output = run(&["watch"], &[]);
     assert_eq!(output.status.code(), Some(2));

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use lockkeeper::cli::Cli;
+use support::require::{GROFF, missing};
 use support::{lockkeeper, root};
 
 /// A temporary folder with what `lockkeeper generate` writes.
@@ -48,9 +49,8 @@ fn every_visible_subcommand_has_a_man_page_and_a_hidden_one_has_none() {
 
 #[test]
 fn man_pages_are_sound() {
-    // Not every machine can format a man page; where it can, it complains about nothing.
     if Command::new("groff").arg("--version").output().is_err() {
-        return;
+        return missing(GROFF, "groff cannot be started");
     }
     let folder = generated();
     for name in names(&folder.path().join("man")) {

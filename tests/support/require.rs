@@ -30,6 +30,9 @@ pub(crate) const CORPUS: Need = Need {
     remedy: "set LOCKKEEPER_CORPUS to the folder that holds them and their truth.jsonl",
 };
 
+pub(crate) const GROFF: Need =
+    Need { name: "groff", what: "groff, which formats man pages", remedy: "install it: .ci/setup groff" };
+
 pub(crate) const LANDLOCK: Need = Need {
     name: "landlock",
     what: "a kernel whose Landlock covers files, TCP and signals",
@@ -62,6 +65,12 @@ pub(crate) const STACK: Need = Need {
 
 pub(crate) const SYSTEMD: Need =
     Need { name: "systemd", what: "systemd-analyze", remedy: "install it: .ci/setup systemd-analyze" };
+
+pub(crate) const UNCONFIGURED: Need = Need {
+    name: "unconfigured",
+    what: "a machine without an installed configuration",
+    remedy: "run the tests on a machine that runs no sensor",
+};
 
 pub(crate) const VLAN: Need =
     Need { name: "vlan", what: "a kernel with VLAN interfaces", remedy: "load its module: modprobe 8021q" };
