@@ -63,7 +63,6 @@ struct Other {
 
 impl Other {
     /// Whole PDUs of S7comm in what nobody knows.
-    #[cold]
     fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         // A whole one was told already.
         let mut rest = bytes.get(1..).unwrap_or_default();

@@ -134,7 +134,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         true
     }
 
-    #[inline(never)]
     fn on_any_request(&mut self, head: Head, body: &[u8], context: &mut Context<'_>) -> bool {
         let is_sound = IS_RTU || function::has_known_shape(head.code) && length::agrees(Side::Client, body);
         if is_sound {
@@ -156,7 +155,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Takes a number for a request.
-    #[inline(always)]
     fn number(&mut self) -> u32 {
         let request = self.next;
         self.next = request.wrapping_add(1);
@@ -187,7 +185,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         is_sound
     }
 
-    #[inline(never)]
     fn on_any_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = head.code & !function::EXCEPTION;
@@ -208,7 +205,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// Finds the request of an answer that names none which waits: one whose end was still waited for, or else the only one
     /// in flight that it fits, since some servers and gateways answer with a transaction or a unit of their own.
-    #[cold]
     fn find_otherwise(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) -> Option<(usize, bool)> {
         let Head { transaction, unit, code } = head;
         let asked = code & !function::EXCEPTION;
@@ -244,7 +240,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// An answer to no request that is known. If it says that something was changed, that is news, unless it only says again
     /// what the latest answer said.
-    #[cold]
     fn on_stray_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = u32::from(head.code & !function::EXCEPTION);
@@ -261,7 +256,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 }
 
 /// Counts a request.
-#[inline(always)]
 fn count_request(code: u8, sink: &mut dyn Sink) {
     sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
 }
@@ -311,7 +305,6 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
-    #[inline(always)]
     fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if !IS_RTU {
             return self.say(frame, false, &mut Context { from, stamp, sink });

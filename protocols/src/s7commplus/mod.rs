@@ -205,7 +205,6 @@ impl S7CommPlus {
     }
 
     /// Whole PDUs in the bytes of another that ends where it should not.
-    #[cold]
     fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
         while let Some((tsdu, behind)) = iso::hidden(rest) {
@@ -216,7 +215,6 @@ impl S7CommPlus {
     }
 
     /// A request that cannot be read so far as to tell what it asks for, from a client.
-    #[cold]
     fn unread(&mut self, part: &'static str, code: u8, context: &mut Context<'_>) {
         if context.from != Side::Client {
             return;
@@ -345,7 +343,6 @@ impl S7CommPlus {
     }
 
     /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
-    #[cold]
     fn only_asked(
         &mut self,
         answer @ (sequence, function): (u16, u16),
