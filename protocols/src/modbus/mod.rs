@@ -34,6 +34,7 @@ mod request;
 mod response;
 mod rtu;
 mod shape;
+mod techniques;
 mod umas;
 mod unseen;
 
@@ -58,6 +59,7 @@ use crate::pending::Pending;
 pub static TCP: Protocol = Protocol {
     name: "modbus",
     framing: "tcp",
+    display_name: "Modbus",
     title: "Modbus/TCP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[502],
@@ -67,12 +69,14 @@ pub static TCP: Protocol = Protocol {
     open: |_, limits| Box::new(Modbus::<false>::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 /// Modbus RTU frames inside TCP or UDP. They have no port of their own: only a correct CRC identifies them.
 pub static RTU: Protocol = Protocol {
     name: "modbus",
     framing: "rtu",
+    display_name: "Modbus",
     title: "Modbus RTU over TCP or UDP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[],
@@ -82,6 +86,7 @@ pub static RTU: Protocol = Protocol {
     open: |_, limits| Box::new(Modbus::<true>::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 static PDU_GROUPS: &[PduGroup] = &[

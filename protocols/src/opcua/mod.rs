@@ -41,6 +41,7 @@ mod security_policy;
 pub mod service;
 mod session;
 mod subscription;
+mod techniques;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -61,6 +62,7 @@ use crate::keys::Keys;
 pub static OPCUA: Protocol = Protocol {
     name: "opcua",
     framing: "tcp",
+    display_name: "OPC UA",
     title: "OPC UA",
     transports: &[Transport::Tcp],
     ports: &[4840],
@@ -74,6 +76,7 @@ pub static OPCUA: Protocol = Protocol {
         PduGroup { name: "security_policies", key: security_policy::name_of },
     ],
     functions: service::FUNCTIONS,
+    techniques: techniques::of,
 };
 
 const MESSAGE_TYPES: usize = 0;

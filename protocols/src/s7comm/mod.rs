@@ -31,6 +31,7 @@ mod job;
 mod service;
 mod stride;
 mod szl;
+pub(crate) mod techniques;
 mod test;
 mod units;
 mod unseen;
@@ -60,6 +61,7 @@ use crate::pending::Pending;
 pub static S7COMM: Protocol = Protocol {
     name: "s7comm",
     framing: "iso-on-tcp",
+    display_name: "S7comm",
     title: "S7comm (S7-300, S7-400)",
     transports: &[Transport::Tcp],
     ports: iso::PORTS,
@@ -73,6 +75,7 @@ pub static S7COMM: Protocol = Protocol {
         PduGroup { name: "pi_services", key: service_name },
     ],
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 fn userdata_key(key: u32) -> String {

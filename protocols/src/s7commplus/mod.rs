@@ -61,11 +61,13 @@ use crate::iso::{self, Content, Form, IsoProbe, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
+use crate::s7comm;
 
 /// S7comm-plus over ISO transport over TCP.
 pub static S7COMM_PLUS: Protocol = Protocol {
     name: "s7commplus",
     framing: "tpkt",
+    display_name: "S7commplus",
     title: "S7comm-plus (S7-1200, S7-1500)",
     transports: &[Transport::Tcp],
     ports: iso::PORTS,
@@ -75,6 +77,7 @@ pub static S7COMM_PLUS: Protocol = Protocol {
     open: |_, limits| Box::new(S7CommPlus::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: s7comm::techniques::of,
 };
 
 static PDU_GROUPS: &[PduGroup] = &[
