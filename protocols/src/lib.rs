@@ -49,6 +49,7 @@ pub mod opcua;
 pub mod operation;
 mod pending;
 pub mod reader;
+mod reassembly;
 pub mod s7comm;
 pub mod s7commplus;
 mod search;
