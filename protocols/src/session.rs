@@ -100,10 +100,10 @@ impl Session {
             let used = self.consume(from, bytes, (&mut lead, false), (stamp, sink));
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
                 partial = memory::lent(rest.len(), rest.len(), sink);
-                memory::append(&mut partial, rest);
+                partial.extend_from_slice(rest);
             }
         } else {
-            memory::append(&mut partial, bytes);
+            partial.extend_from_slice(bytes);
             let used = self.consume(from, &partial, (&mut lead, false), (stamp, sink));
             partial.drain(..used.min(partial.len()));
         }
@@ -172,7 +172,7 @@ impl Session {
             let wanted = room(awaited, bytes.len());
             let mut partial = memory::lent(bytes.len(), wanted, sink);
             partial.reserve_exact(wanted);
-            memory::append(&mut partial, bytes);
+            partial.extend_from_slice(bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, Lead::default(), stamp);
             sink.takes_memory();
         }

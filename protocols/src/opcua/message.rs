@@ -215,7 +215,7 @@ impl OpcUa {
         if partial.is_cut {
             context.sink.lost(body.len());
         } else {
-            memory::append(&mut partial.bytes, body);
+            partial.bytes.extend_from_slice(body);
         }
         let came = if partial.is_cut { Came::Cut } else { Came::Whole };
         self.exchange.receive(key.channel, key.request.unwrap_or_default(), &partial.bytes, came, context);

@@ -352,7 +352,7 @@ impl Announcer<'_, '_> {
 /// A copy of bytes that are to be kept.
 fn copied(bytes: &[u8], context: &mut Context<'_>) -> Vec<u8> {
     let mut kept = memory::lent(bytes.len(), bytes.len(), context.sink);
-    memory::append(&mut kept, bytes);
+    kept.extend_from_slice(bytes);
     kept
 }
 
