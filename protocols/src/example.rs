@@ -183,7 +183,7 @@ fn log(pieces: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&LAMPS, Transport::Tcp, &Limits::default(), false);
     for (side, bytes) in pieces {
-        session.stream(*side, bytes, &at(0), &mut log);
+        session.feed_stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     log

@@ -71,7 +71,7 @@ impl Session {
 
     /// The next bytes that `from` sent, in order and without a gap before them.
     #[inline]
-    pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    pub fn feed_stream(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         // Nearly every segment holds whole frames and nothing else.
         let in_step = self.kept.is_none() && self.standing == [Standing::InStep; 2];
@@ -210,7 +210,7 @@ impl Session {
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
-    pub fn datagram(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    pub fn feed_datagram(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
@@ -262,7 +262,7 @@ impl Session {
     }
 
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
-    pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
+    pub fn feed_gap(&mut self, from: Side, sink: &mut dyn Sink) {
         self.settle(from, sink);
         self.lose(from);
     }
