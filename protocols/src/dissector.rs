@@ -278,7 +278,7 @@ pub enum Boundary {
 
 /// One protocol on one flow: framing, decoding, matching. Never sees half a frame.
 pub trait Dissector: Send {
-    /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::frame`] can report on,
+    /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::decode_frame`] can report on,
     /// including ones that break the specification inside a sound frame.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
@@ -307,29 +307,29 @@ pub trait Dissector: Send {
     }
 
     /// Decodes one whole frame and tells the sink what it means.
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
 
     /// Decodes the whole frames that `bytes` begins with, up to the first that is none or not whole: says how many bytes
     /// they are. Provided, so that every protocol has its own copy of this loop: one call for a segment.
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let mut rest = bytes;
         while !rest.is_empty()
             && let FrameLen::Bytes(length) = self.frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length.max(1))
         {
-            self.frame(from, frame, stamp, sink);
+            self.decode_frame(from, frame, stamp, sink);
             rest = behind;
         }
         bytes.len() - rest.len()
     }
 
-    /// Nothing follows `bytes`, which [`Dissector::frames`] has left: decodes what counts as whole then, and says how many
+    /// Nothing follows `bytes`, which [`Dissector::decode_frames`] has left: decodes what counts as whole then, and says how many
     /// bytes that is.
-    fn last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
+    fn decode_last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
         0
     }
 
-    /// Whether the bytes that [`Dissector::frames`] has left can be read in several ways, of which none is given up: then
+    /// Whether the bytes that [`Dissector::decode_frames`] has left can be read in several ways, of which none is given up: then
     /// [`Dissector::frame_len`] does not judge them.
     fn is_in_doubt(&self, _from: Side) -> bool {
         false
@@ -337,7 +337,7 @@ pub trait Dissector: Send {
 
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
     /// spans frames starts afresh; its bytes so far are lost.
-    fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
+    fn interrupt(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
     /// Bytes that are kept for what spans frames and has not arrived completely.
     fn buffered(&self) -> usize {

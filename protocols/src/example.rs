@@ -143,7 +143,7 @@ impl Dissector for Lamps {
         }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if let Err(error) = self.decode(frame, &mut context) {
             Fault::from(error).report(false, &mut context);

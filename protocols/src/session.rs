@@ -75,7 +75,7 @@ impl Session {
         self.expire(stamp.clock, sink);
         // Nearly every segment holds whole frames and nothing else.
         let in_step = self.kept.is_none() && self.standing == [Standing::InStep; 2];
-        let used = if in_step { self.dissector.frames(from, bytes, stamp, sink) } else { 0 };
+        let used = if in_step { self.dissector.decode_frames(from, bytes, stamp, sink) } else { 0 };
         if used < bytes.len() {
             self.rest(from, bytes.get(used..).unwrap_or_default(), stamp, sink);
         }
@@ -214,9 +214,9 @@ impl Session {
         self.expire(stamp.clock, sink);
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let whole = self.dissector.frames(from, rest, stamp, sink);
+            let whole = self.dissector.decode_frames(from, rest, stamp, sink);
             let behind = rest.get(whole..).unwrap_or_default();
-            let more = self.dissector.last_frames(from, behind, stamp, sink);
+            let more = self.dissector.decode_last_frames(from, behind, stamp, sink);
             used += whole + more;
             let Some(rest) = behind.get(more..).filter(|rest| !rest.is_empty()) else { break };
             if !self.datagram_of_another(from, rest, stamp, sink) {
@@ -233,8 +233,8 @@ impl Session {
 
     /// Nothing follows what a side in step has sent: what counts as whole is decoded. Where no frame can begin with the rest,
     /// framing was lost, although too little is there to say how.
-    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
-        let used = self.dissector.last_frames(from, bytes, stamp, sink);
+    fn decode_last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+        let used = self.dissector.decode_last_frames(from, bytes, stamp, sink);
         let rest = bytes.get(used..).filter(|rest| !rest.is_empty());
         if let Some(rest) = rest
             && self.dissector.frame_len(from, rest) == FrameLen::Unknown
@@ -379,7 +379,7 @@ impl Session {
             used = self.consume(from, &partial, (&mut lead, true), (&stamp, sink));
         }
         if let Some(rest) = partial.get(used..).filter(|_| !self.is_lost(from)) {
-            used += self.last_frames(from, rest, &stamp, sink);
+            used += self.decode_last_frames(from, rest, &stamp, sink);
         }
         if used < partial.len() {
             sink.lost(partial.len() - used);

@@ -1,7 +1,7 @@
 //! ISO transport over TCP: TPKT (RFC 1006) and COTP class 0 (X.224, ISO 8073), which S7comm, S7comm-plus and MMS share.
 //!
 //! ```text
-//!  tpkt --> cotp --> reassembly --> Stack::frame --> one whole TSDU for the protocol above
+//!  tpkt --> cotp --> reassembly --> Stack::add_frame --> one whole TSDU for the protocol above
 //!  where    which    fragments      connections
 //!  it ends  TPDU     of a TSDU      reported on the way
 //! ```

@@ -89,7 +89,7 @@ impl Stack {
         &mut self.next
     }
 
-    /// The TSDU that a frame holds whole, the common case; none if [`Self::frame`] must look.
+    /// The TSDU that a frame holds whole, the common case; none if [`Self::add_frame`] must look.
     #[inline]
     pub(crate) fn plain<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
         match frame {
@@ -99,7 +99,7 @@ impl Stack {
     }
 
     /// Takes a whole frame; returns the TSDUs that it completes. An empty one says nothing and is not returned.
-    pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
+    pub(crate) fn add_frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
         if let Some(bytes) = self.plain(frame) {
             return [Some(Tsdu { bytes: Cow::Borrowed(bytes), form: Form::default() }), None, None];
         }
@@ -229,8 +229,8 @@ impl Stack {
         is_new
     }
 
-    /// Something that `from` sent is missing: see [`Dissector::interrupted`](crate::Dissector::interrupted).
-    pub(crate) fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
+    /// Something that `from` sent is missing: see [`Dissector::interrupt`](crate::Dissector::interrupt).
+    pub(crate) fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
         let lost = self.reassemblies.get_mut(from.index()).map_or(0, Reassembly::interrupt);
         self.read_once(from);
         self.set_plain();
@@ -249,7 +249,7 @@ impl Stack {
         let is_kept = self.reassemblies.get(from.index()).is_some_and(|reassembly| reassembly.len() > 0)
             || self.stated.get(from.index()).is_some_and(Option::is_some);
         if is_kept {
-            self.interrupted(from, sink);
+            self.interrupt(from, sink);
         }
         is_kept
     }
@@ -283,7 +283,7 @@ impl Stack {
     /// The end of the flow: what is incomplete is lost, what waits stays open.
     pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
         for side in [Side::Client, Side::Server] {
-            self.interrupted(side, sink);
+            self.interrupt(side, sink);
         }
         self.connections.finish(sink);
     }

@@ -145,7 +145,7 @@ impl OpcUa {
             return self.oversized(bytes, length, context);
         }
         let frame = bytes.get(..length)?;
-        self.frame(context.from, frame, context.stamp, context.sink);
+        self.decode_frame(context.from, frame, context.stamp, context.sink);
         Some(length)
     }
 
@@ -226,7 +226,7 @@ impl Dissector for OpcUa {
         if is_certain { Boundary::Certain } else { Boundary::Likely }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let context = &mut Context { from, stamp, sink };
         let Some(chunk) = Chunk::split(frame) else { return };
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
@@ -239,7 +239,7 @@ impl Dissector for OpcUa {
         }
     }
 
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
         let mut used = if self.skipped == [0; 2] { 0 } else { self.skip(bytes, context) };
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
@@ -249,7 +249,7 @@ impl Dissector for OpcUa {
         used
     }
 
-    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+    fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
         if let (Some(holed), Some(skipped)) = (self.holed.get_mut(from.index()), self.skipped.get_mut(from.index())) {
             (*holed, *skipped) = (true, 0);
         }

@@ -413,15 +413,15 @@ impl Dissector for S7CommPlus {
         iso::boundary(frame, |tsdu| matches!(Content::of(tsdu), Content::S7commPlus | Content::Tls))
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, &mut context).into_iter().flatten() {
             self.on_tsdu(&tsdu.bytes, tsdu.form, &mut context);
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
         self.give_up_fragments(from, sink);
         if let Some(records) = self.records.get_mut(from.index()) {
             records.interrupt();
