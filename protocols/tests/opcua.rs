@@ -233,7 +233,10 @@ fn a_server_that_dials_out_is_the_server_all_the_same() {
         assert!(matches!(early, Decision::Undecided), "{early:?}");
         let both = [reverse.clone(), acknowledge()].concat();
         let later = identifier.decide(REGISTRY, [&both, &hello("opc.tcp://plc:4840")], false);
-        assert!(matches!(later, Decision::Speaks { protocol, swapped: true } if protocol.name == "opcua"), "{later:?}");
+        assert!(
+            matches!(later, Decision::Identified { protocol, swapped: true } if protocol.name == "opcua"),
+            "{later:?}"
+        );
     }
     let log = log_of(&[(Server, reverse), (Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())]);
     assert_eq!(log.lines[0], "application of Server: urn:plc");
@@ -421,9 +424,9 @@ fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_en
     let early = identifier.decide(REGISTRY, [&answer, b""], false);
     assert!(matches!(early, Decision::Undecided), "{early:?}");
     let both = identifier.decide(REGISTRY, [&answer, &request], false);
-    assert!(matches!(both, Decision::Speaks { protocol, swapped: true } if protocol.name == "opcua"), "{both:?}");
+    assert!(matches!(both, Decision::Identified { protocol, swapped: true } if protocol.name == "opcua"), "{both:?}");
     let alone = identifier.decide(REGISTRY, [&answer, b""], true);
-    assert!(matches!(alone, Decision::Speaks { swapped: false, .. }), "nothing else is known: {alone:?}");
+    assert!(matches!(alone, Decision::Identified { swapped: false, .. }), "nothing else is known: {alone:?}");
 }
 
 #[test]

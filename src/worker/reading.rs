@@ -190,7 +190,7 @@ impl FlowState {
         }
         let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
         match self.facts.identifier(self.facts.declared(state)).decide(REGISTRY, sides, true) {
-            Decision::Speaks { protocol, .. } => Some(protocol),
+            Decision::Identified { protocol, .. } => Some(protocol),
             Decision::Undecided | Decision::Unknown => None,
         }
     }

@@ -50,7 +50,7 @@ impl FlowState {
         match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
             Decision::Undecided => {}
             Decision::Unknown => self.is_another_protocol(stamp, state),
-            Decision::Speaks { protocol, swapped } => {
+            Decision::Identified { protocol, swapped } => {
                 if swapped {
                     facts.client = facts.client.other();
                 }

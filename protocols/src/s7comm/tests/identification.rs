@@ -13,7 +13,7 @@ fn decide(port: u16, midstream: bool, client: &[u8], server: &[u8], exhausted: b
     let (roles, declared) = (Roles::Guessed, Hints::default());
     let identifier = Identifier { transport, server_port: port, client_port: 49152, declared, roles, midstream };
     match identifier.decide(REGISTRY, [client, server], exhausted) {
-        Decision::Speaks { protocol, swapped } => (protocol.name, swapped),
+        Decision::Identified { protocol, swapped } => (protocol.name, swapped),
         Decision::Undecided => ("undecided", false),
         Decision::Unknown => ("unknown", false),
     }
