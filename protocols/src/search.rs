@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::REGISTRY;
-use crate::candidate::{Look, Place, Proof};
+use crate::candidate::{Candidate, Match, Proof};
 use crate::dissector::{Protocol, Side, Stamp, Transport};
 use crate::identify::Hints;
 
@@ -66,9 +66,9 @@ impl Search {
         let mut start = 0;
         let found = loop {
             let Some(bytes) = partial.get(start..).filter(|_| start < starts.min(partial.len())) else { break None };
-            let place = Place { transport: self.transport, from, bytes, is_last };
-            match place.first_of(self.expected(), proof) {
-                (Look::No, _) => start += 1,
+            let candidate = Candidate { transport: self.transport, from, bytes, is_last };
+            match candidate.first_match(self.expected(), proof) {
+                (Match::No, _) => start += 1,
                 (_, protocol) => break protocol,
             }
         };
