@@ -41,6 +41,7 @@ mod security_policy;
 pub mod service;
 mod session;
 mod subscription;
+mod techniques;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -61,6 +62,7 @@ use crate::keys::Keys;
 pub static OPCUA: Protocol = Protocol {
     name: "opcua",
     framing: "tcp",
+    display_name: "OPC UA",
     title: "OPC UA",
     transports: &[Transport::Tcp],
     ports: &[4840],
@@ -74,14 +76,14 @@ pub static OPCUA: Protocol = Protocol {
         PduGroup { name: "security_policies", key: security_policy::name_of },
     ],
     functions: service::FUNCTIONS,
+    techniques: techniques::of,
 };
 
 const MESSAGE_TYPES: usize = 0;
 const SERVICE_IDS: usize = 1;
 const SECURITY_POLICIES: usize = 2;
 
-/// The decoder of one flow. What every message is held against lies together, in the order in which it is needed.
-#[repr(C)]
+/// The decoder of one flow.
 struct OpcUa {
     channels: Channels,
     /// Longest chunk that each side may send, bytes, as agreed on.
@@ -137,14 +139,13 @@ impl OpcUa {
     }
 
     /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
-    #[cold]
     fn chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let FrameLen::Bytes(length) = self.frame_len(context.from, bytes) else { return None };
         if length > chunk::MAX_CHUNK {
             return self.oversized(bytes, length, context);
         }
         let frame = bytes.get(..length)?;
-        self.frame(context.from, frame, context.stamp, context.sink);
+        self.decode_frame(context.from, frame, context.stamp, context.sink);
         Some(length)
     }
 
@@ -163,7 +164,6 @@ impl OpcUa {
     }
 
     /// Passes over what is left of such a chunk.
-    #[cold]
     fn skip(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
         let Some(skipped) = self.skipped.get_mut(context.from.index()) else { return 0 };
         let count = bytes.len().min(*skipped as usize);
@@ -173,7 +173,6 @@ impl OpcUa {
     }
 
     /// Everything but messages: rare.
-    #[cold]
     fn on_other(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
         if chunk.part != Part::Last {
             context.anomaly(AnomalyKind::Malformed, "message_part", None);
@@ -227,7 +226,7 @@ impl Dissector for OpcUa {
         if is_certain { Boundary::Certain } else { Boundary::Likely }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let context = &mut Context { from, stamp, sink };
         let Some(chunk) = Chunk::split(frame) else { return };
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
@@ -240,7 +239,7 @@ impl Dissector for OpcUa {
         }
     }
 
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
         let mut used = if self.skipped == [0; 2] { 0 } else { self.skip(bytes, context) };
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
@@ -250,7 +249,7 @@ impl Dissector for OpcUa {
         used
     }
 
-    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+    fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
         if let (Some(holed), Some(skipped)) = (self.holed.get_mut(from.index()), self.skipped.get_mut(from.index())) {
             (*holed, *skipped) = (true, 0);
         }
