@@ -9,7 +9,7 @@ use crate::reader::{DecodeError, Reader};
 /// Something that has an encoding of its own.
 pub trait Encoded<'a>: Sized {
     /// The fewest bytes that one takes: at least 1.
-    const LEAST: usize;
+    const MIN_SIZE: usize;
 
     /// Reads one in a dialect, or steps over it and keeps where it lies.
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault>;
@@ -24,7 +24,7 @@ pub trait Encoded<'a>: Sized {
 /// How many elements of at least `least` bytes follow; none of a null array. A count that the bytes that are left cannot
 /// hold is an error at once.
 #[inline]
-pub fn count(
+pub fn read_count(
     reader: &mut Reader<'_>,
     least: usize,
     field: &'static str,
@@ -51,13 +51,13 @@ fn no_elements(field: &'static str, dialect: impl Dialect) -> Result<usize, Faul
 
 /// Visits every element in order and leaves the reader behind the last.
 #[inline]
-pub fn each<'a, T: Encoded<'a>>(
+pub fn visit_each<'a, T: Encoded<'a>>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
     mut visit: impl FnMut(T),
 ) -> Result<(), Fault> {
-    for _ in 0..count(reader, T::LEAST, field, dialect)? {
+    for _ in 0..read_count(reader, T::MIN_SIZE, field, dialect)? {
         visit(T::decode(reader, dialect)?);
     }
     Ok(())
@@ -69,16 +69,16 @@ pub fn skip_array<'a, T: Encoded<'a>>(
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<(), Fault> {
-    each(reader, field, dialect, |_: T| ())
+    visit_each(reader, field, dialect, |_: T| ())
 }
 
 /// Steps over an array and keeps how many elements it has, and where they lie.
-pub fn elements<'a, T: Encoded<'a>>(
+pub fn read_elements<'a, T: Encoded<'a>>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<(u32, &'a [u8]), Fault> {
-    let count = count(reader, T::LEAST, field, dialect)?;
+    let count = read_count(reader, T::MIN_SIZE, field, dialect)?;
     let start = reader.rest();
     for _ in 0..count {
         T::decode(reader, dialect)?;
@@ -99,7 +99,7 @@ impl<'a, T: Encoded<'a>> Array<'a, T> {
     /// An array that starts here. Where it ends is not known: it takes all that is left.
     pub fn open(reader: Reader<'a>, field: &'static str) -> Result<Self, Fault> {
         let mut reader = reader;
-        let left = count(&mut reader, T::LEAST, field, Standard)?;
+        let left = read_count(&mut reader, T::MIN_SIZE, field, Standard)?;
         Ok(Self { reader, left, element: PhantomData })
     }
 
@@ -152,7 +152,7 @@ mod tests {
         // 0x7FFFFFFF strings in four bytes: eight gigabytes if it were believed
         let mut reader = Reader::new(b"\xff\xff\xff\x7f\xff\xff\xff\xff");
         let mut seen = 0;
-        let result = each(&mut reader, "names", Standard, |_: Bytes<'_>| seen += 1);
+        let result = visit_each(&mut reader, "names", Standard, |_: Bytes<'_>| seen += 1);
         assert_eq!((result, seen), (Err(DecodeError::Truncated("names").into()), 0));
     }
 

@@ -2,9 +2,9 @@
 
 use super::array::Encoded;
 use super::dialect::Dialect;
-use super::scalar::date_time;
+use super::scalar::read_date_time;
 use super::status::StatusCode;
-use super::variant::{Variant, step_over_scalar};
+use super::variant::{Variant, skip_scalar};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
@@ -28,7 +28,7 @@ impl<'a> DataValue<'a> {
     pub(in crate::opcua) fn measure(bytes: &[u8]) -> Option<(usize, StatusCode)> {
         let (&present, mut rest) = bytes.split_first()?;
         if present & VALUE != 0 {
-            rest = step_over_scalar(rest)?;
+            rest = skip_scalar(rest)?;
         }
         let mut status = StatusCode(0);
         if present & STATUS != 0 {
@@ -49,21 +49,21 @@ impl<'a> DataValue<'a> {
     /// Steps over one that can be [measured](Self::measure), and over those behind it that are of the same type with the
     /// same times, up to `most` in all. Says how many, their status, and what follows them.
     #[inline]
-    pub(in crate::opcua) fn step_over(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
+    pub(in crate::opcua) fn skip_alike(bytes: &'a [u8], most: usize) -> Option<(usize, StatusCode, &'a [u8])> {
         let (size, status) = Self::measure(bytes)?;
         let rest = bytes.get(size..)?;
         let Some(head) = Self::head(bytes) else { return Some((1, status, rest)) };
         let most = most.saturating_sub(1);
         // Usual sizes, those of numbers and switches with no time, one or both: the compiler knows where the heads lie.
         let more = match size {
-            6 => alike::<6>(rest, head, most),
-            10 => alike::<10>(rest, head, most),
-            14 => alike::<14>(rest, head, most),
-            18 => alike::<18>(rest, head, most),
-            19 => alike::<19>(rest, head, most),
-            20 => alike::<20>(rest, head, most),
-            22 => alike::<22>(rest, head, most),
-            26 => alike::<26>(rest, head, most),
+            6 => count_alike::<6>(rest, head, most),
+            10 => count_alike::<10>(rest, head, most),
+            14 => count_alike::<14>(rest, head, most),
+            18 => count_alike::<18>(rest, head, most),
+            19 => count_alike::<19>(rest, head, most),
+            20 => count_alike::<20>(rest, head, most),
+            22 => count_alike::<22>(rest, head, most),
+            26 => count_alike::<26>(rest, head, most),
             _ => rest.chunks_exact(size).take(most).take_while(|value| value.first_chunk() == Some(head)).count(),
         };
         Some((1 + more, status, rest.get(more * size..)?))
@@ -80,13 +80,13 @@ impl<'a> DataValue<'a> {
             found.status = StatusCode::read(reader)?;
         }
         if present & SOURCE_TIME != 0 {
-            found.source_time = Some(date_time(reader, "source_time")?);
+            found.source_time = Some(read_date_time(reader, "source_time")?);
         }
         if present & SOURCE_PICOSECONDS != 0 {
             reader.u16_le("source_picoseconds")?;
         }
         if present & SERVER_TIME != 0 {
-            found.server_time = Some(date_time(reader, "server_time")?);
+            found.server_time = Some(read_date_time(reader, "server_time")?);
         }
         if present & SERVER_PICOSECONDS != 0 {
             reader.u16_le("server_picoseconds")?;
@@ -96,7 +96,7 @@ impl<'a> DataValue<'a> {
 }
 
 impl<'a> Encoded<'a> for DataValue<'a> {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -106,7 +106,7 @@ impl<'a> Encoded<'a> for DataValue<'a> {
 
 /// How many values of `SIZE` bytes begin with a head, up to `most`. They are looked at eight at a time: 4 instructions a
 /// value, where one at a time takes 10.
-fn alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usize {
+fn count_alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) -> usize {
     let values = bytes.as_chunks::<SIZE>().0;
     let values = values.get(..most).unwrap_or(values);
     let differs = |value: &[u8; SIZE]| {

@@ -34,7 +34,7 @@ impl DiagnosticInfo {
 }
 
 impl<'a> Encoded<'a> for DiagnosticInfo {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {

@@ -29,7 +29,7 @@ pub enum ExtensionBody<'a> {
 
 impl<'a> ExtensionObject<'a> {
     /// The standard's number of the encoding, and the bytes of a structure that is encoded in binary.
-    pub fn standard(&self) -> Option<(u32, Reader<'a>)> {
+    pub fn standard_body(&self) -> Option<(u32, Reader<'a>)> {
         match self.body {
             ExtensionBody::Binary(bytes) => Some((self.encoding.standard_number()?, Reader::new(bytes))),
             ExtensionBody::None | ExtensionBody::Xml(_) => None,
@@ -38,20 +38,20 @@ impl<'a> ExtensionObject<'a> {
 }
 
 impl<'a> Encoded<'a> for ExtensionObject<'a> {
-    const LEAST: usize = 3;
+    const MIN_SIZE: usize = 3;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        if reader.rest().starts_with(&NOTHING) {
-            reader.take(NOTHING.len(), "extension")?;
+        if reader.rest().starts_with(&NULL_OBJECT) {
+            reader.take(NULL_OBJECT.len(), "extension")?;
             return Ok(Self { encoding: Node::standard(0), body: ExtensionBody::None });
         }
-        Self::read_something(reader, dialect)
+        Self::read_non_null(reader, dialect)
     }
 }
 
 impl<'a> ExtensionObject<'a> {
-    fn read_something(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    fn read_non_null(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let encoding = Node::decode(reader, dialect)?;
         let form = reader.u8(FORM)?;
         let is_null = matches!(encoding.id, NodeId::Numeric(0));
@@ -89,7 +89,7 @@ pub(super) const BODY: &str = "extension";
 /// How they are encoded, as a field.
 pub(super) const FORM: &str = "extension_encoding";
 /// The null node without a body: what most headers and parameters end with.
-const NOTHING: [u8; 3] = [0; 3];
+const NULL_OBJECT: [u8; 3] = [0; 3];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
@@ -101,7 +101,7 @@ mod tests {
         // four-byte node id 321, binary, 4 bytes; then the null object
         let mut reader = Reader::new(b"\x01\x00\x41\x01\x01\x04\0\0\0\xff\xff\xff\xff\x00\x00\x00");
         let token = ExtensionObject::read(&mut reader).unwrap();
-        assert_eq!(token.standard().map(|(id, body)| (id, body.rest())), Some((321, &[0xFF; 4][..])));
+        assert_eq!(token.standard_body().map(|(id, body)| (id, body.rest())), Some((321, &[0xFF; 4][..])));
         let null = ExtensionObject::read(&mut reader).unwrap();
         assert!(null.encoding == Node::standard(0) && null.body == ExtensionBody::None);
         assert_eq!(reader.left(), 0);
@@ -112,7 +112,7 @@ mod tests {
         let mut reader = Reader::new(b"\x00\x07\x02\x04\0\0\0<a/>\x01\x03\x41\x01\x01\x00\0\0\0");
         let xml = ExtensionObject::read(&mut reader).unwrap();
         assert_eq!(xml.body, ExtensionBody::Xml(b"<a/>"));
-        assert!(xml.standard().is_none());
-        assert!(ExtensionObject::read(&mut reader).unwrap().standard().is_none(), "namespace 3");
+        assert!(xml.standard_body().is_none());
+        assert!(ExtensionObject::read(&mut reader).unwrap().standard_body().is_none(), "namespace 3");
     }
 }

@@ -21,7 +21,7 @@ mod status;
 mod status_names;
 mod variant;
 
-pub use array::{Array, Encoded, count, each, elements, skip_array};
+pub use array::{Array, Encoded, read_count, read_elements, skip_array, visit_each};
 pub use data_value::DataValue;
 pub use diagnostic::DiagnosticInfo;
 pub use dialect::{Dialect, Reading, Standard, Unanimous};
@@ -29,7 +29,7 @@ pub use extension::{ExtensionBody, ExtensionObject};
 pub use name::{LocalizedText, QualifiedName};
 pub use node_id::ExpandedNodeId;
 pub(in crate::opcua) use node_id::{FOUR_BYTE, NUMERIC, node_namespace};
-pub use scalar::{Bytes, boolean, date_time, double};
+pub use scalar::{Bytes, read_boolean, read_date_time, read_double};
 pub use status::{Severity, StatusCode};
 pub use variant::Variant;
 

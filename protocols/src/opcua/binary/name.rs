@@ -16,7 +16,7 @@ pub struct QualifiedName<'a> {
 }
 
 impl<'a> Encoded<'a> for QualifiedName<'a> {
-    const LEAST: usize = 6;
+    const MIN_SIZE: usize = 6;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let namespace = reader.u16_le("namespace")?;
@@ -34,7 +34,7 @@ pub struct LocalizedText<'a> {
 }
 
 impl<'a> Encoded<'a> for LocalizedText<'a> {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let present = reader.u8("localized_text")?;

@@ -49,7 +49,7 @@ pub(in crate::opcua) fn node_namespace(bytes: &[u8]) -> Option<(u16, &[u8])> {
 }
 
 impl<'a> Encoded<'a> for Node<'a> {
-    const LEAST: usize = 2;
+    const MIN_SIZE: usize = 2;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -65,7 +65,9 @@ impl<'a> Encoded<'a> for Node<'a> {
 fn read_flagged<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Node<'a>, Fault> {
     match dialect.reading() {
         Reading::Standard | Reading::Unanimous => Err(Fault::invalid(ENCODING)),
-        Reading::Expanded => ExpandedNodeId::read_behind(encoding, reader, dialect).map(|expanded| expanded.node),
+        Reading::Expanded => {
+            ExpandedNodeId::read_after_first_byte(encoding, reader, dialect).map(|expanded| expanded.node)
+        }
         Reading::Plain => read_encoded(encoding & KNOWN_TO_ALL, reader, dialect),
     }
 }
@@ -82,17 +84,17 @@ pub struct ExpandedNodeId<'a> {
 }
 
 impl<'a> Encoded<'a> for ExpandedNodeId<'a> {
-    const LEAST: usize = 2;
+    const MIN_SIZE: usize = 2;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let flags = reader.u8(ENCODING)?;
-        Self::read_behind(flags, reader, dialect)
+        Self::read_after_first_byte(flags, reader, dialect)
     }
 }
 
 impl<'a> ExpandedNodeId<'a> {
     /// What follows its first byte.
-    fn read_behind(flags: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    fn read_after_first_byte(flags: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let encoding = match dialect.reading() {
             Reading::Plain => flags & KNOWN_TO_ALL,
             Reading::Standard | Reading::Unanimous | Reading::Expanded => flags & !(HAS_URI | HAS_SERVER),
@@ -105,7 +107,7 @@ impl<'a> ExpandedNodeId<'a> {
     }
 
     /// The node, if it is one of the server's own that its index names.
-    pub fn own(&self) -> Option<Node<'a>> {
+    pub fn local_node(&self) -> Option<Node<'a>> {
         (self.namespace_uri.is_none_or(<[u8]>::is_empty) && self.server == 0).then_some(self.node)
     }
 }

@@ -31,12 +31,12 @@ impl<'a> Bytes<'a> {
     pub fn decode_as(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match reader.i32_le(field)? {
             -1 => Ok(Self(None)),
-            ..-1 => Self::negative(field, dialect),
+            ..-1 => Self::negative_length(field, dialect),
             length => Ok(Self(Some(reader.take(length as usize, field)?))),
         }
     }
 
-    fn negative(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
+    fn negative_length(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match dialect.reading() {
             Reading::Plain => Ok(Self(None)),
             Reading::Standard | Reading::Unanimous | Reading::Expanded => Err(Fault::invalid(field)),
@@ -45,7 +45,7 @@ impl<'a> Bytes<'a> {
 }
 
 impl<'a> Encoded<'a> for Bytes<'a> {
-    const LEAST: usize = 4;
+    const MIN_SIZE: usize = 4;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -54,7 +54,7 @@ impl<'a> Encoded<'a> for Bytes<'a> {
 }
 
 impl<'a> Encoded<'a> for u32 {
-    const LEAST: usize = 4;
+    const MIN_SIZE: usize = 4;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, _: impl Dialect) -> Result<Self, Fault> {
@@ -65,18 +65,18 @@ impl<'a> Encoded<'a> for u32 {
 /// A DateTime as nanoseconds since 1970-01-01 UTC: it travels as units of 100 ns since 1601-01-01 (OPC 10000-6, 5.2.2.5).
 /// Times beyond the years 1677 to 2262 become the nearest that can be expressed.
 #[inline]
-pub fn date_time(reader: &mut Reader<'_>, field: &'static str) -> Result<i64, Fault> {
+pub fn read_date_time(reader: &mut Reader<'_>, field: &'static str) -> Result<i64, Fault> {
     Ok(reader.i64_le(field)?.saturating_sub(UNITS_BEFORE_1970).saturating_mul(100))
 }
 
 /// A Double; not a number if it is not one.
 #[inline]
-pub fn double(reader: &mut Reader<'_>, field: &'static str) -> Result<f64, Fault> {
+pub fn read_double(reader: &mut Reader<'_>, field: &'static str) -> Result<f64, Fault> {
     Ok(f64::from_le_bytes(reader.array(field)?))
 }
 
 /// A Boolean: all but 0 is true.
-pub fn boolean(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, Fault> {
+pub fn read_boolean(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, Fault> {
     Ok(reader.u8(field)? != 0)
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_date_counts_from_1601_and_saturates() {
-        let read = |units: i64| date_time(&mut Reader::new(&units.to_le_bytes()), "time");
+        let read = |units: i64| read_date_time(&mut Reader::new(&units.to_le_bytes()), "time");
         assert_eq!(read(UNITS_BEFORE_1970), Ok(0));
         // 2024-06-01T12:00:00Z
         assert_eq!(read(133_617_024_000_000_000), Ok(1_717_228_800_000_000_000));

@@ -52,7 +52,7 @@ impl StatusCode {
 }
 
 impl<'a> Encoded<'a> for StatusCode {
-    const LEAST: usize = 4;
+    const MIN_SIZE: usize = 4;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, _: impl Dialect) -> Result<Self, Fault> {

@@ -177,7 +177,7 @@ fn a_negative_length_is_null_to_some_and_negative_counts_are_nothing_to_all_serv
         [Reading::Standard, Reading::Unanimous, Reading::Expanded, Reading::Plain].map(text),
         [invalid, invalid, invalid, Ok(Bytes(None))]
     );
-    let number = |dialect: Reading| count(&mut Reader::new(&length), 4, "names", dialect);
+    let number = |dialect: Reading| read_count(&mut Reader::new(&length), 4, "names", dialect);
     assert_eq!(Reading::OF_SERVERS.map(number), [Ok(0), Ok(0)]);
     assert_eq!(number(Reading::Unanimous), Err(Fault::invalid("names")));
 }

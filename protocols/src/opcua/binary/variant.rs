@@ -1,6 +1,6 @@
 //! Variant: a value that says what it is: one of the built-in types, or an array of them (OPC 10000-6, 5.2.2.16).
 
-use super::array::{Encoded, count, elements};
+use super::array::{Encoded, read_count, read_elements};
 use super::data_value::DataValue;
 use super::diagnostic::DiagnosticInfo;
 use super::dialect::{Dialect, Reading};
@@ -15,7 +15,7 @@ use crate::reader::Reader;
 
 /// The type of that number: none for 0, no value. Numbers 26 to 31 are to be taken for byte strings; there are no others.
 #[inline]
-fn kind(number: u8, dialect: impl Dialect) -> Result<Option<Kind>, Fault> {
+fn kind_of_number(number: u8, dialect: impl Dialect) -> Result<Option<Kind>, Fault> {
     match Kind::from_number(number) {
         None if number > LAST_RESERVED && dialect.reading() != Reading::Expanded => Err(Fault::invalid(TYPE_FIELD)),
         None if number > 0 => Ok(Some(Kind::Bytes)),
@@ -37,7 +37,7 @@ const fn fixed_size(kind: Kind) -> Option<usize> {
 
 /// Steps over a value of fixed size, or none at all. Nothing of any other.
 #[inline]
-pub(super) fn step_over_scalar(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn skip_scalar(bytes: &[u8]) -> Option<&[u8]> {
     let (&mask, rest) = bytes.split_first()?;
     let size = SIZES.get(usize::from(mask)).filter(|size| **size != NOT_FIXED)?;
     rest.get(usize::from(*size)..)
@@ -61,12 +61,12 @@ static SIZES: [u8; 26] = {
 const NOT_FIXED: u8 = u8::MAX;
 
 /// The fewest bytes of one value.
-const fn least(kind: Kind) -> usize {
+const fn min_size_of(kind: Kind) -> usize {
     match kind {
-        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::LEAST,
-        Kind::Node | Kind::ExpandedNode => Node::LEAST,
-        Kind::QualifiedName => QualifiedName::LEAST,
-        Kind::Structure => ExtensionObject::LEAST,
+        Kind::Text | Kind::Bytes | Kind::Xml => Bytes::MIN_SIZE,
+        Kind::Node | Kind::ExpandedNode => Node::MIN_SIZE,
+        Kind::QualifiedName => QualifiedName::MIN_SIZE,
+        Kind::Structure => ExtensionObject::MIN_SIZE,
         _ => match fixed_size(kind) {
             Some(size) => size,
             None => 1,
@@ -120,7 +120,7 @@ impl<'a> Variant<'a> {
     #[inline]
     pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let mask = reader.u8("variant")?;
-        let kind = kind(mask & TYPE, dialect)?;
+        let kind = kind_of_number(mask & TYPE, dialect)?;
         if mask & (ARRAY | DIMENSIONS) != 0 {
             return Self::read_array(reader, kind, mask, depth, dialect);
         }
@@ -132,7 +132,7 @@ impl<'a> Variant<'a> {
     fn read_single(reader: &mut Reader<'a>, kind: Kind, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let start = reader.rest();
         skip_elements(reader, kind, 1, depth, dialect)?;
-        Ok(Self { kind: Some(kind), is_array: false, count: 1, body: between(start, reader), dimensions: &[] })
+        Ok(Self { kind: Some(kind), is_array: false, count: 1, body: bytes_read(start, reader), dimensions: &[] })
     }
 
     fn read_array(
@@ -145,11 +145,11 @@ impl<'a> Variant<'a> {
         let Some(known) = kind.filter(|_| mask & ARRAY != 0) else {
             return Self::read_odd_array(reader, kind, mask, depth, dialect);
         };
-        let count = count(reader, least(known), ARRAY_FIELD, dialect)?;
+        let count = read_count(reader, min_size_of(known), ARRAY_FIELD, dialect)?;
         let start = reader.rest();
         skip_elements(reader, known, count, depth, dialect)?;
-        let body = between(start, reader);
-        let dimensions = if mask & DIMENSIONS != 0 { dimensions(reader, dialect)? } else { &[] };
+        let body = bytes_read(start, reader);
+        let dimensions = if mask & DIMENSIONS != 0 { read_dimensions(reader, dialect)? } else { &[] };
         Ok(Self { kind, is_array: true, count: u32::try_from(count).unwrap_or(u32::MAX), body, dimensions })
     }
 
@@ -173,19 +173,19 @@ impl<'a> Variant<'a> {
             _ => return Err(Fault::invalid(ARRAY_FIELD)),
         };
         if dialect.reading() == Reading::Expanded && mask & DIMENSIONS != 0 {
-            found.dimensions = dimensions(reader, dialect)?;
+            found.dimensions = read_dimensions(reader, dialect)?;
         }
         Ok(found)
     }
 }
 
 /// Lengths of the dimensions of an array, as they travel.
-fn dimensions<'a>(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<&'a [u8], Fault> {
-    elements::<u32>(reader, "array_dimensions", dialect).map(|(_, bytes)| bytes)
+fn read_dimensions<'a>(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<&'a [u8], Fault> {
+    read_elements::<u32>(reader, "array_dimensions", dialect).map(|(_, bytes)| bytes)
 }
 
 impl<'a> Encoded<'a> for Variant<'a> {
-    const LEAST: usize = 1;
+    const MIN_SIZE: usize = 1;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -218,19 +218,19 @@ fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8, dialect: impl Di
         Kind::QualifiedName => QualifiedName::decode(reader, dialect).map(drop),
         Kind::LocalizedText => LocalizedText::decode(reader, dialect).map(drop),
         Kind::Structure => ExtensionObject::decode(reader, dialect).map(drop),
-        Kind::Diagnostic => DiagnosticInfo::skip(reader, deeper(depth)?, dialect),
-        Kind::DataValue => DataValue::read_at(reader, deeper(depth)?, dialect).map(drop),
-        Kind::Any => Variant::read_at(reader, deeper(depth)?, dialect).map(drop),
+        Kind::Diagnostic => DiagnosticInfo::skip(reader, next_depth(depth)?, dialect),
+        Kind::DataValue => DataValue::read_at(reader, next_depth(depth)?, dialect).map(drop),
+        Kind::Any => Variant::read_at(reader, next_depth(depth)?, dialect).map(drop),
         _ => Ok(()),
     }
 }
 
-fn deeper(depth: u8) -> Result<u8, Fault> {
+fn next_depth(depth: u8) -> Result<u8, Fault> {
     if depth >= MAX_DEPTH { Err(Fault::Limit(TOO_DEEP)) } else { Ok(depth + 1) }
 }
 
 /// What a reader that started at `start` has moved over.
-fn between<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
+fn bytes_read<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
     start.get(..start.len() - reader.left()).unwrap_or_default()
 }
 

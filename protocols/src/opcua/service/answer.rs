@@ -6,7 +6,7 @@ use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{
     Bytes, DataValue, DiagnosticInfo, Dialect, Encoded, ExpandedNodeId, ExtensionObject, LocalizedText, QualifiedName,
-    Standard, StatusCode, count, double, elements, skip_array,
+    Standard, StatusCode, read_count, read_double, read_elements, skip_array,
 };
 use crate::operation::{Kind, Node, Values};
 use crate::reader::Reader;
@@ -40,7 +40,7 @@ impl<'a> Answers<'a> {
     pub fn read(service: Service, content: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = content;
         let left = match least(service) {
-            Some(least) => count(&mut reader, least, "results", Standard)?,
+            Some(least) => read_count(&mut reader, least, "results", Standard)?,
             None => 0,
         };
         Ok(Self { service, reader, left, is_first_of_two: service == Service::SetTriggering })
@@ -63,7 +63,7 @@ impl<'a> Answers<'a> {
     fn open_second(&mut self) -> Result<(), Fault> {
         self.is_first_of_two = false;
         skip_array::<DiagnosticInfo>(&mut self.reader, "diagnostic_infos", Standard)?;
-        self.left = count(&mut self.reader, StatusCode::LEAST, "results", Standard)?;
+        self.left = read_count(&mut self.reader, StatusCode::MIN_SIZE, "results", Standard)?;
         Ok(())
     }
 }
@@ -98,7 +98,7 @@ impl Service {
 /// The fewest bytes of a result; none for a service that gives no results of its own.
 const fn least(service: Service) -> Option<usize> {
     match service {
-        Service::Read => Some(DataValue::LEAST),
+        Service::Read => Some(DataValue::MIN_SIZE),
         Service::Write
         | Service::AddReferences
         | Service::DeleteNodes
@@ -107,9 +107,9 @@ const fn least(service: Service) -> Option<usize> {
         | Service::SetTriggering
         | Service::DeleteMonitoredItems
         | Service::SetPublishingMode
-        | Service::DeleteSubscriptions => Some(StatusCode::LEAST),
-        Service::RegisterNodes => Some(Node::LEAST),
-        Service::AddNodes => Some(StatusCode::LEAST + Node::LEAST),
+        | Service::DeleteSubscriptions => Some(StatusCode::MIN_SIZE),
+        Service::RegisterNodes => Some(Node::MIN_SIZE),
+        Service::AddNodes => Some(StatusCode::MIN_SIZE + Node::MIN_SIZE),
         Service::TranslateBrowsePaths | Service::TransferSubscriptions => Some(8),
         Service::Browse | Service::BrowseNext | Service::HistoryUpdate => Some(12),
         Service::HistoryRead => Some(11),
@@ -171,7 +171,7 @@ fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>
             if service == Service::CreateMonitoredItems {
                 answer.number = reader.u32_le("monitored_item_id")?;
             }
-            double(reader, "revised_sampling_interval")?;
+            read_double(reader, "revised_sampling_interval")?;
             reader.u32_le("revised_queue_size")?;
             ExtensionObject::read(reader)?;
         }
@@ -191,8 +191,8 @@ fn node<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
 
 /// HistoryData (OPC 10000-11, 6.6.2): values of the past. Nothing of the other kinds.
 fn history<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
-    let Some((HISTORY_DATA, mut body)) = data.standard() else { return Values::None };
-    let found = elements::<DataValue<'_>>(&mut body, "history_data", Standard);
+    let Some((HISTORY_DATA, mut body)) = data.standard_body() else { return Values::None };
+    let found = read_elements::<DataValue<'_>>(&mut body, "history_data", Standard);
     found.map_or(Values::None, |(count, bytes)| Values::Typed { kind: Kind::DataValue, count, bytes })
 }
 
@@ -200,7 +200,7 @@ fn history<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
 struct ReferenceDescription;
 
 impl<'a> Encoded<'a> for ReferenceDescription {
-    const LEAST: usize = 18;
+    const MIN_SIZE: usize = 18;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Node::decode(reader, dialect)?;
@@ -218,7 +218,7 @@ impl<'a> Encoded<'a> for ReferenceDescription {
 struct BrowsePathTarget;
 
 impl<'a> Encoded<'a> for BrowsePathTarget {
-    const LEAST: usize = 6;
+    const MIN_SIZE: usize = 6;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         ExpandedNodeId::decode(reader, dialect)?;

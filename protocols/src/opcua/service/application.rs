@@ -3,7 +3,7 @@
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, each, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, skip_array, visit_each};
 use crate::reader::Reader;
 
 /// ApplicationDescription (7.2): who a client or a server says that it is.
@@ -22,7 +22,7 @@ pub struct ApplicationDescription<'a> {
 }
 
 impl<'a> Encoded<'a> for ApplicationDescription<'a> {
-    const LEAST: usize = 25;
+    const MIN_SIZE: usize = 25;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let uri = Bytes::decode_as(reader, "application_uri", dialect)?;
@@ -54,7 +54,7 @@ pub struct Endpoint<'a> {
 }
 
 impl<'a> Encoded<'a> for Endpoint<'a> {
-    const LEAST: usize = 50;
+    const MIN_SIZE: usize = 50;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let url = Bytes::decode_as(reader, "endpoint_url", dialect)?;
@@ -63,7 +63,7 @@ impl<'a> Encoded<'a> for Endpoint<'a> {
         let mode = reader.u32_le("security_mode")?;
         let policy = Bytes::decode_as(reader, "security_policy", dialect)?;
         let mut users = 0;
-        each(reader, "user_tokens", dialect, |token: UserTokenPolicy| {
+        visit_each(reader, "user_tokens", dialect, |token: UserTokenPolicy| {
             users |= 1_u8.checked_shl(token.kind).unwrap_or(0)
         })?;
         Bytes::decode_as(reader, "transport_profile", dialect)?;
@@ -77,7 +77,7 @@ struct UserTokenPolicy {
 }
 
 impl<'a> Encoded<'a> for UserTokenPolicy {
-    const LEAST: usize = 20;
+    const MIN_SIZE: usize = 20;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Bytes::decode_as(reader, "policy_id", dialect)?;
@@ -92,7 +92,7 @@ impl<'a> Encoded<'a> for UserTokenPolicy {
 /// The first of several texts; null if there are none.
 fn first<'a>(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Bytes<'a>, Fault> {
     let mut first = None;
-    each(reader, field, dialect, |text: Bytes<'a>| first = first.or(Some(text)))?;
+    visit_each(reader, field, dialect, |text: Bytes<'a>| first = first.or(Some(text)))?;
     Ok(first.unwrap_or_default())
 }
 

@@ -2,7 +2,7 @@
 
 use super::item::{Item, values};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, DataValue, Dialect, Encoded, QualifiedName, double, each};
+use crate::opcua::binary::{Bytes, DataValue, Dialect, Encoded, QualifiedName, read_double, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -15,7 +15,7 @@ pub(super) struct ReadValueId<'a> {
 }
 
 impl<'a> Encoded<'a> for ReadValueId<'a> {
-    const LEAST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -36,7 +36,7 @@ pub(super) struct WriteValue<'a> {
 }
 
 impl<'a> Encoded<'a> for WriteValue<'a> {
-    const LEAST: usize = 11;
+    const MIN_SIZE: usize = 11;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -52,9 +52,9 @@ pub(super) fn read<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    double(reader, "max_age")?;
+    read_double(reader, "max_age")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "nodes_to_read", dialect, |asked: ReadValueId<'a>| {
+    visit_each(reader, "nodes_to_read", dialect, |asked: ReadValueId<'a>| {
         visit(&Item::attribute(Class::Read, asked.node, asked.attribute, asked.range));
     })
 }
@@ -65,7 +65,7 @@ pub(super) fn write<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes_to_write", dialect, |asked: WriteValue<'a>| {
+    visit_each(reader, "nodes_to_write", dialect, |asked: WriteValue<'a>| {
         let class = if asked.attribute == VALUE { Class::Write } else { Class::Program };
         let mut item = Item::attribute(class, asked.node, asked.attribute, asked.range);
         item.deviation = (!asked.value.value.fits_dimensions()).then_some("array_dimensions");

@@ -46,7 +46,7 @@ impl BatchSummary {
             return None;
         }
         let data = ExtensionObject::read(&mut reader).ok()?;
-        let (_, body) = data.standard().filter(|(number, _)| *number == DATA_CHANGE)?;
+        let (_, body) = data.standard_body().filter(|(number, _)| *number == DATA_CHANGE)?;
         let mut place = |item| place(subscription, item);
         Self::of_array(Class::Report, body.rest(), |bytes, most| reported(bytes, most, &mut place))
     }
@@ -250,7 +250,7 @@ fn write_value(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
     // All of a value, and a single one, which has no dimensions.
     if let Some((namespace, rest)) = node_namespace(bytes)
         && let Some(rest) = rest.strip_prefix(&[13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF])
-        && let Some((.., rest)) = DataValue::step_over(rest, 1)
+        && let Some((.., rest)) = DataValue::skip_alike(rest, 1)
     {
         return Some((1, namespace, rest));
     }
@@ -297,7 +297,7 @@ fn reported<'a>(
 /// The status of some values, and what follows them.
 #[inline]
 fn data_values(bytes: &[u8], most: usize) -> Option<(usize, StatusCode, &[u8])> {
-    DataValue::step_over(bytes, most).or_else(|| {
+    DataValue::skip_alike(bytes, most).or_else(|| {
         let mut reader = Reader::new(bytes);
         let value = DataValue::read(&mut reader).ok()?;
         Some((1, value.status, reader.rest()))

@@ -2,7 +2,7 @@
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, QualifiedName, date_time, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, QualifiedName, read_date_time, skip_array, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -11,7 +11,7 @@ struct BrowseDescription<'a> {
 }
 
 impl<'a> Encoded<'a> for BrowseDescription<'a> {
-    const LEAST: usize = 17;
+    const MIN_SIZE: usize = 17;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let node = Node::decode(reader, dialect)?;
@@ -27,7 +27,7 @@ struct BrowsePath<'a> {
 }
 
 impl<'a> Encoded<'a> for BrowsePath<'a> {
-    const LEAST: usize = 6;
+    const MIN_SIZE: usize = 6;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let start = Node::decode(reader, dialect)?;
@@ -40,7 +40,7 @@ impl<'a> Encoded<'a> for BrowsePath<'a> {
 pub(super) struct RelativePathElement;
 
 impl<'a> Encoded<'a> for RelativePathElement {
-    const LEAST: usize = 10;
+    const MIN_SIZE: usize = 10;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Node::decode(reader, dialect)?;
@@ -53,7 +53,7 @@ impl<'a> Encoded<'a> for RelativePathElement {
 /// ViewDescription (7.45).
 pub(super) fn view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<(), Fault> {
     Node::decode(reader, dialect)?;
-    date_time(reader, "view_time")?;
+    read_date_time(reader, "view_time")?;
     reader.u32_le("view_version")?;
     Ok(())
 }
@@ -65,7 +65,7 @@ pub(super) fn browse<'a>(
 ) -> Result<(), Fault> {
     view(reader, dialect)?;
     reader.u32_le("max_references")?;
-    each(reader, "nodes_to_browse", dialect, |asked: BrowseDescription<'a>| {
+    visit_each(reader, "nodes_to_browse", dialect, |asked: BrowseDescription<'a>| {
         visit(&Item::node(Class::Browse, asked.node))
     })
 }
@@ -77,7 +77,7 @@ pub(super) fn browse_next<'a>(
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     reader.u8("release_continuation_points")?;
-    each(reader, "continuation_points", dialect, |_: Bytes<'a>| visit(&Item::new(Class::Browse, Subject::None)))
+    visit_each(reader, "continuation_points", dialect, |_: Bytes<'a>| visit(&Item::new(Class::Browse, Subject::None)))
 }
 
 pub(super) fn translate<'a>(
@@ -85,7 +85,7 @@ pub(super) fn translate<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "browse_paths", dialect, |path: BrowsePath<'a>| visit(&Item::node(Class::Browse, path.start)))
+    visit_each(reader, "browse_paths", dialect, |path: BrowsePath<'a>| visit(&Item::node(Class::Browse, path.start)))
 }
 
 /// RegisterNodes and UnregisterNodes.
@@ -94,5 +94,5 @@ pub(super) fn register<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes", dialect, |node: Node<'a>| visit(&Item::node(Class::Browse, node)))
+    visit_each(reader, "nodes", dialect, |node: Node<'a>| visit(&Item::node(Class::Browse, node)))
 }

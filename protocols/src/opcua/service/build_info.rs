@@ -27,7 +27,7 @@ impl<'a> BuildInfo<'a> {
     pub fn of(values: Values<'a>) -> Option<Self> {
         let Values::Typed { kind: Kind::Structure, count: 1, bytes } = values else { return None };
         let structure = ExtensionObject::read(&mut Reader::new(bytes)).ok()?;
-        match structure.standard()? {
+        match structure.standard_body()? {
             (BUILD_INFO, mut body) => Self::read(&mut body, None).ok(),
             (SERVER_STATUS, mut body) => {
                 body.take(16, "server_times").ok()?; // start, now

@@ -1,7 +1,7 @@
 //! OpenSecureChannel (OPC 10000-4, 5.6.2): the part of its security that the header of the chunk does not tell.
 
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, date_time};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, read_date_time};
 use crate::reader::Reader;
 
 /// Whether a channel is new.
@@ -25,7 +25,7 @@ pub struct OpenRequest {
 }
 
 impl<'a> Encoded<'a> for OpenRequest {
-    const LEAST: usize = 20;
+    const MIN_SIZE: usize = 20;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         reader.u32_le("protocol_version")?;
@@ -54,13 +54,13 @@ pub struct OpenResponse {
 }
 
 impl<'a> Encoded<'a> for OpenResponse {
-    const LEAST: usize = 28;
+    const MIN_SIZE: usize = 28;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         reader.u32_le("protocol_version")?;
         let channel = reader.u32_le("channel_id")?;
         let token = reader.u32_le("token_id")?;
-        let created = date_time(reader, "created_at")?;
+        let created = read_date_time(reader, "created_at")?;
         let lifetime = reader.u32_le("revised_lifetime")?;
         Bytes::decode_as(reader, "server_nonce", dialect)?;
         Ok(Self { channel, token, created, lifetime })

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::fault::Fault;
 use crate::opcua::binary::{
-    Bytes, DiagnosticInfo, Dialect, Encoded, ExtensionObject, NUMERIC, StatusCode, date_time, skip_array,
+    Bytes, DiagnosticInfo, Dialect, Encoded, ExtensionObject, NUMERIC, StatusCode, read_date_time, skip_array,
 };
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
@@ -60,7 +60,7 @@ impl fmt::Debug for Token<'_> {
 }
 
 impl<'a> Encoded<'a> for Token<'a> {
-    const LEAST: usize = Node::LEAST;
+    const MIN_SIZE: usize = Node::MIN_SIZE;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -92,7 +92,7 @@ pub struct RequestHeader<'a> {
 }
 
 impl<'a> Encoded<'a> for RequestHeader<'a> {
-    const LEAST: usize = 29;
+    const MIN_SIZE: usize = 29;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let token = Token::decode(reader, dialect)?;
@@ -105,7 +105,7 @@ impl<'a> RequestHeader<'a> {
     fn plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<REQUEST_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
-        let time = date_time(&mut fixed, "request_time").ok()?;
+        let time = read_date_time(&mut fixed, "request_time").ok()?;
         let handle = fixed.u32_le("request_handle").ok()?;
         fixed.u32_le("return_diagnostics").ok()?;
         let audit_entry = fixed.u32_le("audit_entry_id").ok()?;
@@ -116,7 +116,7 @@ impl<'a> RequestHeader<'a> {
     }
 
     fn any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        let time = date_time(reader, "request_time")?;
+        let time = read_date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
         reader.u32_le("return_diagnostics")?;
         Bytes::decode_as(reader, "audit_entry_id", dialect)?;
@@ -138,7 +138,7 @@ pub struct ResponseHeader {
 }
 
 impl<'a> Encoded<'a> for ResponseHeader {
-    const LEAST: usize = RESPONSE_FIELDS;
+    const MIN_SIZE: usize = RESPONSE_FIELDS;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -152,7 +152,7 @@ impl ResponseHeader {
     fn plain(reader: &mut Reader<'_>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<RESPONSE_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
-        let time = date_time(&mut fixed, "response_time").ok()?;
+        let time = read_date_time(&mut fixed, "response_time").ok()?;
         let handle = fixed.u32_le("request_handle").ok()?;
         let result = StatusCode(fixed.u32_le("service_result").ok()?);
         let diagnostics = fixed.u8("service_diagnostics").ok()?;
@@ -163,7 +163,7 @@ impl ResponseHeader {
     }
 
     fn any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
-        let time = date_time(reader, "response_time")?;
+        let time = read_date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;
         let result = StatusCode::decode(reader, dialect)?;
         DiagnosticInfo::decode(reader, dialect)?;

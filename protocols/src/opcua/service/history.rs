@@ -2,7 +2,7 @@
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, ExtensionObject, QualifiedName, each};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExtensionObject, QualifiedName, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -12,7 +12,7 @@ struct HistoryReadValueId<'a> {
 }
 
 impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
-    const LEAST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let node = Node::decode(reader, dialect)?;
@@ -31,7 +31,7 @@ pub(super) fn read<'a>(
     ExtensionObject::decode(reader, dialect)?;
     reader.u32_le("timestamps_to_return")?;
     reader.u8("release_continuation_points")?;
-    each(reader, "nodes_to_read", dialect, |asked: HistoryReadValueId<'a>| {
+    visit_each(reader, "nodes_to_read", dialect, |asked: HistoryReadValueId<'a>| {
         visit(&Item::attribute(Class::Read, asked.node, VALUE, asked.range));
     })
 }
@@ -42,8 +42,8 @@ pub(super) fn update<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "history_update_details", dialect, |details: ExtensionObject<'a>| {
-        let known = details.standard().and_then(|(kind, mut body)| {
+    visit_each(reader, "history_update_details", dialect, |details: ExtensionObject<'a>| {
+        let known = details.standard_body().and_then(|(kind, mut body)| {
             let class = match kind {
                 _ if UPDATES.contains(&kind) => Class::Write,
                 _ if DELETIONS.contains(&kind) => Class::DiagnosticClear,

@@ -5,7 +5,7 @@ use core::fmt;
 use super::table::Service;
 use crate::dissector::Side;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, FOUR_BYTE, Standard, skip_array, visit_each};
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
@@ -114,7 +114,7 @@ impl<'a> Message<'a> {
             reader.u32_le("uris_version")?;
         }
         let mut has_own_namespaces = false;
-        each(reader, "namespace_uris", dialect, |_: Bytes<'_>| has_own_namespaces = true)?;
+        visit_each(reader, "namespace_uris", dialect, |_: Bytes<'_>| has_own_namespaces = true)?;
         skip_array::<Bytes<'_>>(reader, "server_uris", dialect)?;
         if direction == Direction::Request {
             skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;

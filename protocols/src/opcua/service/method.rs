@@ -3,7 +3,7 @@
 use super::item::{Item, Subject};
 use super::method_table::TABLE;
 use crate::fault::Fault;
-use crate::opcua::binary::{Dialect, Encoded, Variant, each, elements};
+use crate::opcua::binary::{Dialect, Encoded, Variant, read_elements, visit_each};
 use crate::operation::{Class, Kind, MethodTarget, Node, Typed};
 use crate::reader::Reader;
 
@@ -34,7 +34,7 @@ struct CallMethodRequest<'a> {
 }
 
 impl<'a> Encoded<'a> for CallMethodRequest<'a> {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let object = Node::decode(reader, dialect)?;
@@ -49,7 +49,7 @@ pub(super) fn arguments<'a>(
     field: &'static str,
     dialect: impl Dialect,
 ) -> Result<Typed<'a>, Fault> {
-    let (count, bytes) = elements::<Variant<'_>>(reader, field, dialect)?;
+    let (count, bytes) = read_elements::<Variant<'_>>(reader, field, dialect)?;
     Ok(Typed { kind: Kind::Any, count, bytes })
 }
 
@@ -59,7 +59,7 @@ pub(super) fn call<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "methods_to_call", dialect, |asked: CallMethodRequest<'a>| {
+    visit_each(reader, "methods_to_call", dialect, |asked: CallMethodRequest<'a>| {
         let CallMethodRequest { object, method, arguments } = asked;
         let class = Method::of(&method).map_or(Class::Control, |known| known.class);
         visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with(arguments.into()));

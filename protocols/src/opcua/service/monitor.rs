@@ -4,7 +4,7 @@ use super::attribute::ReadValueId;
 use super::item::{Item, Subject, one};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, double, each};
+use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, read_double, visit_each};
 use crate::operation::{Class, Kind};
 use crate::reader::Reader;
 
@@ -14,11 +14,11 @@ struct Parameters {
 }
 
 impl<'a> Encoded<'a> for Parameters {
-    const LEAST: usize = 20;
+    const MIN_SIZE: usize = 20;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let handle = reader.u32_le("client_handle")?;
-        double(reader, "sampling_interval")?;
+        read_double(reader, "sampling_interval")?;
         ExtensionObject::decode(reader, dialect)?;
         reader.take(5, "queue")?; // size, discard oldest?
         Ok(Self { handle })
@@ -31,7 +31,7 @@ struct CreateRequest<'a> {
 }
 
 impl<'a> Encoded<'a> for CreateRequest<'a> {
-    const LEAST: usize = ReadValueId::LEAST + 4 + Parameters::LEAST;
+    const MIN_SIZE: usize = ReadValueId::MIN_SIZE + 4 + Parameters::MIN_SIZE;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let value = ReadValueId::decode(reader, dialect)?;
@@ -46,7 +46,7 @@ struct ModifyRequest {
 }
 
 impl<'a> Encoded<'a> for ModifyRequest {
-    const LEAST: usize = 4 + Parameters::LEAST;
+    const MIN_SIZE: usize = 4 + Parameters::MIN_SIZE;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let item = reader.u32_le("monitored_item_id")?;
@@ -65,7 +65,7 @@ pub(super) fn create<'a>(
 ) -> Result<(), Fault> {
     reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "items_to_create", dialect, |asked: CreateRequest<'a>| {
+    visit_each(reader, "items_to_create", dialect, |asked: CreateRequest<'a>| {
         let ReadValueId { node, attribute, range } = asked.value;
         visit(&Item { handle: asked.handle, ..Item::attribute(Class::Subscribe, node, attribute, range) });
     })
@@ -78,7 +78,7 @@ pub(super) fn modify<'a>(
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
-    each(reader, "items_to_modify", dialect, |asked: ModifyRequest| {
+    visit_each(reader, "items_to_modify", dialect, |asked: ModifyRequest| {
         visit(&Item { handle: asked.handle, ..monitored(subscription, asked.item) });
     })
 }
@@ -91,7 +91,7 @@ pub(super) fn set_mode<'a>(
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     let mode = reader.take(4, "monitoring_mode")?;
-    each(reader, "monitored_item_ids", dialect, |item: u32| {
+    visit_each(reader, "monitored_item_ids", dialect, |item: u32| {
         visit(&monitored(subscription, item).with(one(Kind::U32, mode)));
     })
 }
@@ -104,8 +104,8 @@ pub(super) fn set_triggering<'a>(
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("triggering_item_id")?;
-    each(reader, "links_to_add", dialect, |item: u32| visit(&monitored(subscription, item)))?;
-    each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored(subscription, item)))
+    visit_each(reader, "links_to_add", dialect, |item: u32| visit(&monitored(subscription, item)))?;
+    visit_each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored(subscription, item)))
 }
 
 pub(super) fn delete<'a>(
@@ -114,7 +114,7 @@ pub(super) fn delete<'a>(
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
-    each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored(subscription, item)))
+    visit_each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored(subscription, item)))
 }
 
 /// A request about one subscription, which comes first.
@@ -136,7 +136,7 @@ pub(super) fn subscriptions<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "subscription_ids", dialect, |number: u32| {
+    visit_each(reader, "subscription_ids", dialect, |number: u32| {
         visit(&Item::new(service.class(), Subject::Subscription(number)));
     })
 }
@@ -148,7 +148,7 @@ pub(super) fn set_publishing<'a>(
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let enabled = reader.take(1, "publishing_enabled")?;
-    each(reader, "subscription_ids", dialect, |number: u32| {
+    visit_each(reader, "subscription_ids", dialect, |number: u32| {
         visit(&Item::new(Class::Subscribe, Subject::Subscription(number)).with(one(Kind::Bool, enabled)));
     })
 }

@@ -2,7 +2,7 @@
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, each};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObject, QualifiedName, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -12,7 +12,7 @@ struct AddNodesItem<'a> {
 }
 
 impl<'a> Encoded<'a> for AddNodesItem<'a> {
-    const LEAST: usize = 21;
+    const MIN_SIZE: usize = 21;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let parent = ExpandedNodeId::decode(reader, dialect)?;
@@ -31,7 +31,7 @@ struct AddReferencesItem<'a> {
 }
 
 impl<'a> Encoded<'a> for AddReferencesItem<'a> {
-    const LEAST: usize = 15;
+    const MIN_SIZE: usize = 15;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let source = Node::decode(reader, dialect)?;
@@ -49,7 +49,7 @@ struct DeleteNodesItem<'a> {
 }
 
 impl<'a> Encoded<'a> for DeleteNodesItem<'a> {
-    const LEAST: usize = 3;
+    const MIN_SIZE: usize = 3;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let node = Node::decode(reader, dialect)?;
@@ -63,7 +63,7 @@ struct DeleteReferencesItem<'a> {
 }
 
 impl<'a> Encoded<'a> for DeleteReferencesItem<'a> {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let source = Node::decode(reader, dialect)?;
@@ -81,10 +81,10 @@ pub(super) fn add_nodes<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes_to_add", dialect, |asked: AddNodesItem<'a>| {
+    visit_each(reader, "nodes_to_add", dialect, |asked: AddNodesItem<'a>| {
         let is_chosen_by_server = asked.requested.node == Node::standard(0);
         let named = if is_chosen_by_server { asked.parent } else { asked.requested };
-        visit(&match named.own() {
+        visit(&match named.local_node() {
             Some(node) => Item::node(Class::Program, node),
             None => Item::new(Class::Program, Subject::Unread("namespace_uri")),
         });
@@ -96,7 +96,7 @@ pub(super) fn add_references<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "references_to_add", dialect, |asked: AddReferencesItem<'a>| {
+    visit_each(reader, "references_to_add", dialect, |asked: AddReferencesItem<'a>| {
         visit(&Item::node(Class::Program, asked.source))
     })
 }
@@ -106,7 +106,7 @@ pub(super) fn delete_nodes<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "nodes_to_delete", dialect, |asked: DeleteNodesItem<'a>| {
+    visit_each(reader, "nodes_to_delete", dialect, |asked: DeleteNodesItem<'a>| {
         visit(&Item::node(Class::Program, asked.node))
     })
 }
@@ -116,7 +116,7 @@ pub(super) fn delete_references<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    each(reader, "references_to_delete", dialect, |asked: DeleteReferencesItem<'a>| {
+    visit_each(reader, "references_to_delete", dialect, |asked: DeleteReferencesItem<'a>| {
         visit(&Item::node(Class::Program, asked.source));
     })
 }

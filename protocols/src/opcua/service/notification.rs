@@ -4,8 +4,8 @@ use super::item::values;
 use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{
-    DataValue, Dialect, Encoded, ExtensionObject, Standard, StatusCode, Variant, boolean, date_time, each, elements,
-    skip_array,
+    DataValue, Dialect, Encoded, ExtensionObject, Standard, StatusCode, Variant, read_boolean, read_date_time,
+    read_elements, skip_array, visit_each,
 };
 use crate::operation::{Kind, Typed, Values};
 use crate::reader::Reader;
@@ -51,7 +51,7 @@ struct MonitoredItemNotification<'a> {
 }
 
 impl<'a> Encoded<'a> for MonitoredItemNotification<'a> {
-    const LEAST: usize = 5;
+    const MIN_SIZE: usize = 5;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
@@ -66,11 +66,11 @@ struct EventFieldList<'a> {
 }
 
 impl<'a> Encoded<'a> for EventFieldList<'a> {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let handle = reader.u32_le("client_handle")?;
-        let (count, bytes) = elements::<Variant<'_>>(reader, "event_fields", dialect)?;
+        let (count, bytes) = read_elements::<Variant<'_>>(reader, "event_fields", dialect)?;
         Ok(Self { handle, fields: Typed { kind: Kind::Any, count, bytes } })
     }
 }
@@ -85,7 +85,7 @@ pub fn notifications<'a>(
     let mut reader = content;
     let published = published(service, &mut reader)?;
     let mut fault = Ok(());
-    each(&mut reader, "notification_data", Standard, |data: ExtensionObject<'a>| {
+    visit_each(&mut reader, "notification_data", Standard, |data: ExtensionObject<'a>| {
         fault = fault.and(notified(&data, &mut |notification| visit(&published, notification)));
     })?;
     fault.map(|()| published)
@@ -98,24 +98,24 @@ pub(super) fn published(service: Service, reader: &mut Reader<'_>) -> Result<Pub
     if service == Service::Publish {
         subscription = Some(reader.u32_le("subscription_id")?);
         skip_array::<u32>(reader, "available_sequence_numbers", Standard)?;
-        more = boolean(reader, "more_notifications")?;
+        more = read_boolean(reader, "more_notifications")?;
     }
     let sequence = reader.u32_le("sequence_number")?;
-    date_time(reader, "publish_time")?;
+    read_date_time(reader, "publish_time")?;
     Ok(Published { subscription, sequence, more })
 }
 
 /// The notifications of one kind. A kind that the standard does not have is passed over.
 #[inline]
 fn notified<'a>(data: &ExtensionObject<'a>, visit: &mut impl FnMut(&Notification<'a>)) -> Result<(), Fault> {
-    match data.standard() {
+    match data.standard_body() {
         Some((DATA_CHANGE, mut body)) => {
-            each(&mut body, "monitored_items", Standard, |item: MonitoredItemNotification<'a>| {
+            visit_each(&mut body, "monitored_items", Standard, |item: MonitoredItemNotification<'a>| {
                 let MonitoredItemNotification { handle, value } = item;
                 visit(&Notification::Data { handle, status: value.status, values: values(&value.value) });
             })
         }
-        Some((EVENT_LIST, mut body)) => each(&mut body, "events", Standard, |event: EventFieldList<'a>| {
+        Some((EVENT_LIST, mut body)) => visit_each(&mut body, "events", Standard, |event: EventFieldList<'a>| {
             visit(&Notification::Event { handle: event.handle, values: event.fields.into() });
         }),
         Some((STATUS_CHANGE, mut body)) => {

@@ -3,7 +3,7 @@
 use super::browse::{RelativePathElement, view};
 use super::item::Item;
 use crate::fault::Fault;
-use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, each, skip_array};
+use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, skip_array, visit_each};
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
@@ -12,7 +12,7 @@ struct NodeTypeDescription<'a> {
 }
 
 impl<'a> Encoded<'a> for NodeTypeDescription<'a> {
-    const LEAST: usize = 7;
+    const MIN_SIZE: usize = 7;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let definition = ExpandedNodeId::decode(reader, dialect)?.node;
@@ -25,7 +25,7 @@ impl<'a> Encoded<'a> for NodeTypeDescription<'a> {
 struct QueryDataDescription;
 
 impl<'a> Encoded<'a> for QueryDataDescription {
-    const LEAST: usize = 12;
+    const MIN_SIZE: usize = 12;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         skip_array::<RelativePathElement>(reader, "relative_path", dialect)?;
@@ -41,7 +41,7 @@ pub(super) fn first<'a>(
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     view(reader, dialect)?;
-    each(reader, "node_types", dialect, |asked: NodeTypeDescription<'a>| {
+    visit_each(reader, "node_types", dialect, |asked: NodeTypeDescription<'a>| {
         visit(&Item::node(Class::Browse, asked.definition))
     })
 }

@@ -4,7 +4,7 @@ use super::item::{Item, Subject};
 use super::table::Service;
 use super::{application, attribute, browse, history, method, monitor, nodes, query, session};
 use crate::fault::Fault;
-use crate::opcua::binary::{Dialect, Standard, Unanimous, count};
+use crate::opcua::binary::{Dialect, Standard, Unanimous, read_count};
 use crate::reader::Reader;
 
 /// Visits every part of a request in order, starting behind its header. A request that has none is visited as a whole: no
@@ -36,7 +36,7 @@ pub(in crate::opcua) fn left_behind(service: Service, content: Reader<'_>) -> Op
             walk(service, &mut content, Unanimous, &mut |_: &Item<'_>| ()).ok()?;
         }
         Service::Publish => {
-            let acknowledgements = count(&mut content, ACKNOWLEDGEMENT, "acknowledgements", Standard).ok()?;
+            let acknowledgements = read_count(&mut content, ACKNOWLEDGEMENT, "acknowledgements", Standard).ok()?;
             content.take(acknowledgements * ACKNOWLEDGEMENT, "acknowledgements").ok()?;
         }
         _ => return None,

@@ -5,7 +5,7 @@ use super::header::Token;
 use super::item::{Item, Subject};
 use super::table::Service;
 use crate::fault::Fault;
-use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionBody, ExtensionObject, double, skip_array};
+use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, ExtensionBody, ExtensionObject, read_double, skip_array};
 use crate::operation::Node;
 use crate::reader::Reader;
 use crate::security::UserKind;
@@ -26,7 +26,7 @@ pub struct CreateRequest<'a> {
 }
 
 impl<'a> Encoded<'a> for CreateRequest<'a> {
-    const LEAST: usize = 57;
+    const MIN_SIZE: usize = 57;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let client = ApplicationDescription::decode(reader, dialect)?;
@@ -35,7 +35,7 @@ impl<'a> Encoded<'a> for CreateRequest<'a> {
         let name = Bytes::decode_as(reader, "session_name", dialect)?;
         Bytes::decode_as(reader, "client_nonce", dialect)?;
         let certificate = Bytes::decode_as(reader, "client_certificate", dialect)?;
-        let timeout = double(reader, "session_timeout")?;
+        let timeout = read_double(reader, "session_timeout")?;
         Ok(Self { client, endpoint_url, name, certificate, timeout })
     }
 }
@@ -56,12 +56,12 @@ pub struct CreateResponse<'a> {
 }
 
 impl<'a> Encoded<'a> for CreateResponse<'a> {
-    const LEAST: usize = 24;
+    const MIN_SIZE: usize = 24;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let session = Node::decode(reader, dialect)?;
         let token = Token::decode(reader, dialect)?;
-        let timeout = double(reader, "revised_timeout")?;
+        let timeout = read_double(reader, "revised_timeout")?;
         Bytes::decode_as(reader, "server_nonce", dialect)?;
         let certificate = Bytes::decode_as(reader, "server_certificate", dialect)?;
         Ok(Self { session, token, timeout, certificate, endpoints: Array::read(reader, "server_endpoints")? })
@@ -89,7 +89,7 @@ pub struct Identity<'a> {
 }
 
 impl<'a> Encoded<'a> for ActivateRequest<'a> {
-    const LEAST: usize = 27;
+    const MIN_SIZE: usize = 27;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Bytes::decode_as(reader, "signature_algorithm", dialect)?;
@@ -105,7 +105,7 @@ impl<'a> Encoded<'a> for ActivateRequest<'a> {
 struct SoftwareCertificate;
 
 impl<'a> Encoded<'a> for SoftwareCertificate {
-    const LEAST: usize = 8;
+    const MIN_SIZE: usize = 8;
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Bytes::decode_as(reader, "certificate_data", dialect)?;
@@ -117,7 +117,7 @@ impl<'a> Encoded<'a> for SoftwareCertificate {
 /// A user without a token is anonymous, whatever its type would be. A kind that the standard does not have is taken for an issued token.
 fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
     let mut found = Identity { kind: UserKind::Anonymous, name: &[], certificate: &[], is_secret_clear: false };
-    let Some((kind, mut body)) = token.standard() else {
+    let Some((kind, mut body)) = token.standard_body() else {
         if token.body != ExtensionBody::None {
             found.kind = UserKind::Token;
         }
