@@ -7,8 +7,8 @@ use super::exchange::{Exchange, ReceivedMessage, refused};
 use super::pending_request::{self, Kept, PendingRequest, Replayed, Request, What};
 use super::results::Results;
 use super::service::{
-    Answer, Answers, BatchSummary, Endings, Found, Item, Message, Notification, Published, ResponseHeader, Service,
-    Subject, endpoints, find_servers, notifications,
+    BatchSummary, Item, ItemResult, ItemResults, Message, Notification, PossibleItem, Published, ResponseHeader,
+    ResultCounts, Service, Subject, read_endpoints, read_servers, visit_notifications,
 };
 use super::{inventory, session};
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
@@ -158,7 +158,7 @@ impl Exchange {
             context.sink.ended(Outcome::Accepted, 1);
             return self.reported(service, Some((asked, request)), content, context);
         }
-        let (result, differing) = match Answers::read(service, content) {
+        let (result, differing) = match ItemResults::read(service, content) {
             Ok(answers) => self.results(asked, request, answers, context),
             Err(fault) => {
                 asked.conclude(Outcome::Accepted, context.stamp, context.sink);
@@ -176,16 +176,16 @@ impl Exchange {
         &mut self,
         asked: &PendingRequest,
         request: &Request,
-        answers: Answers<'_>,
+        answers: ItemResults<'_>,
         context: &mut Context<'_>,
     ) -> (Result<(), Fault>, u32) {
         let mut results = Results::new(answers);
         let subscription = request.subscription();
         let mut is_certain = true;
         request.each(|replayed| {
-            let Found { result, is_rest, is_ambiguous, .. } = *replayed.found;
-            is_certain &= !is_ambiguous && !is_rest;
-            let answer = if is_rest { results.rest(result) } else { results.at(result) };
+            let PossibleItem { result, is_remainder, is_ambiguous, .. } = *replayed.found;
+            is_certain &= !is_ambiguous && !is_remainder;
+            let answer = if is_remainder { results.rest(result) } else { results.at(result) };
             let (outcome, values) = ending(answer);
             if request.is_awaited {
                 let operation = request.operation(replayed, values);
@@ -210,7 +210,7 @@ impl Exchange {
         request: &Request,
         subscription: u32,
         replayed: &Replayed<'_, '_>,
-        answer: &Answer<'_>,
+        answer: &ItemResult<'_>,
         context: &mut Context<'_>,
     ) {
         let item = replayed.item;
@@ -245,9 +245,9 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         match service {
-            Service::GetEndpoints => session::offered(endpoints(content)?, context),
+            Service::GetEndpoints => session::offered(read_endpoints(content)?, context),
             Service::CreateSession => session::created(content, context),
-            Service::FindServers => session::found(find_servers(content)?, context),
+            Service::FindServers => session::found(read_servers(content)?, context),
             Service::Publish | Service::Republish => self.reported(service, asked, content, context),
             Service::RegisterNodes if asked.is_none() => self.insert_unseen(content, context),
             _ => Ok(()),
@@ -280,7 +280,7 @@ impl Exchange {
             next = next.saturating_add(1);
             RequestRef { request: number, item }
         };
-        let result = notifications(service, content, |published: &Published, notification| {
+        let result = visit_notifications(service, content, |published: &Published, notification| {
             let subscription = published.subscription.unwrap_or(named);
             let (subject, values) = match *notification {
                 Notification::Data { handle, values, .. } | Notification::Event { handle, values } => {
@@ -316,7 +316,7 @@ impl Exchange {
         &mut self,
         request: &Request,
         replayed: &Replayed<'_, '_>,
-        answer: &Answer<'_>,
+        answer: &ItemResult<'_>,
         context: &mut Context<'_>,
     ) {
         let Some(session) = request.session() else { return };
@@ -346,7 +346,7 @@ impl Exchange {
     /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
     fn insert_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         context.sink.takes_memory();
-        for answer in Answers::read(Service::RegisterNodes, content)? {
+        for answer in ItemResults::read(Service::RegisterNodes, content)? {
             if let Some(alias) = node_of(&answer?)
                 && !self.aliases.insert(ANY_SESSION, &alias, None)
             {
@@ -358,7 +358,7 @@ impl Exchange {
 }
 
 /// The node that a result names.
-fn node_of<'a>(answer: &Answer<'a>) -> Option<Node<'a>> {
+fn node_of<'a>(answer: &ItemResult<'a>) -> Option<Node<'a>> {
     let Values::Typed { bytes, .. } = answer.values else { return None };
     Node::read(&mut Reader::new(bytes)).ok()
 }
@@ -367,7 +367,7 @@ fn node_of<'a>(answer: &Answer<'a>) -> Option<Node<'a>> {
 impl Exchange {
     /// Reports what the server carried out: one operation for each good result.
     fn report_unseen(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
-        let Ok(answers) = Answers::read(service, content) else { return };
+        let Ok(answers) = ItemResults::read(service, content) else { return };
         let most = if service.has_results() { usize::MAX } else { 1 };
         let number = self.number();
         let done = answers.take(most).map_while(Result::ok).filter(|answer| !answer.status.is_bad());
@@ -391,14 +391,14 @@ fn release(asked: PendingRequest, context: &mut Context<'_>) {
 
 /// Counts the results of a request of which nothing else is kept.
 fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
-    if let Some(Endings { good, bad, why }) = Endings::of(service, content, count) {
+    if let Some(ResultCounts { good, bad, last_bad }) = ResultCounts::of(service, content, count) {
         context.sink.ended(Outcome::Accepted, good);
         if bad > 0 {
-            context.sink.ended(refused(why), bad);
+            context.sink.ended(refused(last_bad), bad);
         }
         return Ok(());
     }
-    let answers = match Answers::read(service, content) {
+    let answers = match ItemResults::read(service, content) {
         Ok(answers) => answers,
         Err(fault) => {
             context.sink.ended(Outcome::Accepted, count);
@@ -415,7 +415,7 @@ fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mu
 
 /// Whether an answer has as many results as its request has operations.
 fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
-    let Ok(answers) = Answers::read(request.service, content) else { return false };
+    let Ok(answers) = ItemResults::read(request.service, content) else { return false };
     let mut count = 0;
     match request.kept {
         Kept::Counted(counted) => count = counted,
@@ -426,7 +426,7 @@ fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
 
 /// How an operation ended, and with which values. One without a result ended as the request did, which was accepted.
 #[inline]
-fn ending(answer: Option<Answer<'_>>) -> (Outcome, Values<'_>) {
+fn ending(answer: Option<ItemResult<'_>>) -> (Outcome, Values<'_>) {
     match answer {
         None => (Outcome::Accepted, Values::None),
         Some(answer) if answer.status.is_bad() => (refused(answer.status), Values::None),

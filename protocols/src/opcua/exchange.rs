@@ -8,7 +8,7 @@ use super::assembly::Key;
 use super::binary::{StatusCode, Unanimous};
 use super::pending_request::{self, Opened, PendingRequest, What};
 use super::results::{AnswerKey, RecentAnswers};
-use super::service::{Direction, Message, Service, message_of};
+use super::service::{Direction, Message, Service, decode_type};
 use super::session::Sessions;
 use super::subscription::Subscriptions;
 use super::{Context, MESSAGE_TYPES, SERVICE_IDS, chunk};
@@ -146,7 +146,7 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Option<Message<'m>> {
         fault.report(came == Came::Cut, context);
-        let message = message_of(body);
+        let message = decode_type(body);
         if message.is_none() {
             if came == Came::InOneChunk {
                 context.sink.pdu(CHUNK.0, CHUNK.1);
@@ -325,7 +325,7 @@ fn key(message: &Message<'_>) -> u32 {
 
 /// The number of the encoding that a key counts.
 pub(super) fn service_id(key: u32) -> String {
-    let service = Service::at((key >> 1) as usize).filter(|_| key & FOREIGN == 0);
+    let service = Service::from_index((key >> 1) as usize).filter(|_| key & FOREIGN == 0);
     let number = match service {
         Some(service) if key & 1 == 0 => service.code(),
         Some(service) => service.response_code(),

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::aliases::Resolved;
 use super::binary::Unanimous;
 use super::security_policy::Suite;
-use super::service::{Found, Item, Service, Subject, items, operations};
+use super::service::{Item, PossibleItem, Service, Subject, visit_items, visit_operations};
 use crate::dissector::{Function, Outcome, RequestRef, Sink, Stamp};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::Waiting;
@@ -126,7 +126,7 @@ pub(super) struct Replayed<'i, 'a> {
     /// The operation, on the nodes behind aliases.
     pub(super) item: &'i Item<'a>,
     /// The same as it stands in the request, and where its result stands.
-    pub(super) found: &'i Found<'i, 'a>,
+    pub(super) found: &'i PossibleItem<'i, 'a>,
 }
 
 impl Request {
@@ -136,11 +136,11 @@ impl Request {
         // Faults were reported when the request was announced.
         let _ = match &self.kept {
             Kept::Counted(_) | Kept::Concluded => Ok(()),
-            Kept::Content(content) => items(self.service, Reader::new(content), Unanimous, |item| {
-                visit(&Replayed { number, item, found: &Found::certain(item, number) });
+            Kept::Content(content) => visit_items(self.service, Reader::new(content), Unanimous, |item| {
+                visit(&Replayed { number, item, found: &PossibleItem::unanimous(item, number) });
                 number += 1;
             }),
-            Kept::Whole(whole) => operations(&whole.body, whole.is_cut, |found| {
+            Kept::Whole(whole) => visit_operations(&whole.body, whole.is_cut, |found| {
                 whole.resolve(number, found, &mut visit);
                 number += 1;
             }),
@@ -189,7 +189,7 @@ impl Request {
 
 impl Whole {
     /// Visits an operation on the nodes behind its aliases.
-    fn resolve(&self, number: u32, found: &Found<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
+    fn resolve(&self, number: u32, found: &PossibleItem<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
         let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
         match place.and_then(|place| self.resolved.get(place)) {
             Some((_, resolved)) => visit(&Replayed { number, item: &resolved.apply(found.item), found }),
@@ -263,7 +263,7 @@ impl Opened {
 
 impl Login {
     /// One item of the request.
-    pub(super) fn of(found: &Found<'_, '_>) -> Self {
+    pub(super) fn of(found: &PossibleItem<'_, '_>) -> Self {
         let user = match found.item.subject {
             Subject::User { kind, name } => Some((kind, short_name(name))),
             _ => None,

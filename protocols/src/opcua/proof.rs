@@ -9,7 +9,7 @@
 use super::binary::{
     Bytes, DiagnosticInfo, Dialect, Encoded, ExtensionObject, Reading, StatusCode, Unanimous, skip_array,
 };
-use super::service::{Direction, Message, RequestHeader, Token, left_behind};
+use super::service::{Direction, Message, RequestHeader, Token, count_trailing_bytes};
 use crate::dissector::Side;
 use crate::fault::Fault;
 use crate::reader::Reader;
@@ -38,7 +38,8 @@ fn sender_in(body: &[u8], dialect: impl Dialect) -> Option<Side> {
 pub(super) fn signature(body: &[u8]) -> Option<u8> {
     let mut message = Message::read(body).ok()?;
     RequestHeader::read(&mut message.content).ok()?;
-    let left = (message.direction == Some(Direction::Request)).then(|| left_behind(message.service, message.content));
+    let left =
+        (message.direction == Some(Direction::Request)).then(|| count_trailing_bytes(message.service, message.content));
     SIGNATURES.into_iter().find(|length| left.flatten() == Some(usize::from(*length)))
 }
 
@@ -57,7 +58,7 @@ fn request(message: &Message<'_>, dialect: impl Dialect) -> Result<bool, Fault> 
 
 /// Whether nothing but a signature follows a request.
 fn ends_exactly(message: &Message<'_>, content: Reader<'_>) -> bool {
-    let left = left_behind(message.service, content);
+    let left = count_trailing_bytes(message.service, content);
     left.is_some_and(|left| SIGNATURES.iter().any(|length| usize::from(*length) == left))
 }
 

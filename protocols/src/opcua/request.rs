@@ -9,8 +9,8 @@ use super::binary::{Dialect, Encoded, Reading, Unanimous};
 use super::exchange::{Exchange, ReceivedMessage};
 use super::pending_request::{self, Kept, Login, PendingRequest, Request, What, Whole};
 use super::service::{
-    ActivateRequest, BatchSummary, Identity, Item, Message, Opened, RequestHeader, Service, Token, items, message_of,
-    operations,
+    ActivateRequest, BatchSummary, Identity, Item, Message, RequestHead, RequestHeader, Service, Token, decode_type,
+    visit_items, visit_operations,
 };
 use super::session;
 use crate::dissector::{AnomalyKind, Outcome, RequestRef};
@@ -36,7 +36,7 @@ impl Exchange {
         };
         match service {
             Service::CreateSession | Service::CloseSession | Service::ActivateSession => {
-                let opened = Opened { message: received.message, token, content };
+                let opened = RequestHead { message: received.message, token, content };
                 if let Err(fault) = self.on_session(&opened, Unanimous, None, context) {
                     fault.report(received.is_cut, context);
                     return self.on_unusual(received, context);
@@ -54,12 +54,12 @@ impl Exchange {
     /// be read. `known`: the user in another reading of the same request, already reported.
     fn on_session<'m>(
         &mut self,
-        opened: &Opened<'m>,
+        opened: &RequestHead<'m>,
         dialect: impl Dialect,
         known: Option<Identity<'m>>,
         context: &mut Context<'_>,
     ) -> Result<Option<Identity<'m>>, Fault> {
-        let Opened { message, token, mut content } = *opened;
+        let RequestHead { message, token, mut content } = *opened;
         self.sessions.speaks(&token, context);
         match message.service {
             Service::CreateSession => _ = session::creates(content, context),
@@ -160,7 +160,7 @@ impl Exchange {
         let service = received.message.service;
         let (mut first, mut user) = (None, None);
         for reading in Reading::OF_SERVERS {
-            if let Ok(opened) = Opened::read(received.body, reading) {
+            if let Ok(opened) = RequestHead::read(received.body, reading) {
                 first = first.or(Some(opened));
                 user = self.on_session(&opened, reading, user, context).unwrap_or(user);
             }
@@ -172,11 +172,13 @@ impl Exchange {
         let lookup = first.filter(|_| !self.aliases.is_empty()).map(|opened| self.lookup(&opened.token, context));
         let announced = Announced { number, is_unusual: true, ..Announced::default() };
         let mut announcer = Announcer { service, code, aliases: &self.aliases, lookup, announced, context };
-        let _ = operations(received.body, received.is_cut, |found| announcer.announce(found.item, found.is_ambiguous));
+        let _ = visit_operations(received.body, received.is_cut, |found| {
+            announcer.announce(found.item, found.is_ambiguous)
+        });
         let announced = announcer.announced;
         let is_awaited = announced.is_awaited;
         let (session, content) = match first {
-            Some(Opened { token, content, .. }) => (token.key(), content),
+            Some(RequestHead { token, content, .. }) => (token.key(), content),
             None => (ANY_SESSION, Reader::new(&[])),
         };
         let kept = self.keep_whole(received, session, content, announced, context);
@@ -189,7 +191,7 @@ impl Exchange {
     fn announce_login(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let number = self.number();
         let mut logins = Vec::new();
-        let _ = operations(received.body, received.is_cut, |found| {
+        let _ = visit_operations(received.body, received.is_cut, |found| {
             let login = Login::of(found);
             let at = RequestRef { request: number, item: logins.len() as u32 };
             context.sink.operation(at, &login.operation(), context.stamp);
@@ -207,7 +209,7 @@ impl Exchange {
     /// Announces a request of which no more than the beginning can be read, or nothing at all, as one unread operation.
     pub(super) fn unread(&mut self, beginning: &[u8], part: &'static str, context: &mut Context<'_>) {
         let target = Target::Unread { part };
-        let operation = match message_of(beginning).filter(|message| message.is_request()) {
+        let operation = match decode_type(beginning).filter(|message| message.is_request()) {
             Some(message) => {
                 let service = message.service;
                 Operation {
@@ -307,7 +309,7 @@ struct Announcer<'t, 's> {
 impl Announcer<'_, '_> {
     /// Announces the operations that every server reads, then, behind a fault, those that each family of servers reads.
     fn announce_all(&mut self, received: &ReceivedMessage<'_>, content: Reader<'_>) {
-        if let Err(fault) = items(self.service, content, Unanimous, |item| self.announce(item, false)) {
+        if let Err(fault) = visit_items(self.service, content, Unanimous, |item| self.announce(item, false)) {
             self.announce_rest(received, fault);
         }
     }
@@ -316,7 +318,7 @@ impl Announcer<'_, '_> {
         fault.report(received.is_cut, self.context);
         self.announced.is_unusual = true;
         let (announced, mut place) = (self.announced.count, 0);
-        let _ = operations(received.body, received.is_cut, |found| {
+        let _ = visit_operations(received.body, received.is_cut, |found| {
             if place >= announced {
                 self.announce(found.item, found.is_ambiguous);
             }

@@ -3,15 +3,15 @@
 use alloc::boxed::Box;
 
 use super::Context;
-use super::service::{Answer, Answers, Service};
+use super::service::{ItemResult, ItemResults, Service};
 use crate::fault::Fault;
 use crate::operation::Values;
 
 /// Random access to the results of an answer.
 pub(super) struct Results<'a> {
-    all: Answers<'a>,
+    all: ItemResults<'a>,
     /// The results from `next` on.
-    rest: Answers<'a>,
+    rest: ItemResults<'a>,
     next: u32,
     /// The fault that ended them early.
     result: Result<(), Fault>,
@@ -20,13 +20,13 @@ pub(super) struct Results<'a> {
 }
 
 impl<'a> Results<'a> {
-    pub(super) fn new(answers: Answers<'a>) -> Self {
+    pub(super) fn new(answers: ItemResults<'a>) -> Self {
         Self { all: answers, rest: answers, next: 0, result: Ok(()), missing: 0 }
     }
 
     /// The result at a place, if there is one. Nearly always called in order.
     #[inline]
-    pub(super) fn at(&mut self, place: u32) -> Option<Answer<'a>> {
+    pub(super) fn at(&mut self, place: u32) -> Option<ItemResult<'a>> {
         if place < self.next {
             (self.rest, self.next) = (self.all, 0);
         }
@@ -37,7 +37,7 @@ impl<'a> Results<'a> {
     }
 
     #[inline]
-    fn next(&mut self) -> Option<Answer<'a>> {
+    fn next(&mut self) -> Option<ItemResult<'a>> {
         let answer = self.rest.next();
         self.next += u32::from(answer.is_some());
         match answer {
@@ -54,12 +54,12 @@ impl<'a> Results<'a> {
     }
 
     /// One of the results from a place on: a good one if there is one.
-    pub(super) fn rest(&mut self, place: u32) -> Option<Answer<'a>> {
+    pub(super) fn rest(&mut self, place: u32) -> Option<ItemResult<'a>> {
         let mut found = self.at(place)?;
         while self.rest.left() > 0 && found.status.is_bad() {
             found = self.next()?;
         }
-        Some(Answer { values: Values::None, ..found })
+        Some(ItemResult { values: Values::None, ..found })
     }
 
     /// Results behind those that were asked for.

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use super::owned_node::OwnedNode;
-use super::service::{BatchSummary, Neighbours, Subject};
+use super::service::{BatchSummary, HandleBlock, Subject};
 use crate::operation::NodeTarget;
 use crate::reader::Reader;
 
@@ -31,22 +31,22 @@ struct Lately([Neighbourhood; LATELY]);
 #[derive(Clone, Copy, Debug, Default)]
 struct Neighbourhood {
     subscription: u32,
-    items: Neighbours,
+    items: HandleBlock,
 }
 
 impl Lately {
     /// An item, and those of its neighbours that are known to lie in the same namespace. `look` finds the namespace of one
     /// that was not looked up lately.
     #[inline]
-    fn around(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<Neighbours> {
+    fn around(&mut self, item: Key, look: impl Fn() -> Option<u16>) -> Option<HandleBlock> {
         let (subscription, first) = (item.subscription(), item.first_neighbour());
         let Neighbourhood { subscription: known, items } = self.0.get_mut(item.place() % LATELY)?;
         let is_here = *known == subscription && items.first == first;
-        if is_here && items.have(item.0 as u32) {
+        if is_here && items.contains(item.0 as u32) {
             return Some(*items);
         }
         let bit = 1 << (item.0 % NEIGHBOURS);
-        let only = Neighbours { first, known: bit, namespace: look()? };
+        let only = HandleBlock { first, known: bit, namespace: look()? };
         if !is_here || items.known == 0 {
             (*known, *items) = (subscription, only);
         } else if items.namespace == only.namespace {

@@ -31,7 +31,7 @@ impl<'a> Encoded<'a> for ApplicationDescription<'a> {
         let kind = reader.u32_le("application_type")?;
         Bytes::decode_as(reader, "gateway_uri", dialect)?;
         Bytes::decode_as(reader, "discovery_profile", dialect)?;
-        let discovery_url = first(reader, "discovery_urls", dialect)?;
+        let discovery_url = read_first_text(reader, "discovery_urls", dialect)?;
         Ok(Self { uri, product, name, kind, discovery_url })
     }
 }
@@ -90,24 +90,28 @@ impl<'a> Encoded<'a> for UserTokenPolicy {
 }
 
 /// The first of several texts; null if there are none.
-fn first<'a>(reader: &mut Reader<'a>, field: &'static str, dialect: impl Dialect) -> Result<Bytes<'a>, Fault> {
+fn read_first_text<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+    dialect: impl Dialect,
+) -> Result<Bytes<'a>, Fault> {
     let mut first = None;
     visit_each(reader, field, dialect, |text: Bytes<'a>| first = first.or(Some(text)))?;
     Ok(first.unwrap_or_default())
 }
 
 /// The endpoints that the response to GetEndpoints offers, starting behind its header.
-pub fn endpoints(content: Reader<'_>) -> Result<Array<'_, Endpoint<'_>>, Fault> {
+pub fn read_endpoints(content: Reader<'_>) -> Result<Array<'_, Endpoint<'_>>, Fault> {
     Array::open(content, "endpoints")
 }
 
 /// The servers that the response to FindServers names, starting behind its header.
-pub fn find_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescription<'_>>, Fault> {
+pub fn read_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescription<'_>>, Fault> {
     Array::open(content, "servers")
 }
 
 /// FindServers and GetEndpoints: the URL that the client uses comes first.
-pub(super) fn endpoint<'a>(
+pub(super) fn visit_endpoint<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -119,7 +123,7 @@ pub(super) fn endpoint<'a>(
 }
 
 /// RegisterServer and RegisterServer2: the first URL under which the server shall be found.
-pub(super) fn register<'a>(
+pub(super) fn visit_register_server<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -130,7 +134,7 @@ pub(super) fn register<'a>(
     skip_array::<LocalizedText<'_>>(reader, "server_names", dialect)?;
     reader.u32_le("server_type")?;
     Bytes::decode_as(reader, "gateway_uri", dialect)?;
-    let url = first(reader, "discovery_urls", dialect)?;
+    let url = read_first_text(reader, "discovery_urls", dialect)?;
     visit(&Item::new(service.class(), Subject::Endpoint(url.or_empty())));
     Ok(())
 }

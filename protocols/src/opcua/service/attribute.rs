@@ -1,6 +1,6 @@
 //! Read and Write (OPC 10000-4, 5.11).
 
-use super::item::{Item, values};
+use super::item::{Item, values_of};
 use crate::fault::Fault;
 use crate::opcua::binary::{Bytes, DataValue, Dialect, Encoded, QualifiedName, read_double, visit_each};
 use crate::operation::{Class, Node};
@@ -47,7 +47,7 @@ impl<'a> Encoded<'a> for WriteValue<'a> {
     }
 }
 
-pub(super) fn read<'a>(
+pub(super) fn visit_read<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -60,7 +60,7 @@ pub(super) fn read<'a>(
 }
 
 /// To write a value is to operate the plant; to write any other attribute changes what the server is.
-pub(super) fn write<'a>(
+pub(super) fn visit_write<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -69,7 +69,7 @@ pub(super) fn write<'a>(
         let class = if asked.attribute == VALUE { Class::Write } else { Class::Program };
         let mut item = Item::attribute(class, asked.node, asked.attribute, asked.range);
         item.deviation = (!asked.value.value.fits_dimensions()).then_some("array_dimensions");
-        visit(&item.with(values(&asked.value.value)));
+        visit(&item.with_values(values_of(&asked.value.value)));
     })
 }
 

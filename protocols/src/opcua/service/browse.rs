@@ -51,19 +51,19 @@ impl<'a> Encoded<'a> for RelativePathElement {
 }
 
 /// ViewDescription (7.45).
-pub(super) fn view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<(), Fault> {
+pub(super) fn skip_view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<(), Fault> {
     Node::decode(reader, dialect)?;
     read_date_time(reader, "view_time")?;
     reader.u32_le("view_version")?;
     Ok(())
 }
 
-pub(super) fn browse<'a>(
+pub(super) fn visit_browse<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    view(reader, dialect)?;
+    skip_view(reader, dialect)?;
     reader.u32_le("max_references")?;
     visit_each(reader, "nodes_to_browse", dialect, |asked: BrowseDescription<'a>| {
         visit(&Item::node(Class::Browse, asked.node))
@@ -71,7 +71,7 @@ pub(super) fn browse<'a>(
 }
 
 /// Continuation points mean something to the server only.
-pub(super) fn browse_next<'a>(
+pub(super) fn visit_browse_next<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -80,7 +80,7 @@ pub(super) fn browse_next<'a>(
     visit_each(reader, "continuation_points", dialect, |_: Bytes<'a>| visit(&Item::new(Class::Browse, Subject::None)))
 }
 
-pub(super) fn translate<'a>(
+pub(super) fn visit_translate_browse_paths<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -89,7 +89,7 @@ pub(super) fn translate<'a>(
 }
 
 /// RegisterNodes and UnregisterNodes.
-pub(super) fn register<'a>(
+pub(super) fn visit_register_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),

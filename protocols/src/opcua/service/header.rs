@@ -96,13 +96,13 @@ impl<'a> Encoded<'a> for RequestHeader<'a> {
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let token = Token::decode(reader, dialect)?;
-        Self::plain(token, reader).map_or_else(|| Self::any(token, reader, dialect), Ok)
+        Self::read_plain(token, reader).map_or_else(|| Self::read_any(token, reader, dialect), Ok)
     }
 }
 
 impl<'a> RequestHeader<'a> {
     /// What follows the token, without an audit entry and anything additional, as nearly always: one look at all of it.
-    fn plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+    fn read_plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<REQUEST_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
         let time = read_date_time(&mut fixed, "request_time").ok()?;
@@ -115,7 +115,7 @@ impl<'a> RequestHeader<'a> {
         is_plain.then_some(Self { token, time, handle, timeout })
     }
 
-    fn any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    fn read_any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = read_date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
         reader.u32_le("return_diagnostics")?;
@@ -142,14 +142,14 @@ impl<'a> Encoded<'a> for ResponseHeader {
 
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
-        Self::plain(reader).map_or_else(|| Self::any(reader, dialect), Ok)
+        Self::read_plain(reader).map_or_else(|| Self::read_any(reader, dialect), Ok)
     }
 }
 
 impl ResponseHeader {
     /// One without diagnostics, texts and anything additional, as nearly always: one look at all of it.
     #[inline]
-    fn plain(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read_plain(reader: &mut Reader<'_>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<RESPONSE_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
         let time = read_date_time(&mut fixed, "response_time").ok()?;
@@ -162,7 +162,7 @@ impl ResponseHeader {
         is_plain.then_some(Self { time, handle, result })
     }
 
-    fn any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
+    fn read_any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = read_date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;
         let result = StatusCode::decode(reader, dialect)?;

@@ -23,7 +23,7 @@ impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
     }
 }
 
-pub(super) fn read<'a>(
+pub(super) fn visit_history_read<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -37,7 +37,7 @@ pub(super) fn read<'a>(
 }
 
 /// Every kind of update that is known begins with the node that it is about.
-pub(super) fn update<'a>(
+pub(super) fn visit_history_update<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),

@@ -94,7 +94,7 @@ impl<'a> Item<'a> {
 
     /// The same with values.
     #[inline]
-    pub(super) const fn with(mut self, values: Values<'a>) -> Self {
+    pub(super) const fn with_values(mut self, values: Values<'a>) -> Self {
         self.values = values;
         self
     }
@@ -102,7 +102,7 @@ impl<'a> Item<'a> {
 
 /// The value of a Variant in the neutral form.
 #[inline]
-pub(super) fn values<'a>(variant: &Variant<'a>) -> Values<'a> {
+pub(super) fn values_of<'a>(variant: &Variant<'a>) -> Values<'a> {
     match variant.kind() {
         Some(kind) => Values::Typed { kind, count: variant.count(), bytes: variant.body() },
         None => Values::None,
@@ -111,6 +111,6 @@ pub(super) fn values<'a>(variant: &Variant<'a>) -> Values<'a> {
 
 /// One value of a fixed size, from its bytes.
 #[inline]
-pub(super) const fn one(kind: Kind, bytes: &[u8]) -> Values<'_> {
+pub(super) const fn single_value(kind: Kind, bytes: &[u8]) -> Values<'_> {
     Values::Typed { kind, count: 1, bytes }
 }

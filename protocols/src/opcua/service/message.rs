@@ -61,37 +61,37 @@ impl<'a> Message<'a> {
 
     /// The same in a dialect.
     pub fn decode(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
-        if let Some(message) = Self::usual(bytes) {
+        if let Some(message) = Self::decode_usual(bytes) {
             return Ok(message);
         }
         // Not returned as it is: then both would be made in memory, piece by piece, and be waited for there.
         let Self { service, direction, number, is_sessionless, has_own_namespaces, content } =
-            Self::read_any(bytes, dialect)?;
+            Self::decode_any(bytes, dialect)?;
         Ok(Self { service, direction, number, is_sessionless, has_own_namespaces, content })
     }
 
     /// What all stacks write of the services that the standard has, read where it lies.
-    fn usual(bytes: &'a [u8]) -> Option<Self> {
+    fn decode_usual(bytes: &'a [u8]) -> Option<Self> {
         let (&[FOUR_BYTE, 0, low, high], rest) = bytes.split_first_chunk()? else { return None };
         let number = u16::from_le_bytes([low, high]).into();
         let (service, direction) = Service::from_number(number)?;
-        (service != Service::SessionlessInvoke).then(|| Self::standard(service, direction, number, Reader::new(rest)))
+        (service != Service::SessionlessInvoke).then(|| Self::of_service(service, direction, number, Reader::new(rest)))
     }
 
-    fn read_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
+    fn decode_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let mut content = Reader::new(bytes);
         let encoding = Node::decode(&mut content, dialect)?;
         let number = if let NodeId::Numeric(number) = encoding.id { number } else { Service::Vendor.code() };
         match encoding.standard_number().and_then(Service::from_number) {
-            Some((Service::SessionlessInvoke, direction)) => Self::unwrapped(direction, content, dialect),
-            Some((service, direction)) => Ok(Self::standard(service, direction, number, content)),
+            Some((Service::SessionlessInvoke, direction)) => Self::unwrap_sessionless(direction, content, dialect),
+            Some((service, direction)) => Ok(Self::of_service(service, direction, number, content)),
             None => {
-                Ok(Self { direction: None, ..Self::standard(Service::Vendor, Direction::Request, number, content) })
+                Ok(Self { direction: None, ..Self::of_service(Service::Vendor, Direction::Request, number, content) })
             }
         }
     }
 
-    const fn standard(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
+    const fn of_service(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
         Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
     }
 
@@ -108,7 +108,7 @@ impl<'a> Message<'a> {
 
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
-    fn unwrapped(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
+    fn unwrap_sessionless(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let reader = &mut content;
         if direction == Direction::Request {
             reader.u32_le("uris_version")?;
@@ -125,9 +125,9 @@ impl<'a> Message<'a> {
             |number| Service::from_number(number).filter(|(_, inner)| *inner == direction).map(|found| (found, number));
         Ok(match find(encoding).or_else(|| find(id)) {
             Some(((inner, _), number)) => {
-                Self { is_sessionless: true, has_own_namespaces, ..Self::standard(inner, direction, number, content) }
+                Self { is_sessionless: true, has_own_namespaces, ..Self::of_service(inner, direction, number, content) }
             }
-            None => Self::standard(Service::SessionlessInvoke, direction, encoding, content),
+            None => Self::of_service(Service::SessionlessInvoke, direction, encoding, content),
         })
     }
 }

@@ -39,12 +39,12 @@ impl<'a> Encoded<'a> for CallMethodRequest<'a> {
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let object = Node::decode(reader, dialect)?;
         let method = Node::decode(reader, dialect)?;
-        Ok(Self { object, method, arguments: arguments(reader, "input_arguments", dialect)? })
+        Ok(Self { object, method, arguments: read_arguments(reader, "input_arguments", dialect)? })
     }
 }
 
 /// Arguments: each has its own type in front.
-pub(super) fn arguments<'a>(
+pub(super) fn read_arguments<'a>(
     reader: &mut Reader<'a>,
     field: &'static str,
     dialect: impl Dialect,
@@ -54,7 +54,7 @@ pub(super) fn arguments<'a>(
 }
 
 /// What a method does is known of those of the standard; any other is taken to act on the plant.
-pub(super) fn call<'a>(
+pub(super) fn visit_call<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -62,7 +62,7 @@ pub(super) fn call<'a>(
     visit_each(reader, "methods_to_call", dialect, |asked: CallMethodRequest<'a>| {
         let CallMethodRequest { object, method, arguments } = asked;
         let class = Method::of(&method).map_or(Class::Control, |known| known.class);
-        visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with(arguments.into()));
+        visit(&Item::new(class, Subject::Method(MethodTarget { object, method })).with_values(arguments.into()));
     })
 }
 

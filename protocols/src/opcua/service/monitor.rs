@@ -1,7 +1,7 @@
 //! Monitored items and subscriptions (OPC 10000-4, 5.13 and 5.14).
 
 use super::attribute::ReadValueId;
-use super::item::{Item, Subject, one};
+use super::item::{Item, Subject, single_value};
 use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, read_double, visit_each};
@@ -54,11 +54,11 @@ impl<'a> Encoded<'a> for ModifyRequest {
     }
 }
 
-fn monitored<'a>(subscription: u32, item: u32) -> Item<'a> {
+fn monitored_item<'a>(subscription: u32, item: u32) -> Item<'a> {
     Item::new(Class::Subscribe, Subject::MonitoredItem { subscription, item })
 }
 
-pub(super) fn create<'a>(
+pub(super) fn visit_create_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -71,7 +71,7 @@ pub(super) fn create<'a>(
     })
 }
 
-pub(super) fn modify<'a>(
+pub(super) fn visit_modify_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -79,12 +79,12 @@ pub(super) fn modify<'a>(
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("timestamps_to_return")?;
     visit_each(reader, "items_to_modify", dialect, |asked: ModifyRequest| {
-        visit(&Item { handle: asked.handle, ..monitored(subscription, asked.item) });
+        visit(&Item { handle: asked.handle, ..monitored_item(subscription, asked.item) });
     })
 }
 
 /// The mode (0 disabled, 1 sampling, 2 reporting) is the value of each item.
-pub(super) fn set_mode<'a>(
+pub(super) fn visit_set_monitoring_mode<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -92,33 +92,33 @@ pub(super) fn set_mode<'a>(
     let subscription = reader.u32_le("subscription_id")?;
     let mode = reader.take(4, "monitoring_mode")?;
     visit_each(reader, "monitored_item_ids", dialect, |item: u32| {
-        visit(&monitored(subscription, item).with(one(Kind::U32, mode)));
+        visit(&monitored_item(subscription, item).with_values(single_value(Kind::U32, mode)));
     })
 }
 
 /// The items that are to be linked, then those whose links are to go.
-pub(super) fn set_triggering<'a>(
+pub(super) fn visit_set_triggering<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
     reader.u32_le("triggering_item_id")?;
-    visit_each(reader, "links_to_add", dialect, |item: u32| visit(&monitored(subscription, item)))?;
-    visit_each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored(subscription, item)))
+    visit_each(reader, "links_to_add", dialect, |item: u32| visit(&monitored_item(subscription, item)))?;
+    visit_each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored_item(subscription, item)))
 }
 
-pub(super) fn delete<'a>(
+pub(super) fn visit_delete_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
-    visit_each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored(subscription, item)))
+    visit_each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored_item(subscription, item)))
 }
 
 /// A request about one subscription, which comes first.
-pub(super) fn subscription<'a>(
+pub(super) fn visit_subscription<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     _: impl Dialect,
@@ -130,7 +130,7 @@ pub(super) fn subscription<'a>(
 }
 
 /// A request about several.
-pub(super) fn subscriptions<'a>(
+pub(super) fn visit_subscriptions<'a>(
     service: Service,
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -142,13 +142,15 @@ pub(super) fn subscriptions<'a>(
 }
 
 /// Whether notifications shall be sent is the value of each subscription.
-pub(super) fn set_publishing<'a>(
+pub(super) fn visit_set_publishing_mode<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let enabled = reader.take(1, "publishing_enabled")?;
     visit_each(reader, "subscription_ids", dialect, |number: u32| {
-        visit(&Item::new(Class::Subscribe, Subject::Subscription(number)).with(one(Kind::Bool, enabled)));
+        visit(
+            &Item::new(Class::Subscribe, Subject::Subscription(number)).with_values(single_value(Kind::Bool, enabled)),
+        );
     })
 }

@@ -76,7 +76,7 @@ impl<'a> Encoded<'a> for DeleteReferencesItem<'a> {
 }
 
 /// The node that is to be made; its parent where the server chooses the name.
-pub(super) fn add_nodes<'a>(
+pub(super) fn visit_add_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -91,7 +91,7 @@ pub(super) fn add_nodes<'a>(
     })
 }
 
-pub(super) fn add_references<'a>(
+pub(super) fn visit_add_references<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -101,7 +101,7 @@ pub(super) fn add_references<'a>(
     })
 }
 
-pub(super) fn delete_nodes<'a>(
+pub(super) fn visit_delete_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -111,7 +111,7 @@ pub(super) fn delete_nodes<'a>(
     })
 }
 
-pub(super) fn delete_references<'a>(
+pub(super) fn visit_delete_references<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),

@@ -1,6 +1,6 @@
 //! What a subscription reports: Publish and Republish (OPC 10000-4, 5.14.5, 5.14.6 and 7.25).
 
-use super::item::values;
+use super::item::values_of;
 use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{
@@ -77,22 +77,22 @@ impl<'a> Encoded<'a> for EventFieldList<'a> {
 
 /// Visits what the response to Publish or Republish reports, starting behind its header. `visit` gets the message's own
 /// description with each notification.
-pub fn notifications<'a>(
+pub fn visit_notifications<'a>(
     service: Service,
     content: Reader<'a>,
     mut visit: impl FnMut(&Published, &Notification<'a>),
 ) -> Result<Published, Fault> {
     let mut reader = content;
-    let published = published(service, &mut reader)?;
+    let published = read_published(service, &mut reader)?;
     let mut fault = Ok(());
     visit_each(&mut reader, "notification_data", Standard, |data: ExtensionObject<'a>| {
-        fault = fault.and(notified(&data, &mut |notification| visit(&published, notification)));
+        fault = fault.and(visit_notification_data(&data, &mut |notification| visit(&published, notification)));
     })?;
     fault.map(|()| published)
 }
 
 /// What stands in front of the notifications.
-pub(super) fn published(service: Service, reader: &mut Reader<'_>) -> Result<Published, Fault> {
+pub(super) fn read_published(service: Service, reader: &mut Reader<'_>) -> Result<Published, Fault> {
     let mut subscription = None;
     let mut more = false;
     if service == Service::Publish {
@@ -107,12 +107,15 @@ pub(super) fn published(service: Service, reader: &mut Reader<'_>) -> Result<Pub
 
 /// The notifications of one kind. A kind that the standard does not have is passed over.
 #[inline]
-fn notified<'a>(data: &ExtensionObject<'a>, visit: &mut impl FnMut(&Notification<'a>)) -> Result<(), Fault> {
+fn visit_notification_data<'a>(
+    data: &ExtensionObject<'a>,
+    visit: &mut impl FnMut(&Notification<'a>),
+) -> Result<(), Fault> {
     match data.standard_body() {
         Some((DATA_CHANGE, mut body)) => {
             visit_each(&mut body, "monitored_items", Standard, |item: MonitoredItemNotification<'a>| {
                 let MonitoredItemNotification { handle, value } = item;
-                visit(&Notification::Data { handle, status: value.status, values: values(&value.value) });
+                visit(&Notification::Data { handle, status: value.status, values: values_of(&value.value) });
             })
         }
         Some((EVENT_LIST, mut body)) => visit_each(&mut body, "events", Standard, |event: EventFieldList<'a>| {

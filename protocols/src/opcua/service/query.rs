@@ -1,6 +1,6 @@
 //! QueryFirst: nodes found by their type (OPC 10000-4, B.2.3). QueryNext only continues it.
 
-use super::browse::{RelativePathElement, view};
+use super::browse::{RelativePathElement, skip_view};
 use super::item::Item;
 use crate::fault::Fault;
 use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, skip_array, visit_each};
@@ -35,12 +35,12 @@ impl<'a> Encoded<'a> for QueryDataDescription {
     }
 }
 
-pub(super) fn first<'a>(
+pub(super) fn visit_query_first<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    view(reader, dialect)?;
+    skip_view(reader, dialect)?;
     visit_each(reader, "node_types", dialect, |asked: NodeTypeDescription<'a>| {
         visit(&Item::node(Class::Browse, asked.definition))
     })

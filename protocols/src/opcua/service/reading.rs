@@ -3,7 +3,7 @@
 use super::header::{RequestHeader, Token};
 use super::item::{Item, Subject};
 use super::message::Message;
-use super::request::items;
+use super::request::visit_items;
 use crate::fault::Fault;
 use crate::opcua::binary::{Dialect, Encoded, Reading, Unanimous};
 use crate::operation::{Class, Node};
@@ -11,27 +11,27 @@ use crate::reader::{DecodeError, Reader};
 
 /// One operation that a server may execute.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'i, 'a> {
+pub struct PossibleItem<'i, 'a> {
     /// The operation.
     pub item: &'i Item<'a>,
     /// Place of its result in the answer.
     pub result: u32,
     /// It stands for everything from here on, which cannot be read.
-    pub is_rest: bool,
+    pub is_remainder: bool,
     /// Other servers read other operations from the same bytes, which are visited as well.
     pub is_ambiguous: bool,
 }
 
-impl<'i, 'a> Found<'i, 'a> {
+impl<'i, 'a> PossibleItem<'i, 'a> {
     /// An operation that all servers read alike.
-    pub const fn certain(item: &'i Item<'a>, result: u32) -> Self {
-        Self { item, result, is_rest: false, is_ambiguous: false }
+    pub const fn unanimous(item: &'i Item<'a>, result: u32) -> Self {
+        Self { item, result, is_remainder: false, is_ambiguous: false }
     }
 }
 
 /// A request, read up to the end of its header.
 #[derive(Clone, Copy, Debug)]
-pub struct Opened<'a> {
+pub struct RequestHead<'a> {
     /// What it is.
     pub message: Message<'a>,
     /// Whose it is.
@@ -40,7 +40,7 @@ pub struct Opened<'a> {
     pub content: Reader<'a>,
 }
 
-impl<'a> Opened<'a> {
+impl<'a> RequestHead<'a> {
     /// Reads the type and the header of a request.
     pub fn read(body: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let message = Message::decode(body, dialect)?;
@@ -55,49 +55,54 @@ impl<'a> Opened<'a> {
 /// cannot be read, although a server may be able to, is one unread operation. Returns the first fault.
 ///
 /// `is_cut`: only the beginning of the request is there.
-pub fn operations<'a>(body: &'a [u8], is_cut: bool, mut visit: impl FnMut(&Found<'_, 'a>)) -> Result<(), Fault> {
-    let (agreed, result) = walk(body, Unanimous, |item, result| visit(&Found::certain(item, result)));
+pub fn visit_operations<'a>(
+    body: &'a [u8],
+    is_cut: bool,
+    mut visit: impl FnMut(&PossibleItem<'_, 'a>),
+) -> Result<(), Fault> {
+    let (agreed, result) = visit_reading(body, Unanimous, |item, result| visit(&PossibleItem::unanimous(item, result)));
     let Err(fault) = result else { return Ok(()) };
     let rest = Item::new(class_of(body), Subject::Unread("item"));
     if is_cut && matches!(fault, Fault::Bytes(DecodeError::Truncated(_))) {
-        visit(&Found { is_rest: true, ..Found::certain(&rest, agreed) });
+        visit(&PossibleItem { is_remainder: true, ..PossibleItem::unanimous(&rest, agreed) });
         return Err(fault);
     }
-    let ends = Reading::OF_SERVERS.map(|reading| (reading, walk(body, reading, |_, _| ())));
-    let is_possible = |(reading, (_, end)): &(Reading, Walked)| end.err().is_none_or(|fault| !reading.refuses(fault));
+    let ends = Reading::OF_SERVERS.map(|reading| (reading, visit_reading(body, reading, |_, _| ())));
+    let is_possible =
+        |(reading, (_, end)): &(Reading, ReadingEnd)| end.err().is_none_or(|fault| !reading.refuses(fault));
     let possible = ends.iter().filter(|end| is_possible(end)).count();
     if possible > 1 && ends.iter().all(|(_, (count, end))| *count == agreed && end.is_err()) {
-        visit(&Found { is_rest: true, ..Found::certain(&rest, agreed) });
+        visit(&PossibleItem { is_remainder: true, ..PossibleItem::unanimous(&rest, agreed) });
         return Err(fault);
     }
     let is_ambiguous = possible > 1;
     // A request that every server refuses is visited as well, in the first reading.
     let visited = ends.iter().enumerate().filter(|(place, end)| is_possible(end) || possible == 0 && *place == 0);
     for (_, (reading, (count, end))) in visited {
-        let _ = walk(body, *reading, |item, result| {
+        let _ = visit_reading(body, *reading, |item, result| {
             if result >= agreed {
-                visit(&Found { is_ambiguous, ..Found::certain(item, result) });
+                visit(&PossibleItem { is_ambiguous, ..PossibleItem::unanimous(item, result) });
             }
         });
         if end.is_err() {
-            visit(&Found { item: &rest, result: *count, is_rest: true, is_ambiguous });
+            visit(&PossibleItem { item: &rest, result: *count, is_remainder: true, is_ambiguous });
         }
     }
     Err(fault)
 }
 
 /// Number of operations in a reading, and how it ended.
-type Walked = (u32, Result<(), Fault>);
+type ReadingEnd = (u32, Result<(), Fault>);
 
 /// Visits the operations of a request in one reading, each with its place.
-fn walk<'a>(body: &'a [u8], dialect: impl Dialect, mut visit: impl FnMut(&Item<'a>, u32)) -> Walked {
+fn visit_reading<'a>(body: &'a [u8], dialect: impl Dialect, mut visit: impl FnMut(&Item<'a>, u32)) -> ReadingEnd {
     let mut count = 0;
-    let Opened { message, content, .. } = match Opened::read(body, dialect) {
-        Ok(opened) => opened,
+    let RequestHead { message, content, .. } = match RequestHead::read(body, dialect) {
+        Ok(head) => head,
         Err(fault) => return (count, Err(fault)),
     };
-    let end = items(message.service, content, dialect, |item| {
-        match unnamed(item).filter(|_| message.has_own_namespaces) {
+    let end = visit_items(message.service, content, dialect, |item| {
+        match as_unread_namespace(item).filter(|_| message.has_own_namespaces) {
             Some(unnamed) => visit(&unnamed, count),
             None => visit(item, count),
         }
@@ -107,7 +112,7 @@ fn walk<'a>(body: &'a [u8], dialect: impl Dialect, mut visit: impl FnMut(&Item<'
 }
 
 /// The item as unread, if the namespaces of its nodes are indexes into the table of the message itself.
-fn unnamed<'a>(item: &Item<'a>) -> Option<Item<'a>> {
+fn as_unread_namespace<'a>(item: &Item<'a>) -> Option<Item<'a>> {
     let is_foreign = |node: &Node<'_>| node.namespace != 0;
     let is_unnamed = match &item.subject {
         Subject::Node(target) => is_foreign(&target.node),
@@ -119,11 +124,11 @@ fn unnamed<'a>(item: &Item<'a>) -> Option<Item<'a>> {
 
 /// Class of a request as a whole.
 fn class_of(body: &[u8]) -> Class {
-    message_of(body).map_or(Class::Unknown, |message| message.service.class())
+    decode_type(body).map_or(Class::Unknown, |message| message.service.class())
 }
 
 /// Reads the type of a message, in the first reading in which it has one.
-pub fn message_of(body: &[u8]) -> Option<Message<'_>> {
+pub fn decode_type(body: &[u8]) -> Option<Message<'_>> {
     let in_any = || Reading::OF_SERVERS.into_iter().find_map(|reading| Message::decode(body, reading).ok());
     Message::decode(body, Unanimous).ok().or_else(in_any)
 }

@@ -97,7 +97,7 @@ impl<'a> Encoded<'a> for ActivateRequest<'a> {
         skip_array::<SoftwareCertificate>(reader, "software_certificates", dialect)?;
         skip_array::<Bytes<'_>>(reader, "locale_ids", dialect)?;
         let token = ExtensionObject::decode(reader, dialect)?;
-        Ok(Self { identity: identity(&token, dialect)? })
+        Ok(Self { identity: read_identity(&token, dialect)? })
     }
 }
 
@@ -115,7 +115,7 @@ impl<'a> Encoded<'a> for SoftwareCertificate {
 }
 
 /// A user without a token is anonymous, whatever its type would be. A kind that the standard does not have is taken for an issued token.
-fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
+fn read_identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Identity<'a>, Fault> {
     let mut found = Identity { kind: UserKind::Anonymous, name: &[], certificate: &[], is_secret_clear: false };
     let Some((kind, mut body)) = token.standard_body() else {
         if token.body != ExtensionBody::None {
@@ -131,7 +131,7 @@ fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Id
         USER_NAME => {
             found.kind = UserKind::UserName;
             found.name = Bytes::decode_as(&mut body, "user_name", dialect)?.or_empty();
-            found.is_secret_clear = is_secret_clear(&mut body, dialect)?;
+            found.is_secret_clear = read_is_secret_clear(&mut body, dialect)?;
         }
         CERTIFICATE => {
             found.kind = UserKind::Certificate;
@@ -139,19 +139,19 @@ fn identity<'a>(token: &ExtensionObject<'a>, dialect: impl Dialect) -> Result<Id
         }
         _ => {
             found.kind = UserKind::Token;
-            found.is_secret_clear = is_secret_clear(&mut body, dialect)?;
+            found.is_secret_clear = read_is_secret_clear(&mut body, dialect)?;
         }
     }
     Ok(found)
 }
 
 /// A secret, then the algorithm that it is encrypted with: none if it is not.
-fn is_secret_clear(body: &mut Reader<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
+fn read_is_secret_clear(body: &mut Reader<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
     let has_secret = !Bytes::decode_as(body, "secret", dialect)?.is_empty();
     Ok(has_secret && Bytes::decode_as(body, "encryption_algorithm", dialect)?.is_empty())
 }
 
-pub(super) fn create<'a>(
+pub(super) fn visit_create_session<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
@@ -161,7 +161,7 @@ pub(super) fn create<'a>(
     Ok(())
 }
 
-pub(super) fn activate<'a>(
+pub(super) fn visit_activate_session<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),

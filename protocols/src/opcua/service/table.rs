@@ -97,7 +97,7 @@ impl Service {
     }
 
     /// The service of that position in the table: its own number.
-    pub(in crate::opcua) fn at(place: usize) -> Option<Self> {
+    pub(in crate::opcua) fn from_index(place: usize) -> Option<Self> {
         ROWS.get(place).map(|row| row.service)
     }
 

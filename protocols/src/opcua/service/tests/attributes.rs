@@ -47,7 +47,7 @@ fn a_matrix_whose_dimensions_lie_is_seen_and_told() {
         01000000 02 0200 01000000 0d000000 ffffffff
         01 c3 02000000 0a0b 02000000 00000100 00000100             / two bytes as a matrix of 65536 x 65536");
     let mut seen = Vec::new();
-    let result = items(Service::Write, Reader::new(&body), Standard, |one| seen.push((item(one), one.deviation)));
+    let result = visit_items(Service::Write, Reader::new(&body), Standard, |one| seen.push((item(one), one.deviation)));
     assert_eq!(result, Ok(()));
     assert_eq!(seen, [("write ns=2;i=1 13 10 11".into(), Some("array_dimensions"))]);
 }

@@ -32,7 +32,7 @@ fn a_client_asks_by_the_url_that_it_uses() {
 #[test]
 fn endpoints_tell_their_security_and_their_users() {
     let body = hex(&format!("01000000 {}", endpoint()));
-    let found: Vec<_> = endpoints(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
+    let found: Vec<_> = read_endpoints(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found.len(), 1);
     assert_eq!((text(found[0].url.or_empty()), found[0].mode, found[0].users), ("opc.tcp://plc:4840".into(), 1, 0b11));
     assert!(found[0].policy.or_empty().ends_with(b"#None"));
@@ -43,7 +43,7 @@ fn endpoints_tell_their_security_and_their_users() {
 #[test]
 fn servers_tell_who_they_are() {
     let body = hex(&format!("01000000 {APPLICATION}"));
-    let found: Vec<_> = find_servers(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
+    let found: Vec<_> = read_servers(Reader::new(&body)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found[0].name.text.or_empty(), b"Panel 3");
     assert_eq!((found[0].kind, text(found[0].discovery_url.or_empty())), (1, "opc.tcp://a:4840".into()));
 }

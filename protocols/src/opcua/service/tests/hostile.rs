@@ -50,7 +50,7 @@ fn thirty_bytes_that_ask_for_gigabytes_are_refused_at_once() {
         assert_eq!((found.len(), result), (0, Err(DecodeError::Truncated(field).into())), "{service:?}");
     }
     let results = hex("ffffff7f 00 00 00");
-    let answers = Answers::read(Service::Read, Reader::new(&results));
+    let answers = ItemResults::read(Service::Read, Reader::new(&results));
     assert_eq!(answers.err(), Some(DecodeError::Truncated("results").into()));
 }
 
@@ -79,25 +79,25 @@ fn an_endless_list_of_the_smallest_items_takes_one_step_for_each() {
     // A million data values of one byte each: as many as there are bytes, and no more.
     let mut body = 1_000_000_i32.to_le_bytes().to_vec();
     body.resize(4 + 1_000_000, 0);
-    let answers = Answers::read(Service::Read, Reader::new(&body)).unwrap();
+    let answers = ItemResults::read(Service::Read, Reader::new(&body)).unwrap();
     assert_eq!(answers.filter(Result::is_ok).count(), 1_000_000);
     body[3] = 0x7F;
-    assert!(Answers::read(Service::Read, Reader::new(&body)).is_err());
+    assert!(ItemResults::read(Service::Read, Reader::new(&body)).is_err());
 }
 
 /// All that can be made of a message in either role. Counts what was seen.
 fn digest(service: Service, bytes: &[u8]) -> usize {
     let reader = Reader::new(bytes);
     let mut seen = 0;
-    let _ = items(service, reader, Standard, |item| {
+    let _ = visit_items(service, reader, Standard, |item| {
         let _ = item.subject.target();
         seen += 1;
     });
-    let _ = notifications(service, reader, |_, _| seen += 1);
-    seen +=
-        Answers::read(service, reader).map_or(0, |answers| answers.take(bytes.len()).take_while(Result::is_ok).count());
-    seen += endpoints(reader).map_or(0, |found| found.count());
-    seen += find_servers(reader).map_or(0, |found| found.count());
+    let _ = visit_notifications(service, reader, |_, _| seen += 1);
+    seen += ItemResults::read(service, reader)
+        .map_or(0, |answers| answers.take(bytes.len()).take_while(Result::is_ok).count());
+    seen += read_endpoints(reader).map_or(0, |found| found.count());
+    seen += read_servers(reader).map_or(0, |found| found.count());
     let _ = CreateRequest::read(&mut reader.clone());
     let _ = CreateResponse::read(&mut reader.clone()).map(|found| seen += found.endpoints.count());
     let _ = ActivateRequest::read(&mut reader.clone());

@@ -20,7 +20,7 @@ mod management;
 mod readings;
 mod sessions;
 mod subscriptions;
-mod surveys;
+mod summaries;
 mod views;
 
 /// Bytes from hexadecimal text with blanks. What follows a `/` on a line explains it.
@@ -78,7 +78,7 @@ fn item(item: &Item<'_>) -> String {
 /// The parts of a request, and the fault that ended it.
 fn walked(service: Service, body: &[u8]) -> (Vec<String>, Result<(), Fault>) {
     let mut found = Vec::new();
-    let result = items(service, Reader::new(body), Standard, |one| found.push(item(one)));
+    let result = visit_items(service, Reader::new(body), Standard, |one| found.push(item(one)));
     (found, result)
 }
 
@@ -92,7 +92,7 @@ fn request(service: Service, body: &[u8]) -> Vec<u8> {
 /// Every operation that a server may find in a request, and what was odd.
 fn found(request: &[u8]) -> (Vec<String>, Result<(), Fault>) {
     let mut told = Vec::new();
-    let result = operations(request, false, |found| {
+    let result = visit_operations(request, false, |found| {
         let doubt = if found.is_ambiguous { " ?" } else { "" };
         told.push(format!("{} @{}{doubt}", item(found.item), found.result));
     });
@@ -109,9 +109,9 @@ fn asked(service: Service, body: &str) -> Vec<String> {
 /// The results in a sound response; the first of a service that gives none of its own.
 fn answered(service: Service, body: &str) -> Vec<String> {
     let body = hex(body);
-    let answers = Answers::read(service, Reader::new(&body)).unwrap();
+    let answers = ItemResults::read(service, Reader::new(&body)).unwrap();
     let most = if answers.left() == 0 { 1 } else { usize::MAX };
-    let result = |answer: Answer<'_>| {
+    let result = |answer: ItemResult<'_>| {
         let number = if answer.number == 0 { String::new() } else { format!(" #{}", answer.number) };
         format!("{}{number}{}", answer.status.name(), values(answer.values))
     };

@@ -66,7 +66,7 @@ fn subscriptions_are_created_changed_taken_and_deleted() {
 fn reported(service: Service, body: &str) -> (Vec<String>, Published) {
     let body = hex(body);
     let mut found = Vec::new();
-    let published = notifications(service, Reader::new(&body), |_, one| {
+    let published = visit_notifications(service, Reader::new(&body), |_, one| {
         found.push(match one {
             Notification::Data { handle, status, values } => {
                 format!("#{handle} {}{}", status.name(), super::values(*values))

@@ -45,9 +45,9 @@ fn nodes_are_registered_under_other_names() {
     assert_eq!(asked(Service::UnregisterNodes, body), ["browse ns=2;s=A", "browse ns=2;s=B"]);
     let results = "02000000 02 0100 01000000 02 0100 02000000";
     assert_eq!(answered(Service::RegisterNodes, results), ["good ns=1;i=1", "good ns=1;i=2"]);
-    let answers = Answers::read(Service::UnregisterNodes, Reader::new(&[])).unwrap();
+    let answers = ItemResults::read(Service::UnregisterNodes, Reader::new(&[])).unwrap();
     assert_eq!(answers.left(), 0, "the header alone says it");
-    assert!(answers.take(2).eq([Ok(Answer::default()); 2]), "for both of them");
+    assert!(answers.take(2).eq([Ok(ItemResult::default()); 2]), "for both of them");
 }
 
 #[test]

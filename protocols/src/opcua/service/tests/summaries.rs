@@ -12,7 +12,7 @@ use crate::operation::{Class, Namespaces, Node};
 fn thorough(service: Service, body: &[u8]) -> Option<BatchSummary> {
     let mut found: Option<BatchSummary> = None;
     let mut is_plain = true;
-    let result = items(service, Reader::new(body), Standard, |item| {
+    let result = visit_items(service, Reader::new(body), Standard, |item| {
         let Subject::Node(target) = item.subject else { return is_plain = false };
         let namespace = target.node.namespace;
         let class = if service == Service::Read { Class::Read } else { Class::Write };
@@ -25,12 +25,13 @@ fn thorough(service: Service, body: &[u8]) -> Option<BatchSummary> {
 }
 
 /// The same of the results of so many parts.
-fn thorough_endings(service: Service, body: &[u8], parts: u32) -> Option<Endings> {
-    let answers = Answers::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts as usize)?;
+fn thorough_endings(service: Service, body: &[u8], parts: u32) -> Option<ResultCounts> {
+    let answers =
+        ItemResults::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts as usize)?;
     let all: Vec<_> = answers.collect::<Result<_, _>>().ok()?;
     let bad: Vec<_> = all.iter().map(|answer| answer.status).filter(|status| status.is_bad()).collect();
-    let why = bad.last().copied().unwrap_or_default();
-    Some(Endings { good: (all.len() - bad.len()) as u32, bad: bad.len() as u32, why })
+    let last_bad = bad.last().copied().unwrap_or_default();
+    Some(ResultCounts { good: (all.len() - bad.len()) as u32, bad: bad.len() as u32, last_bad })
 }
 
 /// A node in each of its encodings.
@@ -154,7 +155,7 @@ proptest! {
     fn endings_are_counted_as_the_results_are(values in damaged(several(data_value()).prop_map(|all| array(&all)))) {
         let parts = values.first().map_or(0, |count| u32::from(*count));
         let expected = thorough_endings(Service::Read, &values, parts).filter(|_| parts > 0);
-        prop_assert_eq!(Endings::of(Service::Read, Reader::new(&values), parts), expected);
+        prop_assert_eq!(ResultCounts::of(Service::Read, Reader::new(&values), parts), expected);
     }
 
     #[test]
@@ -172,7 +173,7 @@ proptest! {
         // Item 7 is not known, and nothing of another subscription.
         let known = |subscription, handle| (subscription == 7 && handle < 7).then_some(handle as u16 / 3);
         let (mut count, mut namespaces, mut is_plain) = (0, Namespaces::NONE, true);
-        let result = notifications(Service::Publish, Reader::new(&body), |published, one| {
+        let result = visit_notifications(Service::Publish, Reader::new(&body), |published, one| {
             let of = |handle| known(published.subscription.unwrap_or_default(), handle);
             match *one {
                 Notification::Data { handle, .. } if of(handle).is_some() => {
@@ -185,7 +186,7 @@ proptest! {
         // Three neighbours lie in one namespace, and the last of them is never told with another.
         let around = |subscription, handle: u32| {
             let (first, namespace) = (handle / 3 * 3, known(subscription, handle)?);
-            Some(Neighbours { first, known: if first < 6 { 0b011 | 1 << (handle - first) } else { 1 }, namespace })
+            Some(HandleBlock { first, known: if first < 6 { 0b011 | 1 << (handle - first) } else { 1 }, namespace })
         };
         match BatchSummary::of_report(Reader::new(&body), around) {
             Some(summary) => {

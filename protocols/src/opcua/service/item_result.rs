@@ -1,7 +1,7 @@
 //! The results of a request, in the order of its parts.
 
-use super::item::values;
-use super::method::arguments;
+use super::item::values_of;
+use super::method::read_arguments;
 use super::table::Service;
 use crate::fault::Fault;
 use crate::opcua::binary::{
@@ -13,7 +13,7 @@ use crate::reader::Reader;
 
 /// How one part of a request ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Answer<'a> {
+pub struct ItemResult<'a> {
     /// Good, or why not.
     pub status: StatusCode,
     /// What was read, what a method gave back, what a new node is called.
@@ -25,7 +25,7 @@ pub struct Answer<'a> {
 /// The results of a request, one after another. For a service that gives none of its own there is a good one for every
 /// part that somebody asks for, without an end: how it ended is the business of the header.
 #[derive(Clone, Copy, Debug)]
-pub struct Answers<'a> {
+pub struct ItemResults<'a> {
     service: Service,
     reader: Reader<'a>,
     left: usize,
@@ -33,14 +33,14 @@ pub struct Answers<'a> {
     is_first_of_two: bool,
 }
 
-impl<'a> Answers<'a> {
+impl<'a> ItemResults<'a> {
     /// The results in the response to a request of `service`, starting behind its header. If the header says that the
     /// request failed, there are none to be read.
     #[inline]
     pub fn read(service: Service, content: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = content;
-        let left = match least(service) {
-            Some(least) => read_count(&mut reader, least, "results", Standard)?,
+        let left = match min_result_size(service) {
+            Some(min_size) => read_count(&mut reader, min_size, "results", Standard)?,
             None => 0,
         };
         Ok(Self { service, reader, left, is_first_of_two: service == Service::SetTriggering })
@@ -52,15 +52,15 @@ impl<'a> Answers<'a> {
     }
 
     /// What there is when no result is left: the result of the whole, or a fault on the way to a second array.
-    fn beyond(&mut self) -> Option<Result<Answer<'a>, Fault>> {
-        if least(self.service).is_none() {
-            return Some(whole(self.service, self.reader));
+    fn next_beyond(&mut self) -> Option<Result<ItemResult<'a>, Fault>> {
+        if min_result_size(self.service).is_none() {
+            return Some(read_whole_result(self.service, self.reader));
         }
-        if self.is_first_of_two { self.open_second().err().map(Err) } else { None }
+        if self.is_first_of_two { self.open_second_array().err().map(Err) } else { None }
     }
 
     /// The links that were removed, behind those that were added and what diagnoses them.
-    fn open_second(&mut self) -> Result<(), Fault> {
+    fn open_second_array(&mut self) -> Result<(), Fault> {
         self.is_first_of_two = false;
         skip_array::<DiagnosticInfo>(&mut self.reader, "diagnostic_infos", Standard)?;
         self.left = read_count(&mut self.reader, StatusCode::MIN_SIZE, "results", Standard)?;
@@ -68,18 +68,18 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl<'a> Iterator for Answers<'a> {
-    type Item = Result<Answer<'a>, Fault>;
+impl<'a> Iterator for ItemResults<'a> {
+    type Item = Result<ItemResult<'a>, Fault>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0
-            && let Some(answer) = self.beyond()
+            && let Some(answer) = self.next_beyond()
         {
             return Some(answer);
         }
         self.left = self.left.checked_sub(1)?;
-        let answer = answer(self.service, &mut self.reader);
+        let answer = read_result(self.service, &mut self.reader);
         if answer.is_err() {
             self.left = 0;
             self.is_first_of_two = false;
@@ -91,12 +91,12 @@ impl<'a> Iterator for Answers<'a> {
 impl Service {
     /// Whether its answers have a result for each operation.
     pub(in crate::opcua) const fn has_results(self) -> bool {
-        least(self).is_some()
+        min_result_size(self).is_some()
     }
 }
 
 /// The fewest bytes of a result; none for a service that gives no results of its own.
-const fn least(service: Service) -> Option<usize> {
+const fn min_result_size(service: Service) -> Option<usize> {
     match service {
         Service::Read => Some(DataValue::MIN_SIZE),
         Service::Write
@@ -121,34 +121,40 @@ const fn least(service: Service) -> Option<usize> {
 }
 
 #[inline]
-fn answer<'a>(service: Service, reader: &mut Reader<'a>) -> Result<Answer<'a>, Fault> {
+fn read_result<'a>(service: Service, reader: &mut Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     match service {
         Service::Read => read_value(reader),
-        Service::RegisterNodes => Ok(Answer { values: node(reader)?, ..Answer::default() }),
+        Service::RegisterNodes => Ok(ItemResult { values: read_node_value(reader)?, ..ItemResult::default() }),
         _ => {
             let status = StatusCode::read(reader)?;
-            details(service, reader, Answer { status, ..Answer::default() })
+            read_details(service, reader, ItemResult { status, ..ItemResult::default() })
         }
     }
 }
 
 /// The result of a service that gives none of its own. A new subscription is known by its number.
-fn whole<'a>(service: Service, mut reader: Reader<'a>) -> Result<Answer<'a>, Fault> {
+fn read_whole_result<'a>(service: Service, mut reader: Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     match service {
-        Service::CreateSubscription => Ok(Answer { number: reader.u32_le("subscription_id")?, ..Answer::default() }),
-        _ => Ok(Answer::default()),
+        Service::CreateSubscription => {
+            Ok(ItemResult { number: reader.u32_le("subscription_id")?, ..ItemResult::default() })
+        }
+        _ => Ok(ItemResult::default()),
     }
 }
 
-fn read_value<'a>(reader: &mut Reader<'a>) -> Result<Answer<'a>, Fault> {
+fn read_value<'a>(reader: &mut Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     let DataValue { value, status, .. } = DataValue::read(reader)?;
-    Ok(Answer { status, values: values(&value), number: 0 })
+    Ok(ItemResult { status, values: values_of(&value), number: 0 })
 }
 
 /// What follows the status of a result.
-fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>) -> Result<Answer<'a>, Fault> {
+fn read_details<'a>(
+    service: Service,
+    reader: &mut Reader<'a>,
+    mut answer: ItemResult<'a>,
+) -> Result<ItemResult<'a>, Fault> {
     match service {
-        Service::AddNodes => answer.values = node(reader)?,
+        Service::AddNodes => answer.values = read_node_value(reader)?,
         Service::Browse | Service::BrowseNext => {
             Bytes::read_as(reader, "continuation_point")?;
             skip_array::<ReferenceDescription>(reader, "references", Standard)?;
@@ -156,7 +162,7 @@ fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>
         Service::TranslateBrowsePaths => skip_array::<BrowsePathTarget>(reader, "targets", Standard)?,
         Service::HistoryRead => {
             Bytes::read_as(reader, "continuation_point")?;
-            answer.values = history(&ExtensionObject::read(reader)?);
+            answer.values = history_values(&ExtensionObject::read(reader)?);
         }
         Service::HistoryUpdate => {
             skip_array::<StatusCode>(reader, "operation_results", Standard)?;
@@ -165,7 +171,7 @@ fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>
         Service::Call => {
             skip_array::<StatusCode>(reader, "input_argument_results", Standard)?;
             skip_array::<DiagnosticInfo>(reader, "input_argument_diagnostic_infos", Standard)?;
-            answer.values = arguments(reader, "output_arguments", Standard)?.into();
+            answer.values = read_arguments(reader, "output_arguments", Standard)?.into();
         }
         Service::CreateMonitoredItems | Service::ModifyMonitoredItems => {
             if service == Service::CreateMonitoredItems {
@@ -182,7 +188,7 @@ fn details<'a>(service: Service, reader: &mut Reader<'a>, mut answer: Answer<'a>
 }
 
 /// A node as a value.
-fn node<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
+fn read_node_value<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
     let start = reader.rest();
     Node::read(reader)?;
     let bytes = start.get(..start.len() - reader.left()).unwrap_or_default();
@@ -190,7 +196,7 @@ fn node<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
 }
 
 /// HistoryData (OPC 10000-11, 6.6.2): values of the past. Nothing of the other kinds.
-fn history<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
+fn history_values<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
     let Some((HISTORY_DATA, mut body)) = data.standard_body() else { return Values::None };
     let found = read_elements::<DataValue<'_>>(&mut body, "history_data", Standard);
     found.map_or(Values::None, |(count, bytes)| Values::Typed { kind: Kind::DataValue, count, bytes })
