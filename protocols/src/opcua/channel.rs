@@ -17,7 +17,7 @@ pub(super) enum Protection {
     /// The opening of the channel was not seen or not readable, and its messages have not told enough yet.
     Unknown,
     /// Encrypted.
-    Sealed,
+    Encrypted,
 }
 
 /// One secure channel.
@@ -32,7 +32,7 @@ pub(super) struct Channel {
     /// Bytes of the signature behind each body, once that is known.
     pub(super) signature: Option<u8>,
     /// The protection that messages in a row showed while it was not known, and how many did.
-    shown: (Protection, u8),
+    observed: (Protection, u8),
     /// Sequence number of the latest chunk of each side.
     sequence: [Option<u32>; 2],
 }
@@ -46,17 +46,17 @@ impl Channel {
             suite,
             protection: Protection::Unknown,
             signature,
-            shown: (Protection::Unknown, 0),
+            observed: (Protection::Unknown, 0),
             sequence: [None; 2],
         }
     }
 
     /// It was opened with this policy, and this mode if it is known; a renewal keeps the mode.
-    pub(super) fn opened(&mut self, suite: Suite, mode: Option<Mode>, is_renewal: bool) {
+    pub(super) fn apply_opening(&mut self, suite: Suite, mode: Option<Mode>, is_renewal: bool) {
         self.signature = suite.known().map(|policy| policy.signature);
         self.protection = match mode {
             _ if suite.is_none() => Protection::Readable,
-            Some(Mode::SignAndEncrypt) => Protection::Sealed,
+            Some(Mode::SignAndEncrypt) => Protection::Encrypted,
             Some(Mode::None | Mode::Sign) => Protection::Readable,
             None if is_renewal => self.protection,
             None => Protection::Unknown,
@@ -69,7 +69,7 @@ impl Channel {
         let suite = self.suite.as_ref()?;
         match self.protection {
             Protection::Unknown => None,
-            Protection::Sealed => Some(Mode::SignAndEncrypt),
+            Protection::Encrypted => Some(Mode::SignAndEncrypt),
             Protection::Readable if suite.is_none() => Some(Mode::None),
             Protection::Readable => Some(Mode::Sign),
         }
@@ -77,22 +77,22 @@ impl Channel {
 
     /// Whether a token is one of those in use.
     #[inline]
-    pub(super) fn knows_token(&self, token: u32) -> bool {
+    pub(super) fn uses_token(&self, token: u32) -> bool {
         self.tokens.contains(&token)
     }
 
     /// A token was issued, or is used without that having been seen.
-    pub(super) fn learn_token(&mut self, token: u32) {
+    pub(super) fn add_token(&mut self, token: u32) {
         if self.tokens[0] != token {
             self.tokens = [token, self.tokens[0]];
         }
     }
 
     /// A message whose protection was not known showed what it is. Several in a row settle it.
-    pub(super) fn shows(&mut self, protection: Protection) -> bool {
-        let (before, count) = self.shown;
-        self.shown = (protection, if before == protection { count.saturating_add(1) } else { 1 });
-        let settled = self.shown.1 >= SETTLED;
+    pub(super) fn observe_protection(&mut self, protection: Protection) -> bool {
+        let (before, count) = self.observed;
+        self.observed = (protection, if before == protection { count.saturating_add(1) } else { 1 });
+        let settled = self.observed.1 >= SETTLING_MESSAGES;
         if settled {
             self.protection = protection;
         }
@@ -101,7 +101,7 @@ impl Channel {
 
     /// Takes the sequence number of a side's next chunk: whether it follows the one before, if there was one.
     #[inline]
-    pub(super) fn follows(&mut self, from: Side, number: u32) -> Option<bool> {
+    pub(super) fn advance_sequence(&mut self, from: Side, number: u32) -> Option<bool> {
         let [client, server] = &mut self.sequence;
         let before = if from == Side::Client { client } else { server }.replace(number)?;
         Some(number == before.wrapping_add(1) || (before > LAST_BEFORE_WRAP && number < FIRST_AFTER_WRAP))
@@ -133,20 +133,20 @@ impl Channels {
     /// The channel of that number, if it uses this token and its messages are known to be readable; and how many bytes of
     /// signature follow each.
     #[inline]
-    pub(super) fn readable(&mut self, id: u32, token: u32) -> Option<(&mut Channel, usize)> {
+    pub(super) fn get_readable(&mut self, id: u32, token: u32) -> Option<(&mut Channel, usize)> {
         let channel = self.get(id).filter(|channel| channel.protection == Protection::Readable)?;
-        let signature = channel.signature.filter(|_| channel.knows_token(token))?;
+        let signature = channel.signature.filter(|_| channel.uses_token(token))?;
         Some((channel, signature.into()))
     }
 
     /// Whether a channel of that number uses this token.
-    pub(super) fn has(&self, id: u32, token: u32) -> bool {
-        self.oldest.iter().chain(&self.others).any(|channel| channel.id == id && channel.knows_token(token))
+    pub(super) fn has_token(&self, id: u32, token: u32) -> bool {
+        self.oldest.iter().chain(&self.others).any(|channel| channel.id == id && channel.uses_token(token))
     }
 
     /// The channel of that number, made if there is none. When there are too many, the oldest is forgotten: the second
     /// value says so.
-    pub(super) fn enter(&mut self, id: u32) -> (Option<&mut Channel>, bool) {
+    pub(super) fn get_or_insert(&mut self, id: u32) -> (Option<&mut Channel>, bool) {
         let mut is_full = false;
         if self.get(id).is_none() {
             is_full = self.others.len() >= MAX_CHANNELS - 1;
@@ -163,7 +163,7 @@ impl Channels {
 }
 
 /// Messages in a row that settle how a channel is protected.
-const SETTLED: u8 = 3;
+const SETTLING_MESSAGES: u8 = 3;
 /// Sequence numbers may begin anew behind this one (OPC 10000-6, 6.7.2.4) ...
 const LAST_BEFORE_WRAP: u32 = 4_294_966_271;
 /// ... with one below this.

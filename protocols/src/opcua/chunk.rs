@@ -35,7 +35,7 @@ impl Kind {
     ];
 
     #[inline]
-    const fn of(letters: [u8; 3]) -> Option<Self> {
+    const fn from_letters(letters: [u8; 3]) -> Option<Self> {
         match &letters {
             b"MSG" => Some(Self::Message),
             b"OPN" => Some(Self::Open),
@@ -52,14 +52,14 @@ impl Kind {
     /// what their letter is.
     #[inline]
     const fn part(self, letter: u8) -> Option<Part> {
-        match (part_of(letter), self) {
+        match (part_from_letter(letter), self) {
             (None, Self::Hello | Self::Acknowledge | Self::Error | Self::ReverseHello) => Some(Part::More),
             (part, _) => part,
         }
     }
 
     /// The letters of the sort that is counted under this key.
-    pub(super) fn name_of(key: u32) -> &'static str {
+    pub(super) fn letters_of_key(key: u32) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind as u32 == key).map_or("", |(_, letters)| letters)
     }
 }
@@ -91,13 +91,13 @@ impl<'f> Chunk<'f> {
     #[inline]
     pub(super) fn split(frame: &'f [u8]) -> Option<Self> {
         let (&[a, b, c, part, ..], rest) = frame.split_first_chunk::<HEADER>()?;
-        let kind = Kind::of([a, b, c])?;
+        let kind = Kind::from_letters([a, b, c])?;
         Some(Self { kind, part: kind.part(part)?, rest, frame })
     }
 }
 
 #[inline]
-const fn part_of(letter: u8) -> Option<Part> {
+const fn part_from_letter(letter: u8) -> Option<Part> {
     match letter {
         b'F' => Some(Part::Last),
         b'C' => Some(Part::More),
@@ -112,7 +112,7 @@ pub(super) fn frame_len(bytes: &[u8]) -> FrameLen {
     let Some((&[a, b, c, part, size @ ..], _)) = bytes.split_first_chunk::<HEADER>() else {
         return if may_start(bytes) { FrameLen::Unknown } else { FrameLen::Invalid("message_type") };
     };
-    let Some((kind, _)) = Kind::of([a, b, c]).and_then(|kind| Some((kind, kind.part(part)?))) else {
+    let Some((kind, _)) = Kind::from_letters([a, b, c]).and_then(|kind| Some((kind, kind.part(part)?))) else {
         return FrameLen::Invalid("message_type");
     };
     let size = u32::from_le_bytes(size) as usize;
@@ -129,13 +129,13 @@ pub(super) fn frame_len(bytes: &[u8]) -> FrameLen {
 
 /// A chunk that is longer than is kept. It is one if its channel and token are in use: 64 bits that do not match by
 /// accident.
-pub(super) fn oversized(bytes: &[u8], is_known: impl Fn(u32, u32) -> bool, name: &'static str) -> FrameLen {
+pub(super) fn oversized_len(bytes: &[u8], is_known: impl Fn(u32, u32) -> bool, name: &'static str) -> FrameLen {
     let Some((&[a, b, c, part, size @ ..], rest)) = bytes.split_first_chunk::<HEADER>() else {
         return FrameLen::Invalid(name);
     };
     let size = u32::from_le_bytes(size) as usize;
-    if Kind::of([a, b, c]) != Some(Kind::Message)
-        || part_of(part).is_none()
+    if Kind::from_letters([a, b, c]) != Some(Kind::Message)
+        || part_from_letter(part).is_none()
         || size <= MAX_CHUNK
         || size > LONGEST_SKIPPED
     {
@@ -151,7 +151,7 @@ pub(super) fn oversized(bytes: &[u8], is_known: impl Fn(u32, u32) -> bool, name:
 
 /// The header of a message in one chunk on a channel, up to its body (OPC 10000-6, 6.7.2.2 to 6.7.2.4).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole<'f> {
+pub(super) struct SingleChunkMessage<'f> {
     pub(super) channel: u32,
     pub(super) token: u32,
     pub(super) sequence: u32,
@@ -163,14 +163,14 @@ pub(super) struct Whole<'f> {
     pub(super) size: usize,
 }
 
-impl<'f> Whole<'f> {
+impl<'f> SingleChunkMessage<'f> {
     /// Reads one that lies at the beginning of `bytes` with all that belongs to it.
     #[inline]
     pub(super) fn read(bytes: &'f [u8]) -> Option<Self> {
         let words = bytes.as_chunks().0.first_chunk()?.map(u32::from_le_bytes);
         let [letters, size, channel, token, sequence, request] = words;
         let size = size as usize;
-        let text = bytes.get(size_of_val(&words)..size).filter(|_| letters == WHOLE_MESSAGE && size <= MAX_CHUNK)?;
+        let text = bytes.get(size_of_val(&words)..size).filter(|_| letters == FINAL_MESSAGE && size <= MAX_CHUNK)?;
         Some(Self { channel, token, sequence, request, text, size })
     }
 }
@@ -185,7 +185,7 @@ pub(super) fn may_start(bytes: &[u8]) -> bool {
 }
 
 /// The letters of a message, and of the last part of it.
-const WHOLE_MESSAGE: u32 = u32::from_le_bytes(*b"MSGF");
+const FINAL_MESSAGE: u32 = u32::from_le_bytes(*b"MSGF");
 /// Letters, part and size.
 pub(super) const HEADER: usize = 8;
 /// Longest chunk that is followed, bytes. Stacks agree on 64 KiB unless they are told otherwise.

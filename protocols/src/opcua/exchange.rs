@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use super::aliases::Aliases;
 use super::assembly::Key;
 use super::binary::{StatusCode, Unanimous};
-use super::pending_request::{self, Opened, PendingRequest, What};
+use super::pending_request::{self, ChannelRequest, PendingRequest, What};
 use super::results::{AnswerKey, RecentAnswers};
 use super::service::{Direction, Message, Service, decode_type};
 use super::session::Sessions;
@@ -198,7 +198,7 @@ impl Exchange {
 /// Connections, channels, and what cannot be read.
 impl Exchange {
     /// A client opens the connection.
-    pub(super) fn hello(&mut self, url: &[u8], context: &mut Context<'_>) {
+    pub(super) fn on_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
         let operation = pending_request::plain(pending_request::HELLO, Target::Endpoint { url }, Values::None);
         let number = self.tell(&operation, context);
         let what = What::Hello(url.into());
@@ -207,7 +207,7 @@ impl Exchange {
     }
 
     /// The server accepts it.
-    pub(super) fn acknowledged(&mut self, context: &mut Context<'_>) {
+    pub(super) fn on_acknowledge(&mut self, context: &mut Context<'_>) {
         match self.pending.take(|asked| matches!(asked.what, What::Hello(_)), |_| true) {
             Some((asked, _)) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
             None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None),
@@ -215,7 +215,7 @@ impl Exchange {
     }
 
     /// The server ends the connection. If it was asked one thing, that is refused.
-    pub(super) fn failed(&mut self, status: StatusCode, context: &mut Context<'_>) {
+    pub(super) fn on_error(&mut self, status: StatusCode, context: &mut Context<'_>) {
         let mut waiting = self.pending.iter();
         let is_alone = waiting.next().is_some() && waiting.next().is_none();
         drop(waiting);
@@ -231,13 +231,19 @@ impl Exchange {
     }
 
     /// The server asks to be greeted.
-    pub(super) fn reverse_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
+    pub(super) fn on_reverse_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
         let operation = pending_request::plain(pending_request::REVERSE_HELLO, Target::Endpoint { url }, Values::None);
         self.happened(&operation, Outcome::Accepted, context);
     }
 
     /// A client asks for a channel. `id` is known where the body can be read.
-    pub(super) fn asks_channel(&mut self, channel: u32, id: Option<u32>, opened: Opened, context: &mut Context<'_>) {
+    pub(super) fn on_channel_request(
+        &mut self,
+        channel: u32,
+        id: Option<u32>,
+        opened: ChannelRequest,
+        context: &mut Context<'_>,
+    ) {
         let number = self.tell(&opened.operation(), context);
         let what = What::Open(Box::new(opened));
         self.pending.push(PendingRequest { requested: *context.stamp, number, channel, id, what }, context.sink);
@@ -245,12 +251,12 @@ impl Exchange {
 
     /// The server answers, and what was asked for is returned if it was seen. `id` is known where the body can be read;
     /// otherwise the oldest request is meant, since a client waits for its channel.
-    pub(super) fn grants_channel(
+    pub(super) fn on_channel_response(
         &mut self,
         id: Option<u32>,
         outcome: Outcome,
         context: &mut Context<'_>,
-    ) -> Option<Opened> {
+    ) -> Option<ChannelRequest> {
         let is_asked_by =
             |asked: &PendingRequest| matches!(asked.what, What::Open(_)) && (id.is_none() || asked.id == id);
         let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {

@@ -7,7 +7,7 @@ use super::channel::Protection;
 use super::chunk::{Chunk, Kind, Part};
 use super::exchange::Came;
 use super::security_policy::Suite;
-use super::{Context, OpcUa, connection, proof};
+use super::{Context, OpcUa, cleartext, connection};
 use crate::dissector::{AnomalyKind, Side};
 use crate::keys::Sealed;
 use crate::memory;
@@ -43,7 +43,7 @@ impl OpcUa {
     #[inline]
     pub(super) fn on_message(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
         let Some(piece) = Piece::split(chunk) else { return };
-        if !self.channels.has(piece.channel, piece.token) {
+        if !self.channels.has_token(piece.channel, piece.token) {
             self.meet(&piece, context);
         }
         let Some(channel) = self.channels.get(piece.channel) else { return };
@@ -63,7 +63,7 @@ impl OpcUa {
         let is_readable = match protection {
             Some(Protection::Readable) => true,
             Some(Protection::Unknown) => self.is_clear(&piece, piece.text, context.from),
-            Some(Protection::Sealed) | None => false,
+            Some(Protection::Encrypted) | None => false,
         };
         if !is_readable {
             return self.sealed(&piece, context);
@@ -87,9 +87,9 @@ impl OpcUa {
     /// A channel, or a token of one, whose issue was not seen: the capture began later, or the answer that issued it was
     /// encrypted.
     fn meet(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
-        let (channel, is_full) = self.channels.enter(piece.channel);
+        let (channel, is_full) = self.channels.get_or_insert(piece.channel);
         if let Some(channel) = channel {
-            channel.learn_token(piece.token);
+            channel.add_token(piece.token);
         }
         if is_full {
             context.anomaly(AnomalyKind::Limit, "channels", None);
@@ -118,7 +118,7 @@ impl OpcUa {
     pub(super) fn order(&mut self, channel: u32, number: u32, context: &mut Context<'_>) {
         let side = context.from.index();
         let Some(known) = self.channels.get(channel) else { return };
-        let follows = known.follows(context.from, number);
+        let follows = known.advance_sequence(context.from, number);
         let is_holed = self.holed.get(side) != Some(&false);
         match (follows, is_holed) {
             (Some(true) | None, false) => {}
@@ -144,7 +144,7 @@ impl OpcUa {
     fn part(&mut self, piece: &Piece<'_>, request: u32, body: &[u8], is_torn: bool, context: &mut Context<'_>) {
         let key = Key { from: context.from, channel: piece.channel, request: Some(request) };
         let is_known = self.assemblies.has(key);
-        let is_tail = !is_known && is_torn && !proof::is_clear(body);
+        let is_tail = !is_known && is_torn && !cleartext::is_clear(body);
         if is_torn
             && (!is_tail || piece.part != Part::More)
             && !is_known
@@ -227,7 +227,7 @@ impl OpcUa {
         if let Some(partial) = self.assemblies.take(key) {
             context.sink.give_back(partial.bytes);
         }
-        match connection::error(&mut Reader::new(body)) {
+        match connection::read_error(&mut Reader::new(body)) {
             Ok((status, _reason)) => self.exchange.aborted(key, status, context),
             Err(fault) => fault.report(false, context),
         }
@@ -241,12 +241,12 @@ impl OpcUa {
         let is_secured = channel.suite.as_ref().is_some_and(|suite| !suite.is_none());
         match channel.protection {
             Protection::Readable => self.unsigned(piece, context),
-            Protection::Sealed if is_secured => {
+            Protection::Encrypted if is_secured => {
                 if !self.unlock(piece, context) {
                     self.sealed(piece, context);
                 }
             }
-            protection => self.doubtful(piece, is_secured || protection == Protection::Sealed, context),
+            protection => self.doubtful(piece, is_secured || protection == Protection::Encrypted, context),
         }
     }
 
@@ -254,7 +254,7 @@ impl OpcUa {
     fn is_clear(&self, piece: &Piece<'_>, text: &[u8], from: Side) -> bool {
         let Some((&[.., a, b, c, d], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else { return false };
         let key = Key { from, channel: piece.channel, request: Some(u32::from_le_bytes([a, b, c, d])) };
-        self.assemblies.has(key) || proof::is_clear(body)
+        self.assemblies.has(key) || cleartext::is_clear(body)
     }
 
     /// Decrypts a chunk if there is a key for it. Another connection may have had the same channel and token: what does
@@ -286,13 +286,13 @@ impl OpcUa {
     fn doubtful(&mut self, piece: &Piece<'_>, is_suspect: bool, context: &mut Context<'_>) {
         let from = context.from;
         if self.is_clear(piece, piece.text, from) {
-            self.shown(piece.channel, Protection::Readable, context);
+            self.observe_protection(piece.channel, Protection::Readable, context);
             return self.unsigned(piece, context);
         }
         let is_open = self.unlock(piece, context);
         let goes_on = self.assemblies.has(Key { from, channel: piece.channel, request: None });
         let is_evidence = piece.part == Part::Last && !goes_on;
-        let is_settled = is_evidence && self.shown(piece.channel, Protection::Sealed, context);
+        let is_settled = is_evidence && self.observe_protection(piece.channel, Protection::Encrypted, context);
         if is_open {
             return;
         }
@@ -309,9 +309,9 @@ impl OpcUa {
     fn unsigned(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
         let Some(channel) = self.channels.get(piece.channel) else { return };
         if channel.signature.is_none() && piece.part == Part::Last {
-            channel.signature = piece.text.get(SEQUENCE_HEADER..).and_then(proof::signature);
+            channel.signature = piece.text.get(SEQUENCE_HEADER..).and_then(cleartext::signature_length);
             if channel.signature == Some(0) && channel.suite.is_none() {
-                channel.opened(Suite::of(&[]), Some(Mode::None), true);
+                channel.apply_opening(Suite::of(&[]), Some(Mode::None), true);
                 let fact = Security::Channel { mode: Some(Mode::None), policy: "None" };
                 context.sink.security(&fact, context.stamp);
             }
@@ -321,13 +321,13 @@ impl OpcUa {
     }
 
     /// A message showed how its channel is protected. Says whether that is settled now.
-    fn shown(&mut self, id: u32, protection: Protection, context: &mut Context<'_>) -> bool {
+    fn observe_protection(&mut self, id: u32, protection: Protection, context: &mut Context<'_>) -> bool {
         let Some(channel) = self.channels.get(id) else { return false };
         let before = channel.protection;
         if before == protection {
             return true;
         }
-        let settled = channel.shows(protection);
+        let settled = channel.observe_protection(protection);
         if settled && let Some(suite) = &channel.suite {
             let fact = Security::Channel { mode: channel.mode(), policy: suite.name() };
             context.sink.security(&fact, context.stamp);

@@ -9,7 +9,7 @@
 //!
 //! * `chunk`: framing; `connection`: Hello, Acknowledge, Error, ReverseHello; `probe`: the opening of a flow;
 //! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
-//!   `channel`: what is known of each; `proof`: whether a message is clear, where its channel does not tell;
+//!   `channel`: what is known of each; `cleartext`: whether a message is clear, where its channel does not tell;
 //! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
 //! * `exchange`, `request`, `asked`, `answer`, `results`: requests, joined with their answers; `session`: who is behind them;
 //!   `aliases`: the node ids that stand for registered nodes; `subscription`: which node a notification speaks of;
@@ -23,20 +23,20 @@ mod answer;
 mod assembly;
 pub mod binary;
 mod channel;
+mod channel_opening;
 mod chunk;
+mod cleartext;
 mod connection;
+mod connection_setup;
 mod exchange;
-mod greeting;
 mod inventory;
 mod message;
-mod opening;
+mod open_message;
 mod owned_node;
 mod pending_request;
 mod probe;
-mod proof;
 mod request;
 mod results;
-mod secure;
 mod security_policy;
 pub mod service;
 mod session;
@@ -49,7 +49,7 @@ use alloc::vec::Vec;
 
 use self::assembly::Assemblies;
 use self::channel::Channels;
-use self::chunk::{Chunk, Kind, Part, Whole};
+use self::chunk::{Chunk, Kind, Part, SingleChunkMessage};
 use self::exchange::{Came, Exchange};
 use crate::context::Context;
 use crate::dissector::{
@@ -69,9 +69,9 @@ pub static OPCUA: Protocol = Protocol {
     probe: |_, bytes| probe::probe(bytes),
     open: |_, limits| Box::new(OpcUa::new(limits)),
     pdu_groups: &[
-        PduGroup { name: "message_types", key: |key| Kind::name_of(key).to_string() },
+        PduGroup { name: "message_types", key: |key| Kind::letters_of_key(key).to_string() },
         PduGroup { name: "service_ids", key: exchange::service_id },
-        PduGroup { name: "security_policies", key: security_policy::name_of },
+        PduGroup { name: "security_policies", key: security_policy::name_of_key },
     ],
     functions: service::FUNCTIONS,
 };
@@ -118,7 +118,7 @@ impl OpcUa {
     /// how long it is; it is none of these if that is not said, and nothing was done with it.
     #[inline]
     fn usual(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
-        let whole = Whole::read(bytes)?;
+        let whole = SingleChunkMessage::read(bytes)?;
         let (holed, torn, longest) = match context.from {
             Side::Client => (self.holed[0], self.torn[0], self.longest[0]),
             Side::Server => (self.holed[1], self.torn[1], self.longest[1]),
@@ -126,9 +126,9 @@ impl OpcUa {
         if holed || torn || !self.assemblies.is_empty() || whole.size > longest as usize {
             return None;
         }
-        let (channel, signature) = self.channels.readable(whole.channel, whole.token)?;
+        let (channel, signature) = self.channels.get_readable(whole.channel, whole.token)?;
         let body = whole.text.get(..whole.text.len().checked_sub(signature)?)?;
-        if channel.follows(context.from, whole.sequence) == Some(false) {
+        if channel.advance_sequence(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
         self.exchange.receive(whole.channel, whole.request, body, Came::InOneChunk, context);
@@ -193,7 +193,7 @@ impl Dissector for OpcUa {
     fn frame_len(&self, _: Side, bytes: &[u8]) -> FrameLen {
         match chunk::frame_len(bytes) {
             FrameLen::Invalid(name) => {
-                chunk::oversized(bytes, |channel, token| self.channels.has(channel, token), name)
+                chunk::oversized_len(bytes, |channel, token| self.channels.has_token(channel, token), name)
             }
             known => known,
         }
@@ -215,7 +215,7 @@ impl Dissector for OpcUa {
         let Some(chunk) = Chunk::split(frame) else { return Boundary::Likely };
         let is_certain = match chunk.kind {
             Kind::Message => chunk.rest.split_first_chunk().is_some_and(|(&[a, b, c, d, e, f, g, h], _)| {
-                self.channels.has(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+                self.channels.has_token(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
             }),
             Kind::Close => false,
             _ => matches!(probe::probe(frame), Probe::Yes { .. } | Probe::Wait { .. }),

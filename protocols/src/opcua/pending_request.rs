@@ -55,7 +55,7 @@ pub(super) enum What {
     /// A connection, to the endpoint of this URL.
     Hello(Box<[u8]>),
     /// A secure channel, or a new token for one.
-    Open(Box<Opened>),
+    Open(Box<ChannelRequest>),
     /// ActivateSession. Its secrets are not kept.
     Login(Box<[Login]>),
     /// Any other service.
@@ -64,7 +64,7 @@ pub(super) enum What {
 
 /// What is known of the opening of a channel.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct ChannelRequest {
     pub(super) suite: Suite,
     pub(super) mode: Option<Mode>,
     pub(super) is_renewal: bool,
@@ -254,7 +254,7 @@ impl PendingRequest {
     }
 }
 
-impl Opened {
+impl ChannelRequest {
     pub(super) fn operation(&self) -> Operation<'_> {
         let target = Target::Channel { mode: self.mode, policy: self.suite.name() };
         plain(function(Service::OpenSecureChannel), target, Values::None)

@@ -2,7 +2,7 @@
 
 use super::binary::Bytes;
 use super::chunk::{self, Chunk, HEADER, Kind, Part};
-use super::proof;
+use super::cleartext;
 use crate::dissector::{FrameLen, Probe, Side};
 use crate::reader::Reader;
 
@@ -17,20 +17,20 @@ pub(super) fn probe(bytes: &[u8]) -> Probe {
     let Some(chunk) = Chunk::split(head) else { return Probe::No };
     let is_whole = head.len() == length;
     match chunk.kind {
-        Kind::Hello => hello(&chunk, length),
-        Kind::Acknowledge if is_whole => sized(&chunk, 20, 0, Side::Server),
-        Kind::Error if is_whole => sized(&chunk, 4, 1, Side::Server),
-        Kind::ReverseHello if is_whole => reverse(&chunk, next),
-        Kind::Open => open(&chunk, is_whole),
+        Kind::Hello => probe_hello(&chunk, length),
+        Kind::Acknowledge if is_whole => probe_exact(&chunk, 20, 0, Side::Server),
+        Kind::Error if is_whole => probe_exact(&chunk, 4, 1, Side::Server),
+        Kind::ReverseHello if is_whole => probe_reverse_hello(&chunk, next),
+        Kind::Open => probe_open(&chunk, is_whole),
         Kind::Close if length >= SHORTEST_MESSAGE => Probe::Yes { sender: Some(Side::Client) },
-        Kind::Message if length >= SHORTEST_MESSAGE => message(&chunk, is_whole),
+        Kind::Message if length >= SHORTEST_MESSAGE => probe_message(&chunk, is_whole),
         Kind::Close | Kind::Message => Probe::Maybe { sender: None },
         _ => Probe::More,
     }
 }
 
 /// HEL: its numbers, then a URL that ends with it, which may still be arriving.
-fn hello(chunk: &Chunk<'_>, length: usize) -> Probe {
+fn probe_hello(chunk: &Chunk<'_>, length: usize) -> Probe {
     let sender = Some(Side::Client);
     let Some((head, _)) = chunk.rest.split_first_chunk::<HELLO_HEAD>() else {
         return if HEADER + chunk.rest.len() == length { Probe::Maybe { sender } } else { Probe::More };
@@ -46,7 +46,7 @@ fn hello(chunk: &Chunk<'_>, length: usize) -> Probe {
 }
 
 /// A connection message of so many bytes, then so many texts to its end.
-fn sized(chunk: &Chunk<'_>, numbers: usize, texts: usize, side: Side) -> Probe {
+fn probe_exact(chunk: &Chunk<'_>, numbers: usize, texts: usize, side: Side) -> Probe {
     let mut reader = Reader::new(chunk.rest);
     let is_exact = reader.take(numbers, "numbers").is_ok()
         && (0..texts).all(|_| Bytes::read_as(&mut reader, "text").is_ok())
@@ -57,15 +57,15 @@ fn sized(chunk: &Chunk<'_>, numbers: usize, texts: usize, side: Side) -> Probe {
 
 /// A server that has opened the TCP connection: its handshake says the opposite, so that it takes both sides to decide.
 /// What follows it in the stream is the answer to a hello.
-fn reverse(chunk: &Chunk<'_>, next: &[u8]) -> Probe {
-    match sized(chunk, 0, 2, Side::Server) {
+fn probe_reverse_hello(chunk: &Chunk<'_>, next: &[u8]) -> Probe {
+    match probe_exact(chunk, 0, 2, Side::Server) {
         Probe::Yes { sender } if next.is_empty() => Probe::Wait { sender },
         judged => judged,
     }
 }
 
 /// OPN: channel, URI of the policy, certificate, thumbprint, then a body which may be encrypted.
-fn open(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
+fn probe_open(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
     let mut reader = Reader::new(chunk.rest);
     let channel = reader.u32_le("channel_id");
     let uri = Bytes::read_as(&mut reader, "security_policy_uri");
@@ -74,14 +74,14 @@ fn open(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
         let body = rest.ok().and_then(|_| reader.rest().get(SEQUENCE_HEADER..));
         // Only who asks for the first time has no channel yet.
         let asks = (channel == Ok(0)).then_some(Side::Client);
-        return Probe::Yes { sender: asks.or_else(|| body.and_then(proof::sender)) };
+        return Probe::Yes { sender: asks.or_else(|| body.and_then(cleartext::sender)) };
     }
     if is_whole || uri.is_ok() { Probe::Maybe { sender: None } } else { Probe::More }
 }
 
 /// MSG: clear ones say who sent them. Of encrypted ones nothing but the header shows.
-fn message(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
-    let sender = chunk.rest.get(SHORTEST_MESSAGE - HEADER..).and_then(proof::sender);
+fn probe_message(chunk: &Chunk<'_>, is_whole: bool) -> Probe {
+    let sender = chunk.rest.get(SHORTEST_MESSAGE - HEADER..).and_then(cleartext::sender);
     match sender {
         Some(_) => Probe::Yes { sender },
         None if is_whole || chunk.rest.len() >= ENOUGH => Probe::Yes { sender: None },

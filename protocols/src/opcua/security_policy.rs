@@ -24,10 +24,10 @@ pub(super) enum Suite {
 impl Suite {
     /// The policy that a URI names. A null or empty one means that there is none.
     pub(super) fn of(uri: &[u8]) -> Self {
-        match uri.strip_prefix(BASE).and_then(find) {
+        match uri.strip_prefix(BASE).and_then(find_standard) {
             Some(policy) => Self::Known(policy),
             None if uri.is_empty() => Self::Known(&NONE),
-            None => Self::Other(name(uri).into()),
+            None => Self::Other(policy_name(uri).into()),
         }
     }
 
@@ -53,15 +53,15 @@ impl Suite {
     }
 
     /// The key under which it is counted.
-    pub(super) fn key(&self) -> u32 {
+    pub(super) fn count_key(&self) -> u32 {
         let place = ALL.iter().position(|policy| self.known() == Some(policy));
         place.unwrap_or(ALL.len()) as u32
     }
 }
 
 /// What is behind the `#` of a policy of the standard; any other URI as a whole.
-pub(super) fn name(uri: &[u8]) -> &str {
-    match uri.strip_prefix(BASE).and_then(find) {
+pub(super) fn policy_name(uri: &[u8]) -> &str {
+    match uri.strip_prefix(BASE).and_then(find_standard) {
         Some(policy) => policy.name,
         None if uri.is_empty() => NONE.name,
         None => core::str::from_utf8(uri).unwrap_or("invalid"),
@@ -69,14 +69,14 @@ pub(super) fn name(uri: &[u8]) -> &str {
 }
 
 /// The name that a [`Suite::key`] counts.
-pub(super) fn name_of(key: u32) -> String {
+pub(super) fn name_of_key(key: u32) -> String {
     ALL.get(key as usize).map_or("other", |policy| policy.name).to_string()
 }
 
 /// What the URI of every policy of the standard begins with.
 const BASE: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#";
 
-fn find(name: &[u8]) -> Option<&'static SecurityPolicy> {
+fn find_standard(name: &[u8]) -> Option<&'static SecurityPolicy> {
     ALL.iter().find(|policy| policy.name.as_bytes() == name)
 }
 
@@ -130,7 +130,7 @@ mod tests {
         for other in ["http://opcfoundation.org/UA/SecurityPolicy#basic256sha256", "Basic256Sha256"] {
             let suite = Suite::of(other.as_bytes());
             assert_eq!((suite.known(), suite.name()), (None, other));
-            assert_eq!(name_of(suite.key()), "other");
+            assert_eq!(name_of_key(suite.count_key()), "other");
         }
         assert_eq!(Suite::of(b"\xFF").name(), "invalid");
     }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn every_policy_is_counted_under_its_own_name() {
         for policy in &ALL {
-            assert_eq!(name_of(Suite::Known(policy).key()), policy.name);
+            assert_eq!(name_of_key(Suite::Known(policy).count_key()), policy.name);
         }
     }
 }

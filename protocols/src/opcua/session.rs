@@ -105,7 +105,7 @@ pub(super) fn offered<'a>(
             application(Side::Server, &endpoint.server, context);
         }
         if let Some(mode) = Mode::from_number(endpoint.mode) {
-            let policy = security_policy::name(endpoint.policy.or_empty());
+            let policy = security_policy::policy_name(endpoint.policy.or_empty());
             context.sink.security(&Security::Offered { mode, policy }, context.stamp);
         }
     }

@@ -7,7 +7,7 @@ use crate::reader::Reader;
 
 /// What stands before the body of an OPN: always clear.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asymmetric<'f> {
+pub(super) struct AsymmetricHeader<'f> {
     /// 0 while there is none.
     pub(super) channel: u32,
     pub(super) uri: &'f [u8],
@@ -15,7 +15,7 @@ pub(super) struct Asymmetric<'f> {
     pub(super) certificate: &'f [u8],
 }
 
-impl<'f> Asymmetric<'f> {
+impl<'f> AsymmetricHeader<'f> {
     pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
         let channel = reader.u32_le("channel_id")?;
         let uri = Bytes::read_as(reader, "security_policy_uri")?.or_empty();
@@ -33,33 +33,33 @@ impl<'f> Asymmetric<'f> {
 
 /// A clear body. RSA policies encrypt it; ECC policies and those with a Diffie-Hellman key only sign it.
 #[derive(Clone, Copy)]
-pub(super) struct Clear<'f> {
+pub(super) struct ClearBody<'f> {
     pub(super) sequence: u32,
     pub(super) request: u32,
     pub(super) message: Message<'f>,
-    pub(super) content: Content,
+    pub(super) content: ClearContent,
 }
 
 /// What a clear body asks for or answers.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Content {
+pub(super) enum ClearContent {
     Request(OpenRequest),
     Response(OpenResponse),
     Fault(StatusCode),
 }
 
-impl<'f> Clear<'f> {
+impl<'f> ClearBody<'f> {
     /// Reads a body to its last field: what is encrypted does not pass as one.
     pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
         let sequence = reader.u32_le("sequence_number")?;
         let request = reader.u32_le("request_id")?;
         let message = Message::read(reader.rest())?;
-        let content = Content::read(&message)?;
+        let content = ClearContent::read(&message)?;
         Ok(Self { sequence, request, message, content })
     }
 }
 
-impl Content {
+impl ClearContent {
     fn read(message: &Message<'_>) -> Result<Self, Fault> {
         let mut reader = message.content;
         match (message.service, message.direction) {
@@ -111,19 +111,19 @@ mod tests {
 
     #[test]
     fn a_clear_request_tells_the_mode_and_whether_it_renews() {
-        let clear = Clear::read(&mut Reader::new(REQUEST)).unwrap();
+        let clear = ClearBody::read(&mut Reader::new(REQUEST)).unwrap();
         assert_eq!((clear.sequence, clear.request), (1, 2));
         let is_meant =
             |asked: OpenRequest| (asked.kind, asked.mode, asked.lifetime) == (TokenRequest::Renew, 2, 3_600_000);
-        assert!(matches!(clear.content, Content::Request(asked) if is_meant(asked)));
+        assert!(matches!(clear.content, ClearContent::Request(asked) if is_meant(asked)));
     }
 
     #[test]
     fn what_is_cut_or_encrypted_is_no_clear_body() {
         for length in 0..REQUEST.len() {
-            assert!(Clear::read(&mut Reader::new(REQUEST.get(..length).unwrap())).is_err(), "{length}");
+            assert!(ClearBody::read(&mut Reader::new(REQUEST.get(..length).unwrap())).is_err(), "{length}");
         }
-        assert!(Clear::read(&mut Reader::new(&[0x5A; 256])).is_err());
+        assert!(ClearBody::read(&mut Reader::new(&[0x5A; 256])).is_err());
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let head = |thumbprint: &[u8]| {
             let length = (thumbprint.len() as u32).to_le_bytes();
             let bytes = [&[9, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF][..], &length, thumbprint].concat();
-            Asymmetric::read(&mut Reader::new(&bytes)).map(|head| head.channel)
+            AsymmetricHeader::read(&mut Reader::new(&bytes)).map(|head| head.channel)
         };
         assert_eq!(head(&[0xAB; 20]), Ok(9));
         assert_eq!(head(&[]), Ok(9));

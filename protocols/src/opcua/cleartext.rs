@@ -28,14 +28,14 @@ pub(super) fn sender(body: &[u8]) -> Option<Side> {
 fn sender_in(body: &[u8], dialect: impl Dialect) -> Option<Side> {
     let message = Message::decode(body, dialect).ok()?;
     let is_sound = match message.direction? {
-        Direction::Request => request(&message, dialect),
-        Direction::Response => response(&message, dialect),
+        Direction::Request => is_request_header(&message, dialect),
+        Direction::Response => is_response_header(&message, dialect),
     };
     is_sound.unwrap_or(false).then_some(message.direction?.sender())
 }
 
 /// How long the signature behind a clear body is, if the body tells where it ends.
-pub(super) fn signature(body: &[u8]) -> Option<u8> {
+pub(super) fn signature_length(body: &[u8]) -> Option<u8> {
     let mut message = Message::read(body).ok()?;
     RequestHeader::read(&mut message.content).ok()?;
     let left =
@@ -44,7 +44,7 @@ pub(super) fn signature(body: &[u8]) -> Option<u8> {
 }
 
 /// Reads the header of a request (OPC 10000-4, 7.32) and says whether it is one.
-fn request(message: &Message<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
+fn is_request_header(message: &Message<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
     let mut reader = message.content;
     Token::decode(&mut reader, dialect)?;
     let _time = reader.i64_le("timestamp")?;
@@ -53,17 +53,17 @@ fn request(message: &Message<'_>, dialect: impl Dialect) -> Result<bool, Fault> 
     Bytes::decode_as(&mut reader, "audit_entry_id", dialect)?;
     let _timeout = reader.u32_le("timeout_hint")?;
     ExtensionObject::decode(&mut reader, dialect)?;
-    Ok(flags & !DIAGNOSTICS == 0 || ends_exactly(message, reader))
+    Ok(flags & !DIAGNOSTICS == 0 || ends_with_message(message, reader))
 }
 
 /// Whether nothing but a signature follows a request.
-fn ends_exactly(message: &Message<'_>, content: Reader<'_>) -> bool {
+fn ends_with_message(message: &Message<'_>, content: Reader<'_>) -> bool {
     let left = count_trailing_bytes(message.service, content);
     left.is_some_and(|left| SIGNATURES.iter().any(|length| usize::from(*length) == left))
 }
 
 /// Reads the header of a response (OPC 10000-4, 7.33) and says whether it is one.
-fn response(message: &Message<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
+fn is_response_header(message: &Message<'_>, dialect: impl Dialect) -> Result<bool, Fault> {
     let reader = &mut message.content.clone();
     let _time = reader.i64_le("timestamp")?;
     let _handle = reader.u32_le("request_handle")?;

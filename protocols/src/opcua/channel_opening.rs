@@ -1,8 +1,8 @@
 //! What the opening of a secure channel means for the messages on it.
 
 use super::chunk::Chunk;
-use super::opening::{Asymmetric, Clear, Content};
-use super::pending_request::Opened;
+use super::open_message::{AsymmetricHeader, ClearBody, ClearContent};
+use super::pending_request::ChannelRequest;
 use super::security_policy::Suite;
 use super::service::TokenRequest;
 use super::{Context, OpcUa, SECURITY_POLICIES};
@@ -15,15 +15,15 @@ impl OpcUa {
     /// OPN: a client asks for a channel, or a server grants it.
     pub(super) fn on_open(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut reader = Reader::new(chunk.rest);
-        let head = Asymmetric::read(&mut reader)?;
+        let head = AsymmetricHeader::read(&mut reader)?;
         let suite = Suite::of(head.uri);
-        context.sink.pdu(SECURITY_POLICIES, suite.key());
+        context.sink.pdu(SECURITY_POLICIES, suite.count_key());
         if !head.certificate.is_empty() {
             let fact = Security::Certificate { of: context.from, der: head.certificate };
             context.sink.security(&fact, context.stamp);
         }
         // The bodies of RSA policies are encrypted; those of the others can be read, and one that can is no chance.
-        let clear = match Clear::read(&mut reader) {
+        let clear = match ClearBody::read(&mut reader) {
             Ok(clear) => Some(clear),
             Err(fault) => {
                 if suite.is_none() {
@@ -36,22 +36,22 @@ impl OpcUa {
             self.exchange.count(&clear.message, context);
         }
         match context.from {
-            Side::Client => self.asks_channel(&head, suite, clear, context),
-            Side::Server => self.grants_channel(&head, suite, clear, context),
+            Side::Client => self.on_channel_request(&head, suite, clear, context),
+            Side::Server => self.on_channel_response(&head, suite, clear, context),
         }
         Ok(())
     }
 
-    fn asks_channel(
+    fn on_channel_request(
         &mut self,
-        head: &Asymmetric<'_>,
+        head: &AsymmetricHeader<'_>,
         suite: Suite,
-        clear: Option<Clear<'_>>,
+        clear: Option<ClearBody<'_>>,
         context: &mut Context<'_>,
     ) {
         let asked = clear.and_then(|clear| match clear.content {
-            Content::Request(asked) => Some((asked.kind == TokenRequest::Renew, Mode::from_number(asked.mode))),
-            Content::Response(_) | Content::Fault(_) => None,
+            ClearContent::Request(asked) => Some((asked.kind == TokenRequest::Renew, Mode::from_number(asked.mode))),
+            ClearContent::Response(_) | ClearContent::Fault(_) => None,
         });
         let known = self.channels.get(head.channel);
         let mode = match asked {
@@ -63,50 +63,55 @@ impl OpcUa {
         let is_renewal = asked.map_or(head.channel != 0, |(is_renewal, _)| is_renewal);
         let id = clear.map(|clear| clear.request);
         let sequence = clear.map(|clear| clear.sequence);
-        self.follow(head.channel, sequence, context);
-        self.exchange.asks_channel(head.channel, id, Opened { suite, mode, is_renewal, sequence }, context);
+        self.note_sequence(head.channel, sequence, context);
+        self.exchange.on_channel_request(
+            head.channel,
+            id,
+            ChannelRequest { suite, mode, is_renewal, sequence },
+            context,
+        );
     }
 
-    fn grants_channel(
+    fn on_channel_response(
         &mut self,
-        head: &Asymmetric<'_>,
+        head: &AsymmetricHeader<'_>,
         suite: Suite,
-        clear: Option<Clear<'_>>,
+        clear: Option<ClearBody<'_>>,
         context: &mut Context<'_>,
     ) {
         let outcome = match clear.map(|clear| clear.content) {
-            Some(Content::Fault(status)) => Outcome::Refused { code: status.0, name: status.name() },
+            Some(ClearContent::Fault(status)) => Outcome::Refused { code: status.0, name: status.name() },
             _ => Outcome::Accepted,
         };
-        let asked = self.exchange.grants_channel(clear.map(|clear| clear.request), outcome, context);
+        let asked = self.exchange.on_channel_response(clear.map(|clear| clear.request), outcome, context);
         if outcome != Outcome::Accepted {
             return;
         }
         let (id, token) = match clear.map(|clear| clear.content) {
-            Some(Content::Response(granted)) => (granted.channel, Some(granted.token)),
+            Some(ClearContent::Response(granted)) => (granted.channel, Some(granted.token)),
             _ => (head.channel, None),
         };
         let opened = asked.unwrap_or_else(|| {
             let mode = suite.is_none().then_some(Mode::None);
-            Opened { suite, mode, is_renewal: true, sequence: None }
+            ChannelRequest { suite, mode, is_renewal: true, sequence: None }
         });
-        self.opened(id, token, opened, context);
-        self.follow(id, clear.map(|clear| clear.sequence), context);
+        self.open_channel(id, token, opened, context);
+        self.note_sequence(id, clear.map(|clear| clear.sequence), context);
     }
 
     /// A channel is open from here on, or has a new token.
-    fn opened(&mut self, id: u32, token: Option<u32>, opened: Opened, context: &mut Context<'_>) {
-        let (channel, is_full) = self.channels.enter(id);
+    fn open_channel(&mut self, id: u32, token: Option<u32>, opened: ChannelRequest, context: &mut Context<'_>) {
+        let (channel, is_full) = self.channels.get_or_insert(id);
         if let Some(channel) = channel {
             let fact = Security::Channel { mode: opened.mode, policy: opened.suite.name() };
             context.sink.security(&fact, context.stamp);
             if let Some(token) = token {
-                channel.learn_token(token);
+                channel.add_token(token);
             }
             if let Some(sequence) = opened.sequence.filter(|_| !opened.is_renewal) {
-                channel.follows(Side::Client, sequence);
+                channel.advance_sequence(Side::Client, sequence);
             }
-            channel.opened(opened.suite, opened.mode, opened.is_renewal);
+            channel.apply_opening(opened.suite, opened.mode, opened.is_renewal);
         }
         if is_full {
             context.anomaly(AnomalyKind::Limit, "channels", None);
@@ -114,7 +119,7 @@ impl OpcUa {
     }
 
     /// The numbers of OPN and of messages are one sequence. Where a body is encrypted, so is its number.
-    fn follow(&mut self, channel: u32, sequence: Option<u32>, context: &mut Context<'_>) {
+    fn note_sequence(&mut self, channel: u32, sequence: Option<u32>, context: &mut Context<'_>) {
         match sequence {
             Some(number) => self.order(channel, number, context),
             None => {
