@@ -107,7 +107,7 @@ impl PartialOrd for Key {
 
 /// The session and the time for which an alias is looked up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lookup {
+pub(super) struct AliasLookup {
     /// The session, by [`Token::key`](super::service::Token::key).
     pub(super) session: u64,
     /// Registrations sent before this are overdue, on the scale of [`Stamp::clock`](crate::Stamp).
@@ -135,7 +135,7 @@ impl Aliases {
     }
 
     /// Notes a RegisterNodes request, whose answer will name the aliases.
-    pub(super) fn expect(&mut self, request: u32, session: u64, clock: i64) {
+    pub(super) fn begin_registration(&mut self, request: u32, session: u64, clock: i64) {
         let table = self.0.get_or_insert_default();
         if table.pending.len() >= MAX_PENDING {
             let oldest = table.pending.remove(0);
@@ -145,7 +145,7 @@ impl Aliases {
     }
 
     /// Notes the answer to a registration: its aliases were [inserted](Self::insert) or are [unknown](Self::mark_unknown).
-    pub(super) fn answered(&mut self, request: u32) {
+    pub(super) fn complete_registration(&mut self, request: u32) {
         if let Some(table) = &mut self.0 {
             table.pending.retain(|registration| registration.request != request);
         }
@@ -204,14 +204,14 @@ impl Aliases {
 
     /// The nodes behind the aliases that an operation uses, if it uses any.
     #[inline]
-    pub(super) fn resolve(&self, lookup: Lookup, subject: &Subject<'_>) -> Option<Resolved> {
+    pub(super) fn resolve(&self, lookup: AliasLookup, subject: &Subject<'_>) -> Option<Resolved> {
         self.0.as_deref().and_then(|table| table.resolve(lookup, subject))
     }
 
     /// A survey whose namespaces include those of every node that its aliases may stand for; none if each operation has to be
     /// looked at.
     #[inline]
-    pub(super) fn resolve_summary(&self, lookup: Lookup, summary: BatchSummary) -> Option<BatchSummary> {
+    pub(super) fn resolve_summary(&self, lookup: AliasLookup, summary: BatchSummary) -> Option<BatchSummary> {
         match self.0.as_deref() {
             None => Some(summary),
             Some(table) => table.resolve_summary(lookup, summary),
@@ -255,14 +255,14 @@ impl Table {
     }
 
     /// Whether a session may have aliases that are not known.
-    fn has_unknown(&self, lookup: Lookup) -> bool {
+    fn has_unknown(&self, lookup: AliasLookup) -> bool {
         let is_overdue =
             |pending: &Registration| pending.session == lookup.session && pending.clock < lookup.overdue_before;
         let is_unknown = |session: &u64| [lookup.session, ANY_SESSION].contains(session);
         self.unknown.iter().any(is_unknown) || self.pending.iter().any(is_overdue)
     }
 
-    fn resolve(&self, lookup: Lookup, subject: &Subject<'_>) -> Option<Resolved> {
+    fn resolve(&self, lookup: AliasLookup, subject: &Subject<'_>) -> Option<Resolved> {
         let has_unknown = self.has_unknown(lookup);
         let look = |node: &Node<'_>| {
             let of = |session| self.known.get(&(session, *node) as &dyn TableKey);
@@ -278,7 +278,7 @@ impl Table {
         (object.is_some() || method.is_some()).then_some(Resolved { object, method })
     }
 
-    fn resolve_summary(&self, lookup: Lookup, summary: BatchSummary) -> Option<BatchSummary> {
+    fn resolve_summary(&self, lookup: AliasLookup, summary: BatchSummary) -> Option<BatchSummary> {
         if self.has_unknown(lookup) {
             return None;
         }

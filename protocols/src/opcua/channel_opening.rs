@@ -33,7 +33,7 @@ impl OpcUa {
             }
         };
         if let Some(clear) = &clear {
-            self.exchange.count(&clear.message, context);
+            self.exchange.count_message(&clear.message, context);
         }
         match context.from {
             Side::Client => self.on_channel_request(&head, suite, clear, context),
@@ -121,7 +121,7 @@ impl OpcUa {
     /// The numbers of OPN and of messages are one sequence. Where a body is encrypted, so is its number.
     fn note_sequence(&mut self, channel: u32, sequence: Option<u32>, context: &mut Context<'_>) {
         match sequence {
-            Some(number) => self.order(channel, number, context),
+            Some(number) => self.check_sequence(channel, number, context),
             None => {
                 if let Some(channel) = self.channels.get(channel) {
                     channel.forget_sequence(context.from);

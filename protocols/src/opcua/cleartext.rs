@@ -16,7 +16,7 @@ use crate::reader::Reader;
 
 /// Whether a body (what follows the sequence header) begins as only a clear one does. A part of one is enough if the
 /// header is in it.
-pub(super) fn is_clear(body: &[u8]) -> bool {
+pub(super) fn is_cleartext(body: &[u8]) -> bool {
     sender(body).is_some()
 }
 
@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn no_single_byte_makes_it_clear_and_a_cut_header_is_no_proof() {
         for length in 0..READ.len() {
-            assert!(!is_clear(&READ[..length]), "{length}");
+            assert!(!is_cleartext(&READ[..length]), "{length}");
         }
         for (place, value) in [(0, 0x09), (2, 0x78), (25, 0x80), (30, 0x7F), (37, 3)] {
             let mut other = READ.to_vec();
             other[place] = value;
-            assert!(!is_clear(&other), "byte {place}");
+            assert!(!is_cleartext(&other), "byte {place}");
         }
     }
 

@@ -31,7 +31,7 @@ impl OpcUa {
             context.malformed("buffer_size", size);
         }
         let agreed = |size: u32| if size == 0 { u32::MAX } else { size };
-        self.longest = [agreed(sizes.receive), agreed(sizes.send)];
+        self.max_chunk = [agreed(sizes.receive), agreed(sizes.send)];
         self.exchange.on_acknowledge(context);
         Ok(())
     }

@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::aliases::Aliases;
-use super::assembly::Key;
+use super::assembly::MessageKey;
 use super::binary::{StatusCode, Unanimous};
-use super::pending_request::{self, ChannelRequest, PendingRequest, What};
+use super::pending_request::{self, ChannelRequest, PendingRequest, RequestKind};
 use super::results::{AnswerKey, RecentAnswers};
 use super::service::{Direction, Message, Service, decode_type};
 use super::session::Sessions;
@@ -21,7 +21,7 @@ use crate::pending::{Pending, Waiting};
 #[derive(Debug)]
 pub(super) struct Exchange {
     /// Number of the next request.
-    next: u32,
+    next_number: u32,
     pub(super) sessions: Sessions,
     pub(super) pending: Pending<PendingRequest>,
     /// Requests to publish, which wait until there is something to report: they are never overdue.
@@ -49,9 +49,9 @@ pub(super) struct ReceivedMessage<'m> {
     pub(super) body: &'m [u8],
     pub(super) message: Message<'m>,
     /// Only its beginning is there.
-    pub(super) is_cut: bool,
+    pub(super) is_truncated: bool,
     /// Servers do not all read its type alike.
-    pub(super) is_unusual: bool,
+    pub(super) has_unusual_type: bool,
 }
 
 impl ReceivedMessage<'_> {
@@ -63,19 +63,19 @@ impl ReceivedMessage<'_> {
 
 /// How a body came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum Arrival {
     /// In one chunk, which is counted with it.
-    InOneChunk,
+    SingleChunk,
     /// In chunks that were counted.
-    Whole,
+    Complete,
     /// The same, and only its beginning was kept.
-    Cut,
+    Truncated,
 }
 
 impl Exchange {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            next: 0,
+            next_number: 0,
             sessions: Sessions::default(),
             pending: Pending::new(limits),
             publishes: Pending::new(limits),
@@ -91,37 +91,37 @@ impl Exchange {
 
     /// Takes a number for the next request of the flow.
     #[inline]
-    pub(super) fn number(&mut self) -> u32 {
-        let number = self.next;
-        self.next = number.wrapping_add(1);
+    pub(super) fn allocate_number(&mut self) -> u32 {
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
         number
     }
 
     /// The number that [`Self::number`] takes next.
     pub(super) fn next_request(&mut self) -> &mut u32 {
-        &mut self.next
+        &mut self.next_number
     }
 
     /// Counts a message under the number of its encoding.
-    pub(super) fn count(&self, message: &Message<'_>, context: &mut Context<'_>) {
-        context.sink.pdu(SERVICE_IDS, key(message));
+    pub(super) fn count_message(&self, message: &Message<'_>, context: &mut Context<'_>) {
+        context.sink.pdu(SERVICE_IDS, message_key(message));
     }
 
     /// A body.
-    pub(super) fn receive(&mut self, channel: u32, id: u32, body: &[u8], came: Came, context: &mut Context<'_>) {
-        let is_cut = came == Came::Cut;
-        let (message, is_unusual) = match Message::decode(body, Unanimous) {
+    pub(super) fn receive(&mut self, channel: u32, id: u32, body: &[u8], arrival: Arrival, context: &mut Context<'_>) {
+        let is_truncated = arrival == Arrival::Truncated;
+        let (message, has_unusual_type) = match Message::decode(body, Unanimous) {
             Ok(message) => (message, false),
-            Err(fault) => match self.unusual(body, fault, came, context) {
+            Err(fault) => match self.decode_unusual(body, fault, arrival, context) {
                 Some(message) => (message, true),
                 None => return,
             },
         };
-        match came {
-            Came::InOneChunk => context.sink.pdus(CHUNK, (SERVICE_IDS, key(&message))),
-            Came::Whole | Came::Cut => self.count(&message, context),
+        match arrival {
+            Arrival::SingleChunk => context.sink.pdus(CHUNK, (SERVICE_IDS, message_key(&message))),
+            Arrival::Complete | Arrival::Truncated => self.count_message(&message, context),
         }
-        let received = ReceivedMessage { channel, id, body, message, is_cut, is_unusual };
+        let received = ReceivedMessage { channel, id, body, message, is_truncated, has_unusual_type };
         // Who asks, asks: the direction of a message of the standard does not depend on who was taken for the client.
         let direction = message.direction.unwrap_or(match context.from {
             Side::Client => Direction::Request,
@@ -138,21 +138,21 @@ impl Exchange {
 
     /// A message whose type is odd: in the first reading that has a type for it. A request that has none in any reading is
     /// announced as unread.
-    fn unusual<'m>(
+    fn decode_unusual<'m>(
         &mut self,
         body: &'m [u8],
         fault: Fault,
-        came: Came,
+        arrival: Arrival,
         context: &mut Context<'_>,
     ) -> Option<Message<'m>> {
-        fault.report(came == Came::Cut, context);
+        fault.report(arrival == Arrival::Truncated, context);
         let message = decode_type(body);
         if message.is_none() {
-            if came == Came::InOneChunk {
+            if arrival == Arrival::SingleChunk {
                 context.sink.pdu(CHUNK.0, CHUNK.1);
             }
             if context.from == Side::Client {
-                self.unread(body, "type_id", context);
+                self.announce_unread(body, "type_id", context);
             }
         }
         message
@@ -199,16 +199,17 @@ impl Exchange {
 impl Exchange {
     /// A client opens the connection.
     pub(super) fn on_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
-        let operation = pending_request::plain(pending_request::HELLO, Target::Endpoint { url }, Values::None);
-        let number = self.tell(&operation, context);
-        let what = What::Hello(url.into());
+        let operation =
+            pending_request::function_operation(pending_request::HELLO, Target::Endpoint { url }, Values::None);
+        let number = self.report_operation(&operation, context);
+        let kind = RequestKind::Hello(url.into());
         self.pending
-            .push(PendingRequest { requested: *context.stamp, number, channel: 0, id: None, what }, context.sink);
+            .push(PendingRequest { requested: *context.stamp, number, channel: 0, id: None, kind }, context.sink);
     }
 
     /// The server accepts it.
     pub(super) fn on_acknowledge(&mut self, context: &mut Context<'_>) {
-        match self.pending.take(|asked| matches!(asked.what, What::Hello(_)), |_| true) {
+        match self.pending.take(|asked| matches!(asked.kind, RequestKind::Hello(_)), |_| true) {
             Some((asked, _)) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
             None => context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None),
         }
@@ -219,21 +220,23 @@ impl Exchange {
         let mut waiting = self.pending.iter();
         let is_alone = waiting.next().is_some() && waiting.next().is_none();
         drop(waiting);
-        let is_meant = |asked: &PendingRequest| is_alone || matches!(asked.what, What::Hello(_) | What::Open(_));
+        let is_meant =
+            |asked: &PendingRequest| is_alone || matches!(asked.kind, RequestKind::Hello(_) | RequestKind::Open(_));
         if let Some((asked, _)) = self.pending.take(is_meant, |_| true) {
-            return asked.conclude(refused(status), context.stamp, context.sink);
+            return asked.conclude(refusal(status), context.stamp, context.sink);
         }
-        self.happened(
-            &pending_request::plain(pending_request::ERROR, Target::None, Values::None),
-            refused(status),
+        self.report_concluded(
+            &pending_request::function_operation(pending_request::ERROR, Target::None, Values::None),
+            refusal(status),
             context,
         );
     }
 
     /// The server asks to be greeted.
     pub(super) fn on_reverse_hello(&mut self, url: &[u8], context: &mut Context<'_>) {
-        let operation = pending_request::plain(pending_request::REVERSE_HELLO, Target::Endpoint { url }, Values::None);
-        self.happened(&operation, Outcome::Accepted, context);
+        let operation =
+            pending_request::function_operation(pending_request::REVERSE_HELLO, Target::Endpoint { url }, Values::None);
+        self.report_concluded(&operation, Outcome::Accepted, context);
     }
 
     /// A client asks for a channel. `id` is known where the body can be read.
@@ -244,9 +247,9 @@ impl Exchange {
         opened: ChannelRequest,
         context: &mut Context<'_>,
     ) {
-        let number = self.tell(&opened.operation(), context);
-        let what = What::Open(Box::new(opened));
-        self.pending.push(PendingRequest { requested: *context.stamp, number, channel, id, what }, context.sink);
+        let number = self.report_operation(&opened.operation(), context);
+        let kind = RequestKind::Open(Box::new(opened));
+        self.pending.push(PendingRequest { requested: *context.stamp, number, channel, id, kind }, context.sink);
     }
 
     /// The server answers, and what was asked for is returned if it was seen. `id` is known where the body can be read;
@@ -258,32 +261,32 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Option<ChannelRequest> {
         let is_asked_by =
-            |asked: &PendingRequest| matches!(asked.what, What::Open(_)) && (id.is_none() || asked.id == id);
+            |asked: &PendingRequest| matches!(asked.kind, RequestKind::Open(_)) && (id.is_none() || asked.id == id);
         let Some((asked, _)) = self.pending.take(is_asked_by, |_| true) else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None);
             return None;
         };
         asked.conclude(outcome, context.stamp, context.sink);
-        if let What::Open(opened) = asked.what { Some(*opened) } else { None }
+        if let RequestKind::Open(opened) = asked.kind { Some(*opened) } else { None }
     }
 
     /// The sender of a message in chunks gave it up. If it is an answer, the request failed.
-    pub(super) fn aborted(&mut self, key: Key, status: StatusCode, context: &mut Context<'_>) {
+    pub(super) fn on_abort(&mut self, key: MessageKey, status: StatusCode, context: &mut Context<'_>) {
         if key.from == Side::Server
             && let Some((asked, _)) =
                 self.pending.take(|asked| asked.channel == key.channel && asked.id == key.request, |_| true)
         {
-            return asked.conclude(refused(status), context.stamp, context.sink);
+            return asked.conclude(refusal(status), context.stamp, context.sink);
         }
-        self.happened(
-            &pending_request::plain(pending_request::ABORT, Target::None, Values::None),
-            refused(status),
+        self.report_concluded(
+            &pending_request::function_operation(pending_request::ABORT, Target::None, Values::None),
+            refusal(status),
             context,
         );
     }
 
     /// An encrypted message of so many bytes, on the wire.
-    pub(super) fn opaque(&mut self, size: usize, context: &mut Context<'_>) {
+    pub(super) fn report_encrypted(&mut self, size: usize, context: &mut Context<'_>) {
         let function = match context.from {
             Side::Client => pending_request::ENCRYPTED_REQUEST,
             Side::Server => pending_request::ENCRYPTED_RESPONSE,
@@ -291,51 +294,59 @@ impl Exchange {
         let size = u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
         let values = Values::Typed { kind: Kind::U32, count: 1, bytes: &size };
         // What becomes of it nobody sees.
-        self.happened(&pending_request::plain(function, Target::None, values), Outcome::Pending, context);
+        self.report_concluded(
+            &pending_request::function_operation(function, Target::None, values),
+            Outcome::Pending,
+            context,
+        );
     }
 
     /// An encrypted CLO: what it does shows.
-    pub(super) fn closed(&mut self, context: &mut Context<'_>) {
-        let function = pending_request::function(Service::CloseSecureChannel);
-        self.happened(&pending_request::plain(function, Target::None, Values::None), Outcome::Accepted, context);
+    pub(super) fn report_encrypted_close(&mut self, context: &mut Context<'_>) {
+        let function = pending_request::service_function(Service::CloseSecureChannel);
+        self.report_concluded(
+            &pending_request::function_operation(function, Target::None, Values::None),
+            Outcome::Accepted,
+            context,
+        );
     }
 
     /// Tells an operation, and its number.
-    fn tell(&mut self, operation: &Operation<'_>, context: &mut Context<'_>) -> u32 {
-        let number = self.number();
+    fn report_operation(&mut self, operation: &Operation<'_>, context: &mut Context<'_>) -> u32 {
+        let number = self.allocate_number();
         context.sink.operation(RequestRef { request: number, item: 0 }, operation, context.stamp);
         number
     }
 
     /// Tells an operation that nobody answers.
-    pub(super) fn happened(&mut self, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
-        let at = RequestRef { request: self.tell(operation, context), item: 0 };
+    pub(super) fn report_concluded(&mut self, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
+        let at = RequestRef { request: self.report_operation(operation, context), item: 0 };
         let Context { stamp, ref mut sink, .. } = *context;
         sink.outcome(at, operation, outcome, stamp, stamp);
     }
 }
 
 /// What a bad status means for an operation.
-pub(super) fn refused(status: StatusCode) -> Outcome {
+pub(super) fn refusal(status: StatusCode) -> Outcome {
     Outcome::Refused { code: status.0, name: status.name() }
 }
 
 /// The key under which a message is counted: dense for the services of the standard.
-fn key(message: &Message<'_>) -> u32 {
+fn message_key(message: &Message<'_>) -> u32 {
     let service = if message.is_sessionless { Service::SessionlessInvoke } else { message.service };
     match message.direction {
         Some(direction) => (service as u32) << 1 | u32::from(direction == Direction::Response),
-        None => FOREIGN | message.number & !FOREIGN,
+        None => VENDOR_BIT | message.number & !VENDOR_BIT,
     }
 }
 
 /// The number of the encoding that a key counts.
-pub(super) fn service_id(key: u32) -> String {
-    let service = Service::from_index((key >> 1) as usize).filter(|_| key & FOREIGN == 0);
+pub(super) fn name_of_key(key: u32) -> String {
+    let service = Service::from_index((key >> 1) as usize).filter(|_| key & VENDOR_BIT == 0);
     let number = match service {
         Some(service) if key & 1 == 0 => service.code(),
         Some(service) => service.response_code(),
-        None => key & !FOREIGN,
+        None => key & !VENDOR_BIT,
     };
     number.to_string()
 }
@@ -343,6 +354,6 @@ pub(super) fn service_id(key: u32) -> String {
 /// What a chunk of a message is counted under.
 const CHUNK: (usize, u32) = (MESSAGE_TYPES, chunk::Kind::Message as u32);
 /// The bit of a key that says that the message is none of the standard's.
-const FOREIGN: u32 = 1 << 31;
+const VENDOR_BIT: u32 = 1 << 31;
 /// The bytes that waiting requests may keep, unless they are small, in terms of [`Limits::partial`]: 512 KiB as a rule.
 const SHARE: usize = 8;

@@ -50,7 +50,7 @@ use alloc::vec::Vec;
 use self::assembly::Assemblies;
 use self::channel::Channels;
 use self::chunk::{Chunk, Kind, Part, SingleChunkMessage};
-use self::exchange::{Came, Exchange};
+use self::exchange::{Arrival, Exchange};
 use crate::context::Context;
 use crate::dissector::{
     AnomalyKind, Boundary, Dissector, FrameLen, Limits, PduGroup, Probe, Protocol, Side, Sink, Stamp, Transport,
@@ -70,7 +70,7 @@ pub static OPCUA: Protocol = Protocol {
     open: |_, limits| Box::new(OpcUa::new(limits)),
     pdu_groups: &[
         PduGroup { name: "message_types", key: |key| Kind::letters_of_key(key).to_string() },
-        PduGroup { name: "service_ids", key: exchange::service_id },
+        PduGroup { name: "service_ids", key: exchange::name_of_key },
         PduGroup { name: "security_policies", key: security_policy::name_of_key },
     ],
     functions: service::FUNCTIONS,
@@ -84,18 +84,18 @@ const SECURITY_POLICIES: usize = 2;
 struct OpcUa {
     channels: Channels,
     /// Longest chunk that each side may send, bytes, as agreed on.
-    longest: [u32; 2],
+    max_chunk: [u32; 2],
     /// Whether something that a side sent is missing since its latest chunk.
-    holed: [bool; 2],
+    has_gap: [bool; 2],
     /// Whether the next chunk of a side may belong to a message whose beginning is missing.
-    torn: [bool; 2],
+    expects_tail: [bool; 2],
     /// Bytes that a side still sends of a chunk whose beginning was decoded, and which is too long to be kept.
-    skipped: [u32; 2],
+    to_skip: [u32; 2],
     assemblies: Assemblies,
     exchange: Exchange,
     keys: Option<Arc<dyn Keys>>,
     /// Memory for what they open.
-    unsealed: Vec<u8>,
+    decrypted: Vec<u8>,
 }
 
 impl OpcUa {
@@ -104,12 +104,12 @@ impl OpcUa {
             channels: Channels::default(),
             assemblies: Assemblies::new(limits),
             exchange: Exchange::new(limits),
-            longest: [u32::MAX; 2],
-            holed: [false; 2],
-            torn: [false; 2],
-            skipped: [0; 2],
+            max_chunk: [u32::MAX; 2],
+            has_gap: [false; 2],
+            expects_tail: [false; 2],
+            to_skip: [0; 2],
             keys: None,
-            unsealed: Vec::new(),
+            decrypted: Vec::new(),
         }
     }
 
@@ -117,13 +117,13 @@ impl OpcUa {
     /// nothing is missing. The same as [`OpcUa::chunk`], with one look at its headers (a third of the instructions). Says
     /// how long it is; it is none of these if that is not said, and nothing was done with it.
     #[inline]
-    fn usual(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+    fn decode_single_chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let whole = SingleChunkMessage::read(bytes)?;
-        let (holed, torn, longest) = match context.from {
-            Side::Client => (self.holed[0], self.torn[0], self.longest[0]),
-            Side::Server => (self.holed[1], self.torn[1], self.longest[1]),
+        let (has_gap, expects_tail, max_chunk) = match context.from {
+            Side::Client => (self.has_gap[0], self.expects_tail[0], self.max_chunk[0]),
+            Side::Server => (self.has_gap[1], self.expects_tail[1], self.max_chunk[1]),
         };
-        if holed || torn || !self.assemblies.is_empty() || whole.size > longest as usize {
+        if has_gap || expects_tail || !self.assemblies.is_empty() || whole.size > max_chunk as usize {
             return None;
         }
         let (channel, signature) = self.channels.get_readable(whole.channel, whole.token)?;
@@ -131,15 +131,15 @@ impl OpcUa {
         if channel.advance_sequence(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
-        self.exchange.receive(whole.channel, whole.request, body, Came::InOneChunk, context);
+        self.exchange.receive(whole.channel, whole.request, body, Arrival::SingleChunk, context);
         Some(whole.size)
     }
 
     /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
-    fn chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+    fn decode_chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let FrameLen::Bytes(length) = self.frame_len(context.from, bytes) else { return None };
         if length > chunk::MAX_CHUNK {
-            return self.oversized(bytes, length, context);
+            return self.decode_oversized(bytes, length, context);
         }
         let frame = bytes.get(..length)?;
         self.frame(context.from, frame, context.stamp, context.sink);
@@ -147,24 +147,24 @@ impl OpcUa {
     }
 
     /// A chunk that is longer than is kept: its beginning is decoded once there is as much of it as of the longest that is.
-    fn oversized(&mut self, bytes: &[u8], length: usize, context: &mut Context<'_>) -> Option<usize> {
+    fn decode_oversized(&mut self, bytes: &[u8], length: usize, context: &mut Context<'_>) -> Option<usize> {
         let beginning = bytes.get(..chunk::MAX_CHUNK)?;
         let chunk = Chunk::split(beginning)?;
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
         context.anomaly(AnomalyKind::Limit, "chunk_size", u32::try_from(length).ok());
-        self.on_beginning(&chunk, length, context);
-        if let Some(skipped) = self.skipped.get_mut(context.from.index()) {
-            *skipped = u32::try_from(length - beginning.len()).unwrap_or(u32::MAX);
+        self.on_oversized_start(&chunk, length, context);
+        if let Some(to_skip) = self.to_skip.get_mut(context.from.index()) {
+            *to_skip = u32::try_from(length - beginning.len()).unwrap_or(u32::MAX);
         }
         let rest = bytes.get(beginning.len()..).unwrap_or_default();
-        Some(beginning.len() + self.skip(rest, context))
+        Some(beginning.len() + self.skip_oversized(rest, context))
     }
 
     /// Passes over what is left of such a chunk.
-    fn skip(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
-        let Some(skipped) = self.skipped.get_mut(context.from.index()) else { return 0 };
-        let count = bytes.len().min(*skipped as usize);
-        *skipped -= count as u32;
+    fn skip_oversized(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
+        let Some(to_skip) = self.to_skip.get_mut(context.from.index()) else { return 0 };
+        let count = bytes.len().min(*to_skip as usize);
+        *to_skip -= count as u32;
         context.sink.lost(count);
         count
     }
@@ -227,7 +227,7 @@ impl Dissector for OpcUa {
         let context = &mut Context { from, stamp, sink };
         let Some(chunk) = Chunk::split(frame) else { return };
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
-        if self.longest.get(from.index()).is_some_and(|longest| frame.len() > *longest as usize) {
+        if self.max_chunk.get(from.index()).is_some_and(|max_chunk| frame.len() > *max_chunk as usize) {
             context.malformed("chunk_longer_than_agreed", frame.len() as u32);
         }
         match chunk.kind {
@@ -238,35 +238,39 @@ impl Dissector for OpcUa {
 
     fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
-        let mut used = if self.skipped == [0; 2] { 0 } else { self.skip(bytes, context) };
+        let mut used = if self.to_skip == [0; 2] { 0 } else { self.skip_oversized(bytes, context) };
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let Some(size) = self.usual(rest, context).or_else(|| self.chunk(rest, context)) else { break };
+            let Some(size) = self.decode_single_chunk(rest, context).or_else(|| self.decode_chunk(rest, context))
+            else {
+                break;
+            };
             used += size;
         }
         used
     }
 
     fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
-        if let (Some(holed), Some(skipped)) = (self.holed.get_mut(from.index()), self.skipped.get_mut(from.index())) {
-            (*holed, *skipped) = (true, 0);
+        if let (Some(has_gap), Some(to_skip)) = (self.has_gap.get_mut(from.index()), self.to_skip.get_mut(from.index()))
+        {
+            (*has_gap, *to_skip) = (true, 0);
         }
         self.exchange.is_lossy = true;
     }
 
     fn buffered(&self) -> usize {
-        self.assemblies.len()
+        self.assemblies.kept_bytes()
     }
 
     fn give_up(&mut self, from: Side, stamp: &Stamp, sink: &mut dyn Sink) -> bool {
         let context = &mut Context { from, stamp, sink };
         let mut is_kept = false;
-        while let Some(oldest) = self.assemblies.take_oldest(from) {
-            self.lose(oldest, context);
+        while let Some(oldest) = self.assemblies.remove_oldest(from) {
+            self.abandon(oldest, context);
             is_kept = true;
         }
         // The rest of them comes without a beginning.
-        if is_kept && let Some(torn) = self.torn.get_mut(from.index()) {
-            *torn = true;
+        if is_kept && let Some(expects_tail) = self.expects_tail.get_mut(from.index()) {
+            *expects_tail = true;
         }
         is_kept
     }

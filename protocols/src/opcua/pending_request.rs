@@ -46,12 +46,12 @@ pub(super) struct PendingRequest {
     pub(super) channel: u32,
     /// Number of the request in its sequence header, where that can be read: the answer has the same.
     pub(super) id: Option<u32>,
-    pub(super) what: What,
+    pub(super) kind: RequestKind,
 }
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum RequestKind {
     /// A connection, to the endpoint of this URL.
     Hello(Box<[u8]>),
     /// A secure channel, or a new token for one.
@@ -88,29 +88,29 @@ pub(super) struct Request {
     pub(super) is_awaited: bool,
     /// The number of its encoding.
     pub(super) code: u32,
-    pub(super) kept: Kept,
+    pub(super) retained: Retention,
 }
 
 /// What is kept of a request until its answer.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum Retention {
     /// The number of its operations, of which only outcomes are counted.
-    Counted(u32),
+    Count(u32),
     /// What follows its header, which all servers read alike.
     Content(Vec<u8>),
     /// All of it, and what the announcement of its operations depended on.
-    Whole(Box<Whole>),
+    Whole(Box<WholeRequest>),
     /// Nothing: its operations are concluded, and its answer need only be recognised.
-    Concluded,
+    Nothing,
 }
 
 /// A whole request, and what the announcement of its operations depended on.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct WholeRequest {
     /// From its type on.
     pub(super) body: Vec<u8>,
     /// Only its beginning is there.
-    pub(super) is_cut: bool,
+    pub(super) is_truncated: bool,
     /// The session that it belongs to, by [`Token::key`](super::service::Token::key).
     pub(super) session: u64,
     /// The subscription that it names, if it names one.
@@ -120,7 +120,7 @@ pub(super) struct Whole {
 }
 
 /// One announced operation of a kept request.
-pub(super) struct Replayed<'i, 'a> {
+pub(super) struct ReplayedItem<'i, 'a> {
     /// Position of the operation in the request.
     pub(super) number: u32,
     /// The operation, on the nodes behind aliases.
@@ -131,16 +131,16 @@ pub(super) struct Replayed<'i, 'a> {
 
 impl Request {
     /// Visits its operations in the order of their announcement.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Replayed<'_, '_>)) {
+    pub(super) fn visit_items(&self, mut visit: impl FnMut(&ReplayedItem<'_, '_>)) {
         let mut number = 0;
         // Faults were reported when the request was announced.
-        let _ = match &self.kept {
-            Kept::Counted(_) | Kept::Concluded => Ok(()),
-            Kept::Content(content) => visit_items(self.service, Reader::new(content), Unanimous, |item| {
-                visit(&Replayed { number, item, found: &PossibleItem::unanimous(item, number) });
+        let _ = match &self.retained {
+            Retention::Count(_) | Retention::Nothing => Ok(()),
+            Retention::Content(content) => visit_items(self.service, Reader::new(content), Unanimous, |item| {
+                visit(&ReplayedItem { number, item, found: &PossibleItem::unanimous(item, number) });
                 number += 1;
             }),
-            Kept::Whole(whole) => visit_operations(&whole.body, whole.is_cut, |found| {
+            Retention::Whole(whole) => visit_operations(&whole.body, whole.is_truncated, |found| {
                 whole.resolve(number, found, &mut visit);
                 number += 1;
             }),
@@ -149,58 +149,58 @@ impl Request {
 
     /// One of its operations in the neutral form.
     #[inline]
-    pub(super) fn operation<'v>(&self, replayed: &'v Replayed<'_, '_>, values: Values<'v>) -> Operation<'v> {
+    pub(super) fn operation<'v>(&self, replayed: &'v ReplayedItem<'_, '_>, values: Values<'v>) -> Operation<'v> {
         let ambiguous = replayed.found.is_ambiguous;
-        Operation { ambiguous, ..operation(self.service, self.code, replayed.item, values) }
+        Operation { ambiguous, ..item_operation(self.service, self.code, replayed.item, values) }
     }
 
     /// The session that it belongs to, where that matters.
     pub(super) fn session(&self) -> Option<u64> {
-        if let Kept::Whole(whole) = &self.kept { Some(whole.session) } else { None }
+        if let Retention::Whole(whole) = &self.retained { Some(whole.session) } else { None }
     }
 
     /// The subscription that it names, if it names one.
     pub(super) fn subscription(&self) -> u32 {
-        match &self.kept {
-            Kept::Content(content) => first_number(content),
-            Kept::Whole(whole) => whole.subscription,
-            Kept::Counted(_) | Kept::Concluded => 0,
+        match &self.retained {
+            Retention::Content(content) => leading_number(content),
+            Retention::Whole(whole) => whole.subscription,
+            Retention::Count(_) | Retention::Nothing => 0,
         }
     }
 
     /// Its bytes, as far as they are kept.
     pub(super) fn bytes(&self) -> &[u8] {
-        match &self.kept {
-            Kept::Content(bytes) => bytes,
-            Kept::Whole(whole) => &whole.body,
-            Kept::Counted(_) | Kept::Concluded => &[],
+        match &self.retained {
+            Retention::Content(bytes) => bytes,
+            Retention::Whole(whole) => &whole.body,
+            Retention::Count(_) | Retention::Nothing => &[],
         }
     }
 
     /// The memory for them, which is needed no more.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        match self.kept {
-            Kept::Content(bytes) => bytes,
-            Kept::Whole(whole) => whole.body,
-            Kept::Counted(_) | Kept::Concluded => Vec::new(),
+        match self.retained {
+            Retention::Content(bytes) => bytes,
+            Retention::Whole(whole) => whole.body,
+            Retention::Count(_) | Retention::Nothing => Vec::new(),
         }
     }
 }
 
-impl Whole {
+impl WholeRequest {
     /// Visits an operation on the nodes behind its aliases.
-    fn resolve(&self, number: u32, found: &PossibleItem<'_, '_>, visit: &mut impl FnMut(&Replayed<'_, '_>)) {
+    fn resolve(&self, number: u32, found: &PossibleItem<'_, '_>, visit: &mut impl FnMut(&ReplayedItem<'_, '_>)) {
         let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
         match place.and_then(|place| self.resolved.get(place)) {
-            Some((_, resolved)) => visit(&Replayed { number, item: &resolved.apply(found.item), found }),
-            None => visit(&Replayed { number, item: found.item, found }),
+            Some((_, resolved)) => visit(&ReplayedItem { number, item: &resolved.apply(found.item), found }),
+            None => visit(&ReplayedItem { number, item: found.item, found }),
         }
     }
 }
 
 /// One part of a request in the neutral form. What changes passwords and keys travels with them: they are never told.
 #[inline]
-pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
+pub(super) fn item_operation<'v>(service: Service, code: u32, item: &'v Item<'_>, values: Values<'v>) -> Operation<'v> {
     let values = if item.class == Class::Security { Values::None } else { values };
     Operation {
         class: item.class,
@@ -213,19 +213,19 @@ pub(super) fn operation<'v>(service: Service, code: u32, item: &'v Item<'_>, val
 }
 
 /// A function that has no parts.
-pub(super) fn plain<'v>(function: Function, target: Target<'v>, values: Values<'v>) -> Operation<'v> {
+pub(super) fn function_operation<'v>(function: Function, target: Target<'v>, values: Values<'v>) -> Operation<'v> {
     Operation { class: function.class, function: function.name, code: function.code, ambiguous: false, target, values }
 }
 
 impl PendingRequest {
     /// Visits its operations as they were announced, each with its position; none of those that are only counted.
-    fn each(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
-        match &self.what {
-            What::Hello(url) => visit(0, &plain(HELLO, Target::Endpoint { url }, Values::None)),
-            What::Open(opened) => visit(0, &opened.operation()),
-            What::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
-            What::Service(request) => {
-                request.each(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
+    fn visit_items(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
+        match &self.kind {
+            RequestKind::Hello(url) => visit(0, &function_operation(HELLO, Target::Endpoint { url }, Values::None)),
+            RequestKind::Open(opened) => visit(0, &opened.operation()),
+            RequestKind::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
+            RequestKind::Service(request) => {
+                request.visit_items(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));
             }
         }
     }
@@ -245,11 +245,11 @@ impl PendingRequest {
     /// The service that it asks for, if it is one.
     #[inline]
     pub(super) fn service(&self) -> Option<Service> {
-        match &self.what {
-            What::Hello(_) => None,
-            What::Open(_) => Some(Service::OpenSecureChannel),
-            What::Login(_) => Some(Service::ActivateSession),
-            What::Service(request) => Some(request.service),
+        match &self.kind {
+            RequestKind::Hello(_) => None,
+            RequestKind::Open(_) => Some(Service::OpenSecureChannel),
+            RequestKind::Login(_) => Some(Service::ActivateSession),
+            RequestKind::Service(request) => Some(request.service),
         }
     }
 }
@@ -257,7 +257,7 @@ impl PendingRequest {
 impl ChannelRequest {
     pub(super) fn operation(&self) -> Operation<'_> {
         let target = Target::Channel { mode: self.mode, policy: self.suite.name() };
-        plain(function(Service::OpenSecureChannel), target, Values::None)
+        function_operation(service_function(Service::OpenSecureChannel), target, Values::None)
     }
 }
 
@@ -277,7 +277,7 @@ impl Login {
             None => Target::Unread { part: "item" },
         };
         let ambiguous = self.is_ambiguous;
-        Operation { ambiguous, ..plain(function(Service::ActivateSession), target, Values::None) }
+        Operation { ambiguous, ..function_operation(service_function(Service::ActivateSession), target, Values::None) }
     }
 }
 
@@ -287,13 +287,13 @@ pub(super) fn short_name(name: &[u8]) -> Box<[u8]> {
 }
 
 /// A service as a function.
-pub(super) fn function(service: Service) -> Function {
+pub(super) fn service_function(service: Service) -> Function {
     Function { name: service.name(), code: service.code(), class: service.class() }
 }
 
 impl Waiting for PendingRequest {
     fn heap(&self) -> usize {
-        if let What::Service(request) = &self.what { request.bytes().len() } else { 0 }
+        if let RequestKind::Service(request) = &self.kind { request.bytes().len() } else { 0 }
     }
 
     #[inline]
@@ -302,9 +302,9 @@ impl Waiting for PendingRequest {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        match self.what {
-            What::Service(Request { kept: Kept::Counted(count), .. }) => sink.ended(outcome, count),
-            _ => self.each(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
+        match self.kind {
+            RequestKind::Service(Request { retained: Retention::Count(count), .. }) => sink.ended(outcome, count),
+            _ => self.visit_items(|item, operation| self.conclude_one(item, operation, outcome, (stamp, &mut *sink))),
         }
     }
 
@@ -314,7 +314,7 @@ impl Waiting for PendingRequest {
 }
 
 /// The subscription of a request that names one: it comes first behind the header.
-pub(super) fn first_number(content: &[u8]) -> u32 {
+pub(super) fn leading_number(content: &[u8]) -> u32 {
     content.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
@@ -322,7 +322,7 @@ pub(super) fn first_number(content: &[u8]) -> u32 {
 const MAX_NAME: usize = 256;
 
 /// An operation that names nothing.
-pub(super) fn whole<'a>(service: Service) -> Item<'a> {
+pub(super) fn service_item<'a>(service: Service) -> Item<'a> {
     Item { class: service.class(), subject: Subject::None, values: Values::None, handle: 0, deviation: None }
 }
 

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::operation::Values;
 
 /// Random access to the results of an answer.
-pub(super) struct Results<'a> {
+pub(super) struct ResultCursor<'a> {
     all: ItemResults<'a>,
     /// The results from `next` on.
     rest: ItemResults<'a>,
@@ -19,25 +19,25 @@ pub(super) struct Results<'a> {
     pub(super) missing: u32,
 }
 
-impl<'a> Results<'a> {
+impl<'a> ResultCursor<'a> {
     pub(super) fn new(answers: ItemResults<'a>) -> Self {
         Self { all: answers, rest: answers, next: 0, result: Ok(()), missing: 0 }
     }
 
     /// The result at a place, if there is one. Nearly always called in order.
     #[inline]
-    pub(super) fn at(&mut self, place: u32) -> Option<ItemResult<'a>> {
+    pub(super) fn seek(&mut self, place: u32) -> Option<ItemResult<'a>> {
         if place < self.next {
             (self.rest, self.next) = (self.all, 0);
         }
         while self.next < place {
-            self.next()?;
+            self.read_next()?;
         }
-        self.next()
+        self.read_next()
     }
 
     #[inline]
-    fn next(&mut self) -> Option<ItemResult<'a>> {
+    fn read_next(&mut self) -> Option<ItemResult<'a>> {
         let answer = self.rest.next();
         self.next += u32::from(answer.is_some());
         match answer {
@@ -54,22 +54,22 @@ impl<'a> Results<'a> {
     }
 
     /// One of the results from a place on: a good one if there is one.
-    pub(super) fn rest(&mut self, place: u32) -> Option<ItemResult<'a>> {
-        let mut found = self.at(place)?;
+    pub(super) fn best_from(&mut self, place: u32) -> Option<ItemResult<'a>> {
+        let mut found = self.seek(place)?;
         while self.rest.left() > 0 && found.status.is_bad() {
-            found = self.next()?;
+            found = self.read_next()?;
         }
         Some(ItemResult { values: Values::None, ..found })
     }
 
     /// Results behind those that were asked for.
-    pub(super) fn extra(&self) -> u32 {
+    pub(super) fn count_remaining(&self) -> u32 {
         self.rest.left() as u32
     }
 
     /// Reports a number of results that differs from that of the operations. An answer without any is seen in the field, and
     /// is none: its header holds for the whole request.
-    pub(super) fn end(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
+    pub(super) fn finish(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
         let Self { rest, next, result, missing, .. } = self;
         if result.is_ok() && is_certain {
             match rest.left() as u32 {

@@ -31,13 +31,13 @@ struct Session {
 impl Sessions {
     /// A request belongs to a session. Where several share the connection, its user is told if it is another than before.
     #[inline]
-    pub(super) fn speaks(&mut self, token: &Token<'_>, context: &mut Context<'_>) {
+    pub(super) fn on_request(&mut self, token: &Token<'_>, context: &mut Context<'_>) {
         if self.known.len() > 1 {
-            self.switch(token.key(), context);
+            self.report_user_change(token.key(), context);
         }
     }
 
-    fn switch(&mut self, key: u64, context: &mut Context<'_>) {
+    fn report_user_change(&mut self, key: u64, context: &mut Context<'_>) {
         if key == self.current {
             return;
         }
@@ -50,16 +50,16 @@ impl Sessions {
     }
 
     /// A user activates a session.
-    pub(super) fn activates(&mut self, token: &Token<'_>, identity: &Identity<'_>, context: &mut Context<'_>) {
+    pub(super) fn activate(&mut self, token: &Token<'_>, identity: &Identity<'_>, context: &mut Context<'_>) {
         let name = (!identity.name.is_empty()).then_some(identity.name);
         let fact = Security::User { kind: identity.kind, name, clear_secret: identity.is_secret_clear };
         context.sink.security(&fact, context.stamp);
         let session = Session { key: token.key(), kind: identity.kind, name: short_name(identity.name) };
-        self.enter(session, context);
+        self.insert(session, context);
     }
 
     /// Remembers a session. A session may be activated again, on another channel or as another user.
-    fn enter(&mut self, session: Session, context: &mut Context<'_>) {
+    fn insert(&mut self, session: Session, context: &mut Context<'_>) {
         self.current = session.key;
         self.known.retain(|known| known.key != session.key);
         if self.known.len() >= MAX_SESSIONS {
@@ -70,31 +70,31 @@ impl Sessions {
     }
 
     /// A session is closed.
-    pub(super) fn closes(&mut self, token: &Token<'_>) {
+    pub(super) fn close(&mut self, token: &Token<'_>) {
         let key = token.key();
         self.known.retain(|known| known.key != key);
     }
 }
 
 /// CreateSession: who the client is.
-pub(super) fn creates(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+pub(super) fn report_create_request(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let asked = CreateRequest::read(&mut content)?;
-    application(Side::Client, &asked.client, context);
-    certificate(Side::Client, asked.certificate.or_empty(), context);
+    report_application(Side::Client, &asked.client, context);
+    report_certificate(Side::Client, asked.certificate.or_empty(), context);
     Ok(())
 }
 
 /// The answer to it: who the server is, and what it offers.
-pub(super) fn created(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+pub(super) fn report_create_response(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let answer = CreateResponse::read(&mut content)?;
-    certificate(Side::Server, answer.certificate.or_empty(), context);
-    offered(answer.endpoints, context)
+    report_certificate(Side::Server, answer.certificate.or_empty(), context);
+    report_endpoints(answer.endpoints, context)
 }
 
 /// The endpoints that a server offers to the client, and who it is.
-pub(super) fn offered<'a>(
+pub(super) fn report_endpoints<'a>(
     endpoints: impl Iterator<Item = Result<Endpoint<'a>, Fault>>,
     context: &mut Context<'_>,
 ) -> Result<(), Fault> {
@@ -102,7 +102,7 @@ pub(super) fn offered<'a>(
     for endpoint in endpoints {
         let endpoint = endpoint?;
         if core::mem::take(&mut is_first) {
-            application(Side::Server, &endpoint.server, context);
+            report_application(Side::Server, &endpoint.server, context);
         }
         if let Some(mode) = Mode::from_number(endpoint.mode) {
             let policy = security_policy::policy_name(endpoint.policy.or_empty());
@@ -113,7 +113,7 @@ pub(super) fn offered<'a>(
 }
 
 /// The servers that a server knows of: the first one is itself, unless it is there to be asked for others.
-pub(super) fn found<'a>(
+pub(super) fn report_servers<'a>(
     servers: impl Iterator<Item = Result<ApplicationDescription<'a>, Fault>>,
     context: &mut Context<'_>,
 ) -> Result<(), Fault> {
@@ -126,7 +126,7 @@ pub(super) fn found<'a>(
     Ok(())
 }
 
-fn application(of: Side, described: &ApplicationDescription<'_>, context: &mut Context<'_>) {
+fn report_application(of: Side, described: &ApplicationDescription<'_>, context: &mut Context<'_>) {
     let uri = described.uri.or_empty();
     if !uri.is_empty() {
         context.sink.security(&Security::Application { of, uri }, context.stamp);
@@ -138,7 +138,7 @@ fn application(of: Side, described: &ApplicationDescription<'_>, context: &mut C
     }
 }
 
-fn certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
+fn report_certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
     if !der.is_empty() {
         context.sink.security(&Security::Certificate { of, der }, context.stamp);
     }
