@@ -1,10 +1,10 @@
-//! Answers: how every operation of a request ended, and what it says about the flow.
+//! Answers: the outcome of each operation of a request, and what they reveal about the flow.
 
 use super::Context;
 use super::aliases::ANY_SESSION;
 use super::binary::Encoded;
 use super::exchange::{Exchange, ReceivedMessage, refusal};
-use super::pending_request::{self, PendingRequest, ReplayedItem, Request, RequestKind, Retention};
+use super::pending_request::{self, PendingRequest, ReplayedItem, RequestKind, Retention, ServiceRequest};
 use super::results::ResultCursor;
 use super::service::{
     BatchSummary, Item, ItemResult, ItemResults, Message, Notification, PossibleItem, Published, ResponseHeader,
@@ -18,6 +18,7 @@ use crate::pending::Waiting;
 use crate::reader::Reader;
 
 impl Exchange {
+    /// Decodes an answer and concludes its request.
     pub(super) fn on_response(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let Message { service, mut content, .. } = received.message;
         let header = match ResponseHeader::read(&mut content) {
@@ -33,7 +34,8 @@ impl Exchange {
         }
     }
 
-    /// The answer to the only request that waits, if there is nothing to tell but how many of its operations ended how.
+    /// Counts the results of an answer, if its request is the only pending one and only its operations are counted. Returns
+    /// `None` otherwise; nothing has changed then.
     #[inline]
     fn try_count_results(
         &mut self,
@@ -43,7 +45,7 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Option<Result<(), Fault>> {
         let only = self.pending.only()?;
-        let RequestKind::Service(Request { service, retained: Retention::Count(count), .. }) = only.kind else {
+        let RequestKind::Service(ServiceRequest { service, retained: Retention::Count(count), .. }) = only.kind else {
             return None;
         };
         let is_meant =
@@ -56,7 +58,7 @@ impl Exchange {
         Some(result)
     }
 
-    /// Any answer. `refusal`: it refuses the request as a whole.
+    /// Pairs an answer with its request and concludes it. `refusal`: the outcome if the request as a whole was refused.
     fn correlate(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -66,26 +68,26 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         let service = received.message.service;
-        let asked = self
+        let pending = self
             .remove_request(received)
             .or_else(|| self.remove_only_request(received, refusal.is_some(), content, context));
-        if asked.is_none() {
+        if pending.is_none() {
             let value = Some(service.response_code());
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", value);
         } else if service.is_change() {
             self.recent_answers.insert(received.answer_key(time));
         }
-        match (asked, refusal) {
-            (Some(asked), Some(refusal)) => {
-                self.aliases.complete_registration(asked.number);
-                asked.conclude(refusal, context.stamp, context.sink);
-                release_memory(asked, context);
+        match (pending, refusal) {
+            (Some(pending), Some(refusal)) => {
+                self.aliases.complete_registration(pending.number);
+                pending.conclude(refusal, context.stamp, context.sink);
+                release_memory(pending, context);
                 Ok(())
             }
             (None, Some(_)) => Ok(()),
-            (Some(asked), None) => {
-                let result = self.conclude_request(&asked, service, content, context);
-                release_memory(asked, context);
+            (Some(pending), None) => {
+                let result = self.conclude_request(&pending, service, content, context);
+                release_memory(pending, context);
                 result
             }
             (None, None) => {
@@ -98,30 +100,30 @@ impl Exchange {
         }
     }
 
-    /// The request that an answer belongs to.
+    /// Removes and returns the pending request with the channel, id and service of an answer.
     #[inline]
     fn remove_request(&mut self, received: &ReceivedMessage<'_>) -> Option<PendingRequest> {
         let service = received.message.service;
-        let is_asked_by = |asked: &PendingRequest| {
-            asked.channel == received.channel
-                && asked.id == Some(received.id)
-                && (asked.service() == Some(service) || service == Service::ServiceFault)
+        let matches = |pending: &PendingRequest| {
+            pending.channel == received.channel
+                && pending.id == Some(received.id)
+                && (pending.service() == Some(service) || service == Service::ServiceFault)
         };
         let found = match service {
             Service::Publish => None,
-            _ => self.pending.take(is_asked_by, |_| true),
+            _ => self.pending.take(matches, |_| true),
         };
         match (found, service) {
-            (Some((asked, _)), _) => Some(asked),
+            (Some((pending, _)), _) => Some(pending),
             (None, Service::Publish | Service::ServiceFault) => {
-                self.publishes.take(is_asked_by, |_| true).map(|(asked, _)| asked)
+                self.publishes.take(matches, |_| true).map(|(pending, _)| pending)
             }
             (None, _) => None,
         }
     }
 
-    /// The only pending request, if an answer with another number fits it by service and number of results. Not where bytes
-    /// are missing or the answer is overdue: it may belong to another request.
+    /// Removes and returns the only pending request, if an answer with another id fits its service and number of
+    /// operations. Not after lost bytes or for an overdue answer: it may belong to another request.
     fn remove_only_request(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -138,92 +140,92 @@ impl Exchange {
             return None;
         }
         context.anomaly(AnomalyKind::Unmatched, "answer_with_other_number", Some(received.id));
-        self.pending.take(|_| true, |_| true).map(|(asked, _)| asked)
+        self.pending.take(|_| true, |_| true).map(|(pending, _)| pending)
     }
 
-    /// Tells how each operation of a request ended.
+    /// Reports the outcome of each operation of a request.
     fn conclude_request(
         &mut self,
-        asked: &PendingRequest,
+        pending: &PendingRequest,
         service: Service,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
-        let RequestKind::Service(request) = &asked.kind else {
-            asked.conclude(Outcome::Accepted, context.stamp, context.sink);
+        let RequestKind::Service(request) = &pending.kind else {
+            pending.conclude(Outcome::Accepted, context.stamp, context.sink);
             return Ok(());
         };
         if let Retention::Count(count) = request.retained {
             return count_results(request.service, count, content, context);
         }
         if service == Service::Publish && !request.is_awaited {
-            // It has no parts and no results of its own.
+            // Publish has neither items nor results.
             context.sink.ended(Outcome::Accepted, 1);
-            return self.report_notifications(service, Some((asked, request)), content, context);
+            return self.report_notifications(service, Some((pending, request)), content, context);
         }
         let (result, differing) = match ItemResults::read(service, content) {
-            Ok(answers) => self.conclude_items(asked, request, answers, context),
+            Ok(results) => self.conclude_items(pending, request, results, context),
             Err(fault) => {
-                asked.conclude(Outcome::Accepted, context.stamp, context.sink);
+                pending.conclude(Outcome::Accepted, context.stamp, context.sink);
                 (Err(fault), 1)
             }
         };
         if service == Service::RegisterNodes {
-            self.finish_registration(asked.number, request, result.is_ok() && differing == 0);
+            self.finish_registration(pending.number, request, result.is_ok() && differing == 0);
         }
-        result.and(self.report_content(service, Some((asked, request)), content, context))
+        result.and(self.report_content(service, Some((pending, request)), content, context))
     }
 
-    /// Concludes each operation of a request with its result. Returns also how many results are missing or too many.
+    /// Concludes each operation of a request with its result. Returns also the number of missing or surplus results.
     fn conclude_items(
         &mut self,
-        asked: &PendingRequest,
-        request: &Request,
-        answers: ItemResults<'_>,
+        pending: &PendingRequest,
+        request: &ServiceRequest,
+        results: ItemResults<'_>,
         context: &mut Context<'_>,
     ) -> (Result<(), Fault>, u32) {
-        let mut results = ResultCursor::new(answers);
+        let mut results = ResultCursor::new(results);
         let subscription = request.subscription();
         let mut is_certain = true;
         request.visit_items(|replayed| {
-            let PossibleItem { result, is_remainder, is_ambiguous, .. } = *replayed.found;
+            let PossibleItem { result_index, is_remainder, is_ambiguous, .. } = *replayed.found;
             is_certain &= !is_ambiguous && !is_remainder;
-            let answer = if is_remainder { results.best_from(result) } else { results.seek(result) };
-            let (outcome, values) = outcome_of(answer);
+            let result = if is_remainder { results.best_from(result_index) } else { results.seek(result_index) };
+            let (outcome, values) = outcome_of(result);
             if request.is_awaited {
                 let operation = request.operation(replayed, values);
-                asked.conclude_one(replayed.number, &operation, outcome, (context.stamp, &mut *context.sink));
+                pending.conclude_one(replayed.number, &operation, outcome, (context.stamp, &mut *context.sink));
             } else {
                 context.sink.ended(outcome, 1);
             }
-            if let Some(answer) = answer
-                && !answer.status.is_bad()
+            if let Some(result) = result
+                && !result.status.is_bad()
             {
-                self.apply_item_result(request, subscription, replayed, &answer, context);
+                self.apply_item_result(request, subscription, replayed, &result, context);
             }
         });
         let differing = results.missing + results.count_remaining();
         (results.finish(is_certain && !matches!(request.retained, Retention::Nothing), context), differing)
     }
 
-    /// What an operation that was done means for later ones.
+    /// Records what an accepted operation changes for later messages.
     #[inline]
     fn apply_item_result(
         &mut self,
-        request: &Request,
+        request: &ServiceRequest,
         subscription: u32,
         replayed: &ReplayedItem<'_, '_>,
-        answer: &ItemResult<'_>,
+        result: &ItemResult<'_>,
         context: &mut Context<'_>,
     ) {
         let item = replayed.item;
         match (request.service, item.subject) {
             (Service::Read, Subject::Node(target)) => {
-                inventory::report_server_node(&target.node, answer.values, context)
+                inventory::report_server_node(&target.node, result.values, context)
             }
             (Service::CreateMonitoredItems, subject) => {
                 context.sink.takes_memory();
-                if !self.subscriptions.insert_item(subscription, answer.number, item.handle, &subject) {
+                if !self.subscriptions.insert_item(subscription, result.number, item.handle, &subject) {
                     context.anomaly(AnomalyKind::Limit, "monitored_items", None);
                 }
             }
@@ -237,17 +239,17 @@ impl Exchange {
                 self.subscriptions.remove_subscription(number)
             }
             (Service::RegisterNodes | Service::UnregisterNodes | Service::CloseSession, _) => {
-                self.update_aliases(request, replayed, answer, context);
+                self.update_aliases(request, replayed, result, context);
             }
             _ => {}
         }
     }
 
-    /// What an answer says beyond the results of its request, which need not have been seen.
+    /// Reports what an answer reveals beyond the results of its request. `pending`: the request, if it was captured.
     fn report_content(
         &mut self,
         service: Service,
-        asked: Option<(&PendingRequest, &Request)>,
+        pending: Option<(&PendingRequest, &ServiceRequest)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
@@ -255,25 +257,25 @@ impl Exchange {
             Service::GetEndpoints => session::report_endpoints(read_endpoints(content)?, context),
             Service::CreateSession => session::report_create_response(content, context),
             Service::FindServers => session::report_servers(read_servers(content)?, context),
-            Service::Publish | Service::Republish => self.report_notifications(service, asked, content, context),
-            Service::RegisterNodes if asked.is_none() => self.insert_unseen_aliases(content, context),
+            Service::Publish | Service::Republish => self.report_notifications(service, pending, content, context),
+            Service::RegisterNodes if pending.is_none() => self.insert_unseen_aliases(content, context),
             _ => Ok(()),
         }
     }
 
-    /// What a subscription reports: an operation for each notification, behind the request that fetched them.
+    /// Reports the notifications of a subscription: one operation each, numbered after the request that fetched them.
     fn report_notifications(
         &mut self,
         service: Service,
-        asked: Option<(&PendingRequest, &Request)>,
+        pending: Option<(&PendingRequest, &ServiceRequest)>,
         content: Reader<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
-        let (number, mut next) = match asked {
-            Some((asked, _)) => (asked.number, 1),
+        let (number, mut next) = match pending {
+            Some((pending, _)) => (pending.number, 1),
             None => (self.allocate_number(), 0_u32),
         };
-        let named = asked.map_or(0, |(_, request)| request.subscription());
+        let named = pending.map_or(0, |(_, request)| request.subscription());
         let summary = if service == Service::Publish { self.subscriptions.summarise_report(content) } else { None };
         let subscriptions = &self.subscriptions;
         if let Some(BatchSummary { class, count, namespaces }) = summary
@@ -304,7 +306,7 @@ impl Exchange {
     }
 }
 
-/// Announces one notification of a subscription.
+/// Reports one notification of a subscription and its outcome.
 #[inline]
 fn report_notification(
     service: Service,
@@ -326,9 +328,9 @@ impl Exchange {
     /// Updates the aliases with one result of RegisterNodes, UnregisterNodes or CloseSession.
     fn update_aliases(
         &mut self,
-        request: &Request,
+        request: &ServiceRequest,
         replayed: &ReplayedItem<'_, '_>,
-        answer: &ItemResult<'_>,
+        result: &ItemResult<'_>,
         context: &mut Context<'_>,
     ) {
         let Some(session) = request.session() else { return };
@@ -337,7 +339,7 @@ impl Exchange {
             (Service::UnregisterNodes, Subject::Node(alias), _) => self.aliases.remove(session, &alias.node),
             (Service::RegisterNodes, _, subject) => {
                 let node = if let Subject::Node(target) = subject { Some(target.node) } else { None };
-                let Some(alias) = node_in(answer) else { return };
+                let Some(alias) = node_in(result) else { return };
                 context.sink.takes_memory();
                 if !self.aliases.insert(session, &alias, node.as_ref()) {
                     context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
@@ -347,19 +349,19 @@ impl Exchange {
         }
     }
 
-    /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node, and no other.
-    fn finish_registration(&mut self, number: u32, request: &Request, is_whole: bool) {
-        if !is_whole && let Some(session) = request.session() {
+    /// Completes a registration. `is_complete`: the answer has exactly one alias for each node.
+    fn finish_registration(&mut self, number: u32, request: &ServiceRequest, is_complete: bool) {
+        if !is_complete && let Some(session) = request.session() {
             self.aliases.mark_unknown(session);
         }
         self.aliases.complete_registration(number);
     }
 
-    /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
+    /// Adds the aliases of a RegisterNodes response whose request was not captured: the nodes behind them are unknown.
     fn insert_unseen_aliases(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         context.sink.takes_memory();
-        for answer in ItemResults::read(Service::RegisterNodes, content)? {
-            if let Some(alias) = node_in(&answer?)
+        for result in ItemResults::read(Service::RegisterNodes, content)? {
+            if let Some(alias) = node_in(&result?)
                 && !self.aliases.insert(ANY_SESSION, &alias, None)
             {
                 context.anomaly(AnomalyKind::Limit, "registered_nodes", None);
@@ -370,8 +372,8 @@ impl Exchange {
 }
 
 /// The node that a result names.
-fn node_in<'a>(answer: &ItemResult<'a>) -> Option<Node<'a>> {
-    let Values::Typed { bytes, .. } = answer.values else { return None };
+fn node_in<'a>(result: &ItemResult<'a>) -> Option<Node<'a>> {
+    let Values::Typed { bytes, .. } = result.values else { return None };
     Node::read(&mut Reader::new(bytes)).ok()
 }
 
@@ -379,15 +381,15 @@ fn node_in<'a>(answer: &ItemResult<'a>) -> Option<Node<'a>> {
 impl Exchange {
     /// Reports what the server carried out: one operation for each good result.
     fn report_unseen_request(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
-        let Ok(answers) = ItemResults::read(service, content) else { return };
+        let Ok(results) = ItemResults::read(service, content) else { return };
         let most = if service.has_results() { usize::MAX } else { 1 };
         let number = self.allocate_number();
-        let done = answers.take(most).map_while(Result::ok).filter(|answer| !answer.status.is_bad());
-        for (place, answer) in (0..).zip(done) {
-            let node = if service == Service::AddNodes { node_in(&answer) } else { None };
+        let done = results.take(most).map_while(Result::ok).filter(|result| !result.status.is_bad());
+        for (place, result) in (0..).zip(done) {
+            let node = if service == Service::AddNodes { node_in(&result) } else { None };
             let target = node.map(|node| NodeTarget { node, attribute: None, range: &[] });
             let target = target.as_ref().map_or(Target::Unread { part: "target" }, Target::Node);
-            let values = if service == Service::Call { answer.values } else { Values::None };
+            let values = if service == Service::Call { result.values } else { Values::None };
             let operation =
                 pending_request::function_operation(pending_request::service_function(service), target, values);
             context.sink.request_unseen(RequestRef { request: number, item: place }, &operation, context.stamp);
@@ -395,14 +397,14 @@ impl Exchange {
     }
 }
 
-/// The memory of a request that was answered is needed no more.
-fn release_memory(asked: PendingRequest, context: &mut Context<'_>) {
-    if let RequestKind::Service(request) = asked.kind {
+/// Returns the memory of a concluded request to the sink.
+fn release_memory(pending: PendingRequest, context: &mut Context<'_>) {
+    if let RequestKind::Service(request) = pending.kind {
         context.sink.give_back(request.into_bytes());
     }
 }
 
-/// Counts the results of a request of which nothing else is kept.
+/// Reports the outcomes of a request of which only the number of operations is kept.
 fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     if let Some(ResultCounts { good, bad, last_bad }) = ResultCounts::of(service, content, count) {
         context.sink.ended(Outcome::Accepted, good);
@@ -411,14 +413,14 @@ fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mu
         }
         return Ok(());
     }
-    let answers = match ItemResults::read(service, content) {
-        Ok(answers) => answers,
+    let results = match ItemResults::read(service, content) {
+        Ok(results) => results,
         Err(fault) => {
             context.sink.ended(Outcome::Accepted, count);
             return Err(fault);
         }
     };
-    let mut results = ResultCursor::new(answers);
+    let mut results = ResultCursor::new(results);
     for place in 0..count {
         let (outcome, _) = outcome_of(results.seek(place));
         context.sink.ended(outcome, 1);
@@ -427,22 +429,22 @@ fn count_results(service: Service, count: u32, content: Reader<'_>, context: &mu
 }
 
 /// Whether an answer has as many results as its request has operations.
-fn has_as_many_results(request: &Request, content: Reader<'_>) -> bool {
-    let Ok(answers) = ItemResults::read(request.service, content) else { return false };
+fn has_as_many_results(request: &ServiceRequest, content: Reader<'_>) -> bool {
+    let Ok(results) = ItemResults::read(request.service, content) else { return false };
     let mut count = 0;
     match request.retained {
         Retention::Count(counted) => count = counted,
         _ => request.visit_items(|_| count += 1),
     }
-    !request.service.has_results() || answers.left() == count as usize
+    !request.service.has_results() || results.left() == count as usize
 }
 
-/// How an operation ended, and with which values. One without a result ended as the request did, which was accepted.
+/// The outcome and values of a result. An operation without one was accepted, as its request was.
 #[inline]
-fn outcome_of(answer: Option<ItemResult<'_>>) -> (Outcome, Values<'_>) {
-    match answer {
+fn outcome_of(result: Option<ItemResult<'_>>) -> (Outcome, Values<'_>) {
+    match result {
         None => (Outcome::Accepted, Values::None),
-        Some(answer) if answer.status.is_bad() => (refusal(answer.status), Values::None),
-        Some(answer) => (Outcome::Accepted, answer.values),
+        Some(result) if result.status.is_bad() => (refusal(result.status), Values::None),
+        Some(result) => (Outcome::Accepted, result.values),
     }
 }

@@ -1,42 +1,42 @@
-//! Messages in several chunks: put together by side, channel and request, under one cap for the whole connection.
+//! Messages of several chunks, assembled by side, channel and request within one limit for the whole connection.
 
 use alloc::vec::Vec;
 
 use crate::dissector::{Limits, Side};
 use crate::memory;
 
-/// What a chunk belongs to.
+/// Identifies the message that a chunk belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MessageKey {
     pub(super) from: Side,
     pub(super) channel: u32,
-    /// Number of the request in its sequence header; none where that is encrypted.
+    /// Request id in the sequence header; `None` if that is encrypted.
     pub(super) request: Option<u32>,
 }
 
-/// A message of which chunks are missing.
+/// A message whose last chunk has not arrived.
 #[derive(Debug)]
 pub(super) struct PartialMessage {
     pub(super) key: MessageKey,
-    /// Bodies of its chunks so far.
+    /// The bodies of its chunks so far.
     pub(super) bytes: Vec<u8>,
-    /// Size of its chunks so far, headers included.
+    /// The size of its chunks so far, headers included, bytes.
     pub(super) size: usize,
     chunks: u32,
-    /// A limit was reached: only its beginning is kept.
+    /// A limit was reached: only the beginning is kept.
     pub(super) is_truncated: bool,
     /// Its beginning is missing: nothing is kept.
     pub(super) is_headless: bool,
 }
 
-/// The incomplete messages of one connection, oldest first. Real stacks wait for the end of one for as long as the
-/// connection lives, so that nothing but want of memory ends the wait here.
+/// The incomplete messages of one connection, oldest first. Stacks wait for the last chunk as long as the connection lives,
+/// so that only lack of room ends the wait here.
 #[derive(Debug)]
 pub(super) struct Assemblies {
     messages: Vec<PartialMessage>,
-    /// Bytes that all of them keep.
+    /// Bytes kept, all messages together.
     kept: usize,
-    /// Bytes that all of them may keep.
+    /// Bytes that may be kept, all messages together.
     limit: usize,
 }
 
@@ -45,18 +45,18 @@ impl Assemblies {
         Self { messages: Vec::new(), kept: 0, limit: limits.partial.saturating_mul(SHARE) }
     }
 
-    /// Whether nothing is incomplete.
+    /// Whether no message is incomplete.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// Bytes that all of them keep.
+    /// Bytes kept, all messages together.
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept
     }
 
-    /// Takes the oldest message of a side out that keeps anything.
+    /// Removes and returns the oldest message of a side that keeps any bytes.
     pub(super) fn remove_oldest(&mut self, from: Side) -> Option<PartialMessage> {
         let index = self.messages.iter().position(|partial| partial.key.from == from && !partial.bytes.is_empty())?;
         let oldest = self.messages.remove(index);
@@ -64,23 +64,23 @@ impl Assemblies {
         Some(oldest)
     }
 
-    /// Whether a message has begun.
+    /// Whether this message is incomplete.
     pub(super) fn contains(&self, key: MessageKey) -> bool {
         self.messages.iter().any(|partial| partial.key == key)
     }
 
-    /// Whether a readable message of the same side is incomplete while a chunk of another one comes.
+    /// Whether another readable message of the same side is incomplete.
     pub(super) fn has_other_message(&self, key: MessageKey) -> bool {
         let is_beside = |partial: &PartialMessage| partial.key.from == key.from && partial.key != key;
         self.messages.iter().any(|partial| is_beside(partial) && partial.key.request.is_some() && !partial.is_headless)
     }
 
-    /// Another message begins: the end of one whose beginning is missing does not come any more.
+    /// Removes the messages of a side whose beginning is missing: the next message has begun.
     pub(super) fn remove_headless(&mut self, from: Side) {
         self.messages.retain(|partial| !partial.is_headless || partial.key.from != from);
     }
 
-    /// Takes the oldest message out if there is no room for one more.
+    /// Removes and returns the oldest message if there is no room for this one.
     pub(super) fn evict_if_full(&mut self, key: MessageKey) -> Option<PartialMessage> {
         let is_full = self.messages.len() >= MAX_MESSAGES && !self.contains(key);
         let oldest = if is_full { Some(self.messages.remove(0)) } else { None }?;
@@ -88,8 +88,8 @@ impl Assemblies {
         Some(oldest)
     }
 
-    /// Adds a chunk that more will follow. Says which limit it was the first to reach, and the bytes that were given up
-    /// for it. `lend`: memory for the first one.
+    /// Appends a chunk that others will follow. Returns the part that is not kept, if any. `lend`: memory for the first
+    /// chunk.
     pub(super) fn append(
         &mut self,
         key: MessageKey,
@@ -118,14 +118,14 @@ impl Assemblies {
         None
     }
 
-    /// The rest of a message is not kept.
+    /// Keeps no more of a message than there is.
     pub(super) fn truncate(&mut self, key: MessageKey) {
         if let Some(partial) = self.messages.iter_mut().find(|partial| partial.key == key) {
             partial.is_truncated = true;
         }
     }
 
-    /// Takes a message out: its last chunk is here, or its sender gave it up.
+    /// Removes and returns a message: its last chunk is here, or its sender aborted it.
     pub(super) fn remove(&mut self, key: MessageKey) -> Option<PartialMessage> {
         let index = self.messages.iter().position(|partial| partial.key == key)?;
         let partial = self.messages.remove(index);
@@ -133,13 +133,14 @@ impl Assemblies {
         Some(partial)
     }
 
-    /// Gives up all of them; returns how many bytes they held.
+    /// Removes all messages. Returns the number of bytes that they kept.
     pub(super) fn clear(&mut self) -> usize {
         self.messages.clear();
         core::mem::take(&mut self.kept)
     }
 
-    /// A chunk of these messages is missing: the rest of each is of no use. Returns how many bytes they held.
+    /// Drops the incomplete messages of a side and channel, because one of their chunks was lost, and ignores their
+    /// remaining chunks. Returns the number of bytes that they kept.
     pub(super) fn mark_headless(&mut self, from: Side, channel: u32) -> usize {
         let before = self.kept;
         for partial in
@@ -153,18 +154,18 @@ impl Assemblies {
     }
 }
 
-/// A limit that a chunk reached.
+/// A chunk that is not kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejected {
-    /// Its name; none if the message had reached it before, or has no beginning.
+    /// The limit that it was the first to exceed; `None` if its message had exceeded it before or has no beginning.
     pub(super) limit: Option<&'static str>,
-    /// Bytes that are not kept.
+    /// Size of its body, bytes.
     pub(super) lost: usize,
 }
 
-/// The bytes that all incomplete messages of a connection may keep, in terms of [`Limits::partial`]: 2 MiB as a rule.
+/// Limit on the bytes kept by the incomplete messages of a connection, in units of [`Limits::partial`]: 2 MiB by default.
 const SHARE: usize = 32;
-/// Messages that may be incomplete at once.
+/// Limit on incomplete messages of a connection.
 const MAX_MESSAGES: usize = 16;
-/// Chunks of one message.
+/// Limit on the chunks of a message.
 const MAX_CHUNKS: u32 = 1024;

@@ -1,4 +1,4 @@
-//! What the opening of a secure channel means for the messages on it.
+//! The effect of OPN: a secure channel is opened or renewed.
 
 use super::chunk::Chunk;
 use super::open_message::{AsymmetricHeader, ClearBody, ClearContent};
@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::security::{Mode, Security};
 
 impl OpcUa {
-    /// OPN: a client asks for a channel, or a server grants it.
+    /// OPN: a client requests a channel, or a server grants it.
     pub(super) fn on_open(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut reader = Reader::new(chunk.rest);
         let head = AsymmetricHeader::read(&mut reader)?;
@@ -22,7 +22,7 @@ impl OpcUa {
             let fact = Security::Certificate { of: context.from, der: head.certificate };
             context.sink.security(&fact, context.stamp);
         }
-        // The bodies of RSA policies are encrypted; those of the others can be read, and one that can is no chance.
+        // RSA policies encrypt the body. One that reads as cleartext to its end does not do so by accident.
         let clear = match ClearBody::read(&mut reader) {
             Ok(clear) => Some(clear),
             Err(fault) => {
@@ -99,7 +99,7 @@ impl OpcUa {
         self.note_sequence(id, clear.map(|clear| clear.sequence), context);
     }
 
-    /// A channel is open from here on, or has a new token.
+    /// Opens a channel, or renews it with a new token.
     fn open_channel(&mut self, id: u32, token: Option<u32>, opened: ChannelRequest, context: &mut Context<'_>) {
         let (channel, is_full) = self.channels.get_or_insert(id);
         if let Some(channel) = channel {
@@ -118,7 +118,7 @@ impl OpcUa {
         }
     }
 
-    /// The numbers of OPN and of messages are one sequence. Where a body is encrypted, so is its number.
+    /// Records the sequence number of an OPN: OPN and MSG share one sequence. An encrypted body hides its number.
     fn note_sequence(&mut self, channel: u32, sequence: Option<u32>, context: &mut Context<'_>) {
         match sequence {
             Some(number) => self.check_sequence(channel, number, context),

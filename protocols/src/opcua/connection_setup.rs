@@ -1,4 +1,4 @@
-//! Connection messages: what they tell, and how a connection begins and ends.
+//! Effects of the connection messages: how a connection begins and ends.
 
 use super::chunk::Chunk;
 use super::{Context, OpcUa, connection};
@@ -21,7 +21,7 @@ impl OpcUa {
         Ok(())
     }
 
-    /// ACK: what is agreed on holds for both ends.
+    /// ACK: the negotiated sizes hold for both ends.
     pub(super) fn on_acknowledge(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut reader = Reader::new(chunk.rest);
         let sizes = connection::read_acknowledge(&mut reader)?;
@@ -36,7 +36,7 @@ impl OpcUa {
         Ok(())
     }
 
-    /// ERR: the server ends the connection, and says why.
+    /// ERR: the server ends the connection with a status and a reason.
     pub(super) fn on_error(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut reader = Reader::new(chunk.rest);
         let (status, reason) = connection::read_error(&mut reader)?;
@@ -46,7 +46,7 @@ impl OpcUa {
         Ok(())
     }
 
-    /// RHE: the server has opened the TCP connection, so that a client behind a firewall can greet it.
+    /// RHE: the server opened the TCP connection, so that a client behind a firewall can send its Hello.
     pub(super) fn on_reverse_hello(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut reader = Reader::new(chunk.rest);
         let (server, url) = connection::read_reverse_hello(&mut reader)?;
@@ -58,7 +58,7 @@ impl OpcUa {
         Ok(())
     }
 
-    /// Only one end sends this sort of message.
+    /// Reports a message that only the other end may send.
     fn check_sender(&self, sender: Side, context: &mut Context<'_>) {
         if context.from != sender {
             context.anomaly(AnomalyKind::Malformed, "message_direction", None);
@@ -66,7 +66,7 @@ impl OpcUa {
     }
 }
 
-/// A text as far as the standard lets it go. One that is longer breaks the rule, and opens a connection all the same.
+/// The text, cut to the longest that the standard allows. A longer text is malformed, but servers accept it.
 fn limit_text<'f>(text: &'f [u8], field: &'static str, context: &mut Context<'_>) -> &'f [u8] {
     text.get(..connection::LONGEST_TEXT).map_or(text, |beginning| {
         if beginning.len() < text.len() {

@@ -1,12 +1,11 @@
-//! What a server says about itself in its own nodes (OPC 10000-5, 12.4 and 12.10): read by many clients, and of use to
-//! the inventory.
+//! What a server says about itself: values of its own nodes (OPC 10000-5, 12.4 and 12.10), which many clients read.
 
 use super::Context;
 use super::service::{BuildInfo, state_name};
 use crate::dissector::{Identity, Side};
 use crate::operation::{Kind, Node, Values};
 
-/// Tells what the value of a node says about the server.
+/// Reports what the value of a node says about the server.
 #[inline]
 pub(super) fn report_server_node(node: &Node<'_>, values: Values<'_>, context: &mut Context<'_>) {
     if let Some(number @ SERVER_STATUS..=BUILD_NUMBER) = node.standard_number() {
@@ -36,7 +35,7 @@ fn report_value(number: u32, values: Values<'_>, context: &mut Context<'_>) {
                 SOFTWARE_VERSION => "firmware",
                 _ => "build_number",
             };
-            // The length stands before the text.
+            // The text follows its length.
             report_field(field, bytes.get(4..).unwrap_or_default(), context);
         }
         (STATE, Values::Typed { kind: Kind::I32, count: 1, bytes }) => {
@@ -53,7 +52,7 @@ fn report_field(field: &'static str, value: &[u8], context: &mut Context<'_>) {
     }
 }
 
-// Nodes of the standard below the server's own.
+// Nodes below the Server object of the standard.
 const SERVER_STATUS: u32 = 2256;
 const STATE: u32 = 2259;
 const PRODUCT_NAME: u32 = 2261;

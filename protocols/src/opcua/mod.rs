@@ -3,20 +3,22 @@
 //! ```text
 //!  chunk --> message --> assembly --> exchange --> service --> Sink
 //!  where     channel,    messages     which        what is     operations,
-//!  it ends   clear or    in chunks    answer to    asked and   outcomes
-//!            sealed                   which        answered
+//!  it ends   security    of several   answer to    requested,  outcomes
+//!                        chunks       which        answered
 //! ```
 //!
-//! * `chunk`: framing; `connection`: Hello, Acknowledge, Error, ReverseHello; `probe`: the opening of a flow;
-//! * `opening`: OPN, which opens a secure channel; `security_policy`: what its policy says about the messages that follow;
-//!   `channel`: what is known of each; `cleartext`: whether a message is clear, where its channel does not tell;
-//! * `message`, `assembly`: from chunks to whole bodies, whatever is missing or encrypted;
-//! * `exchange`, `request`, `asked`, `answer`, `results`: requests, joined with their answers; `session`: who is behind them;
-//!   `aliases`: the node ids that stand for registered nodes; `subscription`: which node a notification speaks of;
-//!   `inventory`: what a server says that it is;
-//! * [`binary`]: the encoding; [`service`]: what a body asks or answers.
+//! * `chunk`: framing; `connection`: the connection messages (Hello, Acknowledge, Error, ReverseHello), and
+//!   `connection_setup`: their effect; `probe`: whether a flow begins with OPC UA;
+//! * `open_message`: OPN, which opens a secure channel, and `channel_opening`: its effect; `security_policy`: how a policy
+//!   shapes the messages that follow; `channel`: the state of each channel; `cleartext`: tells a cleartext message from an
+//!   encrypted one where the channel state does not;
+//! * `message`, `assembly`: from chunks to whole bodies, despite lost and encrypted chunks;
+//! * `exchange`, `request`, `pending_request`, `answer`, `results`: pair requests with their answers; `session`: applications
+//!   and users; `aliases`, `owned_node`: node ids that stand for registered nodes; `subscription`: the node that a
+//!   notification reports on; `inventory`: what a server says about itself;
+//! * [`binary`]: the encoding; [`service`]: the contents of a body.
 //!
-//! A message that is encrypted is an operation of class `opaque`, unless [`Keys`] open it.
+//! An encrypted message is one operation of class `opaque`, unless [`Keys`] decrypt it.
 
 mod aliases;
 mod answer;
@@ -83,18 +85,18 @@ const SECURITY_POLICIES: usize = 2;
 /// The decoder of one flow.
 struct OpcUa {
     channels: Channels,
-    /// Longest chunk that each side may send, bytes, as agreed on.
+    /// Longest chunk that each side may send, bytes, as negotiated.
     max_chunk: [u32; 2],
-    /// Whether something that a side sent is missing since its latest chunk.
+    /// Whether bytes of a side were lost since its latest chunk.
     has_gap: [bool; 2],
-    /// Whether the next chunk of a side may belong to a message whose beginning is missing.
+    /// Whether the next chunk of a side may continue a message whose beginning was lost.
     expects_tail: [bool; 2],
-    /// Bytes that a side still sends of a chunk whose beginning was decoded, and which is too long to be kept.
+    /// Bytes still to come of a side's oversized chunk whose beginning was decoded.
     to_skip: [u32; 2],
     assemblies: Assemblies,
     exchange: Exchange,
     keys: Option<Arc<dyn Keys>>,
-    /// Memory for what they open.
+    /// Buffer for decrypted chunks.
     decrypted: Vec<u8>,
 }
 
@@ -113,9 +115,9 @@ impl OpcUa {
         }
     }
 
-    /// Decodes what nearly everything is: a message in one chunk, all of it there, clear or signed, on a channel of which
-    /// nothing is missing. The same as [`OpcUa::chunk`], with one look at its headers (a third of the instructions). Says
-    /// how long it is; it is none of these if that is not said, and nothing was done with it.
+    /// Decodes a message in a single, complete, readable chunk on a channel without gaps, as nearly all are: the result is
+    /// that of [`OpcUa::decode_chunk`] at a third of the instructions. Returns its length in bytes, or `None` if `bytes` do
+    /// not begin with such a message; nothing has changed then.
     #[inline]
     fn decode_single_chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let whole = SingleChunkMessage::read(bytes)?;
@@ -135,7 +137,8 @@ impl OpcUa {
         Some(whole.size)
     }
 
-    /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
+    /// Decodes the chunk at the beginning of `bytes`. Returns its length in bytes, or `None` if it is incomplete or
+    /// invalid.
     fn decode_chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let FrameLen::Bytes(length) = self.frame_len(context.from, bytes) else { return None };
         if length > chunk::MAX_CHUNK {
@@ -146,7 +149,8 @@ impl OpcUa {
         Some(length)
     }
 
-    /// A chunk that is longer than is kept: its beginning is decoded once there is as much of it as of the longest that is.
+    /// Decodes the beginning of a chunk that is too long to keep, once [`chunk::MAX_CHUNK`] bytes of it are there. Returns
+    /// the number of bytes consumed.
     fn decode_oversized(&mut self, bytes: &[u8], length: usize, context: &mut Context<'_>) -> Option<usize> {
         let beginning = bytes.get(..chunk::MAX_CHUNK)?;
         let chunk = Chunk::split(beginning)?;
@@ -160,7 +164,7 @@ impl OpcUa {
         Some(beginning.len() + self.skip_oversized(rest, context))
     }
 
-    /// Passes over what is left of such a chunk.
+    /// Skips bytes of an oversized chunk. Returns their number.
     fn skip_oversized(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
         let Some(to_skip) = self.to_skip.get_mut(context.from.index()) else { return 0 };
         let count = bytes.len().min(*to_skip as usize);
@@ -169,7 +173,7 @@ impl OpcUa {
         count
     }
 
-    /// Everything but messages: rare.
+    /// Decodes a connection message or OPN.
     fn on_other(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
         if chunk.part != Part::Last {
             context.anomaly(AnomalyKind::Malformed, "message_part", None);
@@ -199,7 +203,7 @@ impl Dissector for OpcUa {
         }
     }
 
-    /// The header is all that it depends on.
+    /// The length depends on the header alone.
     fn is_length_final(&self) -> bool {
         true
     }
@@ -208,9 +212,9 @@ impl Dissector for OpcUa {
         chunk::may_start(bytes)
     }
 
-    /// A chunk on a channel and with a token that are in use is no chance: 96 bits say so. Nor is a message that begins a
-    /// connection or a channel, whose every length agrees: answers would come before it if it had to wait for the next.
-    /// Others need one beside them.
+    /// A chunk with a known channel and token cannot match by accident: 96 bits agree. Nor can a message that begins a
+    /// connection or a channel and whose every length agrees; waiting for the next frame would put the answers before it.
+    /// Other frames need a second one beside them.
     fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
         let Some(chunk) = Chunk::split(frame) else { return Boundary::Likely };
         let is_certain = match chunk.kind {
@@ -268,7 +272,7 @@ impl Dissector for OpcUa {
             self.abandon(oldest, context);
             is_kept = true;
         }
-        // The rest of them comes without a beginning.
+        // The chunks still to come of these messages have no beginning.
         if is_kept && let Some(expects_tail) = self.expects_tail.get_mut(from.index()) {
             *expects_tail = true;
         }

@@ -1,17 +1,17 @@
-//! OPN: a secure channel is opened or renewed (OPC 10000-4, 5.5.2; OPC 10000-6, 6.7.2.3).
+//! Reads OPN: a secure channel is opened or renewed (OPC 10000-4, 5.5.2; OPC 10000-6, 6.7.2.3).
 
 use super::binary::{Bytes, Encoded, StatusCode};
 use super::service::{Direction, Message, OpenRequest, OpenResponse, RequestHeader, ResponseHeader, Service};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// What stands before the body of an OPN: always clear.
+/// The asymmetric security header of an OPN, always cleartext.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AsymmetricHeader<'f> {
-    /// 0 while there is none.
+    /// Channel id; 0 for a new channel.
     pub(super) channel: u32,
     pub(super) uri: &'f [u8],
-    /// The sender's certificate, with those of its issuers behind it.
+    /// The sender's certificate, DER, followed by those of its issuers.
     pub(super) certificate: &'f [u8],
 }
 
@@ -31,7 +31,7 @@ impl<'f> AsymmetricHeader<'f> {
     }
 }
 
-/// A clear body. RSA policies encrypt it; ECC policies and those with a Diffie-Hellman key only sign it.
+/// A cleartext body. RSA policies encrypt it; ECC policies and those with Diffie-Hellman key agreement only sign it.
 #[derive(Clone, Copy)]
 pub(super) struct ClearBody<'f> {
     pub(super) sequence: u32,
@@ -40,7 +40,7 @@ pub(super) struct ClearBody<'f> {
     pub(super) content: ClearContent,
 }
 
-/// What a clear body asks for or answers.
+/// The contents of a cleartext body.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ClearContent {
     Request(OpenRequest),
@@ -49,7 +49,7 @@ pub(super) enum ClearContent {
 }
 
 impl<'f> ClearBody<'f> {
-    /// Reads a body to its last field: what is encrypted does not pass as one.
+    /// Reads a body to its last field, so that an encrypted one does not pass for cleartext.
     pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
         let sequence = reader.u32_le("sequence_number")?;
         let request = reader.u32_le("request_id")?;
@@ -79,9 +79,9 @@ impl ClearContent {
     }
 }
 
-/// Longest URI of a policy, bytes (OPC 10000-6, table 52).
+/// Longest policy URI, bytes (OPC 10000-6, table 52).
 const LONGEST_URI: usize = 255;
-/// Bytes of a SHA-1: the thumbprint says which of the receiver's certificates is meant.
+/// Size of a thumbprint, bytes: the SHA-1 of the receiver's certificate.
 const THUMBPRINT: usize = 20;
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::super::service::TokenRequest;
     use super::*;
 
-    /// The header and body of an opening that asks for a channel without security.
+    /// Sequence header and body of an OPN request without security.
     const REQUEST: &[u8] = &[
         0x01, 0x00, 0x00, 0x00, // sequence number 1
         0x02, 0x00, 0x00, 0x00, // request 2
@@ -110,7 +110,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_clear_request_tells_the_mode_and_whether_it_renews() {
+    fn a_cleartext_request_has_mode_lifetime_and_renewal() {
         let clear = ClearBody::read(&mut Reader::new(REQUEST)).unwrap();
         assert_eq!((clear.sequence, clear.request), (1, 2));
         let is_meant =
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_encrypted_is_no_clear_body() {
+    fn a_truncated_or_encrypted_body_is_not_cleartext() {
         for length in 0..REQUEST.len() {
             assert!(ClearBody::read(&mut Reader::new(REQUEST.get(..length).unwrap())).is_err(), "{length}");
         }

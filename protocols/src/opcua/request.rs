@@ -7,7 +7,7 @@ use super::Context;
 use super::aliases::{ANY_SESSION, AliasLookup, Aliases, Resolved};
 use super::binary::{Dialect, Encoded, Reading, Unanimous};
 use super::exchange::{Exchange, ReceivedMessage};
-use super::pending_request::{self, Login, PendingRequest, Request, RequestKind, Retention, WholeRequest};
+use super::pending_request::{self, Login, PendingRequest, RequestKind, Retention, ServiceRequest, WholeRequest};
 use super::service::{
     ActivateRequest, BatchSummary, Identity, Item, Message, RequestHead, RequestHeader, Service, Token, decode_type,
     visit_items, visit_operations,
@@ -22,6 +22,7 @@ use crate::reader::Reader;
 use crate::security::{Security, UserKind};
 
 impl Exchange {
+    /// Decodes a request, announces its operations and keeps it until its answer.
     pub(super) fn on_request(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let Message { service, mut content, has_own_namespaces, .. } = received.message;
         if received.has_unusual_type || has_own_namespaces {
@@ -50,8 +51,8 @@ impl Exchange {
         self.announce_request(received, &token, content, context);
     }
 
-    /// Reports what a request says about sessions, and returns the user of ActivateSession; a fault means that the user cannot
-    /// be read. `known`: the user in another reading of the same request, already reported.
+    /// Reports what a request reveals about its session, and returns the user of ActivateSession; fails if the user is
+    /// unreadable. `known`: the user in another reading of the same request, which is already reported.
     fn report_session<'m>(
         &mut self,
         opened: &RequestHead<'m>,
@@ -76,7 +77,7 @@ impl Exchange {
         Ok(known)
     }
 
-    /// Announces the operations of a request, and keeps it until its answer.
+    /// Announces the operations of a request and keeps it until its answer.
     #[inline]
     fn announce_request(
         &mut self,
@@ -101,16 +102,17 @@ impl Exchange {
             announced = announcer.announced;
         }
         let is_awaited = announced.is_awaited;
-        // Nodes of the standard's own namespace may say who the server is.
+        // Values of nodes in the standard's own namespace may identify the server.
         let counted = summary.filter(|summary| !is_awaited && !summary.namespaces.meet(Namespaces::only(0)));
         let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
         if let Some(BatchSummary { count, .. }) = counted {
             self.supersede(channel, received.id, context);
-            let kind = RequestKind::Service(Request { service, is_awaited, code, retained: Retention::Count(count) });
+            let kind =
+                RequestKind::Service(ServiceRequest { service, is_awaited, code, retained: Retention::Count(count) });
             return self.pending.push(PendingRequest { requested, number, channel, id, kind }, context.sink);
         }
         let retained = self.retain(received, token, content, announced, context);
-        let kind = RequestKind::Service(Request { service, is_awaited, code, retained });
+        let kind = RequestKind::Service(ServiceRequest { service, is_awaited, code, retained });
         self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
     }
 
@@ -118,7 +120,7 @@ impl Exchange {
         AliasLookup { session: token.key(), overdue_before: context.stamp.clock.saturating_sub(self.timeout) }
     }
 
-    /// What the answer to a request will need of it.
+    /// Keeps what the answer to a request will need.
     fn retain(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -139,6 +141,7 @@ impl Exchange {
         Retention::Content(copy_bytes(content.rest(), context))
     }
 
+    /// Keeps a whole request, with its session and the nodes behind its aliases.
     fn retain_whole(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -156,7 +159,7 @@ impl Exchange {
         Retention::Whole(Box::new(WholeRequest { body, is_truncated, session, subscription, resolved }))
     }
 
-    /// A request whose type or header servers do not all read alike, or that has a table of namespaces of its own.
+    /// Decodes a request whose type or header servers read in different ways, or that has its own namespace table.
     fn on_unusual(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let service = received.message.service;
         let (mut first, mut user) = (None, None);
@@ -183,12 +186,12 @@ impl Exchange {
             None => (ANY_SESSION, Reader::new(&[])),
         };
         let retained = self.retain_whole(received, session, content, announced, context);
-        let kind = RequestKind::Service(Request { service, is_awaited, code, retained });
+        let kind = RequestKind::Service(ServiceRequest { service, is_awaited, code, retained });
         let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
         self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
     }
 
-    /// Announces ActivateSession, of which nothing but the user is kept.
+    /// Announces ActivateSession, of which only the user is kept.
     fn announce_login(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let number = self.allocate_number();
         let mut logins = Vec::new();
@@ -207,7 +210,7 @@ impl Exchange {
         self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
     }
 
-    /// Announces a request of which no more than the beginning can be read, or nothing at all, as one unread operation.
+    /// Announces a request of which at most the beginning is readable, as one unread operation.
     pub(super) fn announce_unread(&mut self, beginning: &[u8], part: &'static str, context: &mut Context<'_>) {
         let target = Target::Unread { part };
         let operation = match decode_type(beginning).filter(|message| message.is_request()) {
@@ -227,24 +230,24 @@ impl Exchange {
         self.report_concluded(&operation, Outcome::Pending, context);
     }
 
-    /// Keeps a request until its answer.
-    fn await_answer(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
-        if let Some(id) = asked.id {
-            self.supersede(asked.channel, id, context);
+    /// Adds a request to the pending ones, or concludes it if it cannot be kept.
+    fn await_answer(&mut self, pending: PendingRequest, context: &mut Context<'_>) {
+        if let Some(id) = pending.id {
+            self.supersede(pending.channel, id, context);
         }
-        if asked.heap() > ALWAYS_RETAINED {
+        if pending.heap() > ALWAYS_RETAINED {
             context.sink.takes_memory();
         }
-        match asked.service() {
-            // The server closes the connection instead of answering.
-            Some(Service::CloseSecureChannel) => asked.conclude(Outcome::Accepted, context.stamp, context.sink),
-            Some(Service::Publish) => self.publishes.push(asked, context.sink),
-            _ if self.has_room(&asked) => self.pending.push(asked, context.sink),
-            _ => self.conclude_without_room(asked, context),
+        match pending.service() {
+            // The server closes the connection without an answer.
+            Some(Service::CloseSecureChannel) => pending.conclude(Outcome::Accepted, context.stamp, context.sink),
+            Some(Service::Publish) => self.publishes.push(pending, context.sink),
+            _ if self.has_room(&pending) => self.pending.push(pending, context.sink),
+            _ => self.conclude_without_room(pending, context),
         }
     }
 
-    /// Ends the wait for an earlier request with the same number: its answer cannot be told from that of the new one.
+    /// Concludes an earlier request with the same channel and id: their answers cannot be told apart.
     #[inline]
     fn supersede(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
         let is_next = id.wrapping_sub(self.last_id).cast_signed() > 0;
@@ -254,8 +257,9 @@ impl Exchange {
         }
     }
 
+    /// Concludes every pending request with this channel and id.
     fn conclude_superseded(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
-        // What is missing has nothing to do with requests that come when none waits.
+        // Bytes lost before do not matter once no request is pending.
         self.is_lossy &= self.pending.iter().next().is_some();
         let is_same = |earlier: &PendingRequest| (earlier.channel, earlier.id) == (channel, Some(id));
         while let Some((earlier, _)) = self.pending.take(is_same, |_| true) {
@@ -263,42 +267,42 @@ impl Exchange {
         }
     }
 
-    /// Whether a request may wait for its answer. Small ones always may: there are never many.
+    /// Whether a request may be kept. Small ones always may: their number is limited.
     #[inline]
-    fn has_room(&self, asked: &PendingRequest) -> bool {
+    fn has_room(&self, pending: &PendingRequest) -> bool {
         let waiting = || self.pending.all().map(Waiting::heap).sum::<usize>();
-        asked.heap() <= ALWAYS_RETAINED || waiting() + asked.heap() <= self.limit
+        pending.heap() <= ALWAYS_RETAINED || waiting() + pending.heap() <= self.limit
     }
 
-    /// Concludes the operations of a request that cannot be kept. That it was seen is remembered, so that its answer is not
-    /// taken for that of an unseen request.
-    fn conclude_without_room(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
+    /// Concludes the operations of a request that cannot be kept, and remembers that it was captured, so that its answer is
+    /// not taken for that of an unseen request.
+    fn conclude_without_room(&mut self, pending: PendingRequest, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
-        asked.conclude(Outcome::Pending, context.stamp, context.sink);
-        let PendingRequest { requested, number, channel, id, kind: RequestKind::Service(request) } = asked else {
+        pending.conclude(Outcome::Pending, context.stamp, context.sink);
+        let PendingRequest { requested, number, channel, id, kind: RequestKind::Service(request) } = pending else {
             return;
         };
         if request.service == Service::RegisterNodes {
             self.aliases.mark_unknown(request.session().unwrap_or(ANY_SESSION));
         }
-        let Request { service, is_awaited, code, .. } = request;
-        let kind = RequestKind::Service(Request { service, is_awaited, code, retained: Retention::Nothing });
+        let ServiceRequest { service, is_awaited, code, .. } = request;
+        let kind = RequestKind::Service(ServiceRequest { service, is_awaited, code, retained: Retention::Nothing });
         self.pending.push(PendingRequest { requested, number, channel, id, kind }, context.sink);
     }
 }
 
-/// The operations of a request that were announced.
+/// What was announced of a request.
 #[derive(Default)]
 struct Announcement {
-    /// Number of the request.
+    /// Number of the request in its flow.
     number: u32,
     /// Number of operations so far.
     count: u32,
-    /// The sink waits for the outcome of one of them.
+    /// The sink awaits the outcome of at least one of them.
     is_awaited: bool,
-    /// Servers do not all read it alike.
+    /// Servers read the request in different ways.
     has_unusual_type: bool,
-    /// The nodes behind aliases, by the number of the operation.
+    /// The nodes behind aliases, by the position of the operation.
     resolved: Vec<(u32, Resolved)>,
 }
 
@@ -307,20 +311,21 @@ struct Announcer<'t, 's> {
     service: Service,
     code: u32,
     aliases: &'t Aliases,
-    /// For which session aliases are looked up; none if there are no aliases.
+    /// The session whose aliases are resolved; `None` if there are no aliases.
     lookup: Option<AliasLookup>,
     announced: Announcement,
     context: &'t mut Context<'s>,
 }
 
 impl Announcer<'_, '_> {
-    /// Announces the operations that every server reads, then, behind a fault, those that each family of servers reads.
+    /// Announces the operations that all servers read alike, then, behind a fault, those that each family of servers reads.
     fn announce_all(&mut self, received: &ReceivedMessage<'_>, content: Reader<'_>) {
         if let Err(fault) = visit_items(self.service, content, Unanimous, |item| self.announce_item(item, false)) {
             self.announce_rest(received, fault);
         }
     }
 
+    /// Announces the operations behind a fault.
     fn announce_rest(&mut self, received: &ReceivedMessage<'_>, fault: Fault) {
         fault.report(received.is_truncated, self.context);
         self.announced.has_unusual_type = true;
@@ -358,12 +363,12 @@ impl Announcer<'_, '_> {
     }
 }
 
-/// A copy of bytes that are to be kept.
+/// Copies bytes that outlive their message into lent memory.
 fn copy_bytes(bytes: &[u8], context: &mut Context<'_>) -> Vec<u8> {
     let mut kept = memory::lent(bytes.len(), bytes.len(), context.sink);
     memory::append(&mut kept, bytes);
     kept
 }
 
-/// Bytes of a request that waits whatever else waits.
+/// Requests up to this size are always kept, bytes.
 const ALWAYS_RETAINED: usize = 1024;

@@ -1,4 +1,4 @@
-//! The results in an answer, and which answers were seen lately.
+//! The results in an answer, and the latest answers.
 
 use alloc::boxed::Box;
 
@@ -7,24 +7,24 @@ use super::service::{ItemResult, ItemResults, Service};
 use crate::fault::Fault;
 use crate::operation::Values;
 
-/// Random access to the results of an answer.
+/// Random access to the results in an answer.
 pub(super) struct ResultCursor<'a> {
     all: ItemResults<'a>,
-    /// The results from `next` on.
+    /// The results from index `next` on.
     rest: ItemResults<'a>,
     next: u32,
-    /// The fault that ended them early.
+    /// The fault that ended them early, if any.
     result: Result<(), Fault>,
-    /// Operations without a result.
+    /// Results that were asked for and are missing.
     pub(super) missing: u32,
 }
 
 impl<'a> ResultCursor<'a> {
-    pub(super) fn new(answers: ItemResults<'a>) -> Self {
-        Self { all: answers, rest: answers, next: 0, result: Ok(()), missing: 0 }
+    pub(super) fn new(results: ItemResults<'a>) -> Self {
+        Self { all: results, rest: results, next: 0, result: Ok(()), missing: 0 }
     }
 
-    /// The result at a place, if there is one. Nearly always called in order.
+    /// The result at an index, if there is one. Nearly all calls are in order.
     #[inline]
     pub(super) fn seek(&mut self, place: u32) -> Option<ItemResult<'a>> {
         if place < self.next {
@@ -38,10 +38,10 @@ impl<'a> ResultCursor<'a> {
 
     #[inline]
     fn read_next(&mut self) -> Option<ItemResult<'a>> {
-        let answer = self.rest.next();
-        self.next += u32::from(answer.is_some());
-        match answer {
-            Some(Ok(answer)) => Some(answer),
+        let result = self.rest.next();
+        self.next += u32::from(result.is_some());
+        match result {
+            Some(Ok(result)) => Some(result),
             Some(Err(fault)) => {
                 self.result = Err(fault);
                 None
@@ -53,7 +53,7 @@ impl<'a> ResultCursor<'a> {
         }
     }
 
-    /// One of the results from a place on: a good one if there is one.
+    /// One of the results from an index on: a good one, if there is one. Its values are dropped.
     pub(super) fn best_from(&mut self, place: u32) -> Option<ItemResult<'a>> {
         let mut found = self.seek(place)?;
         while self.rest.left() > 0 && found.status.is_bad() {
@@ -62,13 +62,13 @@ impl<'a> ResultCursor<'a> {
         Some(ItemResult { values: Values::None, ..found })
     }
 
-    /// Results behind those that were asked for.
+    /// The number of results behind those that were asked for.
     pub(super) fn count_remaining(&self) -> u32 {
         self.rest.left() as u32
     }
 
-    /// Reports a number of results that differs from that of the operations. An answer without any is seen in the field, and
-    /// is none: its header holds for the whole request.
+    /// Reports a number of results that differs from the number of operations, and returns the fault that ended them early.
+    /// Some servers send no results at all: the header holds for the whole request then.
     pub(super) fn finish(self, is_certain: bool, context: &mut Context<'_>) -> Result<(), Fault> {
         let Self { rest, next, result, missing, .. } = self;
         if result.is_ok() && is_certain {
@@ -82,14 +82,14 @@ impl<'a> ResultCursor<'a> {
     }
 }
 
-/// What identifies an answer.
+/// Identifies an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AnswerKey {
     pub(super) channel: u32,
-    /// Number of the request in the sequence header.
+    /// Request id in the sequence header.
     pub(super) id: u32,
     pub(super) service: Service,
-    /// The server's clock.
+    /// The time in its header, by the server's clock, nanoseconds since 1970.
     pub(super) time: i64,
 }
 
@@ -118,5 +118,5 @@ impl RecentAnswers {
     }
 }
 
-/// Answers that are remembered.
+/// Answers that are kept.
 const RECENT: usize = 8;

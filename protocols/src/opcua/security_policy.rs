@@ -1,20 +1,20 @@
-//! Security policies: what their names say about the shape of the messages that they protect (OPC 10000-7, 6.1).
+//! Security policies: how each shapes the messages that it protects (OPC 10000-7, 6.1).
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
-/// A security policy, and how it shapes a symmetric message.
+/// A security policy of the standard, and the shape of its symmetric messages.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SecurityPolicy {
-    /// The part of the URI behind [`BASE`].
+    /// The part of its URI behind [`BASE`].
     pub(super) name: &'static str,
-    /// Bytes of the signature, or of the tag of an AEAD cipher, at the end of each chunk.
+    /// Length of the signature, or of the tag of an AEAD cipher, at the end of each chunk, bytes.
     pub(super) signature: u8,
-    /// Encrypted parts are a multiple of this, bytes.
+    /// Block size of the cipher, bytes: encrypted parts are a multiple of it.
     pub(super) block: u8,
 }
 
-/// A policy by its URI: one of the standard, or another whose shape nobody knows.
+/// The security policy of a channel: one of the standard, or another URI whose message shape is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
     Known(&'static SecurityPolicy),
@@ -22,7 +22,7 @@ pub(super) enum Suite {
 }
 
 impl Suite {
-    /// The policy that a URI names. A null or empty one means that there is none.
+    /// The policy that a URI names; [`NONE`] for a null or empty one.
     pub(super) fn of(uri: &[u8]) -> Self {
         match uri.strip_prefix(BASE).and_then(find_standard) {
             Some(policy) => Self::Known(policy),
@@ -31,7 +31,7 @@ impl Suite {
         }
     }
 
-    /// See [`name`].
+    /// Its name: see [`policy_name`].
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Known(policy) => policy.name,
@@ -44,7 +44,7 @@ impl Suite {
         *self == Self::Known(&NONE)
     }
 
-    /// The policy, if it is one of the standard.
+    /// The row of a policy of the standard.
     pub(super) const fn known(&self) -> Option<&'static SecurityPolicy> {
         match self {
             Self::Known(policy) => Some(policy),
@@ -59,7 +59,8 @@ impl Suite {
     }
 }
 
-/// What is behind the `#` of a policy of the standard; any other URI as a whole.
+/// The name of a policy: the part behind the `#` of a URI of the standard, any other URI as a whole, `invalid` if it is not
+/// UTF-8.
 pub(super) fn policy_name(uri: &[u8]) -> &str {
     match uri.strip_prefix(BASE).and_then(find_standard) {
         Some(policy) => policy.name,
@@ -68,12 +69,12 @@ pub(super) fn policy_name(uri: &[u8]) -> &str {
     }
 }
 
-/// The name that a [`Suite::key`] counts.
+/// The name counted under a [`Suite::count_key`].
 pub(super) fn name_of_key(key: u32) -> String {
     ALL.get(key as usize).map_or("other", |policy| policy.name).to_string()
 }
 
-/// What the URI of every policy of the standard begins with.
+/// The prefix of every policy URI of the standard.
 const BASE: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#";
 
 fn find_standard(name: &[u8]) -> Option<&'static SecurityPolicy> {
@@ -84,7 +85,7 @@ const fn row(name: &'static str, signature: u8, block: u8) -> SecurityPolicy {
     SecurityPolicy { name, signature, block }
 }
 
-/// Every policy of the standard, old ones included. Those with an AEAD cipher have a tag of 16 bytes and no padding.
+/// Every policy of the standard, deprecated ones included. AEAD ciphers have a tag of 16 bytes and no padding.
 static ALL: [SecurityPolicy; 26] = [
     NONE,
     row("Basic128Rsa15", 20, 16),
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_found_by_its_uri_and_by_nothing_less() {
+    fn a_policy_is_found_by_its_exact_uri_only() {
         assert!(Suite::of(b"http://opcfoundation.org/UA/SecurityPolicy#None").is_none());
         assert!(Suite::of(b"").is_none());
         let strong = Suite::of(b"http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256");

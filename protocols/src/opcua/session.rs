@@ -1,4 +1,4 @@
-//! Who is behind the operations: applications, their certificates, users, and the sessions that they have.
+//! Applications, their certificates, users and sessions.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,20 +16,20 @@ use crate::security::{Mode, Security, UserKind};
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     known: Vec<Session>,
-    /// The session whose user was told last.
+    /// The session whose user was reported last.
     current: u64,
 }
 
 #[derive(Debug)]
 struct Session {
-    /// Stands for the token: whoever had the token itself could take the session.
+    /// The [`Token::key`] of its token. The token itself would suffice to hijack the session, so that it is not kept.
     key: u64,
     kind: UserKind,
     name: Box<[u8]>,
 }
 
 impl Sessions {
-    /// A request belongs to a session. Where several share the connection, its user is told if it is another than before.
+    /// Records the session of a request. If several share the connection, its user is reported whenever it changes.
     #[inline]
     pub(super) fn on_request(&mut self, token: &Token<'_>, context: &mut Context<'_>) {
         if self.known.len() > 1 {
@@ -49,7 +49,7 @@ impl Sessions {
         }
     }
 
-    /// A user activates a session.
+    /// Records and reports that a user activates a session.
     pub(super) fn activate(&mut self, token: &Token<'_>, identity: &Identity<'_>, context: &mut Context<'_>) {
         let name = (!identity.name.is_empty()).then_some(identity.name);
         let fact = Security::User { kind: identity.kind, name, clear_secret: identity.is_secret_clear };
@@ -58,7 +58,7 @@ impl Sessions {
         self.insert(session, context);
     }
 
-    /// Remembers a session. A session may be activated again, on another channel or as another user.
+    /// Adds a session, or replaces it: it may be activated again, on another channel or by another user.
     fn insert(&mut self, session: Session, context: &mut Context<'_>) {
         self.current = session.key;
         self.known.retain(|known| known.key != session.key);
@@ -69,14 +69,14 @@ impl Sessions {
         self.known.push(session);
     }
 
-    /// A session is closed.
+    /// Removes a closed session.
     pub(super) fn close(&mut self, token: &Token<'_>) {
         let key = token.key();
         self.known.retain(|known| known.key != key);
     }
 }
 
-/// CreateSession: who the client is.
+/// Reports what a CreateSession request reveals about the client.
 pub(super) fn report_create_request(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let asked = CreateRequest::read(&mut content)?;
@@ -85,7 +85,7 @@ pub(super) fn report_create_request(content: Reader<'_>, context: &mut Context<'
     Ok(())
 }
 
-/// The answer to it: who the server is, and what it offers.
+/// Reports what a CreateSession response reveals about the server and its endpoints.
 pub(super) fn report_create_response(content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
     let mut content = content;
     let answer = CreateResponse::read(&mut content)?;
@@ -93,7 +93,7 @@ pub(super) fn report_create_response(content: Reader<'_>, context: &mut Context<
     report_endpoints(answer.endpoints, context)
 }
 
-/// The endpoints that a server offers to the client, and who it is.
+/// Reports the endpoints that a server offers, and its application.
 pub(super) fn report_endpoints<'a>(
     endpoints: impl Iterator<Item = Result<Endpoint<'a>, Fault>>,
     context: &mut Context<'_>,
@@ -112,7 +112,7 @@ pub(super) fn report_endpoints<'a>(
     Ok(())
 }
 
-/// The servers that a server knows of: the first one is itself, unless it is there to be asked for others.
+/// Reports the URLs of the servers that a server lists: first its own, unless it is a discovery server.
 pub(super) fn report_servers<'a>(
     servers: impl Iterator<Item = Result<ApplicationDescription<'a>, Fault>>,
     context: &mut Context<'_>,
@@ -144,5 +144,5 @@ fn report_certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
     }
 }
 
-/// Sessions of one connection whose users are remembered.
+/// Limit on the sessions of one connection that are kept.
 const MAX_SESSIONS: usize = 32;

@@ -74,17 +74,17 @@ impl<'a> Iterator for ItemResults<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0
-            && let Some(answer) = self.next_beyond()
+            && let Some(result) = self.next_beyond()
         {
-            return Some(answer);
+            return Some(result);
         }
         self.left = self.left.checked_sub(1)?;
-        let answer = read_result(self.service, &mut self.reader);
-        if answer.is_err() {
+        let result = read_result(self.service, &mut self.reader);
+        if result.is_err() {
             self.left = 0;
             self.is_first_of_two = false;
         }
-        Some(answer)
+        Some(result)
     }
 }
 
@@ -151,10 +151,10 @@ fn read_value<'a>(reader: &mut Reader<'a>) -> Result<ItemResult<'a>, Fault> {
 fn read_details<'a>(
     service: Service,
     reader: &mut Reader<'a>,
-    mut answer: ItemResult<'a>,
+    mut result: ItemResult<'a>,
 ) -> Result<ItemResult<'a>, Fault> {
     match service {
-        Service::AddNodes => answer.values = read_node_value(reader)?,
+        Service::AddNodes => result.values = read_node_value(reader)?,
         Service::Browse | Service::BrowseNext => {
             Bytes::read_as(reader, "continuation_point")?;
             skip_array::<ReferenceDescription>(reader, "references", Standard)?;
@@ -162,7 +162,7 @@ fn read_details<'a>(
         Service::TranslateBrowsePaths => skip_array::<BrowsePathTarget>(reader, "targets", Standard)?,
         Service::HistoryRead => {
             Bytes::read_as(reader, "continuation_point")?;
-            answer.values = history_values(&ExtensionObject::read(reader)?);
+            result.values = history_values(&ExtensionObject::read(reader)?);
         }
         Service::HistoryUpdate => {
             skip_array::<StatusCode>(reader, "operation_results", Standard)?;
@@ -171,11 +171,11 @@ fn read_details<'a>(
         Service::Call => {
             skip_array::<StatusCode>(reader, "input_argument_results", Standard)?;
             skip_array::<DiagnosticInfo>(reader, "input_argument_diagnostic_infos", Standard)?;
-            answer.values = read_arguments(reader, "output_arguments", Standard)?.into();
+            result.values = read_arguments(reader, "output_arguments", Standard)?.into();
         }
         Service::CreateMonitoredItems | Service::ModifyMonitoredItems => {
             if service == Service::CreateMonitoredItems {
-                answer.number = reader.u32_le("monitored_item_id")?;
+                result.number = reader.u32_le("monitored_item_id")?;
             }
             read_double(reader, "revised_sampling_interval")?;
             reader.u32_le("revised_queue_size")?;
@@ -184,7 +184,7 @@ fn read_details<'a>(
         Service::TransferSubscriptions => skip_array::<u32>(reader, "available_sequence_numbers", Standard)?,
         _ => {}
     }
-    Ok(answer)
+    Ok(result)
 }
 
 /// A node as a value.

@@ -15,7 +15,7 @@ pub struct PossibleItem<'i, 'a> {
     /// The operation.
     pub item: &'i Item<'a>,
     /// Place of its result in the answer.
-    pub result: u32,
+    pub result_index: u32,
     /// It stands for everything from here on, which cannot be read.
     pub is_remainder: bool,
     /// Other servers read other operations from the same bytes, which are visited as well.
@@ -24,8 +24,8 @@ pub struct PossibleItem<'i, 'a> {
 
 impl<'i, 'a> PossibleItem<'i, 'a> {
     /// An operation that all servers read alike.
-    pub const fn unanimous(item: &'i Item<'a>, result: u32) -> Self {
-        Self { item, result, is_remainder: false, is_ambiguous: false }
+    pub const fn unanimous(item: &'i Item<'a>, result_index: u32) -> Self {
+        Self { item, result_index, is_remainder: false, is_ambiguous: false }
     }
 }
 
@@ -60,7 +60,7 @@ pub fn visit_operations<'a>(
     is_cut: bool,
     mut visit: impl FnMut(&PossibleItem<'_, 'a>),
 ) -> Result<(), Fault> {
-    let (agreed, result) = visit_reading(body, Unanimous, |item, result| visit(&PossibleItem::unanimous(item, result)));
+    let (agreed, result) = visit_reading(body, Unanimous, |item, index| visit(&PossibleItem::unanimous(item, index)));
     let Err(fault) = result else { return Ok(()) };
     let rest = Item::new(class_of(body), Subject::Unread("item"));
     if is_cut && matches!(fault, Fault::Bytes(DecodeError::Truncated(_))) {
@@ -79,13 +79,13 @@ pub fn visit_operations<'a>(
     // A request that every server refuses is visited as well, in the first reading.
     let visited = ends.iter().enumerate().filter(|(place, end)| is_possible(end) || possible == 0 && *place == 0);
     for (_, (reading, (count, end))) in visited {
-        let _ = visit_reading(body, *reading, |item, result| {
-            if result >= agreed {
-                visit(&PossibleItem { is_ambiguous, ..PossibleItem::unanimous(item, result) });
+        let _ = visit_reading(body, *reading, |item, index| {
+            if index >= agreed {
+                visit(&PossibleItem { is_ambiguous, ..PossibleItem::unanimous(item, index) });
             }
         });
         if end.is_err() {
-            visit(&PossibleItem { item: &rest, result: *count, is_remainder: true, is_ambiguous });
+            visit(&PossibleItem { item: &rest, result_index: *count, is_remainder: true, is_ambiguous });
         }
     }
     Err(fault)

@@ -94,7 +94,7 @@ fn found(request: &[u8]) -> (Vec<String>, Result<(), Fault>) {
     let mut told = Vec::new();
     let result = visit_operations(request, false, |found| {
         let doubt = if found.is_ambiguous { " ?" } else { "" };
-        told.push(format!("{} @{}{doubt}", item(found.item), found.result));
+        told.push(format!("{} @{}{doubt}", item(found.item), found.result_index));
     });
     (told, result)
 }
