@@ -1,4 +1,4 @@
-//! ExtensionObject: a structure with the id of its encoding in front (OPC 10000-6, 5.2.2.15).
+//! ExtensionObject: a structure behind the id of its encoding (OPC 10000-6, 5.2.2.15).
 
 use super::array::Encoded;
 use super::dialect::{Dialect, Reading};
@@ -7,10 +7,10 @@ use crate::fault::Fault;
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// A structure of any type. Its bytes are stepped over by their length.
+/// A structure of any type, skipped by its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtensionObject<'a> {
-    /// The id of the encoding of its type; null if there is nothing.
+    /// The id of its encoding; null for none.
     pub encoding: Node<'a>,
     /// Its bytes.
     pub body: ExtensionBody<'a>,
@@ -19,16 +19,16 @@ pub struct ExtensionObject<'a> {
 /// How the structure is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtensionBody<'a> {
-    /// Not at all: there is no body.
+    /// There is no body.
     None,
-    /// In this encoding.
+    /// In the encoding of its id.
     Binary(&'a [u8]),
     /// As XML.
     Xml(&'a [u8]),
 }
 
 impl<'a> ExtensionObject<'a> {
-    /// The standard's number of the encoding, and the bytes of a structure that is encoded in binary.
+    /// The encoding number of the standard and the bytes of a structure in binary encoding.
     pub fn standard_body(&self) -> Option<(u32, Reader<'a>)> {
         match self.body {
             ExtensionBody::Binary(bytes) => Some((self.encoding.standard_number()?, Reader::new(bytes))),
@@ -59,7 +59,7 @@ impl<'a> ExtensionObject<'a> {
             (0, _) => ExtensionBody::None,
             (_, Reading::Expanded) => return Self::read_expanded(encoding, form, reader),
             (1, _) => match Bytes::decode_as(reader, BODY, dialect)?.0 {
-                // Some read the structure of a type that they know whatever its length says.
+                // Some servers read the structure of a known type whatever its length.
                 None if !is_null && dialect.reading() == Reading::Unanimous => return Err(Fault::Ambiguous(BODY)),
                 body => ExtensionBody::Binary(body.unwrap_or_default()),
             },
@@ -70,7 +70,7 @@ impl<'a> ExtensionObject<'a> {
         Ok(Self { encoding, body })
     }
 
-    /// In this reading bit 0 alone says that there is a body, and the length -1 that nobody counted its bytes.
+    /// In this reading, bit 0 alone marks a body, and a length of -1 an unknown length.
     fn read_expanded(encoding: Node<'a>, form: u8, reader: &mut Reader<'a>) -> Result<Self, Fault> {
         if form & 1 == 0 {
             return Ok(Self { encoding, body: ExtensionBody::None });
@@ -84,11 +84,11 @@ impl<'a> ExtensionObject<'a> {
     }
 }
 
-/// The bytes of a structure, as a field.
+/// The bytes of a structure, as a field name.
 pub(super) const BODY: &str = "extension";
-/// How they are encoded, as a field.
+/// Their encoding, as a field name.
 pub(super) const FORM: &str = "extension_encoding";
-/// The null node without a body: what most headers and parameters end with.
+/// The null node without a body, which ends most headers and parameters.
 const NULL_OBJECT: [u8; 3] = [0; 3];
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_structure_is_stepped_over_by_its_length() {
+    fn a_structure_is_skipped_by_its_length() {
         // four-byte node id 321, binary, 4 bytes; then the null object
         let mut reader = Reader::new(b"\x01\x00\x41\x01\x01\x04\0\0\0\xff\xff\xff\xff\x00\x00\x00");
         let token = ExtensionObject::read(&mut reader).unwrap();
