@@ -6,18 +6,18 @@ use crate::fault::Fault;
 use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, skip_array, visit_each};
 use crate::reader::Reader;
 
-/// ApplicationDescription (7.2): who a client or a server says that it is.
+/// ApplicationDescription (7.2): what a client or server says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplicationDescription<'a> {
-    /// URI of the application: its name in its certificate too.
+    /// URI of the application, which its certificate contains, too.
     pub uri: Bytes<'a>,
     /// URI of the product.
     pub product: Bytes<'a>,
-    /// Name for people.
+    /// Human-readable name.
     pub name: LocalizedText<'a>,
     /// 0 server, 1 client, 2 both, 3 discovery server.
     pub kind: u32,
-    /// URL of the first endpoint where it can be discovered.
+    /// The first of its discovery URLs.
     pub discovery_url: Bytes<'a>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Encoded<'a> for ApplicationDescription<'a> {
     }
 }
 
-/// EndpointDescription (7.14): where a server can be reached, and how that is secured.
+/// EndpointDescription (7.14): an address of a server, and its security.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint<'a> {
     /// URL of the endpoint.
@@ -45,11 +45,11 @@ pub struct Endpoint<'a> {
     pub server: ApplicationDescription<'a>,
     /// Certificate of the server, DER.
     pub certificate: Bytes<'a>,
-    /// Mode of security by its number: 1 none, 2 sign, 3 sign and encrypt.
+    /// Security mode: 1 None, 2 Sign, 3 SignAndEncrypt.
     pub mode: u32,
     /// URI of the security policy.
     pub policy: Bytes<'a>,
-    /// Which kinds of users it lets in: bit 0 anonymous, 1 user name, 2 certificate, 3 issued token.
+    /// Accepted user tokens: bit 0 anonymous, 1 user name, 2 certificate, 3 issued token.
     pub users: u8,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Encoded<'a> for UserTokenPolicy {
     }
 }
 
-/// The first of several texts; null if there are none.
+/// Reads an array of texts, and returns the first; null if there are none.
 fn read_first_text<'a>(
     reader: &mut Reader<'a>,
     field: &'static str,
@@ -100,17 +100,17 @@ fn read_first_text<'a>(
     Ok(first.unwrap_or_default())
 }
 
-/// The endpoints that the response to GetEndpoints offers, starting behind its header.
+/// The endpoints in a GetEndpoints response; `content` begins behind its header.
 pub fn read_endpoints(content: Reader<'_>) -> Result<Array<'_, Endpoint<'_>>, Fault> {
     Array::open(content, "endpoints")
 }
 
-/// The servers that the response to FindServers names, starting behind its header.
+/// The servers in a FindServers response; `content` begins behind its header.
 pub fn read_servers(content: Reader<'_>) -> Result<Array<'_, ApplicationDescription<'_>>, Fault> {
     Array::open(content, "servers")
 }
 
-/// FindServers and GetEndpoints: the URL that the client uses comes first.
+/// FindServers and GetEndpoints: an item with the URL that the client uses.
 pub(super) fn visit_endpoint<'a>(
     service: Service,
     reader: &mut Reader<'a>,
@@ -122,7 +122,7 @@ pub(super) fn visit_endpoint<'a>(
     Ok(())
 }
 
-/// RegisterServer and RegisterServer2: the first URL under which the server shall be found.
+/// RegisterServer and RegisterServer2: an item with the first discovery URL of the server.
 pub(super) fn visit_register_server<'a>(
     service: Service,
     reader: &mut Reader<'a>,

@@ -27,7 +27,7 @@ impl<'a> Encoded<'a> for ReadValueId<'a> {
     }
 }
 
-/// WriteValue (5.11.4.2): an attribute of a node, and what shall become of it.
+/// WriteValue (5.11.4.2): an attribute of a node, and its new value.
 pub(super) struct WriteValue<'a> {
     pub(super) node: Node<'a>,
     pub(super) attribute: u32,
@@ -47,6 +47,7 @@ impl<'a> Encoded<'a> for WriteValue<'a> {
     }
 }
 
+/// Read: an item for each attribute.
 pub(super) fn visit_read<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -59,7 +60,7 @@ pub(super) fn visit_read<'a>(
     })
 }
 
-/// To write a value is to operate the plant; to write any other attribute changes what the server is.
+/// Write: a Value attribute belongs to the process, any other attribute to the configuration of the server.
 pub(super) fn visit_write<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -73,5 +74,5 @@ pub(super) fn visit_write<'a>(
     })
 }
 
-/// The attribute that holds the value of a variable.
+/// The Value attribute of a variable.
 pub(super) const VALUE: u32 = 13;

@@ -1,8 +1,8 @@
-//! A quick look at messages of many parts: how many there are, in which namespaces, how they ended.
+//! Fast summaries of messages with many items: their number, their namespaces, their outcomes.
 //!
-//! It finds what [`items`](super::items), [`ItemResults`](super::Answers) and [`notifications`](super::notifications) would
-//! find, without making anything of each part: most are alike, and nobody asks for one of them. A message that is
-//! unusual in any way gives nothing here; then each part has to be looked at.
+//! They agree with [`visit_items`](super::visit_items), [`ItemResults`](super::ItemResults) and
+//! [`visit_notifications`](super::visit_notifications), but decode no single item: most items of a message are alike, and no
+//! single one matters. A message that is unusual in any way has no summary, and each item has to be decoded.
 
 use super::attribute::{ReadValueId, VALUE, WriteValue};
 use super::notification::{DATA_CHANGE, read_published};
@@ -13,45 +13,46 @@ use crate::opcua::binary::{
 use crate::operation::{Class, Namespaces};
 use crate::reader::Reader;
 
-/// Parts of one message that are alike.
+/// Items of one message that have the same class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSummary {
-    /// What all of them do.
+    /// The class of all of them.
     pub class: Class,
-    /// How many there are: at least one.
+    /// Their number: at least one.
     pub count: u32,
-    /// Where the nodes lie on which they act.
+    /// The namespaces of their nodes.
     pub namespaces: Namespaces,
 }
 
 impl BatchSummary {
-    /// The parts of a Read, or of a Write that writes nothing but values, starting behind the header of the request.
+    /// Summarises a Read, or a Write of Value attributes; `content` begins behind its header.
     #[inline]
     pub fn of_request(service: Service, content: Reader<'_>) -> Option<Self> {
         match service {
-            // How old a value may be, and which times are wanted, stand in front.
+            // The maximum age and the timestamps to return come first.
             Service::Read => Self::of_array(Class::Read, content.rest().get(12..)?, skip_reads),
             Service::Write => Self::of_array(Class::Write, content.rest(), |bytes, _| skip_write(bytes)),
             _ => None,
         }
     }
 
-    /// What the answer to Publish reports, starting behind its header: values of items that are known. `place` says where
-    /// an item lies, by its subscription and the client's number, and which of its neighbours lie there, too.
-    pub fn of_report(content: Reader<'_>, mut place: impl FnMut(u32, u32) -> Option<HandleBlock>) -> Option<Self> {
+    /// Summarises the values in a Publish response; `content` begins behind its header. `find_block` finds the block of
+    /// known handles around the handle of an item in a subscription.
+    pub fn of_report(content: Reader<'_>, mut find_block: impl FnMut(u32, u32) -> Option<HandleBlock>) -> Option<Self> {
         let mut reader = content;
         let subscription = read_published(Service::Publish, &mut reader).ok()?.subscription?;
-        // Values, and events or the end of the subscription, come as structures of their own.
+        // Events and status changes come in structures of their own.
         if reader.u32_le("notification_data").ok()? != 1 {
             return None;
         }
         let data = ExtensionObject::read(&mut reader).ok()?;
         let (_, body) = data.standard_body().filter(|(number, _)| *number == DATA_CHANGE)?;
-        let mut place = |item| place(subscription, item);
-        Self::of_array(Class::Report, body.rest(), |bytes, most| skip_reports(bytes, most, &mut place))
+        let mut find_block = |handle| find_block(subscription, handle);
+        Self::of_array(Class::Report, body.rest(), |bytes, most| skip_reports(bytes, most, &mut find_block))
     }
 
-    /// `step` looks at some parts, up to as many as it is told: how many, in which namespace, and what follows them.
+    /// Summarises an array. `step` skips some of the remaining items, and returns their number, their namespace and the
+    /// bytes behind them.
     #[inline]
     fn of_array<'a>(
         class: Class,
@@ -74,39 +75,39 @@ impl BatchSummary {
     }
 }
 
-/// Monitored items whose numbers lie side by side, and whose nodes lie in one namespace.
+/// Consecutive client handles whose items lie in one namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandleBlock {
-    /// The client's number of the first of them, whether that is known or not.
+    /// The first handle of the block, known or not.
     pub first: u32,
-    /// Those of the next 64 that are known, one bit each.
+    /// A bit for each of its 64 handles: whether it is known.
     pub known: u64,
-    /// Where all of these lie.
+    /// The namespace of all known handles.
     pub namespace: u16,
 }
 
 impl HandleBlock {
-    /// Whether an item is one of those that are known.
+    /// Whether a handle is known.
     #[inline]
-    pub(in crate::opcua) fn contains(&self, item: u32) -> bool {
-        let place = item.wrapping_sub(self.first);
+    pub(in crate::opcua) fn contains(&self, handle: u32) -> bool {
+        let place = handle.wrapping_sub(self.first);
         place < u64::BITS && self.known >> place & 1 != 0
     }
 }
 
-/// How many parts of a request ended well, and how many did not.
+/// Numbers of good and bad results of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResultCounts {
-    /// Done.
+    /// Results that are not bad.
     pub good: u32,
-    /// Refused.
+    /// Bad results.
     pub bad: u32,
-    /// Why the last of those was; good if there is none.
+    /// The status of the last bad result; good if there is none.
     pub last_bad: StatusCode,
 }
 
 impl ResultCounts {
-    /// The results of a Read or Write of so many parts, starting behind the header of the response.
+    /// Counts the results of a Read or Write of `parts` items; `content` begins behind the header of the response.
     #[inline]
     pub fn of(service: Service, content: Reader<'_>, parts: u32) -> Option<Self> {
         match service {
@@ -119,7 +120,8 @@ impl ResultCounts {
         }
     }
 
-    /// `step` looks at some results, up to as many as it is told: how many, the status of all of them, what follows.
+    /// Counts an array of results. `step` skips some of the remaining results, and returns their number, their common
+    /// status and the bytes behind them.
     #[inline]
     fn of_array<'a>(
         bytes: &'a [u8],
@@ -142,7 +144,7 @@ impl ResultCounts {
     }
 }
 
-/// The count in front of an array that has elements, and not more than the bytes behind it can hold.
+/// Splits the count off an array; `None` if it is 0 or exceeds the bytes behind it.
 #[inline]
 fn split_count(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (count, rest) = bytes.split_first_chunk()?;
@@ -150,7 +152,8 @@ fn split_count(bytes: &[u8]) -> Option<(u32, &[u8])> {
     (count > 0 && count as usize <= rest.len()).then_some((count, rest))
 }
 
-/// Where some nodes lie that are read.
+/// Skips a ReadValueId, and those behind it that differ in the number of the node only. Returns their number, their
+/// namespace and the bytes behind them.
 #[inline]
 fn skip_reads(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
     let (namespace, rest) = node_namespace(bytes)?;
@@ -172,11 +175,11 @@ fn skip_reads(bytes: &[u8], most: usize) -> Option<(usize, u16, &[u8])> {
     Some((1 + more.0, namespace, more.1))
 }
 
-/// Steps over parts of `SIZE` bytes that differ from the one before in nothing but what the mask leaves out, beginning with
-/// the second of `bytes`, up to `most`: how many, and what follows them.
+/// Skips up to `most` items of `SIZE` bytes, from the second in `bytes` on, as long as each agrees with the previous one in
+/// the bits of the mask. Returns their number and the bytes behind them.
 ///
-/// The parts of a run are held against those before them at once, a byte of a mask for each of theirs, which the compiler
-/// turns into vectors: 5 instructions a part, where comparing them one by one takes 25. Both halves of a run share the mask.
+/// A run of items is compared with the items before at once, with one mask byte for each byte, which the compiler
+/// vectorises: 5 instructions an item instead of 25. Both halves of a run share the mask.
 #[inline]
 fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
     bytes: &'a [u8],
@@ -192,7 +195,7 @@ fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
     while count + RUN <= most && is_run(count) {
         count += RUN;
     }
-    // The end of an array: with some that were looked at already.
+    // The end of an array overlaps with items that were compared before.
     if (1..RUN).contains(&(most - count)) && most >= RUN && is_run(most - RUN) {
         count = most;
     }
@@ -208,13 +211,13 @@ fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
     (count, rest.get(SIZE..).unwrap_or_default())
 }
 
-/// The halves of a run that bytes begin with.
+/// The two halves of the run at the beginning of `bytes`.
 #[inline]
 fn halves<const LENGTH: usize>(bytes: &[u8]) -> Option<&[[u8; LENGTH]; 2]> {
     bytes.as_chunks().0.first_chunk()
 }
 
-/// Whether the parts of a run differ from others in nothing but what the mask leaves out.
+/// Whether two runs agree in the bits of the mask.
 #[inline]
 fn are_alike<const LENGTH: usize>(
     [one, another]: &[[u8; LENGTH]; 2],
@@ -230,8 +233,8 @@ fn xor_bytes<const LENGTH: usize>(one: &[u8; LENGTH], other: &[u8; LENGTH]) -> i
     one.iter().zip(other).map(|(one, other)| one ^ other)
 }
 
-/// What is compared of parts of `SIZE` bytes: all but the number of the node, which lies between `from` and `to`.
-#[expect(clippy::indexing_slicing, reason = "the compiler fills it, and would say so")]
+/// The mask for items of `SIZE` bytes: all but the number of the node, at bytes `from` to `to`.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
 const fn comparison_mask<const SIZE: usize, const LENGTH: usize>(from: usize, to: usize) -> [u8; LENGTH] {
     let mut mask = [u8::MAX; LENGTH];
     let mut place = 0;
@@ -244,10 +247,10 @@ const fn comparison_mask<const SIZE: usize, const LENGTH: usize>(from: usize, to
     mask
 }
 
-/// Where a node lies whose value is written.
+/// Skips a WriteValue of a Value attribute. Returns 1, the namespace of its node and the bytes behind it.
 #[inline]
 fn skip_write(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
-    // All of a value, and a single one, which has no dimensions.
+    // A whole value, and a scalar, which has no dimensions.
     if let Some((namespace, rest)) = node_namespace(bytes)
         && let Some(rest) = rest.strip_prefix(&[13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF])
         && let Some((.., rest)) = DataValue::skip_alike(rest, 1)
@@ -259,17 +262,17 @@ fn skip_write(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
     (attribute == VALUE && value.value.fits_dimensions()).then_some((1, node.namespace, reader.rest()))
 }
 
-/// Where some items lie that a subscription reports: one, and those behind it whose values begin as its own does and whose
-/// nodes lie where its own does.
+/// Skips a monitored item notification, and those behind it whose values have the same head and whose nodes lie in the same
+/// namespace. Returns their number, their namespace and the bytes behind them.
 #[inline]
 fn skip_reports<'a>(
     bytes: &'a [u8],
     most: usize,
-    place: &mut impl FnMut(u32) -> Option<HandleBlock>,
+    find_block: &mut impl FnMut(u32) -> Option<HandleBlock>,
 ) -> Option<(usize, u16, &'a [u8])> {
     let (handle, value) = bytes.split_first_chunk()?;
-    let mut neighbours = place(u32::from_le_bytes(*handle))?;
-    let namespace = neighbours.namespace;
+    let mut block = find_block(u32::from_le_bytes(*handle))?;
+    let namespace = block.namespace;
     let Some((size, _)) = DataValue::measure(value) else {
         let (_, _, rest) = skip_values(value, 1)?;
         return Some((1, namespace, rest));
@@ -283,9 +286,9 @@ fn skip_reports<'a>(
         if value.first_chunk() != Some(head) {
             break;
         }
-        if !neighbours.contains(handle) {
-            match place(handle) {
-                Some(others) if others.namespace == namespace => neighbours = others,
+        if !block.contains(handle) {
+            match find_block(handle) {
+                Some(other) if other.namespace == namespace => block = other,
                 _ => break,
             }
         }
@@ -294,7 +297,7 @@ fn skip_reports<'a>(
     Some((1 + more, namespace, rest.get(more * (HANDLE + size)..)?))
 }
 
-/// The status of some values, and what follows them.
+/// Skips values of the same shape. Returns their number, their status and the bytes behind them.
 #[inline]
 fn skip_values(bytes: &[u8], most: usize) -> Option<(usize, StatusCode, &[u8])> {
     DataValue::skip_alike(bytes, most).or_else(|| {
@@ -304,16 +307,16 @@ fn skip_values(bytes: &[u8], most: usize) -> Option<(usize, StatusCode, &[u8])> 
     })
 }
 
-/// Bytes of the client's number of an item.
+/// Size of a client handle, bytes.
 const HANDLE: usize = 4;
-/// What nearly every client asks of a node: its value, all of it, in the encoding of the server's choice.
+/// What follows the node in nearly every ReadValueId: the Value attribute, no index range, no data encoding.
 const WHOLE_VALUE: [u8; ASKED] = [13, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
-/// Bytes of what is asked of a node, without a range and an encoding that have names.
+/// Size of [`WHOLE_VALUE`], bytes.
 const ASKED: usize = 14;
-/// Bytes of a part whose node has a number, by the encoding of the node: its head, the number, what is asked of it.
+/// Size of a ReadValueId with a four-byte or a numeric node id, bytes.
 const SHORT: usize = 4 + ASKED;
 const LONG: usize = 7 + ASKED;
-/// Parts that are looked at together.
+/// Items that are compared together.
 const RUN: usize = 2 * HALF;
 const HALF: usize = 8;
 static SHORT_MASK: [u8; HALF * SHORT] = comparison_mask::<SHORT, { HALF * SHORT }>(2, 4);

@@ -1,4 +1,4 @@
-//! The View services: Browse and what belongs to it (OPC 10000-4, 5.9).
+//! The View services (OPC 10000-4, 5.9).
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
@@ -36,7 +36,7 @@ impl<'a> Encoded<'a> for BrowsePath<'a> {
     }
 }
 
-/// One step of a path.
+/// One step of a path. Skipped.
 pub(super) struct RelativePathElement;
 
 impl<'a> Encoded<'a> for RelativePathElement {
@@ -50,7 +50,7 @@ impl<'a> Encoded<'a> for RelativePathElement {
     }
 }
 
-/// ViewDescription (7.45).
+/// Skips a ViewDescription (7.45).
 pub(super) fn skip_view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<(), Fault> {
     Node::decode(reader, dialect)?;
     read_date_time(reader, "view_time")?;
@@ -58,6 +58,7 @@ pub(super) fn skip_view(reader: &mut Reader<'_>, dialect: impl Dialect) -> Resul
     Ok(())
 }
 
+/// Browse: an item for each starting node.
 pub(super) fn visit_browse<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -70,7 +71,7 @@ pub(super) fn visit_browse<'a>(
     })
 }
 
-/// Continuation points mean something to the server only.
+/// BrowseNext: an item for each continuation point, which only the server can interpret.
 pub(super) fn visit_browse_next<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -80,6 +81,7 @@ pub(super) fn visit_browse_next<'a>(
     visit_each(reader, "continuation_points", dialect, |_: Bytes<'a>| visit(&Item::new(Class::Browse, Subject::None)))
 }
 
+/// TranslateBrowsePathsToNodeIds: an item for each starting node.
 pub(super) fn visit_translate_browse_paths<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -88,7 +90,7 @@ pub(super) fn visit_translate_browse_paths<'a>(
     visit_each(reader, "browse_paths", dialect, |path: BrowsePath<'a>| visit(&Item::node(Class::Browse, path.start)))
 }
 
-/// RegisterNodes and UnregisterNodes.
+/// RegisterNodes and UnregisterNodes: an item for each node.
 pub(super) fn visit_register_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,

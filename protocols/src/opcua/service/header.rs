@@ -1,4 +1,4 @@
-//! RequestHeader and ResponseHeader (OPC 10000-4, 7.33 and 7.34), and the token that stands for a session.
+//! RequestHeader and ResponseHeader (OPC 10000-4, 7.33 and 7.34), and the authentication token of a session.
 
 use core::fmt;
 
@@ -9,8 +9,8 @@ use crate::opcua::binary::{
 use crate::operation::{Node, NodeId};
 use crate::reader::Reader;
 
-/// What a client shows to prove that a session is its own. Whoever has it can take the session, so that it is told to
-/// nobody: it only finds its session again. Kept as it travels: nearly nobody asks for more.
+/// The authentication token of a session. It suffices to hijack the session, so that it is never reported: it only
+/// identifies the session. Kept encoded, since few requests need it decoded.
 #[derive(Clone, Copy)]
 pub struct Token<'a>(&'a [u8]);
 
@@ -19,12 +19,12 @@ impl<'a> Token<'a> {
         Node::read(&mut Reader::new(self.0)).unwrap_or(Node::standard(0))
     }
 
-    /// Whether no session is meant.
+    /// Whether it names no session.
     pub fn is_null(&self) -> bool {
         self.node() == Node::standard(0)
     }
 
-    /// A number that is the same for the same token, in every run (FNV-1a, 64 bits).
+    /// A hash that identifies the token, the same in every run (FNV-1a, 64 bits).
     pub fn key(&self) -> u64 {
         let (kind, number);
         let Node { namespace, id } = self.node();
@@ -65,7 +65,7 @@ impl<'a> Encoded<'a> for Token<'a> {
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let all = reader.rest();
-        // What most servers give out is not looked at.
+        // Numeric tokens, which most servers use, need no decoding.
         let rest = match all {
             [NUMERIC, _, _, _, _, _, _, rest @ ..] => rest,
             _ => {
@@ -78,16 +78,16 @@ impl<'a> Encoded<'a> for Token<'a> {
     }
 }
 
-/// What every request begins with.
+/// The header of every request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHeader<'a> {
-    /// The session.
+    /// The authentication token of its session.
     pub token: Token<'a>,
-    /// The client's clock, nanoseconds since 1970.
+    /// Timestamp by the client's clock, nanoseconds since 1970.
     pub time: i64,
-    /// The client's number for the request, repeated in the response.
+    /// The client's handle for the request, repeated in the response.
     pub handle: u32,
-    /// How long the client waits, milliseconds; 0 for as long as it takes.
+    /// Timeout of the client, milliseconds; 0 for none.
     pub timeout: u32,
 }
 
@@ -101,7 +101,8 @@ impl<'a> Encoded<'a> for RequestHeader<'a> {
 }
 
 impl<'a> RequestHeader<'a> {
-    /// What follows the token, without an audit entry and anything additional, as nearly always: one look at all of it.
+    /// Reads what follows the token, if there are no audit entry and no additional header, as in nearly all requests; all
+    /// fields at once.
     fn read_plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<REQUEST_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
@@ -126,14 +127,14 @@ impl<'a> RequestHeader<'a> {
     }
 }
 
-/// What every response begins with.
+/// The header of every response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHeader {
-    /// The server's clock, nanoseconds since 1970.
+    /// Timestamp by the server's clock, nanoseconds since 1970.
     pub time: i64,
-    /// The client's number for the request.
+    /// The client's handle for the request.
     pub handle: u32,
-    /// How the request ended as a whole. If it is bad, nothing follows the header.
+    /// The result of the request as a whole. If it is bad, nothing follows the header.
     pub result: StatusCode,
 }
 
@@ -147,7 +148,7 @@ impl<'a> Encoded<'a> for ResponseHeader {
 }
 
 impl ResponseHeader {
-    /// One without diagnostics, texts and anything additional, as nearly always: one look at all of it.
+    /// Reads a header without diagnostics, texts and additional header, as nearly all have; all fields at once.
     #[inline]
     fn read_plain(reader: &mut Reader<'_>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<RESPONSE_FIELDS>()?;
@@ -173,13 +174,13 @@ impl ResponseHeader {
     }
 }
 
-/// Bytes behind the token of a request without an audit entry and anything additional.
+/// Size of a request header behind its token, without audit entry and additional header, bytes.
 const REQUEST_FIELDS: usize = 27;
-/// Bytes of a response without diagnostics, texts and anything additional.
+/// Size of a response header without diagnostics, texts and additional header, bytes.
 const RESPONSE_FIELDS: usize = 24;
-/// The length of a text or array that is not there.
+/// The length of a null text or array.
 const NULL: u32 = u32::MAX;
-/// Nothing additional.
+/// An empty additional header.
 const NO_EXTENSION: [u8; 3] = [0; 3];
 const FNV_OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01B3;

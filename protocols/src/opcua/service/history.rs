@@ -23,6 +23,7 @@ impl<'a> Encoded<'a> for HistoryReadValueId<'a> {
     }
 }
 
+/// HistoryRead: an item for each node.
 pub(super) fn visit_history_read<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -36,7 +37,7 @@ pub(super) fn visit_history_read<'a>(
     })
 }
 
-/// Every kind of update that is known begins with the node that it is about.
+/// HistoryUpdate: an item for each node. All known update structures begin with their node.
 pub(super) fn visit_history_update<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -59,5 +60,5 @@ pub(super) fn visit_history_update<'a>(
 const UPDATES: [u32; 3] = [682, 685, 11300];
 /// DeleteRawModifiedDetails, DeleteAtTimeDetails, DeleteEventDetails.
 const DELETIONS: [u32; 3] = [688, 691, 694];
-/// The attribute whose history is kept.
+/// The Value attribute, whose history is kept.
 const VALUE: u32 = 13;

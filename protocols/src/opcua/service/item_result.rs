@@ -1,4 +1,4 @@
-//! The results of a request, in the order of its parts.
+//! The results in an answer, in the order of the items of its request.
 
 use super::item::values_of;
 use super::method::read_arguments;
@@ -11,31 +11,31 @@ use crate::opcua::binary::{
 use crate::operation::{Kind, Node, Values};
 use crate::reader::Reader;
 
-/// How one part of a request ended.
+/// The result of one item of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ItemResult<'a> {
-    /// Good, or why not.
+    /// Its status.
     pub status: StatusCode,
-    /// What was read, what a method gave back, what a new node is called.
+    /// Values that were read, output arguments of a method, or the id of a new node.
     pub values: Values<'a>,
-    /// The number that the server gave to a new subscription or monitored item; 0 for all else.
+    /// The id that the server assigned to a new subscription or monitored item; 0 otherwise.
     pub number: u32,
 }
 
-/// The results of a request, one after another. For a service that gives none of its own there is a good one for every
-/// part that somebody asks for, without an end: how it ended is the business of the header.
+/// The results in an answer. If the service has no results for single items, an endless sequence of good ones: the header
+/// holds for all items.
 #[derive(Clone, Copy, Debug)]
 pub struct ItemResults<'a> {
     service: Service,
     reader: Reader<'a>,
     left: usize,
-    /// More results follow in a second array.
+    /// A second array of results follows.
     is_first_of_two: bool,
 }
 
 impl<'a> ItemResults<'a> {
-    /// The results in the response to a request of `service`, starting behind its header. If the header says that the
-    /// request failed, there are none to be read.
+    /// Reads the results in the response to a request of `service`; `content` begins behind its header. Must not be called
+    /// if the header says that the request failed.
     #[inline]
     pub fn read(service: Service, content: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = content;
@@ -46,12 +46,12 @@ impl<'a> ItemResults<'a> {
         Ok(Self { service, reader, left, is_first_of_two: service == Service::SetTriggering })
     }
 
-    /// How many results are left, as far as the count says; 0 if the service gives none.
+    /// Number of results left, by the count; 0 if the service has none.
     pub const fn left(&self) -> usize {
         self.left
     }
 
-    /// What there is when no result is left: the result of the whole, or a fault on the way to a second array.
+    /// What follows the last result of an array: the result of the whole request, or a fault before a second array.
     fn next_beyond(&mut self) -> Option<Result<ItemResult<'a>, Fault>> {
         if min_result_size(self.service).is_none() {
             return Some(read_whole_result(self.service, self.reader));
@@ -59,7 +59,7 @@ impl<'a> ItemResults<'a> {
         if self.is_first_of_two { self.open_second_array().err().map(Err) } else { None }
     }
 
-    /// The links that were removed, behind those that were added and what diagnoses them.
+    /// Opens the results of removed links, behind those of added links and their diagnostics.
     fn open_second_array(&mut self) -> Result<(), Fault> {
         self.is_first_of_two = false;
         skip_array::<DiagnosticInfo>(&mut self.reader, "diagnostic_infos", Standard)?;
@@ -89,13 +89,13 @@ impl<'a> Iterator for ItemResults<'a> {
 }
 
 impl Service {
-    /// Whether its answers have a result for each operation.
+    /// Whether its answers have a result for each item.
     pub(in crate::opcua) const fn has_results(self) -> bool {
         min_result_size(self).is_some()
     }
 }
 
-/// The fewest bytes of a result; none for a service that gives no results of its own.
+/// Shortest encoding of a result, bytes; `None` for a service without results for single items.
 const fn min_result_size(service: Service) -> Option<usize> {
     match service {
         Service::Read => Some(DataValue::MIN_SIZE),
@@ -132,7 +132,7 @@ fn read_result<'a>(service: Service, reader: &mut Reader<'a>) -> Result<ItemResu
     }
 }
 
-/// The result of a service that gives none of its own. A new subscription is known by its number.
+/// The result of a service without results for single items. A new subscription has an id.
 fn read_whole_result<'a>(service: Service, mut reader: Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     match service {
         Service::CreateSubscription => {
@@ -147,7 +147,7 @@ fn read_value<'a>(reader: &mut Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     Ok(ItemResult { status, values: values_of(&value), number: 0 })
 }
 
-/// What follows the status of a result.
+/// Reads what follows the status of a result.
 fn read_details<'a>(
     service: Service,
     reader: &mut Reader<'a>,
@@ -187,7 +187,7 @@ fn read_details<'a>(
     Ok(result)
 }
 
-/// A node as a value.
+/// Reads a node id as a value.
 fn read_node_value<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
     let start = reader.rest();
     Node::read(reader)?;
@@ -195,14 +195,14 @@ fn read_node_value<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, Fault> {
     Ok(Values::Typed { kind: Kind::Node, count: 1, bytes })
 }
 
-/// HistoryData (OPC 10000-11, 6.6.2): values of the past. Nothing of the other kinds.
+/// The values in a HistoryData (OPC 10000-11, 6.6.2); none for any other structure.
 fn history_values<'a>(data: &ExtensionObject<'a>) -> Values<'a> {
     let Some((HISTORY_DATA, mut body)) = data.standard_body() else { return Values::None };
     let found = read_elements::<DataValue<'_>>(&mut body, "history_data", Standard);
     found.map_or(Values::None, |(count, bytes)| Values::Typed { kind: Kind::DataValue, count, bytes })
 }
 
-/// ReferenceDescription (7.30): a node that another leads to.
+/// ReferenceDescription (7.30): a reference to another node. Skipped.
 struct ReferenceDescription;
 
 impl<'a> Encoded<'a> for ReferenceDescription {
@@ -220,7 +220,7 @@ impl<'a> Encoded<'a> for ReferenceDescription {
     }
 }
 
-/// BrowsePathTarget: where a path leads, and how much of it is left.
+/// BrowsePathTarget: the target of a path, and the number of steps left. Skipped.
 struct BrowsePathTarget;
 
 impl<'a> Encoded<'a> for BrowsePathTarget {

@@ -7,19 +7,19 @@ use crate::opcua::binary::{Dialect, Encoded, Variant, read_elements, visit_each}
 use crate::operation::{Class, Kind, MethodTarget, Node, Typed};
 use crate::reader::Reader;
 
-/// A method with a fixed meaning.
+/// A method that the standard defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its number in namespace 0.
     pub number: u32,
     /// The standard's name in snake_case, such as `update_certificate`.
     pub name: &'static str,
-    /// What it does.
+    /// Its class.
     pub class: Class,
 }
 
 impl Method {
-    /// The method that a node is, if it has a fixed meaning.
+    /// The standard method with this node id, if there is one.
     pub fn of(node: &Node<'_>) -> Option<&'static Self> {
         let number = node.standard_number()?;
         let row = TABLE.binary_search_by_key(&number, |method| method.number).ok()?;
@@ -43,7 +43,7 @@ impl<'a> Encoded<'a> for CallMethodRequest<'a> {
     }
 }
 
-/// Arguments: each has its own type in front.
+/// Reads arguments, each a Variant.
 pub(super) fn read_arguments<'a>(
     reader: &mut Reader<'a>,
     field: &'static str,
@@ -53,7 +53,7 @@ pub(super) fn read_arguments<'a>(
     Ok(Typed { kind: Kind::Any, count, bytes })
 }
 
-/// What a method does is known of those of the standard; any other is taken to act on the plant.
+/// Call: an item for each method. A method that the standard does not define is taken to control the process.
 pub(super) fn visit_call<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,

@@ -1,17 +1,17 @@
-//! The services of OPC UA (OPC 10000-4): which one a message is, what it asks for, and how each part of it ended.
+//! The services of OPC UA (OPC 10000-4): the type of a message, the items of a request, and the result of each item.
 //!
 //! ```text
-//!  body of a message --> Message::read --> RequestHeader  --> items()          one Item for each node, method, ...
-//!                        which service     ResponseHeader --> Answers::read()  their results, in the same order
-//!                                                             notifications()  what a subscription reports
+//!  body of a message --> Message::read --> RequestHeader  --> visit_items()          one Item a node, method, ...
+//!                        service,          ResponseHeader --> ItemResults::read()    their results, in the same order
+//!                        direction                            visit_notifications()  values and events of a subscription
 //! ```
 //!
-//! Where servers do not all read the bytes of a request alike, [`operations`] finds what each of them may execute.
+//! If servers read the bytes of a request in different ways, [`visit_operations`] visits what each of them may execute.
 //!
-//! Most messages have many parts that are alike, and [`BatchSummary`] and [`ResultCounts`] count those at once.
+//! Most messages have many similar items, which [`BatchSummary`] and [`ResultCounts`] count at once.
 //!
-//! Nothing is copied: a request is walked again, from its bytes, beside its response. Passwords, nonces and signatures
-//! are stepped over and never leave the decoders, and a [`Token`] says no more than whether it is the same as another.
+//! Nothing is copied: the items of a request are read again, from its bytes, beside its response. Passwords, nonces and
+//! signatures are skipped and never leave the decoders, and a [`Token`] only tells whether it equals another.
 
 mod application;
 mod attribute;

@@ -8,7 +8,7 @@ use crate::opcua::binary::{Dialect, Encoded, ExtensionObject, read_double, visit
 use crate::operation::{Class, Kind};
 use crate::reader::Reader;
 
-/// MonitoringParameters (7.21): only the number that notifications bear is of interest.
+/// MonitoringParameters (7.21): only the client handle is kept.
 struct Parameters {
     handle: u32,
 }
@@ -54,10 +54,12 @@ impl<'a> Encoded<'a> for ModifyRequest {
     }
 }
 
+/// An item on a monitored item.
 fn monitored_item<'a>(subscription: u32, item: u32) -> Item<'a> {
     Item::new(Class::Subscribe, Subject::MonitoredItem { subscription, item })
 }
 
+/// CreateMonitoredItems: an item for each attribute, with its client handle.
 pub(super) fn visit_create_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -71,6 +73,7 @@ pub(super) fn visit_create_items<'a>(
     })
 }
 
+/// ModifyMonitoredItems: an item for each monitored item, with its new client handle.
 pub(super) fn visit_modify_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -83,7 +86,7 @@ pub(super) fn visit_modify_items<'a>(
     })
 }
 
-/// The mode (0 disabled, 1 sampling, 2 reporting) is the value of each item.
+/// SetMonitoringMode: the mode (0 disabled, 1 sampling, 2 reporting) is the value of each item.
 pub(super) fn visit_set_monitoring_mode<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -96,7 +99,7 @@ pub(super) fn visit_set_monitoring_mode<'a>(
     })
 }
 
-/// The items that are to be linked, then those whose links are to go.
+/// SetTriggering: an item for each link to add, then for each link to remove.
 pub(super) fn visit_set_triggering<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -108,6 +111,7 @@ pub(super) fn visit_set_triggering<'a>(
     visit_each(reader, "links_to_remove", dialect, |item: u32| visit(&monitored_item(subscription, item)))
 }
 
+/// DeleteMonitoredItems: an item for each monitored item.
 pub(super) fn visit_delete_items<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -117,7 +121,7 @@ pub(super) fn visit_delete_items<'a>(
     visit_each(reader, "monitored_item_ids", dialect, |item: u32| visit(&monitored_item(subscription, item)))
 }
 
-/// A request about one subscription, which comes first.
+/// An item for the one subscription that a request begins with.
 pub(super) fn visit_subscription<'a>(
     service: Service,
     reader: &mut Reader<'a>,
@@ -129,7 +133,7 @@ pub(super) fn visit_subscription<'a>(
     Ok(())
 }
 
-/// A request about several.
+/// An item for each of several subscriptions.
 pub(super) fn visit_subscriptions<'a>(
     service: Service,
     reader: &mut Reader<'a>,
@@ -141,7 +145,7 @@ pub(super) fn visit_subscriptions<'a>(
     })
 }
 
-/// Whether notifications shall be sent is the value of each subscription.
+/// SetPublishingMode: whether publishing is enabled is the value of each subscription.
 pub(super) fn visit_set_publishing_mode<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,

@@ -1,4 +1,4 @@
-//! The NodeManagement services: they change the address space (OPC 10000-4, 5.8).
+//! The NodeManagement services, which change the address space (OPC 10000-4, 5.8).
 
 use super::item::{Item, Subject};
 use crate::fault::Fault;
@@ -75,7 +75,7 @@ impl<'a> Encoded<'a> for DeleteReferencesItem<'a> {
     }
 }
 
-/// The node that is to be made; its parent where the server chooses the name.
+/// AddNodes: an item for each new node, or for its parent if the server chooses the node id.
 pub(super) fn visit_add_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -91,6 +91,7 @@ pub(super) fn visit_add_nodes<'a>(
     })
 }
 
+/// AddReferences: an item for each source node.
 pub(super) fn visit_add_references<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -101,6 +102,7 @@ pub(super) fn visit_add_references<'a>(
     })
 }
 
+/// DeleteNodes: an item for each node.
 pub(super) fn visit_delete_nodes<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,
@@ -111,6 +113,7 @@ pub(super) fn visit_delete_nodes<'a>(
     })
 }
 
+/// DeleteReferences: an item for each source node.
 pub(super) fn visit_delete_references<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,

@@ -1,4 +1,4 @@
-//! What a subscription reports: Publish and Republish (OPC 10000-4, 5.14.5, 5.14.6 and 7.25).
+//! Notifications of subscriptions: Publish and Republish (OPC 10000-4, 5.14.5, 5.14.6 and 7.25).
 
 use super::item::values_of;
 use super::table::Service;
@@ -10,38 +10,37 @@ use crate::opcua::binary::{
 use crate::operation::{Kind, Typed, Values};
 use crate::reader::Reader;
 
-/// One thing that a subscription reports.
+/// One notification.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notification<'a> {
-    /// A value, sampled.
+    /// A sampled value.
     Data {
-        /// The client's number of the monitored item.
+        /// The client handle of the monitored item.
         handle: u32,
         /// Its quality.
         status: StatusCode,
         /// The value.
         values: Values<'a>,
     },
-    /// An event: the fields that were asked for.
+    /// An event, with the selected fields.
     Event {
-        /// The client's number of the monitored item.
+        /// The client handle of the monitored item.
         handle: u32,
-        /// The fields, each with its type.
+        /// The fields, each a Variant.
         values: Values<'a>,
     },
-    /// The subscription itself has changed, such as `bad_timeout` when it ends.
+    /// The status of the subscription changed, such as `bad_timeout` when it ends.
     Status(StatusCode),
 }
 
-/// What a message of notifications says about itself.
+/// The head of a notification message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The subscription; none in the answer of Republish, where the request names it.
+    /// Subscription id; `None` in a Republish response, whose request names it.
     pub subscription: Option<u32>,
-    /// Running number of the message in its subscription. Of a message without notifications (a keep-alive) that of the
-    /// next one.
+    /// Sequence number of the message in its subscription; of a keep-alive, that of the next message.
     pub sequence: u32,
-    /// More notifications wait to be fetched.
+    /// The server has more notifications to send.
     pub more: bool,
 }
 
@@ -75,8 +74,8 @@ impl<'a> Encoded<'a> for EventFieldList<'a> {
     }
 }
 
-/// Visits what the response to Publish or Republish reports, starting behind its header. `visit` gets the message's own
-/// description with each notification.
+/// Visits the notifications in a Publish or Republish response; `content` begins behind its header. `visit` gets the head
+/// of the message with each notification.
 pub fn visit_notifications<'a>(
     service: Service,
     content: Reader<'a>,
@@ -91,7 +90,7 @@ pub fn visit_notifications<'a>(
     fault.map(|()| published)
 }
 
-/// What stands in front of the notifications.
+/// Reads the head of a notification message.
 pub(super) fn read_published(service: Service, reader: &mut Reader<'_>) -> Result<Published, Fault> {
     let mut subscription = None;
     let mut more = false;
@@ -105,7 +104,7 @@ pub(super) fn read_published(service: Service, reader: &mut Reader<'_>) -> Resul
     Ok(Published { subscription, sequence, more })
 }
 
-/// The notifications of one kind. A kind that the standard does not have is passed over.
+/// Visits the notifications in one structure. Structures that the standard does not define are skipped.
 #[inline]
 fn visit_notification_data<'a>(
     data: &ExtensionObject<'a>,
@@ -129,7 +128,7 @@ fn visit_notification_data<'a>(
     }
 }
 
-// Encodings of the kinds of notifications.
+// Encodings of the notification structures.
 pub(super) const DATA_CHANGE: u32 = 811;
 const EVENT_LIST: u32 = 916;
 const STATUS_CHANGE: u32 = 820;

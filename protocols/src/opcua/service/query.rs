@@ -1,4 +1,4 @@
-//! QueryFirst: nodes found by their type (OPC 10000-4, B.2.3). QueryNext only continues it.
+//! QueryFirst: finds nodes by their type (OPC 10000-4, B.2.3). QueryNext only continues it.
 
 use super::browse::{RelativePathElement, skip_view};
 use super::item::Item;
@@ -35,6 +35,7 @@ impl<'a> Encoded<'a> for QueryDataDescription {
     }
 }
 
+/// QueryFirst: an item for each type.
 pub(super) fn visit_query_first<'a>(
     reader: &mut Reader<'a>,
     dialect: impl Dialect,

@@ -1,4 +1,4 @@
-//! What a request asks for, part by part.
+//! The items of requests.
 
 use super::item::{Item, Subject};
 use super::table::Service;
@@ -7,8 +7,8 @@ use crate::fault::Fault;
 use crate::opcua::binary::{Dialect, Standard, Unanimous, read_count};
 use crate::reader::Reader;
 
-/// Visits every part of a request in order, starting behind its header. A request that has none is visited as a whole: no
-/// request passes unseen. After a fault, what was visited stands, and what follows is for the caller to say.
+/// Visits the items of a request in order; `content` begins behind its header. A request without items is visited as one,
+/// so that every request is seen. After a fault, the items visited so far stand, and the caller reports the rest.
 pub fn visit_items<'a>(
     service: Service,
     content: Reader<'a>,
@@ -27,8 +27,8 @@ pub fn visit_items<'a>(
     result
 }
 
-/// How many bytes follow the last field of a request that is known to its end, starting behind its header: those of a
-/// signature whose length nobody told.
+/// Number of bytes behind the last field of a request, which is the length of its signature; `content` begins behind its
+/// header. `None` for services whose end is not decoded.
 pub(in crate::opcua) fn count_trailing_bytes(service: Service, content: Reader<'_>) -> Option<usize> {
     let mut content = content;
     match service {
@@ -44,9 +44,10 @@ pub(in crate::opcua) fn count_trailing_bytes(service: Service, content: Reader<'
     Some(content.left())
 }
 
-/// Bytes of a SubscriptionAcknowledgement: subscription and sequence number.
+/// Size of a SubscriptionAcknowledgement, bytes: subscription id and sequence number.
 const ACKNOWLEDGEMENT: usize = 8;
 
+/// Visits the items of a service; none if it has none.
 fn visit_items_of<'a>(
     service: Service,
     content: &mut Reader<'a>,
