@@ -61,13 +61,10 @@ impl<'a> Message<'a> {
 
     /// Reads the type of a message in a dialect.
     pub fn decode(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
-        if let Some(message) = Self::decode_usual(bytes) {
-            return Ok(message);
+        match Self::decode_usual(bytes) {
+            Some(message) => Ok(message),
+            None => Self::decode_any(bytes, dialect),
         }
-        // Field by field: returning the result itself builds both messages in memory, where the caller waits for them.
-        let Self { service, direction, number, is_sessionless, has_own_namespaces, content } =
-            Self::decode_any(bytes, dialect)?;
-        Ok(Self { service, direction, number, is_sessionless, has_own_namespaces, content })
     }
 
     /// Reads a standard type as all stacks encode it, in four bytes.
@@ -95,7 +92,7 @@ impl<'a> Message<'a> {
         Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
     }
 
-    /// Whether it is a request, as far as its type tells.
+    /// Whether it may be a request: its type is not that of a response.
     pub fn is_request(&self) -> bool {
         self.direction != Some(Direction::Response)
     }
