@@ -52,17 +52,18 @@ struct Key {
 
 /// The order of the table. A trait, so that a borrowed node can be looked up without a copy of it.
 trait TableKey {
-    fn parts(&self) -> (u64, Node<'_>);
+    /// The session and the alias, by which the table is sorted.
+    fn session_and_alias(&self) -> (u64, Node<'_>);
 }
 
 impl TableKey for Key {
-    fn parts(&self) -> (u64, Node<'_>) {
+    fn session_and_alias(&self) -> (u64, Node<'_>) {
         (self.session, self.alias.node())
     }
 }
 
 impl TableKey for (u64, Node<'_>) {
-    fn parts(&self) -> (u64, Node<'_>) {
+    fn session_and_alias(&self) -> (u64, Node<'_>) {
         *self
     }
 }
@@ -75,7 +76,7 @@ impl<'a> Borrow<dyn TableKey + 'a> for Key {
 
 impl Ord for dyn TableKey + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
+        self.session_and_alias().cmp(&other.session_and_alias())
     }
 }
 
@@ -87,7 +88,7 @@ impl PartialOrd for dyn TableKey + '_ {
 
 impl PartialEq for dyn TableKey + '_ {
     fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
+        self.session_and_alias() == other.session_and_alias()
     }
 }
 
@@ -95,7 +96,7 @@ impl Eq for dyn TableKey + '_ {}
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
+        self.session_and_alias().cmp(&other.session_and_alias())
     }
 }
 
@@ -302,8 +303,8 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// The operation on the registered nodes; unread if one of them is unknown.
-    pub(super) fn apply<'s>(&'s self, item: &Item<'s>) -> Item<'s> {
+    /// The item with its aliases replaced by the registered nodes; unread if one of them is unknown.
+    pub(super) fn apply_to<'s>(&'s self, item: &Item<'s>) -> Item<'s> {
         if matches!(self.object, Some(None)) || matches!(self.method, Some(None)) {
             return Item { subject: Subject::Unread("registered_node"), ..*item };
         }
@@ -325,6 +326,7 @@ impl Resolved {
     }
 }
 
+/// Approximate size of an entry, bytes.
 fn size_of_entry(alias: &OwnedNode, node: &Registered) -> usize {
     ENTRY + alias.size() + node.as_ref().map_or(0, |node| node.size())
 }

@@ -42,6 +42,7 @@ impl OpcUa {
         Ok(())
     }
 
+    /// A client requests a channel. If the body is encrypted, its mode is that of the channel that it renews.
     fn on_channel_request(
         &mut self,
         head: &AsymmetricHeader<'_>,
@@ -49,18 +50,20 @@ impl OpcUa {
         clear: Option<ClearBody<'_>>,
         context: &mut Context<'_>,
     ) {
-        let asked = clear.and_then(|clear| match clear.content {
-            ClearContent::Request(asked) => Some((asked.kind == TokenRequest::Renew, Mode::from_number(asked.mode))),
+        let request = clear.and_then(|clear| match clear.content {
+            ClearContent::Request(request) => {
+                Some((request.kind == TokenRequest::Renew, Mode::from_number(request.mode)))
+            }
             ClearContent::Response(_) | ClearContent::Fault(_) => None,
         });
         let known = self.channels.get(head.channel);
-        let mode = match asked {
+        let mode = match request {
             Some((_, mode)) => mode,
             None if suite.is_none() => Some(Mode::None),
             // A renewal keeps the mode.
             None => known.and_then(|channel| channel.mode()),
         };
-        let is_renewal = asked.map_or(head.channel != 0, |(is_renewal, _)| is_renewal);
+        let is_renewal = request.map_or(head.channel != 0, |(is_renewal, _)| is_renewal);
         let id = clear.map(|clear| clear.request);
         let sequence = clear.map(|clear| clear.sequence);
         self.note_sequence(head.channel, sequence, context);
@@ -72,6 +75,7 @@ impl OpcUa {
         );
     }
 
+    /// A server grants a channel, which is opened then, or refuses it.
     fn on_channel_response(
         &mut self,
         head: &AsymmetricHeader<'_>,
@@ -83,7 +87,7 @@ impl OpcUa {
             Some(ClearContent::Fault(status)) => Outcome::Refused { code: status.0, name: status.name() },
             _ => Outcome::Accepted,
         };
-        let asked = self.exchange.on_channel_response(clear.map(|clear| clear.request), outcome, context);
+        let request = self.exchange.on_channel_response(clear.map(|clear| clear.request), outcome, context);
         if outcome != Outcome::Accepted {
             return;
         }
@@ -91,27 +95,27 @@ impl OpcUa {
             Some(ClearContent::Response(granted)) => (granted.channel, Some(granted.token)),
             _ => (head.channel, None),
         };
-        let opened = asked.unwrap_or_else(|| {
+        let request = request.unwrap_or_else(|| {
             let mode = suite.is_none().then_some(Mode::None);
             ChannelRequest { suite, mode, is_renewal: true, sequence: None }
         });
-        self.open_channel(id, token, opened, context);
+        self.open_channel(id, token, request, context);
         self.note_sequence(id, clear.map(|clear| clear.sequence), context);
     }
 
     /// Opens a channel, or renews it with a new token.
-    fn open_channel(&mut self, id: u32, token: Option<u32>, opened: ChannelRequest, context: &mut Context<'_>) {
+    fn open_channel(&mut self, id: u32, token: Option<u32>, request: ChannelRequest, context: &mut Context<'_>) {
         let (channel, is_full) = self.channels.get_or_insert(id);
         if let Some(channel) = channel {
-            let fact = Security::Channel { mode: opened.mode, policy: opened.suite.name() };
+            let fact = Security::Channel { mode: request.mode, policy: request.suite.name() };
             context.sink.security(&fact, context.stamp);
             if let Some(token) = token {
                 channel.add_token(token);
             }
-            if let Some(sequence) = opened.sequence.filter(|_| !opened.is_renewal) {
+            if let Some(sequence) = request.sequence.filter(|_| !request.is_renewal) {
                 channel.advance_sequence(Side::Client, sequence);
             }
-            channel.apply_opening(opened.suite, opened.mode, opened.is_renewal);
+            channel.apply_opening(request.suite, request.mode, request.is_renewal);
         }
         if is_full {
             context.anomaly(AnomalyKind::Limit, "channels", None);

@@ -1,4 +1,4 @@
-//! Recognises cleartext messages where the state of their channel does not tell.
+//! Recognises cleartext messages on channels of unknown protection.
 //!
 //! The first byte of a body proves nothing: one random byte in thirty passes. A cleartext body begins with the number of a
 //! service (21 bits that random bytes would have to match) and a whole request or response header: flags of which 22 of 32

@@ -107,8 +107,8 @@ impl Exchange {
         context.sink.pdu(SERVICE_IDS, message_key(message));
     }
 
-    /// Decodes a whole body.
-    pub(super) fn receive(&mut self, channel: u32, id: u32, body: &[u8], arrival: Arrival, context: &mut Context<'_>) {
+    /// Decodes a whole body: a request or an answer.
+    pub(super) fn on_body(&mut self, channel: u32, id: u32, body: &[u8], arrival: Arrival, context: &mut Context<'_>) {
         let is_truncated = arrival == Arrival::Truncated;
         let (message, has_unusual_type) = match Message::decode(body, Unanimous) {
             Ok(message) => (message, false),

@@ -1,11 +1,11 @@
-//! What a server says about itself: values of its own nodes (OPC 10000-5, 12.4 and 12.10), which many clients read.
+//! The identity of a server, as values of its own nodes (OPC 10000-5, 12.4 and 12.10), which many clients read.
 
 use super::Context;
 use super::service::{BuildInfo, state_name};
 use crate::dissector::{Identity, Side};
 use crate::operation::{Kind, Node, Values};
 
-/// Reports what the value of a node says about the server.
+/// Reports the identity of the server in the value of a node.
 #[inline]
 pub(super) fn report_server_node(node: &Node<'_>, values: Values<'_>, context: &mut Context<'_>) {
     if let Some(number @ SERVER_STATUS..=BUILD_NUMBER) = node.standard_number() {

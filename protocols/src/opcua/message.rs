@@ -107,7 +107,7 @@ impl OpcUa {
         let request = u32::from_le_bytes([e, f, g, h]);
         let is_headless = self.expects_tail.get(context.from.index()) != Some(&false);
         if secured.part == Part::Last && !is_headless && self.assemblies.is_empty() {
-            self.exchange.receive(secured.channel, request, body, Arrival::Complete, context);
+            self.exchange.on_body(secured.channel, request, body, Arrival::Complete, context);
         } else {
             self.on_part(secured, request, body, is_headless, context);
         }
@@ -195,7 +195,7 @@ impl OpcUa {
             self.evict(oldest, context);
         }
         context.sink.takes_memory();
-        // The first chunk does not tell how many follow.
+        // The first chunk does not include the number of chunks.
         let memory = || memory::lent(body.len(), 2 * body.len(), context.sink);
         let rejected = self.assemblies.append(key, (body, size), is_headless, memory);
         if let Some(rejected) = rejected {
@@ -224,7 +224,7 @@ impl OpcUa {
     /// Completes a message with the body of its last chunk.
     fn finish_message(&mut self, key: MessageKey, body: &[u8], context: &mut Context<'_>) {
         let Some(mut partial) = self.assemblies.remove(key) else {
-            return self.exchange.receive(
+            return self.exchange.on_body(
                 key.channel,
                 key.request.unwrap_or_default(),
                 body,
@@ -241,7 +241,7 @@ impl OpcUa {
             memory::append(&mut partial.bytes, body);
         }
         let arrival = if partial.is_truncated { Arrival::Truncated } else { Arrival::Complete };
-        self.exchange.receive(key.channel, key.request.unwrap_or_default(), &partial.bytes, arrival, context);
+        self.exchange.on_body(key.channel, key.request.unwrap_or_default(), &partial.bytes, arrival, context);
         context.sink.give_back(partial.bytes);
     }
 

@@ -10,12 +10,12 @@
 //! * `chunk`: framing; `connection`: the connection messages (Hello, Acknowledge, Error, ReverseHello), and
 //!   `connection_setup`: their effect; `probe`: whether a flow begins with OPC UA;
 //! * `open_message`: OPN, which opens a secure channel, and `channel_opening`: its effect; `security_policy`: how a policy
-//!   shapes the messages that follow; `channel`: the state of each channel; `cleartext`: tells a cleartext message from an
+//!   shapes the messages that follow; `channel`: the state of each channel; `cleartext`: distinguishes a cleartext message from an
 //!   encrypted one where the channel state does not;
 //! * `message`, `assembly`: from chunks to whole bodies, despite lost and encrypted chunks;
 //! * `exchange`, `request`, `pending_request`, `answer`, `results`: pair requests with their answers; `session`: applications
 //!   and users; `aliases`, `owned_node`: node ids that stand for registered nodes; `subscription`: the node that a
-//!   notification reports on; `inventory`: what a server says about itself;
+//!   notification reports on; `inventory`: the identity of a server;
 //! * [`binary`]: the encoding; [`service`]: the contents of a body.
 //!
 //! An encrypted message is one operation of class `opaque`, unless [`Keys`] decrypt it.
@@ -133,7 +133,7 @@ impl OpcUa {
         if channel.advance_sequence(context.from, whole.sequence) == Some(false) {
             context.malformed("sequence_number", whole.sequence);
         }
-        self.exchange.receive(whole.channel, whole.request, body, Arrival::SingleChunk, context);
+        self.exchange.on_body(whole.channel, whole.request, body, Arrival::SingleChunk, context);
         Some(whole.size)
     }
 

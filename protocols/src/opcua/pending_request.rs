@@ -192,7 +192,7 @@ impl WholeRequest {
     fn resolve(&self, number: u32, found: &PossibleItem<'_, '_>, visit: &mut impl FnMut(&ReplayedItem<'_, '_>)) {
         let place = self.resolved.binary_search_by_key(&number, |(number, _)| *number).ok();
         match place.and_then(|place| self.resolved.get(place)) {
-            Some((_, resolved)) => visit(&ReplayedItem { number, item: &resolved.apply(found.item), found }),
+            Some((_, resolved)) => visit(&ReplayedItem { number, item: &resolved.apply_to(found.item), found }),
             None => visit(&ReplayedItem { number, item: found.item, found }),
         }
     }

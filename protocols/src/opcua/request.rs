@@ -345,7 +345,7 @@ impl Announcer<'_, '_> {
         match self.lookup.and_then(|lookup| self.aliases.resolve(lookup, &item.subject)) {
             None => self.announce_resolved(place, item, is_ambiguous),
             Some(resolved) => {
-                self.announce_resolved(place, &resolved.apply(item), is_ambiguous);
+                self.announce_resolved(place, &resolved.apply_to(item), is_ambiguous);
                 self.announced.resolved.push((place, resolved));
             }
         }

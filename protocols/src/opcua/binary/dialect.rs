@@ -1,6 +1,6 @@
 //! How bytes are read that the standard does not define, or that servers read in different ways.
 //!
-//! A server executes what it reads, whatever the standard says. Known stacks fall into two families. They differ in what
+//! A server executes what it reads, whatever the standard defines. Known stacks fall into two families. They differ in what
 //! follows an unusual byte, so that the bytes behind it are different requests to them:
 //!
 //! | | [`Reading::Expanded`] (asyncua, FreeOpcUa) | [`Reading::Plain`] (.NET, open62541, Milo, node-opcua) |

@@ -10,7 +10,7 @@ impl Reading {
     /// execute any of it.
     pub fn refuses(self, fault: Fault) -> bool {
         match fault {
-            // A server that knows the type of a structure may ignore its length.
+            // A server that decodes the type of a structure may ignore its length.
             Fault::Bytes(DecodeError::Truncated(extension::BODY)) => false,
             Fault::Bytes(DecodeError::Truncated(_) | DecodeError::Invalid(node_id::ENCODING)) => true,
             Fault::Bytes(DecodeError::Invalid(variant::TYPE_FIELD | extension::FORM)) => self == Self::Plain,

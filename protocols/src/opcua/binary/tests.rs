@@ -237,7 +237,7 @@ fn each_reading_refuses_the_faults_that_its_servers_refuse() {
     assert_eq!(
         by(DecodeError::Truncated(BODY).into()),
         [false, false],
-        "a server that knows the type may ignore its length"
+        "a server that decodes the type may ignore its length"
     );
     assert_eq!(by(Fault::invalid("index_range")), [false, false], "null to some");
     assert_eq!(by(Fault::Limit(TOO_DEEP)), [false, false], "a limit of this decoder");

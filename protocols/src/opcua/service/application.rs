@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::opcua::binary::{Array, Bytes, Dialect, Encoded, LocalizedText, skip_array, visit_each};
 use crate::reader::Reader;
 
-/// ApplicationDescription (7.2): what a client or server says about itself.
+/// ApplicationDescription (7.2): the identity of a client or server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplicationDescription<'a> {
     /// URI of the application, which its certificate contains, too.

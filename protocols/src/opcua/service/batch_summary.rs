@@ -189,7 +189,7 @@ fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
     let is_run = |first: usize| {
         let run = bytes.get(first * SIZE..).unwrap_or_default();
         let next = run.get(SIZE..).unwrap_or_default();
-        halves(run).zip(halves(next)).is_some_and(|(before, run)| are_alike(before, run, mask))
+        split_run(run).zip(split_run(next)).is_some_and(|(before, run)| are_alike(before, run, mask))
     };
     let mut count = 0;
     while count + RUN <= most && is_run(count) {
@@ -213,7 +213,7 @@ fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
 
 /// The two halves of the run at the beginning of `bytes`.
 #[inline]
-fn halves<const LENGTH: usize>(bytes: &[u8]) -> Option<&[[u8; LENGTH]; 2]> {
+fn split_run<const LENGTH: usize>(bytes: &[u8]) -> Option<&[[u8; LENGTH]; 2]> {
     bytes.as_chunks().0.first_chunk()
 }
 

@@ -35,7 +35,7 @@ pub struct ItemResults<'a> {
 
 impl<'a> ItemResults<'a> {
     /// Reads the results in the response to a request of `service`; `content` begins behind its header. Must not be called
-    /// if the header says that the request failed.
+    /// if the header has a bad result.
     #[inline]
     pub fn read(service: Service, content: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = content;

@@ -11,7 +11,7 @@
 //! Most messages have many similar items, which [`BatchSummary`] and [`ResultCounts`] count at once.
 //!
 //! Nothing is copied: the items of a request are read again, from its bytes, beside its response. Passwords, nonces and
-//! signatures are skipped and never leave the decoders, and a [`Token`] only tells whether it equals another.
+//! signatures are skipped and never leave the decoders, and a [`Token`] can only be compared with another.
 
 mod application;
 mod attribute;

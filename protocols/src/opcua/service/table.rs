@@ -118,8 +118,9 @@ impl Service {
     /// Whether it changes the process, the server, or its access rights: an accepted answer is reported even if its request
     /// was not captured.
     pub fn is_change(self) -> bool {
-        let does = matches!(self.class(), Class::Write | Class::Control | Class::Program | Class::Security);
-        does && self != Self::OpenSecureChannel || self == Self::SetTriggering
+        let is_changing_class =
+            matches!(self.class(), Class::Write | Class::Control | Class::Program | Class::Security);
+        is_changing_class && self != Self::OpenSecureChannel || self == Self::SetTriggering
     }
 
     /// The function code: the number of the request encoding in namespace 0.
@@ -187,7 +188,7 @@ const TABLE: [Row; 44] = [
 /// The service and direction of every number below its length.
 static INDEX: [Option<(Service, Direction)>; 1024] = index();
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index is_changing_class not build")]
 const fn index() -> [Option<(Service, Direction)>; 1024] {
     let mut index = [None; 1024];
     let mut at = 0;
@@ -208,7 +209,7 @@ const fn index() -> [Option<(Service, Direction)>; 1024] {
 /// Every function of OPC UA, for policy checks and listings.
 pub static FUNCTIONS: &[Function] = &functions();
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index is_changing_class not build")]
 const fn functions() -> [Function; TABLE.len() + TRANSPORT.len()] {
     let mut functions = [TRANSPORT[0]; TABLE.len() + TRANSPORT.len()];
     let mut at = 0;
