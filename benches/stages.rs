@@ -276,7 +276,7 @@ fn dissector(
     let work = |sessions: &mut Vec<Session>| {
         let mut ears = Ears::default();
         for one in &said {
-            sessions[one.flow].stream(one.side, one.payload(), &one.stamp, &mut ears);
+            sessions[one.flow].feed_stream(one.side, one.payload(), &one.stamp, &mut ears);
         }
         ears.words
     };

@@ -5,9 +5,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::REGISTRY;
 use crate::keys::Keys;
 use crate::operation::{Class, Namespaces, Operation};
 use crate::security::Security;
+use crate::techniques::Techniques;
 
 /// Which end of a conversation sent something. The client asks, the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -276,7 +278,7 @@ pub enum Boundary {
 
 /// One protocol on one flow: framing, decoding, matching. Never sees half a frame.
 pub trait Dissector: Send {
-    /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::frame`] can report on,
+    /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::decode_frame`] can report on,
     /// including ones that break the specification inside a sound frame.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
@@ -305,29 +307,29 @@ pub trait Dissector: Send {
     }
 
     /// Decodes one whole frame and tells the sink what it means.
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
 
     /// Decodes the whole frames that `bytes` begins with, up to the first that is none or not whole: says how many bytes
     /// they are. Provided, so that every protocol has its own copy of this loop: one call for a segment.
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let mut rest = bytes;
         while !rest.is_empty()
             && let FrameLen::Bytes(length) = self.frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length.max(1))
         {
-            self.frame(from, frame, stamp, sink);
+            self.decode_frame(from, frame, stamp, sink);
             rest = behind;
         }
         bytes.len() - rest.len()
     }
 
-    /// Nothing follows `bytes`, which [`Dissector::frames`] has left: decodes what counts as whole then, and says how many
+    /// Nothing follows `bytes`, which [`Dissector::decode_frames`] has left: decodes what counts as whole then, and says how many
     /// bytes that is.
-    fn last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
+    fn decode_last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
         0
     }
 
-    /// Whether the bytes that [`Dissector::frames`] has left can be read in several ways, of which none is given up: then
+    /// Whether the bytes that [`Dissector::decode_frames`] has left can be read in several ways, of which none is given up: then
     /// [`Dissector::frame_len`] does not judge them.
     fn is_in_doubt(&self, _from: Side) -> bool {
         false
@@ -335,7 +337,7 @@ pub trait Dissector: Send {
 
     /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
     /// spans frames starts afresh; its bytes so far are lost.
-    fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
+    fn interrupt(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
     /// Bytes that are kept for what spans frames and has not arrived completely.
     fn buffered(&self) -> usize {
@@ -384,7 +386,9 @@ pub struct Protocol {
     pub name: &'static str,
     /// The framing, for listings: `tcp`, `rtu`.
     pub framing: &'static str,
-    /// For people, such as `Modbus/TCP`.
+    /// The name in sentences, such as `Modbus`. Rows that differ only in framing share it.
+    pub display_name: &'static str,
+    /// What the row decodes, for listings, such as `Modbus RTU over TCP or UDP`.
     pub title: &'static str,
     /// What can carry it.
     pub transports: &'static [Transport],
@@ -402,9 +406,17 @@ pub struct Protocol {
     pub pdu_groups: &'static [PduGroup],
     /// Every function it can name, for policy checks and listings.
     pub functions: &'static [Function],
+    /// The techniques of an operation in ATT&CK for ICS; `None` if those of its class say all:
+    /// [`Protocol::techniques_of`].
+    pub techniques: fn(&Operation<'_>) -> Option<Techniques>,
 }
 
 impl Protocol {
+    /// The first row of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        REGISTRY.iter().copied().find(|row| row.name == name)
+    }
+
     /// Whether nothing but a checksum proves its frames: they have no header, and no port is theirs.
     pub(crate) const fn is_bare(&self) -> bool {
         self.ports.is_empty()
@@ -429,4 +441,20 @@ pub struct Function {
     pub code: u32,
     /// What it does.
     pub class: Class,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_name_differ_only_in_framing() {
+        for row in REGISTRY {
+            let is_alike = |named: &Protocol| {
+                named.display_name == row.display_name && named.functions.as_ptr() == row.functions.as_ptr()
+            };
+            assert!(Protocol::named(row.name).is_some_and(is_alike), "{}", row.title);
+        }
+        assert!(Protocol::named("lamps").is_none());
+    }
 }

@@ -56,7 +56,7 @@ pub enum Decision {
     /// Not enough seen yet.
     Undecided,
     /// It is this one.
-    Speaks {
+    Identified {
         /// The registry row.
         protocol: &'static Protocol,
         /// The client is the end that was looked at as `Side::Server`: swap the roles.
@@ -106,7 +106,7 @@ impl Identifier {
             match self.weigh(protocol, registry, first) {
                 Weight::Fits { swapped } => {
                     let other = self.weigh_checksum(protocol, registry, first, exhausted);
-                    return other.unwrap_or(Decision::Speaks { protocol, swapped });
+                    return other.unwrap_or(Decision::Identified { protocol, swapped });
                 }
                 Weight::Unsure { swapped, wait } => {
                     fallback = fallback.or(Some((protocol, swapped)));
@@ -120,7 +120,7 @@ impl Identifier {
             }
         }
         match fallback {
-            Some((protocol, swapped)) if exhausted || !promising => Decision::Speaks { protocol, swapped },
+            Some((protocol, swapped)) if exhausted || !promising => Decision::Identified { protocol, swapped },
             None if exhausted || !waiting => Decision::Unknown,
             _ => Decision::Undecided,
         }
@@ -185,7 +185,7 @@ impl Identifier {
             return Some(Decision::Undecided);
         }
         let seen = first.map(|bytes| self.look(rival, false, bytes));
-        Some(Decision::Speaks { protocol: rival, swapped: self.swapped(rival, seen) })
+        Some(Decision::Identified { protocol: rival, swapped: self.swapped(rival, seen) })
     }
 
     /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near, if it has more

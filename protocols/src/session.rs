@@ -71,11 +71,11 @@ impl Session {
 
     /// The next bytes that `from` sent, in order and without a gap before them.
     #[inline]
-    pub fn stream(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    pub fn feed_stream(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         // Nearly every segment holds whole frames and nothing else.
         let in_step = self.kept.is_none() && self.standing == [Standing::InStep; 2];
-        let used = if in_step { self.dissector.frames(from, bytes, stamp, sink) } else { 0 };
+        let used = if in_step { self.dissector.decode_frames(from, bytes, stamp, sink) } else { 0 };
         if used < bytes.len() {
             self.rest(from, bytes.get(used..).unwrap_or_default(), stamp, sink);
         }
@@ -100,10 +100,10 @@ impl Session {
             let used = self.consume(from, bytes, (&mut lead, false), (stamp, sink));
             if let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
                 partial = memory::lent(rest.len(), rest.len(), sink);
-                memory::append(&mut partial, rest);
+                partial.extend_from_slice(rest);
             }
         } else {
-            memory::append(&mut partial, bytes);
+            partial.extend_from_slice(bytes);
             let used = self.consume(from, &partial, (&mut lead, false), (stamp, sink));
             partial.drain(..used.min(partial.len()));
         }
@@ -172,7 +172,7 @@ impl Session {
             let wanted = room(awaited, bytes.len());
             let mut partial = memory::lent(bytes.len(), wanted, sink);
             partial.reserve_exact(wanted);
-            memory::append(&mut partial, bytes);
+            partial.extend_from_slice(bytes);
             self.kept.get_or_insert_default().put(from, partial, awaited, Lead::default(), stamp);
             sink.takes_memory();
         }
@@ -210,13 +210,13 @@ impl Session {
     }
 
     /// One datagram that `from` sent: every frame in it is whole or broken.
-    pub fn datagram(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    pub fn feed_datagram(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         self.expire(stamp.clock, sink);
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let whole = self.dissector.frames(from, rest, stamp, sink);
+            let whole = self.dissector.decode_frames(from, rest, stamp, sink);
             let behind = rest.get(whole..).unwrap_or_default();
-            let more = self.dissector.last_frames(from, behind, stamp, sink);
+            let more = self.dissector.decode_last_frames(from, behind, stamp, sink);
             used += whole + more;
             let Some(rest) = behind.get(more..).filter(|rest| !rest.is_empty()) else { break };
             if !self.datagram_of_another(from, rest, stamp, sink) {
@@ -233,8 +233,8 @@ impl Session {
 
     /// Nothing follows what a side in step has sent: what counts as whole is decoded. Where no frame can begin with the rest,
     /// framing was lost, although too little is there to say how.
-    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
-        let used = self.dissector.last_frames(from, bytes, stamp, sink);
+    fn decode_last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+        let used = self.dissector.decode_last_frames(from, bytes, stamp, sink);
         let rest = bytes.get(used..).filter(|rest| !rest.is_empty());
         if let Some(rest) = rest
             && self.dissector.frame_len(from, rest) == FrameLen::Unknown
@@ -262,7 +262,7 @@ impl Session {
     }
 
     /// Bytes that `from` sent were not captured: what was begun is given up, and the next frame start is looked for.
-    pub fn gap(&mut self, from: Side, sink: &mut dyn Sink) {
+    pub fn feed_gap(&mut self, from: Side, sink: &mut dyn Sink) {
         self.settle(from, sink);
         self.lose(from);
     }
@@ -379,7 +379,7 @@ impl Session {
             used = self.consume(from, &partial, (&mut lead, true), (&stamp, sink));
         }
         if let Some(rest) = partial.get(used..).filter(|_| !self.is_lost(from)) {
-            used += self.last_frames(from, rest, &stamp, sink);
+            used += self.decode_last_frames(from, rest, &stamp, sink);
         }
         if used < partial.len() {
             sink.lost(partial.len() - used);

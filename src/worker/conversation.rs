@@ -445,7 +445,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) if facts.carrier != Carrier::Udp => {
-                session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
+                session.feed_stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
             _ => self.said_otherwise(from, bytes, stamp, state),
         }
@@ -456,7 +456,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) => {
-                session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
+                session.feed_datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
             Content::Silent | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
             Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
@@ -469,7 +469,7 @@ impl FlowState {
         }
         let Self { facts, content } = self;
         match content {
-            Content::Identified(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
+            Content::Identified(session) => session.feed_gap(facts.side(from), &mut FlowSink { facts, state }),
             Content::Unidentified(buffer) => {
                 facts.midstream = true;
                 state.counters.losses.undecoded_bytes += buffer.forget(from);

@@ -34,6 +34,7 @@ mod request;
 mod response;
 mod rtu;
 mod shape;
+mod techniques;
 mod umas;
 mod unseen;
 
@@ -58,6 +59,7 @@ use crate::pending::Pending;
 pub static TCP: Protocol = Protocol {
     name: "modbus",
     framing: "tcp",
+    display_name: "Modbus",
     title: "Modbus/TCP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[502],
@@ -67,12 +69,14 @@ pub static TCP: Protocol = Protocol {
     open: |_, limits| Box::new(Modbus::<false>::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 /// Modbus RTU frames inside TCP or UDP. They have no port of their own: only a correct CRC identifies them.
 pub static RTU: Protocol = Protocol {
     name: "modbus",
     framing: "rtu",
+    display_name: "Modbus",
     title: "Modbus RTU over TCP or UDP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[],
@@ -82,6 +86,7 @@ pub static RTU: Protocol = Protocol {
     open: |_, limits| Box::new(Modbus::<true>::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 static PDU_GROUPS: &[PduGroup] = &[
@@ -305,7 +310,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if !IS_RTU {
             return self.say(frame, false, &mut Context { from, stamp, sink });
         }
@@ -321,7 +326,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     }
 
     #[inline]
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if !IS_RTU {
             return self.tcp_frames(from, bytes, stamp, sink);
         }
@@ -330,13 +335,13 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
             && let FrameLen::Bytes(length) = self.rtu_frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length)
         {
-            self.frame(from, frame, stamp, sink);
+            self.decode_frame(from, frame, stamp, sink);
             rest = behind;
         }
         bytes.len() - rest.len()
     }
 
-    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if IS_RTU { 0 } else { self.last_tcp_frames(bytes, &mut Context { from, stamp, sink }) }
     }
 
@@ -344,7 +349,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         self.is_forked(from)
     }
 
-    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+    fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
         self.forget_doubt(from);
     }
 

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use crate::dissector::{Limits, Side};
-use crate::memory;
 
 /// Identifies the message that a chunk belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +112,7 @@ impl Assemblies {
             partial.is_truncated = true;
             return Some(Rejected { limit: Some("message_in_chunks"), lost: body.len() });
         }
-        memory::append(&mut partial.bytes, body);
+        partial.bytes.extend_from_slice(body);
         self.kept += body.len();
         None
     }

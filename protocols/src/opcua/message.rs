@@ -238,7 +238,7 @@ impl OpcUa {
         if partial.is_truncated {
             context.sink.lost(body.len());
         } else {
-            memory::append(&mut partial.bytes, body);
+            partial.bytes.extend_from_slice(body);
         }
         let arrival = if partial.is_truncated { Arrival::Truncated } else { Arrival::Complete };
         self.exchange.on_body(key.channel, key.request.unwrap_or_default(), &partial.bytes, arrival, context);

@@ -16,7 +16,7 @@
 //! * `exchange`, `request`, `pending_request`, `answer`, `results`: pair requests with their answers; `session`: applications
 //!   and users; `aliases`, `owned_node`: node ids that stand for registered nodes; `subscription`: the node that a
 //!   notification reports on; `inventory`: the identity of a server;
-//! * [`binary`]: the encoding; [`service`]: the contents of a body.
+//! * [`binary`]: the encoding; [`service`]: the contents of a body; `techniques`: ATT&CK techniques of operations.
 //!
 //! An encrypted message is one operation of class `opaque`, unless [`Keys`] decrypt it.
 
@@ -43,6 +43,7 @@ mod security_policy;
 pub mod service;
 mod session;
 mod subscription;
+mod techniques;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -63,6 +64,7 @@ use crate::keys::Keys;
 pub static OPCUA: Protocol = Protocol {
     name: "opcua",
     framing: "tcp",
+    display_name: "OPC UA",
     title: "OPC UA",
     transports: &[Transport::Tcp],
     ports: &[4840],
@@ -76,6 +78,7 @@ pub static OPCUA: Protocol = Protocol {
         PduGroup { name: "security_policies", key: security_policy::name_of_key },
     ],
     functions: service::FUNCTIONS,
+    techniques: techniques::of,
 };
 
 const MESSAGE_TYPES: usize = 0;
@@ -145,7 +148,7 @@ impl OpcUa {
             return self.decode_oversized(bytes, length, context);
         }
         let frame = bytes.get(..length)?;
-        self.frame(context.from, frame, context.stamp, context.sink);
+        self.decode_frame(context.from, frame, context.stamp, context.sink);
         Some(length)
     }
 
@@ -227,7 +230,7 @@ impl Dissector for OpcUa {
         if is_certain { Boundary::Certain } else { Boundary::Likely }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let context = &mut Context { from, stamp, sink };
         let Some(chunk) = Chunk::split(frame) else { return };
         context.sink.pdu(MESSAGE_TYPES, chunk.kind as u32);
@@ -240,7 +243,7 @@ impl Dissector for OpcUa {
         }
     }
 
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let context = &mut Context { from, stamp, sink };
         let mut used = if self.to_skip == [0; 2] { 0 } else { self.skip_oversized(bytes, context) };
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
@@ -253,7 +256,7 @@ impl Dissector for OpcUa {
         used
     }
 
-    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+    fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
         if let (Some(has_gap), Some(to_skip)) = (self.has_gap.get_mut(from.index()), self.to_skip.get_mut(from.index()))
         {
             (*has_gap, *to_skip) = (true, 0);

@@ -366,7 +366,7 @@ impl Announcer<'_, '_> {
 /// Copies bytes that outlive their message into lent memory.
 fn copy_bytes(bytes: &[u8], context: &mut Context<'_>) -> Vec<u8> {
     let mut kept = memory::lent(bytes.len(), bytes.len(), context.sink);
-    memory::append(&mut kept, bytes);
+    kept.extend_from_slice(bytes);
     kept
 }
 

@@ -31,6 +31,7 @@ mod job;
 mod service;
 mod stride;
 mod szl;
+pub(crate) mod techniques;
 mod test;
 mod units;
 mod unseen;
@@ -60,6 +61,7 @@ use crate::pending::Pending;
 pub static S7COMM: Protocol = Protocol {
     name: "s7comm",
     framing: "iso-on-tcp",
+    display_name: "S7comm",
     title: "S7comm (S7-300, S7-400)",
     transports: &[Transport::Tcp],
     ports: iso::PORTS,
@@ -73,6 +75,7 @@ pub static S7COMM: Protocol = Protocol {
         PduGroup { name: "pi_services", key: service_name },
     ],
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 fn userdata_key(key: u32) -> String {
@@ -131,7 +134,7 @@ impl S7comm {
 
     /// Decodes any frame: it may hold a part of a PDU, or break the specification.
     fn any(&mut self, frame: &[u8], context: &mut Context<'_>) {
-        for tsdu in self.stack.frame(frame, context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, context).into_iter().flatten() {
             self.tsdu(&tsdu.bytes, tsdu.form, context);
         }
     }
@@ -226,15 +229,15 @@ impl Dissector for S7comm {
         iso::boundary(frame, header::is_exact)
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if !self.usual(frame, &mut context) {
             self.any(frame, &mut context);
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
     }
 
     fn buffered(&self) -> usize {

@@ -77,7 +77,7 @@ impl Kept {
         let waiting = self.side_mut(from);
         let goes_on = waiting.bytes.len() + bytes.len() < waiting.awaited;
         if goes_on {
-            memory::append(&mut waiting.bytes, bytes);
+            waiting.bytes.extend_from_slice(bytes);
             waiting.latest = *stamp;
         }
         goes_on

@@ -80,21 +80,21 @@ impl Step<'_> {
                         self.skip(skipped);
                         used += skipped;
                         self.find();
-                        self.dissector.interrupted(self.from, self.sink);
+                        self.dissector.interrupt(self.from, self.sink);
                     }
                     Found::Other(protocol, skipped) => {
                         self.skip(skipped);
                         let is_torn = !self.lead.is_aligned;
                         self.change(protocol);
                         if is_torn {
-                            self.dissector.interrupted(self.from, self.sink);
+                            self.dissector.interrupt(self.from, self.sink);
                         }
                         return Taken { used: used + skipped, changed: true };
                     }
                 }
                 continue;
             }
-            let decoded = self.dissector.frames(self.from, rest, self.stamp, self.sink);
+            let decoded = self.dissector.decode_frames(self.from, rest, self.stamp, self.sink);
             used += decoded;
             let next = rest.get(decoded..).filter(|next| !next.is_empty());
             match next.map(|next| self.dissector.frame_len(self.from, next)) {
