@@ -20,6 +20,7 @@ type Registered = Option<Arc<OwnedNode>>;
 #[derive(Debug, Default)]
 pub(super) struct Aliases(Option<Box<Table>>);
 
+/// The aliases of a connection that has any.
 #[derive(Debug, Default)]
 struct Table {
     known: BTreeMap<Key, Registered>,
@@ -244,6 +245,7 @@ impl Table {
         first.filter(|(key, _)| key.session == session).map(|(key, _)| key.alias.clone())
     }
 
+    /// Extends the namespaces with those of a new alias. `node`: the node behind it, if known.
     fn add_namespaces(&mut self, alias: u16, node: Option<&OwnedNode>) {
         let before = if self.known.is_empty() { Some((Namespaces::NONE, Namespaces::NONE)) } else { self.namespaces };
         let node = node.map(OwnedNode::namespace).filter(|namespace| *namespace < Namespaces::END);

@@ -34,6 +34,7 @@ impl Kind {
         (Self::Close, "CLO"),
     ];
 
+    /// The type with these three letters.
     #[inline]
     const fn from_letters(letters: [u8; 3]) -> Option<Self> {
         match &letters {
@@ -96,6 +97,7 @@ impl<'f> Chunk<'f> {
     }
 }
 
+/// The part with this letter.
 #[inline]
 const fn part_from_letter(letter: u8) -> Option<Part> {
     match letter {

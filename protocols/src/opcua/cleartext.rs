@@ -25,6 +25,7 @@ pub(super) fn sender(body: &[u8]) -> Option<Side> {
     sender_in(body, Unanimous).or_else(|| Reading::OF_SERVERS.into_iter().find_map(|reading| sender_in(body, reading)))
 }
 
+/// The side that sends a cleartext body, in one dialect.
 fn sender_in(body: &[u8], dialect: impl Dialect) -> Option<Side> {
     let message = Message::decode(body, dialect).ok()?;
     let is_sound = match message.direction? {

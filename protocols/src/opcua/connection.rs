@@ -14,6 +14,7 @@ pub(super) struct BufferSizes {
 }
 
 impl BufferSizes {
+    /// Reads the numbers at the beginning of HEL and ACK.
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let _version = reader.u32_le("protocol_version")?;
         let receive = reader.u32_le("receive_buffer_size")?;

@@ -13,6 +13,7 @@ pub(super) fn report_server_node(node: &Node<'_>, values: Values<'_>, context: &
     }
 }
 
+/// Reports the value of the node with this number of the standard.
 fn report_value(number: u32, values: Values<'_>, context: &mut Context<'_>) {
     if let Some(info) = BuildInfo::of(values) {
         let state = info.state.and_then(state_name).unwrap_or_default().as_bytes();
@@ -46,6 +47,7 @@ fn report_value(number: u32, values: Values<'_>, context: &mut Context<'_>) {
     }
 }
 
+/// Reports a field of the server's identity, unless it is empty.
 fn report_field(field: &'static str, value: &[u8], context: &mut Context<'_>) {
     if !value.is_empty() {
         context.sink.identity(&Identity { of: Side::Server, unit: None, field, value }, context.stamp);

@@ -30,6 +30,7 @@ struct SecuredChunk<'f> {
 }
 
 impl<'f> SecuredChunk<'f> {
+    /// Splits the security header off a chunk; `None` if it is too short.
     fn split(chunk: &Chunk<'f>) -> Option<Self> {
         let (&[a, b, c, d, e, f, g, h], text) = chunk.rest.split_first_chunk::<SECURITY_HEADER>()?;
         let (channel, token) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));

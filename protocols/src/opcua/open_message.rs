@@ -16,6 +16,7 @@ pub(super) struct AsymmetricHeader<'f> {
 }
 
 impl<'f> AsymmetricHeader<'f> {
+    /// Reads the header up to the encrypted or cleartext part.
     pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
         let channel = reader.u32_le("channel_id")?;
         let uri = Bytes::read_as(reader, "security_policy_uri")?.or_empty();
@@ -60,6 +61,7 @@ impl<'f> ClearBody<'f> {
 }
 
 impl ClearContent {
+    /// Reads the contents of a body with its header.
     fn read(message: &Message<'_>) -> Result<Self, Fault> {
         let mut reader = message.content;
         match (message.service, message.direction) {

@@ -11,6 +11,7 @@ pub(super) struct OwnedNode {
     id: Id,
 }
 
+/// As [`NodeId`], owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Id {
     Numeric(u32),

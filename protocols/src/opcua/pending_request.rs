@@ -256,6 +256,7 @@ impl PendingRequest {
 }
 
 impl ChannelRequest {
+    /// The request as an operation.
     pub(super) fn operation(&self) -> Operation<'_> {
         let target = Target::Channel { mode: self.mode, policy: self.suite.name() };
         function_operation(service_function(Service::OpenSecureChannel), target, Values::None)
@@ -272,6 +273,7 @@ impl Login {
         Self { user, is_ambiguous: found.is_ambiguous }
     }
 
+    /// The login as an operation.
     pub(super) fn operation(&self) -> Operation<'_> {
         let target = match &self.user {
             Some((kind, name)) => Target::User { kind: *kind, name },

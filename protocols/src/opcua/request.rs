@@ -116,6 +116,7 @@ impl Exchange {
         self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
     }
 
+    /// The lookup of aliases for a request with this session token.
     fn alias_lookup(&self, token: &Token<'_>, context: &Context<'_>) -> AliasLookup {
         AliasLookup { session: token.key(), overdue_before: context.stamp.clock.saturating_sub(self.timeout) }
     }
@@ -338,6 +339,7 @@ impl Announcer<'_, '_> {
         });
     }
 
+    /// Announces one item, with its aliases resolved.
     #[inline]
     fn announce_item(&mut self, item: &Item<'_>, is_ambiguous: bool) {
         let place = self.announced.count;
@@ -351,6 +353,7 @@ impl Announcer<'_, '_> {
         }
     }
 
+    /// Announces one item as it is.
     #[inline]
     fn announce_resolved(&mut self, place: u32, item: &Item<'_>, is_ambiguous: bool) {
         let at = RequestRef { request: self.announced.number, item: place };

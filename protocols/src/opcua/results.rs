@@ -36,6 +36,7 @@ impl<'a> ResultCursor<'a> {
         self.read_next()
     }
 
+    /// The next result; `None` behind the last or after a fault.
     #[inline]
     fn read_next(&mut self) -> Option<ItemResult<'a>> {
         let result = self.rest.next();
@@ -98,6 +99,7 @@ pub(super) struct AnswerKey {
 #[derive(Debug, Default)]
 pub(super) struct RecentAnswers(Option<Box<Ring>>);
 
+/// The latest answers; the next one replaces that at `next`.
 #[derive(Debug, Default)]
 struct Ring {
     answers: [Option<AnswerKey>; RECENT],
@@ -105,6 +107,7 @@ struct Ring {
 }
 
 impl RecentAnswers {
+    /// Adds an answer in place of the oldest.
     pub(super) fn insert(&mut self, key: AnswerKey) {
         let Ring { answers, next } = &mut **self.0.get_or_insert_default();
         if let Some(place) = answers.get_mut(*next) {
@@ -113,6 +116,7 @@ impl RecentAnswers {
         *next = (*next + 1) % RECENT;
     }
 
+    /// Whether this answer is among the latest.
     pub(super) fn contains(&self, key: AnswerKey) -> bool {
         self.0.as_ref().is_some_and(|ring| ring.answers.contains(&Some(key)))
     }

@@ -77,6 +77,7 @@ pub(super) fn name_of_key(key: u32) -> String {
 /// The prefix of every policy URI of the standard.
 const BASE: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#";
 
+/// The policy of the standard with this name.
 fn find_standard(name: &[u8]) -> Option<&'static SecurityPolicy> {
     ALL.iter().find(|policy| policy.name.as_bytes() == name)
 }

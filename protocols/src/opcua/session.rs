@@ -20,6 +20,7 @@ pub(super) struct Sessions {
     current: u64,
 }
 
+/// A session and its user.
 #[derive(Debug)]
 struct Session {
     /// The [`Token::key`] of its token. The token itself would suffice to hijack the session, so that it is not kept.
@@ -37,6 +38,7 @@ impl Sessions {
         }
     }
 
+    /// Reports the user of this session, unless it was reported last.
     fn report_user_change(&mut self, key: u64, context: &mut Context<'_>) {
         if key == self.current {
             return;
@@ -126,6 +128,7 @@ pub(super) fn report_servers<'a>(
     Ok(())
 }
 
+/// Reports the application of one end.
 fn report_application(of: Side, described: &ApplicationDescription<'_>, context: &mut Context<'_>) {
     let uri = described.uri.or_empty();
     if !uri.is_empty() {
@@ -138,6 +141,7 @@ fn report_application(of: Side, described: &ApplicationDescription<'_>, context:
     }
 }
 
+/// Reports the certificate of one end, unless it is empty.
 fn report_certificate(of: Side, der: &[u8], context: &mut Context<'_>) {
     if !der.is_empty() {
         context.sink.security(&Security::Certificate { of, der }, context.stamp);

@@ -146,6 +146,7 @@ impl Subscriptions {
         self.remove(ItemKey::new(subscription, item));
     }
 
+    /// Removes an item by its monitored item id.
     fn remove(&mut self, item: ItemKey) {
         self.cache = None;
         if let Some(handle) = self.handles.remove(&item)

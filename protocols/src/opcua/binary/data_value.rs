@@ -71,6 +71,7 @@ impl<'a> DataValue<'a> {
         Some((1 + more, status, rest.get(more * size..)?))
     }
 
+    /// Reads a value nested `depth` levels deep.
     #[inline]
     pub(super) fn read_at(reader: &mut Reader<'a>, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let present = reader.u8("data_value")?;

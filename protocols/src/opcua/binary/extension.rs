@@ -51,6 +51,7 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
 }
 
 impl<'a> ExtensionObject<'a> {
+    /// Reads an object other than the null object.
     fn read_non_null(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let encoding = Node::decode(reader, dialect)?;
         let form = reader.u8(FORM)?;

@@ -36,6 +36,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
+    /// The string for a length below -1.
     fn negative_length(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match dialect.reading() {
             Reading::Plain => Ok(Self(None)),

@@ -128,6 +128,7 @@ impl<'a> Variant<'a> {
         Self::read_single(reader, known, depth, dialect)
     }
 
+    /// Reads a scalar behind its type.
     #[inline]
     fn read_single(reader: &mut Reader<'a>, kind: Kind, depth: u8, dialect: impl Dialect) -> Result<Self, Fault> {
         let start = reader.rest();
@@ -135,6 +136,7 @@ impl<'a> Variant<'a> {
         Ok(Self { kind: Some(kind), is_array: false, count: 1, body: bytes_read(start, reader), dimensions: &[] })
     }
 
+    /// Reads an array behind its type and flags.
     fn read_array(
         reader: &mut Reader<'a>,
         kind: Option<Kind>,
@@ -225,6 +227,7 @@ fn skip_element(reader: &mut Reader<'_>, kind: Kind, depth: u8, dialect: impl Di
     }
 }
 
+/// The depth of a nested value, if it is within the limit.
 fn next_depth(depth: u8) -> Result<u8, Fault> {
     if depth >= MAX_DEPTH { Err(Fault::Limit(TOO_DEEP)) } else { Ok(depth + 1) }
 }

@@ -72,6 +72,7 @@ impl<'a> Encoded<'a> for Endpoint<'a> {
     }
 }
 
+/// UserTokenPolicy: only the kind of user token is kept.
 struct UserTokenPolicy {
     kind: u32,
 }

@@ -228,6 +228,7 @@ fn are_alike<const LENGTH: usize>(
     both.fold(0, |all, ((first, second), mask)| all | (first | second) & mask) == 0
 }
 
+/// The bytes of one array, each XORed with that of another.
 #[inline]
 fn xor_bytes<const LENGTH: usize>(one: &[u8; LENGTH], other: &[u8; LENGTH]) -> impl Iterator<Item = u8> {
     one.iter().zip(other).map(|(one, other)| one ^ other)

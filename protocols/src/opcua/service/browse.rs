@@ -6,6 +6,7 @@ use crate::opcua::binary::{Bytes, Dialect, Encoded, QualifiedName, read_date_tim
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// BrowseDescription: only the starting node is kept.
 struct BrowseDescription<'a> {
     node: Node<'a>,
 }
@@ -22,6 +23,7 @@ impl<'a> Encoded<'a> for BrowseDescription<'a> {
     }
 }
 
+/// BrowsePath: only the starting node is kept.
 struct BrowsePath<'a> {
     start: Node<'a>,
 }

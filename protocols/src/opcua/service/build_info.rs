@@ -38,6 +38,7 @@ impl<'a> BuildInfo<'a> {
         }
     }
 
+    /// Reads a BuildInfo. `state`: the state of the server, if known.
     fn read(reader: &mut Reader<'a>, state: Option<u32>) -> Result<Self, Fault> {
         let mut text = |field| Bytes::read_as(reader, field).map(Bytes::or_empty);
         Ok(Self {

@@ -15,6 +15,7 @@ use crate::reader::Reader;
 pub struct Token<'a>(&'a [u8]);
 
 impl<'a> Token<'a> {
+    /// The token, decoded; null if it is unreadable.
     fn node(&self) -> Node<'a> {
         Node::read(&mut Reader::new(self.0)).unwrap_or(Node::standard(0))
     }
@@ -116,6 +117,7 @@ impl<'a> RequestHeader<'a> {
         is_plain.then_some(Self { token, time, handle, timeout })
     }
 
+    /// Reads what follows the token of any request.
     fn read_any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = read_date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
@@ -163,6 +165,7 @@ impl ResponseHeader {
         is_plain.then_some(Self { time, handle, result })
     }
 
+    /// Reads any header.
     fn read_any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = read_date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;

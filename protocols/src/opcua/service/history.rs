@@ -6,6 +6,7 @@ use crate::opcua::binary::{Bytes, Dialect, Encoded, ExtensionObject, QualifiedNa
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// HistoryReadValueId: the node whose history is read.
 struct HistoryReadValueId<'a> {
     node: Node<'a>,
     range: Bytes<'a>,

@@ -120,6 +120,7 @@ const fn min_result_size(service: Service) -> Option<usize> {
     }
 }
 
+/// Reads one result of an array.
 #[inline]
 fn read_result<'a>(service: Service, reader: &mut Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     match service {
@@ -142,6 +143,7 @@ fn read_whole_result<'a>(service: Service, mut reader: Reader<'a>) -> Result<Ite
     }
 }
 
+/// Reads a result of Read.
 fn read_value<'a>(reader: &mut Reader<'a>) -> Result<ItemResult<'a>, Fault> {
     let DataValue { value, status, .. } = DataValue::read(reader)?;
     Ok(ItemResult { status, values: values_of(&value), number: 0 })

@@ -75,6 +75,7 @@ impl<'a> Message<'a> {
         (service != Service::SessionlessInvoke).then(|| Self::of_service(service, direction, number, Reader::new(rest)))
     }
 
+    /// Reads any type, in any encoding of its node id.
     fn decode_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let mut content = Reader::new(bytes);
         let encoding = Node::decode(&mut content, dialect)?;
@@ -88,6 +89,7 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// A message with a session and without its own namespaces.
     const fn of_service(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
         Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
     }

@@ -27,6 +27,7 @@ impl Method {
     }
 }
 
+/// CallMethodRequest: a method of an object, with its arguments.
 struct CallMethodRequest<'a> {
     object: Node<'a>,
     method: Node<'a>,

@@ -25,6 +25,7 @@ impl<'a> Encoded<'a> for Parameters {
     }
 }
 
+/// MonitoredItemCreateRequest: the attribute and the client handle.
 struct CreateRequest<'a> {
     value: ReadValueId<'a>,
     handle: u32,
@@ -40,6 +41,7 @@ impl<'a> Encoded<'a> for CreateRequest<'a> {
     }
 }
 
+/// MonitoredItemModifyRequest: the monitored item id and the new client handle.
 struct ModifyRequest {
     item: u32,
     handle: u32,

@@ -6,6 +6,7 @@ use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, ExtensionObj
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// AddNodesItem: the parent, and the requested id of the new node.
 struct AddNodesItem<'a> {
     parent: ExpandedNodeId<'a>,
     requested: ExpandedNodeId<'a>,
@@ -26,6 +27,7 @@ impl<'a> Encoded<'a> for AddNodesItem<'a> {
     }
 }
 
+/// AddReferencesItem: only the source node is kept.
 struct AddReferencesItem<'a> {
     source: Node<'a>,
 }
@@ -44,6 +46,7 @@ impl<'a> Encoded<'a> for AddReferencesItem<'a> {
     }
 }
 
+/// DeleteNodesItem: the node to delete.
 struct DeleteNodesItem<'a> {
     node: Node<'a>,
 }
@@ -58,6 +61,7 @@ impl<'a> Encoded<'a> for DeleteNodesItem<'a> {
     }
 }
 
+/// DeleteReferencesItem: only the source node is kept.
 struct DeleteReferencesItem<'a> {
     source: Node<'a>,
 }

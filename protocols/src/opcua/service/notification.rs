@@ -44,6 +44,7 @@ pub struct Published {
     pub more: bool,
 }
 
+/// MonitoredItemNotification: a value with its client handle.
 struct MonitoredItemNotification<'a> {
     handle: u32,
     value: DataValue<'a>,
@@ -59,6 +60,7 @@ impl<'a> Encoded<'a> for MonitoredItemNotification<'a> {
     }
 }
 
+/// EventFieldList: the fields of an event with their client handle.
 struct EventFieldList<'a> {
     handle: u32,
     fields: Typed<'a>,

@@ -7,6 +7,7 @@ use crate::opcua::binary::{Bytes, Dialect, Encoded, ExpandedNodeId, skip_array, 
 use crate::operation::{Class, Node};
 use crate::reader::Reader;
 
+/// NodeTypeDescription: only the type is kept.
 struct NodeTypeDescription<'a> {
     definition: Node<'a>,
 }
@@ -22,6 +23,7 @@ impl<'a> Encoded<'a> for NodeTypeDescription<'a> {
     }
 }
 
+/// QueryDataDescription: skipped.
 struct QueryDataDescription;
 
 impl<'a> Encoded<'a> for QueryDataDescription {

@@ -188,6 +188,7 @@ const TABLE: [Row; 44] = [
 /// The service and direction of every number below its length.
 static INDEX: [Option<(Service, Direction)>; 1024] = index();
 
+/// Builds [`INDEX`] from [`TABLE`].
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index is_changing_class not build")]
 const fn index() -> [Option<(Service, Direction)>; 1024] {
     let mut index = [None; 1024];
@@ -209,6 +210,7 @@ const fn index() -> [Option<(Service, Direction)>; 1024] {
 /// Every function of OPC UA, for policy checks and listings.
 pub static FUNCTIONS: &[Function] = &functions();
 
+/// Builds [`FUNCTIONS`] from [`TABLE`] and [`TRANSPORT`].
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index is_changing_class not build")]
 const fn functions() -> [Function; TABLE.len() + TRANSPORT.len()] {
     let mut functions = [TRANSPORT[0]; TABLE.len() + TRANSPORT.len()];
