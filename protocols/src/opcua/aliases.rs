@@ -1,5 +1,5 @@
-//! Aliases of nodes: the node ids that RegisterNodes returns (OPC 10000-4, 5.9.5). A server may return any node ids, which then
-//! stand for the registered nodes in the session that registered them.
+//! Aliases of nodes: the node ids that RegisterNodes returns (OPC 10000-4, 5.9.5). A server may return any node ids, which
+//! then stand for the registered nodes in the session that registered them.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

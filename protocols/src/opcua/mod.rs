@@ -10,12 +10,12 @@
 //! * `chunk`: framing; `connection`: the connection messages (Hello, Acknowledge, Error, ReverseHello), and
 //!   `connection_setup`: their effect; `probe`: whether a flow begins with OPC UA;
 //! * `open_message`: OPN, which opens a secure channel, and `channel_opening`: its effect; `security_policy`: how a policy
-//!   shapes the messages that follow; `channel`: the state of each channel; `cleartext`: distinguishes a cleartext message from an
-//!   encrypted one where the channel state does not;
+//!   shapes the messages that follow; `channel`: the state of each channel; `cleartext`: recognises cleartext on channels
+//!   of unknown protection;
 //! * `message`, `assembly`: from chunks to whole bodies, despite lost and encrypted chunks;
-//! * `exchange`, `request`, `pending_request`, `answer`, `results`: pair requests with their answers; `session`: applications
-//!   and users; `aliases`, `owned_node`: node ids that stand for registered nodes; `subscription`: the node that a
-//!   notification reports on; `inventory`: the identity of a server;
+//! * `exchange`, `request`, `pending_request`, `answer`, `results`: pair requests with their answers; `session`:
+//!   applications and users; `aliases`, `owned_node`: node ids that stand for registered nodes; `subscription`: the node
+//!   that a notification reports on; `inventory`: the identity of a server;
 //! * [`binary`]: the encoding; [`service`]: the contents of a body; `techniques`: ATT&CK techniques of operations.
 //!
 //! An encrypted message is one operation of class `opaque`, unless [`Keys`] decrypt it.
