@@ -144,12 +144,15 @@ pub(super) fn oversized_len(bytes: &[u8], is_known: impl Fn(u32, u32) -> bool, n
     {
         return FrameLen::Invalid(name);
     }
-    let Some((&[a, b, c, d, e, f, g, h], _)) = rest.split_first_chunk() else { return FrameLen::Unknown };
-    if is_known(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])) {
-        FrameLen::Bytes(size)
-    } else {
-        FrameLen::Invalid(name)
-    }
+    let Some((channel, token, _)) = split_numbers(rest) else { return FrameLen::Unknown };
+    if is_known(channel, token) { FrameLen::Bytes(size) } else { FrameLen::Invalid(name) }
+}
+
+/// Splits two numbers off the beginning of `bytes`: channel id and token id, or sequence number and request id.
+#[inline]
+pub(super) fn split_numbers(bytes: &[u8]) -> Option<(u32, u32, &[u8])> {
+    let (&[a, b, c, d, e, f, g, h], rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]), rest))
 }
 
 /// A message in one chunk on a secure channel, split from its headers (OPC 10000-6, 6.7.2.2 to 6.7.2.4).

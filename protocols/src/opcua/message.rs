@@ -4,7 +4,7 @@
 
 use super::assembly::{MessageKey, PartialMessage};
 use super::channel::Protection;
-use super::chunk::{Chunk, Kind, Part};
+use super::chunk::{self, Chunk, Kind, Part};
 use super::exchange::Arrival;
 use super::security_policy::Suite;
 use super::{Context, OpcUa, cleartext, connection};
@@ -32,8 +32,7 @@ struct SecuredChunk<'f> {
 impl<'f> SecuredChunk<'f> {
     /// Splits the security header off a chunk; `None` if it is too short.
     fn split(chunk: &Chunk<'f>) -> Option<Self> {
-        let (&[a, b, c, d, e, f, g, h], text) = chunk.rest.split_first_chunk::<SECURITY_HEADER>()?;
-        let (channel, token) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let (channel, token, text) = chunk::split_numbers(chunk.rest)?;
         let is_close = chunk.kind == Kind::Close;
         Some(Self { channel, token, part: chunk.part, is_close, text, frame: chunk.frame, size: chunk.frame.len() })
     }
@@ -69,11 +68,8 @@ impl OpcUa {
         if !is_readable {
             return self.on_encrypted(&secured, context);
         }
-        let Some((&[a, b, c, d, e, f, g, h], body)) = secured.text.split_first_chunk::<SEQUENCE_HEADER>() else {
-            return;
-        };
-        self.check_sequence(secured.channel, u32::from_le_bytes([a, b, c, d]), context);
-        let request = u32::from_le_bytes([e, f, g, h]);
+        let Some((sequence, request, body)) = chunk::split_numbers(secured.text) else { return };
+        self.check_sequence(secured.channel, sequence, context);
         let key = MessageKey { from: context.from, channel: secured.channel, request: Some(request) };
         if !self.assemblies.contains(key) {
             self.begin_message(key, context);
@@ -101,11 +97,10 @@ impl OpcUa {
     /// Decodes what follows the security header, cleartext and without its signature.
     #[inline]
     fn on_cleartext(&mut self, secured: &SecuredChunk<'_>, text: &[u8], context: &mut Context<'_>) {
-        let Some((&[a, b, c, d, e, f, g, h], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else {
+        let Some((sequence, request, body)) = chunk::split_numbers(text) else {
             return context.malformed("message_size", secured.frame.len() as u32);
         };
-        self.check_sequence(secured.channel, u32::from_le_bytes([a, b, c, d]), context);
-        let request = u32::from_le_bytes([e, f, g, h]);
+        self.check_sequence(secured.channel, sequence, context);
         let is_headless = self.expects_tail.get(context.from.index()) != Some(&false);
         if secured.part == Part::Last && !is_headless && self.assemblies.is_empty() {
             self.exchange.on_body(secured.channel, request, body, Arrival::Complete, context);
@@ -280,8 +275,8 @@ impl OpcUa {
     /// Whether what follows a security header is cleartext: it continues a cleartext message, or begins as only a cleartext
     /// body does.
     fn is_cleartext(&self, secured: &SecuredChunk<'_>, text: &[u8], from: Side) -> bool {
-        let Some((&[.., a, b, c, d], body)) = text.split_first_chunk::<SEQUENCE_HEADER>() else { return false };
-        let key = MessageKey { from, channel: secured.channel, request: Some(u32::from_le_bytes([a, b, c, d])) };
+        let Some((_, request, body)) = chunk::split_numbers(text) else { return false };
+        let key = MessageKey { from, channel: secured.channel, request: Some(request) };
         self.assemblies.contains(key) || cleartext::is_cleartext(body)
     }
 
@@ -384,7 +379,5 @@ impl OpcUa {
     }
 }
 
-/// Size of channel id and token id, bytes.
-const SECURITY_HEADER: usize = 8;
 /// Size of sequence number and request id, bytes.
 const SEQUENCE_HEADER: usize = 8;

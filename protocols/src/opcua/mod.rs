@@ -221,9 +221,8 @@ impl Dissector for OpcUa {
     fn boundary(&self, _: Side, frame: &[u8]) -> Boundary {
         let Some(chunk) = Chunk::split(frame) else { return Boundary::Likely };
         let is_certain = match chunk.kind {
-            Kind::Message => chunk.rest.split_first_chunk().is_some_and(|(&[a, b, c, d, e, f, g, h], _)| {
-                self.channels.has_token(u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
-            }),
+            Kind::Message => chunk::split_numbers(chunk.rest)
+                .is_some_and(|(channel, token, _)| self.channels.has_token(channel, token)),
             Kind::Close => false,
             _ => matches!(probe::probe(frame), Probe::Yes { .. } | Probe::Wait { .. }),
         };
