@@ -55,6 +55,11 @@ pub(super) struct ReceivedMessage<'m> {
 }
 
 impl ReceivedMessage<'_> {
+    /// The pending request that this message is. `number`: the number of the request in its flow.
+    pub(super) fn to_pending(self, number: u32, kind: RequestKind, stamp: &Stamp) -> PendingRequest {
+        PendingRequest { requested: *stamp, number, channel: self.channel, id: Some(self.id), kind }
+    }
+
     /// Identifies this answer, with the time in its header.
     pub(super) fn answer_key(&self, time: i64) -> AnswerKey {
         AnswerKey { channel: self.channel, id: self.id, service: self.message.service, time }

@@ -104,16 +104,15 @@ impl Exchange {
         let is_awaited = announced.is_awaited;
         // Values of nodes in the standard's own namespace may identify the server.
         let counted = summary.filter(|summary| !is_awaited && !summary.namespaces.meet(Namespaces::only(0)));
-        let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
         if let Some(BatchSummary { count, .. }) = counted {
-            self.supersede(channel, received.id, context);
+            self.supersede(received.channel, received.id, context);
             let kind =
                 RequestKind::Service(ServiceRequest { service, is_awaited, code, retained: Retention::Count(count) });
-            return self.pending.push(PendingRequest { requested, number, channel, id, kind }, context.sink);
+            return self.pending.push(received.to_pending(number, kind, context.stamp), context.sink);
         }
         let retained = self.retain(received, token, content, announced, context);
         let kind = RequestKind::Service(ServiceRequest { service, is_awaited, code, retained });
-        self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
+        self.await_answer(received.to_pending(number, kind, context.stamp), context);
     }
 
     /// The lookup of aliases for a request with this session token.
@@ -188,8 +187,7 @@ impl Exchange {
         };
         let retained = self.retain_whole(received, session, content, announced, context);
         let kind = RequestKind::Service(ServiceRequest { service, is_awaited, code, retained });
-        let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
-        self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
+        self.await_answer(received.to_pending(number, kind, context.stamp), context);
     }
 
     /// Announces ActivateSession, of which only the user is kept.
@@ -207,8 +205,7 @@ impl Exchange {
             context.sink.security(&fact, context.stamp);
         }
         let kind = RequestKind::Login(logins.into());
-        let (requested, channel, id) = (*context.stamp, received.channel, Some(received.id));
-        self.await_answer(PendingRequest { requested, number, channel, id, kind }, context);
+        self.await_answer(received.to_pending(number, kind, context.stamp), context);
     }
 
     /// Announces a request of which at most the beginning is readable, as one unread operation.
@@ -286,8 +283,7 @@ impl Exchange {
         if request.service == Service::RegisterNodes {
             self.aliases.mark_unknown(request.session().unwrap_or(ANY_SESSION));
         }
-        let ServiceRequest { service, is_awaited, code, .. } = request;
-        let kind = RequestKind::Service(ServiceRequest { service, is_awaited, code, retained: Retention::Nothing });
+        let kind = RequestKind::Service(ServiceRequest { retained: Retention::Nothing, ..request });
         self.pending.push(PendingRequest { requested, number, channel, id, kind }, context.sink);
     }
 }
