@@ -87,7 +87,7 @@ impl Assemblies {
         Some(oldest)
     }
 
-    /// Appends a chunk that others will follow. Returns the part that is not kept, if any. `lend`: memory for the first
+    /// Appends a chunk that others will follow. Returns [`Rejected`] if it is not kept. `lend`: memory for the first
     /// chunk.
     pub(super) fn append(
         &mut self,

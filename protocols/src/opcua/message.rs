@@ -296,12 +296,12 @@ impl OpcUa {
         };
         let mut clear = core::mem::take(&mut self.decrypted);
         clear.clear();
-        let is_open = keys.open(&sealed, &mut clear) && self.is_cleartext(secured, &clear, context.from);
-        if is_open {
+        let is_decrypted = keys.open(&sealed, &mut clear) && self.is_cleartext(secured, &clear, context.from);
+        if is_decrypted {
             self.on_cleartext(secured, &clear, context);
         }
         self.decrypted = clear;
-        is_open
+        is_decrypted
     }
 
     /// Decodes a chunk of unknown protection by its own shape. Several in a row settle the protection of the channel.
@@ -312,11 +312,11 @@ impl OpcUa {
             self.observe_protection(secured.channel, Protection::Readable, context);
             return self.on_signed(secured, context);
         }
-        let is_open = self.decrypt(secured, context);
-        let goes_on = self.assemblies.contains(MessageKey { from, channel: secured.channel, request: None });
-        let is_evidence = secured.part == Part::Last && !goes_on;
+        let is_decrypted = self.decrypt(secured, context);
+        let is_continued = self.assemblies.contains(MessageKey { from, channel: secured.channel, request: None });
+        let is_evidence = secured.part == Part::Last && !is_continued;
         let is_settled = is_evidence && self.observe_protection(secured.channel, Protection::Encrypted, context);
-        if is_open {
+        if is_decrypted {
             return;
         }
         if is_suspect || is_settled || secured.is_close {

@@ -119,7 +119,7 @@ fn count_alike<const SIZE: usize>(bytes: &[u8], head: &[u8; HEAD], most: usize) 
     let (runs, end) = values.as_chunks::<RUN>();
     let is_alike = |run: &[[u8; SIZE]; RUN]| run.iter().fold(0, |all, value| all | differs(value)) == 0;
     let count = RUN * runs.iter().take_while(|run| is_alike(run)).count();
-    // The end of an array overlaps with values that were compared before: a loop over a varying rest is mispredicted.
+    // The last run may overlap with values compared before: a loop over the varying rest would be mispredicted.
     if count == RUN * runs.len() && !end.is_empty() && values.last_chunk().is_some_and(is_alike) {
         return values.len();
     }

@@ -63,13 +63,13 @@ impl BatchSummary {
         let mut left = count as usize;
         let mut namespaces = Namespaces::NONE;
         while left > 0 {
-            let (parts, namespace);
-            (parts, namespace, rest) = step(rest, left)?;
+            let (items, namespace);
+            (items, namespace, rest) = step(rest, left)?;
             if namespace >= Namespaces::END {
                 return None;
             }
             namespaces = namespaces.with(Namespaces::only(namespace));
-            left = left.checked_sub(parts)?;
+            left = left.checked_sub(items)?;
         }
         Some(Self { class, count, namespaces })
     }
@@ -107,12 +107,12 @@ pub struct ResultCounts {
 }
 
 impl ResultCounts {
-    /// Counts the results of a Read or Write of `parts` items; `content` begins behind the header of the response.
+    /// Counts the results of a Read or Write of `items` items; `content` begins behind the header of the response.
     #[inline]
-    pub fn of(service: Service, content: Reader<'_>, parts: u32) -> Option<Self> {
+    pub fn of(service: Service, content: Reader<'_>, items: u32) -> Option<Self> {
         match service {
-            Service::Read => Self::of_array(content.rest(), parts, skip_values),
-            Service::Write => Self::of_array(content.rest(), parts, |bytes, _| {
+            Service::Read => Self::of_array(content.rest(), items, skip_values),
+            Service::Write => Self::of_array(content.rest(), items, |bytes, _| {
                 let (status, rest) = bytes.split_first_chunk()?;
                 Some((1, StatusCode(u32::from_le_bytes(*status)), rest))
             }),
@@ -125,10 +125,10 @@ impl ResultCounts {
     #[inline]
     fn of_array<'a>(
         bytes: &'a [u8],
-        parts: u32,
+        items: u32,
         step: impl Fn(&'a [u8], usize) -> Option<(usize, StatusCode, &'a [u8])>,
     ) -> Option<Self> {
-        let (count, mut rest) = split_count(bytes).filter(|(count, _)| *count == parts)?;
+        let (count, mut rest) = split_count(bytes).filter(|(count, _)| *count == items)?;
         let mut left = count as usize;
         let (mut bad, mut last_bad) = (0, StatusCode(0));
         while left > 0 {
@@ -195,7 +195,7 @@ fn skip_alike<'a, const SIZE: usize, const LENGTH: usize>(
     while count + RUN <= most && is_run(count) {
         count += RUN;
     }
-    // The end of an array overlaps with items that were compared before.
+    // The last run may overlap with items compared before.
     if (1..RUN).contains(&(most - count)) && most >= RUN && is_run(most - RUN) {
         count = most;
     }
@@ -220,12 +220,12 @@ fn split_run<const LENGTH: usize>(bytes: &[u8]) -> Option<&[[u8; LENGTH]; 2]> {
 /// Whether two runs agree in the bits of the mask.
 #[inline]
 fn are_alike<const LENGTH: usize>(
-    [one, another]: &[[u8; LENGTH]; 2],
-    [other, yet_another]: &[[u8; LENGTH]; 2],
+    [first, second]: &[[u8; LENGTH]; 2],
+    [other_first, other_second]: &[[u8; LENGTH]; 2],
     mask: &[u8; LENGTH],
 ) -> bool {
-    let both = xor_bytes(one, other).zip(xor_bytes(another, yet_another)).zip(mask);
-    both.fold(0, |all, ((first, second), mask)| all | (first | second) & mask) == 0
+    let differences = xor_bytes(first, other_first).zip(xor_bytes(second, other_second)).zip(mask);
+    differences.fold(0, |all, ((first, second), mask)| all | (first | second) & mask) == 0
 }
 
 /// The bytes of one array, each XORed with that of another.
