@@ -132,7 +132,7 @@ impl Record<'_> {
     fn meaning(&self, out: &mut Vec<u8>) {
         member(out, "message", |out| json::string(out, &message::message(self.policy, self.finding)));
         member(out, "attack", |out| json::words(out, &attack::techniques(self.finding)));
-        let requirements = mapping::requirements(&self.finding.what);
+        let requirements = &mapping::row(&self.finding.what).requirements;
         member(out, "requirements", |out| {
             out.extend_from_slice(b"{\"iec62443\":");
             json::words(out, requirements.iec62443);

@@ -5,10 +5,9 @@
 
 use std::net::IpAddr;
 
-use lockkeeper_protocols::{Area, Class, Side, Target};
+use lockkeeper_protocols::{Area, Class, Target};
 
-use super::{Finding, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, What};
-use crate::policy::{Carrier, Rule};
+use super::{Finding, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, What, mapping};
 
 /// The techniques of a finding: those of the operation first, then those of the rule.
 pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
@@ -20,76 +19,20 @@ pub(super) fn techniques(finding: &Finding) -> Vec<&'static str> {
             }
         }
     };
+    let holds = |circumstance| mapping::holds(circumstance, finding);
     match &finding.what {
         What::Denied(denial) | What::Certificate { denial, .. } => {
             add(of_operation(finding));
-            add(of_rule(denial.rule, finding));
+            add(denial.rule.row().techniques(holds));
             add(of_public_client(finding));
         }
         What::RequestUnseen(denial) => {
             add(of_operation(finding));
-            add(of_rule(denial.rule, finding));
+            add(denial.rule.row().techniques(holds));
         }
-        What::Malformed { .. } => add(of_rule(Rule::ProtoMalformed, finding)),
-        What::Doubtful(doubt) => add(of_rule(doubt.rule(), finding)),
-        What::UnknownAsset(side) => {
-            add(of_rule(Rule::AssetUnknown, finding));
-            // Something new that commands devices is a master that nobody installed.
-            if *side == Side::Client && finding.protocol.is_some() {
-                add(&["T0848"]);
-            }
-        }
-        What::Mismatch(mismatch) => add(of_rule(mismatch.rule(), finding)),
-        What::NewHost(_) | What::Identity { .. } => {}
+        other => add(mapping::row(other).techniques(holds)),
     }
     ids
-}
-
-fn of_rule(rule: Rule, finding: &Finding) -> &'static [&'static str] {
-    let decoded = finding.protocol.is_some();
-    let changes = finding.operation.as_ref().is_some_and(|operation| changes_values(operation.class));
-    match rule {
-        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::OperationUnplaced if decoded => &["T0848"],
-        Rule::ConduitUndeclared | Rule::FlowUndeclaredPeer | Rule::FlowUndeclaredProtocol if is_remote(finding) => {
-            &["T0886"]
-        }
-        Rule::FlowUndeclaredProtocol if !decoded && is_common(finding) => &["T0885"],
-        Rule::AddressUndeclared if changes => &["T0836"],
-        Rule::AddressUndeclared => &["T0861"],
-        Rule::ValueOutOfLimits => &["T0836"],
-        Rule::S7ConnectionType => &["T0848"],
-        Rule::OpcUaModeNone | Rule::OpcUaModeWeak | Rule::OpcUaDowngrade | Rule::CertApplicationUri => &["T0830"],
-        Rule::CertExpired | Rule::CertNotYetValid | Rule::CertWeakKey | Rule::CertSha1 | Rule::CertSelfSigned => {
-            &["T0830"]
-        }
-        Rule::OpcUaClient => &["T0848"],
-        Rule::AssetUnknown => &["T0864"],
-        Rule::AssetOtherHardware => &["T0830"],
-        Rule::ProtoMalformed => &["T0814", "T0866"],
-        Rule::ConduitUndeclared
-        | Rule::FlowUndeclaredPeer
-        | Rule::FlowUndeclaredProtocol
-        | Rule::OperationUndeclared
-        | Rule::OperationRequestUnseen
-        | Rule::OperationUnplaced
-        | Rule::FlowOpaque
-        | Rule::StreamAmbiguous
-        | Rule::StreamGivenUp
-        | Rule::OpcUaPolicyDeprecated
-        | Rule::OpcUaPolicyUndeclared
-        | Rule::OpcUaIdentity
-        | Rule::OpcUaCleartextPassword
-        | Rule::OpcUaBetterOffered
-        | Rule::CertExpiresSoon
-        | Rule::AssetUndeclaredAddress
-        | Rule::AssetUndeclaredRouter
-        | Rule::ZoneOtherVlan
-        | Rule::S7Password => &[],
-    }
-}
-
-const fn changes_values(class: Class) -> bool {
-    matches!(class, Class::Write | Class::Alarm | Class::Time | Class::Control | Class::Program | Class::Firmware)
 }
 
 /// T0883, Internet Accessible Device: the client has an address that is routed on the Internet.
@@ -111,17 +54,6 @@ fn is_public(ip: IpAddr) -> bool {
             first >> 13 == 1 && (first, second) != (0x2001, 0x0DB8)
         }
     }
-}
-
-/// Registered ports of remote administration (IANA): SSH, Telnet, SMB, RDP, VNC.
-fn is_remote(finding: &Finding) -> bool {
-    finding.carrier == Carrier::Tcp && matches!(finding.server.port, 22 | 23 | 139 | 445 | 3389 | 5900..=5903)
-}
-
-/// T0885, Commonly Used Port, names these as examples: web, DNS, and the ports of controllers.
-fn is_common(finding: &Finding) -> bool {
-    matches!(finding.carrier, Carrier::Tcp | Carrier::Udp)
-        && matches!(finding.server.port, 53 | 80 | 443 | 8080 | 102 | 502 | 4840 | 20_000 | 44_818)
 }
 
 fn of_operation(finding: &Finding) -> &'static [&'static str] {
@@ -295,7 +227,7 @@ const fn sub_function(target: Target<'_>) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Denial, Reason};
+    use crate::policy::{Denial, Reason, Rule};
     use crate::record::testing;
     use lockkeeper_protocols::{MethodTarget, Node};
 

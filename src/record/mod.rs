@@ -21,6 +21,7 @@ mod key;
 mod mapping;
 mod message;
 mod owned;
+pub mod rules;
 mod secured;
 mod sensor;
 mod table;
@@ -43,7 +44,9 @@ pub(crate) use owned::short_name;
 pub use owned::{
     ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
 };
-pub use sensor::{SensorAlert, SensorRule};
+pub use crate::policy::rules::Severity;
+pub use rules::{InventoryRule, SensorRule};
+pub use sensor::SensorAlert;
 pub use transaction::{
     Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
 };
@@ -334,34 +337,6 @@ impl Kind {
             Self::Violation => "violation",
             Self::Asset => "asset",
             Self::Sensor => "sensor",
-        }
-    }
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Look at it some time.
-    Low,
-    /// Look at it this week.
-    Medium,
-    /// Look at it today.
-    High,
-    /// Look at it now.
-    Critical,
-}
-
-impl Severity {
-    /// The name in records and topics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
         }
     }
 }

@@ -7,80 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::alert::{member, origin};
 use super::correlate::Settings;
+use super::rules::SensorRule;
 use super::{AlertId, Kind, Rendered, Severity, json};
 use crate::policy::Policy;
-
-/// What can be wrong with a sensor, or has happened to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SensorRule {
-    /// More packets were lost than the declared limit.
-    CaptureLoss,
-    /// A SPAN port delivers one direction only.
-    CaptureOneWay,
-    /// An interface that heard something hears nothing any more.
-    CaptureSilent,
-    /// More packets than the declared limit could not be read.
-    Unread,
-    /// An interface has gone away, or was switched off.
-    InterfaceGone,
-    /// It is back.
-    InterfaceBack,
-    /// Another policy is in force.
-    PolicyChanged,
-    /// A changed policy has mistakes or cannot be read: the one before it stays in force.
-    PolicyRejected,
-    /// After that, the file says again what is in force.
-    PolicyRestored,
-}
+use crate::policy::rules::{Circumstance, Requirements};
 
 impl SensorRule {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::CaptureLoss,
-        Self::CaptureOneWay,
-        Self::CaptureSilent,
-        Self::Unread,
-        Self::InterfaceGone,
-        Self::InterfaceBack,
-        Self::PolicyChanged,
-        Self::PolicyRejected,
-        Self::PolicyRestored,
-    ];
-
-    /// The name in records.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::CaptureLoss => "own.capture-loss",
-            Self::CaptureOneWay => "own.capture-one-way",
-            Self::CaptureSilent => "own.capture-silent",
-            Self::Unread => "own.unread",
-            Self::InterfaceGone => "own.interface-gone",
-            Self::InterfaceBack => "own.interface-back",
-            Self::PolicyChanged => "policy.changed",
-            Self::PolicyRejected => "policy.rejected",
-            Self::PolicyRestored => "policy.restored",
-        }
-    }
-
-    /// How bad it is: a sensor that is blind is worse than many a violation.
-    pub const fn severity(self) -> Severity {
-        match self {
-            Self::InterfaceGone | Self::CaptureLoss | Self::CaptureSilent | Self::Unread | Self::PolicyRejected => {
-                Severity::High
-            }
-            Self::CaptureOneWay => Severity::Medium,
-            Self::InterfaceBack | Self::PolicyChanged | Self::PolicyRestored => Severity::Info,
-        }
-    }
-
-    /// What an auditor may ask about: continuous monitoring, and changes of what it monitors by.
-    const fn requirements(self) -> [&'static [&'static str]; 3] {
-        match self {
-            Self::PolicyChanged | Self::PolicyRejected | Self::PolicyRestored => {
-                [&["SR 2.8", "SR 7.6"], &["21(2)(a)"], &["8.9", "8.32"]]
-            }
-            _ => [&["SR 6.2"], &["21(2)(b)"], &["8.15", "8.16"]],
-        }
+    /// The severity of its alerts.
+    pub fn severity(self) -> Severity {
+        self.row().weight(|circumstance| circumstance == Circumstance::Always).severity(None)
     }
 
     /// Each one is an alert of its own: that it happened before makes it no less of an event.
@@ -239,7 +174,7 @@ impl OpenSensorAlert {
         });
         member(out, "message", |out| json::string(out, message));
         member(out, "attack", |out| out.extend_from_slice(b"[]"));
-        let [iec62443, nis2, iso27001] = rule.requirements();
+        let Requirements { iec62443, nis2, iso27001 } = rule.row().requirements;
         member(out, "requirements", |out| {
             out.extend_from_slice(b"{\"iec62443\":");
             json::words(out, iec62443);
