@@ -20,6 +20,7 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod operation;
 mod owned;
 pub mod rules;
 mod secured;
@@ -39,17 +40,16 @@ use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, FlowVerdict, Host, Rule};
 
+pub use crate::policy::rules::Severity;
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use operation::{OperationView, ValuesView};
 pub(crate) use owned::short_name;
 pub use owned::{
     ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
 };
-pub use crate::policy::rules::Severity;
 pub use rules::{InventoryRule, SensorRule};
 pub use sensor::SensorAlert;
-pub use transaction::{
-    Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
-};
+pub use transaction::{Captures, ConversationText, Transaction, merge_transactions, write_transaction};
 pub use unread::{Unread, UnreadShare, window_of};
 
 /// Where something stands in the one order of a run, whatever the number of workers.

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::alert::{member, origin};
+use super::alert::{Head, add_requirements};
 use super::correlate::Settings;
 use super::rules::SensorRule;
 use super::{AlertId, Kind, Rendered, Severity, json};
 use crate::policy::Policy;
-use crate::policy::rules::{Circumstance, Requirements};
+use crate::policy::rules::Circumstance;
 
 impl SensorRule {
     /// The severity of its alerts.
@@ -145,45 +145,31 @@ impl OpenSensorAlert {
     /// Appends the record as one JSON object, with the members of every alert in their order.
     fn write(&self, context: &SensorAlertContext<'_>, out: &mut Vec<u8>) {
         let SensorAlert { rule, about, time, message, measured } = &self.latest;
-        out.extend_from_slice(b"{\"schema\":\"lockkeeper/alert/1\",\"id\":");
-        json::display(out, self.id);
-        member(out, "kind", |out| json::string(out, Kind::Sensor.name()));
-        member(out, "rule", |out| json::string(out, rule.id()));
-        member(out, "severity", |out| json::string(out, rule.severity().name()));
-        member(out, "time", |out| json::time(out, self.first_seen));
-        member(out, "first_seen", |out| json::time(out, self.first_seen));
-        member(out, "last_seen", |out| json::time(out, *time));
-        member(out, "count", |out| json::number(out, self.count));
-        member(out, "revision", |out| json::number(out, self.revision));
-        origin(out, context.settings, context.policy);
-        for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
-            member(out, name, |out| out.extend_from_slice(b"null"));
-        }
-        member(out, "about", |out| json::string(out, about));
-        member(out, "measured", |out| {
-            out.push(b'{');
-            for (index, (name, value)) in measured.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                json::string(out, name);
-                out.push(b':');
-                json::number(out, *value);
+        let head = Head {
+            id: self.id,
+            kind: Kind::Sensor,
+            rule: rule.id(),
+            severity: rule.severity(),
+            time: self.first_seen,
+            first_seen: self.first_seen,
+            last_seen: *time,
+            count: self.count,
+            revision: self.revision,
+        };
+        json::object(out, |object| {
+            head.write(object, context.settings, context.policy);
+            for name in ["client", "server", "conduit", "flow", "protocol", "operation", "outcome"] {
+                object.null(name);
             }
-            out.push(b'}');
+            object.string("about", about);
+            object.object("measured", |object| {
+                measured.iter().for_each(|(name, value)| object.number(name, *value));
+            });
+            object.string("message", message);
+            object.words("attack", &[]);
+            add_requirements(object, &rule.row().requirements);
+            object.null("evidence");
         });
-        member(out, "message", |out| json::string(out, message));
-        member(out, "attack", |out| out.extend_from_slice(b"[]"));
-        let Requirements { iec62443, nis2, iso27001 } = rule.row().requirements;
-        member(out, "requirements", |out| {
-            out.extend_from_slice(b"{\"iec62443\":");
-            json::words(out, iec62443);
-            member(out, "nis2", |out| json::words(out, nis2));
-            member(out, "iso27001", |out| json::words(out, iso27001));
-            out.push(b'}');
-        });
-        member(out, "evidence", |out| out.extend_from_slice(b"null"));
-        out.push(b'}');
     }
 }
 
