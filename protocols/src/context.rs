@@ -11,13 +11,11 @@ pub(crate) struct Context<'s> {
 
 impl Context<'_> {
     /// A field breaks the specification.
-    #[cold]
     pub(crate) fn malformed(&mut self, name: &'static str, value: impl Into<u32>) {
         self.anomaly(AnomalyKind::Malformed, name, Some(value.into()));
     }
 
     /// Any deviation.
-    #[cold]
     pub(crate) fn anomaly(&mut self, kind: AnomalyKind, name: &'static str, value: Option<u32>) {
         self.sink.anomaly(Anomaly { kind, name, value, from: self.from }, self.stamp);
     }

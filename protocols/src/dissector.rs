@@ -5,9 +5,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::REGISTRY;
 use crate::keys::Keys;
 use crate::operation::{Class, Namespaces, Operation};
 use crate::security::Security;
+use crate::techniques::Techniques;
 
 /// Which end of a conversation sent something. The client asks, the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -384,7 +386,9 @@ pub struct Protocol {
     pub name: &'static str,
     /// The framing, for listings: `tcp`, `rtu`.
     pub framing: &'static str,
-    /// For people, such as `Modbus/TCP`.
+    /// The name in sentences, such as `Modbus`. Rows that differ only in framing share it.
+    pub display_name: &'static str,
+    /// What the row decodes, for listings, such as `Modbus RTU over TCP or UDP`.
     pub title: &'static str,
     /// What can carry it.
     pub transports: &'static [Transport],
@@ -402,9 +406,17 @@ pub struct Protocol {
     pub pdu_groups: &'static [PduGroup],
     /// Every function it can name, for policy checks and listings.
     pub functions: &'static [Function],
+    /// The techniques of an operation in ATT&CK for ICS; `None` if those of its class say all:
+    /// [`Protocol::techniques_of`].
+    pub techniques: fn(&Operation<'_>) -> Option<Techniques>,
 }
 
 impl Protocol {
+    /// The first row of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        REGISTRY.iter().copied().find(|row| row.name == name)
+    }
+
     /// Whether nothing but a checksum proves its frames: they have no header, and no port is theirs.
     pub(crate) const fn is_bare(&self) -> bool {
         self.ports.is_empty()
@@ -429,4 +441,20 @@ pub struct Function {
     pub code: u32,
     /// What it does.
     pub class: Class,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_name_differ_only_in_framing() {
+        for row in REGISTRY {
+            let is_alike = |named: &Protocol| {
+                named.display_name == row.display_name && named.functions.as_ptr() == row.functions.as_ptr()
+            };
+            assert!(Protocol::named(row.name).is_some_and(is_alike), "{}", row.title);
+        }
+        assert!(Protocol::named("lamps").is_none());
+    }
 }

@@ -33,6 +33,7 @@ static SWITCH: Function = Function { name: "switch_lamp", code: 1, class: Class:
 static LAMPS: Protocol = Protocol {
     name: "lamps",
     framing: "tcp",
+    display_name: "Lamps",
     title: "Lamps",
     transports: &[Transport::Tcp],
     ports: &[9_001],
@@ -42,6 +43,7 @@ static LAMPS: Protocol = Protocol {
     open: |_, limits| Box::new(Lamps { pending: Pending::new(limits), next: 0 }),
     pdu_groups: &[PduGroup { name: "pdus", key: |kind| kind.to_string() }],
     functions: &[SWITCH],
+    techniques: |_| None,
 };
 
 /// Structure only: the port is not asked for. The kind also tells which end sent the bytes.

@@ -28,7 +28,6 @@ impl Fault {
     }
 
     /// Reports it. A body that we cut ourselves may well end early: nobody is blamed for that.
-    #[cold]
     pub(crate) fn report(self, is_cut: bool, context: &mut Context<'_>) {
         match self {
             Self::Bytes(DecodeError::Truncated(_)) if is_cut => {}

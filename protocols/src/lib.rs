@@ -8,6 +8,7 @@
 //! ```
 //!
 //! * [`operation`]: the neutral words that policy, alerts and reports are written in;
+//! * [`techniques`]: what an operation looks like in MITRE ATT&CK for ICS;
 //! * [`security`]: facts about channels, certificates and identities, in neutral words, too;
 //! * [`reader`]: the bounds-checked cursor that every decoder reads with, and [`fault`]: what stops one;
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
@@ -53,6 +54,7 @@ pub mod s7commplus;
 mod search;
 pub mod security;
 pub mod session;
+pub mod techniques;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
 mod testing;
@@ -71,6 +73,7 @@ pub use operation::{
 pub use search::{Found, Search};
 pub use security::{Mode, Security, UserKind};
 pub use session::Session;
+pub use techniques::Techniques;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.

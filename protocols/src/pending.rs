@@ -74,7 +74,6 @@ impl<R: Waiting> Pending<R> {
 
     /// Remembers a request. When as many wait already as may, one is given up: of those that are overdue the oldest, or else
     /// the oldest in flight, whose fate stays unknown.
-    #[inline(always)]
     pub(crate) fn push(&mut self, entry: R, sink: &mut dyn Sink) {
         if self.oldest.is_none() && self.behind.is_none() {
             self.oldest = Some(entry);
@@ -83,7 +82,6 @@ impl<R: Waiting> Pending<R> {
         }
     }
 
-    #[inline(never)]
     fn push_behind(&mut self, entry: R, sink: &mut dyn Sink) {
         let stamp = *entry.requested();
         sink.takes_memory();
@@ -142,7 +140,6 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// No longer waits for the only request in flight.
-    #[inline(always)]
     pub(crate) fn forget_only(&mut self) {
         if self.behind.as_ref().is_none_or(|behind| behind.in_flight.is_empty()) {
             self.oldest = None;
@@ -156,7 +153,6 @@ impl<R: Waiting> Pending<R> {
     /// that `fits` come before others, and those in flight before those that are overdue. The oldest comes first (servers
     /// answer in order), unless the client waited [`GAVE_UP`] before it asked again: it no longer expects that answer, and
     /// counting on it would pair every later answer with the request before.
-    #[inline(always)]
     pub(crate) fn find(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         // One request at a time, the common case, needs no choice.
         match &self.oldest {
@@ -165,7 +161,6 @@ impl<R: Waiting> Pending<R> {
         }
     }
 
-    #[inline(never)]
     fn choose(&self, is_asked_by: impl Fn(&R) -> bool, fits: impl Fn(&R) -> bool) -> Option<(usize, bool)> {
         let in_flight = best(self.iter(), &is_asked_by, &fits);
         if let Some((_, true)) = in_flight {
@@ -178,14 +173,12 @@ impl<R: Waiting> Pending<R> {
 
     /// The only request in flight that an answer `fits`, although it names another one: some servers answer with a number of
     /// their own.
-    #[cold]
     pub(crate) fn only_that(&self, fits: impl Fn(&R) -> bool) -> Option<usize> {
         let mut fitting = self.iter().enumerate().filter(|(_, entry)| fits(entry)).map(|(index, _)| index);
         fitting.next().filter(|_| fitting.next().is_none())
     }
 
     /// The request at a place that was [found](Self::find).
-    #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&R> {
         match index {
             0 if self.oldest.is_some() => self.oldest.as_ref(),
@@ -194,7 +187,6 @@ impl<R: Waiting> Pending<R> {
     }
 
     /// No longer waits for the request at a place.
-    #[inline(always)]
     pub(crate) fn remove(&mut self, index: usize) -> Option<R> {
         match self.behind {
             None if index == 0 => self.oldest.take(),
@@ -202,7 +194,6 @@ impl<R: Waiting> Pending<R> {
         }
     }
 
-    #[inline(never)]
     fn remove_among(&mut self, index: usize) -> Option<R> {
         let behind = self.behind.as_mut()?;
         let removed = match (index.checked_sub(usize::from(self.oldest.is_some())), index) {

@@ -7,7 +7,6 @@ mod terms;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hint::cold_path;
 
 use self::kept::{Kept, Lead, room};
 use self::step::{Standing, Step};
@@ -85,7 +84,6 @@ impl Session {
 
     /// What `from` sent after its last whole frame: a part of one, none at all, or anything while a side is lost or waits
     /// for the end of a frame.
-    #[inline(never)]
     fn rest(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let goes_on = match &mut self.kept {
             Some(kept) => {
@@ -150,7 +148,6 @@ impl Session {
     }
 
     /// The protocol has changed: what waits of the other side may make sense to this one.
-    #[cold]
     fn reread(&mut self, from: Side, sink: &mut dyn Sink) {
         let is_lost = self.is_lost(from);
         let Some(kept) = &mut self.kept else { return };
@@ -250,7 +247,6 @@ impl Session {
     }
 
     /// Changes to the protocol of a datagram, if it is exactly one of another.
-    #[cold]
     fn datagram_of_another(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
         let place = Place { transport: Transport::Udp, from, bytes, is_last: true };
         let (_, found) = place.first_of(self.terms.others(self.protocol), Proof::Aligned);
@@ -287,7 +283,6 @@ impl Session {
     #[inline]
     pub fn expire(&mut self, clock: i64, sink: &mut dyn Sink) {
         if self.wake < clock {
-            cold_path();
             self.dissector.expire(clock, sink);
             self.find_wake();
         }
@@ -308,7 +303,6 @@ impl Session {
         }
     }
 
-    #[inline(never)]
     fn find_wake(&mut self) {
         self.wake = self.dissector.deadline().unwrap_or(i64::MAX);
     }

@@ -18,6 +18,7 @@ use crate::dissector::{
 pub static OTHER: Protocol = Protocol {
     name: "iso-on-tcp",
     framing: "tpkt",
+    display_name: "Iso-on-tcp",
     title: "other content of ISO transport over TCP (MMS, TLS)",
     transports: &[Transport::Tcp],
     ports: PORTS,
@@ -27,6 +28,7 @@ pub static OTHER: Protocol = Protocol {
     open: |_, limits| Box::new(Other { stack: Stack::new(limits) }),
     pdu_groups: &[PduGroup { name: "contents", key: content_name }],
     functions: &FUNCTIONS,
+    techniques: |_| None,
 };
 
 static FUNCTIONS: [Function; 7] = {
@@ -63,7 +65,6 @@ struct Other {
 
 impl Other {
     /// Whole PDUs of S7comm in what nobody knows.
-    #[cold]
     fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         // A whole one was told already.
         let mut rest = bytes.get(1..).unwrap_or_default();

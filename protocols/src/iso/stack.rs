@@ -155,7 +155,6 @@ impl Stack {
     }
 
     /// The same where receivers differ in what they take for user data. A reading that looks like less than the other is none.
-    #[cold]
     fn data_in_two_readings<'f>(
         &mut self,
         stated: &'f [u8],

@@ -55,7 +55,6 @@ impl Exchange {
     }
 
     /// Any answer. `refusal`: it refuses the request as a whole.
-    #[inline(never)]
     fn any_response(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -120,7 +119,6 @@ impl Exchange {
 
     /// The only pending request, if an answer with another number fits it by service and number of results. Not where bytes
     /// are missing or the answer is overdue: it may belong to another request.
-    #[cold]
     fn only_request(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -314,7 +312,6 @@ fn report(service: Service, at: RequestRef, (subject, values): (Subject<'_>, Val
 /// Aliases of nodes.
 impl Exchange {
     /// Updates the aliases with one result of RegisterNodes, UnregisterNodes or CloseSession.
-    #[cold]
     fn update_aliases(
         &mut self,
         request: &Request,
@@ -339,7 +336,6 @@ impl Exchange {
     }
 
     /// RegisterNodes was answered. `is_whole`: the answer has an alias for each node, and no other.
-    #[cold]
     fn registered(&mut self, number: u32, request: &Request, is_whole: bool) {
         if !is_whole && let Some(session) = request.session() {
             self.aliases.mark_unknown(session);
@@ -348,7 +344,6 @@ impl Exchange {
     }
 
     /// Inserts the aliases of a RegisterNodes response without its request: the nodes behind them are not known.
-    #[cold]
     fn insert_unseen(&mut self, content: Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         context.sink.takes_memory();
         for answer in Answers::read(Service::RegisterNodes, content)? {
@@ -371,7 +366,6 @@ fn node_of<'a>(answer: &Answer<'a>) -> Option<Node<'a>> {
 /// Answers to requests that are not in the capture.
 impl Exchange {
     /// Reports what the server carried out: one operation for each good result.
-    #[cold]
     fn report_unseen(&mut self, service: Service, content: Reader<'_>, context: &mut Context<'_>) {
         let Ok(answers) = Answers::read(service, content) else { return };
         let most = if service.has_results() { usize::MAX } else { 1 };

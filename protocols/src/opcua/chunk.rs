@@ -129,7 +129,6 @@ pub(super) fn frame_len(bytes: &[u8]) -> FrameLen {
 
 /// A chunk that is longer than is kept. It is one if its channel and token are in use: 64 bits that do not match by
 /// accident.
-#[cold]
 pub(super) fn oversized(bytes: &[u8], is_known: impl Fn(u32, u32) -> bool, name: &'static str) -> FrameLen {
     let Some((&[a, b, c, part, size @ ..], rest)) = bytes.split_first_chunk::<HEADER>() else {
         return FrameLen::Invalid(name);

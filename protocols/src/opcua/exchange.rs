@@ -17,9 +17,8 @@ use crate::fault::Fault;
 use crate::operation::{Kind, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 
-/// What one connection waits for, and what it remembers for that. What every request needs comes first.
+/// What one connection waits for, and what it remembers for that.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Exchange {
     /// Number of the next request.
     next: u32,
@@ -139,7 +138,6 @@ impl Exchange {
 
     /// A message whose type is odd: in the first reading that has a type for it. A request that has none in any reading is
     /// announced as unread.
-    #[cold]
     fn unusual<'m>(
         &mut self,
         body: &'m [u8],

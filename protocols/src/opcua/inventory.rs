@@ -14,7 +14,6 @@ pub(super) fn identify(node: &Node<'_>, values: Values<'_>, context: &mut Contex
     }
 }
 
-#[cold]
 fn learn(number: u32, values: Values<'_>, context: &mut Context<'_>) {
     if let Some(info) = BuildInfo::of(values) {
         let state = info.state.and_then(state_name).unwrap_or_default().as_bytes();

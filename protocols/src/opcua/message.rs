@@ -57,7 +57,6 @@ impl OpcUa {
     }
 
     /// The beginning of a chunk of `size` bytes, of which no more is kept.
-    #[cold]
     pub(super) fn on_beginning(&mut self, chunk: &Chunk<'_>, size: usize, context: &mut Context<'_>) {
         let Some(piece) = Piece::split(chunk).map(|piece| Piece { size, ..piece }) else { return };
         let protection = self.channels.get(piece.channel).map(|channel| channel.protection);
@@ -87,7 +86,6 @@ impl OpcUa {
 
     /// A channel, or a token of one, whose issue was not seen: the capture began later, or the answer that issued it was
     /// encrypted.
-    #[cold]
     fn meet(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
         let (channel, is_full) = self.channels.enter(piece.channel);
         if let Some(channel) = channel {
@@ -129,7 +127,6 @@ impl OpcUa {
         }
     }
 
-    #[cold]
     fn hole(&mut self, is_whole: bool, channel: u32, context: &mut Context<'_>) {
         let side = context.from.index();
         if let Some(holed) = self.holed.get_mut(side) {
@@ -144,7 +141,6 @@ impl OpcUa {
     }
 
     /// A chunk of a message that has several, or the first one behind a hole, which may be the end of a message.
-    #[cold]
     fn part(&mut self, piece: &Piece<'_>, request: u32, body: &[u8], is_torn: bool, context: &mut Context<'_>) {
         let key = Key { from: context.from, channel: piece.channel, request: Some(request) };
         let is_known = self.assemblies.has(key);
@@ -194,7 +190,6 @@ impl OpcUa {
     }
 
     /// A message for which there is no room any more. Its server may still get the rest.
-    #[cold]
     fn give_up(&mut self, oldest: Partial, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "messages_in_chunks", None);
         self.lose(oldest, context);
@@ -241,7 +236,6 @@ impl OpcUa {
 
 /// Chunks of channels that are not known to be clear.
 impl OpcUa {
-    #[cold]
     fn unusual(&mut self, piece: &Piece<'_>, context: &mut Context<'_>) {
         let Some(channel) = self.channels.get(piece.channel) else { return };
         let is_secured = channel.suite.as_ref().is_some_and(|suite| !suite.is_none());

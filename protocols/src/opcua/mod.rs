@@ -41,6 +41,7 @@ mod security_policy;
 pub mod service;
 mod session;
 mod subscription;
+mod techniques;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -61,6 +62,7 @@ use crate::keys::Keys;
 pub static OPCUA: Protocol = Protocol {
     name: "opcua",
     framing: "tcp",
+    display_name: "OPC UA",
     title: "OPC UA",
     transports: &[Transport::Tcp],
     ports: &[4840],
@@ -74,14 +76,14 @@ pub static OPCUA: Protocol = Protocol {
         PduGroup { name: "security_policies", key: security_policy::name_of },
     ],
     functions: service::FUNCTIONS,
+    techniques: techniques::of,
 };
 
 const MESSAGE_TYPES: usize = 0;
 const SERVICE_IDS: usize = 1;
 const SECURITY_POLICIES: usize = 2;
 
-/// The decoder of one flow. What every message is held against lies together, in the order in which it is needed.
-#[repr(C)]
+/// The decoder of one flow.
 struct OpcUa {
     channels: Channels,
     /// Longest chunk that each side may send, bytes, as agreed on.
@@ -137,7 +139,6 @@ impl OpcUa {
     }
 
     /// Decodes the chunk that `bytes` begin with, and says how long it is, if all of it is there.
-    #[cold]
     fn chunk(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let FrameLen::Bytes(length) = self.frame_len(context.from, bytes) else { return None };
         if length > chunk::MAX_CHUNK {
@@ -163,7 +164,6 @@ impl OpcUa {
     }
 
     /// Passes over what is left of such a chunk.
-    #[cold]
     fn skip(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
         let Some(skipped) = self.skipped.get_mut(context.from.index()) else { return 0 };
         let count = bytes.len().min(*skipped as usize);
@@ -173,7 +173,6 @@ impl OpcUa {
     }
 
     /// Everything but messages: rare.
-    #[cold]
     fn on_other(&mut self, chunk: &Chunk<'_>, context: &mut Context<'_>) {
         if chunk.part != Part::Last {
             context.anomaly(AnomalyKind::Malformed, "message_part", None);

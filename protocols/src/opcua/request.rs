@@ -52,7 +52,6 @@ impl Exchange {
 
     /// Reports what a request says about sessions, and returns the user of ActivateSession; a fault means that the user cannot
     /// be read. `known`: the user in another reading of the same request, already reported.
-    #[cold]
     fn on_session<'m>(
         &mut self,
         opened: &Opened<'m>,
@@ -115,7 +114,6 @@ impl Exchange {
         self.wait(PendingRequest { requested, number, channel, id, what }, context);
     }
 
-    #[cold]
     fn lookup(&self, token: &Token<'_>, context: &Context<'_>) -> Lookup {
         Lookup { session: token.key(), overdue_before: context.stamp.clock.saturating_sub(self.timeout) }
     }
@@ -141,7 +139,6 @@ impl Exchange {
         Kept::Content(copied(content.rest(), context))
     }
 
-    #[cold]
     fn keep_whole(
         &mut self,
         received: &ReceivedMessage<'_>,
@@ -159,8 +156,6 @@ impl Exchange {
     }
 
     /// A request whose type or header servers do not all read alike, or that has a table of namespaces of its own.
-    #[cold]
-    #[inline(never)]
     fn on_unusual(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let service = received.message.service;
         let (mut first, mut user) = (None, None);
@@ -191,7 +186,6 @@ impl Exchange {
     }
 
     /// Announces ActivateSession, of which nothing but the user is kept.
-    #[cold]
     fn announce_login(&mut self, received: &ReceivedMessage<'_>, context: &mut Context<'_>) {
         let number = self.number();
         let mut logins = Vec::new();
@@ -211,7 +205,6 @@ impl Exchange {
     }
 
     /// Announces a request of which no more than the beginning can be read, or nothing at all, as one unread operation.
-    #[cold]
     pub(super) fn unread(&mut self, beginning: &[u8], part: &'static str, context: &mut Context<'_>) {
         let target = Target::Unread { part };
         let operation = match message_of(beginning).filter(|message| message.is_request()) {
@@ -254,7 +247,6 @@ impl Exchange {
         }
     }
 
-    #[cold]
     fn supersede_same(&mut self, channel: u32, id: u32, context: &mut Context<'_>) {
         // What is missing has nothing to do with requests that come when none waits.
         self.is_lossy &= self.pending.iter().next().is_some();
@@ -273,7 +265,6 @@ impl Exchange {
 
     /// Concludes the operations of a request that cannot be kept. That it was seen is remembered, so that its answer is not
     /// taken for that of an unseen request.
-    #[cold]
     fn wait_without_room(&mut self, asked: PendingRequest, context: &mut Context<'_>) {
         context.anomaly(AnomalyKind::Limit, "pending_bytes", None);
         asked.conclude(Outcome::Pending, context.stamp, context.sink);
@@ -321,8 +312,6 @@ impl Announcer<'_, '_> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn announce_rest(&mut self, received: &ReceivedMessage<'_>, fault: Fault) {
         fault.report(received.is_cut, self.context);
         self.announced.is_unusual = true;

@@ -54,7 +54,6 @@ impl<'a> Results<'a> {
     }
 
     /// One of the results from a place on: a good one if there is one.
-    #[cold]
     pub(super) fn rest(&mut self, place: u32) -> Option<Answer<'a>> {
         let mut found = self.at(place)?;
         while self.rest.left() > 0 && found.status.is_bad() {

@@ -37,7 +37,6 @@ impl Sessions {
         }
     }
 
-    #[cold]
     fn switch(&mut self, key: u64, context: &mut Context<'_>) {
         if key == self.current {
             return;

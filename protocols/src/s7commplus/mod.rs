@@ -61,11 +61,13 @@ use crate::iso::{self, Content, Form, IsoProbe, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
+use crate::s7comm;
 
 /// S7comm-plus over ISO transport over TCP.
 pub static S7COMM_PLUS: Protocol = Protocol {
     name: "s7commplus",
     framing: "tpkt",
+    display_name: "S7commplus",
     title: "S7comm-plus (S7-1200, S7-1500)",
     transports: &[Transport::Tcp],
     ports: iso::PORTS,
@@ -75,6 +77,7 @@ pub static S7COMM_PLUS: Protocol = Protocol {
     open: |_, limits| Box::new(S7CommPlus::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: s7comm::techniques::of,
 };
 
 static PDU_GROUPS: &[PduGroup] = &[
@@ -205,7 +208,6 @@ impl S7CommPlus {
     }
 
     /// Whole PDUs in the bytes of another that ends where it should not.
-    #[cold]
     fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
         while let Some((tsdu, behind)) = iso::hidden(rest) {
@@ -216,7 +218,6 @@ impl S7CommPlus {
     }
 
     /// A request that cannot be read so far as to tell what it asks for, from a client.
-    #[cold]
     fn unread(&mut self, part: &'static str, code: u8, context: &mut Context<'_>) {
         if context.from != Side::Client {
             return;
@@ -345,7 +346,6 @@ impl S7CommPlus {
     }
 
     /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
-    #[cold]
     fn only_asked(
         &mut self,
         answer @ (sequence, function): (u16, u16),

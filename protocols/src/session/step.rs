@@ -120,7 +120,6 @@ impl Step<'_> {
     }
 
     /// Goes on with another protocol, which explains what the one before does not.
-    #[cold]
     pub(super) fn change(&mut self, protocol: &'static Protocol) {
         let mut next = self.terms.open(protocol);
         *next.next_request() = *self.dissector.next_request();

@@ -42,7 +42,6 @@ pub fn count(
 }
 
 /// A count below -1: no server expects elements behind it.
-#[cold]
 fn no_elements(field: &'static str, dialect: impl Dialect) -> Result<usize, Fault> {
     match dialect.reading() {
         Reading::Standard | Reading::Unanimous => Err(Fault::invalid(field)),

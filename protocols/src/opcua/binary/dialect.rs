@@ -45,21 +45,18 @@ impl Reading {
 }
 
 impl Dialect for Standard {
-    #[inline(always)]
     fn reading(self) -> Reading {
         Reading::Standard
     }
 }
 
 impl Dialect for Unanimous {
-    #[inline(always)]
     fn reading(self) -> Reading {
         Reading::Unanimous
     }
 }
 
 impl Dialect for Reading {
-    #[inline(always)]
     fn reading(self) -> Reading {
         self
     }

@@ -62,7 +62,6 @@ impl<'a> Encoded<'a> for Node<'a> {
 }
 
 /// A node whose first byte has bits that only that of an ExpandedNodeId has, or none at all.
-#[cold]
 fn read_flagged<'a>(encoding: u8, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Node<'a>, Fault> {
     match dialect.reading() {
         Reading::Standard | Reading::Unanimous => Err(Fault::invalid(ENCODING)),

@@ -36,7 +36,6 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    #[cold]
     fn negative(field: &'static str, dialect: impl Dialect) -> Result<Self, Fault> {
         match dialect.reading() {
             Reading::Plain => Ok(Self(None)),

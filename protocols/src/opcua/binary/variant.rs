@@ -154,7 +154,6 @@ impl<'a> Variant<'a> {
     }
 
     /// Elements of no size, or dimensions of a single value: the standard does not say what is meant.
-    #[cold]
     fn read_odd_array(
         reader: &mut Reader<'a>,
         kind: Option<Kind>,

@@ -94,7 +94,6 @@ pub struct RequestHeader<'a> {
 impl<'a> Encoded<'a> for RequestHeader<'a> {
     const LEAST: usize = 29;
 
-    #[inline(always)]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let token = Token::decode(reader, dialect)?;
         Self::plain(token, reader).map_or_else(|| Self::any(token, reader, dialect), Ok)
@@ -103,7 +102,6 @@ impl<'a> Encoded<'a> for RequestHeader<'a> {
 
 impl<'a> RequestHeader<'a> {
     /// What follows the token, without an audit entry and anything additional, as nearly always: one look at all of it.
-    #[inline(always)]
     fn plain(token: Token<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         let (fixed, rest) = reader.rest().split_first_chunk::<REQUEST_FIELDS>()?;
         let mut fixed = Reader::new(fixed);
@@ -117,7 +115,6 @@ impl<'a> RequestHeader<'a> {
         is_plain.then_some(Self { token, time, handle, timeout })
     }
 
-    #[cold]
     fn any(token: Token<'a>, reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = date_time(reader, "request_time")?;
         let handle = reader.u32_le("request_handle")?;
@@ -165,7 +162,6 @@ impl ResponseHeader {
         is_plain.then_some(Self { time, handle, result })
     }
 
-    #[cold]
     fn any(reader: &mut Reader<'_>, dialect: impl Dialect) -> Result<Self, Fault> {
         let time = date_time(reader, "response_time")?;
         let handle = reader.u32_le("request_handle")?;

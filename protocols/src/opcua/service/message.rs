@@ -55,13 +55,11 @@ impl fmt::Debug for Message<'_> {
 
 impl<'a> Message<'a> {
     /// Reads the node of the encoding, in whatever form it travels.
-    #[inline(always)]
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         Self::decode(bytes, Standard)
     }
 
     /// The same in a dialect.
-    #[inline(always)]
     pub fn decode(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         if let Some(message) = Self::usual(bytes) {
             return Ok(message);
@@ -73,7 +71,6 @@ impl<'a> Message<'a> {
     }
 
     /// What all stacks write of the services that the standard has, read where it lies.
-    #[inline(always)]
     fn usual(bytes: &'a [u8]) -> Option<Self> {
         let (&[FOUR_BYTE, 0, low, high], rest) = bytes.split_first_chunk()? else { return None };
         let number = u16::from_le_bytes([low, high]).into();
@@ -81,7 +78,6 @@ impl<'a> Message<'a> {
         (service != Service::SessionlessInvoke).then(|| Self::standard(service, direction, number, Reader::new(rest)))
     }
 
-    #[cold]
     fn read_any(bytes: &'a [u8], dialect: impl Dialect) -> Result<Self, Fault> {
         let mut content = Reader::new(bytes);
         let encoding = Node::decode(&mut content, dialect)?;
@@ -95,7 +91,6 @@ impl<'a> Message<'a> {
         }
     }
 
-    #[inline(always)]
     const fn standard(service: Service, direction: Direction, number: u32, content: Reader<'a>) -> Self {
         Self { service, direction: Some(direction), number, is_sessionless: false, has_own_namespaces: false, content }
     }
@@ -113,7 +108,6 @@ impl<'a> Message<'a> {
 
     /// The message inside of a SessionlessInvoke, which has no header of its own (OPC 10000-4, 6.3). A service that
     /// nobody knows stays what it is wrapped in.
-    #[cold]
     fn unwrapped(direction: Direction, mut content: Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         let reader = &mut content;
         if direction == Direction::Request {

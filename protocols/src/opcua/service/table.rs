@@ -88,7 +88,6 @@ impl Service {
     }
 
     /// The few that were added to the standard later have numbers far from the others.
-    #[cold]
     fn from_high_number(number: u32) -> Option<(Self, Direction)> {
         ROWS.iter().find_map(|row| match number {
             number if number == row.request => Some((row.service, Direction::Request)),
