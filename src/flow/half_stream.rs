@@ -4,11 +4,7 @@ use lockkeeper_protocols::Stamp;
 
 use super::held::Piece;
 use super::recent::RecentBytes;
-
-/// How far `a` lies beyond `b` in sequence space; negative when before (RFC 9293, 3.4: arithmetic modulo 2^32).
-pub(super) const fn distance(a: u32, b: u32) -> i32 {
-    a.wrapping_sub(b).cast_signed()
-}
+use super::sequence::distance;
 
 /// What is known about the place at which a direction starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use lockkeeper_protocols::Stamp;
 
-use super::half_stream::distance;
+use super::sequence::distance;
 
 /// A segment, or what is left of one.
 #[derive(Clone, Copy, Debug)]

@@ -17,19 +17,25 @@
 
 mod aliases;
 pub mod copies;
+mod doubt;
 mod half_stream;
 mod held;
 pub mod key;
 mod mix;
+mod ordering;
 mod out_of_order;
 mod paged;
+mod pass;
 mod reading;
 pub mod recent;
 mod rivals;
+mod sequence;
 mod slot;
 pub mod stream;
+mod strays;
 pub mod table;
 pub mod tcp;
+mod unexpected;
 
 #[cfg(test)]
 mod tests;

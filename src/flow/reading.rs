@@ -4,9 +4,9 @@
 use lockkeeper_protocols::Stamp;
 
 use super::End;
-use super::half_stream::distance;
 use super::held::Piece;
-use super::out_of_order::Pass;
+use super::pass::Pass;
+use super::sequence::distance;
 use super::stream::{Cause, Reading, Receiver};
 use super::tcp::TcpFlow;
 
@@ -43,15 +43,6 @@ impl TcpFlow {
         let delivered = stretch.around(at, at + 1);
         let stamp = Stamp { clock: pass.stamp.clock.max(stamp.clock), ..*stamp };
         pass.out.reading(from, &Reading { cause: Cause::Urgent, delivered, other: &other, goes_on }, &stamp);
-    }
-
-    /// Tells of bytes that are part of no stream, as far as is known.
-    pub(super) fn tell_outside<R: Receiver>(from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
-        if pass.recent.is_some() {
-            let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-            let other = if cause == Cause::Stray { piece.bytes } else { &[] };
-            pass.out.reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! that says nothing costs nothing. Each record names the one of its stream before it. What is older than the ring is long
 //! is no longer known, which `RecentBytes::get` notices.
 
-use super::half_stream::distance;
+use super::sequence::distance;
 
 /// The ring of one shard.
 #[derive(Debug)]
