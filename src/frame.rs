@@ -12,6 +12,7 @@ mod checksum;
 mod ether_type;
 mod fabric;
 mod fragments;
+mod host_key;
 mod ip;
 mod link;
 mod neighbour;
@@ -35,8 +36,9 @@ use crate::capture::LinkType;
 
 pub use checksum::Checksum;
 pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassembler};
+pub use host_key::{mac_key, pair_key};
 pub use outer::{Layers, Outer, OuterCarrier, outer};
-pub use peek::{Peek, mac_key, pair_key, peek};
+pub use peek::{Peek, peek};
 pub use plain::Plain;
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.

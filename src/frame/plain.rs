@@ -7,7 +7,7 @@ use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
 
 use super::checksum::Sum;
 use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
-use super::peek::{key4, key6};
+use super::host_key::{key4, key6};
 use super::transport::{self, is_tunnel};
 use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, redundancy};
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::finished::Print;
 use super::{FragmentDrop, Key};
 use crate::frame::checksum;
 use crate::frame::walk::Fragment;
+
+/// Stands for the place and the bytes of a fragment.
+pub(super) type Print = u64;
 
 /// An incomplete datagram.
 #[derive(Debug)]

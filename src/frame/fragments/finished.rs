@@ -4,11 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::Key;
-use super::datagram::{Head, overlay};
+use super::datagram::{Head, Print, overlay};
 use crate::frame::walk::Fragment;
-
-/// Stands for the place and the bytes of a fragment.
-pub(super) type Print = u64;
 
 /// Datagrams that were put together a moment ago, so that copies of their fragments are known: a port mirrors a packet
 /// twice, and PRP and HSR send it twice. Same identification is not enough: who wants to hide a datagram sends a

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::capture::LinkType;
 use crate::frame::build::*;
-use crate::frame::peek::{mac_key, pair_key};
+use crate::frame::{mac_key, pair_key};
 use crate::frame::{self, Body, FragmentLimits, Frame, Layers, Peek, Reassembler, decode, outer, plain, walked};
 
 const LINKS: [LinkType; 7] = [
