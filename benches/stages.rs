@@ -225,7 +225,7 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
     let work = |flows: &mut Vec<TcpFlow>| {
         let (mut counters, mut cup) = (StreamCounters::default(), Cup(0));
         let mut recent = RecentBytes::new(settings.recent_bytes);
-        let arrival = Arrival { is_doubtful: false, copied_within: 0 };
+        let arrival = Arrival { is_doubtful: false, duplicate_window: 0 };
         for one in heard {
             if let Body::Tcp(_, segment) = &one.frame.body {
                 let assembly = Assembly { settings: &settings, counters: &mut counters, recent: Some(&mut recent) };

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use lockkeeper_protocols::{Class, Outcome, PduGroup, Protocol};
 
 use crate::capture::{Capture, Drops};
-use crate::flow::{CopyCounters, StreamCounters, TableCounters};
+use crate::flow::{DuplicateCounters, StreamCounters, TableCounters};
 use crate::frame::FragmentCounters;
 use crate::keys::KeyCounters;
 use crate::record::{self, Unread};
@@ -353,7 +353,7 @@ impl Counters {
     }
 
     /// What a filter of copies counted.
-    pub fn copies(&mut self, copies: CopyCounters) {
+    pub fn copies(&mut self, copies: DuplicateCounters) {
         self.losses.mirrored_copies += copies.mirrored + copies.redundant;
     }
 
@@ -367,7 +367,7 @@ impl Counters {
     /// What TCP reassembly counted.
     pub fn streams(&mut self, streams: &StreamCounters) {
         let losses = &mut self.losses;
-        losses.mirrored_copies += streams.copies;
+        losses.mirrored_copies += streams.duplicates;
         losses.packets_not_taken += streams.dropped;
         losses.retransmissions += streams.retransmissions;
         losses.keep_alives += streams.keep_alives;

@@ -22,7 +22,7 @@ use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
-    BriefKey, CopySettings, DuplicateFilter, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
+    BriefKey, DuplicateSettings, DuplicateFilter, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
     StreamCounters, StreamSettings, TableSettings, Used,
 };
 use crate::frame::{self, Body, Frame, Plain};
@@ -49,7 +49,7 @@ pub struct Settings {
     /// Reordering and reassembly.
     pub streams: StreamSettings,
     /// Recognition of mirrored copies.
-    pub copies: CopySettings,
+    pub copies: DuplicateSettings,
     /// What is made of checksums.
     pub checksums: Checksums,
     /// Bounds of the decoders.
@@ -354,7 +354,7 @@ impl Worker {
             self.state.not_all_read(&frame, clock);
         }
         let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
-        match copies.map(|copies| copies.is_copy(&frame, clock)) {
+        match copies.map(|copies| copies.detect(&frame, clock)) {
             Some(false) => self.frame(&frame, packet, index, is_ambiguous),
             // The same words from other hardware: a router, or somebody in between.
             Some(true) => self.sight(index, &frame, &packet.stamp),

@@ -13,10 +13,10 @@
 //! * `mix`: what keys and digests are hashed with;
 //! * `out_of_order`, `held`, `half_stream`: what happens when it is not;
 //! * [`recent`]: what was delivered last, to compare repeats with; `rivals`, `reading`: how else a stream can be read;
-//! * [`copies`]: datagrams and other frames that the tap or a redundant network delivered twice.
+//! * [`duplicates`]: datagrams and other frames that the tap or a redundant network delivered twice.
 
 mod aliases;
-pub mod copies;
+pub mod duplicates;
 mod doubt;
 mod half_stream;
 mod held;
@@ -40,7 +40,7 @@ mod unexpected;
 #[cfg(test)]
 mod tests;
 
-pub use copies::{CopyCounters, CopySettings, DuplicateFilter};
+pub use duplicates::{DuplicateCounters, DuplicateSettings, DuplicateFilter};
 pub use key::{BriefKey, End, FlowKey};
 pub use recent::RecentBytes;
 pub use slot::Lifetime;

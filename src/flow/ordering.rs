@@ -141,8 +141,8 @@ impl TcpFlow {
     pub(super) fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
         if piece.from(half.next).is_none() {
-            if half.has_delivered_within(pass.copied_within, piece.stamp.clock) {
-                pass.counters.copies += 1;
+            if half.has_delivered_within(pass.duplicate_window, piece.stamp.clock) {
+                pass.counters.duplicates += 1;
             } else {
                 pass.counters.retransmissions += 1;
             }

@@ -11,17 +11,17 @@ pub(super) struct Pass<'a, R> {
     pub(super) settings: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
     pub(super) recent: Option<&'a mut RecentBytes>,
-    /// [`Arrival::copied_within`](super::Arrival) of the segment at hand.
-    pub(super) copied_within: i64,
+    /// [`Arrival::duplicate_window`](super::Arrival) of the segment at hand.
+    pub(super) duplicate_window: i64,
     pub(super) out: &'a mut R,
     /// What is being worked on; its clock is the moment of delivery.
     pub(super) stamp: Stamp,
 }
 
 impl<'a, R> Pass<'a, R> {
-    pub(super) fn new(assembly: Assembly<'a>, copied_within: i64, stamp: Stamp, out: &'a mut R) -> Self {
+    pub(super) fn new(assembly: Assembly<'a>, duplicate_window: i64, stamp: Stamp, out: &'a mut R) -> Self {
         let Assembly { settings, counters, recent } = assembly;
-        Self { settings, counters, recent, copied_within, out, stamp }
+        Self { settings, counters, recent, duplicate_window, out, stamp }
     }
 }
 

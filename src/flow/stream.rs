@@ -66,7 +66,7 @@ pub struct Arrival {
     /// Its receiver drops it, as far as its checksum tells: its bytes count only when they turn out to have been taken.
     pub is_doubtful: bool,
     /// A repeat is a copy that the capture has made if it comes so soon, nanoseconds.
-    pub copied_within: i64,
+    pub duplicate_window: i64,
 }
 
 /// What reassembly works with.
@@ -122,7 +122,7 @@ pub struct StreamCounters {
     /// Segments that were held back until their turn came.
     pub held: u64,
     /// Segments that repeat what was delivered, as the capture has made a copy of them.
-    pub copies: u64,
+    pub duplicates: u64,
     /// Segments that brought nothing new.
     pub retransmissions: u64,
     /// Keep-alive and window probes: at most one byte just before the expected one.

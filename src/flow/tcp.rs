@@ -76,7 +76,7 @@ impl TcpFlow {
         if !arrival.is_doubtful && self.is_expected(from, segment) {
             return self.expected(from, segment, stamp, assembly.recent, out);
         }
-        let mut pass = Pass::new(assembly, arrival.copied_within, *stamp, out);
+        let mut pass = Pass::new(assembly, arrival.duplicate_window, *stamp, out);
         self.with_out_of_order(|flow, out_of_order| {
             flow.sort_out(out_of_order, from, segment, arrival.is_doubtful, &mut pass)
         })

@@ -21,7 +21,7 @@ use super::flow_sink::FlowSink;
 use super::{Settings, Shared, WorkerState};
 use crate::capture::Origin;
 use crate::flow::{
-    Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
+    Arrival, Assembly, DuplicateSettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
     StreamCounters, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
@@ -165,8 +165,8 @@ impl Conversation {
                     flow.facts.handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
                 }
-                let copied_within = context.copies.window(frame.redundancy);
-                let arrival = Arrival { is_doubtful: is_dropped, copied_within };
+                let duplicate_window = context.copies.window(frame.redundancy);
+                let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
                 let taken = context.counters.taken_all_the_same;
                 let (assembly, state) = context.assembly(flow.facts.compares);
                 let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
@@ -264,7 +264,7 @@ pub(super) struct FlowContext<'a> {
     pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
-    pub(super) copies: CopySettings,
+    pub(super) copies: DuplicateSettings,
     pub(super) shared: &'a mut Shared,
 }
 

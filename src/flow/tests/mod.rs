@@ -218,7 +218,7 @@ impl Bench {
         let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: self.packet };
         let Self { flow, settings, counters, recent, recorder, .. } = self;
         let assembly = Assembly { settings, counters, recent: Some(recent) };
-        let arrival = Arrival { is_doubtful: sent.is_doubtful, copied_within: COPIED_WITHIN };
+        let arrival = Arrival { is_doubtful: sent.is_doubtful, duplicate_window: COPIED_WITHIN };
         flow.segment(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
     }
 

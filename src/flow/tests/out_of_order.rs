@@ -30,7 +30,7 @@ fn a_repeat_at_once_is_a_copy_that_the_capture_has_made() {
     bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"next"));
     bench.feed_now(&Sent::new(A, 1_013, 5_011, ACK, b"next"));
     assert_eq!(bench.told(), [bytes(A, b"next")]);
-    assert_eq!((bench.counters.copies, bench.counters.retransmissions), (1, 0));
+    assert_eq!((bench.counters.duplicates, bench.counters.retransmissions), (1, 0));
 }
 
 #[test]
