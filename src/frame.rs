@@ -155,11 +155,11 @@ pub struct Redundancy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     /// A TCP segment.
-    Tcp(IpPair, Segment<'a>),
+    Tcp(IpHeader, Segment<'a>),
     /// A UDP datagram.
-    Udp(IpPair, Datagram<'a>),
+    Udp(IpHeader, Datagram<'a>),
     /// IP with another payload.
-    Ip(IpPair, OtherIp),
+    Ip(IpHeader, OtherIp),
     /// No IP: the EtherType says what (0 where there is none, as in LLC frames).
     Link {
         /// EtherType.
@@ -171,7 +171,7 @@ pub enum Body<'a> {
 
 /// Who speaks to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct IpPair {
+pub struct IpHeader {
     /// Who sent it.
     pub source: IpAddr,
     /// To whom.

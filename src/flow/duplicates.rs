@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy};
+use crate::frame::{Body, Datagram, Frame, IpHeader, Macs, OtherIp, Redundancy};
 
 /// What a [`DuplicateFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +142,7 @@ impl DuplicateFilter {
     /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let digest = match &frame.body {
-            Body::Tcp(..) | Body::Ip(IpPair { identification: 0, .. }, _) => return None,
+            Body::Tcp(..) | Body::Ip(IpHeader { identification: 0, .. }, _) => return None,
             Body::Udp(pair, datagram) => self.digest_datagram(pair, datagram),
             Body::Ip(pair, OtherIp { protocol, .. }) => {
                 self.mixer.pair(self.hosts(pair), word(pair.identification.into(), (*protocol).into()))
@@ -155,14 +155,14 @@ impl DuplicateFilter {
         Some(digest | SEEN)
     }
 
-    fn hosts(&self, pair: &IpPair) -> u64 {
+    fn hosts(&self, pair: &IpHeader) -> u64 {
         match (pair.source, pair.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => word(source.to_bits(), destination.to_bits()),
             addresses => self.hash.hash_one(addresses),
         }
     }
 
-    fn digest_datagram(&self, pair: &IpPair, datagram: &Datagram<'_>) -> u64 {
+    fn digest_datagram(&self, pair: &IpHeader, datagram: &Datagram<'_>) -> u64 {
         let ports = word(both(datagram.source_port, datagram.destination_port), datagram.length);
         let rest = word(datagram.checksum.into(), pair.identification.into());
         let header = self.mixer.pair(self.mixer.pair(self.hosts(pair), ports), rest);
@@ -225,8 +225,8 @@ mod tests {
         DuplicateFilter::new(&DuplicateSettings::default())
     }
 
-    fn pair(identification: u16) -> IpPair {
-        IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification }
+    fn pair(identification: u16) -> IpHeader {
+        IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification }
     }
 
     fn frame(body: Body<'_>) -> Frame<'_> {

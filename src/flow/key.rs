@@ -271,10 +271,10 @@ const UNTAGGED: u16 = 0xffff;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Checksum, Datagram, IpPair, OtherIp, Tunnel};
+    use crate::frame::{Checksum, Datagram, IpHeader, OtherIp, Tunnel};
 
     fn frame(source: &str, destination: &str, ports: (u16, u16)) -> Frame<'static> {
-        let pair = IpPair {
+        let pair = IpHeader {
             source: source.parse().expect("an address"),
             destination: destination.parse().expect("an address"),
             identification: 7,

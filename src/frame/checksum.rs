@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::ops::Add;
 
-use super::IpPair;
+use super::IpHeader;
 
 /// What the checksums of a packet say, from the outermost IP header inwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Sum {
     }
 
     /// Of a pseudo-header: both addresses, the protocol and the length of what it carries (RFC 9293, 3.1; RFC 8200, 8.1).
-    pub(super) fn of_pseudo_header(pair: &IpPair, protocol: u8, length: usize) -> Self {
+    pub(super) fn of_pseudo_header(pair: &IpHeader, protocol: u8, length: usize) -> Self {
         let addresses = match (pair.source, pair.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 Self::of(&source.octets()) + Self::of(&destination.octets())

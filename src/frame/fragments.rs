@@ -15,7 +15,7 @@ use datagram::{Added, Datagram, Head};
 use finished::{COPY_DELAY, Finished};
 
 use super::walk::{Fragment, Span, Walk, Witness};
-use super::{Checksum, IpPair, Tunnel, Undecoded};
+use super::{Checksum, IpHeader, Tunnel, Undecoded};
 use crate::capture::LinkType;
 
 /// Bounds of the table of a [`Reassembler`].
@@ -122,7 +122,7 @@ struct Key {
 
 impl Key {
     fn of(fragment: &Fragment<'_>) -> Self {
-        let IpPair { source, destination, .. } = fragment.pair;
+        let IpHeader { source, destination, .. } = fragment.pair;
         Self {
             vlan: fragment.vlan,
             tunnel: fragment.tunnel,

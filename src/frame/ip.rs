@@ -11,7 +11,7 @@ use etherparse::{
 use super::checksum::Sum;
 use super::redundancy::TRAILER;
 use super::walk::{Fragment, Leaf, Span, Walk, Walked, Witness};
-use super::{IpPair, TunnelKind, Undecoded};
+use super::{IpHeader, TunnelKind, Undecoded};
 
 /// Extension headers of one IPv6 header, at most; more is [`Undecoded::TooDeep`].
 const MAX_EXTENSIONS: usize = 16;
@@ -21,7 +21,7 @@ const IPV6_HEADER: usize = 40;
 /// An IP header and the extension headers after it, as far as they were walked.
 #[derive(Clone, Copy)]
 struct Chain<'a> {
-    pair: IpPair,
+    pair: IpHeader,
     protocol: u8,
     /// What follows the headers so far.
     rest: Span<'a>,
@@ -80,7 +80,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         if total != 0 && total < length {
             return self.broken4(span, Undecoded::Malformed);
         }
-        let pair = IpPair {
+        let pair = IpHeader {
             source: IpAddr::V4(header.source_addr()),
             destination: IpAddr::V4(header.destination_addr()),
             identification: header.identification(),
@@ -111,7 +111,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         if self.is_wrapped() || version >> 4 != 4 {
             return Err(reason);
         }
-        let pair = IpPair {
+        let pair = IpHeader {
             source: IpAddr::V4(Ipv4Addr::new(a0, a1, a2, a3)),
             destination: IpAddr::V4(Ipv4Addr::new(b0, b1, b2, b3)),
             identification: u16::from_be_bytes([i0, i1]),
@@ -145,7 +145,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             ipv6::HeaderSliceError::Len(_) => Undecoded::Truncated,
             ipv6::HeaderSliceError::Content(_) => Undecoded::Malformed,
         })?;
-        let pair = IpPair {
+        let pair = IpHeader {
             source: IpAddr::V6(header.source_addr()),
             destination: IpAddr::V6(header.destination_addr()),
             identification: 0,
@@ -234,7 +234,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// A payload whose headers do not fit: cut off, or else a contradiction.
-    pub(super) fn short(&self, pair: &IpPair, protocol: u8, payload: Span<'a>) -> Walked<'a> {
+    pub(super) fn short(&self, pair: &IpHeader, protocol: u8, payload: Span<'a>) -> Walked<'a> {
         if payload.missing() == 0 && !self.context.lenient {
             return Err(Undecoded::Malformed);
         }

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::walk::{Context, Leaf, MAX_WRAPPINGS, Span, Walk, Witness};
-use super::{Body, Frame, IpPair};
+use super::{Body, Frame, IpHeader};
 use crate::capture::LinkType;
 
 /// A wrapping inside IP: the same for both directions.
@@ -31,7 +31,7 @@ pub enum OuterCarrier {
 impl Outer {
     /// The wrapping of a frame that is one; none without IP.
     fn of(body: &Body<'_>) -> Option<Self> {
-        let (IpPair { source, destination, .. }, carrier) = match body {
+        let (IpHeader { source, destination, .. }, carrier) = match body {
             Body::Ip(pair, other) => (pair, OuterCarrier::Ip(other.protocol)),
             Body::Udp(pair, datagram) => (pair, OuterCarrier::Udp(datagram.destination_port)),
             Body::Tcp(..) | Body::Link { .. } => return None,

@@ -9,7 +9,7 @@ use super::checksum::Sum;
 use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::host_key::{key4, key6};
 use super::transport::{self, is_tunnel};
-use super::{Body, Checksum, Datagram, Frame, IpPair, Macs, Segment, TcpFlags, redundancy};
+use super::{Body, Checksum, Datagram, Frame, IpHeader, Macs, Segment, TcpFlags, redundancy};
 
 /// What follows the tags, and what they say.
 struct Untagged<'a> {
@@ -121,11 +121,11 @@ struct Ipv4<'a> {
 }
 
 impl<'a> Ipv4<'a> {
-    const fn pair(&self) -> IpPair {
+    const fn pair(&self) -> IpHeader {
         let &[_, _, _, _, i0, i1, _, _, _, _, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = self.header;
         let source = IpAddr::V4(Ipv4Addr::new(a0, a1, a2, a3));
         let destination = IpAddr::V4(Ipv4Addr::new(b0, b1, b2, b3));
-        IpPair { source, destination, identification: u16::from_be_bytes([i0, i1]) }
+        IpHeader { source, destination, identification: u16::from_be_bytes([i0, i1]) }
     }
 
     const fn frame(&self, body: Body<'a>, checksum: Checksum) -> Frame<'a> {

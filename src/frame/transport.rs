@@ -5,7 +5,7 @@ use etherparse::{TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice, ip_number
 
 use super::checksum::Sum;
 use super::walk::{Leaf, Span, Walk, Walked, Witness};
-use super::{Body, Datagram, IpPair, Segment, TcpFlags, Undecoded};
+use super::{Body, Datagram, IpHeader, Segment, TcpFlags, Undecoded};
 
 /// Destination port of VXLAN (RFC 7348).
 const VXLAN_PORT: u16 = 4789;
@@ -30,7 +30,7 @@ pub(super) const fn is_tunnel(destination_port: u16) -> bool {
 
 impl<'a, W: Witness<'a>> Walk<'a, W> {
     /// What an IP header carries.
-    pub(super) fn upper(&mut self, pair: &IpPair, protocol: u8, span: Span<'a>) -> Walked<'a> {
+    pub(super) fn upper(&mut self, pair: &IpHeader, protocol: u8, span: Span<'a>) -> Walked<'a> {
         const TCP: u8 = ip_number::TCP.0;
         const UDP: u8 = ip_number::UDP.0;
         const GRE: u8 = ip_number::GRE.0;
@@ -50,7 +50,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    fn tcp(&mut self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    fn tcp(&mut self, pair: &IpHeader, span: Span<'a>) -> Walked<'a> {
         match TcpHeaderSlice::from_slice(span.bytes) {
             Ok(header) => {
                 self.verify(|| {
@@ -66,7 +66,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// A TCP header whose options are cut off still says everything that matters.
-    fn cut_tcp(&self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    fn cut_tcp(&self, pair: &IpHeader, span: Span<'a>) -> Walked<'a> {
         let mut padded = [0; TcpHeader::MAX_LEN];
         let known = padded.iter_mut().zip(span.bytes).map(|(to, from)| *to = *from).count();
         let header = match TcpHeaderSlice::from_slice(&padded) {
@@ -80,7 +80,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         }
     }
 
-    fn udp(&mut self, pair: &IpPair, span: Span<'a>) -> Walked<'a> {
+    fn udp(&mut self, pair: &IpHeader, span: Span<'a>) -> Walked<'a> {
         let Ok(header) = UdpHeaderSlice::from_slice(span.bytes) else {
             return self.short(pair, ip_number::UDP.0, span);
         };
@@ -114,7 +114,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 }
 
-fn tcp_leaf<'a>(pair: &IpPair, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
+fn tcp_leaf<'a>(pair: &IpHeader, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -> Leaf<'a> {
     Leaf::of(Body::Tcp(*pair, segment(header, payload.bytes, payload.wire)), payload)
 }
 

@@ -1,7 +1,7 @@
 //! What all layers share: the stretch of bytes at hand, and what is known so far.
 
 use super::checksum::Sum;
-use super::{Body, Checksum, Frame, IpPair, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
+use super::{Body, Checksum, Frame, IpHeader, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
 /// Wrappings inside each other that are undone, at most; more is [`Undecoded::TooDeep`].
 pub(super) const MAX_WRAPPINGS: usize = 8;
@@ -62,7 +62,7 @@ pub(super) struct Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// IP whose payload is not read any further.
-    pub(super) fn ip(pair: &IpPair, protocol: u8, payload: Span<'a>) -> Self {
+    pub(super) fn ip(pair: &IpHeader, protocol: u8, payload: Span<'a>) -> Self {
         let message = payload.bytes.first();
         let neighbour_discovery = protocol == ICMPV6 && message.is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(kind));
         let advertised = if neighbour_discovery { neighbour::advertised(payload.bytes) } else { None };
@@ -112,7 +112,7 @@ impl Context {
 /// One part of a datagram, and where it was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fragment<'a> {
-    pub(super) pair: IpPair,
+    pub(super) pair: IpHeader,
     pub(super) vlan: Option<u16>,
     pub(super) tunnel: Option<Tunnel>,
     /// What the whole datagram carries.

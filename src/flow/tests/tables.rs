@@ -4,12 +4,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::{Body, Checksum, Datagram, Frame, IpPair, Tunnel, TunnelKind};
+use crate::frame::{Body, Checksum, Datagram, Frame, IpHeader, Tunnel, TunnelKind};
 
 /// Every third number is found in one place among those that were found lately.
 fn key(number: u8) -> FlowKey {
     let source_port = u16::from(number / 3) * 16 + u16::from(number % 3);
-    let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
+    let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
     let frame = Frame {
@@ -174,7 +174,7 @@ fn a_name_that_is_out_of_date_finds_nothing() {
 
 /// The same ends as [`key`], on a VLAN or in a tunnel.
 fn on_another_way(vlan: Option<u16>, tunnel: Option<Tunnel>) -> FlowKey {
-    let pair = IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
+    let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
     let datagram = Datagram { source_port: 0, destination_port: 502, checksum: 0, payload: &[], length: 0 };
     let body = Body::Udp(pair, datagram);
     let frame =

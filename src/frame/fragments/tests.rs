@@ -4,7 +4,7 @@ use super::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled, Reassem
 use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::checksum::Sum;
-use crate::frame::{Body, Frame, IpPair, Peek, Redundancy, TunnelKind, decode};
+use crate::frame::{Body, Frame, IpHeader, Peek, Redundancy, TunnelKind, decode};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -264,7 +264,7 @@ fn a_wrapping_that_was_cut_up_is_put_together_and_undone() {
 fn sound(fill: u8) -> Vec<u8> {
     let mut datagram = udp(51234, 502, &[fill; 40]);
     datagram[6..8].fill(0);
-    let pair = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0 };
+    let pair = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0 };
     let sum = Sum::of_pseudo_header(&pair, 17, datagram.len()) + Sum::of(&datagram);
     let wrong = (0..=u16::MAX).find(|value| (sum + Sum::of(&value.to_be_bytes())).is_right());
     datagram[6..8].copy_from_slice(&wrong.expect("one of them").to_be_bytes());

@@ -3,7 +3,7 @@
 use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::{
-    self, Body, Frame, IpPair, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode, outer,
+    self, Body, Frame, IpHeader, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode, outer,
 };
 
 fn decoded(bytes: &[u8]) -> Frame<'_> {
@@ -23,7 +23,7 @@ fn tunnel_of(name: &str) -> Option<(TunnelKind, u32)> {
 fn the_request_is_found_in_every_wrapping() {
     for (name, packet) in wrapped(&request(), &request_ip()) {
         let Body::Tcp(pair, segment) = decoded(&packet).body else { panic!("{name}: no TCP") };
-        let expected = IpPair { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
+        let expected = IpHeader { source: CLIENT.into(), destination: SERVER.into(), identification: 0x1234 };
         assert_eq!(pair, expected, "{name}");
         assert_eq!(segment.payload, modbus(), "{name}");
         assert_eq!(segment.length, 12, "{name}");
