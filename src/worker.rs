@@ -22,7 +22,7 @@ use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
-    BriefKey, DuplicateSettings, DuplicateFilter, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
+    BriefKey, DuplicateFilter, DuplicateSettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
     StreamCounters, StreamSettings, TableSettings, Used,
 };
 use crate::frame::{self, Body, Frame, Plain};

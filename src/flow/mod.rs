@@ -16,8 +16,8 @@
 //! * [`duplicates`]: datagrams and other frames that the tap or a redundant network delivered twice.
 
 mod aliases;
-pub mod duplicates;
 mod doubt;
+pub mod duplicates;
 mod half_stream;
 mod held;
 pub mod key;
@@ -31,8 +31,8 @@ pub mod recent;
 mod rivals;
 mod sequence;
 mod slot;
-pub mod stream;
 mod strays;
+pub mod stream;
 pub mod table;
 pub mod tcp;
 mod unexpected;
@@ -40,12 +40,10 @@ mod unexpected;
 #[cfg(test)]
 mod tests;
 
-pub use duplicates::{DuplicateCounters, DuplicateSettings, DuplicateFilter};
+pub use duplicates::{DuplicateCounters, DuplicateFilter, DuplicateSettings};
 pub use key::{BriefKey, End, FlowKey};
 pub use recent::RecentBytes;
 pub use slot::Lifetime;
-pub use stream::{
-    Arrival, Assembly, Cause as ReadingCause, Progress, Reading, Receiver, StreamCounters, StreamSettings,
-};
-pub use table::{Cause, Entry, FlowTable, Found, Gone, TableCounters, TableSettings, Used};
+pub use stream::{Arrival, Assembly, Progress, Reading, ReadingCause, Receiver, StreamCounters, StreamSettings};
+pub use table::{Entry, FlowTable, Found, RemovalCause, Removed, TableCounters, TableSettings, Used};
 pub use tcp::TcpFlow;

@@ -22,7 +22,7 @@ use super::held::Piece;
 use super::out_of_order::{ENDS, Missing, OutOfOrder, Wait};
 use super::pass::Pass;
 use super::sequence::distance;
-use super::stream::Cause;
+use super::stream::ReadingCause;
 use super::tcp::TcpFlow;
 use super::{End, Receiver, RecentBytes, StreamSettings};
 
@@ -133,7 +133,7 @@ impl TcpFlow {
         let half = &self.halves[from.index()];
         let differs = |recent: &RecentBytes| matches!(half.compare(piece, recent), Overlap::Differs(_));
         if piece.bytes != [0] && pass.recent.as_deref().is_some_and(differs) {
-            self.tell_overlap(from, piece, Cause::Unverified, pass);
+            self.tell_overlap(from, piece, ReadingCause::Unverified, pass);
         }
     }
 
@@ -152,15 +152,15 @@ impl TcpFlow {
             Overlap::Same => {}
             Overlap::Unverified => {
                 pass.counters.unverified_overlaps += 1;
-                self.tell_overlap(from, piece, Cause::Unverified, pass);
+                self.tell_overlap(from, piece, ReadingCause::Unverified, pass);
             }
             // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
             Overlap::Differs(_) if piece.length == 1 && !self.halves[from.other().index()].captured => {
-                self.tell_overlap(from, piece, Cause::Unverified, pass);
+                self.tell_overlap(from, piece, ReadingCause::Unverified, pass);
             }
             Overlap::Differs(origin) => {
                 pass.counters.conflicts += 1;
-                self.tell_overlap(from, piece, Cause::Differs { origin }, pass);
+                self.tell_overlap(from, piece, ReadingCause::Differs { origin }, pass);
             }
         }
     }
@@ -172,7 +172,7 @@ impl TcpFlow {
             half.go_on();
             self.closed = false;
             pass.counters.conflicts += 1;
-            pass.tell_outside(from, piece, Cause::AfterEnd);
+            pass.tell_outside(from, piece, ReadingCause::AfterEnd);
         }
     }
 
@@ -183,7 +183,7 @@ impl TcpFlow {
         }
         if inserted.false_end {
             pass.counters.conflicts += 1;
-            pass.tell_outside(from, &piece, Cause::AfterEnd);
+            pass.tell_outside(from, &piece, ReadingCause::AfterEnd);
         }
         pass.counters.held += u64::from(inserted.kept);
         pass.counters.retransmissions += u64::from(!inserted.kept);

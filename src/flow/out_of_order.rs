@@ -6,7 +6,7 @@ use super::held::{Piece, Queue};
 use super::pass::Pass;
 use super::rivals::Rivals;
 use super::sequence::distance;
-use super::stream::Cause;
+use super::stream::ReadingCause;
 use super::{End, Receiver, StreamSettings};
 
 /// What is out of order in a flow.
@@ -109,7 +109,7 @@ impl OutOfOrder {
 
     /// Gives up the stray segment of a direction: it was part of no stream that could be followed.
     pub(super) fn drop_stray<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
-        self.strays[of.index()].take_head(|stray| pass.tell_outside(of, &stray, Cause::Stray));
+        self.strays[of.index()].take_head(|stray| pass.tell_outside(of, &stray, ReadingCause::Stray));
         self.strays[of.index()] = Queue::default();
     }
 

@@ -3,7 +3,7 @@
 use lockkeeper_protocols::Stamp;
 
 use super::held::Piece;
-use super::stream::{Cause, Reading};
+use super::stream::{Reading, ReadingCause};
 use super::{Assembly, End, Receiver, RecentBytes, StreamCounters, StreamSettings};
 
 /// What one call works with.
@@ -33,10 +33,10 @@ impl<R: Receiver> Pass<'_, R> {
     }
 
     /// Tells of bytes that are part of no stream, as far as is known.
-    pub(super) fn tell_outside(&mut self, from: End, piece: &Piece<'_>, cause: Cause) {
+    pub(super) fn tell_outside(&mut self, from: End, piece: &Piece<'_>, cause: ReadingCause) {
         if self.recent.is_some() {
             let stamp = Stamp { clock: self.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-            let other = if cause == Cause::Stray { piece.bytes } else { &[] };
+            let other = if cause == ReadingCause::Stray { piece.bytes } else { &[] };
             self.out.reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
         }
     }

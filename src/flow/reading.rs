@@ -7,12 +7,18 @@ use super::End;
 use super::held::Piece;
 use super::pass::Pass;
 use super::sequence::distance;
-use super::stream::{Cause, Reading, Receiver};
+use super::stream::{Reading, ReadingCause, Receiver};
 use super::tcp::TcpFlow;
 
 impl TcpFlow {
     /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
-    pub(super) fn tell_overlap<R: Receiver>(&self, from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
+    pub(super) fn tell_overlap<R: Receiver>(
+        &self,
+        from: End,
+        piece: &Piece<'_>,
+        cause: ReadingCause,
+        pass: &mut Pass<'_, R>,
+    ) {
         let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
         let end = half.data_end();
@@ -42,7 +48,7 @@ impl TcpFlow {
         let goes_on = at + 1 + behind.len() == stretch.len();
         let delivered = stretch.around(at, at + 1);
         let stamp = Stamp { clock: pass.stamp.clock.max(stamp.clock), ..*stamp };
-        pass.out.reading(from, &Reading { cause: Cause::Urgent, delivered, other: &other, goes_on }, &stamp);
+        pass.out.reading(from, &Reading { cause: ReadingCause::Urgent, delivered, other: &other, goes_on }, &stamp);
     }
 }
 

@@ -26,7 +26,7 @@ pub trait Receiver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading<'a> {
     /// Why there is one.
-    pub cause: Cause,
+    pub cause: ReadingCause,
     /// What was delivered of the stretch, as far as it is still known.
     pub delivered: [&'a [u8]; 2],
     /// How the stretch can be read as well. Empty where that is not known.
@@ -37,7 +37,7 @@ pub struct Reading<'a> {
 
 /// Why a stream can be read in more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ReadingCause {
     /// Other bytes came for a place that was filled. The origin is that of the packet that filled it.
     Differs {
         /// Origin of a [`Stamp`].
@@ -53,7 +53,7 @@ pub enum Cause {
     Urgent,
 }
 
-impl Cause {
+impl ReadingCause {
     /// Whether there are two versions of the same bytes for certain.
     pub const fn is_contradiction(self) -> bool {
         matches!(self, Self::Differs { .. } | Self::AfterEnd)

@@ -55,7 +55,7 @@ pub struct Found<'t, T> {
     /// It was made just now.
     pub fresh: bool,
     /// The flow that had to go for it: finish it first.
-    pub gone: Option<Gone<T>>,
+    pub gone: Option<Removed<T>>,
 }
 
 /// What [`FlowTable::find`] found.
@@ -72,7 +72,7 @@ pub struct Used<'t, T> {
 
 /// A flow that left the table.
 #[derive(Debug)]
-pub struct Gone<T> {
+pub struct Removed<T> {
     /// Its name while it lived.
     pub entry: Entry,
     /// Its key.
@@ -80,20 +80,20 @@ pub struct Gone<T> {
     /// Its state, to be finished.
     pub value: T,
     /// Why it left.
-    pub cause: Cause,
+    pub cause: RemovalCause,
     /// When it ended, nanoseconds of packet time: its timeout, however late that was noticed, or its eviction.
     pub at: i64,
 }
 
 /// Why a flow left the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum RemovalCause {
     /// Its timeout passed.
     Expired,
     /// The table was full.
     Evicted,
     /// Its owner asked for it.
-    Removed,
+    Requested,
 }
 
 /// What a [`FlowTable`] counts.
@@ -258,7 +258,7 @@ impl<T> FlowTable<T> {
     }
 
     /// Makes room for a flow, whose expired predecessor has the slot `old`. What goes for it is to be finished.
-    fn admit(&mut self, old: Option<u32>, clock: i64) -> Option<Gone<T>> {
+    fn admit(&mut self, old: Option<u32>, clock: i64) -> Option<Removed<T>> {
         match old {
             Some(old) => self.expire(old),
             None if self.length >= self.capacity => self.make_room(clock),
@@ -290,14 +290,14 @@ impl<T> FlowTable<T> {
     }
 
     /// Takes a flow out, as when its ports are used again.
-    pub fn remove(&mut self, entry: Entry, clock: i64) -> Option<Gone<T>> {
+    pub fn remove(&mut self, entry: Entry, clock: i64) -> Option<Removed<T>> {
         self.get_mut(entry)?;
-        self.take(entry.slot, Cause::Removed, clock)
+        self.take(entry.slot, RemovalCause::Requested, clock)
     }
 
     /// Takes out at most `limit` flows whose timeout has passed at `clock`. Says how many there were. One may be noticed
     /// a hundredth of its timeout late.
-    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Gone<T>)) -> usize {
+    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Removed<T>)) -> usize {
         let mut reaped = 0;
         while clock >= self.quiet_until && reaped < limit {
             let Some(gone) = self.oldest_expired(clock).and_then(|slot| self.expire(slot)) else {
@@ -322,10 +322,10 @@ impl<T> FlowTable<T> {
     }
 
     /// Takes out every flow, at the end of the capture: streams first, in the order of their lists.
-    pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Gone<T>> {
+    pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Removed<T>> {
         std::iter::from_fn(move || {
             let slot = self.lists.iter().map(|list| list.head).find(|&head| head != NONE)?;
-            self.take(slot, Cause::Removed, clock)
+            self.take(slot, RemovalCause::Requested, clock)
         })
     }
 
@@ -396,7 +396,7 @@ impl<T> FlowTable<T> {
 
     /// Frees a place: an expired flow if there is one, else a closed one, else one that was never established, so that a
     /// flood of SYN segments costs no other flow, else the one that was not used for longest.
-    fn make_room(&mut self, clock: i64) -> Option<Gone<T>> {
+    fn make_room(&mut self, clock: i64) -> Option<Removed<T>> {
         if let Some(slot) = self.oldest_expired(clock) {
             return self.expire(slot);
         }
@@ -412,7 +412,7 @@ impl<T> FlowTable<T> {
             (closed, _) => closed,
         };
         self.counters.evicted += 1;
-        self.take(slot, Cause::Evicted, clock)
+        self.take(slot, RemovalCause::Evicted, clock)
     }
 
     /// Moves flows that were used since they got their place to the end of their list, until the first was not. Each use
@@ -451,12 +451,12 @@ impl<T> FlowTable<T> {
         self.lists.iter().map(|list| list.head).filter(|&head| head != NONE)
     }
 
-    fn expire(&mut self, slot: u32) -> Option<Gone<T>> {
+    fn expire(&mut self, slot: u32) -> Option<Removed<T>> {
         self.counters.expired += 1;
-        self.take(slot, Cause::Expired, self.end_of(slot))
+        self.take(slot, RemovalCause::Expired, self.end_of(slot))
     }
 
-    fn take(&mut self, slot: u32, cause: Cause, at: i64) -> Option<Gone<T>> {
+    fn take(&mut self, slot: u32, cause: RemovalCause, at: i64) -> Option<Removed<T>> {
         self.unlink(slot);
         let Slot { key, tag, .. } = self.rows[slot];
         self.recents[key.brief().place() % RECENTS] = Recent::NONE;
@@ -471,7 +471,7 @@ impl<T> FlowTable<T> {
         }
         self.free = slot;
         let entry = Entry { slot, generation: tag.generation() };
-        self.rows.value_mut(slot).take().map(|value| Gone { entry, key, value, cause, at })
+        self.rows.value_mut(slot).take().map(|value| Removed { entry, key, value, cause, at })
     }
 
     /// Forgets the other keys of a flow that leaves.

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use crate::capture::LinkType;
 use crate::frame::build::*;
-use crate::frame::{mac_key, pair_key};
 use crate::frame::{self, Body, FragmentLimits, Frame, Layers, Peek, Reassembler, decode, outer, plain, walked};
+use crate::frame::{mac_key, pair_key};
 
 const LINKS: [LinkType; 7] = [
     LinkType::Ethernet,

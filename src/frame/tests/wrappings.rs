@@ -3,7 +3,8 @@
 use crate::capture::LinkType;
 use crate::frame::build::*;
 use crate::frame::{
-    self, Body, Frame, IpHeader, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode, outer,
+    self, Body, Frame, IpHeader, Layers, OtherIp, Outer, OuterCarrier, Peek, Tunnel, TunnelKind, Undecoded, decode,
+    outer,
 };
 
 fn decoded(bytes: &[u8]) -> Frame<'_> {
