@@ -7,11 +7,11 @@ use super::pass::Pass;
 use super::rivals::{Rival, reaches_beyond};
 use super::sequence::distance;
 use super::tcp::TcpFlow;
-use super::{End, Receiver};
+use super::{End, StreamHandler};
 
 impl TcpFlow {
     /// Notes an urgent byte, and what else its receiver may read. Every segment up to it may announce it (RFC 9293, 3.8.5).
-    pub(super) fn on_urgent<R: Receiver>(
+    pub(super) fn on_urgent<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -25,7 +25,7 @@ impl TcpFlow {
     }
 
     /// Keeps a segment aside whose receiver should have dropped it.
-    pub(super) fn doubt<R: Receiver>(
+    pub(super) fn doubt<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -45,7 +45,7 @@ impl TcpFlow {
     }
 
     /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
-    pub(super) fn settle_rivals<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+    pub(super) fn settle_rivals<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         for of in ENDS {
             let (next, doubtful) = (self.halves[of.index()].next, &mut out_of_order.rivals.doubtful[of.index()]);
             let before = doubtful.len();
@@ -67,7 +67,7 @@ impl TcpFlow {
 
     /// Fills the hole of a direction with what its receiver should have dropped, and seems to have taken. If more than one
     /// segment came for the place, which of them it took is not known.
-    pub(super) fn take_doubtful<R: Receiver>(
+    pub(super) fn take_doubtful<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         of: End,

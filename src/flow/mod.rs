@@ -1,7 +1,7 @@
 //! Which conversation a frame belongs to, and its bytes in order.
 //!
 //! ```text
-//!  Frame --> DuplicateFilter --> FlowKey::of --> FlowTable --> TcpFlow --> Receiver
+//!  Frame --> DuplicateFilter --> FlowKey::of --> FlowTable --> TcpFlow --> StreamHandler
 //!            mirrored       both ends,      one entry     segments    bytes in sequence and
 //!            twice?         one key         per flow      in order    in causal order, gaps
 //! ```
@@ -44,6 +44,6 @@ pub use duplicates::{DuplicateCounters, DuplicateFilter, DuplicateSettings};
 pub use key::{BriefKey, End, FlowKey};
 pub use recent::RecentBytes;
 pub use slot::Lifetime;
-pub use stream::{Arrival, Assembly, Progress, Reading, ReadingCause, Receiver, StreamCounters, StreamSettings};
+pub use stream::{Arrival, Assembly, Progress, Reading, ReadingCause, StreamCounters, StreamHandler, StreamSettings};
 pub use table::{Entry, FlowTable, Found, RemovalCause, Removed, TableCounters, TableSettings, Used};
 pub use tcp::TcpFlow;

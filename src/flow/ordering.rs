@@ -24,11 +24,11 @@ use super::pass::Pass;
 use super::sequence::distance;
 use super::stream::ReadingCause;
 use super::tcp::TcpFlow;
-use super::{End, Receiver, RecentBytes, StreamSettings};
+use super::{End, RecentBytes, StreamHandler, StreamSettings};
 
 impl TcpFlow {
     /// Fires every deadline up to `clock` as if at its own moment.
-    pub(super) fn run_deadlines<R: Receiver>(
+    pub(super) fn run_deadlines<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         clock: i64,
@@ -44,14 +44,19 @@ impl TcpFlow {
     }
 
     /// Delivers everything that is held, with gaps for what is missing, and tells of what is part of no stream.
-    pub(super) fn flush_all<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+    pub(super) fn flush_all<R: StreamHandler>(
+        &mut self,
+        out_of_order: &mut OutOfOrder,
+        clock: i64,
+        pass: &mut Pass<'_, R>,
+    ) {
         self.flush(out_of_order, clock, pass);
         out_of_order.drop_strays(pass);
         pass.counters.dropped += out_of_order.rivals.doubtful() as u64;
     }
 
     /// Delivers everything that is held, with gaps for what is missing.
-    pub(super) fn flush<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+    pub(super) fn flush<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
         while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet) {
             pass.stamp = Stamp { clock, ..wait.since };
             self.give_up(out_of_order, of, pass);
@@ -60,7 +65,7 @@ impl TcpFlow {
     }
 
     /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
-    pub(super) fn run<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+    pub(super) fn run<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         loop {
             self.advance(out_of_order, pass);
             self.update_waits(out_of_order, pass);
@@ -73,7 +78,7 @@ impl TcpFlow {
             {
                 pass.counters.limit_reached += 1;
                 let stamp = pass.stamp;
-                pass.out.given_up(of, &stamp);
+                pass.out.on_limit(of, &stamp);
                 of
             } else {
                 return;
@@ -83,7 +88,7 @@ impl TcpFlow {
     }
 
     /// Puts a segment within the window where it belongs.
-    pub(super) fn place<R: Receiver>(
+    pub(super) fn place<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -107,7 +112,7 @@ impl TcpFlow {
     }
 
     /// What of a segment was not delivered before. The rest is compared with what was.
-    fn without_old<'p, R: Receiver>(
+    fn without_old<'p, R: StreamHandler>(
         &mut self,
         from: End,
         piece: Piece<'p>,
@@ -129,7 +134,7 @@ impl TcpFlow {
 
     /// The byte of a keep-alive means nothing, and is 0 as a rule (RFC 9293, 3.8.4). Another one may be the byte that its receiver
     /// waits for, where the acknowledgement that makes this a keep-alive was forged.
-    fn on_garbage<R: Receiver>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+    fn on_garbage<R: StreamHandler>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
         let differs = |recent: &RecentBytes| matches!(half.compare(piece, recent), Overlap::Differs(_));
         if piece.bytes != [0] && pass.recent.as_deref().is_some_and(differs) {
@@ -138,7 +143,7 @@ impl TcpFlow {
     }
 
     /// Compares those bytes of a segment that were delivered before with what was delivered.
-    pub(super) fn on_repeat<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+    pub(super) fn on_repeat<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
         if piece.from(half.next).is_none() {
             if half.has_delivered_within(pass.duplicate_window, piece.stamp.clock) {
@@ -166,7 +171,7 @@ impl TcpFlow {
     }
 
     /// What comes after a FIN shows that its receiver has not taken that for the end: no host sends anything behind it.
-    fn go_on_after_end<R: Receiver>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+    fn go_on_after_end<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &mut self.halves[from.index()];
         if half.finished && piece.length > 0 && distance(piece.data_end(), half.data_end()) > 0 {
             half.go_on();
@@ -176,7 +181,7 @@ impl TcpFlow {
         }
     }
 
-    fn hold<R: Receiver>(out_of_order: &mut OutOfOrder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
+    fn hold<R: StreamHandler>(out_of_order: &mut OutOfOrder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let inserted = out_of_order.held[from.index()].insert(piece);
         if inserted.conflict {
             out_of_order.rivals.add_repeat(from, piece);
@@ -201,7 +206,7 @@ impl TcpFlow {
     }
 
     /// Delivers the held pieces whose turn has come.
-    fn advance<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+    fn advance<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         while let Some(from) = self.next_sender(out_of_order, pass.settings) {
             out_of_order.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
         }
@@ -218,17 +223,17 @@ impl TcpFlow {
         ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
     }
 
-    pub(super) fn deliver<R: Receiver>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
+    pub(super) fn deliver<R: StreamHandler>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &mut self.halves[from.index()];
         let Some(piece) = piece.from(half.next) else { return };
         let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
         if !piece.bytes.is_empty() {
-            pass.out.bytes(from, piece.bytes, &stamp);
+            pass.out.on_bytes(from, piece.bytes, &stamp);
             half.delivered(piece.bytes, &stamp, pass.recent.as_deref_mut());
         }
         let cut = half.distance_to(piece.data_end());
         if cut > 0 {
-            pass.out.gap(from, cut, &stamp);
+            pass.out.on_gap(from, cut, &stamp);
             pass.counters.cut_bytes += u64::from(cut);
             half.skip(cut);
             half.skipped = 0;
@@ -253,7 +258,7 @@ impl TcpFlow {
         by_head.max(half.owed(settings.window))
     }
 
-    fn update_waits<R: Receiver>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
+    fn update_waits<R: StreamHandler>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
         for of in ENDS {
             let before = out_of_order.waits[of.index()];
             out_of_order.waits[of.index()] = self.missing(out_of_order, of, pass.settings).map(|missing| {
@@ -280,7 +285,7 @@ impl TcpFlow {
         }
     }
 
-    fn due<R: Receiver>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
+    fn due<R: StreamHandler>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
         let patience = match missing {
             Missing::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
             Missing::Sent(_) => pass.settings.one_way_timeout,
@@ -289,7 +294,7 @@ impl TcpFlow {
         pass.stamp.clock.saturating_add(patience)
     }
 
-    fn give_up<R: Receiver>(&mut self, out_of_order: &mut OutOfOrder, of: End, pass: &mut Pass<'_, R>) {
+    fn give_up<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, of: End, pass: &mut Pass<'_, R>) {
         let Some(wait) = out_of_order.waits[of.index()].take() else { return };
         let half = &mut self.halves[of.index()];
         match wait.missing {
@@ -300,7 +305,7 @@ impl TcpFlow {
     }
 
     /// Skips to what was acknowledged or to what is held, whichever comes first.
-    fn give_up_bytes<R: Receiver>(
+    fn give_up_bytes<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         of: End,

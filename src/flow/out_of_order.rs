@@ -7,7 +7,7 @@ use super::pass::Pass;
 use super::rivals::Rivals;
 use super::sequence::distance;
 use super::stream::ReadingCause;
-use super::{End, Receiver, StreamSettings};
+use super::{End, StreamHandler, StreamSettings};
 
 /// What is out of order in a flow.
 #[derive(Debug, Default)]
@@ -108,18 +108,18 @@ impl OutOfOrder {
     }
 
     /// Gives up the stray segment of a direction: it was part of no stream that could be followed.
-    pub(super) fn drop_stray<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+    pub(super) fn drop_stray<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
         self.strays[of.index()].take_head(|stray| pass.tell_outside(of, &stray, ReadingCause::Stray));
         self.strays[of.index()] = Queue::default();
     }
 
     /// The same of both directions, at the end of the flow.
-    pub(super) fn drop_strays<R: Receiver>(&mut self, pass: &mut Pass<'_, R>) {
+    pub(super) fn drop_strays<R: StreamHandler>(&mut self, pass: &mut Pass<'_, R>) {
         ENDS.into_iter().for_each(|of| self.drop_stray(of, pass));
     }
 
     /// A segment of a direction lay within the window.
-    pub(super) fn is_back<R: Receiver>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+    pub(super) fn is_back<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
         if self.strayed[of.index()] > 0 {
             self.strayed[of.index()] = 0;
             self.drop_stray(of, pass);

@@ -4,7 +4,7 @@ use lockkeeper_protocols::Stamp;
 
 use super::held::Piece;
 use super::stream::{Reading, ReadingCause};
-use super::{Assembly, End, Receiver, RecentBytes, StreamCounters, StreamSettings};
+use super::{Assembly, End, RecentBytes, StreamCounters, StreamHandler, StreamSettings};
 
 /// What one call works with.
 pub(super) struct Pass<'a, R> {
@@ -25,11 +25,11 @@ impl<'a, R> Pass<'a, R> {
     }
 }
 
-impl<R: Receiver> Pass<'_, R> {
+impl<R: StreamHandler> Pass<'_, R> {
     pub(super) fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.counters.gaps += 1;
         self.counters.gap_bytes += u64::from(missing);
-        self.out.gap(from, missing, stamp);
+        self.out.on_gap(from, missing, stamp);
     }
 
     /// Tells of bytes that are part of no stream, as far as is known.
@@ -37,7 +37,7 @@ impl<R: Receiver> Pass<'_, R> {
         if self.recent.is_some() {
             let stamp = Stamp { clock: self.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
             let other = if cause == ReadingCause::Stray { piece.bytes } else { &[] };
-            self.out.reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
+            self.out.on_reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
         }
     }
 }

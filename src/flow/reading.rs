@@ -7,12 +7,12 @@ use super::End;
 use super::held::Piece;
 use super::pass::Pass;
 use super::sequence::distance;
-use super::stream::{Reading, ReadingCause, Receiver};
+use super::stream::{Reading, ReadingCause, StreamHandler};
 use super::tcp::TcpFlow;
 
 impl TcpFlow {
     /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
-    pub(super) fn tell_overlap<R: Receiver>(
+    pub(super) fn tell_overlap<R: StreamHandler>(
         &self,
         from: End,
         piece: &Piece<'_>,
@@ -34,11 +34,17 @@ impl TcpFlow {
         let delivered = stretch.around(at, at + old);
         let goes_on = !is_cut && at + old + behind.len() == stretch.len() && last == end;
         let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-        pass.out.reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
+        pass.out.on_reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
     }
 
     /// Tells how the stream reads without the urgent byte at `sequence`.
-    pub(super) fn tell_urgent<R: Receiver>(&self, from: End, sequence: u32, stamp: &Stamp, pass: &mut Pass<'_, R>) {
+    pub(super) fn tell_urgent<R: StreamHandler>(
+        &self,
+        from: End,
+        sequence: u32,
+        stamp: &Stamp,
+        pass: &mut Pass<'_, R>,
+    ) {
         let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
         let (end, at) = (half.data_end(), AROUND as usize);
@@ -48,7 +54,7 @@ impl TcpFlow {
         let goes_on = at + 1 + behind.len() == stretch.len();
         let delivered = stretch.around(at, at + 1);
         let stamp = Stamp { clock: pass.stamp.clock.max(stamp.clock), ..*stamp };
-        pass.out.reading(from, &Reading { cause: ReadingCause::Urgent, delivered, other: &other, goes_on }, &stamp);
+        pass.out.on_reading(from, &Reading { cause: ReadingCause::Urgent, delivered, other: &other, goes_on }, &stamp);
     }
 }
 

@@ -6,7 +6,7 @@ use super::out_of_order::OutOfOrder;
 use super::pass::Pass;
 use super::sequence::distance;
 use super::tcp::TcpFlow;
-use super::{End, Receiver};
+use super::{End, StreamHandler};
 
 impl TcpFlow {
     pub(super) fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
@@ -14,7 +14,7 @@ impl TcpFlow {
         matches!(half.start, Start::Known | Start::Provisional) && distance(sequence, half.next).unsigned_abs() > window
     }
 
-    pub(super) fn on_acknowledgement<R: Receiver>(
+    pub(super) fn on_acknowledgement<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         of: End,
@@ -30,7 +30,7 @@ impl TcpFlow {
     /// A segment far outside the window counts when its receiver acknowledges it, or acknowledges where it begins with a
     /// segment that is as far away; where no acknowledgements are in the capture, when a second one follows it; and when
     /// nothing else comes for long.
-    pub(super) fn on_stray<R: Receiver>(
+    pub(super) fn on_stray<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -61,7 +61,7 @@ impl TcpFlow {
     }
 
     /// Goes on with a segment that lies far from where the stream was.
-    fn take_up_at<R: Receiver>(
+    fn take_up_at<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -74,7 +74,7 @@ impl TcpFlow {
     }
 
     /// Goes on where the stray segment of a direction, and the one that follows it, are.
-    fn take_up_again<R: Receiver>(
+    fn take_up_again<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,

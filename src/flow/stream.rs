@@ -7,19 +7,19 @@ use super::{End, RecentBytes};
 /// Who is given the bytes of a connection: each direction in sequence, and both in causal order, so that an answer
 /// never comes before what it acknowledges. `stamp.time` and `stamp.packet` are those of the segment that carried the
 /// bytes; `stamp.clock` is the moment at which they could be given, which never runs backwards.
-pub trait Receiver {
+pub trait StreamHandler {
     /// The next bytes that `from` sent, borrowed for this call.
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
 
     /// The next `missing` bytes that `from` sent are not in the capture; 0 when nobody can tell how many.
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp);
+    fn on_gap(&mut self, from: End, missing: u32, stamp: &Stamp);
 
     /// What `from` sent is given up in part although it may still come, because too much waits behind it.
-    fn given_up(&mut self, from: End, stamp: &Stamp);
+    fn on_limit(&mut self, from: End, stamp: &Stamp);
 
     /// There is another reading of what `from` sent: which one its receiver took cannot be known. The stamp is that of the
     /// segment that makes it so. What was delivered stands.
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
 }
 
 /// Another reading of a stretch of a stream.

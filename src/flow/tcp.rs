@@ -7,11 +7,11 @@ use super::out_of_order::OutOfOrder;
 use super::pass::Pass;
 use super::recent::RecentBytes;
 use super::sequence::distance;
-use super::{Arrival, Assembly, End, Progress, Receiver};
+use super::{Arrival, Assembly, End, Progress, StreamHandler};
 use crate::frame::Segment;
 
 /// Reassembly of one connection. While every segment is the expected one, that is a few comparisons and a digest, and
-/// the bytes go to the [`Receiver`] as they lie in the packet. Anything else is sorted out in a store apart, which is
+/// the bytes go to the [`StreamHandler`] as they lie in the packet. Anything else is sorted out in a store apart, which is
 /// made when it is needed and dropped when order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
@@ -64,7 +64,7 @@ impl TcpFlow {
     }
 
     /// Takes in one segment that `from` sent, and gives `out` whatever is in order now.
-    pub fn segment<R: Receiver>(
+    pub fn segment<R: StreamHandler>(
         &mut self,
         from: End,
         segment: &Segment<'_>,
@@ -84,7 +84,7 @@ impl TcpFlow {
 
     /// Takes in a segment that [is expected](TcpFlow::is_expected).
     #[inline(always)]
-    pub fn expected<R: Receiver>(
+    pub fn expected<R: StreamHandler>(
         &mut self,
         from: End,
         segment: &Segment<'_>,
@@ -97,7 +97,7 @@ impl TcpFlow {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
         }
         if !segment.payload.is_empty() {
-            out.bytes(from, segment.payload, stamp);
+            out.on_bytes(from, segment.payload, stamp);
             self.halves[from.index()].delivered(segment.payload, stamp, recent);
         }
         self.progress()
@@ -116,7 +116,7 @@ impl TcpFlow {
     }
 
     /// Gives up what is overdue at `clock`. Calling it late, or only with the next segment, delivers the same.
-    pub fn expire<R: Receiver>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
+    pub fn expire<R: StreamHandler>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         if self.deadline().is_some_and(|due| due <= clock) {
             let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
             self.with_out_of_order(|flow, out_of_order| flow.run_deadlines(out_of_order, clock, &mut pass));
@@ -124,7 +124,7 @@ impl TcpFlow {
     }
 
     /// The end of the flow or of the capture: delivers everything that is held, with gaps for what never came.
-    pub fn finish<R: Receiver>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
+    pub fn finish<R: StreamHandler>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         let Some(mut out_of_order) = self.out_of_order.take() else { return };
         let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
         self.run_deadlines(&mut out_of_order, clock, &mut pass);

@@ -8,7 +8,7 @@ use super::out_of_order::{OutOfOrder, Reuse};
 use super::pass::Pass;
 use super::sequence::distance;
 use super::tcp::{TcpFlow, is_padding, milliseconds};
-use super::{End, Progress, Receiver};
+use super::{End, Progress, StreamHandler};
 use crate::frame::Segment;
 
 /// What a SYN, or the lack of one, means for a segment.
@@ -22,7 +22,7 @@ enum SynMeaning {
 }
 
 impl TcpFlow {
-    pub(super) fn sort_out<R: Receiver>(
+    pub(super) fn sort_out<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -60,7 +60,7 @@ impl TcpFlow {
         self.progress()
     }
 
-    fn on_segment<R: Receiver>(
+    fn on_segment<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -87,7 +87,7 @@ impl TcpFlow {
     }
 
     /// Keeps the payload of a segment for the case that its receiver took it all the same.
-    fn on_payload_in_doubt<R: Receiver>(
+    fn on_payload_in_doubt<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -101,7 +101,7 @@ impl TcpFlow {
     }
 
     /// A reset far from where the stream is would be ignored by its receiver (RFC 5961, 3.2).
-    fn on_reset<R: Receiver>(&mut self, from: End, sequence: u32, pass: &mut Pass<'_, R>) {
+    fn on_reset<R: StreamHandler>(&mut self, from: End, sequence: u32, pass: &mut Pass<'_, R>) {
         if self.is_stray(from, sequence, pass.settings.window) {
             pass.counters.outside_window += 1;
         } else {
@@ -118,7 +118,7 @@ impl TcpFlow {
         acknowledges_nothing || self.halves[from.index()].known() && is_padding(segment)
     }
 
-    fn meaning_of_syn<R: Receiver>(
+    fn meaning_of_syn<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -155,7 +155,7 @@ impl TcpFlow {
     }
 
     /// Repeated, delivered twice, later than what follows it, or, after the end, a device that always starts alike.
-    fn on_syn_again<R: Receiver>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> SynMeaning {
+    fn on_syn_again<R: StreamHandler>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> SynMeaning {
         let since = milliseconds(pass.stamp.clock).wrapping_sub(self.closed_at);
         if self.closed && i64::from(since) * 1_000_000 > pass.settings.reorder_time {
             return SynMeaning::Restart;

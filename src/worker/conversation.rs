@@ -21,8 +21,8 @@ use super::flow_sink::FlowSink;
 use super::{Settings, Shared, WorkerState};
 use crate::capture::Origin;
 use crate::flow::{
-    Arrival, Assembly, DuplicateSettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
-    StreamCounters, StreamSettings, TcpFlow,
+    Arrival, Assembly, DuplicateSettings, End, FlowKey, Progress, Reading, ReadingCause, RecentBytes, StreamCounters,
+    StreamHandler, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Rule, SessionState, Verdict};
@@ -516,25 +516,25 @@ struct StreamSink<'a> {
     state: &'a mut WorkerState,
 }
 
-impl Receiver for StreamSink<'_> {
+impl StreamHandler for StreamSink<'_> {
     #[inline(always)]
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.flow.said(from, bytes, stamp, self.state);
         if self.flow.facts.reads_twice {
             self.flow.read_on(from, bytes, stamp, self.state);
         }
     }
 
-    fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
+    fn on_gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
         self.flow.gap(from, self.state);
         self.flow.read_no_further(from);
     }
 
-    fn given_up(&mut self, _from: End, stamp: &Stamp) {
+    fn on_limit(&mut self, _from: End, stamp: &Stamp) {
         self.state.doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
     }
 
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
         let doubt = match reading.cause {
             ReadingCause::Differs { origin } => Some(Doubt::DifferingRepeat(evidence_at(origin))),
             ReadingCause::AfterEnd => Some(Doubt::DataAfterEnd),

@@ -145,8 +145,8 @@ impl Recorder {
     }
 }
 
-impl Receiver for Recorder {
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+impl StreamHandler for Recorder {
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.note(stamp);
         assert!(!bytes.is_empty());
         match self.told.last_mut() {
@@ -155,17 +155,17 @@ impl Receiver for Recorder {
         }
     }
 
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
+    fn on_gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.note(stamp);
         self.told.push(Told::Gap(from, missing));
     }
 
-    fn given_up(&mut self, from: End, stamp: &Stamp) {
+    fn on_limit(&mut self, from: End, stamp: &Stamp) {
         self.note(stamp);
         self.told.push(Told::GivenUp(from));
     }
 
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
         self.note(stamp);
         let cause = match reading.cause {
             ReadingCause::Differs { .. } => "differs",
