@@ -229,7 +229,7 @@ fn stream(clock: &mut Clock, name: &str, heard: &[Heard<'_>]) {
         for one in heard {
             if let Body::Tcp(_, segment) = &one.frame.body {
                 let assembly = Assembly { settings: &settings, counters: &mut counters, recent: Some(&mut recent) };
-                flows[one.flow].segment(one.from, segment, arrival, &one.stamp, assembly, &mut cup);
+                flows[one.flow].process(one.from, segment, arrival, &one.stamp, assembly, &mut cup);
             }
         }
         (counters, cup.0)

@@ -32,12 +32,12 @@ impl TcpFlow {
     }
 
     /// No part of its handshake is in the capture.
-    pub const fn midstream(&self) -> bool {
+    pub const fn is_midstream(&self) -> bool {
         self.client.is_none()
     }
 
     /// Its handshake was answered from both sides.
-    pub fn established(&self) -> bool {
+    pub fn is_established(&self) -> bool {
         self.halves.iter().all(|half| half.answered)
     }
 
@@ -49,7 +49,7 @@ impl TcpFlow {
     }
 
     /// Its end was seen. What arrives late is still delivered.
-    pub const fn closed(&self) -> bool {
+    pub const fn is_closed(&self) -> bool {
         self.closed
     }
 
@@ -64,7 +64,7 @@ impl TcpFlow {
     }
 
     /// Takes in one segment that `from` sent, and gives `out` whatever is in order now.
-    pub fn segment<R: StreamHandler>(
+    pub fn process<R: StreamHandler>(
         &mut self,
         from: End,
         segment: &Segment<'_>,
@@ -74,7 +74,7 @@ impl TcpFlow {
         out: &mut R,
     ) -> Progress {
         if !arrival.is_doubtful && self.is_expected(from, segment) {
-            return self.expected(from, segment, stamp, assembly.recent, out);
+            return self.process_expected(from, segment, stamp, assembly.recent, out);
         }
         let mut pass = Pass::new(assembly, arrival.duplicate_window, *stamp, out);
         self.with_out_of_order(|flow, out_of_order| {
@@ -84,7 +84,7 @@ impl TcpFlow {
 
     /// Takes in a segment that [is expected](TcpFlow::is_expected).
     #[inline(always)]
-    pub fn expected<R: StreamHandler>(
+    pub fn process_expected<R: StreamHandler>(
         &mut self,
         from: End,
         segment: &Segment<'_>,

@@ -169,7 +169,7 @@ impl Conversation {
                 let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
                 let taken = context.counters.taken_all_the_same;
                 let (assembly, state) = context.assembly(flow.facts.compares);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
+                let progress = tcp.process(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
                 if context.counters.taken_all_the_same > taken {
                     flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
@@ -218,7 +218,7 @@ impl Conversation {
         let right = &mut flow.facts.right[from.index()];
         *right = right.saturating_add(1);
         let recent = if flow.facts.compares { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
+        tcp.process_expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
@@ -229,7 +229,7 @@ impl Conversation {
 
     /// Whether more was seen of it than a handshake that was not completed.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.flow.content, Content::Silent) || self.tcp.established()
+        !matches!(self.flow.content, Content::Silent) || self.tcp.is_established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.

@@ -219,7 +219,7 @@ impl Bench {
         let Self { flow, settings, counters, recent, recorder, .. } = self;
         let assembly = Assembly { settings, counters, recent: Some(recent) };
         let arrival = Arrival { is_doubtful: sent.is_doubtful, duplicate_window: COPIED_WITHIN };
-        flow.segment(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
+        flow.process(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
     }
 
     fn feed_all<'s>(&mut self, all: impl IntoIterator<Item = &'s Sent>) -> Progress {

@@ -213,7 +213,7 @@ fn a_fin_that_comes_before_the_last_bytes_is_the_end_all_the_same() {
     bench.feed(&Sent::new(A, 1_013, 5_011, ACK, b"bye"));
     bench.feed(&Sent::new(B, 5_011, 1_017, FIN, b""));
     assert_eq!(bench.told(), [bytes(A, b"bye")]);
-    assert!(bench.flow.closed());
+    assert!(bench.flow.is_closed());
 }
 
 #[test]
