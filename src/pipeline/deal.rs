@@ -224,7 +224,7 @@ impl Dealer {
     pub(super) fn count_so_far(&self, counters: &mut Counters) {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
-        counters.fragments(&self.fragments.counters());
+        counters.add_fragments(&self.fragments.counters());
         counters.tunnels += self.tunnels.counters.begun;
         counters.losses.tunnels_forgotten += self.tunnels.counters.forgotten;
     }

@@ -502,7 +502,7 @@ impl FlowState {
     fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
         self.conclude_identification(&stamp, state);
-        state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
+        state.counters.count_ended_flow(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Identified(session) = content {
             session.finish(&mut FlowSink { facts, state });
