@@ -39,7 +39,7 @@ pub use fragments::{FragmentCounters, FragmentDrop, FragmentLimits, Reassembled,
 pub use host_key::{mac_key, pair_key};
 pub use outer::{Layers, Outer, OuterCarrier, outer};
 pub use peek::{Peek, peek};
-pub use plain::Plain;
+pub use plain::PlainSegment;
 
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.
 pub fn decode<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
@@ -52,8 +52,8 @@ pub fn decode<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Fram
 
 /// What [`decode`] says where that is the TCP segment that nearly all packets are; else `None`.
 #[inline(always)]
-pub fn plain(link: LinkType, bytes: &[u8], original: u32) -> Option<Plain<'_>> {
-    if link == LinkType::Ethernet { plain::plain(bytes, original) } else { None }
+pub fn plain_segment(link: LinkType, bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
+    if link == LinkType::Ethernet { plain::plain_segment(bytes, original) } else { None }
 }
 
 /// What [`decode`] says, by the long way.

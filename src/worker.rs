@@ -25,7 +25,7 @@ use crate::flow::{
     BriefKey, DuplicateFilter, DuplicateSettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
     StreamCounters, StreamSettings, TableSettings, Used,
 };
-use crate::frame::{self, Body, Frame, Plain};
+use crate::frame::{self, Body, Frame, PlainSegment};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
@@ -218,7 +218,7 @@ impl Worker {
 
     /// Judges one packet of a block, dealt to a shard.
     pub fn packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
-        match frame::plain(packet.link, bytes, packet.original) {
+        match frame::plain_segment(packet.link, bytes, packet.original) {
             Some(plain) => self.plain(&plain, packet, bytes, shard),
             None => self.any(packet, bytes, self.index_of(shard), false),
         }
@@ -232,7 +232,7 @@ impl Worker {
 
     /// Judges one packet that was seen to be a plain segment.
     #[inline(always)]
-    pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
+    pub fn plain(&mut self, plain: &PlainSegment<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
         if !self.segment(plain, packet, bytes, index) {
             cold_path();
@@ -293,7 +293,7 @@ impl Worker {
     /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
     /// `false`: it is not one, and nothing was done.
     #[inline(always)]
-    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
+    fn segment(&mut self, plain: &PlainSegment<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
         let Some(Used { slot, value: conversation, is_due }) = shard.flows.find(key, packet.stamp.clock) else {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Frame, Plain, TunnelKind};
+use crate::frame::{Body, Frame, PlainSegment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ impl Eq for BriefKey {}
 impl BriefKey {
     /// The key of a plain segment, and the end that sent it.
     #[inline(always)]
-    pub fn of(plain: &Plain<'_>) -> (Self, End) {
+    pub fn of(plain: &PlainSegment<'_>) -> (Self, End) {
         let (hosts, ports) = (plain.hosts(), plain.ports());
         let source = end((hosts >> 32) as u32, (ports >> 16) as u16);
         let destination = end(hosts as u32, ports as u16);

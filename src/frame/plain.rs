@@ -22,7 +22,7 @@ struct Untagged<'a> {
 /// where they are used: all of them at once do not fit into the registers of a processor, and to keep them in memory
 /// costs as much as to read them from the packet again.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain<'a> {
+pub struct PlainSegment<'a> {
     /// Innermost VLAN id, if tagged.
     pub vlan: Option<u16>,
     ip: &'a [u8; IPV4_HEADER],
@@ -33,7 +33,7 @@ pub struct Plain<'a> {
     pub payload: &'a [u8],
 }
 
-impl<'a> Plain<'a> {
+impl<'a> PlainSegment<'a> {
     /// The key of [`super::Peek`].
     #[inline(always)]
     pub fn pair_key(&self) -> u64 {
@@ -87,10 +87,10 @@ fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
 
 /// The short cut for a TCP segment.
 #[inline(always)]
-pub(super) fn plain(bytes: &[u8], original: u32) -> Option<Plain<'_>> {
+pub(super) fn plain_segment(bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
     let Ipv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(whole)?;
-    Some(Plain { vlan, ip, tcp, whole, payload })
+    Some(PlainSegment { vlan, ip, tcp, whole, payload })
 }
 
 /// A TCP segment as a frame.

@@ -91,7 +91,7 @@ impl Dealer {
         for index in indices {
             let Some(packet) = block.packets.get(index) else { return };
             let bytes = block.bytes_of(packet);
-            if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
+            if let Some(plain) = frame::plain_segment(packet.link, bytes, packet.original) {
                 worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
