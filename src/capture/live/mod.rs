@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Block, Capture, Drops, Error, Source};
-pub use counters::{InterfaceCounters, InterfaceState, Reading};
+pub use counters::{InterfaceCounters, InterfaceReading, InterfaceState};
 pub use device::{Device, devices};
 use interface_merge::InterfaceMerge;
 use reader::Reader;
@@ -164,7 +164,7 @@ impl Source for Live {
         }
         let mut ended = Ok(false);
         for (capture, counters) in self.captures.iter_mut().zip(&self.counters) {
-            let Reading { packets, state, .. } = counters.read();
+            let InterfaceReading { packets, state, .. } = counters.read();
             capture.packets = packets;
             if state == InterfaceState::Replaced {
                 ended = Err(Error::Replaced { name: capture.name.clone() });
@@ -187,7 +187,9 @@ impl Source for Live {
 
     fn drops(&self) -> Drops {
         let mut drops = Drops::default();
-        for Reading { kernel_drops, interface_drops, channel_drops, .. } in self.counters.iter().map(|one| one.read()) {
+        for InterfaceReading { kernel_drops, interface_drops, channel_drops, .. } in
+            self.counters.iter().map(|one| one.read())
+        {
             drops.kernel += kernel_drops;
             drops.interface += interface_drops;
             drops.channel += channel_drops;
