@@ -13,7 +13,6 @@ use std::sync::atomic::AtomicU64;
 use lockkeeper_protocols::Stamp;
 
 use super::reader::Reader;
-use super::replay::open_reader;
 use super::{Block, Capture, Cut, Packet, Secrets};
 
 /// What decides which packet is next: its time, then the place of its capture on the command line.
@@ -114,7 +113,7 @@ impl Lane {
     /// Opens the capture if it waits for its first packet.
     fn wake(&mut self, read: &Arc<AtomicU64>, capture: &mut Capture) {
         let Some(path) = self.dormant.take() else { return };
-        match open_reader(&path, self.index, read) {
+        match Reader::open(&path, self.index, read) {
             Ok(reader) => self.reader = Some(Box::new(reader)),
             Err(error) => {
                 capture.packets = 0;

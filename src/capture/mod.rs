@@ -4,7 +4,7 @@
 //!
 //! * `input`: a file or standard input, decompressed where its content says gzip or zstd;
 //! * `detect`: whether that is a capture, and what it is instead;
-//! * `pcap`, `pcapng`: records into [`Packet`]s, in place;
+//! * `pcap`, `pcapng`: records into [`Packet`]s, in place; `records`: what both share;
 //! * `reader`: one capture, read straight into the caller's [`Block`];
 //! * `merge`: several captures, in order of time;
 //! * `replay`: paths and folders into one [`Source`];
@@ -19,6 +19,7 @@ mod merge;
 mod pcap;
 pub mod pcapng;
 mod reader;
+mod records;
 mod replay;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The pcap format (draft-ietf-opsawg-pcap) with the modified headers of its relatives.
 
 use super::LinkType;
-use super::reader::{ByteOrder, MAX_CAPTURED, Sink, Stop};
+use super::records::{ByteOrder, MAX_CAPTURED, Sink, Stop};
 
 /// What a magic number says about the rest of the file.
 struct Variant {

@@ -4,7 +4,7 @@
 pub mod write;
 
 use super::LinkType;
-use super::reader::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, Stop};
+use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, Stop};
 
 /// Walks the blocks of one pcapng file.
 pub(super) struct Parser {

@@ -1,11 +1,16 @@
 //! One capture: its bytes read straight into the caller's block, its records walked in place.
 
+use std::io;
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
-use super::{Block, Capture, Cut, LinkType, Origin, Packet, Secrets, pcap, pcapng};
+use super::records::{Place, Sink, Stop};
+use super::{Block, Capture, Cut, Error, Origin, detect, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
 pub(super) struct Reader {
@@ -33,6 +38,12 @@ struct Skip {
 }
 
 impl Reader {
+    /// Opens a path as the capture with this index. Bytes read are added to `counter`.
+    pub(super) fn open(path: &Path, index: u16, counter: &Arc<AtomicU64>) -> Result<Self, Error> {
+        let input = Input::open(path, counter).map_err(|source| io_error(path, source))?;
+        Self::new(input, index).map_err(|input| not_a_capture(path, describe(&input, path)))
+    }
+
     /// Reads `input` as the capture with this index. Gives the input back when it is no capture.
     pub(super) fn new(input: Input, capture: u16) -> Result<Self, Input> {
         let Some(parser) = Parser::of(input.head()) else {
@@ -138,6 +149,25 @@ impl Reader {
     }
 }
 
+/// What is wrong with an input that is no capture.
+fn describe(input: &Input, path: &Path) -> String {
+    let inside = detect::describe(input.head(), path);
+    match (input.compression(), input.failure()) {
+        (Some(_), Some(failure)) if input.head().is_empty() => failure.to_owned(),
+        (Some(how), _) => format!("inside the {} stream, {inside}", how.name()),
+        (None, Some(failure)) => failure.to_owned(),
+        (None, None) => inside,
+    }
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io { path: path.display().to_string(), source }
+}
+
+pub(super) fn not_a_capture(path: &Path, found: String) -> Error {
+    Error::NotACapture { path: path.display().to_string(), found }
+}
+
 /// The format of a capture: chosen once, asked once a block.
 enum Parser {
     Pcap(pcap::Parser),
@@ -172,111 +202,5 @@ impl Parser {
     }
 }
 
-/// Why a walk over records stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The next record needs this many bytes at least, at most [`MAX_RECORD`].
-    More(usize),
-    /// The next record is of no interest and this long, longer than what is there.
-    Skip(u64),
-    /// The next record cannot be right, and what follows it cannot be found.
-    Broken(String),
-}
-
-/// Takes the packets of one block.
-pub(super) struct Sink<'a> {
-    pub(super) packets: &'a mut Vec<Packet>,
-    secrets: &'a mut Vec<Secrets>,
-    pub(super) place: Place,
-}
-
-/// Where the walk over the records of a block is.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// The stamp of the next packet, but for its time.
-    next: Stamp,
-    /// Where the current record begins in the block.
-    at: usize,
-}
-
-impl Place {
-    /// A packet whose bytes begin `header` bytes into the current record.
-    #[inline(always)]
-    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) -> Packet {
-        let Stamp { clock, packet, origin, .. } = self.next;
-        let stamp = Stamp { time, clock: clock.max(time), packet, origin };
-        self.next = Stamp { packet: packet + 1, origin: origin + 1, ..stamp };
-        Packet { stamp, link, offset: (self.at + header) as u32, captured, original: original.max(captured) }
-    }
-
-    /// The current record is done: the next begins `size` bytes later.
-    #[inline(always)]
-    pub(super) fn advance(&mut self, size: usize) {
-        self.at += size;
-    }
-
-    /// Latest time so far, for packets that carry none.
-    pub(super) fn latest(&self) -> i64 {
-        if self.next.packet == 0 { 0 } else { self.next.clock }
-    }
-}
-
-impl Sink<'_> {
-    /// A packet: see [`Place::packet`].
-    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) {
-        let packet = self.place.packet(time, link, header, captured, original);
-        self.packets.push(packet);
-    }
-
-    /// Decryption secrets for the packets that follow.
-    pub(super) fn secrets(&mut self, kind: u32, bytes: &[u8]) {
-        self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
-    }
-}
-
-/// Byte order of the machine that wrote a capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ByteOrder {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
-
-impl ByteOrder {
-    /// Two bytes as a number.
-    #[inline]
-    pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
-        match self {
-            Self::Little => u16::from_le_bytes(bytes),
-            Self::Big => u16::from_be_bytes(bytes),
-        }
-    }
-
-    /// Four bytes as a number.
-    #[inline]
-    pub(super) fn u32(self, bytes: [u8; 4]) -> u32 {
-        match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        }
-    }
-
-    /// Eight bytes as a number.
-    #[inline]
-    pub(super) fn u64(self, bytes: [u8; 8]) -> u64 {
-        match self {
-            Self::Little => u64::from_le_bytes(bytes),
-            Self::Big => u64::from_be_bytes(bytes),
-        }
-    }
-}
-
-/// Most captured bytes of one packet: MAXIMUM_SNAPLEN of libpcap. A record that claims more is broken.
-pub(super) const MAX_CAPTURED: u32 = 262_144;
-
 /// A page of memory, bytes; and one of the file's in memory.
 const PAGE: usize = 4096;
-
-/// Most bytes of one record that are held, headers and options included.
-pub(super) const MAX_RECORD: usize = 2 * MAX_CAPTURED as usize;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::input::{Input, STANDARD_INPUT};
+use super::input::STANDARD_INPUT;
 use super::merge::Merge;
-use super::reader::Reader;
-use super::{Block, Capture, Error, Source, detect};
+use super::reader::{Reader, io_error, not_a_capture};
+use super::{Block, Capture, Error, Source};
 
 /// How captures are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,23 +107,6 @@ impl ReplaySettings {
     }
 }
 
-/// Opens a path as the capture with this index. Bytes read are added to `counter`.
-pub(super) fn open_reader(path: &Path, index: u16, counter: &Arc<AtomicU64>) -> Result<Reader, Error> {
-    let input = Input::open(path, counter).map_err(|source| io_error(path, source))?;
-    Reader::new(input, index).map_err(|input| not_a_capture(path, describe(&input, path)))
-}
-
-/// What is wrong with an input that is no capture.
-fn describe(input: &Input, path: &Path) -> String {
-    let inside = detect::describe(input.head(), path);
-    match (input.compression(), input.failure()) {
-        (Some(_), Some(failure)) if input.head().is_empty() => failure.to_owned(),
-        (Some(how), _) => format!("inside the {} stream, {inside}", how.name()),
-        (None, Some(failure)) => failure.to_owned(),
-        (None, None) => inside,
-    }
-}
-
 /// What is known while paths are opened one after the other.
 struct PathScan<'a> {
     found: Vec<Found>,
@@ -174,7 +157,7 @@ impl PathScan<'_> {
     /// first stays open, as it is most often the only one.
     fn capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
         let index = u16::try_from(self.found.len()).unwrap_or(u16::MAX);
-        let reader = open_reader(path, index, self.read)?;
+        let reader = Reader::open(path, index, self.read)?;
         let format = reader.format();
         let kept = (size.is_none() || self.found.is_empty()).then(|| Box::new(reader));
         self.found.push(Found { path: path.to_owned(), size, reader: kept, format });
@@ -201,7 +184,7 @@ fn stage(mut found: Vec<Found>, captures: &mut [Capture], size: usize, read: &Ar
     for (index, (found, capture)) in (0..).zip(found.into_iter().zip(captures)) {
         let reader = match found.reader {
             Some(reader) => reader,
-            None => Box::new(open_reader(&found.path, index, read)?),
+            None => Box::new(Reader::open(&found.path, index, read)?),
         };
         let again = found.size.map(|_| found.path);
         if !merge.add(index, reader, again, capture) {
@@ -225,14 +208,6 @@ fn files_of(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     }
     files.sort();
     Ok(files)
-}
-
-fn io_error(path: &Path, source: io::Error) -> Error {
-    Error::Io { path: path.display().to_string(), source }
-}
-
-fn not_a_capture(path: &Path, found: String) -> Error {
-    Error::NotACapture { path: path.display().to_string(), found }
 }
 
 /// [`super::Origin::capture`] has 16 bits.
