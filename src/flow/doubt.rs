@@ -19,8 +19,8 @@ impl TcpFlow {
         pass: &mut Pass<'_, R>,
     ) {
         if pass.recent.is_some() && !out_of_order.rivals.awaits_urgent(from, sequence) {
-            out_of_order.rivals.look_again(from, Rival::Urgent(sequence, pass.stamp));
-            self.settle_rivals(out_of_order, pass);
+            out_of_order.rivals.add(from, Rival::Urgent(sequence, pass.stamp));
+            self.resolve_rivals(out_of_order, pass);
         }
     }
 
@@ -34,8 +34,8 @@ impl TcpFlow {
     ) {
         let half = &self.halves[from.index()];
         let doubtful = &mut out_of_order.rivals.doubtful[from.index()];
-        let is_useful = half.known()
-            && piece.from(half.next).is_some()
+        let is_useful = half.is_known()
+            && piece.starting_at(half.next).is_some()
             && !self.is_stray(from, piece.sequence, pass.settings.window);
         if is_useful && doubtful.len() < MAX_DOUBTFUL {
             doubtful.push_back(Held::of(Piece { fin: false, ..piece }));
@@ -45,7 +45,7 @@ impl TcpFlow {
     }
 
     /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
-    pub(super) fn settle_rivals<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+    pub(super) fn resolve_rivals<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         for of in ENDS {
             let (next, doubtful) = (self.halves[of.index()].next, &mut out_of_order.rivals.doubtful[of.index()]);
             let before = doubtful.len();
@@ -59,8 +59,8 @@ impl TcpFlow {
                 continue;
             }
             match rival {
-                Rival::Repeat(held) => self.on_repeat(from, &held.view(), pass),
-                Rival::Urgent(sequence, stamp) => self.tell_urgent(from, sequence, &stamp, pass),
+                Rival::Repeat(held) => self.on_repeat(from, &held.piece(), pass),
+                Rival::Urgent(sequence, stamp) => self.report_urgent(from, sequence, &stamp, pass),
             }
         }
     }
@@ -74,15 +74,15 @@ impl TcpFlow {
         pass: &mut Pass<'_, R>,
     ) -> bool {
         let Some(taken) = out_of_order.rivals.take_doubtful(of, self.halves[of.index()].next) else { return false };
-        pass.counters.taken_all_the_same += 1;
-        self.deliver(of, taken.view(), pass);
+        pass.counters.taken_doubtful += 1;
+        self.deliver(of, taken.piece(), pass);
         let doubtful = std::mem::take(&mut out_of_order.rivals.doubtful[of.index()]);
         for held in doubtful {
             let next = self.halves[of.index()].next;
-            if distance(held.view().sequence, next) < 0 {
-                self.on_repeat(of, &held.view(), pass);
+            if distance(held.piece().sequence, next) < 0 {
+                self.on_repeat(of, &held.piece(), pass);
             }
-            if let Some(rest) = held.view().from(next) {
+            if let Some(rest) = held.piece().starting_at(next) {
                 out_of_order.rivals.doubtful[of.index()].push_back(Held::of(rest));
             }
         }

@@ -108,15 +108,15 @@ impl DuplicateFilter {
     pub fn detect(&mut self, frame: &Frame<'_>, time: i64) -> bool {
         let Some(digest) = self.digest(frame) else { return false };
         if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
-            && self.is_redundant(digest, tag, macs, time)
+            && self.detect_redundant(digest, tag, macs, time)
         {
             self.counters.redundant += 1;
             return true;
         }
-        self.is_mirrored(digest, time)
+        self.detect_mirrored(digest, time)
     }
 
-    fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
+    fn detect_mirrored(&mut self, digest: u64, time: i64) -> bool {
         let is_copy = self.mirrored.have(time, self.settings.mirror_window, |seen| seen == digest);
         if !is_copy {
             self.mirrored.push(Seen { digest, time });
@@ -125,7 +125,7 @@ impl DuplicateFilter {
         is_copy
     }
 
-    fn is_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
+    fn detect_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
         if self.redundant.ring.is_empty() {
             self.redundant = Latest::new(self.settings.slots);
         }

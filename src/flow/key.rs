@@ -89,7 +89,7 @@ impl BriefKey {
 
     /// A number that differs between conversations that take turns: a few bits of their ports and addresses.
     #[inline(always)]
-    pub(super) const fn place(self) -> usize {
+    pub(super) const fn recent_index(self) -> usize {
         let [low, high] = self.ends;
         let both = low ^ high;
         (both ^ both >> 16) as usize

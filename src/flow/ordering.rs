@@ -39,7 +39,7 @@ impl TcpFlow {
         {
             pass.stamp = Stamp { clock: wait.due, ..wait.since };
             self.give_up(out_of_order, of, pass);
-            self.run(out_of_order, pass);
+            self.drive(out_of_order, pass);
         }
     }
 
@@ -60,20 +60,20 @@ impl TcpFlow {
         while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet) {
             pass.stamp = Stamp { clock, ..wait.since };
             self.give_up(out_of_order, of, pass);
-            self.run(out_of_order, pass);
+            self.drive(out_of_order, pass);
         }
     }
 
     /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
-    pub(super) fn run<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+    pub(super) fn drive<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         loop {
-            self.advance(out_of_order, pass);
+            self.deliver_held(out_of_order, pass);
             self.update_waits(out_of_order, pass);
             let overdue = |(_, wait): &(End, Wait)| out_of_order.is_overdue(wait, pass.settings.reorder_packets);
             let given_up = if let Some((of, _)) = out_of_order.waits().find(overdue) {
                 of
-            } else if out_of_order.is_over(pass.settings)
-                && out_of_order.forget_rivals(pass.settings)
+            } else if out_of_order.exceeds_limits(pass.settings)
+                && out_of_order.shed_rivals(pass.settings)
                 && let Some((of, _)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet)
             {
                 pass.counters.limit_reached += 1;
@@ -88,7 +88,7 @@ impl TcpFlow {
     }
 
     /// Puts a segment within the window where it belongs.
-    pub(super) fn place<R: StreamHandler>(
+    pub(super) fn accept<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -96,11 +96,11 @@ impl TcpFlow {
         pass: &mut Pass<'_, R>,
     ) {
         self.halves[from.index()].locate(piece.sequence);
-        if !self.halves[from.index()].known() {
+        if !self.halves[from.index()].is_known() {
             return Self::hold(out_of_order, from, piece, pass);
         }
-        self.go_on_after_end(from, &piece, pass);
-        let Some(fresh) = self.without_old(from, piece, pass) else { return };
+        self.reopen_after_fin(from, &piece, pass);
+        let Some(fresh) = self.trim_delivered(from, piece, pass) else { return };
         if self.is_ready(from, &fresh, pass.settings) && !out_of_order.held[from.index()].overlaps(&fresh) {
             if out_of_order.reuse.is_some_and(|_| fresh.length > 0) {
                 out_of_order.reuse = None;
@@ -112,7 +112,7 @@ impl TcpFlow {
     }
 
     /// What of a segment was not delivered before. The rest is compared with what was.
-    fn without_old<'p, R: StreamHandler>(
+    fn trim_delivered<'p, R: StreamHandler>(
         &mut self,
         from: End,
         piece: Piece<'p>,
@@ -125,27 +125,27 @@ impl TcpFlow {
         }
         if piece.length == 1 && !piece.fin && piece.data_end() == half.next && half.has_been_acknowledged() {
             pass.counters.keep_alives += 1;
-            self.on_garbage(from, &piece, pass);
+            self.on_keep_alive(from, &piece, pass);
             return None;
         }
         self.on_repeat(from, &piece, pass);
-        piece.from(self.halves[from.index()].next)
+        piece.starting_at(self.halves[from.index()].next)
     }
 
     /// The byte of a keep-alive means nothing, and is 0 as a rule (RFC 9293, 3.8.4). Another one may be the byte that its receiver
     /// waits for, where the acknowledgement that makes this a keep-alive was forged.
-    fn on_garbage<R: StreamHandler>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+    fn on_keep_alive<R: StreamHandler>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
         let differs = |recent: &RecentBytes| matches!(half.compare(piece, recent), Overlap::Differs(_));
         if piece.bytes != [0] && pass.recent.as_deref().is_some_and(differs) {
-            self.tell_overlap(from, piece, ReadingCause::Unverified, pass);
+            self.report_overlap(from, piece, ReadingCause::Unverified, pass);
         }
     }
 
     /// Compares those bytes of a segment that were delivered before with what was delivered.
     pub(super) fn on_repeat<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
-        if piece.from(half.next).is_none() {
+        if piece.starting_at(half.next).is_none() {
             if half.has_delivered_within(pass.duplicate_window, piece.stamp.clock) {
                 pass.counters.duplicates += 1;
             } else {
@@ -157,27 +157,27 @@ impl TcpFlow {
             Overlap::Same => {}
             Overlap::Unverified => {
                 pass.counters.unverified_overlaps += 1;
-                self.tell_overlap(from, piece, ReadingCause::Unverified, pass);
+                self.report_overlap(from, piece, ReadingCause::Unverified, pass);
             }
             // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
             Overlap::Differs(_) if piece.length == 1 && !self.halves[from.other().index()].captured => {
-                self.tell_overlap(from, piece, ReadingCause::Unverified, pass);
+                self.report_overlap(from, piece, ReadingCause::Unverified, pass);
             }
             Overlap::Differs(origin) => {
                 pass.counters.conflicts += 1;
-                self.tell_overlap(from, piece, ReadingCause::Differs { origin }, pass);
+                self.report_overlap(from, piece, ReadingCause::Differs { origin }, pass);
             }
         }
     }
 
     /// What comes after a FIN shows that its receiver has not taken that for the end: no host sends anything behind it.
-    fn go_on_after_end<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
+    fn reopen_after_fin<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &mut self.halves[from.index()];
         if half.finished && piece.length > 0 && distance(piece.data_end(), half.data_end()) > 0 {
-            half.go_on();
+            half.reopen();
             self.closed = false;
             pass.counters.conflicts += 1;
-            pass.tell_outside(from, piece, ReadingCause::AfterEnd);
+            pass.report_outside(from, piece, ReadingCause::AfterEnd);
         }
     }
 
@@ -186,9 +186,9 @@ impl TcpFlow {
         if inserted.conflict {
             out_of_order.rivals.add_repeat(from, piece);
         }
-        if inserted.false_end {
+        if inserted.false_fin {
             pass.counters.conflicts += 1;
-            pass.tell_outside(from, &piece, ReadingCause::AfterEnd);
+            pass.report_outside(from, &piece, ReadingCause::AfterEnd);
         }
         pass.counters.held += u64::from(inserted.kept);
         pass.counters.retransmissions += u64::from(!inserted.kept);
@@ -197,20 +197,22 @@ impl TcpFlow {
     /// Next in its own direction, and nothing that it acknowledges is still to come.
     fn is_ready(&self, from: End, piece: &Piece<'_>, settings: &StreamSettings) -> bool {
         let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
-        half.known() && distance(piece.sequence, half.next) <= 0 && peer.allows(piece.ack, settings.window)
+        half.is_known()
+            && distance(piece.sequence, half.next) <= 0
+            && peer.has_delivered_up_to(piece.ack, settings.window)
     }
 
     fn is_in_sequence(&self, out_of_order: &OutOfOrder, of: End) -> bool {
         let half = &self.halves[of.index()];
-        out_of_order.head(of).is_some_and(|head| half.known() && distance(head.sequence, half.next) <= 0)
+        out_of_order.head(of).is_some_and(|head| half.is_known() && distance(head.sequence, half.next) <= 0)
     }
 
     /// Delivers the held pieces whose turn has come.
-    fn advance<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
+    fn deliver_held<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         while let Some(from) = self.next_sender(out_of_order, pass.settings) {
-            out_of_order.held[from.index()].take_head(|piece| self.deliver(from, piece, pass));
+            out_of_order.held[from.index()].pop_head_with(|piece| self.deliver(from, piece, pass));
         }
-        self.settle_rivals(out_of_order, pass);
+        self.resolve_rivals(out_of_order, pass);
     }
 
     /// Whose held piece is next: the one that was captured first, where nothing else decides. Two that each
@@ -225,13 +227,13 @@ impl TcpFlow {
 
     pub(super) fn deliver<R: StreamHandler>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &mut self.halves[from.index()];
-        let Some(piece) = piece.from(half.next) else { return };
+        let Some(piece) = piece.starting_at(half.next) else { return };
         let stamp = Stamp { clock: piece.stamp.clock.max(pass.stamp.clock), ..piece.stamp };
         if !piece.bytes.is_empty() {
             pass.out.on_bytes(from, piece.bytes, &stamp);
-            half.delivered(piece.bytes, &stamp, pass.recent.as_deref_mut());
+            half.record_delivery(piece.bytes, &stamp, pass.recent.as_deref_mut());
         }
-        let cut = half.distance_to(piece.data_end());
+        let cut = half.bytes_to(piece.data_end());
         if cut > 0 {
             pass.out.on_gap(from, cut, &stamp);
             pass.counters.cut_bytes += u64::from(cut);
@@ -251,26 +253,30 @@ impl TcpFlow {
     }
 
     /// Bytes of a direction that its receiver has, as far as acknowledgements tell, and that were not delivered.
-    fn wanted(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> u32 {
+    fn acknowledged_missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> u32 {
         let half = &self.halves[of.index()];
         let head = out_of_order.head(of.other()).and_then(|head| head.ack);
-        let by_head = head.filter(|_| half.known()).map_or(0, |ack| half.ahead(ack, settings.window));
-        by_head.max(half.owed(settings.window))
+        let by_head = head.filter(|_| half.is_known()).map_or(0, |ack| half.bytes_ahead(ack, settings.window));
+        by_head.max(half.missing_bytes(settings.window))
     }
 
     fn update_waits<R: StreamHandler>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
         for of in ENDS {
             let before = out_of_order.waits[of.index()];
-            out_of_order.waits[of.index()] = self.missing(out_of_order, of, pass.settings).map(|missing| {
-                let begun =
-                    || Wait { since: pass.stamp, due: self.due(of, missing, pass), missing, seen: out_of_order.seen };
+            out_of_order.waits[of.index()] = self.find_missing(out_of_order, of, pass.settings).map(|missing| {
+                let begun = || Wait {
+                    since: pass.stamp,
+                    due: self.wait_deadline(of, missing, pass),
+                    missing,
+                    seen: out_of_order.seen,
+                };
                 before.filter(|wait| wait.missing == missing).unwrap_or_else(begun)
             });
         }
     }
 
     /// What a direction is missing that holds up what is held, or that was acknowledged.
-    fn missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Missing> {
+    fn find_missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Missing> {
         let half = &self.halves[of.index()];
         let [holds, holds_up] = [of, of.other()].map(|end| !out_of_order.held[end.index()].is_empty());
         match half.start {
@@ -279,13 +285,15 @@ impl TcpFlow {
             Start::Unknown => holds_up.then_some(Missing::Sign),
             Start::Known if !half.captured => holds_up.then_some(Missing::Sign),
             Start::Known if self.is_in_sequence(out_of_order, of) => None,
-            Start::Known if self.wanted(out_of_order, of, settings) > 0 => Some(Missing::Received(half.next)),
+            Start::Known if self.acknowledged_missing(out_of_order, of, settings) > 0 => {
+                Some(Missing::Received(half.next))
+            }
             Start::Known if holds && self.closed => Some(Missing::Received(half.next)),
             Start::Known => holds.then_some(Missing::Sent(half.next)),
         }
     }
 
-    fn due<R: StreamHandler>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
+    fn wait_deadline<R: StreamHandler>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
         let patience = match missing {
             Missing::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
             Missing::Sent(_) => pass.settings.one_way_timeout,
@@ -298,8 +306,8 @@ impl TcpFlow {
         let Some(wait) = out_of_order.waits[of.index()].take() else { return };
         let half = &mut self.halves[of.index()];
         match wait.missing {
-            Missing::Sign => half.miss(),
-            Missing::Earlier => half.begin(half.next),
+            Missing::Sign => half.mark_absent(),
+            Missing::Earlier => half.start_at(half.next),
             Missing::Sent(_) | Missing::Received(_) => self.give_up_bytes(out_of_order, of, &wait.since, pass),
         }
     }
@@ -316,8 +324,8 @@ impl TcpFlow {
             return;
         }
         let head = out_of_order.head(of);
-        let hole = head.map(|head| self.halves[of.index()].distance_to(head.sequence));
-        let wanted = Some(self.wanted(out_of_order, of, pass.settings)).filter(|&wanted| wanted > 0);
+        let hole = head.map(|head| self.halves[of.index()].bytes_to(head.sequence));
+        let wanted = Some(self.acknowledged_missing(out_of_order, of, pass.settings)).filter(|&wanted| wanted > 0);
         let Some(missing) = [hole, wanted].into_iter().flatten().min() else { return };
         let at = head.filter(|_| hole == Some(missing)).map_or(*since, |head| head.stamp);
         pass.gap(of, missing, &Stamp { clock: pass.stamp.clock.max(at.clock), ..at });

@@ -89,16 +89,16 @@ impl OutOfOrder {
         self.held[of.index()].head()
     }
 
-    pub(super) fn is_over(&self, settings: &StreamSettings) -> bool {
+    pub(super) fn exceeds_limits(&self, settings: &StreamSettings) -> bool {
         let segments: usize = self.held.iter().map(Queue::len).sum();
         segments > settings.held_segments || self.held_bytes() > settings.held_bytes
     }
 
     /// Forgets other readings and doubtful segments, which are of less use than what is held; says whether it is still more
     /// than there is room for.
-    pub(super) fn forget_rivals(&mut self, settings: &StreamSettings) -> bool {
-        while self.is_over(settings) && self.rivals.forget_one() {}
-        self.is_over(settings)
+    pub(super) fn shed_rivals(&mut self, settings: &StreamSettings) -> bool {
+        while self.exceeds_limits(settings) && self.rivals.drop_oldest() {}
+        self.exceeds_limits(settings)
     }
 
     /// Whether `ack` acknowledges the stray segment of a direction.
@@ -109,7 +109,7 @@ impl OutOfOrder {
 
     /// Gives up the stray segment of a direction: it was part of no stream that could be followed.
     pub(super) fn drop_stray<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
-        self.strays[of.index()].take_head(|stray| pass.tell_outside(of, &stray, ReadingCause::Stray));
+        self.strays[of.index()].pop_head_with(|stray| pass.report_outside(of, &stray, ReadingCause::Stray));
         self.strays[of.index()] = Queue::default();
     }
 
@@ -119,7 +119,7 @@ impl OutOfOrder {
     }
 
     /// A segment of a direction lay within the window.
-    pub(super) fn is_back<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
+    pub(super) fn on_return_to_window<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
         if self.strayed[of.index()] > 0 {
             self.strayed[of.index()] = 0;
             self.drop_stray(of, pass);

@@ -33,7 +33,7 @@ impl<R: StreamHandler> Pass<'_, R> {
     }
 
     /// Tells of bytes that are part of no stream, as far as is known.
-    pub(super) fn tell_outside(&mut self, from: End, piece: &Piece<'_>, cause: ReadingCause) {
+    pub(super) fn report_outside(&mut self, from: End, piece: &Piece<'_>, cause: ReadingCause) {
         if self.recent.is_some() {
             let stamp = Stamp { clock: self.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
             let other = if cause == ReadingCause::Stray { piece.bytes } else { &[] };

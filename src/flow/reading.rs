@@ -12,7 +12,7 @@ use super::tcp::TcpFlow;
 
 impl TcpFlow {
     /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
-    pub(super) fn tell_overlap<R: StreamHandler>(
+    pub(super) fn report_overlap<R: StreamHandler>(
         &self,
         from: End,
         piece: &Piece<'_>,
@@ -29,7 +29,7 @@ impl TcpFlow {
         let at = AROUND as usize;
         let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
         let is_cut = bytes.len() < old;
-        let behind = if is_cut { &[] } else { stretch.from(at + old) };
+        let behind = if is_cut { &[] } else { stretch.starting_at(at + old) };
         let other = [stretch.before(at), bytes, behind].concat();
         let delivered = stretch.around(at, at + old);
         let goes_on = !is_cut && at + old + behind.len() == stretch.len() && last == end;
@@ -38,7 +38,7 @@ impl TcpFlow {
     }
 
     /// Tells how the stream reads without the urgent byte at `sequence`.
-    pub(super) fn tell_urgent<R: StreamHandler>(
+    pub(super) fn report_urgent<R: StreamHandler>(
         &self,
         from: End,
         sequence: u32,
@@ -49,7 +49,7 @@ impl TcpFlow {
         let Some(recent) = pass.recent.as_deref() else { return };
         let (end, at) = (half.data_end(), AROUND as usize);
         let stretch = recent.stretch(half.recent, sequence.wrapping_sub(AROUND), end);
-        let behind = stretch.from(at + 1);
+        let behind = stretch.starting_at(at + 1);
         let other = [stretch.before(at), behind].concat();
         let goes_on = at + 1 + behind.len() == stretch.len();
         let delivered = stretch.around(at, at + 1);

@@ -21,7 +21,7 @@ impl Rival {
     /// Sequence number after its last byte.
     pub(super) fn end(&self) -> u32 {
         match self {
-            Self::Repeat(held) => held.view().data_end(),
+            Self::Repeat(held) => held.piece().data_end(),
             Self::Urgent(sequence, _) => sequence.wrapping_add(1),
         }
     }
@@ -53,7 +53,7 @@ impl Rivals {
 
     /// Notes a segment with other bytes than one that is held.
     pub(super) fn add_repeat(&mut self, from: End, piece: Piece<'_>) {
-        self.look_again(from, Rival::Repeat(Held::of(piece)));
+        self.add(from, Rival::Repeat(Held::of(piece)));
     }
 
     /// How many segments are kept that their receivers should have dropped.
@@ -62,7 +62,7 @@ impl Rivals {
     }
 
     /// Beyond what there is room for, the oldest is forgotten: its conflict was counted.
-    pub(super) fn look_again(&mut self, from: End, rival: Rival) {
+    pub(super) fn add(&mut self, from: End, rival: Rival) {
         if self.awaited.len() >= MAX_RIVALS {
             self.awaited.pop_front();
         }
@@ -78,21 +78,21 @@ impl Rivals {
     }
 
     /// Forgets the oldest; says whether there was one.
-    pub(super) fn forget_one(&mut self) -> bool {
+    pub(super) fn drop_oldest(&mut self) -> bool {
         self.awaited.pop_front().is_some() || self.doubtful.iter_mut().any(|queue| queue.pop_front().is_some())
     }
 
     /// The first doubtful segment of a direction that came for the byte at `next`.
     pub(super) fn take_doubtful(&mut self, of: End, next: u32) -> Option<Held> {
         let doubtful = &mut self.doubtful[of.index()];
-        let fills = |held: &Held| reaches_beyond(held, next) && distance(held.view().sequence, next) <= 0;
+        let fills = |held: &Held| reaches_beyond(held, next) && distance(held.piece().sequence, next) <= 0;
         let place = doubtful.iter().position(fills)?;
         doubtful.remove(place)
     }
 }
 
 pub(super) fn reaches_beyond(held: &Held, sequence: u32) -> bool {
-    distance(held.view().data_end(), sequence) > 0
+    distance(held.piece().data_end(), sequence) > 0
 }
 
 /// Other readings of what is held, of one flow.

@@ -22,7 +22,7 @@ impl TcpFlow {
         pass: &mut Pass<'_, R>,
     ) {
         if out_of_order.is_stray_acknowledged(of, ack) {
-            self.take_up_again(out_of_order, of, None, pass);
+            self.resume_at_stray(out_of_order, of, None, pass);
         }
         self.halves[of.index()].acknowledge(ack, pass.settings.window);
     }
@@ -41,9 +41,9 @@ impl TcpFlow {
         if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(from.other(), *ack)) {
             let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
             if out_of_order.strays[from.other().index()].head().is_some_and(begins) {
-                self.take_up_again(out_of_order, from.other(), None, pass);
+                self.resume_at_stray(out_of_order, from.other(), None, pass);
                 self.halves[from.other().index()].acknowledge(ack, pass.settings.window);
-                return self.take_up_at(out_of_order, from, piece, pass);
+                return self.resume_at(out_of_order, from, piece, pass);
             }
         }
         if piece.length == 0 {
@@ -54,14 +54,14 @@ impl TcpFlow {
         let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[from.other().index()].captured);
         let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
         if (is_long || is_alone) && out_of_order.strays[from.index()].head().is_some_and(follows) {
-            return self.take_up_again(out_of_order, from, Some(piece), pass);
+            return self.resume_at_stray(out_of_order, from, Some(piece), pass);
         }
         out_of_order.drop_stray(from, pass);
         out_of_order.strays[from.index()].insert(piece);
     }
 
     /// Goes on with a segment that lies far from where the stream was.
-    fn take_up_at<R: StreamHandler>(
+    fn resume_at<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -70,11 +70,11 @@ impl TcpFlow {
     ) {
         out_of_order.drop_stray(from, pass);
         out_of_order.strays[from.index()].insert(piece);
-        self.take_up_again(out_of_order, from, None, pass);
+        self.resume_at_stray(out_of_order, from, None, pass);
     }
 
     /// Goes on where the stray segment of a direction, and the one that follows it, are.
-    fn take_up_again<R: StreamHandler>(
+    fn resume_at_stray<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -92,10 +92,10 @@ impl TcpFlow {
         let missing = u32::try_from(distance(start, self.halves[from.index()].next)).unwrap_or(0);
         pass.gap(from, missing, &stamp);
         pass.counters.resynchronised += 1;
-        self.halves[from.index()].begin(start);
-        stray.take_head(|first| self.place(out_of_order, from, first, pass));
+        self.halves[from.index()].start_at(start);
+        stray.pop_head_with(|first| self.accept(out_of_order, from, first, pass));
         if let Some(second) = second {
-            self.place(out_of_order, from, second, pass);
+            self.accept(out_of_order, from, second, pass);
         }
     }
 }

@@ -134,7 +134,7 @@ pub struct StreamCounters {
     /// Segments whose receiver drops them, and whose bytes were not taken.
     pub dropped: u64,
     /// Segments that their receiver should have dropped, and acknowledged.
-    pub taken_all_the_same: u64,
+    pub taken_doubtful: u64,
     /// Holes given up: a loss.
     pub gaps: u64,
     /// Bytes in those holes.

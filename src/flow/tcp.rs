@@ -93,12 +93,12 @@ impl TcpFlow {
         out: &mut R,
     ) -> Progress {
         let peer = &mut self.halves[from.other().index()];
-        if segment.flags.ack && peer.known() {
+        if segment.flags.ack && peer.is_known() {
             (peer.acknowledged, peer.answered) = (segment.acknowledgement, true);
         }
         if !segment.payload.is_empty() {
             out.on_bytes(from, segment.payload, stamp);
-            self.halves[from.index()].delivered(segment.payload, stamp, recent);
+            self.halves[from.index()].record_delivery(segment.payload, stamp, recent);
         }
         self.progress()
     }
@@ -107,8 +107,8 @@ impl TcpFlow {
     /// flow is. A chance of one in thousands for a segment of another flow, one in millions where both ends were seen.
     pub fn fits(&self, from: End, segment: &Segment<'_>) -> bool {
         let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
-        let by_sequence = half.place().map(|place| is_near(segment.sequence, place));
-        let by_ack = peer.place().filter(|_| segment.flags.ack).map(|place| is_near(segment.acknowledgement, place));
+        let by_sequence = half.position().map(|place| is_near(segment.sequence, place));
+        let by_ack = peer.position().filter(|_| segment.flags.ack).map(|place| is_near(segment.acknowledgement, place));
         match (by_sequence, by_ack) {
             (Some(one), Some(other)) => one && other,
             (one, other) => one.or(other).unwrap_or(false),
@@ -136,11 +136,11 @@ impl TcpFlow {
     pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
         let flags = segment.flags;
-        let received = peer.known() && (!flags.ack || distance(segment.acknowledgement, peer.next) <= 0)
+        let received = peer.is_known() && (!flags.ack || distance(segment.acknowledgement, peer.next) <= 0)
             || peer.start == Start::Absent;
         received
             && self.out_of_order.is_none()
-            && half.known()
+            && half.is_known()
             && half.captured
             && !self.closed
             && segment.sequence == half.next

@@ -56,7 +56,7 @@ impl TcpFlow {
                 SynMeaning::Restart => return Progress::Restart,
             }
         }
-        self.run(out_of_order, pass);
+        self.drive(out_of_order, pass);
         self.progress()
     }
 
@@ -71,14 +71,14 @@ impl TcpFlow {
         if self.is_stray(from, piece.sequence, pass.settings.window) {
             return self.on_stray(out_of_order, from, piece, pass);
         }
-        out_of_order.is_back(from, pass);
+        out_of_order.on_return_to_window(from, pass);
         if let Some(ack) = piece.ack {
             self.on_acknowledgement(out_of_order, from.other(), ack, pass);
         }
         if piece.length > 0 || piece.fin {
-            self.place(out_of_order, from, piece, pass);
+            self.accept(out_of_order, from, piece, pass);
         } else if piece.sequence == self.halves[from.index()].next.wrapping_sub(1) {
-            pass.counters.keep_alives += u64::from(self.halves[from.index()].known());
+            pass.counters.keep_alives += u64::from(self.halves[from.index()].is_known());
         }
         // The byte may be in a segment that follows.
         if let Some(before) = segment.urgent.checked_sub(1) {
@@ -115,7 +115,7 @@ impl TcpFlow {
     fn is_payload_dropped(&self, from: End, segment: &Segment<'_>) -> bool {
         let flags = segment.flags;
         let acknowledges_nothing = !flags.ack && !flags.syn && self.halves[from.other().index()].answered;
-        acknowledges_nothing || self.halves[from.index()].known() && is_padding(segment)
+        acknowledges_nothing || self.halves[from.index()].is_known() && is_padding(segment)
     }
 
     fn meaning_of_syn<R: StreamHandler>(
@@ -145,11 +145,11 @@ impl TcpFlow {
 
     fn on_syn(&mut self, from: End, segment: &Segment<'_>) {
         let half = &mut self.halves[from.index()];
-        half.begin(segment.sequence.wrapping_add(1));
+        half.start_at(segment.sequence.wrapping_add(1));
         half.captured = true;
         let peer = &mut self.halves[from.other().index()];
-        if segment.flags.ack && !peer.known() {
-            peer.begin(segment.acknowledgement);
+        if segment.flags.ack && !peer.is_known() {
+            peer.start_at(segment.acknowledgement);
         }
         self.note_client(from, segment);
     }

@@ -167,10 +167,10 @@ impl Conversation {
                 }
                 let duplicate_window = context.copies.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
-                let taken = context.counters.taken_all_the_same;
+                let taken = context.counters.taken_doubtful;
                 let (assembly, state) = context.assembly(flow.facts.compares);
                 let progress = tcp.process(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
-                if context.counters.taken_all_the_same > taken {
+                if context.counters.taken_doubtful > taken {
                     flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
                 return progress;
