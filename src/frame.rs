@@ -44,10 +44,10 @@ pub use plain::PlainSegment;
 /// Decodes one packet: `bytes` as captured, `original` their number on the wire.
 pub fn decode<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let plain = match link {
-        LinkType::Ethernet => plain::segment(bytes, original).or_else(|| plain::datagram(bytes, original)),
+        LinkType::Ethernet => plain::segment_frame(bytes, original).or_else(|| plain::datagram_frame(bytes, original)),
         _ => None,
     };
-    plain.map_or_else(|| walked(link, bytes, original), Ok)
+    plain.map_or_else(|| decode_by_walk(link, bytes, original), Ok)
 }
 
 /// What [`decode`] says where that is the TCP segment that nearly all packets are; else `None`.
@@ -58,7 +58,7 @@ pub fn plain_segment(link: LinkType, bytes: &[u8], original: u32) -> Option<Plai
 
 /// What [`decode`] says, by the long way.
 #[inline(never)]
-fn walked<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
+fn decode_by_walk<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a>, Undecoded> {
     let mut walk = walk::Walk::new(());
     let leaf = walk.link(link, walk::Span::of_packet(bytes, original as usize))?;
     Ok(walk.context.frame(&leaf))
@@ -67,13 +67,13 @@ fn walked<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Result<Frame<'a
 /// A part of an IP datagram, which has no ports of its own, as traffic between its two hosts.
 pub fn fragment<'a>(link: LinkType, bytes: &'a [u8], original: u32) -> Option<Frame<'a>> {
     let frame = decode(link, bytes, original).ok()?;
-    let (pair, protocol) = match frame.body {
-        Body::Tcp(pair, _) => (pair, TCP),
-        Body::Udp(pair, _) => (pair, UDP),
-        Body::Ip(pair, other) => (pair, other.protocol),
+    let (ip, protocol) = match frame.body {
+        Body::Tcp(ip, _) => (ip, TCP),
+        Body::Udp(ip, _) => (ip, UDP),
+        Body::Ip(ip, other) => (ip, other.protocol),
         Body::Link { .. } => return None,
     };
-    let body = Body::Ip(pair, OtherIp { protocol, neighbour_discovery: false, advertised: None });
+    let body = Body::Ip(ip, OtherIp { protocol, neighbour_discovery: false, advertised: None });
     Some(Frame { body, undecoded: Some(Undecoded::Fragment), ..frame })
 }
 

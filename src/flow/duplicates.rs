@@ -143,9 +143,9 @@ impl DuplicateFilter {
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let digest = match &frame.body {
             Body::Tcp(..) | Body::Ip(IpHeader { identification: 0, .. }, _) => return None,
-            Body::Udp(pair, datagram) => self.digest_datagram(pair, datagram),
-            Body::Ip(pair, OtherIp { protocol, .. }) => {
-                self.mixer.pair(self.hosts(pair), word(pair.identification.into(), (*protocol).into()))
+            Body::Udp(ip, datagram) => self.digest_datagram(ip, datagram),
+            Body::Ip(ip, OtherIp { protocol, .. }) => {
+                self.mixer.pair(self.hosts(ip), word(ip.identification.into(), (*protocol).into()))
             }
             Body::Link { ether_type, payload } => {
                 let Macs { source, destination } = frame.mac?;
@@ -155,17 +155,17 @@ impl DuplicateFilter {
         Some(digest | SEEN)
     }
 
-    fn hosts(&self, pair: &IpHeader) -> u64 {
-        match (pair.source, pair.destination) {
+    fn hosts(&self, ip: &IpHeader) -> u64 {
+        match (ip.source, ip.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => word(source.to_bits(), destination.to_bits()),
             addresses => self.hash.hash_one(addresses),
         }
     }
 
-    fn digest_datagram(&self, pair: &IpHeader, datagram: &Datagram<'_>) -> u64 {
+    fn digest_datagram(&self, ip: &IpHeader, datagram: &Datagram<'_>) -> u64 {
         let ports = word(both(datagram.source_port, datagram.destination_port), datagram.length);
-        let rest = word(datagram.checksum.into(), pair.identification.into());
-        let header = self.mixer.pair(self.mixer.pair(self.hosts(pair), ports), rest);
+        let rest = word(datagram.checksum.into(), ip.identification.into());
+        let header = self.mixer.pair(self.mixer.pair(self.hosts(ip), ports), rest);
         self.mixer.pair(header, self.hash.hash_one(datagram.payload))
     }
 }

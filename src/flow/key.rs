@@ -158,20 +158,20 @@ impl FlowKey {
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
     /// ports 0.
     pub fn of(frame: &Frame<'_>) -> Option<(Self, End)> {
-        let (pair, source_port, destination_port, protocol) = match &frame.body {
-            Body::Tcp(pair, segment) => (pair, segment.source_port, segment.destination_port, TCP),
-            Body::Udp(pair, datagram) => (pair, datagram.source_port, datagram.destination_port, UDP),
-            Body::Ip(pair, other) => (pair, 0, 0, other.protocol),
+        let (ip, source_port, destination_port, protocol) = match &frame.body {
+            Body::Tcp(ip, segment) => (ip, segment.source_port, segment.destination_port, TCP),
+            Body::Udp(ip, datagram) => (ip, datagram.source_port, datagram.destination_port, UDP),
+            Body::Ip(ip, other) => (ip, 0, 0, other.protocol),
             Body::Link { .. } => return None,
         };
         let tunnel = frame.tunnel.filter(|tunnel| tunnel.kind != TunnelKind::Mpls);
         let wrapping = tunnel.map_or(0, |tunnel| tunnel.kind as u32 + 1);
         let around = around(frame.vlan, protocol) | wrapping;
         let tunnel = tunnel.map_or(0, |tunnel| tunnel.id);
-        let ends = [words(pair.source), words(pair.destination)];
+        let ends = [words(ip.source), words(ip.destination)];
         let [source, destination] = ends;
         let sender = sender(&(source, source_port), &(destination, destination_port));
-        let version = if pair.source.is_ipv4() { IPV4 } else { 0 };
+        let version = if ip.source.is_ipv4() { IPV4 } else { 0 };
         Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
     }
 
@@ -326,9 +326,9 @@ mod tests {
         let wrapped = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 5 }), ..plain };
         let elsewhere = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 6 }), ..plain };
         let mapped = frame("::10.0.0.2", "::10.0.0.10", (1, 2));
-        let Body::Udp(pair, _) = plain.body else { unreachable!("made above") };
+        let Body::Udp(ip, _) = plain.body else { unreachable!("made above") };
         let other = Frame {
-            body: Body::Ip(pair, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
+            body: Body::Ip(ip, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
             ..plain
         };
         let all = [plain, tagged, wrapped, elsewhere, mapped, other];

@@ -56,7 +56,12 @@ impl TcpFlow {
     }
 
     /// Delivers everything that is held, with gaps for what is missing.
-    pub(super) fn flush<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, clock: i64, pass: &mut Pass<'_, R>) {
+    pub(super) fn flush<R: StreamHandler>(
+        &mut self,
+        out_of_order: &mut OutOfOrder,
+        clock: i64,
+        pass: &mut Pass<'_, R>,
+    ) {
         while let Some((of, wait)) = out_of_order.waits().min_by_key(|(_, wait)| wait.since.packet) {
             pass.stamp = Stamp { clock, ..wait.since };
             self.give_up(out_of_order, of, pass);

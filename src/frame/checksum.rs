@@ -89,8 +89,8 @@ impl Sum {
     }
 
     /// Of a pseudo-header: both addresses, the protocol and the length of what it carries (RFC 9293, 3.1; RFC 8200, 8.1).
-    pub(super) fn of_pseudo_header(pair: &IpHeader, protocol: u8, length: usize) -> Self {
-        let addresses = match (pair.source, pair.destination) {
+    pub(super) fn of_pseudo_header(ip: &IpHeader, protocol: u8, length: usize) -> Self {
+        let addresses = match (ip.source, ip.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 Self::of(&source.octets()) + Self::of(&destination.octets())
             }

@@ -45,8 +45,8 @@ pub(super) const MAX_LENGTH: u16 = 1500;
 pub(super) const MIN_ETHER_TYPE: u16 = 1536;
 
 /// Whether a frame of this type is one that is met in plants and offices: what only may be a frame is known by it.
-pub(super) const fn is_usual(ether_type: u16) -> bool {
-    ether_type <= MAX_LENGTH || is_walked(ether_type) || ends_here(ether_type) || ether_type == MACSEC
+pub(super) const fn is_known(ether_type: u16) -> bool {
+    ether_type <= MAX_LENGTH || is_walked(ether_type) || is_known_leaf(ether_type) || ether_type == MACSEC
 }
 
 /// Tags and wrappings, which are undone, and IP.
@@ -64,7 +64,7 @@ const fn is_walked(ether_type: u16) -> bool {
 /// The housekeeping of networks, and industrial protocols that have no IP: their senders go into the inventory, a policy
 /// may declare them, and none of the decoded protocols is inside. A frame of any other type is one that was not read.
 #[rustfmt::skip]
-pub(super) const fn ends_here(ether_type: u16) -> bool {
+pub(super) const fn is_known_leaf(ether_type: u16) -> bool {
     matches!(
         ether_type,
         super::redundancy::SUPERVISION
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn what_is_undone_does_not_end_here_and_macsec_is_neither() {
         for ether_type in 0..=u16::MAX {
-            assert!(!(is_walked(ether_type) && ends_here(ether_type)), "{ether_type:#06x}");
+            assert!(!(is_walked(ether_type) && is_known_leaf(ether_type)), "{ether_type:#06x}");
         }
-        assert!(is_usual(MACSEC) && !ends_here(MACSEC) && !is_walked(MACSEC));
-        assert!(ends_here(0x8892) && is_usual(0x8892));
-        assert!(!is_usual(0x1234) && !is_usual(MAX_LENGTH + 1));
+        assert!(is_known(MACSEC) && !is_known_leaf(MACSEC) && !is_walked(MACSEC));
+        assert!(is_known_leaf(0x8892) && is_known(0x8892));
+        assert!(!is_known(0x1234) && !is_known(MAX_LENGTH + 1));
     }
 }

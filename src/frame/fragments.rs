@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use datagram::{Added, Datagram, Head};
 use finished::{COPY_DELAY, Finished};
 
-use super::walk::{Fragment, Span, Walk, Witness};
+use super::walk::{Fragment, Observer, Span, Walk};
 use super::{Checksum, IpHeader, Tunnel, Undecoded};
 use crate::capture::LinkType;
 
@@ -102,7 +102,7 @@ pub struct Reassembler {
     /// Sum of the cost of all `datagrams`, bytes.
     cost: usize,
     finished: Finished,
-    /// What [`Reassembler::take_others`] gives.
+    /// What [`Reassembler::take_other_readings`] gives.
     others: Vec<Vec<u8>>,
     /// See [`Reassembler::is_ambiguous`].
     is_ambiguous: bool,
@@ -122,7 +122,7 @@ struct Key {
 
 impl Key {
     fn of(fragment: &Fragment<'_>) -> Self {
-        let IpHeader { source, destination, .. } = fragment.pair;
+        let IpHeader { source, destination, .. } = fragment.ip;
         Self {
             vlan: fragment.vlan,
             tunnel: fragment.tunnel,
@@ -152,7 +152,7 @@ impl Reassembler {
 
     /// What else the datagram that was just completed may be, where its fragments contradict each other: whole packets, as
     /// the one in `out`.
-    pub fn take_others(&mut self) -> Vec<Vec<u8>> {
+    pub fn take_other_readings(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.others)
     }
 
@@ -161,7 +161,7 @@ impl Reassembler {
         self.is_ambiguous
     }
 
-    /// What was counted so far.
+    /// What was counted_header_bytes so far.
     pub fn counters(&self) -> FragmentCounters {
         self.counters
     }
@@ -174,24 +174,24 @@ impl Reassembler {
     /// there". The packet may in turn be a fragment of something that wraps it.
     ///
     /// Fragments that overlap and differ make for several datagrams, of which hosts take this one or that. The one made of
-    /// what came first is in `out`, the others are [taken](Reassembler::take_others) at once.
+    /// what came first is in `out`, the others are [taken](Reassembler::take_other_readings) at once.
     pub fn push(&mut self, link: LinkType, bytes: &[u8], original: u32, clock: i64, out: &mut Vec<u8>) -> Reassembled {
         self.expire(clock);
         self.others.clear();
         self.is_ambiguous = false;
         let mut walk = Walk::new(Finder::default());
         let walked = walk.link(link, Span::of_packet(bytes, original as usize));
-        let added = match (walk.witness.fragment, walked) {
+        let added = match (walk.observer.fragment, walked) {
             (Some(fragment), _) => {
-                let added = self.add(&fragment, bytes, &walk.witness.lengths, clock, out);
-                self.others.retain(|other| is_sound(link, other));
-                self.read_late(link, &fragment, clock, added, out)
+                let added = self.add_fragment(&fragment, bytes, &walk.observer.lengths, clock, out);
+                self.others.retain(|other| has_no_wrong_checksum(link, other));
+                self.try_late_fragment(link, &fragment, clock, added, out)
             }
             (None, Err(error)) => Err(FragmentDrop::Undecoded(error)),
             (None, Ok(_)) => Err(FragmentDrop::NoFragment),
         };
         added.unwrap_or_else(|reason| {
-            self.count(reason);
+            self.count_drop(reason);
             Reassembled::Dropped(reason)
         })
     }
@@ -202,8 +202,8 @@ impl Reassembler {
         let age = self.limits.age;
         let is_late = |datagram: &Datagram| clock.saturating_sub(datagram.started) > age;
         while self.datagrams.first_key_value().is_some_and(|(_, oldest)| is_late(oldest)) {
-            let Some(datagram) = self.take_oldest() else { break };
-            if !datagram.copies {
+            let Some(datagram) = self.remove_oldest() else { break };
+            if !datagram.is_duplicate {
                 self.counters.aged_out += 1;
                 self.counters.bytes_given_up += datagram.received as u64;
             }
@@ -215,7 +215,7 @@ impl Reassembler {
         self.expire(i64::MAX);
     }
 
-    fn add(
+    fn add_fragment(
         &mut self,
         fragment: &Fragment<'_>,
         packet: &[u8],
@@ -223,25 +223,25 @@ impl Reassembler {
         clock: i64,
         out: &mut Vec<u8>,
     ) -> Result<Reassembled, FragmentDrop> {
-        check(fragment)?;
+        check_fragment(fragment)?;
         let key = Key::of(fragment);
-        let print = self.finished.print(fragment);
-        let copy = self.finished.contains(&key, print);
-        let serial = self.serial(key, clock);
+        let fingerprint = self.finished.fingerprint(fragment);
+        let copy = self.finished.contains(&key, fingerprint);
+        let serial = self.open_datagram(key, clock);
         let Some(datagram) = self.datagrams.get_mut(&serial) else { return Err(FragmentDrop::NoFragment) };
         let before = datagram.cost();
         if fragment.offset == 0 && datagram.head.is_none() {
             datagram.head = Head::of(fragment, packet, lengths);
         }
-        datagram.copies &= copy;
-        let added = datagram.add(fragment, print);
+        datagram.is_duplicate &= copy;
+        let added = datagram.add(fragment, fingerprint);
         self.cost = self.cost + datagram.cost() - before;
-        let (complete, copies) = (datagram.is_complete(), datagram.copies);
+        let (complete, copies) = (datagram.is_complete(), datagram.is_duplicate);
         if let Added::Overlapping = added.inspect_err(|_| self.make_room())? {
             self.counters.overlapping += 1;
         }
         if complete {
-            return self.complete(serial, clock, out);
+            return self.finish_datagram(serial, clock, out);
         }
         self.make_room();
         match self.datagrams.contains_key(&serial) {
@@ -253,7 +253,7 @@ impl Reassembler {
 
     /// A fragment of a datagram that was put together already may belong to it all the same: the host may have dropped what was
     /// taken for its place. Only where the checksum of the result says so, and where the fragment made nothing else.
-    fn read_late(
+    fn try_late_fragment(
         &mut self,
         link: LinkType,
         fragment: &Fragment<'_>,
@@ -265,7 +265,9 @@ impl Reassembler {
             return added;
         }
         match self.finished.read_with(&Key::of(fragment), fragment, clock) {
-            Some((whole, age)) if is_right(link, &whole) || age <= COPY_DELAY && is_sound(link, &whole) => {
+            Some((whole, age))
+                if has_right_checksums(link, &whole) || age <= COPY_DELAY && has_no_wrong_checksum(link, &whole) =>
+            {
                 *out = whole;
                 self.is_ambiguous = true;
                 Ok(Reassembled::Complete)
@@ -275,13 +277,14 @@ impl Reassembler {
     }
 
     /// The datagram with this key, a new one if need be.
-    fn serial(&mut self, key: Key, clock: i64) -> u64 {
+    fn open_datagram(&mut self, key: Key, clock: i64) -> u64 {
         if let Some(&serial) = self.serials.get(&key) {
-            let stale = |datagram: &Datagram| datagram.copies && clock.saturating_sub(datagram.started) > COPY_DELAY;
+            let stale =
+                |datagram: &Datagram| datagram.is_duplicate && clock.saturating_sub(datagram.started) > COPY_DELAY;
             if !self.datagrams.get(&serial).is_some_and(stale) {
                 return serial;
             }
-            self.take(serial);
+            self.remove(serial);
         }
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -292,47 +295,47 @@ impl Reassembler {
         serial
     }
 
-    fn complete(&mut self, serial: u64, clock: i64, out: &mut Vec<u8>) -> Result<Reassembled, FragmentDrop> {
-        let datagram = self.take(serial).ok_or(FragmentDrop::NoFragment)?;
-        if datagram.copies {
+    fn finish_datagram(&mut self, serial: u64, clock: i64, out: &mut Vec<u8>) -> Result<Reassembled, FragmentDrop> {
+        let datagram = self.remove(serial).ok_or(FragmentDrop::NoFragment)?;
+        if datagram.is_duplicate {
             return Err(FragmentDrop::Duplicate);
         }
-        datagram.write(out).ok_or(FragmentDrop::TooLarge)?;
+        datagram.write_packet(out).ok_or(FragmentDrop::TooLarge)?;
         self.others = datagram.other_readings();
         self.is_ambiguous = datagram.is_ambiguous();
         let payload = datagram.payload();
         if let Some(head) = datagram.head {
-            self.finished.keep(datagram.key, clock, head, payload);
+            self.finished.keep_datagram(datagram.key, clock, head, payload);
         }
-        self.finished.insert(datagram.key, clock, datagram.prints);
+        self.finished.remember(datagram.key, clock, datagram.fingerprints);
         self.counters.reassembled += 1;
         Ok(Reassembled::Complete)
     }
 
     fn make_room(&mut self) {
         while self.datagrams.len() > self.limits.datagrams || self.cost > self.limits.bytes {
-            let Some(datagram) = self.take_oldest() else { break };
-            if !datagram.copies {
+            let Some(datagram) = self.remove_oldest() else { break };
+            if !datagram.is_duplicate {
                 self.counters.evicted += 1;
                 self.counters.bytes_given_up += datagram.received as u64;
             }
         }
     }
 
-    fn take_oldest(&mut self) -> Option<Datagram> {
+    fn remove_oldest(&mut self) -> Option<Datagram> {
         let (&serial, _) = self.datagrams.first_key_value()?;
-        self.take(serial)
+        self.remove(serial)
     }
 
     /// Takes a datagram out of the table.
-    fn take(&mut self, serial: u64) -> Option<Datagram> {
+    fn remove(&mut self, serial: u64) -> Option<Datagram> {
         let datagram = self.datagrams.remove(&serial)?;
         self.serials.remove(&datagram.key);
         self.cost -= datagram.cost();
         Some(datagram)
     }
 
-    fn count(&mut self, reason: FragmentDrop) {
+    fn count_drop(&mut self, reason: FragmentDrop) {
         match reason {
             FragmentDrop::Duplicate => self.counters.duplicates += 1,
             FragmentDrop::Contradiction => self.counters.overlapping += 1,
@@ -345,17 +348,17 @@ impl Reassembler {
 }
 
 /// Whether the checksums of a packet are right.
-fn is_right(link: LinkType, packet: &[u8]) -> bool {
+fn has_right_checksums(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum == Checksum::Right)
 }
 
 /// Whether a packet can be read, and no checksum of it is wrong.
-fn is_sound(link: LinkType, packet: &[u8]) -> bool {
+fn has_no_wrong_checksum(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum != Checksum::Wrong)
 }
 
 /// Refuses what no datagram can be made of.
-fn check(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
+fn check_fragment(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
     let payload = fragment.payload;
     if payload.missing() > 0 {
         return Err(FragmentDrop::Cut);
@@ -376,12 +379,12 @@ struct Finder<'a> {
     fragment: Option<Fragment<'a>>,
 }
 
-impl<'a> Witness<'a> for Finder<'a> {
-    fn length_at(&mut self, at: usize) {
+impl<'a> Observer<'a> for Finder<'a> {
+    fn on_length(&mut self, at: usize) {
         self.lengths.push(at);
     }
 
-    fn fragment(&mut self, fragment: Fragment<'a>) -> bool {
+    fn on_fragment(&mut self, fragment: Fragment<'a>) -> bool {
         self.fragment = Some(fragment);
         false
     }

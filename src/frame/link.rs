@@ -3,9 +3,9 @@
 use super::ether_type::{
     BACKBONE, E_TAG, FABRIC_PATH, IPV4, IPV6, MACSEC, MAX_LENGTH, META_DATA, MIN_ETHER_TYPE, MPLS, MPLS_MULTICAST, NSH,
     OLD_SERVICE_VLAN, PPPOE_SESSION, R_TAG, SERVICE_VLAN, SERVICE_VLAN_9200, SERVICE_VLAN_9300, TIME_STAMP, TRILL,
-    VLAN, VN_TAG, ends_here, is_usual,
+    VLAN, VN_TAG, is_known, is_known_leaf,
 };
-use super::walk::{Leaf, Span, Walk, Walked, Witness};
+use super::walk::{Leaf, Observer, Span, Walk, WalkResult};
 use super::{Macs, Undecoded, redundancy};
 use crate::capture::LinkType;
 
@@ -19,9 +19,9 @@ const SNAP: [u8; 6] = [0xAA, 0xAA, 0x03, 0, 0, 0];
 /// ARPHRD_NETLINK: its protocol field is no EtherType.
 const NETLINK: u16 = 824;
 
-impl<'a, W: Witness<'a>> Walk<'a, W> {
+impl<'a, W: Observer<'a>> Walk<'a, W> {
     /// From the first byte of a packet on.
-    pub(super) fn link(&mut self, link: LinkType, span: Span<'a>) -> Walked<'a> {
+    pub(super) fn link(&mut self, link: LinkType, span: Span<'a>) -> WalkResult<'a> {
         match link {
             LinkType::Ethernet => self.ethernet(span),
             LinkType::RawIp => self.ip(span),
@@ -34,8 +34,8 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// An Ethernet header. What was known of an outer one is forgotten.
-    pub(super) fn ethernet(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1], rest) = span.take()?;
+    pub(super) fn ethernet(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1], rest) = span.read()?;
         self.context.mac = Some(Macs { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5] });
         self.context.vlan = None;
         let ether_type = u16::from_be_bytes([t0, t1]);
@@ -44,7 +44,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// What follows a type field.
-    pub(super) fn ether_type(&mut self, mut ether_type: u16, mut span: Span<'a>) -> Walked<'a> {
+    pub(super) fn ether_type(&mut self, mut ether_type: u16, mut span: Span<'a>) -> WalkResult<'a> {
         let outermost = (ether_type, span);
         for _ in 0..=MAX_TAGS {
             (ether_type, span) = match ether_type {
@@ -56,34 +56,34 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
                     Some(inside) => inside,
                     None => return Ok(self.llc(length, span)),
                 },
-                _ => match self.unusual_tag(ether_type, span)? {
+                _ => match self.other_tag(ether_type, span)? {
                     Some(inside) => inside,
                     None => return self.wrapping(ether_type, span),
                 },
             };
         }
         let (ether_type, span) = outermost;
-        Ok(Leaf::link(ether_type, span).because(Undecoded::TooDeep))
+        Ok(Leaf::link(ether_type, span).with_reason(Undecoded::TooDeep))
     }
 
     /// A VLAN tag. A tag with id 0 only carries a priority (802.1Q, 9.6).
     fn vlan_tag(&mut self, span: Span<'a>) -> Result<(u16, Span<'a>), Undecoded> {
-        let (&[c0, c1, t0, t1], rest) = span.take()?;
+        let (&[c0, c1, t0, t1], rest) = span.read()?;
         let id = u16::from_be_bytes([c0, c1]) & 0x0FFF;
         if id != 0 {
             self.context.vlan = Some(id);
         }
-        Ok(self.behind_tag([t0, t1], rest))
+        Ok(self.after_tag([t0, t1], rest))
     }
 
     /// A tag of a switch of some kind; none where this type is no tag.
     #[cold]
-    fn unusual_tag(&mut self, ether_type: u16, span: Span<'a>) -> Result<Option<(u16, Span<'a>)>, Undecoded> {
+    fn other_tag(&mut self, ether_type: u16, span: Span<'a>) -> Result<Option<(u16, Span<'a>)>, Undecoded> {
         let length = match ether_type {
             // Nobody registered these: what follows shows whether it is a tag.
             SERVICE_VLAN_9200 | SERVICE_VLAN_9300 => {
-                let (&[_, _, t0, t1], _) = span.take()?;
-                let is_tag = is_usual_type(u16::from_be_bytes([t0, t1]));
+                let (&[_, _, t0, t1], _) = span.read()?;
+                let is_tag = is_known_ether_type(u16::from_be_bytes([t0, t1]));
                 return is_tag.then(|| self.vlan_tag(span)).transpose();
             }
             // VN-Tag: direction, pointer, destination (16 bits), looped, version, source (16).
@@ -100,19 +100,19 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             META_DATA => 6,
             // 802.1AE, 9.3: flags and association, length (1 byte each), packet number (4), and where a flag says so the
             // channel (8). Without the flags for encrypted and changed data, only a check value is behind it.
-            MACSEC => match span.take()? {
+            MACSEC => match span.read()? {
                 (&[flags], _) if flags & MACSEC_CHANGED != 0 => return Ok(None),
                 (&[flags], _) if flags & MACSEC_CHANNEL != 0 => 14,
                 _ => 6,
             },
             _ => return Ok(None),
         };
-        let (&tag, rest) = span.skip(length)?.take()?;
-        Ok(Some(self.behind_tag(tag, rest)))
+        let (&tag, rest) = span.skip(length)?.read()?;
+        Ok(Some(self.after_tag(tag, rest)))
     }
 
     /// What follows a tag that ends with this type.
-    fn behind_tag(&mut self, ether_type: [u8; 2], rest: Span<'a>) -> (u16, Span<'a>) {
+    fn after_tag(&mut self, ether_type: [u8; 2], rest: Span<'a>) -> (u16, Span<'a>) {
         let ether_type = u16::from_be_bytes(ether_type);
         self.lsdu = Some((ether_type, rest));
         (ether_type, rest)
@@ -120,8 +120,8 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// What wraps a whole packet, or is not read any further.
     #[cold]
-    fn wrapping(&mut self, ether_type: u16, span: Span<'a>) -> Walked<'a> {
-        let inside: fn(&mut Self, Span<'a>) -> Walked<'a> = match ether_type {
+    fn wrapping(&mut self, ether_type: u16, span: Span<'a>) -> WalkResult<'a> {
+        let inside: fn(&mut Self, Span<'a>) -> WalkResult<'a> = match ether_type {
             MPLS | MPLS_MULTICAST => Self::mpls,
             PPPOE_SESSION => Self::pppoe,
             BACKBONE => Self::backbone,
@@ -130,12 +130,12 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
             NSH => Self::nsh,
             _ => return Ok(self.other(ether_type, span)),
         };
-        self.unwrap_or(Leaf::link(ether_type, span).because(Undecoded::Content), |walk| inside(walk, span))
+        self.descend_or(Leaf::link(ether_type, span).with_reason(Undecoded::Content), |walk| inside(walk, span))
     }
 
     /// A tag of HSR.
     fn hsr_tag(&mut self, span: Span<'a>) -> Result<(u16, Span<'a>), Undecoded> {
-        let (tag, rest) = span.take()?;
+        let (tag, rest) = span.read()?;
         let (redundancy, ether_type) = redundancy::hsr_tag(tag);
         self.context.redundancy = Some(redundancy);
         self.lsdu = None;
@@ -144,23 +144,23 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// An 802.3 frame: its length says where the padding starts.
     fn llc(&mut self, length: u16, span: Span<'a>) -> Leaf<'a> {
-        let payload = self.without_trailer(span);
+        let payload = self.strip_prp_trailer(span);
         let payload = payload.limit(usize::from(length), false).unwrap_or(payload);
         let leaf = Leaf::link(0, payload);
-        if is_network_layer(payload.bytes) { leaf.because(Undecoded::Content) } else { leaf }
+        if is_network_layer(payload.bytes) { leaf.with_reason(Undecoded::Content) } else { leaf }
     }
 
     /// A payload that is not IP.
     fn other(&mut self, ether_type: u16, span: Span<'a>) -> Leaf<'a> {
-        let leaf = Leaf::link(ether_type, self.without_trailer(span));
-        if ends_here(ether_type) { leaf } else { leaf.because(Undecoded::Content) }
+        let leaf = Leaf::link(ether_type, self.strip_prp_trailer(span));
+        if is_known_leaf(ether_type) { leaf } else { leaf.with_reason(Undecoded::Content) }
     }
 
     /// Takes off the trailer of PRP, if there is one.
-    fn without_trailer(&mut self, span: Span<'a>) -> Span<'a> {
+    fn strip_prp_trailer(&mut self, span: Span<'a>) -> Span<'a> {
         let before = self.context.redundancy;
         self.context.redundancy = None;
-        self.note_trailer();
+        self.find_prp_trailer();
         let found = self.context.redundancy;
         self.context.redundancy = found.or(before);
         match (found, span.wire.checked_sub(redundancy::TRAILER)) {
@@ -170,7 +170,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// Looks for the trailer of PRP at the end of the Ethernet frame.
-    pub(super) fn note_trailer(&mut self) {
+    pub(super) fn find_prp_trailer(&mut self) {
         if let Some(redundancy) = self.lsdu.take().and_then(|(ether_type, lsdu)| redundancy::trailer(ether_type, lsdu))
         {
             self.context.redundancy = Some(redundancy);
@@ -178,20 +178,20 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// LINKTYPE_LINUX_SLL: packet type, ARPHRD type, address length (2 bytes each), address (8), protocol (2).
-    fn sll(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[_, _, h0, h1, _, _, _, _, _, _, _, _, _, _, p0, p1], rest) = span.take()?;
+    fn sll(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[_, _, h0, h1, _, _, _, _, _, _, _, _, _, _, p0, p1], rest) = span.read()?;
         self.cooked(u16::from_be_bytes([h0, h1]), u16::from_be_bytes([p0, p1]), rest)
     }
 
     /// LINKTYPE_LINUX_SLL2: protocol, reserved (2 bytes each), interface (4), ARPHRD type (2), packet type and address
     /// length (1 each), address (8).
-    fn sll2(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&[p0, p1, _, _, _, _, _, _, h0, h1], rest) = span.take()?;
+    fn sll2(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&[p0, p1, _, _, _, _, _, _, h0, h1], rest) = span.read()?;
         self.cooked(u16::from_be_bytes([h0, h1]), u16::from_be_bytes([p0, p1]), rest.skip(10)?)
     }
 
     /// A cooked capture. It knows the sender's hardware address at most, so the frame has none.
-    fn cooked(&mut self, hardware: u16, protocol: u16, rest: Span<'a>) -> Walked<'a> {
+    fn cooked(&mut self, hardware: u16, protocol: u16, rest: Span<'a>) -> WalkResult<'a> {
         if hardware == NETLINK || protocol < MIN_ETHER_TYPE {
             return Ok(Leaf::link(0, rest));
         }
@@ -199,19 +199,19 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// LINKTYPE_NULL: the byte order is that of the capturing host, and families are small numbers.
-    fn null(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&family, rest) = span.take()?;
-        self.family(u32::from_be_bytes(family).min(u32::from_le_bytes(family)), rest)
+    fn null(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&family, rest) = span.read()?;
+        self.address_family(u32::from_be_bytes(family).min(u32::from_le_bytes(family)), rest)
     }
 
     /// LINKTYPE_LOOP: big-endian.
-    fn loopback(&mut self, span: Span<'a>) -> Walked<'a> {
-        let (&family, rest) = span.take()?;
-        self.family(u32::from_be_bytes(family), rest)
+    fn loopback(&mut self, span: Span<'a>) -> WalkResult<'a> {
+        let (&family, rest) = span.read()?;
+        self.address_family(u32::from_be_bytes(family), rest)
     }
 
     /// AF_INET is 2 everywhere, AF_INET6 is 10 on Linux, 23 on Windows, 24, 28 and 30 on the BSDs and Darwin.
-    fn family(&mut self, family: u32, rest: Span<'a>) -> Walked<'a> {
+    fn address_family(&mut self, family: u32, rest: Span<'a>) -> WalkResult<'a> {
         match family {
             2 => self.ipv4(rest),
             10 | 23 | 24 | 28 | 30 => self.ipv6(rest),
@@ -222,7 +222,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
 /// An EtherType behind LLC and SNAP.
 fn snap(span: Span<'_>) -> Option<(u16, Span<'_>)> {
-    let (&[l0, l1, l2, o0, o1, o2, t0, t1], rest) = span.take().ok()?;
+    let (&[l0, l1, l2, o0, o1, o2, t0, t1], rest) = span.read().ok()?;
     let ether_type = u16::from_be_bytes([t0, t1]);
     ([l0, l1, l2, o0, o1, o2] == SNAP && ether_type >= MIN_ETHER_TYPE).then_some((ether_type, rest))
 }
@@ -238,25 +238,25 @@ fn is_network_layer(payload: &[u8]) -> bool {
 }
 
 /// Whether this is a usual EtherType, and no length.
-const fn is_usual_type(ether_type: u16) -> bool {
-    ether_type >= MIN_ETHER_TYPE && is_usual(ether_type)
+const fn is_known_ether_type(ether_type: u16) -> bool {
+    ether_type >= MIN_ETHER_TYPE && is_known(ether_type)
 }
 
 /// Whether these bytes can be an Ethernet frame: its type is one that is met in plants and offices.
 pub(super) fn is_plausible_ethernet(span: Span<'_>) -> bool {
-    let Ok((&[.., t0, t1], _)) = span.take::<14>() else { return false };
-    is_usual(u16::from_be_bytes([t0, t1]))
+    let Ok((&[.., t0, t1], _)) = span.read::<14>() else { return false };
+    is_known(u16::from_be_bytes([t0, t1]))
 }
 
 /// Whether these bytes are hardly anything but an Ethernet frame: what its type names is there, or the length of an
 /// 802.3 frame is that of all the bytes. For wrappings that do not say where their inside begins.
 pub(super) fn is_certain_ethernet(span: Span<'_>) -> bool {
-    let Ok((&[.., t0, t1], rest)) = span.take::<14>() else { return false };
+    let Ok((&[.., t0, t1], rest)) = span.read::<14>() else { return false };
     match (u16::from_be_bytes([t0, t1]), rest.bytes) {
         (IPV4, [0x45..=0x4F, ..]) | (IPV6, [0x60..=0x6F, ..]) => true,
         (IPV4 | IPV6, _) => false,
         (length @ ..=MAX_LENGTH, [0x42, 0x42, 0x03, ..] | [0xAA, 0xAA, 0x03, ..]) => usize::from(length) <= rest.wire,
         (..=MAX_LENGTH, _) => false,
-        (ether_type, _) => is_usual(ether_type),
+        (ether_type, _) => is_known(ether_type),
     }
 }

@@ -1,12 +1,12 @@
 //! Wrappings as conversations: who sends packets to whom inside others.
 //!
-//! A tunnel is traffic between its two ends, whatever is inside. The walk that leads to the innermost pair of addresses
+//! A tunnel is traffic between its two ends, whatever is inside. The walk that leads to the innermost ip of addresses
 //! passes by the outer ones; [`peek()`](super::peek()) notes them in [`Layers`], and [`outer()`] gives one of them as a
 //! frame.
 
 use std::net::IpAddr;
 
-use super::walk::{Context, Leaf, MAX_WRAPPINGS, Span, Walk, Witness};
+use super::walk::{Context, Leaf, MAX_WRAPPINGS, Observer, Span, Walk};
 use super::{Body, Frame, IpHeader};
 use crate::capture::LinkType;
 
@@ -32,8 +32,8 @@ impl Outer {
     /// The wrapping of a frame that is one; none without IP.
     fn of(body: &Body<'_>) -> Option<Self> {
         let (IpHeader { source, destination, .. }, carrier) = match body {
-            Body::Ip(pair, other) => (pair, OuterCarrier::Ip(other.protocol)),
-            Body::Udp(pair, datagram) => (pair, OuterCarrier::Udp(datagram.destination_port)),
+            Body::Ip(ip, other) => (ip, OuterCarrier::Ip(other.protocol)),
+            Body::Udp(ip, datagram) => (ip, OuterCarrier::Udp(datagram.destination_port)),
             Body::Tcp(..) | Body::Link { .. } => return None,
         };
         Some(Self { ends: [*source.min(destination), *source.max(destination)], carrier })
@@ -76,7 +76,7 @@ impl Layers {
 pub fn outer<'a>(link: LinkType, bytes: &'a [u8], original: u32, depth: u8) -> Option<Frame<'a>> {
     let mut walk = Walk::new(Find { depth, found: None });
     walk.link(link, Span::of_packet(bytes, original as usize)).ok()?;
-    walk.witness.found
+    walk.observer.found
 }
 
 /// Waits for one wrapping.
@@ -85,8 +85,8 @@ struct Find<'a> {
     found: Option<Frame<'a>>,
 }
 
-impl<'a> Witness<'a> for Find<'a> {
-    fn wrapping(&mut self, depth: u8, context: &Context, outside: &Leaf<'a>) {
+impl<'a> Observer<'a> for Find<'a> {
+    fn on_wrapping(&mut self, depth: u8, context: &Context, outside: &Leaf<'a>) {
         if depth == self.depth {
             self.found = Some(context.frame(&Leaf { undecoded: None, ..*outside }));
         }

@@ -1,7 +1,7 @@
 //! Which packets belong together: one cheap look for whoever gives packets to the workers.
 
 use super::host_key::{mac_key, pair_key};
-use super::walk::{Context, Fragment, Leaf, Span, Walk, Witness};
+use super::walk::{Context, Fragment, Leaf, Observer, Span, Walk};
 use super::{Body, Layers, plain};
 use crate::capture::LinkType;
 
@@ -33,31 +33,31 @@ impl Peek {
 pub fn peek(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     match link {
         LinkType::Ethernet => {
-            plain::key_of_untagged(bytes).map_or_else(|| peek_further(bytes, original, layers), Peek::Key)
+            plain::host_key_untagged(bytes).map_or_else(|| peek_tagged(bytes, original, layers), Peek::Key)
         }
-        _ => walked(link, bytes, original, layers),
+        _ => peek_by_walk(link, bytes, original, layers),
     }
 }
 
 #[inline(never)]
-fn peek_further(bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
-    plain::key(bytes).map_or_else(|| walked(LinkType::Ethernet, bytes, original, layers), Peek::Key)
+fn peek_tagged(bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
+    plain::host_key(bytes).map_or_else(|| peek_by_walk(LinkType::Ethernet, bytes, original, layers), Peek::Key)
 }
 
 /// The same walk as [`super::decode`] takes, up to the first fragment.
 #[inline(never)]
-fn walked(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
+fn peek_by_walk(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     layers.clear();
     let mut walk = Walk::new(Seen { fragment: false, layers });
     let leaf = walk.link(link, Span::of_packet(bytes, original as usize));
-    if walk.witness.fragment {
+    if walk.observer.fragment {
         return Peek::Fragment;
     }
     let key = match leaf.map(|leaf| leaf.body) {
-        Ok(Body::Tcp(pair, _) | Body::Udp(pair, _) | Body::Ip(pair, _)) => pair_key(pair.source, pair.destination),
+        Ok(Body::Tcp(ip, _) | Body::Udp(ip, _) | Body::Ip(ip, _)) => pair_key(ip.source, ip.destination),
         Ok(Body::Link { .. }) | Err(_) => walk.context.mac.map_or(0, mac_key),
     };
-    if walk.witness.layers.is_empty() { Peek::Key(key) } else { Peek::Wrapped(key) }
+    if walk.observer.layers.is_empty() { Peek::Key(key) } else { Peek::Wrapped(key) }
 }
 
 /// Whether a fragment was met, and what was unwrapped.
@@ -66,13 +66,13 @@ struct Seen<'l> {
     layers: &'l mut Layers,
 }
 
-impl<'a> Witness<'a> for Seen<'_> {
-    fn fragment(&mut self, _: Fragment<'a>) -> bool {
+impl<'a> Observer<'a> for Seen<'_> {
+    fn on_fragment(&mut self, _: Fragment<'a>) -> bool {
         self.fragment = true;
         false
     }
 
-    fn wrapping(&mut self, depth: u8, _: &Context, outside: &Leaf<'a>) {
+    fn on_wrapping(&mut self, depth: u8, _: &Context, outside: &Leaf<'a>) {
         self.layers.add(depth, &outside.body);
     }
 }

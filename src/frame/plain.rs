@@ -88,40 +88,40 @@ fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
 /// The short cut for a TCP segment.
 #[inline(always)]
 pub(super) fn plain_segment(bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
-    let Ipv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
+    let PlainIpv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(whole)?;
     Some(PlainSegment { vlan, ip, tcp, whole, payload })
 }
 
 /// A TCP segment as a frame.
-pub(super) fn segment(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+pub(super) fn segment_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::TCP)?;
     let (tcp, payload) = tcp(header.payload)?;
     let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
-    Some(header.frame(Body::Tcp(header.pair(), segment_of(tcp, payload)), own.and(carried)))
+    Some(header.frame(Body::Tcp(header.ip_header(), segment_of(tcp, payload)), own.and(carried)))
 }
 
 /// A UDP datagram that wraps nothing, as a frame.
-pub(super) fn datagram(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
+pub(super) fn datagram_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
     let header = ipv4(bytes, original, ip_number::UDP)?;
     let datagram = udp(header.payload)?;
     // A checksum of 0 is none (RFC 768).
     let has_none = datagram.checksum == 0;
     let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
     let carried = if has_none { Checksum::Unknown } else { carried };
-    Some(header.frame(Body::Udp(header.pair(), datagram), own.and(carried)))
+    Some(header.frame(Body::Udp(header.ip_header(), datagram), own.and(carried)))
 }
 
 /// IPv4 without options that was captured whole.
-struct Ipv4<'a> {
+struct PlainIpv4<'a> {
     mac: Macs,
     vlan: Option<u16>,
     header: &'a [u8; IPV4_HEADER],
     payload: &'a [u8],
 }
 
-impl<'a> Ipv4<'a> {
-    const fn pair(&self) -> IpHeader {
+impl<'a> PlainIpv4<'a> {
+    const fn ip_header(&self) -> IpHeader {
         let &[_, _, _, _, i0, i1, _, _, _, _, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = self.header;
         let source = IpAddr::V4(Ipv4Addr::new(a0, a1, a2, a3));
         let destination = IpAddr::V4(Ipv4Addr::new(b0, b1, b2, b3));
@@ -135,9 +135,9 @@ impl<'a> Ipv4<'a> {
 }
 
 #[inline(always)]
-fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
+fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<PlainIpv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
-    let Untagged { vlan, ether_type: IPV4, rest } = untagged(rest)? else { return None };
+    let Untagged { vlan, ether_type: IPV4, rest } = skip_tags(rest)? else { return None };
     let header: &[u8; IPV4_HEADER] = rest.first_chunk()?;
     let &[version, _, l0, l1, _, _, f0, f1, _, protocol, ..] = header;
     if version != 0x45 || protocol != carried.0 || is_fragment([f0, f1]) {
@@ -146,7 +146,7 @@ fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<Ipv4<'_>> {
     if bytes.len() < original as usize || may_have_trailer(bytes) {
         return None;
     }
-    Some(Ipv4 {
+    Some(PlainIpv4 {
         mac: Macs { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5] },
         vlan,
         header,
@@ -192,15 +192,15 @@ fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
 /// The key of [`super::peek()`] for what has no tags: nearly all packets cost a fifth less to deal than with the longer
 /// look below.
 #[inline(always)]
-pub(super) fn key_of_untagged(bytes: &[u8]) -> Option<u64> {
+pub(super) fn host_key_untagged(bytes: &[u8]) -> Option<u64> {
     let (&[.., t0, t1], rest) = bytes.split_first_chunk::<14>()?;
     if u16::from_be_bytes([t0, t1]) == IPV4 { key_of_ipv4(rest) } else { None }
 }
 
 /// The key of [`super::peek()`].
-pub(super) fn key(bytes: &[u8]) -> Option<u64> {
+pub(super) fn host_key(bytes: &[u8]) -> Option<u64> {
     let (_, rest) = bytes.split_at_checked(12)?;
-    match untagged(rest)? {
+    match skip_tags(rest)? {
         Untagged { ether_type: IPV4, rest, .. } => key_of_ipv4(rest),
         Untagged { ether_type: IPV6, rest, .. } => key_of_ipv6(rest),
         _ => None,
@@ -231,7 +231,7 @@ fn key_of_ipv6(bytes: &[u8]) -> Option<u64> {
 
 /// Past at most two VLAN tags.
 #[inline(always)]
-fn untagged(mut bytes: &[u8]) -> Option<Untagged<'_>> {
+fn skip_tags(mut bytes: &[u8]) -> Option<Untagged<'_>> {
     let mut vlan = None;
     for _ in 0..3 {
         let (&[t0, t1], rest) = bytes.split_first_chunk()?;

@@ -24,7 +24,7 @@ impl<'a> Span<'a> {
     }
 
     /// Its first `N` bytes, and the rest.
-    pub(super) fn take<const N: usize>(self) -> Result<(&'a [u8; N], Self), Undecoded> {
+    pub(super) fn read<const N: usize>(self) -> Result<(&'a [u8; N], Self), Undecoded> {
         let (head, bytes) = self.bytes.split_first_chunk().ok_or(Undecoded::Truncated)?;
         Ok((head, Self { bytes, at: self.at + N, wire: self.wire.saturating_sub(N) }))
     }
@@ -62,11 +62,11 @@ pub(super) struct Leaf<'a> {
 
 impl<'a> Leaf<'a> {
     /// IP whose payload is not read any further.
-    pub(super) fn ip(pair: &IpHeader, protocol: u8, payload: Span<'a>) -> Self {
+    pub(super) fn ip(ip: &IpHeader, protocol: u8, payload: Span<'a>) -> Self {
         let message = payload.bytes.first();
         let neighbour_discovery = protocol == ICMPV6 && message.is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(kind));
         let advertised = if neighbour_discovery { neighbour::advertised(payload.bytes) } else { None };
-        Self::of(Body::Ip(*pair, OtherIp { protocol, neighbour_discovery, advertised }), payload)
+        Self::of(Body::Ip(*ip, OtherIp { protocol, neighbour_discovery, advertised }), payload)
     }
 
     /// A payload of Ethernet that is not read any further.
@@ -80,13 +80,13 @@ impl<'a> Leaf<'a> {
     }
 
     /// There is more in it, which could not be read.
-    pub(super) fn because(self, reason: Undecoded) -> Self {
+    pub(super) fn with_reason(self, reason: Undecoded) -> Self {
         Self { undecoded: Some(reason), ..self }
     }
 }
 
 /// The outcome of each layer: where the walk ended, or why it could not.
-pub(super) type Walked<'a> = Result<Leaf<'a>, Undecoded>;
+pub(super) type WalkResult<'a> = Result<Leaf<'a>, Undecoded>;
 
 /// What the headers passed so far have said.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,7 +112,7 @@ impl Context {
 /// One part of a datagram, and where it was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fragment<'a> {
-    pub(super) pair: IpHeader,
+    pub(super) ip: IpHeader,
     pub(super) vlan: Option<u16>,
     pub(super) tunnel: Option<Tunnel>,
     /// What the whole datagram carries.
@@ -124,17 +124,17 @@ pub(super) struct Fragment<'a> {
     pub(super) more: bool,
     pub(super) payload: Span<'a>,
     /// Where its IP header starts in the packet, bytes.
-    pub(super) header: usize,
+    pub(super) header_at: usize,
     /// Where the headers end that the whole datagram keeps: the IPv6 fragment header comes after.
-    pub(super) kept: usize,
+    pub(super) headers_end_at: usize,
     /// Where the byte is that names the next header after the kept ones.
-    pub(super) next_header: usize,
+    pub(super) next_header_at: usize,
 }
 
 /// Somebody who wants to know more of a walk than where it ends.
-pub(super) trait Witness<'a> {
+pub(super) trait Observer<'a> {
     /// At `at` is a 16-bit length of a header and what follows it, in which 0 means: all that is there.
-    fn length_at(&mut self, _at: usize) {}
+    fn on_length(&mut self, _at: usize) {}
 
     /// Whether checksums are to be verified.
     fn wants_checksums(&self) -> bool {
@@ -142,16 +142,16 @@ pub(super) trait Witness<'a> {
     }
 
     /// A part of a datagram. `false`: walk no further.
-    fn fragment(&mut self, _fragment: Fragment<'a>) -> bool {
+    fn on_fragment(&mut self, _fragment: Fragment<'a>) -> bool {
         true
     }
 
     /// The frame that a wrapping would be if its inside could not be read, which it was, and how many others are around
     /// it. The innermost comes first.
-    fn wrapping(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
+    fn on_wrapping(&mut self, _depth: u8, _context: &Context, _outside: &Leaf<'a>) {}
 }
 
-impl Witness<'_> for () {
+impl Observer<'_> for () {
     fn wants_checksums(&self) -> bool {
         true
     }
@@ -163,15 +163,15 @@ pub(super) struct Walk<'a, W> {
     /// What follows the tags of the last Ethernet header, and its EtherType, until the IP header inside says where
     /// the trailer of PRP would be.
     pub(super) lsdu: Option<(u16, Span<'a>)>,
-    pub(super) witness: W,
+    pub(super) observer: W,
     depth: usize,
     /// What the wrapping at hand carries is its own signalling: nothing is inside.
-    pub(super) signalling: bool,
+    pub(super) is_signalling: bool,
 }
 
-impl<'a, W: Witness<'a>> Walk<'a, W> {
-    pub(super) fn new(witness: W) -> Self {
-        Self { context: Context::default(), lsdu: None, witness, depth: 0, signalling: false }
+impl<'a, W: Observer<'a>> Walk<'a, W> {
+    pub(super) fn new(observer: W) -> Self {
+        Self { context: Context::default(), lsdu: None, observer, depth: 0, is_signalling: false }
     }
 
     /// Whether a wrapping is around what is at hand.
@@ -181,7 +181,7 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
 
     /// Notes what a checksum says, given the sum over all that it covers. `None`: not all of that was captured.
     pub(super) fn verify(&mut self, sum: impl FnOnce() -> Option<Sum>) {
-        if self.witness.wants_checksums()
+        if self.observer.wants_checksums()
             && let Some(sum) = sum()
         {
             self.context.checksum = self.context.checksum.and(Checksum::of(sum));
@@ -189,9 +189,13 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
     }
 
     /// Goes on inside a wrapping. If the inside cannot be read, the wrapping is the innermost: `outside`.
-    pub(super) fn unwrap_or(&mut self, outside: Leaf<'a>, inside: impl FnOnce(&mut Self) -> Walked<'a>) -> Walked<'a> {
+    pub(super) fn descend_or(
+        &mut self,
+        outside: Leaf<'a>,
+        inside: impl FnOnce(&mut Self) -> WalkResult<'a>,
+    ) -> WalkResult<'a> {
         if self.depth == MAX_WRAPPINGS {
-            return Ok(outside.because(Undecoded::TooDeep));
+            return Ok(outside.with_reason(Undecoded::TooDeep));
         }
         let depth = self.depth as u8;
         self.depth += 1;
@@ -199,12 +203,12 @@ impl<'a, W: Witness<'a>> Walk<'a, W> {
         self.context.lenient = true;
         match inside(self) {
             Ok(leaf) => {
-                self.witness.wrapping(depth, &before, &outside);
+                self.observer.on_wrapping(depth, &before, &outside);
                 Ok(leaf)
             }
             Err(_) => {
                 self.context = before;
-                let own = std::mem::take(&mut self.signalling);
+                let own = std::mem::take(&mut self.is_signalling);
                 Ok(if own { Leaf { undecoded: None, ..outside } } else { outside })
             }
         }

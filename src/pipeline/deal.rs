@@ -168,7 +168,7 @@ impl Dealer {
             self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
         let subject = if self.fragments.is_ambiguous() { Subject::Ambiguous } else { Subject::Content };
-        let others = self.fragments.take_others();
+        let others = self.fragments.take_other_readings();
         if let Reassembled::Dropped(reason) = done
             && is_told(reason)
         {

@@ -7,7 +7,7 @@ use crate::frame::checksum;
 use crate::frame::walk::Fragment;
 
 /// Stands for the place and the bytes of a fragment.
-pub(super) type Print = u64;
+pub(super) type Fingerprint = u64;
 
 /// An incomplete datagram.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub(super) struct Datagram {
     pub(super) started: i64,
     pub(super) head: Option<Head>,
     /// All its fragments so far are copies of those of a datagram that was put together a moment ago.
-    pub(super) copies: bool,
+    pub(super) is_duplicate: bool,
     /// What stands for those of its fragments that brought something.
-    pub(super) prints: Vec<Print>,
+    pub(super) fingerprints: Vec<Fingerprint>,
     /// Parts by their place in the datagram; none is empty, and no two overlap.
     parts: BTreeMap<usize, Vec<u8>>,
     /// Bytes in `parts`.
@@ -49,8 +49,8 @@ impl Datagram {
         Self {
             key,
             started,
-            copies: true,
-            prints: Vec::new(),
+            is_duplicate: true,
+            fingerprints: Vec::new(),
             head: None,
             parts: BTreeMap::new(),
             received: 0,
@@ -72,7 +72,7 @@ impl Datagram {
     }
 
     /// Keeps a fragment that contradicts others, as far as there is room.
-    fn contradict(&mut self, fragment: &Fragment<'_>) {
+    fn keep_rival(&mut self, fragment: &Fragment<'_>) {
         if self.rivals.len() < MAX_RIVALS {
             let (offset, more, bytes) = (fragment.offset, fragment.more, fragment.payload.bytes.to_vec());
             self.rivals.push(Rival { offset, more, bytes });
@@ -91,7 +91,7 @@ impl Datagram {
         let mut payload = self.payload();
         rivals.iter().for_each(|rival| overlay(&mut payload, rival.offset, rival.more, &rival.bytes));
         let mut out = Vec::new();
-        self.head.as_ref()?.write(&payload, &mut out)?;
+        self.head.as_ref()?.write_packet(&payload, &mut out)?;
         Some(out)
     }
 
@@ -105,7 +105,7 @@ impl Datagram {
     }
 
     /// Takes those bytes of a fragment that are not there yet.
-    pub(super) fn add(&mut self, fragment: &Fragment<'_>, print: Print) -> Result<Added, FragmentDrop> {
+    pub(super) fn add(&mut self, fragment: &Fragment<'_>, fingerprint: Fingerprint) -> Result<Added, FragmentDrop> {
         let bytes = fragment.payload.bytes;
         let end = fragment.offset + bytes.len();
         let known_end = self.parts.last_key_value().map_or(0, |(offset, part)| offset + part.len());
@@ -114,21 +114,21 @@ impl Datagram {
             None => !fragment.more && end < known_end,
         };
         if contradicts {
-            self.contradict(fragment);
+            self.keep_rival(fragment);
             return Err(FragmentDrop::Contradiction);
         }
         if !fragment.more {
             self.total = Some(end);
         }
-        let (gaps, same) = self.gaps(fragment.offset, bytes);
+        let (gaps, same) = self.find_gaps(fragment.offset, bytes);
         let added: usize = gaps.iter().map(|(_, part)| part.len()).sum();
         if !same {
-            self.contradict(fragment);
+            self.keep_rival(fragment);
         }
         self.parts.extend(gaps.into_iter().map(|(offset, part)| (offset, part.to_vec())));
         self.received += added;
         if added > 0 {
-            self.prints.push(print);
+            self.fingerprints.push(fingerprint);
         }
         match added {
             0 if same => Err(FragmentDrop::Duplicate),
@@ -138,7 +138,7 @@ impl Datagram {
     }
 
     /// Which of these bytes, whose place is `start`, are not there yet, and whether the others are the same.
-    fn gaps<'b>(&self, start: usize, bytes: &'b [u8]) -> (Vec<(usize, &'b [u8])>, bool) {
+    fn find_gaps<'b>(&self, start: usize, bytes: &'b [u8]) -> (Vec<(usize, &'b [u8])>, bool) {
         let end = start + bytes.len();
         let first = self.parts.range(..=start).next_back().map_or(start, |(offset, _)| *offset);
         let mut gaps = Vec::new();
@@ -161,8 +161,8 @@ impl Datagram {
     }
 
     /// The whole packet. `None` when its IP header cannot say how long it is.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Option<()> {
-        self.head.as_ref()?.write(&self.payload(), out)
+    pub(super) fn write_packet(&self, out: &mut Vec<u8>) -> Option<()> {
+        self.head.as_ref()?.write_packet(&self.payload(), out)
     }
 }
 
@@ -186,31 +186,32 @@ pub(super) struct Head {
     /// Where its checksum is, if it has one.
     checksum_at: Option<usize>,
     /// Bytes of the head that this length counts, too.
-    counted: usize,
+    counted_header_bytes: usize,
 }
 
 impl Head {
     /// The head of the first fragment, without what makes it a fragment. `None` would mean that its places are not in
     /// the packet.
     pub(super) fn of(fragment: &Fragment<'_>, packet: &[u8], lengths: &[usize]) -> Option<Self> {
-        let Fragment { header, kept, .. } = *fragment;
-        let mut bytes = packet.get(..kept)?.to_vec();
-        for &at in lengths.iter().filter(|at| **at < header) {
+        let Fragment { header_at, headers_end_at, .. } = *fragment;
+        let mut bytes = packet.get(..headers_end_at)?.to_vec();
+        for &at in lengths.iter().filter(|at| **at < header_at) {
             bytes.get_mut(at..)?.first_chunk_mut().map(|length| *length = [0; 2])?;
         }
-        if fragment.pair.source.is_ipv4() {
-            let checksum_at = Some(header + 10);
-            let mut head = Self { bytes, length_at: header + 2, checksum_at, counted: kept - header };
-            head.replace(header + 6, [0; 2])?;
+        if fragment.ip.source.is_ipv4() {
+            let checksum_at = Some(header_at + 10);
+            let mut head =
+                Self { bytes, length_at: header_at + 2, checksum_at, counted_header_bytes: headers_end_at - header_at };
+            head.replace_word(header_at + 6, [0; 2])?;
             return Some(head);
         }
-        *bytes.get_mut(fragment.next_header)? = fragment.protocol;
-        let counted = (kept - header).saturating_sub(IPV6_HEADER);
-        Some(Self { bytes, length_at: header + 4, checksum_at: None, counted })
+        *bytes.get_mut(fragment.next_header_at)? = fragment.protocol;
+        let counted_header_bytes = (headers_end_at - header_at).saturating_sub(IPV6_HEADER);
+        Some(Self { bytes, length_at: header_at + 4, checksum_at: None, counted_header_bytes })
     }
 
     /// Puts another word at a place, and keeps the checksum as right or wrong as it was.
-    fn replace(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
+    fn replace_word(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
         let mut word = *self.bytes.get(at..)?.first_chunk()?;
         if let Some(checksum_at) = self.checksum_at {
             let checksum = self.bytes.get_mut(checksum_at..)?.first_chunk_mut()?;
@@ -221,10 +222,10 @@ impl Head {
     }
 
     /// The whole packet. `None` when its IP header cannot say how long it is.
-    pub(super) fn write(&self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let length = u16::try_from(self.counted + payload.len()).ok()?;
+    pub(super) fn write_packet(&self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let length = u16::try_from(self.counted_header_bytes + payload.len()).ok()?;
         let mut head = self.clone();
-        head.replace(self.length_at, length.to_be_bytes())?;
+        head.replace_word(self.length_at, length.to_be_bytes())?;
         out.clear();
         out.extend_from_slice(&head.bytes);
         out.extend_from_slice(payload);

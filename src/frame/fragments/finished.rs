@@ -4,24 +4,24 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::Key;
-use super::datagram::{Head, Print, overlay};
+use super::datagram::{Fingerprint, Head, overlay};
 use crate::frame::walk::Fragment;
 
 /// Datagrams that were put together a moment ago, so that copies of their fragments are known: a port mirrors a packet
 /// twice, and PRP and HSR send it twice. Same identification is not enough: who wants to hide a datagram sends a
-/// harmless one before it. The seed of the prints is not to be guessed, and decides nothing.
+/// harmless one before it. The seed of the fingerprints is not to be guessed, and decides nothing.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
-    prints: HashMap<Key, Vec<Print>>,
-    queue: VecDeque<(i64, Key)>,
+    fingerprints: HashMap<Key, Vec<Fingerprint>>,
+    fingerprint_ages: VecDeque<(i64, Key)>,
     seed: RandomState,
-    /// Sum of all `prints`.
-    count: usize,
+    /// Sum of all `fingerprints`.
+    fingerprint_count: usize,
     /// The datagrams themselves, for fragments that come later and say something else.
     bodies: HashMap<Key, Body>,
-    ages: VecDeque<(i64, Key)>,
+    body_ages: VecDeque<(i64, Key)>,
     /// Bytes in `bodies`.
-    kept: usize,
+    body_bytes: usize,
 }
 
 /// A datagram that was put together.
@@ -34,30 +34,30 @@ struct Body {
 }
 
 impl Finished {
-    pub(super) fn print(&self, fragment: &Fragment<'_>) -> Print {
+    pub(super) fn fingerprint(&self, fragment: &Fragment<'_>) -> Fingerprint {
         self.seed.hash_one((fragment.offset, fragment.more, fragment.payload.bytes))
     }
 
-    pub(super) fn insert(&mut self, key: Key, clock: i64, prints: Vec<Print>) {
-        self.count += prints.len();
-        match self.prints.insert(key, prints) {
-            Some(older) => self.count -= older.len(),
-            None => self.queue.push_back((clock, key)),
+    pub(super) fn remember(&mut self, key: Key, clock: i64, fingerprints: Vec<Fingerprint>) {
+        self.fingerprint_count += fingerprints.len();
+        match self.fingerprints.insert(key, fingerprints) {
+            Some(older) => self.fingerprint_count -= older.len(),
+            None => self.fingerprint_ages.push_back((clock, key)),
         }
-        while self.count > MAX_PRINTS {
-            self.pop();
+        while self.fingerprint_count > MAX_PRINTS {
+            self.drop_oldest_fingerprints();
         }
     }
 
     /// Keeps a datagram for fragments that come later.
-    pub(super) fn keep(&mut self, key: Key, clock: i64, head: Head, payload: Vec<u8>) {
-        self.kept += payload.len();
+    pub(super) fn keep_datagram(&mut self, key: Key, clock: i64, head: Head, payload: Vec<u8>) {
+        self.body_bytes += payload.len();
         match self.bodies.insert(key, Body { head, payload, finished: clock }) {
-            Some(older) => self.kept -= older.payload.len(),
-            None => self.ages.push_back((clock, key)),
+            Some(older) => self.body_bytes -= older.payload.len(),
+            None => self.body_ages.push_back((clock, key)),
         }
-        while self.kept > MAX_KEPT {
-            self.drop_oldest();
+        while self.body_bytes > MAX_KEPT {
+            self.drop_oldest_body();
         }
     }
 
@@ -66,37 +66,39 @@ impl Finished {
         let body = self.bodies.get(key)?;
         let (mut payload, mut out) = (body.payload.clone(), Vec::new());
         overlay(&mut payload, fragment.offset, fragment.more, fragment.payload.bytes);
-        body.head.write(&payload, &mut out)?;
+        body.head.write_packet(&payload, &mut out)?;
         (payload != body.payload).then_some((out, clock.saturating_sub(body.finished)))
     }
 
-    fn drop_oldest(&mut self) {
-        let Some((clock, key)) = self.ages.pop_front() else { return };
+    fn drop_oldest_body(&mut self) {
+        let Some((clock, key)) = self.body_ages.pop_front() else { return };
         match self.bodies.get(&key) {
             // It was put together again since.
-            Some(body) if body.finished != clock => self.ages.push_back((body.finished, key)),
-            Some(_) => self.kept -= self.bodies.remove(&key).map_or(0, |body| body.payload.len()),
+            Some(body) if body.finished != clock => self.body_ages.push_back((body.finished, key)),
+            Some(_) => self.body_bytes -= self.bodies.remove(&key).map_or(0, |body| body.payload.len()),
             None => {}
         }
     }
 
     pub(super) fn expire(&mut self, clock: i64) {
-        while self.ages.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > BODY_AGE) {
-            self.drop_oldest();
+        while self.body_ages.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > BODY_AGE) {
+            self.drop_oldest_body();
         }
-        while self.queue.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > COPY_DELAY) {
-            self.pop();
+        while self.fingerprint_ages.front().is_some_and(|(time, _)| clock.saturating_sub(*time) > COPY_DELAY) {
+            self.drop_oldest_fingerprints();
         }
     }
 
     /// Whether this fragment was part of such a datagram.
-    pub(super) fn contains(&self, key: &Key, print: Print) -> bool {
-        self.prints.get(key).is_some_and(|prints| prints.contains(&print))
+    pub(super) fn contains(&self, key: &Key, fingerprint: Fingerprint) -> bool {
+        self.fingerprints.get(key).is_some_and(|fingerprints| fingerprints.contains(&fingerprint))
     }
 
-    fn pop(&mut self) {
-        if let Some(prints) = self.queue.pop_front().and_then(|(_, key)| self.prints.remove(&key)) {
-            self.count -= prints.len();
+    fn drop_oldest_fingerprints(&mut self) {
+        if let Some(fingerprints) =
+            self.fingerprint_ages.pop_front().and_then(|(_, key)| self.fingerprints.remove(&key))
+        {
+            self.fingerprint_count -= fingerprints.len();
         }
     }
 }

@@ -280,7 +280,7 @@ fn readings(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
         push(&mut table, packet, SECOND, &mut out);
     }
     assert_eq!(push(&mut table, last, SECOND, &mut out), Reassembled::Complete);
-    let others = table.take_others().iter().map(|other| payload(other)).collect();
+    let others = table.take_other_readings().iter().map(|other| payload(other)).collect();
     (out, others, table.is_ambiguous())
 }
 
