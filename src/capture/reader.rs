@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
-use super::records::{Place, Sink, Stop};
+use super::records::{RecordPosition, Sink, WalkEnd};
 use super::{Block, Capture, Cut, Error, Origin, detect, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
@@ -21,7 +21,7 @@ pub(super) struct Reader {
     /// The incomplete record at the end of the last block: the next block begins with it.
     carry: Vec<u8>,
     /// Bytes that the incomplete record needs at least.
-    wanted: usize,
+    needed: usize,
     /// A block of no interest, too long to be held.
     skip: Option<Skip>,
     /// Offset of the next record in the uncompressed capture.
@@ -50,7 +50,7 @@ impl Reader {
             return Err(input);
         };
         let next = Stamp { time: 0, clock: i64::MIN, packet: 0, origin: Origin { capture, number: 1 }.word() };
-        Ok(Self { input, parser, next, carry: Vec::new(), wanted: 0, skip: None, position: 0, ended: false })
+        Ok(Self { input, parser, next, carry: Vec::new(), needed: 0, skip: None, position: 0, ended: false })
     }
 
     /// What is read, such as `pcapng (zstd)`.
@@ -64,7 +64,7 @@ impl Reader {
     pub(super) fn fill(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         block.clear();
         while block.packets.is_empty() && !self.ended {
-            if self.pass_over(block, size, capture) {
+            if self.skip_record(block, size, capture) {
                 let held = self.load(block, size);
                 self.walk(block, held, capture);
             }
@@ -75,7 +75,7 @@ impl Reader {
     }
 
     /// Passes over what is to be skipped. `false`: the capture ended in it.
-    fn pass_over(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
+    fn skip_record(&mut self, block: &mut Block, size: usize, capture: &mut Capture) -> bool {
         let Some(skip) = self.skip.take() else { return true };
         block.reserve(size);
         let mut left = skip.left;
@@ -84,7 +84,7 @@ impl Reader {
             let read = self.input.read(block.bytes.get_mut(..most).unwrap_or_default());
             left -= read as u64;
             if read < most {
-                self.end(skip.size - left, skip.size, capture);
+                self.end_input(skip.size - left, skip.size, capture);
                 return false;
             }
         }
@@ -99,7 +99,7 @@ impl Reader {
     /// where it lies a few bytes further into its page than there.
     fn load(&mut self, block: &mut Block, size: usize) -> (Range<usize>, bool) {
         let carried = self.carry.len();
-        let size = size.max(self.wanted.saturating_sub(carried));
+        let size = size.max(self.needed.saturating_sub(carried));
         block.reserve(carried + PAGE + size);
         let behind = block.bytes.get(carried..).unwrap_or_default();
         let middle = carried + behind.as_ptr().align_offset(PAGE) % PAGE;
@@ -111,29 +111,29 @@ impl Reader {
         (start..middle + read, read == size)
     }
 
-    fn walk(&mut self, block: &mut Block, (held, more_may_come): (Range<usize>, bool), capture: &mut Capture) {
+    fn walk(&mut self, block: &mut Block, (held, is_full): (Range<usize>, bool), capture: &mut Capture) {
         let bytes = block.bytes.get(held.clone()).unwrap_or_default();
         let Block { packets, secrets, .. } = block;
-        let mut sink = Sink { packets, secrets, place: Place { next: self.next, at: held.start } };
+        let mut sink = Sink { packets, secrets, position: RecordPosition { next: self.next, at: held.start } };
         let (used, stop) = self.parser.walk(bytes, &mut sink);
-        self.next = sink.place.next;
+        self.next = sink.position.next;
         self.position += used as u64;
         let left = bytes.get(used..).unwrap_or_default();
         match stop {
-            Stop::More(wanted) if more_may_come => {
+            WalkEnd::NeedsBytes(needed) if is_full => {
                 self.carry.extend_from_slice(left);
-                self.wanted = wanted;
+                self.needed = needed;
             }
-            Stop::More(wanted) => self.end(left.len() as u64, wanted as u64, capture),
-            Stop::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
-            Stop::Broken(reason) => self.cut(reason, capture),
+            WalkEnd::NeedsBytes(needed) => self.end_input(left.len() as u64, needed as u64, capture),
+            WalkEnd::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
+            WalkEnd::Broken(reason) => self.cut(reason, capture),
         }
     }
 
-    /// The input is at its end, with `left` bytes of a record that needs `wanted` at least.
-    fn end(&mut self, left: u64, wanted: u64, capture: &mut Capture) {
+    /// The input is at its end, with `left` bytes of a record that needs `needed` at least.
+    fn end_input(&mut self, left: u64, needed: u64, capture: &mut Capture) {
         self.ended = true;
-        let partial = (left > 0).then(|| format!("{left} bytes of a record of at least {wanted}"));
+        let partial = (left > 0).then(|| format!("{left} bytes of a record of at least {needed}"));
         let reason = match (self.input.failure(), partial) {
             (None, None) => return,
             (None, Some(partial)) => format!("the capture ends inside a record: {partial} are there"),
@@ -194,7 +194,7 @@ impl Parser {
         }
     }
 
-    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, Stop) {
+    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
         match self {
             Self::Pcap(parser) => parser.walk(bytes, sink),
             Self::Pcapng(parser) => parser.walk(bytes, sink),

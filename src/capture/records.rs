@@ -6,9 +6,9 @@ use super::{LinkType, Packet, Secrets};
 
 /// Why a walk over records stopped.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum WalkEnd {
     /// The next record needs this many bytes at least, at most [`MAX_RECORD`].
-    More(usize),
+    NeedsBytes(usize),
     /// The next record is of no interest and this long, longer than what is there.
     Skip(u64),
     /// The next record cannot be right, and what follows it cannot be found.
@@ -19,22 +19,29 @@ pub(super) enum Stop {
 pub(super) struct Sink<'a> {
     pub(super) packets: &'a mut Vec<Packet>,
     pub(super) secrets: &'a mut Vec<Secrets>,
-    pub(super) place: Place,
+    pub(super) position: RecordPosition,
 }
 
 /// Where the walk over the records of a block is.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RecordPosition {
     /// The stamp of the next packet, but for its time.
     pub(super) next: Stamp,
     /// Where the current record begins in the block.
     pub(super) at: usize,
 }
 
-impl Place {
+impl RecordPosition {
     /// A packet whose bytes begin `header` bytes into the current record.
     #[inline(always)]
-    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) -> Packet {
+    pub(super) fn next_packet(
+        &mut self,
+        time: i64,
+        link: LinkType,
+        header: usize,
+        captured: u32,
+        original: u32,
+    ) -> Packet {
         let Stamp { clock, packet, origin, .. } = self.next;
         let stamp = Stamp { time, clock: clock.max(time), packet, origin };
         self.next = Stamp { packet: packet + 1, origin: origin + 1, ..stamp };
@@ -43,25 +50,25 @@ impl Place {
 
     /// The current record is done: the next begins `size` bytes later.
     #[inline(always)]
-    pub(super) fn advance(&mut self, size: usize) {
+    pub(super) fn finish_record(&mut self, size: usize) {
         self.at += size;
     }
 
     /// Latest time so far, for packets that carry none.
-    pub(super) fn latest(&self) -> i64 {
+    pub(super) fn latest_time(&self) -> i64 {
         if self.next.packet == 0 { 0 } else { self.next.clock }
     }
 }
 
 impl Sink<'_> {
-    /// A packet: see [`Place::packet`].
-    pub(super) fn packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) {
-        let packet = self.place.packet(time, link, header, captured, original);
+    /// A packet: see [`RecordPosition::next_packet`].
+    pub(super) fn push_packet(&mut self, time: i64, link: LinkType, header: usize, captured: u32, original: u32) {
+        let packet = self.position.next_packet(time, link, header, captured, original);
         self.packets.push(packet);
     }
 
     /// Decryption secrets for the packets that follow.
-    pub(super) fn secrets(&mut self, kind: u32, bytes: &[u8]) {
+    pub(super) fn push_secrets(&mut self, kind: u32, bytes: &[u8]) {
         self.secrets.push(Secrets { before: self.packets.len() as u32, kind, bytes: bytes.into() });
     }
 }

@@ -46,8 +46,8 @@ pub struct Replay {
 }
 
 enum Stage {
-    One(Box<Reader>),
-    Many(Merge),
+    Single(Box<Reader>),
+    Merged(Merge),
 }
 
 /// Opens captures: files, folders, and `-` for standard input.
@@ -69,7 +69,7 @@ pub fn open(paths: &[PathBuf], settings: &ReplaySettings) -> Result<Replay, Erro
     }
     let mut captures: Vec<Capture> = found.iter().map(Found::description).collect();
     let total = found.iter().map(|found| found.size).sum();
-    let stage = stage(found, &mut captures, settings.merge_size, &read)?;
+    let stage = combine(found, &mut captures, settings.merge_size, &read)?;
     Ok(Replay { stage, captures, skipped, block_size: settings.block_size, read, total })
 }
 
@@ -84,9 +84,9 @@ impl Source for Replay {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
         let size = self.block_size;
         Ok(match (&mut self.stage, self.captures.as_mut_slice()) {
-            (Stage::One(reader), [capture]) => reader.fill(block, size, capture),
-            (Stage::One(_), _) => false,
-            (Stage::Many(merge), captures) => merge.fill(block, size, captures),
+            (Stage::Single(reader), [capture]) => reader.fill(block, size, capture),
+            (Stage::Single(_), _) => false,
+            (Stage::Merged(merge), captures) => merge.fill(block, size, captures),
         })
     }
 
@@ -173,11 +173,16 @@ impl Found {
 }
 
 /// One capture is read as it is, several are merged.
-fn stage(mut found: Vec<Found>, captures: &mut [Capture], size: usize, read: &Arc<AtomicU64>) -> Result<Stage, Error> {
+fn combine(
+    mut found: Vec<Found>,
+    captures: &mut [Capture],
+    size: usize,
+    read: &Arc<AtomicU64>,
+) -> Result<Stage, Error> {
     if let [only] = found.as_mut_slice()
         && let Some(reader) = only.reader.take()
     {
-        return Ok(Stage::One(reader));
+        return Ok(Stage::Single(reader));
     }
     let mut merge = Merge::new(size, read);
     let mut done = 0;
@@ -193,7 +198,7 @@ fn stage(mut found: Vec<Found>, captures: &mut [Capture], size: usize, read: &Ar
     }
     // What was read to see where each capture begins is read again when its packets are due.
     read.store(done, Ordering::Relaxed);
-    Ok(Stage::Many(merge))
+    Ok(Stage::Merged(merge))
 }
 
 /// Regular files of a folder with their sizes, by name.

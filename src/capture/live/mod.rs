@@ -104,7 +104,7 @@ impl Stop {
 pub struct Live {
     /// Opened, and not started yet.
     readers: Vec<Reader>,
-    lanes: InterfaceMerge,
+    merge: InterfaceMerge,
     captures: Vec<Capture>,
     counters: Vec<Arc<InterfaceCounters>>,
     stop: Stop,
@@ -124,12 +124,12 @@ impl Live {
         let readers = readers?;
         let counters: Vec<_> = readers.iter().map(Reader::counters).collect();
         let captures = interfaces.iter().map(Capture::live).collect();
-        Ok(Self { readers, lanes: InterfaceMerge::default(), captures, counters, stop })
+        Ok(Self { readers, merge: InterfaceMerge::default(), captures, counters, stop })
     }
 
     /// Starts to read, each interface on a thread of its own. Before that, there is nothing to be had of it.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.lanes = InterfaceMerge::start(std::mem::take(&mut self.readers))?;
+        self.merge = InterfaceMerge::start(std::mem::take(&mut self.readers))?;
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Drop for Live {
 
 impl Source for Live {
     fn fill(&mut self, block: &mut Block) -> Result<bool, Error> {
-        let more = self.lanes.fill(block);
+        let more = self.merge.fill(block);
         if more {
             return Ok(true);
         }
@@ -174,7 +174,7 @@ impl Source for Live {
     }
 
     fn is_ready(&self) -> bool {
-        self.lanes.is_ready()
+        self.merge.is_ready()
     }
 
     fn captures(&self) -> &[Capture] {
