@@ -1,6 +1,6 @@
-//! IP fragments into whole packets, in a table that is bounded in entries, bytes and age.
+//! Reassembles IP fragments, in a table bounded in entries, bytes and age.
 //!
-//! Everything is decided by the order and the times of the packets, so a replay gives the same packets every time.
+//! The result depends only on the order and the times of the packets, so every replay gives the same packets.
 
 mod datagram;
 mod finished;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use datagram::{Added, Datagram, Head};
-use finished::{COPY_DELAY, Finished};
+use finished::{DUPLICATE_DELAY, Finished};
 
 use super::walk::{Fragment, Observer, Span, Walk};
 use super::{Checksum, IpHeader, Tunnel, Undecoded};
@@ -21,11 +21,11 @@ use crate::capture::LinkType;
 /// Bounds of the table of a [`Reassembler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FragmentLimits {
-    /// Incomplete datagrams kept at a time, at most; then the oldest is given up.
+    /// Most incomplete datagrams at a time; beyond it, the oldest is evicted.
     pub datagrams: usize,
-    /// Bytes kept for them, bookkeeping included, at most; then the oldest is given up.
+    /// Most bytes for them, bookkeeping included; beyond it, the oldest is evicted.
     pub bytes: usize,
-    /// How long a datagram may take from its first fragment on, nanoseconds of packet time.
+    /// Most time from the first fragment of a datagram to the last, nanoseconds of packet time.
     pub age: i64,
 }
 
@@ -36,73 +36,72 @@ impl Default for FragmentLimits {
     }
 }
 
-/// What became of the fragments.
+/// What a [`Reassembler`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentCounters {
-    /// Datagrams put together.
+    /// Datagrams reassembled.
     pub reassembled: u64,
-    /// Fragments that said nothing new: copies, also of datagrams that were put together a moment ago.
+    /// Fragments without new bytes: duplicates, also of recently reassembled datagrams.
     pub duplicates: u64,
-    /// Fragments that overlapped others and brought something else or something more. What came first stands.
+    /// Fragments that overlapped others and had different or additional bytes. The first bytes stand.
     pub overlapping: u64,
-    /// Fragments beyond the greatest datagram (65,535 bytes with its header).
+    /// Fragments beyond the largest datagram (65,535 bytes with its header).
     pub too_large: u64,
-    /// Fragments that no sender makes: empty, or not the last and no multiple of 8 bytes, or
-    /// refused by [`super::decode`].
+    /// Invalid fragments: empty, not the last and no multiple of 8 bytes, or refused by [`super::decode`].
     pub malformed: u64,
-    /// Fragments cut by a snap length: their datagram cannot be put together.
+    /// Fragments cut by a snap length: their datagram cannot be reassembled.
     pub cut: u64,
-    /// Datagrams given up because they took too long, or because the capture ended.
+    /// Incomplete datagrams that exceeded the age limit or were left at the end of the capture.
     pub aged_out: u64,
-    /// Datagrams given up for want of room.
+    /// Incomplete datagrams that were evicted because a limit was reached.
     pub evicted: u64,
-    /// Bytes of payload that were given up with them.
+    /// Bytes of payload in the datagrams that aged out or were evicted.
     pub bytes_given_up: u64,
 }
 
-/// What [`Reassembler::push`] made of a packet.
+/// The result of [`Reassembler::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reassembled {
-    /// It was the last missing part: here is the whole packet.
+    /// The fragment completed its datagram.
     Complete,
-    /// It is kept, and others are missing.
+    /// The fragment is stored; others are missing.
     Incomplete,
-    /// It is of no use.
+    /// The fragment was dropped.
     Dropped(FragmentDrop),
 }
 
-/// Why a fragment is of no use.
+/// Why a fragment was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentDrop {
-    /// It is none: see [`super::peek()`].
+    /// The packet is not a fragment: see [`super::peek()`].
     NoFragment,
-    /// [`super::decode`] refuses it, too.
+    /// [`super::decode`] refuses the packet, too.
     Undecoded(Undecoded),
     /// A snap length cut it.
     Cut,
-    /// No sender makes such a fragment.
+    /// It is empty, or not the last and no multiple of 8 bytes.
     Malformed,
-    /// It lies beyond the greatest datagram, or the room there is.
+    /// It lies beyond the largest datagram, or its datagram exceeds the limits.
     TooLarge,
-    /// It says nothing new.
+    /// It has no new bytes.
     Duplicate,
-    /// It disagrees about where the datagram ends.
+    /// It contradicts other fragments about where the datagram ends.
     Contradiction,
 }
 
-/// Puts IP fragments together.
+/// Reassembles IP fragments.
 #[derive(Debug)]
 pub struct Reassembler {
     limits: FragmentLimits,
     counters: FragmentCounters,
-    /// The incomplete datagrams by age: a serial number grows as time does.
+    /// The incomplete datagrams by serial number, so the oldest is first.
     datagrams: BTreeMap<u64, Datagram>,
     serials: HashMap<Key, u64>,
     next_serial: u64,
     /// Sum of the cost of all `datagrams`, bytes.
     cost: usize,
     finished: Finished,
-    /// What [`Reassembler::take_other_readings`] gives.
+    /// See [`Reassembler::take_other_readings`].
     others: Vec<Vec<u8>>,
     /// See [`Reassembler::is_ambiguous`].
     is_ambiguous: bool,
@@ -116,7 +115,7 @@ struct Key {
     source: IpAddr,
     destination: IpAddr,
     identification: u32,
-    /// 0 for IPv6, where it may differ from part to part (RFC 8200, 4.5).
+    /// 0 for IPv6, where it may differ between fragments (RFC 8200, 4.5).
     protocol: u8,
 }
 
@@ -150,13 +149,13 @@ impl Reassembler {
         }
     }
 
-    /// What else the datagram that was just completed may be, where its fragments contradict each other: whole packets, as
-    /// the one in `out`.
+    /// Takes the other readings of the datagram that the last [push](Self::push) completed, if its fragments contradict each
+    /// other: whole packets like the one in `out`.
     pub fn take_other_readings(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.others)
     }
 
-    /// Whether the fragments of the datagram that was just completed contradict each other.
+    /// Whether the fragments of the datagram that the last [push](Self::push) completed contradict each other.
     pub const fn is_ambiguous(&self) -> bool {
         self.is_ambiguous
     }
@@ -166,15 +165,15 @@ impl Reassembler {
         self.counters
     }
 
-    /// Takes a packet that [`super::peek()`] called a fragment; `clock` is the latest time of all packets so far.
+    /// Adds a packet that is a [`super::Peek::Fragment`]; `clock` is the latest time of all packets so far.
     ///
-    /// When it completes a datagram, `out` holds a packet of the same link type and nothing else: the first fragment
-    /// up to and including its IP header, which now says that it is whole, then the whole payload. The checksum of that header
-    /// is as right or wrong as before, and headers around it have the length 0, which [`super::decode`] takes for "all that is
-    /// there". The packet may in turn be a fragment of something that wraps it.
+    /// If it completes a datagram, `out` is replaced by a packet of the same link type: the first fragment up to and including
+    /// its IP header, with the length and fragment fields of the whole datagram, then the whole payload. The checksum of that
+    /// header stays valid or invalid. Outer headers have the length 0, which [`super::decode`] takes for the rest of the
+    /// packet. The packet may in turn be a fragment of an outer datagram.
     ///
-    /// Fragments that overlap and differ make for several datagrams, of which hosts take this one or that. The one made of
-    /// what came first is in `out`, the others are [taken](Reassembler::take_other_readings) at once.
+    /// Contradicting fragments give several datagrams, and hosts differ in which one they accept. `out` has the one made of
+    /// the first bytes; [`Reassembler::take_other_readings`] returns the others until the next push.
     pub fn push(&mut self, link: LinkType, bytes: &[u8], original: u32, clock: i64, out: &mut Vec<u8>) -> Reassembled {
         self.expire(clock);
         self.others.clear();
@@ -196,7 +195,7 @@ impl Reassembler {
         })
     }
 
-    /// Gives up what has taken too long by `clock`. [`Reassembler::push`] does so, too.
+    /// Drops incomplete datagrams that exceed the age limit at `clock`. [`Reassembler::push`] calls it.
     pub fn expire(&mut self, clock: i64) {
         self.finished.expire(clock);
         let age = self.limits.age;
@@ -210,7 +209,7 @@ impl Reassembler {
         }
     }
 
-    /// Gives up what is incomplete when the capture ends.
+    /// Drops all incomplete datagrams at the end of the capture.
     pub fn finish(&mut self) {
         self.expire(i64::MAX);
     }
@@ -226,33 +225,34 @@ impl Reassembler {
         check_fragment(fragment)?;
         let key = Key::of(fragment);
         let fingerprint = self.finished.fingerprint(fragment);
-        let copy = self.finished.contains(&key, fingerprint);
+        let is_known = self.finished.contains(&key, fingerprint);
         let serial = self.open_datagram(key, clock);
         let Some(datagram) = self.datagrams.get_mut(&serial) else { return Err(FragmentDrop::NoFragment) };
         let before = datagram.cost();
         if fragment.offset == 0 && datagram.head.is_none() {
             datagram.head = Head::of(fragment, packet, lengths);
         }
-        datagram.is_duplicate &= copy;
+        datagram.is_duplicate &= is_known;
         let added = datagram.add(fragment, fingerprint);
         self.cost = self.cost + datagram.cost() - before;
-        let (complete, copies) = (datagram.is_complete(), datagram.is_duplicate);
+        let (is_complete, is_duplicate) = (datagram.is_complete(), datagram.is_duplicate);
         if let Added::Overlapping = added.inspect_err(|_| self.make_room())? {
             self.counters.overlapping += 1;
         }
-        if complete {
+        if is_complete {
             return self.finish_datagram(serial, clock, out);
         }
         self.make_room();
         match self.datagrams.contains_key(&serial) {
-            _ if copies => Err(FragmentDrop::Duplicate),
+            _ if is_duplicate => Err(FragmentDrop::Duplicate),
             true => Ok(Reassembled::Incomplete),
             false => Err(FragmentDrop::TooLarge),
         }
     }
 
-    /// A fragment of a datagram that was put together already may belong to it all the same: the host may have dropped what was
-    /// taken for its place. Only where the checksum of the result says so, and where the fragment made nothing else.
+    /// Reads a fragment as a replacement for bytes of an already reassembled datagram: the host may have dropped the fragment
+    /// that came first. Counts only if the result has right checksums or, within [`DUPLICATE_DELAY`], no wrong one, and if the
+    /// fragment did not complete another datagram.
     fn try_late_fragment(
         &mut self,
         link: LinkType,
@@ -266,7 +266,8 @@ impl Reassembler {
         }
         match self.finished.read_with(&Key::of(fragment), fragment, clock) {
             Some((whole, age))
-                if has_right_checksums(link, &whole) || age <= COPY_DELAY && has_no_wrong_checksum(link, &whole) =>
+                if has_right_checksums(link, &whole)
+                    || age <= DUPLICATE_DELAY && has_no_wrong_checksum(link, &whole) =>
             {
                 *out = whole;
                 self.is_ambiguous = true;
@@ -276,11 +277,11 @@ impl Reassembler {
         }
     }
 
-    /// The datagram with this key, a new one if need be.
+    /// The serial number of the incomplete datagram with this key; starts a new one if there is none.
     fn open_datagram(&mut self, key: Key, clock: i64) -> u64 {
         if let Some(&serial) = self.serials.get(&key) {
             let stale =
-                |datagram: &Datagram| datagram.is_duplicate && clock.saturating_sub(datagram.started) > COPY_DELAY;
+                |datagram: &Datagram| datagram.is_duplicate && clock.saturating_sub(datagram.started) > DUPLICATE_DELAY;
             if !self.datagrams.get(&serial).is_some_and(stale) {
                 return serial;
             }
@@ -327,7 +328,7 @@ impl Reassembler {
         self.remove(serial)
     }
 
-    /// Takes a datagram out of the table.
+    /// Removes a datagram from the table.
     fn remove(&mut self, serial: u64) -> Option<Datagram> {
         let datagram = self.datagrams.remove(&serial)?;
         self.serials.remove(&datagram.key);
@@ -352,12 +353,12 @@ fn has_right_checksums(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum == Checksum::Right)
 }
 
-/// Whether a packet can be read, and no checksum of it is wrong.
+/// Whether a packet can be decoded and has no wrong checksum.
 fn has_no_wrong_checksum(link: LinkType, packet: &[u8]) -> bool {
     super::decode(link, packet, packet.len() as u32).is_ok_and(|frame| frame.checksum != Checksum::Wrong)
 }
 
-/// Refuses what no datagram can be made of.
+/// Refuses fragments that no datagram can be made of.
 fn check_fragment(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
     let payload = fragment.payload;
     if payload.missing() > 0 {
@@ -372,7 +373,7 @@ fn check_fragment(fragment: &Fragment<'_>) -> Result<(), FragmentDrop> {
     Ok(())
 }
 
-/// Learns of the first fragment on the way, and of the lengths before it.
+/// Finds the first fragment on a walk, and the length fields before it.
 #[derive(Default)]
 struct Finder<'a> {
     lengths: Vec<usize>,
@@ -390,5 +391,5 @@ impl<'a> Observer<'a> for Finder<'a> {
     }
 }
 
-/// Greatest datagram that IP can say, bytes.
+/// Largest IP datagram, bytes.
 const MAX_DATAGRAM: usize = 65_535;

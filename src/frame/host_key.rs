@@ -19,12 +19,12 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// No two pairs share a key.
+/// Unique for each pair.
 pub(super) fn key4(source: u32, destination: u32) -> u64 {
     u64::from(source.min(destination)) << 32 | u64::from(source.max(destination))
 }
 
-/// A good mixture: there are more pairs than keys.
+/// A hash: there are more pairs than keys.
 pub(super) fn key6(source: u128, destination: u128) -> u64 {
     fold(source.min(destination)).wrapping_mul(MULTIPLIER) ^ fold(source.max(destination))
 }
@@ -39,11 +39,11 @@ fn number([a, b, c, d, e, f]: [u8; 6]) -> u64 {
     u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
-/// 128 bits in 64, so that addresses of one network, which share the upper half, stay apart.
+/// Folds 128 bits into 64 so that addresses of one network, which share the upper half, stay distinct.
 fn fold(value: u128) -> u64 {
     let [upper, lower] = [(value >> 64) as u64, value as u64];
     upper.wrapping_mul(MULTIPLIER).rotate_left(32) ^ lower
 }
 
-/// 2^64 divided by the golden ratio, odd: spreads neighbours.
+/// 2^64 divided by the golden ratio, made odd: spreads adjacent values.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;

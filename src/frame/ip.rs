@@ -1,5 +1,5 @@
-//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, fragments included. What cannot be read behind the addresses is a leaf
-//! that says so: it is traffic between these two all the same.
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, fragments included. A packet that cannot be decoded behind its addresses
+//! ends in a leaf with the reason, because it is traffic between the two hosts all the same.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,15 +18,16 @@ const MAX_EXTENSIONS: usize = 16;
 /// Length of an IPv6 header, bytes.
 const IPV6_HEADER: usize = 40;
 
-/// An IP header and the extension headers after it, as far as they were walked.
+/// An IP header and the extension headers walked so far.
 #[derive(Clone, Copy)]
 struct Chain<'a> {
     ip: IpHeader,
     protocol: u8,
-    /// What follows the headers so far.
+    /// The bytes after the headers walked so far.
     rest: Span<'a>,
-    /// Where the IP header starts, and where the byte is that names `protocol`.
+    /// Offset of the IP header in the packet, in bytes.
     header_at: usize,
+    /// Offset of the byte that names `protocol`.
     next_header_at: usize,
 }
 
@@ -35,12 +36,12 @@ impl<'a> Chain<'a> {
         Leaf::ip(&self.ip, self.protocol, self.rest)
     }
 
-    /// Past an extension header of `length` bytes, whose first byte names the next.
+    /// Skips an extension header of `length` bytes, whose first byte names the `next` header.
     fn skip_header(self, length: usize, next: IpNumber) -> Result<Self, Undecoded> {
         Ok(Self { protocol: next.0, rest: self.rest.skip(length)?, next_header_at: self.rest.at, ..self })
     }
 
-    /// The part of a datagram at hand, without its place.
+    /// The fragment at hand, as if it were the first and last one.
     fn fragment<W>(self, walk: &Walk<'a, W>, headers_end_at: usize) -> Fragment<'a> {
         Fragment {
             ip: self.ip,
@@ -59,7 +60,7 @@ impl<'a> Chain<'a> {
 }
 
 impl<'a, W: Observer<'a>> Walk<'a, W> {
-    /// IP of the version that its first half byte says.
+    /// IP of the version in the first four bits.
     pub(super) fn ip(&mut self, span: Span<'a>) -> WalkResult<'a> {
         match span.bytes.first().ok_or(Undecoded::Truncated)? >> 4 {
             4 => self.ipv4(span),
@@ -86,7 +87,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
             identification: header.identification(),
         };
         self.observer.on_length(span.at + 2);
-        // Without a length, it is a header that a network card was to complete.
+        // A header without a length was captured before the network card completed it.
         self.verify(|| (total != 0).then(|| Sum::of(header.slice())));
         let protocol = header.protocol();
         let rest = match self.limit_to_datagram(span, total).and_then(|datagram| datagram.skip(length)) {
@@ -102,8 +103,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         walked.or_else(|reason| Ok(Leaf::ip(&ip, protocol.0, rest).with_reason(reason)))
     }
 
-    /// An IPv4 header that contradicts itself or is cut. Outside of all wrappings it is one for certain, and if its
-    /// addresses are there, they are what they are.
+    /// An IPv4 header that is truncated or contradicts itself. Outside any encapsulation it certainly is an IPv4 header, so
+    /// its addresses count if they were captured.
     #[cold]
     fn broken_ipv4(&mut self, span: Span<'a>, reason: Undecoded) -> WalkResult<'a> {
         let (header, rest) = span.read::<20>()?;
@@ -119,7 +120,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         Ok(Leaf::ip(&ip, protocol, rest).with_reason(reason))
     }
 
-    /// A part of an IPv4 datagram, of which only the first has ports, or an authentication header.
+    /// An IPv4 fragment, of which only the first has ports, or an authentication header.
     #[cold]
     fn fragment_or_authentication(&mut self, chain: Chain<'a>, header: &Ipv4HeaderSlice<'_>) -> WalkResult<'a> {
         if header.is_fragmenting_payload() {
@@ -175,7 +176,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         Ok(chain.leaf().with_reason(Undecoded::TooDeep))
     }
 
-    /// One header of the chain, or what follows all of them.
+    /// One header of the chain, or the payload behind the last one.
     fn extension(&mut self, chain: Chain<'a>) -> Result<Part<'a>, Undecoded> {
         let next = match IpNumber(chain.protocol) {
             IpNumber::IPV6_FRAGMENTATION_HEADER => return self.fragment6(chain),
@@ -189,7 +190,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// An IPv6 fragment header. One that says "all of it" is passed by (RFC 6946).
+    /// An IPv6 fragment header. One on a whole datagram is skipped (RFC 6946).
     fn fragment6(&mut self, chain: Chain<'a>) -> Result<Part<'a>, Undecoded> {
         let Ok(header) = Ipv6FragmentHeaderSlice::from_slice(chain.rest.bytes) else {
             return self.incomplete_header(&chain.ip, chain.protocol, chain.rest).map(Part::Leaf);
@@ -213,8 +214,9 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         Ok(Part::Behind(inner))
     }
 
-    /// A datagram of `total` bytes: without Ethernet padding, and without the trailer of PRP, which is looked for only
-    /// where the datagram leaves room for it. A total of 0 is what offloading network cards leave in captures.
+    /// Limits `span` to a datagram of `total` bytes, without Ethernet padding and PRP trailer. A trailer is looked for only
+    /// if the datagram leaves room for one. Captures of offloading network cards have a total of 0: the datagram is all of
+    /// `span`.
     fn limit_to_datagram(&mut self, span: Span<'a>, total: usize) -> Result<Span<'a>, Undecoded> {
         if total == 0 {
             self.lsdu = None;
@@ -233,7 +235,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.ip(span)
     }
 
-    /// A payload whose headers do not fit: cut off, or else a contradiction.
+    /// A payload too short for its header: a leaf if the capture or a fragment cut it, malformed otherwise.
     pub(super) fn incomplete_header(&self, ip: &IpHeader, protocol: u8, payload: Span<'a>) -> WalkResult<'a> {
         if payload.missing() == 0 && !self.context.lenient {
             return Err(Undecoded::Malformed);
@@ -242,7 +244,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 }
 
-/// What an extension header leads to.
+/// What follows an extension header.
 enum Part<'a> {
     /// The next header.
     Behind(Chain<'a>),
@@ -250,7 +252,7 @@ enum Part<'a> {
     Leaf(Leaf<'a>),
 }
 
-/// Past an authentication header (RFC 4302); `None` when its bytes end too early.
+/// Skips an authentication header (RFC 4302); `None` if it is incomplete.
 fn skip_authentication(chain: Chain<'_>) -> Result<Option<Chain<'_>>, Undecoded> {
     match IpAuthHeaderSlice::from_slice(chain.rest.bytes) {
         Ok(header) => chain.skip_header(header.slice().len(), header.next_header()).map(Some),
@@ -259,7 +261,7 @@ fn skip_authentication(chain: Chain<'_>) -> Result<Option<Chain<'_>>, Undecoded>
     }
 }
 
-/// Past hop-by-hop, routing or destination options; `None` when its bytes end too early.
+/// Skips hop-by-hop, routing or destination options; `None` if they are incomplete.
 fn skip_extension(chain: Chain<'_>) -> Result<Option<Chain<'_>>, Undecoded> {
     match Ipv6RawExtHeaderSlice::from_slice(chain.rest.bytes) {
         Ok(header) => chain.skip_header(header.slice().len(), header.next_header()).map(Some),

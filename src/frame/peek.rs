@@ -1,24 +1,24 @@
-//! Which packets belong together: one cheap look for whoever gives packets to the workers.
+//! Finds the key that all packets of one conversation share, so that packets can be dealt to workers.
 
 use super::host_key::{mac_key, pair_key};
 use super::walk::{Context, Fragment, Leaf, Observer, Span, Walk};
 use super::{Body, Layers, plain};
 use crate::capture::LinkType;
 
-/// What must be known of a packet to give it to a worker.
+/// How a packet is dealt to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
-    /// The same for both directions of the innermost conversation, whatever it is wrapped in: made of its pair of IP
-    /// addresses, or of its pair of hardware addresses where there is no IP. To be hashed with a seed.
+    /// By the key of its innermost pair of IP addresses, or of hardware addresses without IP. Equal in both directions and in
+    /// any encapsulation. To be hashed with a seed.
     Key(u64),
-    /// The same of a packet that is wrapped inside IP: the [`Layers`] around it are conversations, too.
+    /// By the same key, for a packet inside a tunnel: the [`Layers`] around it are conversations, too.
     Wrapped(u64),
-    /// A part of an IP datagram, or something wrapped in one: for the [`super::Reassembler`].
+    /// After reassembly: it is, or is inside, an IP fragment. For the [`super::Reassembler`].
     Fragment,
 }
 
 impl Peek {
-    /// The key of the innermost conversation; none of a fragment.
+    /// The key of the innermost conversation; none for a fragment.
     pub const fn key(self) -> Option<u64> {
         match self {
             Self::Key(key) | Self::Wrapped(key) => Some(key),
@@ -27,8 +27,8 @@ impl Peek {
     }
 }
 
-/// One cheap look at a packet of `original` bytes on the wire. Of what [`super::decode`] refuses, the key means nothing.
-/// `layers` is written to where it is [`Peek::Wrapped`] or a fragment.
+/// Finds the key of a packet of `original` bytes on the wire. The key of a packet that [`super::decode`] refuses is
+/// meaningless. Writes `layers` for [`Peek::Wrapped`] and [`Peek::Fragment`].
 #[inline(always)]
 pub fn peek(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     match link {
@@ -44,7 +44,7 @@ fn peek_tagged(bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     plain::host_key(bytes).map_or_else(|| peek_by_walk(LinkType::Ethernet, bytes, original, layers), Peek::Key)
 }
 
-/// The same walk as [`super::decode`] takes, up to the first fragment.
+/// The walk of [`super::decode`], up to the first fragment.
 #[inline(never)]
 fn peek_by_walk(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers) -> Peek {
     layers.clear();
@@ -60,7 +60,7 @@ fn peek_by_walk(link: LinkType, bytes: &[u8], original: u32, layers: &mut Layers
     if walk.observer.layers.is_empty() { Peek::Key(key) } else { Peek::Wrapped(key) }
 }
 
-/// Whether a fragment was met, and what was unwrapped.
+/// Records whether the walk met a fragment, and the tunnels that it entered.
 struct Seen<'l> {
     fragment: bool,
     layers: &'l mut Layers,

@@ -1,4 +1,4 @@
-//! TCP (RFC 9293) and UDP (RFC 768), and which of what IP carries is a wrapping.
+//! TCP (RFC 9293) and UDP (RFC 768), and the encapsulations that IP and UDP carry.
 
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice, ip_number};
@@ -9,7 +9,7 @@ use super::{Body, Datagram, IpHeader, Segment, TcpFlags, Undecoded};
 
 /// Destination port of VXLAN (RFC 7348).
 const VXLAN_PORT: u16 = 4789;
-/// Port of VXLAN before it had one of its own, and still the default of Linux.
+/// Port of VXLAN before IANA assigned one, still the default of Linux.
 const LINUX_VXLAN_PORT: u16 = 8472;
 /// Destination port of VXLAN-GPE.
 const VXLAN_GPE_PORT: u16 = 4790;
@@ -17,19 +17,19 @@ const VXLAN_GPE_PORT: u16 = 4790;
 const GENEVE_PORT: u16 = 6081;
 /// Port of L2TP (RFC 2661, RFC 3931).
 const L2TP_PORT: u16 = 1701;
-/// Destination port of TZSP, in which wireless sensors and MikroTik routers send what they overhear.
+/// Destination port of TZSP, in which wireless sensors and MikroTik routers forward captured frames.
 const TZSP_PORT: u16 = 37_008;
-/// IP protocol numbers (IANA) that `etherparse` names otherwise or not.
+/// IP protocol numbers (IANA) without a usable name in `etherparse`.
 const ESP: u8 = 50;
 const L2TP: u8 = 115;
 
-/// Whether UDP to this port may wrap something.
+/// Whether UDP to this port may be a tunnel.
 pub(super) const fn is_tunnel(destination_port: u16) -> bool {
     matches!(destination_port, VXLAN_PORT | LINUX_VXLAN_PORT | VXLAN_GPE_PORT | GENEVE_PORT | L2TP_PORT | TZSP_PORT)
 }
 
 impl<'a, W: Observer<'a>> Walk<'a, W> {
-    /// What an IP header carries.
+    /// The payload of an IP header.
     pub(super) fn ip_payload(&mut self, ip: &IpHeader, protocol: u8, span: Span<'a>) -> WalkResult<'a> {
         const TCP: u8 = ip_number::TCP.0;
         const UDP: u8 = ip_number::UDP.0;
@@ -65,7 +65,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// A TCP header whose options are cut off still says everything that matters.
+    /// A TCP header whose options were cut off; the fields that reassembly needs are complete.
     fn cut_tcp(&self, ip: &IpHeader, span: Span<'a>) -> WalkResult<'a> {
         let mut padded = [0; TcpHeader::MAX_LEN];
         let known = padded.iter_mut().zip(span.bytes).map(|(to, from)| *to = *from).count();
@@ -107,7 +107,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.within_udp(span.at, outside, |walk| inside(walk, payload))
     }
 
-    /// A wrapping inside UDP, whose header starts at `at`.
+    /// A tunnel over UDP, whose header starts at `at`.
     fn within_udp(
         &mut self,
         at: usize,

@@ -1,4 +1,4 @@
-//! Wrappings of IP undone: GRE, PPTP, ERSPAN, VXLAN, GENEVE, L2TP, TZSP, and MPLS and PPPoE beside them.
+//! Encapsulations over IP (GRE, PPTP, ERSPAN, VXLAN, GENEVE, L2TP, TZSP), and MPLS and PPPoE.
 
 use super::ether_type::{IPV4, IPV6, MPLS, MPLS_MULTICAST, NSH, PPP, TRANSPARENT_ETHERNET};
 use super::link;
@@ -12,17 +12,19 @@ const ERSPAN_III: u16 = 0x22EB;
 /// Labels of one MPLS stack, at most; more is [`Undecoded::TooDeep`].
 const MAX_LABELS: usize = 16;
 
-/// Flags of the GRE header (RFC 2890): optional 4-byte fields, in this order.
+/// Flags of the GRE header (RFC 2890) for optional 4-byte fields, in this order.
 const GRE_CHECKSUM: u16 = 0x8000;
 const GRE_KEY: u16 = 0x2000;
 const GRE_SEQUENCE: u16 = 0x1000;
-/// Source routing (RFC 1701) and the version: 0 in what we can read, but for PPTP.
+/// Source routing (RFC 1701) and the version; 0 except in PPTP, otherwise the header is not decoded.
 const GRE_UNREADABLE: u16 = 0x4007;
-/// Version 1 (RFC 2637), and the flag for an acknowledgement number.
+/// Version 1 (RFC 2637).
 const GRE_PPTP: u16 = 1;
+/// Flag of version 1: an acknowledgement number follows.
 const GRE_ACKNOWLEDGEMENT: u16 = 0x0080;
-/// Flags of VXLAN: the network is valid; of VXLAN-GPE: the next protocol is named.
+/// VXLAN flag: the network identifier is valid.
 const VXLAN_NETWORK: u8 = 0x08;
+/// VXLAN-GPE flag: the next protocol is given.
 const VXLAN_PROTOCOL: u8 = 0x04;
 /// Flags of L2TP (RFC 2661, RFC 3931): control message, length, sequence numbers, offset; and the version.
 const L2TP_CONTROL: u16 = 0x8000;
@@ -30,14 +32,14 @@ const L2TP_LENGTH: u16 = 0x4000;
 const L2TP_SEQUENCE: u16 = 0x0800;
 const L2TP_OFFSET: u16 = 0x0200;
 const L2TP_VERSION: u16 = 0x000F;
-/// Where the frame of an L2TPv3 session may begin: a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 are agreed upon
-/// in control messages. Most have no cookie.
+/// Possible offsets of the frame in an L2TPv3 session, the most common first. Control messages negotiate a cookie of 0, 4 or
+/// 8 bytes and a sublayer of 0 or 4.
 const L2TP_HEADERS: [usize; 4] = [4, 0, 8, 12];
 /// Tagged fields of TZSP, at most.
 const TZSP_FIELDS: usize = 32;
 
 impl<'a, W: Observer<'a>> Walk<'a, W> {
-    /// Into a tunnel. The hardware addresses before it are those of its ends, not of the hosts whose packets it brings.
+    /// Enters a tunnel. Drops the hardware addresses: they belong to the endpoints of the tunnel, not to the inner hosts.
     pub(super) fn enter_tunnel(&mut self, kind: TunnelKind, id: u32) {
         self.context.tunnel = Some(Tunnel { kind, id });
         self.context.mac = None;
@@ -81,12 +83,12 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// Enhanced GRE (RFC 2637, 4.1): length of the payload, call (2 bytes each), sequence and acknowledgement number where
-    /// flags say so (4 each), then PPP. Each direction has a call number of its own.
+    /// Enhanced GRE (RFC 2637, 4.1): payload length, call (2 bytes each), optional sequence and acknowledgement numbers (4
+    /// each), PPP. Each direction has a call number of its own.
     fn pptp(&mut self, flags: u16, span: Span<'a>) -> WalkResult<'a> {
         let mut inside = span.skip(4)?;
         if flags & GRE_SEQUENCE == 0 {
-            // An acknowledgement alone.
+            // Only an acknowledgement.
             self.is_signalling = true;
             return Err(Undecoded::Content);
         }
@@ -95,8 +97,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.ppp(inside)
     }
 
-    /// ERSPAN II and III start alike: version (4 bits), VLAN (12), class and flags (6), session (10). Then II has 4
-    /// bytes, III has 8 and perhaps a platform specific part of 8.
+    /// ERSPAN II and III both start with version (4 bits), VLAN (12), class and flags (6), session (10). Then II has 4 bytes,
+    /// III has 8 and an optional platform specific part of 8.
     fn erspan(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&[v0, v1, s0, s1], rest) = span.read()?;
         self.enter_tunnel(TunnelKind::Erspan, u32::from(u16::from_be_bytes([s0, s1]) & 0x03FF));
@@ -105,7 +107,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
             2 => self.erspan_iii(rest)?,
             _ => return Err(Undecoded::Malformed),
         };
-        // The switch takes the tag off what it mirrors and says here what it was.
+        // The switch removes the tag of a mirrored frame and records its id here.
         let vlan = u16::from_be_bytes([v0, v1]) & 0x0FFF;
         self.context.vlan = self.context.vlan.or((vlan != 0).then_some(vlan));
         Ok(leaf)
@@ -123,8 +125,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// VXLAN (RFC 7348): flags (1 byte, bit 3 set), reserved (3), network (3), reserved (1). The flag and the bytes
-    /// that the group policy extension uses are let through.
+    /// VXLAN (RFC 7348): flags (1 byte, bit 3 set), reserved (3), network (3), reserved (1). The flag and the bytes of the
+    /// group policy extension may have any value.
     pub(super) fn vxlan(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&[flags, _, _, _, n0, n1, n2, reserved], rest) = span.read()?;
         if flags & 0x7F != VXLAN_NETWORK || reserved != 0 || !link::is_plausible_ethernet(rest) {
@@ -141,7 +143,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         if flags & VXLAN_PROTOCOL == 0 {
             return self.vxlan(span);
         }
-        // Two more flags are those of group messages and of OAM.
+        // The two lowest flags, for group messages and OAM, may be set.
         if flags & !0x03 != VXLAN_NETWORK | VXLAN_PROTOCOL || reserved != 0 {
             return Err(Undecoded::Malformed);
         }
@@ -149,7 +151,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.next_protocol(protocol, rest)
     }
 
-    /// What follows a header that names the next one as NSH does (RFC 8300, 2.2), and VXLAN-GPE too.
+    /// The content after a next protocol field of NSH (RFC 8300, 2.2) or VXLAN-GPE.
     pub(super) fn next_protocol(&mut self, protocol: u8, span: Span<'a>) -> WalkResult<'a> {
         match protocol {
             1 => self.ipv4(span),
@@ -177,7 +179,7 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// MPLS (RFC 3032): labels (20 bits), class (3), bottom of stack (1), hops left (8).
+    /// MPLS (RFC 3032): label (20 bits), class (3), bottom of stack (1), hop limit (8) for each entry of the stack.
     pub(super) fn mpls(&mut self, mut span: Span<'a>) -> WalkResult<'a> {
         for _ in 0..MAX_LABELS {
             let (&entry, rest) = span.read()?;
@@ -191,8 +193,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         Err(Undecoded::TooDeep)
     }
 
-    /// Nothing in MPLS says what it carries: IP is known by its version, an Ethernet pseudo-wire by the type in it,
-    /// behind a control word (RFC 4448, 4.6: it starts with 16 zero bits) or without.
+    /// MPLS does not declare its payload: IP is recognised by its version, an Ethernet pseudo-wire by its EtherType, with or
+    /// without a control word (RFC 4448, 4.6: it starts with 16 zero bits).
     fn mpls_payload(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&[first, second, _, _], behind_control_word) = span.read()?;
         match (first >> 4, first, second) {
@@ -203,8 +205,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// PPPoE session (RFC 2516): version and type (1 byte), code (1), session (2), length (2), then PPP. The length is not
-    /// needed: IP knows its own.
+    /// PPPoE session (RFC 2516): version and type (1 byte), code (1), session (2), length (2), PPP. The length is ignored,
+    /// because IP has its own.
     pub(super) fn pppoe(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&[version, code, s0, s1, _, _], rest) = span.read()?;
         if (version, code) != (0x11, 0) {
@@ -214,8 +216,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.ppp(rest)
     }
 
-    /// PPP: perhaps address and control (FF 03, RFC 1662), then the protocol, in one byte where that is odd (RFC 1661, 6.5).
-    /// From 0x8000 on it is about the connection itself.
+    /// PPP: optional address and control (FF 03, RFC 1662), then the protocol, in one byte if that is odd (RFC 1661, 6.5).
+    /// Protocols from 0x8000 on are signalling.
     fn ppp(&mut self, mut span: Span<'a>) -> WalkResult<'a> {
         if let Ok((&[0xFF, 0x03], rest)) = span.read() {
             span = rest;
@@ -239,9 +241,9 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 
-    /// L2TP in UDP (RFC 2661, 3.1; RFC 3931, 4.1.2): flags and version (2 bytes), then of version 2 length (2), tunnel,
-    /// session (2 each), sequence numbers (4), offset (2) and padding, where flags say so, and PPP; of version 3 reserved
-    /// (2), session (4), and what [`Walk::l2tp_session`] reads.
+    /// L2TP in UDP (RFC 2661, 3.1; RFC 3931, 4.1.2): flags and version (2 bytes). Version 2: optional length (2), tunnel,
+    /// session (2 each), optional sequence numbers (4), optional offset (2) and padding, PPP. Version 3: reserved (2), then
+    /// [`Walk::l2tp_session`].
     pub(super) fn l2tp_in_udp(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&flags, mut rest) = span.read()?;
         let flags = u16::from_be_bytes(flags);
@@ -265,8 +267,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.ppp(rest)
     }
 
-    /// A session of L2TPv3 (RFC 3931, 4.1): session (4 bytes, 0 for control messages), then a cookie and a sublayer whose
-    /// lengths only control messages tell, then an Ethernet frame. Each direction has a session number of its own.
+    /// A session of L2TPv3 (RFC 3931, 4.1): session (4 bytes, 0 for control messages), a cookie and a sublayer whose lengths
+    /// only control messages declare, an Ethernet frame. Each direction has a session number of its own.
     pub(super) fn l2tp_session(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&session, rest) = span.read()?;
         if session == [0; 4] {
@@ -279,8 +281,8 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         self.ethernet(inside)
     }
 
-    /// TZSP (Wireshark's packet-tzsp.c): version 1, type (1 byte each; 0 for what was received, 1 for what was sent), kind of
-    /// frame (2; 1 for Ethernet), tagged fields up to an end mark, then the frame.
+    /// TZSP (Wireshark's packet-tzsp.c): version 1, type (1 byte each; 0 received, 1 sent), encapsulated protocol (2; 1 for
+    /// Ethernet), tagged fields up to an end mark, the frame.
     pub(super) fn tzsp(&mut self, span: Span<'a>) -> WalkResult<'a> {
         let (&[1, 0 | 1, 0, 1], mut rest) = span.read()? else { return Err(Undecoded::Malformed) };
         for _ in 0..TZSP_FIELDS {

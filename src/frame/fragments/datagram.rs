@@ -1,4 +1,4 @@
-//! One incomplete datagram: its parts, and the headers that the whole will have.
+//! One incomplete datagram: its fragments so far, and the headers of the whole packet.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,31 @@ use super::{FragmentDrop, Key};
 use crate::frame::checksum;
 use crate::frame::walk::Fragment;
 
-/// Stands for the place and the bytes of a fragment.
+/// Hash of the offset and the bytes of a fragment.
 pub(super) type Fingerprint = u64;
 
 /// An incomplete datagram.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) key: Key,
-    /// When its first fragment came, packet time.
+    /// Packet time of its first fragment.
     pub(super) started: i64,
     pub(super) head: Option<Head>,
-    /// All its fragments so far are copies of those of a datagram that was put together a moment ago.
+    /// All its fragments so far duplicate those of a recently reassembled datagram.
     pub(super) is_duplicate: bool,
-    /// What stands for those of its fragments that brought something.
+    /// Fingerprints of the fragments that had new bytes.
     pub(super) fingerprints: Vec<Fingerprint>,
-    /// Parts by their place in the datagram; none is empty, and no two overlap.
+    /// Parts by offset; none is empty, and no two overlap.
     parts: BTreeMap<usize, Vec<u8>>,
     /// Bytes in `parts`.
     pub(super) received: usize,
-    /// Length of the datagram, once the last fragment is there.
+    /// Length of the datagram, known from its last fragment.
     total: Option<usize>,
-    /// Fragments that say something else than those before them.
+    /// Fragments that contradict earlier ones.
     rivals: Vec<Rival>,
 }
 
-/// A fragment that contradicts others: which of them counts, each system decides in its own way.
+/// A fragment that contradicts earlier ones. Operating systems differ in which of them they accept.
 #[derive(Debug)]
 struct Rival {
     offset: usize,
@@ -38,7 +38,7 @@ struct Rival {
     bytes: Vec<u8>,
 }
 
-/// Whether a fragment fitted.
+/// How a fragment relates to those before it.
 pub(super) enum Added {
     New,
     Overlapping,
@@ -59,19 +59,19 @@ impl Datagram {
         }
     }
 
-    /// Bytes of memory, about.
+    /// Approximate memory, bytes.
     pub(super) fn cost(&self) -> usize {
         let head = self.head.as_ref().map_or(0, |head| head.bytes.len());
         let rivals: usize = self.rivals.iter().map(|rival| PART_COST + rival.bytes.len()).sum();
         DATAGRAM_COST + head + self.parts.len() * PART_COST + self.received + rivals
     }
 
-    /// Whether fragments of it contradict each other.
+    /// Whether its fragments contradict each other.
     pub(super) fn is_ambiguous(&self) -> bool {
         !self.rivals.is_empty()
     }
 
-    /// Keeps a fragment that contradicts others, as far as there is room.
+    /// Keeps a contradicting fragment, up to [`MAX_RIVALS`].
     fn keep_rival(&mut self, fragment: &Fragment<'_>) {
         if self.rivals.len() < MAX_RIVALS {
             let (offset, more, bytes) = (fragment.offset, fragment.more, fragment.payload.bytes.to_vec());
@@ -79,14 +79,14 @@ impl Datagram {
         }
     }
 
-    /// What else the datagram may be: with each fragment that contradicts others in their place, and with all of them.
+    /// The other readings of the datagram: with each contradicting fragment in place of earlier ones, and with all of them.
     pub(super) fn other_readings(&self) -> Vec<Vec<u8>> {
         let all = (self.rivals.len() > 1).then(|| self.read_with(&self.rivals));
         let each = self.rivals.iter().map(|rival| self.read_with(std::slice::from_ref(rival)));
         each.chain(all).flatten().collect()
     }
 
-    /// The whole packet with these fragments in the place of what came before them.
+    /// The whole packet with these fragments in place of earlier ones.
     fn read_with(&self, rivals: &[Rival]) -> Option<Vec<u8>> {
         let mut payload = self.payload();
         rivals.iter().for_each(|rival| overlay(&mut payload, rival.offset, rival.more, &rival.bytes));
@@ -95,7 +95,7 @@ impl Datagram {
         Some(out)
     }
 
-    /// What was received, in order.
+    /// The received bytes, in order.
     pub(super) fn payload(&self) -> Vec<u8> {
         self.parts.values().flatten().copied().collect()
     }
@@ -104,7 +104,7 @@ impl Datagram {
         self.total == Some(self.received) && self.head.is_some()
     }
 
-    /// Takes those bytes of a fragment that are not there yet.
+    /// Stores the bytes of a fragment that were not received yet.
     pub(super) fn add(&mut self, fragment: &Fragment<'_>, fingerprint: Fingerprint) -> Result<Added, FragmentDrop> {
         let bytes = fragment.payload.bytes;
         let end = fragment.offset + bytes.len();
@@ -137,7 +137,8 @@ impl Datagram {
         }
     }
 
-    /// Which of these bytes, whose place is `start`, are not there yet, and whether the others are the same.
+    /// Finds which of these bytes, at offset `start`, were not received yet, and whether the others are equal to those that
+    /// were.
     fn find_gaps<'b>(&self, start: usize, bytes: &'b [u8]) -> (Vec<(usize, &'b [u8])>, bool) {
         let end = start + bytes.len();
         let first = self.parts.range(..=start).next_back().map_or(start, |(offset, _)| *offset);
@@ -166,7 +167,7 @@ impl Datagram {
     }
 }
 
-/// Puts the bytes of a fragment in the place of what is there. The datagram ends with it if no `more` follow.
+/// Overwrites `payload` with the bytes of a fragment. Without `more`, the datagram ends with it.
 pub(super) fn overlay(payload: &mut Vec<u8>, offset: usize, more: bool, bytes: &[u8]) {
     let end = offset + bytes.len();
     if payload.len() < end || !more {
@@ -177,21 +178,20 @@ pub(super) fn overlay(payload: &mut Vec<u8>, offset: usize, more: bool, bytes: &
     }
 }
 
-/// What comes before the payload of a whole datagram.
+/// The headers before the payload of a whole datagram.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     bytes: Vec<u8>,
-    /// Where its length is.
+    /// Offset of the length field of the IP header.
     length_at: usize,
-    /// Where its checksum is, if it has one.
+    /// Offset of its checksum, if it has one.
     checksum_at: Option<usize>,
-    /// Bytes of the head that this length counts, too.
+    /// Header bytes that the length field includes.
     counted_header_bytes: usize,
 }
 
 impl Head {
-    /// The head of the first fragment, without what makes it a fragment. `None` would mean that its places are not in
-    /// the packet.
+    /// The headers of the first fragment, without its fragment fields. `None` if an offset lies outside the packet.
     pub(super) fn of(fragment: &Fragment<'_>, packet: &[u8], lengths: &[usize]) -> Option<Self> {
         let Fragment { header_at, headers_end_at, .. } = *fragment;
         let mut bytes = packet.get(..headers_end_at)?.to_vec();
@@ -210,7 +210,7 @@ impl Head {
         Some(Self { bytes, length_at: header_at + 4, checksum_at: None, counted_header_bytes })
     }
 
-    /// Puts another word at a place, and keeps the checksum as right or wrong as it was.
+    /// Replaces a 16-bit word; the checksum stays valid or invalid.
     fn replace_word(&mut self, at: usize, new: [u8; 2]) -> Option<()> {
         let mut word = *self.bytes.get(at..)?.first_chunk()?;
         if let Some(checksum_at) = self.checksum_at {
@@ -233,10 +233,11 @@ impl Head {
     }
 }
 
-/// Contradicting fragments of one datagram that are kept.
+/// Most contradicting fragments of one datagram that are kept.
 const MAX_RIVALS: usize = 8;
-/// Length of an IPv6 header, which its length does not count, bytes.
+/// Length of an IPv6 header, which its length field excludes, bytes.
 const IPV6_HEADER: usize = 40;
-/// Memory of an entry, and of a part, beside their bytes, about.
+/// Approximate memory of a datagram, without its parts, bytes.
 const DATAGRAM_COST: usize = 256;
+/// Approximate memory of a part, without its payload, bytes.
 const PART_COST: usize = 56;

@@ -16,7 +16,7 @@ fn payload_of<'a>(frame: &Frame<'a>) -> &'a [u8] {
     }
 }
 
-/// The same request as each link type has it.
+/// The same request on each link type.
 fn links() -> Vec<(LinkType, Vec<u8>)> {
     let ip = request_ip();
     let with = |header: &str| join(&[&hex(header), &ip]);
@@ -130,7 +130,7 @@ fn a_total_length_of_zero_means_all_that_is_there() {
     assert_eq!(payload_of(&decoded(LinkType::Ethernet, &packet)), modbus());
 }
 
-/// Whose traffic a packet is, and why no more of it was read.
+/// The addresses and protocol of a packet, and why its payload was not decoded.
 fn undecoded(packet: &[u8]) -> (IpHeader, u8, Option<Undecoded>) {
     let frame = decoded(LinkType::Ethernet, packet);
     let Body::Ip(pair, other) = frame.body else { panic!("{frame:?}") };

@@ -1,4 +1,4 @@
-//! What is wrapped, and in what.
+//! Encapsulations.
 
 use crate::capture::LinkType;
 use crate::frame::build::*;
@@ -112,7 +112,7 @@ fn the_key_is_the_same_in_every_wrapping_and_both_directions() {
     assert_ne!(peek(LinkType::Ethernet, &other), Peek::Key(key));
 }
 
-/// What the wrappings inside IP around a packet are, with the number of others around each.
+/// The tunnels around a packet, with the depth of each.
 fn around(packet: &[u8]) -> Vec<(u8, Outer)> {
     let mut layers = Layers::default();
     match frame::peek(LinkType::Ethernet, packet, packet.len() as u32, &mut layers) {
@@ -167,7 +167,7 @@ fn each_of_several_wrappings_is_found_again_by_what_is_around_it() {
             other => panic!("{other:?}"),
         };
         assert_eq!((carrier, frame.undecoded), (expected.carrier, None));
-        // Both are on the Ethernet of the wrapping.
+        // Both are on the outer Ethernet.
         assert_eq!(frame.mac.map(|mac| mac.source), Some([2, 0, 0, 0, 0x0B, 0x0B]));
     }
     assert_eq!(outer(LinkType::Ethernet, &packet, packet.len() as u32, 2), None);
@@ -206,7 +206,7 @@ fn what_only_looks_like_a_wrapping_stays_what_it_is() {
     }
 }
 
-/// What was not read of a packet that ends with its EtherType, or with its IP protocol.
+/// The EtherType or IP protocol of a packet that was not decoded further, and the reason.
 fn unread(packet: &[u8]) -> (u32, Option<Undecoded>) {
     let frame = decoded(packet);
     assert_eq!(frame.tunnel, None);
