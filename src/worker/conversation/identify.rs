@@ -183,7 +183,7 @@ impl FlowFacts {
     /// It speaks this protocol, or does from here on.
     pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, state: &mut WorkerState) {
         self.row = row_of(protocol);
-        self.slot = state.counters.slot(protocol);
+        self.slot = state.counters.protocol_slot(protocol);
         // From now on answers are waited for, perhaps less long than the timer that is set.
         self.armed = NEVER;
     }
