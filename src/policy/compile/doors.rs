@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use crate::policy::Carrier;
-use crate::policy::model::{Flow, Ports, Spoken};
+use crate::policy::model::{DeclaredProtocol, Flow, Ports};
 use crate::policy::words::{Door, is_decoded};
 
 /// The ports that flows name for decoded protocols, each once.
@@ -13,7 +13,7 @@ pub(crate) struct Doors(Vec<(Carrier, u16, u16, &'static str)>);
 impl Doors {
     pub(super) fn new(flows: &[Flow]) -> Self {
         let named = flows.iter().filter_map(|flow| match (&flow.protocol, &flow.ports) {
-            (Spoken::Named(name), Ports::Doors(doors)) if is_decoded(name) => Some((doors, *name)),
+            (DeclaredProtocol::Named(name), Ports::Doors(doors)) if is_decoded(name) => Some((doors, *name)),
             _ => None,
         });
         let doors = named.flat_map(|(doors, name)| doors.iter().map(move |&(of, first, last)| (of, first, last, name)));
@@ -29,5 +29,5 @@ impl Doors {
     }
 }
 
-/// A flow that may be spoken on as many ports as this says nothing about a single one.
+/// A flow on at least this many ports is no hint for a single one.
 const TELLING_RANGE: u16 = 256;

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use lockkeeper_protocols::{Mode, UserKind};
 
 use super::super::model::{
-    CertificateRules, NodeIdPattern, NodePattern, Number, OpcUaPlaces, OpcUaSession, Order, Point, Spoken, suite_names,
+    CertificateRules, DeclaredProtocol, NodeIdPattern, NodePattern, Number, OpcUaPlaces, OpcUaSession, Order, Point,
+    suite_names,
 };
 use super::super::section::{Complaint, Section, Span};
 use super::super::values;
@@ -43,11 +44,11 @@ impl Section<'_> {
     }
 
     /// `opcua` of a flow.
-    pub(super) fn opcua_session(&mut self, protocol: &Spoken) -> Option<OpcUaSession> {
+    pub(super) fn opcua_session(&mut self, protocol: &DeclaredProtocol) -> Option<OpcUaSession> {
         let span = self.span_of("opcua");
         let what = format!("opcua of {}", self.what);
         let mut section = self.table("opcua", what)?;
-        if !matches!(protocol, Spoken::Named("opcua") | Spoken::Any) {
+        if !matches!(protocol, DeclaredProtocol::Named("opcua") | DeclaredProtocol::Any) {
             let message = format!("`opcua` does not apply to protocol {}", protocol.name());
             section.problems.error(span, message, "remove `opcua`, or write protocol = \"opcua\"");
         }

@@ -190,9 +190,9 @@ pub struct Flow {
     pub from: Vec<Endpoint>,
     /// Who may be asked.
     pub to: Vec<Endpoint>,
-    /// What may be spoken.
-    pub protocol: Spoken,
-    /// Where it may be spoken.
+    /// The protocol that it permits.
+    pub protocol: DeclaredProtocol,
+    /// The ports on which it permits the protocol.
     pub ports: Ports,
     /// What may be asked.
     pub allow: Vec<Allow>,
@@ -212,9 +212,9 @@ pub struct Flow {
     pub tls_min_version: Option<&'static str>,
 }
 
-/// What a flow may speak.
+/// The protocol that a flow declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum DeclaredProtocol {
     /// A protocol that is known by name.
     Named(&'static str),
     /// Whatever is carried there and is not decoded, as in `tcp/443`; the text of the policy.
@@ -223,7 +223,7 @@ pub enum Spoken {
     Any,
 }
 
-impl Spoken {
+impl DeclaredProtocol {
     /// As the policy writes it.
     pub fn name(&self) -> &str {
         match self {
@@ -234,7 +234,7 @@ impl Spoken {
     }
 
     /// Whether it decides about the operations of a decoded protocol.
-    pub fn is_spoken_as(&self, decoded: Option<&str>) -> bool {
+    pub fn covers(&self, decoded: Option<&str>) -> bool {
         match self {
             Self::Named(name) => decoded == Some(*name),
             Self::Any => decoded.is_some(),
@@ -243,7 +243,7 @@ impl Spoken {
     }
 }
 
-/// Where a flow may be spoken.
+/// The ports that a flow names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ports {
     /// By carrier, and first and last port.
