@@ -5,7 +5,7 @@ mod session;
 use lockkeeper_protocols::Class;
 
 use super::model::{Allow, Blocks, Endpoint, Flow, FunctionRef, Password, Ports, Registers, S7Memory, S7Place};
-use super::words::{self, Classes, list};
+use super::words::{self, Classes, PortRange, list};
 use super::{Denial, FlowVerdict, Limit, Policy, Reason, Rule};
 
 impl Policy {
@@ -344,16 +344,16 @@ fn range_text(first: u16, last: u16) -> String {
 /// `modbus on tcp/502`, `tcp/443`, `any`.
 pub(super) fn protocol_text(flow: &Flow) -> String {
     let name = flow.protocol.name();
-    let Ports::Doors(doors) = &flow.ports else { return name.to_owned() };
-    let doors: Vec<String> = doors.iter().map(|&door| doors_text(door)).collect();
-    let doors = list(doors.iter().map(String::as_str));
-    if doors == name { doors } else { format!("{name} on {doors}") }
+    let Ports::Ranges(ranges) = &flow.ports else { return name.to_owned() };
+    let ranges: Vec<String> = ranges.iter().map(|&range| port_range_text(range)).collect();
+    let ranges = list(ranges.iter().map(String::as_str));
+    if ranges == name { ranges } else { format!("{name} on {ranges}") }
 }
 
-fn doors_text((carrier, first, last): (super::Carrier, u16, u16)) -> String {
+fn port_range_text((carrier, first, last): PortRange) -> String {
     let numbered = matches!(carrier, super::Carrier::Tcp | super::Carrier::Udp);
     let whole = if numbered && first <= 1 && last == u16::MAX { Some("any port") } else { None };
-    let name = words::door_name((carrier, first));
+    let name = words::port_text((carrier, first));
     match (whole, first == last) {
         (Some(whole), _) => format!("{} {whole}", name.split('/').next().unwrap_or_default()),
         (None, true) => name,

@@ -72,8 +72,8 @@ fn is_within_any(entry: &Allow) -> bool {
 fn hold(wide: &Ports, narrow: &Ports) -> bool {
     match (wide, narrow) {
         (Ports::Any, _) => true,
-        (Ports::Doors(_), Ports::Any) => false,
-        (Ports::Doors(wide), Ports::Doors(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
+        (Ports::Ranges(_), Ports::Any) => false,
+        (Ports::Ranges(wide), Ports::Ranges(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
             wide.iter().any(|&(of, from, to)| of == carrier && from <= first && last <= to)
         }),
     }

@@ -21,8 +21,8 @@ impl<'t> Walk<'t> {
 
     /// The registered port of a decoded protocol does not permit that protocol.
     fn names_no_decoded_protocol(&self, section: &Section<'t>, protocol: &DeclaredProtocol, ports: &Ports) {
-        let (DeclaredProtocol::Carried(text), Ports::Doors(doors)) = (protocol, ports) else { return };
-        let [(carrier, port, last)] = **doors else { return };
+        let (DeclaredProtocol::Carried(text), Ports::Ranges(ranges)) = (protocol, ports) else { return };
+        let [(carrier, port, last)] = **ranges else { return };
         let decoded: Vec<&str> = if port == last { words::decoded_at((carrier, port)) } else { Vec::new() };
         if let Some(first) = decoded.first() {
             let message =
@@ -48,7 +48,7 @@ impl<'t> Walk<'t> {
             self.problems.error(section.span_of("port"), message, help);
             return own;
         }
-        let mut doors = Vec::new();
+        let mut ranges = Vec::new();
         for (text, span) in written {
             let word = Word { text, span: span.clone() };
             let Some((carried, first, last)) = section.parse(&word, |text| carried_port(text, protocol, &carriers))
@@ -56,17 +56,17 @@ impl<'t> Walk<'t> {
                 continue;
             };
             let meant = |carrier: &&Carrier| numbered(carrier) && carried.is_none_or(|only| only == **carrier);
-            doors.extend(carriers.iter().filter(meant).map(|&carrier| (carrier, first, last)));
+            ranges.extend(carriers.iter().filter(meant).map(|&carrier| (carrier, first, last)));
         }
-        Ports::Doors(doors)
+        Ports::Ranges(ranges)
     }
 }
 
-/// Every carrier among the doors; of `any`, those that have ports.
+/// Every carrier of the ranges; of `any`, those that have ports.
 fn carriers(ports: &Ports) -> Vec<Carrier> {
-    let Ports::Doors(doors) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
+    let Ports::Ranges(ranges) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
     let mut carriers: Vec<Carrier> = Vec::new();
-    for &(carrier, _, _) in doors {
+    for &(carrier, _, _) in ranges {
         if !carriers.contains(&carrier) {
             carriers.push(carrier);
         }
@@ -80,10 +80,10 @@ fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, S
         return Ok((DeclaredProtocol::Any, Ports::Any));
     }
     if let Some(name) = words::protocol_name(text) {
-        let doors = words::doors_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
-        return Ok((DeclaredProtocol::Named(name), Ports::Doors(doors.collect())));
+        let ranges = words::ports_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
+        return Ok((DeclaredProtocol::Named(name), Ports::Ranges(ranges.collect())));
     }
-    let carried = |door| Ok((DeclaredProtocol::Carried(text.to_owned()), Ports::Doors(vec![door])));
+    let carried = |range| Ok((DeclaredProtocol::Carried(text.to_owned()), Ports::Ranges(vec![range])));
     match text.split_once('/').unwrap_or((text, "any")) {
         ("tcp", ports) => port(ports).and_then(|(first, last)| carried((Carrier::Tcp, first, last))),
         ("udp", ports) => port(ports).and_then(|(first, last)| carried((Carrier::Udp, first, last))),

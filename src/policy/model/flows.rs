@@ -7,7 +7,7 @@ use lockkeeper_protocols::Table;
 
 use super::super::Carrier;
 use super::super::values::Rate;
-use super::super::words::{Action, Classes, Door};
+use super::super::words::{Action, Classes, PortRange, ServicePort};
 use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
@@ -246,19 +246,19 @@ impl DeclaredProtocol {
 /// The ports that a flow names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ports {
-    /// By carrier, and first and last port.
-    Doors(Vec<(Carrier, u16, u16)>),
+    /// These.
+    Ranges(Vec<PortRange>),
     /// On any port of any carrier.
     Any,
 }
 
 impl Ports {
     /// Whether this is one of them.
-    pub fn admit(&self, (carrier, port): Door) -> bool {
+    pub fn admit(&self, (carrier, port): ServicePort) -> bool {
         match self {
             Self::Any => true,
-            Self::Doors(doors) => {
-                doors.iter().any(|&(of, first, last)| of == carrier && (first..=last).contains(&port))
+            Self::Ranges(ranges) => {
+                ranges.iter().any(|&(of, first, last)| of == carrier && (first..=last).contains(&port))
             }
         }
     }
