@@ -3,7 +3,7 @@
 use lockkeeper_protocols::{Node, Value, Values};
 
 use super::compile::{LimitedPoint, LimitedPoints, Reach, Unit};
-use super::model::{Kind, Limits, Number, Order};
+use super::model::{Kind, Limits, Number, WordOrder};
 use super::{LastValues, Limit, Reason};
 
 /// The first limit that written values violate. A value that cannot be known (half of a number that takes two
@@ -168,10 +168,10 @@ impl Kind {
     fn assemble(self, bytes: &[u8]) -> u64 {
         let append = |bits: u64, byte: &u8| bits << 8 | u64::from(*byte);
         match self.order {
-            Order::Big => bytes.iter().fold(0, append),
-            Order::Little => bytes.iter().rev().fold(0, append),
-            Order::BigSwapped => bytes.rchunks(2).flatten().fold(0, append),
-            Order::LittleSwapped => bytes.chunks(2).flat_map(|pair| pair.iter().rev()).fold(0, append),
+            WordOrder::Big => bytes.iter().fold(0, append),
+            WordOrder::Little => bytes.iter().rev().fold(0, append),
+            WordOrder::BigSwapped => bytes.rchunks(2).flatten().fold(0, append),
+            WordOrder::LittleSwapped => bytes.chunks(2).flat_map(|pair| pair.iter().rev()).fold(0, append),
         }
     }
 }
@@ -225,7 +225,7 @@ impl LastValues {
 mod tests {
     use super::*;
 
-    fn read(number: Number, order: Order, bytes: &[u8]) -> Option<f64> {
+    fn read(number: Number, order: WordOrder, bytes: &[u8]) -> Option<f64> {
         Kind { number, order }.read(bytes)
     }
 
@@ -233,15 +233,15 @@ mod tests {
     fn the_four_orders_of_a_32_bit_value_read_alike() {
         // 0x40490FDB is pi in IEEE 754 single precision.
         let pi = Some(f64::from(std::f32::consts::PI));
-        assert_eq!(read(Number::F32, Order::Big, &[0x40, 0x49, 0x0F, 0xDB]), pi);
-        assert_eq!(read(Number::F32, Order::Little, &[0xDB, 0x0F, 0x49, 0x40]), pi);
-        assert_eq!(read(Number::F32, Order::BigSwapped, &[0x0F, 0xDB, 0x40, 0x49]), pi);
-        assert_eq!(read(Number::F32, Order::LittleSwapped, &[0x49, 0x40, 0xDB, 0x0F]), pi);
+        assert_eq!(read(Number::F32, WordOrder::Big, &[0x40, 0x49, 0x0F, 0xDB]), pi);
+        assert_eq!(read(Number::F32, WordOrder::Little, &[0xDB, 0x0F, 0x49, 0x40]), pi);
+        assert_eq!(read(Number::F32, WordOrder::BigSwapped, &[0x0F, 0xDB, 0x40, 0x49]), pi);
+        assert_eq!(read(Number::F32, WordOrder::LittleSwapped, &[0x49, 0x40, 0xDB, 0x0F]), pi);
     }
 
     #[test]
     fn signs_and_widths_are_those_of_the_type() {
-        let big = |number, bytes: &[u8]| read(number, Order::Big, bytes);
+        let big = |number, bytes: &[u8]| read(number, WordOrder::Big, bytes);
         assert_eq!(big(Number::U8, &[0xFF]), Some(255.0));
         assert_eq!(big(Number::I8, &[0xFF]), Some(-1.0));
         assert_eq!(big(Number::U16, &[0xFF; 2]), Some(65_535.0));
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn s7_times_counters_and_strings_read_as_numbers() {
-        let big = |number, bytes: &[u8]| read(number, Order::Big, bytes);
+        let big = |number, bytes: &[u8]| read(number, WordOrder::Big, bytes);
         assert_eq!(big(Number::Time, &[0xFF, 0xFF, 0xFC, 0x18]), Some(-1_000.0), "T#-1s");
         assert_eq!(big(Number::S5Time, &[0x21, 0x27]), Some(127_000.0), "base 2 is a second");
         assert_eq!(big(Number::S5Time, &[0x09, 0x99]), Some(9_990.0), "base 0 is 10 ms");

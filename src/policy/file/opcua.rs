@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use lockkeeper_protocols::{Mode, UserKind};
 
 use super::super::model::{
-    CertificateRules, DeclaredProtocol, NodeIdPattern, NodePattern, Number, OpcUaPlaces, OpcUaSession, Order, Point,
-    suite_names,
+    CertificateRules, DeclaredProtocol, NodeIdPattern, NodePattern, Number, OpcUaPlaces, OpcUaSession, Point,
+    WordOrder, suite_names,
 };
 use super::super::section::{Complaint, Section, Span};
 use super::super::values;
@@ -105,7 +105,7 @@ impl Walk<'_> {
         if of_s7 {
             let message = "values of nodes are not of this type, which only S7 memory holds";
             self.problems.error(kind_span, message, "choose bool, a number such as i32 or f64, or string");
-        } else if point.kind.order != Order::Big {
+        } else if point.kind.order != WordOrder::Big {
             let message = "values of nodes travel in one order only";
             self.problems.error(kind_span, message, "write the type without le and swapped");
         }

@@ -1,6 +1,6 @@
 //! Points, and the places in a controller that they and inline ranges name.
 
-use super::super::model::{Kind, Limits, Location, Number, Order, Point, Registers, S7Memory, S7Place};
+use super::super::model::{Kind, Limits, Location, Number, Point, Registers, S7Memory, S7Place, WordOrder};
 use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
 use super::{Walk, span_of};
@@ -193,7 +193,7 @@ fn natural_kind(place: Option<&Location>) -> Kind {
         Some(Location::OpcUa(_)) => Number::F64,
         _ => Number::default(),
     };
-    Kind { number, order: Order::Big }
+    Kind { number, order: WordOrder::Big }
 }
 
 /// Smallest and largest value of a type.
@@ -226,10 +226,10 @@ fn kind(text: &str) -> Result<Kind, (String, String)> {
         None => (rest.strip_suffix("be").unwrap_or(rest), false),
     };
     let order = match (little, swapped) {
-        (false, false) => Order::Big,
-        (true, false) => Order::Little,
-        (false, true) => Order::BigSwapped,
-        (true, true) => Order::LittleSwapped,
+        (false, false) => WordOrder::Big,
+        (true, false) => WordOrder::Little,
+        (false, true) => WordOrder::BigSwapped,
+        (true, true) => WordOrder::LittleSwapped,
     };
     let number = NUMBERS.iter().find(|(word, _)| *word == name).map(|&(_, number)| number);
     // The order of the bytes of a value, and of its registers, matters only where there are several.

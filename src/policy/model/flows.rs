@@ -53,7 +53,7 @@ pub struct Kind {
     /// What the bits mean.
     pub number: Number,
     /// In which order the bytes of a value of several registers travel.
-    pub order: Order,
+    pub order: WordOrder,
 }
 
 /// What the bits of a value mean.
@@ -119,9 +119,9 @@ impl Number {
     }
 }
 
-/// The order of the bytes of a value of several registers, shown for the 32-bit value 0xAABBCCDD.
+/// The order in which the words and bytes of a value travel, shown for the 32-bit value 0xAABBCCDD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum WordOrder {
     /// AA BB CC DD: big-endian, also when nothing is said (`f32`, `f32be`).
     #[default]
     Big,

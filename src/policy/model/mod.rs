@@ -13,8 +13,8 @@ mod opcua;
 mod s7;
 
 pub use flows::{
-    Allow, Conduit, DeclaredProtocol, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, Order, Point, Ports,
-    Registers,
+    Allow, Conduit, DeclaredProtocol, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, Point, Ports,
+    Registers, WordOrder,
 };
 pub use opcua::{CertificateRules, Channel, Grade, NodeIdPattern, NodePattern, OpcUaPlaces, OpcUaSession, suite_names};
 pub use s7::{Blocks, Password, S7Memory, S7Object, S7Place, S7Session, memory_of};
