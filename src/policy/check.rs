@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use super::Policy;
 use super::diagnose::Severity;
 use super::explain::protocol_text;
 use super::model::{Flow, OpcUaSession, S7Session};
 use super::words::list;
-use super::{Policy, words};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +88,7 @@ impl Policy {
 
     /// What the flow says that is kept and not judged in this version: nobody should rely on it unknowingly.
     fn not_judged_yet(&self, flow: &Flow) -> String {
-        let operations = words::has_operations(flow.protocol.name()) && !words::is_decoded(flow.protocol.name());
         let kept = [
-            (operations, "operations"),
             (flow.schedule.is_some(), "schedule"),
             (flow.requires_grant, "grant"),
             (flow.allow.iter().any(|entry| entry.rate.is_some()), "rates"),

@@ -272,17 +272,9 @@ const fn service_ports(of_tcp: bool) -> PortSet {
 const DHCP_CLIENT: u16 = 68;
 const DHCPV6_CLIENT: u16 = 546;
 
-/// Protocols whose operations the language can restrict: those that are decoded, and those that will be.
-const WITH_OPERATIONS: [&str; 3] = ["s7comm", "s7commplus", "opcua"];
-
 /// Whether operations of this protocol reach the policy.
 pub(super) fn is_decoded(protocol: &str) -> bool {
     REGISTRY.iter().any(|row| row.name == protocol)
-}
-
-/// Whether `allow` decides about operations of this protocol, now or when it is decoded.
-pub(super) fn has_operations(protocol: &str) -> bool {
-    is_decoded(protocol) || WITH_OPERATIONS.contains(&protocol)
 }
 
 /// Every name that `protocol` may be, without the numbered forms.

@@ -207,7 +207,7 @@ impl<'t> Walk<'t> {
 /// Whether `allow` decides about what a flow speaks.
 fn protocol_has_operations(protocol: &DeclaredProtocol) -> bool {
     match protocol {
-        DeclaredProtocol::Named(name) => words::has_operations(name),
+        DeclaredProtocol::Named(name) => words::is_decoded(name),
         DeclaredProtocol::Any => true,
         DeclaredProtocol::Carried(_) => false,
     }
