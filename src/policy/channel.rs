@@ -125,7 +125,6 @@ impl Policy {
     }
 
     /// Takes the first use of an unprotected channel, and the first that changes something.
-    #[inline(never)]
     pub fn judge_use(&self, flow_verdict: &FlowVerdict, class: Class, state: &mut Secured) -> FactVerdict {
         let first = state.used == Use::Nothing;
         state.used = state.used.max(Use::of(class));

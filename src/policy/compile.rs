@@ -152,8 +152,6 @@ impl FlowRules {
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
     /// this does not permit may be permitted still.
-    // Inline where it is asked: a call for each operation costs 15 instructions.
-    #[inline(always)]
     pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
         let class = operation.class;
         let Some(reach) = Reach::of(asset, &operation.target) else {
@@ -167,10 +165,7 @@ impl FlowRules {
         }
         self.everywhere.contains(class)
     }
-}
 
-impl FlowRules {
-    #[inline(never)]
     fn permit_without_address(&self, asset: u16, operation: &Operation<'_>) -> bool {
         match operation.target {
             Target::Node(target) => {

@@ -273,7 +273,6 @@ impl Policy {
     }
 
     /// The only flow that decides about the operations of a conversation, if it plainly permits this one.
-    #[inline(always)]
     fn permitted_by(&self, flow_verdict: &FlowVerdict, operation: &Operation<'_>) -> Option<Only> {
         let only = flow_verdict.only?;
         let rules = self.compiled.flows.get(usize::from(only.flow))?;
@@ -281,7 +280,6 @@ impl Policy {
     }
 
     /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
-    #[inline(never)]
     fn judge_fully(
         &self,
         flow_verdict: &FlowVerdict,
@@ -410,7 +408,6 @@ impl Policy {
     }
 
     /// The verdict on a write that a flow permits, as far as its values go.
-    #[inline(never)]
     fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
         let permitted = Verdict::Permit { flow: Some(flow) };
         let Some(points) = self.compiled.limited.get(usize::from(asset)) else { return permitted };
