@@ -15,6 +15,7 @@ mod certificates;
 mod channel;
 mod check;
 mod compile;
+mod encoding;
 mod ends;
 mod explain;
 mod file;

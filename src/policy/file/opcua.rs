@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use lockkeeper_protocols::{Mode, UserKind};
 
 use super::super::model::{
-    CertificateRules, DeclaredProtocol, NodeIdPattern, NodePattern, Number, OpcUaPlaces, OpcUaSession, Point,
+    CertificateRules, DataType, DeclaredProtocol, NodeIdPattern, NodePattern, OpcUaPlaces, OpcUaSession, Point,
     WordOrder, suite_names,
 };
 use super::super::section::{Complaint, Section, Span};
@@ -97,17 +97,17 @@ impl Section<'_> {
 
 impl Walk<'_> {
     /// A point of nodes has a type that nodes can have, and a single value where it limits the step.
-    pub(super) fn fits_nodes(&self, point: &Point, nodes: &[NodePattern], kind_span: Span, section: &Section<'_>) {
+    pub(super) fn fits_nodes(&self, point: &Point, nodes: &[NodePattern], type_span: Span, section: &Section<'_>) {
         let of_s7 = matches!(
-            point.kind.number,
-            Number::Time | Number::S5Time | Number::Date | Number::TimeOfDay | Number::Counter
+            point.encoding.data_type,
+            DataType::Time | DataType::S5Time | DataType::Date | DataType::TimeOfDay | DataType::Counter
         );
         if of_s7 {
             let message = "values of nodes are not of this type, which only S7 memory holds";
-            self.problems.error(kind_span, message, "choose bool, a number such as i32 or f64, or string");
-        } else if point.kind.order != WordOrder::Big {
+            self.problems.error(type_span, message, "choose bool, a number such as i32 or f64, or string");
+        } else if point.encoding.order != WordOrder::Big {
             let message = "values of nodes travel in one order only";
-            self.problems.error(kind_span, message, "write the type without le and swapped");
+            self.problems.error(type_span, message, "write the type without le and swapped");
         }
         if point.limits.max_step.is_some() && !matches!(nodes, [single] if single.is_single()) {
             let message = format!("max_step of {} needs a single node", section.what);

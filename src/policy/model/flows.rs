@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use lockkeeper_protocols::Table;
 
-use super::super::Carrier;
+use super::super::encoding::Encoding;
 use super::super::values::Rate;
 use super::super::words::{Action, Classes, PortRange, ServicePort};
 use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
@@ -20,7 +20,7 @@ pub struct Point {
     /// Where it is.
     pub place: Location,
     /// How its values are read.
-    pub kind: Kind,
+    pub encoding: Encoding,
     /// What its values may be.
     pub limits: Limits,
 }
@@ -45,92 +45,6 @@ pub struct Registers {
     pub table: Table,
     /// First and last address of each range, 0-based.
     pub ranges: Vec<(u16, u16)>,
-}
-
-/// How registers or bytes are read as a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kind {
-    /// What the bits mean.
-    pub number: Number,
-    /// In which order the bytes of a value of several registers travel.
-    pub order: WordOrder,
-}
-
-/// What the bits of a value mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Number {
-    /// A bit; in a register, whether it is not 0.
-    Bool,
-    /// Unsigned, 8 bits.
-    U8,
-    /// Signed, 8 bits.
-    I8,
-    /// Unsigned, 16 bits.
-    #[default]
-    U16,
-    /// Signed, 16 bits.
-    I16,
-    /// Unsigned, 32 bits.
-    U32,
-    /// Signed, 32 bits.
-    I32,
-    /// IEEE 754, 32 bits.
-    F32,
-    /// Unsigned, 64 bits.
-    U64,
-    /// Signed, 64 bits.
-    I64,
-    /// IEEE 754, 64 bits.
-    F64,
-    /// S7 TIME: signed milliseconds, 32 bits.
-    Time,
-    /// S7 S5TIME: three decimal digits and a base, 16 bits; in milliseconds.
-    S5Time,
-    /// S7 DATE: days since 1990-01-01, 16 bits.
-    Date,
-    /// S7 TIME_OF_DAY: milliseconds since midnight, 32 bits.
-    TimeOfDay,
-    /// S7 counter: three decimal digits, 16 bits.
-    Counter,
-    /// S7 STRING: its length in characters; as long as its place.
-    Text,
-}
-
-impl Number {
-    /// How many bytes a value takes; none where its place says it.
-    pub const fn size(self) -> Option<u16> {
-        Some(match self {
-            Self::Bool | Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 | Self::S5Time | Self::Date | Self::Counter => 2,
-            Self::U32 | Self::I32 | Self::F32 | Self::Time | Self::TimeOfDay => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-            Self::Text => return None,
-        })
-    }
-
-    /// How many registers a value takes; none for what no register holds.
-    pub const fn registers(self) -> Option<u16> {
-        match self {
-            Self::Bool | Self::U16 | Self::I16 => Some(1),
-            Self::U32 | Self::I32 | Self::F32 => Some(2),
-            Self::U64 | Self::I64 | Self::F64 => Some(4),
-            _ => None,
-        }
-    }
-}
-
-/// The order in which the words and bytes of a value travel, shown for the 32-bit value 0xAABBCCDD.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WordOrder {
-    /// AA BB CC DD: big-endian, also when nothing is said (`f32`, `f32be`).
-    #[default]
-    Big,
-    /// DD CC BB AA: little-endian (`f32le`).
-    Little,
-    /// CC DD AA BB: low register first, each register big-endian (`f32be-swapped`).
-    BigSwapped,
-    /// BB AA DD CC: high register first, each register little-endian (`f32le-swapped`).
-    LittleSwapped,
 }
 
 /// What the values of a point may be.
