@@ -1,4 +1,4 @@
-//! What ships beside the program.
+//! The unit file, the package and the container file agree with the program.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn the_unit_leaves_little_exposed() {
     let text = std::fs::read_to_string(&unit).expect("the unit ships");
     assert!(text.lines().any(|line| line == "CapabilityBoundingSet=CAP_NET_RAW"), "one right and no other");
     let mut allowed = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
-    // Later lines have the last word, and the one before this takes `capset` away.
+    // Later lines override earlier ones, and the line before this one removes `capset`.
     let last: Vec<&str> = allowed.next_back().expect("calls are filtered").split(' ').collect();
     for call in ["capset", "seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
         assert!(last.contains(&call), "the sensor confines itself with {call}");
@@ -34,7 +34,7 @@ fn the_unit_leaves_little_exposed() {
 }
 
 #[test]
-fn the_folder_of_the_status_is_made_by_the_service_the_package_and_the_container() {
+fn the_service_the_package_and_the_container_create_the_folder_of_the_status_file() {
     let read = |name: &str| {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).expect("it ships")
     };

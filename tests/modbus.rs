@@ -1,4 +1,4 @@
-//! Modbus as devices accept it: what they execute is seen, judged and told, whatever its header says.
+//! Modbus as devices accept it: every executed operation is judged and reported, whatever its header contains.
 
 mod support;
 
@@ -6,7 +6,7 @@ use lockkeeper_protocols::Side::{Client, Server};
 use support::conversation::Conversation;
 use support::policy;
 
-/// Reading is permitted on port 502, and on the declared port of a gateway.
+/// Permits reads on port 502 and on the declared port of a gateway.
 const FLOW: &str = "protocol = \"modbus\"\nport = [502, 4001]\nallow = [{ op = \"read\" }]";
 
 /// An MBAP frame to or from unit 1.
@@ -24,14 +24,14 @@ fn rtu(pdu: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Read Holding Registers 0 to 1, and an answer.
+/// Read Holding Registers 0 to 1, and a response.
 const READ: [u8; 5] = [3, 0, 0, 0, 2];
 const VALUES: [u8; 6] = [3, 4, 0, 1, 0, 2];
-/// Write Single Register 5 := 99: request and answer are equal.
+/// Write Single Register 5 := 99; request and response are equal.
 const WRITE: [u8; 5] = [6, 0, 5, 0, 99];
 
 #[test]
-fn a_write_in_another_framing_than_the_conversation_began_with_is_judged() {
+fn a_write_in_another_framing_than_the_first_request_is_judged() {
     let (read, values) = (mbap(1, &READ), mbap(1, &VALUES));
     let write = rtu(&WRITE);
     let heard = Conversation::new(502)
@@ -49,7 +49,7 @@ fn a_write_in_another_framing_than_the_conversation_began_with_is_judged() {
 }
 
 #[test]
-fn a_conversation_that_was_none_of_ours_is_taken_up_where_modbus_is_expected() {
+fn modbus_behind_other_data_is_decoded_on_a_declared_port() {
     let junk = b"USER operator\r\n".repeat(300);
     let write = mbap(7, &WRITE);
     for (port, found) in [(502, true), (4001, true), (4002, false)] {

@@ -1,4 +1,4 @@
-//! A test that cannot run fails where everything is required.
+//! A test that cannot run fails if `LOCKKEEPER_REQUIRE=1` is set.
 
 mod support;
 
@@ -8,14 +8,14 @@ use support::require::{LANDLOCK, MOSQUITTO, VLAN, may_be_missing, note};
 use support::root;
 
 #[test]
-fn what_is_missing_is_left_out_unless_everything_is_required() {
+fn a_test_with_a_missing_need_is_skipped_unless_everything_is_required() {
     assert!(may_be_missing(MOSQUITTO, "", ""));
     assert!(may_be_missing(MOSQUITTO, "0", ""));
     assert!(!may_be_missing(MOSQUITTO, "1", ""));
 }
 
 #[test]
-fn an_excuse_covers_what_it_names_and_nothing_else() {
+fn an_excuse_covers_only_the_needs_that_it_names() {
     assert!(may_be_missing(VLAN, "1", " landlock vlan"));
     assert!(may_be_missing(LANDLOCK, "1", " landlock vlan"));
     assert!(!may_be_missing(MOSQUITTO, "1", " landlock vlan"));
@@ -23,16 +23,16 @@ fn an_excuse_covers_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn the_note_says_what_is_missing_and_how_to_get_it() {
+fn the_note_names_the_missing_need_and_its_remedy() {
     let note = note(MOSQUITTO, "mosquitto cannot be started");
     for part in ["the MQTT broker mosquitto", "mosquitto cannot be started", ".ci/setup mosquitto"] {
         assert!(note.contains(part), "{note}");
     }
 }
 
-/// Every test that is left out goes through `support::require`, or it would pass in CI without having run.
+/// Every skipped test goes through `support::require`; otherwise it would pass in CI without having run.
 #[test]
-fn no_test_leaves_itself_out_on_its_own() {
+fn no_test_skips_itself_without_a_need() {
     let helper = root().join("tests/support/require.rs");
     let files: Vec<PathBuf> = ["src", "tests", "protocols/src", "protocols/tests"]
         .iter()
@@ -42,7 +42,7 @@ fn no_test_leaves_itself_out_on_its_own() {
     assert!(files.len() > 100, "the sources are missing");
     for path in files {
         let text = std::fs::read_to_string(&path).expect("UTF-8");
-        for way in ["return eprintln!", "LOCKKEEPER_CORPUS\")", "SKIPPED:", "\"skipped:", "LEFT OUT"] {
+        for way in ["return eprintln!", "LOCKKEEPER_CORPUS\")", "eprintln!(\"SKIPPED", "\"skipped:", "LEFT OUT"] {
             assert!(!text.contains(way), "{}: `{way}`: use tests/support/require.rs", path.display());
         }
     }

@@ -1,9 +1,9 @@
-//! Against real stacks: what a server of pymodbus, libmodbus, snap7 or asyncua executes behind a Linux TCP stack, whatever was
-//! done to hide it, has an alert of severity high or more; the same done honestly has none.
+//! Evasion trials against servers of pymodbus, libmodbus, snap7 and asyncua behind a Linux TCP stack: every undeclared
+//! operation that a server executes raises an alert of severity high or more; an honest twin of the trial raises none.
 //!
-//! `pcaps/record/stacks` installs the stacks (from Debian and PyPI, into `target/plant`, where they stay). That needs root, the
+//! `pcaps/record/stacks` installs the stacks from Debian and PyPI into `target/plant`. It needs root, access to the
 //! registries the first time, and two minutes: `cargo test --test stacks -- --ignored --nocapture`. A stack that cannot be
-//! installed here is left out, with a note; with `LOCKKEEPER_REQUIRE=1` in the environment, the test fails instead.
+//! installed is skipped with a note, or fails the test if `LOCKKEEPER_REQUIRE=1` is set.
 #![allow(clippy::disallowed_methods, reason = "a test waits for other processes")]
 
 #[path = "stacks/attacker.rs"]
@@ -33,11 +33,11 @@ use servers::{STACKS, Server, Stack};
 use site::Site;
 use support::require::{NAMESPACES, STACK, missing};
 use support::rewrite::{Packet, pcap};
-use support::{is_loud, last_revisions, lines, policy, replay, root};
+use support::{is_loud, policy, raised, root};
 use talk::Talk;
 use trials::{SHORTLY, Trial, trials};
 
-/// Reading and observing is permitted, and in each protocol one write.
+/// Permits class `observe`, and in each protocol one write.
 const FLOWS: [&str; 3] = [
     r#"
 protocol = "modbus"
@@ -54,25 +54,25 @@ opcua = { identity = ["anonymous"] }
 allow = [{ op = "observe" }, { op = "security" }, { op = "write", opcua = { nodes = ["ns=2;s=Weir.Command"] } }]"#,
 ];
 
-/// What came of a trial.
+/// The result of a trial.
 struct Played {
     stack: &'static Stack,
     trial: String,
     is_honest: bool,
-    /// The server has changed something.
+    /// Whether the server has changed a value or stopped.
     is_executed: bool,
-    /// What the sensor tells of it, by what it hears.
+    /// The sensor's alerts, by the captured directions.
     told: [Told; 3],
 }
 
-/// What a sensor tells of a recording.
+/// The alerts of a recording.
 struct Told {
     capture: PathBuf,
-    /// Alerts, in their last revisions, without those that greet a host.
+    /// The last revisions of all alerts that are not of kind `asset`.
     alerts: Vec<Value>,
 }
 
-/// A stack with its server, on a network of its own.
+/// A stack with its server, on a separate network.
 struct Place<'a> {
     stack: &'static Stack,
     site: Site,
@@ -82,16 +82,16 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Sends what has to be sent in a conversation of its own, and asks the server and the sensor about it.
+    /// Runs a trial in a new conversation, and determines what the server executed and what the sensor reports.
     fn play(&mut self, trial: &Trial) -> Played {
         self.client_port += 1;
         let mut talk = Talk::begin(&self.site, self.stack, self.client_port, trial.is_early);
         let begun = talk.attacker.recorded();
-        // What the trial before has changed, later than it was waited for, is not done by this one.
+        // Reverts late effects of the trial before, which would count for this one.
         self.put_back();
         (trial.send)(&mut talk);
         talk.attacker.answer(SHORTLY);
-        let is_executed = self.put_back() || talk.attacker.answers.iter().any(|answer| says_stopped(answer));
+        let is_executed = self.put_back() || talk.attacker.answers.iter().any(|answer| reports_stop(answer));
         let sent = talk.attacker.end();
         let from_client = sent.iter().filter(|packet| packet.bytes[6..12] == CLIENT_MAC);
         let unanswered: Vec<Packet> = begun.iter().chain(from_client).cloned().collect();
@@ -103,7 +103,7 @@ impl Place<'_> {
         Played { stack: self.stack, trial: trial.name.clone(), is_honest: trial.is_honest, is_executed, told }
     }
 
-    /// Puts back what was changed; says whether anything was.
+    /// Restores changed values; returns whether there were any.
     fn put_back(&mut self) -> bool {
         let is_changed = self.server.is_changed();
         if is_changed {
@@ -112,24 +112,23 @@ impl Place<'_> {
         is_changed
     }
 
-    /// What the sensor tells, if this is what it hears.
+    /// The alerts of a replay of these packets; `heard` names the captured directions.
     fn told(&self, heard: &str, packets: &[Packet]) -> Told {
         let capture = self.folder.join(format!("{}-{}-{heard}.pcap", self.stack.name, self.client_port));
         std::fs::write(&capture, pcap(packets)).expect("a written capture");
         let policy = self.folder.join("policy.toml");
-        let mut alerts = last_revisions(lines(&replay(&capture, &[&"--policy", &policy, &"--alerts", &"-"])));
-        alerts.retain(|alert| alert["kind"] != "asset");
+        let alerts = raised(&capture, &policy, &[]);
         Told { capture, alerts }
     }
 }
 
-/// Whether a server of S7comm says that it has stopped. The one in Python does not tell its state in any other way.
-fn says_stopped(answer: &[u8]) -> bool {
+/// Whether a response of an S7comm server reports a stop; the Python server shows its state in no other way.
+fn reports_stop(answer: &[u8]) -> bool {
     // Behind TPKT, DT, protocol and ROSCTR (acknowledgement with data): no error, PLC stop.
     answer.len() == 20 && answer[7..9] == [0x32, 3] && answer[17..] == [0, 0, 0x29]
 }
 
-/// Everything against one stack.
+/// Runs every trial against one stack.
 fn play_all(stack: &'static Stack, tools: &Path, folder: &Path) -> Vec<Played> {
     let site = Site::new(stack.name).expect("namespaces can be made");
     let server = Server::start(stack, &site.server, tools, &folder.join(format!("{}.log", stack.name)));
@@ -145,7 +144,7 @@ fn play_all(stack: &'static Stack, tools: &Path, folder: &Path) -> Vec<Played> {
 
 #[test]
 #[ignore = "installs the stacks of the plant, as root, and takes minutes: cargo test --test stacks -- --ignored"]
-fn what_a_real_server_executes_is_seen_however_it_was_sent() {
+fn operations_that_a_real_server_executes_are_seen_however_they_are_sent() {
     if !rustix::process::geteuid().is_root() {
         return missing(NAMESPACES, "the user is not root");
     }
@@ -157,24 +156,25 @@ fn what_a_real_server_executes_is_seen_however_it_was_sent() {
         let threads: Vec<_> = stacks.iter().map(|stack| scope.spawn(|| play_all(stack, &tools, &folder))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("a stack that was played")).collect()
     });
-    tell(&stacks, &played);
+    print_results(&stacks, &played);
     played.iter().for_each(Played::check);
     if stacks.len() == STACKS.len() {
-        every_trial_gets_somewhere(&played);
+        assert_every_trial_is_executed(&played);
     }
 }
 
-/// A test of what is executed is none if nothing is.
-fn every_trial_gets_somewhere(played: &[Played]) {
-    for one in played.iter().filter(|one| !one.is_honest && !NOWHERE.iter().any(|part| one.trial.contains(part))) {
+/// Asserts that each trial is executed by at least one server; otherwise it proves nothing.
+fn assert_every_trial_is_executed(played: &[Played]) {
+    for one in played.iter().filter(|one| !one.is_honest && !NEVER_EXECUTED.iter().any(|part| one.trial.contains(part)))
+    {
         let same = |other: &&Played| (other.stack.protocol, &other.trial) == (one.stack.protocol, &one.trial);
         assert!(played.iter().filter(same).any(|same| same.is_executed), "nobody executes it: {}", one.trial);
     }
 }
 
-/// What no server here executes: Linux takes the first of two fragments and has no HSR, not every kernel knows VLANs, and
-/// these stacks refuse the rest.
-const NOWHERE: [&str; 7] = [
+/// Trials that no server executes: Linux keeps the first of two overlapping fragments and has no HSR, some kernels lack
+/// VLANs, and these stacks refuse the rest.
+const NEVER_EXECUTED: [&str; 7] = [
     "overlapping fragments, the decoy first",
     "an HSR tag",
     "another VLAN",
@@ -184,7 +184,7 @@ const NOWHERE: [&str; 7] = [
     "one of which is counted",
 ];
 
-/// The stacks that can be installed here.
+/// The stacks that can be installed on this machine.
 fn installed(tools: &Path) -> Vec<&'static Stack> {
     let mut install = Command::new(root().join("pcaps/record/stacks"));
     install.arg(tools).args(STACKS.iter().map(|stack| stack.name)).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -196,9 +196,9 @@ fn installed(tools: &Path) -> Vec<&'static Stack> {
     there
 }
 
-/// Prints what every server made of every trial: `X` it was executed and seen, `!` executed and not seen, `x` seen and not
-/// executed, `.` neither.
-fn tell(stacks: &[&Stack], played: &[Played]) {
+/// Prints the result of each trial by server: `X` executed and reported, `!` executed and not reported, `x` reported and
+/// not executed, `.` neither.
+fn print_results(stacks: &[&Stack], played: &[Played]) {
     let mut names: Vec<&str> = Vec::new();
     for one in played {
         if !names.contains(&one.trial.as_str()) {

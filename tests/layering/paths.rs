@@ -7,9 +7,9 @@ use syn::{Attribute, File, Item, ItemUse, Macro, MetaList, Path, UseTree};
 /// A path in a source file, such as `["crate", "policy", "Verdict"]`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NamedPath {
-    /// Line on which it is named, from 1.
+    /// Line number, from 1.
     pub(crate) line: usize,
-    /// Its names in order.
+    /// The names in order.
     pub(crate) names: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ fn file(source: &str) -> File {
 struct Found(Vec<NamedPath>);
 
 impl Found {
-    /// One name alone is no path.
+    /// Records a path of at least two names.
     fn path(&mut self, names: &[&Ident]) {
         if let [first, _, ..] = names {
             let line = first.span().start().line;
@@ -46,7 +46,7 @@ impl Found {
         }
     }
 
-    /// A `use` tree with what stands before it: `crate::{alert::Alert, policy}` is two paths.
+    /// Records each leaf of a `use` tree with its prefix: `crate::{alert::Alert, policy}` is two paths.
     fn tree(&mut self, before: &[String], tree: &UseTree) {
         let named = |name: &Ident| [before, &[name.to_string()]].concat();
         match tree {
@@ -65,7 +65,7 @@ impl Found {
         self.0.push(NamedPath { line: last.span().start().line, names });
     }
 
-    /// What a macro or an attribute is given need not be Rust: its paths are names with two colons between them.
+    /// Records the paths in the arguments of a macro or an attribute, which need not be Rust: names joined by two colons.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut names: Vec<Ident> = Vec::new();
         let mut colons = 0;
@@ -118,7 +118,7 @@ impl<'ast> Visit<'ast> for Found {
     }
 }
 
-/// Tests may use what they like.
+/// Whether an item is compiled for tests only, which may use any module.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg") && attribute.parse_args::<Path>().is_ok_and(|path| path.is_ident("test"))

@@ -127,5 +127,5 @@ pub(crate) fn metric(page: &str, name: &str) -> Option<f64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// Longer than anything that is waited for takes, on a busy machine too.
+/// Longer than any awaited event takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

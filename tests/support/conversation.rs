@@ -2,6 +2,9 @@
 
 use lockkeeper_protocols::Side::{self, Client, Server};
 
+use serde_json::Value;
+
+use super::raised;
 use super::wire::{Outcome, Station, Wire};
 
 /// What a tap hears of a connection; both ends number their bytes without gaps.
@@ -49,7 +52,15 @@ impl Conversation {
         self
     }
 
-    /// What the sensor makes of it.
+    /// Alerts of a replay, as in [`raised`].
+    pub(crate) fn alerts(&self, policy: &str) -> Vec<Value> {
+        let (folder, capture) = self.wire.write();
+        let path = folder.path().join("policy.toml");
+        std::fs::write(&path, policy).expect("a written policy");
+        raised(&capture, &path, &[])
+    }
+
+    /// Alerts, transactions and statistics of a replay.
     pub(crate) fn replay(&self, policy: &str) -> Outcome {
         self.wire.replay(policy)
     }

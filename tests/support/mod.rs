@@ -64,6 +64,16 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
 
+/// The last revision of each alert of a replay that is not of kind `asset`. The replay writes no transactions, so that it
+/// takes the fast path.
+pub(crate) fn raised(capture: &Path, policy: &Path, options: &[&str]) -> Vec<Value> {
+    let mut more: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--policy", &policy, &"--alerts", &"-"];
+    more.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
+    let mut alerts = last_revisions(lines(&replay(capture, &more)));
+    alerts.retain(|alert| alert["kind"] != "asset");
+    alerts
+}
+
 /// The last revision of each alert, in the order of the first.
 pub(crate) fn last_revisions(alerts: Vec<Value>) -> Vec<Value> {
     let mut last: Vec<Value> = Vec::new();

@@ -1,18 +1,17 @@
-//! What a test needs of the machine, and what happens where the machine lacks it.
+//! What tests need of the machine, and how they are skipped without it.
 //!
-//! A developer's machine may lack a broker, root or the corpus: such a test prints a note and passes. With
-//! `LOCKKEEPER_REQUIRE=1`, as `.ci/run` sets it, the test fails instead, because a test that did not run proves nothing.
-//! `LOCKKEEPER_EXCUSED` lists the needs, separated by spaces, that may be missing all the same; `.ci/run` gives the reason
-//! for each.
+//! On a machine without a broker, root or the corpus, a test that needs one prints a note and passes. With
+//! `LOCKKEEPER_REQUIRE=1`, which `.ci/run` sets, it fails instead, because a skipped test proves nothing.
+//! `LOCKKEEPER_EXCUSED` lists needs, separated by spaces, that may be missing nevertheless; `.ci/run` gives the reasons.
 
 use std::path::PathBuf;
 
-/// Something that not every machine has.
+/// A capability or program that some machines lack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
-    /// The word for it in `LOCKKEEPER_EXCUSED`.
+    /// Its name in `LOCKKEEPER_EXCUSED`.
     pub(crate) name: &'static str,
-    /// What it is.
+    /// Description, after "this test needs".
     pub(crate) what: &'static str,
     /// How to get it.
     pub(crate) remedy: &'static str,
@@ -75,7 +74,7 @@ pub(crate) const UNCONFIGURED: Need = Need {
 pub(crate) const VLAN: Need =
     Need { name: "vlan", what: "a kernel with VLAN interfaces", remedy: "load its module: modprobe 8021q" };
 
-/// Leaves out what depends on `need`: prints a note, or fails the test where nothing may be left out.
+/// Reports that a test is skipped because `need` is missing; panics if `LOCKKEEPER_REQUIRE` forbids that.
 #[track_caller]
 pub(crate) fn missing(need: Need, detail: &str) {
     let read = |name| std::env::var(name).unwrap_or_default();
@@ -84,7 +83,7 @@ pub(crate) fn missing(need: Need, detail: &str) {
     eprintln!("SKIPPED: {note}");
 }
 
-/// The folder of the public captures, where there is one.
+/// The folder of the public captures; `None` if it is missing and the run allows that.
 #[track_caller]
 pub(crate) fn corpus() -> Option<PathBuf> {
     let corpus = std::env::var_os("LOCKKEEPER_CORPUS").map(PathBuf::from);
@@ -94,12 +93,28 @@ pub(crate) fn corpus() -> Option<PathBuf> {
     corpus
 }
 
-/// What is missing and how to get it.
+/// Requires broker and clients of mosquitto, two packages in Debian; `None` if one is missing and the run allows that.
+#[track_caller]
+pub(crate) fn mosquitto() -> Option<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
+    let is_installed = |program: &str| folders.iter().any(|folder| folder.join(program).exists());
+    for program in ["mosquitto", "mosquitto_pub", "mosquitto_sub"] {
+        if !is_installed(program) {
+            missing(MOSQUITTO, &format!("{program} is not installed"));
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The message that names the missing need and its remedy.
 pub(crate) fn note(need: Need, detail: &str) -> String {
     format!("this test needs {}, which this machine lacks ({detail}): {}", need.what, need.remedy)
 }
 
-/// Whether a machine with these values of `LOCKKEEPER_REQUIRE` and `LOCKKEEPER_EXCUSED` may lack `need`.
+/// Whether `need` may be missing, given the values of `LOCKKEEPER_REQUIRE` and `LOCKKEEPER_EXCUSED`.
 pub(crate) fn may_be_missing(need: Need, require: &str, excused: &str) -> bool {
     require != "1" || excused.split_whitespace().any(|name| name == need.name)
 }
