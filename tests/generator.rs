@@ -216,7 +216,7 @@ fn generated_traffic_is_decoded_by_its_row_of_the_registry() {
             // The client sends the first packet.
             let port = &packet[34..36];
             let side = if *server.get_or_insert(&packet[36..38]) == port { Side::Server } else { Side::Client };
-            session.stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
+            session.feed_stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
         }
         let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
         for ((group, key), count) in &heard.pdus {

@@ -90,6 +90,7 @@ const HOMES: &[(&str, Home)] = &[
     ("flate2", Home::In(&["capture"])),
     ("foldhash", Home::Anywhere),
     ("hashbrown", Home::Anywhere),
+    ("hashlink", Home::In(&["record"])),
     ("hdrhistogram", Home::In(&["metrics"])),
     ("indicatif", Home::OneFile),
     ("ipnet", Home::In(&["policy"])),

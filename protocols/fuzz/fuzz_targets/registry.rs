@@ -58,7 +58,7 @@ fuzz_target!(|data: &[u8]| {
         packet += 1;
         let stamp = Stamp { time: clock, clock, packet, origin: packet };
         if head & 2 != 0 {
-            session.gap(from, &mut log);
+            session.feed_gap(from, &mut log);
         }
         if head & 4 != 0 {
             session.expire(clock, &mut log);
@@ -76,8 +76,8 @@ fuzz_target!(|data: &[u8]| {
         }
         let _ = (protocol.probe)(transport, bytes);
         match transport {
-            Transport::Tcp => session.stream(from, bytes, &stamp, &mut log),
-            Transport::Udp => session.datagram(from, bytes, &stamp, &mut log),
+            Transport::Tcp => session.feed_stream(from, bytes, &stamp, &mut log),
+            Transport::Udp => session.feed_datagram(from, bytes, &stamp, &mut log),
         }
         fed += length;
         assert!(log.lost + session.buffered() <= fed, "bytes are lost once");

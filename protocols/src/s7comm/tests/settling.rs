@@ -23,8 +23,8 @@ fn endings(awaits: u8, refused: u8, answered: u8) -> [u32; 3] {
     let awaits = Box::new(move |at: RequestRef| awaits >> at.item & 1 == 1);
     let mut log = Log::answering(Answers { awaits, detail: Detail::NoOperations, ..Answers::default() });
     let mut session = Session::new(&S7COMM, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &read, &at(0), &mut log);
-    session.stream(Server, &answer, &at(1), &mut log);
+    session.feed_stream(Client, &read, &at(0), &mut log);
+    session.feed_stream(Server, &answer, &at(1), &mut log);
     session.finish(&mut log);
     log.assert_settled();
     let [accepted, refused, unanswered, open] = log.endings;
