@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::{alerts, golden, lines, lockkeeper, plant, replay, require, rewrite, root, shipped};
 
-/// `LOCKKEEPER_BLESS=1` writes the expected alerts anew; review the difference before it is committed.
+/// `LOCKKEEPER_BLESS=1` replaces the expected alerts; review the difference before committing it.
 #[test]
 fn every_shipped_capture_gives_its_expected_alerts() {
     for capture in shipped() {

@@ -1,4 +1,4 @@
-//! Tunnels are conversations too: judged by their two ends, beside what is inside.
+//! Tunnels are judged by their two ends, in addition to their content.
 
 mod support;
 
@@ -7,14 +7,14 @@ use support::frames::{OFFICE, PLC, POLICY, SCADA, Told, Wire, ethernet, hex, ipv
 /// Addresses of no zone, inside a tunnel.
 const HERE: [u8; 4] = [192, 168, 7, 1];
 const THERE: [u8; 4] = [192, 168, 7, 2];
-/// A switch that mirrors, and who collects what it mirrors: in no zone.
+/// A mirroring switch and the collector of its mirror session, in no zone.
 const SWITCH: [u8; 4] = [192, 0, 2, 1];
 const COLLECTOR: [u8; 4] = [192, 0, 2, 200];
 
-/// Puts an IP packet into a tunnel between two hosts.
+/// Wraps an IP packet in a tunnel between two hosts.
 type Wrap = fn([u8; 4], [u8; 4], &[u8]) -> Vec<u8>;
 
-/// Every sort of tunnel, with the name under which its alerts go.
+/// Every kind of tunnel, with the protocol of its alerts.
 const TUNNELS: [(&str, Wrap); 12] = [
     ("ip/47", |from, to, ip| ipv4(from, to, 47, &join(&[&hex("0000 0800 ; GRE, IPv4"), ip]))),
     ("ip/4", |from, to, ip| ipv4(from, to, 4, ip)),
@@ -61,7 +61,7 @@ fn protocols<'a>(told: &'a Told, rule: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_tunnel_without_conduit_is_a_violation_once_whatever_carries_it() {
+fn an_undeclared_tunnel_of_any_kind_is_one_violation() {
     for (name, wrap) in TUNNELS {
         let wire = Wire::new(&inside(wrap, (OFFICE, PLC), (HERE, THERE)));
         let told = wire.replay(&["--workers", "1"]);
@@ -83,7 +83,7 @@ fn a_tunnel_without_conduit_is_a_violation_once_whatever_carries_it() {
 }
 
 #[test]
-fn what_is_inside_a_tunnel_is_judged_as_well() {
+fn the_content_of_a_tunnel_is_judged_as_well() {
     let told = Wire::new(&inside(TUNNELS[0].1, (OFFICE, PLC), (SCADA, PLC))).replay(&[]);
     assert_eq!(told.rules(), ["conduit.undeclared", "operation.undeclared"]);
     let told = Wire::new(&inside(TUNNELS[0].1, (SWITCH, COLLECTOR), (SCADA, PLC))).replay(&[]);
@@ -142,7 +142,7 @@ fn a_declared_tunnel_is_permitted_in_both_directions() {
 }
 
 #[test]
-fn a_declared_tunnel_that_nobody_can_look_into_is_permitted_in_both_directions() {
+fn a_declared_tunnel_with_unreadable_content_is_permitted_in_both_directions() {
     let esp = |from, to| ethernet(0x0800, &ipv4(from, to, 50, &hex("00000001 00000001 DEADBEEF")));
     let frames = [esp(PLC, OFFICE), esp(OFFICE, PLC)];
     for (from, to) in [("office", "plc"), ("plc", "office")] {
@@ -153,8 +153,8 @@ fn a_declared_tunnel_that_nobody_can_look_into_is_permitted_in_both_directions()
 }
 
 #[test]
-fn a_mirror_session_that_was_named_is_no_traffic_of_the_plant() {
-    // The switch that mirrors belongs to the zone of the controllers; the traffic that it mirrors is permitted.
+fn a_named_mirror_session_is_not_traffic_of_the_plant() {
+    // The mirroring switch belongs to the zone of the controllers; the mirrored traffic is permitted.
     let switch = [10, 0, 2, 1];
     let mut frames = inside(TUNNELS[4].1, (switch, COLLECTOR), (SCADA, PLC));
     frames.truncate(5);
@@ -167,7 +167,7 @@ fn a_mirror_session_that_was_named_is_no_traffic_of_the_plant() {
 }
 
 #[test]
-fn the_direction_of_a_tunnel_that_is_seen_first_makes_no_difference() {
+fn the_first_seen_direction_of_a_tunnel_makes_no_difference() {
     let mut frames = inside(TUNNELS[5].1, (OFFICE, PLC), (HERE, THERE));
     frames.rotate_left(1);
     let told = Wire::new(&frames).replay(&[]);
@@ -185,7 +185,7 @@ fn fragments_in_a_tunnel_are_traffic_of_the_tunnel() {
 }
 
 #[test]
-fn evidence_of_a_tunnel_has_the_packets_that_went_through_it() {
+fn evidence_of_a_tunnel_contains_its_packets() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let evidence = folder.path().to_str().expect("UTF-8");
     for wrap in [TUNNELS[0].1, TUNNELS[5].1] {

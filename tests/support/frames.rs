@@ -1,4 +1,4 @@
-//! Packets written byte by byte: headers in hex with what they mean, lengths filled in, and a small plant to send them in.
+//! Packets built from annotated hex, with lengths filled in, and a policy for them.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -32,7 +32,7 @@ pub(crate) const PLC: [u8; 4] = [10, 0, 2, 10];
 pub(crate) const OFFICE: [u8; 4] = [10, 0, 9, 5];
 pub(crate) const MILLISECOND: i64 = 1_000_000;
 
-/// Bytes from hex digits; what follows a `;` in a line is a remark.
+/// Bytes from hex digits; `;` begins a comment.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .lines()
@@ -138,13 +138,13 @@ pub(crate) struct Wire {
     policy: PathBuf,
 }
 
-/// What a replay came to.
+/// The result of a replay.
 pub(crate) struct Told {
     /// The last revision of each alert, in the order of the first.
     pub(crate) alerts: Vec<Value>,
     pub(crate) stats: Value,
     pub(crate) status: Option<i32>,
-    /// The page for people.
+    /// The summary.
     pub(crate) page: String,
 }
 
@@ -169,13 +169,13 @@ impl Wire {
         Self { folder, capture, policy: path }
     }
 
-    /// A replay under the policy.
+    /// Replays under the policy.
     pub(crate) fn replay(&self, options: &[&str]) -> Told {
         let policy = self.policy.clone();
         self.run(Some(&policy), options)
     }
 
-    /// A replay without one.
+    /// Replays without a policy.
     pub(crate) fn count(&self, options: &[&str]) -> Told {
         self.run(None, options)
     }
@@ -203,7 +203,7 @@ impl Told {
         self.alerts.iter().filter(|alert| alert["rule"] == rule).collect()
     }
 
-    /// The rules of everything but discoveries, each once.
+    /// The rules of all alerts that are not of kind `asset`, each once.
     pub(crate) fn rules(&self) -> Vec<&str> {
         let mut rules: Vec<&str> = self
             .alerts
