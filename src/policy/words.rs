@@ -388,9 +388,6 @@ mod tests {
     fn actions_are_functions_that_decoders_name() {
         let known: Vec<&str> =
             ["s7comm", "s7commplus"].into_iter().flat_map(functions_of).map(|one| one.name).collect();
-        if known.is_empty() {
-            return; // Without a decoder there is nothing to check against.
-        }
         for function in ACTIONS.iter().flat_map(|action| action.functions) {
             assert!(known.contains(function), "{function}");
         }
