@@ -124,8 +124,8 @@ fn every_complete_policy_that_is_shown_loads() {
             let scratch = tempfile::tempdir().expect("a folder");
             fs::write(scratch.path().join("shown.toml"), &block).expect("a file");
             let checked_policy = shell::run(scratch.path(), "lockkeeper policy check shown.toml");
-            let said = format!("{}{}", checked_policy.stdout, checked_policy.stderr);
-            assert_eq!(checked_policy.status, Some(0), "{}:\n{said}\n{block}", document.path.display());
+            let printed = format!("{}{}", checked_policy.stdout, checked_policy.stderr);
+            assert_eq!(checked_policy.status, Some(0), "{}:\n{printed}\n{block}", document.path.display());
             checked += 1;
         }
     }

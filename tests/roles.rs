@@ -41,7 +41,7 @@ fn a_source_port_equal_to_a_service_port_does_not_make_its_host_the_server() {
             let frames = [((client, port), (server, 123)), ((server, 123), (client, port))];
             let order = if answer_is_first { [1, 0] } else { [0, 1] };
             order.into_iter().for_each(|at| wire.udp(frames[at].0, frames[at].1, &ntp));
-            assert_eq!(wire.replay(SERVICES).told(), [""; 0], "{port}, answer first: {answer_is_first}");
+            assert_eq!(wire.replay(SERVICES).raised(), [""; 0], "{port}, answer first: {answer_is_first}");
         }
     }
 }
@@ -58,8 +58,8 @@ fn connections_joined_midstream_have_the_right_client() {
                     let from = (turn as usize + usize::from(answer_is_first)) % 2;
                     wire.tcp(ends[from], ends[1 - from], "A", [1000 + turn / 2 * 9, 1000 + turn / 2 * 9], b"not ours.");
                 }
-                let told = wire.replay(SERVICES).told();
-                assert_eq!(told, [""; 0], "{port} to {service}, answer first: {answer_is_first}");
+                let raised = wire.replay(SERVICES).raised();
+                assert_eq!(raised, [""; 0], "{port} to {service}, answer first: {answer_is_first}");
             }
         }
     }

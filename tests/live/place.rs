@@ -70,19 +70,19 @@ impl Place {
     pub(crate) fn eventually(&self, what: &str, is_so: impl Fn(Option<i32>, &Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
-            let (code, said) = self.status();
-            if is_so(code, &said) {
-                return said;
+            let (code, report) = self.status();
+            if is_so(code, &report) {
+                return report;
             }
-            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {said:#}");
+            assert!(begun.elapsed() < PATIENCE, "not {what}: {code:?} {report:#}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 }
 
 /// Whether a status gives a reason.
-pub(crate) fn has_reason(said: &Value, what: &str) -> bool {
-    said["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
+pub(crate) fn has_reason(report: &Value, what: &str) -> bool {
+    report["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(|reason| reason["what"] == what))
 }
 
 /// A process of the test in the namespace of the hub.

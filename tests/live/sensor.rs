@@ -52,7 +52,7 @@ impl Sensor {
     /// Waits until it has ended; returns exit status and standard error.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("an end");
-        (status, self.errors.take().expect("stopped once").join().expect("what it said"))
+        (status, self.errors.take().expect("stopped once").join().expect("its log"))
     }
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn wait_for(path: &Path, what: &str, fits: impl Fn(&Value) -> bool) -
     loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         // The last line may be incomplete.
-        let mut told = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        if let Some(alert) = told.find(&fits) {
+        let mut alerts = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        if let Some(alert) = alerts.find(&fits) {
             return alert;
         }
         assert!(begun.elapsed() < PATIENCE, "{what} does not come; there is\n{text}");

@@ -5,7 +5,7 @@ use lockkeeper_protocols::Side::{self, Client, Server};
 use serde_json::Value;
 
 use super::raised;
-use super::wire::{Outcome, Station, Wire};
+use super::wire::{ReplayResult, Station, Wire};
 
 /// The packets of a connection that a tap captures; sequence numbers also count the others.
 pub(crate) struct Conversation {
@@ -61,7 +61,7 @@ impl Conversation {
     }
 
     /// Alerts, transactions and statistics of a replay.
-    pub(crate) fn replay(&self, policy: &str) -> Outcome {
+    pub(crate) fn replay(&self, policy: &str) -> ReplayResult {
         self.wire.replay(policy)
     }
 

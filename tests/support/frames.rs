@@ -139,13 +139,13 @@ pub(crate) struct Wire {
 }
 
 /// The result of a replay.
-pub(crate) struct Told {
+pub(crate) struct ReplayResult {
     /// The last revision of each alert, in the order of the first.
     pub(crate) alerts: Vec<Value>,
     pub(crate) stats: Value,
     pub(crate) status: Option<i32>,
     /// The summary.
-    pub(crate) page: String,
+    pub(crate) summary: String,
 }
 
 impl Wire {
@@ -170,17 +170,17 @@ impl Wire {
     }
 
     /// Replays under the policy.
-    pub(crate) fn replay(&self, options: &[&str]) -> Told {
+    pub(crate) fn replay(&self, options: &[&str]) -> ReplayResult {
         let policy = self.policy.clone();
         self.run(Some(&policy), options)
     }
 
     /// Replays without a policy.
-    pub(crate) fn count(&self, options: &[&str]) -> Told {
+    pub(crate) fn count(&self, options: &[&str]) -> ReplayResult {
         self.run(None, options)
     }
 
-    fn run(&self, policy: Option<&Path>, options: &[&str]) -> Told {
+    fn run(&self, policy: Option<&Path>, options: &[&str]) -> ReplayResult {
         let stats = self.folder.path().join("stats.json");
         let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
             vec![&"replay", &self.capture, &"--alerts", &"-", &"--stats", &stats];
@@ -189,15 +189,15 @@ impl Wire {
         }
         arguments.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
         let Output { status, stdout, stderr } = lockkeeper(&arguments);
-        let page = String::from_utf8(stderr).expect("UTF-8");
+        let summary = String::from_utf8(stderr).expect("UTF-8");
         let text = std::fs::read_to_string(&stats).unwrap_or_default();
-        assert!(!text.is_empty(), "no statistics: {page}");
+        assert!(!text.is_empty(), "no statistics: {summary}");
         let alerts = last_revisions(lines(&String::from_utf8(stdout).expect("UTF-8")));
-        Told { alerts, stats: lines(&text).remove(0), status: status.code(), page }
+        ReplayResult { alerts, stats: lines(&text).remove(0), status: status.code(), summary }
     }
 }
 
-impl Told {
+impl ReplayResult {
     /// The alerts of a rule.
     pub(crate) fn of(&self, rule: &str) -> Vec<&Value> {
         self.alerts.iter().filter(|alert| alert["rule"] == rule).collect()

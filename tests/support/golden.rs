@@ -54,11 +54,11 @@ pub(crate) fn summary(alerts: &str) -> Value {
         *count = (count.as_u64().unwrap_or(0) + 1).into();
         samples.entry(rule).or_insert(alert);
     }
-    let told = |lines: &Vec<&str>| json!({ "alerts": lines.len(), "sha256": digest(&lines.concat())[..16] });
+    let digest_of = |lines: &Vec<&str>| json!({ "alerts": lines.len(), "sha256": digest(&lines.concat())[..16] });
     let rules: BTreeMap<_, BTreeMap<_, _>> = by_rule
         .iter()
         .map(|(rule, by_severity)| {
-            (rule, by_severity.iter().map(|(severity, lines)| (severity, told(lines))).collect())
+            (rule, by_severity.iter().map(|(severity, lines)| (severity, digest_of(lines))).collect())
         })
         .collect();
     json!({

@@ -49,11 +49,11 @@ pub(crate) struct Wire {
 
 /// The result of a replay: the last revision of each alert that is not of kind `asset`, transactions, and statistics.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct ReplayResult {
     pub alerts: Vec<Value>,
     pub transactions: Vec<Value>,
     pub stats: Value,
-    pub page: String,
+    pub summary: String,
 }
 
 impl Wire {
@@ -139,12 +139,12 @@ impl Wire {
     }
 
     /// Replays the frames.
-    pub(crate) fn replay(&self, policy: &str) -> Outcome {
+    pub(crate) fn replay(&self, policy: &str) -> ReplayResult {
         self.replay_with(policy, &[])
     }
 
     /// Replays the frames with more options; asserts the same result for any number of workers.
-    pub(crate) fn replay_with(&self, policy: &str, options: &[&str]) -> Outcome {
+    pub(crate) fn replay_with(&self, policy: &str, options: &[&str]) -> ReplayResult {
         let one = self.replay_by(policy, options, "1");
         for workers in ["2", "7"] {
             let other = self.replay_by(policy, options, workers);
@@ -154,7 +154,7 @@ impl Wire {
         one
     }
 
-    fn replay_by(&self, policy: &str, options: &[&str], workers: &str) -> Outcome {
+    fn replay_by(&self, policy: &str, options: &[&str], workers: &str) -> ReplayResult {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let place = |name: &str| folder.path().join(name);
         std::fs::write(place("wire.pcap"), pcap(&self.packets)).expect("a written file");
@@ -171,10 +171,10 @@ impl Wire {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() != Some(2), "{errors}");
         let read = |name| lines(&std::fs::read_to_string(place(name)).unwrap_or_default());
-        let page = String::from_utf8_lossy(&output.stdout).into_owned() + &errors;
+        let summary = String::from_utf8_lossy(&output.stdout).into_owned() + &errors;
         let mut alerts = last_revisions(read("alerts"));
         alerts.retain(|alert| alert["kind"] != "asset");
-        Outcome { alerts, transactions: read("transactions"), stats: read("stats").remove(0), page }
+        ReplayResult { alerts, transactions: read("transactions"), stats: read("stats").remove(0), summary }
     }
 
     /// Writes a capture into a temporary folder.
@@ -186,14 +186,14 @@ impl Wire {
     }
 }
 
-impl Outcome {
+impl ReplayResult {
     /// `rule severity count` of each alert, sorted.
-    pub(crate) fn told(&self) -> Vec<String> {
+    pub(crate) fn raised(&self) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let tell = |alert: &Value| format!("{} {} {}", text(&alert["rule"]), text(&alert["severity"]), alert["count"]);
-        let mut told: Vec<String> = self.alerts.iter().map(tell).collect();
-        told.sort();
-        told
+        let line = |alert: &Value| format!("{} {} {}", text(&alert["rule"]), text(&alert["severity"]), alert["count"]);
+        let mut raised: Vec<String> = self.alerts.iter().map(line).collect();
+        raised.sort();
+        raised
     }
 
     /// Occurrences of a rule.
@@ -202,7 +202,7 @@ impl Outcome {
     }
 
     /// Function, outcome and verdict of each transaction, in order.
-    pub(crate) fn story(&self) -> Vec<String> {
+    pub(crate) fn operations(&self) -> Vec<String> {
         let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
         let of = |one: &Value| {
             [&one["operation"]["function"], &one["outcome"]["status"], &one["verdict"]].map(text).join(" ")
