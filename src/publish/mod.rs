@@ -9,9 +9,9 @@
 mod jsonl;
 mod lines;
 mod mqtt;
+mod nonblocking;
 pub mod sink;
 mod topic;
-mod unhurried;
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub trait Publisher: Send {
     }
 
     /// Records that were given up, because they could be neither delivered nor kept.
-    fn left_out(&self) -> u64 {
+    fn lost(&self) -> u64 {
         0
     }
 

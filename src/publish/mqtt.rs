@@ -110,7 +110,7 @@ impl Mqtt {
     }
 
     /// Records that were dropped or refused for good.
-    fn lost(&self) -> u64 {
+    fn dropped_or_refused(&self) -> u64 {
         let health = self.shared.health();
         health.dropped + health.refused
     }
@@ -159,7 +159,7 @@ impl Publisher for Mqtt {
         }
         let overflow = (dropped > 0).then(|| format!("the queue was full, and {dropped} were dropped"));
         let undelivered = given.saturating_sub(ending.delivered);
-        self.given_up = undelivered.saturating_sub(self.lost());
+        self.given_up = undelivered.saturating_sub(self.dropped_or_refused());
         Err(PublishError::Undelivered {
             receiver: SINK.title,
             address: self.broker.clone(),
@@ -169,8 +169,8 @@ impl Publisher for Mqtt {
         })
     }
 
-    fn left_out(&self) -> u64 {
-        self.lost() + self.given_up
+    fn lost(&self) -> u64 {
+        self.dropped_or_refused() + self.given_up
     }
 
     fn monitor(&self) -> Option<Arc<dyn SinkMonitor>> {

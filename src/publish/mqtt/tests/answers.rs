@@ -24,10 +24,10 @@ fn what_the_broker_refuses_for_good_is_counted_and_not_called_delivered() {
             Fake::start(move |payload| if payload.contains('7') { Answer::Refuse(reason) } else { Answer::Take });
         let (mut mqtt, health) = settled(&fake, 0..10, |_| {});
         assert_eq!((health.refused, health.retried, health.connections), (1, 0, 1), "{health:?}");
-        assert_eq!(mqtt.left_out(), 1);
+        assert_eq!(mqtt.lost(), 1);
         let error = mqtt.finish().expect_err("one was refused").to_string();
         assert!(error.contains("9 alert records delivered, 1 not: refused: ") && error.contains(words), "{error}");
-        assert_eq!(mqtt.left_out(), 1);
+        assert_eq!(mqtt.lost(), 1);
     }
 }
 
