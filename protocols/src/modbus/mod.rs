@@ -301,8 +301,8 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         if IS_RTU { rtu::may_start(bytes) } else { mbap::may_start(bytes) }
     }
 
-    fn begins_with_lies(&self, from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
-        if IS_RTU { Some(false) } else { mbap::begins_with_lies(from, bytes, is_last) }
+    fn begins_with_wrong_headers(&self, from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
+        if IS_RTU { Some(false) } else { mbap::begins_with_wrong_headers(from, bytes, is_last) }
     }
 
     fn boundary(&self, from: Side, frame: &[u8]) -> Boundary {
