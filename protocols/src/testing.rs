@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a sink that writes down what it hears. Also a part of the tests in `tests/`.
+//! Shared by the tests of this crate: a sink that logs its events. Also a part of the tests in `tests/`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,15 +20,15 @@ pub struct Log {
     pub memory: Memory,
 }
 
-/// What the flows that it listens to lend from each other.
+/// The buffers that its flows share.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pub shelf: Vec<Vec<u8>>,
-    /// How often there was nothing to lend.
+    pub buffers: Vec<Vec<u8>>,
+    /// How often no buffer could be lent.
     pub made: usize,
 }
 
-/// It says nothing about what was heard.
+/// Logs are compared by their events: the buffers do not matter.
 impl PartialEq for Memory {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -38,7 +38,7 @@ impl PartialEq for Memory {
 impl Eq for Memory {}
 
 impl Log {
-    /// The lines that begin with a word.
+    /// The lines that begin with `word`.
     pub fn lines_of(&self, word: &str) -> Vec<&str> {
         self.lines.iter().map(String::as_str).filter(|line| line.starts_with(word)).collect()
     }
@@ -125,7 +125,7 @@ impl Sink for Log {
     }
 
     fn lend(&mut self, _: usize, most: usize) -> Vec<u8> {
-        let lent = self.memory.shelf.pop_if(|memory| memory.capacity() <= most);
+        let lent = self.memory.buffers.pop_if(|memory| memory.capacity() <= most);
         self.memory.made += usize::from(lent.is_none());
         lent.unwrap_or_default()
     }
@@ -133,7 +133,7 @@ impl Sink for Log {
     fn give_back(&mut self, mut memory: Vec<u8>) {
         if memory.capacity() > 0 {
             memory.clear();
-            self.memory.shelf.push(memory);
+            self.memory.buffers.push(memory);
         }
     }
 }
@@ -167,13 +167,13 @@ fn describe(operation: &Operation<'_>) -> String {
     text
 }
 
-/// A stamp at a time in milliseconds.
+/// A stamp at a time in milliseconds, with the same number as packet and origin.
 pub fn at(milliseconds: i64) -> Stamp {
     let (time, packet) = (milliseconds * 1_000_000, milliseconds.unsigned_abs());
     Stamp { time, clock: time, packet, origin: packet }
 }
 
-/// A conversation from its start, each line a whole segment, all at the same moment.
+/// Decodes a conversation from its start to its end, with all segments at the same time, and returns the log.
 pub fn hear(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);

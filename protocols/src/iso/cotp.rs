@@ -83,7 +83,7 @@ fn data<'a>(length: u8, number: u8, tpdu: &'a [u8], fixed: &'a [u8]) -> Tpdu<'a>
 /// The fields of a CR or CC behind its code (13.3.3, 13.3.4). A broken parameter ends the list, not the connection.
 fn connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<'a>, DecodeError> {
     let mut reader = Reader::new(fields);
-    reader.take(4, "cotp_references")?;
+    reader.bytes(4, "cotp_references")?;
     let class = reader.u8("cotp_class")?;
     let mut connect = Connect { confirms, calling: &[], called: &[], tpdu_size: None, fault: None };
     if class >> 4 != 0 {
@@ -104,7 +104,7 @@ fn connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<
 fn parameter<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Result<(), DecodeError> {
     let code = reader.u8("parameter_code")?;
     let length = reader.u8("parameter_length")?;
-    let value = reader.take(length.into(), "parameter_value")?;
+    let value = reader.bytes(length.into(), "parameter_value")?;
     match (code, value) {
         (CALLING_TSAP, _) => connect.calling = value,
         (CALLED_TSAP, _) => connect.called = value,

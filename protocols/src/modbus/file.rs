@@ -57,7 +57,7 @@ fn sub_request<'a>(code: u8, reader: &mut Reader<'a>) -> Result<(u8, FileRange, 
     let record = reader.u16_be("record_number")?;
     let count = reader.u16_be("record_length")?;
     let values = match code {
-        function::WRITE_FILE_RECORD => Values::Registers(reader.take(usize::from(count) * 2, "record_data")?),
+        function::WRITE_FILE_RECORD => Values::Registers(reader.bytes(usize::from(count) * 2, "record_data")?),
         _ => Values::None,
     };
     Ok((kind, FileRange { file, record, count }, values))
@@ -96,7 +96,7 @@ fn sub_answer<'a>(reader: &mut Reader<'a>) -> Result<Values<'a>, DecodeError> {
     let length = usize::from(reader.u8("file_response_length")?);
     let registers = length.checked_sub(1).ok_or(DecodeError::Invalid("file_response_length"))?;
     reader.u8("reference_type")?;
-    Ok(Values::Registers(reader.take(registers, "record_data")?))
+    Ok(Values::Registers(reader.bytes(registers, "record_data")?))
 }
 
 /// Byte counts of a request (6.14).

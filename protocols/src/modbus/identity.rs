@@ -25,7 +25,7 @@ fn objects(unit: u8, data: &[u8], context: &mut Context<'_>) -> Result<(), Decod
     for _ in 0..reader.u8("number_of_objects")? {
         let field = object_name(reader.u8("object_id")?);
         let length = usize::from(reader.u8("object_length")?);
-        let value = reader.take(length, "object_value")?;
+        let value = reader.bytes(length, "object_value")?;
         tell(unit, field, value, context);
     }
     context.expect_end(reader.rest());

@@ -149,7 +149,7 @@ pub(super) fn coil(value: &[u8]) -> Values<'_> {
 fn write_register<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let mut reader = Reader::new(data);
     let address = reader.u16_be("address")?;
-    let value = reader.take(2, "value")?;
+    let value = reader.bytes(2, "value")?;
     context.expect_end(reader.rest());
     Ok((PendingRequest::Range(Range { address, count: 1 }), Values::Registers(value)))
 }

@@ -63,15 +63,15 @@ impl Report<'_, '_> {
 /// ids begin with 7 have a credit, a number of variable length, and, where the change counter is 0, a time before it.
 fn head(version: u8, subscription: u32, reader: &mut Reader<'_>) -> bool {
     let Ok(form) = reader.u16_be("notification_form") else { return false };
-    if version == 1 || form != VALUES_FORM || reader.take(4, "notification_head").is_err() {
+    if version == 1 || form != VALUES_FORM || reader.bytes(4, "notification_head").is_err() {
         return false;
     }
     if subscription < FIRST_LONG_ID {
-        return reader.take(2, "notification_number").is_ok();
+        return reader.bytes(2, "notification_number").is_ok();
     }
-    let numbered = reader.take(1, "credit").is_ok() && vlq::unsigned32(reader, "notification_number").is_ok();
+    let numbered = reader.bytes(1, "credit").is_ok() && vlq::unsigned32(reader, "notification_number").is_ok();
     let counter = if reader.rest().first() == Some(&0) { TIME_AND_COUNTER } else { 1 };
-    numbered && reader.take(counter, "change_counter").is_ok()
+    numbered && reader.bytes(counter, "change_counter").is_ok()
 }
 
 /// One item of a notification.

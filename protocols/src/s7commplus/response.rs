@@ -103,7 +103,7 @@ impl Answer<'_> {
             function::SET_MULTI_VARIABLES => self.errors(reader, context),
             function::GET_VARIABLE => self.value(reader, context),
             function::GET_VAR_SUB_STREAMED => {
-                reader.take(1, "stream_head")?;
+                reader.bytes(1, "stream_head")?;
                 self.value(reader, context)
             }
             function::CREATE_OBJECT => self.created(reader, owned, context),

@@ -37,7 +37,7 @@ pub(in crate::opcua) fn left_behind(service: Service, content: Reader<'_>) -> Op
         }
         Service::Publish => {
             let acknowledgements = count(&mut content, ACKNOWLEDGEMENT, "acknowledgements", Standard).ok()?;
-            content.take(acknowledgements * ACKNOWLEDGEMENT, "acknowledgements").ok()?;
+            content.bytes(acknowledgements * ACKNOWLEDGEMENT, "acknowledgements").ok()?;
         }
         _ => return None,
     }
