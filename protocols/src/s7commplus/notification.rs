@@ -16,10 +16,10 @@ pub(super) fn report(number: u32, version: u8, body: &[u8], owned: &mut Owned, c
         return Fault::invalid("subscription").report(false, context);
     };
     owned.learn(subscription, Class::Subscribe);
-    let mut report = Report { number, subscription, told: 0, context };
+    let mut report = Report { number, subscription, reported: 0, context };
     let known = head(version, subscription, &mut reader);
     while known && let Some(entry) = next(&mut reader) {
-        if usize::from(report.told) >= MAX_ITEMS {
+        if usize::from(report.reported) >= MAX_ITEMS {
             return Fault::Limit("notification_items").report(false, report.context);
         }
         match entry {
@@ -32,18 +32,18 @@ pub(super) fn report(number: u32, version: u8, body: &[u8], owned: &mut Owned, c
             }
         }
     }
-    if report.told == 0 {
+    if report.reported == 0 {
         report.tell(None, Values::None, Outcome::Accepted);
     }
 }
 
-/// A notification that is being told.
+/// A notification that is being reported.
 struct Report<'c, 's> {
     /// Number of the report in its flow.
     number: u32,
     subscription: u32,
-    /// Items told so far.
-    told: u16,
+    /// Items reported so far.
+    reported: u16,
     context: &'c mut Context<'s>,
 }
 
@@ -51,11 +51,11 @@ impl Report<'_, '_> {
     fn tell(&mut self, reference: Option<u32>, values: Values<'_>, outcome: Outcome) {
         let item = Item { class: Class::Report, target: object(self.subscription, reference) };
         let operation = item.operation(function::NOTIFIED, values);
-        let at = RequestRef { request: self.number, item: self.told.into() };
+        let at = RequestRef { request: self.number, item: self.reported.into() };
         let Context { stamp, ref mut sink, .. } = *self.context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, outcome, stamp, stamp);
-        self.told += 1;
+        self.reported += 1;
     }
 }
 
