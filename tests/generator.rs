@@ -215,7 +215,7 @@ fn whatever_is_spoken_is_understood_by_its_row_of_the_registry() {
             // Who sends the first packet is the client.
             let port = &packet[34..36];
             let side = if *server.get_or_insert(&packet[36..38]) == port { Side::Server } else { Side::Client };
-            session.stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
+            session.feed_stream(side, &packet[ETHERNET_IP_TCP..], &Stamp::default(), &mut heard);
         }
         let mut counted = BTreeMap::<_, BTreeMap<_, _>>::new();
         for ((group, key), count) in &heard.pdus {

@@ -143,7 +143,7 @@ impl Dissector for Lamps {
         }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if let Err(error) = self.decode(frame, &mut context) {
             Fault::from(error).report(false, &mut context);
@@ -183,7 +183,7 @@ fn log(pieces: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&LAMPS, Transport::Tcp, &Limits::default(), false);
     for (side, bytes) in pieces {
-        session.stream(*side, bytes, &at(0), &mut log);
+        session.feed_stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     log

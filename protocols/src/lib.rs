@@ -1,7 +1,7 @@
 //! Decoders of industrial protocols: bytes in, [`Operation`]s out.
 //!
 //! ```text
-//!  stream bytes --> Session --> Dissector::frame_len --> Dissector::frame --> Sink
+//!  stream bytes --> Session --> Dissector::frame_len --> Dissector::decode_frame --> Sink
 //!  (one side,       partial      where does the          what does the        operation, outcome,
 //!   in order,       input,       next PDU end?           whole PDU mean?      identity, anomaly,
 //!   or a gap)       resync                                                    tally
@@ -49,6 +49,7 @@ pub mod opcua;
 pub mod operation;
 mod pending;
 pub mod reader;
+mod reassembly;
 pub mod s7comm;
 pub mod s7commplus;
 mod search;

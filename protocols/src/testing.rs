@@ -178,7 +178,7 @@ pub fn hear(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
     for (from, bytes) in segments {
-        session.stream(*from, bytes, &at(0), &mut log);
+        session.feed_stream(*from, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     log

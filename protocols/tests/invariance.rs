@@ -114,7 +114,7 @@ fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Si
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for chunk in chunks {
-        session.stream(side, chunk, &at(0), &mut log);
+        session.feed_stream(side, chunk, &at(0), &mut log);
         assert!(session.buffered() <= Limits::default().partial);
     }
     session.finish(&mut log);
@@ -145,7 +145,7 @@ impl Tally {
     fn hear(mut self, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Self {
         let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
         for (moment, (side, bytes)) in (0..).zip(said) {
-            session.stream(*side, bytes, &at(moment), &mut self);
+            session.feed_stream(*side, bytes, &at(moment), &mut self);
         }
         session.finish(&mut self);
         assert!(self.open.is_empty(), "what is waited for is told: {:?}", self.open);
@@ -281,7 +281,7 @@ proptest! {
             let mut log = Log::default();
             let mut session = Session::new(protocol, Transport::Udp, &Limits::default(), false);
             for (index, datagram) in datagrams.iter().enumerate() {
-                session.datagram(SIDES[index % 2], datagram, &at(index as i64), &mut log);
+                session.feed_datagram(SIDES[index % 2], datagram, &at(index as i64), &mut log);
             }
             session.finish(&mut log);
             prop_assert!(log.lost <= datagrams.iter().map(Vec::len).sum());

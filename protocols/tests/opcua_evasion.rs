@@ -51,7 +51,7 @@ impl Talk {
     }
 
     fn hear(&mut self, from: Side, bytes: &[u8]) {
-        self.session.stream(from, bytes, &at(self.now), &mut self.log);
+        self.session.feed_stream(from, bytes, &at(self.now), &mut self.log);
     }
 
     fn say(&mut self, from: Side, number: u32, body: &[u8]) {
@@ -428,12 +428,12 @@ fn only_requests_that_were_read_pass_at_once_and_with_the_nodes_behind_their_ali
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
     let mut sink = Permitting::default();
     let [(_, ask), (_, grant)] = channel.open(NONE, 1);
-    session.stream(Client, &ask, &at(0), &mut sink);
-    session.stream(Server, &grant, &at(0), &mut sink);
+    session.feed_stream(Client, &ask, &at(0), &mut sink);
+    session.feed_stream(Server, &grant, &at(0), &mut sink);
     let mut say = |from: Side, number: u32, body: &[u8], sink: &mut Permitting| {
         let chunk = channel.piece(from, b'F', number, body);
         sink.announced.clear();
-        session.stream(from, &chunk, &at(0), sink);
+        session.feed_stream(from, &chunk, &at(0), sink);
     };
     let bulk = |first: u16| (0..100).map(|id| number(2, first + id)).collect::<Vec<_>>();
     say(Client, 2, &write_to(&bulk(1)), &mut sink);
@@ -542,7 +542,7 @@ fn with_one_request_in_flight_a_wrong_number_does_not_lose_the_outcome() {
         let mut talk = Talk::opened();
         (10..).zip(requests).for_each(|(number, body)| talk.say(Client, number, body));
         if is_torn {
-            talk.session.gap(Server, &mut talk.log);
+            talk.session.feed_gap(Server, &mut talk.log);
         }
         talk.now = after;
         talk.say(Server, number, answer);
@@ -760,11 +760,11 @@ proptest! {
         let mut channel = Channel::new(0);
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
         let [(_, ask), (_, grant)] = channel.open(NONE, 1);
-        session.stream(Client, &ask, &at(0), &mut judge);
-        session.stream(Server, &grant, &at(0), &mut judge);
+        session.feed_stream(Client, &ask, &at(0), &mut judge);
+        session.feed_stream(Server, &grant, &at(0), &mut judge);
         for (moment, (side, number, body)) in (0..).zip(&said) {
             let chunk = channel.piece(*side, b'F', *number, body);
-            session.stream(*side, &chunk, &at(moment * wait), &mut judge);
+            session.feed_stream(*side, &chunk, &at(moment * wait), &mut judge);
         }
         session.finish(&mut judge);
         prop_assert_eq!(judge.operations, judge.ended);

@@ -125,7 +125,6 @@ impl Policy {
     }
 
     /// Takes the first use of an unprotected channel, and the first that changes something.
-    #[inline(never)]
     pub fn judge_use(&self, flow_verdict: &FlowVerdict, class: Class, state: &mut Secured) -> FactVerdict {
         let first = state.used == Use::Nothing;
         state.used = state.used.max(Use::of(class));
@@ -201,11 +200,11 @@ impl Policy {
         rule: Rule,
         reason: Reason,
     ) -> Option<Denial> {
-        let mut speaking = self.speaking(self.standing(flow_verdict).ok()?);
-        let first = speaking.next()?;
+        let mut deciding = self.deciding(self.standing(flow_verdict).ok()?);
+        let first = deciding.next()?;
         let silent = OpcUaSession::default();
         let says = |(_, rules): &(&Candidate, &FlowRules)| admits(rules.opcua.as_ref().unwrap_or(&silent));
-        let admitted = says(&first) || speaking.any(|one| says(&one));
+        let admitted = says(&first) || deciding.any(|one| says(&one));
         (!admitted).then_some(Denial { rule, flow: Some(first.0.flow), reason })
     }
 

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use super::Policy;
 use super::diagnose::Severity;
-use super::explain::spoken_text;
+use super::explain::protocol_text;
 use super::model::{Flow, OpcUaSession, S7Session};
 use super::words::list;
-use super::{Policy, words};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +77,10 @@ impl Policy {
             let names: Vec<String> = endpoints.iter().map(|endpoint| self.endpoint_text(endpoint)).collect();
             list(names.iter().map(String::as_str))
         };
-        let (from, to, spoken) = (hosts(&flow.from), hosts(&flow.to), spoken_text(flow));
+        let (from, to, protocol) = (hosts(&flow.from), hosts(&flow.to), protocol_text(flow));
         let s7 = flow.s7.map(session_text).unwrap_or_default();
         let opcua = flow.opcua.as_ref().map(channel_text).unwrap_or_default();
-        let _ = writeln!(text, "    {}: {from} -> {to}, {spoken}{s7}{opcua}{}", flow.id, self.not_judged_yet(flow));
+        let _ = writeln!(text, "    {}: {from} -> {to}, {protocol}{s7}{opcua}{}", flow.id, self.not_judged_yet(flow));
         for entry in &flow.allow {
             let _ = writeln!(text, "      {}", self.allow_text(entry));
         }
@@ -88,9 +88,7 @@ impl Policy {
 
     /// What the flow says that is kept and not judged in this version: nobody should rely on it unknowingly.
     fn not_judged_yet(&self, flow: &Flow) -> String {
-        let operations = words::has_operations(flow.protocol.name()) && !words::is_decoded(flow.protocol.name());
         let kept = [
-            (operations, "operations"),
             (flow.schedule.is_some(), "schedule"),
             (flow.requires_grant, "grant"),
             (flow.allow.iter().any(|entry| entry.rate.is_some()), "rates"),

@@ -1,6 +1,6 @@
 //! What a policy declares, in the form in which it is judged: nothing here is looked up by name.
 
-mod doors;
+mod declared_ports;
 mod flow_index;
 mod limited;
 mod node_map;
@@ -17,7 +17,7 @@ use super::model::{
 };
 use super::words::Classes;
 
-use doors::Doors;
+use declared_ports::DeclaredPorts;
 pub(super) use flow_index::{FlowIndex, Party};
 pub(super) use limited::{LimitedPoint, LimitedPoints, Unit};
 use node_map::NodeMap;
@@ -37,7 +37,7 @@ pub(super) struct Compiled {
     /// For each asset: its points with limits.
     pub(super) limited: Vec<LimitedPoints>,
     /// Where decoded protocols are declared.
-    pub(super) doors: Doors,
+    pub(super) declared_ports: DeclaredPorts,
 }
 
 /// What the operations of a flow may be.
@@ -113,7 +113,7 @@ impl Compiled {
             flows_of: conduits.map(flows_of).collect(),
             flows: declared.flows.iter().map(|flow| FlowRules::new(flow, &declared.points)).collect(),
             limited: (0..declared.assets.len()).map(|asset| LimitedPoints::new(asset, &declared.points)).collect(),
-            doors: Doors::new(&declared.flows),
+            declared_ports: DeclaredPorts::new(&declared.flows),
         }
     }
 }
@@ -152,8 +152,6 @@ impl FlowRules {
 
     /// Whether an operation is permitted, looking only at entries that name no function and at one range at a time. What
     /// this does not permit may be permitted still.
-    // Inline where it is asked: a call for each operation costs 15 instructions.
-    #[inline(always)]
     pub(super) fn permit_plainly(&self, asset: u16, operation: &Operation<'_>) -> bool {
         let class = operation.class;
         let Some(reach) = Reach::of(asset, &operation.target) else {
@@ -167,10 +165,7 @@ impl FlowRules {
         }
         self.everywhere.contains(class)
     }
-}
 
-impl FlowRules {
-    #[inline(never)]
     fn permit_without_address(&self, asset: u16, operation: &Operation<'_>) -> bool {
         match operation.target {
             Target::Node(target) => {

@@ -5,7 +5,7 @@ mod session;
 use lockkeeper_protocols::Class;
 
 use super::model::{Allow, Blocks, Endpoint, Flow, FunctionRef, Password, Ports, Registers, S7Memory, S7Place};
-use super::words::{self, Classes, list};
+use super::words::{self, Classes, PortRange, list};
 use super::{Denial, FlowVerdict, Limit, Policy, Reason, Rule};
 
 impl Policy {
@@ -47,7 +47,7 @@ impl Policy {
             Rule::OperationUnplaced if flow_verdict.client.zone.is_some() => {
                 "it goes to whoever is in reach, in any zone".to_owned()
             }
-            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one tuple only: their \
+            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
                                         hardware addresses or their VLAN would place them"
                 .to_owned(),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
@@ -90,20 +90,20 @@ impl Policy {
     }
 
     fn protocol_message(&self, flow_verdict: &FlowVerdict) -> String {
-        let mut spoken: Vec<String> = Vec::new();
+        let mut protocols: Vec<String> = Vec::new();
         for flow in self.candidates(flow_verdict) {
-            let text = spoken_text(flow);
-            if !spoken.contains(&text) {
-                spoken.push(text);
+            let text = protocol_text(flow);
+            if !protocols.contains(&text) {
+                protocols.push(text);
             }
         }
-        let spoken = list(spoken.iter().map(String::as_str));
-        format!("{} permits only {spoken} between these hosts", self.conduit_of(flow_verdict))
+        let protocols = list(protocols.iter().map(String::as_str));
+        format!("{} permits only {protocols} between these hosts", self.conduit_of(flow_verdict))
     }
 
     fn operation_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let judged = || {
-            let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.speaks());
+            let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.decides());
             let flows = candidates.filter_map(|one| self.flow(one.flow));
             flows.flat_map(|flow| flow.allow.iter().map(move |entry| (flow, entry)))
         };
@@ -342,18 +342,18 @@ fn range_text(first: u16, last: u16) -> String {
 }
 
 /// `modbus on tcp/502`, `tcp/443`, `any`.
-pub(super) fn spoken_text(flow: &Flow) -> String {
+pub(super) fn protocol_text(flow: &Flow) -> String {
     let name = flow.protocol.name();
-    let Ports::Doors(doors) = &flow.ports else { return name.to_owned() };
-    let doors: Vec<String> = doors.iter().map(|&door| doors_text(door)).collect();
-    let doors = list(doors.iter().map(String::as_str));
-    if doors == name { doors } else { format!("{name} on {doors}") }
+    let Ports::Ranges(ranges) = &flow.ports else { return name.to_owned() };
+    let ranges: Vec<String> = ranges.iter().map(|&range| port_range_text(range)).collect();
+    let ranges = list(ranges.iter().map(String::as_str));
+    if ranges == name { ranges } else { format!("{name} on {ranges}") }
 }
 
-fn doors_text((carrier, first, last): (super::Carrier, u16, u16)) -> String {
+fn port_range_text((carrier, first, last): PortRange) -> String {
     let numbered = matches!(carrier, super::Carrier::Tcp | super::Carrier::Udp);
     let whole = if numbered && first <= 1 && last == u16::MAX { Some("any port") } else { None };
-    let name = words::door_name((carrier, first));
+    let name = words::port_text((carrier, first));
     match (whole, first == last) {
         (Some(whole), _) => format!("{} {whole}", name.split('/').next().unwrap_or_default()),
         (None, true) => name,

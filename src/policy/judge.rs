@@ -9,7 +9,7 @@ use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered}
 use super::ends::{Ends, JudgedEnd};
 use super::limits;
 use super::membership::{Many, is_group, is_placeless};
-use super::model::{Consequence, Flow, Spoken};
+use super::model::{Consequence, DeclaredProtocol, Flow};
 use super::session::deny;
 use super::words::{self, Classes};
 use super::{
@@ -40,13 +40,13 @@ pub(super) struct Candidate {
     pub(super) flow: u16,
     /// Carrier and port are the declared ones.
     pub(super) fits: bool,
-    /// It declares the protocol that is spoken, and permits some of its operations.
+    /// Its declared protocol covers the one seen, and it permits some of its operations.
     pub(super) declares: bool,
 }
 
 impl Candidate {
     /// Whether it decides about operations.
-    pub(super) const fn speaks(self) -> bool {
+    pub(super) const fn decides(self) -> bool {
         self.fits && self.declares
     }
 }
@@ -94,10 +94,10 @@ impl Policy {
         }
     }
 
-    /// Takes the verdicts that depend on the flow alone. `spoken` is the protocol that the dissector found, none while it
+    /// Takes the verdicts that depend on the flow alone. `protocol` is the protocol that the dissector found, none while it
     /// is not known: operations are judged by the flows that declare it. Called once a flow, and again when its protocol
     /// becomes known or its roles change.
-    pub fn flow_verdict(&self, tuple: &FlowTuple, spoken: Option<&str>) -> FlowVerdict {
+    pub fn flow_verdict(&self, tuple: &FlowTuple, protocol: Option<&str>) -> FlowVerdict {
         let (client, server) = (self.compiled.members.place(&tuple.client), self.compiled.members.place(&tuple.server));
         let mut flow_verdict = FlowVerdict::new(client.place, server.place, None);
         let ends = Ends::new(tuple, client, server, &self.compiled.members);
@@ -116,11 +116,11 @@ impl Policy {
         };
         let judged = from != to || self.declared.defaults.intra_zone_declared;
         if judged && !self.is_housekeeping(tuple) {
-            self.find_flows(&ends, spoken, (from, to), &mut flow_verdict);
+            self.find_flows(&ends, protocol, (from, to), &mut flow_verdict);
         } else {
             // Its zone is that of the sender, for want of another: an operation reaches the hosts of all that share the link.
             let is_for_all = server.place.zone.is_none() && tuple.server.ip.is_some_and(is_group);
-            flow_verdict.relation = if is_for_all && spoken.is_some() { Relation::Stray } else { Relation::Observed };
+            flow_verdict.relation = if is_for_all && protocol.is_some() { Relation::Stray } else { Relation::Observed };
         }
         flow_verdict
     }
@@ -129,7 +129,7 @@ impl Policy {
     fn find_flows(
         &self,
         ends: &Ends<'_>,
-        spoken: Option<&str>,
+        protocol: Option<&str>,
         (from, to): (u16, u16),
         flow_verdict: &mut FlowVerdict,
     ) {
@@ -147,7 +147,7 @@ impl Policy {
         let flows = |client, server| connecting().flat_map(move |conduit| self.flows_between(conduit, client, server));
         let matching = flows(ends.client, ends.server).filter(|(_, flow)| ends.match_flow(flow)).map(|(at, flow)| {
             let fits = flow.ports.admit((ends.tuple.transport, ends.tuple.server_port));
-            let declares = !flow.allow.is_empty() && flow.protocol.is_spoken_as(spoken);
+            let declares = !flow.allow.is_empty() && flow.protocol.covers(protocol);
             Candidate { flow: at, fits, declares }
         });
         let candidates: Vec<Candidate> = matching.collect();
@@ -156,8 +156,8 @@ impl Policy {
         } else {
             None
         };
-        let mut speaking = candidates.iter().filter(|one| one.speaks());
-        let only = speaking.next().filter(|_| speaking.next().is_none());
+        let mut deciding = candidates.iter().filter(|one| one.decides());
+        let only = deciding.next().filter(|_| deciding.next().is_none());
         flow_verdict.only = only.map(|one| self.only(one.flow, flow_verdict.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
         let closest = closest.or(flow_verdict.reverse).and_then(|flow| self.flow(flow));
@@ -273,7 +273,6 @@ impl Policy {
     }
 
     /// The only flow that decides about the operations of a conversation, if it plainly permits this one.
-    #[inline(always)]
     fn permitted_by(&self, flow_verdict: &FlowVerdict, operation: &Operation<'_>) -> Option<Only> {
         let only = flow_verdict.only?;
         let rules = self.compiled.flows.get(usize::from(only.flow))?;
@@ -281,7 +280,6 @@ impl Policy {
     }
 
     /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
-    #[inline(never)]
     fn judge_fully(
         &self,
         flow_verdict: &FlowVerdict,
@@ -296,7 +294,7 @@ impl Policy {
             Ok(candidates) => candidates,
             Err(verdict) => return verdict,
         };
-        let Some(first) = candidates.iter().find(|one| one.speaks()) else {
+        let Some(first) = candidates.iter().find(|one| one.decides()) else {
             return self.deny_elsewhere(candidates, operation);
         };
         if let Some(verdict) = self.judge_session(candidates, operation) {
@@ -396,21 +394,20 @@ impl Policy {
         session: SessionState,
     ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
         let class = operation.class;
-        let open = self.speaking(candidates).filter(move |(_, rules)| !rules.s7.waits(class, session));
+        let open = self.deciding(candidates).filter(move |(_, rules)| !rules.s7.waits(class, session));
         open.flat_map(|(one, rules)| rules.permits.iter().map(move |permit| (one, permit)))
     }
 
     /// The flows that decide about the operations of a conversation, with what they permit.
-    pub(super) fn speaking<'r>(
+    pub(super) fn deciding<'r>(
         &self,
         candidates: &'r [Candidate],
     ) -> impl Iterator<Item = (&'r Candidate, &FlowRules)> {
-        let speaking = candidates.iter().filter(|one| one.speaks());
-        speaking.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
+        let deciding = candidates.iter().filter(|one| one.decides());
+        deciding.filter_map(|one| Some((one, self.compiled.flows.get(usize::from(one.flow))?)))
     }
 
     /// The verdict on a write that a flow permits, as far as its values go.
-    #[inline(never)]
     fn judge_values(&self, flow: u16, asset: u16, operation: &Operation<'_>, last: &mut LastValues) -> Verdict {
         let permitted = Verdict::Permit { flow: Some(flow) };
         let Some(points) = self.compiled.limited.get(usize::from(asset)) else { return permitted };
@@ -500,14 +497,14 @@ impl Seen<'_> {
         matches!(self, Self::Protocol(name) if words::is_decoded(name))
     }
 
-    fn fits(self, declared: &Spoken) -> bool {
+    fn fits(self, declared: &DeclaredProtocol) -> bool {
         match (self, declared) {
-            (Self::Nothing, _) | (_, Spoken::Any) => true,
-            (Self::Protocol(seen), Spoken::Named(name)) => seen == *name,
+            (Self::Nothing, _) | (_, DeclaredProtocol::Any) => true,
+            (Self::Protocol(seen), DeclaredProtocol::Named(name)) => seen == *name,
             // A decoded protocol is permitted only by its name: `tcp/443` means what is not decoded.
-            (Self::Protocol(seen), Spoken::Carried(_)) => !words::is_decoded(seen),
-            (Self::Unrecognised, Spoken::Named(name)) => !words::is_decoded(name),
-            (Self::Unrecognised, Spoken::Carried(_)) => true,
+            (Self::Protocol(seen), DeclaredProtocol::Carried(_)) => !words::is_decoded(seen),
+            (Self::Unrecognised, DeclaredProtocol::Named(name)) => !words::is_decoded(name),
+            (Self::Unrecognised, DeclaredProtocol::Carried(_)) => true,
         }
     }
 }

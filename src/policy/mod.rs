@@ -15,6 +15,7 @@ mod certificates;
 mod channel;
 mod check;
 mod compile;
+mod encoding;
 mod ends;
 mod explain;
 mod file;
@@ -45,7 +46,7 @@ pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use rules::Rule;
 pub use values::Rate;
-pub use words::{Classes, Door, door_name, is_service_port};
+pub use words::{Classes, PortRange, ServicePort, is_service_port};
 
 use crate::document::{diagnose, section};
 use compile::Compiled;
@@ -335,9 +336,9 @@ impl Policy {
         !self.sha256.is_empty()
     }
 
-    /// The decoded protocols that flows declare on a port by naming it, whoever the hosts are.
-    pub fn protocols_at(&self, door: (Carrier, u16)) -> impl Iterator<Item = &'static str> {
-        self.compiled.doors.at(door)
+    /// The decoded protocols that flows of any hosts declare on a port by naming it.
+    pub fn protocols_at(&self, port: ServicePort) -> impl Iterator<Item = &'static str> {
+        self.compiled.declared_ports.at(port)
     }
 
     /// The name of a zone in the file, such as `Z-LOCK`; `unknown` for none.

@@ -16,26 +16,26 @@ impl Policy {
         operation: &Operation<'_>,
         session: SessionState,
     ) -> bool {
-        self.speaking(candidates).any(|(_, rules)| rules.s7.waits(operation.class, session))
+        self.deciding(candidates).any(|(_, rules)| rules.s7.waits(operation.class, session))
     }
 
     /// The verdict on what opens a session, where a flow says what it must be like. What is written there is written on
     /// purpose: it holds whatever `undeclared_operation` says.
     pub(super) fn judge_session(&self, candidates: &[Candidate], operation: &Operation<'_>) -> Option<Verdict> {
-        let speaking = || self.speaking(candidates);
-        let first = speaking().next()?.0.flow;
+        let deciding = || self.deciding(candidates);
+        let first = deciding().next()?.0.flow;
         if let Target::Connection { kind, rack, slot } = operation.target {
-            let admitted = speaking().any(|(_, rules)| rules.s7.admits(kind, rack, slot));
+            let admitted = deciding().any(|(_, rules)| rules.s7.admits(kind, rack, slot));
             return (!admitted).then(|| deny(Rule::S7ConnectionType, first));
         }
         if !is_password(operation) {
             return None;
         }
         let mentions = |rules: &FlowRules| matches!(rules.s7.password, Some(Password::Required | Password::Optional));
-        if let Some((one, _)) = speaking().find(|(_, rules)| mentions(rules)) {
+        if let Some((one, _)) = deciding().find(|(_, rules)| mentions(rules)) {
             return Some(Verdict::Permit { flow: Some(one.flow) });
         }
-        let forbidden = speaking().all(|(_, rules)| rules.s7.password == Some(Password::Forbidden));
+        let forbidden = deciding().all(|(_, rules)| rules.s7.password == Some(Password::Forbidden));
         forbidden.then(|| deny(Rule::S7Password, first))
     }
 }

@@ -125,20 +125,23 @@ pub(super) fn operation_words() -> Vec<&'static str> {
     Class::ALL.into_iter().map(Class::name).chain(ROLES).collect()
 }
 
-/// One way to reach a service: what carries it and its port.
-pub type Door = (Carrier, u16);
+/// A port of a service, with the carrier on which it has that port; 0 for carriers without ports.
+pub type ServicePort = (Carrier, u16);
 
-/// A service that is known by name and judged by carrier and port.
+/// Ports of a carrier, from the first to the last.
+pub type PortRange = (Carrier, u16, u16);
+
+/// A service with a well-known name, judged by carrier and port.
 struct Service {
     name: &'static str,
-    doors: &'static [Door],
+    ports: &'static [ServicePort],
 }
 
-const fn tcp(port: u16) -> Door {
+const fn tcp(port: u16) -> ServicePort {
     (Carrier::Tcp, port)
 }
 
-const fn udp(port: u16) -> Door {
+const fn udp(port: u16) -> ServicePort {
     (Carrier::Udp, port)
 }
 
@@ -147,81 +150,81 @@ const fn udp(port: u16) -> Door {
 /// vendors', and VXLAN has the one that Linux uses beside its own and that of its extension. Tunnels are judged by their
 /// outer pair of hosts.
 const SERVICES: &[Service] = &[
-    Service { name: "ads", doors: &[tcp(48898), udp(48899)] },
-    Service { name: "amqp", doors: &[tcp(5672), tcp(5671)] },
-    Service { name: "bacnet", doors: &[udp(47808)] },
-    Service { name: "coap", doors: &[udp(5683), udp(5684)] },
-    Service { name: "codesys", doors: &[tcp(1217), tcp(2455), tcp(11740)] },
-    Service { name: "dhcp", doors: &[udp(67), udp(68)] },
-    Service { name: "dhcpv6", doors: &[udp(547), udp(546)] },
-    Service { name: "dnp3", doors: &[tcp(20000), udp(20000)] },
-    Service { name: "dns", doors: &[udp(53), tcp(53)] },
-    Service { name: "enip", doors: &[tcp(44818), udp(44818), udp(2222)] },
-    Service { name: "esp", doors: &[(Carrier::Ip(50), 0)] },
-    Service { name: "fins", doors: &[tcp(9600), udp(9600)] },
-    Service { name: "fox", doors: &[tcp(1911), tcp(4911)] },
-    Service { name: "ftp", doors: &[tcp(21), tcp(20)] },
-    Service { name: "ge-srtp", doors: &[tcp(18245), tcp(18246)] },
-    Service { name: "geneve", doors: &[udp(6081)] },
-    Service { name: "goose", doors: &[(Carrier::Ethernet(0x88B8), 0)] },
-    Service { name: "gre", doors: &[(Carrier::Ip(47), 0)] },
-    Service { name: "hart-ip", doors: &[udp(5094), tcp(5094)] },
-    Service { name: "http", doors: &[tcp(80)] },
-    Service { name: "http-alt", doors: &[tcp(8080)] },
-    Service { name: "https", doors: &[tcp(443)] },
-    Service { name: "icmp", doors: &[(Carrier::Ip(1), 0), (Carrier::Ip(58), 0)] },
-    Service { name: "iec104", doors: &[tcp(2404)] },
-    Service { name: "igmp", doors: &[(Carrier::Ip(2), 0)] },
-    Service { name: "ike", doors: &[udp(500), udp(4500)] },
-    Service { name: "ip-in-ip", doors: &[(Carrier::Ip(4), 0), (Carrier::Ip(41), 0)] },
-    Service { name: "kerberos", doors: &[tcp(88), udp(88)] },
-    Service { name: "l2tp", doors: &[udp(1701), (Carrier::Ip(115), 0)] },
-    Service { name: "ldap", doors: &[tcp(389), udp(389)] },
-    Service { name: "ldaps", doors: &[tcp(636)] },
-    Service { name: "llmnr", doors: &[udp(5355), tcp(5355)] },
-    Service { name: "mdns", doors: &[udp(5353)] },
-    Service { name: "melsec", doors: &[tcp(5007), udp(5006)] },
-    Service { name: "mms", doors: &[tcp(102)] },
-    Service { name: "mpls-in-ip", doors: &[(Carrier::Ip(137), 0)] },
-    Service { name: "mqtt", doors: &[tcp(1883)] },
-    Service { name: "mqtt-tls", doors: &[tcp(8883)] },
-    Service { name: "mssql", doors: &[tcp(1433)] },
-    Service { name: "mysql", doors: &[tcp(3306)] },
-    Service { name: "netbios", doors: &[udp(137), udp(138), tcp(139)] },
-    Service { name: "ntp", doors: &[udp(123)] },
-    Service { name: "opcua", doors: &[tcp(4840)] },
-    Service { name: "oracle", doors: &[tcp(1521)] },
-    Service { name: "ospf", doors: &[(Carrier::Ip(89), 0)] },
-    Service { name: "pcworx", doors: &[tcp(1962)] },
-    Service { name: "postgres", doors: &[tcp(5432)] },
-    Service { name: "profinet", doors: &[udp(34962), udp(34963), udp(34964), (Carrier::Ethernet(0x8892), 0)] },
-    Service { name: "ptp", doors: &[udp(319), udp(320), (Carrier::Ethernet(0x88F7), 0)] },
-    Service { name: "radius", doors: &[udp(1812), udp(1813)] },
-    Service { name: "rdp", doors: &[tcp(3389), udp(3389)] },
-    Service { name: "red-lion", doors: &[tcp(789)] },
-    Service { name: "rpc", doors: &[tcp(135)] },
-    Service { name: "s7comm", doors: &[tcp(102)] },
-    Service { name: "s7commplus", doors: &[tcp(102)] },
-    Service { name: "sip", doors: &[udp(5060), tcp(5060), tcp(5061)] },
-    Service { name: "smb", doors: &[tcp(445)] },
-    Service { name: "smtp", doors: &[tcp(25)] },
-    Service { name: "snmp", doors: &[udp(161)] },
-    Service { name: "snmp-trap", doors: &[udp(162)] },
-    Service { name: "ssdp", doors: &[udp(1900)] },
-    Service { name: "ssh", doors: &[tcp(22)] },
-    Service { name: "suitelink", doors: &[tcp(5413)] },
-    Service { name: "syslog", doors: &[udp(514)] },
-    Service { name: "syslog-tls", doors: &[tcp(6514)] },
-    Service { name: "tacacs", doors: &[tcp(49)] },
-    Service { name: "telnet", doors: &[tcp(23)] },
-    Service { name: "tftp", doors: &[udp(69)] },
-    Service { name: "tls", doors: &[tcp(443)] },
-    Service { name: "tzsp", doors: &[udp(37008)] },
-    Service { name: "vnc", doors: &[tcp(5900)] },
-    Service { name: "vrrp", doors: &[(Carrier::Ip(112), 0)] },
-    Service { name: "vxlan", doors: &[udp(4789), udp(8472), udp(4790)] },
-    Service { name: "winrm", doors: &[tcp(5985), tcp(5986)] },
-    Service { name: "ws-discovery", doors: &[udp(3702)] },
+    Service { name: "ads", ports: &[tcp(48898), udp(48899)] },
+    Service { name: "amqp", ports: &[tcp(5672), tcp(5671)] },
+    Service { name: "bacnet", ports: &[udp(47808)] },
+    Service { name: "coap", ports: &[udp(5683), udp(5684)] },
+    Service { name: "codesys", ports: &[tcp(1217), tcp(2455), tcp(11740)] },
+    Service { name: "dhcp", ports: &[udp(67), udp(68)] },
+    Service { name: "dhcpv6", ports: &[udp(547), udp(546)] },
+    Service { name: "dnp3", ports: &[tcp(20000), udp(20000)] },
+    Service { name: "dns", ports: &[udp(53), tcp(53)] },
+    Service { name: "enip", ports: &[tcp(44818), udp(44818), udp(2222)] },
+    Service { name: "esp", ports: &[(Carrier::Ip(50), 0)] },
+    Service { name: "fins", ports: &[tcp(9600), udp(9600)] },
+    Service { name: "fox", ports: &[tcp(1911), tcp(4911)] },
+    Service { name: "ftp", ports: &[tcp(21), tcp(20)] },
+    Service { name: "ge-srtp", ports: &[tcp(18245), tcp(18246)] },
+    Service { name: "geneve", ports: &[udp(6081)] },
+    Service { name: "goose", ports: &[(Carrier::Ethernet(0x88B8), 0)] },
+    Service { name: "gre", ports: &[(Carrier::Ip(47), 0)] },
+    Service { name: "hart-ip", ports: &[udp(5094), tcp(5094)] },
+    Service { name: "http", ports: &[tcp(80)] },
+    Service { name: "http-alt", ports: &[tcp(8080)] },
+    Service { name: "https", ports: &[tcp(443)] },
+    Service { name: "icmp", ports: &[(Carrier::Ip(1), 0), (Carrier::Ip(58), 0)] },
+    Service { name: "iec104", ports: &[tcp(2404)] },
+    Service { name: "igmp", ports: &[(Carrier::Ip(2), 0)] },
+    Service { name: "ike", ports: &[udp(500), udp(4500)] },
+    Service { name: "ip-in-ip", ports: &[(Carrier::Ip(4), 0), (Carrier::Ip(41), 0)] },
+    Service { name: "kerberos", ports: &[tcp(88), udp(88)] },
+    Service { name: "l2tp", ports: &[udp(1701), (Carrier::Ip(115), 0)] },
+    Service { name: "ldap", ports: &[tcp(389), udp(389)] },
+    Service { name: "ldaps", ports: &[tcp(636)] },
+    Service { name: "llmnr", ports: &[udp(5355), tcp(5355)] },
+    Service { name: "mdns", ports: &[udp(5353)] },
+    Service { name: "melsec", ports: &[tcp(5007), udp(5006)] },
+    Service { name: "mms", ports: &[tcp(102)] },
+    Service { name: "mpls-in-ip", ports: &[(Carrier::Ip(137), 0)] },
+    Service { name: "mqtt", ports: &[tcp(1883)] },
+    Service { name: "mqtt-tls", ports: &[tcp(8883)] },
+    Service { name: "mssql", ports: &[tcp(1433)] },
+    Service { name: "mysql", ports: &[tcp(3306)] },
+    Service { name: "netbios", ports: &[udp(137), udp(138), tcp(139)] },
+    Service { name: "ntp", ports: &[udp(123)] },
+    Service { name: "opcua", ports: &[tcp(4840)] },
+    Service { name: "oracle", ports: &[tcp(1521)] },
+    Service { name: "ospf", ports: &[(Carrier::Ip(89), 0)] },
+    Service { name: "pcworx", ports: &[tcp(1962)] },
+    Service { name: "postgres", ports: &[tcp(5432)] },
+    Service { name: "profinet", ports: &[udp(34962), udp(34963), udp(34964), (Carrier::Ethernet(0x8892), 0)] },
+    Service { name: "ptp", ports: &[udp(319), udp(320), (Carrier::Ethernet(0x88F7), 0)] },
+    Service { name: "radius", ports: &[udp(1812), udp(1813)] },
+    Service { name: "rdp", ports: &[tcp(3389), udp(3389)] },
+    Service { name: "red-lion", ports: &[tcp(789)] },
+    Service { name: "rpc", ports: &[tcp(135)] },
+    Service { name: "s7comm", ports: &[tcp(102)] },
+    Service { name: "s7commplus", ports: &[tcp(102)] },
+    Service { name: "sip", ports: &[udp(5060), tcp(5060), tcp(5061)] },
+    Service { name: "smb", ports: &[tcp(445)] },
+    Service { name: "smtp", ports: &[tcp(25)] },
+    Service { name: "snmp", ports: &[udp(161)] },
+    Service { name: "snmp-trap", ports: &[udp(162)] },
+    Service { name: "ssdp", ports: &[udp(1900)] },
+    Service { name: "ssh", ports: &[tcp(22)] },
+    Service { name: "suitelink", ports: &[tcp(5413)] },
+    Service { name: "syslog", ports: &[udp(514)] },
+    Service { name: "syslog-tls", ports: &[tcp(6514)] },
+    Service { name: "tacacs", ports: &[tcp(49)] },
+    Service { name: "telnet", ports: &[tcp(23)] },
+    Service { name: "tftp", ports: &[udp(69)] },
+    Service { name: "tls", ports: &[tcp(443)] },
+    Service { name: "tzsp", ports: &[udp(37008)] },
+    Service { name: "vnc", ports: &[tcp(5900)] },
+    Service { name: "vrrp", ports: &[(Carrier::Ip(112), 0)] },
+    Service { name: "vxlan", ports: &[udp(4789), udp(8472), udp(4790)] },
+    Service { name: "winrm", ports: &[tcp(5985), tcp(5986)] },
+    Service { name: "ws-discovery", ports: &[udp(3702)] },
 ];
 
 /// Whether a service that is known by name is reached at a port: one bit for each, since every new flow asks.
@@ -243,43 +246,35 @@ type PortSet = [u64; 1024];
 
 /// The ports of all services, but for those at which clients listen for their answers.
 const fn service_ports(of_tcp: bool) -> PortSet {
-    let mut ports = [0; 1024];
+    let mut set = [0; 1024];
     let mut service = 0;
     while service < SERVICES.len() {
-        let doors = SERVICES[service].doors;
-        let mut door = 0;
-        while door < doors.len() {
-            let (is_of, port) = match doors[door] {
+        let ports = SERVICES[service].ports;
+        let mut at = 0;
+        while at < ports.len() {
+            let (is_of, port) = match ports[at] {
                 (Carrier::Tcp, port) => (of_tcp, port),
                 (Carrier::Udp, DHCP_CLIENT | DHCPV6_CLIENT) => (false, 0),
                 (Carrier::Udp, port) => (!of_tcp, port),
                 (Carrier::Ip(_) | Carrier::Ethernet(_), _) => (false, 0),
             };
             if is_of {
-                ports[port as usize / 64] |= 1 << (port % 64);
+                set[port as usize / 64] |= 1 << (port % 64);
             }
-            door += 1;
+            at += 1;
         }
         service += 1;
     }
-    ports
+    set
 }
 
 /// RFC 2131, 4.1, and RFC 8415, 7.2.
 const DHCP_CLIENT: u16 = 68;
 const DHCPV6_CLIENT: u16 = 546;
 
-/// Protocols whose operations the language can restrict: those that are decoded, and those that will be.
-const WITH_OPERATIONS: [&str; 3] = ["s7comm", "s7commplus", "opcua"];
-
 /// Whether operations of this protocol reach the policy.
 pub(super) fn is_decoded(protocol: &str) -> bool {
     REGISTRY.iter().any(|row| row.name == protocol)
-}
-
-/// Whether `allow` decides about operations of this protocol, now or when it is decoded.
-pub(super) fn has_operations(protocol: &str) -> bool {
-    is_decoded(protocol) || WITH_OPERATIONS.contains(&protocol)
 }
 
 /// Every name that `protocol` may be, without the numbered forms.
@@ -297,24 +292,24 @@ pub(super) fn protocol_name(word: &str) -> Option<&'static str> {
 }
 
 /// Where a protocol is reached when the policy says nothing about ports: its registered ports.
-pub(super) fn doors_of(protocol: &str) -> Vec<Door> {
-    let mut doors = Vec::new();
+pub(super) fn ports_of(protocol: &str) -> Vec<ServicePort> {
+    let mut ports = Vec::new();
     for row in REGISTRY.iter().filter(|row| row.name == protocol) {
         for transport in row.transports {
             let carrier = if *transport == Transport::Tcp { Carrier::Tcp } else { Carrier::Udp };
-            doors.extend(row.ports.iter().map(|&port| (carrier, port)));
+            ports.extend(row.ports.iter().map(|&port| (carrier, port)));
         }
     }
-    if doors.is_empty() {
+    if ports.is_empty() {
         let service = SERVICES.iter().find(|service| service.name == protocol);
-        doors.extend(service.into_iter().flat_map(|service| service.doors.iter().copied()));
+        ports.extend(service.into_iter().flat_map(|service| service.ports.iter().copied()));
     }
-    doors
+    ports
 }
 
 /// The decoded protocols whose registered port this is, in the order of the registry.
-pub(super) fn decoded_at(door: Door) -> Vec<&'static str> {
-    let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).filter(|name| doors_of(name).contains(&door)).collect();
+pub(super) fn decoded_at(port: ServicePort) -> Vec<&'static str> {
+    let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).filter(|name| ports_of(name).contains(&port)).collect();
     // The framings of one protocol are neighbours.
     names.dedup();
     names
@@ -325,8 +320,8 @@ pub(super) fn functions_of(protocol: &str) -> impl Iterator<Item = &'static Func
     REGISTRY.iter().filter(move |row| row.name == protocol).flat_map(|row| row.functions)
 }
 
-/// What carries something, and where: `tcp/502`, `udp/123`, `ip/47`, `ethernet/0x8892`.
-pub fn door_name((carrier, port): Door) -> String {
+/// A port as the policy writes it: `tcp/502`, `udp/123`, `ip/47`, `ethernet/0x8892`.
+pub(super) fn port_text((carrier, port): ServicePort) -> String {
     match carrier {
         Carrier::Tcp => format!("tcp/{port}"),
         Carrier::Udp => format!("udp/{port}"),
@@ -369,7 +364,7 @@ mod tests {
     #[test]
     fn services_are_sorted_and_named_once() {
         assert!(SERVICES.windows(2).all(|pair| pair[0].name < pair[1].name));
-        assert!(SERVICES.iter().all(|service| !service.doors.is_empty()));
+        assert!(SERVICES.iter().all(|service| !service.ports.is_empty()));
     }
 
     #[test]
@@ -385,8 +380,8 @@ mod tests {
 
     #[test]
     fn a_decoded_protocol_takes_its_ports_from_the_registry() {
-        assert_eq!(doors_of("modbus"), [(Carrier::Tcp, 502), (Carrier::Udp, 502)]);
-        assert_eq!(doors_of("ntp"), [(Carrier::Udp, 123)]);
+        assert_eq!(ports_of("modbus"), [(Carrier::Tcp, 502), (Carrier::Udp, 502)]);
+        assert_eq!(ports_of("ntp"), [(Carrier::Udp, 123)]);
     }
 
     #[test]

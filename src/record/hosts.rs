@@ -105,7 +105,7 @@ impl Hosts {
         {
             self.is_itself(policy, owner, out);
         }
-        if let (VlanFit::SensorAlert, Some(mac)) = (identity.vlan, host.mac) {
+        if let (VlanFit::OfZone, Some(mac)) = (identity.vlan, host.mac) {
             self.forgotten += make_room(&mut self.at_home, self.limit);
             self.at_home.insert(ip, mac);
         }
@@ -247,7 +247,7 @@ fn doubts(ip: IpAddr, host: &Host, identity: &Identity) -> impl Iterator<Item = 
         identity.bearer.filter(|_| identity.owner.is_none() && !identity.is_at_home).filter(|_| mac.is_some());
     let address = unnamed.map(|bearer| Doubt::Address(bearer, network(ip)));
     // Where hardware is declared, only that is compared with the VLAN: what other hardware sends is told as such.
-    let fits = matches!(identity.vlan, VlanFit::Unknown | VlanFit::SensorAlert) || identity.is_other_hardware;
+    let fits = matches!(identity.vlan, VlanFit::Unknown | VlanFit::OfZone) || identity.is_other_hardware;
     let vlan = host.vlan.filter(|_| is_doubtful && !fits).map(|vlan| Doubt::Vlan(ip, vlan, mac));
     [hardware, address, vlan].into_iter().flatten()
 }

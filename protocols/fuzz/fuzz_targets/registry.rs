@@ -150,7 +150,7 @@ fuzz_target!(|data: &[u8]| {
         packet += 1;
         let stamp = Stamp { time: clock, clock, packet, origin: packet };
         if head & 2 != 0 {
-            session.gap(from, &mut judge);
+            session.feed_gap(from, &mut judge);
         }
         if head & 4 != 0 {
             session.expire(clock, &mut judge);
@@ -168,8 +168,8 @@ fuzz_target!(|data: &[u8]| {
         }
         let _ = (protocol.probe)(transport, bytes);
         match transport {
-            Transport::Tcp => session.stream(from, bytes, &stamp, &mut judge),
-            Transport::Udp => session.datagram(from, bytes, &stamp, &mut judge),
+            Transport::Tcp => session.feed_stream(from, bytes, &stamp, &mut judge),
+            Transport::Udp => session.feed_datagram(from, bytes, &stamp, &mut judge),
         }
         fed += length;
         assert!(judge.lost + session.buffered() <= fed, "bytes are lost once");

@@ -92,9 +92,9 @@ impl Dissector for Other {
         tpkt::boundary(frame, |tsdu| Content::of(tsdu) != Content::Other)
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, &mut context).into_iter().flatten() {
             let content = Content::of(&tsdu.bytes);
             if tsdu.form.torn && content == Content::Other {
                 context.sink.lost(tsdu.bytes.len());
@@ -108,8 +108,8 @@ impl Dissector for Other {
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
     }
 
     fn buffered(&self) -> usize {

@@ -301,8 +301,8 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         if IS_RTU { rtu::may_start(bytes) } else { mbap::may_start(bytes) }
     }
 
-    fn begins_with_lies(&self, from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
-        if IS_RTU { Some(false) } else { mbap::begins_with_lies(from, bytes, is_last) }
+    fn begins_with_wrong_headers(&self, from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
+        if IS_RTU { Some(false) } else { mbap::begins_with_wrong_headers(from, bytes, is_last) }
     }
 
     fn boundary(&self, from: Side, frame: &[u8]) -> Boundary {
@@ -310,7 +310,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if !IS_RTU {
             return self.say(frame, false, &mut Context { from, stamp, sink });
         }
@@ -326,7 +326,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     }
 
     #[inline]
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if !IS_RTU {
             return self.tcp_frames(from, bytes, stamp, sink);
         }
@@ -335,13 +335,13 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
             && let FrameLen::Bytes(length) = self.rtu_frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length)
         {
-            self.frame(from, frame, stamp, sink);
+            self.decode_frame(from, frame, stamp, sink);
             rest = behind;
         }
         bytes.len() - rest.len()
     }
 
-    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if IS_RTU { 0 } else { self.last_tcp_frames(bytes, &mut Context { from, stamp, sink }) }
     }
 
@@ -349,7 +349,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         self.is_forked(from)
     }
 
-    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+    fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
         self.forget_doubt(from);
     }
 

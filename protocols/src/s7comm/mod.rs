@@ -134,7 +134,7 @@ impl S7comm {
 
     /// Decodes any frame: it may hold a part of a PDU, or break the specification.
     fn any(&mut self, frame: &[u8], context: &mut Context<'_>) {
-        for tsdu in self.stack.frame(frame, context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, context).into_iter().flatten() {
             self.tsdu(&tsdu.bytes, tsdu.form, context);
         }
     }
@@ -229,15 +229,15 @@ impl Dissector for S7comm {
         iso::boundary(frame, header::is_exact)
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if !self.usual(frame, &mut context) {
             self.any(frame, &mut context);
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
     }
 
     fn buffered(&self) -> usize {

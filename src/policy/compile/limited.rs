@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::Node;
 
-use super::super::model::{Kind, Limits, Location, NodePattern, Number, Point, Registers, S7Place};
+use super::super::model::{DataType, Encoding, Limits, Location, NodePattern, Point, Registers, S7Place};
 use super::node_map::NodeMap;
 use super::places::{Reach, Space, Span};
 
@@ -42,7 +42,7 @@ pub(in crate::policy) struct LimitedPoint {
     /// What an address is.
     pub(in crate::policy) unit: Unit,
     pub(in crate::policy) point: u16,
-    pub(in crate::policy) kind: Kind,
+    pub(in crate::policy) encoding: Encoding,
     pub(in crate::policy) limits: Limits,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::policy) struct LimitedPoint {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct LimitedNode {
     pub(in crate::policy) point: u16,
-    pub(in crate::policy) number: Number,
+    pub(in crate::policy) data_type: DataType,
     pub(in crate::policy) limits: Limits,
 }
 
@@ -93,7 +93,7 @@ impl LimitedPoints {
 
 fn nodes_of(at: u16, point: &Point) -> impl Iterator<Item = (NodePattern, LimitedNode)> {
     let patterns = if let Location::OpcUa(patterns) = &point.place { patterns.as_slice() } else { &[] };
-    let limited = LimitedNode { point: at, number: point.kind.number, limits: point.limits.clone() };
+    let limited = LimitedNode { point: at, data_type: point.encoding.data_type, limits: point.limits.clone() };
     patterns.iter().map(move |pattern| (pattern.clone(), limited.clone()))
 }
 
@@ -114,9 +114,9 @@ fn ranges_of(at: u16, point: &Point) -> Vec<LimitedPoint> {
         first,
         last,
         highest: last,
-        size: unit.addresses(point.kind, last.saturating_sub(first).saturating_add(1)),
+        size: unit.addresses(point.encoding, last.saturating_sub(first).saturating_add(1)),
         unit,
-        kind: point.kind,
+        encoding: point.encoding,
         limits: point.limits.clone(),
     };
     ranges.into_iter().map(limited).collect()
@@ -128,12 +128,12 @@ fn of_registers(registers: &Registers) -> Vec<(u32, u32)> {
 
 impl Unit {
     /// How many addresses a value takes in a range of so many: at least one.
-    fn addresses(self, kind: Kind, range: u32) -> u32 {
-        let bytes = kind.number.size().map(u32::from);
+    fn addresses(self, encoding: Encoding, range: u32) -> u32 {
+        let bytes = encoding.data_type.size().map(u32::from);
         let size = match self {
-            Self::Register => kind.number.registers().map(u32::from),
+            Self::Register => encoding.data_type.registers().map(u32::from),
             Self::Element => Some(1),
-            Self::Bit if kind.number == Number::Bool => Some(1),
+            Self::Bit if encoding.data_type == DataType::Bool => Some(1),
             Self::Bit => bytes.map(|bytes| bytes * 8),
         };
         size.unwrap_or(range).max(1)

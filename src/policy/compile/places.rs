@@ -159,7 +159,6 @@ pub(in crate::policy) fn covered(reach: &Reach, furthest: impl Fn(u32) -> Option
 }
 
 /// Whether one of the ranges holds every address.
-#[inline(never)]
 pub(super) fn encloses(ranges: &[(u32, u32)], reach: &Reach) -> bool {
     let before = ranges.partition_point(|&(_, last)| last < reach.last);
     ranges.get(before).is_some_and(|&(first, _)| first <= reach.first)

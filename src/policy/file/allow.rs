@@ -1,6 +1,6 @@
 //! What a flow allows: the entries of `allow`.
 
-use super::super::model::{Allow, Endpoint, FunctionRef, Location, Registers, S7Place, Spoken};
+use super::super::model::{Allow, DeclaredProtocol, Endpoint, FunctionRef, Location, Registers, S7Place};
 use super::super::section::{Section, Span, Word};
 use super::super::values;
 use super::super::words::{self, Classes};
@@ -14,7 +14,7 @@ impl<'t> Walk<'t> {
     pub(super) fn allow(
         &self,
         section: &mut Section<'t>,
-        (protocol, is_needed): (&Spoken, bool),
+        (protocol, is_needed): (&DeclaredProtocol, bool),
         to: &[Endpoint],
         here: &Here<'_>,
     ) -> (Vec<Allow>, Option<Span>) {
@@ -38,7 +38,13 @@ impl<'t> Walk<'t> {
         (allow, any)
     }
 
-    fn allow_entry(&self, mut entry: Section<'t>, protocol: &Spoken, to: &[Endpoint], here: &Here<'_>) -> Allow {
+    fn allow_entry(
+        &self,
+        mut entry: Section<'t>,
+        protocol: &DeclaredProtocol,
+        to: &[Endpoint],
+        here: &Here<'_>,
+    ) -> Allow {
         let classes = self.classes(&mut entry);
         let functions = self.functions(&mut entry, protocol, classes);
         if !entry.has("functions") {
@@ -79,8 +85,8 @@ impl<'t> Walk<'t> {
     }
 
     /// What restricts another protocol's operations restricts nothing here.
-    fn foreign_places(&self, entry: &Section<'t>, protocol: &Spoken) {
-        let Spoken::Named(name) = protocol else { return };
+    fn foreign_places(&self, entry: &Section<'t>, protocol: &DeclaredProtocol) {
+        let DeclaredProtocol::Named(name) = protocol else { return };
         let s7 = is_s7(name);
         for (key, fits) in [("blocks", s7), ("actions", s7), ("opcua", *name == "opcua")] {
             if entry.has(key) && !fits {
@@ -104,19 +110,19 @@ impl<'t> Walk<'t> {
         classes
     }
 
-    fn functions(&self, entry: &mut Section<'t>, protocol: &Spoken, classes: Classes) -> Vec<FunctionRef> {
+    fn functions(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol, classes: Classes) -> Vec<FunctionRef> {
         let tokens = entry.tokens("functions", "a function's name or number, or a list of them");
         tokens.iter().filter_map(|(text, span)| self.function(text, span, protocol, classes)).collect()
     }
 
-    fn function(&self, text: &str, span: &Span, protocol: &Spoken, classes: Classes) -> Option<FunctionRef> {
+    fn function(&self, text: &str, span: &Span, protocol: &DeclaredProtocol, classes: Classes) -> Option<FunctionRef> {
         if let Ok(code) = text.parse::<u32>() {
             return Some(FunctionRef::Code(code));
         }
         let protocols = match protocol {
-            Spoken::Named(name) => vec![*name],
-            Spoken::Any => words::protocol_names(),
-            Spoken::Carried(_) => Vec::new(),
+            DeclaredProtocol::Named(name) => vec![*name],
+            DeclaredProtocol::Any => words::protocol_names(),
+            DeclaredProtocol::Carried(_) => Vec::new(),
         };
         let known = || protocols.iter().flat_map(|of| words::functions_of(of));
         match known().find(|function| function.name == text) {
@@ -136,20 +142,26 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn inline(&self, entry: &mut Section<'t>, protocol: &Spoken) -> Option<Registers> {
+    fn inline(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Option<Registers> {
         let registers = entry.registers()?;
         self.place_fits(&Location::Modbus(registers.clone()), entry.span_of("modbus"), protocol);
         Some(registers)
     }
 
-    fn inline_s7(&self, entry: &mut Section<'t>, protocol: &Spoken) -> Option<S7Place> {
+    fn inline_s7(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Option<S7Place> {
         let place = entry.s7_place()?;
         self.place_fits(&Location::S7(place.clone()), entry.span_of("s7"), protocol);
         Some(place)
     }
 
     /// A point that this flow may name: of an asset in `to`, in the protocol's own terms.
-    fn usable_point(&self, word: &Word<'_>, protocol: &Spoken, to: &[Endpoint], here: &Here<'_>) -> Option<u16> {
+    fn usable_point(
+        &self,
+        word: &Word<'_>,
+        protocol: &DeclaredProtocol,
+        to: &[Endpoint],
+        here: &Here<'_>,
+    ) -> Option<u16> {
         let at = self.refer(word, "point", self.declared.points.iter().map(|point| point.name.as_str()))?;
         let point = self.declared.points.get(usize::from(at))?;
         let asset = self.declared.assets.get(usize::from(point.asset))?;
@@ -173,11 +185,11 @@ impl<'t> Walk<'t> {
         Some(at)
     }
 
-    fn place_fits(&self, place: &Location, span: Span, protocol: &Spoken) {
+    fn place_fits(&self, place: &Location, span: Span, protocol: &DeclaredProtocol) {
         let fits = match protocol {
-            Spoken::Named(name) => speaks(place, name),
-            Spoken::Any => true,
-            Spoken::Carried(_) => false,
+            DeclaredProtocol::Named(name) => speaks(place, name),
+            DeclaredProtocol::Any => true,
+            DeclaredProtocol::Carried(_) => false,
         };
         if !fits {
             let message =

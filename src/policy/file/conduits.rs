@@ -1,6 +1,6 @@
 //! Conduits, their flows, and what each flow allows.
 
-use super::super::model::{Conduit, Endpoint, Flow, Ports, Spoken};
+use super::super::model::{Conduit, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
 use super::{Walk, index, span_of};
@@ -89,12 +89,12 @@ impl<'t> Walk<'t> {
     fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
         section.missing("from", "who may ask: from = [\"SCADA-1\"]");
         section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
-        section.missing("protocol", "what may be spoken: protocol = \"modbus\"");
+        section.missing("protocol", "the protocol that it permits: protocol = \"modbus\"");
         let (from, _) = self.endpoints(section, "from", here);
         let (to, sound) = self.endpoints(section, "to", here);
-        let spoken = self.spoken(section);
-        let is_known = spoken.is_some();
-        let (protocol, ports) = spoken.unwrap_or((Spoken::Any, Ports::Any));
+        let declared = self.protocol_and_ports(section);
+        let is_known = declared.is_some();
+        let (protocol, ports) = declared.unwrap_or((DeclaredProtocol::Any, Ports::Any));
         let s7 = section.s7_session(&protocol);
         let opcua = section.opcua_session(&protocol);
         let needs_allow = is_known && protocol_has_operations(&protocol);
@@ -205,10 +205,10 @@ impl<'t> Walk<'t> {
 }
 
 /// Whether `allow` decides about what a flow speaks.
-fn protocol_has_operations(protocol: &Spoken) -> bool {
+fn protocol_has_operations(protocol: &DeclaredProtocol) -> bool {
     match protocol {
-        Spoken::Named(name) => words::has_operations(name),
-        Spoken::Any => true,
-        Spoken::Carried(_) => false,
+        DeclaredProtocol::Named(name) => words::is_decoded(name),
+        DeclaredProtocol::Any => true,
+        DeclaredProtocol::Carried(_) => false,
     }
 }

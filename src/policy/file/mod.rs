@@ -9,9 +9,9 @@ mod hosts;
 mod opcua;
 mod pointless;
 mod points;
+mod protocol;
 mod records;
 mod s7;
-mod spoken;
 
 use super::diagnose::Diagnostics;
 use super::model::{Consequence, Declared, Defaults, Note, Notes, SecurityLevel};

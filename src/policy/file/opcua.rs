@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use lockkeeper_protocols::{Mode, UserKind};
 
 use super::super::model::{
-    CertificateRules, NodeIdPattern, NodePattern, Number, OpcUaPlaces, OpcUaSession, Order, Point, Spoken, suite_names,
+    CertificateRules, DataType, DeclaredProtocol, NodeIdPattern, NodePattern, OpcUaPlaces, OpcUaSession, Point,
+    WordOrder, suite_names,
 };
 use super::super::section::{Complaint, Section, Span};
 use super::super::values;
@@ -43,11 +44,11 @@ impl Section<'_> {
     }
 
     /// `opcua` of a flow.
-    pub(super) fn opcua_session(&mut self, protocol: &Spoken) -> Option<OpcUaSession> {
+    pub(super) fn opcua_session(&mut self, protocol: &DeclaredProtocol) -> Option<OpcUaSession> {
         let span = self.span_of("opcua");
         let what = format!("opcua of {}", self.what);
         let mut section = self.table("opcua", what)?;
-        if !matches!(protocol, Spoken::Named("opcua") | Spoken::Any) {
+        if !matches!(protocol, DeclaredProtocol::Named("opcua") | DeclaredProtocol::Any) {
             let message = format!("`opcua` does not apply to protocol {}", protocol.name());
             section.problems.error(span, message, "remove `opcua`, or write protocol = \"opcua\"");
         }
@@ -96,17 +97,17 @@ impl Section<'_> {
 
 impl Walk<'_> {
     /// A point of nodes has a type that nodes can have, and a single value where it limits the step.
-    pub(super) fn fits_nodes(&self, point: &Point, nodes: &[NodePattern], kind_span: Span, section: &Section<'_>) {
+    pub(super) fn fits_nodes(&self, point: &Point, nodes: &[NodePattern], type_span: Span, section: &Section<'_>) {
         let of_s7 = matches!(
-            point.kind.number,
-            Number::Time | Number::S5Time | Number::Date | Number::TimeOfDay | Number::Counter
+            point.encoding.data_type,
+            DataType::Time | DataType::S5Time | DataType::Date | DataType::TimeOfDay | DataType::Counter
         );
         if of_s7 {
             let message = "values of nodes are not of this type, which only S7 memory holds";
-            self.problems.error(kind_span, message, "choose bool, a number such as i32 or f64, or string");
-        } else if point.kind.order != Order::Big {
+            self.problems.error(type_span, message, "choose bool, a number such as i32 or f64, or string");
+        } else if point.encoding.order != WordOrder::Big {
             let message = "values of nodes travel in one order only";
-            self.problems.error(kind_span, message, "write the type without le and swapped");
+            self.problems.error(type_span, message, "write the type without le and swapped");
         }
         if point.limits.max_step.is_some() && !matches!(nodes, [single] if single.is_single()) {
             let message = format!("max_step of {} needs a single node", section.what);

@@ -1,6 +1,6 @@
 //! Permits that permit nothing, because an `any` beside them permits it already.
 
-use super::super::model::{Allow, Endpoint, Flow, Ports, Spoken};
+use super::super::model::{Allow, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span};
 use super::super::words::{self, Classes};
 use super::Walk;
@@ -45,7 +45,7 @@ impl Walk<'_> {
             narrow.iter().all(|narrow| wide.iter().any(|wide| self.holds(wide, narrow)))
         };
         !is_conditional
-            && (any.protocol == Spoken::Any || any.protocol == flow.protocol)
+            && (any.protocol == DeclaredProtocol::Any || any.protocol == flow.protocol)
             && hold(&any.ports, &flow.ports)
             && covers(&any.from, &flow.from)
             && covers(&any.to, &flow.to)
@@ -72,8 +72,8 @@ fn is_within_any(entry: &Allow) -> bool {
 fn hold(wide: &Ports, narrow: &Ports) -> bool {
     match (wide, narrow) {
         (Ports::Any, _) => true,
-        (Ports::Doors(_), Ports::Any) => false,
-        (Ports::Doors(wide), Ports::Doors(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
+        (Ports::Ranges(_), Ports::Any) => false,
+        (Ports::Ranges(wide), Ports::Ranges(narrow)) => narrow.iter().all(|&(carrier, first, last)| {
             wide.iter().any(|&(of, from, to)| of == carrier && from <= first && last <= to)
         }),
     }

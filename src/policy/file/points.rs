@@ -1,6 +1,7 @@
 //! Points, and the places in a controller that they and inline ranges name.
 
-use super::super::model::{Kind, Limits, Location, Number, Order, Point, Registers, S7Memory, S7Place};
+use super::super::encoding::{bounds, encoding};
+use super::super::model::{DataType, Encoding, Limits, Location, Point, Registers, S7Memory, S7Place, WordOrder};
 use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
 use super::{Walk, span_of};
@@ -23,12 +24,13 @@ impl<'t> Walk<'t> {
         let asset = section.text("asset").and_then(|word| self.asset_ref(&word));
         let place = self.place(name, section);
         let span = section.span_of("type");
-        let written = section.parsed("type", kind);
+        let written = section.parsed("type", encoding);
         // Without a type, the place decides what values there can be; of neither, nothing can be said.
         let is_known = written.is_some() || (!section.has("type") && place.is_some());
-        let kind = written.unwrap_or_else(|| natural_kind(place.as_ref()));
-        let limits = self.limits(section, if is_known { bounds(kind.number) } else { (f64::MIN, f64::MAX) });
-        let point = Point { name: name.text.to_owned(), asset: asset.unwrap_or(u16::MAX), place: place?, kind, limits };
+        let encoding = written.unwrap_or_else(|| natural_encoding(place.as_ref()));
+        let limits = self.limits(section, if is_known { bounds(encoding.data_type) } else { (f64::MIN, f64::MAX) });
+        let point =
+            Point { name: name.text.to_owned(), asset: asset.unwrap_or(u16::MAX), place: place?, encoding, limits };
         if is_known {
             self.fits(&point, span, section);
         }
@@ -91,10 +93,10 @@ impl<'t> Walk<'t> {
     }
 
     /// A point's type must fit its place and its ranges.
-    fn fits(&self, point: &Point, kind_span: Span, section: &Section<'t>) {
+    fn fits(&self, point: &Point, type_span: Span, section: &Section<'t>) {
         let values = match &point.place {
-            Location::Modbus(registers) => self.fits_registers(point.kind.number, registers, kind_span),
-            Location::S7(S7Place::Memory(memory)) => self.fits_memory(point.kind.number, memory, kind_span),
+            Location::Modbus(registers) => self.fits_registers(point.encoding.data_type, registers, type_span),
+            Location::S7(S7Place::Memory(memory)) => self.fits_memory(point.encoding.data_type, memory, type_span),
             Location::S7(S7Place::Object(_)) if !point.limits.is_empty() => {
                 let message = format!("limits of {} cannot be judged: an object has no address", section.what);
                 self.problems.error(
@@ -104,7 +106,7 @@ impl<'t> Walk<'t> {
                 );
                 return;
             }
-            Location::OpcUa(nodes) => return self.fits_nodes(point, nodes, kind_span, section),
+            Location::OpcUa(nodes) => return self.fits_nodes(point, nodes, type_span, section),
             Location::S7(S7Place::Object(_)) => return,
         };
         if point.limits.max_step.is_some() && values > 1 {
@@ -114,22 +116,22 @@ impl<'t> Walk<'t> {
     }
 
     /// How many values there are; 0 where their type does not fit.
-    fn fits_registers(&self, number: Number, registers: &Registers, kind_span: Span) -> u64 {
+    fn fits_registers(&self, data_type: DataType, registers: &Registers, type_span: Span) -> u64 {
         let bits = matches!(registers.table, Table::Coil | Table::DiscreteInput);
-        let Some(size) = number.registers() else {
+        let Some(size) = data_type.registers() else {
             let message = "values of registers are not of this type, which only S7 memory holds";
-            self.problems.error(kind_span, message, "choose u16, i16, u32, i32, f32, u64, i64, f64 or bool");
+            self.problems.error(type_span, message, "choose u16, i16, u32, i32, f32, u64, i64, f64 or bool");
             return 0;
         };
         let ranges: Vec<(u32, u32)> =
             registers.ranges.iter().map(|&(first, last)| (first.into(), last.into())).collect();
-        if bits && number != Number::Bool {
+        if bits && data_type != DataType::Bool {
             let message = format!("values of table {} are bits, not this type", registers.table.name());
-            self.problems.error(kind_span, message, "write type = \"bool\", or leave it out");
+            self.problems.error(type_span, message, "write type = \"bool\", or leave it out");
         } else if let Some((first, last)) = ranges.iter().find(|&&range| !length(range).is_multiple_of(size.into())) {
             let message = format!("{first}-{last} is no whole number of values of {size} registers each");
             self.problems.error(
-                kind_span,
+                type_span,
                 message,
                 format!("give {size} addresses for each value, or choose another type"),
             );
@@ -137,19 +139,19 @@ impl<'t> Walk<'t> {
         ranges.iter().map(|&range| length(range) / u64::from(size)).sum()
     }
 
-    fn fits_memory(&self, number: Number, memory: &S7Memory, kind_span: Span) -> u64 {
+    fn fits_memory(&self, data_type: DataType, memory: &S7Memory, type_span: Span) -> u64 {
         if memory.area.is_numbered() {
-            if number.size() != Some(2) {
+            if data_type.size() != Some(2) {
                 let message = format!("values of area {} take 16 bits, not those of this type", memory.area.name());
-                self.problems.error(kind_span, message, "write type = \"s5time\", \"counter\" or \"u16\"");
+                self.problems.error(type_span, message, "write type = \"s5time\", \"counter\" or \"u16\"");
             }
             return memory.ranges.iter().map(|&range| length(range)).sum();
         }
         let whole = memory.ranges.contains(&S7Memory::WHOLE);
-        let (Some(size), false) = (number.size(), whole || number == Number::Bool) else {
+        let (Some(size), false) = (data_type.size(), whole || data_type == DataType::Bool) else {
             // One string in each range; bits fit everywhere.
             let bits = memory.ranges.iter().map(|&range| length(range)).sum();
-            return if number == Number::Bool { bits } else { memory.ranges.len() as u64 };
+            return if data_type == DataType::Bool { bits } else { memory.ranges.len() as u64 };
         };
         let bits = u64::from(size) * 8;
         if let Some((first, last)) = memory.ranges.iter().find(|&&range| !length(range).is_multiple_of(bits)) {
@@ -158,7 +160,7 @@ impl<'t> Walk<'t> {
                 _ => format!("{}-{} is no whole number of values of {size} bytes each", first / 8, last / 8),
             };
             self.problems.error(
-                kind_span,
+                type_span,
                 message,
                 format!("give {size} bytes for each value, or choose another type"),
             );
@@ -180,91 +182,21 @@ fn length((first, last): (u32, u32)) -> u64 {
 
 /// Without `type`: whatever a node has, a bit where bits are named, what timers and counters hold, a byte of S7 memory, else an unsigned
 /// register.
-fn natural_kind(place: Option<&Location>) -> Kind {
-    let number = match place {
-        Some(Location::Modbus(Registers { table: Table::Coil | Table::DiscreteInput, .. })) => Number::Bool,
+fn natural_encoding(place: Option<&Location>) -> Encoding {
+    let data_type = match place {
+        Some(Location::Modbus(Registers { table: Table::Coil | Table::DiscreteInput, .. })) => DataType::Bool,
         Some(Location::S7(S7Place::Memory(memory))) => match memory.area {
-            Area::Timer => Number::S5Time,
-            Area::Counter => Number::Counter,
-            _ if memory.ranges.iter().all(|&range| length(range) < 8) => Number::Bool,
-            _ => Number::U8,
+            Area::Timer => DataType::S5Time,
+            Area::Counter => DataType::Counter,
+            _ if memory.ranges.iter().all(|&range| length(range) < 8) => DataType::Bool,
+            _ => DataType::U8,
         },
         // Values of nodes say of what type they are: without a type, whatever is a number.
-        Some(Location::OpcUa(_)) => Number::F64,
-        _ => Number::default(),
+        Some(Location::OpcUa(_)) => DataType::F64,
+        _ => DataType::default(),
     };
-    Kind { number, order: Order::Big }
+    Encoding { data_type, order: WordOrder::Big }
 }
-
-/// Smallest and largest value of a type.
-fn bounds(number: Number) -> (f64, f64) {
-    match number {
-        Number::Bool => (0.0, 1.0),
-        Number::U8 => (0.0, 255.0),
-        Number::I8 => (-128.0, 127.0),
-        Number::U16 | Number::Date => (0.0, 65_535.0),
-        Number::I16 => (-32_768.0, 32_767.0),
-        Number::U32 => (0.0, f64::from(u32::MAX)),
-        Number::I32 | Number::Time => (f64::from(i32::MIN), f64::from(i32::MAX)),
-        Number::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
-        Number::S5Time => (0.0, 9_990_000.0),
-        Number::TimeOfDay => (0.0, 86_399_999.0),
-        Number::Counter => (0.0, 999.0),
-        Number::Text => (0.0, 254.0),
-        // Beyond these no f64 is exact, and no limit is meant to be.
-        Number::U64 => (0.0, 1.844_674_407_370_955_2e19),
-        Number::I64 => (-9.223_372_036_854_776e18, 9.223_372_036_854_776e18),
-        Number::F64 => (f64::MIN, f64::MAX),
-    }
-}
-
-/// `u16`, `f32be-swapped`: a number, and the order of its bytes.
-fn kind(text: &str) -> Result<Kind, (String, String)> {
-    let (rest, swapped) = text.strip_suffix("-swapped").map_or((text, false), |rest| (rest, true));
-    let (name, little) = match rest.strip_suffix("le") {
-        Some(name) => (name, true),
-        None => (rest.strip_suffix("be").unwrap_or(rest), false),
-    };
-    let order = match (little, swapped) {
-        (false, false) => Order::Big,
-        (true, false) => Order::Little,
-        (false, true) => Order::BigSwapped,
-        (true, true) => Order::LittleSwapped,
-    };
-    let number = NUMBERS.iter().find(|(word, _)| *word == name).map(|&(_, number)| number);
-    // The order of the bytes of a value, and of its registers, matters only where there are several.
-    let least = match (swapped, rest != name) {
-        (true, _) => 4,
-        (false, true) => 2,
-        (false, false) => 0,
-    };
-    if let Some(number) = number.filter(|number| number.size().unwrap_or(0) >= least) {
-        return Ok(Kind { number, order });
-    }
-    let known: Vec<&str> = NUMBERS.iter().map(|&(word, _)| word).collect();
-    let order_help = "values of several registers may add be, le, be-swapped or le-swapped";
-    Err((format!("unknown type `{text}`"), format!("{}; {order_help}", values::suggestion(text, &known))))
-}
-
-const NUMBERS: [(&str, Number); 17] = [
-    ("bool", Number::Bool),
-    ("u16", Number::U16),
-    ("i16", Number::I16),
-    ("u32", Number::U32),
-    ("i32", Number::I32),
-    ("f32", Number::F32),
-    ("u64", Number::U64),
-    ("i64", Number::I64),
-    ("f64", Number::F64),
-    ("u8", Number::U8),
-    ("i8", Number::I8),
-    ("time", Number::Time),
-    ("s5time", Number::S5Time),
-    ("date", Number::Date),
-    ("time-of-day", Number::TimeOfDay),
-    ("counter", Number::Counter),
-    ("string", Number::Text),
-];
 
 impl Section<'_> {
     /// `modbus = { unit, table, addr }`.

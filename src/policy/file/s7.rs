@@ -2,7 +2,7 @@
 
 use lockkeeper_protocols::{Area, Class, OBJECT_DEPTH};
 
-use super::super::model::{Blocks, Password, S7Memory, S7Object, S7Place, S7Session, Spoken};
+use super::super::model::{Blocks, DeclaredProtocol, Password, S7Memory, S7Object, S7Place, S7Session};
 use super::super::section::{Section, Word};
 use super::super::values;
 use super::super::words::{self, Action, Classes};
@@ -101,11 +101,11 @@ impl Section<'_> {
     }
 
     /// `s7` of a flow.
-    pub(super) fn s7_session(&mut self, protocol: &Spoken) -> Option<S7Session> {
+    pub(super) fn s7_session(&mut self, protocol: &DeclaredProtocol) -> Option<S7Session> {
         let span = self.span_of("s7");
         let what = format!("s7 of {}", self.what);
         let mut section = self.table("s7", what)?;
-        if !matches!(protocol, Spoken::Named(name) if is_s7(name)) && *protocol != Spoken::Any {
+        if !matches!(protocol, DeclaredProtocol::Named(name) if is_s7(name)) && *protocol != DeclaredProtocol::Any {
             let message = format!("`s7` does not apply to protocol {}", protocol.name());
             section.problems.error(span, message, "remove `s7`, or write protocol = \"s7comm\"");
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use lockkeeper_protocols::Table;
 
-use super::super::Carrier;
+use super::super::encoding::Encoding;
 use super::super::values::Rate;
-use super::super::words::{Action, Classes, Door};
+use super::super::words::{Action, Classes, PortRange, ServicePort};
 use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
@@ -20,7 +20,7 @@ pub struct Point {
     /// Where it is.
     pub place: Location,
     /// How its values are read.
-    pub kind: Kind,
+    pub encoding: Encoding,
     /// What its values may be.
     pub limits: Limits,
 }
@@ -45,92 +45,6 @@ pub struct Registers {
     pub table: Table,
     /// First and last address of each range, 0-based.
     pub ranges: Vec<(u16, u16)>,
-}
-
-/// How registers or bytes are read as a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kind {
-    /// What the bits mean.
-    pub number: Number,
-    /// In which order the bytes of a value of several registers travel.
-    pub order: Order,
-}
-
-/// What the bits of a value mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Number {
-    /// A bit; in a register, whether it is not 0.
-    Bool,
-    /// Unsigned, 8 bits.
-    U8,
-    /// Signed, 8 bits.
-    I8,
-    /// Unsigned, 16 bits.
-    #[default]
-    U16,
-    /// Signed, 16 bits.
-    I16,
-    /// Unsigned, 32 bits.
-    U32,
-    /// Signed, 32 bits.
-    I32,
-    /// IEEE 754, 32 bits.
-    F32,
-    /// Unsigned, 64 bits.
-    U64,
-    /// Signed, 64 bits.
-    I64,
-    /// IEEE 754, 64 bits.
-    F64,
-    /// S7 TIME: signed milliseconds, 32 bits.
-    Time,
-    /// S7 S5TIME: three decimal digits and a base, 16 bits; in milliseconds.
-    S5Time,
-    /// S7 DATE: days since 1990-01-01, 16 bits.
-    Date,
-    /// S7 TIME_OF_DAY: milliseconds since midnight, 32 bits.
-    TimeOfDay,
-    /// S7 counter: three decimal digits, 16 bits.
-    Counter,
-    /// S7 STRING: its length in characters; as long as its place.
-    Text,
-}
-
-impl Number {
-    /// How many bytes a value takes; none where its place says it.
-    pub const fn size(self) -> Option<u16> {
-        Some(match self {
-            Self::Bool | Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 | Self::S5Time | Self::Date | Self::Counter => 2,
-            Self::U32 | Self::I32 | Self::F32 | Self::Time | Self::TimeOfDay => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-            Self::Text => return None,
-        })
-    }
-
-    /// How many registers a value takes; none for what no register holds.
-    pub const fn registers(self) -> Option<u16> {
-        match self {
-            Self::Bool | Self::U16 | Self::I16 => Some(1),
-            Self::U32 | Self::I32 | Self::F32 => Some(2),
-            Self::U64 | Self::I64 | Self::F64 => Some(4),
-            _ => None,
-        }
-    }
-}
-
-/// The order of the bytes of a value of several registers, shown for the 32-bit value 0xAABBCCDD.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// AA BB CC DD: big-endian, also when nothing is said (`f32`, `f32be`).
-    #[default]
-    Big,
-    /// DD CC BB AA: little-endian (`f32le`).
-    Little,
-    /// CC DD AA BB: low register first, each register big-endian (`f32be-swapped`).
-    BigSwapped,
-    /// BB AA DD CC: high register first, each register little-endian (`f32le-swapped`).
-    LittleSwapped,
 }
 
 /// What the values of a point may be.
@@ -190,9 +104,9 @@ pub struct Flow {
     pub from: Vec<Endpoint>,
     /// Who may be asked.
     pub to: Vec<Endpoint>,
-    /// What may be spoken.
-    pub protocol: Spoken,
-    /// Where it may be spoken.
+    /// The protocol that it permits.
+    pub protocol: DeclaredProtocol,
+    /// The ports on which it permits the protocol.
     pub ports: Ports,
     /// What may be asked.
     pub allow: Vec<Allow>,
@@ -212,9 +126,9 @@ pub struct Flow {
     pub tls_min_version: Option<&'static str>,
 }
 
-/// What a flow may speak.
+/// The protocol that a flow declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum DeclaredProtocol {
     /// A protocol that is known by name.
     Named(&'static str),
     /// Whatever is carried there and is not decoded, as in `tcp/443`; the text of the policy.
@@ -223,7 +137,7 @@ pub enum Spoken {
     Any,
 }
 
-impl Spoken {
+impl DeclaredProtocol {
     /// As the policy writes it.
     pub fn name(&self) -> &str {
         match self {
@@ -234,7 +148,7 @@ impl Spoken {
     }
 
     /// Whether it decides about the operations of a decoded protocol.
-    pub fn is_spoken_as(&self, decoded: Option<&str>) -> bool {
+    pub fn covers(&self, decoded: Option<&str>) -> bool {
         match self {
             Self::Named(name) => decoded == Some(*name),
             Self::Any => decoded.is_some(),
@@ -243,22 +157,22 @@ impl Spoken {
     }
 }
 
-/// Where a flow may be spoken.
+/// The ports that a flow names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ports {
-    /// By carrier, and first and last port.
-    Doors(Vec<(Carrier, u16, u16)>),
+    /// These.
+    Ranges(Vec<PortRange>),
     /// On any port of any carrier.
     Any,
 }
 
 impl Ports {
     /// Whether this is one of them.
-    pub fn admit(&self, (carrier, port): Door) -> bool {
+    pub fn admit(&self, (carrier, port): ServicePort) -> bool {
         match self {
             Self::Any => true,
-            Self::Doors(doors) => {
-                doors.iter().any(|&(of, first, last)| of == carrier && (first..=last).contains(&port))
+            Self::Ranges(ranges) => {
+                ranges.iter().any(|&(of, first, last)| of == carrier && (first..=last).contains(&port))
             }
         }
     }

@@ -12,8 +12,9 @@ mod flows;
 mod opcua;
 mod s7;
 
+pub use super::encoding::{DataType, Encoding, WordOrder};
 pub use flows::{
-    Allow, Conduit, Endpoint, Flow, FunctionRef, Kind, Limits, Location, Number, Order, Point, Ports, Registers, Spoken,
+    Allow, Conduit, DeclaredProtocol, Endpoint, Flow, FunctionRef, Limits, Location, Point, Ports, Registers,
 };
 pub use opcua::{CertificateRules, Channel, Grade, NodeIdPattern, NodePattern, OpcUaPlaces, OpcUaSession, suite_names};
 pub use s7::{Blocks, Password, S7Memory, S7Object, S7Place, S7Session, memory_of};

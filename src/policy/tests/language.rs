@@ -1,4 +1,4 @@
-use super::super::model::{Location, Note, Number};
+use super::super::model::{DataType, Location, Note};
 use lockkeeper_protocols::Mode;
 
 use super::*;
@@ -50,7 +50,9 @@ fn what_is_judged_later_is_kept_in_its_own_types() {
     assert!(flow("F-601").is_some_and(|flow| flow.requires_grant && flow.max_session.is_some()));
     assert!(flow("F-501").is_some_and(|flow| flow.tls_min_version == Some("1.2") && flow.allow[0].rate.is_some()));
     let level = declared.points.iter().find(|point| point.name == "gate-level-setpoint");
-    assert!(level.is_some_and(|point| point.kind.number == Number::F32 && matches!(point.place, Location::S7(_))));
+    assert!(
+        level.is_some_and(|point| point.encoding.data_type == DataType::F32 && matches!(point.place, Location::S7(_)))
+    );
     assert_eq!(declared.schedules[0].days, [1, 3]);
     assert!(declared.grants[0].start < declared.grants[0].end);
     assert_eq!(declared.zones[0].sl_t, Some([2, 2, 2, 1, 3, 2, 2]));

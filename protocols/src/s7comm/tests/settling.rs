@@ -70,8 +70,8 @@ fn endings(awaits: u8, refused: u8, answered: u8) -> Endings {
     let answer = ack_data(1, &[4, answered], &data);
     let mut listener = Listener { awaits, endings: Endings::default() };
     let mut session = Session::new(&S7COMM, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &read, &at(0), &mut listener);
-    session.stream(Server, &answer, &at(1), &mut listener);
+    session.feed_stream(Client, &read, &at(0), &mut listener);
+    session.feed_stream(Server, &answer, &at(1), &mut listener);
     session.finish(&mut listener);
     listener.endings
 }

@@ -1,28 +1,28 @@
-//! What a flow speaks and where: `protocol`, `port`, and the settings of its session.
+//! The protocol and the ports of a flow: `protocol`, `port`, `tls`.
 
-use super::super::model::{Ports, Spoken};
+use super::super::model::{DeclaredProtocol, Ports};
 use super::super::section::{Section, Span, Word};
 use super::super::{Carrier, values, words};
 use super::Walk;
 
 impl<'t> Walk<'t> {
     /// `protocol` and `port`.
-    pub(super) fn spoken(&self, section: &mut Section<'t>) -> Option<(Spoken, Ports)> {
+    pub(super) fn protocol_and_ports(&self, section: &mut Section<'t>) -> Option<(DeclaredProtocol, Ports)> {
         let expected = "a port, a range such as \"5000-5010\", \"tcp/502\", \"any\", or a list of ports";
         let written = section.tokens("port", expected);
-        let (spoken, ports) = section.parsed("protocol", protocol)?;
-        self.names_no_decoded_protocol(section, &spoken, &ports);
+        let (protocol, ports) = section.parsed("protocol", declared_protocol)?;
+        self.names_no_decoded_protocol(section, &protocol, &ports);
         if written.is_empty() {
-            return Some((spoken, ports));
+            return Some((protocol, ports));
         }
-        let ports = self.ports(section, &spoken, ports, &written);
-        Some((spoken, ports))
+        let ports = self.ports(section, &protocol, ports, &written);
+        Some((protocol, ports))
     }
 
     /// The registered port of a decoded protocol does not permit that protocol.
-    fn names_no_decoded_protocol(&self, section: &Section<'t>, spoken: &Spoken, ports: &Ports) {
-        let (Spoken::Carried(text), Ports::Doors(doors)) = (spoken, ports) else { return };
-        let [(carrier, port, last)] = **doors else { return };
+    fn names_no_decoded_protocol(&self, section: &Section<'t>, protocol: &DeclaredProtocol, ports: &Ports) {
+        let (DeclaredProtocol::Carried(text), Ports::Ranges(ranges)) = (protocol, ports) else { return };
+        let [(carrier, port, last)] = **ranges else { return };
         let decoded: Vec<&str> = if port == last { words::decoded_at((carrier, port)) } else { Vec::new() };
         if let Some(first) = decoded.first() {
             let message =
@@ -32,35 +32,41 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn ports(&self, section: &Section<'t>, spoken: &Spoken, own: Ports, written: &[(String, Span)]) -> Ports {
+    fn ports(
+        &self,
+        section: &Section<'t>,
+        protocol: &DeclaredProtocol,
+        own: Ports,
+        written: &[(String, Span)],
+    ) -> Ports {
         let carriers = carriers(&own);
         let numbered = |carrier: &&Carrier| matches!(carrier, Carrier::Tcp | Carrier::Udp);
-        let says_port = matches!(spoken, Spoken::Carried(text) if text.contains('/'));
+        let says_port = matches!(protocol, DeclaredProtocol::Carried(text) if text.contains('/'));
         if says_port || !carriers.iter().any(|carrier| numbered(&carrier)) {
-            let message = format!("`{}` takes no `port`", spoken.name());
+            let message = format!("`{}` takes no `port`", protocol.name());
             let help = if says_port { "it is part of `protocol` already: remove `port`" } else { "remove `port`" };
             self.problems.error(section.span_of("port"), message, help);
             return own;
         }
-        let mut doors = Vec::new();
+        let mut ranges = Vec::new();
         for (text, span) in written {
             let word = Word { text, span: span.clone() };
-            let Some((carried, first, last)) = section.parse(&word, |text| carried_port(text, spoken, &carriers))
+            let Some((carried, first, last)) = section.parse(&word, |text| carried_port(text, protocol, &carriers))
             else {
                 continue;
             };
             let meant = |carrier: &&Carrier| numbered(carrier) && carried.is_none_or(|only| only == **carrier);
-            doors.extend(carriers.iter().filter(meant).map(|&carrier| (carrier, first, last)));
+            ranges.extend(carriers.iter().filter(meant).map(|&carrier| (carrier, first, last)));
         }
-        Ports::Doors(doors)
+        Ports::Ranges(ranges)
     }
 }
 
-/// Every carrier among the doors; of `any`, those that have ports.
+/// Every carrier of the ranges; of `any`, those that have ports.
 fn carriers(ports: &Ports) -> Vec<Carrier> {
-    let Ports::Doors(doors) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
+    let Ports::Ranges(ranges) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
     let mut carriers: Vec<Carrier> = Vec::new();
-    for &(carrier, _, _) in doors {
+    for &(carrier, _, _) in ranges {
         if !carriers.contains(&carrier) {
             carriers.push(carrier);
         }
@@ -69,15 +75,15 @@ fn carriers(ports: &Ports) -> Vec<Carrier> {
 }
 
 /// `modbus`, `ntp`, `tcp`, `tcp/443`, `udp/5000-5010`, `ip/47`, `ethernet/0x8892`, `any`; with where it is reached.
-fn protocol(text: &str) -> Result<(Spoken, Ports), (String, String)> {
+fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, String)> {
     if text == "any" {
-        return Ok((Spoken::Any, Ports::Any));
+        return Ok((DeclaredProtocol::Any, Ports::Any));
     }
     if let Some(name) = words::protocol_name(text) {
-        let doors = words::doors_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
-        return Ok((Spoken::Named(name), Ports::Doors(doors.collect())));
+        let ranges = words::ports_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
+        return Ok((DeclaredProtocol::Named(name), Ports::Ranges(ranges.collect())));
     }
-    let carried = |door| Ok((Spoken::Carried(text.to_owned()), Ports::Doors(vec![door])));
+    let carried = |range| Ok((DeclaredProtocol::Carried(text.to_owned()), Ports::Ranges(vec![range])));
     match text.split_once('/').unwrap_or((text, "any")) {
         ("tcp", ports) => port(ports).and_then(|(first, last)| carried((Carrier::Tcp, first, last))),
         ("udp", ports) => port(ports).and_then(|(first, last)| carried((Carrier::Udp, first, last))),
@@ -103,7 +109,11 @@ fn protocol_help(text: &str) -> String {
 }
 
 /// A port or a range on every carrier of the protocol, or on one of them: `502`, `tcp/502`, `udp/5000-5010`, `tcp/any`.
-fn carried_port(text: &str, spoken: &Spoken, own: &[Carrier]) -> Result<(Option<Carrier>, u16, u16), (String, String)> {
+fn carried_port(
+    text: &str,
+    protocol: &DeclaredProtocol,
+    own: &[Carrier],
+) -> Result<(Option<Carrier>, u16, u16), (String, String)> {
     let (carrier, ports) = match text.split_once('/') {
         Some(("tcp", ports)) => (Some(Carrier::Tcp), ports),
         Some(("udp", ports)) => (Some(Carrier::Udp), ports),
@@ -113,7 +123,7 @@ fn carried_port(text: &str, spoken: &Spoken, own: &[Carrier]) -> Result<(Option<
     match carrier {
         Some(carrier) if !own.contains(&carrier) => {
             let message =
-                format!("`{}` is not carried by {}", spoken.name(), text.split('/').next().unwrap_or_default());
+                format!("`{}` is not carried by {}", protocol.name(), text.split('/').next().unwrap_or_default());
             Err((message, format!("write \"{ports}\" without a carrier, or correct the protocol")))
         }
         _ => Ok((carrier, first, last)),
