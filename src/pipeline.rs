@@ -145,7 +145,7 @@ fn run(
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let hire = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
-    let alerts = record::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
+    let alerts = record::Settings { evidence_requests: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings),
         correlator: Correlator::new(Arc::clone(policy), alerts),
@@ -238,9 +238,9 @@ fn settle(
     outputs.block(block);
     commands.inspect(|commands| commands.prepare(correlator));
     for (window, packets) in packets_by_window(block) {
-        correlator.packets(window, packets);
+        correlator.add_packets(window, packets);
     }
-    correlator.block(reports, clock, &mut |alert| outputs.alert(alert));
+    correlator.take_block(reports, clock, &mut |alert| outputs.alert(alert));
     commands.inspect(|commands| commands.settle(correlator, &mut |alert| outputs.alert(alert)));
     if last {
         correlator.finish(&mut |alert| outputs.alert(alert));

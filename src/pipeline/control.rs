@@ -151,7 +151,7 @@ impl Commands {
     /// What it does after it.
     pub(super) fn settle(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
         for own in &self.own {
-            correlator.own(own.clone(), out);
+            correlator.take_sensor_alert(own.clone(), out);
         }
     }
 

@@ -122,6 +122,14 @@ mod testing {
     pub(super) fn alert(number: u64) -> Rendered {
         let json = format!("{{\"n\":{number}}}").into_bytes();
         let (rule, severity) = ("operation.undeclared", Severity::High);
-        Rendered { kind: Kind::Violation, rule, severity, id: AlertId([0; 16]), news: None, json, about: None }
+        Rendered {
+            kind: Kind::Violation,
+            rule,
+            severity,
+            id: AlertId([0; 16]),
+            news: None,
+            json,
+            evidence_request: None,
+        }
     }
 }

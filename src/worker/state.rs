@@ -220,7 +220,7 @@ impl WorkerState {
             // What it comes to is for the event to say.
             what: What::NewHost(Side::Client),
             time: stamp.time,
-            evidence: evidence_of(stamp),
+            proving_packet: evidence_of(stamp),
             conversation,
             at: None,
             client: between.client,
@@ -296,7 +296,7 @@ fn finding(
     Some(Box::new(Finding {
         what,
         time: stamp.time,
-        evidence: evidence_of(stamp),
+        proving_packet: evidence_of(stamp),
         conversation: facts.first.packet,
         at,
         client: *facts.endpoint(Side::Client),

@@ -37,7 +37,7 @@ impl WorkerState {
     #[cold]
     pub(super) fn unread(&mut self, kind: Unread, clock: i64) {
         self.counters.count_unread(kind);
-        self.report.unread(clock, kind);
+        self.report.add_unread(clock, kind);
     }
 
     /// Counts a frame of which something could not be read, or was not captured.

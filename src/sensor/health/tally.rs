@@ -99,7 +99,7 @@ mod tests {
             id: AlertId([0; 16]),
             news: Some(0),
             json: Vec::new(),
-            about: None,
+            evidence_request: None,
         };
         let update = Rendered { news: None, ..first.clone() };
         for alert in [&first, &update, &first] {
