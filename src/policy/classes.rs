@@ -10,11 +10,11 @@ impl Classes {
     /// No class.
     pub const NONE: Self = Self(0);
 
-    /// What reads or changes a controller's logic, or whether it runs.
+    /// Operations that read or change a controller's logic, or start and stop it.
     pub const OF_LOGIC: Self =
         Self::only(Class::Control).with(Self::only(Class::ProgramUpload)).with(Self::only(Class::Program));
 
-    /// What changes nothing, whatever it is about: what observers do, and looking into a device.
+    /// Operations that change nothing, on any target: those of the role `observe`, and diagnostics.
     pub const HARMLESS: Self = Self::only(Class::Session)
         .with(Self::only(Class::Discover))
         .with(Self::only(Class::Identify))
@@ -29,17 +29,17 @@ impl Classes {
         Self(1 << class as u32)
     }
 
-    /// Those of either set.
+    /// The union of both sets.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Those of this set that are not in the other.
+    /// The classes of this set that are not in the other.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Those of both sets.
+    /// The intersection of both sets.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
@@ -59,13 +59,12 @@ impl Classes {
         Class::ALL.into_iter().filter(move |&class| self.contains(class))
     }
 
-    /// Every class, also `unknown`: for entries that name their functions.
+    /// Every class, `unknown` included: the classes of an entry that names functions and no `op`.
     pub fn all() -> Self {
         Class::ALL.into_iter().collect()
     }
 
-    /// The classes that a word stands for: a class, or a role. `any` is everything but `unknown`, which is permitted
-    /// only where it is named.
+    /// The classes of a word of `op`: a class or a role. `any` excludes `unknown`, which is permitted only where it is named.
     pub fn from_word(word: &str) -> Option<Self> {
         use Class::{
             Alarm, Browse, Control, Diagnostic, DiagnosticClear, Discover, Firmware, Identify, Program, ProgramUpload,

@@ -1,6 +1,6 @@
 //! Protocols and services by name: their ports and their functions.
 
-use lockkeeper_protocols::{Function, REGISTRY, Transport};
+use lockkeeper_protocols::{Function, Protocol, REGISTRY, Transport};
 
 use super::Carrier;
 
@@ -24,10 +24,11 @@ const fn udp(port: u16) -> ServicePort {
     (Carrier::Udp, port)
 }
 
-/// Names and ports as registered (IANA Service Name and Transport Protocol Port Number Registry), except where
-/// practice differs from it: the ports of ADS, Fox, GE-SRTP, MELSEC, PC Worx, Red Lion, S7comm and TZSP are their
-/// vendors', and VXLAN has the one that Linux uses beside its own and that of its extension. Tunnels are judged by their
-/// outer pair of hosts.
+/// Services that are not decoded, sorted by name.
+///
+/// Names and ports are those of the IANA Service Name and Transport Protocol Port Number Registry, with two exceptions: ADS,
+/// Fox, GE-SRTP, MELSEC, PC Worx, Red Lion and TZSP have the ports of their vendors, and VXLAN also has the port that Linux
+/// uses and that of its extension VXLAN-GPE. Tunnels are judged by their outer pair of hosts.
 const SERVICES: &[Service] = &[
     Service { name: "ads", ports: &[tcp(48898), udp(48899)] },
     Service { name: "amqp", ports: &[tcp(5672), tcp(5671)] },
@@ -71,7 +72,6 @@ const SERVICES: &[Service] = &[
     Service { name: "mysql", ports: &[tcp(3306)] },
     Service { name: "netbios", ports: &[udp(137), udp(138), tcp(139)] },
     Service { name: "ntp", ports: &[udp(123)] },
-    Service { name: "opcua", ports: &[tcp(4840)] },
     Service { name: "oracle", ports: &[tcp(1521)] },
     Service { name: "ospf", ports: &[(Carrier::Ip(89), 0)] },
     Service { name: "pcworx", ports: &[tcp(1962)] },
@@ -82,8 +82,6 @@ const SERVICES: &[Service] = &[
     Service { name: "rdp", ports: &[tcp(3389), udp(3389)] },
     Service { name: "red-lion", ports: &[tcp(789)] },
     Service { name: "rpc", ports: &[tcp(135)] },
-    Service { name: "s7comm", ports: &[tcp(102)] },
-    Service { name: "s7commplus", ports: &[tcp(102)] },
     Service { name: "sip", ports: &[udp(5060), tcp(5060), tcp(5061)] },
     Service { name: "smb", ports: &[tcp(445)] },
     Service { name: "smtp", ports: &[tcp(25)] },
@@ -106,7 +104,7 @@ const SERVICES: &[Service] = &[
     Service { name: "ws-discovery", ports: &[udp(3702)] },
 ];
 
-/// Whether a service that is known by name is reached at a port: one bit for each, since every new flow asks.
+/// Whether a port is registered for a service or a decoded protocol. Called once for each new flow.
 pub fn is_service_port(carrier: Carrier, port: u16) -> bool {
     let ports = match carrier {
         Carrier::Tcp => &TCP_SERVICES,
@@ -114,7 +112,7 @@ pub fn is_service_port(carrier: Carrier, port: u16) -> bool {
         Carrier::Ip(_) | Carrier::Ethernet(_) => return false,
     };
     let word = ports.get(usize::from(port) / 64).copied().unwrap_or_default();
-    word >> (port % 64) & 1 == 1
+    word >> (port % 64) & 1 == 1 || REGISTRY.iter().any(|row| registered_ports(row).any(|at| at == (carrier, port)))
 }
 
 static TCP_SERVICES: PortSet = service_ports(true);
@@ -123,7 +121,7 @@ static UDP_SERVICES: PortSet = service_ports(false);
 /// A set of ports, one bit each.
 type PortSet = [u64; 1024];
 
-/// The ports of all services, but for those at which clients listen for their answers.
+/// The ports of all services, without those on which clients await answers.
 const fn service_ports(of_tcp: bool) -> PortSet {
     let mut set = [0; 1024];
     let mut service = 0;
@@ -147,16 +145,16 @@ const fn service_ports(of_tcp: bool) -> PortSet {
     set
 }
 
-/// RFC 2131, 4.1, and RFC 8415, 7.2.
+/// Ports of clients (RFC 2131, 4.1; RFC 8415, 7.2).
 const DHCP_CLIENT: u16 = 68;
 const DHCPV6_CLIENT: u16 = 546;
 
-/// Whether operations of this protocol reach the policy.
+/// Whether a protocol is decoded, so that its operations are judged.
 pub(super) fn is_decoded(protocol: &str) -> bool {
     REGISTRY.iter().any(|row| row.name == protocol)
 }
 
-/// Every name that `protocol` may be, without the numbered forms.
+/// Every name that `protocol` may be, sorted, without forms such as `tcp/443`.
 pub(super) fn protocol_names() -> Vec<&'static str> {
     let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).collect();
     names.extend(SERVICES.iter().map(|service| service.name));
@@ -165,36 +163,38 @@ pub(super) fn protocol_names() -> Vec<&'static str> {
     names
 }
 
-/// The name as the program keeps it, for a protocol that is known by name.
+/// The static copy of a name that `protocol` may be.
 pub(super) fn protocol_name(word: &str) -> Option<&'static str> {
     protocol_names().into_iter().find(|&name| name == word)
 }
 
-/// Where a protocol is reached when the policy says nothing about ports: its registered ports.
+/// The registered ports of a protocol: those of a flow that names none.
 pub(super) fn ports_of(protocol: &str) -> Vec<ServicePort> {
-    let mut ports = Vec::new();
-    for row in REGISTRY.iter().filter(|row| row.name == protocol) {
-        for transport in row.transports {
-            let carrier = if *transport == Transport::Tcp { Carrier::Tcp } else { Carrier::Udp };
-            ports.extend(row.ports.iter().map(|&port| (carrier, port)));
-        }
+    let rows = REGISTRY.iter().filter(|row| row.name == protocol);
+    let ports: Vec<ServicePort> = rows.flat_map(|row| registered_ports(row)).collect();
+    match SERVICES.iter().find(|service| service.name == protocol) {
+        Some(service) if ports.is_empty() => service.ports.to_vec(),
+        _ => ports,
     }
-    if ports.is_empty() {
-        let service = SERVICES.iter().find(|service| service.name == protocol);
-        ports.extend(service.into_iter().flat_map(|service| service.ports.iter().copied()));
-    }
-    ports
+}
+
+/// The registered ports of a row of the registry, on each of its transports.
+fn registered_ports(row: &'static Protocol) -> impl Iterator<Item = ServicePort> {
+    row.transports.iter().flat_map(|transport| {
+        let carrier = if *transport == Transport::Tcp { Carrier::Tcp } else { Carrier::Udp };
+        row.ports.iter().map(move |&port| (carrier, port))
+    })
 }
 
 /// The decoded protocols whose registered port this is, in the order of the registry.
 pub(super) fn decoded_at(port: ServicePort) -> Vec<&'static str> {
     let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).filter(|name| ports_of(name).contains(&port)).collect();
-    // The framings of one protocol are neighbours.
+    // Framings of one protocol are adjacent rows.
     names.dedup();
     names
 }
 
-/// The functions that a protocol can name; empty when it lists none.
+/// The functions that a protocol lists; none for a protocol that is not decoded.
 pub(super) fn functions_of(protocol: &str) -> impl Iterator<Item = &'static Function> + '_ {
     REGISTRY.iter().filter(move |row| row.name == protocol).flat_map(|row| row.functions)
 }
