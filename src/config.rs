@@ -14,7 +14,7 @@ use foldhash::quality::RandomState;
 use lockkeeper_protocols::Limits as DecoderLimits;
 
 use crate::cli::{self, Broker, Limits, Replay, Vantage};
-use crate::flow::{CopySettings, StreamSettings, TableSettings};
+use crate::flow::{DuplicateSettings, StreamSettings, TableSettings};
 use crate::frame::FragmentLimits;
 use crate::keys::{self, KeyLog};
 use crate::pipeline;
@@ -257,7 +257,7 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             recent_bytes: bound("max-recent-bytes", limits.max_recent_bytes)?.div_ceil(worker::SHARDS),
             ..Default::default()
         },
-        copies: CopySettings { seed: unpredictable(), ..Default::default() },
+        copies: DuplicateSettings { seed: unpredictable(), ..Default::default() },
         checksums: match limits.checksums {
             cli::Checksums::Auto => Checksums::Auto,
             cli::Checksums::Verify => Checksums::Verify,

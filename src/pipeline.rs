@@ -83,7 +83,7 @@ impl Replayed {
     /// Whether too little was read to call anything clean: nothing at all, or more than the limit is missing, and that is
     /// not only a handful of packets ([`record::unread::is_too_much`]).
     pub fn incomplete(&self) -> Option<Incomplete> {
-        let (unread, packets) = (self.counters.not_read(), self.counters.packets);
+        let (unread, packets) = (self.counters.packets_not_read(), self.counters.packets);
         if packets == 0 {
             return Some(Incomplete::NoPackets);
         }
@@ -156,9 +156,9 @@ fn run(
     let done = if workers == 1 { run.alone(source, hire(0)) } else { run.together(source, (0..workers).map(hire)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
     dealer.count(&mut counters);
-    counters.alerts(correlator.counters());
-    counters.captures(source.captures());
-    counters.drops(&source.drops());
+    counters.add_alerts(correlator.counters());
+    counters.add_captures(source.captures());
+    counters.add_drops(&source.drops());
     outputs.count(&mut counters);
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);

@@ -22,10 +22,10 @@ use lockkeeper_protocols::{Limits, Stamp};
 
 use crate::capture::{Block, Origin, Packet, Secrets};
 use crate::flow::{
-    BriefKey, CopySettings, DuplicateFilter, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
+    BriefKey, DuplicateFilter, DuplicateSettings, End, Entry, FlowKey, FlowTable, Lifetime, Progress, RecentBytes,
     StreamCounters, StreamSettings, TableSettings, Used,
 };
-use crate::frame::{self, Body, Frame, Plain};
+use crate::frame::{self, Body, Frame, PlainSegment};
 use crate::keys::{KeyCounters, KeyLog, SECRETS_OF_OPC_UA};
 use crate::metrics::{Counters, FailedConnections};
 use crate::policy::Policy;
@@ -49,7 +49,7 @@ pub struct Settings {
     /// Reordering and reassembly.
     pub streams: StreamSettings,
     /// Recognition of mirrored copies.
-    pub copies: CopySettings,
+    pub copies: DuplicateSettings,
     /// What is made of checksums.
     pub checksums: Checksums,
     /// Bounds of the decoders.
@@ -218,7 +218,7 @@ impl Worker {
 
     /// Judges one packet of a block, dealt to a shard.
     pub fn packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
-        match frame::plain(packet.link, bytes, packet.original) {
+        match frame::plain_segment(packet.link, bytes, packet.original) {
             Some(plain) => self.plain(&plain, packet, bytes, shard),
             None => self.any(packet, bytes, self.index_of(shard), false),
         }
@@ -232,7 +232,7 @@ impl Worker {
 
     /// Judges one packet that was seen to be a plain segment.
     #[inline(always)]
-    pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
+    pub fn plain(&mut self, plain: &PlainSegment<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
         if !self.segment(plain, packet, bytes, index) {
             cold_path();
@@ -261,16 +261,16 @@ impl Worker {
     pub fn counters(&self) -> Counters {
         let mut counters = self.state.counters.clone();
         for shard in &self.shards {
-            counters.table(shard.flows.counters());
-            counters.copies(shard.copies.counters());
+            counters.add_table(shard.flows.counters());
+            counters.add_duplicates(shard.copies.counters());
             shard.shared.senders.not_believed(&mut counters.not_believed);
             counters.failed.add(&shard.shared.failed);
         }
         let keys = self.state.ring.counters();
         // Every worker has the same keys.
         let not_kept = if self.is_first { keys.not_kept } else { 0 };
-        counters.keys(&KeyCounters { not_kept, ..keys });
-        counters.streams(&self.streams);
+        counters.add_keys(&KeyCounters { not_kept, ..keys });
+        counters.add_streams(&self.streams);
         counters
     }
 
@@ -293,7 +293,7 @@ impl Worker {
     /// A plain segment of a known conversation that is the next of its stream, which is what nearly all packets are.
     /// `false`: it is not one, and nothing was done.
     #[inline(always)]
-    fn segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
+    fn segment(&mut self, plain: &PlainSegment<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
         let Some(shard) = self.shards.get_mut(index) else { return false };
         let (key, from) = BriefKey::of(plain);
         let Some(Used { slot, value: conversation, is_due }) = shard.flows.find(key, packet.stamp.clock) else {
@@ -354,7 +354,7 @@ impl Worker {
             self.state.not_all_read(&frame, clock);
         }
         let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
-        match copies.map(|copies| copies.is_copy(&frame, clock)) {
+        match copies.map(|copies| copies.detect(&frame, clock)) {
             Some(false) => self.frame(&frame, packet, index, is_ambiguous),
             // The same words from other hardware: a router, or somebody in between.
             Some(true) => self.sight(index, &frame, &packet.stamp),

@@ -48,7 +48,7 @@ impl Aliases {
     }
 
     /// Takes out the aliases of a slot; says their numbers and keys.
-    pub(super) fn take(&mut self, slot: u32) -> Vec<(u32, FlowKey)> {
+    pub(super) fn remove_all(&mut self, slot: u32) -> Vec<(u32, FlowKey)> {
         let own = self.of_slot.remove(&slot).unwrap_or_default();
         self.free.extend(&own);
         own.into_iter().map(|number| (number, self.rows[number as usize].key)).collect()

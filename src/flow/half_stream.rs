@@ -4,11 +4,7 @@ use lockkeeper_protocols::Stamp;
 
 use super::held::Piece;
 use super::recent::RecentBytes;
-
-/// How far `a` lies beyond `b` in sequence space; negative when before (RFC 9293, 3.4: arithmetic modulo 2^32).
-pub(super) const fn distance(a: u32, b: u32) -> i32 {
-    a.wrapping_sub(b).cast_signed()
-}
+use super::sequence::distance;
 
 /// What is known about the place at which a direction starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,12 +55,12 @@ pub(super) struct HalfStream {
 }
 
 impl HalfStream {
-    pub(super) const fn known(&self) -> bool {
+    pub(super) const fn is_known(&self) -> bool {
         matches!(self.start, Start::Known)
     }
 
     /// Starts (again) at `next`.
-    pub(super) fn begin(&mut self, next: u32) {
+    pub(super) fn start_at(&mut self, next: u32) {
         (self.next, self.origin, self.start) = (next, next, Start::Known);
         (self.skipped, self.recent, self.finished) = (0, 0, false);
     }
@@ -80,12 +76,12 @@ impl HalfStream {
     }
 
     /// Is not in the capture.
-    pub(super) fn miss(&mut self) {
+    pub(super) fn mark_absent(&mut self) {
         (self.start, self.answered) = (Start::Absent, false);
     }
 
     /// Where this direction is, as far as its own segments or the acknowledgements of its peer tell.
-    pub(super) fn place(&self) -> Option<u32> {
+    pub(super) fn position(&self) -> Option<u32> {
         match self.start {
             Start::Known | Start::Provisional => Some(self.next),
             Start::Unknown | Start::Absent => self.answered.then_some(self.acknowledged),
@@ -93,29 +89,29 @@ impl HalfStream {
     }
 
     /// Whether nothing that the peer had received when it sent `ack` is still to come.
-    pub(super) fn allows(&self, ack: Option<u32>, window: u32) -> bool {
+    pub(super) fn has_delivered_up_to(&self, ack: Option<u32>, window: u32) -> bool {
         match self.start {
             Start::Unknown | Start::Provisional => false,
             Start::Absent => true,
-            Start::Known => ack.is_none_or(|ack| self.ahead(ack, window) == 0),
+            Start::Known => ack.is_none_or(|ack| self.bytes_ahead(ack, window) == 0),
         }
     }
 
     /// How many bytes the acknowledgement number `ack` of the peer lies beyond `next`; 0 if it does not, or if it is
     /// too far away to be true.
-    pub(super) fn ahead(&self, ack: u32, window: u32) -> u32 {
+    pub(super) fn bytes_ahead(&self, ack: u32, window: u32) -> u32 {
         let ahead = u32::try_from(distance(ack, self.next)).unwrap_or(0);
         if ahead <= window { ahead } else { 0 }
     }
 
     /// Bytes from `next` to `sequence`; 0 if that lies before.
-    pub(super) fn distance_to(&self, sequence: u32) -> u32 {
+    pub(super) fn bytes_to(&self, sequence: u32) -> u32 {
         u32::try_from(distance(sequence, self.next)).unwrap_or(0)
     }
 
     /// Bytes that the peer acknowledged and that were not delivered.
-    pub(super) fn owed(&self, window: u32) -> u32 {
-        if self.answered && self.known() { self.ahead(self.acknowledged, window) } else { 0 }
+    pub(super) fn missing_bytes(&self, window: u32) -> u32 {
+        if self.answered && self.is_known() { self.bytes_ahead(self.acknowledged, window) } else { 0 }
     }
 
     /// The peer acknowledged everything up to `ack`.
@@ -123,14 +119,14 @@ impl HalfStream {
         if self.start == Start::Absent {
             return;
         }
-        if self.owed(window) == 0 || distance(ack, self.acknowledged) > 0 {
+        if self.missing_bytes(window) == 0 || distance(ack, self.acknowledged) > 0 {
             (self.acknowledged, self.answered) = (ack, true);
         }
     }
 
     /// `bytes` at `next` were delivered; kept for later comparison where `recent` is given.
     #[inline(always)]
-    pub(super) fn delivered(&mut self, bytes: &[u8], stamp: &Stamp, recent: Option<&mut RecentBytes>) {
+    pub(super) fn record_delivery(&mut self, bytes: &[u8], stamp: &Stamp, recent: Option<&mut RecentBytes>) {
         if let Some(recent) = recent {
             self.recent = recent.append(self.recent, self.next, stamp.origin, bytes);
         }
@@ -182,7 +178,7 @@ impl HalfStream {
     }
 
     /// Bytes follow where a FIN said that none would.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn reopen(&mut self) {
         (self.next, self.finished) = (self.data_end(), false);
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use lockkeeper_protocols::Stamp;
 
-use super::half_stream::distance;
+use super::sequence::distance;
 
 /// A segment, or what is left of one.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ impl<'a> Piece<'a> {
     }
 
     /// What lies at `sequence` or after it; all of it if it starts there or later.
-    pub(super) fn from(self, sequence: u32) -> Option<Self> {
+    pub(super) fn starting_at(self, sequence: u32) -> Option<Self> {
         if distance(self.end(), sequence) <= 0 {
             return None;
         }
@@ -78,7 +78,7 @@ impl Held {
         Self { sequence, length, fin, ack, stamp, bytes: bytes.into() }
     }
 
-    pub(super) fn view(&self) -> Piece<'_> {
+    pub(super) fn piece(&self) -> Piece<'_> {
         let Self { sequence, length, fin, ack, stamp, ref bytes } = *self;
         Piece { sequence, length, fin, ack, stamp, bytes }
     }
@@ -92,20 +92,20 @@ pub(super) struct Inserted {
     /// Something was there already, with other bytes.
     pub(super) conflict: bool,
     /// Of a FIN and bytes behind it, the FIN was left out.
-    pub(super) false_end: bool,
+    pub(super) false_fin: bool,
 }
 
 impl Queue {
     /// The piece that is next in sequence.
     pub(super) fn head(&self) -> Option<Piece<'_>> {
-        self.pieces.front().map(Held::view)
+        self.pieces.front().map(Held::piece)
     }
 
     /// Forgets the head and gives its owner the bytes.
-    pub(super) fn take_head<T>(&mut self, with: impl FnOnce(Piece<'_>) -> T) -> Option<T> {
+    pub(super) fn pop_head_with<T>(&mut self, with: impl FnOnce(Piece<'_>) -> T) -> Option<T> {
         let head = self.pieces.pop_front()?;
         self.bytes -= head.bytes.len();
-        Some(with(head.view()))
+        Some(with(head.piece()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -129,24 +129,24 @@ impl Queue {
 
     /// Keeps what is new in `piece`. All sequence numbers of a queue lie within half of the sequence space.
     pub(super) fn insert(&mut self, mut piece: Piece<'_>) -> Inserted {
-        let mut done = Inserted { false_end: self.leaves_out_end(&mut piece), ..Inserted::default() };
+        let mut done = Inserted { false_fin: self.drop_false_fin(&mut piece), ..Inserted::default() };
         if piece.length == 0 && !piece.fin {
             return done;
         }
-        let mut at = self.pieces.partition_point(|held| distance(held.view().end(), piece.sequence) <= 0);
+        let mut at = self.pieces.partition_point(|held| distance(held.piece().end(), piece.sequence) <= 0);
         let mut rest = Some(piece);
         while let Some(piece) = rest {
-            let before = self.pieces.get(at).map(|held| (distance(held.sequence, piece.sequence), held.view()));
+            let before = self.pieces.get(at).map(|held| (distance(held.sequence, piece.sequence), held.piece()));
             rest = match before {
                 Some((..=0, held)) => {
                     done.conflict |= differ(&held, &piece);
-                    piece.from(held.end())
+                    piece.starting_at(held.end())
                 }
                 Some((free, held)) if distance(piece.end(), held.sequence) > 0 => {
                     let resume = held.sequence;
                     done.kept = true;
                     self.keep(at, piece.first(free.unsigned_abs().min(piece.length)));
-                    piece.from(resume)
+                    piece.starting_at(resume)
                 }
                 _ => {
                     done.kept = true;
@@ -160,9 +160,9 @@ impl Queue {
     }
 
     /// Leaves out the FIN of the last piece, or of a new one, where the other has bytes behind it; says whether it did.
-    fn leaves_out_end(&mut self, piece: &mut Piece<'_>) -> bool {
+    fn drop_false_fin(&mut self, piece: &mut Piece<'_>) -> bool {
         let Some(last) = self.pieces.back_mut() else { return false };
-        let beyond = distance(piece.data_end(), last.view().data_end());
+        let beyond = distance(piece.data_end(), last.piece().data_end());
         if last.fin && beyond > 0 {
             last.fin = false;
             if last.length == 0 {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn contents(mut queue: Queue) -> Vec<(u32, Vec<u8>)> {
-        std::iter::from_fn(|| queue.take_head(|piece| (piece.sequence, piece.bytes.to_vec()))).collect()
+        std::iter::from_fn(|| queue.pop_head_with(|piece| (piece.sequence, piece.bytes.to_vec()))).collect()
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(piece(12, b"cd"));
         let inserted = queue.insert(piece(10, b"abXXef"));
-        assert_eq!(inserted, Inserted { kept: true, conflict: true, false_end: false });
+        assert_eq!(inserted, Inserted { kept: true, conflict: true, false_fin: false });
         assert_eq!(queue.bytes(), 6);
         let expected = [(10, b"ab".to_vec()), (12, b"cd".to_vec()), (14, b"ef".to_vec())];
         assert_eq!(contents(queue), expected);
@@ -216,7 +216,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(piece(u32::MAX - 1, b"abcd"));
         assert_eq!(queue.insert(piece(0, b"cd")), Inserted::default());
-        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true, false_end: false });
+        assert_eq!(queue.insert(piece(u32::MAX, b"X")), Inserted { kept: false, conflict: true, false_fin: false });
         assert_eq!((queue.len(), queue.bytes()), (1, 4));
     }
 
@@ -226,9 +226,9 @@ mod tests {
         queue.insert(piece(12, b"cd"));
         queue.insert(Piece { fin: true, ..piece(10, b"abcd") });
         assert_eq!(queue.len(), 3);
-        queue.take_head(|piece| assert!(!piece.fin));
-        queue.take_head(|piece| assert!(!piece.fin));
-        queue.take_head(|piece| assert_eq!((piece.sequence, piece.length, piece.fin), (14, 0, true)));
+        queue.pop_head_with(|piece| assert!(!piece.fin));
+        queue.pop_head_with(|piece| assert!(!piece.fin));
+        queue.pop_head_with(|piece| assert_eq!((piece.sequence, piece.length, piece.fin), (14, 0, true)));
         assert_eq!(queue.bytes(), 0);
     }
 
@@ -237,8 +237,8 @@ mod tests {
         let fin = |sequence| Piece { fin: true, ..piece(sequence, b"") };
         let mut queue = Queue::default();
         queue.insert(fin(12));
-        assert_eq!(queue.insert(piece(10, b"abcdef")), Inserted { kept: true, conflict: false, false_end: true });
-        assert_eq!(queue.insert(fin(14)), Inserted { kept: false, conflict: false, false_end: true });
+        assert_eq!(queue.insert(piece(10, b"abcdef")), Inserted { kept: true, conflict: false, false_fin: true });
+        assert_eq!(queue.insert(fin(14)), Inserted { kept: false, conflict: false, false_fin: true });
         assert_eq!(queue.insert(fin(16)), Inserted { kept: true, ..Inserted::default() });
         assert_eq!(contents(queue), [(10, b"abcdef".to_vec()), (16, b"".to_vec())]);
     }
@@ -246,8 +246,8 @@ mod tests {
     #[test]
     fn a_cut_piece_is_trimmed_by_its_length_on_the_wire() {
         let cut = Piece { length: 6, ..piece(10, b"ab") };
-        let rest = cut.from(13).expect("three bytes are left");
+        let rest = cut.starting_at(13).expect("three bytes are left");
         assert_eq!((rest.sequence, rest.length, rest.bytes), (13, 3, &b""[..]));
-        assert!(cut.from(16).is_none());
+        assert!(cut.starting_at(16).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Frame, Plain, TunnelKind};
+use crate::frame::{Body, Frame, PlainSegment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]: says nothing about who asks and who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ impl Eq for BriefKey {}
 impl BriefKey {
     /// The key of a plain segment, and the end that sent it.
     #[inline(always)]
-    pub fn of(plain: &Plain<'_>) -> (Self, End) {
+    pub fn of(plain: &PlainSegment<'_>) -> (Self, End) {
         let (hosts, ports) = (plain.hosts(), plain.ports());
         let source = end((hosts >> 32) as u32, (ports >> 16) as u16);
         let destination = end(hosts as u32, ports as u16);
@@ -89,7 +89,7 @@ impl BriefKey {
 
     /// A number that differs between conversations that take turns: a few bits of their ports and addresses.
     #[inline(always)]
-    pub(super) const fn place(self) -> usize {
+    pub(super) const fn recent_index(self) -> usize {
         let [low, high] = self.ends;
         let both = low ^ high;
         (both ^ both >> 16) as usize
@@ -158,20 +158,20 @@ impl FlowKey {
     /// The key of a frame and the end that sent it. `None` for a frame without IP. IP that is neither TCP nor UDP has
     /// ports 0.
     pub fn of(frame: &Frame<'_>) -> Option<(Self, End)> {
-        let (pair, source_port, destination_port, protocol) = match &frame.body {
-            Body::Tcp(pair, segment) => (pair, segment.source_port, segment.destination_port, TCP),
-            Body::Udp(pair, datagram) => (pair, datagram.source_port, datagram.destination_port, UDP),
-            Body::Ip(pair, other) => (pair, 0, 0, other.protocol),
+        let (ip, source_port, destination_port, protocol) = match &frame.body {
+            Body::Tcp(ip, segment) => (ip, segment.source_port, segment.destination_port, TCP),
+            Body::Udp(ip, datagram) => (ip, datagram.source_port, datagram.destination_port, UDP),
+            Body::Ip(ip, other) => (ip, 0, 0, other.protocol),
             Body::Link { .. } => return None,
         };
         let tunnel = frame.tunnel.filter(|tunnel| tunnel.kind != TunnelKind::Mpls);
         let wrapping = tunnel.map_or(0, |tunnel| tunnel.kind as u32 + 1);
         let around = around(frame.vlan, protocol) | wrapping;
         let tunnel = tunnel.map_or(0, |tunnel| tunnel.id);
-        let ends = [words(pair.source), words(pair.destination)];
+        let ends = [words(ip.source), words(ip.destination)];
         let [source, destination] = ends;
         let sender = sender(&(source, source_port), &(destination, destination_port));
-        let version = if pair.source.is_ipv4() { IPV4 } else { 0 };
+        let version = if ip.source.is_ipv4() { IPV4 } else { 0 };
         Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
     }
 
@@ -271,10 +271,10 @@ const UNTAGGED: u16 = 0xffff;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Checksum, Datagram, IpPair, OtherIp, Tunnel};
+    use crate::frame::{Checksum, Datagram, IpHeader, OtherIp, Tunnel};
 
     fn frame(source: &str, destination: &str, ports: (u16, u16)) -> Frame<'static> {
-        let pair = IpPair {
+        let pair = IpHeader {
             source: source.parse().expect("an address"),
             destination: destination.parse().expect("an address"),
             identification: 7,
@@ -326,9 +326,9 @@ mod tests {
         let wrapped = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 5 }), ..plain };
         let elsewhere = Frame { tunnel: Some(Tunnel { kind: TunnelKind::Vxlan, id: 6 }), ..plain };
         let mapped = frame("::10.0.0.2", "::10.0.0.10", (1, 2));
-        let Body::Udp(pair, _) = plain.body else { unreachable!("made above") };
+        let Body::Udp(ip, _) = plain.body else { unreachable!("made above") };
         let other = Frame {
-            body: Body::Ip(pair, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
+            body: Body::Ip(ip, OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }),
             ..plain
         };
         let all = [plain, tagged, wrapped, elsewhere, mapped, other];

@@ -4,15 +4,21 @@
 use lockkeeper_protocols::Stamp;
 
 use super::End;
-use super::half_stream::distance;
 use super::held::Piece;
-use super::out_of_order::Pass;
-use super::stream::{Cause, Reading, Receiver};
+use super::pass::Pass;
+use super::sequence::distance;
+use super::stream::{Reading, ReadingCause, StreamHandler};
 use super::tcp::TcpFlow;
 
 impl TcpFlow {
     /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
-    pub(super) fn tell_overlap<R: Receiver>(&self, from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
+    pub(super) fn report_overlap<R: StreamHandler>(
+        &self,
+        from: End,
+        piece: &Piece<'_>,
+        cause: ReadingCause,
+        pass: &mut Pass<'_, R>,
+    ) {
         let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
         let end = half.data_end();
@@ -23,35 +29,32 @@ impl TcpFlow {
         let at = AROUND as usize;
         let bytes = piece.bytes.get(..old).unwrap_or(piece.bytes);
         let is_cut = bytes.len() < old;
-        let behind = if is_cut { &[] } else { stretch.from(at + old) };
+        let behind = if is_cut { &[] } else { stretch.starting_at(at + old) };
         let other = [stretch.before(at), bytes, behind].concat();
         let delivered = stretch.around(at, at + old);
         let goes_on = !is_cut && at + old + behind.len() == stretch.len() && last == end;
         let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-        pass.out.reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
+        pass.out.on_reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
     }
 
     /// Tells how the stream reads without the urgent byte at `sequence`.
-    pub(super) fn tell_urgent<R: Receiver>(&self, from: End, sequence: u32, stamp: &Stamp, pass: &mut Pass<'_, R>) {
+    pub(super) fn report_urgent<R: StreamHandler>(
+        &self,
+        from: End,
+        sequence: u32,
+        stamp: &Stamp,
+        pass: &mut Pass<'_, R>,
+    ) {
         let half = &self.halves[from.index()];
         let Some(recent) = pass.recent.as_deref() else { return };
         let (end, at) = (half.data_end(), AROUND as usize);
         let stretch = recent.stretch(half.recent, sequence.wrapping_sub(AROUND), end);
-        let behind = stretch.from(at + 1);
+        let behind = stretch.starting_at(at + 1);
         let other = [stretch.before(at), behind].concat();
         let goes_on = at + 1 + behind.len() == stretch.len();
         let delivered = stretch.around(at, at + 1);
         let stamp = Stamp { clock: pass.stamp.clock.max(stamp.clock), ..*stamp };
-        pass.out.reading(from, &Reading { cause: Cause::Urgent, delivered, other: &other, goes_on }, &stamp);
-    }
-
-    /// Tells of bytes that are part of no stream, as far as is known.
-    pub(super) fn tell_outside<R: Receiver>(from: End, piece: &Piece<'_>, cause: Cause, pass: &mut Pass<'_, R>) {
-        if pass.recent.is_some() {
-            let stamp = Stamp { clock: pass.stamp.clock.max(piece.stamp.clock), ..piece.stamp };
-            let other = if cause == Cause::Stray { piece.bytes } else { &[] };
-            pass.out.reading(from, &Reading { cause, delivered: [&[], &[]], other, goes_on: false }, &stamp);
-        }
+        pass.out.on_reading(from, &Reading { cause: ReadingCause::Urgent, delivered, other: &other, goes_on }, &stamp);
     }
 }
 

@@ -4,7 +4,7 @@
 //! that says nothing costs nothing. Each record names the one of its stream before it. What is older than the ring is long
 //! is no longer known, which `RecentBytes::get` notices.
 
-use super::half_stream::distance;
+use super::sequence::distance;
 
 /// The ring of one shard.
 #[derive(Debug)]
@@ -154,18 +154,18 @@ impl Stretch {
     }
 
     /// The known bytes that begin at the place `at`.
-    pub(super) fn from(&self, at: usize) -> &[u8] {
+    pub(super) fn starting_at(&self, at: usize) -> &[u8] {
         let run = self.known.get(at..).unwrap_or_default().iter().take_while(|known| **known).count();
         self.bytes.get(at..at + run).unwrap_or_default()
     }
 
     /// The known bytes on both sides of the stretch from `at` to `end`: in one piece where those between are known too.
     pub(super) fn around(&self, at: usize, end: usize) -> [&[u8]; 2] {
-        let (before, from) = (self.before(at), self.from(at));
+        let (before, from) = (self.before(at), self.starting_at(at));
         if from.len() >= end - at {
             [self.bytes.get(at - before.len()..at + from.len()).unwrap_or_default(), &[]]
         } else {
-            [before, self.from(end)]
+            [before, self.starting_at(end)]
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let stretch = recent.stretch(last, u32::MAX - 1, 8);
         assert_eq!(stretch.len(), 10);
         assert_eq!((stretch.before(2), stretch.before(6), stretch.before(8)), (&b"ab"[..], &b""[..], &b"ef"[..]));
-        assert_eq!((stretch.from(0), stretch.from(2)), (&b"ab"[..], &b""[..]));
+        assert_eq!((stretch.starting_at(0), stretch.starting_at(2)), (&b"ab"[..], &b""[..]));
         assert_eq!(stretch.around(2, 6), [&b"ab"[..], b"ef"]);
         assert_eq!(stretch.around(1, 2), [&b"ab"[..], b""]);
     }

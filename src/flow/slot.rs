@@ -41,7 +41,7 @@ pub(super) struct ListLinks {
 impl Slot {
     /// How long it was not used, nanoseconds. Only times that are centuries apart can wrap.
     #[inline(always)]
-    pub(super) const fn idle(&self, clock: i64) -> i64 {
+    pub(super) const fn idle_time(&self, clock: i64) -> i64 {
         clock.wrapping_sub(self.used)
     }
 

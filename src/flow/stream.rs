@@ -7,26 +7,26 @@ use super::{End, RecentBytes};
 /// Who is given the bytes of a connection: each direction in sequence, and both in causal order, so that an answer
 /// never comes before what it acknowledges. `stamp.time` and `stamp.packet` are those of the segment that carried the
 /// bytes; `stamp.clock` is the moment at which they could be given, which never runs backwards.
-pub trait Receiver {
+pub trait StreamHandler {
     /// The next bytes that `from` sent, borrowed for this call.
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp);
 
     /// The next `missing` bytes that `from` sent are not in the capture; 0 when nobody can tell how many.
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp);
+    fn on_gap(&mut self, from: End, missing: u32, stamp: &Stamp);
 
     /// What `from` sent is given up in part although it may still come, because too much waits behind it.
-    fn given_up(&mut self, from: End, stamp: &Stamp);
+    fn on_limit(&mut self, from: End, stamp: &Stamp);
 
     /// There is another reading of what `from` sent: which one its receiver took cannot be known. The stamp is that of the
     /// segment that makes it so. What was delivered stands.
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp);
 }
 
 /// Another reading of a stretch of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading<'a> {
     /// Why there is one.
-    pub cause: Cause,
+    pub cause: ReadingCause,
     /// What was delivered of the stretch, as far as it is still known.
     pub delivered: [&'a [u8]; 2],
     /// How the stretch can be read as well. Empty where that is not known.
@@ -37,7 +37,7 @@ pub struct Reading<'a> {
 
 /// Why a stream can be read in more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ReadingCause {
     /// Other bytes came for a place that was filled. The origin is that of the packet that filled it.
     Differs {
         /// Origin of a [`Stamp`].
@@ -53,7 +53,7 @@ pub enum Cause {
     Urgent,
 }
 
-impl Cause {
+impl ReadingCause {
     /// Whether there are two versions of the same bytes for certain.
     pub const fn is_contradiction(self) -> bool {
         matches!(self, Self::Differs { .. } | Self::AfterEnd)
@@ -66,7 +66,7 @@ pub struct Arrival {
     /// Its receiver drops it, as far as its checksum tells: its bytes count only when they turn out to have been taken.
     pub is_doubtful: bool,
     /// A repeat is a copy that the capture has made if it comes so soon, nanoseconds.
-    pub copied_within: i64,
+    pub duplicate_window: i64,
 }
 
 /// What reassembly works with.
@@ -122,7 +122,7 @@ pub struct StreamCounters {
     /// Segments that were held back until their turn came.
     pub held: u64,
     /// Segments that repeat what was delivered, as the capture has made a copy of them.
-    pub copies: u64,
+    pub duplicates: u64,
     /// Segments that brought nothing new.
     pub retransmissions: u64,
     /// Keep-alive and window probes: at most one byte just before the expected one.
@@ -134,7 +134,7 @@ pub struct StreamCounters {
     /// Segments whose receiver drops them, and whose bytes were not taken.
     pub dropped: u64,
     /// Segments that their receiver should have dropped, and acknowledged.
-    pub taken_all_the_same: u64,
+    pub taken_doubtful: u64,
     /// Holes given up: a loss.
     pub gaps: u64,
     /// Bytes in those holes.

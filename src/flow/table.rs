@@ -55,7 +55,7 @@ pub struct Found<'t, T> {
     /// It was made just now.
     pub fresh: bool,
     /// The flow that had to go for it: finish it first.
-    pub gone: Option<Gone<T>>,
+    pub gone: Option<Removed<T>>,
 }
 
 /// What [`FlowTable::find`] found.
@@ -72,7 +72,7 @@ pub struct Used<'t, T> {
 
 /// A flow that left the table.
 #[derive(Debug)]
-pub struct Gone<T> {
+pub struct Removed<T> {
     /// Its name while it lived.
     pub entry: Entry,
     /// Its key.
@@ -80,20 +80,20 @@ pub struct Gone<T> {
     /// Its state, to be finished.
     pub value: T,
     /// Why it left.
-    pub cause: Cause,
+    pub cause: RemovalCause,
     /// When it ended, nanoseconds of packet time: its timeout, however late that was noticed, or its eviction.
     pub at: i64,
 }
 
 /// Why a flow left the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum RemovalCause {
     /// Its timeout passed.
     Expired,
     /// The table was full.
     Evicted,
     /// Its owner asked for it.
-    Removed,
+    Requested,
 }
 
 /// What a [`FlowTable`] counts.
@@ -215,11 +215,11 @@ impl<T> FlowTable<T> {
         make: impl FnOnce() -> T,
     ) -> Found<'_, T> {
         let hash = key.hash(self.mixer);
-        let own = self.position(hash, key.encapsulation(), |other| other == key);
-        let (slot, gone) = match own.or_else(|| self.other_encapsulation(hash, key, clock, fits)) {
+        let own = self.find_slot(hash, key.encapsulation(), |other| other == key);
+        let (slot, gone) = match own.or_else(|| self.adopt_encapsulation(hash, key, clock, fits)) {
             Some(slot) if self.touch(slot, clock) => (slot, None),
             old => {
-                let gone = self.admit(old, clock);
+                let gone = self.make_way(old, clock);
                 (self.insert(key, clock, lifetime), gone)
             }
         };
@@ -232,11 +232,11 @@ impl<T> FlowTable<T> {
     /// The flow of `key`, if it lives, now used at `clock`: the short cut for nearly every packet.
     #[inline(always)]
     pub fn find(&mut self, key: BriefKey, clock: i64) -> Option<Used<'_, T>> {
-        let recent = &self.recents[key.place() % RECENTS];
+        let recent = &self.recents[key.recent_index() % RECENTS];
         let slot = if recent.key == key { recent.slot } else { self.look_up(key)? };
         let (at, value) = self.rows.get_mut(slot)?;
         let timeout = at.tag.timeout(&self.timeouts);
-        if at.idle(clock) >= timeout {
+        if at.idle_time(clock) >= timeout {
             return None;
         }
         at.used = clock;
@@ -246,8 +246,8 @@ impl<T> FlowTable<T> {
     /// The slot of a flow that was not found lately.
     #[cold]
     fn look_up(&mut self, key: BriefKey) -> Option<u32> {
-        let slot = self.position(key.hash(self.mixer), key.encapsulation(), |other| other.is(key))?;
-        self.recents[key.place() % RECENTS] = Recent { key, slot };
+        let slot = self.find_slot(key.hash(self.mixer), key.encapsulation(), |other| other.is(key))?;
+        self.recents[key.recent_index() % RECENTS] = Recent { key, slot };
         Some(slot)
     }
 
@@ -258,9 +258,9 @@ impl<T> FlowTable<T> {
     }
 
     /// Makes room for a flow, whose expired predecessor has the slot `old`. What goes for it is to be finished.
-    fn admit(&mut self, old: Option<u32>, clock: i64) -> Option<Gone<T>> {
+    fn make_way(&mut self, old: Option<u32>, clock: i64) -> Option<Removed<T>> {
         match old {
-            Some(old) => self.expire(old),
+            Some(old) => self.remove_expired(old),
             None if self.length >= self.capacity => self.make_room(clock),
             None => None,
         }
@@ -290,18 +290,18 @@ impl<T> FlowTable<T> {
     }
 
     /// Takes a flow out, as when its ports are used again.
-    pub fn remove(&mut self, entry: Entry, clock: i64) -> Option<Gone<T>> {
+    pub fn remove(&mut self, entry: Entry, clock: i64) -> Option<Removed<T>> {
         self.get_mut(entry)?;
-        self.take(entry.slot, Cause::Removed, clock)
+        self.remove_slot(entry.slot, RemovalCause::Requested, clock)
     }
 
     /// Takes out at most `limit` flows whose timeout has passed at `clock`. Says how many there were. One may be noticed
     /// a hundredth of its timeout late.
-    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Gone<T>)) -> usize {
+    pub fn reap(&mut self, clock: i64, limit: usize, mut each: impl FnMut(Removed<T>)) -> usize {
         let mut reaped = 0;
         while clock >= self.quiet_until && reaped < limit {
-            let Some(gone) = self.oldest_expired(clock).and_then(|slot| self.expire(slot)) else {
-                self.quiet_until = self.heads().map(|head| self.end_of(head)).min().unwrap_or(i64::MAX);
+            let Some(gone) = self.oldest_expired(clock).and_then(|slot| self.remove_expired(slot)) else {
+                self.quiet_until = self.list_heads().map(|head| self.expires_at(head)).min().unwrap_or(i64::MAX);
                 break;
             };
             each(gone);
@@ -322,15 +322,15 @@ impl<T> FlowTable<T> {
     }
 
     /// Takes out every flow, at the end of the capture: streams first, in the order of their lists.
-    pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Gone<T>> {
+    pub fn drain(&mut self, clock: i64) -> impl Iterator<Item = Removed<T>> {
         std::iter::from_fn(move || {
             let slot = self.lists.iter().map(|list| list.head).find(|&head| head != NONE)?;
-            self.take(slot, Cause::Removed, clock)
+            self.remove_slot(slot, RemovalCause::Requested, clock)
         })
     }
 
     #[inline]
-    fn position(&self, hash: u64, encapsulation: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
+    fn find_slot(&self, hash: u64, encapsulation: u64, is: impl Fn(&FlowKey) -> bool) -> Option<u32> {
         let look = |hash| self.index.find(hash, |&entry| key_of(&self.rows, &self.aliases, entry).is_some_and(&is));
         let found = match look(hash) {
             None if !self.crowded.is_empty() => look(self.mixer.pair(hash, encapsulation)),
@@ -341,21 +341,21 @@ impl<T> FlowTable<T> {
     }
 
     /// The flow of the same ends that `fits` and was used last: from now on it has this key, too.
-    fn other_encapsulation(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
-        let slots = self.index.iter_hash(hash).copied().filter(|entry| entry & ALIAS == 0).take(MOST_WAYS);
+    fn adopt_encapsulation(&mut self, hash: u64, key: &FlowKey, clock: i64, fits: impl Fn(&T) -> bool) -> Option<u32> {
+        let slots = self.index.iter_hash(hash).copied().filter(|entry| entry & ALIAS == 0).take(MAX_SAME_ENDS);
         let alike = slots.filter(|slot| self.rows.get(*slot).is_some_and(|slot| slot.key.has_ends_of(key)));
         let fitting = alike.filter(|slot| !self.is_expired(*slot, clock) && self.rows.value(*slot).is_some_and(&fits));
         let slot = fitting.max_by_key(|slot| (self.rows[*slot].used, *slot))?;
         let number = self.aliases.add(*key, slot)?;
-        self.enter(key, number | ALIAS);
+        self.index_key(key, number | ALIAS);
         Some(slot)
     }
 
     /// Enters a slot or an alias into the index. Keys of the same ends have the same hash, unless there are many of them:
     /// then their encapsulation counts too, so that nobody can make the table slow with a thousand VLANs.
-    fn enter(&mut self, key: &FlowKey, entry: u32) {
+    fn index_key(&mut self, key: &FlowKey, entry: u32) {
         let mut hash = key.hash(self.mixer);
-        if self.index.iter_hash(hash).take(MOST_WAYS).count() == MOST_WAYS {
+        if self.index.iter_hash(hash).take(MAX_SAME_ENDS).count() == MAX_SAME_ENDS {
             hash = self.mixer.pair(hash, key.encapsulation());
             self.crowded.insert(entry, hash);
         }
@@ -366,7 +366,7 @@ impl<T> FlowTable<T> {
     }
 
     /// Takes a slot or an alias out of the index.
-    fn leave(&mut self, key: &FlowKey, entry: u32) {
+    fn unindex_key(&mut self, key: &FlowKey, entry: u32) {
         let hash = self.crowded.remove(&entry).unwrap_or_else(|| key.hash(self.mixer));
         if let Ok(found) = self.index.find_entry(hash, |&other| other == entry) {
             found.remove();
@@ -374,16 +374,16 @@ impl<T> FlowTable<T> {
     }
 
     fn insert(&mut self, key: &FlowKey, clock: i64, lifetime: Lifetime) -> u32 {
-        let slot = self.vacant(*key, lifetime);
+        let slot = self.allocate_slot(*key, lifetime);
         (self.rows[slot].used, self.rows[slot].listed) = (clock, clock);
         self.link_last(slot);
-        self.enter(key, slot);
+        self.index_key(key, slot);
         self.length += 1;
         self.counters.created += 1;
         slot
     }
 
-    fn vacant(&mut self, key: FlowKey, lifetime: Lifetime) -> u32 {
+    fn allocate_slot(&mut self, key: FlowKey, lifetime: Lifetime) -> u32 {
         if self.free != NONE {
             let slot = self.free;
             self.free = self.rows.link(slot).next;
@@ -396,12 +396,12 @@ impl<T> FlowTable<T> {
 
     /// Frees a place: an expired flow if there is one, else a closed one, else one that was never established, so that a
     /// flood of SYN segments costs no other flow, else the one that was not used for longest.
-    fn make_room(&mut self, clock: i64) -> Option<Gone<T>> {
+    fn make_room(&mut self, clock: i64) -> Option<Removed<T>> {
         if let Some(slot) = self.oldest_expired(clock) {
-            return self.expire(slot);
+            return self.remove_expired(slot);
         }
         for lifetime in LIFETIMES {
-            self.put_idle_first(lifetime);
+            self.relist_used(lifetime);
         }
         let [stream, datagram, closed, opening] = self.lists.map(|list| list.head);
         let idle = |slot: u32| self.rows.get(slot).map_or(i64::MAX, |slot| slot.used);
@@ -412,12 +412,12 @@ impl<T> FlowTable<T> {
             (closed, _) => closed,
         };
         self.counters.evicted += 1;
-        self.take(slot, Cause::Evicted, clock)
+        self.remove_slot(slot, RemovalCause::Evicted, clock)
     }
 
     /// Moves flows that were used since they got their place to the end of their list, until the first was not. Each use
     /// is answered by one move at most, so that this costs no more than moving a flow at every use.
-    fn put_idle_first(&mut self, lifetime: Lifetime) {
+    fn relist_used(&mut self, lifetime: Lifetime) {
         let List { tail, .. } = self.lists[lifetime as usize];
         let Some(latest) = self.rows.get(tail).map(|slot| slot.listed) else { return };
         while let List { head, tail } = self.lists[lifetime as usize]
@@ -433,37 +433,37 @@ impl<T> FlowTable<T> {
 
     fn is_expired(&self, slot: u32, clock: i64) -> bool {
         let slot = &self.rows[slot];
-        slot.idle(clock) >= slot.tag.timeout(&self.timeouts)
+        slot.idle_time(clock) >= slot.tag.timeout(&self.timeouts)
     }
 
     /// When its timeout passes.
-    fn end_of(&self, slot: u32) -> i64 {
+    fn expires_at(&self, slot: u32) -> i64 {
         let slot = &self.rows[slot];
         slot.used.saturating_add(slot.tag.timeout(&self.timeouts))
     }
 
     fn oldest_expired(&self, clock: i64) -> Option<u32> {
-        self.heads().filter(|&head| self.is_expired(head, clock)).min_by_key(|&head| self.end_of(head))
+        self.list_heads().filter(|&head| self.is_expired(head, clock)).min_by_key(|&head| self.expires_at(head))
     }
 
     /// The first of each list that has one.
-    fn heads(&self) -> impl Iterator<Item = u32> {
+    fn list_heads(&self) -> impl Iterator<Item = u32> {
         self.lists.iter().map(|list| list.head).filter(|&head| head != NONE)
     }
 
-    fn expire(&mut self, slot: u32) -> Option<Gone<T>> {
+    fn remove_expired(&mut self, slot: u32) -> Option<Removed<T>> {
         self.counters.expired += 1;
-        self.take(slot, Cause::Expired, self.end_of(slot))
+        self.remove_slot(slot, RemovalCause::Expired, self.expires_at(slot))
     }
 
-    fn take(&mut self, slot: u32, cause: Cause, at: i64) -> Option<Gone<T>> {
+    fn remove_slot(&mut self, slot: u32, cause: RemovalCause, at: i64) -> Option<Removed<T>> {
         self.unlink(slot);
         let Slot { key, tag, .. } = self.rows[slot];
-        self.recents[key.brief().place() % RECENTS] = Recent::NONE;
-        self.leave(&key, slot);
+        self.recents[key.brief().recent_index() % RECENTS] = Recent::NONE;
+        self.unindex_key(&key, slot);
         self.length -= 1;
         if !self.aliases.is_empty() {
-            self.forget_ways(slot);
+            self.remove_aliases(slot);
         }
         self.rows[slot].tag = tag.next();
         if let Some(link) = self.rows.link_mut(slot) {
@@ -471,15 +471,15 @@ impl<T> FlowTable<T> {
         }
         self.free = slot;
         let entry = Entry { slot, generation: tag.generation() };
-        self.rows.value_mut(slot).take().map(|value| Gone { entry, key, value, cause, at })
+        self.rows.value_mut(slot).take().map(|value| Removed { entry, key, value, cause, at })
     }
 
     /// Forgets the other keys of a flow that leaves.
     #[cold]
-    fn forget_ways(&mut self, slot: u32) {
-        for (number, key) in self.aliases.take(slot) {
-            self.recents[key.brief().place() % RECENTS] = Recent::NONE;
-            self.leave(&key, number | ALIAS);
+    fn remove_aliases(&mut self, slot: u32) {
+        for (number, key) in self.aliases.remove_all(slot) {
+            self.recents[key.brief().recent_index() % RECENTS] = Recent::NONE;
+            self.unindex_key(&key, number | ALIAS);
         }
     }
 
@@ -487,7 +487,7 @@ impl<T> FlowTable<T> {
     fn touch(&mut self, slot: u32, clock: i64) -> bool {
         let at = &mut self.rows[slot];
         let timeout = at.tag.timeout(&self.timeouts);
-        if at.idle(clock) >= timeout {
+        if at.idle_time(clock) >= timeout {
             return false;
         }
         at.used = clock;
@@ -562,6 +562,6 @@ fn key_of<'t, T>(rows: &'t Paged<T>, aliases: &'t Aliases, entry: u32) -> Option
 }
 
 /// Flows of the same ends that are looked at for one that a packet of another encapsulation may belong to.
-const MOST_WAYS: usize = 64;
+const MAX_SAME_ENDS: usize = 64;
 /// Flows that are found without a look into the index.
 const RECENTS: usize = 64;

@@ -110,7 +110,7 @@ impl ControlPort {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();
                     dealer.count_so_far(&mut counters);
-                    counters.drops(&source.drops());
+                    counters.add_drops(&source.drops());
                     taken.status = Some(counters);
                 }
             }
@@ -171,7 +171,7 @@ impl Commands {
             followed.spoken += count.followed.spoken;
             followed.one_way += count.followed.one_way;
         }
-        counters.alerts(correlator.counters());
+        counters.add_alerts(correlator.counters());
         outputs.count(&mut counters);
         let mut by_rule = BTreeMap::new();
         for (rule, _, tally) in correlator.tallies() {

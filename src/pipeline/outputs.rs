@@ -103,8 +103,8 @@ impl Outputs {
 
     /// Adds what was counted here so far.
     pub(super) fn count(&self, counters: &mut Counters) {
-        self.evidence.iter().for_each(|keeper| counters.evidence(&keeper.counters()));
-        self.recording.iter().for_each(|recorder| counters.recording(recorder.counters()));
+        self.evidence.iter().for_each(|keeper| counters.add_evidence(&keeper.counters()));
+        self.recording.iter().for_each(|recorder| counters.add_recording(recorder.counters()));
         let left_out = self.publishers.iter().map(|publisher| publisher.left_out());
         let left_out = left_out.chain(self.transactions.iter().map(Lines::left_out));
         counters.losses.output_not_written += left_out.sum::<u64>();

@@ -29,7 +29,7 @@ impl Policy {
             Rule::OperationUnplaced if flow_verdict.client.zone.is_some() => {
                 "it goes to whoever is in reach, in any zone".to_owned()
             }
-            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one tuple only: their \
+            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
                                         hardware addresses or their VLAN would place them"
                 .to_owned(),
             Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),

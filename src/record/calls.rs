@@ -5,7 +5,7 @@
 
 use lockkeeper_protocols::Side;
 
-use super::table::Table;
+use super::table::{LruTable, make_room};
 use super::{Endpoint, Finding, What};
 use crate::policy::{Carrier, Denial, is_service_port};
 
@@ -13,9 +13,9 @@ use crate::policy::{Carrier, Denial, is_service_port};
 #[derive(Debug)]
 pub(super) struct Calls {
     /// What each caller called last.
-    calls: Table<(Caller, Carrier, u16), Call>,
+    calls: LruTable<(Caller, Carrier, u16), Call>,
     /// What was taken for an answer, by conversation: a denial as soon as the caller speaks there as well.
-    answers: Table<u64, (Box<Finding>, Denial)>,
+    answers: LruTable<u64, (Box<Finding>, Denial)>,
 }
 
 /// Who calls: the hardware, where it has no address yet.
@@ -35,7 +35,7 @@ struct Call {
 
 impl Calls {
     pub(super) fn new() -> Self {
-        Self { calls: Table::new(), answers: Table::new() }
+        Self { calls: LruTable::default(), answers: LruTable::default() }
     }
 
     /// One side of a conversation has called the other, which is a multicast or broadcast address.
@@ -45,9 +45,7 @@ impl Calls {
             false => (&base.client, &base.server),
         };
         let Some(name) = callers(caller).next() else { return };
-        while self.calls.len() >= MOST {
-            self.calls.pop_oldest();
-        }
+        make_room(&mut self.calls, MOST);
         self.calls.insert((name, base.carrier, caller.port), Call { to: called.port, clock });
     }
 
@@ -57,7 +55,7 @@ impl Calls {
         if !self.is_answer(&base, by, clock) {
             return Some(denied(base, denial));
         }
-        let forgotten = if self.answers.len() >= MOST { self.answers.pop_oldest() } else { None };
+        let forgotten = if self.answers.len() >= MOST { self.answers.pop_front() } else { None };
         self.answers.insert(base.conversation, (base, denial));
         // What there is no room for is told after all.
         forgotten.map(|(_, (base, denial))| denied(base, denial))
@@ -77,7 +75,7 @@ impl Calls {
         };
         let is_own = caller.port >= FIRST_USER_PORT && !is_service_port(base.carrier, caller.port);
         callers(caller).any(|name| {
-            let call = self.calls.touch(&(name, base.carrier, caller.port));
+            let call = self.calls.to_back(&(name, base.carrier, caller.port));
             call.is_some_and(|call| clock.saturating_sub(call.clock) <= WINDOW && (call.to == answerer.port || is_own))
         })
     }

@@ -20,7 +20,7 @@ use super::id::alert_id;
 use super::key::Key;
 use super::secured::Secured;
 use super::sensor::{SensorAlert, SensorAlertContext, SensorAlerts};
-use super::table::Table;
+use super::table::{LruTable, make_room};
 use super::unread::UnreadShare;
 use super::{About, AlertId, Ending, Event, Fact, Finding, Kind, Rendered, Report, SortKey, What, mapping, message};
 use crate::policy::Policy;
@@ -128,13 +128,13 @@ pub struct Correlator {
     /// Running number of the packet behind the event that is being handled.
     packet: u64,
     opened: u64,
-    alerts: Table<Filed, Live>,
+    alerts: LruTable<Filed, Live>,
     /// Alerts with something unpublished, by when it is due and by opening.
     due: BTreeMap<(i64, u64), Filed>,
-    pending: Table<Waiting, (Filed, u64)>,
+    pending: LruTable<Waiting, (Filed, u64)>,
     /// Digests of what was told. Under a seed that nobody knows, two of 65,536 are alike once in some billion runs; the
     /// keys themselves would take five times the memory.
-    seen: Table<u64, ()>,
+    seen: LruTable<u64, ()>,
     digest: foldhash::quality::RandomState,
     secured: Secured,
     calls: Calls,
@@ -199,10 +199,10 @@ impl Correlator {
             clock: i64::MIN,
             packet: 0,
             opened: 0,
-            alerts: Table::new(),
+            alerts: LruTable::default(),
             due: BTreeMap::new(),
-            pending: Table::new(),
-            seen: Table::new(),
+            pending: LruTable::default(),
+            seen: LruTable::default(),
             digest: foldhash::quality::RandomState::default(),
             secured,
             calls: Calls::new(),
@@ -285,7 +285,7 @@ impl Correlator {
         self.unread.finish(self.clock, &mut |own| told.push(own));
         told.into_iter().for_each(|own| self.own(own, out));
         self.due.clear();
-        let rest = std::iter::from_fn(|| self.alerts.pop_oldest()).map(|(_, live)| live);
+        let rest = std::iter::from_fn(|| self.alerts.pop_front()).map(|(_, live)| live);
         let mut changed: Vec<Live> = rest.filter(Live::is_dirty).collect();
         changed.sort_by_key(|live| live.opened);
         for live in &mut changed {
@@ -367,10 +367,10 @@ impl Correlator {
 
     fn violation(&mut self, finding: Box<Finding>, out: Out<'_>) {
         let key = (self.generation, Key::of(&finding));
-        self.tally(&finding, !self.alerts.contains(&key));
+        self.tally(&finding, !self.alerts.contains_key(&key));
         let (clock, waiting) = (self.clock, waits_for_outcome(&finding));
         let conversation = finding.conversation;
-        let opened = match self.alerts.touch(&key) {
+        let opened = match self.alerts.to_back(&key) {
             Some(live) => {
                 live.occurred(finding.time, clock);
                 live.opened
@@ -400,13 +400,10 @@ impl Correlator {
 
     fn discovery(&mut self, finding: Box<Finding>, out: Out<'_>) {
         let key = self.digest.hash_one(Key::of(&finding));
-        if self.seen.touch(&key).is_some() {
+        if self.seen.to_back(&key).is_some() {
             return;
         }
-        while self.seen.len() >= self.settings.discoveries.max(1) {
-            self.counters.discoveries_forgotten += 1;
-            self.seen.pop_oldest();
-        }
+        self.counters.discoveries_forgotten += make_room(&mut self.seen, self.settings.discoveries.max(1));
         self.seen.insert(key, ());
         self.tally(&finding, true);
         self.counters.discoveries += 1;
@@ -423,11 +420,8 @@ impl Correlator {
 
     /// Remembers which alert an outcome will belong to.
     fn wait(&mut self, conversation: u64, at: RequestRef, key: &Filed, opened: u64) {
-        while self.pending.len() >= self.settings.pending.max(1) {
-            self.counters.pending_dropped += 1;
-            self.pending.pop_oldest();
-        }
-        let free = (0..=u8::MAX).find(|number| !self.pending.contains(&(conversation, at, *number)));
+        self.counters.pending_dropped += make_room(&mut self.pending, self.settings.pending.max(1));
+        let free = (0..=u8::MAX).find(|number| !self.pending.contains_key(&(conversation, at, *number)));
         if let Some(number) = free {
             self.pending.insert((conversation, at, number), (key.clone(), opened));
         }
@@ -503,7 +497,7 @@ impl Correlator {
     fn advance(&mut self, clock: i64, out: Out<'_>) {
         loop {
             let due = self.due.first_key_value().map(|((deadline, _), _)| *deadline);
-            let closing = self.alerts.oldest().map(|(_, live)| live.clock.saturating_add(self.settings.close_after));
+            let closing = self.alerts.front().map(|(_, live)| live.clock.saturating_add(self.settings.close_after));
             if let Some(decision) = self.hosts.due()
                 && decision < clock
                 && [due, closing].into_iter().flatten().all(|other| decision <= other)
@@ -535,7 +529,7 @@ impl Correlator {
 
     /// Ends the alert that was quiet longest.
     fn close_oldest(&mut self, out: Out<'_>) {
-        let Some((_, mut live)) = self.alerts.pop_oldest() else { return };
+        let Some((_, mut live)) = self.alerts.pop_front() else { return };
         self.due.remove(&live.due(self.settings.interval));
         if live.is_dirty() {
             self.publish(&mut live, out);

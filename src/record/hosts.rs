@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use super::table::Table;
+use super::table::{LruTable, make_room};
 use super::{Finding, Mismatch, What};
 use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 
@@ -18,17 +18,17 @@ use crate::policy::{Host, Identity, Policy, VlanFit, is_routable};
 pub(super) struct Hosts {
     limit: usize,
     /// What comes from each hardware address.
-    hardware: Table<[u8; 6], Hardware>,
+    hardware: LruTable<[u8; 6], Hardware>,
     /// What was seen of each declared asset that declares its hardware: as many as the policy has.
     assets: HashMap<u16, Seen>,
     /// On the VLAN of its zone, a host was seen with this hardware address.
-    at_home: Table<IpAddr, [u8; 6]>,
+    at_home: LruTable<IpAddr, [u8; 6]>,
     /// The VLAN on which one hardware address was seen to send to another, where that is no zone's.
-    ways: Table<([u8; 6], [u8; 6]), u16>,
+    ways: LruTable<([u8; 6], [u8; 6]), u16>,
     /// VLANs of no zone that carry one direction only: a mirror port made them.
     mirrored: Vec<u16>,
     /// What was decided, or waits to be.
-    doubts: Table<Doubt, ()>,
+    doubts: LruTable<Doubt, ()>,
     /// What waits: when it is due (packet clock), in that order.
     waiting: VecDeque<(i64, Doubt, Box<Finding>)>,
     /// Entries forgotten because there were too many.
@@ -74,12 +74,12 @@ impl Hosts {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
-            hardware: Table::new(),
+            hardware: LruTable::default(),
             assets: HashMap::new(),
-            at_home: Table::new(),
-            ways: Table::new(),
+            at_home: LruTable::default(),
+            ways: LruTable::default(),
             mirrored: Vec::new(),
-            doubts: Table::new(),
+            doubts: LruTable::default(),
             waiting: VecDeque::new(),
             forgotten: 0,
         }
@@ -106,7 +106,7 @@ impl Hosts {
             self.is_itself(policy, owner, out);
         }
         if let (VlanFit::OfZone, Some(mac)) = (identity.vlan, host.mac) {
-            make_room(&mut self.at_home, self.limit, &mut self.forgotten);
+            self.forgotten += make_room(&mut self.at_home, self.limit);
             self.at_home.insert(ip, mac);
         }
         for doubt in doubts(ip, &host, &identity) {
@@ -127,8 +127,8 @@ impl Hosts {
     }
 
     fn learn(&mut self, mac: [u8; 6], ip: IpAddr, zone: Option<u16>, vlan: Option<u16>) {
-        if self.hardware.touch(&mac).is_none() {
-            make_room(&mut self.hardware, self.limit, &mut self.forgotten);
+        if self.hardware.to_back(&mac).is_none() {
+            self.forgotten += make_room(&mut self.hardware, self.limit);
             self.hardware.insert(mac, Hardware::default());
         }
         let Some(known) = self.hardware.get_mut(&mac) else { return };
@@ -154,7 +154,7 @@ impl Hosts {
                 self.mirrored.push(vlan);
             }
         }
-        make_room(&mut self.ways, self.limit, &mut self.forgotten);
+        self.forgotten += make_room(&mut self.ways, self.limit);
         self.ways.insert((sender, receiver), vlan);
     }
 
@@ -168,10 +168,10 @@ impl Hosts {
     }
 
     fn doubt(&mut self, policy: &Policy, doubt: Doubt, base: &Finding, clock: i64, out: Out<'_>) {
-        if self.doubts.touch(&doubt).is_some() {
+        if self.doubts.to_back(&doubt).is_some() {
             return;
         }
-        make_room(&mut self.doubts, self.limit, &mut self.forgotten);
+        self.forgotten += make_room(&mut self.doubts, self.limit);
         self.doubts.insert(doubt, ());
         let base = Box::new(base.clone());
         if self.is_certain(doubt) {
@@ -281,12 +281,6 @@ impl<T: PartialEq, const N: usize> Few<T, N> {
 
     fn is_full(&self) -> bool {
         self.0.iter().all(Option::is_some)
-    }
-}
-
-fn make_room<K: Clone + Eq + std::hash::Hash, V>(table: &mut Table<K, V>, limit: usize, forgotten: &mut u64) {
-    while table.len() >= limit && table.pop_oldest().is_some() {
-        *forgotten += 1;
     }
 }
 

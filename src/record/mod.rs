@@ -20,7 +20,9 @@ mod json;
 mod key;
 mod mapping;
 mod message;
+mod operation;
 mod owned;
+pub mod rules;
 mod secured;
 mod sensor;
 mod table;
@@ -38,15 +40,16 @@ use crate::policy::certificate::Certificate;
 use crate::policy::model::Channel;
 use crate::policy::{Carrier, Denial, FlowVerdict, Host, Rule};
 
+pub use crate::policy::rules::Severity;
 pub use correlate::{Correlator, Counters, Settings, Tally};
+pub use operation::{OperationView, ValuesView};
 pub(crate) use owned::short_name;
 pub use owned::{
     ALERT_BYTES, NAME_BYTES, OwnedNode, OwnedNodeId, OwnedOperation, OwnedTarget, OwnedValues, TRANSACTION_BYTES,
 };
-pub use sensor::{SensorAlert, SensorRule};
-pub use transaction::{
-    Captures, ConversationText, OperationView, Transaction, ValuesView, merge_transactions, write_transaction,
-};
+pub use rules::{InventoryRule, SensorRule};
+pub use sensor::SensorAlert;
+pub use transaction::{Captures, ConversationText, Transaction, merge_transactions, write_transaction};
 pub use unread::{Unread, UnreadShare, window_of};
 
 /// Where something stands in the one order of a run, whatever the number of workers.
@@ -334,34 +337,6 @@ impl Kind {
             Self::Violation => "violation",
             Self::Asset => "asset",
             Self::Sensor => "sensor",
-        }
-    }
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Look at it some time.
-    Low,
-    /// Look at it this week.
-    Medium,
-    /// Look at it today.
-    High,
-    /// Look at it now.
-    Critical,
-}
-
-impl Severity {
-    /// The name in records and topics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
         }
     }
 }

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::sensor::{SensorAlert, SensorRule};
+use super::rules::SensorRule;
+use super::sensor::SensorAlert;
 
 /// Why a packet was not read, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

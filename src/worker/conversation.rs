@@ -21,8 +21,8 @@ use super::flow_sink::FlowSink;
 use super::{Settings, Shared, WorkerState};
 use crate::capture::Origin;
 use crate::flow::{
-    Arrival, Assembly, CopySettings, End, FlowKey, Progress, Reading, ReadingCause, Receiver, RecentBytes,
-    StreamCounters, StreamSettings, TcpFlow,
+    Arrival, Assembly, DuplicateSettings, End, FlowKey, Progress, Reading, ReadingCause, RecentBytes, StreamCounters,
+    StreamHandler, StreamSettings, TcpFlow,
 };
 use crate::frame::{Body, Checksum, Frame, Segment};
 use crate::policy::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Rule, SessionState, Verdict};
@@ -165,12 +165,12 @@ impl Conversation {
                     flow.facts.handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
                 }
-                let copied_within = context.copies.window(frame.redundancy);
-                let arrival = Arrival { is_doubtful: is_dropped, copied_within };
-                let taken = context.counters.taken_all_the_same;
+                let duplicate_window = context.copies.window(frame.redundancy);
+                let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
+                let taken = context.counters.taken_doubtful;
                 let (assembly, state) = context.assembly(flow.facts.compares);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
-                if context.counters.taken_all_the_same > taken {
+                let progress = tcp.process(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
+                if context.counters.taken_doubtful > taken {
                     flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
                 return progress;
@@ -218,7 +218,7 @@ impl Conversation {
         let right = &mut flow.facts.right[from.index()];
         *right = right.saturating_add(1);
         let recent = if flow.facts.compares { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
+        tcp.process_expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
     }
 
     /// Whether it may need an earlier timer than it has. What waits for an answer was asked later than what a timer is
@@ -229,7 +229,7 @@ impl Conversation {
 
     /// Whether more was seen of it than a handshake that was not completed.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.flow.content, Content::Silent) || self.tcp.established()
+        !matches!(self.flow.content, Content::Silent) || self.tcp.is_established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
@@ -264,7 +264,7 @@ pub(super) struct FlowContext<'a> {
     pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
-    pub(super) copies: CopySettings,
+    pub(super) copies: DuplicateSettings,
     pub(super) shared: &'a mut Shared,
 }
 
@@ -445,7 +445,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) if facts.carrier != Carrier::Udp => {
-                session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
+                session.feed_stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
             _ => self.said_otherwise(from, bytes, stamp, state),
         }
@@ -456,7 +456,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) => {
-                session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
+                session.feed_datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
             Content::Silent | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
             Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
@@ -469,7 +469,7 @@ impl FlowState {
         }
         let Self { facts, content } = self;
         match content {
-            Content::Identified(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
+            Content::Identified(session) => session.feed_gap(facts.side(from), &mut FlowSink { facts, state }),
             Content::Unidentified(buffer) => {
                 facts.midstream = true;
                 state.counters.losses.undecoded_bytes += buffer.forget(from);
@@ -502,7 +502,7 @@ impl FlowState {
     fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
         self.conclude_identification(&stamp, state);
-        state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
+        state.counters.count_ended_flow(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Identified(session) = content {
             session.finish(&mut FlowSink { facts, state });
@@ -516,25 +516,25 @@ struct StreamSink<'a> {
     state: &'a mut WorkerState,
 }
 
-impl Receiver for StreamSink<'_> {
+impl StreamHandler for StreamSink<'_> {
     #[inline(always)]
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.flow.said(from, bytes, stamp, self.state);
         if self.flow.facts.reads_twice {
             self.flow.read_on(from, bytes, stamp, self.state);
         }
     }
 
-    fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
+    fn on_gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
         self.flow.gap(from, self.state);
         self.flow.read_no_further(from);
     }
 
-    fn given_up(&mut self, _from: End, stamp: &Stamp) {
+    fn on_limit(&mut self, _from: End, stamp: &Stamp) {
         self.state.doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
     }
 
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
         let doubt = match reading.cause {
             ReadingCause::Differs { origin } => Some(Doubt::DifferingRepeat(evidence_at(origin))),
             ReadingCause::AfterEnd => Some(Doubt::DataAfterEnd),

@@ -22,7 +22,7 @@ impl Sink for FlowSink<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let is_followed = self.follows(operation.class);
         let Self { facts, state } = self;
-        state.counters.operations_of(facts.slot, operation.class, 1);
+        state.counters.count_operations(facts.slot, operation.class, 1);
         match facts.flow_verdict.as_deref() {
             _ if is_followed => {}
             _ if !state.judging => {
@@ -47,7 +47,7 @@ impl Sink for FlowSink<'_> {
         if is_followed || state.judging && !facts.flow_verdict.as_deref().is_some_and(permits) {
             return false;
         }
-        state.counters.operations_of(facts.slot, class, count);
+        state.counters.count_operations(facts.slot, class, count);
         let not_judged = &mut state.counters.not_judged;
         match facts.flow_verdict.as_deref() {
             _ if !state.judging => not_judged.no_policy += u64::from(count),
@@ -97,7 +97,7 @@ impl Sink for FlowSink<'_> {
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
-        state.counters.operations_of(facts.slot, operation.class, 1);
+        state.counters.count_operations(facts.slot, operation.class, 1);
         state.counters.outcomes.count(Outcome::Accepted);
         state.counters.losses.requests_unseen += 1;
         let verdict = self.verdict_on(operation);
@@ -153,7 +153,7 @@ impl Sink for FlowSink<'_> {
     }
 
     fn pdu(&mut self, group: usize, key: u32) {
-        self.state.counters.pdu(self.facts.slot, group, key);
+        self.state.counters.count_pdu(self.facts.slot, group, key);
     }
 
     fn lost(&mut self, bytes: usize) {

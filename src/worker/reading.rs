@@ -160,14 +160,14 @@ impl FlowState {
         let mut known = Overheard::new(&prints, None);
         for delivered in reading.delivered {
             let mut session = Session::new(protocol, transport, &state.decoder, true);
-            session.stream(side, delivered, stamp, &mut known);
+            session.feed_stream(side, delivered, stamp, &mut known);
             session.finish(&mut known);
         }
         let delivered = known.announced;
         let mut session = Session::new(protocol, transport, &state.decoder, true);
         let mut bar = self.facts.bar(&state.policy, &flow_verdict);
         let mut heard = Overheard::new(&prints, Some(&mut bar));
-        session.stream(side, reading.other, stamp, &mut heard);
+        session.feed_stream(side, reading.other, stamp, &mut heard);
         if !reading.goes_on {
             session.finish(&mut heard);
         }
@@ -190,7 +190,7 @@ impl FlowState {
         }
         let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
         match self.facts.identifier(self.facts.declared(state)).decide(REGISTRY, sides, true) {
-            Decision::Speaks { protocol, .. } => Some(protocol),
+            Decision::Identified { protocol, .. } => Some(protocol),
             Decision::Undecided | Decision::Unknown => None,
         }
     }
@@ -206,7 +206,7 @@ impl FlowState {
             let prints = state.prints.clone();
             let mut bar = self.facts.bar(&state.policy, &flow_verdict);
             let mut heard = Overheard::new(&prints, Some(&mut bar));
-            reading.session.stream(side, bytes, stamp, &mut heard);
+            reading.session.feed_stream(side, bytes, stamp, &mut heard);
             reading.left = reading.left.saturating_sub(bytes.len());
             let (announced, denied) = (heard.announced, heard.denied);
             reading.tell(&announced, denied, &mut self.facts, state);

@@ -36,7 +36,7 @@ impl WorkerState {
     /// Counts a packet that was not read, or not all of it.
     #[cold]
     pub(super) fn unread(&mut self, kind: Unread, clock: i64) {
-        self.counters.unread(kind);
+        self.counters.count_unread(kind);
         self.report.unread(clock, kind);
     }
 

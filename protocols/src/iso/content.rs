@@ -76,7 +76,6 @@ pub(crate) const CONTENTS: [Function; 6] = [
 
 /// Tells once in a connection that it carries something that its protocol does not decode; whatever changes something, each
 /// time.
-#[cold]
 pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>) {
     let content = Content::of(tsdu);
     let change = shape::request(tsdu).filter(|class| class.changes());

@@ -5,7 +5,6 @@ use super::shape::{self, Loose};
 
 /// The first whole PDU of S7comm or S7comm-plus in some bytes: alone, or in a frame of its own, anywhere. Also what follows
 /// it.
-#[cold]
 pub(crate) fn hidden(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (0..bytes.len()).filter_map(|start| bytes.get(start..)).find_map(|rest| framed(rest).or_else(|| whole(rest)))
 }

@@ -1,19 +1,18 @@
 //! ISO transport over TCP: TPKT (RFC 1006) and COTP class 0 (X.224, ISO 8073), which S7comm, S7comm-plus and MMS share.
 //!
 //! ```text
-//!  tpkt --> cotp --> assembly --> Stack::frame --> one whole TSDU for the protocol above
-//!  where    which    fragments    connections
-//!  it ends  TPDU     of a TSDU    told on the way
+//!  tpkt --> cotp --> reassembly --> Stack::add_frame --> one whole TSDU for the protocol above
+//!  where    which    fragments      connections
+//!  it ends  TPDU     of a TSDU      reported on the way
 //! ```
 //!
 //! * `tpkt`: framing, and how well bytes prove where a frame begins;
-//! * `cotp`: TPDUs, TSAPs, reasons; `assembly`: a TSDU from its TPDUs, under a cap;
+//! * `cotp`: TPDUs, TSAPs, reasons;
 //! * `connection`: connection requests and their answers, as operations; `stack`: all of that for one flow;
 //! * `content`: what a TSDU holds, by its first bytes; `shape`: what is exactly a PDU of S7comm or S7comm-plus, and what
 //!   servers take for one; `hidden`: PDUs inside of others; `probe`: the same for the opening of a flow;
 //! * `other`: the registry row for what no other row decodes: MMS, TLS, the unknown.
 
-mod assembly;
 mod connection;
 mod content;
 mod cotp;

@@ -18,6 +18,7 @@ use crate::dissector::{
 pub static OTHER: Protocol = Protocol {
     name: "iso-on-tcp",
     framing: "tpkt",
+    display_name: "Iso-on-tcp",
     title: "other content of ISO transport over TCP (MMS, TLS)",
     transports: &[Transport::Tcp],
     ports: PORTS,
@@ -27,6 +28,7 @@ pub static OTHER: Protocol = Protocol {
     open: |_, limits| Box::new(Other { stack: Stack::new(limits) }),
     pdu_groups: &[PduGroup { name: "contents", key: content_name }],
     functions: &FUNCTIONS,
+    techniques: |_| None,
 };
 
 static FUNCTIONS: [Function; 7] = {
@@ -63,7 +65,6 @@ struct Other {
 
 impl Other {
     /// Whole PDUs of S7comm in what nobody knows.
-    #[cold]
     fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         // A whole one was told already.
         let mut rest = bytes.get(1..).unwrap_or_default();
@@ -91,9 +92,9 @@ impl Dissector for Other {
         tpkt::boundary(frame, |tsdu| Content::of(tsdu) != Content::Other)
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, &mut context).into_iter().flatten() {
             let content = Content::of(&tsdu.bytes);
             if tsdu.form.torn && content == Content::Other {
                 context.sink.lost(tsdu.bytes.len());
@@ -107,8 +108,8 @@ impl Dissector for Other {
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
     }
 
     fn buffered(&self) -> usize {

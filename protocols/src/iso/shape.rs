@@ -10,7 +10,6 @@ use crate::operation::Class;
 
 /// Whether a whole frame is exactly a PDU of S7comm or S7comm-plus, but not of the protocol `own`, as `from` sends them:
 /// then the conversation has changed its protocol. The probe of that protocol is as sure.
-#[cold]
 pub(crate) fn is_foreign(frame: &[u8], from: Side, own: Content) -> bool {
     let [VERSION, 0, _, _, 2, DT, END, tsdu @ ..] = frame else { return false };
     let content = Content::of(tsdu);
@@ -122,7 +121,6 @@ pub(super) enum Look {
 }
 
 /// How much a TSDU looks like something that is known.
-#[cold]
 pub(super) fn look(tsdu: &[u8]) -> Look {
     match Content::of(tsdu) {
         _ if loose(tsdu, tsdu.len()).is_some() || is_whole_plus(tsdu) => Look::Whole,
@@ -132,7 +130,6 @@ pub(super) fn look(tsdu: &[u8]) -> Look {
 }
 
 /// What a request of S7comm or S7comm-plus does, by its function alone; also of one that only servers take for one.
-#[cold]
 pub(crate) fn request(tsdu: &[u8]) -> Option<Class> {
     let (protocol, code) = match (loose(tsdu, tsdu.len()), tsdu) {
         (Some(Loose::Job), _) => ("s7comm", u16::from(*tsdu.get(HEADER)?)),

@@ -4,7 +4,6 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::cmp::Ordering;
 
-use super::assembly::{Assembled, Assembly};
 use super::connection::{self, PendingRequest};
 use super::content::Content;
 use super::cotp::{self, Connect, DT, END, Tpdu};
@@ -13,14 +12,15 @@ use super::tpkt::{HEADER, VERSION};
 use crate::context::Context;
 use crate::dissector::{AnomalyKind, Limits, Outcome, Side, Sink, Stamp};
 use crate::pending::{Pending, Waiting};
+use crate::reassembly::{Added, Limit, Reassembly};
 
 /// The transport of one flow. It numbers the requests of the flow, because a connection is one.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    assemblies: [Assembly; 2],
+    reassemblies: [Reassembly; 2],
     /// The same for a receiver that believes the lengths of headers, while a TPDU with another one than that of class 0 is
     /// part of a TSDU that is not complete.
-    stated: [Option<Box<Assembly>>; 2],
+    stated: [Option<Box<Reassembly>>; 2],
     connections: Pending<PendingRequest>,
     /// Longest TSDU that is kept while it is incomplete, bytes.
     limit: usize,
@@ -65,7 +65,7 @@ const NOTHING: Tsdus<'static> = [None, None, None];
 impl Stack {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            assemblies: Default::default(),
+            reassemblies: Default::default(),
             stated: [None, None],
             connections: Pending::new(limits),
             limit: limits.partial,
@@ -89,7 +89,7 @@ impl Stack {
         &mut self.next
     }
 
-    /// The TSDU that a frame holds whole, the common case; none if [`Self::frame`] must look.
+    /// The TSDU that a frame holds whole, the common case; none if [`Self::add_frame`] must look.
     #[inline]
     pub(crate) fn plain<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
         match frame {
@@ -99,7 +99,7 @@ impl Stack {
     }
 
     /// Takes a whole frame; returns the TSDUs that it completes. An empty one says nothing and is not returned.
-    pub(crate) fn frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
+    pub(crate) fn add_frame<'f>(&mut self, frame: &'f [u8], context: &mut Context<'_>) -> Tsdus<'f> {
         if let Some(bytes) = self.plain(frame) {
             return [Some(Tsdu { bytes: Cow::Borrowed(bytes), form: Form::default() }), None, None];
         }
@@ -109,7 +109,7 @@ impl Stack {
     }
 
     fn set_plain(&mut self) {
-        let is_idle = self.assemblies.iter().all(Assembly::is_idle) && self.stated.iter().all(Option::is_none);
+        let is_idle = self.reassemblies.iter().all(Reassembly::is_idle) && self.stated.iter().all(Option::is_none);
         self.plain = if is_idle { self.tpdu_size.saturating_add(HEADER) } else { 0 };
     }
 
@@ -144,18 +144,17 @@ impl Stack {
 
     /// Adds the user data of a DT: `stated` behind the header as long as it says, `fixed` behind that of class 0.
     fn data<'f>(&mut self, stated: &'f [u8], fixed: &'f [u8], end: bool, context: &mut Context<'_>) -> Tsdus<'f> {
-        let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return NOTHING };
-        let inner = if assembly.begins() { None } else { inner(fixed, context) };
+        let Some(reassembly) = self.reassemblies.get_mut(context.from.index()) else { return NOTHING };
+        let inner = if reassembly.may_begin() { None } else { inner(fixed, context) };
         let is_split = self.stated.get(context.from.index()).is_some_and(Option::is_some);
         if stated.len() != fixed.len() || is_split {
             let [one, other] = self.data_in_two_readings(stated, fixed, end, context);
             return [one, other, inner];
         }
-        [add(assembly, fixed, end, self.limit, context), None, inner]
+        [add(reassembly, fixed, end, self.limit, context), None, inner]
     }
 
     /// The same where receivers differ in what they take for user data. A reading that looks like less than the other is none.
-    #[cold]
     fn data_in_two_readings<'f>(
         &mut self,
         stated: &'f [u8],
@@ -164,12 +163,12 @@ impl Stack {
         context: &mut Context<'_>,
     ) -> [Option<Tsdu<'f>>; 2] {
         let side = context.from.index();
-        let (Some(assembly), Some(slot)) = (self.assemblies.get_mut(side), self.stated.get_mut(side)) else {
+        let (Some(reassembly), Some(slot)) = (self.reassemblies.get_mut(side), self.stated.get_mut(side)) else {
             return [None, None];
         };
-        let other = slot.get_or_insert_with(|| Box::new(assembly.clone()));
-        let readings = [add(other, stated, end, self.limit, context), add(assembly, fixed, end, self.limit, context)];
-        if assembly.is_idle() && other.is_idle() {
+        let other = slot.get_or_insert_with(|| Box::new(reassembly.clone()));
+        let readings = [add(other, stated, end, self.limit, context), add(reassembly, fixed, end, self.limit, context)];
+        if reassembly.is_idle() && other.is_idle() {
             *slot = None;
         }
         let look = |tsdu: &Option<Tsdu<'_>>| tsdu.as_ref().map(|tsdu| shape::look(&tsdu.bytes));
@@ -188,7 +187,7 @@ impl Stack {
     /// The connection begins anew, or ends: what a side has sent of a TSDU belongs to none.
     fn restart(&mut self, context: &mut Context<'_>) {
         self.read_once(context.from);
-        let lost = self.assemblies.get_mut(context.from.index()).map_or(0, Assembly::restart);
+        let lost = self.reassemblies.get_mut(context.from.index()).map_or(0, Reassembly::restart);
         if lost > 0 {
             context.sink.lost(lost);
         }
@@ -230,9 +229,9 @@ impl Stack {
         is_new
     }
 
-    /// Something that `from` sent is missing: see [`Dissector::interrupted`](crate::Dissector::interrupted).
-    pub(crate) fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
+    /// Something that `from` sent is missing: see [`Dissector::interrupt`](crate::Dissector::interrupt).
+    pub(crate) fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        let lost = self.reassemblies.get_mut(from.index()).map_or(0, Reassembly::interrupt);
         self.read_once(from);
         self.set_plain();
         if lost > 0 {
@@ -242,22 +241,22 @@ impl Stack {
 
     /// Bytes that are kept of TSDUs which are not complete.
     pub(crate) fn buffered(&self) -> usize {
-        self.assemblies.iter().map(Assembly::len).sum()
+        self.reassemblies.iter().map(Reassembly::len).sum()
     }
 
     /// Gives up what is kept of the TSDU of a side. Says whether there was anything.
     pub(crate) fn give_up(&mut self, from: Side, sink: &mut dyn Sink) -> bool {
-        let is_kept = self.assemblies.get(from.index()).is_some_and(|assembly| assembly.len() > 0)
+        let is_kept = self.reassemblies.get(from.index()).is_some_and(|reassembly| reassembly.len() > 0)
             || self.stated.get(from.index()).is_some_and(Option::is_some);
         if is_kept {
-            self.interrupted(from, sink);
+            self.interrupt(from, sink);
         }
         is_kept
     }
 
     /// Bytes of memory that requests for connections take, and second readings of what is kept.
     pub(crate) fn remembered(&self) -> usize {
-        self.connections.memory() + self.stated.iter().flatten().map(|assembly| assembly.len()).sum::<usize>()
+        self.connections.memory() + self.stated.iter().flatten().map(|reassembly| reassembly.len()).sum::<usize>()
     }
 
     /// Forgets requests for connections.
@@ -284,7 +283,7 @@ impl Stack {
     /// The end of the flow: what is incomplete is lost, what waits stays open.
     pub(crate) fn finish(&mut self, sink: &mut dyn Sink) {
         for side in [Side::Client, Side::Server] {
-            self.interrupted(side, sink);
+            self.interrupt(side, sink);
         }
         self.connections.finish(sink);
     }
@@ -292,7 +291,7 @@ impl Stack {
 
 /// Adds a fragment to those of its side; returns the TSDU that it completes.
 fn add<'f>(
-    assembly: &mut Assembly,
+    reassembly: &mut Reassembly,
     data: &'f [u8],
     end: bool,
     limit: usize,
@@ -301,21 +300,22 @@ fn add<'f>(
     if !end {
         context.sink.takes_memory();
     }
-    let (bytes, form) = match assembly.add(data, end, limit) {
-        Assembled::Tsdu { bytes, torn } => (bytes, Form { torn, ..Form::default() }),
-        Assembled::TooLong { bytes, torn, lost } => {
-            context.anomaly(AnomalyKind::Limit, "tsdu_too_long", None);
-            context.sink.lost(lost);
-            (bytes, Form { torn, is_cut: true, ..Form::default() })
+    match reassembly.add(data, end, Limit::Exact(limit)) {
+        Added::Message { bytes, is_torn: torn, is_cut, lost } => {
+            if is_cut {
+                context.anomaly(AnomalyKind::Limit, "tsdu_too_long", None);
+                context.sink.lost(lost);
+            }
+            let is_joined = matches!(bytes, Cow::Owned(_));
+            let form = Form { torn, is_cut, is_joined, is_ambiguous: false };
+            (!bytes.is_empty()).then_some(Tsdu { bytes, form })
         }
-        Assembled::Passed(lost) => {
+        Added::Skipped(lost) => {
             context.sink.lost(lost);
-            return None;
+            None
         }
-        Assembled::Open => return None,
-    };
-    let form = Form { is_joined: matches!(bytes, Cow::Owned(_)), ..form };
-    (!bytes.is_empty()).then_some(Tsdu { bytes, form })
+        Added::Kept => None,
+    }
 }
 
 /// A fragment that goes on with a TSDU, but is a whole PDU: snap7 1.4.2 gives up a TSDU whose rest does not come within

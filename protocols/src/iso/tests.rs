@@ -29,7 +29,7 @@ fn dt(data: &[u8], end: bool) -> Vec<u8> {
 /// What a stack makes of frames from the client.
 fn tsdus(stack: &mut Stack, log: &mut Log, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut context = Context { from: Side::Client, stamp: &at(0), sink: log };
-    let tsdus = frames.iter().flat_map(|frame| stack.frame(frame, &mut context)).flatten();
+    let tsdus = frames.iter().flat_map(|frame| stack.add_frame(frame, &mut context)).flatten();
     tsdus.map(|tsdu| tsdu.bytes.into_owned()).collect()
 }
 
@@ -74,7 +74,7 @@ fn one_whole_tsdu_is_borrowed_and_fragments_are_joined() {
     let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
     let whole = dt(&[0x32, 1, 2], true);
     let mut context = Context { from: Side::Client, stamp: &at(0), sink: &mut log };
-    let tsdu = stack.frame(&whole, &mut context);
+    let tsdu = stack.add_frame(&whole, &mut context);
     assert!(matches!(tsdu, [Some(Tsdu { bytes: Cow::Borrowed(_), form }), None, None] if form == Form::default()));
     let frames = [dt(&[0x32], false), dt(&[], false), dt(&[1], false), dt(&[2], true), dt(&[], true)];
     assert_eq!(tsdus(&mut stack, &mut log, &frames), [[0x32, 1, 2]]);
@@ -95,12 +95,12 @@ fn endless_fragments_are_given_out_at_the_limit_and_the_next_tsdu_is_whole() {
 fn what_follows_a_gap_is_marked_and_what_lay_before_it_is_lost() {
     let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
     assert!(tsdus(&mut stack, &mut log, &[dt(&[0x32, 1], false)]).is_empty());
-    stack.interrupted(Side::Client, &mut log);
+    stack.interrupt(Side::Client, &mut log);
     assert_eq!(log.lost, 2);
     let (tail, next) = (dt(&[9, 9], true), dt(&[0x32], true));
     let mut context = Context { from: Side::Client, stamp: &at(0), sink: &mut log };
-    assert!(matches!(stack.frame(&tail, &mut context), [Some(tsdu), None, None] if tsdu.form.torn));
-    assert!(matches!(stack.frame(&next, &mut context), [Some(tsdu), None, None] if !tsdu.form.torn));
+    assert!(matches!(stack.add_frame(&tail, &mut context), [Some(tsdu), None, None] if tsdu.form.torn));
+    assert!(matches!(stack.add_frame(&next, &mut context), [Some(tsdu), None, None] if !tsdu.form.torn));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_tpdu_longer_than_agreed_is_malformed_and_still_read() {
     let (mut stack, mut log) = (Stack::new(&Limits::default()), Log::default());
     let small_cc = [3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 1, 0, 0xC0, 1, 7];
     let mut context = Context { from: Side::Server, stamp: &at(0), sink: &mut log };
-    assert!(matches!(stack.frame(&small_cc, &mut context), [None, None, None]));
+    assert!(matches!(stack.add_frame(&small_cc, &mut context), [None, None, None]));
     assert_eq!(tsdus(&mut stack, &mut log, &[dt(&[1; 200], true)]).len(), 1);
     assert!(log.lines.contains(&"Malformed tpdu_longer_than_negotiated 207 from Client".into()), "{:?}", log.lines);
 }

@@ -19,8 +19,6 @@ pub(crate) fn frame_len(bytes: &[u8]) -> FrameLen {
 }
 
 /// The same for a frame of another version, of a length that is none, or longer than connections are made for.
-#[cold]
-#[inline(never)]
 fn unusual(bytes: &[u8]) -> FrameLen {
     let Some((&[version, _, high, low], tpdu)) = bytes.split_first_chunk() else { return FrameLen::Unknown };
     let length = usize::from(u16::from_be_bytes([high, low]));

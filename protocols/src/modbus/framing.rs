@@ -25,7 +25,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Those whose header and length are sound, as nearly all are. Returns what follows them.
-    #[inline(always)]
     fn sound_frames<'b>(&mut self, from: Side, bytes: &'b [u8], stamp: &Stamp, sink: &mut dyn Sink) -> &'b [u8] {
         let mut rest = bytes;
         while let Some((head, body, behind)) = mbap::take(rest) {
@@ -42,7 +41,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Any frames; returns what follows them.
-    #[inline(never)]
     fn any_frames<'b>(&mut self, bytes: &'b [u8], context: &mut Context<'_>) -> &'b [u8] {
         let mut rest = bytes;
         loop {
@@ -98,7 +96,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// A frame that is sound by its function only. It is in doubt where the header claims less, since a server that believes
     /// the header refuses it, and where nothing of the header is right.
-    #[cold]
     fn lying_frame(&mut self, bytes: &[u8], lying: Lying, context: &mut Context<'_>) {
         let Lying { own, claimed, fault: (name, value), lies_twice } = lying;
         if context.from == Side::Client {
@@ -121,7 +118,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Follows both readings as far as the bytes go. Says how many are done with, or none if more must come.
-    #[cold]
     fn follow(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
         let from = context.from;
         loop {
@@ -173,7 +169,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Nothing follows `bytes`: what is whole by its header has to be enough. Says how many bytes are done with.
-    #[cold]
     pub(super) fn last_tcp_frames(&mut self, bytes: &[u8], context: &mut Context<'_>) -> usize {
         let mut rest = bytes;
         loop {
@@ -238,7 +233,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// The server answers a request whose end was still waited for: it goes by the header, and so the request is whole. Says
     /// whether there was one.
-    #[cold]
     pub(super) fn answers_held(&mut self, head: Head, context: &mut Context<'_>) -> bool {
         let Some(doubt) = &mut self.doubt else { return false };
         let Some(Held { frame, stamp }) = doubt.held.take_if(|held| held.is_answered_by(head)) else { return false };

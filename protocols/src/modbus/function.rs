@@ -32,7 +32,7 @@ pub(super) const UMAS: u8 = 90;
 /// MEI type of Read Device Identification (6.21).
 pub(super) const MEI_DEVICE_IDENTIFICATION: u16 = 14;
 /// MEI type of CANopen General Reference (6.20).
-const MEI_CANOPEN: u16 = 13;
+pub(super) const MEI_CANOPEN: u16 = 13;
 
 const fn row(code: u32, name: &'static str, class: Class) -> Function {
     Function { name, code, class }

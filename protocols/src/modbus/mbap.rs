@@ -304,7 +304,7 @@ pub(super) fn may_start(bytes: &[u8]) -> bool {
 /// Whether bytes begin with frames that are sound by their function behind headers that lie, and nothing else up to the first
 /// frame that is sound throughout, or to the end if they are the last; `None`: more bytes will tell. A request of which only
 /// one field lies needs nothing behind it. Registers look like frames more often, and servers send many of them.
-pub(super) fn begins_with_lies(from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
+pub(super) fn begins_with_wrong_headers(from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
     let mut start = 0;
     loop {
         let rest = bytes.get(start..).unwrap_or_default();

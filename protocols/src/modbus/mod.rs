@@ -34,6 +34,7 @@ mod request;
 mod response;
 mod rtu;
 mod shape;
+mod techniques;
 mod umas;
 mod unseen;
 
@@ -58,6 +59,7 @@ use crate::pending::Pending;
 pub static TCP: Protocol = Protocol {
     name: "modbus",
     framing: "tcp",
+    display_name: "Modbus",
     title: "Modbus/TCP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[502],
@@ -67,12 +69,14 @@ pub static TCP: Protocol = Protocol {
     open: |_, limits| Box::new(Modbus::<false>::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 /// Modbus RTU frames inside TCP or UDP. They have no port of their own: only a correct CRC identifies them.
 pub static RTU: Protocol = Protocol {
     name: "modbus",
     framing: "rtu",
+    display_name: "Modbus",
     title: "Modbus RTU over TCP or UDP",
     transports: &[Transport::Tcp, Transport::Udp],
     ports: &[],
@@ -82,6 +86,7 @@ pub static RTU: Protocol = Protocol {
     open: |_, limits| Box::new(Modbus::<true>::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 static PDU_GROUPS: &[PduGroup] = &[
@@ -134,7 +139,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         true
     }
 
-    #[inline(never)]
     fn on_any_request(&mut self, head: Head, body: &[u8], context: &mut Context<'_>) -> bool {
         let is_sound = IS_RTU || function::has_known_shape(head.code) && length::agrees(Side::Client, body);
         if is_sound {
@@ -156,7 +160,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
     }
 
     /// Takes a number for a request.
-    #[inline(always)]
     fn number(&mut self) -> u32 {
         let request = self.next;
         self.next = request.wrapping_add(1);
@@ -187,7 +190,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         is_sound
     }
 
-    #[inline(never)]
     fn on_any_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = head.code & !function::EXCEPTION;
@@ -208,7 +210,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// Finds the request of an answer that names none which waits: one whose end was still waited for, or else the only one
     /// in flight that it fits, since some servers and gateways answer with a transaction or a unit of their own.
-    #[cold]
     fn find_otherwise(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) -> Option<(usize, bool)> {
         let Head { transaction, unit, code } = head;
         let asked = code & !function::EXCEPTION;
@@ -244,7 +245,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 
     /// An answer to no request that is known. If it says that something was changed, that is news, unless it only says again
     /// what the latest answer said.
-    #[cold]
     fn on_stray_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = u32::from(head.code & !function::EXCEPTION);
@@ -261,7 +261,6 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
 }
 
 /// Counts a request.
-#[inline(always)]
 fn count_request(code: u8, sink: &mut dyn Sink) {
     sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
 }
@@ -302,8 +301,8 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         if IS_RTU { rtu::may_start(bytes) } else { mbap::may_start(bytes) }
     }
 
-    fn begins_with_lies(&self, from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
-        if IS_RTU { Some(false) } else { mbap::begins_with_lies(from, bytes, is_last) }
+    fn begins_with_wrong_headers(&self, from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
+        if IS_RTU { Some(false) } else { mbap::begins_with_wrong_headers(from, bytes, is_last) }
     }
 
     fn boundary(&self, from: Side, frame: &[u8]) -> Boundary {
@@ -311,8 +310,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         split.map_or(Boundary::Unlikely, |(head, data)| shape::boundary(from, head.code, data))
     }
 
-    #[inline(always)]
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if !IS_RTU {
             return self.say(frame, false, &mut Context { from, stamp, sink });
         }
@@ -328,7 +326,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     }
 
     #[inline]
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if !IS_RTU {
             return self.tcp_frames(from, bytes, stamp, sink);
         }
@@ -337,13 +335,13 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
             && let FrameLen::Bytes(length) = self.rtu_frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length)
         {
-            self.frame(from, frame, stamp, sink);
+            self.decode_frame(from, frame, stamp, sink);
             rest = behind;
         }
         bytes.len() - rest.len()
     }
 
-    fn last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    fn decode_last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if IS_RTU { 0 } else { self.last_tcp_frames(bytes, &mut Context { from, stamp, sink }) }
     }
 
@@ -351,7 +349,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
         self.is_forked(from)
     }
 
-    fn interrupted(&mut self, from: Side, _: &mut dyn Sink) {
+    fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
         self.forget_doubt(from);
     }
 

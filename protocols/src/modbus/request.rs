@@ -98,7 +98,6 @@ fn decode<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> (PendingRe
     })
 }
 
-#[inline(never)]
 fn decode_rare<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     match code {
         function::DIAGNOSTICS => diagnostics(data, context),

@@ -23,7 +23,6 @@ impl<'a> DataItem<'a> {
     pub(super) const HEAD: usize = 4;
 
     /// Reads one item, and the fill byte that separates an odd one from the next.
-    #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let [code, size, high, low] = reader.array("data_item")?;
         let length = u16::from_be_bytes([high, low]);
@@ -43,7 +42,6 @@ impl<'a> DataItem<'a> {
 
     /// The same in a request whose item has `expected` bytes, where the length may be meant in bits or in bytes: servers
     /// differ. The reading that fits is taken, if one does. Also says how far the longest one reaches.
-    #[cold]
     pub(super) fn read_for(reader: &mut Reader<'a>, expected: Option<usize>) -> Result<(Self, usize), DecodeError> {
         let start = *reader;
         let usual = Self::read(reader)?;
@@ -74,25 +72,21 @@ impl<'a> DataItem<'a> {
     }
 
     /// Whether it is all of an item of so many bytes and nothing else, in every reading.
-    #[inline(always)]
     pub(super) fn fills(&self, expected: usize) -> bool {
         self.is_whole && self.bytes.len() == expected && (self.size != BITS || self.length == 1)
     }
 
     /// Whether its length counts bytes, not bits.
-    #[inline(always)]
     pub(super) fn counts_bytes(&self) -> bool {
         !matches!(self.size, WORDS | INTEGERS)
     }
 
     /// Whether it says that its item was read.
-    #[inline(always)]
     pub(super) fn is_accepted(&self) -> bool {
         self.code == ACCEPTED
     }
 
     /// What it holds.
-    #[inline(always)]
     pub(super) fn values(&self) -> Values<'a> {
         let bytes = self.bytes;
         match self.size {
@@ -117,7 +111,6 @@ pub(super) fn outcome(code: u8) -> Outcome {
     }
 }
 
-#[cold]
 fn refusal(code: u8) -> &'static str {
     match code {
         0x00 => "reserved",

@@ -38,7 +38,6 @@ pub(super) fn split(tsdu: &[u8]) -> Option<Pdu<'_>> {
     Some(pdu(rosctr, reference, error, lengths, rest))
 }
 
-#[inline(always)]
 fn pdu(rosctr: u8, reference: u16, error: u16, [parameters, data]: [usize; 2], rest: &[u8]) -> Pdu<'_> {
     let (parameter_length, data_length) = (parameters, data);
     let (parameters, rest) = rest.split_at_checked(parameter_length).unwrap_or((rest, &[]));
@@ -55,7 +54,6 @@ fn pdu(rosctr: u8, reference: u16, error: u16, [parameters, data]: [usize; 2], r
 
 /// Takes a TSDU apart as servers do that do not look at the protocol's number (snap7 1.4.2) or take every kind for a job
 /// that is none they know (python-snap7 3.3.0): by its lengths and its function alone. None if these do not fit.
-#[cold]
 pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(Loose, Pdu<'_>)> {
     let loose = iso::loose(tsdu, tsdu.len())?;
     let (&[_, _, _, _, r_high, r_low, p_high, p_low, d_high, d_low], rest) = tsdu.split_first_chunk::<HEADER>()?;
@@ -71,7 +69,6 @@ pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(Loose, Pdu<'_>)> {
 }
 
 /// Says which fields of a header are wrong that is read loosely, as a PDU of kind `rosctr`.
-#[cold]
 pub(super) fn tell_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
     let &[protocol, kind, ..] = tsdu else { return };
     if protocol != PROTOCOL {

@@ -37,7 +37,6 @@ impl S7comm {
     }
 
     /// A job that states no parameters: snap7 1.4.2 takes the first byte behind the header for its function all the same.
-    #[cold]
     fn on_job_without_parameters(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         context.malformed("job_without_function", 0u32);
         if !pdu.data.is_empty() {
@@ -187,7 +186,6 @@ fn conclude(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut C
     }
 }
 
-#[cold]
 fn refuse(entry: &Entry, error: u16, context: &mut Context<'_>) {
     let outcome = Outcome::Refused { code: error.into(), name: error::name(error) };
     entry.conclude(outcome, context.stamp, context.sink);

@@ -8,7 +8,7 @@ fn either_half_of_the_handshake_tells_the_client() {
         let conversation = Conversation::opened(1_000, 5_000);
         let mut bench = Bench::default();
         bench.feed(&conversation.sent[part]);
-        assert_eq!((bench.flow.client(), bench.flow.midstream()), (Some(A), false));
+        assert_eq!((bench.flow.client(), bench.flow.is_midstream()), (Some(A), false));
     }
 }
 

@@ -124,7 +124,7 @@ fn a_flow_joined_in_the_middle_starts_with_its_first_bytes() {
     conversation.round(b"ask", b"a longer answer");
     let mut bench = Bench::default();
     bench.feed_all(&conversation.sent);
-    assert!(bench.flow.midstream());
+    assert!(bench.flow.is_midstream());
     assert_eq!(bench.told(), [], "earlier segments may still come");
     bench.wait(20 * MILLISECOND);
     assert_eq!(bench.told(), [bytes(A, b"ask"), bytes(B, b"a longer answer")]);

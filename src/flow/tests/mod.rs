@@ -145,8 +145,8 @@ impl Recorder {
     }
 }
 
-impl Receiver for Recorder {
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+impl StreamHandler for Recorder {
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.note(stamp);
         assert!(!bytes.is_empty());
         match self.told.last_mut() {
@@ -155,17 +155,17 @@ impl Receiver for Recorder {
         }
     }
 
-    fn gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
+    fn on_gap(&mut self, from: End, missing: u32, stamp: &Stamp) {
         self.note(stamp);
         self.told.push(Told::Gap(from, missing));
     }
 
-    fn given_up(&mut self, from: End, stamp: &Stamp) {
+    fn on_limit(&mut self, from: End, stamp: &Stamp) {
         self.note(stamp);
         self.told.push(Told::GivenUp(from));
     }
 
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
         self.note(stamp);
         let cause = match reading.cause {
             ReadingCause::Differs { .. } => "differs",
@@ -218,8 +218,8 @@ impl Bench {
         let stamp = Stamp { time: self.clock, clock: self.clock, packet: self.packet, origin: self.packet };
         let Self { flow, settings, counters, recent, recorder, .. } = self;
         let assembly = Assembly { settings, counters, recent: Some(recent) };
-        let arrival = Arrival { is_doubtful: sent.is_doubtful, copied_within: COPIED_WITHIN };
-        flow.segment(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
+        let arrival = Arrival { is_doubtful: sent.is_doubtful, duplicate_window: COPIED_WITHIN };
+        flow.process(sent.from, &sent.segment(), arrival, &stamp, assembly, recorder)
     }
 
     fn feed_all<'s>(&mut self, all: impl IntoIterator<Item = &'s Sent>) -> Progress {

@@ -20,6 +20,7 @@ use self::fake::{Answer, Fake};
 use self::mosquitto::{Mosquitto, Subscriber};
 use super::*;
 use crate::publish::testing::alert;
+use crate::require::{BACKLOG, MOSQUITTO, missing};
 
 fn settings(port: u16, options: &str) -> Settings {
     let url = format!("mqtt://127.0.0.1:{port}{options}");
@@ -177,7 +178,7 @@ fn a_broker_that_wants_a_password_says_so_and_gets_it() {
     let passwords = tempfile::NamedTempFile::new().expect("a temporary file");
     let made = Command::new("mosquitto_passwd").arg("-b").arg(passwords.path()).args(["guard", "lock"]).status();
     if !made.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: mosquitto_passwd is not installed");
+        return missing(MOSQUITTO, "mosquitto_passwd is not installed");
     }
     let lines = format!("allow_anonymous false\npassword_file {}\n", passwords.path().display());
     let Some(broker) = Mosquitto::start(free_port(), &lines) else { return };

@@ -3,7 +3,7 @@
 use super::recent::{Seen, WINDOW};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
-use crate::frame::{self, Body, IpPair, Layers, Macs, Outer, OuterCarrier, Peek};
+use crate::frame::{self, Body, IpHeader, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
 use crate::record::{About, Endpoint};
 
@@ -176,7 +176,7 @@ impl Parties {
     }
 
     /// In either direction.
-    fn are(&self, pair: &IpPair, ports: Option<(u16, u16)>) -> bool {
+    fn are(&self, pair: &IpHeader, ports: Option<(u16, u16)>) -> bool {
         let (source, destination) = (Some(pair.source), Some(pair.destination));
         let one_way = |from: &Endpoint, to: &Endpoint| {
             from.host.ip == source

@@ -1,21 +1,22 @@
-//! OPN: a secure channel is opened or renewed (OPC 10000-4, 5.5.2; OPC 10000-6, 6.7.2.3).
+//! Reads OPN: a secure channel is opened or renewed (OPC 10000-4, 5.5.2; OPC 10000-6, 6.7.2.3).
 
 use super::binary::{Bytes, Encoded, StatusCode};
 use super::service::{Direction, Message, OpenRequest, OpenResponse, RequestHeader, ResponseHeader, Service};
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// What stands before the body of an OPN: always clear.
+/// The asymmetric security header of an OPN, always cleartext.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asymmetric<'f> {
-    /// 0 while there is none.
+pub(super) struct AsymmetricHeader<'f> {
+    /// Channel id; 0 for a new channel.
     pub(super) channel: u32,
     pub(super) uri: &'f [u8],
-    /// The sender's certificate, with those of its issuers behind it.
+    /// The sender's certificate, DER, followed by those of its issuers.
     pub(super) certificate: &'f [u8],
 }
 
-impl<'f> Asymmetric<'f> {
+impl<'f> AsymmetricHeader<'f> {
+    /// Reads the header up to the encrypted or cleartext part.
     pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
         let channel = reader.u32_le("channel_id")?;
         let uri = Bytes::read_as(reader, "security_policy_uri")?.or_empty();
@@ -31,35 +32,36 @@ impl<'f> Asymmetric<'f> {
     }
 }
 
-/// A clear body. RSA policies encrypt it; ECC policies and those with a Diffie-Hellman key only sign it.
+/// A cleartext body. RSA policies encrypt it; ECC policies and those with Diffie-Hellman key agreement only sign it.
 #[derive(Clone, Copy)]
-pub(super) struct Clear<'f> {
+pub(super) struct ClearBody<'f> {
     pub(super) sequence: u32,
     pub(super) request: u32,
     pub(super) message: Message<'f>,
-    pub(super) content: Content,
+    pub(super) content: ClearContent,
 }
 
-/// What a clear body asks for or answers.
+/// The contents of a cleartext body.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Content {
+pub(super) enum ClearContent {
     Request(OpenRequest),
     Response(OpenResponse),
     Fault(StatusCode),
 }
 
-impl<'f> Clear<'f> {
-    /// Reads a body to its last field: what is encrypted does not pass as one.
+impl<'f> ClearBody<'f> {
+    /// Reads a body to its last field, so that an encrypted one does not pass for cleartext.
     pub(super) fn read(reader: &mut Reader<'f>) -> Result<Self, Fault> {
         let sequence = reader.u32_le("sequence_number")?;
         let request = reader.u32_le("request_id")?;
         let message = Message::read(reader.rest())?;
-        let content = Content::read(&message)?;
+        let content = ClearContent::read(&message)?;
         Ok(Self { sequence, request, message, content })
     }
 }
 
-impl Content {
+impl ClearContent {
+    /// Reads the contents of a body with its header.
     fn read(message: &Message<'_>) -> Result<Self, Fault> {
         let mut reader = message.content;
         match (message.service, message.direction) {
@@ -79,9 +81,9 @@ impl Content {
     }
 }
 
-/// Longest URI of a policy, bytes (OPC 10000-6, table 52).
+/// Longest policy URI, bytes (OPC 10000-6, table 52).
 const LONGEST_URI: usize = 255;
-/// Bytes of a SHA-1: the thumbprint says which of the receiver's certificates is meant.
+/// Size of a thumbprint, bytes: the SHA-1 of the receiver's certificate.
 const THUMBPRINT: usize = 20;
 
 #[cfg(test)]
@@ -90,7 +92,7 @@ mod tests {
     use super::super::service::TokenRequest;
     use super::*;
 
-    /// The header and body of an opening that asks for a channel without security.
+    /// Sequence header and body of an OPN request without security.
     const REQUEST: &[u8] = &[
         0x01, 0x00, 0x00, 0x00, // sequence number 1
         0x02, 0x00, 0x00, 0x00, // request 2
@@ -110,20 +112,20 @@ mod tests {
     ];
 
     #[test]
-    fn a_clear_request_tells_the_mode_and_whether_it_renews() {
-        let clear = Clear::read(&mut Reader::new(REQUEST)).unwrap();
+    fn a_cleartext_request_has_mode_lifetime_and_renewal() {
+        let clear = ClearBody::read(&mut Reader::new(REQUEST)).unwrap();
         assert_eq!((clear.sequence, clear.request), (1, 2));
         let is_meant =
             |asked: OpenRequest| (asked.kind, asked.mode, asked.lifetime) == (TokenRequest::Renew, 2, 3_600_000);
-        assert!(matches!(clear.content, Content::Request(asked) if is_meant(asked)));
+        assert!(matches!(clear.content, ClearContent::Request(asked) if is_meant(asked)));
     }
 
     #[test]
-    fn what_is_cut_or_encrypted_is_no_clear_body() {
+    fn a_truncated_or_encrypted_body_is_not_cleartext() {
         for length in 0..REQUEST.len() {
-            assert!(Clear::read(&mut Reader::new(REQUEST.get(..length).unwrap())).is_err(), "{length}");
+            assert!(ClearBody::read(&mut Reader::new(REQUEST.get(..length).unwrap())).is_err(), "{length}");
         }
-        assert!(Clear::read(&mut Reader::new(&[0x5A; 256])).is_err());
+        assert!(ClearBody::read(&mut Reader::new(&[0x5A; 256])).is_err());
     }
 
     #[test]
@@ -131,7 +133,7 @@ mod tests {
         let head = |thumbprint: &[u8]| {
             let length = (thumbprint.len() as u32).to_le_bytes();
             let bytes = [&[9, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF][..], &length, thumbprint].concat();
-            Asymmetric::read(&mut Reader::new(&bytes)).map(|head| head.channel)
+            AsymmetricHeader::read(&mut Reader::new(&bytes)).map(|head| head.channel)
         };
         assert_eq!(head(&[0xAB; 20]), Ok(9));
         assert_eq!(head(&[]), Ok(9));

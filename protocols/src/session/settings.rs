@@ -1,4 +1,4 @@
-//! On what terms a flow is decoded, whatever protocol it speaks.
+//! The settings of one flow that outlive a change of its protocol.
 
 use alloc::boxed::Box;
 
@@ -6,18 +6,18 @@ use crate::REGISTRY;
 use crate::dissector::{Dissector, Limits, Protocol, Transport};
 use crate::identify::Hints;
 
-/// What decoders of the flow are opened with; [`Limits`] as small as they can be kept.
+/// What decoders of the flow are created with: [`Limits`], in fewer bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct FlowSettings {
     timeout: i64,
     pending: u32,
     pub(super) partial: u32,
     pub(super) transport: Transport,
-    /// Protocols that are to be expected beside the one that is spoken.
+    /// Protocols that are expected beside the current one.
     pub(super) hints: Hints,
 }
 
-impl Terms {
+impl FlowSettings {
     pub(super) fn new(transport: Transport, limits: &Limits) -> Self {
         let small = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         Self {
@@ -35,17 +35,17 @@ impl Terms {
         (protocol.open)(transport, &limits)
     }
 
-    /// Other rows that the flow may turn out to speak: those of the same name first, then those that share a port with the
-    /// one that is spoken, or are expected here.
-    pub(super) fn others(&self, spoken: &'static Protocol) -> impl Iterator<Item = &'static Protocol> + use<> {
+    /// The rows that the flow may change to: those of the same name first, then those that share a port with the current
+    /// row, or are expected here.
+    pub(super) fn others(&self, current: &'static Protocol) -> impl Iterator<Item = &'static Protocol> + use<> {
         let Self { transport, hints, .. } = *self;
         let others = move || {
             let rows = REGISTRY.iter().copied();
-            rows.filter(move |row| !core::ptr::eq(*row, spoken) && row.transports.contains(&transport))
+            rows.filter(move |row| !core::ptr::eq(*row, current) && row.transports.contains(&transport))
         };
         let is_neighbour =
-            move |row: &Protocol| hints.has(row) || row.ports.iter().any(|port| spoken.ports.contains(port));
-        let family = others().filter(|row| row.name == spoken.name);
-        family.chain(others().filter(move |row| row.name != spoken.name && is_neighbour(row)))
+            move |row: &Protocol| hints.has(row) || row.ports.iter().any(|port| current.ports.contains(port));
+        let family = others().filter(|row| row.name == current.name);
+        family.chain(others().filter(move |row| row.name != current.name && is_neighbour(row)))
     }
 }

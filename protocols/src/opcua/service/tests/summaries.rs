@@ -1,4 +1,4 @@
-//! The quick look finds what the thorough one finds, whatever the bytes.
+//! Summaries agree with the decoding of single items, whatever the bytes.
 
 use proptest::collection;
 use proptest::prelude::*;
@@ -8,11 +8,11 @@ use std::vec;
 use super::*;
 use crate::operation::{Class, Namespaces, Node};
 
-/// What the thorough look finds, if all of it is plain: each part acts on a node, and none deviates.
-fn thorough(service: Service, body: &[u8]) -> Option<BatchSummary> {
+/// The summary by single items, if all of it is plain: each item acts on a node, and none deviates.
+fn summary_by_items(service: Service, body: &[u8]) -> Option<BatchSummary> {
     let mut found: Option<BatchSummary> = None;
     let mut is_plain = true;
-    let result = items(service, Reader::new(body), Standard, |item| {
+    let result = visit_items(service, Reader::new(body), Standard, |item| {
         let Subject::Node(target) = item.subject else { return is_plain = false };
         let namespace = target.node.namespace;
         let class = if service == Service::Read { Class::Read } else { Class::Write };
@@ -24,13 +24,14 @@ fn thorough(service: Service, body: &[u8]) -> Option<BatchSummary> {
     found.filter(|_| is_plain && result.is_ok())
 }
 
-/// The same of the results of so many parts.
-fn thorough_endings(service: Service, body: &[u8], parts: u32) -> Option<Endings> {
-    let answers = Answers::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts as usize)?;
+/// The counts by single results of `parts` items.
+fn counts_by_results(service: Service, body: &[u8], parts: u32) -> Option<ResultCounts> {
+    let answers =
+        ItemResults::read(service, Reader::new(body)).ok().filter(|answers| answers.left() == parts as usize)?;
     let all: Vec<_> = answers.collect::<Result<_, _>>().ok()?;
     let bad: Vec<_> = all.iter().map(|answer| answer.status).filter(|status| status.is_bad()).collect();
-    let why = bad.last().copied().unwrap_or_default();
-    Some(Endings { good: (all.len() - bad.len()) as u32, bad: bad.len() as u32, why })
+    let last_bad = bad.last().copied().unwrap_or_default();
+    Some(ResultCounts { good: (all.len() - bad.len()) as u32, bad: bad.len() as u32, last_bad })
 }
 
 /// A node in each of its encodings.
@@ -52,7 +53,7 @@ fn node() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A DataValue: a scalar of each type that has a fixed size, a text, a matrix or nothing, with status and times.
+/// A DataValue with status and timestamps: a scalar of each type of fixed size, a text, a matrix or null.
 fn data_value() -> impl Strategy<Value = Vec<u8>> {
     let sizes = [(0, 0), (1, 1), (3, 1), (5, 2), (6, 4), (10, 4), (11, 8), (13, 8), (14, 16), (19, 4)];
     let value = prop_oneof![
@@ -78,8 +79,8 @@ fn data_value() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What follows a node that is read: nearly always its whole value.
-fn asked_of_it() -> impl Strategy<Value = Vec<u8>> {
+/// What follows the node in a ReadValueId: nearly always its whole value.
+fn attribute_and_range() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => Just(hex("0d000000 ffffffff 0000 ffffffff")),
         1 => Just(hex("05000000 ffffffff 0000 ffffffff")),
@@ -87,7 +88,7 @@ fn asked_of_it() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Parts, some of them alike in a row.
+/// Items, some of them repeated in a row.
 fn several(part: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<Vec<u8>>> {
     let times = prop_oneof![4 => 1..4_usize, 1 => 15..50_usize];
     let alike = (part, times).prop_map(|(part, times)| vec![part; times]);
@@ -99,7 +100,7 @@ fn array(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn read() -> impl Strategy<Value = Vec<u8>> {
-    let part = (node(), asked_of_it()).prop_map(|(node, asked)| [node, asked].concat());
+    let part = (node(), attribute_and_range()).prop_map(|(node, asked)| [node, asked].concat());
     several(part).prop_map(|mut parts| {
         // Nodes that are alike in all but their numbers.
         for (place, part) in
@@ -120,7 +121,7 @@ fn write() -> impl Strategy<Value = Vec<u8>> {
     collection::vec(part, 0..6).prop_map(|parts| array(&parts))
 }
 
-/// Some bytes of it are others, or its end is missing.
+/// The body, or the body with one byte changed, or without its end.
 fn damaged(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let damage = prop_oneof![
         2 => Just(None),
@@ -144,21 +145,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn a_survey_of_a_request_counts_what_its_parts_are(reads in damaged(read()), writes in damaged(write())) {
+    fn the_summary_of_a_request_agrees_with_its_items(reads in damaged(read()), writes in damaged(write())) {
         for (service, body) in [(Service::Read, &reads), (Service::Write, &writes)] {
-            prop_assert_eq!(BatchSummary::of_request(service, Reader::new(body)), thorough(service, body));
+            prop_assert_eq!(BatchSummary::of_request(service, Reader::new(body)), summary_by_items(service, body));
         }
     }
 
     #[test]
-    fn endings_are_counted_as_the_results_are(values in damaged(several(data_value()).prop_map(|all| array(&all)))) {
+    fn result_counts_agree_with_the_results(values in damaged(several(data_value()).prop_map(|all| array(&all)))) {
         let parts = values.first().map_or(0, |count| u32::from(*count));
-        let expected = thorough_endings(Service::Read, &values, parts).filter(|_| parts > 0);
-        prop_assert_eq!(Endings::of(Service::Read, Reader::new(&values), parts), expected);
+        let expected = counts_by_results(Service::Read, &values, parts).filter(|_| parts > 0);
+        prop_assert_eq!(ResultCounts::of(Service::Read, Reader::new(&values), parts), expected);
     }
 
     #[test]
-    fn a_survey_of_a_report_counts_the_values_of_known_items(
+    fn the_summary_of_a_report_counts_the_values_of_known_items(
         values in collection::vec((0..8_u32, data_value()), 1..6), place in any::<Index>(), byte in any::<u8>(), damages in any::<bool>(),
     ) {
         let parts: Vec<_> = values.iter().map(|(handle, value)| [&handle.to_le_bytes()[..], value].concat()).collect();
@@ -169,10 +170,10 @@ proptest! {
             let place = place.index(body.len());
             body[place] = byte;
         }
-        // Item 7 is not known, and nothing of another subscription.
+        // Item 7 is unknown, and so is every other subscription.
         let known = |subscription, handle| (subscription == 7 && handle < 7).then_some(handle as u16 / 3);
         let (mut count, mut namespaces, mut is_plain) = (0, Namespaces::NONE, true);
-        let result = notifications(Service::Publish, Reader::new(&body), |published, one| {
+        let result = visit_notifications(Service::Publish, Reader::new(&body), |published, one| {
             let of = |handle| known(published.subscription.unwrap_or_default(), handle);
             match *one {
                 Notification::Data { handle, .. } if of(handle).is_some() => {
@@ -182,10 +183,10 @@ proptest! {
                 _ => is_plain = false,
             }
         });
-        // Three neighbours lie in one namespace, and the last of them is never told with another.
+        // Blocks of three handles share a namespace, and the last of them is named only when it is asked for.
         let around = |subscription, handle: u32| {
             let (first, namespace) = (handle / 3 * 3, known(subscription, handle)?);
-            Some(Neighbours { first, known: if first < 6 { 0b011 | 1 << (handle - first) } else { 1 }, namespace })
+            Some(HandleBlock { first, known: if first < 6 { 0b011 | 1 << (handle - first) } else { 1 }, namespace })
         };
         match BatchSummary::of_report(Reader::new(&body), around) {
             Some(summary) => {
@@ -198,7 +199,7 @@ proptest! {
 }
 
 #[test]
-fn other_requests_and_those_without_parts_are_not_surveyed() {
+fn other_services_and_requests_without_items_have_no_summary() {
     let empty = hex("0000000000000000 00000000 00000000");
     assert_eq!(BatchSummary::of_request(Service::Read, Reader::new(&empty)), None);
     let one = hex("0000000000000000 00000000 01000000 0048 0d000000 ffffffff 0000 ffffffff");

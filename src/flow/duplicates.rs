@@ -12,11 +12,11 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use super::mix::{Mixer, word};
-use crate::frame::{Body, Datagram, Frame, IpPair, Macs, OtherIp, Redundancy};
+use crate::frame::{Body, Datagram, Frame, IpHeader, Macs, OtherIp, Redundancy};
 
 /// What a [`DuplicateFilter`] runs on. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
-pub struct CopySettings {
+pub struct DuplicateSettings {
     /// Frames that are remembered: 16 bytes each, and as much again on a redundant network. A copy is missed when so many other
     /// frames came between.
     pub slots: u32,
@@ -28,13 +28,13 @@ pub struct CopySettings {
     pub seed: u64,
 }
 
-impl Default for CopySettings {
+impl Default for DuplicateSettings {
     fn default() -> Self {
         Self { slots: 128, mirror_window: 2_000_000, redundancy_window: 400_000_000, seed: 0 }
     }
 }
 
-impl CopySettings {
+impl DuplicateSettings {
     /// How soon after a frame the copy of it comes, nanoseconds.
     pub const fn window(&self, redundancy: Option<Redundancy>) -> i64 {
         if redundancy.is_some() { self.redundancy_window } else { self.mirror_window }
@@ -43,7 +43,7 @@ impl CopySettings {
 
 /// What a [`DuplicateFilter`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CopyCounters {
+pub struct DuplicateCounters {
     /// Frames that the tap delivered again.
     pub mirrored: u64,
     /// Frames that came on the other path of a redundant network.
@@ -61,9 +61,9 @@ pub struct DuplicateFilter {
     mixer: Mixer,
     /// Takes no memory until the first frame with a redundancy tag.
     redundant: Latest,
-    settings: CopySettings,
+    settings: DuplicateSettings,
     hash: FixedState,
-    counters: CopyCounters,
+    counters: DuplicateCounters,
 }
 
 /// The frames that came last, in the order in which they came: so what is found does not depend on the seed of the digests, as
@@ -83,40 +83,40 @@ struct Seen {
 
 impl DuplicateFilter {
     /// A filter that has seen nothing.
-    pub fn new(settings: &CopySettings) -> Self {
+    pub fn new(settings: &DuplicateSettings) -> Self {
         Self {
             mirrored: Latest::new(settings.slots),
             redundant: Latest::new(0),
             settings: *settings,
             hash: FixedState::with_seed(settings.seed),
             mixer: Mixer::new(settings.seed),
-            counters: CopyCounters::default(),
+            counters: DuplicateCounters::default(),
         }
     }
 
     /// What was counted.
-    pub const fn counters(&self) -> CopyCounters {
+    pub const fn counters(&self) -> DuplicateCounters {
         self.counters
     }
 
     /// What it runs on.
-    pub const fn settings(&self) -> &CopySettings {
+    pub const fn settings(&self) -> &DuplicateSettings {
         &self.settings
     }
 
     /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not. Never of TCP.
-    pub fn is_copy(&mut self, frame: &Frame<'_>, time: i64) -> bool {
+    pub fn detect(&mut self, frame: &Frame<'_>, time: i64) -> bool {
         let Some(digest) = self.digest(frame) else { return false };
         if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
-            && self.is_redundant(digest, tag, macs, time)
+            && self.detect_redundant(digest, tag, macs, time)
         {
             self.counters.redundant += 1;
             return true;
         }
-        self.is_mirrored(digest, time)
+        self.detect_mirrored(digest, time)
     }
 
-    fn is_mirrored(&mut self, digest: u64, time: i64) -> bool {
+    fn detect_mirrored(&mut self, digest: u64, time: i64) -> bool {
         let is_copy = self.mirrored.have(time, self.settings.mirror_window, |seen| seen == digest);
         if !is_copy {
             self.mirrored.push(Seen { digest, time });
@@ -125,7 +125,7 @@ impl DuplicateFilter {
         is_copy
     }
 
-    fn is_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
+    fn detect_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
         if self.redundant.ring.is_empty() {
             self.redundant = Latest::new(self.settings.slots);
         }
@@ -142,10 +142,10 @@ impl DuplicateFilter {
     /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let digest = match &frame.body {
-            Body::Tcp(..) | Body::Ip(IpPair { identification: 0, .. }, _) => return None,
-            Body::Udp(pair, datagram) => self.digest_datagram(pair, datagram),
-            Body::Ip(pair, OtherIp { protocol, .. }) => {
-                self.mixer.pair(self.hosts(pair), word(pair.identification.into(), (*protocol).into()))
+            Body::Tcp(..) | Body::Ip(IpHeader { identification: 0, .. }, _) => return None,
+            Body::Udp(ip, datagram) => self.digest_datagram(ip, datagram),
+            Body::Ip(ip, OtherIp { protocol, .. }) => {
+                self.mixer.pair(self.hosts(ip), word(ip.identification.into(), (*protocol).into()))
             }
             Body::Link { ether_type, payload } => {
                 let Macs { source, destination } = frame.mac?;
@@ -155,17 +155,17 @@ impl DuplicateFilter {
         Some(digest | SEEN)
     }
 
-    fn hosts(&self, pair: &IpPair) -> u64 {
-        match (pair.source, pair.destination) {
+    fn hosts(&self, ip: &IpHeader) -> u64 {
+        match (ip.source, ip.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => word(source.to_bits(), destination.to_bits()),
             addresses => self.hash.hash_one(addresses),
         }
     }
 
-    fn digest_datagram(&self, pair: &IpPair, datagram: &Datagram<'_>) -> u64 {
+    fn digest_datagram(&self, ip: &IpHeader, datagram: &Datagram<'_>) -> u64 {
         let ports = word(both(datagram.source_port, datagram.destination_port), datagram.length);
-        let rest = word(datagram.checksum.into(), pair.identification.into());
-        let header = self.mixer.pair(self.mixer.pair(self.hosts(pair), ports), rest);
+        let rest = word(datagram.checksum.into(), ip.identification.into());
+        let header = self.mixer.pair(self.mixer.pair(self.hosts(ip), ports), rest);
         self.mixer.pair(header, self.hash.hash_one(datagram.payload))
     }
 }
@@ -222,11 +222,11 @@ mod tests {
     const MILLISECOND: i64 = 1_000_000;
 
     fn filter() -> DuplicateFilter {
-        DuplicateFilter::new(&CopySettings::default())
+        DuplicateFilter::new(&DuplicateSettings::default())
     }
 
-    fn pair(identification: u16) -> IpPair {
-        IpPair { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification }
+    fn pair(identification: u16) -> IpHeader {
+        IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification }
     }
 
     fn frame(body: Body<'_>) -> Frame<'_> {
@@ -257,29 +257,29 @@ mod tests {
         let mut filter = filter();
         let first = datagram(9, b"abc");
         let copy = Frame { vlan: Some(20), ..first };
-        assert!(!filter.is_copy(&first, 0));
-        assert!(filter.is_copy(&copy, 2 * MILLISECOND));
-        assert!(!filter.is_copy(&copy, 2 * MILLISECOND + 1));
-        assert!(filter.is_copy(&first, MILLISECOND), "the clock of a merged capture may run backwards");
-        assert_eq!(filter.counters(), CopyCounters { mirrored: 2, redundant: 0 });
+        assert!(!filter.detect(&first, 0));
+        assert!(filter.detect(&copy, 2 * MILLISECOND));
+        assert!(!filter.detect(&copy, 2 * MILLISECOND + 1));
+        assert!(filter.detect(&first, MILLISECOND), "the clock of a merged capture may run backwards");
+        assert_eq!(filter.counters(), DuplicateCounters { mirrored: 2, redundant: 0 });
     }
 
     #[test]
     fn the_seed_does_not_decide_what_is_a_copy() {
         let payloads: Vec<[u8; 4]> = (0..128_u32).map(u32::to_be_bytes).collect();
         for seed in 0..64 {
-            let mut filter = DuplicateFilter::new(&CopySettings { seed, ..CopySettings::default() });
+            let mut filter = DuplicateFilter::new(&DuplicateSettings { seed, ..DuplicateSettings::default() });
             for payload in &payloads {
-                assert!(!filter.is_copy(&datagram(9, payload), 0), "seed {seed}");
+                assert!(!filter.detect(&datagram(9, payload), 0), "seed {seed}");
             }
             for payload in &payloads {
-                assert!(filter.is_copy(&datagram(9, payload), MILLISECOND), "seed {seed}");
+                assert!(filter.detect(&datagram(9, payload), MILLISECOND), "seed {seed}");
             }
             for (sequence, payload) in (0..128).zip(&payloads) {
-                assert!(!filter.is_copy(&tagged(sequence, 0xa, payload), 10 * MILLISECOND), "seed {seed}");
+                assert!(!filter.detect(&tagged(sequence, 0xa, payload), 10 * MILLISECOND), "seed {seed}");
             }
             for (sequence, payload) in (0..128).zip(&payloads) {
-                assert!(filter.is_copy(&tagged(sequence, 0xb, payload), 300 * MILLISECOND), "seed {seed}");
+                assert!(filter.detect(&tagged(sequence, 0xb, payload), 300 * MILLISECOND), "seed {seed}");
             }
         }
     }
@@ -288,61 +288,61 @@ mod tests {
     fn what_lies_too_far_back_is_no_longer_known() {
         let mut filter = filter();
         let first = datagram(9, b"abc");
-        assert!(!filter.is_copy(&first, 0));
+        assert!(!filter.detect(&first, 0));
         for number in 0..127_u32 {
-            assert!(!filter.is_copy(&datagram(9, &number.to_be_bytes()), 1));
+            assert!(!filter.detect(&datagram(9, &number.to_be_bytes()), 1));
         }
-        assert!(filter.is_copy(&first, 2));
-        assert!(!filter.is_copy(&datagram(9, b"one more"), 2));
-        assert!(!filter.is_copy(&first, 3));
+        assert!(filter.detect(&first, 2));
+        assert!(!filter.detect(&datagram(9, b"one more"), 2));
+        assert!(!filter.detect(&first, 3));
     }
 
     #[test]
     fn equal_datagrams_with_their_own_identification_are_kept() {
         let mut filter = filter();
-        assert!(!filter.is_copy(&datagram(1, b"abc"), 0));
-        assert!(!filter.is_copy(&datagram(2, b"abc"), 1));
-        assert!(filter.is_copy(&datagram(2, b"abc"), 2));
+        assert!(!filter.detect(&datagram(1, b"abc"), 0));
+        assert!(!filter.detect(&datagram(2, b"abc"), 1));
+        assert!(filter.detect(&datagram(2, b"abc"), 2));
     }
 
     #[test]
     fn datagrams_without_identification_are_told_apart_by_their_payload() {
         let mut filter = filter();
-        assert!(!filter.is_copy(&datagram(0, b"abc"), 0));
-        assert!(!filter.is_copy(&datagram(0, b"abd"), 1));
-        assert!(filter.is_copy(&datagram(0, b"abd"), 2));
+        assert!(!filter.detect(&datagram(0, b"abc"), 0));
+        assert!(!filter.detect(&datagram(0, b"abd"), 1));
+        assert!(filter.detect(&datagram(0, b"abd"), 2));
     }
 
     #[test]
     fn what_nothing_tells_apart_is_kept() {
         let mut filter = filter();
         let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
-        assert!(!filter.is_copy(&ping, 0) && !filter.is_copy(&ping, 0));
+        assert!(!filter.detect(&ping, 0) && !filter.detect(&ping, 0));
         let numbered = frame(Body::Ip(pair(5), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
-        assert!(!filter.is_copy(&numbered, 0) && filter.is_copy(&numbered, 0));
+        assert!(!filter.detect(&numbered, 0) && filter.detect(&numbered, 0));
     }
 
     #[test]
     fn the_second_path_of_a_redundant_network_is_dropped() {
         let mut filter = filter();
-        assert!(!filter.is_copy(&tagged(7, 0xa, b"one"), 0));
-        assert!(!filter.is_copy(&tagged(8, 0xa, b"two"), MILLISECOND));
-        assert!(filter.is_copy(&tagged(7, 0xb, b"one"), 300 * MILLISECOND));
-        assert!(filter.is_copy(&tagged(8, 0xb, b"two"), 300 * MILLISECOND));
-        assert!(!filter.is_copy(&tagged(7, 0xb, b"six"), 500 * MILLISECOND), "the sequence number came round again");
-        assert_eq!(filter.counters(), CopyCounters { mirrored: 0, redundant: 2 });
+        assert!(!filter.detect(&tagged(7, 0xa, b"one"), 0));
+        assert!(!filter.detect(&tagged(8, 0xa, b"two"), MILLISECOND));
+        assert!(filter.detect(&tagged(7, 0xb, b"one"), 300 * MILLISECOND));
+        assert!(filter.detect(&tagged(8, 0xb, b"two"), 300 * MILLISECOND));
+        assert!(!filter.detect(&tagged(7, 0xb, b"six"), 500 * MILLISECOND), "the sequence number came round again");
+        assert_eq!(filter.counters(), DuplicateCounters { mirrored: 0, redundant: 2 });
     }
 
     #[test]
     fn a_frame_with_the_tag_of_another_and_other_content_or_addresses_is_no_copy() {
         let mut filter = filter();
         let first = tagged(7, 0xa, b"one");
-        assert!(!filter.is_copy(&first, 0));
-        assert!(!filter.is_copy(&tagged(7, 0xb, b"two"), MILLISECOND), "another payload");
-        assert!(!filter.is_copy(&first, 10 * MILLISECOND), "its own path again, too late for a mirrored copy");
+        assert!(!filter.detect(&first, 0));
+        assert!(!filter.detect(&tagged(7, 0xb, b"two"), MILLISECOND), "another payload");
+        assert!(!filter.detect(&first, 10 * MILLISECOND), "its own path again, too late for a mirrored copy");
         let macs = Macs { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 3] };
         let elsewhere = Frame { mac: Some(macs), ..tagged(7, 0xb, b"one") };
-        assert!(!filter.is_copy(&elsewhere, 20 * MILLISECOND), "to another host");
+        assert!(!filter.detect(&elsewhere, 20 * MILLISECOND), "to another host");
     }
 
     #[test]
@@ -360,7 +360,7 @@ mod tests {
         };
         let segment = frame(Body::Tcp(pair(3), segment));
         let mut filter = filter();
-        assert!(!filter.is_copy(&segment, 0) && !filter.is_copy(&segment, 0));
+        assert!(!filter.detect(&segment, 0) && !filter.detect(&segment, 0));
     }
 
     #[test]
@@ -368,8 +368,8 @@ mod tests {
         let mut filter = filter();
         let macs = Some(Macs { source: [2, 0, 0, 0, 0, 1], destination: [255; 6] });
         let arp = |payload| Frame { mac: macs, ..frame(Body::Link { ether_type: 0x0806, payload }) };
-        assert!(!filter.is_copy(&arp(b"who has 10.0.0.1"), 0));
-        assert!(!filter.is_copy(&arp(b"who has 10.0.0.2"), 0));
-        assert!(filter.is_copy(&arp(b"who has 10.0.0.1"), 1));
+        assert!(!filter.detect(&arp(b"who has 10.0.0.1"), 0));
+        assert!(!filter.detect(&arp(b"who has 10.0.0.2"), 0));
+        assert!(filter.detect(&arp(b"who has 10.0.0.1"), 1));
     }
 }
