@@ -3,21 +3,11 @@
 
 use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
-use super::conversation::FlowFacts;
+use super::flow_facts::{ChannelSecurity, FlowFacts};
 use super::flow_sink::FlowSink;
 use crate::policy::certificate::MAX_BYTES;
 use crate::policy::{Denial, FactVerdict, Rule, Secured};
 use crate::record::{Fact, OwnedOperation, What};
-
-/// What is kept about the security of a conversation.
-#[derive(Debug, Default)]
-pub(super) struct ChannelSecurity {
-    pub(super) secured: Secured,
-    /// Somebody was told that its content cannot be seen.
-    opaque: bool,
-    /// Hashes of the certificates that both sides showed last: renewing a channel shows them again.
-    shown: [Option<u64>; 2],
-}
 
 impl FlowFacts {
     /// Whether an operation of this class is a use of its channel that has to be judged.

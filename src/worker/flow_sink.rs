@@ -7,8 +7,9 @@ use lockkeeper_protocols::{
     Stamp,
 };
 
-use super::WorkerState;
-use super::conversation::{FlowFacts, Identification, PendingOperation};
+use super::flow_facts::{FlowFacts, Identification};
+use super::pending::PendingOperation;
+use super::state::WorkerState;
 use crate::policy::Verdict;
 use crate::record::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 

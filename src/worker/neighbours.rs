@@ -4,7 +4,6 @@ use hashbrown::{HashMap, HashSet};
 use lockkeeper_protocols::{Side, Stamp};
 
 use super::state::{Between, WorkerState};
-use super::{Worker, is_neighbour_discovery};
 use crate::frame::{Body, Frame, Macs};
 use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
 use crate::record::{Endpoint, Event, Fact, Finding, What};
@@ -36,28 +35,24 @@ struct Pair {
     vlan: Option<u16>,
 }
 
-impl Worker {
+impl Neighbours {
     /// A frame without IP, or one that serves to find neighbours. What was seen before costs one look.
-    pub(super) fn neighbour(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let Some(shard) = self.shards.get_mut(index) else { return };
+    pub(super) fn observe(&mut self, frame: &Frame<'_>, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         let Some(macs) = frame.mac else { return };
         if frame.undecoded.is_some() {
-            self.state.undecoded_link(frame, stamp);
+            state.undecoded_link(frame, stamp);
         }
         let pair = Pair { macs, ether_type, vlan: frame.vlan };
-        let neighbours = &mut shard.neighbours;
-        match neighbours.traffic.get_mut(&pair.key()) {
-            Some(traffic) => traffic.goes_on(&pair, stamp, &mut self.state),
+        match self.traffic.get_mut(&pair.key()) {
+            Some(traffic) => traffic.goes_on(&pair, stamp, state),
             None => {
-                let is_judged = self.state.judging && !is_neighbour_discovery(frame);
-                neighbours.begin(&pair, is_judged, self.settings.neighbours, stamp, &mut self.state);
+                let is_judged = state.judging && !is_neighbour_discovery(frame);
+                self.begin(&pair, is_judged, limit, stamp, state);
             }
         }
     }
-}
 
-impl Neighbours {
     /// Under another policy, everything is judged anew.
     pub(super) fn judge_again(&mut self) {
         self.traffic.clear();
@@ -162,6 +157,11 @@ impl Pair {
         let flow_verdict = state.policy.flow_verdict(&self.tuple(), None);
         state.report_between(&self.between(), flow_verdict, first, stamp, event);
     }
+}
+
+/// IPv6 hosts of one link that look for each other.
+pub(super) fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
+    matches!(frame.body, Body::Ip(_, other) if other.neighbour_discovery)
 }
 
 /// Whether a hardware address stands for many hosts (IEEE 802, 8.2: the lowest bit of the first octet).

@@ -5,7 +5,20 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use lockkeeper_protocols::RequestRef;
 
-use super::conversation::PendingOperation;
+use crate::policy::Verdict;
+use crate::record::OwnedValues;
+
+/// An operation whose outcome is pending.
+pub(super) struct PendingOperation {
+    pub(super) verdict: Verdict,
+    /// Its denial was told: its end is, too.
+    pub(super) told: bool,
+    /// The time in which an answer is expected has passed.
+    pub(super) overdue: bool,
+    /// Its request is in the capture.
+    pub(super) request_seen: bool,
+    pub(super) values: OwnedValues,
+}
 
 /// Operations by their number. There may be a hundred thousand; nearly always they end in the order in which they began,
 /// so that they lie one behind the other, and those that end in between leave an empty place.
@@ -94,8 +107,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::policy::Verdict;
-    use crate::record::OwnedValues;
 
     fn operation(flow: u16) -> PendingOperation {
         PendingOperation {

@@ -6,8 +6,7 @@ use std::net::Ipv4Addr;
 use hashbrown::HashSet;
 use lockkeeper_protocols::Stamp;
 
-use super::Worker;
-use super::state::Between;
+use super::state::{Between, WorkerState};
 use crate::frame::{Body, Frame, IpPair};
 use crate::policy::{Carrier, Host, is_routable};
 use crate::record::{Endpoint, Event, Fact};
@@ -19,6 +18,21 @@ pub(super) struct Sightings {
 }
 
 impl Sightings {
+    /// Tells who sent a frame, if that is news and the policy declares anything to compare it with.
+    pub(super) fn observe(&mut self, frame: &Frame<'_>, stamp: &Stamp, state: &mut WorkerState) {
+        let is_watched = state.watches_hardware || state.watches_vlans && frame.vlan.is_some();
+        if !is_watched || !shows_link(frame) {
+            return;
+        }
+        let Some((between, claim)) = sender(frame) else { return };
+        let sender = between.client.host;
+        if sender.ip.is_some_and(is_routable) && self.add(sender, claim) {
+            let flow_verdict = state.policy.flow_verdict(&between.tuple(), None);
+            let sighting = |base| Event::Fact(base, Fact::Sighting { claim });
+            state.report_between(&between, flow_verdict, stamp.packet, stamp, sighting);
+        }
+    }
+
     /// Under another policy, everything is told anew.
     pub(super) fn tell_again(&mut self) {
         self.told.clear();
@@ -30,25 +44,6 @@ impl Sightings {
             self.told.clear();
         }
         self.told.insert((sender, claim))
-    }
-}
-
-impl Worker {
-    /// Tells who sent a frame, if that is news and the policy declares anything to compare it with.
-    #[inline(never)]
-    pub(super) fn sight(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
-        let is_watched = self.state.watches_hardware || self.state.watches_vlans && frame.vlan.is_some();
-        if !is_watched || !shows_link(frame) {
-            return;
-        }
-        let Some((between, claim)) = sender(frame) else { return };
-        let sender = between.client.host;
-        let Some(shard) = self.shards.get_mut(index) else { return };
-        if sender.ip.is_some_and(is_routable) && shard.sightings.add(sender, claim) {
-            let flow_verdict = self.state.policy.flow_verdict(&between.tuple(), None);
-            let sighting = |base| Event::Fact(base, Fact::Sighting { claim });
-            self.state.report_between(&between, flow_verdict, stamp.packet, stamp, sighting);
-        }
     }
 }
 

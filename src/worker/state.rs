@@ -6,13 +6,14 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use lockkeeper_protocols::{Limits, Operation, Outcome, RequestRef, Side, Stamp, Values};
 
-use super::conversation::{FlowFacts, Identification, PendingOperation};
-use super::evidence_of;
+use super::flow_facts::{FlowFacts, Identification};
+use super::pending::PendingOperation;
+use crate::capture::Origin;
 use crate::keys::KeyRing;
 use crate::metrics::Counters;
 use crate::policy::{Carrier, Denial, FlowTuple, FlowVerdict, Policy, Verdict};
 use crate::record::{
-    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Fact, Finding, OperationView, OwnedOperation,
+    Captures, ConversationText, Doubt, Ending, Endpoint, Event, Evidence, Fact, Finding, OperationView, OwnedOperation,
     OwnedValues, Report, SortKey, Transaction, ValuesView, What, write_transaction,
 };
 
@@ -306,6 +307,12 @@ fn finding(
         protocol: facts.protocol_name(),
         operation,
     }))
+}
+
+/// Which packet a stamp speaks of.
+fn evidence_of(stamp: &Stamp) -> Evidence {
+    let Origin { capture, number } = Origin::of(stamp);
+    Evidence { capture, packet: number }
 }
 
 /// An operation with the values that it moved: those that were answered, or else those that were asked for.

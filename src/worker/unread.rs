@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockkeeper_protocols::Stamp;
 
-use super::conversation::FlowFacts;
+use super::flow_facts::FlowFacts;
 use super::state::{Between, WorkerState};
 use crate::frame::{Body, Frame, Undecoded};
 use crate::policy::{Carrier, Host};

@@ -5,37 +5,11 @@ use std::sync::Arc;
 use super::FlowState;
 use crate::policy::{Denial, Policy, Verdict};
 use crate::record::What;
-use crate::worker::{Worker, WorkerState};
-
-impl Worker {
-    /// Judges by another policy from here on. `clock`: the packet clock, for what is told about conversations that the new
-    /// policy does not permit.
-    pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
-        let before = self.state.adopt(policy);
-        for shard in &mut self.shards {
-            shard.neighbours.judge_again();
-            shard.sightings.tell_again();
-        }
-        for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
-            conversation.flow.adopt(&before, clock, &mut self.state);
-        }
-    }
-}
-
-impl WorkerState {
-    /// Takes over a policy; returns the one before it.
-    fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
-        self.judging = policy.judges();
-        self.watches_hardware = policy.watches_hardware();
-        self.watches_vlans = policy.watches_vlans();
-        self.forget_rulings();
-        std::mem::replace(&mut self.policy, Arc::clone(policy))
-    }
-}
+use crate::worker::state::WorkerState;
 
 impl FlowState {
     /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
-    fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
+    pub(in crate::worker) fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
         let facts = &mut self.facts;
         facts.last_values.carry_over(before, &state.policy);
         facts.forget_text();

@@ -1,7 +1,9 @@
 //! Connections that came to nothing.
 
-use super::{Content, Conversation, FlowContext};
+use super::Conversation;
+use super::content::Content;
 use crate::metrics::{Failure, Server};
+use crate::worker::context::FlowContext;
 
 impl Conversation {
     /// [`Conversation::finish`]; what it took of memory is free, and if it came to nothing, it is counted among those that did.

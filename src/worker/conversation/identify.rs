@@ -6,20 +6,13 @@ use lockkeeper_protocols::{
     Decision, Found, Hints, Identifier, Keys, Protocol, REGISTRY, Search, Session, Side, Stamp, Transport,
 };
 
-use super::{Content, FlowFacts, FlowState, Identification, JUDGE_AFTER, NEVER, NO_ROW};
+use super::FlowState;
+use super::content::Content;
+use super::probe_buffer::ProbeBuffer;
 use crate::flow::End;
-use crate::worker::WorkerState;
+use crate::worker::flow_facts::{FlowFacts, Identification, JUDGE_AFTER, NEVER, NO_ROW};
 use crate::worker::flow_sink::FlowSink;
-
-/// The first bytes of a conversation, until its protocol is known.
-pub(super) struct ProbeBuffer {
-    /// First bytes of each end, by [`End`].
-    first: [Vec<u8>; 2],
-    /// In what order they came: who, how many bytes, when.
-    pieces: Vec<(End, usize, Stamp)>,
-    /// What the policy declares on its ports.
-    declared: Hints,
-}
+use crate::worker::state::WorkerState;
 
 impl FlowState {
     /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
@@ -145,7 +138,7 @@ impl FlowState {
     }
 
     /// No more bytes will come: what was said so far has to be enough to tell what it is.
-    pub(super) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    pub(in crate::worker) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
             Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
             Content::Silent | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
@@ -189,59 +182,7 @@ impl FlowFacts {
     }
 }
 
-impl ProbeBuffer {
-    fn new(declared: Hints) -> Self {
-        Self { first: Default::default(), pieces: Vec::new(), declared }
-    }
-
-    fn add(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.first[from.index()].extend_from_slice(bytes);
-        self.pieces.push((from, bytes.len(), *stamp));
-    }
-
-    /// First bytes of the client and of the server.
-    fn sides(&self, client: End) -> [&[u8]; 2] {
-        [&self.first[client.index()], &self.first[client.other().index()]]
-    }
-
-    /// Every piece, as it came.
-    fn each(&self, mut tell: impl FnMut(End, &[u8], &Stamp)) {
-        let mut used = [0; 2];
-        for &(from, length, ref stamp) in &self.pieces {
-            let start = used[from.index()];
-            used[from.index()] = start + length;
-            tell(from, self.first[from.index()].get(start..start + length).unwrap_or_default(), stamp);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.first.iter().map(Vec::len).sum()
-    }
-
-    /// Bytes of memory that they take.
-    pub(super) fn memory(&self) -> usize {
-        let pieces = self.pieces.capacity() * size_of::<(End, usize, Stamp)>();
-        size_of::<Self>() + pieces + self.first.iter().map(Vec::capacity).sum::<usize>()
-    }
-
-    fn is_full(&self) -> bool {
-        self.len() >= PROBE_BYTES || self.pieces.len() >= PROBE_PIECES
-    }
-
-    /// Drops what an end has sent; returns how many bytes that was.
-    pub(super) fn forget(&mut self, from: End) -> u64 {
-        self.pieces.retain(|(end, ..)| *end != from);
-        std::mem::take(&mut self.first[from.index()]).len() as u64
-    }
-}
-
 fn row_of(protocol: &Protocol) -> u8 {
     let row = REGISTRY.iter().position(|row| std::ptr::eq(*row, protocol));
     row.and_then(|row| u8::try_from(row).ok()).unwrap_or(NO_ROW)
 }
-
-/// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
-const PROBE_BYTES: usize = 4096;
-
-/// Segments that are looked at before identification is given up.
-const PROBE_PIECES: usize = 512;

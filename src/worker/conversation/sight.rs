@@ -2,12 +2,13 @@
 
 use lockkeeper_protocols::{Side, Stamp};
 
-use super::{Content, Conversation, FlowFacts, FlowState, Identification};
+use super::{Conversation, FlowState};
 use crate::flow::End;
 use crate::frame::Frame;
 use crate::policy::{Carrier, Verdict};
 use crate::record::Fact;
-use crate::worker::WorkerState;
+use crate::worker::flow_facts::FlowFacts;
+use crate::worker::state::WorkerState;
 
 /// What a frame says about the end that sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,15 +104,6 @@ impl FlowState {
             self.facts.flow_verdict.as_ref().map(|flow_verdict| state.verdict(flow_verdict, self.identification()));
         if let Some(Verdict::Deny(denial)) = verdict {
             state.fact(&mut self.facts, Fact::Asked(denial), stamp);
-        }
-    }
-
-    /// What is known about what is spoken.
-    pub(super) fn identification(&self) -> Identification {
-        match (&self.content, self.facts.protocol_name()) {
-            (Content::Other(_), _) => Identification::Unrecognised,
-            (_, Some(name)) => Identification::Protocol(name),
-            (_, None) => Identification::Pending,
         }
     }
 

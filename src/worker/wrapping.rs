@@ -1,18 +1,19 @@
 //! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
 
-use super::FlowFacts;
+use super::Worker;
+use super::flow_facts::FlowFacts;
+use super::state::WorkerState;
 use crate::capture::Packet;
 use crate::flow::FlowKey;
 use crate::frame;
 use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
 use crate::record::What;
-use crate::worker::{Worker, WorkerState};
 
 impl Worker {
     /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
     /// when that is due; nothing is kept of it here.
     #[cold]
-    pub(in crate::worker) fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
+    pub(super) fn wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
         if !self.state.judging {
             return;
         }
@@ -68,7 +69,7 @@ impl WorkerState {
 
 impl FlowFacts {
     /// Whether the policy denies the conversation as such.
-    pub(in crate::worker) const fn is_denied(&self) -> bool {
+    pub(super) const fn is_denied(&self) -> bool {
         self.denied.is_some()
     }
 

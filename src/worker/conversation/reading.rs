@@ -5,81 +5,19 @@
 //! its own, which goes on with the stream until both readings agree again. Of its operations, those are judged that the
 //! delivered reading does not have, and those that are not permitted become alerts, marked as ambiguous.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-
 use foldhash::fast::RandomState;
 use lockkeeper_protocols::{
     Anomaly, Decision, Identity, Operation, Outcome, Protocol, REGISTRY, RequestRef, Security, Session, Side, Sink,
-    Stamp, Target, Transport, Values,
+    Stamp, Target, Transport,
 };
 
-use super::WorkerState;
-use super::conversation::{FlowFacts, FlowState};
+use super::FlowState;
 use crate::flow::{End, Reading, ReadingCause};
 use crate::policy::{Denial, FlowVerdict, LastValues, Policy, SessionState, Verdict};
 use crate::record::{Doubt, OwnedOperation, What};
-
-/// The other readings of one conversation.
-#[derive(Default)]
-pub(super) struct Readings {
-    open: Vec<OpenReading>,
-    /// How many there were since the time `since`.
-    begun: u32,
-    /// Nanoseconds on the packet clock.
-    since: i64,
-}
-
-/// A reading that has not met the delivered one again.
-struct OpenReading {
-    from: End,
-    session: Session,
-    /// Fingerprints of the operations of the delivered reading since they parted.
-    delivered: Vec<u64>,
-    /// Bytes that it may still go on for.
-    left: usize,
-}
-
-impl Readings {
-    /// Bytes of memory that they take.
-    pub(super) fn memory(&self) -> usize {
-        let memory = |open: &OpenReading| open.session.memory() + open.delivered.capacity() * size_of::<u64>();
-        self.open.capacity() * size_of::<OpenReading>() + self.open.iter().map(memory).sum::<usize>()
-    }
-
-    /// Counts one more; says whether it is within what may be judged.
-    fn begin(&mut self, clock: i64) -> bool {
-        if clock.saturating_sub(self.since) >= READINGS_PERIOD {
-            (self.begun, self.since) = (0, clock);
-        }
-        self.begun = self.begun.saturating_add(1);
-        self.begun <= MOST_READINGS
-    }
-
-    /// Whether there is nothing to remember of them.
-    pub(super) fn are_forgotten(&self) -> bool {
-        self.open.is_empty() && self.begun == 0
-    }
-
-    /// None of them goes on.
-    pub(super) fn give_up(&mut self) {
-        self.open = Vec::new();
-    }
-
-    /// Whether the operations of the delivered reading are to be [noted](Readings::note).
-    pub(super) fn are_open(&self) -> bool {
-        !self.open.is_empty()
-    }
-
-    /// The delivered reading has announced an operation.
-    pub(super) fn note(&mut self, prints: &RandomState, operation: &Operation<'_>) {
-        let print = fingerprint(prints, operation);
-        for reading in &mut self.open {
-            if reading.delivered.len() < MOST_NOTED {
-                reading.delivered.push(print);
-            }
-        }
-    }
-}
+use crate::worker::flow_facts::FlowFacts;
+use crate::worker::readings::{MOST_NOTED, OpenReading, fingerprint};
+use crate::worker::state::WorkerState;
 
 /// How operations of another reading are judged.
 struct Bar<'a> {
@@ -141,7 +79,13 @@ impl Sink for Overheard<'_, '_> {
 impl FlowState {
     /// Another reading of what an end sent begins.
     #[inline(never)]
-    pub(super) fn read_otherwise(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp, state: &mut WorkerState) {
+    pub(in crate::worker) fn read_otherwise(
+        &mut self,
+        from: End,
+        reading: &Reading<'_>,
+        stamp: &Stamp,
+        state: &mut WorkerState,
+    ) {
         if !self.facts.make_rare().readings.begin(stamp.clock) {
             state.counters.losses.readings_not_judged += 1;
             // What merely could not be compared any more is no sign that anybody hides something.
@@ -197,7 +141,7 @@ impl FlowState {
 
     /// What was delivered goes on for the other readings, too.
     #[inline(never)]
-    pub(super) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(in crate::worker) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Some(rare) = self.facts.rare_mut() else { return };
         let mut open = std::mem::take(&mut rare.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
@@ -217,7 +161,7 @@ impl FlowState {
     }
 
     /// What an end sent is missing for every reading.
-    pub(super) fn read_no_further(&mut self, from: End) {
+    pub(in crate::worker) fn read_no_further(&mut self, from: End) {
         if let Some(rare) = self.facts.rare_mut() {
             rare.readings.open.retain(|reading| reading.from != from);
             self.facts.reads_twice = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
@@ -252,28 +196,7 @@ impl OpenReading {
     }
 }
 
-/// Stands for an operation with everything that it asks for.
-fn fingerprint(prints: &RandomState, operation: &Operation<'_>) -> u64 {
-    let mut hasher = prints.build_hasher();
-    (operation.class, operation.function, operation.code, operation.target).hash(&mut hasher);
-    match operation.values {
-        Values::None => {}
-        Values::Bits { bytes, count } => (1_u8, bytes, count).hash(&mut hasher),
-        Values::Registers(bytes) => (2_u8, bytes).hash(&mut hasher),
-        Values::Masks { and, or } => (3_u8, and, or).hash(&mut hasher),
-        Values::Bytes(bytes) => (4_u8, bytes).hash(&mut hasher),
-        Values::Typed { kind, count, bytes } => (5_u8, kind as u8, count, bytes).hash(&mut hasher),
-    }
-    hasher.finish()
-}
-
-/// Readings of one conversation that go on at the same time, and all that there may be in [`READINGS_PERIOD`]: bounds what
-/// repeats cost.
+/// Readings of one conversation that go on at the same time.
 const MOST_OPEN: usize = 4;
-const MOST_READINGS: u32 = 1024;
-/// An hour of packet time: a connection may last for months.
-const READINGS_PERIOD: i64 = 3_600_000_000_000;
-/// Operations of one reading that are told apart at a time.
-const MOST_NOTED: usize = 512;
 /// Bytes for which a reading goes on, at most: the longest frame of OPC UA.
 const MOST_BYTES: usize = 256 * 1024;

@@ -1,10 +1,8 @@
 //! Which end of a conversation asks, as far as ports and the first packet tell: a last resort, after the handshake and the
 //! protocol's own shape.
 
-use lockkeeper_protocols::identify::Roles;
-use lockkeeper_protocols::{REGISTRY, Side};
+use lockkeeper_protocols::REGISTRY;
 
-use super::{FlowFacts, NO_ROW};
 use crate::flow::{End, FlowKey};
 use crate::frame::{Body, Frame};
 use crate::policy::{BROADCAST, Carrier, is_group, is_service_port};
@@ -33,21 +31,6 @@ pub(super) fn is_to_all(frame: &Frame<'_>) -> bool {
         Body::Tcp(pair, _) => is_group(pair.destination),
         Body::Udp(pair, _) | Body::Ip(pair, _) => to_all || is_group(pair.destination),
         Body::Link { .. } => to_all,
-    }
-}
-
-impl FlowFacts {
-    /// Whether nothing but ports and the first packet say who asks.
-    pub(super) fn is_guess(&self) -> bool {
-        self.roles == Roles::Guessed && self.row == NO_ROW
-    }
-
-    /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
-    pub(super) fn forget_decoded_port(&mut self) {
-        let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);
-        if self.roles == Roles::Guessed && is_service_of_client(self.carrier, client, server) {
-            self.client = self.client.other();
-        }
     }
 }
 
@@ -87,7 +70,7 @@ fn weight(carrier: Carrier, port: u16) -> u8 {
 
 /// Whether payload that is none of the decoded protocols shows that the other end is the server: this one's port is only
 /// that of a decoded protocol, and the client's that of another service.
-fn is_service_of_client(carrier: Carrier, client: u16, server: u16) -> bool {
+pub(super) fn is_service_of_client(carrier: Carrier, client: u16, server: u16) -> bool {
     is_decoded(server) && !is_decoded(client) && is_service_port(carrier, client)
 }
 

@@ -1,0 +1,52 @@
+//! Takes what the TCP reassembly delivers.
+
+use lockkeeper_protocols::Stamp;
+
+use super::FlowState;
+use crate::capture::Origin;
+use crate::flow::{End, Reading, ReadingCause, Receiver};
+use crate::record::{Doubt, Evidence};
+use crate::worker::state::WorkerState;
+
+/// Takes what the TCP reassembly delivers.
+pub(in crate::worker) struct StreamSink<'a> {
+    pub(in crate::worker) flow: &'a mut FlowState,
+    pub(in crate::worker) state: &'a mut WorkerState,
+}
+
+impl Receiver for StreamSink<'_> {
+    #[inline(always)]
+    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+        self.flow.said(from, bytes, stamp, self.state);
+        if self.flow.facts.reads_twice {
+            self.flow.read_on(from, bytes, stamp, self.state);
+        }
+    }
+
+    fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
+        self.flow.gap(from, self.state);
+        self.flow.read_no_further(from);
+    }
+
+    fn given_up(&mut self, _from: End, stamp: &Stamp) {
+        self.state.doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
+    }
+
+    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+        let doubt = match reading.cause {
+            ReadingCause::Differs { origin } => Some(Doubt::DifferingRepeat(evidence_at(origin))),
+            ReadingCause::AfterEnd => Some(Doubt::DataAfterEnd),
+            ReadingCause::Unverified | ReadingCause::Stray | ReadingCause::Urgent => None,
+        };
+        if let Some(doubt) = doubt {
+            self.state.doubt(&mut self.flow.facts, doubt, stamp);
+        }
+        self.flow.read_otherwise(from, reading, stamp, self.state);
+    }
+}
+
+/// The packet of an origin.
+fn evidence_at(origin: u64) -> Evidence {
+    let Origin { capture, number } = Origin::of(&Stamp { origin, ..Stamp::default() });
+    Evidence { capture, packet: number }
+}
