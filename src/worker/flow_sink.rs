@@ -101,7 +101,7 @@ impl Sink for FlowSink<'_> {
         state.counters.operations_of(facts.slot, operation.class, 1);
         state.counters.outcomes.count(Outcome::Accepted);
         state.counters.losses.requests_unseen += 1;
-        let verdict = self.verdict_on(operation);
+        let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
         if state.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
@@ -202,11 +202,11 @@ impl FlowSink<'_> {
     }
 
     /// The verdict on an operation. Counts it if there is none, and why.
-    fn verdict_on(&mut self, operation: &Operation<'_>) -> Verdict {
+    fn verdict_on(&mut self, operation: &Operation<'_>, stamp: &Stamp) -> Verdict {
         let Self { facts, state } = self;
         let verdict = match &facts.flow_verdict {
             Some(flow_verdict) if state.judging => {
-                state.policy.judge(flow_verdict, operation, &mut facts.last_values, facts.session)
+                state.policy.judge(flow_verdict, operation, &mut facts.last_values, facts.session, stamp.time)
             }
             _ => Verdict::NotJudged,
         };
@@ -221,7 +221,7 @@ impl FlowSink<'_> {
     /// for.
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        let verdict = self.verdict_on(operation);
+        let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
         if facts.reads_twice {
             facts.make_rare().readings.note(&state.prints, operation);

@@ -68,7 +68,7 @@ impl Neighbours {
         }
         let mut traffic = Traffic { first: stamp.packet, is_denied: false, called: None };
         if is_judged {
-            let denial = pair.judge(state);
+            let denial = pair.judge(stamp, state);
             match (self.traffic.get(&pair.reversed().key()).copied(), denial) {
                 (None, Some(denial)) => {
                     traffic.is_denied = true;
@@ -141,8 +141,9 @@ impl Pair {
 
     /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
     /// a flow permits both directions.
-    fn judge(&self, state: &WorkerState) -> Option<Denial> {
-        let denied = |tuple: &FlowTuple| match state.policy.judge_flow(&state.policy.flow_verdict(tuple, None), None) {
+    fn judge(&self, stamp: &Stamp, state: &WorkerState) -> Option<Denial> {
+        let policy = &state.policy;
+        let denied = |tuple: &FlowTuple| match policy.judge_flow(&policy.flow_verdict(tuple, None), None, stamp.time) {
             Verdict::Deny(denial) => Some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };

@@ -120,12 +120,12 @@ impl WorkerState {
         flow_verdict
     }
 
-    /// The verdict on a conversation as such.
-    pub(super) fn verdict(&self, flow_verdict: &FlowVerdict, identification: Identification) -> Verdict {
+    /// The verdict on a conversation as such. `time` is that of the packet, nanoseconds since 1970-01-01 UTC.
+    pub(super) fn verdict(&self, flow_verdict: &FlowVerdict, identification: Identification, time: i64) -> Verdict {
         match identification {
-            Identification::Pending => self.policy.judge_flow(flow_verdict, None),
-            Identification::Protocol(name) => self.policy.judge_flow(flow_verdict, Some(name)),
-            Identification::Unrecognised => self.policy.judge_unrecognised(flow_verdict),
+            Identification::Pending => self.policy.judge_flow(flow_verdict, None, time),
+            Identification::Protocol(name) => self.policy.judge_flow(flow_verdict, Some(name), time),
+            Identification::Unrecognised => self.policy.judge_unrecognised(flow_verdict, time),
         }
     }
 

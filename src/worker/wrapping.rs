@@ -38,29 +38,29 @@ impl WorkerState {
         if flow_verdict.client.zone.or(flow_verdict.server.zone).is_none() || self.policy.is_housekeeping(&tuple) {
             return;
         }
-        let verdict = self.policy.judge_flow(&flow_verdict, None);
+        let verdict = self.policy.judge_flow(&flow_verdict, None, packet.stamp.time);
         facts.flow_verdict = Some(flow_verdict);
         self.greet(facts, &packet.stamp);
-        if let Verdict::Deny(denial) = self.of_peers(verdict, &tuple) {
+        if let Verdict::Deny(denial) = self.of_peers(verdict, &tuple, packet.stamp.time) {
             self.find(facts, What::Denied(denial), None, None, &packet.stamp);
         }
     }
 
     /// The verdict on a conversation, which may be a tunnel that nobody could look into.
-    pub(super) fn of_tunnel(&self, verdict: Verdict, tuple: &FlowTuple) -> Verdict {
+    pub(super) fn of_tunnel(&self, verdict: Verdict, tuple: &FlowTuple, time: i64) -> Verdict {
         match tuple.transport {
-            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, tuple),
+            Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.of_peers(verdict, tuple, time),
             _ => verdict,
         }
     }
 
     /// The verdict on two peers: what is declared in one direction is permitted in both.
-    fn of_peers(&self, verdict: Verdict, tuple: &FlowTuple) -> Verdict {
+    fn of_peers(&self, verdict: Verdict, tuple: &FlowTuple, time: i64) -> Verdict {
         if !matches!(verdict, Verdict::Deny(_)) {
             return verdict;
         }
         let back = FlowTuple { client: tuple.server, server: tuple.client, ..*tuple };
-        match self.policy.judge_flow(&self.policy.flow_verdict(&back, None), None) {
+        match self.policy.judge_flow(&self.policy.flow_verdict(&back, None), None, time) {
             permit @ Verdict::Permit { .. } => permit,
             Verdict::Observe | Verdict::NotJudged | Verdict::Deny(_) => verdict,
         }

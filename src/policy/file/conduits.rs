@@ -1,5 +1,6 @@
 //! Conduits, their flows, and what each flow allows.
 
+use super::super::Conditions;
 use super::super::model::{Conduit, Endpoint, Flow, Ports, Spoken};
 use super::super::section::{Section, Span, Word};
 use super::super::{values, words};
@@ -107,6 +108,7 @@ impl<'t> Walk<'t> {
             protocol,
             ports,
             allow,
+            conditions: Conditions::read(section, &self.declared),
             expect_every: section.parsed("expect_every", values::duration),
             schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
             requires_grant: section.flag("requires_grant").unwrap_or(false),

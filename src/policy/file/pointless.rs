@@ -40,7 +40,11 @@ impl Walk<'_> {
 
     /// Whether all that a flow permits is permitted by another one that permits every operation, at any time.
     fn is_covered(&self, flow: &Flow, any: &Flow) -> bool {
-        let is_conditional = any.s7.is_some() || any.opcua.is_some() || any.schedule.is_some() || any.requires_grant;
+        let is_conditional = any.s7.is_some()
+            || any.opcua.is_some()
+            || any.schedule.is_some()
+            || any.requires_grant
+            || !any.conditions.is_empty();
         let covers = |wide: &[Endpoint], narrow: &[Endpoint]| {
             narrow.iter().all(|narrow| wide.iter().any(|wide| self.holds(wide, narrow)))
         };

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use lockkeeper_protocols::Table;
 
-use super::super::Carrier;
 use super::super::values::Rate;
 use super::super::words::{Action, Classes, Door};
+use super::super::{Carrier, Conditions};
 use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
@@ -196,6 +196,8 @@ pub struct Flow {
     pub ports: Ports,
     /// What may be asked.
     pub allow: Vec<Allow>,
+    /// When it permits at all.
+    pub conditions: Conditions,
     /// A poll that stops for longer is a finding. Kept, judged later.
     pub expect_every: Option<Duration>,
     /// When it may be used (index). Kept, judged later.

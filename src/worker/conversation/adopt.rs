@@ -34,7 +34,8 @@ impl FlowState {
         for side in state.policy.unknown_sides(&flow_verdict) {
             state.find(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict = state.of_tunnel(state.verdict(&flow_verdict, self.identification()), &tuple);
+        let verdict =
+            state.of_tunnel(state.verdict(&flow_verdict, self.identification(), stamp.time), &tuple, stamp.time);
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),

@@ -49,7 +49,8 @@ impl<'a, 'b> Overheard<'a, 'b> {
         let print = fingerprint(self.prints, operation);
         self.announced.push(print);
         let Some(bar) = &mut self.bar else { return };
-        if let Verdict::Deny(denial) = bar.policy.judge(bar.flow_verdict, operation, &mut bar.last_values, bar.session)
+        if let Verdict::Deny(denial) =
+            bar.policy.judge(bar.flow_verdict, operation, &mut bar.last_values, bar.session, stamp.time)
         {
             let operation = OwnedOperation { ambiguous: true, ..OwnedOperation::from(operation) };
             self.denied.push((print, denial, operation, *stamp));

@@ -100,8 +100,11 @@ impl FlowState {
     /// The end that had not spoken yet speaks in a conversation that is not permitted.
     #[cold]
     fn is_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
-        let verdict =
-            self.facts.flow_verdict.as_ref().map(|flow_verdict| state.verdict(flow_verdict, self.identification()));
+        let verdict = self
+            .facts
+            .flow_verdict
+            .as_ref()
+            .map(|flow_verdict| state.verdict(flow_verdict, self.identification(), stamp.time));
         if let Some(Verdict::Deny(denial)) = verdict {
             state.fact(&mut self.facts, Fact::Asked(denial), stamp);
         }

@@ -32,7 +32,8 @@ impl FlowFacts {
             facts.client = facts.client.other();
             flow_verdict = state.flow_verdict(&facts.tuple(), None);
         }
-        let verdict = state.of_tunnel(state.verdict(&flow_verdict, identification), &facts.tuple());
+        let verdict =
+            state.of_tunnel(state.verdict(&flow_verdict, identification, stamp.time), &facts.tuple(), stamp.time);
         facts.compares = flow_verdict.is_judged();
         facts.flow_verdict = Some(flow_verdict);
         if first_time {
