@@ -21,41 +21,15 @@ pub(super) struct FlowSink<'a> {
 
 impl Sink for FlowSink<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        let is_followed = self.follows(operation.class);
-        let Self { facts, state } = self;
-        state.counters.operations_of(facts.slot, operation.class, 1);
-        match facts.flow_verdict.as_deref() {
-            _ if is_followed => {}
-            _ if !state.judging => {
-                state.counters.not_judged.no_policy += 1;
-                return false;
-            }
-            Some(flow_verdict) if state.policy.permits_plainly(flow_verdict, operation) => {
-                state.counters.not_judged.no_zone += u64::from(flow_verdict.is_unplaced());
-                return state.policy.learns(flow_verdict, operation.class);
-            }
-            _ => {}
+        self.state.counters.operations_of(self.facts.slot, operation.class, 1);
+        match self.pass_operation(operation) {
+            Some(needs_outcome) => needs_outcome,
+            None => self.examine(at, operation, stamp),
         }
-        self.examine(at, operation, stamp)
     }
 
     fn pass(&mut self, class: Class, namespaces: Namespaces, count: u32) -> bool {
-        let is_followed = self.follows(class);
-        let Self { facts, state } = self;
-        let permits = |flow_verdict| {
-            state.policy.permits_all(flow_verdict, class, namespaces) && !state.policy.learns(flow_verdict, class)
-        };
-        if is_followed || state.judging && !facts.flow_verdict.as_deref().is_some_and(permits) {
-            return false;
-        }
-        state.counters.operations_of(facts.slot, class, count);
-        let not_judged = &mut state.counters.not_judged;
-        match facts.flow_verdict.as_deref() {
-            _ if !state.judging => not_judged.no_policy += u64::from(count),
-            Some(flow_verdict) if flow_verdict.is_unplaced() => not_judged.no_zone += u64::from(count),
-            _ => {}
-        }
-        true
+        self.pass_operations(class, namespaces, count)
     }
 
     fn outcome(
@@ -195,12 +169,6 @@ const SPARES: usize = 8;
 const SPARE_BYTES: usize = 256 * 1024;
 
 impl FlowSink<'_> {
-    /// Whether more is made of operations of this class than a verdict, if they are permitted.
-    #[inline]
-    fn follows(&self, class: Class) -> bool {
-        self.state.transactions || self.facts.waits_for_use(class) || self.facts.reads_twice
-    }
-
     /// The verdict on an operation. Counts it if there is none, and why.
     fn verdict_on(&mut self, operation: &Operation<'_>, stamp: &Stamp) -> Verdict {
         let Self { facts, state } = self;
@@ -231,8 +199,6 @@ impl FlowSink<'_> {
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
         let is_open = told.is_some() || state.transactions;
-        let learns = |flow_verdict| state.judging && state.policy.learns(flow_verdict, operation.class);
-        let is_awaited = is_open || facts.flow_verdict.as_deref().is_some_and(learns);
         if is_open {
             let values = match state.transactions {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
@@ -253,6 +219,6 @@ impl FlowSink<'_> {
             let operation = OwnedOperation::from(operation);
             self.state.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
-        is_awaited
+        self.needs_outcome(is_open, operation.class)
     }
 }
