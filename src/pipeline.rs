@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          by turns              N workers              by turns
-//!  source -> deal == Job ==> Worker::block == Job ==> Correlator, outputs
+//!  source -> deal == Job ==> Worker::judge_block == Job ==> Correlator, outputs
 //!     ^                                                   |
 //!     +===================== empty slots =================+
 //! ```
@@ -205,11 +205,11 @@ impl Run<'_> {
             let last = !matches!(read, Ok(true));
             let commands = control.and_then(|control| control.take(source, &mut dealer, clock));
             let commands = commands.as_deref();
-            worker.open(std::mem::take(&mut report));
+            worker.begin_block(std::mem::take(&mut report));
             commands.inspect(|commands| commands.before(&mut worker));
             dealer.give(&mut block, &mut worker);
             clock = block.clock_after(clock);
-            report = worker.close(clock, last);
+            report = worker.end_block(clock, last);
             settle(&mut correlator, &block, std::slice::from_mut(&mut report), commands, clock, last, outputs);
             if let (Some(commands), Some(control)) = (commands, control) {
                 control.answer(commands.status(commands.after(&mut worker).into_iter(), &correlator, outputs));

@@ -137,7 +137,7 @@ impl Commands {
     /// What it does after it.
     pub(super) fn after(&self, worker: &mut Worker) -> Option<Count> {
         self.status.as_ref()?;
-        let followed = if self.conversations { worker.follows() } else { Followed::default() };
+        let followed = if self.conversations { worker.count_followed() } else { Followed::default() };
         Some(Count { counters: Box::new(worker.counters()), open_flows: worker.open_flows(), followed })
     }
 

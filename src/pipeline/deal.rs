@@ -81,7 +81,7 @@ impl Dealer {
         for secrets in std::mem::take(&mut block.secrets) {
             let next = secrets.before as usize;
             self.give_some(first..next, block, worker);
-            worker.unlock(&secrets);
+            worker.add_secrets(&secrets);
             first = next;
         }
         self.give_some(first..block.packets.len(), block, worker);
@@ -92,13 +92,13 @@ impl Dealer {
             let Some(packet) = block.packets.get(index) else { return };
             let bytes = block.bytes_of(packet);
             if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
-                worker.plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
+                worker.judge_plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
                 if let Some(item) = self.place(index, block) {
-                    worker.item(block, item);
+                    worker.judge_item(block, item);
                 }
-                self.due.drain(..).for_each(|item| worker.item(block, item));
+                self.due.drain(..).for_each(|item| worker.judge_item(block, item));
             }
         }
     }

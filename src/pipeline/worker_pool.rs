@@ -199,11 +199,11 @@ impl<'a> WorkerPool<'a> {
         let Batch { blocks, clocks, last, commands } = &*job.batch;
         let shares = job.share.items.iter().zip(&mut job.share.reports);
         for (number, ((block, clock), (items, report))) in blocks.iter().zip(clocks).zip(shares).enumerate() {
-            worker.open(std::mem::take(report));
+            worker.begin_block(std::mem::take(report));
             if number == 0 {
                 commands.iter().for_each(|commands| commands.before(worker));
             }
-            *report = worker.block(block, items, *clock, *last && number + 1 == clocks.len());
+            *report = worker.judge_block(block, items, *clock, *last && number + 1 == clocks.len());
         }
         job.count = commands.as_deref().and_then(|commands| commands.after(worker));
         self.done.0.send(job).expect("the worker pool holds the other end");

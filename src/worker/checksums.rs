@@ -58,7 +58,7 @@ impl Senders {
 
     /// Takes note of the checksums of a packet; says whether its receiver drops it. `vouching`: packets of its sender in the
     /// same conversation whose checksums were right, and that are noted only now.
-    pub(super) fn drops(&mut self, sender: IpAddr, checksum: Checksum, vouching: u32) -> bool {
+    pub(super) fn note_checksum(&mut self, sender: IpAddr, checksum: Checksum, vouching: u32) -> bool {
         if self.mode == Checksums::Ignore || checksum == Checksum::Unknown {
             return false;
         }
@@ -82,7 +82,7 @@ impl Senders {
     }
 
     /// Adds the senders whose wrong checksums are taken for an effect of the capture, with how many there were.
-    pub(super) fn not_believed(&self, found: &mut BTreeMap<IpAddr, u64>) {
+    pub(super) fn add_not_believed(&self, found: &mut BTreeMap<IpAddr, u64>) {
         let doubted = self.known.iter().filter(|(_, sender)| sender.wrong > 0 && !sender.is_believed());
         if self.mode == Checksums::Auto {
             doubted.for_each(|(address, sender)| *found.entry(*address).or_default() += u64::from(sender.wrong));
@@ -92,7 +92,7 @@ impl Senders {
 
 /// Right checksums that have to stand beside each wrong one of a sender that is believed.
 const BELIEVED: u32 = 2;
-/// Senders of one shard that are told apart: as many as a table of 1024 places takes, at 33 bytes a place. A packet of
+/// Senders of one shard that are reported apart: as many as a table of 1024 places takes, at 33 bytes a place. A packet of
 /// another counts whatever its checksum says.
 const MOST_SENDERS: usize = 896;
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn dropped(mode: Checksums, checksums: &[Checksum]) -> Vec<bool> {
         let mut senders = Senders::new(mode);
-        checksums.iter().map(|checksum| senders.drops(IpAddr::from([10, 0, 0, 1]), *checksum, 0)).collect()
+        checksums.iter().map(|checksum| senders.note_checksum(IpAddr::from([10, 0, 0, 1]), *checksum, 0)).collect()
     }
 
     #[test]
@@ -121,19 +121,19 @@ mod tests {
         let mixed = [Wrong, Wrong, Right, Wrong, Right, Wrong, Wrong];
         assert_eq!(dropped(Checksums::Auto, &mixed), [false; 7]);
         let mut senders = Senders::new(Checksums::Auto);
-        assert!(senders.drops(IpAddr::from([10, 0, 0, 1]), Wrong, 1000), "its conversation vouches for it");
+        assert!(senders.note_checksum(IpAddr::from([10, 0, 0, 1]), Wrong, 1000), "its conversation vouches for it");
     }
 
     #[test]
     fn who_was_acknowledged_is_not_believed_any_more() {
         let mut senders = Senders::new(Checksums::Auto);
         let sender = IpAddr::from([10, 0, 0, 1]);
-        (0..100).for_each(|_| assert!(!senders.drops(sender, Right, 0)));
-        assert!(senders.drops(sender, Wrong, 0));
+        (0..100).for_each(|_| assert!(!senders.note_checksum(sender, Right, 0)));
+        assert!(senders.note_checksum(sender, Wrong, 0));
         senders.disprove(sender);
-        assert!(!senders.drops(sender, Wrong, 0));
+        assert!(!senders.note_checksum(sender, Wrong, 0));
         let mut found = BTreeMap::new();
-        senders.not_believed(&mut found);
+        senders.add_not_believed(&mut found);
         assert_eq!(found, BTreeMap::from([(sender, 2)]));
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn the_table_is_bounded() {
         let mut senders = Senders::new(Checksums::Auto);
         for number in 0..2 * MOST_SENDERS as u32 {
-            senders.drops(IpAddr::from(number.to_be_bytes()), Right, 0);
+            senders.note_checksum(IpAddr::from(number.to_be_bytes()), Right, 0);
         }
         assert_eq!(senders.known.len(), MOST_SENDERS);
     }

@@ -4,10 +4,10 @@ mod adopt;
 mod content;
 mod failure;
 mod identify;
+mod link_change;
 mod memory;
 mod probe_buffer;
 mod reading;
-mod sight;
 mod stream_sink;
 mod verdict;
 
@@ -22,7 +22,7 @@ use crate::flow::{Arrival, End, FlowKey, Progress, TcpFlow};
 use crate::frame::{Body, Checksum, Frame};
 use content::Content;
 pub(super) use content::FlowState;
-pub(super) use sight::Sight;
+pub(super) use link_change::LinkChange;
 pub(super) use stream_sink::StreamSink;
 
 /// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
@@ -38,13 +38,13 @@ impl Conversation {
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let mut facts = FlowFacts::new(key, from, frame, stamp);
-        facts.meet(from, frame);
+        facts.note_link(from, frame);
         let flow = FlowState { facts, content: Content::Silent };
         Self { tcp: TcpFlow::default(), flow }
     }
 
-    /// One more frame of it, in either direction, by an end that was [met](FlowFacts::meet).
-    pub(super) fn frame(
+    /// One more frame of it, in either direction, by an end that was [met](FlowFacts::note_link).
+    pub(super) fn take_frame(
         &mut self,
         from: End,
         frame: &Frame<'_>,
@@ -52,12 +52,12 @@ impl Conversation {
         context: &mut FlowContext<'_>,
     ) -> Progress {
         let Self { tcp, flow } = self;
-        let is_dropped = flow.facts.drops(from, frame.checksum, context);
+        let is_dropped = flow.facts.note_checksum(from, frame.checksum, context);
         match &frame.body {
             Body::Tcp(_, segment) => {
                 // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
-                    flow.facts.handshake(if segment.flags.ack { from.other() } else { from });
+                    flow.facts.note_handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
                 }
                 let copied_within = context.copies.window(frame.redundancy);
@@ -71,15 +71,15 @@ impl Conversation {
                 return progress;
             }
             Body::Udp(..) if is_dropped => context.state.counters.losses.packets_not_taken += 1,
-            Body::Udp(_, datagram) => flow.said(from, datagram.payload, stamp, context.state),
+            Body::Udp(_, datagram) => flow.take_bytes(from, datagram.payload, stamp, context.state),
             Body::Ip(..) | Body::Link { .. } => {}
         }
         if flow.facts.flow_verdict.is_none() {
             flow.judge(Identification::Pending, stamp, context.state);
         }
-        flow.facts.note_call(from, stamp, context.state);
+        flow.facts.note_broadcast(from, stamp, context.state);
         if let Some(reason) = frame.undecoded {
-            context.state.undecoded(&mut flow.facts, reason, stamp);
+            context.state.report_undecoded(&mut flow.facts, reason, stamp);
         }
         Progress::Ok
     }
@@ -127,11 +127,11 @@ impl Conversation {
 
 impl FlowFacts {
     /// Whether the receiver of a packet with these checksums drops it.
-    fn drops(&mut self, from: End, checksum: Checksum, context: &mut FlowContext<'_>) -> bool {
+    fn note_checksum(&mut self, from: End, checksum: Checksum, context: &mut FlowContext<'_>) -> bool {
         let Some(sender) = self.ends[from.index()].host.ip else { return false };
         let right = &mut self.right[from.index()];
         let vouching = if checksum == Checksum::Wrong { mem::take(right) } else { 0 };
-        context.shared.senders.drops(sender, checksum, vouching.into())
+        context.shared.senders.note_checksum(sender, checksum, vouching.into())
     }
 
     /// The packets of an end are taken although their checksums are wrong.

@@ -9,9 +9,9 @@ use crate::metrics::Counters;
 pub struct Followed {
     /// All of them.
     pub flows: u64,
-    /// TCP conversations in which something was said.
+    /// TCP conversations with payload.
     pub spoken: u64,
-    /// Those of them of which only one end was heard.
+    /// Those of them of which only one end was captured.
     pub one_way: u64,
 }
 
@@ -22,10 +22,10 @@ impl Worker {
         for shard in &self.shards {
             counters.table(shard.flows.counters());
             counters.copies(shard.copies.counters());
-            shard.shared.senders.not_believed(&mut counters.not_believed);
+            shard.shared.senders.add_not_believed(&mut counters.not_believed);
             counters.failed.add(&shard.shared.failed);
         }
-        let keys = self.state.ring.counters();
+        let keys = self.state.keys.counters();
         // Every worker has the same keys.
         let not_kept = if self.is_first { keys.not_kept } else { 0 };
         counters.keys(&KeyCounters { not_kept, ..keys });
@@ -33,18 +33,18 @@ impl Worker {
         counters
     }
 
-    /// What conversations it follows now. Looks at each of them.
-    pub fn follows(&mut self) -> Followed {
+    /// Counts the conversations that are followed now, by visiting each of them.
+    pub fn count_followed(&mut self) -> Followed {
         let mut followed = Followed::default();
         for conversation in self.shards.iter_mut().flat_map(|shard| shard.flows.values_mut()) {
             followed.flows += 1;
-            followed.spoken += u64::from(conversation.flow.is_spoken());
-            followed.one_way += u64::from(conversation.flow.is_spoken() && conversation.flow.is_one_way());
+            followed.spoken += u64::from(conversation.flow.is_stream_with_payload());
+            followed.one_way += u64::from(conversation.flow.is_stream_with_payload() && conversation.flow.is_one_way());
         }
         followed
     }
 
-    /// How many conversations it follows now.
+    /// How many conversations are followed now.
     pub fn open_flows(&self) -> u64 {
         self.shards.iter().map(|shard| shard.flows.len() as u64).sum()
     }

@@ -1,4 +1,4 @@
-//! What becomes due although no packet of its conversation arrives.
+//! Deadlines: what becomes due by packet time although no packet of its conversation arrives.
 
 use lockkeeper_protocols::Stamp;
 
@@ -11,8 +11,8 @@ use super::timers::{Timer, Timers};
 use crate::flow::{Entry, Progress};
 
 impl Worker {
-    /// Does what has become due by `clock`, in the order in which it became due.
-    pub(super) fn tick(&mut self, clock: i64) {
+    /// Runs the timers that are due by `clock`, in the order of their deadlines, and ends silent conversations.
+    pub(super) fn run_due(&mut self, clock: i64) {
         let Self { state, shards, timers, streams: counters, settings, .. } = self;
         while let Some(timer) = timers.take_due(clock) {
             let index = timer.shard as usize;
@@ -25,7 +25,7 @@ impl Worker {
                 arm(timers, conversation, index, timer.flow);
             }
         }
-        // Not asked of every shard at every block: each lies in memory that nobody has looked at for a while.
+        // Shards are checked only when one of them may have something to end: their memory is cold at the end of a block.
         if clock >= self.quiet_until {
             for Shard { flows, shared, .. } in shards.iter_mut() {
                 let context = &mut FlowContext::new(state, settings, counters, shared);
@@ -35,9 +35,10 @@ impl Worker {
         }
     }
 
-    /// A conversation may need a timer, or ages otherwise now.
+    /// After a packet: notes the end of its stream, sets an earlier timer where the conversation needs one, and updates the
+    /// timeout of the conversation.
     #[inline(never)]
-    pub(super) fn has_news(&mut self, index: usize, entry: Entry, progress: Progress, stamp: &Stamp) {
+    pub(super) fn after_packet(&mut self, index: usize, entry: Entry, progress: Progress, stamp: &Stamp) {
         let Some(shard) = self.shards.get_mut(index) else { return };
         let Some((_, conversation)) = shard.flows.get_mut(entry) else { return };
         if progress == Progress::Closed {
@@ -46,14 +47,13 @@ impl Worker {
         if conversation.may_need_timer() {
             arm(&mut self.timers, conversation, index, entry);
         }
-        if shard.grow_older(entry, progress) {
+        if shard.update_lifetime(entry, progress) {
             self.quiet_until = i64::MIN;
         }
     }
 }
 
 /// Sets the timer of a conversation if it needs an earlier one than it has.
-#[inline(never)]
 fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow: Entry) {
     if let Some(due) = conversation.due()
         && due < conversation.flow.facts.armed
@@ -63,5 +63,5 @@ fn arm(timers: &mut Timers, conversation: &mut Conversation, shard: usize, flow:
     }
 }
 
-/// Conversations of one shard that are forgotten at the end of one block, at most: bounds the pause.
+/// Conversations of one shard that are ended at the end of one block, at most: bounds the pause.
 const REAPED_AT_ONCE: usize = 1024;

@@ -5,7 +5,7 @@
 //! may not, and leaves the rest to the full path; so the full path alone defines what a packet means. [`is_on`] switches
 //! both kinds off in tests, and a test holds that alerts, transactions and statistics stay the same.
 //!
-//! # By packet: `Worker::plain`
+//! # By packet: `Worker::judge_plain`
 //!
 //! A TCP segment in IPv4 without options on Ethernet, captured whole ([`Plain`]), of a conversation that the table has, at the
 //! very place where its stream goes on (`Conversation::expects`). It skips
@@ -69,11 +69,11 @@ fn is_on() -> bool {
 impl Worker {
     /// Judges one packet that is a plain segment.
     #[inline(always)]
-    pub fn plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
+    pub fn judge_plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
         if !self.next_segment(plain, packet, bytes, index) {
             cold_path();
-            self.any(packet, bytes, index, false);
+            self.judge_any(packet, bytes, index, false);
         }
     }
 
@@ -107,7 +107,7 @@ impl Worker {
                 shard.flows.list_again(slot);
             }
             let entry = shard.flows.entry(slot);
-            self.has_news(index, entry, progress, &packet.stamp);
+            self.after_packet(index, entry, progress, &packet.stamp);
         }
         if self.state.took_memory {
             cold_path();
@@ -152,7 +152,7 @@ impl Conversation {
 impl FlowSink<'_> {
     /// Whether operations of a class may pass: nothing but a count and a verdict comes of them while they are permitted.
     fn may_pass(&self, class: Class) -> bool {
-        is_on() && !self.state.transactions && !self.facts.waits_for_use(class) && !self.facts.reads_twice
+        is_on() && !self.state.transactions && !self.facts.awaits_use_by(class) && !self.facts.reads_twice
     }
 
     /// Lets an operation pass that is certainly permitted, or that nothing judges. Returns whether its outcome is needed;

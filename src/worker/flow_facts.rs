@@ -29,7 +29,7 @@ pub(super) struct FlowFacts {
     pub(super) seen: [bool; 2],
     pub(super) client: End,
     /// There may be uses of its channel that are to be judged.
-    pub(super) use_waits: bool,
+    pub(super) awaits_use: bool,
     /// What is delivered is kept for a while, to compare it with what is sent again.
     pub(super) compares: bool,
     /// There are other readings of its stream, which go on.
@@ -104,7 +104,7 @@ impl FlowFacts {
             client: roles::guess_client(key, from, carrier, roles::is_to_all(frame)),
             roles: Roles::Guessed,
             midstream,
-            use_waits: false,
+            awaits_use: false,
             compares: true,
             reads_twice: false,
             right: [0; 2],
@@ -122,7 +122,7 @@ impl FlowFacts {
 
     /// A SYN says who opened the connection. One that comes after what was said in it, because the tap reordered them,
     /// says nothing new: the roles were taken from the protocol's own shape, and servers may be the ones that dial.
-    pub(super) fn handshake(&mut self, client: End) {
+    pub(super) fn note_handshake(&mut self, client: End) {
         if self.is_guess() {
             self.client = client;
             self.roles = Roles::Certain;

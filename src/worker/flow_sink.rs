@@ -50,13 +50,13 @@ impl Sink for FlowSink<'_> {
         }
         let Some(rare) = facts.rare_mut() else { return };
         let Some(pending) = rare.pending.remove(at) else { return };
-        if pending.told {
+        if pending.reported {
             let late = pending.overdue && !matches!(outcome, Outcome::NoResponse | Outcome::Pending);
             let (conversation, ending) = (facts.first.packet, Ending { outcome, late });
             state.report(facts, Event::Outcome { conversation, at, ending, is_last: true }, stamp);
         }
         if state.transactions {
-            state.transaction(facts, (at, &pending), operation, outcome, requested, stamp);
+            state.report_transaction(facts, (at, &pending), operation, outcome, requested, stamp);
         }
     }
 
@@ -64,7 +64,7 @@ impl Sink for FlowSink<'_> {
         let Self { facts, state } = self;
         let Some(pending) = facts.rare_mut().and_then(|rare| rare.pending.get_mut(at)) else { return };
         pending.overdue = true;
-        if pending.told {
+        if pending.reported {
             let (conversation, ending) = (facts.first.packet, Outcome::NoResponse.into());
             state.report(facts, Event::Outcome { conversation, at, ending, is_last: false }, stamp);
         }
@@ -79,11 +79,17 @@ impl Sink for FlowSink<'_> {
         let Self { facts, state } = self;
         if state.transactions {
             let values = OwnedValues::of(&operation.values, TRANSACTION_BYTES);
-            let pending = PendingOperation { verdict, told: false, overdue: false, request_seen: false, values };
-            state.transaction(facts, (at, &pending), operation, Outcome::Accepted, stamp, stamp);
+            let pending = PendingOperation { verdict, reported: false, overdue: false, request_seen: false, values };
+            state.report_transaction(facts, (at, &pending), operation, Outcome::Accepted, stamp, stamp);
         }
         if let Verdict::Deny(denial) = verdict {
-            state.find(facts, What::RequestUnseen(denial), None, Some(OwnedOperation::from(operation)), stamp);
+            state.report_finding(
+                facts,
+                What::RequestUnseen(denial),
+                None,
+                Some(OwnedOperation::from(operation)),
+                stamp,
+            );
         }
     }
 
@@ -98,11 +104,11 @@ impl Sink for FlowSink<'_> {
             field: identity.field,
             value: String::from_utf8_lossy(&short_name(identity.value)).into_owned(),
         };
-        self.state.find(self.facts, what, None, None, stamp);
+        self.state.report_finding(self.facts, what, None, None, stamp);
     }
 
     fn security(&mut self, fact: &Security<'_>, stamp: &Stamp) {
-        self.fact(fact, stamp);
+        self.take_fact(fact, stamp);
     }
 
     fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp) {
@@ -116,14 +122,14 @@ impl Sink for FlowSink<'_> {
                 losses.decoder_limits += 1;
                 // Requests that nobody answers are no content.
                 if anomaly.name != "pending_requests" {
-                    return state.doubt(facts, Doubt::Limit(anomaly.name), stamp);
+                    return state.report_doubt(facts, Doubt::Limit(anomaly.name), stamp);
                 }
             }
             AnomalyKind::Desynchronised => losses.desynchronisations += 1,
             AnomalyKind::Malformed | AnomalyKind::Echo => {}
         }
         if matches!(anomaly.kind, AnomalyKind::Malformed | AnomalyKind::Desynchronised) {
-            state.malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
+            state.report_malformed(facts, What::Malformed { name: anomaly.name, value: anomaly.value }, stamp);
         }
     }
 
@@ -145,21 +151,21 @@ impl Sink for FlowSink<'_> {
     }
 
     fn keys(&mut self) -> Option<Arc<dyn Keys>> {
-        Some(Arc::clone(&self.state.ring) as _)
+        Some(Arc::clone(&self.state.keys) as _)
     }
 
     fn lend(&mut self, wanted: usize, most: usize) -> Vec<u8> {
-        let spares = &mut self.state.spares;
-        let best = |least| spares.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
+        let spare_buffers = &mut self.state.spare_buffers;
+        let best = |least| spare_buffers.iter().rposition(|spare| (least..=most).contains(&spare.capacity()));
         let place = best(wanted).or_else(|| best(0));
-        place.map(|place| spares.remove(place)).unwrap_or_default()
+        place.map(|place| spare_buffers.remove(place)).unwrap_or_default()
     }
 
     fn give_back(&mut self, mut memory: Vec<u8>) {
-        let spares = &mut self.state.spares;
-        if (1..=SPARE_BYTES).contains(&memory.capacity()) && spares.len() < SPARES {
+        let spare_buffers = &mut self.state.spare_buffers;
+        if (1..=SPARE_BYTES).contains(&memory.capacity()) && spare_buffers.len() < SPARES {
             memory.clear();
-            spares.push(memory);
+            spare_buffers.push(memory);
         }
     }
 }
@@ -192,13 +198,13 @@ impl FlowSink<'_> {
         let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
         if facts.reads_twice {
-            facts.make_rare().readings.note(&state.prints, operation);
+            facts.make_rare().readings.note(&state.fingerprints, operation);
         }
-        let told = match verdict {
-            Verdict::Deny(denial) => facts.is_news(&denial).then_some(denial),
+        let reported = match verdict {
+            Verdict::Deny(denial) => facts.note_denial(&denial).then_some(denial),
             Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
         };
-        let is_open = told.is_some() || state.transactions;
+        let is_open = reported.is_some() || state.transactions;
         if is_open {
             let values = match state.transactions {
                 true => OwnedValues::of(&operation.values, TRANSACTION_BYTES),
@@ -208,16 +214,16 @@ impl FlowSink<'_> {
             let before = pending.memory();
             pending.insert(
                 at,
-                PendingOperation { verdict, told: told.is_some(), overdue: false, request_seen: true, values },
+                PendingOperation { verdict, reported: reported.is_some(), overdue: false, request_seen: true, values },
             );
             state.took_memory |= pending.memory() > before;
         }
-        if facts.waits_for_use(operation.class) {
-            self.uses_channel(operation, stamp);
+        if facts.awaits_use_by(operation.class) {
+            self.judge_use(operation, stamp);
         }
-        if let Some(denial) = told {
+        if let Some(denial) = reported {
             let operation = OwnedOperation::from(operation);
-            self.state.find(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
+            self.state.report_finding(self.facts, What::Denied(denial), Some(at), Some(operation), stamp);
         }
         self.needs_outcome(is_open, operation.class)
     }

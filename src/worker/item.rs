@@ -1,4 +1,4 @@
-//! What the packets of a block are dealt as.
+//! What the dealer hands to workers: packets of a block, each with its shard.
 
 /// How many shards the traffic is divided into. Fixed, so that results do not depend on the number of workers.
 pub const SHARDS: usize = 64;
@@ -6,23 +6,23 @@ pub const SHARDS: usize = 64;
 /// One packet of a block, dealt to a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Item {
-    /// Index by which [`Block::packet`](crate::capture::Block::packet) knows it.
+    /// Index for [`Block::packet`](crate::capture::Block::packet).
     pub packet: u32,
-    /// Which shard (0..[`SHARDS`]) its host pair belongs to.
+    /// Shard (0..[`SHARDS`]) of its host pair.
     pub shard: u8,
-    /// What of the packet is to be judged.
+    /// Which aspect of the packet is judged.
     pub subject: Subject,
 }
 
-/// What of a packet is to be judged.
+/// Which aspect of a packet is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// What it carries in the end.
+    /// Its innermost content.
     Content,
-    /// The same, put together of fragments that contradict each other.
+    /// Its innermost content, reassembled from fragments that contradict each other.
     Ambiguous,
-    /// What it is wrapped in: the wrapping with so many others around it.
+    /// The tunnel header at this depth, 0 outermost.
     Wrapping(u8),
-    /// That it is a fragment which no datagram can be made of.
+    /// The packet as a fragment that no datagram can be reassembled from.
     Fragment,
 }

@@ -24,8 +24,8 @@ struct Traffic {
     first: u64,
     /// It is not permitted.
     is_denied: bool,
-    /// Packet clock at which it was told last that it calls whoever is in reach; none where the receiver is one host.
-    called: Option<i64>,
+    /// Packet clock at which it was reported last that it calls whoever is in reach; none where the receiver is one host.
+    last_broadcast: Option<i64>,
 }
 
 /// The sender and the receiver of a frame without IP.
@@ -41,32 +41,32 @@ impl Neighbours {
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         let Some(macs) = frame.mac else { return };
         if frame.undecoded.is_some() {
-            state.undecoded_link(frame, stamp);
+            state.report_undecoded_link(frame, stamp);
         }
         let pair = Pair { macs, ether_type, vlan: frame.vlan };
         match self.traffic.get_mut(&pair.key()) {
-            Some(traffic) => traffic.goes_on(&pair, stamp, state),
+            Some(traffic) => traffic.note_packet(&pair, stamp, state),
             None => {
                 let is_judged = state.judging && !is_neighbour_discovery(frame);
-                self.begin(&pair, is_judged, limit, stamp, state);
+                self.add_pair(&pair, is_judged, limit, stamp, state);
             }
         }
     }
 
     /// Under another policy, everything is judged anew.
-    pub(super) fn judge_again(&mut self) {
+    pub(super) fn forget_pairs(&mut self) {
         self.traffic.clear();
     }
 
     /// One host sends to another for the first time.
     #[cold]
-    fn begin(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
-        self.list(pair, limit, stamp, state);
+    fn add_pair(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
+        self.list_sender(pair, limit, stamp, state);
         if self.traffic.len() >= limit.max(1) {
             state.counters.losses.neighbour_pairs_forgotten += self.traffic.len() as u64;
             self.traffic.clear();
         }
-        let mut traffic = Traffic { first: stamp.packet, is_denied: false, called: None };
+        let mut traffic = Traffic { first: stamp.packet, is_denied: false, last_broadcast: None };
         if is_judged {
             let denial = pair.judge(stamp, state);
             match (self.traffic.get(&pair.reversed().key()).copied(), denial) {
@@ -81,15 +81,15 @@ impl Neighbours {
                 _ => {}
             }
             if is_group(pair.macs.destination) {
-                traffic.called = Some(stamp.clock);
-                pair.call(traffic.first, stamp, state);
+                traffic.last_broadcast = Some(stamp.clock);
+                pair.report_broadcast(traffic.first, stamp, state);
             }
         }
         self.traffic.insert(pair.key(), traffic);
     }
 
     /// Puts the sender into the inventory, if it is no declared asset.
-    fn list(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
+    fn list_sender(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let host = (pair.macs.source, pair.ether_type);
         if is_group(pair.macs.source) || self.listed.contains(&host) {
             return;
@@ -108,13 +108,13 @@ impl Neighbours {
 }
 
 impl Traffic {
-    /// Tells, once a second at most, that whoever is in reach is called.
-    fn goes_on(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
-        if let Some(called) = &mut self.called
-            && stamp.clock.saturating_sub(*called) >= SECOND
+    /// Tells, once a second at most, that whoever is in reach is last_broadcast.
+    fn note_packet(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
+        if let Some(last_broadcast) = &mut self.last_broadcast
+            && stamp.clock.saturating_sub(*last_broadcast) >= SECOND
         {
-            *called = stamp.clock;
-            pair.call(self.first, stamp, state);
+            *last_broadcast = stamp.clock;
+            pair.report_broadcast(self.first, stamp, state);
         }
     }
 }
@@ -150,7 +150,7 @@ impl Pair {
         denied(&self.tuple()).filter(|_| denied(&self.reversed().tuple()).is_some())
     }
 
-    fn call(&self, first: u64, stamp: &Stamp, state: &mut WorkerState) {
+    fn report_broadcast(&self, first: u64, stamp: &Stamp, state: &mut WorkerState) {
         self.report(state, first, stamp, |base| Event::Fact(base, Fact::Call));
     }
 

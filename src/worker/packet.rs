@@ -1,10 +1,10 @@
-//! Any packet: from bytes to its conversation.
+//! The full path of a packet: decoded, compared with copies, assigned to its conversation.
 
 use lockkeeper_protocols::Stamp;
 
 use super::Worker;
 use super::context::FlowContext;
-use super::conversation::{Conversation, Sight};
+use super::conversation::{Conversation, LinkChange};
 use super::neighbours::is_neighbour_discovery;
 use super::shard::Shard;
 use super::unread;
@@ -15,53 +15,46 @@ use crate::record::Doubt;
 
 impl Worker {
     /// Judges one packet of a block, dealt to a shard.
-    pub fn packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
+    pub fn judge_packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
         match frame::plain(packet.link, bytes, packet.original) {
-            Some(plain) => self.plain(&plain, packet, bytes, shard),
-            None => self.any(packet, bytes, self.index_of(shard), false),
+            Some(plain) => self.judge_plain(&plain, packet, bytes, shard),
+            None => self.judge_any(packet, bytes, self.index_of(shard), false),
         }
     }
 
-    /// Judges one packet that was put together of fragments that contradict each other.
-    #[inline(never)]
-    pub(super) fn ambiguous(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
-        self.any(packet, bytes, self.index_of(shard), true);
-    }
-
-    /// A fragment that no datagram can be made of is traffic between its two hosts.
-    #[cold]
-    pub(super) fn fragment(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
+    /// Judges a fragment that no datagram can be reassembled from, as traffic between its two hosts.
+    pub(super) fn judge_fragment(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
         if let Some(frame) = frame::fragment(packet.link, bytes, packet.original) {
-            self.frame(&frame, packet, self.index_of(shard), false);
+            self.judge_frame(&frame, packet, self.index_of(shard), false);
         }
     }
 
-    /// Any packet.
+    /// Judges any packet. `is_ambiguous`: it was reassembled from fragments that contradict each other.
     #[inline(never)]
-    pub(super) fn any(&mut self, packet: &Packet, bytes: &[u8], index: usize, is_ambiguous: bool) {
+    pub(super) fn judge_any(&mut self, packet: &Packet, bytes: &[u8], index: usize, is_ambiguous: bool) {
         let clock = packet.stamp.clock;
         let frame = match frame::decode(packet.link, bytes, packet.original) {
             Ok(frame) => frame,
-            Err(reason) => return self.state.unread(unread::of_refused(reason), clock),
+            Err(reason) => return self.state.count_unread(unread::of_refused(reason), clock),
         };
         if frame.cut > 0 || frame.undecoded.is_some() {
-            self.state.not_all_read(&frame, clock);
+            self.state.count_partly_read(&frame, clock);
         }
         let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
         match copies.map(|copies| copies.is_copy(&frame, clock)) {
-            Some(false) => self.frame(&frame, packet, index, is_ambiguous),
-            // The same words from other hardware: a router, or somebody in between.
-            Some(true) => self.note_sender(index, &frame, &packet.stamp),
+            Some(false) => self.judge_frame(&frame, packet, index, is_ambiguous),
+            // A copy from other hardware comes from a router, or from a man in the middle.
+            Some(true) => self.report_sender(index, &frame, &packet.stamp),
             None => {}
         }
     }
 
-    /// One frame that is no copy.
-    pub(super) fn frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize, is_ambiguous: bool) {
+    /// Judges one frame that is no copy.
+    fn judge_frame(&mut self, frame: &Frame<'_>, packet: &Packet, index: usize, is_ambiguous: bool) {
         let stamp = &packet.stamp;
         match FlowKey::of(frame) {
             Some((key, from)) if !is_neighbour_discovery(frame) => {
-                self.converse(index, (&key, from), frame, stamp, is_ambiguous)
+                self.judge_in_conversation(index, (&key, from), frame, stamp, is_ambiguous)
             }
             _ => {
                 let Self { state, shards, settings, .. } = self;
@@ -72,8 +65,8 @@ impl Worker {
         }
     }
 
-    /// One frame of a conversation: found or begun, then heard.
-    pub(super) fn converse(
+    /// Finds or begins the conversation of a frame, and gives the frame to it.
+    fn judge_in_conversation(
         &mut self,
         index: usize,
         (key, from): (&FlowKey, End),
@@ -99,33 +92,33 @@ impl Worker {
             self.quiet_until = i64::MIN;
         }
         let (entry, conversation) = (found.entry, found.value);
-        let mut sight = Sight::BEGIN;
+        let mut change = LinkChange::FIRST_FRAME;
         if !found.fresh {
-            sight = conversation.flow.facts.meet(from, frame);
-            conversation.flow.takes_note(sight, stamp, context.state);
+            change = conversation.flow.facts.note_link(from, frame);
+            conversation.flow.apply_link_change(change, stamp, context.state);
         }
-        let mut progress = conversation.frame(from, frame, stamp, context);
+        let mut progress = conversation.take_frame(from, frame, stamp, context);
         if progress == Progress::Restart {
-            // A new handshake on the same ports: what was is over.
+            // A new handshake on the same ports begins a new conversation.
             let mut over = std::mem::replace(conversation, Conversation::new(key, from, frame, stamp));
             over.end(stamp.clock, context);
-            progress = conversation.frame(from, frame, stamp, context);
+            progress = conversation.take_frame(from, frame, stamp, context);
         }
         if is_ambiguous {
-            context.state.doubt(&mut conversation.flow.facts, Doubt::OverlappingFragments, stamp);
+            context.state.report_doubt(&mut conversation.flow.facts, Doubt::OverlappingFragments, stamp);
         }
         let holds = conversation.holds_memory() || context.state.took_memory;
-        self.has_news(index, entry, progress, stamp);
+        self.after_packet(index, entry, progress, stamp);
         if holds {
             self.note_memory(index, entry, stamp);
         }
-        if sight.is_first || sight.has_moved {
-            self.note_sender(index, frame, stamp);
+        if change.is_first || change.has_moved {
+            self.report_sender(index, frame, stamp);
         }
     }
 
-    /// Tells who sent a frame, where that is news.
-    fn note_sender(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
+    /// Reports the sender of a frame where it is new to the shard.
+    fn report_sender(&mut self, index: usize, frame: &Frame<'_>, stamp: &Stamp) {
         if let Some(shard) = self.shards.get_mut(index) {
             shard.sightings.observe(frame, stamp, &mut self.state);
         }

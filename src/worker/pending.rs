@@ -11,8 +11,8 @@ use crate::record::OwnedValues;
 /// An operation whose outcome is pending.
 pub(super) struct PendingOperation {
     pub(super) verdict: Verdict,
-    /// Its denial was told: its end is, too.
-    pub(super) told: bool,
+    /// Its denial was reported: its end is, too.
+    pub(super) reported: bool,
     /// The time in which an answer is expected has passed.
     pub(super) overdue: bool,
     /// Its request is in the capture.
@@ -27,9 +27,9 @@ pub(super) struct PendingOperations {
     /// Sorted by number, since that is how requests and their parts are numbered.
     queue: VecDeque<(RequestRef, Option<PendingOperation>)>,
     /// Empty places among them.
-    gone: usize,
+    vacant: usize,
     /// What came after one with a higher number: reports, which stand behind the request that fetched them.
-    others: HashMap<RequestRef, PendingOperation>,
+    out_of_order: HashMap<RequestRef, PendingOperation>,
 }
 
 impl PendingOperations {
@@ -37,7 +37,7 @@ impl PendingOperations {
     #[inline]
     pub(super) fn insert(&mut self, at: RequestRef, operation: PendingOperation) {
         match self.queue.back() {
-            Some((last, _)) if *last >= at => _ = self.others.insert(at, operation),
+            Some((last, _)) if *last >= at => _ = self.out_of_order.insert(at, operation),
             _ => self.queue.push_back((at, Some(operation))),
         }
     }
@@ -48,10 +48,10 @@ impl PendingOperations {
         match self.queue.front() {
             Some((first, _)) if *first == at => {
                 let operation = self.queue.pop_front().and_then(|(_, operation)| operation);
-                self.tidy();
+                self.drop_vacant();
                 operation
             }
-            _ => self.take(at),
+            _ => self.remove_within(at),
         }
     }
 
@@ -60,42 +60,44 @@ impl PendingOperations {
         let place = self.queue.partition_point(|(other, _)| *other < at);
         match self.queue.get_mut(place).filter(|(other, _)| *other == at) {
             Some((_, Some(operation))) => Some(operation),
-            _ => self.others.get_mut(&at),
+            _ => self.out_of_order.get_mut(&at),
         }
     }
 
     #[inline(never)]
-    fn take(&mut self, at: RequestRef) -> Option<PendingOperation> {
+    fn remove_within(&mut self, at: RequestRef) -> Option<PendingOperation> {
         let place = self.queue.partition_point(|(other, _)| *other < at);
         let found = self.queue.get_mut(place).filter(|(other, _)| *other == at);
-        let Some(operation) = found.and_then(|(_, operation)| operation.take()) else { return self.others.remove(&at) };
-        self.gone += 1;
-        self.tidy();
+        let Some(operation) = found.and_then(|(_, operation)| operation.take()) else {
+            return self.out_of_order.remove(&at);
+        };
+        self.vacant += 1;
+        self.drop_vacant();
         Some(operation)
     }
 
-    /// No empty places are left at the front, and no more of them than there are others.
+    /// No empty places are left at the front, and no more of them than there are out_of_order.
     #[inline]
-    fn tidy(&mut self) {
-        while self.gone > 0 && self.queue.front().is_some_and(|(_, operation)| operation.is_none()) {
+    fn drop_vacant(&mut self) {
+        while self.vacant > 0 && self.queue.front().is_some_and(|(_, operation)| operation.is_none()) {
             self.queue.pop_front();
-            self.gone -= 1;
+            self.vacant -= 1;
         }
-        if self.gone > self.queue.len() / 2 {
+        if self.vacant > self.queue.len() / 2 {
             self.queue.retain(|(_, operation)| operation.is_some());
-            self.gone = 0;
+            self.vacant = 0;
         }
     }
 
     /// Bytes of memory that they take.
     #[inline]
     pub(super) fn memory(&self) -> usize {
-        (self.queue.capacity() + self.others.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
+        (self.queue.capacity() + self.out_of_order.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
     }
 
     /// All of them.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut PendingOperation> {
-        self.queue.iter_mut().filter_map(|(_, operation)| operation.as_mut()).chain(self.others.values_mut())
+        self.queue.iter_mut().filter_map(|(_, operation)| operation.as_mut()).chain(self.out_of_order.values_mut())
     }
 }
 
@@ -111,7 +113,7 @@ mod tests {
     fn operation(flow: u16) -> PendingOperation {
         PendingOperation {
             verdict: Verdict::Permit { flow: Some(flow) },
-            told: false,
+            reported: false,
             overdue: false,
             request_seen: true,
             values: OwnedValues::None,
@@ -136,7 +138,7 @@ mod tests {
                 expected.sort_unstable();
                 prop_assert_eq!(kept, expected);
                 let empty = pending.queue.iter().filter(|(_, operation)| operation.is_none()).count();
-                prop_assert!(empty == pending.gone && 2 * empty <= pending.queue.len().max(1), "{} empty places", empty);
+                prop_assert!(empty == pending.vacant && 2 * empty <= pending.queue.len().max(1), "{} empty places", empty);
             }
         }
     }
@@ -150,6 +152,6 @@ mod tests {
             assert!(pending.remove(at(request)).is_some() && pending.remove(at(request)).is_none());
             assert!(pending.queue.len() <= 2 * request as usize);
         }
-        assert!(pending.queue.is_empty() && pending.others.is_empty());
+        assert!(pending.queue.is_empty() && pending.out_of_order.is_empty());
     }
 }

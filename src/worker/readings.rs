@@ -59,8 +59,8 @@ impl Readings {
     }
 
     /// The delivered reading has announced an operation.
-    pub(super) fn note(&mut self, prints: &RandomState, operation: &Operation<'_>) {
-        let print = fingerprint(prints, operation);
+    pub(super) fn note(&mut self, fingerprints: &RandomState, operation: &Operation<'_>) {
+        let print = fingerprint(fingerprints, operation);
         for reading in &mut self.open {
             if reading.delivered.len() < MOST_NOTED {
                 reading.delivered.push(print);
@@ -70,8 +70,8 @@ impl Readings {
 }
 
 /// Stands for an operation with everything that it asks for.
-pub(super) fn fingerprint(prints: &RandomState, operation: &Operation<'_>) -> u64 {
-    let mut hasher = prints.build_hasher();
+pub(super) fn fingerprint(fingerprints: &RandomState, operation: &Operation<'_>) -> u64 {
+    let mut hasher = fingerprints.build_hasher();
     (operation.class, operation.function, operation.code, operation.target).hash(&mut hasher);
     match operation.values {
         Values::None => {}
@@ -88,5 +88,5 @@ pub(super) fn fingerprint(prints: &RandomState, operation: &Operation<'_>) -> u6
 const MOST_READINGS: u32 = 1024;
 /// An hour of packet time: a connection may last for months.
 const READINGS_PERIOD: i64 = 3_600_000_000_000;
-/// Operations of one reading that are told apart at a time.
+/// Operations of one reading that are reported apart at a time.
 pub(super) const MOST_NOTED: usize = 512;

@@ -17,14 +17,14 @@ pub struct Settings {
     pub streams: StreamSettings,
     /// Recognition of mirrored copies.
     pub copies: CopySettings,
-    /// What is made of checksums.
+    /// What a wrong checksum means.
     pub checksums: Checksums,
     /// Bounds of the decoders.
     pub decoder: Limits,
-    /// Whether every transaction is written down.
+    /// Whether every transaction is written.
     pub transactions: bool,
-    /// Bytes that the conversations of one shard may hold together: what is out of order or incomplete, requests without an
-    /// answer, subscriptions.
+    /// Bytes that the conversations of one shard may hold together: segments out of order, incomplete messages, unanswered
+    /// requests, subscriptions.
     pub memory: usize,
     /// Hosts without IP that one shard lists, and pairs of them that it remembers: 50 bytes each.
     pub neighbours: usize,

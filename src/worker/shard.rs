@@ -38,7 +38,7 @@ impl Shard {
     /// Connections that are established may be silent for longer than those that are not, and those that have ended only
     /// for a moment. Says whether this one ages otherwise now.
     #[inline(never)]
-    pub(super) fn grow_older(&mut self, entry: Entry, progress: Progress) -> bool {
+    pub(super) fn update_lifetime(&mut self, entry: Entry, progress: Progress) -> bool {
         let lifetime = if progress == Progress::Closed {
             Lifetime::Closed
         } else if self.flows.lifetime(entry) == Some(Lifetime::Opening)

@@ -11,10 +11,10 @@ use crate::frame::{Body, Frame, IpPair};
 use crate::policy::{Carrier, Host, is_routable};
 use crate::record::{Endpoint, Event, Fact};
 
-/// What one shard has seen and told: each sender once. Forgotten when there is too much of it.
+/// What one shard has seen and reported: each sender once. Forgotten when there is too much of it.
 #[derive(Default)]
 pub(super) struct Sightings {
-    told: HashSet<(Host, bool)>,
+    reported: HashSet<(Host, bool)>,
 }
 
 impl Sightings {
@@ -33,17 +33,17 @@ impl Sightings {
         }
     }
 
-    /// Under another policy, everything is told anew.
-    pub(super) fn tell_again(&mut self) {
-        self.told.clear();
+    /// Under another policy, everything is reported anew.
+    pub(super) fn forget(&mut self) {
+        self.reported.clear();
     }
 
     /// Whether it is new.
     fn add(&mut self, sender: Host, claim: bool) -> bool {
-        if self.told.len() >= MOST {
-            self.told.clear();
+        if self.reported.len() >= MOST {
+            self.reported.clear();
         }
-        self.told.insert((sender, claim))
+        self.reported.insert((sender, claim))
     }
 }
 
@@ -130,6 +130,6 @@ mod tests {
         assert!(sightings.add(host(1), false) && !sightings.add(host(1), false));
         assert!(sightings.add(host(1), true), "a claim is something else");
         (0..MOST as u32).for_each(|number| _ = sightings.add(host(1000 + number), false));
-        assert!(sightings.add(host(1), false) && sightings.told.len() <= MOST);
+        assert!(sightings.add(host(1), false) && sightings.reported.len() <= MOST);
     }
 }

@@ -28,18 +28,18 @@ pub(super) struct WorkerState {
     pub(super) counters: Counters,
     pub(super) decoder: Limits,
     /// Keys for encrypted channels.
-    pub(super) ring: Arc<KeyRing>,
+    pub(super) keys: Arc<KeyRing>,
     /// Every transaction is written down.
     pub(super) transactions: bool,
-    /// What operations of different readings are told apart by.
-    pub(super) prints: RandomState,
+    /// What operations of different readings are reported apart by.
+    pub(super) fingerprints: RandomState,
     /// Memory that conversations lend from each other.
-    pub(super) spares: Vec<Vec<u8>>,
+    pub(super) spare_buffers: Vec<Vec<u8>>,
     /// The conversation at hand takes more memory than before.
     pub(super) took_memory: bool,
     captures: Arc<Captures>,
-    /// The rulings that conversations have: those between hosts of the same zones are often alike.
-    rulings: HashSet<Arc<FlowVerdict>>,
+    /// The flow_verdicts that conversations have: those between hosts of the same zones are often alike.
+    flow_verdicts: HashSet<Arc<FlowVerdict>>,
     pub(super) report: Report,
     /// Counts what was reported in this block: the last part of [`SortKey`].
     sub: u32,
@@ -58,13 +58,13 @@ impl WorkerState {
             policy,
             counters: Counters::default(),
             decoder,
-            ring: Arc::default(),
+            keys: Arc::default(),
             transactions,
-            prints: RandomState::default(),
-            spares: Vec::new(),
+            fingerprints: RandomState::default(),
+            spare_buffers: Vec::new(),
             took_memory: false,
             captures,
-            rulings: HashSet::new(),
+            flow_verdicts: HashSet::new(),
             report: Report::default(),
             sub: 0,
             sub_from: 0,
@@ -73,19 +73,19 @@ impl WorkerState {
     }
 
     /// Begins the report of a block in a recycled one.
-    pub(super) fn open(&mut self, mut report: Report) {
+    pub(super) fn begin_report(&mut self, mut report: Report) {
         report.clear();
         self.report = report;
         self.sub = 0;
     }
 
     /// From here on, everything comes after what was known at `clock`.
-    pub(super) fn last_call(&mut self, clock: i64) {
+    pub(super) fn begin_last_call(&mut self, clock: i64) {
         self.floor = clock.saturating_add(1);
     }
 
     /// Ends the report of a block: in order.
-    pub(super) fn close(&mut self) -> Report {
+    pub(super) fn end_report(&mut self) -> Report {
         let mut report = std::mem::take(&mut self.report);
         report.events.sort_unstable_by_key(|(order, _)| *order);
         report.transactions.sort_unstable_by_key(|(order, _)| *order);
@@ -103,19 +103,19 @@ impl WorkerState {
     }
 
     /// They were those of another policy.
-    pub(super) fn forget_rulings(&mut self) {
-        self.rulings.clear();
+    pub(super) fn forget_flow_verdicts(&mut self) {
+        self.flow_verdicts.clear();
     }
 
     /// Takes the verdicts that depend on the conversation alone: [`Policy::flow_verdict`].
     pub(super) fn flow_verdict(&mut self, tuple: &FlowTuple, identification: Option<&str>) -> Arc<FlowVerdict> {
         let flow_verdict = self.policy.flow_verdict(tuple, identification);
-        if let Some(known) = self.rulings.get(&flow_verdict) {
+        if let Some(known) = self.flow_verdicts.get(&flow_verdict) {
             return Arc::clone(known);
         }
         let flow_verdict = Arc::new(flow_verdict);
-        if self.rulings.len() < SHARED_RULINGS {
-            self.rulings.insert(Arc::clone(&flow_verdict));
+        if self.flow_verdicts.len() < SHARED_FLOW_VERDICTS {
+            self.flow_verdicts.insert(Arc::clone(&flow_verdict));
         }
         flow_verdict
     }
@@ -131,13 +131,13 @@ impl WorkerState {
 
     /// Reports something about a conversation.
     pub(super) fn report(&mut self, facts: &mut FlowFacts, event: Event, stamp: &Stamp) {
-        let order = self.next(facts, stamp);
+        let order = self.next_key(facts, stamp);
         self.report.events.push((order, event));
     }
 
     /// Where the next thing about a conversation stands. Never before the one that was said last: an answer may lie in
     /// an earlier packet than its request where the tap reordered them.
-    fn next(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
+    fn next_key(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
         self.sub += 1;
         facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
         let (clock, packet) = facts.latest;
@@ -145,7 +145,7 @@ impl WorkerState {
     }
 
     /// Reports a finding about a conversation.
-    pub(super) fn find(
+    pub(super) fn report_finding(
         &mut self,
         facts: &mut FlowFacts,
         what: What,
@@ -159,7 +159,7 @@ impl WorkerState {
     }
 
     /// Reports a fact about a conversation that the correlator makes something of.
-    pub(super) fn fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
+    pub(super) fn report_fact(&mut self, facts: &mut FlowFacts, fact: Fact, stamp: &Stamp) {
         // What it comes to is not known yet.
         if let Some(base) = finding(facts, What::NewHost(Side::Client), None, None, stamp) {
             self.report(facts, Event::Fact(base, fact), stamp);
@@ -168,29 +168,29 @@ impl WorkerState {
 
     /// Reports that a conversation as such is not permitted. One of datagrams in which only one end has spoken may be the
     /// answer to a broadcast, which is known only where all conversations are seen.
-    pub(super) fn deny(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
+    pub(super) fn report_denied_flow(&mut self, facts: &mut FlowFacts, denial: Denial, stamp: &Stamp) {
         match facts.only_speaker() {
-            Some(by) => self.fact(facts, Fact::Unasked { denial, by }, stamp),
-            None => self.find(facts, What::Denied(denial), None, None, stamp),
+            Some(by) => self.report_fact(facts, Fact::Unasked { denial, by }, stamp),
+            None => self.report_finding(facts, What::Denied(denial), None, None, stamp),
         }
     }
 
     /// Reports that a PDU or segment breaks its specification, where a policy asks for it.
-    pub(super) fn malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
+    pub(super) fn report_malformed(&mut self, facts: &mut FlowFacts, what: What, stamp: &Stamp) {
         if self.judging {
-            self.find(facts, what, None, None, stamp);
+            self.report_finding(facts, what, None, None, stamp);
         }
     }
 
     /// Reports that what a conversation says cannot be known for certain, where it is judged.
-    pub(super) fn doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
+    pub(super) fn report_doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
         if self.judging && facts.compares {
-            self.find(facts, What::Doubtful(doubt), None, None, stamp);
+            self.report_finding(facts, What::Doubtful(doubt), None, None, stamp);
         }
     }
 
     /// The first sight of a conversation: are its hosts known?
-    pub(super) fn greet(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
+    pub(super) fn report_unknown_hosts(&mut self, facts: &mut FlowFacts, stamp: &Stamp) {
         let Some(flow_verdict) = &facts.flow_verdict else { return };
         let places = [(Side::Client, flow_verdict.client), (Side::Server, flow_verdict.server)];
         let unknown: [bool; 2] = places.map(|(side, _)| self.policy.unknown_sides(flow_verdict).any(|one| one == side));
@@ -200,9 +200,9 @@ impl WorkerState {
                 continue;
             }
             if unknown {
-                self.find(facts, What::UnknownAsset(side), None, None, stamp);
+                self.report_finding(facts, What::UnknownAsset(side), None, None, stamp);
             } else if place.asset.is_none() {
-                self.find(facts, What::NewHost(side), None, None, stamp);
+                self.report_finding(facts, What::NewHost(side), None, None, stamp);
             }
         }
     }
@@ -237,7 +237,7 @@ impl WorkerState {
     }
 
     /// Writes down a finished transaction.
-    pub(super) fn transaction(
+    pub(super) fn report_transaction(
         &mut self,
         facts: &mut FlowFacts,
         (at, pending): (RequestRef, &PendingOperation),
@@ -246,7 +246,7 @@ impl WorkerState {
         requested: &Stamp,
         stamp: &Stamp,
     ) {
-        let order = self.next(facts, stamp);
+        let order = self.next_key(facts, stamp);
         let kept = facts.rare_mut().and_then(|rare| rare.text.take());
         let Some(flow_verdict) = &facts.flow_verdict else { return };
         let ends = (facts.endpoint(Side::Client), facts.endpoint(Side::Server));
@@ -325,4 +325,4 @@ fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues)
 const WRAPPINGS_AT: u32 = 23;
 
 /// Rulings of one worker that conversations share; those beyond have one of their own. 100 bytes each.
-const SHARED_RULINGS: usize = 16_384;
+const SHARED_FLOW_VERDICTS: usize = 16_384;

@@ -1,4 +1,4 @@
-//! What could not be read of a packet: counted, and told where a host of a zone is concerned.
+//! What could not be read of a packet: counted, and reported where a host of a zone is concerned.
 
 use std::sync::Arc;
 
@@ -35,23 +35,23 @@ fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
 impl WorkerState {
     /// Counts a packet that was not read, or not all of it.
     #[cold]
-    pub(super) fn unread(&mut self, kind: Unread, clock: i64) {
+    pub(super) fn count_unread(&mut self, kind: Unread, clock: i64) {
         self.counters.unread(kind);
         self.report.unread(clock, kind);
     }
 
     /// Counts a frame of which something could not be read, or was not captured.
     #[cold]
-    pub(super) fn not_all_read(&mut self, frame: &Frame<'_>, clock: i64) {
+    pub(super) fn count_partly_read(&mut self, frame: &Frame<'_>, clock: i64) {
         self.counters.losses.cut_bytes += u64::from(frame.cut);
         let kind = frame.undecoded.map_or(Unread::Cut, |reason| of_frame(reason, &frame.body));
-        self.unread(kind, clock);
+        self.count_unread(kind, clock);
     }
 
     /// Tells of a frame without IP that could not be read, as one with more tags than the limit, where one of its hosts
     /// belongs to a zone.
     #[cold]
-    pub(super) fn undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
+    pub(super) fn report_undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
         let (Some(macs), Body::Link { ether_type, .. }) = (frame.mac, frame.body) else { return };
         if !self.judging || frame.undecoded != Some(Undecoded::TooDeep) {
             return;
@@ -71,7 +71,7 @@ impl WorkerState {
     /// Tells of a packet between two hosts whose headers could not be read, where one of them belongs to a zone and the
     /// policy does not deny the conversation as such.
     #[cold]
-    pub(super) fn undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
+    pub(super) fn report_undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",
             Undecoded::Fragment => "unusable_fragment",
@@ -82,7 +82,7 @@ impl WorkerState {
         let Some(flow_verdict) = facts.flow_verdict.as_ref().map(Arc::clone) else { return };
         let concerns = flow_verdict.client.zone.or(flow_verdict.server.zone).is_some();
         if concerns && !facts.is_denied() {
-            self.malformed(facts, What::Malformed { name, value: None }, stamp);
+            self.report_malformed(facts, What::Malformed { name, value: None }, stamp);
         }
     }
 }

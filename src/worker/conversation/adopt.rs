@@ -32,10 +32,13 @@ impl FlowState {
         }
         let stamp = facts.first.at(clock);
         for side in state.policy.unknown_sides(&flow_verdict) {
-            state.find(facts, What::UnknownAsset(side), None, None, &stamp);
+            state.report_finding(facts, What::UnknownAsset(side), None, None, &stamp);
         }
-        let verdict =
-            state.of_tunnel(state.verdict(&flow_verdict, self.identification(), stamp.time), &tuple, stamp.time);
+        let verdict = state.verdict_on_tunnel(
+            state.verdict(&flow_verdict, self.identification(), stamp.time),
+            &tuple,
+            stamp.time,
+        );
         let facts = &mut self.facts;
         let denied = match verdict {
             Verdict::Deny(denial) => Some(denial).filter(|denial| !facts.is_doubtful(denial)),
@@ -43,7 +46,7 @@ impl FlowState {
         };
         let known = std::mem::replace(&mut facts.denied, denied.map(|denial| denial.rule));
         if let Some(denial) = denied.filter(|denial| known != Some(denial.rule)) {
-            state.deny(facts, denial, &stamp);
+            state.report_denied_flow(facts, denial, &stamp);
         }
     }
 }

@@ -31,11 +31,11 @@ pub(in crate::worker) enum Content {
 
 impl FlowState {
     /// Whether it is a stream in which something was said.
-    pub(in crate::worker) fn is_spoken(&self) -> bool {
+    pub(in crate::worker) fn is_stream_with_payload(&self) -> bool {
         self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silent)
     }
 
-    /// Whether only one of its ends was heard.
+    /// Whether only one of its ends was sink.
     pub(in crate::worker) fn is_one_way(&self) -> bool {
         self.facts.seen != [true, true]
     }
@@ -50,31 +50,31 @@ impl FlowState {
 
     /// One end said something: the next bytes of its stream, or one datagram.
     #[inline(always)]
-    pub(super) fn said(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn take_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) if facts.carrier != Carrier::Udp => {
                 session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
-            _ => self.said_otherwise(from, bytes, stamp, state),
+            _ => self.take_unidentified(from, bytes, stamp, state),
         }
     }
 
     #[cold]
-    pub(super) fn said_otherwise(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn take_unidentified(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) => {
                 session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
             Content::Silent | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
-            Content::Other(_) => self.said_something_else(from, bytes, stamp, state),
+            Content::Other(_) => self.search(from, bytes, stamp, state),
         }
     }
 
     pub(super) fn gap(&mut self, from: End, state: &mut WorkerState) {
         if matches!(self.content, Content::Other(_)) {
-            return self.miss_something_else(from, state);
+            return self.search_gap(from, state);
         }
         let Self { facts, content } = self;
         match content {

@@ -42,23 +42,23 @@ impl FlowState {
         let (declared, sides) = (buffer.declared, buffer.sides(facts.client));
         match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
             Decision::Undecided => {}
-            Decision::Unknown => self.is_another_protocol(stamp, state),
+            Decision::Unknown => self.conclude_unrecognised(stamp, state),
             Decision::Speaks { protocol, swapped } => {
                 if swapped {
                     facts.client = facts.client.other();
                 }
                 let midstream = facts.midstream;
-                let before = self.speak(protocol, midstream, declared, state);
+                let before = self.begin_decoding(protocol, midstream, declared, state);
                 self.judge(Identification::Protocol(protocol.name), stamp, state);
                 if let Content::Unidentified(buffer) = before {
-                    self.replay(&buffer, state);
+                    self.decode_probe(&buffer, state);
                 }
             }
         }
     }
 
     /// From here on a protocol is spoken. Returns what the conversation was taken for until now.
-    fn speak(
+    fn begin_decoding(
         &mut self,
         protocol: &'static Protocol,
         midstream: bool,
@@ -69,47 +69,47 @@ impl FlowState {
         facts.set_protocol(protocol, state);
         let mut session = Session::new(protocol, facts.transport(), &state.decoder, midstream);
         session.expect(facts.expected(declared));
-        let keys: Arc<dyn Keys> = Arc::clone(&state.ring) as _;
+        let keys: Arc<dyn Keys> = Arc::clone(&state.keys) as _;
         session.unlock(&keys);
         std::mem::replace(&mut self.content, Content::Identified(session))
     }
 
     /// Gives the decoder the bytes that were kept while the protocol was not known.
-    fn replay(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
-        buffer.each(|from, bytes, stamp| self.said(from, bytes, stamp, state));
+    fn decode_probe(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
+        buffer.each(|from, bytes, stamp| self.take_bytes(from, bytes, stamp, state));
     }
 
-    fn is_another_protocol(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    fn conclude_unrecognised(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let Content::Unidentified(buffer) = &self.content else { return };
         let search = Search::new(self.facts.transport(), self.facts.expected(buffer.declared));
         let before = std::mem::replace(&mut self.content, Content::Other(search.map(Box::new)));
         self.facts.forget_decoded_port();
         self.judge(Identification::Unrecognised, stamp, state);
         if let Content::Unidentified(buffer) = before {
-            self.replay(&buffer, state);
+            self.decode_probe(&buffer, state);
         }
     }
 
     /// Something was said in a conversation that speaks none of our protocols, so far.
-    pub(super) fn said_something_else(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn search(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let side = self.facts.side(from);
         match &mut self.content {
             Content::Other(Some(search)) => {
                 let before = search.memory();
                 let (given_up, found) = search.feed(side, bytes, stamp);
                 state.took_memory |= search.memory() > before;
-                self.found(given_up, found, state);
+                self.take_found(given_up, found, state);
             }
             _ => state.counters.losses.other_protocol_bytes += bytes.len() as u64,
         }
     }
 
     /// Something is missing in it.
-    pub(super) fn miss_something_else(&mut self, from: End, state: &mut WorkerState) {
+    pub(super) fn search_gap(&mut self, from: End, state: &mut WorkerState) {
         let side = self.facts.side(from);
         if let Content::Other(Some(search)) = &mut self.content {
             let (given_up, found) = search.settle(side);
-            self.found(given_up, found, state);
+            self.take_found(given_up, found, state);
             if let Content::Identified(session) = &mut self.content {
                 session.gap(side, &mut FlowSink { facts: &mut self.facts, state });
             }
@@ -117,11 +117,11 @@ impl FlowState {
     }
 
     /// One of our protocols was found in it, perhaps.
-    fn found(&mut self, given_up: usize, found: Option<Found>, state: &mut WorkerState) {
+    fn take_found(&mut self, given_up: usize, found: Option<Found>, state: &mut WorkerState) {
         state.counters.losses.other_protocol_bytes += given_up as u64;
         let Some(Found { protocol, bytes, on }) = found else { return };
         let declared = self.facts.declared(state);
-        self.speak(protocol, false, declared, state);
+        self.begin_decoding(protocol, false, declared, state);
         let stamp = bytes[on.index()].1;
         self.judge(Identification::Protocol(protocol.name), &stamp, state);
         let Self { facts, content: Content::Identified(session) } = self else { return };
@@ -145,7 +145,7 @@ impl FlowState {
             Content::Identified(_) | Content::Other(_) => {}
         }
         for end in [self.facts.client, self.facts.client.other()] {
-            self.miss_something_else(end, state);
+            self.search_gap(end, state);
         }
     }
 }

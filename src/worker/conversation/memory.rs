@@ -60,7 +60,7 @@ impl Conversation {
     pub(in crate::worker) fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         if tcp.held_bytes() > 0 {
-            context.state.doubt(&mut flow.facts, Doubt::GivenUp, stamp);
+            context.state.report_doubt(&mut flow.facts, Doubt::GivenUp, stamp);
             context.counters.limit_reached += 1;
             let (assembly, state) = context.assembly(flow.facts.compares);
             tcp.finish(stamp.clock, assembly, &mut StreamSink { flow, state });

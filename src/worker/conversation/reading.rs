@@ -20,7 +20,7 @@ use crate::worker::readings::{MOST_NOTED, OpenReading, fingerprint};
 use crate::worker::state::WorkerState;
 
 /// How operations of another reading are judged.
-struct Bar<'a> {
+struct ReadingJudge<'a> {
     policy: &'a Policy,
     flow_verdict: &'a FlowVerdict,
     last_values: LastValues,
@@ -28,29 +28,29 @@ struct Bar<'a> {
 }
 
 /// Takes down what another reading announces: fingerprints of all, and those that are not permitted.
-struct Overheard<'a, 'b> {
-    bar: Option<&'a mut Bar<'b>>,
-    prints: &'a RandomState,
+struct ReadingSink<'a, 'b> {
+    judge: Option<&'a mut ReadingJudge<'b>>,
+    fingerprints: &'a RandomState,
     announced: Vec<u64>,
     denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
 }
 
-impl<'a, 'b> Overheard<'a, 'b> {
-    fn new(prints: &'a RandomState, bar: Option<&'a mut Bar<'b>>) -> Self {
-        Self { bar, prints, announced: Vec::new(), denied: Vec::new() }
+impl<'a, 'b> ReadingSink<'a, 'b> {
+    fn new(fingerprints: &'a RandomState, judge: Option<&'a mut ReadingJudge<'b>>) -> Self {
+        Self { judge, fingerprints, announced: Vec::new(), denied: Vec::new() }
     }
 
-    fn take(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
+    fn take_operation(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         // A reading may begin inside a message, of which the delivered reading has all.
         let is_unread = matches!(operation.target, Target::Unread { .. });
         if is_unread || self.announced.len() >= MOST_NOTED {
             return;
         }
-        let print = fingerprint(self.prints, operation);
+        let print = fingerprint(self.fingerprints, operation);
         self.announced.push(print);
-        let Some(bar) = &mut self.bar else { return };
+        let Some(judge) = &mut self.judge else { return };
         if let Verdict::Deny(denial) =
-            bar.policy.judge(bar.flow_verdict, operation, &mut bar.last_values, bar.session, stamp.time)
+            judge.policy.judge(judge.flow_verdict, operation, &mut judge.last_values, judge.session, stamp.time)
         {
             let operation = OwnedOperation { ambiguous: true, ..OwnedOperation::from(operation) };
             self.denied.push((print, denial, operation, *stamp));
@@ -58,14 +58,14 @@ impl<'a, 'b> Overheard<'a, 'b> {
     }
 }
 
-impl Sink for Overheard<'_, '_> {
+impl Sink for ReadingSink<'_, '_> {
     fn operation(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        self.take(operation, stamp);
+        self.take_operation(operation, stamp);
         false
     }
 
     fn request_unseen(&mut self, _: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
-        self.take(operation, stamp);
+        self.take_operation(operation, stamp);
     }
 
     fn outcome(&mut self, _: RequestRef, _: &Operation<'_>, _: Outcome, _: &Stamp, _: &Stamp) {}
@@ -80,7 +80,7 @@ impl Sink for Overheard<'_, '_> {
 impl FlowState {
     /// Another reading of what an end sent begins.
     #[inline(never)]
-    pub(in crate::worker) fn read_otherwise(
+    pub(in crate::worker) fn begin_reading(
         &mut self,
         from: End,
         reading: &Reading<'_>,
@@ -91,7 +91,7 @@ impl FlowState {
             state.counters.losses.readings_not_judged += 1;
             // What merely could not be compared any more is no sign that anybody hides something.
             if reading.cause != ReadingCause::Unverified {
-                state.doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
+                state.report_doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
             }
             return;
         }
@@ -101,8 +101,8 @@ impl FlowState {
         let Some(protocol) = self.protocol_of(from, reading.other, state) else { return };
         let (side, transport) = (self.facts.side(from), Transport::Tcp);
         let flow_verdict = state.flow_verdict(&self.facts.tuple(), Some(protocol.name));
-        let prints = state.prints.clone();
-        let mut known = Overheard::new(&prints, None);
+        let fingerprints = state.fingerprints.clone();
+        let mut known = ReadingSink::new(&fingerprints, None);
         for delivered in reading.delivered {
             let mut session = Session::new(protocol, transport, &state.decoder, true);
             session.stream(side, delivered, stamp, &mut known);
@@ -110,15 +110,15 @@ impl FlowState {
         }
         let delivered = known.announced;
         let mut session = Session::new(protocol, transport, &state.decoder, true);
-        let mut bar = self.facts.bar(&state.policy, &flow_verdict);
-        let mut heard = Overheard::new(&prints, Some(&mut bar));
-        session.stream(side, reading.other, stamp, &mut heard);
+        let mut judge = self.facts.reading_judge(&state.policy, &flow_verdict);
+        let mut sink = ReadingSink::new(&fingerprints, Some(&mut judge));
+        session.stream(side, reading.other, stamp, &mut sink);
         if !reading.goes_on {
-            session.finish(&mut heard);
+            session.finish(&mut sink);
         }
-        let (announced, denied) = (heard.announced, heard.denied);
+        let (announced, denied) = (sink.announced, sink.denied);
         let mut open = OpenReading { from, session, delivered, left: MOST_BYTES };
-        open.tell(&announced, denied, &mut self.facts, state);
+        open.report_denials(&announced, denied, &mut self.facts, state);
         let readings = &mut self.facts.make_rare().readings;
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
@@ -142,19 +142,25 @@ impl FlowState {
 
     /// What was delivered goes on for the other readings, too.
     #[inline(never)]
-    pub(in crate::worker) fn read_on(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(in crate::worker) fn continue_readings(
+        &mut self,
+        from: End,
+        bytes: &[u8],
+        stamp: &Stamp,
+        state: &mut WorkerState,
+    ) {
         let Some(rare) = self.facts.rare_mut() else { return };
         let mut open = std::mem::take(&mut rare.readings.open);
         let (side, meets) = (self.facts.side(from), self.is_in_step(from));
         for reading in open.iter_mut().filter(|reading| reading.from == from) {
             let flow_verdict = state.flow_verdict(&self.facts.tuple(), self.facts.protocol_name());
-            let prints = state.prints.clone();
-            let mut bar = self.facts.bar(&state.policy, &flow_verdict);
-            let mut heard = Overheard::new(&prints, Some(&mut bar));
-            reading.session.stream(side, bytes, stamp, &mut heard);
+            let fingerprints = state.fingerprints.clone();
+            let mut judge = self.facts.reading_judge(&state.policy, &flow_verdict);
+            let mut sink = ReadingSink::new(&fingerprints, Some(&mut judge));
+            reading.session.stream(side, bytes, stamp, &mut sink);
             reading.left = reading.left.saturating_sub(bytes.len());
-            let (announced, denied) = (heard.announced, heard.denied);
-            reading.tell(&announced, denied, &mut self.facts, state);
+            let (announced, denied) = (sink.announced, sink.denied);
+            reading.report_denials(&announced, denied, &mut self.facts, state);
         }
         open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
         self.facts.reads_twice = !open.is_empty();
@@ -162,7 +168,7 @@ impl FlowState {
     }
 
     /// What an end sent is missing for every reading.
-    pub(in crate::worker) fn read_no_further(&mut self, from: End) {
+    pub(in crate::worker) fn end_readings(&mut self, from: End) {
         if let Some(rare) = self.facts.rare_mut() {
             rare.readings.open.retain(|reading| reading.from != from);
             self.facts.reads_twice = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
@@ -171,14 +177,14 @@ impl FlowState {
 }
 
 impl FlowFacts {
-    fn bar<'a>(&self, policy: &'a Policy, flow_verdict: &'a FlowVerdict) -> Bar<'a> {
-        Bar { policy, flow_verdict, last_values: self.last_values.clone(), session: self.session }
+    fn reading_judge<'a>(&self, policy: &'a Policy, flow_verdict: &'a FlowVerdict) -> ReadingJudge<'a> {
+        ReadingJudge { policy, flow_verdict, last_values: self.last_values.clone(), session: self.session }
     }
 }
 
 impl OpenReading {
     /// Reports what this reading has announced, is not permitted, and the delivered reading does not have.
-    fn tell(
+    fn report_denials(
         &mut self,
         announced: &[u64],
         denied: Vec<(u64, Denial, OwnedOperation, Stamp)>,
@@ -191,7 +197,7 @@ impl OpenReading {
             if let Some(place) = self.delivered.iter().position(|other| other == print) {
                 self.delivered.swap_remove(place);
             } else if let Some((_, denial, operation, stamp)) = own {
-                state.find(facts, What::Denied(denial), None, Some(operation), &stamp);
+                state.report_finding(facts, What::Denied(denial), None, Some(operation), &stamp);
             }
         }
     }

@@ -17,19 +17,19 @@ pub(in crate::worker) struct StreamSink<'a> {
 impl Receiver for StreamSink<'_> {
     #[inline(always)]
     fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
-        self.flow.said(from, bytes, stamp, self.state);
+        self.flow.take_bytes(from, bytes, stamp, self.state);
         if self.flow.facts.reads_twice {
-            self.flow.read_on(from, bytes, stamp, self.state);
+            self.flow.continue_readings(from, bytes, stamp, self.state);
         }
     }
 
     fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
         self.flow.gap(from, self.state);
-        self.flow.read_no_further(from);
+        self.flow.end_readings(from);
     }
 
     fn given_up(&mut self, _from: End, stamp: &Stamp) {
-        self.state.doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
+        self.state.report_doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
     }
 
     fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
@@ -39,9 +39,9 @@ impl Receiver for StreamSink<'_> {
             ReadingCause::Unverified | ReadingCause::Stray | ReadingCause::Urgent => None,
         };
         if let Some(doubt) = doubt {
-            self.state.doubt(&mut self.flow.facts, doubt, stamp);
+            self.state.report_doubt(&mut self.flow.facts, doubt, stamp);
         }
-        self.flow.read_otherwise(from, reading, stamp, self.state);
+        self.flow.begin_reading(from, reading, stamp, self.state);
     }
 }
 

@@ -32,19 +32,22 @@ impl FlowFacts {
             facts.client = facts.client.other();
             flow_verdict = state.flow_verdict(&facts.tuple(), None);
         }
-        let verdict =
-            state.of_tunnel(state.verdict(&flow_verdict, identification, stamp.time), &facts.tuple(), stamp.time);
+        let verdict = state.verdict_on_tunnel(
+            state.verdict(&flow_verdict, identification, stamp.time),
+            &facts.tuple(),
+            stamp.time,
+        );
         facts.compares = flow_verdict.is_judged();
         facts.flow_verdict = Some(flow_verdict);
         if first_time {
-            state.greet(facts, stamp);
+            state.report_unknown_hosts(facts, stamp);
         }
         if let Verdict::Deny(denial) = verdict
             && facts.denied != Some(denial.rule)
             && !facts.is_doubtful(&denial)
         {
             facts.denied = Some(denial.rule);
-            state.deny(facts, denial, stamp);
+            state.report_denied_flow(facts, denial, stamp);
         }
     }
 }

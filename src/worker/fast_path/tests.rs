@@ -43,8 +43,8 @@ impl Trial<'_> {
                 disturb(&mut block.packets, dice);
             }
             clock = block.clock_after(clock);
-            worker.open(Report::default());
-            let report = worker.block(&block, &items(&block), clock, !goes_on);
+            worker.begin_block(Report::default());
+            let report = worker.judge_block(&block, &items(&block), clock, !goes_on);
             let lines = String::from_utf8_lossy(&report.lines);
             let _ = writeln!(text, "{:#?}\n{:?}\n{lines}", report.events, report.unread);
             if !goes_on {

@@ -16,15 +16,15 @@ pub(in crate::worker) struct RareState {
     /// What it held when that was noted last, bytes.
     pub(in crate::worker) memory: u32,
     pub(in crate::worker) text: Option<Box<ConversationText>>,
-    /// Packet clock at which the correlator was told last that whoever is in reach was called.
-    pub(in crate::worker) called: Option<i64>,
+    /// Packet clock at which the correlator was reported last that whoever is in reach was last_broadcast.
+    pub(in crate::worker) last_broadcast: Option<i64>,
 }
 
 impl RareState {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { security, pending, readings, memory, text, called } = self;
+        let Self { security, pending, readings, memory, text, last_broadcast } = self;
         let is_quiet = *memory == 0 && pending.memory() == 0 && readings.are_forgotten();
-        is_quiet && security.is_none() && text.is_none() && called.is_none()
+        is_quiet && security.is_none() && text.is_none() && last_broadcast.is_none()
     }
 }
 
@@ -32,8 +32,8 @@ impl RareState {
 #[derive(Debug, Default)]
 pub(in crate::worker) struct ChannelSecurity {
     pub(in crate::worker) secured: Secured,
-    /// Somebody was told that its content cannot be seen.
-    pub(in crate::worker) opaque: bool,
+    /// Somebody was reported that its content cannot be seen.
+    pub(in crate::worker) opaque_reported: bool,
     /// Hashes of the certificates that both sides showed last: renewing a channel shows them again.
-    pub(in crate::worker) shown: [Option<u64>; 2],
+    pub(in crate::worker) last_certificates: [Option<u64>; 2],
 }

@@ -12,7 +12,7 @@ use crate::worker::state::WorkerState;
 
 /// What a frame says about the end that sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::worker) struct Sight {
+pub(in crate::worker) struct LinkChange {
     /// It is its first frame.
     pub(in crate::worker) is_first: bool,
     /// The other end has spoken before it.
@@ -21,14 +21,14 @@ pub(in crate::worker) struct Sight {
     pub(in crate::worker) has_moved: bool,
 }
 
-impl Sight {
+impl LinkChange {
     /// The first frame of a conversation.
-    pub(in crate::worker) const BEGIN: Self = Self { is_first: true, is_second: false, has_moved: false };
+    pub(in crate::worker) const FIRST_FRAME: Self = Self { is_first: true, is_second: false, has_moved: false };
 }
 
 impl FlowFacts {
-    /// Notes what the link layer says about the end that sends a frame, and about the other one until that is heard.
-    pub(in crate::worker) fn meet(&mut self, from: End, frame: &Frame<'_>) -> Sight {
+    /// Notes what the link layer says about the end that sends a frame, and about the other one until that is sink.
+    pub(in crate::worker) fn note_link(&mut self, from: End, frame: &Frame<'_>) -> LinkChange {
         let (own, other) = (from.index(), from.other().index());
         let is_first = !std::mem::replace(&mut self.seen[own], true);
         let is_alone = !self.seen[other];
@@ -42,7 +42,7 @@ impl FlowFacts {
             has_moved |= !begins && (host.mac, host.vlan) != (destination, frame.vlan);
             (host.mac, host.vlan) = (destination, frame.vlan);
         }
-        Sight { is_first, is_second, has_moved }
+        LinkChange { is_first, is_second, has_moved }
     }
 
     /// Whether all that was said so far, in datagrams, was said by one end.
@@ -57,19 +57,19 @@ impl FlowFacts {
 
     /// Tells, once a second at most, that an end calls whoever is in reach: what comes back is its answer.
     #[inline]
-    pub(super) fn note_call(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn note_broadcast(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
         let receiver = self.side(from.other());
         if state.judging && self.flow_verdict.as_ref().is_some_and(|flow_verdict| flow_verdict.is_to_all(receiver)) {
-            self.call(stamp, state);
+            self.report_broadcast(stamp, state);
         }
     }
 
     #[cold]
-    fn call(&mut self, stamp: &Stamp, state: &mut WorkerState) {
-        let called = &mut self.make_rare().called;
-        if called.is_none_or(|called| stamp.clock.saturating_sub(called) >= SECOND) {
-            *called = Some(stamp.clock);
-            state.fact(self, Fact::Call, stamp);
+    fn report_broadcast(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+        let last_broadcast = &mut self.make_rare().last_broadcast;
+        if last_broadcast.is_none_or(|last| stamp.clock.saturating_sub(last) >= SECOND) {
+            *last_broadcast = Some(stamp.clock);
+            state.report_fact(self, Fact::Call, stamp);
         }
     }
 }
@@ -88,31 +88,31 @@ impl Conversation {
 
 impl FlowState {
     /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
-    pub(in crate::worker) fn takes_note(&mut self, sight: Sight, stamp: &Stamp, state: &mut WorkerState) {
-        if sight.has_moved {
-            self.has_moved(stamp, state);
+    pub(in crate::worker) fn apply_link_change(&mut self, change: LinkChange, stamp: &Stamp, state: &mut WorkerState) {
+        if change.has_moved {
+            self.judge_moved(stamp, state);
         }
-        if sight.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
-            self.is_asked(stamp, state);
+        if change.is_second && self.facts.carrier != Carrier::Tcp && self.facts.denied.is_some() {
+            self.report_asked(stamp, state);
         }
     }
 
     /// The end that had not spoken yet speaks in a conversation that is not permitted.
     #[cold]
-    fn is_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    fn report_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let verdict = self
             .facts
             .flow_verdict
             .as_ref()
             .map(|flow_verdict| state.verdict(flow_verdict, self.identification(), stamp.time));
         if let Some(Verdict::Deny(denial)) = verdict {
-            state.fact(&mut self.facts, Fact::Asked(denial), stamp);
+            state.report_fact(&mut self.facts, Fact::Asked(denial), stamp);
         }
     }
 
     /// Hardware address or VLAN of an end are others than those by which it was judged: where it belongs may have changed.
     #[cold]
-    fn has_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
+    fn judge_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.forget_text();
         if self.facts.flow_verdict.is_some() {
             let judge_by = self.facts.judge_by;
