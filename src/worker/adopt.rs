@@ -1,4 +1,4 @@
-//! Another policy while conversations go on.
+//! Change of policy while conversations go on.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use super::state::WorkerState;
 use crate::policy::Policy;
 
 impl Worker {
-    /// Judges by another policy from here on. `clock`: the packet clock, for what is reported about conversations that the new
-    /// policy does not permit.
+    /// Judges by another policy from here on, and judges open conversations again. `clock` is the packet clock, at which
+    /// conversations are reported that the new policy denies.
     pub fn adopt(&mut self, policy: &Arc<Policy>, clock: i64) {
         let before = self.state.adopt(policy);
         for shard in &mut self.shards {
@@ -22,7 +22,7 @@ impl Worker {
 }
 
 impl WorkerState {
-    /// Takes over a policy; returns the one before it.
+    /// Replaces the policy, and returns the one before.
     fn adopt(&mut self, policy: &Arc<Policy>) -> Arc<Policy> {
         self.judging = policy.judges();
         self.watches_hardware = policy.watches_hardware();

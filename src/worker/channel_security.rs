@@ -1,5 +1,5 @@
-//! How a conversation is protected, and by whom: facts to the policy, and to the correlator what says something only beside
-//! what was seen before.
+//! The security of a conversation: facts of its handshakes, judged by the policy, and reported to the correlator, which
+//! compares them with earlier ones.
 
 use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 
@@ -10,14 +10,14 @@ use crate::policy::{Denial, FactVerdict, Rule, Secured};
 use crate::record::{Fact, OwnedOperation, What};
 
 impl FlowFacts {
-    /// Whether an operation of this class is a use of its channel that has to be judged.
+    /// Whether the first use of the channel by an operation of this class has yet to be judged.
     #[inline]
     pub(super) fn awaits_use_by(&self, class: Class) -> bool {
         let waits = |security: &ChannelSecurity| security.secured.waits(class);
         self.awaits_use && self.rare().and_then(|rare| rare.security.as_ref()).is_some_and(waits)
     }
 
-    /// Judges something about its security, and notes whether a use of its channel waits now.
+    /// Judges a fact of its security, and updates whether a use of its channel has yet to be judged.
     fn judge_secured(&mut self, judge: impl FnOnce(&mut Secured) -> FactVerdict) -> FactVerdict {
         let secured = &mut self.make_security().secured;
         let verdict = judge(secured);
@@ -25,14 +25,14 @@ impl FlowFacts {
         verdict
     }
 
-    /// Whether a denial is to be reported: one of what cannot be seen speaks for the whole conversation.
+    /// Whether a denial is to be reported, and notes that it is: one of opaque content stands for the whole conversation.
     pub(super) fn note_denial(&mut self, denial: &Denial) -> bool {
         denial.rule != Rule::FlowOpaque || !std::mem::replace(&mut self.make_security().opaque_reported, true)
     }
 }
 
 impl FlowSink<'_> {
-    /// A fact about the security of the conversation.
+    /// Takes in a fact about the security of the conversation.
     pub(super) fn take_fact(&mut self, fact: &Security<'_>, stamp: &Stamp) {
         match *fact {
             Security::Certificate { of, der } if self.note_certificate(of, der) => {
@@ -53,7 +53,7 @@ impl FlowSink<'_> {
         }
     }
 
-    /// The first use of an unprotected channel, or the first that changes something.
+    /// Judges the first use of an unprotected channel, or the first that changes something.
     #[inline(never)]
     pub(super) fn judge_use(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
@@ -62,8 +62,8 @@ impl FlowSink<'_> {
         self.report_verdict(verdict, Some(operation), stamp);
     }
 
-    /// What a policy makes of it. An alert about a channel shows the operation that used it; how that ended is reported by the
-    /// operation's own.
+    /// Reports what the policy denies. An alert about a channel shows the operation that used it; the outcome belongs to the
+    /// alert of the operation.
     fn report_verdict(&mut self, verdict: FactVerdict, operation: Option<&Operation<'_>>, stamp: &Stamp) {
         for denial in verdict.denials {
             let operation = operation.map(OwnedOperation::from);
@@ -74,7 +74,7 @@ impl FlowSink<'_> {
         }
     }
 
-    /// Whether a side did not show this certificate just before.
+    /// Notes a certificate, and returns whether the side showed another one before.
     fn note_certificate(&mut self, of: Side, der: &[u8]) -> bool {
         let shown = Some(hash(der));
         let security = self.facts.make_security();
@@ -83,10 +83,10 @@ impl FlowSink<'_> {
     }
 }
 
-/// FNV-1a. Who makes two certificates of one hash hides the second from the inventory, on that conversation only.
+/// FNV-1a. A forged collision hides the second certificate from the inventory, on that conversation only.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// Longest application URI that is looked at, bytes.
+/// Longest application URI that is kept, bytes.
 const MAX_URI: usize = 1024;

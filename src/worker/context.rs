@@ -8,11 +8,13 @@ use crate::metrics::FailedConnections;
 
 /// What the conversations of a shard share.
 pub(super) struct Shared {
+    /// Delivered bytes, for comparison with retransmissions.
     pub(super) recent: RecentBytes,
+    /// Whose checksums are believed.
     pub(super) senders: Senders,
-    /// Connections that came to nothing.
+    /// Connections that were not established.
     pub(super) failed: FailedConnections,
-    /// What the conversations take of memory, bytes, as far as it was noted.
+    /// Memory that its conversations hold, bytes, as measured last.
     pub(super) memory: usize,
 }
 
@@ -35,7 +37,7 @@ impl<'a> FlowContext<'a> {
         Self { state, streams: &settings.streams, counters, copies: settings.copies, shared }
     }
 
-    /// What reassembly works with, and the state.
+    /// What reassembly works with, and the worker's state. `compares`: delivered bytes are kept.
     pub(super) fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut WorkerState) {
         let recent = if compares { Some(&mut self.shared.recent) } else { None };
         (Assembly { settings: self.streams, counters: self.counters, recent }, self.state)

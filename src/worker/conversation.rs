@@ -25,8 +25,8 @@ pub(super) use content::FlowState;
 pub(super) use link_change::LinkChange;
 pub(super) use stream_sink::StreamSink;
 
-/// Everything kept about one conversation. Here and in its parts, what every segment needs lies together and first: a few
-/// cache lines of a row that has six: a test holds it to them.
+/// Everything kept about one conversation. Here and in its parts, the fields that every segment needs come first, in a few of
+/// the six cache lines of its row: a test holds the size.
 #[repr(C)]
 pub(super) struct Conversation {
     pub(super) tcp: TcpFlow,
@@ -34,16 +34,16 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Begins with its first frame.
+    /// Begins a conversation with its first frame.
     #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let mut facts = FlowFacts::new(key, from, frame, stamp);
         facts.note_link(from, frame);
-        let flow = FlowState { facts, content: Content::Silent };
+        let flow = FlowState { facts, content: Content::Empty };
         Self { tcp: TcpFlow::default(), flow }
     }
 
-    /// One more frame of it, in either direction, by an end that was [met](FlowFacts::note_link).
+    /// Takes in one frame, in either direction, of an end whose link was [noted](FlowFacts::note_link).
     pub(super) fn take_frame(
         &mut self,
         from: End,
@@ -55,7 +55,7 @@ impl Conversation {
         let is_dropped = flow.facts.note_checksum(from, frame.checksum, context);
         match &frame.body {
             Body::Tcp(_, segment) => {
-                // SYN with FIN or RST opens nothing (RFC 9293, 3.10.7): it is no handshake.
+                // SYN with FIN or RST opens no connection (RFC 9293, 3.10.7).
                 if segment.flags.syn && !segment.flags.fin && !segment.flags.rst && !is_dropped {
                     flow.facts.note_handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
@@ -84,8 +84,8 @@ impl Conversation {
         Progress::Ok
     }
 
-    /// Whether a frame that goes another way than this conversation's so far may be a part of it: its numbers are where the
-    /// stream is, or its end has sent nothing yet that was captured.
+    /// Whether a frame in another encapsulation than the conversation's so far may belong to it: its sequence numbers are near
+    /// the stream's, or its end was not captured before.
     pub(super) fn fits(&self, from: End, frame: &Frame<'_>) -> bool {
         match &frame.body {
             Body::Tcp(_, segment) => self.tcp.fits(from, segment),
@@ -93,22 +93,22 @@ impl Conversation {
         }
     }
 
-    /// Whether more was seen of it than a handshake that was not completed.
+    /// Whether more was captured than an incomplete handshake.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.flow.content, Content::Silent) || self.tcp.established()
+        !matches!(self.flow.content, Content::Empty) || self.tcp.established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.
     pub(super) fn due(&self) -> Option<i64> {
         let flow = &self.flow;
         let session = if let Content::Identified(session) = &flow.content { session.deadline() } else { None };
-        // Answers and identification may still come at their deadline; holes are given up at theirs.
+        // An answer or an identification is in time at its deadline; a hole is given up at its own.
         let judged = (flow.facts.judge_by != NEVER).then_some(flow.facts.judge_by);
         let after = [session, judged].into_iter().flatten().map(|deadline| deadline.saturating_add(1));
         after.chain(self.tcp.deadline()).min()
     }
 
-    /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol stays unknown.
+    /// Does what is due at `clock`: gives up holes and answers, judges a conversation whose protocol is still unknown.
     pub(super) fn expire(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         let (assembly, state) = context.assembly(flow.facts.compares);
@@ -116,7 +116,7 @@ impl Conversation {
         flow.expire(clock, context.state);
     }
 
-    /// The end of it: what is held is let go, what is open is reported.
+    /// Ends the conversation: delivers what is held, reports what is pending.
     pub(super) fn finish(&mut self, clock: i64, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         let (assembly, state) = context.assembly(flow.facts.compares);
@@ -126,7 +126,7 @@ impl Conversation {
 }
 
 impl FlowFacts {
-    /// Whether the receiver of a packet with these checksums drops it.
+    /// Counts the checksums of a packet, and returns whether its receiver drops it.
     fn note_checksum(&mut self, from: End, checksum: Checksum, context: &mut FlowContext<'_>) -> bool {
         let Some(sender) = self.ends[from.index()].host.ip else { return false };
         let right = &mut self.right[from.index()];
@@ -134,7 +134,7 @@ impl FlowFacts {
         context.shared.senders.note_checksum(sender, checksum, vouching.into())
     }
 
-    /// The packets of an end are taken although their checksums are wrong.
+    /// Notes that the receiver took a packet of this end with a wrong checksum.
     fn disprove(&self, from: End, senders: &mut Senders) {
         if let Some(sender) = self.ends[from.index()].host.ip {
             senders.disprove(sender);

@@ -1,4 +1,4 @@
-//! What alerts and verdicts need to know about a conversation.
+//! What alerts and verdicts depend on in a conversation: its ends, its roles, its protocol, the verdict on it.
 
 mod rare;
 mod roles;
@@ -14,42 +14,44 @@ use crate::policy::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Rule, Ses
 use crate::record::Endpoint;
 pub(super) use rare::{ChannelSecurity, RareState};
 
-/// What alerts and verdicts need to know about a conversation.
+/// What alerts and verdicts depend on in a conversation. What every segment needs comes first: see [`Conversation`].
+///
+/// [`Conversation`]: super::conversation::Conversation
 #[repr(C)]
 pub(super) struct FlowFacts {
-    /// The timer that is set for it, packet clock in nanoseconds; [`NEVER`] for none.
+    /// The deadline of the timer in force, packet clock in nanoseconds; [`NEVER`] for none.
     pub(super) armed: i64,
     pub(super) flow_verdict: Option<Arc<FlowVerdict>>,
     pub(super) rare: Option<Box<RareState>>,
     pub(super) last_values: LastValues,
     pub(super) carrier: Carrier,
-    /// Where the protocol is counted.
+    /// Index of the protocol in the counters.
     pub(super) slot: u16,
-    /// Which ends have sent something.
+    /// Which ends have sent a frame, by [`End`].
     pub(super) seen: [bool; 2],
     pub(super) client: End,
-    /// There may be uses of its channel that are to be judged.
+    /// Whether the first use of its channel has yet to be judged.
     pub(super) awaits_use: bool,
-    /// What is delivered is kept for a while, to compare it with what is sent again.
+    /// Whether delivered bytes are kept for a while, to compare retransmissions with them.
     pub(super) compares: bool,
-    /// There are other readings of its stream, which go on.
+    /// Whether alternative readings of its stream are open.
     pub(super) reads_twice: bool,
     pub(super) session: SessionState,
-    /// The protocol that is spoken: its row in the registry, or [`NO_ROW`].
+    /// Row of its protocol in the registry, or [`NO_ROW`].
     pub(super) row: u8,
-    /// The rule by which the conversation as such was denied.
+    /// The rule by which the conversation as such is denied.
     pub(super) denied: Option<Rule>,
     pub(super) roles: Roles,
     pub(super) midstream: bool,
     /// Both ends, by [`End`].
     pub(super) ends: [Endpoint; 2],
-    /// Packets of each end whose checksums were right, and that were not noted among its senders: at least so many.
+    /// Right checksums of each end that the table of senders has not counted, saturating.
     pub(super) right: [u8; 2],
-    /// When the verdict on the conversation is due even if its protocol is not known by then; [`NEVER`] for not at all.
+    /// Packet clock at which the conversation is judged even if its protocol is unknown; [`NEVER`] for no deadline.
     pub(super) judge_by: i64,
-    /// Its first packet: names the conversation, and stands for it where no other packet does.
+    /// Its first packet: the name of the conversation, and its evidence where no other packet proves a finding.
     pub(super) first: First,
-    /// Packet clock and packet of what was reported last.
+    /// Packet clock and packet number of the last report.
     pub(super) latest: (i64, u64),
 }
 
@@ -66,20 +68,20 @@ impl First {
         Self { time, packet, origin }
     }
 
-    /// What is noticed at a clock and proved by nothing but the beginning.
+    /// The stamp of a finding at `clock` that only the first packet proves.
     pub(super) fn at(self, clock: i64) -> Stamp {
         Stamp { time: self.time, clock, packet: self.packet, origin: self.origin }
     }
 }
 
-/// What is known about what a conversation speaks.
+/// What is known of the protocol of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Identification {
-    /// Nothing was said yet.
+    /// No payload yet, or too little.
     Pending,
     /// A protocol of the registry, by name.
     Protocol(&'static str),
-    /// Something was said, and it is none of the registry's.
+    /// Payload that is no protocol of the registry.
     Unrecognised,
 }
 
@@ -120,8 +122,8 @@ impl FlowFacts {
         }
     }
 
-    /// A SYN says who opened the connection. One that comes after what was said in it, because the tap reordered them,
-    /// says nothing new: the roles were taken from the protocol's own shape, and servers may be the ones that dial.
+    /// Takes the roles from a handshake that `client` opened. A SYN that the tap delivers after payload changes nothing: the
+    /// protocol has shown the roles, and a server may be the end that connects.
     pub(super) fn note_handshake(&mut self, client: End) {
         if self.is_guess() {
             self.client = client;
@@ -129,28 +131,29 @@ impl FlowFacts {
         }
     }
 
-    /// Which side an end is.
+    /// The side of an end.
     pub(super) fn side(&self, end: End) -> Side {
         if end == self.client { Side::Client } else { Side::Server }
     }
 
-    /// The end that asks, or the one that answers.
+    /// The client, or the server.
     pub(super) fn endpoint(&self, side: Side) -> &Endpoint {
         let end = if side == Side::Client { self.client } else { self.client.other() };
         &self.ends[end.index()]
     }
 
+    /// What the verdict on the conversation depends on.
     pub(super) fn tuple(&self) -> FlowTuple {
         let (client, server) = (self.endpoint(Side::Client), self.endpoint(Side::Server));
         FlowTuple { client: client.host, server: server.host, transport: self.carrier, server_port: server.port }
     }
 
-    /// What is spoken, once it is known.
+    /// Its protocol, once identified.
     pub(super) fn protocol(&self) -> Option<&'static Protocol> {
         REGISTRY.get(usize::from(self.row)).copied()
     }
 
-    /// The name of what is spoken, such as `modbus`, once it is known.
+    /// The name of its protocol, such as `modbus`, once identified.
     pub(super) fn protocol_name(&self) -> Option<&'static str> {
         self.protocol().map(|protocol| protocol.name)
     }
@@ -159,12 +162,12 @@ impl FlowFacts {
         if self.carrier == Carrier::Udp { Transport::Udp } else { Transport::Tcp }
     }
 
-    /// Whether nothing but ports and the first packet say who asks.
+    /// Whether the roles depend on ports and the first packet alone.
     pub(super) fn is_guess(&self) -> bool {
         self.roles == Roles::Guessed && self.row == NO_ROW
     }
 
-    /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
+    /// Takes roles back that depend on the port of a decoded protocol, because the payload is of none.
     pub(super) fn forget_decoded_port(&mut self) {
         let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);
         if self.roles == Roles::Guessed && roles::is_service_of_client(self.carrier, client, server) {
@@ -172,33 +175,34 @@ impl FlowFacts {
         }
     }
 
-    /// What it has of what most have not.
+    /// Its rarely used state, where it has some.
     #[inline]
     pub(super) fn rare(&self) -> Option<&RareState> {
         self.rare.as_deref()
     }
 
-    /// The same, to be changed.
+    /// Its rarely used state, mutable.
     #[inline]
     pub(super) fn rare_mut(&mut self) -> Option<&mut RareState> {
         self.rare.as_deref_mut()
     }
 
-    /// Gives its memory back where it has nothing of that any more.
+    /// Frees the rarely used state if it is empty.
     pub(super) fn drop_empty_rare_state(&mut self) {
         self.rare.take_if(|rare| rare.is_empty());
     }
 
-    /// The same, made where there is none.
+    /// Its rarely used state, made on first use.
     pub(super) fn make_rare(&mut self) -> &mut RareState {
         self.rare.get_or_insert_default()
     }
 
+    /// Its security, made on first use.
     pub(super) fn make_security(&mut self) -> &mut ChannelSecurity {
         self.make_rare().security.get_or_insert_default()
     }
 
-    /// Its ends or what it speaks have changed.
+    /// Drops the text of its transactions, because its ends, its protocol or the policy have changed.
     pub(super) fn forget_text(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.text = None;
@@ -206,10 +210,10 @@ impl FlowFacts {
     }
 }
 
-/// How long identification may take before the conversation is judged by its port, nanoseconds of packet time.
+/// Longest identification before the conversation is judged by its port, nanoseconds of packet time.
 pub(super) const JUDGE_AFTER: i64 = 1_000_000_000;
 
-/// The packet clock never gets there.
+/// A deadline that never comes.
 pub(super) const NEVER: i64 = i64::MAX;
 
 /// No row of the registry.

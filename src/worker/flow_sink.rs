@@ -1,4 +1,4 @@
-//! Listens to a decoder: counts, asks the policy, writes findings and transactions.
+//! What a decoder announces: counted, judged by the policy, reported.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::state::WorkerState;
 use crate::policy::Verdict;
 use crate::record::{Doubt, Ending, Event, OwnedOperation, OwnedValues, TRANSACTION_BYTES, What, short_name};
 
-/// The ears of one conversation while its decoder speaks.
+/// Takes in what the decoder of one conversation announces.
 pub(super) struct FlowSink<'a> {
     pub(super) facts: &'a mut FlowFacts,
     pub(super) state: &'a mut WorkerState,
@@ -120,7 +120,7 @@ impl Sink for FlowSink<'_> {
             AnomalyKind::Unmatched => losses.unmatched_answers += 1,
             AnomalyKind::Limit => {
                 losses.decoder_limits += 1;
-                // Requests that nobody answers are no content.
+                // Pending requests without answers hide no content.
                 if anomaly.name != "pending_requests" {
                     return state.report_doubt(facts, Doubt::Limit(anomaly.name), stamp);
                 }
@@ -170,12 +170,12 @@ impl Sink for FlowSink<'_> {
     }
 }
 
-/// Buffers that conversations share, at most, and the largest, bytes: 2 MiB for a worker.
+/// Spare buffers of a worker, at most, and the capacity of the largest, bytes: 2 MiB for a worker.
 const SPARES: usize = 8;
 const SPARE_BYTES: usize = 256 * 1024;
 
 impl FlowSink<'_> {
-    /// The verdict on an operation. Counts it if there is none, and why.
+    /// The verdict on an operation. Counts an operation that is not judged, by reason.
     fn verdict_on(&mut self, operation: &Operation<'_>, stamp: &Stamp) -> Verdict {
         let Self { facts, state } = self;
         let verdict = match &facts.flow_verdict {
@@ -191,8 +191,7 @@ impl FlowSink<'_> {
         verdict
     }
 
-    /// An operation that somebody follows to its end, or that is not certainly permitted. Says whether its outcome is waited
-    /// for.
+    /// Judges and reports an operation that may not pass. Returns whether its outcome is needed.
     #[inline(never)]
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let verdict = self.verdict_on(operation, stamp);

@@ -1,4 +1,7 @@
-//! The memory that the conversations of one shard share.
+//! The memory budget of a shard.
+//!
+//! One budget bounds the conversations of a shard. When it is exceeded, those that hold most give up what they hold, until an
+//! eighth of it is free: an attacker that fills it loses first, and visiting every conversation is amortised.
 
 use std::cmp::Reverse;
 
@@ -10,7 +13,7 @@ use super::shard::Shard;
 use crate::flow::Entry;
 
 impl Worker {
-    /// Notes what a conversation takes of memory, and sees to it that all of its shard take no more than they may.
+    /// Measures the memory of a conversation, and frees memory if its shard exceeds the budget.
     #[inline(never)]
     pub(super) fn note_memory(&mut self, index: usize, entry: Entry, stamp: &Stamp) {
         self.state.took_memory = false;
@@ -23,21 +26,21 @@ impl Worker {
         }
     }
 
-    /// The conversations that take most give up what they hold.
+    /// Makes the conversations that hold most give up what they hold.
     #[cold]
     fn free_memory(&mut self, index: usize, stamp: &Stamp) {
         let Self { state, shards, streams: counters, settings, .. } = self;
         let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };
         shared.memory = 0;
-        let mut takers: Vec<_> = Vec::new();
+        let mut holders: Vec<_> = Vec::new();
         for conversation in flows.values_mut() {
             shared.memory += conversation.noted_memory() as usize;
             conversation.note_memory(&mut shared.memory);
             if conversation.noted_memory() > 0 {
-                takers.push(conversation.rank());
+                holders.push(conversation.rank());
             }
         }
-        takers.sort_unstable();
+        holders.sort_unstable();
         let enough = settings.memory - settings.memory / 8;
         let mut left = shared.memory;
         let is_spared = |(Reverse(taken), _): &&(Reverse<u32>, u64)| {
@@ -45,7 +48,7 @@ impl Worker {
             left = left.saturating_sub(*taken as usize);
             is_enough
         };
-        let spared = takers.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
+        let spared = holders.iter().find(is_spared).copied().unwrap_or((Reverse(0), 0));
         let mut context = FlowContext::new(state, settings, counters, shared);
         for conversation in flows.values_mut().filter(|conversation| conversation.rank() < spared) {
             conversation.give_up_memory(stamp, &mut context);

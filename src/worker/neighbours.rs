@@ -1,4 +1,4 @@
-//! Hosts that speak without IP: who they are, and who speaks to whom.
+//! Traffic without IP: inventory of its hosts, and verdicts on each pair of them.
 
 use hashbrown::{HashMap, HashSet};
 use lockkeeper_protocols::{Side, Stamp};
@@ -8,27 +8,27 @@ use crate::frame::{Body, Frame, Macs};
 use crate::policy::{Carrier, Denial, FlowTuple, Host, Verdict};
 use crate::record::{Endpoint, Event, Fact, Finding, What};
 
-/// The hosts of one shard that speak without IP.
+/// The hosts of one shard that send frames without IP.
 #[derive(Default)]
 pub(super) struct Neighbours {
-    /// Who is in the inventory: hardware address and EtherType.
+    /// Hosts in the inventory: hardware address and EtherType.
     listed: HashSet<([u8; 6], u16)>,
-    /// What each sends to each, by sender, receiver and EtherType. Forgotten when there are too many.
+    /// Traffic by sender, receiver and EtherType. Cleared when there are too many pairs.
     traffic: HashMap<([u8; 6], [u8; 6], u16), Traffic>,
 }
 
-/// What one host sends to another without IP.
+/// Traffic from one host to another without IP.
 #[derive(Clone, Copy)]
 struct Traffic {
     /// Running number of its first packet.
     first: u64,
-    /// It is not permitted.
+    /// Whether the policy denies it.
     is_denied: bool,
-    /// Packet clock at which it was reported last that it calls whoever is in reach; none where the receiver is one host.
+    /// Packet clock of the last broadcast that was reported; none where the receiver is one host.
     last_broadcast: Option<i64>,
 }
 
-/// The sender and the receiver of a frame without IP.
+/// Sender and receiver of a frame without IP.
 struct Pair {
     macs: Macs,
     ether_type: u16,
@@ -36,7 +36,7 @@ struct Pair {
 }
 
 impl Neighbours {
-    /// A frame without IP, or one that serves to find neighbours. What was seen before costs one look.
+    /// Takes in a frame without IP, or one of neighbour discovery. A known pair costs one lookup.
     pub(super) fn observe(&mut self, frame: &Frame<'_>, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let ether_type = if let Body::Link { ether_type, .. } = frame.body { ether_type } else { IPV6 };
         let Some(macs) = frame.mac else { return };
@@ -53,12 +53,12 @@ impl Neighbours {
         }
     }
 
-    /// Under another policy, everything is judged anew.
+    /// Forgets all pairs, so that another policy judges them.
     pub(super) fn forget_pairs(&mut self) {
         self.traffic.clear();
     }
 
-    /// One host sends to another for the first time.
+    /// Adds a pair with its first frame: lists the sender, judges the pair, and reports.
     #[cold]
     fn add_pair(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         self.list_sender(pair, limit, stamp, state);
@@ -88,7 +88,7 @@ impl Neighbours {
         self.traffic.insert(pair.key(), traffic);
     }
 
-    /// Puts the sender into the inventory, if it is no declared asset.
+    /// Adds the sender to the inventory, unless it is a declared asset.
     fn list_sender(&mut self, pair: &Pair, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         let host = (pair.macs.source, pair.ether_type);
         if is_group(pair.macs.source) || self.listed.contains(&host) {
@@ -108,7 +108,7 @@ impl Neighbours {
 }
 
 impl Traffic {
-    /// Tells, once a second at most, that whoever is in reach is last_broadcast.
+    /// Reports a broadcast, at most once a second.
     fn note_packet(&mut self, pair: &Pair, stamp: &Stamp, state: &mut WorkerState) {
         if let Some(last_broadcast) = &mut self.last_broadcast
             && stamp.clock.saturating_sub(*last_broadcast) >= SECOND
@@ -139,8 +139,8 @@ impl Pair {
         self.between().tuple()
     }
 
-    /// Why no flow permits what the sender sends to the receiver, if none does. Nothing in frames without IP says who asks:
-    /// a flow permits both directions.
+    /// The denial of traffic from the sender to the receiver. No frame without IP shows who is the client: a flow permits both
+    /// directions.
     fn judge(&self, stamp: &Stamp, state: &WorkerState) -> Option<Denial> {
         let policy = &state.policy;
         let denied = |tuple: &FlowTuple| match policy.judge_flow(&policy.flow_verdict(tuple, None), None, stamp.time) {
@@ -160,12 +160,12 @@ impl Pair {
     }
 }
 
-/// IPv6 hosts of one link that look for each other.
+/// Whether a frame is IPv6 neighbour discovery.
 pub(super) fn is_neighbour_discovery(frame: &Frame<'_>) -> bool {
     matches!(frame.body, Body::Ip(_, other) if other.neighbour_discovery)
 }
 
-/// Whether a hardware address stands for many hosts (IEEE 802, 8.2: the lowest bit of the first octet).
+/// Whether a hardware address is a group address (IEEE 802, 8.2: the lowest bit of the first octet).
 const fn is_group(mac: [u8; 6]) -> bool {
     let [first, ..] = mac;
     first & 1 == 1
@@ -174,5 +174,5 @@ const fn is_group(mac: [u8; 6]) -> bool {
 /// EtherType of IPv6.
 const IPV6: u16 = 0x86DD;
 
-/// Nanoseconds.
+/// One second, nanoseconds.
 const SECOND: i64 = 1_000_000_000;

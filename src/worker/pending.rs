@@ -1,4 +1,4 @@
-//! The operations of a flow whose outcome is pending.
+//! The operations of a conversation whose outcome is pending.
 
 use std::collections::VecDeque;
 
@@ -11,29 +11,30 @@ use crate::record::OwnedValues;
 /// An operation whose outcome is pending.
 pub(super) struct PendingOperation {
     pub(super) verdict: Verdict,
-    /// Its denial was reported: its end is, too.
+    /// Its denial was reported, so that its outcome will be, too.
     pub(super) reported: bool,
-    /// The time in which an answer is expected has passed.
+    /// The answer timeout has passed.
     pub(super) overdue: bool,
     /// Its request is in the capture.
     pub(super) request_seen: bool,
+    /// The values of the request.
     pub(super) values: OwnedValues,
 }
 
-/// Operations by their number. There may be a hundred thousand; nearly always they end in the order in which they began,
-/// so that they lie one behind the other, and those that end in between leave an empty place.
+/// Pending operations by request number. There may be a hundred thousand, and nearly always they end in the order in which they
+/// began: they lie in a queue, where an operation that ends out of turn leaves a vacant entry.
 #[derive(Default)]
 pub(super) struct PendingOperations {
-    /// Sorted by number, since that is how requests and their parts are numbered.
+    /// Sorted by request number.
     queue: VecDeque<(RequestRef, Option<PendingOperation>)>,
-    /// Empty places among them.
+    /// Vacant entries of the queue.
     vacant: usize,
-    /// What came after one with a higher number: reports, which stand behind the request that fetched them.
+    /// Operations announced after one with a higher number: reports, which are numbered by the request that fetched them.
     out_of_order: HashMap<RequestRef, PendingOperation>,
 }
 
 impl PendingOperations {
-    /// An operation that was not waited for before.
+    /// Adds an operation; its number must be new.
     #[inline]
     pub(super) fn insert(&mut self, at: RequestRef, operation: PendingOperation) {
         match self.queue.back() {
@@ -42,7 +43,7 @@ impl PendingOperations {
         }
     }
 
-    /// It has ended, or is given up.
+    /// Removes an operation that has ended or is given up.
     #[inline]
     pub(super) fn remove(&mut self, at: RequestRef) -> Option<PendingOperation> {
         match self.queue.front() {
@@ -55,7 +56,7 @@ impl PendingOperations {
         }
     }
 
-    /// One that has not ended.
+    /// A pending operation.
     pub(super) fn get_mut(&mut self, at: RequestRef) -> Option<&mut PendingOperation> {
         let place = self.queue.partition_point(|(other, _)| *other < at);
         match self.queue.get_mut(place).filter(|(other, _)| *other == at) {
@@ -89,13 +90,13 @@ impl PendingOperations {
         }
     }
 
-    /// Bytes of memory that they take.
+    /// Bytes of memory in use.
     #[inline]
     pub(super) fn memory(&self) -> usize {
         (self.queue.capacity() + self.out_of_order.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
     }
 
-    /// All of them.
+    /// Every pending operation, in no particular order.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut PendingOperation> {
         self.queue.iter_mut().filter_map(|(_, operation)| operation.as_mut()).chain(self.out_of_order.values_mut())
     }
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_backwards_leaves_no_more_empty_places_than_there_are_others() {
+    fn operations_that_end_in_reverse_leave_no_more_vacant_entries_than_operations() {
         let mut pending = PendingOperations::default();
         let at = |request| RequestRef { request, item: 0 };
         (0..1000).for_each(|request| pending.insert(at(request), operation(0)));

@@ -1,4 +1,4 @@
-//! The other readings of a stream that go on, and what tells their operations apart.
+//! The alternative readings of a stream that are still open, and fingerprints of their operations.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -7,34 +7,34 @@ use lockkeeper_protocols::{Operation, Session, Values};
 
 use crate::flow::End;
 
-/// The other readings of one conversation.
+/// The alternative readings of one conversation.
 #[derive(Default)]
 pub(super) struct Readings {
     pub(super) open: Vec<OpenReading>,
-    /// How many there were since the time `since`.
+    /// Readings begun since `since`.
     begun: u32,
-    /// Nanoseconds on the packet clock.
+    /// Packet clock, nanoseconds.
     since: i64,
 }
 
-/// A reading that has not met the delivered one again.
+/// A reading that has not converged with the delivered one.
 pub(super) struct OpenReading {
     pub(super) from: End,
     pub(super) session: Session,
-    /// Fingerprints of the operations of the delivered reading since they parted.
+    /// Fingerprints of the operations of the delivered reading since the two diverged.
     pub(super) delivered: Vec<u64>,
-    /// Bytes that it may still go on for.
+    /// Bytes for which it may still go on.
     pub(super) left: usize,
 }
 
 impl Readings {
-    /// Bytes of memory that they take.
+    /// Bytes of memory in use.
     pub(super) fn memory(&self) -> usize {
         let memory = |open: &OpenReading| open.session.memory() + open.delivered.capacity() * size_of::<u64>();
         self.open.capacity() * size_of::<OpenReading>() + self.open.iter().map(memory).sum::<usize>()
     }
 
-    /// Counts one more; says whether it is within what may be judged.
+    /// Counts one more reading, and returns whether the limit permits to judge it.
     pub(super) fn begin(&mut self, clock: i64) -> bool {
         if clock.saturating_sub(self.since) >= READINGS_PERIOD {
             (self.begun, self.since) = (0, clock);
@@ -43,22 +43,22 @@ impl Readings {
         self.begun <= MOST_READINGS
     }
 
-    /// Whether there is nothing to remember of them.
-    pub(super) fn are_forgotten(&self) -> bool {
+    /// Whether no reading is open and none is counted.
+    pub(super) fn are_empty(&self) -> bool {
         self.open.is_empty() && self.begun == 0
     }
 
-    /// None of them goes on.
+    /// Ends every reading.
     pub(super) fn give_up(&mut self) {
         self.open = Vec::new();
     }
 
-    /// Whether the operations of the delivered reading are to be [noted](Readings::note).
+    /// Whether a reading is open, so that operations of the delivered one are [noted](Readings::note).
     pub(super) fn are_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// The delivered reading has announced an operation.
+    /// Notes an operation of the delivered reading.
     pub(super) fn note(&mut self, fingerprints: &RandomState, operation: &Operation<'_>) {
         let print = fingerprint(fingerprints, operation);
         for reading in &mut self.open {
@@ -69,7 +69,7 @@ impl Readings {
     }
 }
 
-/// Stands for an operation with everything that it asks for.
+/// A fingerprint of an operation with everything that it requests.
 pub(super) fn fingerprint(fingerprints: &RandomState, operation: &Operation<'_>) -> u64 {
     let mut hasher = fingerprints.build_hasher();
     (operation.class, operation.function, operation.code, operation.target).hash(&mut hasher);
@@ -84,9 +84,9 @@ pub(super) fn fingerprint(fingerprints: &RandomState, operation: &Operation<'_>)
     hasher.finish()
 }
 
-/// All readings of one conversation that there may be in [`READINGS_PERIOD`]: bounds what repeats cost.
+/// Readings of one conversation in a [`READINGS_PERIOD`], at most: bounds the cost of contradicting repeats.
 const MOST_READINGS: u32 = 1024;
-/// An hour of packet time: a connection may last for months.
+/// One hour, nanoseconds of packet time: a connection may last for months.
 const READINGS_PERIOD: i64 = 3_600_000_000_000;
-/// Operations of one reading that are reported apart at a time.
+/// Operations of one reading that are compared at a time, at most.
 pub(super) const MOST_NOTED: usize = 512;

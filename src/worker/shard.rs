@@ -35,8 +35,8 @@ impl Shard {
         }
     }
 
-    /// Connections that are established may be silent for longer than those that are not, and those that have ended only
-    /// for a moment. Says whether this one ages otherwise now.
+    /// Updates the timeout of a conversation: an established connection may be silent for longer than an opening one, and a
+    /// closed one for a moment only. Returns whether it has changed.
     #[inline(never)]
     pub(super) fn update_lifetime(&mut self, entry: Entry, progress: Progress) -> bool {
         let lifetime = if progress == Progress::Closed {

@@ -1,5 +1,4 @@
-//! Which address was seen from which hardware on which VLAN. Whether that is as it should be is decided where all of it is
-//! seen: by the correlator.
+//! Hardware addresses and VLANs of senders, reported to the correlator, which sees all shards and judges them.
 
 use std::net::Ipv4Addr;
 
@@ -11,14 +10,14 @@ use crate::frame::{Body, Frame, IpPair};
 use crate::policy::{Carrier, Host, is_routable};
 use crate::record::{Endpoint, Event, Fact};
 
-/// What one shard has seen and reported: each sender once. Forgotten when there is too much of it.
+/// Senders that one shard has reported. Cleared when there are too many.
 #[derive(Default)]
 pub(super) struct Sightings {
     reported: HashSet<(Host, bool)>,
 }
 
 impl Sightings {
-    /// Tells who sent a frame, if that is news and the policy declares anything to compare it with.
+    /// Reports the sender of a frame where it is new and the policy declares hardware or VLANs.
     pub(super) fn observe(&mut self, frame: &Frame<'_>, stamp: &Stamp, state: &mut WorkerState) {
         let is_watched = state.watches_hardware || state.watches_vlans && frame.vlan.is_some();
         if !is_watched || !shows_link(frame) {
@@ -33,12 +32,12 @@ impl Sightings {
         }
     }
 
-    /// Under another policy, everything is reported anew.
+    /// Forgets all senders, so that they are reported under another policy.
     pub(super) fn forget(&mut self) {
         self.reported.clear();
     }
 
-    /// Whether it is new.
+    /// Adds a sender, and returns whether it is new.
     fn add(&mut self, sender: Host, claim: bool) -> bool {
         if self.reported.len() >= MOST {
             self.reported.clear();
@@ -47,12 +46,12 @@ impl Sightings {
     }
 }
 
-/// Whether a frame shows on which link its sender is: in a tunnel, only what has an Ethernet header of its own does.
+/// Whether a frame shows the link of its sender: in a tunnel, only a frame with an Ethernet header of its own does.
 const fn shows_link(frame: &Frame<'_>) -> bool {
     frame.tunnel.is_none() || frame.mac.is_some()
 }
 
-/// Who sent a frame to whom, and whether all it says of the sender's address is that it is the sender's.
+/// Sender and receiver of a frame, and whether the frame is a mere claim of an address (ARP, neighbour advertisement).
 fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
     let [source, destination] = [frame.mac.map(|macs| macs.source), frame.mac.map(|macs| macs.destination)];
     let end = |ip, mac, port| Endpoint { host: Host { ip: Some(ip), mac, vlan: frame.vlan }, port };
@@ -88,7 +87,7 @@ fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
     })
 }
 
-/// The sender of an ARP message for IPv4 on Ethernet (RFC 826), and the address that it is about.
+/// Sender address, sender hardware and target address of an ARP message for IPv4 on Ethernet (RFC 826).
 fn arp(payload: &[u8]) -> Option<(Ipv4Addr, [u8; 6], Ipv4Addr)> {
     // Hardware 1, protocol 0x0800, 6 and 4 bytes of address, operation; sender's hardware and IP; target's.
     let (&[0, 1, 0x08, 0, 6, 4, _, _, m0, m1, m2, m3, m4, m5, s0, s1, s2, s3, _, _, _, _, _, _, t0, t1, t2, t3], _) =
@@ -101,7 +100,7 @@ fn arp(payload: &[u8]) -> Option<(Ipv4Addr, [u8; 6], Ipv4Addr)> {
 
 const ARP: u16 = 0x0806;
 
-/// Senders that one shard remembers: 36 bytes each.
+/// Senders that one shard remembers, 36 bytes each.
 const MOST: usize = 4096;
 
 #[cfg(test)]
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_not_told_again_until_there_is_too_much_of_it() {
+    fn a_sender_is_reported_once_until_there_are_too_many() {
         let host = |number: u32| Host { ip: Some(Ipv4Addr::from_bits(number).into()), mac: None, vlan: None };
         let mut sightings = Sightings::default();
         assert!(sightings.add(host(1), false) && !sightings.add(host(1), false));

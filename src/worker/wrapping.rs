@@ -1,4 +1,4 @@
-//! The verdict on a tunnel as such: its two ends speak to each other, whatever is inside.
+//! The verdict on a tunnel as such: traffic between its two ends, whatever is inside.
 
 use super::Worker;
 use super::flow_facts::FlowFacts;
@@ -10,8 +10,8 @@ use crate::policy::{Carrier, Denial, FlowTuple, Rule, Verdict};
 use crate::record::What;
 
 impl Worker {
-    /// Judges one wrapping of a packet, the one with `depth` others around it, by the pair of its ends. The dealer says
-    /// when that is due; nothing is kept of it here.
+    /// Judges the tunnel header of a packet at `depth`, 0 outermost, by the pair of its ends. The dealer decides when that is
+    /// due; no conversation is kept.
     #[cold]
     pub(super) fn judge_wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
         if !self.state.judging {
@@ -21,7 +21,7 @@ impl Worker {
         let Some((key, from)) = FlowKey::of(&frame) else { return };
         let mut facts = FlowFacts::new(&key, from, &frame, &packet.stamp);
         facts.note_link(from, &frame);
-        // Nobody asks and nobody answers: the first packet comes from one of two peers. Its port differs by what is inside.
+        // The ends of a tunnel are peers: the sender of the first packet stands for the client. Its port varies by content.
         facts.client = from;
         facts.ends[from.index()].port = 0;
         self.state.begin_wrapping(depth);
@@ -31,7 +31,7 @@ impl Worker {
 }
 
 impl WorkerState {
-    /// A tunnel between hosts of no zone is not judged, as any of their traffic; a flow may declare it in either direction.
+    /// Judges a tunnel, unless both hosts are in no zone. A flow may declare it in either direction.
     fn judge_tunnel(&mut self, facts: &mut FlowFacts, packet: &Packet) {
         let tuple = facts.tuple();
         let flow_verdict = self.flow_verdict(&tuple, None);
@@ -46,7 +46,7 @@ impl WorkerState {
         }
     }
 
-    /// The verdict on a conversation, which may be a tunnel that nobody could look into.
+    /// Corrects the verdict on a conversation if it is a tunnel whose content could not be decoded.
     pub(super) fn verdict_on_tunnel(&self, verdict: Verdict, tuple: &FlowTuple, time: i64) -> Verdict {
         match tuple.transport {
             Carrier::Ip(protocol) if TUNNELS.contains(&protocol) => self.verdict_on_peers(verdict, tuple, time),
@@ -54,7 +54,7 @@ impl WorkerState {
         }
     }
 
-    /// The verdict on two peers: what is declared in one direction is permitted in both.
+    /// Corrects the verdict on two peers: a flow declared in one direction permits both.
     fn verdict_on_peers(&self, verdict: Verdict, tuple: &FlowTuple, time: i64) -> Verdict {
         if !matches!(verdict, Verdict::Deny(_)) {
             return verdict;
@@ -73,8 +73,8 @@ impl FlowFacts {
         self.denied.is_some()
     }
 
-    /// Whether this is TCP or UDP whose ports could not be read, so that it cannot be said to be what no flow declares, or to
-    /// go in the wrong direction.
+    /// Whether a denial is uncertain, because this is TCP or UDP whose ports could not be read: it may be the declared
+    /// protocol, or go in the declared direction.
     pub(super) fn is_doubtful(&self, denial: &Denial) -> bool {
         let is_declared_back = denial.rule == Rule::FlowUndeclaredPeer && denial.flow.is_some();
         self.carrier.hides_ports() && (denial.rule == Rule::FlowUndeclaredProtocol || is_declared_back)

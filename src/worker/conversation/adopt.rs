@@ -1,4 +1,4 @@
-//! Another policy while conversations go on: their state stays, and what was thought of them is thought again.
+//! Change of policy: a conversation keeps its state, and is judged again.
 
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use crate::record::What;
 use crate::worker::state::WorkerState;
 
 impl FlowState {
-    /// Thinks again what was thought of it, and tells what is not permitted any more. What it said and was granted stays.
+    /// Judges the conversation by the worker's new policy, and reports if it is no longer permitted. Its protocol, its session
+    /// and its pending operations stay.
     pub(in crate::worker) fn adopt(&mut self, before: &Policy, clock: i64, state: &mut WorkerState) {
         let facts = &mut self.facts;
         facts.last_values.carry_over(before, &state.policy);
         facts.forget_text();
         if let Some(rare) = facts.rare_mut() {
-            // The flows that permitted what is under way are those of another policy.
+            // Verdicts on pending operations name flows of the old policy.
             rare.pending.values_mut().for_each(|pending| pending.verdict = under_another_policy(pending.verdict));
         }
         if facts.flow_verdict.take().is_none() {
@@ -51,7 +52,7 @@ impl FlowState {
     }
 }
 
-/// The verdict on an operation under way, without the flow of a policy that is no longer in force.
+/// The verdict on a pending operation, without the flow of a policy that is no longer in force.
 fn under_another_policy(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Deny(denial) => Verdict::Deny(Denial { flow: None, ..denial }),

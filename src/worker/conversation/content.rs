@@ -1,4 +1,4 @@
-//! What is said in a conversation, and by which decoder it is decoded.
+//! The payload of a conversation, and its decoder.
 
 use lockkeeper_protocols::{Search, Session};
 
@@ -10,45 +10,45 @@ use crate::worker::flow_sink::FlowSink;
 use crate::worker::state::WorkerState;
 use lockkeeper_protocols::Stamp;
 
-/// What is said, and what is thought of it: all of a conversation but its TCP state.
+/// A conversation without its TCP state: its payload, and what is known of it.
 #[repr(C)]
 pub(in crate::worker) struct FlowState {
     pub(super) content: Content,
     pub(in crate::worker) facts: FlowFacts,
 }
 
-/// What the bytes of a conversation are.
+/// What the payload of a conversation is.
 pub(in crate::worker) enum Content {
-    /// Nothing, so far.
-    Silent,
-    /// Not known yet.
+    /// There is none so far.
+    Empty,
+    /// It is not identified yet.
     Unidentified(Box<ProbeBuffer>),
     /// A protocol of the registry.
     Identified(Session),
-    /// Something else, perhaps not for ever: where a protocol is expected, it is looked for.
+    /// Another protocol. Where a decoded one is expected, by port or policy, the search for it goes on.
     Other(Option<Box<Search>>),
 }
 
 impl FlowState {
-    /// Whether it is a stream in which something was said.
+    /// Whether it is a TCP conversation with payload.
     pub(in crate::worker) fn is_stream_with_payload(&self) -> bool {
-        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Silent)
+        self.facts.carrier == Carrier::Tcp && !matches!(self.content, Content::Empty)
     }
 
-    /// Whether only one of its ends was sink.
+    /// Whether only one of its ends was captured.
     pub(in crate::worker) fn is_one_way(&self) -> bool {
         self.facts.seen != [true, true]
     }
 }
 
-/// Decoding: from the bytes of one end to what the protocol's decoder makes of them.
+/// Decoding: from payload to operations.
 impl FlowState {
-    /// Whether the next byte of an end begins a frame, as far as is known.
+    /// Whether the next byte of an end begins a frame, as far as its decoder can tell.
     pub(in crate::worker) fn is_in_step(&self, from: End) -> bool {
         if let Content::Identified(session) = &self.content { session.is_in_step(self.facts.side(from)) } else { true }
     }
 
-    /// One end said something: the next bytes of its stream, or one datagram.
+    /// Takes in payload of one end: the next bytes of its stream, or one datagram.
     #[inline(always)]
     pub(super) fn take_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
@@ -67,7 +67,7 @@ impl FlowState {
             Content::Identified(session) => {
                 session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
-            Content::Silent | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
+            Content::Empty | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
             Content::Other(_) => self.search(from, bytes, stamp, state),
         }
     }
@@ -83,7 +83,7 @@ impl FlowState {
                 facts.midstream = true;
                 state.counters.losses.undecoded_bytes += buffer.forget(from);
             }
-            Content::Silent => facts.midstream = true,
+            Content::Empty => facts.midstream = true,
             Content::Other(_) => {}
         }
     }
@@ -100,7 +100,7 @@ impl FlowState {
         }
     }
 
-    /// Its stream is closed: what was asked long ago is not answered any more.
+    /// Gives up the pending operations of a closed stream whose answer timeout has passed.
     pub(in crate::worker) fn close(&mut self, clock: i64, state: &mut WorkerState) {
         let Self { facts, content } = self;
         if let Content::Identified(session) = content {

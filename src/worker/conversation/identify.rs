@@ -1,4 +1,4 @@
-//! Which protocol a conversation speaks: from its first bytes, or later, where one is expected.
+//! Identification of the protocol of a conversation: by its first bytes, or later, where one is expected.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::worker::flow_sink::FlowSink;
 use crate::worker::state::WorkerState;
 
 impl FlowState {
-    /// Looks at the first bytes of a conversation until they tell which protocol it is, or that it is none of ours.
+    /// Collects the first bytes of a conversation until they identify its protocol.
     #[inline(never)]
     pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         if bytes.is_empty() {
             return;
         }
-        if matches!(self.content, Content::Silent) {
+        if matches!(self.content, Content::Empty) {
             self.content = Content::Unidentified(Box::new(ProbeBuffer::new(self.facts.declared(state))));
         }
         let Content::Unidentified(buffer) = &mut self.content else { return };
@@ -35,7 +35,7 @@ impl FlowState {
         self.decide(exhausted, stamp, state);
     }
 
-    /// Takes what is known of the first bytes for what it is. `exhausted`: more will not be looked at.
+    /// Identifies the protocol by the collected bytes, if they suffice. `exhausted`: no more will be collected.
     fn decide(&mut self, exhausted: bool, stamp: &Stamp, state: &mut WorkerState) {
         let Content::Unidentified(buffer) = &self.content else { return };
         let facts = &mut self.facts;
@@ -57,7 +57,7 @@ impl FlowState {
         }
     }
 
-    /// From here on a protocol is spoken. Returns what the conversation was taken for until now.
+    /// Begins to decode a protocol. Returns the content before.
     fn begin_decoding(
         &mut self,
         protocol: &'static Protocol,
@@ -74,9 +74,9 @@ impl FlowState {
         std::mem::replace(&mut self.content, Content::Identified(session))
     }
 
-    /// Gives the decoder the bytes that were kept while the protocol was not known.
+    /// Decodes the collected bytes.
     fn decode_probe(&mut self, buffer: &ProbeBuffer, state: &mut WorkerState) {
-        buffer.each(|from, bytes, stamp| self.take_bytes(from, bytes, stamp, state));
+        buffer.for_each_piece(|from, bytes, stamp| self.take_bytes(from, bytes, stamp, state));
     }
 
     fn conclude_unrecognised(&mut self, stamp: &Stamp, state: &mut WorkerState) {
@@ -90,7 +90,7 @@ impl FlowState {
         }
     }
 
-    /// Something was said in a conversation that speaks none of our protocols, so far.
+    /// Searches the payload of an unrecognised conversation for an expected protocol.
     pub(super) fn search(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let side = self.facts.side(from);
         match &mut self.content {
@@ -104,7 +104,7 @@ impl FlowState {
         }
     }
 
-    /// Something is missing in it.
+    /// Continues the search behind missing bytes.
     pub(super) fn search_gap(&mut self, from: End, state: &mut WorkerState) {
         let side = self.facts.side(from);
         if let Content::Other(Some(search)) = &mut self.content {
@@ -116,7 +116,7 @@ impl FlowState {
         }
     }
 
-    /// One of our protocols was found in it, perhaps.
+    /// Counts bytes that the search has given up, and begins to decode a protocol that it found.
     fn take_found(&mut self, given_up: usize, found: Option<Found>, state: &mut WorkerState) {
         state.counters.losses.other_protocol_bytes += given_up as u64;
         let Some(Found { protocol, bytes, on }) = found else { return };
@@ -126,7 +126,7 @@ impl FlowState {
         self.judge(Identification::Protocol(protocol.name), &stamp, state);
         let Self { facts, content: Content::Identified(session) } = self else { return };
         let flow_sink = &mut FlowSink { facts, state };
-        // The other side came before, and may begin anywhere.
+        // The other side came before, and may begin anywhere in a message.
         session.gap(on.other(), flow_sink);
         for side in [on.other(), on] {
             let (bytes, stamp) = &bytes[side.index()];
@@ -137,11 +137,11 @@ impl FlowState {
         }
     }
 
-    /// No more bytes will come: what was said so far has to be enough to tell what it is.
+    /// Concludes the identification: the bytes so far have to suffice.
     pub(in crate::worker) fn conclude_identification(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         match &self.content {
             Content::Unidentified(buffer) if buffer.len() > 0 => self.decide(true, stamp, state),
-            Content::Silent | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
+            Content::Empty | Content::Unidentified(_) => self.judge(Identification::Pending, stamp, state),
             Content::Identified(_) | Content::Other(_) => {}
         }
         for end in [self.facts.client, self.facts.client.other()] {
@@ -162,22 +162,22 @@ impl FlowFacts {
         }
     }
 
-    /// What the policy declares on either port: asked once a conversation.
+    /// Protocols that the policy declares on either port. Asked once a conversation.
     pub(in crate::worker) fn declared(&self, state: &WorkerState) -> Hints {
         let names = self.ends.iter().flat_map(|end| state.policy.protocols_at((self.carrier, end.port)));
         names.map(Hints::of_protocol).fold(Hints::default(), Hints::and)
     }
 
-    /// What may be expected of it, by its ports and by the policy.
+    /// Protocols that are expected by ports or by the policy.
     fn expected(&self, declared: Hints) -> Hints {
         Hints::of_ports(self.ends.map(|end| end.port)).and(declared).in_any_framing()
     }
 
-    /// It speaks this protocol, or does from here on.
+    /// Sets the protocol of the conversation.
     pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, state: &mut WorkerState) {
         self.row = row_of(protocol);
         self.slot = state.counters.slot(protocol);
-        // From now on answers are waited for, perhaps less long than the timer that is set.
+        // An answer timeout of the protocol may be earlier than the timer in force.
         self.armed = NEVER;
     }
 }

@@ -1,4 +1,4 @@
-//! What frames say about the hosts of a conversation: their hardware addresses and VLANs, which may change while it goes on.
+//! The link layer of a conversation: hardware addresses and VLANs of its ends, which may change while it goes on.
 
 use lockkeeper_protocols::{Side, Stamp};
 
@@ -10,24 +10,24 @@ use crate::record::Fact;
 use crate::worker::flow_facts::FlowFacts;
 use crate::worker::state::WorkerState;
 
-/// What a frame says about the end that sends it.
+/// What a frame changes in what is known of the links of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::worker) struct LinkChange {
-    /// It is its first frame.
+    /// It is the first frame of its sender.
     pub(in crate::worker) is_first: bool,
-    /// The other end has spoken before it.
+    /// It is the first frame of its sender, and the other end was captured before.
     pub(in crate::worker) is_second: bool,
-    /// The hardware address or VLAN of an end is another than was known or assumed.
+    /// The hardware address or VLAN of an end has changed.
     pub(in crate::worker) has_moved: bool,
 }
 
 impl LinkChange {
-    /// The first frame of a conversation.
+    /// The change by the first frame of a conversation.
     pub(in crate::worker) const FIRST_FRAME: Self = Self { is_first: true, is_second: false, has_moved: false };
 }
 
 impl FlowFacts {
-    /// Notes what the link layer says about the end that sends a frame, and about the other one until that is sink.
+    /// Notes the link-layer address of the sender, and that of the receiver until a frame of the receiver is captured.
     pub(in crate::worker) fn note_link(&mut self, from: End, frame: &Frame<'_>) -> LinkChange {
         let (own, other) = (from.index(), from.other().index());
         let is_first = !std::mem::replace(&mut self.seen[own], true);
@@ -45,7 +45,7 @@ impl FlowFacts {
         LinkChange { is_first, is_second, has_moved }
     }
 
-    /// Whether all that was said so far, in datagrams, was said by one end.
+    /// The only end that has sent datagrams so far, if there is one.
     pub(in crate::worker) fn only_speaker(&self) -> Option<Side> {
         let speaker = match self.seen {
             [true, false] => End::Low,
@@ -55,7 +55,7 @@ impl FlowFacts {
         (self.carrier != Carrier::Tcp).then(|| self.side(speaker))
     }
 
-    /// Tells, once a second at most, that an end calls whoever is in reach: what comes back is its answer.
+    /// Reports a broadcast, at most once a second, so that the correlator takes what comes back for its answer.
     #[inline]
     pub(super) fn note_broadcast(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
         let receiver = self.side(from.other());
@@ -74,11 +74,11 @@ impl FlowFacts {
     }
 }
 
-/// Nanoseconds.
+/// One second, nanoseconds.
 const SECOND: i64 = 1_000_000_000;
 
 impl Conversation {
-    /// Whether an Ethernet frame has the hardware address that the end is known by.
+    /// Whether an Ethernet frame has the hardware address that is known of its sender.
     #[inline(always)]
     pub(in crate::worker) fn is_from(&self, from: End, bytes: &[u8]) -> bool {
         let Some(&[_, _, _, _, _, _, ref source @ ..]) = bytes.first_chunk::<12>() else { return false };
@@ -87,7 +87,7 @@ impl Conversation {
 }
 
 impl FlowState {
-    /// What a frame says about the end that sends it has consequences for what was thought of the conversation.
+    /// Draws the consequences of a change: judges the conversation again, or reports that a denied one is answered.
     pub(in crate::worker) fn apply_link_change(&mut self, change: LinkChange, stamp: &Stamp, state: &mut WorkerState) {
         if change.has_moved {
             self.judge_moved(stamp, state);
@@ -97,7 +97,7 @@ impl FlowState {
         }
     }
 
-    /// The end that had not spoken yet speaks in a conversation that is not permitted.
+    /// Reports that the other end has answered in a conversation that is not permitted.
     #[cold]
     fn report_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let verdict = self
@@ -110,7 +110,7 @@ impl FlowState {
         }
     }
 
-    /// Hardware address or VLAN of an end are others than those by which it was judged: where it belongs may have changed.
+    /// Judges the conversation again, because its ends may belong to other zones.
     #[cold]
     fn judge_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.forget_text();

@@ -1,7 +1,4 @@
-//! What a conversation takes of the memory that all of them share, and how it gives that back.
-//!
-//! One budget holds for the conversations of a shard. Where it is exceeded, those that take most give up what they hold, until
-//! an eighth of it is free: whoever fills it pays first, and a look at all conversations is worth its time.
+//! The memory that a conversation holds, and how it gives it up.
 
 use std::cmp::Reverse;
 
@@ -15,11 +12,10 @@ use crate::worker::context::FlowContext;
 use crate::worker::flow_sink::FlowSink;
 
 impl Conversation {
-    /// Bytes of memory, nearly, that it takes beside its place in the table: for what is out of order or incomplete, and for
-    /// what is waited for.
+    /// Approximate memory beside its row in the table, bytes: segments out of order, incomplete messages, pending operations.
     fn memory(&self) -> usize {
         let content = match &self.flow.content {
-            Content::Silent | Content::Other(None) => 0,
+            Content::Empty | Content::Other(None) => 0,
             Content::Unidentified(buffer) => buffer.memory(),
             Content::Identified(session) => session.memory(),
             Content::Other(Some(search)) => search.memory(),
@@ -29,17 +25,17 @@ impl Conversation {
         self.tcp.held_bytes() + content + rare
     }
 
-    /// Whether it holds anything, as far as that was noted, or something is out of order.
+    /// Whether it held memory when it was measured last, or holds segments out of order now.
     pub(in crate::worker) fn holds_memory(&self) -> bool {
         self.noted_memory() > 0 || self.tcp.held_bytes() > 0
     }
 
-    /// What it took when that was noted last.
+    /// Memory as measured last, bytes.
     pub(in crate::worker) fn noted_memory(&self) -> u32 {
         self.flow.facts.rare().map_or(0, |rare| rare.memory)
     }
 
-    /// Notes what it takes now.
+    /// Measures its memory, and adds the difference to `of_all`.
     pub(in crate::worker) fn note_memory(&mut self, of_all: &mut usize) {
         let now = u32::try_from(self.memory()).unwrap_or(u32::MAX);
         let before = self.noted_memory();
@@ -50,13 +46,14 @@ impl Conversation {
         *of_all = of_all.saturating_sub(before as usize) + now as usize;
     }
 
-    /// It has ended.
+    /// Returns its memory to the budget of the shard.
     pub(super) fn free_memory(&mut self, context: &mut FlowContext<'_>) {
         let memory = &mut context.shared.memory;
         *memory = memory.saturating_sub(self.noted_memory() as usize);
     }
 
-    /// Gives up all that it holds: bytes that wait for others are delivered without them, and what is incomplete is lost.
+    /// Gives up everything that it holds: bytes behind a hole are delivered without what is missing, incomplete messages are
+    /// lost.
     pub(in crate::worker) fn give_up_memory(&mut self, stamp: &Stamp, context: &mut FlowContext<'_>) {
         let Self { tcp, flow } = self;
         if tcp.held_bytes() > 0 {
@@ -81,7 +78,7 @@ impl Conversation {
 }
 
 impl Conversation {
-    /// Whoever takes most comes first; of two that take the same, the older.
+    /// Sorts conversations by memory, largest first, then by age, oldest first.
     pub(in crate::worker) fn rank(&self) -> (Reverse<u32>, u64) {
         (Reverse(self.noted_memory()), self.flow.facts.first.packet)
     }

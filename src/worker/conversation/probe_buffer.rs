@@ -4,13 +4,13 @@ use lockkeeper_protocols::{Hints, Stamp};
 
 use crate::flow::End;
 
-/// The first bytes of a conversation, until its protocol is known.
+/// The first bytes of a conversation, kept until its protocol is identified.
 pub(super) struct ProbeBuffer {
     /// First bytes of each end, by [`End`].
     first: [Vec<u8>; 2],
-    /// In what order they came: who, how many bytes, when.
+    /// The pieces in their order: sender, length, stamp.
     pieces: Vec<(End, usize, Stamp)>,
-    /// What the policy declares on its ports.
+    /// Protocols that the policy declares on its ports.
     pub(super) declared: Hints,
 }
 
@@ -29,8 +29,8 @@ impl ProbeBuffer {
         [&self.first[client.index()], &self.first[client.other().index()]]
     }
 
-    /// Every piece, as it came.
-    pub(super) fn each(&self, mut tell: impl FnMut(End, &[u8], &Stamp)) {
+    /// Calls `tell` with every piece, in order.
+    pub(super) fn for_each_piece(&self, mut tell: impl FnMut(End, &[u8], &Stamp)) {
         let mut used = [0; 2];
         for &(from, length, ref stamp) in &self.pieces {
             let start = used[from.index()];
@@ -43,7 +43,7 @@ impl ProbeBuffer {
         self.first.iter().map(Vec::len).sum()
     }
 
-    /// Bytes of memory that they take.
+    /// Bytes of memory in use.
     pub(super) fn memory(&self) -> usize {
         let pieces = self.pieces.capacity() * size_of::<(End, usize, Stamp)>();
         size_of::<Self>() + pieces + self.first.iter().map(Vec::capacity).sum::<usize>()
@@ -53,15 +53,15 @@ impl ProbeBuffer {
         self.len() >= PROBE_BYTES || self.pieces.len() >= PROBE_PIECES
     }
 
-    /// Drops what an end has sent; returns how many bytes that was.
+    /// Drops the bytes of an end, and returns how many there were.
     pub(super) fn forget(&mut self, from: End) -> u64 {
         self.pieces.retain(|(end, ..)| *end != from);
         std::mem::take(&mut self.first[from.index()]).len() as u64
     }
 }
 
-/// Payload bytes that are kept while a protocol is being identified. Long enough for three frames of any protocol.
+/// Payload bytes that are kept during identification: enough for three frames of any protocol.
 const PROBE_BYTES: usize = 4096;
 
-/// Segments that are looked at before identification is given up.
+/// Segments that are kept during identification.
 const PROBE_PIECES: usize = 512;

@@ -1,9 +1,9 @@
-//! Other readings of a stream: decoded and judged beside the one that was delivered.
+//! Alternative readings of an ambiguous stream, decoded and judged beside the delivered one.
 //!
-//! A sender who lies a little sends the same place of a stream twice, with different bytes. Which of them its receiver took
-//! cannot be known at the tap. The first is delivered; what the second would make of the stream is decoded by a decoder of
-//! its own, which goes on with the stream until both readings agree again. Of its operations, those are judged that the
-//! delivered reading does not have, and those that are not permitted become alerts, marked as ambiguous.
+//! A sender can send the same part of a stream twice with different bytes. Which of them the receiver took cannot be seen at
+//! the tap. The first is delivered; the second is decoded by a decoder of its own, which goes on with the stream until both
+//! readings converge. Operations that only the second reading has are judged too, and denied ones become alerts marked as
+//! ambiguous.
 
 use foldhash::fast::RandomState;
 use lockkeeper_protocols::{
@@ -19,7 +19,7 @@ use crate::worker::flow_facts::FlowFacts;
 use crate::worker::readings::{MOST_NOTED, OpenReading, fingerprint};
 use crate::worker::state::WorkerState;
 
-/// How operations of another reading are judged.
+/// What operations of an alternative reading are judged by.
 struct ReadingJudge<'a> {
     policy: &'a Policy,
     flow_verdict: &'a FlowVerdict,
@@ -27,7 +27,7 @@ struct ReadingJudge<'a> {
     session: SessionState,
 }
 
-/// Takes down what another reading announces: fingerprints of all, and those that are not permitted.
+/// Collects what an alternative reading announces: fingerprints of all operations, and the denied ones.
 struct ReadingSink<'a, 'b> {
     judge: Option<&'a mut ReadingJudge<'b>>,
     fingerprints: &'a RandomState,
@@ -41,7 +41,7 @@ impl<'a, 'b> ReadingSink<'a, 'b> {
     }
 
     fn take_operation(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
-        // A reading may begin inside a message, of which the delivered reading has all.
+        // A reading may begin inside a message that the delivered reading has whole.
         let is_unread = matches!(operation.target, Target::Unread { .. });
         if is_unread || self.announced.len() >= MOST_NOTED {
             return;
@@ -78,7 +78,7 @@ impl Sink for ReadingSink<'_, '_> {
 }
 
 impl FlowState {
-    /// Another reading of what an end sent begins.
+    /// Begins an alternative reading of the stream of an end.
     #[inline(never)]
     pub(in crate::worker) fn begin_reading(
         &mut self,
@@ -89,7 +89,7 @@ impl FlowState {
     ) {
         if !self.facts.make_rare().readings.begin(stamp.clock) {
             state.counters.losses.readings_not_judged += 1;
-            // What merely could not be compared any more is no sign that anybody hides something.
+            // A repeat that could not be compared is no sign of an attack.
             if reading.cause != ReadingCause::Unverified {
                 state.report_doubt(&mut self.facts, Doubt::Limit("readings"), stamp);
             }
@@ -127,8 +127,8 @@ impl FlowState {
         }
     }
 
-    /// The protocol that another reading is decoded as: that of the conversation, or what its bytes look like where that has
-    /// none.
+    /// The protocol by which an alternative reading is decoded: that of the conversation, or else the one that its bytes look
+    /// like.
     fn protocol_of(&self, from: End, bytes: &[u8], state: &WorkerState) -> Option<&'static Protocol> {
         if let Some(protocol) = self.facts.protocol() {
             return Some(protocol);
@@ -140,7 +140,7 @@ impl FlowState {
         }
     }
 
-    /// What was delivered goes on for the other readings, too.
+    /// Gives delivered bytes to the open readings, too.
     #[inline(never)]
     pub(in crate::worker) fn continue_readings(
         &mut self,
@@ -167,7 +167,7 @@ impl FlowState {
         self.facts.make_rare().readings.open = open;
     }
 
-    /// What an end sent is missing for every reading.
+    /// Ends the readings of an end, because bytes of it are missing.
     pub(in crate::worker) fn end_readings(&mut self, from: End) {
         if let Some(rare) = self.facts.rare_mut() {
             rare.readings.open.retain(|reading| reading.from != from);
@@ -183,7 +183,7 @@ impl FlowFacts {
 }
 
 impl OpenReading {
-    /// Reports what this reading has announced, is not permitted, and the delivered reading does not have.
+    /// Reports the denied operations of this reading that the delivered one does not have.
     fn report_denials(
         &mut self,
         announced: &[u64],
@@ -203,7 +203,7 @@ impl OpenReading {
     }
 }
 
-/// Readings of one conversation that go on at the same time.
+/// Open readings of one conversation, at most.
 const MOST_OPEN: usize = 4;
 /// Bytes for which a reading goes on, at most: the longest frame of OPC UA.
 const MOST_BYTES: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! Takes what the TCP reassembly delivers.
+//! What TCP reassembly delivers, on its way to the decoder.
 
 use lockkeeper_protocols::Stamp;
 
@@ -8,7 +8,7 @@ use crate::flow::{End, Reading, ReadingCause, Receiver};
 use crate::record::{Doubt, Evidence};
 use crate::worker::state::WorkerState;
 
-/// Takes what the TCP reassembly delivers.
+/// Takes in what TCP reassembly delivers.
 pub(in crate::worker) struct StreamSink<'a> {
     pub(in crate::worker) flow: &'a mut FlowState,
     pub(in crate::worker) state: &'a mut WorkerState,

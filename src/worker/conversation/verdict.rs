@@ -53,12 +53,13 @@ impl FlowFacts {
 }
 
 impl FlowState {
-    /// The verdict on the conversation as such: at its handshake, when its protocol is known, or when time is up.
+    /// Judges the conversation as such: at its handshake, when its protocol is identified, or when [`FlowFacts::judge_by`] has
+    /// passed.
     pub(in crate::worker) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.judge(identification, stamp, state);
     }
 
-    /// What is known about what is spoken.
+    /// What is known of its protocol.
     pub(super) fn identification(&self) -> Identification {
         match (&self.content, self.facts.protocol_name()) {
             (Content::Other(_), _) => Identification::Unrecognised,
