@@ -132,7 +132,6 @@ impl Worker {
     }
 
     /// Judges one item of a block.
-    #[inline]
     pub fn judge_item(&mut self, block: &Block, item: Item) {
         let Some(packet) = block.packet(item.packet as usize) else { return };
         let bytes = block.bytes_of(packet);

@@ -66,7 +66,6 @@ impl Dealer {
     }
 
     /// Hands an item to the worker of its shard.
-    #[inline(always)]
     fn hand(&self, item: Item, items: &mut [Vec<Item>]) {
         let owner = self.owners[usize::from(item.shard) % SHARDS];
         if let Some(own) = items.get_mut(usize::from(owner)) {
@@ -139,12 +138,10 @@ impl Dealer {
         }
     }
 
-    #[inline(always)]
     fn content(&self, index: usize, key: u64) -> Item {
         self.item(index, key, Subject::Content)
     }
 
-    #[inline(always)]
     fn item(&self, index: usize, key: u64, subject: Subject) -> Item {
         Item { packet: index as u32, shard: self.shard_of(key), subject }
     }
@@ -154,7 +151,6 @@ impl Dealer {
         self.tunnels.judge_again();
     }
 
-    #[inline]
     fn shard_of(&self, key: u64) -> u8 {
         (self.hash.hash_one(key) as usize % SHARDS) as u8
     }
@@ -205,7 +201,6 @@ impl Dealer {
     }
 
     /// A fragment is of no use: its two hosts are to be judged all the same.
-    #[cold]
     fn tell_fragment(&mut self, index: usize, packet: &Packet, block: &Block) {
         let frame = frame::fragment(packet.link, block.bytes_of(packet), packet.original);
         if let Some(Body::Ip(pair, _)) = frame.map(|frame| frame.body) {

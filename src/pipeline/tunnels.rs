@@ -49,7 +49,6 @@ impl Tunnels {
     }
 
     /// Makes room: forgets those that are silent, or else all.
-    #[cold]
     fn forget(&mut self, clock: i64) {
         self.seen.retain(|_, last| clock.saturating_sub(*last) < SILENCE);
         if self.seen.len() >= MAX_TUNNELS {

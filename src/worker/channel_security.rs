@@ -11,7 +11,6 @@ use crate::record::{Fact, OwnedOperation, What};
 
 impl FlowFacts {
     /// Whether the first use of the channel by an operation of this class has yet to be judged.
-    #[inline]
     pub(super) fn awaits_use_by(&self, class: Class) -> bool {
         let waits = |security: &ChannelSecurity| security.secured.waits(class);
         self.awaits_use && self.rare().and_then(|rare| rare.security.as_ref()).is_some_and(waits)
@@ -54,7 +53,6 @@ impl FlowSink<'_> {
     }
 
     /// Judges the first use of an unprotected channel, or the first that changes something.
-    #[inline(never)]
     pub(super) fn judge_use(&mut self, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
         let Some(flow_verdict) = facts.flow_verdict.clone() else { return };

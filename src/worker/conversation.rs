@@ -35,7 +35,6 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Begins a conversation with its first frame.
-    #[inline(never)]
     pub(super) fn new(key: &FlowKey, from: End, frame: &Frame<'_>, stamp: &Stamp) -> Self {
         let mut facts = FlowFacts::new(key, from, frame, stamp);
         facts.note_link(from, frame);

@@ -176,13 +176,11 @@ impl FlowFacts {
     }
 
     /// Its rarely used state, where it has some.
-    #[inline]
     pub(super) fn rare(&self) -> Option<&RareState> {
         self.rare.as_deref()
     }
 
     /// Its rarely used state, mutable.
-    #[inline]
     pub(super) fn rare_mut(&mut self) -> Option<&mut RareState> {
         self.rare.as_deref_mut()
     }

@@ -27,7 +27,6 @@ impl Worker {
     }
 
     /// Makes the conversations that hold most give up what they hold.
-    #[cold]
     fn free_memory(&mut self, index: usize, stamp: &Stamp) {
         let Self { state, shards, streams: counters, settings, .. } = self;
         let Some(Shard { flows, shared, .. }) = shards.get_mut(index) else { return };

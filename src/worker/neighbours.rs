@@ -59,7 +59,6 @@ impl Neighbours {
     }
 
     /// Adds a pair with its first frame: lists the sender, judges the pair, and reports.
-    #[cold]
     fn add_pair(&mut self, pair: &Pair, is_judged: bool, limit: usize, stamp: &Stamp, state: &mut WorkerState) {
         self.list_sender(pair, limit, stamp, state);
         if self.traffic.len() >= limit.max(1) {

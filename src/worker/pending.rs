@@ -35,7 +35,6 @@ pub(super) struct PendingOperations {
 
 impl PendingOperations {
     /// Adds an operation; its number must be new.
-    #[inline]
     pub(super) fn insert(&mut self, at: RequestRef, operation: PendingOperation) {
         match self.queue.back() {
             Some((last, _)) if *last >= at => _ = self.out_of_order.insert(at, operation),
@@ -44,7 +43,6 @@ impl PendingOperations {
     }
 
     /// Removes an operation that has ended or is given up.
-    #[inline]
     pub(super) fn remove(&mut self, at: RequestRef) -> Option<PendingOperation> {
         match self.queue.front() {
             Some((first, _)) if *first == at => {
@@ -65,7 +63,6 @@ impl PendingOperations {
         }
     }
 
-    #[inline(never)]
     fn remove_within(&mut self, at: RequestRef) -> Option<PendingOperation> {
         let place = self.queue.partition_point(|(other, _)| *other < at);
         let found = self.queue.get_mut(place).filter(|(other, _)| *other == at);
@@ -78,7 +75,6 @@ impl PendingOperations {
     }
 
     /// No empty places are left at the front, and no more of them than there are out_of_order.
-    #[inline]
     fn drop_vacant(&mut self) {
         while self.vacant > 0 && self.queue.front().is_some_and(|(_, operation)| operation.is_none()) {
             self.queue.pop_front();
@@ -91,7 +87,6 @@ impl PendingOperations {
     }
 
     /// Bytes of memory in use.
-    #[inline]
     pub(super) fn memory(&self) -> usize {
         (self.queue.capacity() + self.out_of_order.capacity()) * size_of::<(RequestRef, Option<PendingOperation>)>()
     }

@@ -37,7 +37,6 @@ impl Shard {
 
     /// Updates the timeout of a conversation: an established connection may be silent for longer than an opening one, and a
     /// closed one for a moment only. Returns whether it has changed.
-    #[inline(never)]
     pub(super) fn update_lifetime(&mut self, entry: Entry, progress: Progress) -> bool {
         let lifetime = if progress == Progress::Closed {
             Lifetime::Closed

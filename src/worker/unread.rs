@@ -34,14 +34,12 @@ fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
 
 impl WorkerState {
     /// Counts a packet that was not decoded, or only in part.
-    #[cold]
     pub(super) fn count_unread(&mut self, kind: Unread, clock: i64) {
         self.counters.unread(kind);
         self.report.unread(clock, kind);
     }
 
     /// Counts a frame of which a part was not captured or not decoded.
-    #[cold]
     pub(super) fn count_partly_read(&mut self, frame: &Frame<'_>, clock: i64) {
         self.counters.losses.cut_bytes += u64::from(frame.cut);
         let kind = frame.undecoded.map_or(Unread::Cut, |reason| of_frame(reason, &frame.body));
@@ -50,7 +48,6 @@ impl WorkerState {
 
     /// Reports a frame without IP that could not be decoded, such as one with more tags than the limit, where a host of a zone
     /// is concerned.
-    #[cold]
     pub(super) fn report_undecoded_link(&mut self, frame: &Frame<'_>, stamp: &Stamp) {
         let (Some(macs), Body::Link { ether_type, .. }) = (frame.mac, frame.body) else { return };
         if !self.judging || frame.undecoded != Some(Undecoded::TooDeep) {
@@ -70,7 +67,6 @@ impl WorkerState {
 
     /// Reports a packet between two hosts whose headers could not be decoded, where a host of a zone is concerned and the
     /// conversation as such is not denied.
-    #[cold]
     pub(super) fn report_undecoded(&mut self, facts: &mut FlowFacts, reason: Undecoded, stamp: &Stamp) {
         let name = match reason {
             Undecoded::Malformed => "unreadable_headers",

@@ -12,7 +12,6 @@ use crate::record::What;
 impl Worker {
     /// Judges the tunnel header of a packet at `depth`, 0 outermost, by the pair of its ends. The dealer decides when that is
     /// due; no conversation is kept.
-    #[cold]
     pub(super) fn judge_wrapping(&mut self, packet: &Packet, bytes: &[u8], depth: u8) {
         if !self.state.judging {
             return;

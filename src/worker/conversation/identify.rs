@@ -16,7 +16,6 @@ use crate::worker::state::WorkerState;
 
 impl FlowState {
     /// Collects the first bytes of a conversation until they identify its protocol.
-    #[inline(never)]
     pub(super) fn identify(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         if bytes.is_empty() {
             return;

@@ -56,7 +56,6 @@ impl FlowFacts {
     }
 
     /// Reports a broadcast, at most once a second, so that the correlator takes what comes back for its answer.
-    #[inline]
     pub(super) fn note_broadcast(&mut self, from: End, stamp: &Stamp, state: &mut WorkerState) {
         let receiver = self.side(from.other());
         if state.judging && self.flow_verdict.as_ref().is_some_and(|flow_verdict| flow_verdict.is_to_all(receiver)) {
@@ -64,7 +63,6 @@ impl FlowFacts {
         }
     }
 
-    #[cold]
     fn report_broadcast(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let last_broadcast = &mut self.make_rare().last_broadcast;
         if last_broadcast.is_none_or(|last| stamp.clock.saturating_sub(last) >= SECOND) {
@@ -98,7 +96,6 @@ impl FlowState {
     }
 
     /// Reports that the other end has answered in a conversation that is not permitted.
-    #[cold]
     fn report_asked(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         let verdict = self
             .facts
@@ -111,7 +108,6 @@ impl FlowState {
     }
 
     /// Judges the conversation again, because its ends may belong to other zones.
-    #[cold]
     fn judge_moved(&mut self, stamp: &Stamp, state: &mut WorkerState) {
         self.facts.forget_text();
         if self.facts.flow_verdict.is_some() {

@@ -79,7 +79,6 @@ impl Sink for ReadingSink<'_, '_> {
 
 impl FlowState {
     /// Begins an alternative reading of the stream of an end.
-    #[inline(never)]
     pub(in crate::worker) fn begin_reading(
         &mut self,
         from: End,
@@ -141,7 +140,6 @@ impl FlowState {
     }
 
     /// Gives delivered bytes to the open readings, too.
-    #[inline(never)]
     pub(in crate::worker) fn continue_readings(
         &mut self,
         from: End,

@@ -10,7 +10,6 @@ use crate::worker::state::WorkerState;
 
 impl FlowFacts {
     /// See [`FlowState::judge`].
-    #[inline(never)]
     pub(in crate::worker) fn judge(&mut self, identification: Identification, stamp: &Stamp, state: &mut WorkerState) {
         let facts = self;
         facts.judge_by = NEVER;
