@@ -1,7 +1,7 @@
 //! Several workers that share all work of a run. A worker without a job reads and deals the next blocks, or collects finished
 //! ones, so that none is idle while there is work.
 //!
-//! BatchReader and collecting are each done by one worker at a time, in order: by the holder of their [`Baton`]. A thread for
+//! Reading and collecting are each done by one worker at a time, in order: by the holder of their [`Baton`]. A thread for
 //! reading alone would compete with a worker for one of two cores, and be busy a fifth of the time on more; this way, a replay
 //! on two cores takes a quarter less time.
 
