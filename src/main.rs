@@ -22,7 +22,7 @@ use lockkeeper::sensor::confine::{Confinement, confine};
 use lockkeeper::sensor::health::{self, AlertTally, Board, Handles, Reporter};
 use lockkeeper::sensor::interfaces;
 use lockkeeper::sensor::{self, Shown};
-use lockkeeper::store::evidence::Keeper;
+use lockkeeper::store::evidence::EvidenceCollector;
 use lockkeeper::store::recording::{Prepared, Recorder};
 use lockkeeper_protocols::REGISTRY;
 
@@ -69,7 +69,7 @@ fn replay(typed: &Replay) -> Outcome {
     let names = source.captures().iter().map(|capture| config::capture_name(&capture.name)).collect();
     let settings = config::pipeline(typed, &policy, names, destinations.transactions.is_some())?;
     let mut outputs = open_outputs(&destinations, WriteMode::Replace)?;
-    outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(Keeper::new).transpose()?;
+    outputs.evidence = config::evidence(&typed.evidence, &settings.alerts).map(EvidenceCollector::new).transpose()?;
     let stats = destinations.stats.as_ref().map(open_stats).transpose()?;
     let unreachable = connect(config::sinks(&typed.sinks.0, &settings.alerts)?, &mut outputs);
 
@@ -107,7 +107,7 @@ fn watch(typed: &Watch) -> Outcome {
     let Some(policy) = load_policy(asked.policy.as_deref())? else { return Ok(Status::Error) };
     let settings = asked.pipeline(&policy)?;
     let mut outputs = open_outputs(&asked.destinations, WriteMode::Append)?;
-    outputs.evidence = asked.evidence(&settings).map(Keeper::new).transpose()?;
+    outputs.evidence = asked.evidence(&settings).map(EvidenceCollector::new).transpose()?;
     let stats = asked.destinations.stats.as_ref().map(open_stats).transpose()?;
     let live = Live::open(&asked.interfaces)?;
     sensor::stop_on_signals(&live.stop())?;

@@ -13,7 +13,7 @@ use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::record::{self, Correlator, SensorAlert};
-use crate::store::recording::Stock;
+use crate::store::recording::RecordingStatus;
 use crate::worker::{Followed, Worker};
 
 /// What a running pipeline can be told.
@@ -48,7 +48,7 @@ pub struct PipelineStatus {
     /// What keeps outputs from their work now.
     pub faults: Vec<FaultReport>,
     /// What is recorded on the disk, where packets are recorded.
-    pub recorded: Option<Stock>,
+    pub recorded: Option<RecordingStatus>,
 }
 
 /// The end that gives orders.

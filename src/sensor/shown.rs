@@ -8,7 +8,7 @@ use crate::fault::FaultReport;
 use crate::pipeline::PipelineStatus;
 use crate::record;
 use crate::sensor::health::{Board, Interface, Phase, PolicyInForce, Reason, Recording, Rejection, Snapshot};
-use crate::store::recording::Stock;
+use crate::store::recording::RecordingStatus;
 
 /// Writes down what it is shown.
 #[derive(Debug)]
@@ -100,8 +100,8 @@ fn count(status: &PipelineStatus, snapshot: &mut Snapshot) {
     snapshot.not_judged = counters.not_judged.named().into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
     let problem = |told: &FaultReport| Reason { what: told.what.to_owned(), message: told.message() };
     snapshot.problems = status.faults.iter().map(problem).collect();
-    snapshot.recording = status.recorded.as_ref().map(|stock| {
-        let Stock { files, bytes, oldest } = stock.clone();
+    snapshot.recording = status.recorded.as_ref().map(|status| {
+        let RecordingStatus { files, bytes, oldest } = status.clone();
         Recording { files, bytes, oldest }
     });
     snapshot.losses = counters.losses.named().map(|(name, count)| (name.to_owned(), count)).collect();
