@@ -49,7 +49,7 @@ pub struct Settings {
     pub rolling: bool,
 }
 
-/// Alerts by what became of their file.
+/// The files written and removed, and the alerts without a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Files written.

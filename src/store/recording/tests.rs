@@ -16,7 +16,7 @@ fn recorder(folder: &Path, mebibytes: u64) -> Recorder {
     Recorder::prepare(settings).and_then(Prepared::start).expect("a folder")
 }
 
-/// Packets of 1000 bytes, from this number on: one each millisecond, by turns from each interface.
+/// Packets of 1000 bytes, from this number on: one each millisecond, from each interface in turn.
 fn block(first: u64, count: u64) -> Block {
     let mut block = Block::default();
     for number in first..first + count {
@@ -119,7 +119,7 @@ fn packets_of_a_disk_that_takes_nothing_wait_and_then_are_counted() {
     assert!((most - 1000..=most).contains(&waiting), "{waiting} wait, of {most} that can");
     let deadline = crate::clock::now() + 30_000_000_000;
     while broken.fault().is_none() {
-        assert!(crate::clock::now() < deadline, "nobody tells");
+        assert!(crate::clock::now() < deadline, "no fault is reported");
         broken.end_block(0);
     }
     assert_eq!(broken.fault().map(|fault| fault.what), Some("recording.failed"));
