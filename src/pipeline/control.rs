@@ -13,7 +13,7 @@ use crate::fault::FaultReport;
 use crate::metrics::Counters;
 use crate::policy::Policy;
 use crate::record::{self, Correlator, SensorAlert};
-use crate::store::recording::Stock;
+use crate::store::recording::RecordingStatus;
 use crate::worker::{Followed, Worker};
 
 /// A command to a running pipeline.
@@ -47,8 +47,8 @@ pub struct PipelineStatus {
     pub by_rule: BTreeMap<&'static str, u64>,
     /// Faults of outputs at this moment.
     pub faults: Vec<FaultReport>,
-    /// Packets on disk, where packets are recorded.
-    pub recorded: Option<Stock>,
+    /// What is recorded on the disk, where packets are recorded.
+    pub recorded: Option<RecordingStatus>,
 }
 
 /// The end of the control channel that gives commands.

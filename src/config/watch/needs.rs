@@ -1,5 +1,6 @@
-//! What a sensor still opens while it runs: the one list of it. Whoever lets a running sensor open something more adds it
-//! here; what is open before it confines itself (outputs, interfaces, keys, passwords) need not be named.
+//! The files, folders and ports that a running sensor opens: the only list of them. A change that lets a running sensor open
+//! something else has to add it here, or to the [`Access`] of its sink. Whatever is open before the confinement (outputs,
+//! interfaces, keys, passwords) need not be listed.
 
 use std::env;
 use std::fs;
@@ -48,7 +49,7 @@ impl Watch {
     }
 }
 
-/// The folder that a file lies in.
+/// The folder of a file.
 fn folder(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
@@ -57,17 +58,17 @@ fn folder(file: &Path) -> PathBuf {
     }
 }
 
-/// Where the system says how interfaces are; `/sys/class/net` is full of links to it.
+/// The state of interfaces; the entries of `/sys/class/net` are links to it.
 const INTERFACES: &str = "/sys/devices";
 
-/// What the C library reads for a name: its settings, which somebody may replace while the sensor runs, and the libraries
-/// for other ways to resolve.
+/// The folders that the C library reads to resolve a name: its settings, which may change while the sensor runs, and its
+/// plug-in libraries.
 const RESOLVER: [&str; 5] = ["/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 
-/// Often a link to a folder of whoever looks after the network, who changes it there.
+/// Often a link to a file that the network manager rewrites.
 const RESOLVED_BY: &str = "/etc/resolv.conf";
 
-/// Answers that are too long for a datagram come over TCP.
+/// The port of DNS over TCP, for answers that exceed a datagram.
 const DNS: u16 = 53;
 
 #[cfg(test)]
