@@ -1,19 +1,19 @@
-//! What a file is that is no capture: named, with what to do about it.
+//! Identifies files that are no captures, with advice on what to do about them.
 
 use std::path::Path;
 
-/// What to do about a file with these first bytes.
+/// What to do about a file.
 #[derive(Clone, Copy)]
 enum Advice {
-    /// Nothing can be done with it here.
+    /// It holds no packets.
     GiveCapture,
-    /// It holds packets in another format, which Wireshark's tools convert.
+    /// It holds packets in a format that Wireshark's tools convert.
     Convert,
-    /// A capture may be inside.
+    /// It may contain a capture; unpack it with this command.
     Unpack(&'static str),
 }
 
-/// A kind of file told by bytes at a fixed place.
+/// A file format recognised by bytes at a fixed offset.
 struct Signature {
     offset: usize,
     magic: &'static [u8],
@@ -21,7 +21,7 @@ struct Signature {
     advice: Advice,
 }
 
-/// Says what a file looks like from its first bytes (and, where bytes do not tell, its name), and what to do.
+/// Describes a file by its first bytes or, if these do not identify it, by its extension, and gives advice.
 pub(super) fn describe(head: &[u8], path: &Path) -> String {
     if head.is_empty() {
         return "it is empty".to_owned();
@@ -57,7 +57,7 @@ impl Advice {
     }
 }
 
-/// The text that a head holds, when it is text. A character may be cut in two at its end.
+/// The head as text, if it is text; a character that is cut at its end is left out.
 fn as_text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -89,7 +89,7 @@ fn describe_text(text: &str) -> String {
     "it is text; what tcpdump or tshark print cannot be read back, record packets with: tcpdump -w OUT.pcap".to_owned()
 }
 
-/// Whether the first line that is no comment is a `[table]` or a `key = value`.
+/// Whether the first line, comments excluded, is a `[table]` or a `key = value`.
 fn is_toml(text: &str) -> bool {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
     let word = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.\" ".contains(c));
@@ -118,7 +118,7 @@ const fn packed(offset: usize, magic: &'static [u8], name: &'static str, command
     Signature { offset, magic, name, advice: Advice::Unpack(command) }
 }
 
-/// What people mistake for a capture, or have in the same folder.
+/// Formats that are mistaken for captures, or found in the same folder.
 const SIGNATURES: &[Signature] = &[
     capture(b"snoop\0\0\0", "a Solaris snoop capture"),
     capture(b"btsnoop\0", "a Bluetooth btsnoop capture"),

@@ -1,68 +1,68 @@
-//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link and clock. Here it
-//! is read; [`mod@write`] has the other way.
+//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each interface with its own link type and time
+//! resolution. This module parses it; [`mod@write`] writes it.
 
 pub mod write;
 
 use super::LinkType;
 use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, WalkEnd};
 
-/// Walks the blocks of one pcapng file.
+/// Parses the blocks of one pcapng file.
 pub(super) struct Parser {
-    /// Byte order of the current section: `None` before the first.
+    /// Byte order of the current section; `None` before the first.
     order: Option<ByteOrder>,
     /// Interfaces of the current section, in the order of their descriptions.
     interfaces: Vec<Interface>,
-    /// Drops that the interfaces of earlier sections reported.
+    /// Drops of the interfaces of earlier sections.
     dropped_before: u64,
 }
 
-/// What one interface description block (section 4.2) says about the packets of its interface.
+/// An interface by its description block (section 4.2).
 struct Interface {
     link: LinkType,
     snaplen: u32,
     resolution: Resolution,
-    /// Nanoseconds to be added to every time (`if_tsoffset`).
+    /// Nanoseconds to add to every time (`if_tsoffset`).
     offset: i64,
-    /// The last word of its statistics on packets dropped.
+    /// Packets dropped, by its latest statistics.
     dropped: u64,
 }
 
-/// How a time in units of the interface becomes nanoseconds (`if_tsresol`).
+/// The time resolution of an interface (`if_tsresol`).
 #[derive(Clone, Copy)]
 enum Resolution {
     /// A unit is this many nanoseconds.
     Multiply(u64),
     /// A nanosecond is this many units.
     Divide(u64),
-    /// A second is two to this power of units.
+    /// A second is 2 to this power units.
     Binary(u32),
 }
 
-/// One block with its lengths checked.
+/// A block whose lengths are valid.
 struct CheckedBlock<'a> {
     order: ByteOrder,
     kind: u32,
-    /// Between the two lengths.
+    /// The bytes between the two lengths.
     body: &'a [u8],
 }
 
-/// A block cannot be right: why.
+/// Why a block is invalid.
 type Invalid = String;
 
 impl Parser {
-    /// The parser for a file that begins with `head`, if that is pcapng.
+    /// The parser for a file that starts with `head`, if that is pcapng.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         let parser = Self { order: None, interfaces: Vec::new(), dropped_before: 0 };
         head.starts_with(&SECTION_HEADER.to_be_bytes()).then_some(parser)
     }
 
-    /// Packets that the capturing program says it dropped: the last statistics of each interface.
+    /// Packets dropped by the capturing program, by the latest statistics of each interface.
     pub(super) fn dropped(&self) -> u64 {
         self.interfaces.iter().fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped))
     }
 
-    /// Hands the packets of every complete block at the start of `bytes` to `sink`. Returns the bytes used, and why it
-    /// stopped.
+    /// Passes the packets of every complete block at the start of `bytes` to `sink`. Returns the number of bytes used, and why
+    /// it stopped.
     pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
         let mut rest = bytes;
         let stop = loop {
@@ -73,7 +73,7 @@ impl Parser {
             let Some((block, next)) = rest.split_at_checked(size) else {
                 break if size > MAX_RECORD { WalkEnd::Skip(size as u64) } else { WalkEnd::NeedsBytes(size) };
             };
-            // A larger one is of no interest, and passed over alike whether it fits into this buffer or not.
+            // Larger blocks are skipped, whether they fit in this buffer or not.
             if size <= MAX_RECORD {
                 let taken = checked(order, kind, block).and_then(|block| self.parse_block(&block, sink));
                 if let Err(reason) = taken {
@@ -86,7 +86,7 @@ impl Parser {
         (bytes.len() - rest.len(), stop)
     }
 
-    /// Section 3.1: type and total length. A section header brings its own byte order (section 4.1).
+    /// Section 3.1: type and total length. A section header declares its own byte order (section 4.1).
     #[inline]
     fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), WalkEnd> {
         let Some(([k0, k1, k2, k3, l0, l1, l2, l3, m0, m1, m2, m3], _)) = bytes.split_first_chunk() else {
@@ -109,6 +109,7 @@ impl Parser {
         Ok((order, kind, size))
     }
 
+    /// Parses a block by its type; ignores unknown ones.
     #[inline]
     fn parse_block(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         match block.kind {
@@ -132,14 +133,15 @@ impl Parser {
         }
     }
 
-    /// A new section forgets the interfaces of the one before.
+    /// Starts a section, which has interfaces of its own.
     fn start_section(&mut self, order: ByteOrder) {
         self.dropped_before = self.dropped();
         self.interfaces.clear();
         self.order = Some(order);
     }
 
-    /// Enhanced packet block (section 4.3) and obsolete packet block (appendix A): they differ in where the interface is.
+    /// Enhanced packet block (section 4.3) or obsolete packet block (appendix A): they differ in the position of the interface
+    /// `id`.
     #[inline]
     fn parse_packet(&mut self, block: &CheckedBlock<'_>, id: usize, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let Some(([_, _, _, _, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, o0, o1, o2, o3], data)) =
@@ -160,7 +162,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Section 4.4: only the original length; the interface is the first, the time is unknown.
+    /// Section 4.4: only the original length. The interface is the first one; without a time, the packet has the latest one.
     fn parse_simple_packet(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let original = block.u32_at(0).ok_or(SHORT)?;
         let interface = self.interfaces.first().ok_or_else(|| no_interface(0))?;
@@ -196,7 +198,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Section 4.6: what the interface, and what the system on top of it, dropped since the capture began.
+    /// Section 4.6: packets dropped by the interface and by the operating system since the start of the capture.
     fn parse_statistics(&mut self, block: &CheckedBlock<'_>) -> Result<(), Invalid> {
         let id = block.u32_at(0).ok_or(SHORT)? as usize;
         let interface = self.interfaces.get_mut(id).ok_or_else(|| no_interface(id))?;
@@ -218,12 +220,12 @@ fn parse_secrets(block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), In
     Ok(())
 }
 
-/// Whether blocks of this type must be looked into. One of decryption secrets is where it is no longer than a packet.
+/// Whether blocks of this type must be parsed, so that a too large one is an error. Too large decryption secrets are skipped.
 fn is_parsed(kind: u32) -> bool {
     matches!(kind, ENHANCED_PACKET | PACKET | SIMPLE_PACKET | INTERFACE | STATISTICS | SECTION_HEADER)
 }
 
-/// Section 3.1: the total length stands at both ends of a block, and must be the same.
+/// Section 3.1: both ends of a block must have the same total length.
 #[inline]
 fn checked(order: ByteOrder, kind: u32, block: &[u8]) -> Result<CheckedBlock<'_>, Invalid> {
     let (front, trailer) = block.split_last_chunk::<4>().ok_or(SHORT)?;
@@ -254,7 +256,7 @@ impl CheckedBlock<'_> {
         self.body.get(offset..)?.first_chunk().map(|&bytes| self.order.u32(bytes))
     }
 
-    /// Section 3.5: code, length, value padded to four bytes. Options that run out of the block are left out.
+    /// The options from `offset` on (section 3.5): code, length, value padded to four bytes. Ends at an incomplete option.
     fn options(&self, offset: usize) -> impl Iterator<Item = (u16, &[u8])> {
         let mut rest = self.body.get(offset..).unwrap_or_default();
         std::iter::from_fn(move || {
@@ -268,7 +270,7 @@ impl CheckedBlock<'_> {
 }
 
 impl Interface {
-    /// Units of this interface as nanoseconds since 1970; beyond what 64 bits hold, the nearest that they do.
+    /// Converts units of this interface to nanoseconds since 1970, saturating.
     #[inline]
     fn nanoseconds(&self, units: u64) -> i64 {
         let nanoseconds = match self.resolution {
@@ -284,10 +286,10 @@ impl Interface {
 }
 
 impl Resolution {
-    /// What holds when `if_tsresol` is not there.
+    /// The default without `if_tsresol`.
     const MICROSECONDS: Self = Self::Multiply(1_000);
 
-    /// Section 4.2: the most significant bit says whether the rest is a negative power of 2 or of 10.
+    /// Section 4.2: the most significant bit selects a negative power of 2 or of 10.
     fn of(byte: u8) -> Self {
         let power = u32::from(byte & 0x7f);
         if byte & 0x80 != 0 {
@@ -321,7 +323,7 @@ const IF_TSOFFSET: u16 = 14;
 const ISB_IFDROP: u16 = 5;
 const ISB_OSDROP: u16 = 7;
 
-/// Type and both lengths.
+/// Length of an empty block: type and both lengths.
 const MIN_BLOCK: usize = 12;
 
 const SHORT: &str = "a block is too short for its type";

@@ -1,9 +1,9 @@
-//! Files that are no captures: one clear error each.
+//! Errors for files that are no captures.
 
 use super::*;
 use crate::capture::Error;
 
-/// What the refusal of a file with these bytes says.
+/// The error for a file with these bytes.
 fn refusal(name: &str, bytes: &[u8]) -> String {
     let (_folder, paths) = folder(&[(name, bytes.to_vec())]);
     let error = open(&paths, &ReplaySettings::default()).err().expect(name);
