@@ -230,7 +230,6 @@ impl Counters {
     }
 
     /// Counts operations of a class.
-    #[inline]
     pub fn count_operations(&mut self, slot: u16, class: Class, number: u32) {
         let counts = self.protocols.get_mut(usize::from(slot));
         if let Some(count) = counts.and_then(|counts| counts.classes.get_mut(class as usize)) {
@@ -239,12 +238,10 @@ impl Counters {
     }
 
     /// Counts one decoded PDU under a key of one of its protocol's groups.
-    #[inline]
     pub fn count_pdu(&mut self, slot: u16, group: usize, key: u32) {
         self.add_pdus(slot, group, key, 1);
     }
 
-    #[inline]
     fn add_pdus(&mut self, slot: u16, group: usize, key: u32, count: u64) {
         let place = (usize::from(slot) * MAX_GROUPS + group) * SMALL_KEYS + key as usize;
         match self.pdus.get_mut(place) {
@@ -253,7 +250,6 @@ impl Counters {
         }
     }
 
-    #[cold]
     fn add_rare_pdus(&mut self, slot: u16, group: usize, key: u32, count: u64) {
         *self.rare_pdus.entry((slot, group, key)).or_default() += count;
     }
@@ -436,7 +432,6 @@ impl Outcomes {
     }
 
     /// Counts `number` operations with the same outcome.
-    #[inline]
     pub fn count_all(&mut self, outcome: Outcome, number: u32) {
         *match outcome {
             Outcome::Accepted => &mut self.accepted,

@@ -61,7 +61,6 @@ impl Block {
         }
     }
 
-    #[cold]
     fn synthesized_bytes(&self, packet: &Packet) -> &[u8] {
         let start = (packet.offset as usize).checked_sub(self.bytes.len());
         let rest = start.and_then(|start| self.synthesized.get(start..));
@@ -87,7 +86,6 @@ impl Block {
     }
 
     /// The packet, or the other reading of a packet, with this index.
-    #[inline]
     pub fn packet(&self, index: usize) -> Option<&Packet> {
         self.packets.get(index).or_else(|| self.readings.get(index - self.packets.len()))
     }
@@ -153,7 +151,6 @@ pub struct Packet {
 
 impl Packet {
     /// Its capture and number.
-    #[inline]
     pub const fn origin(&self) -> Origin {
         Origin::of(&self.stamp)
     }
@@ -170,13 +167,11 @@ pub struct Origin {
 
 impl Origin {
     /// The origin of a stamp.
-    #[inline]
     pub const fn of(stamp: &Stamp) -> Self {
         Self { capture: (stamp.origin >> NUMBER_BITS) as u16, number: stamp.origin & NUMBER_MASK }
     }
 
     /// Both fields in one word.
-    #[inline]
     pub const fn word(self) -> u64 {
         (self.capture as u64) << NUMBER_BITS | self.number & NUMBER_MASK
     }

@@ -98,7 +98,6 @@ impl Parser {
 
     /// Section 5 of the draft: seconds, fraction, captured length, original length, the bytes. With `may_swap_lengths`, the
     /// smaller length is the captured one.
-    #[inline(always)]
     fn walk_records_of(
         &self,
         bytes: &[u8],

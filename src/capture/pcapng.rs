@@ -87,7 +87,6 @@ impl Parser {
     }
 
     /// Section 3.1: type and total length. A section header declares its own byte order (section 4.1).
-    #[inline]
     fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), WalkEnd> {
         let Some(([k0, k1, k2, k3, l0, l1, l2, l3, m0, m1, m2, m3], _)) = bytes.split_first_chunk() else {
             return Err(WalkEnd::NeedsBytes(MIN_BLOCK));
@@ -110,7 +109,6 @@ impl Parser {
     }
 
     /// Parses a block by its type; ignores unknown ones.
-    #[inline]
     fn parse_block(&mut self, block: &CheckedBlock<'_>, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         match block.kind {
             ENHANCED_PACKET => {
@@ -142,7 +140,6 @@ impl Parser {
 
     /// Enhanced packet block (section 4.3) or obsolete packet block (appendix A): they differ in the position of the interface
     /// `id`.
-    #[inline]
     fn parse_packet(&mut self, block: &CheckedBlock<'_>, id: usize, sink: &mut Sink<'_>) -> Result<(), Invalid> {
         let Some(([_, _, _, _, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, o0, o1, o2, o3], data)) =
             block.body.split_first_chunk()
@@ -226,7 +223,6 @@ fn is_parsed(kind: u32) -> bool {
 }
 
 /// Section 3.1: both ends of a block must have the same total length.
-#[inline]
 fn checked(order: ByteOrder, kind: u32, block: &[u8]) -> Result<CheckedBlock<'_>, Invalid> {
     let (front, trailer) = block.split_last_chunk::<4>().ok_or(SHORT)?;
     let trailer = order.u32(*trailer) as usize;
@@ -271,7 +267,6 @@ impl CheckedBlock<'_> {
 
 impl Interface {
     /// Converts units of this interface to nanoseconds since 1970, saturating.
-    #[inline]
     fn nanoseconds(&self, units: u64) -> i64 {
         let nanoseconds = match self.resolution {
             Resolution::Multiply(factor) => units.saturating_mul(factor),

@@ -33,7 +33,6 @@ pub(super) struct RecordPosition {
 
 impl RecordPosition {
     /// The packet whose bytes start `header` bytes into the current record.
-    #[inline(always)]
     pub(super) fn next_packet(
         &mut self,
         time: i64,
@@ -49,7 +48,6 @@ impl RecordPosition {
     }
 
     /// Moves to the next record, `size` bytes after the current one.
-    #[inline(always)]
     pub(super) fn finish_record(&mut self, size: usize) {
         self.at += size;
     }
@@ -84,7 +82,6 @@ pub(super) enum ByteOrder {
 
 impl ByteOrder {
     /// Two bytes as a number.
-    #[inline]
     pub(super) fn u16(self, bytes: [u8; 2]) -> u16 {
         match self {
             Self::Little => u16::from_le_bytes(bytes),
@@ -93,7 +90,6 @@ impl ByteOrder {
     }
 
     /// Four bytes as a number.
-    #[inline]
     pub(super) fn u32(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(bytes),
@@ -102,7 +98,6 @@ impl ByteOrder {
     }
 
     /// Eight bytes as a number.
-    #[inline]
     pub(super) fn u64(self, bytes: [u8; 8]) -> u64 {
         match self {
             Self::Little => u64::from_le_bytes(bytes),

@@ -31,7 +31,6 @@ pub struct Statistics {
 impl Interfaces {
     /// The index of the interface of a packet. `Err` with the index of a new interface, whose description the caller writes
     /// before the packet.
-    #[inline]
     pub fn of(&mut self, packet: &Packet) -> Result<u32, u32> {
         let wanted = (packet.origin().capture, packet.link);
         match self.0.iter().position(|known| *known == wanted) {
@@ -71,7 +70,6 @@ pub fn interface(out: &mut Vec<u8>, link: LinkType, snap_length: u32, name: Opti
 }
 
 /// Writes an enhanced packet (section 4.3) of a described interface, with an optional comment.
-#[inline]
 pub fn packet(out: &mut Vec<u8>, interface: u32, packet: &Packet, bytes: &[u8], comment: Option<&str>) {
     block(out, ENHANCED_PACKET, |body| {
         let words = [interface, 0, 0, bytes.len() as u32, packet.original];
@@ -109,7 +107,6 @@ pub fn statistics(out: &mut Vec<u8>, interface: u32, counted: &Statistics) {
 pub const PACKET_OVERHEAD: usize = 32 + 3;
 
 /// Writes a block (section 3.1): type, length, body, length.
-#[inline]
 fn block(out: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&kind.to_le_bytes());
@@ -135,7 +132,6 @@ fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     padded(out, value);
 }
 
-#[inline]
 fn padded(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
     let missing = value.len().next_multiple_of(4) - value.len();
