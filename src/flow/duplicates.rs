@@ -173,7 +173,6 @@ impl Latest {
     }
 
     /// Whether a digest that `is_it` accepts is at most `window` nanoseconds away. Usually even the latest frame is older.
-    #[inline]
     fn contains(&self, time: i64, window: i64, is_it: impl Fn(u64) -> bool) -> bool {
         let (newer, older) = self.ring.split_at(self.next);
         // Frames of a merged capture are not strictly in order of time.
@@ -182,7 +181,6 @@ impl Latest {
         latest.any(|seen| is_it(seen.digest) && seen.is_within(window, time))
     }
 
-    #[inline]
     fn push(&mut self, seen: Seen) {
         if let Some(place) = self.ring.get_mut(self.next) {
             *place = seen;

@@ -178,7 +178,6 @@ impl TcpFlow {
 
 /// Whether a payload looks like the padding of a short Ethernet frame (IEEE 802.3, 3.2.8) that was counted into the length of
 /// its datagram.
-#[inline(always)]
 pub(super) fn is_padding(segment: &Segment<'_>) -> bool {
     segment.payload == [0; PADDING]
 }

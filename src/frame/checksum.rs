@@ -54,7 +54,6 @@ impl Sum {
     }
 
     /// The sum of the last `count` (0..=7) bytes. With eight bytes to read, `count` only decides a shift, not a branch.
-    #[inline(always)]
     fn of_last(bytes: &[u8], count: usize) -> Self {
         if let Some(last) = bytes.last_chunk() {
             return Self(u64::from_le_bytes(*last).unbounded_shr(64 - 8 * count as u32));
@@ -81,7 +80,6 @@ impl Sum {
     }
 
     /// The sum of the part of a pseudo-header that is not copied from the IP header: protocol and length in bytes.
-    #[inline(always)]
     pub(super) fn of_protocol_and_length(protocol: u8, length: usize) -> Self {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let [protocol, length] = [[0, 0, 0, protocol], length.to_be_bytes()].map(u32::from_le_bytes);
@@ -101,7 +99,6 @@ impl Sum {
     }
 
     /// Whether the sum over everything that a checksum covers, the checksum included, is valid.
-    #[inline(always)]
     pub(super) const fn is_right(self) -> bool {
         self.0 != 0 && self.0.is_multiple_of(0xFFFF)
     }
@@ -111,7 +108,6 @@ impl Add for Sum {
     type Output = Self;
 
     /// Adds with end-around carry.
-    #[inline(always)]
     fn add(self, other: Self) -> Self {
         let (sum, carry) = self.0.overflowing_add(other.0);
         Self(sum + u64::from(carry))

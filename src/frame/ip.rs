@@ -105,7 +105,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
 
     /// An IPv4 header that is truncated or contradicts itself. Outside any encapsulation it certainly is an IPv4 header, so
     /// its addresses count if they were captured.
-    #[cold]
     fn broken_ipv4(&mut self, span: Span<'a>, reason: Undecoded) -> WalkResult<'a> {
         let (header, rest) = span.read::<20>()?;
         let &[version, _, _, _, i0, i1, _, _, _, protocol, _, _, a0, a1, a2, a3, b0, b1, b2, b3] = header;
@@ -121,7 +120,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// An IPv4 fragment, of which only the first has ports, or an authentication header.
-    #[cold]
     fn fragment_or_authentication(&mut self, chain: Chain<'a>, header: &Ipv4HeaderSlice<'_>) -> WalkResult<'a> {
         if header.is_fragmenting_payload() {
             let part = chain.fragment(self, chain.rest.at);

@@ -78,7 +78,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// A less common tag; `None` if this type is no tag.
-    #[cold]
     fn other_tag(&mut self, ether_type: u16, span: Span<'a>) -> Result<Option<(u16, Span<'a>)>, Undecoded> {
         let length = match ether_type {
             // Not registered: a tag only if a known EtherType follows.
@@ -118,7 +117,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
     }
 
     /// An encapsulation of a whole packet, or a payload that is not decoded further.
-    #[cold]
     fn wrapping(&mut self, ether_type: u16, span: Span<'a>) -> WalkResult<'a> {
         let inside: fn(&mut Self, Span<'a>) -> WalkResult<'a> = match ether_type {
             MPLS | MPLS_MULTICAST => Self::mpls,

@@ -124,7 +124,6 @@ fn tcp_leaf<'a>(ip: &IpHeader, header: &TcpHeaderSlice<'_>, payload: Span<'a>) -
 }
 
 /// A TCP segment with `length` bytes of payload on the wire.
-#[inline(always)]
 pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length: usize) -> Segment<'a> {
     Segment {
         source_port: header.source_port(),
@@ -139,7 +138,6 @@ pub(super) fn segment<'a>(header: &TcpHeaderSlice<'_>, payload: &'a [u8], length
 }
 
 /// A UDP datagram with `length` bytes of payload on the wire.
-#[inline(always)]
 pub(super) fn datagram<'a>(header: &UdpHeaderSlice<'_>, payload: &'a [u8], length: usize) -> Datagram<'a> {
     Datagram {
         source_port: header.source_port(),
