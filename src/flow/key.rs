@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mix::{Mixer, word};
+use crate::frame::ip_protocol::{TCP, UDP};
 use crate::frame::{Body, Frame, PlainSegment, TunnelKind};
 
 /// One end of a conversation in the canonical order of its [`FlowKey`]. It is unrelated to the roles of client and server.
@@ -240,8 +241,6 @@ fn words(address: IpAddr) -> [u32; 4] {
     [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
 }
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 /// Bit positions in [`FlowKey::around`]. The tunnel kind, a [`TunnelKind`] plus 1 or 0, is in the lowest bits.
 const VLAN_AT: u32 = 16;
 const PROTOCOL_AT: u32 = 8;

@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use etherparse::{IpNumber, TcpHeader, UdpHeaderSlice, ip_number};
+use etherparse::{TcpHeader, UdpHeaderSlice};
 
 use super::checksum::Sum;
 use super::ether_type::{IPV4, IPV6, SERVICE_VLAN, VLAN};
 use super::host_key::{key4, key6};
+use super::ip_protocol::{TCP, UDP};
 use super::transport::{self, is_tunnel};
 use super::{Body, Checksum, Datagram, Frame, IpHeader, Macs, Segment, TcpFlags, redundancy};
 
@@ -81,14 +82,14 @@ fn sums(header: &[u8; IPV4_HEADER], carried: &[u8]) -> [Sum; 2] {
 /// Decodes a packet that is a plain TCP segment.
 #[inline(always)]
 pub(super) fn plain_segment(bytes: &[u8], original: u32) -> Option<PlainSegment<'_>> {
-    let PlainIpv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, ip_number::TCP)?;
+    let PlainIpv4 { vlan, header: ip, payload: whole, .. } = ipv4(bytes, original, TCP)?;
     let (tcp, payload) = tcp(whole)?;
     Some(PlainSegment { vlan, ip, tcp, whole, payload })
 }
 
 /// Decodes a packet that is a plain TCP segment into a frame.
 pub(super) fn segment_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
-    let header = ipv4(bytes, original, ip_number::TCP)?;
+    let header = ipv4(bytes, original, TCP)?;
     let (tcp, payload) = tcp(header.payload)?;
     let [own, carried] = sums(header.header, header.payload).map(Checksum::of);
     Some(header.frame(Body::Tcp(header.ip_header(), segment_of(tcp, payload)), own.and(carried)))
@@ -96,7 +97,7 @@ pub(super) fn segment_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
 
 /// Decodes a packet that is a plain UDP datagram, and no tunnel, into a frame.
 pub(super) fn datagram_frame(bytes: &[u8], original: u32) -> Option<Frame<'_>> {
-    let header = ipv4(bytes, original, ip_number::UDP)?;
+    let header = ipv4(bytes, original, UDP)?;
     let datagram = udp(header.payload)?;
     // A checksum of 0 is none (RFC 768).
     let has_none = datagram.checksum == 0;
@@ -128,12 +129,12 @@ impl<'a> PlainIpv4<'a> {
 }
 
 #[inline(always)]
-fn ipv4(bytes: &[u8], original: u32, carried: IpNumber) -> Option<PlainIpv4<'_>> {
+fn ipv4(bytes: &[u8], original: u32, expected_protocol: u8) -> Option<PlainIpv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
     let Untagged { vlan, ether_type: IPV4, rest } = skip_tags(rest)? else { return None };
     let header: &[u8; IPV4_HEADER] = rest.first_chunk()?;
     let &[version, _, l0, l1, _, _, f0, f1, _, protocol, ..] = header;
-    if version != 0x45 || protocol != carried.0 || is_fragment([f0, f1]) {
+    if version != 0x45 || protocol != expected_protocol || is_fragment([f0, f1]) {
         return None;
     }
     if bytes.len() < original as usize || may_have_trailer(bytes) {
@@ -247,8 +248,8 @@ fn may_have_trailer(bytes: &[u8]) -> bool {
 /// Whether this is TCP, or UDP that is no tunnel.
 fn is_innermost(protocol: u8, payload: &[u8]) -> bool {
     match (protocol, payload) {
-        (6, _) => true,
-        (17, &[_, _, d0, d1, ..]) => !is_tunnel(u16::from_be_bytes([d0, d1])),
+        (TCP, _) => true,
+        (UDP, &[_, _, d0, d1, ..]) => !is_tunnel(u16::from_be_bytes([d0, d1])),
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! What all layers share: the span of bytes to decode, and the context from the headers decoded so far.
 
 use super::checksum::Sum;
+use super::ip_protocol::ICMPV6;
 use super::{Body, Checksum, Frame, IpHeader, Macs, OtherIp, Redundancy, Tunnel, Undecoded, neighbour};
 
 /// Most nested encapsulations that are decoded; more is [`Undecoded::TooDeep`].
@@ -214,9 +215,6 @@ impl<'a, W: Observer<'a>> Walk<'a, W> {
         }
     }
 }
-
-/// IP protocol number of ICMPv6.
-const ICMPV6: u8 = 58;
 
 /// ICMPv6 types of router and neighbour solicitation, advertisement and redirect (RFC 4861, 4).
 const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;

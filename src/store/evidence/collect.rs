@@ -3,6 +3,7 @@
 use super::recent::{Seen, WINDOW};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
+use crate::frame::ip_protocol::{TCP, UDP};
 use crate::frame::{self, Body, IpHeader, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
 use crate::record::{About, Endpoint};
@@ -189,7 +190,3 @@ impl Parties {
 
 /// A snap length that is not known.
 const NOT_KNOWN: u32 = 0;
-
-/// IP protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
