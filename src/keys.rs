@@ -68,7 +68,7 @@ pub enum Error {
     Io {
         /// The path as given.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A line is invalid.

@@ -48,6 +48,7 @@ impl Signature {
 }
 
 impl Advice {
+    /// The advice as the end of a message.
     fn text(self) -> String {
         match self {
             Self::GiveCapture => GIVE_CAPTURE.to_owned(),
@@ -68,6 +69,7 @@ fn as_text(head: &[u8]) -> Option<&str> {
     (!text.is_empty() && text.chars().all(printable)).then_some(text)
 }
 
+/// Describes a text file by its first characters.
 fn describe_text(text: &str) -> String {
     let start = text.trim_start_matches('\u{feff}').trim_start();
     let lower = start.get(..64.min(start.len())).unwrap_or(start).to_ascii_lowercase();
@@ -99,6 +101,7 @@ fn is_toml(text: &str) -> bool {
         || key.is_some_and(word)
 }
 
+/// The first eight bytes in hexadecimal.
 fn hex(head: &[u8]) -> String {
     let bytes: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")

@@ -21,6 +21,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
+    /// Detects the compression of a file that starts with `head`.
     fn of(head: &[u8]) -> Option<Self> {
         match head {
             // RFC 1952 section 2.3.1: ID1, ID2 and CM = 8, the only method.
@@ -119,6 +120,7 @@ impl Input {
         self.failure.as_deref()
     }
 
+    /// Describes a read error.
     fn explain(&self, error: &io::Error) -> String {
         match self.compression {
             Some(compression) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -130,6 +132,7 @@ impl Input {
     }
 }
 
+/// Wraps a reader of compressed bytes in a decoder.
 fn decompress(compression: Option<Compression>, raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let buffered = |raw| BufReader::with_capacity(COMPRESSED_BUFFER, raw);
     Ok(match compression {

@@ -92,17 +92,17 @@ impl Merge {
         block.reserve(size);
         let mut writer = BlockWriter { block, used: 0, next_stamp: self.next_stamp };
         while let Some(Reverse((time, index))) = self.heads.pop() {
-            let rival = self.heads.peek().map(|Reverse(turn)| *turn);
-            let place = usize::from(index);
-            let (Some(cursor), Some(capture)) = (self.cursors.get_mut(place), captures.get_mut(place)) else {
+            let other_head = self.heads.peek().map(|Reverse(head)| *head);
+            let position = usize::from(index);
+            let (Some(cursor), Some(capture)) = (self.cursors.get_mut(position), captures.get_mut(position)) else {
                 continue;
             };
             cursor.reopen(&self.read, capture);
-            match cursor.deliver((time, index), rival, self.size, &mut writer, capture) {
-                Delivered::NextPacket(turn) => self.heads.push(Reverse(turn)),
+            match cursor.deliver((time, index), other_head, self.size, &mut writer, capture) {
+                Delivered::NextPacket(head) => self.heads.push(Reverse(head)),
                 Delivered::Ended => cursor.close(),
-                Delivered::Full(turn) => {
-                    self.heads.push(Reverse(turn));
+                Delivered::Full(head) => {
+                    self.heads.push(Reverse(head));
                     break;
                 }
             }
@@ -125,11 +125,11 @@ impl CaptureCursor {
         }
     }
 
-    /// Delivers packets until `rival`, the next packet of another capture, is earlier, none are left, or the block is full.
+    /// Delivers packets until `other_head`, the next packet of another capture, is earlier, none are left, or the block is full.
     fn deliver(
         &mut self,
-        mut turn: NextPacket,
-        rival: Option<NextPacket>,
+        mut head: NextPacket,
+        other_head: Option<NextPacket>,
         size: usize,
         writer: &mut BlockWriter<'_>,
         capture: &mut Capture,
@@ -141,12 +141,12 @@ impl CaptureCursor {
                 }
                 continue;
             };
-            turn.0 = packet.stamp.time;
-            if rival.is_some_and(|rival| rival < turn) {
-                return Delivered::NextPacket(turn);
+            head.0 = packet.stamp.time;
+            if other_head.is_some_and(|other_head| other_head < head) {
+                return Delivered::NextPacket(head);
             }
             if !writer.append(packet, self.block.bytes_of(packet)) {
-                return Delivered::Full(turn);
+                return Delivered::Full(head);
             }
             writer.append_secrets(&mut self.block.secrets, self.next);
             self.next += 1;
@@ -165,6 +165,7 @@ impl CaptureCursor {
         true
     }
 
+    /// Closes the capture after its last packet.
     fn close(&mut self) {
         self.reader = None;
         self.block = Block::default();

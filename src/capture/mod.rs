@@ -61,6 +61,7 @@ impl Block {
         }
     }
 
+    /// The bytes of a reassembled packet.
     fn synthesized_bytes(&self, packet: &Packet) -> &[u8] {
         let start = (packet.offset as usize).checked_sub(self.bytes.len());
         let rest = start.and_then(|start| self.synthesized.get(start..));
@@ -295,7 +296,7 @@ pub enum Error {
     Io {
         /// The path as given.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is not a capture.
@@ -311,7 +312,7 @@ pub enum Error {
     Interface {
         /// The interface.
         name: String,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
         /// Advice.
         help: String,

@@ -4,7 +4,7 @@
 pub mod write;
 
 use super::LinkType;
-use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, Sink, WalkEnd};
+use super::records::{ByteOrder, MAX_CAPTURED, MAX_RECORD, ParseEnd, Sink};
 
 /// Parses the blocks of one pcapng file.
 pub(super) struct Parser {
@@ -63,7 +63,7 @@ impl Parser {
 
     /// Passes the packets of every complete block at the start of `bytes` to `sink`. Returns the number of bytes used, and why
     /// it stopped.
-    pub(super) fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
+    pub(super) fn parse(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, ParseEnd) {
         let mut rest = bytes;
         let stop = loop {
             let (order, kind, size) = match self.block_header(rest) {
@@ -71,13 +71,13 @@ impl Parser {
                 Err(stop) => break stop,
             };
             let Some((block, next)) = rest.split_at_checked(size) else {
-                break if size > MAX_RECORD { WalkEnd::Skip(size as u64) } else { WalkEnd::NeedsBytes(size) };
+                break if size > MAX_RECORD { ParseEnd::Skip(size as u64) } else { ParseEnd::NeedsBytes(size) };
             };
             // Larger blocks are skipped, whether they fit in this buffer or not.
             if size <= MAX_RECORD {
                 let taken = checked(order, kind, block).and_then(|block| self.parse_block(&block, sink));
                 if let Err(reason) = taken {
-                    break WalkEnd::Broken(reason);
+                    break ParseEnd::Broken(reason);
                 }
             }
             sink.position.finish_record(size);
@@ -87,23 +87,23 @@ impl Parser {
     }
 
     /// Section 3.1: type and total length. A section header declares its own byte order (section 4.1).
-    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), WalkEnd> {
+    fn block_header(&self, bytes: &[u8]) -> Result<(ByteOrder, u32, usize), ParseEnd> {
         let Some(([k0, k1, k2, k3, l0, l1, l2, l3, m0, m1, m2, m3], _)) = bytes.split_first_chunk() else {
-            return Err(WalkEnd::NeedsBytes(MIN_BLOCK));
+            return Err(ParseEnd::NeedsBytes(MIN_BLOCK));
         };
         let kind = [*k0, *k1, *k2, *k3];
         let order = if kind == SECTION_HEADER.to_be_bytes() {
-            section_order([*m0, *m1, *m2, *m3]).map_err(WalkEnd::Broken)?
+            section_order([*m0, *m1, *m2, *m3]).map_err(ParseEnd::Broken)?
         } else {
-            self.order.ok_or_else(|| WalkEnd::Broken("the first block is no section header".to_owned()))?
+            self.order.ok_or_else(|| ParseEnd::Broken("the first block is no section header".to_owned()))?
         };
         let size = order.u32([*l0, *l1, *l2, *l3]) as usize;
         if size < MIN_BLOCK {
-            return Err(WalkEnd::Broken(format!("a block claims a length of {size}; {MIN_BLOCK} is the least")));
+            return Err(ParseEnd::Broken(format!("a block claims a length of {size}; {MIN_BLOCK} is the least")));
         }
         let kind = order.u32(kind);
         if size > MAX_RECORD && is_parsed(kind) {
-            return Err(WalkEnd::Broken(format!("a block claims a length of {size}; {MAX_RECORD} is the most")));
+            return Err(ParseEnd::Broken(format!("a block claims a length of {size}; {MAX_RECORD} is the most")));
         }
         Ok((order, kind, size))
     }
@@ -183,7 +183,7 @@ impl Parser {
         let mut interface = Interface { link, snaplen, resolution: Resolution::MICROSECONDS, offset: 0, dropped: 0 };
         for (code, value) in block.options(8) {
             match (code, value) {
-                (IF_TSRESOL, [resolution, ..]) => interface.resolution = Resolution::of(*resolution),
+                (IF_TSRESOL, [resolution, ..]) => interface.resolution = Resolution::from_tsresol(*resolution),
                 (IF_TSOFFSET, value) => {
                     let seconds = value.first_chunk().map(|&value| block.order.u64(value).cast_signed());
                     interface.offset = seconds.unwrap_or_default().saturating_mul(NANOSECONDS);
@@ -285,7 +285,7 @@ impl Resolution {
     const MICROSECONDS: Self = Self::Multiply(1_000);
 
     /// Section 4.2: the most significant bit selects a negative power of 2 or of 10.
-    fn of(byte: u8) -> Self {
+    fn from_tsresol(byte: u8) -> Self {
         let power = u32::from(byte & 0x7f);
         if byte & 0x80 != 0 {
             return Self::Binary(power);

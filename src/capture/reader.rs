@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use lockkeeper_protocols::Stamp;
 
 use super::input::Input;
-use super::records::{RecordPosition, Sink, WalkEnd};
+use super::records::{ParseEnd, RecordPosition, Sink};
 use super::{Block, Capture, Cut, Error, Origin, detect, pcap, pcapng};
 
 /// Reads one capture from its start to its end.
@@ -66,7 +66,7 @@ impl Reader {
         while block.packets.is_empty() && !self.ended {
             if self.skip_record(block, size, capture) {
                 let held = self.load(block, size);
-                self.walk(block, held, capture);
+                self.parse(block, held, capture);
             }
         }
         capture.packets = self.next.packet;
@@ -111,22 +111,23 @@ impl Reader {
         (start..middle + read, read == size)
     }
 
-    fn walk(&mut self, block: &mut Block, (held, is_full): (Range<usize>, bool), capture: &mut Capture) {
+    /// Parses the records of `block` in the range `held`; keeps an incomplete one for the next block.
+    fn parse(&mut self, block: &mut Block, (held, is_full): (Range<usize>, bool), capture: &mut Capture) {
         let bytes = block.bytes.get(held.clone()).unwrap_or_default();
         let Block { packets, secrets, .. } = block;
         let mut sink = Sink { packets, secrets, position: RecordPosition { next: self.next, at: held.start } };
-        let (used, stop) = self.parser.walk(bytes, &mut sink);
+        let (used, stop) = self.parser.parse(bytes, &mut sink);
         self.next = sink.position.next;
         self.position += used as u64;
         let left = bytes.get(used..).unwrap_or_default();
         match stop {
-            WalkEnd::NeedsBytes(needed) if is_full => {
+            ParseEnd::NeedsBytes(needed) if is_full => {
                 self.carry.extend_from_slice(left);
                 self.needed = needed;
             }
-            WalkEnd::NeedsBytes(needed) => self.end_input(left.len() as u64, needed as u64, capture),
-            WalkEnd::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
-            WalkEnd::Broken(reason) => self.cut(reason, capture),
+            ParseEnd::NeedsBytes(needed) => self.end_input(left.len() as u64, needed as u64, capture),
+            ParseEnd::Skip(size) => self.skip = Some(Skip { size, left: size - left.len() as u64 }),
+            ParseEnd::Broken(reason) => self.record_cut(reason, capture),
         }
     }
 
@@ -140,10 +141,11 @@ impl Reader {
             (Some(failure), None) => failure.to_owned(),
             (Some(failure), Some(partial)) => format!("{failure}, inside a record: {partial} are there"),
         };
-        self.cut(reason, capture);
+        self.record_cut(reason, capture);
     }
 
-    fn cut(&mut self, reason: String, capture: &mut Capture) {
+    /// Ends the capture early, for `reason`.
+    fn record_cut(&mut self, reason: String, capture: &mut Capture) {
         self.ended = true;
         capture.cut = Some(Cut { offset: self.position, reason });
     }
@@ -194,10 +196,10 @@ impl Parser {
         }
     }
 
-    fn walk(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, WalkEnd) {
+    fn parse(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> (usize, ParseEnd) {
         match self {
-            Self::Pcap(parser) => parser.walk(bytes, sink),
-            Self::Pcapng(parser) => parser.walk(bytes, sink),
+            Self::Pcap(parser) => parser.parse(bytes, sink),
+            Self::Pcapng(parser) => parser.parse(bytes, sink),
         }
     }
 }

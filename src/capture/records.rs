@@ -6,7 +6,7 @@ use super::{LinkType, Packet, Secrets};
 
 /// Why parsing stopped.
 #[derive(Debug)]
-pub(super) enum WalkEnd {
+pub(super) enum ParseEnd {
     /// The next record needs at least this many bytes, and at most [`MAX_RECORD`].
     NeedsBytes(usize),
     /// The next record is not needed, and has this length, which is more than the bytes at hand.

@@ -63,13 +63,13 @@ pub fn open(paths: &[PathBuf], settings: &ReplaySettings) -> Result<Replay, Erro
     let read = Arc::default();
     let mut scan = PathScan { found: Vec::new(), skipped: Vec::new(), read: &read };
     for path in paths {
-        scan.path(path)?;
+        scan.add_path(path)?;
     }
     let PathScan { found, skipped, .. } = scan;
     if found.len() > MAX_CAPTURES {
         return Err(Error::TooMany { found: found.len(), limit: MAX_CAPTURES });
     }
-    let mut captures: Vec<Capture> = found.iter().map(Found::description).collect();
+    let mut captures: Vec<Capture> = found.iter().map(Found::capture).collect();
     let total = found.iter().map(|found| found.size).sum();
     let stage = combine(found, &mut captures, settings.merge_size, &read)?;
     Ok(Replay { stage, captures, skipped, block_size: settings.block_size, read, total })
@@ -127,21 +127,23 @@ struct Found {
 }
 
 impl PathScan<'_> {
-    fn path(&mut self, path: &Path) -> Result<(), Error> {
+    /// Adds a file, a folder or standard input.
+    fn add_path(&mut self, path: &Path) -> Result<(), Error> {
         if path.as_os_str() == STANDARD_INPUT {
-            return self.capture(path, None);
+            return self.add_capture(path, None);
         }
         let metadata = fs::metadata(path).map_err(|source| io_error(path, source))?;
         if metadata.is_dir() {
-            return self.folder(path);
+            return self.add_folder(path);
         }
-        self.capture(path, metadata.is_file().then_some(metadata.len()))
+        self.add_capture(path, metadata.is_file().then_some(metadata.len()))
     }
 
-    fn folder(&mut self, folder: &Path) -> Result<(), Error> {
+    /// Adds the captures of a folder, of which there must be at least one.
+    fn add_folder(&mut self, folder: &Path) -> Result<(), Error> {
         let (found, skipped) = (self.found.len(), self.skipped.len());
         for (path, size) in files_of(folder).map_err(|source| io_error(folder, source))? {
-            match self.capture(&path, Some(size)) {
+            match self.add_capture(&path, Some(size)) {
                 Err(error @ Error::NotACapture { .. }) => self.skipped.push(error.to_string()),
                 other => other?,
             }
@@ -157,7 +159,7 @@ impl PathScan<'_> {
 
     /// Opens a file to detect its format, and closes it until its packets are due, so that hundreds are not open at once. The
     /// first one stays open, because usually it is the only one.
-    fn capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
+    fn add_capture(&mut self, path: &Path, size: Option<u64>) -> Result<(), Error> {
         let index = u16::try_from(self.found.len()).unwrap_or(u16::MAX);
         let reader = Reader::open(path, index, self.read)?;
         let format = reader.format();
@@ -168,7 +170,7 @@ impl PathScan<'_> {
 }
 
 impl Found {
-    fn description(&self) -> Capture {
+    fn capture(&self) -> Capture {
         let name = self.path.display().to_string();
         Capture { name, format: self.format.clone(), packets: 0, dropped_at_capture: 0, cut: None }
     }

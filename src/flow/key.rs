@@ -143,6 +143,7 @@ impl FlowKey {
         self.brief() == brief
     }
 
+    /// Its brief key, which is the complete key for IPv4 outside tunnels.
     pub(super) const fn brief(&self) -> BriefKey {
         let [a, b, c, d] = self.brief;
         BriefKey { ends: [word(b, a), word(d, c)] }
@@ -167,6 +168,7 @@ impl FlowKey {
         Some((Self::ordered(sender, ends, (source_port, destination_port), [around | version, tunnel]), sender))
     }
 
+    /// A key with the ends in canonical order, where `sender` is the end of the first address and port.
     fn ordered(
         sender: End,
         [source, destination]: [[u32; 4]; 2],

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_ring_has_no_room_for_is_no_longer_known() {
+    fn overwritten_records_are_no_longer_known() {
         let mut recent = RecentBytes::new(SMALLEST);
         let mut last = 0;
         for number in 0..1_000_u32 {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_is_put_together_of_what_is_known() {
+    fn a_stretch_has_all_known_bytes() {
         let mut recent = RecentBytes::new(SMALLEST);
         let first = recent.append(0, u32::MAX - 1, 0, b"ab");
         let last = recent.append(first, 4, 0, b"ef");

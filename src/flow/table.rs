@@ -448,6 +448,7 @@ impl<T> FlowTable<T> {
         self.lists.iter().map(|list| list.head).filter(|&head| head != NONE)
     }
 
+    /// Removes a flow whose timeout has passed.
     fn remove_expired(&mut self, slot: u32) -> Option<Removed<T>> {
         self.counters.expired += 1;
         self.remove_slot(slot, RemovalCause::Expired, self.expires_at(slot))
@@ -519,6 +520,7 @@ impl<T> FlowTable<T> {
         }
     }
 
+    /// Appends a slot to its list.
     fn link_last(&mut self, slot: u32) {
         let tail = self.lists[self.rows[slot].tag.lifetime() as usize].tail;
         self.link_after(tail, slot);
@@ -534,6 +536,7 @@ impl<T> FlowTable<T> {
         self.link_after(before, slot);
     }
 
+    /// Inserts a slot into its list after `previous`, or at the head if that is [`NONE`].
     fn link_after(&mut self, previous: u32, slot: u32) {
         let list = &mut self.lists[self.rows[slot].tag.lifetime() as usize];
         let next = match self.rows.link_mut(previous) {

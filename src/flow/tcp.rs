@@ -169,6 +169,7 @@ impl TcpFlow {
         done
     }
 
+    /// Closes the connection at `clock`, unless it is closed already.
     pub(super) fn close(&mut self, clock: i64) {
         if !self.closed {
             (self.closed, self.closed_at) = (true, milliseconds(clock));

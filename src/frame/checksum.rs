@@ -114,6 +114,7 @@ impl Add for Sum {
     }
 }
 
+/// The octets of an address, of an IPv4 address as IPv4-mapped IPv6.
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_layer_makes_a_packet_wrong_and_what_cannot_be_verified_says_nothing() {
+    fn one_wrong_layer_makes_a_packet_wrong_and_an_unverified_one_changes_nothing() {
         use Checksum::{Right, Unknown, Wrong};
         assert_eq!([Right.and(Wrong), Unknown.and(Wrong), Wrong.and(Right)], [Wrong; 3]);
         assert_eq!([Right.and(Unknown), Unknown.and(Right), Right.and(Right)], [Right; 3]);
@@ -174,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_of_64_bits_in_any_order_sum_up_to_what_those_of_16_do(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        fn sums_of_64_bit_words_equal_sums_of_16_bit_words(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             prop_assert_eq!(Sum::of(&bytes).is_right(), naive(&bytes) == 0xFFFF);
             // With its own checksum behind it, an even number of bytes is right.
             let mut whole = bytes;

@@ -128,6 +128,7 @@ impl<'a> PlainIpv4<'a> {
     }
 }
 
+/// Decodes Ethernet, VLAN tags and a plain IPv4 header whose protocol is `expected_protocol`.
 #[inline(always)]
 fn ipv4(bytes: &[u8], original: u32, expected_protocol: u8) -> Option<PlainIpv4<'_>> {
     let (&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5], rest) = bytes.split_first_chunk()?;
@@ -148,6 +149,7 @@ fn ipv4(bytes: &[u8], original: u32, expected_protocol: u8) -> Option<PlainIpv4<
     })
 }
 
+/// Splits a TCP segment into its fixed header and its payload.
 fn tcp(bytes: &[u8]) -> Option<(&[u8; TcpHeader::MIN_LEN], &[u8])> {
     let header: &[u8; TcpHeader::MIN_LEN] = bytes.first_chunk()?;
     let length = usize::from(header[12] >> 4) * 4;
@@ -157,6 +159,7 @@ fn tcp(bytes: &[u8]) -> Option<(&[u8; TcpHeader::MIN_LEN], &[u8])> {
     Some((header, bytes.get(length..)?))
 }
 
+/// The fields of a TCP header, with its payload.
 fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segment<'a> {
     let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, _, _, _, _, u0, u1] = header;
     let is_set = |bit: u8| flags & bit != 0;
@@ -172,6 +175,7 @@ fn segment_of<'a>(header: &[u8; TcpHeader::MIN_LEN], payload: &'a [u8]) -> Segme
     }
 }
 
+/// Decodes a UDP datagram that is no tunnel.
 fn udp(bytes: &[u8]) -> Option<Datagram<'_>> {
     let header = UdpHeaderSlice::from_slice(bytes).ok()?;
     if usize::from(header.length()) != bytes.len() || is_tunnel(header.destination_port()) {

@@ -85,6 +85,7 @@ enum Part {
 }
 
 impl Partial {
+    /// Adds a part, which must not be there yet.
     fn set(&mut self, part: Part) -> Result<(), String> {
         let again = match part {
             Part::Key(key) => self.key.replace(key).is_some(),
@@ -98,6 +99,7 @@ impl Partial {
         Some(Key { key: self.key.clone()?, vector: self.vector?, signature: self.signature? })
     }
 
+    /// Describes the parts that are missing.
     fn missing_parts(&self) -> String {
         let KeyName { channel, token, is_client } = self.name;
         let side = if is_client { "client" } else { "server" };

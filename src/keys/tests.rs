@@ -75,7 +75,7 @@ fn a_chunk_of_either_length_of_key_is_opened_without_padding_and_signature() {
 }
 
 #[test]
-fn what_no_key_opens_stays_closed_and_is_counted() {
+fn a_chunk_that_no_key_decrypts_is_counted() {
     let ring = ring();
     let text = seal(Side::Client, CONTENT);
     let fitting = sealed(Side::Client, None, &text);

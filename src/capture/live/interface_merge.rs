@@ -76,6 +76,7 @@ impl InterfaceMerge {
 }
 
 impl ReaderQueue {
+    /// Starts a reader thread with a queue.
     fn start(reader: Reader) -> Result<Self, Error> {
         let (full, batches) = bounded(DEPTH);
         let (empty, blocks) = bounded(DEPTH);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_several_lanes_come_by_time_and_their_clock_never_runs_backwards() {
+    fn packets_of_several_queues_come_by_time_and_their_clock_never_runs_backwards() {
         let (mut queues, ends, counted) = queues(2);
         ends[0].send(batch(0, &[10, 30, 20])).expect("taken");
         ends[1].send(batch(1, &[15, 40])).expect("taken");
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_waits_until_a_silent_lane_cannot_have_an_earlier_one() {
+    fn a_packet_waits_until_a_silent_queue_cannot_have_an_earlier_one() {
         let (mut queues, ends, counted) = queues(2);
         counted[1].idle_at.store(14, Relaxed);
         ends[0].send(batch(0, &[9, 10])).expect("taken");
@@ -305,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_says_nothing_for_long_is_not_waited_for() {
+    fn a_queue_that_is_silent_for_long_is_not_waited_for() {
         let (mut queues, ends, _counted) = queues(2);
         ends[0].send(batch(0, &[10])).expect("taken");
         assert_eq!(next(&mut queues), [(10, 10, 0)]);
     }
 
     #[test]
-    fn when_nothing_arrives_the_clock_goes_on_as_far_as_all_lanes_are_quiet() {
+    fn when_nothing_arrives_the_clock_goes_on_as_far_as_all_queues_are_quiet() {
         for count in [1, 2] {
             let (mut queues, ends, counted) = queues(count);
             counted.iter().for_each(|counters| counters.idle_at.store(100, Relaxed));

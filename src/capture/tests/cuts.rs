@@ -56,7 +56,7 @@ fn a_cut_record_is_reported_where_it_begins() {
 }
 
 #[test]
-fn a_cut_compressed_capture_gives_what_was_decoded() {
+fn a_cut_compressed_capture_gives_its_decoded_part() {
     let file = pcap(ByteOrder::Little, MICROSECONDS, &many());
     let (whole, _) = read_in_blocks(&file, 4096).unwrap();
     for packed in [gzip(&file), zstd(&file)] {

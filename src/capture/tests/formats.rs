@@ -69,7 +69,7 @@ const PCAPNG: &[u8] = &[
     0x09, 0x00, 0x00, 0x00, // 10^-9 s, padding
     0x00, 0x00, 0x00, 0x00, // opt_endofopt
     0x20, 0x00, 0x00, 0x00, // 32 bytes
-    0xbb, 0x0b, 0x00, 0x00, // a type that nobody knows
+    0xbb, 0x0b, 0x00, 0x00, // an unknown type
     0x10, 0x00, 0x00, 0x00, // 16 bytes
     0x99, 0x99, 0x99, 0x99, //
     0x10, 0x00, 0x00, 0x00, // 16 bytes
@@ -209,7 +209,7 @@ fn every_pcapng_interface_has_its_own_link_and_clock() {
 }
 
 #[test]
-fn times_beyond_what_can_be_told_stay_at_the_end() {
+fn times_beyond_the_range_saturate() {
     let before = i64::MIN.to_le_bytes();
     let file = Writer::new(ByteOrder::Little)
         .section()
