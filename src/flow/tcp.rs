@@ -11,7 +11,7 @@ use super::{Arrival, Assembly, End, Progress, StreamHandler};
 use crate::frame::Segment;
 
 /// Reassembly of one connection. A segment in order costs a few comparisons, and its bytes go to the [`StreamHandler`] without
-/// a copy. Everything else uses a boxed [`OutOfOrder`], which exists only until order is restored.
+/// a copy. Everything else uses boxed state that exists only until order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
     pub(super) halves: [HalfStream; 2],
