@@ -16,13 +16,13 @@ use super::reader::Reader;
 use super::{Block, Capture, Cut, Packet, Secrets};
 
 /// The merge order of a packet: its time, then the index of its capture.
-type NextPacket = (i64, u16);
+type MergeKey = (i64, u16);
 
 /// Merges captures.
 pub(super) struct Merge {
     cursors: Vec<CaptureCursor>,
     /// The next packet of every capture that has one.
-    heads: BinaryHeap<Reverse<NextPacket>>,
+    heads: BinaryHeap<Reverse<MergeKey>>,
     /// Bytes read at once from each capture.
     size: usize,
     read: Arc<AtomicU64>,
@@ -51,11 +51,11 @@ struct CaptureCursor {
 /// The result of delivering packets of one capture.
 enum Delivered {
     /// A packet of another capture comes first; this is the next one of this capture.
-    NextPacket(NextPacket),
+    Later(MergeKey),
     /// The capture has no more packets.
     Ended,
     /// The block has no room for this packet.
-    Full(NextPacket),
+    Full(MergeKey),
 }
 
 impl Merge {
@@ -99,7 +99,7 @@ impl Merge {
             };
             cursor.reopen(&self.read, capture);
             match cursor.deliver((time, index), other_head, self.size, &mut writer, capture) {
-                Delivered::NextPacket(head) => self.heads.push(Reverse(head)),
+                Delivered::Later(head) => self.heads.push(Reverse(head)),
                 Delivered::Ended => cursor.close(),
                 Delivered::Full(head) => {
                     self.heads.push(Reverse(head));
@@ -128,8 +128,8 @@ impl CaptureCursor {
     /// Delivers packets until `other_head`, the next packet of another capture, is earlier, none are left, or the block is full.
     fn deliver(
         &mut self,
-        mut head: NextPacket,
-        other_head: Option<NextPacket>,
+        mut head: MergeKey,
+        other_head: Option<MergeKey>,
         size: usize,
         writer: &mut BlockWriter<'_>,
         capture: &mut Capture,
@@ -143,7 +143,7 @@ impl CaptureCursor {
             };
             head.0 = packet.stamp.time;
             if other_head.is_some_and(|other_head| other_head < head) {
-                return Delivered::NextPacket(head);
+                return Delivered::Later(head);
             }
             if !writer.append(packet, self.block.bytes_of(packet)) {
                 return Delivered::Full(head);
