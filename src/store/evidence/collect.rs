@@ -3,6 +3,7 @@
 use super::recent::{KeyedPacket, WINDOW};
 use crate::capture::Packet;
 use crate::capture::pcapng::write::{self, Interfaces};
+use crate::frame::ip_protocol::{TCP, UDP};
 use crate::frame::{self, Body, IpHeader, Layers, Macs, Outer, OuterCarrier, Peek};
 use crate::policy::Carrier;
 use crate::record::{Endpoint, EvidenceRequest};
@@ -192,7 +193,3 @@ impl Conversation {
 
 /// The snap length of an interface block whose snap length is unknown.
 const UNKNOWN_SNAP_LENGTH: u32 = 0;
-
-/// IP protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
