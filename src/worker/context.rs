@@ -37,9 +37,9 @@ impl<'a> FlowContext<'a> {
         Self { state, streams: &settings.streams, counters, copies: settings.copies, shared }
     }
 
-    /// What reassembly works with, and the worker's state. `compares`: delivered bytes are kept.
-    pub(super) fn assembly(&mut self, compares: bool) -> (Assembly<'_>, &mut WorkerState) {
-        let recent = if compares { Some(&mut self.shared.recent) } else { None };
+    /// What reassembly works with, and the worker's state. `keeps_delivered`: delivered bytes are kept.
+    pub(super) fn assembly(&mut self, keeps_delivered: bool) -> (Assembly<'_>, &mut WorkerState) {
+        let recent = if keeps_delivered { Some(&mut self.shared.recent) } else { None };
         (Assembly { settings: self.streams, counters: self.counters, recent }, self.state)
     }
 }

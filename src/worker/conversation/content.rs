@@ -72,6 +72,7 @@ impl FlowState {
         }
     }
 
+    /// Notes that bytes of an end are missing.
     pub(super) fn gap(&mut self, from: End, state: &mut WorkerState) {
         if matches!(self.content, Content::Other(_)) {
             return self.search_gap(from, state);
@@ -88,6 +89,7 @@ impl FlowState {
         }
     }
 
+    /// Does what is due at `clock` above TCP: judges a conversation whose protocol is still unknown, gives up answers.
     pub(super) fn expire(&mut self, clock: i64, state: &mut WorkerState) {
         let due = self.facts.judge_by;
         if due < clock {
@@ -108,6 +110,7 @@ impl FlowState {
         }
     }
 
+    /// Ends the conversation above TCP: concludes its identification, reports what is pending.
     pub(super) fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
         self.conclude_identification(&stamp, state);
