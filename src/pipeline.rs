@@ -84,7 +84,7 @@ impl Replayed {
     /// Why too little was decoded for a clean verdict; none if enough was. A handful of packets never makes it incomplete
     /// ([`record::unread::is_too_much`]).
     pub fn incomplete(&self) -> Option<Incomplete> {
-        let (unread, packets) = (self.counters.not_read(), self.counters.packets);
+        let (unread, packets) = (self.counters.packets_not_read(), self.counters.packets);
         if packets == 0 {
             return Some(Incomplete::NoPackets);
         }
@@ -146,7 +146,7 @@ fn run(
     let workers = settings.workers.clamp(1, worker::SHARDS);
     let captures = Arc::new(Captures::new(&settings.alerts.captures));
     let make = |index| Worker::new(index, workers, settings.worker.clone(), Arc::clone(policy), Arc::clone(&captures));
-    let alerts = record::Settings { about: outputs.evidence.is_some(), ..settings.alerts.clone() };
+    let alerts = record::Settings { evidence_requests: outputs.evidence.is_some(), ..settings.alerts.clone() };
     let run = Run {
         dealer: Dealer::new(workers, settings),
         correlator: Correlator::new(Arc::clone(policy), alerts),
@@ -158,9 +158,9 @@ fn run(
         if workers == 1 { run.run_alone(source, make(0)) } else { run.run_together(source, (0..workers).map(make)) };
     let Done { mut dealer, correlator, mut counters, read } = done;
     dealer.add_final_counters(&mut counters);
-    counters.alerts(correlator.counters());
-    counters.captures(source.captures());
-    counters.drops(&source.drops());
+    counters.add_alerts(correlator.counters());
+    counters.add_captures(source.captures());
+    counters.add_drops(&source.drops());
     outputs.count(&mut counters);
     let mut problems: Vec<Problem> = read.err().map(Problem::Capture).into_iter().collect();
     problems.append(&mut outputs.problems);
@@ -252,9 +252,9 @@ fn correlate_and_write(
     outputs.take_block(block);
     commands.inspect(|commands| commands.prepare_correlator(correlator));
     for (window, packets) in packets_by_window(block) {
-        correlator.packets(window, packets);
+        correlator.add_packets(window, packets);
     }
-    correlator.block(reports, clock, &mut |alert| outputs.take_alert(alert));
+    correlator.take_block(reports, clock, &mut |alert| outputs.take_alert(alert));
     commands.inspect(|commands| commands.publish_sensor_alerts(correlator, &mut |alert| outputs.take_alert(alert)));
     if last {
         correlator.finish(&mut |alert| outputs.take_alert(alert));

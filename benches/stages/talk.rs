@@ -41,7 +41,7 @@ pub(crate) fn asked(protocol: &'static Protocol, heard: &[Heard<'_>]) -> Vec<Ask
     let mut sessions = sessions(protocol, flows(heard));
     for one in heard.iter().filter(|one| !one.payload().is_empty()) {
         notebook.flow = one.flow;
-        sessions[one.flow].stream(one.side, one.payload(), &one.stamp, &mut notebook);
+        sessions[one.flow].feed_stream(one.side, one.payload(), &one.stamp, &mut notebook);
     }
     notebook.asked
 }

@@ -1,105 +1,105 @@
-//! Whether the bytes at a place are frames of a row that is not (yet) the one that is spoken: by its own probe, exactly, and
-//! by nothing but the bytes, however they were cut.
+//! Whether bytes are exactly frames of a row that is not (yet) the current one. The row's own probe decides, by the bytes
+//! alone: how they were cut into segments makes no difference.
 
 use crate::dissector::{FrameLen, Limits, Probe, Protocol, Side, Transport};
 
-/// What the bytes at a place are to one row.
+/// Whether bytes are frames of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// None of its frames.
+pub(crate) enum Match {
+    /// They are not.
     No,
-    /// More bytes will tell.
-    Open,
-    /// Exactly its own.
+    /// More bytes are needed.
+    Undecided,
+    /// They are, exactly.
     Yes {
-        /// Where the bytes end that prove it.
+        /// Length of the frames that prove it, bytes.
         end: usize,
     },
 }
 
-/// How much proof is asked for.
+/// How much proof a match requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// One exact frame: a frame must begin at this place.
+    /// One exact frame: a frame is due at this position.
     Aligned,
-    /// One exact frame, and a second one where only a checksum proves it: the place is one of many.
+    /// One exact frame, and a second one if only a checksum proves it: the position is one of many.
     Anywhere,
 }
 
-/// Where frames of other rows are looked for.
+/// Bytes of a flow that may begin with a frame of another row.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Candidate<'a> {
     pub(crate) transport: Transport,
     pub(crate) from: Side,
     pub(crate) bytes: &'a [u8],
-    /// Nothing follows these bytes.
+    /// The stream ends with these bytes.
     pub(crate) is_last: bool,
 }
 
-impl Place<'_> {
-    /// The first of several rows whose frames these are. While a row may still turn out to be it, those behind it wait.
-    pub(crate) fn first_of(
+impl Candidate<'_> {
+    /// The first of several rows that match. A row is not tried while one before it is undecided.
+    pub(crate) fn first_match(
         &self,
         rows: impl Iterator<Item = &'static Protocol>,
         proof: Proof,
-    ) -> (Look, Option<&'static Protocol>) {
+    ) -> (Match, Option<&'static Protocol>) {
         for row in rows {
-            match self.look(row, proof) {
-                Look::No => {}
-                Look::Open => return (Look::Open, None),
-                yes @ Look::Yes { .. } => return (yes, Some(row)),
+            match self.match_row(row, proof) {
+                Match::No => {}
+                Match::Undecided => return (Match::Undecided, None),
+                yes @ Match::Yes { .. } => return (yes, Some(row)),
             }
         }
-        (Look::No, None)
+        (Match::No, None)
     }
 
-    /// What these bytes are to one row.
-    fn look(&self, row: &'static Protocol, proof: Proof) -> Look {
+    /// Whether these bytes are frames of `row`.
+    fn match_row(&self, row: &'static Protocol, proof: Proof) -> Match {
         if (row.probe)(self.transport, self.bytes) == Probe::No {
-            return Look::No;
+            return Match::No;
         }
-        let looked = match self.prove(row, self.bytes) {
-            Look::Yes { end } if proof == Proof::Anywhere && row.is_bare() => self.second(row, end),
-            looked => looked,
+        let matched = match self.prove(row, self.bytes) {
+            Match::Yes { end } if proof == Proof::Anywhere && row.is_bare() => self.match_next_frame(row, end),
+            matched => matched,
         };
-        if looked == Look::Open && self.is_last { Look::No } else { looked }
+        if matched == Match::Undecided && self.is_last { Match::No } else { matched }
     }
 
-    /// The proof of a frame that another must follow, unless the bytes end with it.
-    fn second(&self, row: &'static Protocol, end: usize) -> Look {
+    /// Whether a second frame follows the first, which ends at `end`, or the stream ends with the first.
+    fn match_next_frame(&self, row: &'static Protocol, end: usize) -> Match {
         match self.bytes.get(end..).unwrap_or_default() {
-            [] if self.is_last => Look::Yes { end },
+            [] if self.is_last => Match::Yes { end },
             rest => match self.prove(row, rest) {
-                Look::Yes { end: further } => Look::Yes { end: end + further },
+                Match::Yes { end: further } => Match::Yes { end: end + further },
                 other => other,
             },
         }
     }
 
-    /// Asks the probe about the first whole frame, then about the first two, until it is sure: what follows a frame says
-    /// nothing about it.
-    fn prove(&self, row: &'static Protocol, bytes: &[u8]) -> Look {
+    /// Asks the probe about the first whole frame, then about the first two, and so on until it decides: the bytes after a
+    /// frame must not influence the result.
+    fn prove(&self, row: &'static Protocol, bytes: &[u8]) -> Match {
         let dissector = (row.open)(self.transport, &Limits::default());
         let mut end = 0;
         for _ in 0..FRAMES {
             let length = match dissector.frame_len(self.from, bytes.get(end..).unwrap_or_default()) {
                 FrameLen::Bytes(length) => length.max(1),
-                FrameLen::Unknown => return Look::Open,
-                FrameLen::Invalid(_) => return Look::No,
+                FrameLen::Unknown => return Match::Undecided,
+                FrameLen::Invalid(_) => return Match::No,
             };
             end = end.saturating_add(length).min(WINDOW);
-            let Some(frames) = bytes.get(..end) else { return Look::Open };
+            let Some(frames) = bytes.get(..end) else { return Match::Undecided };
             match (row.probe)(self.transport, frames) {
-                Probe::Yes { sender } if sender.is_none_or(|sender| sender == self.from) => return Look::Yes { end },
+                Probe::Yes { sender } if sender.is_none_or(|sender| sender == self.from) => return Match::Yes { end },
                 Probe::More | Probe::Wait { .. } if end < WINDOW => {}
-                _ => return Look::No,
+                _ => return Match::No,
             }
         }
-        Look::No
+        Match::No
     }
 }
 
-/// Frames that are looked at before a probe must be sure: a message may come in several.
+/// Number of frames after which a probe must have decided: a message may span several.
 const FRAMES: usize = 4;
-/// Bytes that are looked at: the beginning of a long frame has to prove it.
+/// Number of bytes that a probe may inspect: of a long frame, the beginning has to be proof enough.
 const WINDOW: usize = 1024;

@@ -1,8 +1,8 @@
-//! What every decoding step needs to know: who speaks, when, and who listens.
+//! The context of one frame: its sender, its stamp, and the sink of its events.
 
 use crate::dissector::{Anomaly, AnomalyKind, Side, Sink, Stamp};
 
-/// One frame's sender, time and listener.
+/// Passed down to every decoding function of a frame.
 pub(crate) struct Context<'s> {
     pub(crate) from: Side,
     pub(crate) stamp: &'s Stamp,
@@ -10,19 +10,17 @@ pub(crate) struct Context<'s> {
 }
 
 impl Context<'_> {
-    /// A field breaks the specification.
-    #[cold]
+    /// Reports that a field breaks the specification.
     pub(crate) fn malformed(&mut self, name: &'static str, value: impl Into<u32>) {
         self.anomaly(AnomalyKind::Malformed, name, Some(value.into()));
     }
 
-    /// Any deviation.
-    #[cold]
+    /// Reports an anomaly.
     pub(crate) fn anomaly(&mut self, kind: AnomalyKind, name: &'static str, value: Option<u32>) {
         self.sink.anomaly(Anomaly { kind, name, value, from: self.from }, self.stamp);
     }
 
-    /// Bytes that follow where the PDU should end.
+    /// Reports bytes that follow where the PDU should end.
     #[inline]
     pub(crate) fn expect_end(&mut self, rest: &[u8]) {
         if !rest.is_empty() {

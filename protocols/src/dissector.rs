@@ -1,15 +1,17 @@
-//! What a protocol must implement, and what it may say.
+//! The interface of a protocol: what a decoder implements ([`Dissector`]), and the events that it reports ([`Sink`]).
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::REGISTRY;
 use crate::keys::Keys;
 use crate::operation::{Class, Namespaces, Operation};
 use crate::security::Security;
+use crate::techniques::Techniques;
 
-/// Which end of a conversation sent something. The client asks, the server answers.
+/// One end of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Side {
@@ -43,63 +45,63 @@ pub enum Transport {
     Udp,
 }
 
-/// When and where something was seen. Decoders carry it about and compare `clock`; they never make one.
+/// When and where a packet was seen. Decoders pass it on and compare `clock`; they never create one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Time of the packet, nanoseconds since 1970-01-01 UTC.
     pub time: i64,
-    /// Latest packet time seen so far in the whole capture, nanoseconds: never runs backwards. Timeouts use this.
+    /// Latest packet time of the whole capture so far, nanoseconds. It never runs backwards; timeouts use it.
     pub clock: i64,
     /// Running number of the packet over all captures read, from 0.
     pub packet: u64,
-    /// Where the packet lies, in the caller's own terms: carried along, never looked at.
+    /// Location of the packet in the caller's own terms: passed on unread.
     pub origin: u64,
 }
 
 /// Where the next frame of a stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameLen {
-    /// The frame has this many bytes, header included: at least 1, and more than what is there if it is still arriving.
+    /// Length of the frame in bytes, header included, at least 1. It exceeds the input while the frame is still arriving.
     Bytes(usize),
-    /// Too little is there to tell; call again with more.
+    /// The input is too short to tell: call again with more.
     Unknown,
     /// No frame of this protocol starts here.
     Invalid(&'static str),
 }
 
-/// How sure a protocol is that bytes at the start of a stream or datagram are its own.
+/// Whether the first bytes of a stream or a datagram are frames of a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// Not ours.
+    /// They are not.
     No,
-    /// Could be; too few bytes to tell.
+    /// Too few bytes to tell.
     More,
-    /// The frame fits, but what it holds is unusual or breaks the specification: enough on a registered port only.
+    /// The framing fits, but the content is unusual or breaks the specification: proof enough on a registered port only.
     Maybe {
-        /// Who sent these bytes, if the shape alone decides it.
+        /// The end that sent these bytes, if their structure alone shows it.
         sender: Option<Side>,
     },
-    /// The frames fit, but what follows them may belong to another row: ours on a registered port if nothing follows.
+    /// The frames fit, but the frames that follow may belong to another row. If none follow, the flow is this row's on a
+    /// registered port.
     Wait {
-        /// Who sent these bytes, if the shape alone decides it.
+        /// The end that sent these bytes, if their structure alone shows it.
         sender: Option<Side>,
     },
-    /// The structure fits. `sender` is set when the shape also tells which side sent it.
+    /// The structure fits exactly.
     Yes {
-        /// Who sent these bytes, if the shape alone decides it.
+        /// The end that sent these bytes, if their structure alone shows it.
         sender: Option<Side>,
     },
 }
 
-/// Bounds on what one flow may cost. Every one is counted when it is hit.
+/// Bounds on the memory and the waiting time of one flow. Reaching one is reported as [`AnomalyKind::Limit`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Unanswered requests that are remembered, per flow. Beyond it one is given up: the oldest whose answer is overdue, or
-    /// else the oldest.
+    /// Pending requests of a flow. One more evicts the oldest overdue request, or else the oldest.
     pub pending: usize,
-    /// After how long an answer is overdue, nanoseconds of packet time. It is still waited for.
+    /// Time after which an answer is overdue, nanoseconds of packet time. A late answer still ends its request.
     pub answer_timeout: i64,
-    /// Bytes of a flow that are kept, per side, while a frame is incomplete or its start is being looked for.
+    /// Bytes kept for each side while a frame is incomplete or its start is searched for.
     pub partial: usize,
 }
 
@@ -109,10 +111,10 @@ impl Default for Limits {
     }
 }
 
-/// Which request, and which of its operations (items), something belongs to. Requests are numbered per flow from 0.
+/// Identifies an operation: a request of a flow and an item of that request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestRef {
-    /// Number of the request in its flow.
+    /// Number of the request in its flow, from 0.
     pub request: u32,
     /// Position of the operation in the request, from 0.
     pub item: u32,
@@ -121,7 +123,7 @@ pub struct RequestRef {
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The server did it, as far as its answer says.
+    /// The server carried it out, according to its answer.
     Accepted,
     /// The server refused, with the protocol's own code and name for the reason.
     Refused {
@@ -130,80 +132,80 @@ pub enum Outcome {
         /// The standard's name in snake_case.
         name: &'static str,
     },
-    /// No answer came within [`Limits::answer_timeout`], nor later.
+    /// No answer came, within [`Limits::answer_timeout`] or later.
     NoResponse,
-    /// Not known yet.
+    /// Unknown: the answer may still come, or was not captured.
     Pending,
 }
 
-/// Something learned about a device, for the inventory. Never a secret.
+/// A property of a device, for the inventory. Never a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
-    /// Whose identity it is.
+    /// The end that has the property.
     pub of: Side,
     /// The unit behind a gateway, where the protocol has one.
     pub unit: Option<u8>,
-    /// What was learned: `vendor`, `product`, `firmware`, `serial`, `name`, `url`, `model`, `application`, `run_state`,
-    /// or the standard's own name in snake_case.
+    /// Name of the property: `vendor`, `product`, `firmware`, `serial`, `name`, `url`, `model`, `application`,
+    /// `run_state`, or the standard's own name in snake_case.
     pub field: &'static str,
-    /// The text as sent; bytes that are not UTF-8 are replaced when it is written out.
+    /// The text as sent. Bytes that are not UTF-8 are replaced on output.
     pub value: &'a [u8],
 }
 
 /// A deviation from the protocol's specification, or a limit of ours that was reached. Never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anomaly {
-    /// What sort.
+    /// Decides how the anomaly is counted and judged.
     pub kind: AnomalyKind,
-    /// What exactly, in snake_case, such as `quantity_out_of_range`.
+    /// The deviation or the limit in snake_case, such as `quantity_out_of_range`.
     pub name: &'static str,
-    /// The number that was at fault, where there is one.
+    /// The offending number, where there is one.
     pub value: Option<u32>,
-    /// Who sent it.
+    /// The end that sent the bytes.
     pub from: Side,
 }
 
-/// The sorts of [`Anomaly`].
+/// How an [`Anomaly`] is counted and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnomalyKind {
     /// A field breaks the specification: judged as `proto.malformed`.
     Malformed,
-    /// Framing was lost and found again: counted as a loss, judged as `proto.malformed` only when no gap explains it.
+    /// Framing was lost: counted as a loss, judged as `proto.malformed` unless a gap explains it.
     Desynchronised,
-    /// An answer without a request, or a second answer. Counted, not judged: a capture may have begun too late.
+    /// An answer without a request, or a second answer. Counted, not judged: the capture may have begun too late.
     Unmatched,
-    /// A side repeats what the other one has said, such as a gateway that hears itself. Counted, not judged.
+    /// One side repeats the bytes of the other, such as a gateway that receives its own frames. Counted, not judged.
     Echo,
     /// A bound of [`Limits`] was reached: counted as a loss.
     Limit,
 }
 
-/// Who listens to a decoder. Called in the order of the traffic; borrows end with the call.
+/// Receives the events of a decoder: one method an event, in the order of the traffic. Borrows end with the call.
 pub trait Sink {
-    /// A request was seen (or, of class `report`, something the server sent unasked): the verdict is taken here. Says
-    /// whether somebody waits for its outcome: if not, that need only be counted ([`Sink::ended`]), and what was asked need
-    /// not be kept.
+    /// A request was seen (or, of class `report`, an unsolicited message of the server): the verdict is taken here. Returns
+    /// whether the outcome is tracked. If not, the decoder may drop the operation and only count its outcome
+    /// ([`Sink::ended`]).
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool;
 
-    /// A request for so many operations of a class on nodes of these namespaces. `true`: they were counted, each of them is
-    /// permitted whatever node it acts on there and whatever it moves, and nobody waits for their outcomes, so that
-    /// [`Sink::operation`] need not be called for them.
+    /// A request for `count` operations of one class on nodes of these namespaces. Returns `true` if the sink has counted
+    /// them, permits each one whatever its node and its values, and tracks none of their outcomes: then the decoder need
+    /// not call [`Sink::operation`].
     fn pass(&mut self, _class: Class, _namespaces: Namespaces, _count: u32) -> bool {
         false
     }
 
-    /// An accepted answer to a request that is not in the capture, for what changes something: the operation was carried
-    /// out. `operation` says what the answer tells of it; of what the answer does not tell, the target is
+    /// The server accepted a request that is not in the capture and that changes something: the operation was carried out.
+    /// `operation` holds what the answer reveals; if that does not include the target, it is
     /// [`Target::Unread`](crate::Target::Unread). Called instead of [`Sink::operation`] and [`Sink::outcome`].
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp);
 
-    /// No answer came within [`Limits::answer_timeout`], which ended at `stamp`. The answer is still waited for, and
-    /// [`Sink::outcome`] follows: with what a late answer says, or with [`Outcome::NoResponse`] when none can come any more.
+    /// No answer came within [`Limits::answer_timeout`], which ended at `stamp`. [`Sink::outcome`] follows, with the late
+    /// answer, or with [`Outcome::NoResponse`] once none can come.
     fn overdue(&mut self, _at: RequestRef, _operation: &Operation<'_>, _stamp: &Stamp) {}
 
     /// The answer to an operation, or its absence ([`Outcome::NoResponse`], with the stamp at which the wait ended).
-    /// `operation` repeats what was asked; its `values` are those of the *answer* (of a read what was read, of a write
-    /// [`Values::None`](crate::Values::None)). Called once for each operation.
+    /// `operation` repeats the request, with the values of the *answer*: of a read the values read, of a write
+    /// [`Values::None`](crate::Values::None). Called once for each operation.
     fn outcome(
         &mut self,
         at: RequestRef,
@@ -213,220 +215,241 @@ pub trait Sink {
         stamp: &Stamp,
     );
 
-    /// So many operations whose outcome nobody waits for ended alike, whatever the codes of refusals. A decoder may call
-    /// [`Sink::outcome`] for each of them instead, for which it says all of it once more (60 instructions).
+    /// `count` operations whose outcome is not tracked ended with this outcome; the codes of refusals may differ. A decoder
+    /// may call [`Sink::outcome`] for each of them instead.
     fn ended(&mut self, outcome: Outcome, count: u32);
 
-    /// Something about a device.
+    /// A property of a device was learned.
     fn identity(&mut self, identity: &Identity<'_>, stamp: &Stamp);
 
-    /// How the conversation is protected, and by whom. What an operation shows of it (a channel that is asked for, a user)
-    /// is told beside the operation, before it.
+    /// A fact about the security of the conversation. What an operation reveals of it (a requested channel, a user) is
+    /// reported before the operation.
     fn security(&mut self, fact: &Security<'_>, stamp: &Stamp);
 
     /// A deviation or a limit.
     fn anomaly(&mut self, anomaly: Anomaly, stamp: &Stamp);
 
-    /// One more decoded PDU under `key` of the protocol's [`Protocol::pdu_groups`]`[group]`.
+    /// A PDU was decoded: counts it under `key` of the protocol's [`Protocol::pdu_groups`]`[group]`.
     fn pdu(&mut self, group: usize, key: u32);
 
-    /// One more under keys of two groups: [`Sink::pdu`] of each.
+    /// A PDU was decoded: counts it under keys of two groups.
     #[inline]
     fn pdus(&mut self, (group, key): (usize, u32), (other, its_key): (usize, u32)) {
         self.pdu(group, key);
         self.pdu(other, its_key);
     }
 
-    /// Stream bytes that belong to no decoded frame.
+    /// Stream bytes were skipped that belong to no decoded frame.
     fn lost(&mut self, bytes: usize);
 
-    /// The session takes more memory than before: [`Session::memory`](crate::Session::memory). That it takes less is not told.
+    /// [`Session::memory`](crate::Session::memory) has grown. That it shrinks is not reported.
     fn takes_memory(&mut self) {}
 
-    /// From here on the flow speaks another protocol than before: its frames explain the bytes, and those of the protocol
-    /// before do not. What was open has ended.
+    /// The flow changes to another protocol: the frames of that one explain the bytes, those of the one before do not. All
+    /// pending operations have ended.
     fn protocol(&mut self, _protocol: &'static Protocol, _stamp: &Stamp) {}
 
-    /// Keys from outside, for a protocol that begins in the middle of a flow.
+    /// The keys of the flow, for a protocol that begins in the middle of it.
     fn keys(&mut self) -> Option<Arc<dyn Keys>> {
         None
     }
 
-    /// Memory for bytes that have to wait, empty: that of others who need it no more, if there is some of at most `most`
-    /// bytes; rather of `wanted` bytes or more. Flows that need it for a moment each then share a few buffers, which stay in
-    /// the caches of the processor.
+    /// Lends an empty buffer of at most `most` bytes of capacity, preferably of `wanted` bytes or more. Flows that need a
+    /// buffer for a moment share a few, which stay in the caches of the processor.
     fn lend(&mut self, _wanted: usize, _most: usize) -> Vec<u8> {
         Vec::new()
     }
 
-    /// Takes memory that is needed no more, whether it was lent or not.
+    /// Accepts a buffer that is no longer needed, lent or not.
     fn give_back(&mut self, _memory: Vec<u8>) {}
 }
 
-/// How well a frame proves its own beginning to one who has lost it.
+/// How well a frame proves its own start while framing is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boundary {
-    /// So exact in its shape that it needs no second frame beside it.
+    /// Its structure alone is proof.
     Certain,
-    /// Only if another frame follows it, or the stream ends with it.
+    /// It is proof if another frame follows, or if the stream ends with it.
     Likely,
-    /// Chance: such a frame is not spoken, but data often look like it.
+    /// It is no proof: data often look like such a frame, and peers do not send it.
     Unlikely,
 }
 
-/// One protocol on one flow: framing, decoding, matching. Never sees half a frame.
+/// The decoder of one protocol on one flow: framing, decoding, and matching of answers. It only decodes whole frames.
 pub trait Dissector: Send {
-    /// Where the frame that starts at `bytes[0]` ends. Must accept every frame that [`Dissector::frame`] can report on,
-    /// including ones that break the specification inside a sound frame.
+    /// The length of the frame that starts at `bytes[0]`. Accepts every frame that [`Dissector::decode_frame`] can report
+    /// on, including those whose content breaks the specification.
     fn frame_len(&self, from: Side, bytes: &[u8]) -> FrameLen;
 
-    /// Whether the length of a frame stands once [`Dissector::frame_len`] has told it, whatever else comes of the frame:
-    /// then nobody looks at its bytes before all of them are there.
+    /// Whether a length from [`Dissector::frame_len`] is final, whatever the rest of the frame holds. Then the session does
+    /// not inspect the frame again until all of it has arrived.
     fn is_length_final(&self) -> bool {
         false
     }
 
-    /// Whether a frame could start here at all: a cheap look, asked at every byte while framing is looked for. May rule out
-    /// frames that [`Dissector::frame_len`] accepts at a price.
+    /// Whether a frame may start here: a cheap check for every byte position while framing is lost. It may rule out frames
+    /// that [`Dissector::frame_len`] accepts.
     fn may_start(&self, _from: Side, _bytes: &[u8]) -> bool {
         true
     }
 
-    /// Whether the first bytes that were captured of a side are frames whose headers lie, which a server executes all the
-    /// same, up to one that convinces or to the end, if they are the last; `None`: more bytes will tell. Elsewhere in what a
-    /// lost side sends, far too much looks like them.
-    fn begins_with_lies(&self, _from: Side, _bytes: &[u8], _is_last: bool) -> Option<bool> {
+    /// Whether the first captured bytes of a side are frames whose headers are wrong, but which a server executes all the
+    /// same, up to a certain frame, or to the end of the stream if `is_last`; `None` if more bytes will tell. Asked only at
+    /// the start of a capture: further on in a lost stream, too much looks like such frames.
+    fn begins_with_wrong_headers(&self, _from: Side, _bytes: &[u8], _is_last: bool) -> Option<bool> {
         Some(false)
     }
 
-    /// How well a whole frame proves that it really starts where it seems to. Asked only while framing is looked for.
+    /// How well a whole frame proves that it starts where it seems to. Asked only while framing is lost.
     fn boundary(&self, _from: Side, _frame: &[u8]) -> Boundary {
         Boundary::Likely
     }
 
-    /// Decodes one whole frame and tells the sink what it means.
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
+    /// Decodes one whole frame and reports its events to the sink.
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink);
 
-    /// Decodes the whole frames that `bytes` begins with, up to the first that is none or not whole: says how many bytes
-    /// they are. Provided, so that every protocol has its own copy of this loop: one call for a segment.
-    fn frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
+    /// Decodes the whole frames at the start of `bytes`, and returns their length in bytes.
+    fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         let mut rest = bytes;
         while !rest.is_empty()
             && let FrameLen::Bytes(length) = self.frame_len(from, rest)
             && let Some((frame, behind)) = rest.split_at_checked(length.max(1))
         {
-            self.frame(from, frame, stamp, sink);
+            self.decode_frame(from, frame, stamp, sink);
             rest = behind;
         }
         bytes.len() - rest.len()
     }
 
-    /// Nothing follows `bytes`, which [`Dissector::frames`] has left: decodes what counts as whole then, and says how many
-    /// bytes that is.
-    fn last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
+    /// Decodes the frames in `bytes`, left by [`Dissector::decode_frames`], that are whole only because the stream ends
+    /// there, and returns their length in bytes.
+    fn decode_last_frames(&mut self, _from: Side, _bytes: &[u8], _stamp: &Stamp, _sink: &mut dyn Sink) -> usize {
         0
     }
 
-    /// Whether the bytes that [`Dissector::frames`] has left can be read in several ways, of which none is given up: then
-    /// [`Dissector::frame_len`] does not judge them.
-    fn is_in_doubt(&self, _from: Side) -> bool {
+    /// Whether the bytes left by [`Dissector::decode_frames`] still have several possible readings: then they are kept, even
+    /// where [`Dissector::frame_len`] calls them invalid.
+    fn is_ambiguous(&self, _from: Side) -> bool {
         false
     }
 
-    /// Framing was found (again): something that `from` sent before the next frame is missing, or was no frame. Whatever
-    /// spans frames starts afresh; its bytes so far are lost.
-    fn interrupted(&mut self, _from: Side, _sink: &mut dyn Sink) {}
+    /// Bytes of `from` are missing before its next frame. A message that spans frames is dropped and reported as lost.
+    fn interrupt(&mut self, _from: Side, _sink: &mut dyn Sink) {}
 
-    /// Bytes that are kept for what spans frames and has not arrived completely.
+    /// Bytes kept of messages that span frames and are incomplete.
     fn buffered(&self) -> usize {
         0
     }
 
-    /// Gives up what is kept of a side for what spans frames, and tells that it is lost. Says whether there was anything.
+    /// Drops the incomplete messages of a side that span frames, and reports them as lost. Returns whether there were any.
     fn give_up(&mut self, _from: Side, _stamp: &Stamp, _sink: &mut dyn Sink) -> bool {
         false
     }
 
-    /// Bytes of memory, nearly, that is taken by what later frames refer to: requests without an answer, subscriptions,
-    /// names for nodes.
+    /// Approximate memory, bytes, of the state that later frames refer to: pending requests, subscriptions, node aliases.
     fn remembered(&self) -> usize;
 
-    /// Forgets what later frames refer to. Requests without an answer end as [`Outcome::Pending`].
+    /// Drops the state that later frames refer to. Pending requests end as [`Outcome::Pending`].
     fn forget(&mut self, stamp: &Stamp, sink: &mut dyn Sink);
 
-    /// Number of the next request. Requests are numbered for each flow: a flow that changes its protocol goes on with the
-    /// number of the protocol before.
+    /// Number of the next request. A flow that changes its protocol continues the numbers of the protocol before.
     fn next_request(&mut self) -> &mut u32;
 
-    /// Keys from outside may open what this protocol encrypts. Most have no use for them.
+    /// Provides keys for a protocol that encrypts; others ignore them.
     fn unlock(&mut self, _keys: &Arc<dyn Keys>) {}
 
-    /// Tells which requests are overdue at `clock` (nanoseconds), in the order in which they were sent: [`Sink::overdue`].
-    /// Their stamp is that of the request with `time` and `clock` moved to the end of the wait.
+    /// Reports the requests that are overdue at `clock` (nanoseconds), in the order in which they were sent, with
+    /// [`Sink::overdue`]: the stamp is that of the request, with `time` and `clock` moved to the end of the wait.
     fn expire(&mut self, clock: i64, sink: &mut dyn Sink);
 
-    /// When the next unanswered request becomes overdue, nanoseconds on the scale of [`Stamp::clock`].
+    /// When [`Dissector::expire`] next has something to report, nanoseconds on the scale of [`Stamp::clock`].
     fn deadline(&self) -> Option<i64>;
 
-    /// The connection is closed at `clock`: no answer comes late any more. Reports what is overdue as
-    /// [`Outcome::NoResponse`], now and from here on as soon as it is.
+    /// The connection is closed at `clock`: no late answer can come. Overdue requests end as [`Outcome::NoResponse`], now
+    /// and from here on.
     fn close(&mut self, clock: i64, sink: &mut dyn Sink);
 
-    /// The end of the flow or of the capture: reports every request that is still open, as [`Outcome::NoResponse`] if its
-    /// answer is overdue and as [`Outcome::Pending`] otherwise.
+    /// The flow or the capture ends. Pending requests end as [`Outcome::NoResponse`] if their answer is overdue, as
+    /// [`Outcome::Pending`] otherwise.
     fn finish(&mut self, sink: &mut dyn Sink);
 }
 
 /// One row of the registry: a protocol in one framing.
 #[derive(Debug)]
 pub struct Protocol {
-    /// The name in policy, alerts and statistics. Rows that differ only in framing share it.
+    /// The name in policies, alerts and statistics. Rows that differ only in framing share it.
     pub name: &'static str,
     /// The framing, for listings: `tcp`, `rtu`.
     pub framing: &'static str,
-    /// For people, such as `Modbus/TCP`.
+    /// The name in sentences, such as `Modbus`. Rows that differ only in framing share it.
+    pub display_name: &'static str,
+    /// What the row decodes, for listings, such as `Modbus RTU over TCP or UDP`.
     pub title: &'static str,
-    /// What can carry it.
+    /// The transports that can carry it.
     pub transports: &'static [Transport],
-    /// Its registered ports: a hint, never a proof.
+    /// Its registered ports, on each of its transports: a hint, never a proof.
     pub ports: &'static [u16],
     /// Longest frame, bytes.
     pub max_frame: usize,
-    /// Shortest prefix from which `frame_len` can tell a length, bytes.
+    /// Shortest prefix from which [`Dissector::frame_len`] can return a length, bytes.
     pub min_frame: usize,
-    /// Judges the first bytes that one end of a flow sent (or one datagram): structure only, no port.
+    /// Judges the first bytes that one end of a flow sent (or one datagram) by structure alone.
     pub probe: fn(transport: Transport, bytes: &[u8]) -> Probe,
-    /// Starts the decoder of one flow.
+    /// Creates the decoder of one flow.
     pub open: fn(transport: Transport, limits: &Limits) -> Box<dyn Dissector>,
     /// The groups of its decoded PDUs in `--stats`, in order.
     pub pdu_groups: &'static [PduGroup],
-    /// Every function it can name, for policy checks and listings.
+    /// Every function that its operations can name.
     pub functions: &'static [Function],
+    /// The techniques of an operation in ATT&CK for ICS; `None` if those of its class say all:
+    /// [`Protocol::techniques_of`].
+    pub techniques: fn(&Operation<'_>) -> Option<Techniques>,
 }
 
 impl Protocol {
-    /// Whether nothing but a checksum proves its frames: they have no header, and no port is theirs.
+    /// The first row of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        REGISTRY.iter().copied().find(|row| row.name == name)
+    }
+
+    /// Whether only a checksum proves its frames: they have neither a header nor a registered port.
     pub(crate) const fn is_bare(&self) -> bool {
         self.ports.is_empty()
     }
 }
 
-/// A group of PDU counts in `--stats`, with the keys of the ground truth.
+/// A group of PDU counts in `--stats`, with the keys that the reference counts use.
 #[derive(Debug)]
 pub struct PduGroup {
-    /// Such as `requests`.
+    /// Name of the group, such as `requests`.
     pub name: &'static str,
-    /// Writes a key as text, such as `3:2`.
+    /// Formats a key, such as `3:2`.
     pub key: fn(u32) -> String,
 }
 
-/// One function that a protocol can name.
+/// A function of a protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     /// The standard's name in snake_case.
     pub name: &'static str,
     /// The number on the wire.
     pub code: u32,
-    /// What it does.
+    /// What it does to the controlled process.
     pub class: Class,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_name_differ_only_in_framing() {
+        for row in REGISTRY {
+            let is_alike = |named: &Protocol| {
+                named.display_name == row.display_name && named.functions.as_ptr() == row.functions.as_ptr()
+            };
+            assert!(Protocol::named(row.name).is_some_and(is_alike), "{}", row.title);
+        }
+        assert!(Protocol::named("lamps").is_none());
+    }
 }

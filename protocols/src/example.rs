@@ -33,6 +33,7 @@ static SWITCH: Function = Function { name: "switch_lamp", code: 1, class: Class:
 static LAMPS: Protocol = Protocol {
     name: "lamps",
     framing: "tcp",
+    display_name: "Lamps",
     title: "Lamps",
     transports: &[Transport::Tcp],
     ports: &[9_001],
@@ -42,6 +43,7 @@ static LAMPS: Protocol = Protocol {
     open: |_, limits| Box::new(Lamps { pending: Pending::new(limits), next: 0 }),
     pdu_groups: &[PduGroup { name: "pdus", key: |kind| kind.to_string() }],
     functions: &[SWITCH],
+    techniques: |_| None,
 };
 
 /// Structure only: the port is not asked for. The kind also tells which end sent the bytes.
@@ -93,7 +95,7 @@ impl Lamps {
         let [_, kind, sequence, lamp] = reader.array("header")?;
         context.sink.pdu(0, u32::from(kind));
         match (kind, context.from) {
-            (REQUEST, Side::Client) => self.request(sequence, lamp, reader.take(1, "value")?, context),
+            (REQUEST, Side::Client) => self.request(sequence, lamp, reader.bytes(1, "value")?, context),
             (ANSWER, Side::Server) => self.answer(sequence, lamp, reader.u8("status")?, context),
             _ => context.malformed("kind_of_the_other_side", kind),
         }
@@ -141,7 +143,7 @@ impl Dissector for Lamps {
         }
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if let Err(error) = self.decode(frame, &mut context) {
             Fault::from(error).report(false, &mut context);
@@ -181,7 +183,7 @@ fn log(pieces: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&LAMPS, Transport::Tcp, &Limits::default(), false);
     for (side, bytes) in pieces {
-        session.stream(*side, bytes, &at(0), &mut log);
+        session.feed_stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     log

@@ -1,17 +1,17 @@
-//! Why a body was not decoded to its end.
+//! The reasons why a body is not decoded to its end.
 
 use crate::context::Context;
 use crate::dissector::AnomalyKind;
 use crate::reader::DecodeError;
 
-/// What stopped a decoder. Whatever was said before stands.
+/// The reason why decoding stopped. Events reported before it stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The bytes break the format.
     Bytes(DecodeError),
     /// A bound of ours was reached.
     Limit(&'static str),
-    /// The format has this field, and not all receivers read it alike.
+    /// The specification has this field, but receivers read it differently.
     Ambiguous(&'static str),
 }
 
@@ -22,13 +22,12 @@ impl From<DecodeError> for Fault {
 }
 
 impl Fault {
-    /// A field has a value that does not exist.
+    /// A field has an undefined value.
     pub const fn invalid(field: &'static str) -> Self {
         Self::Bytes(DecodeError::Invalid(field))
     }
 
-    /// Reports it. A body that we cut ourselves may well end early: nobody is blamed for that.
-    #[cold]
+    /// Reports the fault as an anomaly. `is_cut`: the body was cut at a limit of ours, so that a missing end is no anomaly.
     pub(crate) fn report(self, is_cut: bool, context: &mut Context<'_>) {
         match self {
             Self::Bytes(DecodeError::Truncated(_)) if is_cut => {}

@@ -1,10 +1,10 @@
-//! Which protocol a flow speaks, and which end is the client: by structure, on any port.
+//! Identification: which protocol a flow carries and which end is the client, by structure, on any port.
 
 use crate::REGISTRY;
 use crate::dissector::{FrameLen, Limits, Probe, Protocol, Side, Transport};
 
-/// Rows of the registry that are to be expected of a flow: those registered for one of its ports, and those that a policy
-/// declares there. A hint, never a proof.
+/// Registry rows that are expected on a flow: those registered for one of its ports, and those that a policy declares
+/// there. A hint, never a proof.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     /// One bit for each row.
@@ -27,19 +27,19 @@ impl Hints {
         Self { rows: rows.fold(0, |rows, (place, _)| rows | 1 << place) }
     }
 
-    /// These and others.
+    /// The union with other hints.
     #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self { rows: self.rows | others.rows }
     }
 
-    /// These, in every framing of their protocols.
+    /// These rows and those that differ from them only in framing.
     #[must_use]
     pub fn in_any_framing(self) -> Self {
         Self::of(|row| REGISTRY.iter().any(|one| one.name == row.name && self.has(one)))
     }
 
-    /// Whether nothing is expected.
+    /// Whether no row is expected.
     pub const fn is_empty(self) -> bool {
         self.rows == 0
     }
@@ -50,41 +50,41 @@ impl Hints {
     }
 }
 
-/// What is known about a flow's protocol.
+/// The result of identification.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision {
-    /// Not enough seen yet.
+    /// More bytes are needed.
     Undecided,
-    /// It is this one.
-    Speaks {
+    /// The flow carries this protocol.
+    Identified {
         /// The registry row.
         protocol: &'static Protocol,
-        /// The client is the end that was looked at as `Side::Server`: swap the roles.
+        /// The roles are the other way round: the end that was taken for the server is the client.
         swapped: bool,
     },
-    /// None of ours.
+    /// The flow carries none of the protocols.
     Unknown,
 }
 
-/// What is known about the roles before any payload is looked at.
+/// How sure the roles are before any payload is inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roles {
-    /// A handshake was seen: the shape of a PDU does not overrule it.
+    /// A TCP handshake was seen: the structure of one PDU does not overrule it.
     Certain,
-    /// Guessed from ports: the shape of a PDU overrules it.
+    /// Guessed from ports: the structure of a PDU overrules it.
     Guessed,
 }
 
 /// Identifies the protocol of one flow from the first bytes of each side.
 #[derive(Clone, Copy, Debug)]
 pub struct Identifier {
-    /// What carries the flow.
+    /// The transport that carries the flow.
     pub transport: Transport,
     /// Port of the end that is taken for the server.
     pub server_port: u16,
     /// Port of the end that is taken for the client.
     pub client_port: u16,
-    /// What a policy declares on these ports: as good as a registration.
+    /// The rows that a policy declares on these ports: equal to a registration.
     pub declared: Hints,
     /// How sure the roles are.
     pub roles: Roles,
@@ -93,78 +93,80 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Decides from the first bytes of the client and of the server, in that order.
+    /// Decides from the first bytes of the client and of the server, in that order. `exhausted`: more bytes will not be
+    /// kept, so that the decision is final.
     ///
-    /// On a registered port one side is enough, and so is a frame with unusual content ([`Probe::Maybe`]) unless another
-    /// row sees more in the same bytes. On any other port both sides must fit exactly, or one must hold several exact
-    /// frames in a row: a false identification costs more than a late one. Where the same bytes fit a framing with a header
-    /// and one with a checksum, the checksum says more, unless the other side has nothing but the header.
+    /// On a registered port one side is enough, and so is a frame with unusual content ([`Probe::Maybe`]) unless the bytes
+    /// fit another row better. On any other port both sides must fit exactly, or one must hold several exact frames in a
+    /// row: a false identification costs more than a late one. If the bytes fit a framing with a header and one with a
+    /// checksum, the checksum is the stronger proof, unless the other side fits only the header.
     pub fn decide(&self, registry: &[&'static Protocol], first: [&[u8]; 2], exhausted: bool) -> Decision {
         let mut fallback = None;
         let (mut waiting, mut promising) = (false, false);
         for protocol in registry.iter().copied().filter(|row| row.transports.contains(&self.transport)) {
-            match self.weigh(protocol, registry, first) {
-                Weight::Fits { swapped } => {
-                    let other = self.weigh_checksum(protocol, registry, first, exhausted);
-                    return other.unwrap_or(Decision::Speaks { protocol, swapped });
+            match self.fit(protocol, registry, first) {
+                Fit::Exact { swapped } => {
+                    let other = self.prefer_checksum(protocol, registry, first, exhausted);
+                    return other.unwrap_or(Decision::Identified { protocol, swapped });
                 }
-                Weight::Unsure { swapped, wait } => {
+                Fit::Unsure { swapped, wait } => {
                     fallback = fallback.or(Some((protocol, swapped)));
                     promising |= wait;
                 }
-                Weight::Open { exact } => {
+                Fit::Open { exact } => {
                     waiting = true;
                     promising |= exact;
                 }
-                Weight::Out => {}
+                Fit::Out => {}
             }
         }
         match fallback {
-            Some((protocol, swapped)) if exhausted || !promising => Decision::Speaks { protocol, swapped },
+            Some((protocol, swapped)) if exhausted || !promising => Decision::Identified { protocol, swapped },
             None if exhausted || !waiting => Decision::Unknown,
             _ => Decision::Undecided,
         }
     }
 
-    fn weigh(&self, protocol: &'static Protocol, registry: &[&'static Protocol], first: [&[u8]; 2]) -> Weight {
+    fn fit(&self, protocol: &'static Protocol, registry: &[&'static Protocol], first: [&[u8]; 2]) -> Fit {
         let hints = Hints::of_ports([self.server_port, self.client_port]).and(self.declared);
         // A framing without a port of its own is to be expected where its protocol is.
-        let is_kin = |row: &&Protocol| row.name == protocol.name && hints.has(row);
-        let hinted = hints.has(protocol) || protocol.is_bare() && registry.iter().copied().any(|row| is_kin(&row));
-        let seen = first.map(|bytes| self.look(protocol, hinted, bytes));
+        let is_of_same_protocol = |row: &&Protocol| row.name == protocol.name && hints.has(row);
+        let hinted =
+            hints.has(protocol) || protocol.is_bare() && registry.iter().copied().any(|row| is_of_same_protocol(&row));
+        let seen = first.map(|bytes| self.probe_side(protocol, hinted, bytes));
         let count = |wanted: fn(&Probe) -> bool| seen.iter().filter(|probe| wanted(probe)).count();
         let exact = count(|probe| matches!(probe, Probe::Yes { .. }));
         let refused = count(|probe| *probe == Probe::No);
-        let swapped = self.swapped(protocol, seen);
+        let swapped = self.are_swapped(protocol, seen);
         if hinted {
-            // The end that should answer seems to ask, or, where nothing but a port says who asks, the other one to answer: what
-            // the other end says will tell.
-            let asks = says(seen[1], Side::Client) && seen[0] == Probe::More;
-            let answers = says(seen[0], Side::Server) && seen[1] == Probe::More;
+            // The presumed server seems to send requests, or, if the roles are guessed from ports in mid-stream, the presumed
+            // client seems to answer: the bytes of the other end will decide.
+            let asks = is_from(seen[1], Side::Client) && seen[0] == Probe::More;
+            let answers = is_from(seen[0], Side::Server) && seen[1] == Probe::More;
             let is_guess = self.midstream && self.roles == Roles::Guessed;
             let doubtful = !swapped && (asks || answers && is_guess);
             return match exact {
-                1.. if doubtful => Weight::Unsure { swapped, wait: true },
-                1.. => Weight::Fits { swapped },
-                0 if count(|probe| matches!(probe, Probe::Maybe { .. })) > 0 => Weight::Unsure { swapped, wait: false },
-                0 if count(|probe| matches!(probe, Probe::Wait { .. })) > 0 => Weight::Unsure { swapped, wait: true },
-                0 if refused == 2 && !self.midstream => Weight::Out,
-                0 => Weight::Open { exact: false },
+                1.. if doubtful => Fit::Unsure { swapped, wait: true },
+                1.. => Fit::Exact { swapped },
+                0 if count(|probe| matches!(probe, Probe::Maybe { .. })) > 0 => Fit::Unsure { swapped, wait: false },
+                0 if count(|probe| matches!(probe, Probe::Wait { .. })) > 0 => Fit::Unsure { swapped, wait: true },
+                0 if refused == 2 && !self.midstream => Fit::Out,
+                0 => Fit::Open { exact: false },
             };
         }
-        // Joined in mid-stream, a side may begin inside a frame.
+        // In mid-stream, the first bytes of a side may lie inside a frame.
         if refused > usize::from(self.midstream) {
-            Weight::Out
+            Fit::Out
         } else if exact == 2 || (exact == 1 && self.has_frames_in_a_row(protocol, first)) {
-            Weight::Fits { swapped }
+            Fit::Exact { swapped }
         } else {
-            Weight::Open { exact: exact > 0 }
+            Fit::Open { exact: exact > 0 }
         }
     }
 
-    /// What is decided for a row of the same protocol whose frames have nothing but a checksum, if it explains what `protocol`
-    /// explains.
-    fn weigh_checksum(
+    /// The decision for the row of the same protocol whose frames have only a checksum, if every side that fits `protocol`
+    /// fits that row as well.
+    fn prefer_checksum(
         &self,
         protocol: &'static Protocol,
         registry: &[&'static Protocol],
@@ -180,17 +182,17 @@ impl Identifier {
         if checksum == [false; 2] || header.iter().zip(checksum).any(|(header, checksum)| *header && !checksum) {
             return None;
         }
-        // Of one side alone, which fits both, the other one will tell.
+        // One side fits both rows: the other side will decide.
         if header == checksum && checksum != [true; 2] && !exhausted {
             return Some(Decision::Undecided);
         }
-        let seen = first.map(|bytes| self.look(rival, false, bytes));
-        Some(Decision::Speaks { protocol: rival, swapped: self.swapped(rival, seen) })
+        let seen = first.map(|bytes| self.probe_side(rival, false, bytes));
+        Some(Decision::Identified { protocol: rival, swapped: self.are_swapped(rival, seen) })
     }
 
-    /// Judges one side. Joined in mid-stream on a registered port, its first frame may start anywhere near, if it has more
-    /// than a checksum to prove that.
-    fn look(&self, protocol: &'static Protocol, hinted: bool, bytes: &[u8]) -> Probe {
+    /// Probes one side. In mid-stream on a registered port, its first frame may start at any of the first bytes, unless the
+    /// frames of the row have only a checksum.
+    fn probe_side(&self, protocol: &'static Protocol, hinted: bool, bytes: &[u8]) -> Probe {
         if bytes.is_empty() {
             return Probe::More;
         }
@@ -207,12 +209,12 @@ impl Identifier {
 
     /// Whether the roles are the other way round.
     ///
-    /// A device may dial out to its master, so not even a handshake proves who asks. Where both sides contradict what was
-    /// assumed, they are believed. One side alone is believed when nothing better is known, or when the port is on its
-    /// side too; otherwise one odd frame of an attacker would turn the flow around.
-    fn swapped(&self, protocol: &Protocol, [client, server]: [Probe; 2]) -> bool {
-        let against = [says(client, Side::Server), says(server, Side::Client)];
-        let in_favour = [says(client, Side::Client), says(server, Side::Server)];
+    /// A device may connect to its master, so a handshake does not prove which end sends requests. If the structure of both
+    /// sides contradicts the presumed roles, it decides. The structure of one side decides only if the roles are guessed, or
+    /// if the port supports it: otherwise one odd frame of an attacker would swap the roles.
+    fn are_swapped(&self, protocol: &Protocol, [client, server]: [Probe; 2]) -> bool {
+        let against = [is_from(client, Side::Server), is_from(server, Side::Client)];
+        let in_favour = [is_from(client, Side::Client), is_from(server, Side::Server)];
         let one_against = against.contains(&true) && !in_favour.contains(&true);
         let registered = |port| REGISTRY.iter().any(|row| row.name == protocol.name && row.ports.contains(&port));
         match (registered(self.client_port), registered(self.server_port), self.roles) {
@@ -242,21 +244,22 @@ impl Identifier {
     }
 }
 
-fn says(probe: Probe, side: Side) -> bool {
+fn is_from(probe: Probe, side: Side) -> bool {
     match probe {
         Probe::Yes { sender } | Probe::Maybe { sender } | Probe::Wait { sender } => sender == Some(side),
         Probe::No | Probe::More => false,
     }
 }
 
-enum Weight {
-    /// It is this protocol.
-    Fits { swapped: bool },
-    /// It is this protocol on its port, unless another fits better; `wait`: unless more is still to come.
+/// How well the first bytes of both sides fit a row.
+enum Fit {
+    /// They are its frames.
+    Exact { swapped: bool },
+    /// They are its frames on its port, unless another row fits better; `wait`: more bytes may decide that.
     Unsure { swapped: bool, wait: bool },
-    /// It may be; `exact`: one side fits already.
+    /// More bytes are needed; `exact`: one side fits already.
     Open { exact: bool },
-    /// It is not.
+    /// They are not its frames.
     Out,
 }
 

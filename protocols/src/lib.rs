@@ -1,13 +1,14 @@
 //! Decoders of industrial protocols: bytes in, [`Operation`]s out.
 //!
 //! ```text
-//!  stream bytes --> Session --> Dissector::frame_len --> Dissector::frame --> Sink
+//!  stream bytes --> Session --> Dissector::frame_len --> Dissector::decode_frame --> Sink
 //!  (one side,       partial      where does the          what does the        operation, outcome,
 //!   in order,       input,       next PDU end?           whole PDU mean?      identity, anomaly,
 //!   or a gap)       resync                                                    tally
 //! ```
 //!
 //! * [`operation`]: the neutral words that policy, alerts and reports are written in;
+//! * [`techniques`]: what an operation looks like in MITRE ATT&CK for ICS;
 //! * [`security`]: facts about channels, certificates and identities, in neutral words, too;
 //! * [`reader`]: the bounds-checked cursor that every decoder reads with, and [`fault`]: what stops one;
 //! * [`dissector`]: the trait that a protocol implements, and the [`Sink`] that it speaks to;
@@ -48,11 +49,13 @@ pub mod opcua;
 pub mod operation;
 mod pending;
 pub mod reader;
+mod reassembly;
 pub mod s7comm;
 pub mod s7commplus;
 mod search;
 pub mod security;
 pub mod session;
+pub mod techniques;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "also a part of the tests in `tests`")]
 mod testing;
@@ -71,6 +74,7 @@ pub use operation::{
 pub use search::{Found, Search};
 pub use security::{Mode, Security, UserKind};
 pub use session::Session;
+pub use techniques::Techniques;
 
 /// Every protocol that Lockkeeper decodes, one row for each framing. Ports, command-line listings, metric labels,
 /// policy names, the fuzz target and the invariance tests all derive from this slice.

@@ -1,6 +1,6 @@
-//! One cursor for every decoder: reads name their field, and nothing indexes.
+//! The cursor of all decoders: every read is bounds-checked and names its field.
 
-/// What a frame lacked, or held where it must not.
+/// Why a field could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// The frame ended inside this field.
@@ -10,7 +10,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The field that was at fault.
+    /// The field at fault.
     pub const fn field(self) -> &'static str {
         match self {
             Self::Truncated(field) | Self::Invalid(field) => field,
@@ -18,7 +18,7 @@ impl DecodeError {
     }
 }
 
-/// A position in a frame. Every read moves it forward by exactly what it returns.
+/// A position in a frame. Every read advances it by exactly the bytes that it returns; a failed read does not move it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -30,18 +30,18 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// What has not been read yet.
+    /// The bytes not read yet.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes have not been read yet.
+    /// The number of bytes not read yet.
     pub const fn left(&self) -> usize {
         self.rest.len()
     }
 
     /// The next `count` bytes.
-    pub fn take(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    pub fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated(field))?;
         self.rest = tail;
         Ok(head)
@@ -74,12 +74,12 @@ impl<'a> Reader<'a> {
         self.array(field).map(u32::from_le_bytes)
     }
 
-    /// Four bytes, little-endian, with a sign.
+    /// Four bytes, little-endian, signed.
     pub fn i32_le(&mut self, field: &'static str) -> Result<i32, DecodeError> {
         self.array(field).map(i32::from_le_bytes)
     }
 
-    /// Eight bytes, little-endian, with a sign.
+    /// Eight bytes, little-endian, signed.
     pub fn i64_le(&mut self, field: &'static str) -> Result<i64, DecodeError> {
         self.array(field).map(i64::from_le_bytes)
     }

@@ -1,45 +1,45 @@
-//! What a decoder learned about how a conversation is protected, and by whom: facts, never secrets, never verdicts.
+//! Facts about the security of a conversation: channels, certificates, users. Never secrets, never verdicts.
 
 use crate::dissector::Side;
 
 /// One fact about the security of a conversation. Texts and certificates are borrowed from the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security<'a> {
-    /// A secure channel was opened or renewed, and the server accepted it. Told again when the mode becomes known.
+    /// A secure channel was opened or renewed, and the server accepted it. Reported again when the mode becomes known.
     Channel {
-        /// How its messages are protected; none while only an encrypted part says it.
+        /// How its messages are protected; none while only an encrypted message tells.
         mode: Option<Mode>,
-        /// Name of its security policy: what follows the `#` of the standard's URIs (`Basic256Sha256`), any other URI as
-        /// a whole, `invalid` where it is not UTF-8.
+        /// Name of its security policy: of the standard's URIs the part after the `#` (`Basic256Sha256`), any other URI
+        /// unchanged, `invalid` if it is not UTF-8.
         policy: &'a str,
     },
-    /// The server offers an endpoint, told to the client of this conversation.
+    /// The server offered an endpoint to the client.
     Offered {
-        /// How messages would be protected.
+        /// How its messages would be protected.
         mode: Mode,
         /// As in [`Security::Channel`].
         policy: &'a str,
     },
-    /// One end showed its own certificate. Told when it was sent, not checked: X.509 in DER, with what is appended to it
-    /// (a chain has its own certificate first).
+    /// One end sent its own certificate: X.509 in DER, with any bytes appended to it (a chain begins with the sender's
+    /// certificate).
     Certificate {
-        /// Whose.
+        /// The end that it belongs to.
         of: Side,
-        /// As sent; not known to be sound, and as long as a message may be.
+        /// As sent: neither checked nor bounded.
         der: &'a [u8],
     },
-    /// Somebody logs in: told at the request.
+    /// A user logs in. Reported at the request.
     User {
-        /// How they show who they are.
+        /// How the user authenticates.
         kind: UserKind,
-        /// Their name, where the kind has one.
+        /// Name of the user, where the kind has one.
         name: Option<&'a [u8]>,
-        /// A secret (password or token) travels unencrypted. The secret itself is never told.
+        /// A secret (password or token) travels unencrypted. The secret itself is never reported.
         clear_secret: bool,
     },
-    /// One end told the URI of its application.
+    /// One end sent the URI of its application.
     Application {
-        /// Whose.
+        /// The end that it belongs to.
         of: Side,
         /// As sent, such as `urn:lock-east:scada-1`.
         uri: &'a [u8],
@@ -52,7 +52,7 @@ pub enum Security<'a> {
 pub enum Mode {
     /// Not at all.
     None,
-    /// Signed: everybody can read them.
+    /// Signed, but readable.
     Sign,
     /// Signed and encrypted.
     SignAndEncrypt,
@@ -87,19 +87,19 @@ impl Mode {
     }
 }
 
-/// How somebody shows who they are.
+/// How a user authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum UserKind {
-    /// They do not.
+    /// Not at all.
     Anonymous,
     /// By a name and a password.
     UserName,
     /// By a certificate.
     Certificate,
-    /// By a token that somebody else issued.
+    /// By a token of an external issuer.
     Token,
-    /// In a way that cannot be read. No policy names it, so that none permits it where it names others.
+    /// In a way that cannot be decoded. Policies cannot name it, so that a policy which names kinds never permits it.
     Unread,
 }
 

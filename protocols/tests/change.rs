@@ -41,8 +41,8 @@ fn hear_on(protocol: &'static Protocol, transport: Transport, port: u16, said: &
     session.expect(Hints::of_ports([port, 0]));
     for (moment, (from, bytes)) in (0..).zip(said) {
         match transport {
-            Transport::Tcp => session.stream(*from, bytes, &at(moment), &mut log),
-            Transport::Udp => session.datagram(*from, bytes, &at(moment), &mut log),
+            Transport::Tcp => session.feed_stream(*from, bytes, &at(moment), &mut log),
+            Transport::Udp => session.feed_datagram(*from, bytes, &at(moment), &mut log),
         }
     }
     session.finish(&mut log);
@@ -167,8 +167,8 @@ fn replay(protocol: &'static Protocol, pieces: &[(Side, Option<Vec<u8>>)], size:
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
     for (moment, (from, piece)) in (0..).zip(pieces) {
         match piece {
-            Some(bytes) => bytes.chunks(size).for_each(|part| session.stream(*from, part, &at(moment), &mut log)),
-            None => session.gap(*from, &mut log),
+            Some(bytes) => bytes.chunks(size).for_each(|part| session.feed_stream(*from, part, &at(moment), &mut log)),
+            None => session.feed_gap(*from, &mut log),
         }
     }
     session.finish(&mut log);

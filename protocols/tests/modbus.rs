@@ -94,7 +94,7 @@ fn executed_by_header(mut bytes: &[u8], longest: usize) -> Vec<u16> {
 fn hear(side: Side, bytes: &[u8], size: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    bytes.chunks(size).for_each(|piece| session.stream(side, piece, &at(0), &mut log));
+    bytes.chunks(size).for_each(|piece| session.feed_stream(side, piece, &at(0), &mut log));
     session.finish(&mut log);
     assert_eq!(session.buffered(), 0);
     assert!(log.lost <= bytes.len());
@@ -224,7 +224,7 @@ proptest! {
         // In a datagram, too.
         let mut log = Log::default();
         let mut session = Session::new(&modbus::TCP, Transport::Udp, &Limits::default(), false);
-        session.datagram(Side::Client, &all.concat(), &at(0), &mut log);
+        session.feed_datagram(Side::Client, &all.concat(), &at(0), &mut log);
         session.finish(&mut log);
         prop_assert_eq!(addresses, told(&log));
     }

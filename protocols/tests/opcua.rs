@@ -182,7 +182,7 @@ fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
     let keys: Arc<dyn Keys> = Arc::new(AddOne);
     session.unlock(&keys);
     for (side, bytes) in &said {
-        session.stream(*side, bytes, &at(0), &mut log);
+        session.feed_stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
     assert_eq!(talk(&log), talk(&twin));
@@ -193,7 +193,7 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
     let join = |said: &[Said]| {
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), true);
-        said.iter().for_each(|(side, bytes)| session.stream(*side, bytes, &at(0), &mut log));
+        said.iter().for_each(|(side, bytes)| session.feed_stream(*side, bytes, &at(0), &mut log));
         session.finish(&mut log);
         log
     };
@@ -233,7 +233,10 @@ fn a_server_that_dials_out_is_the_server_all_the_same() {
         assert!(matches!(early, Decision::Undecided), "{early:?}");
         let both = [reverse.clone(), acknowledge()].concat();
         let later = identifier.decide(REGISTRY, [&both, &hello("opc.tcp://plc:4840")], false);
-        assert!(matches!(later, Decision::Speaks { protocol, swapped: true } if protocol.name == "opcua"), "{later:?}");
+        assert!(
+            matches!(later, Decision::Identified { protocol, swapped: true } if protocol.name == "opcua"),
+            "{later:?}"
+        );
     }
     let log = log_of(&[(Server, reverse), (Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())]);
     assert_eq!(log.lines[0], "application of Server: urn:plc");
@@ -396,9 +399,9 @@ fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not(
     opening.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
     opening.push(say(channel, Client, 3, &read(&["Level"])));
     for (side, bytes) in &opening {
-        session.stream(*side, bytes, &at(0), &mut log);
+        session.feed_stream(*side, bytes, &at(0), &mut log);
     }
-    session.stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, &at(60_000), &mut log);
+    session.feed_stream(Server, &say(channel, Server, 2, &wire::published(7, &[])).1, &at(60_000), &mut log);
     assert_eq!(log.lines_of("5000000001 overdue 3.0").len(), 1, "{:?}", log.lines);
     assert_eq!(log.lines_of("60000000000 accepted 2.0").len(), 1, "{:?}", log.lines);
 }
@@ -421,9 +424,9 @@ fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_en
     let early = identifier.decide(REGISTRY, [&answer, b""], false);
     assert!(matches!(early, Decision::Undecided), "{early:?}");
     let both = identifier.decide(REGISTRY, [&answer, &request], false);
-    assert!(matches!(both, Decision::Speaks { protocol, swapped: true } if protocol.name == "opcua"), "{both:?}");
+    assert!(matches!(both, Decision::Identified { protocol, swapped: true } if protocol.name == "opcua"), "{both:?}");
     let alone = identifier.decide(REGISTRY, [&answer, b""], true);
-    assert!(matches!(alone, Decision::Speaks { swapped: false, .. }), "nothing else is known: {alone:?}");
+    assert!(matches!(alone, Decision::Identified { swapped: false, .. }), "nothing else is known: {alone:?}");
 }
 
 #[test]
@@ -436,15 +439,15 @@ fn half_a_message_that_is_given_up_is_told_and_the_next_one_is_read() {
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
     let stamp = at(0);
     for (from, bytes) in &said {
-        session.stream(*from, bytes, &stamp, &mut log);
+        session.feed_stream(*from, bytes, &stamp, &mut log);
     }
     assert!(session.buffered() == 20 && session.memory() >= 20, "{}", session.memory());
     session.give_up(&stamp, &mut log);
     assert_eq!((session.buffered(), log.lost), (0, 20));
     assert_eq!(log.lines_of("Limit"), ["Limit given_up_for_memory from Client"]);
     // Its end is of no use, and no message of its own.
-    session.stream(Client, &channel.piece(Client, b'F', 2, &one[20..]), &stamp, &mut log);
-    session.stream(Client, &channel.piece(Client, b'F', 3, &read(&["Gate"])), &stamp, &mut log);
+    session.feed_stream(Client, &channel.piece(Client, b'F', 2, &one[20..]), &stamp, &mut log);
+    session.feed_stream(Client, &channel.piece(Client, b'F', 3, &read(&["Gate"])), &stamp, &mut log);
     assert_eq!(log.lost, one.len());
     let reads: Vec<_> = log.lines.iter().filter(|line| line.contains("asks") && line.contains(" read ")).collect();
     assert!(

@@ -66,7 +66,7 @@ fn hear(chunks: &[Said], segment: usize) -> Log {
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
     for (side, _, bytes) in chunks {
         for piece in bytes.chunks(segment) {
-            session.stream(*side, piece, &at(0), &mut log);
+            session.feed_stream(*side, piece, &at(0), &mut log);
         }
     }
     session.finish(&mut log);
@@ -108,10 +108,10 @@ proptest! {
         for (place, (side, _, bytes)) in all.iter().enumerate() {
             if place == lost {
                 // Its beginning may have been captured.
-                session.stream(*side, &bytes[..kept.min(bytes.len() - 1)], &at(0), &mut log);
-                session.gap(*side, &mut log);
+                session.feed_stream(*side, &bytes[..kept.min(bytes.len() - 1)], &at(0), &mut log);
+                session.feed_gap(*side, &mut log);
             } else {
-                session.stream(*side, bytes, &at(0), &mut log);
+                session.feed_stream(*side, bytes, &at(0), &mut log);
             }
         }
         session.finish(&mut log);
@@ -129,10 +129,10 @@ proptest! {
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
         for (side, opening) in channel.open_sealed(wire::BASIC) {
-            session.stream(side, &opening, &at(0), &mut log);
+            session.feed_stream(side, &opening, &at(0), &mut log);
         }
         for (size, seed) in &sizes {
-            session.stream(Client, &channel.sealed(b'F', size * 16, *seed), &at(0), &mut log);
+            session.feed_stream(Client, &channel.sealed(b'F', size * 16, *seed), &at(0), &mut log);
         }
         session.finish(&mut log);
         let opaque = log.lines.iter().filter(|line| line.contains("asks") && line.contains(" opaque ")).count();
@@ -155,7 +155,7 @@ impl Attack {
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
         for (side, opening) in channel.open(NONE, 1) {
-            session.stream(side, &opening, &at(0), &mut log);
+            session.feed_stream(side, &opening, &at(0), &mut log);
         }
         Self { channel, session, log, sent: 0 }
     }
@@ -163,7 +163,7 @@ impl Attack {
     fn piece(&mut self, part: u8, request: u32, body: &[u8]) {
         let bytes = self.channel.piece(Client, part, request, body);
         self.sent += body.len();
-        self.session.stream(Client, &bytes, &at(0), &mut self.log);
+        self.session.feed_stream(Client, &bytes, &at(0), &mut self.log);
     }
 
     fn limits(&self, name: &str) -> usize {
@@ -288,7 +288,7 @@ fn a_chunk_that_is_too_long_to_be_kept_is_decoded_at_its_beginning_and_passed_ov
         let mut attack = Attack::new();
         let chunks = [attack.channel.piece(Client, b'F', 2, &long.0), attack.channel.piece(Client, b'F', 3, &long.1)];
         for piece in chunks.concat().chunks(segment) {
-            attack.session.stream(Client, piece, &at(0), &mut attack.log);
+            attack.session.feed_stream(Client, piece, &at(0), &mut attack.log);
             assert!(attack.session.buffered() <= 512 * 1024);
         }
         attack.log

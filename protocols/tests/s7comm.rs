@@ -86,7 +86,7 @@ fn hear(said: &[Said], tpdu: usize, segment: usize) -> Log {
     let mut session = Session::new(&s7comm::S7COMM, Transport::Tcp, &Limits::default(), false);
     for (from, tsdu) in said {
         for bytes in frames(tsdu, tpdu).chunks(segment) {
-            session.stream(*from, bytes, &at(0), &mut log);
+            session.feed_stream(*from, bytes, &at(0), &mut log);
         }
     }
     session.finish(&mut log);
@@ -126,7 +126,7 @@ proptest! {
                     .filter(|(_, tsdu)| is_asked(tsdu) == asks)
                     .flat_map(|(_, tsdu)| frames(tsdu, usize::MAX))
                     .collect();
-                session.stream(side, &bytes, &at(0), &mut log);
+                session.feed_stream(side, &bytes, &at(0), &mut log);
             }
         }
         session.finish(&mut log);
@@ -218,7 +218,7 @@ fn replay(row: &'static Protocol, said: &[(Side, Vec<u8>)], segment: usize, mids
     let mut session = Session::new(row, Transport::Tcp, &Limits::default(), midstream);
     for (from, frame) in said {
         for bytes in frame.chunks(segment) {
-            session.stream(*from, bytes, &at(0), &mut log);
+            session.feed_stream(*from, bytes, &at(0), &mut log);
         }
     }
     session.finish(&mut log);

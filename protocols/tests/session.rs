@@ -7,32 +7,35 @@ use proptest::prelude::*;
 #[allow(dead_code, unreachable_pub, reason = "shared with the unit tests; this file uses a part")]
 #[path = "../src/testing.rs"]
 mod testing;
-use testing::{Log, at};
+use testing::{Log, Memory, at};
 
 #[test]
 fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
-    let (mut log, mut whole) = (Log::default(), Log::default());
+    let mut memory = Memory::default();
     for _ in 0..5 {
         let open = || Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
         let (mut session, mut other) = (open(), open());
-        long.chunks(90).for_each(|piece| session.stream(Side::Client, piece, &at(0), &mut log));
-        other.stream(Side::Client, &long, &at(0), &mut whole);
-        assert_eq!(session.buffered(), 0);
+        let (mut log, mut whole) = (Log::default(), Log::default());
+        log.memory = memory;
+        long.chunks(90).for_each(|piece| session.feed_stream(Side::Client, piece, &at(0), &mut log));
+        other.feed_stream(Side::Client, &long, &at(0), &mut whole);
+        assert_eq!((session.buffered(), asked(&log), whole.memory.made), (0, 1, 0));
+        assert_eq!(log, whole);
+        memory = log.memory;
     }
-    assert_eq!((log.memory.made, log.memory.shelf.len(), whole.memory.made), (1, 1, 0));
-    assert!(log.memory.shelf.iter().all(|memory| memory.capacity() >= long.len()));
-    assert_eq!((asked(&log), log), (5, whole));
+    assert_eq!((memory.made, memory.buffers.len()), (1, 1));
+    assert!(memory.buffers.iter().all(|memory| memory.capacity() >= long.len()));
 }
 
 #[test]
 fn much_memory_is_not_lent_to_one_who_has_sent_little() {
     let mut log = Log::default();
-    log.memory.shelf.push(Vec::with_capacity(100_000));
+    log.memory.buffers.push(Vec::with_capacity(100_000));
     let mut session = Session::new(&opcua::OPCUA, Transport::Tcp, &Limits::default(), false);
     let claims = [b"HELF", &4_000_u32.to_le_bytes()[..], &[0; 8]].concat();
-    session.stream(Side::Client, &claims, &at(0), &mut log);
-    assert_eq!((session.buffered(), log.memory.shelf.len()), (claims.len(), 1), "it has memory of its own");
+    session.feed_stream(Side::Client, &claims, &at(0), &mut log);
+    assert_eq!((session.buffered(), log.memory.buffers.len()), (claims.len(), 1), "it has memory of its own");
 }
 
 #[test]
@@ -40,11 +43,11 @@ fn half_a_frame_waits_for_its_end_as_long_as_the_connection_lives() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Client, &long[..100], &at(0), &mut log);
+    session.feed_stream(Side::Client, &long[..100], &at(0), &mut log);
     assert_eq!((session.buffered(), session.deadline()), (100, None), "no time is set for it");
     session.expire(i64::MAX, &mut log);
     let day = 86_400_000;
-    session.stream(Side::Client, &long[100..], &at(day), &mut log);
+    session.feed_stream(Side::Client, &long[100..], &at(day), &mut log);
     assert_eq!((asked(&log), log.lost, session.buffered()), (1, 0, 0));
     assert!(log.lines[0].starts_with("86400000000000 asks 0.0"));
 }
@@ -54,9 +57,9 @@ fn what_is_begun_is_given_up_for_want_of_memory_and_the_flow_goes_on() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Client, &read(1), &at(0), &mut log);
-    session.stream(Side::Server, &frame(1, &[3, 2, 0, 1])[..9], &at(1), &mut log);
-    session.stream(Side::Client, &long[..100], &at(2), &mut log);
+    session.feed_stream(Side::Client, &read(1), &at(0), &mut log);
+    session.feed_stream(Side::Server, &frame(1, &[3, 2, 0, 1])[..9], &at(1), &mut log);
+    session.feed_stream(Side::Client, &long[..100], &at(2), &mut log);
     assert_eq!(session.buffered(), 109);
     session.give_up(&at(3), &mut log);
     assert_eq!((session.buffered(), log.lost), (0, 109));
@@ -65,8 +68,8 @@ fn what_is_begun_is_given_up_for_want_of_memory_and_the_flow_goes_on() {
     session.give_up(&at(3), &mut log);
     assert_eq!(log.lines_of("Limit").len(), 2, "there is nothing to give up");
     // What follows is taken up where a frame begins, and what was asked still waits.
-    session.stream(Side::Client, &[&long[100..], &read(2)].concat(), &at(4), &mut log);
-    session.stream(Side::Server, &[&[0, 1], frame(1, &[3, 2, 0, 1]).as_slice()].concat(), &at(5), &mut log);
+    session.feed_stream(Side::Client, &[&long[100..], &read(2)].concat(), &at(4), &mut log);
+    session.feed_stream(Side::Server, &[&[0, 1], frame(1, &[3, 2, 0, 1]).as_slice()].concat(), &at(5), &mut log);
     assert_eq!((asked(&log), log.lost), (2, 109 + long.len() - 100 + 2));
     assert!(log.lines.iter().any(|line| line.contains("accepted 0.0")), "{:?}", log.lines);
 }
@@ -76,9 +79,9 @@ fn an_answer_is_overdue_at_its_time_whatever_half_frames_wait() {
     let second = 1_000_000_000;
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Server, &read(1)[..5], &at(0), &mut log);
+    session.feed_stream(Side::Server, &read(1)[..5], &at(0), &mut log);
     assert_eq!(session.deadline(), None);
-    session.stream(Side::Client, &read(1), &at(1000), &mut log);
+    session.feed_stream(Side::Client, &read(1), &at(1000), &mut log);
     assert_eq!(session.deadline(), Some(6 * second));
     session.expire(6 * second, &mut log);
     assert!(log.lines_of("6000000001 overdue").is_empty());
@@ -103,8 +106,8 @@ fn run_on(protocol: &'static Protocol, side: Side, midstream: bool, pieces: impl
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for piece in pieces {
         match piece {
-            Piece::Bytes(bytes) => session.stream(side, &bytes, &at(0), &mut log),
-            Piece::Gap => session.gap(side, &mut log),
+            Piece::Bytes(bytes) => session.feed_stream(side, &bytes, &at(0), &mut log),
+            Piece::Gap => session.feed_gap(side, &mut log),
         }
     }
     session.finish(&mut log);
@@ -230,7 +233,7 @@ fn an_rtu_stream_is_found_again_by_its_crc() {
     let request = [0x11, 0x03, 0x00, 0x6B, 0x00, 0x03, 0x76, 0x87];
     let mut log = Log::default();
     let mut session = Session::new(&modbus::RTU, Transport::Tcp, &Limits::default(), true);
-    session.stream(Side::Client, &[&request[3..], &request, &request].concat(), &at(0), &mut log);
+    session.feed_stream(Side::Client, &[&request[3..], &request, &request].concat(), &at(0), &mut log);
     session.finish(&mut log);
     assert_eq!((asked(&log), log.lost), (2, 5));
 }
@@ -239,9 +242,9 @@ fn an_rtu_stream_is_found_again_by_its_crc() {
 fn a_frame_that_claims_too_much_is_not_waited_for() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Client, &[0, 1, 0, 0, 0x88, 4, 5, 0x41], &at(0), &mut log);
+    session.feed_stream(Side::Client, &[0, 1, 0, 0, 0x88, 4, 5, 0x41], &at(0), &mut log);
     assert_eq!(log.lines_of("Desynchronised"), ["Desynchronised length from Client"]);
-    session.stream(Side::Client, &read(1), &at(1), &mut log);
+    session.feed_stream(Side::Client, &read(1), &at(1), &mut log);
     assert_eq!((asked(&log), session.buffered(), log.lost), (1, 0, 8));
 }
 
@@ -249,7 +252,7 @@ fn a_frame_that_claims_too_much_is_not_waited_for() {
 fn answers_are_overdue_when_time_passes_not_only_when_bytes_arrive() {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
-    session.stream(Side::Client, &read(1), &at(0), &mut log);
+    session.feed_stream(Side::Client, &read(1), &at(0), &mut log);
     assert_eq!(session.deadline(), Some(5_000_000_000));
     session.expire(5_000_000_000, &mut log);
     assert_eq!(log.lines.len(), 1);
@@ -262,7 +265,7 @@ fn an_answer_is_waited_for_five_minutes_or_until_the_connection_is_closed() {
     let (second, limits) = (1_000_000_000, Limits::default());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &limits, false);
-    session.stream(Side::Client, &read(1), &at(0), &mut log);
+    session.feed_stream(Side::Client, &read(1), &at(0), &mut log);
     // As timers do, which ask for the next deadline.
     while let Some(deadline) = session.deadline() {
         assert!(log.lines_of("no_response").is_empty() && deadline <= 300 * second);
@@ -271,9 +274,9 @@ fn an_answer_is_waited_for_five_minutes_or_until_the_connection_is_closed() {
     assert!(log.lines.last().is_some_and(|line| line.starts_with("300000000001 no_response 0.0")), "{:?}", log.lines);
     // What is asked meanwhile is overdue in time, and of a closed connection nothing is late.
     let mut log = Log::default();
-    session.stream(Side::Client, &read(2), &at(400_000), &mut log);
+    session.feed_stream(Side::Client, &read(2), &at(400_000), &mut log);
     session.expire(406 * second, &mut log);
-    session.stream(Side::Client, &read(3), &at(407_000), &mut log);
+    session.feed_stream(Side::Client, &read(3), &at(407_000), &mut log);
     assert!(session.deadline().is_some_and(|deadline| deadline <= 412 * second));
     session.close(408 * second, &mut log);
     assert_eq!(session.deadline(), Some(412 * second));

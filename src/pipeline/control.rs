@@ -110,7 +110,7 @@ impl ControlPort {
                     taken.conversations |= conversations;
                     let mut counters = Counters::default();
                     dealer.add_counters(&mut counters);
-                    counters.drops(&source.drops());
+                    counters.add_drops(&source.drops());
                     taken.status = Some(counters);
                 }
             }
@@ -151,7 +151,7 @@ impl Commands {
     /// Publishes the alerts of the sensor after the block.
     pub(super) fn publish_sensor_alerts(&self, correlator: &mut Correlator, out: &mut dyn FnMut(record::Rendered)) {
         for alert in &self.sensor_alerts {
-            correlator.own(alert.clone(), out);
+            correlator.take_sensor_alert(alert.clone(), out);
         }
     }
 
@@ -171,7 +171,7 @@ impl Commands {
             followed.spoken += count.followed.spoken;
             followed.one_way += count.followed.one_way;
         }
-        counters.alerts(correlator.counters());
+        counters.add_alerts(correlator.counters());
         outputs.count(&mut counters);
         let mut by_rule = BTreeMap::new();
         for (rule, _, tally) in correlator.tallies() {

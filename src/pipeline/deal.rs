@@ -88,7 +88,7 @@ impl Dealer {
         for index in indices {
             let Some(packet) = block.packets.get(index) else { return };
             let bytes = block.bytes_of(packet);
-            if let Some(plain) = frame::plain(packet.link, bytes, packet.original) {
+            if let Some(plain) = frame::plain_segment(packet.link, bytes, packet.original) {
                 worker.judge_plain(&plain, packet, bytes, self.shard_of(plain.pair_key()));
             } else {
                 cold_path();
@@ -162,7 +162,7 @@ impl Dealer {
             self.fragments.push(packet.link, bytes, packet.original, packet.stamp.clock, &mut whole)
         };
         let subject = if self.fragments.is_ambiguous() { Subject::Ambiguous } else { Subject::Content };
-        let others = self.fragments.take_others();
+        let others = self.fragments.take_other_readings();
         if let Reassembled::Dropped(reason) = done
             && is_anomalous(reason)
         {
@@ -217,7 +217,7 @@ impl Dealer {
     pub(super) fn add_counters(&self, counters: &mut Counters) {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
-        counters.fragments(&self.fragments.counters());
+        counters.add_fragments(&self.fragments.counters());
         counters.tunnels += self.tunnels.counters.begun;
         counters.losses.tunnels_forgotten += self.tunnels.counters.forgotten;
     }

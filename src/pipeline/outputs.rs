@@ -60,7 +60,7 @@ impl Outputs {
     /// Takes the transactions of one block.
     pub(super) fn take_transactions(&mut self, reports: &[Report]) {
         self.unflushed |= reports.iter().any(|report| !report.transactions.is_empty());
-        self.write_transactions(|lines| merge_transactions(reports, |some| lines.take(some)));
+        self.write_transactions(|lines| merge_transactions(reports, |some| lines.write(some)));
     }
 
     /// Ends a block at packet clock `clock`.
@@ -103,11 +103,11 @@ impl Outputs {
 
     /// Adds the counters of the outputs.
     pub(super) fn count(&self, counters: &mut Counters) {
-        self.evidence.iter().for_each(|keeper| counters.evidence(&keeper.counters()));
-        self.recording.iter().for_each(|recorder| counters.recording(recorder.counters()));
-        let left_out = self.publishers.iter().map(|publisher| publisher.left_out());
-        let left_out = left_out.chain(self.transactions.iter().map(Lines::left_out));
-        counters.losses.output_not_written += left_out.sum::<u64>();
+        self.evidence.iter().for_each(|keeper| counters.add_evidence(&keeper.counters()));
+        self.recording.iter().for_each(|recorder| counters.add_recording(recorder.counters()));
+        let lost = self.publishers.iter().map(|publisher| publisher.lost());
+        let lost = lost.chain(self.transactions.iter().map(Lines::lost));
+        counters.losses.output_not_written += lost.sum::<u64>();
     }
 
     /// Faults of outputs at this moment.

@@ -27,7 +27,7 @@ pub trait Condition: fmt::Debug + Send + Sync {
     /// The rule that anything outside of the condition violates.
     fn rule(&self) -> Rule;
 
-    /// The condition as the end of a sentence that begins with `flow F-101 `: `permits operations only on weekdays`.
+    /// The condition as the end of a sentence that begins with `flow F-101 permits this `: `only on weekdays`.
     fn text(&self) -> String;
 }
 
@@ -60,6 +60,11 @@ impl Conditions {
     /// Reads the conditions of a flow; mistakes are noted in the section.
     pub(super) fn read(section: &mut Section<'_>, declared: &Declared) -> Self {
         Self(CONDITIONS.iter().filter_map(|read| read(section, declared)).collect())
+    }
+
+    /// `, only on weekdays`: what is written of them.
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(|condition| format!(", {}", condition.text())).collect()
     }
 
     /// Whether the flow permits at any time.
@@ -113,6 +118,6 @@ impl Policy {
     pub(super) fn condition_message(&self, denial: &Denial) -> Option<String> {
         let flow = self.flow(denial.flow?)?;
         let condition = flow.conditions.of_rule(denial.rule)?;
-        Some(format!("flow {} {}", flow.id, condition.text()))
+        Some(format!("flow {} permits this {}", flow.id, condition.text()))
     }
 }

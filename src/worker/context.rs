@@ -3,7 +3,7 @@
 use super::checksums::Senders;
 use super::settings::Settings;
 use super::state::WorkerState;
-use crate::flow::{Assembly, CopySettings, RecentBytes, StreamCounters, StreamSettings};
+use crate::flow::{Assembly, DuplicateSettings, RecentBytes, StreamCounters, StreamSettings};
 use crate::metrics::FailedConnections;
 
 /// What the conversations of a shard share.
@@ -23,7 +23,7 @@ pub(super) struct FlowContext<'a> {
     pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
-    pub(super) copies: CopySettings,
+    pub(super) copies: DuplicateSettings,
     pub(super) shared: &'a mut Shared,
 }
 

@@ -59,12 +59,12 @@ impl Conversation {
                     flow.facts.note_handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
                 }
-                let copied_within = context.copies.window(frame.redundancy);
-                let arrival = Arrival { is_doubtful: is_dropped, copied_within };
-                let taken = context.counters.taken_all_the_same;
+                let duplicate_window = context.copies.window(frame.redundancy);
+                let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
+                let taken = context.counters.taken_doubtful;
                 let (assembly, state) = context.assembly(flow.facts.keeps_delivered);
-                let progress = tcp.segment(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
-                if context.counters.taken_all_the_same > taken {
+                let progress = tcp.process(from, segment, arrival, stamp, assembly, &mut StreamSink { flow, state });
+                if context.counters.taken_doubtful > taken {
                     flow.facts.disprove(from.other(), &mut context.shared.senders);
                 }
                 return progress;
@@ -94,7 +94,7 @@ impl Conversation {
 
     /// Whether more was captured than an incomplete handshake.
     pub(super) fn is_established(&self) -> bool {
-        !matches!(self.flow.content, Content::Empty) || self.tcp.established()
+        !matches!(self.flow.content, Content::Empty) || self.tcp.is_established()
     }
 
     /// The earliest packet clock at which [`Conversation::expire`] has something to do.

@@ -20,16 +20,16 @@ impl Worker {
     pub fn counters(&self) -> Counters {
         let mut counters = self.state.counters.clone();
         for shard in &self.shards {
-            counters.table(shard.flows.counters());
-            counters.copies(shard.copies.counters());
+            counters.add_table(shard.flows.counters());
+            counters.add_duplicates(shard.copies.counters());
             shard.shared.senders.add_not_believed(&mut counters.not_believed);
             counters.failed.add(&shard.shared.failed);
         }
         let keys = self.state.keys.counters();
         // Every worker has the same keys.
         let not_kept = if self.is_first { keys.not_kept } else { 0 };
-        counters.keys(&KeyCounters { not_kept, ..keys });
-        counters.streams(&self.streams);
+        counters.add_keys(&KeyCounters { not_kept, ..keys });
+        counters.add_streams(&self.streams);
         counters
     }
 

@@ -7,7 +7,7 @@
 //!
 //! # By packet: `Worker::judge_plain`
 //!
-//! A TCP segment in IPv4 without options on Ethernet, captured whole ([`Plain`]), of a conversation that the table has, at the
+//! A TCP segment in IPv4 without options on Ethernet, captured whole ([`PlainSegment`]), of a conversation that the table has, at the
 //! very place where its stream goes on (`Conversation::expects`). It skips
 //!
 //! * decoding of the whole frame: a plain segment has no other headers, is no fragment and is in no tunnel, so that there is
@@ -52,7 +52,7 @@ use super::flow_sink::FlowSink;
 use super::state::WorkerState;
 use crate::capture::Packet;
 use crate::flow::{BriefKey, End, Progress, RecentBytes, Used};
-use crate::frame::{Plain, Segment};
+use crate::frame::{PlainSegment, Segment};
 
 /// Whether short ways are taken: always, but for the test that keeps_delivered both.
 #[cfg(not(test))]
@@ -69,7 +69,7 @@ fn is_on() -> bool {
 impl Worker {
     /// Judges one packet that is a plain segment.
     #[inline(always)]
-    pub fn judge_plain(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
+    pub fn judge_plain(&mut self, plain: &PlainSegment<'_>, packet: &Packet, bytes: &[u8], shard: u8) {
         let index = self.index_of(shard);
         if !self.next_segment(plain, packet, bytes, index) {
             cold_path();
@@ -80,7 +80,7 @@ impl Worker {
     /// Judges a plain segment if it is the next of the stream of a known conversation; `false`: it is not, and nothing
     /// has changed.
     #[inline(always)]
-    fn next_segment(&mut self, plain: &Plain<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
+    fn next_segment(&mut self, plain: &PlainSegment<'_>, packet: &Packet, bytes: &[u8], index: usize) -> bool {
         if !is_on() {
             return false;
         }
@@ -139,7 +139,7 @@ impl Conversation {
         let right = &mut flow.facts.uncounted_right[from.index()];
         *right = right.saturating_add(1);
         let recent = if flow.facts.keeps_delivered { Some(recent) } else { None };
-        tcp.expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
+        tcp.process_expected(from, segment, stamp, recent, &mut StreamSink { flow, state })
     }
 
     /// Whether the conversation may need an earlier timer than the one that is set. A request is later than those for which a
@@ -194,7 +194,7 @@ impl FlowSink<'_> {
                 not_judged.no_zone += u64::from(count);
             }
         }
-        state.counters.operations_of(facts.slot, class, count);
+        state.counters.count_operations(facts.slot, class, count);
         true
     }
 

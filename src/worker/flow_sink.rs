@@ -21,7 +21,7 @@ pub(super) struct FlowSink<'a> {
 
 impl Sink for FlowSink<'_> {
     fn operation(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
-        self.state.counters.operations_of(self.facts.slot, operation.class, 1);
+        self.state.counters.count_operations(self.facts.slot, operation.class, 1);
         match self.pass_operation(operation) {
             Some(needs_outcome) => needs_outcome,
             None => self.examine(at, operation, stamp),
@@ -72,7 +72,7 @@ impl Sink for FlowSink<'_> {
 
     fn request_unseen(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) {
         let Self { facts, state } = self;
-        state.counters.operations_of(facts.slot, operation.class, 1);
+        state.counters.count_operations(facts.slot, operation.class, 1);
         state.counters.outcomes.count(Outcome::Accepted);
         state.counters.losses.requests_unseen += 1;
         let verdict = self.verdict_on(operation, stamp);
@@ -134,7 +134,7 @@ impl Sink for FlowSink<'_> {
     }
 
     fn pdu(&mut self, group: usize, key: u32) {
-        self.state.counters.pdu(self.facts.slot, group, key);
+        self.state.counters.count_pdu(self.facts.slot, group, key);
     }
 
     fn lost(&mut self, bytes: usize) {

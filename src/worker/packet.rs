@@ -16,7 +16,7 @@ use crate::record::Doubt;
 impl Worker {
     /// Judges one packet of a block, dealt to a shard.
     pub fn judge_packet(&mut self, packet: &Packet, bytes: &[u8], shard: u8) {
-        match frame::plain(packet.link, bytes, packet.original) {
+        match frame::plain_segment(packet.link, bytes, packet.original) {
             Some(plain) => self.judge_plain(&plain, packet, bytes, shard),
             None => self.judge_any(packet, bytes, self.index_of(shard), false),
         }
@@ -41,7 +41,7 @@ impl Worker {
             self.state.count_partly_read(&frame, clock);
         }
         let copies = self.shards.get_mut(index).map(|shard| &mut shard.copies);
-        match copies.map(|copies| copies.is_copy(&frame, clock)) {
+        match copies.map(|copies| copies.detect(&frame, clock)) {
             Some(false) => self.judge_frame(&frame, packet, index, is_ambiguous),
             // A copy from other hardware comes from a router, or from a man in the middle.
             Some(true) => self.report_sender(index, &frame, &packet.stamp),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockkeeper_protocols::Limits;
 
 use super::checksums::Checksums;
-use crate::flow::{CopySettings, StreamSettings, TableSettings};
+use crate::flow::{DuplicateSettings, StreamSettings, TableSettings};
 use crate::keys::KeyLog;
 
 /// What a worker runs on.
@@ -16,7 +16,7 @@ pub struct Settings {
     /// Reordering and reassembly.
     pub streams: StreamSettings,
     /// Recognition of mirrored copies.
-    pub copies: CopySettings,
+    pub copies: DuplicateSettings,
     /// What a wrong checksum means.
     pub checksums: Checksums,
     /// Bounds of the decoders.

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use lockkeeper_protocols::Stamp;
 
 use super::state::{Between, WorkerState};
-use crate::frame::{Body, Frame, IpPair};
+use crate::frame::{Body, Frame, IpHeader};
 use crate::policy::{Carrier, Host, is_routable};
 use crate::record::{Endpoint, Event, Fact};
 
@@ -55,7 +55,7 @@ const fn shows_link(frame: &Frame<'_>) -> bool {
 fn sender(frame: &Frame<'_>) -> Option<(Between, bool)> {
     let [source, destination] = [frame.mac.map(|macs| macs.source), frame.mac.map(|macs| macs.destination)];
     let end = |ip, mac, port| Endpoint { host: Host { ip: Some(ip), mac, vlan: frame.vlan }, port };
-    let between = |pair: &IpPair, ports: (u16, u16), carrier| Between {
+    let between = |pair: &IpHeader, ports: (u16, u16), carrier| Between {
         client: end(pair.source, source, ports.0),
         server: end(pair.destination, destination, ports.1),
         carrier,

@@ -221,7 +221,7 @@ impl WorkerState {
             // The event replaces this.
             what: What::NewHost(Side::Client),
             time: stamp.time,
-            evidence: evidence_of(stamp),
+            proving_packet: evidence_of(stamp),
             conversation,
             at: None,
             client: between.client,
@@ -297,7 +297,7 @@ fn finding(
     Some(Box::new(Finding {
         what,
         time: stamp.time,
-        evidence: evidence_of(stamp),
+        proving_packet: evidence_of(stamp),
         conversation: facts.first.packet,
         at,
         client: *facts.endpoint(Side::Client),

@@ -35,8 +35,8 @@ fn of_frame(reason: Undecoded, body: &Body<'_>) -> Unread {
 impl WorkerState {
     /// Counts a packet that was not decoded, or only in part.
     pub(super) fn count_unread(&mut self, kind: Unread, clock: i64) {
-        self.counters.unread(kind);
-        self.report.unread(clock, kind);
+        self.counters.count_unread(kind);
+        self.report.add_unread(clock, kind);
     }
 
     /// Counts a frame of which a part was not captured or not decoded.

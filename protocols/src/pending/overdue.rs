@@ -1,10 +1,11 @@
-//! A request whose answer is overdue, told in the words in which it would be concluded.
+//! Reports the items of an overdue request.
 
 use crate::dissector::{Anomaly, Identity, Outcome, RequestRef, Sink, Stamp};
 use crate::operation::Operation;
 use crate::security::Security;
 
-/// Tells the outcomes that it hears as overdue. What nobody waits for one by one is counted when it ends.
+/// Turns the outcomes of a request into [`Sink::overdue`]. Untracked operations are not reported here: they are counted
+/// when they end.
 pub(super) struct Overdue<'s>(pub(super) &'s mut dyn Sink);
 
 impl Sink for Overdue<'_> {

@@ -23,7 +23,6 @@ impl<'a> DataItem<'a> {
     pub(super) const HEAD: usize = 4;
 
     /// Reads one item, and the fill byte that separates an odd one from the next.
-    #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let [code, size, high, low] = reader.array("data_item")?;
         let length = u16::from_be_bytes([high, low]);
@@ -34,29 +33,28 @@ impl<'a> DataItem<'a> {
             _ => usize::from(length),
         };
         let there = wanted.min(reader.left());
-        let bytes = reader.take(there, "data")?;
+        let bytes = reader.bytes(there, "data")?;
         if wanted % 2 == 1 && reader.left() > 0 {
-            reader.take(1, "fill_byte")?;
+            reader.bytes(1, "fill_byte")?;
         }
         Ok(Self { code, size, length, bytes, is_whole: there == wanted })
     }
 
     /// The same in a request whose item has `expected` bytes, where the length may be meant in bits or in bytes: servers
     /// differ. The reading that fits is taken, if one does. Also says how far the longest one reaches.
-    #[cold]
     pub(super) fn read_for(reader: &mut Reader<'a>, expected: Option<usize>) -> Result<(Self, usize), DecodeError> {
         let start = *reader;
         let usual = Self::read(reader)?;
         let mut body = start;
-        body.take(Self::HEAD, "data_item")?;
+        body.bytes(Self::HEAD, "data_item")?;
         let lengths = usual.lengths();
         let reach = lengths.into_iter().max().unwrap_or_default().min(body.left());
         let is_usual = usual.is_whole && Some(usual.bytes.len()) == expected;
         let fitting = lengths.into_iter().find(|length| Some(*length) == expected && *length <= body.left());
         let Some(length) = fitting.filter(|_| !is_usual) else { return Ok((usual, reach)) };
-        let bytes = body.take(length, "data")?;
+        let bytes = body.bytes(length, "data")?;
         if length % 2 == 1 && body.left() > 0 {
-            body.take(1, "fill_byte")?;
+            body.bytes(1, "fill_byte")?;
         }
         *reader = body;
         Ok((Self { size: OCTETS, bytes, is_whole: true, ..usual }, reach))
@@ -74,25 +72,21 @@ impl<'a> DataItem<'a> {
     }
 
     /// Whether it is all of an item of so many bytes and nothing else, in every reading.
-    #[inline(always)]
     pub(super) fn fills(&self, expected: usize) -> bool {
         self.is_whole && self.bytes.len() == expected && (self.size != BITS || self.length == 1)
     }
 
     /// Whether its length counts bytes, not bits.
-    #[inline(always)]
     pub(super) fn counts_bytes(&self) -> bool {
         !matches!(self.size, WORDS | INTEGERS)
     }
 
     /// Whether it says that its item was read.
-    #[inline(always)]
     pub(super) fn is_accepted(&self) -> bool {
         self.code == ACCEPTED
     }
 
     /// What it holds.
-    #[inline(always)]
     pub(super) fn values(&self) -> Values<'a> {
         let bytes = self.bytes;
         match self.size {
@@ -117,7 +111,6 @@ pub(super) fn outcome(code: u8) -> Outcome {
     }
 }
 
-#[cold]
 fn refusal(code: u8) -> &'static str {
     match code {
         0x00 => "reserved",

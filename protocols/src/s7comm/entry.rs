@@ -86,7 +86,6 @@ impl PendingRequest {
     }
 
     /// As a request that `from` sends under this reference.
-    #[inline(always)]
     pub(super) fn sent(self, from: Side, reference: u16, is_userdata: bool) -> Self {
         Self { from, reference, is_userdata, ..self }
     }
@@ -107,12 +106,10 @@ impl PendingRequest {
     }
 
     /// The items that are kept, in order, each with the position of its operation.
-    #[inline(always)]
     pub(super) fn items(&self) -> impl Iterator<Item = (u16, &Item)> {
         (u16::from(self.passed)..).zip(self.kept())
     }
 
-    #[inline(always)]
     fn kept(&self) -> &[Item] {
         match &self.items {
             Items::None => &[],
@@ -122,13 +119,11 @@ impl PendingRequest {
     }
 
     /// Whether there is nothing to tell of its end but how many of its operations ended how.
-    #[inline(always)]
     pub(super) fn is_passed(&self) -> bool {
         matches!(self.items, Items::None)
     }
 
     /// Whether its answer has so many items. python-snap7 3.3.0 executes and answers one where none is counted.
-    #[inline(always)]
     pub(super) fn calls_for(&self, items: u8) -> bool {
         items == self.claimed || (self.claimed == 0 && items == 1)
     }
@@ -174,7 +169,6 @@ impl PendingRequest {
     }
 
     /// Announces that there is more in the request than can be read: one more operation, whose target is not known.
-    #[cold]
     pub(super) fn announce_unread(
         &mut self,
         part: &'static str,
@@ -190,7 +184,6 @@ impl PendingRequest {
 
     /// Announces the operation on a range of memory, the item `wire` of the frame, if each item before it was one operation.
     /// It is kept only if somebody waits for its outcome, or for that of one before it; what it acts on is asked for then.
-    #[inline(always)]
     pub(super) fn announce_range(
         &mut self,
         wire: u8,
@@ -207,7 +200,6 @@ impl PendingRequest {
         }
     }
 
-    #[inline(never)]
     fn keep(&mut self, item: Item, spare: &mut Vec<Vec<Item>>) {
         match &mut self.items {
             Items::None => self.items = Items::One(item),
@@ -222,7 +214,6 @@ impl PendingRequest {
     }
 
     /// The request is over: its memory may serve another.
-    #[inline(always)]
     pub(super) fn recycle(self, spare: &mut Vec<Vec<Item>>) {
         if let Items::Several(items) = self.items
             && spare.len() < SPARES
@@ -256,7 +247,6 @@ impl PendingRequest {
         RequestRef { request: self.request, item: item.into() }
     }
 
-    #[inline(always)]
     pub(super) fn operation<'v>(&self, target: Target<'static>, values: Values<'v>) -> Operation<'v> {
         Operation {
             class: self.class,
@@ -271,7 +261,6 @@ impl PendingRequest {
 
 impl Entry {
     /// Whether it is the job that `from` answers with this reference and, where the answer has one, this function.
-    #[inline(always)]
     pub(super) fn is_answered_by(&self, reference: u16, code: Option<u8>, from: Side) -> bool {
         self.asked.reference == reference
             && code.is_none_or(|code| self.asked.code == u16::from(code))
@@ -286,7 +275,6 @@ impl Entry {
     }
 
     /// Tells the outcome of one item; `operation` is the item's.
-    #[inline(always)]
     pub(super) fn tell(&self, item: u16, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
         context.sink.outcome(self.asked.at(item), operation, outcome, &self.requested, context.stamp);
     }
@@ -302,7 +290,6 @@ impl Waiting for Entry {
         if let Items::Several(items) = &self.asked.items { items.capacity() * size_of::<Item>() } else { 0 }
     }
 
-    #[inline(always)]
     fn requested(&self) -> &Stamp {
         &self.requested
     }

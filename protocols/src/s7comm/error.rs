@@ -1,7 +1,6 @@
 //! Errors by name: those of a header (class and code) and those of userdata share one space of 16 bits.
 
 /// The name of an error. One that is not listed is named after its class.
-#[cold]
 pub(super) fn name(code: u16) -> &'static str {
     let known = NAMES.binary_search_by_key(&code, |(known, _)| *known).ok().and_then(|at| NAMES.get(at));
     known.map_or_else(|| class(code), |(_, name)| name)

@@ -22,8 +22,6 @@ use crate::operation::{Target, Values};
 use crate::reader::Reader;
 
 /// Announces the items of a request from item `wire` on, where `reader` stands, the values of a write in `data`.
-#[cold]
-#[inline(never)]
 pub(super) fn announce(
     asked: &mut PendingRequest,
     wire: u8,
@@ -184,8 +182,6 @@ fn fault(item: &[u8]) -> &'static str {
 
 /// Tells what became of each item that is kept of a Read Var, where several operations may share one item of the answer.
 /// `reader` stands behind what the answer says of those that are not kept.
-#[cold]
-#[inline(never)]
 pub(super) fn conclude(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
     let mut answered = u16::from(entry.asked.passed);
     let mut areas = Areas::default();

@@ -29,7 +29,6 @@ pub(super) fn read(
 }
 
 /// Reads an item of syntax S7ANY, a range of memory, if the next one is; reads nothing if not.
-#[inline(always)]
 pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     let mut ahead = *reader;
     let item = ahead.array::<ITEM>("item").ok()?;
@@ -44,7 +43,6 @@ pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
 }
 
 /// Reads an item by the length that it states, if its syntax is known or nothing speaks for another reading.
-#[cold]
 fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
     let (syntax, body) = stated(reader)?;
     visit_syntax(syntax, body, visit)
@@ -52,7 +50,6 @@ fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u
 
 /// Reads one item specification of a known syntax other than S7ANY, by the length that it states. None, with nothing read,
 /// if the next one is none; an error if it is one and cannot be read to its end, what it names up to there being visited.
-#[cold]
 pub(super) fn known(
     reader: &mut Reader<'_>,
     visit: &mut dyn FnMut(Target<'static>, Option<u8>),
@@ -65,7 +62,6 @@ pub(super) fn known(
 
 /// Reads twelve bytes as an item of syntax S7ANY, whatever its first three bytes say: snap7 1.4.2 and python-snap7 3.3.0
 /// never look at them. None if they name no area that is known.
-#[cold]
 pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     let mut ahead = *reader;
     let [_, _, _, size, count_high, count_low, db_high, db_low, area, address @ ..] =
@@ -81,7 +77,6 @@ pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
 /// The same for an item that is sound in another syntax: whether it may be meant so all the same. snap7 1.4.2 takes it if
 /// size, area and address agree and it is no more than a PDU holds; python-snap7 3.3.0 `writes` under any size, also to
 /// none. (Symbolic items always have FF in the place of the size; what WinCC reads by DBREAD may agree by chance.)
-#[cold]
 pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<'static>> {
     let &[_, _, syntax, size, high, low, _, _, area, _, _, bits] = reader.rest().first_chunk::<ITEM>()?;
     let target = fixed(&mut reader)?;
@@ -101,9 +96,9 @@ pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<
 /// Syntax and body of an item, behind which the reader stands then.
 fn stated<'a>(reader: &mut Reader<'a>) -> Result<(u8, Reader<'a>), DecodeError> {
     let [specification, length] = reader.array("item")?;
-    let body = reader.take(length.into(), "item")?;
+    let body = reader.bytes(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
-        reader.take(1, "fill_byte")?;
+        reader.bytes(1, "fill_byte")?;
     }
     if specification != SPECIFICATION {
         return Err(DecodeError::Invalid("item_specification"));
@@ -123,7 +118,7 @@ fn visit_syntax(
         SYMBOLIC => symbolic(&mut reader)?,
         NCK | NCK_METRIC | NCK_INCH => nck(&mut reader)?,
         DRIVE => {
-            reader.take(5, "drive_item")?;
+            reader.bytes(5, "drive_item")?;
             let (number, index) = (reader.u16_be("parameter_number")?, reader.u16_be("parameter_index")?);
             Target::Item { kind: "drive_parameter", number: number.into(), index: index.into() }
         }
@@ -161,7 +156,6 @@ const fn is_known(syntax: u8) -> bool {
 }
 
 /// A range of memory: 24 bits of bit address, or the number of a timer or counter.
-#[inline(always)]
 fn range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3]) -> Target<'static> {
     let first = u32::from_be_bytes([0, first, second, third]);
     let area = AREAS.get(usize::from(area)).copied().unwrap_or(Area::Other(area));
@@ -186,7 +180,7 @@ fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Optio
 fn symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     reader.u8("reserved")?;
     let object = u32::from_be_bytes(reader.array("root_area")?);
-    reader.take(4, "symbol_checksum")?;
+    reader.bytes(4, "symbol_checksum")?;
     let (mut path, mut depth) = ([0; OBJECT_DEPTH], 0);
     for slot in &mut path {
         let Ok(id) = reader.array("id") else { break };

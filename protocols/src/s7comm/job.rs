@@ -17,7 +17,7 @@ impl S7comm {
         let Some((&code, parameters)) = pdu.parameters.split_first() else {
             return self.on_job_without_parameters(pdu, context);
         };
-        let request = self.stack.number();
+        let request = self.stack.assign_number();
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
         let mut asked = PendingRequest::new(request, code.into(), function::job(code)).ambiguous(pdu.is_ambiguous);
         match code {
@@ -37,13 +37,12 @@ impl S7comm {
     }
 
     /// A job that states no parameters: snap7 1.4.2 takes the first byte behind the header for its function all the same.
-    #[cold]
     fn on_job_without_parameters(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         context.malformed("job_without_function", 0u32);
         if !pdu.data.is_empty() {
             return self.on_job(&Pdu { parameters: pdu.data, data: &[], ..*pdu }, context);
         }
-        let mut asked = PendingRequest::new(self.stack.number(), 0, &function::UNKNOWN_JOB);
+        let mut asked = PendingRequest::new(self.stack.assign_number(), 0, &function::UNKNOWN_JOB);
         asked.announce(Target::Unread { part: "function" }, Values::None, context);
         self.wait(asked, pdu.reference, false, context);
     }
@@ -187,7 +186,6 @@ fn conclude(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut C
     }
 }
 
-#[cold]
 fn refuse(entry: &Entry, error: u16, context: &mut Context<'_>) {
     let outcome = Outcome::Refused { code: error.into(), name: error::name(error) };
     entry.conclude(outcome, context.stamp, context.sink);

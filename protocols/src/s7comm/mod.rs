@@ -31,6 +31,7 @@ mod job;
 mod service;
 mod stride;
 mod szl;
+pub(crate) mod techniques;
 mod test;
 mod units;
 mod unseen;
@@ -53,13 +54,14 @@ use self::units::Units;
 use self::unseen::Answered;
 use crate::context::Context;
 use crate::dissector::{Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
-use crate::iso::{self, Content, Form, Loose, Stack};
+use crate::iso::{self, Content, Form, LaxKind, Stack};
 use crate::pending::Pending;
 
 /// S7comm in ISO transport over TCP.
 pub static S7COMM: Protocol = Protocol {
     name: "s7comm",
     framing: "iso-on-tcp",
+    display_name: "S7comm",
     title: "S7comm (S7-300, S7-400)",
     transports: &[Transport::Tcp],
     ports: iso::PORTS,
@@ -73,6 +75,7 @@ pub static S7COMM: Protocol = Protocol {
         PduGroup { name: "pi_services", key: service_name },
     ],
     functions: &function::ALL,
+    techniques: techniques::of,
 };
 
 fn userdata_key(key: u32) -> String {
@@ -93,8 +96,6 @@ const USERDATA_GROUP: usize = 1;
 const PI_SERVICES: usize = 2;
 
 /// Where a frame ends that may carry S7comm-plus: from there on that is spoken.
-#[cold]
-#[inline(never)]
 fn plus_frame_len(from: Side, bytes: &[u8], length: usize) -> FrameLen {
     match bytes.get(..length) {
         Some(frame) if iso::is_foreign(frame, from, Content::S7comm) => FrameLen::Invalid("tsdu_of_s7comm_plus"),
@@ -132,9 +133,8 @@ impl S7comm {
     }
 
     /// Decodes any frame: it may hold a part of a PDU, or break the specification.
-    #[inline(never)]
     fn any(&mut self, frame: &[u8], context: &mut Context<'_>) {
-        for tsdu in self.stack.frame(frame, context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, context).into_iter().flatten() {
             self.tsdu(&tsdu.bytes, tsdu.form, context);
         }
     }
@@ -163,44 +163,42 @@ impl S7comm {
     }
 
     /// A TSDU whose header is not that of a PDU, or states other lengths than it has. Servers may read it all the same.
-    #[cold]
-    #[inline(never)]
     fn odd(&mut self, tsdu: &[u8], pdu: Option<Pdu<'_>>, form: Form, context: &mut Context<'_>) {
-        let Form { torn, is_cut, is_joined, is_ambiguous } = form;
+        let Form { is_torn, is_cut, is_joined, is_ambiguous } = form;
         match (pdu, header::split_loosely(tsdu).filter(|reading| !is_cut && self.may_be(reading, context))) {
             (_, Some((_, pdu))) => {
                 header::tell_faults(tsdu, pdu.rosctr, context);
                 self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
             }
-            _ if torn => context.sink.lost(tsdu.len()),
+            _ if is_torn => context.sink.lost(tsdu.len()),
             (Some(pdu), None) => {
                 if !is_cut {
                     context.malformed("pdu_length_mismatch", tsdu.len() as u32);
                 }
                 self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
-                self.hidden(tsdu.get(header::HEADER..).unwrap_or_default(), context);
+                self.report_embedded_pdus(tsdu.get(header::HEADER..).unwrap_or_default(), context);
             }
             (None, None) => {
-                iso::foreign(tsdu, &mut self.stack, context);
+                iso::report_foreign(tsdu, &mut self.stack, context);
                 // What was found inside of another is searched no further. A whole PDU was told.
                 if !is_ambiguous && !is_joined {
-                    self.hidden(tsdu.get(1..).unwrap_or_default(), context);
+                    self.report_embedded_pdus(tsdu.get(1..).unwrap_or_default(), context);
                 }
             }
         }
     }
 
     /// Whether a PDU that only its lengths and its function show to be one is one: an answer is one if it answers something.
-    fn may_be(&self, (loose, pdu): &(Loose, Pdu<'_>), context: &Context<'_>) -> bool {
+    fn may_be(&self, (kind, pdu): &(LaxKind, Pdu<'_>), context: &Context<'_>) -> bool {
         let code = pdu.parameters.first().copied();
-        *loose != Loose::Answer
+        *kind != LaxKind::Answer
             || self.pending.iter().any(|entry| entry.is_answered_by(pdu.reference, code, context.from))
     }
 
     /// Whole PDUs in the bytes of another that states other lengths than it has.
-    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+    fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
-        while let Some((tsdu, behind)) = iso::hidden(rest) {
+        while let Some((tsdu, behind)) = iso::find_embedded_pdu(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
             self.tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
             rest = behind;
@@ -208,7 +206,6 @@ impl S7comm {
     }
 
     /// Remembers a request until its answer.
-    #[inline(always)]
     fn wait(&mut self, asked: PendingRequest, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
         let asked = asked.sent(context.from, reference, is_userdata);
         self.pending.push(Entry { requested: *context.stamp, asked }, context.sink);
@@ -232,17 +229,15 @@ impl Dissector for S7comm {
         iso::boundary(frame, header::is_exact)
     }
 
-    // Inline in the loop over the frames of a segment.
-    #[inline(always)]
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
         if !self.usual(frame, &mut context) {
             self.any(frame, &mut context);
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
     }
 
     fn buffered(&self) -> usize {

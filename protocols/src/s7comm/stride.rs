@@ -18,8 +18,6 @@ use crate::operation::{Area, Target, Values};
 use crate::reader::Reader;
 
 /// Announces each item that gets another value this way than the one it was announced with. `items` and `data` are sound.
-#[cold]
-#[inline(never)]
 pub(super) fn announce(
     asked: &mut PendingRequest,
     items: &[u8],

@@ -18,16 +18,12 @@ pub(super) struct Answered {
 impl S7comm {
     /// Counts an answer that no request is known to. Whether it is the first one: a second answer to the request that was
     /// answered last says nothing new.
-    #[cold]
-    #[inline(never)]
     pub(super) fn is_first(&mut self, answer: Answered, context: &mut Context<'_>) -> bool {
         context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(answer.code.into()));
         self.answered.take_if(|last| *last == answer).is_none()
     }
 
     /// The job that an answer is to was not seen.
-    #[cold]
-    #[inline(never)]
     pub(super) fn on_job_unseen(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         let code = pdu.parameters.first().copied();
         let answer = Answered { from: context.from, reference: pdu.reference, code: code.unwrap_or_default().into() };
@@ -64,7 +60,6 @@ impl S7comm {
     }
 
     /// The userdata that an answer without an error is to were not seen.
-    #[cold]
     pub(super) fn userdata_unseen(&mut self, function: &'static Function, code: u16, context: &mut Context<'_>) {
         if function.class.changes() {
             self.unseen(function, code, 1, Values::None, context);
@@ -87,7 +82,7 @@ impl S7comm {
             target: Target::Unread { part: "target" },
             values,
         };
-        let request = self.stack.number();
+        let request = self.stack.assign_number();
         for item in 0..count {
             context.sink.request_unseen(RequestRef { request, item }, &operation, context.stamp);
         }

@@ -1,8 +1,7 @@
 //! The way of nearly every frame: Read Var or Write Var, or its answer without an error, whole in one TPDU.
 //!
-//! Any other frame takes the general way, which would tell the same of these. This one exists for its cost: it asks once
-//! what tells the two apart, keeps nothing in memory that registers can hold, and is one straight piece of code. What it
-//! consists of is inlined by force, because the compiler's own choice costs 22 instructions a frame more.
+//! Any other frame takes the general path, which reports the same for these. This one exists for its cost: one check
+//! selects it, and it stores nothing that it need not keep.
 
 use super::entry::{Entry, PendingRequest};
 use super::header::{ACK_DATA, HEADER, JOB, PROTOCOL};
@@ -13,9 +12,8 @@ use crate::dissector::Function;
 
 impl S7comm {
     /// Decodes a frame if it is a usual one. Returns whether it is: nothing has happened if not.
-    #[inline(always)]
     pub(super) fn usual(&mut self, frame: &[u8], context: &mut Context<'_>) -> bool {
-        let Some(tsdu) = self.stack.plain(frame) else { return false };
+        let Some(tsdu) = self.stack.whole_tsdu(frame) else { return false };
         match tsdu.split_first_chunk::<HEADER>() {
             _ if tsdu.len() > self.pdu_length => false,
             Some((&[PROTOCOL, JOB, _, _, ref head @ ..], body)) => self.usual_job(head, body, context),
@@ -26,8 +24,6 @@ impl S7comm {
         }
     }
 
-    // Not inline, as the next one: each has the registers for itself then, which pays for the call.
-    #[inline(never)]
     fn usual_job(&mut self, head: &Head, body: &[u8], context: &mut Context<'_>) -> bool {
         match split(head, body) {
             Some(([function::READ_VAR, items @ ..], _)) => {
@@ -41,7 +37,6 @@ impl S7comm {
         true
     }
 
-    #[inline(always)]
     fn variables(
         &mut self,
         function: &'static Function,
@@ -51,7 +46,7 @@ impl S7comm {
         context: &mut Context<'_>,
     ) {
         context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
-        let asked = PendingRequest::new(self.stack.number(), function.code as u16, function);
+        let asked = PendingRequest::new(self.stack.assign_number(), function.code as u16, function);
         let asked = asked.sent(context.from, reference(head), false);
         // Announced where it is made, so that it is moved once.
         let mut entry = Entry { requested: *context.stamp, asked };
@@ -59,7 +54,6 @@ impl S7comm {
         self.pending.push(entry, context.sink);
     }
 
-    #[inline(never)]
     fn usual_answer(&mut self, head: &Head, body: &[u8], context: &mut Context<'_>) -> bool {
         let Some((&[code @ (function::READ_VAR | function::WRITE_VAR), claimed], data)) = split(head, body) else {
             return false;
@@ -89,13 +83,11 @@ impl S7comm {
 /// PDU reference and the two lengths of a [header](super::header).
 type Head = [u8; 6];
 
-#[inline(always)]
 fn reference(&[high, low, ..]: &Head) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
 /// Parameters and data, if they are exactly what the header announces.
-#[inline(always)]
 fn split<'f>(&[_, _, p_high, p_low, d_high, d_low]: &Head, body: &'f [u8]) -> Option<(&'f [u8], &'f [u8])> {
     let parameters = usize::from(u16::from_be_bytes([p_high, p_low]));
     let data = usize::from(u16::from_be_bytes([d_high, d_low]));

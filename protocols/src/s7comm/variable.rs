@@ -11,7 +11,6 @@ use crate::operation::{Target, Values};
 use crate::reader::Reader;
 
 /// Decodes a request and announces its operations. `parameters`: behind the function.
-#[inline(always)]
 pub(super) fn announce(
     asked: &mut PendingRequest,
     parameters: &[u8],
@@ -60,15 +59,12 @@ pub(super) fn announce(
 }
 
 /// A request without items.
-#[cold]
-#[inline(never)]
 fn unread(asked: &mut PendingRequest, context: &mut Context<'_>) {
     context.malformed("truncated_request", 0u32);
     asked.announce(Target::Unread { part: "items" }, Values::None, context);
 }
 
 /// Tells what became of each item of a Read Var. `count`: the items that the answer claims.
-#[inline(always)]
 pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
     let mut reader = Reader::new(data);
     let mut claimed = count.copied().unwrap_or_default();
@@ -89,7 +85,6 @@ pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], cont
 }
 
 /// The same for the items that are kept.
-#[inline(never)]
 fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
     if entry.asked.is_irregular {
         return irregular::conclude(entry, claimed, reader, context);
@@ -105,13 +100,11 @@ fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context
 }
 
 /// What the answer says of one item.
-#[inline(always)]
 pub(super) fn outcome(found: Option<DataItem<'_>>) -> Outcome {
     found.map_or(Outcome::Pending, |found| data::outcome(found.code))
 }
 
 /// The next data item of an answer, if the answer has one.
-#[inline(always)]
 pub(super) fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>) -> Option<DataItem<'a>> {
     *claimed = claimed.checked_sub(1)?;
     let found = DataItem::read(reader).ok();
@@ -121,14 +114,11 @@ pub(super) fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut 
     found
 }
 
-#[cold]
-#[inline(never)]
 pub(super) fn truncated_data(there: usize, context: &mut Context<'_>) {
     context.malformed("truncated_data", there as u32);
 }
 
 /// Tells what became of each item of a Write Var: one return code for each.
-#[inline(always)]
 pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
     let claimed = count.copied().unwrap_or_default();
     check_count(&entry.asked, claimed, context);
@@ -149,7 +139,6 @@ pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], con
 }
 
 /// An answer has as many items as its request.
-#[inline(always)]
 fn check_count(asked: &PendingRequest, claimed: u8, context: &mut Context<'_>) {
     if !asked.calls_for(claimed) {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));

@@ -1,9 +1,9 @@
 //! S7comm-plus (first byte 0x72), as S7-1200 and S7-1500 controllers speak it over the ISO transport.
 //!
 //! ```text
-//!  iso::Stack --> pdu --> fragments --> request ----> asked, pending --> response --> Sink
-//!  a TSDU         outer   a whole PDU   operations    wait for their     outcomes,
-//!       \         form               \                answer             values
+//!  iso::Stack --> pdu --> reassembly --> request ---> asked, pending --> response --> Sink
+//!  a TSDU         outer   a whole PDU    operations   wait for their     outcomes,
+//!       \         form               \                 answer             values
 //!        tls                          notification: reports
 //! ```
 //!
@@ -22,7 +22,6 @@
 //! that differs from others.
 
 mod certificate;
-mod fragments;
 mod function;
 mod id;
 mod identity;
@@ -45,7 +44,6 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use self::fragments::{Added, Assembly};
 use self::function::{NOTIFICATION, REQUEST, RESPONSE, RESPONSE_2};
 use self::owned::Owned;
 use self::pdu::{Head, Pdu};
@@ -61,11 +59,14 @@ use crate::iso::{self, Content, Form, IsoProbe, Stack};
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::{Pending, Waiting};
 use crate::reader::{DecodeError, Reader};
+use crate::reassembly::{Added, Limit, Reassembly};
+use crate::s7comm;
 
 /// S7comm-plus over ISO transport over TCP.
 pub static S7COMM_PLUS: Protocol = Protocol {
     name: "s7commplus",
     framing: "tpkt",
+    display_name: "S7commplus",
     title: "S7comm-plus (S7-1200, S7-1500)",
     transports: &[Transport::Tcp],
     ports: iso::PORTS,
@@ -75,6 +76,7 @@ pub static S7COMM_PLUS: Protocol = Protocol {
     open: |_, limits| Box::new(S7CommPlus::new(limits)),
     pdu_groups: PDU_GROUPS,
     functions: &function::ALL,
+    techniques: s7comm::techniques::of,
 };
 
 static PDU_GROUPS: &[PduGroup] = &[
@@ -100,7 +102,7 @@ const FUNCTIONS: usize = 2;
 const CONTINUATIONS: usize = 3;
 
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
-    match iso::open(bytes) {
+    match iso::probe_opening(bytes) {
         IsoProbe::No => Probe::No,
         IsoProbe::More | IsoProbe::Connected { .. } => Probe::More,
         IsoProbe::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
@@ -114,7 +116,7 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
 /// The decoder of one flow.
 struct S7CommPlus {
     stack: Stack,
-    assemblies: [Assembly; 2],
+    reassemblies: [Reassembly; 2],
     records: [Records; 2],
     /// TLS was agreed on.
     is_encrypted: bool,
@@ -131,7 +133,7 @@ impl S7CommPlus {
     fn new(limits: &Limits) -> Self {
         Self {
             stack: Stack::new(limits),
-            assemblies: Default::default(),
+            reassemblies: Default::default(),
             records: Default::default(),
             is_encrypted: false,
             pending: Pending::new(limits),
@@ -155,12 +157,12 @@ impl S7CommPlus {
         }
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
-            Content::Other if form.torn => context.sink.lost(bytes.len()),
+            Content::Other if form.is_torn => context.sink.lost(bytes.len()),
             _ => {
-                iso::foreign(bytes, &mut self.stack, context);
+                iso::report_foreign(bytes, &mut self.stack, context);
                 // What was found inside of another is searched no further. A whole PDU was told.
                 if !form.is_ambiguous && !form.is_joined {
-                    self.hidden(bytes.get(1..).unwrap_or_default(), context);
+                    self.report_embedded_pdus(bytes.get(1..).unwrap_or_default(), context);
                 }
             }
         }
@@ -170,14 +172,14 @@ impl S7CommPlus {
     /// so, and its opcode or its trailer. Of encrypted bytes fewer than one in 2^40 do. A record that is only announced must
     /// not hide what a controller reads.
     fn is_clear(&self, bytes: &[u8], from: Side) -> bool {
-        let is_open = || self.assemblies.get(from.index()).is_some_and(Assembly::is_open);
+        let is_open = || self.reassemblies.get(from.index()).is_some_and(Reassembly::is_open);
         iso::is_whole_plus(bytes) || pdu::is_fragment(bytes, is_open())
     }
 
     /// Encrypted from here on: told once, as content of class `opaque`.
     fn on_tls(&mut self, bytes: &[u8], content: Content, context: &mut Context<'_>) {
         if content == Content::Tls {
-            iso::foreign(bytes, &mut self.stack, context);
+            iso::report_foreign(bytes, &mut self.stack, context);
         }
         if let Some(records) = self.records.get_mut(context.from.index()) {
             records.feed(bytes, content == Content::Tls, context);
@@ -192,7 +194,7 @@ impl S7CommPlus {
                 self.on_payload(payload, is_last, version, context);
                 if let Some(name) = fault {
                     context.anomaly(AnomalyKind::Malformed, name, None);
-                    self.hidden(bytes.get(pdu::HEADER..).unwrap_or_default(), context);
+                    self.report_embedded_pdus(bytes.get(pdu::HEADER..).unwrap_or_default(), context);
                 }
             }
             Ok(Pdu::SystemEvent) => self.on_system_event(context),
@@ -205,10 +207,9 @@ impl S7CommPlus {
     }
 
     /// Whole PDUs in the bytes of another that ends where it should not.
-    #[cold]
-    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+    fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
-        while let Some((tsdu, behind)) = iso::hidden(rest) {
+        while let Some((tsdu, behind)) = iso::find_embedded_pdu(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
             self.on_tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
             rest = behind;
@@ -216,7 +217,6 @@ impl S7CommPlus {
     }
 
     /// A request that cannot be read so far as to tell what it asks for, from a client.
-    #[cold]
     fn unread(&mut self, part: &'static str, code: u8, context: &mut Context<'_>) {
         if context.from != Side::Client {
             return;
@@ -224,22 +224,27 @@ impl S7CommPlus {
         let Function { class, name, code } = function::unread(code.into());
         let target = Target::Unread { part };
         let operation = Operation { class, function: name, code, ambiguous: false, target, values: Values::None };
-        let at = RequestRef { request: self.stack.number(), item: 0 };
+        let at = RequestRef { request: self.stack.assign_number(), item: 0 };
         let Context { stamp, ref mut sink, .. } = *context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, Outcome::Pending, stamp, stamp);
     }
 
     fn on_payload(&mut self, payload: &[u8], is_last: bool, version: u8, context: &mut Context<'_>) {
-        let Some(assembly) = self.assemblies.get_mut(context.from.index()) else { return };
-        if assembly.is_open() {
+        let Some(reassembly) = self.reassemblies.get_mut(context.from.index()) else { return };
+        if reassembly.is_open() {
             context.sink.pdu(CONTINUATIONS, 0);
         }
         if !is_last {
             context.sink.takes_memory();
         }
-        match assembly.add(payload, is_last, self.limit) {
-            Added::Pdu { bytes, is_cut } => {
+        if reassembly.is_torn() && !pdu::is_beginning(payload) {
+            reassembly.skip(is_last);
+            context.anomaly(AnomalyKind::Unmatched, "fragment_without_beginning", None);
+            return;
+        }
+        match reassembly.add(payload, is_last, Limit::WholeFragment(self.limit)) {
+            Added::Message { bytes, is_cut, .. } => {
                 if is_cut {
                     context.anomaly(AnomalyKind::Limit, "pdu_too_long", None);
                 }
@@ -248,8 +253,7 @@ impl S7CommPlus {
                     self.unread("head", bytes.first().copied().unwrap_or_default(), context);
                 }
             }
-            Added::Nothing => {}
-            Added::Stray => context.anomaly(AnomalyKind::Unmatched, "fragment_without_beginning", None),
+            Added::Kept | Added::Skipped(_) => {}
         }
     }
 
@@ -279,7 +283,7 @@ impl S7CommPlus {
                 }
             }
             NOTIFICATION => {
-                notification::report(self.stack.number(), version, reader.rest(), &mut self.owned, context);
+                notification::report(self.stack.assign_number(), version, reader.rest(), &mut self.owned, context);
             }
             _ => {
                 context.malformed("opcode", opcode);
@@ -290,7 +294,7 @@ impl S7CommPlus {
     }
 
     fn on_request(&mut self, head: &Head, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
-        let (number, function) = (self.stack.number(), function::of(head.function));
+        let (number, function) = (self.stack.assign_number(), function::of(head.function));
         let mut items = self.spare.take();
         let mut request =
             Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
@@ -345,7 +349,6 @@ impl S7CommPlus {
     }
 
     /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
-    #[cold]
     fn only_asked(
         &mut self,
         answer @ (sequence, function): (u16, u16),
@@ -363,7 +366,7 @@ impl S7CommPlus {
 
     /// The fragments of a side that wait for the rest of their PDU are lost.
     fn give_up_fragments(&mut self, from: Side, sink: &mut dyn Sink) {
-        let lost = self.assemblies.get_mut(from.index()).map_or(0, Assembly::interrupt);
+        let lost = self.reassemblies.get_mut(from.index()).map_or(0, Reassembly::interrupt);
         if lost > 0 {
             sink.lost(lost);
         }
@@ -381,7 +384,7 @@ impl S7CommPlus {
             target: Target::None,
             values: Values::None,
         };
-        let at = RequestRef { request: self.stack.number(), item: 0 };
+        let at = RequestRef { request: self.stack.assign_number(), item: 0 };
         let Context { stamp, ref mut sink, .. } = *context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, Outcome::Accepted, stamp, stamp);
@@ -410,15 +413,15 @@ impl Dissector for S7CommPlus {
         iso::boundary(frame, |tsdu| matches!(Content::of(tsdu), Content::S7commPlus | Content::Tls))
     }
 
-    fn frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
+    fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        for tsdu in self.stack.frame(frame, &mut context).into_iter().flatten() {
+        for tsdu in self.stack.add_frame(frame, &mut context).into_iter().flatten() {
             self.on_tsdu(&tsdu.bytes, tsdu.form, &mut context);
         }
     }
 
-    fn interrupted(&mut self, from: Side, sink: &mut dyn Sink) {
-        self.stack.interrupted(from, sink);
+    fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
+        self.stack.interrupt(from, sink);
         self.give_up_fragments(from, sink);
         if let Some(records) = self.records.get_mut(from.index()) {
             records.interrupt();
@@ -426,11 +429,11 @@ impl Dissector for S7CommPlus {
     }
 
     fn buffered(&self) -> usize {
-        self.stack.buffered() + self.assemblies.iter().map(Assembly::len).sum::<usize>()
+        self.stack.buffered() + self.reassemblies.iter().map(Reassembly::len).sum::<usize>()
     }
 
     fn give_up(&mut self, from: Side, _: &Stamp, sink: &mut dyn Sink) -> bool {
-        let is_kept = self.assemblies.get(from.index()).is_some_and(|assembly| assembly.len() > 0);
+        let is_kept = self.reassemblies.get(from.index()).is_some_and(|reassembly| reassembly.len() > 0);
         if is_kept {
             self.give_up_fragments(from, sink);
         }

@@ -1,46 +1,46 @@
-//! Bytes that have to wait: beginnings of frames, and what a lost side has sent since no frame was found in it.
+//! Bytes kept between segments: starts of frames, and the bytes of a lost side in which no frame was found yet.
 
 use alloc::vec::Vec;
 
 use crate::dissector::{Side, Stamp};
 use crate::memory;
 
-/// Bytes of frames that have not arrived completely.
+/// The kept bytes of both sides.
 #[derive(Default)]
 pub(super) struct Kept {
-    sides: [Waiting; 2],
-    /// When either side sent anything last, on the scale of [`Stamp::clock`].
+    sides: [Partial; 2],
+    /// Time of the latest bytes of either side, on the scale of [`Stamp::clock`].
     pub(super) clock: i64,
 }
 
-/// What waits of one side.
+/// The kept bytes of one side.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct Partial {
     pub(super) bytes: Vec<u8>,
-    /// How long the frame is that they begin with, if that will not change; otherwise 0.
+    /// Final length of the frame that they begin; 0 if it is unknown or may change.
     pub(super) awaited: usize,
-    /// What a lost side knows of them.
-    pub(super) lead: Lead,
-    /// When the latest of them came: a frame that only the end of the stream completes has no other time.
+    /// How far they were searched, if the side is lost.
+    pub(super) progress: SearchProgress,
+    /// Stamp of the latest of them: that of a frame which only the end of the stream completes.
     pub(super) latest: Stamp,
 }
 
-/// How far the search for a frame has come in the bytes of a lost side.
+/// How far the kept bytes of a lost side were searched for a frame.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lead {
-    /// A frame of some protocol should begin with the first of these bytes: the one before ended there.
+pub(super) struct SearchProgress {
+    /// A frame of some protocol is due at the first byte: the previous frame ended there.
     pub(super) is_aligned: bool,
-    /// How many bytes hold certainly no frame start of the protocol that is spoken; other protocols may still have one.
+    /// Number of bytes in which no frame of the current protocol starts. Frames of other protocols may start there.
     pub(super) refuted: usize,
 }
 
 impl Kept {
-    pub(super) fn side(&self, from: Side) -> &Waiting {
+    pub(super) fn side(&self, from: Side) -> &Partial {
         let [client, server] = &self.sides;
         if from == Side::Client { client } else { server }
     }
 
-    pub(super) fn side_mut(&mut self, from: Side) -> &mut Waiting {
+    pub(super) fn side_mut(&mut self, from: Side) -> &mut Partial {
         let [client, server] = &mut self.sides;
         if from == Side::Client { client } else { server }
     }
@@ -49,42 +49,49 @@ impl Kept {
         self.sides.iter().all(|side| side.bytes.is_empty())
     }
 
-    /// Bytes of memory that is taken for what waits.
+    /// Memory that the kept bytes take, bytes.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.sides.iter().map(|side| side.bytes.capacity()).sum::<usize>()
     }
 
-    /// How many bytes wait.
+    /// Number of kept bytes.
     pub(super) fn len(&self) -> usize {
         self.sides.iter().map(|side| side.bytes.len()).sum()
     }
 
-    /// When the latest of what waits of a side came. It is read now, behind all that was read before.
+    /// Stamp of the latest kept bytes of a side, with the clock of the latest bytes of either side: they are decoded after
+    /// those.
     pub(super) fn latest(&self, from: Side) -> Stamp {
         let latest = self.side(from).latest;
         Stamp { clock: latest.clock.max(self.clock), ..latest }
     }
 
-    /// What `from` sent of a frame of `awaited` bytes, or of one whose length is not known.
-    pub(super) fn put(&mut self, from: Side, mut bytes: Vec<u8>, awaited: usize, lead: Lead, stamp: &Stamp) {
-        bytes.reserve_exact(room(awaited, bytes.len()).saturating_sub(bytes.len()));
-        *self.side_mut(from) = Waiting { bytes, awaited, lead, latest: *stamp };
+    /// Replaces the kept bytes of a side. `awaited`: see [`Partial::awaited`].
+    pub(super) fn replace(
+        &mut self,
+        from: Side,
+        mut bytes: Vec<u8>,
+        awaited: usize,
+        progress: SearchProgress,
+        stamp: &Stamp,
+    ) {
+        bytes.reserve_exact(capacity_for(awaited, bytes.len()).saturating_sub(bytes.len()));
+        *self.side_mut(from) = Partial { bytes, awaited, progress, latest: *stamp };
     }
 
-    /// Adds bytes that do not complete the frame that they belong to, which nothing need be told about. `false`: they may
-    /// complete it, and were not added.
+    /// Adds bytes that cannot complete their frame. Returns `false`, without adding them, if they may complete it.
     pub(super) fn append(&mut self, from: Side, bytes: &[u8], stamp: &Stamp) -> bool {
-        let waiting = self.side_mut(from);
-        let goes_on = waiting.bytes.len() + bytes.len() < waiting.awaited;
-        if goes_on {
-            memory::append(&mut waiting.bytes, bytes);
-            waiting.latest = *stamp;
+        let partial = self.side_mut(from);
+        let is_incomplete = partial.bytes.len() + bytes.len() < partial.awaited;
+        if is_incomplete {
+            partial.bytes.extend_from_slice(bytes);
+            partial.latest = *stamp;
         }
-        goes_on
+        is_incomplete
     }
 }
 
-/// Room for all of a frame that is awaited, unless there is little to show for it.
-pub(super) fn room(awaited: usize, there: usize) -> usize {
-    awaited.min(memory::GROWTH * there)
+/// Capacity for a frame of `awaited` bytes of which `available` have arrived: bounded by what has arrived.
+pub(super) fn capacity_for(awaited: usize, available: usize) -> usize {
+    awaited.min(memory::GROWTH * available)
 }

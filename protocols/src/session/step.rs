@@ -1,128 +1,125 @@
-//! One step through the bytes of a side: whole frames, and the search for the next one where there is none.
+//! One pass over the bytes of a side: decodes whole frames, and searches for the next one where framing is lost.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::kept::Lead;
-use super::terms::Terms;
-use crate::candidate::{Look, Place, Proof};
+use super::kept::SearchProgress;
+use super::settings::FlowSettings;
+use crate::candidate::{Candidate, Match, Proof};
 use crate::dissector::{Anomaly, AnomalyKind, Boundary, Dissector, FrameLen, Protocol, Side, Sink, Stamp};
 
-/// What bytes of one side are decoded with.
+/// One pass over bytes of one side, with everything that decoding them needs.
 pub(super) struct Step<'s> {
     pub(super) protocol: &'s mut &'static Protocol,
     pub(super) dissector: &'s mut Box<dyn Dissector>,
-    pub(super) terms: &'s Terms,
+    pub(super) settings: &'s FlowSettings,
     pub(super) from: Side,
-    /// How that side stands, and what it knows if it is lost.
-    pub(super) standing: &'s mut Standing,
-    pub(super) lead: Lead,
-    /// Nothing follows the bytes.
+    pub(super) framing: &'s mut Framing,
+    pub(super) progress: SearchProgress,
+    /// The stream ends with these bytes.
     pub(super) is_last: bool,
     pub(super) stamp: &'s Stamp,
     pub(super) sink: &'s mut dyn Sink,
 }
 
-/// How a side stands.
+/// Whether the frame boundaries of a side are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Framing {
     /// Frames follow each other.
     InStep,
-    /// Lost at the first byte that was captured: as a rule, senders begin segments with frames.
+    /// Unknown since the first captured byte, which is often the start of a frame: senders begin segments with frames.
     Joined,
-    /// Lost anywhere else.
+    /// Unknown.
     Lost,
 }
 
-/// How far a step has come.
+/// The result of a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    /// Bytes that are done with.
+pub(super) struct Consumed {
+    /// Number of bytes that were decoded or skipped.
     pub(super) used: usize,
-    /// Another protocol is spoken from there on.
+    /// The protocol changes after them.
     pub(super) changed: bool,
 }
 
-/// Where a lost side goes on.
+/// Where a lost side continues.
 enum Found {
-    /// A frame of the protocol that is spoken begins behind so many bytes.
+    /// At a frame of the current protocol, after so many bytes.
     Own(usize),
-    /// A frame of another protocol does.
+    /// At a frame of another protocol, after so many bytes.
     Other(&'static Protocol, usize),
-    /// More bytes will tell. So many hold no frame start of any.
+    /// More bytes are needed. No frame starts in the first so many bytes.
     None(usize),
 }
 
 /// Whether a frame starts at a position.
-enum Stand {
+enum FrameStart {
     Yes,
     No,
-    /// More bytes will tell.
-    Open,
+    /// More bytes are needed.
+    Unknown,
 }
 
 impl Step<'_> {
     /// Decodes every whole frame in `bytes`, up to a change of the protocol.
-    pub(super) fn consume(&mut self, bytes: &[u8]) -> Taken {
+    pub(super) fn consume(&mut self, bytes: &[u8]) -> Consumed {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
             if rest.is_empty() {
-                return Taken { used, changed: false };
+                return Consumed { used, changed: false };
             }
-            if *self.standing != Standing::InStep {
-                match self.search(rest) {
+            if *self.framing != Framing::InStep {
+                match self.find_frame(rest) {
                     Found::None(skipped) => {
-                        self.skip(skipped);
-                        return Taken { used: used + skipped, changed: false };
+                        self.report_lost(skipped);
+                        return Consumed { used: used + skipped, changed: false };
                     }
                     Found::Own(skipped) => {
-                        self.skip(skipped);
+                        self.report_lost(skipped);
                         used += skipped;
-                        self.find();
-                        self.dissector.interrupted(self.from, self.sink);
+                        self.set_in_step();
+                        self.dissector.interrupt(self.from, self.sink);
                     }
                     Found::Other(protocol, skipped) => {
-                        self.skip(skipped);
-                        let is_torn = !self.lead.is_aligned;
-                        self.change(protocol);
+                        self.report_lost(skipped);
+                        let is_torn = !self.progress.is_aligned;
+                        self.change_protocol(protocol);
                         if is_torn {
-                            self.dissector.interrupted(self.from, self.sink);
+                            self.dissector.interrupt(self.from, self.sink);
                         }
-                        return Taken { used: used + skipped, changed: true };
+                        return Consumed { used: used + skipped, changed: true };
                     }
                 }
                 continue;
             }
-            let decoded = self.dissector.frames(self.from, rest, self.stamp, self.sink);
+            let decoded = self.dissector.decode_frames(self.from, rest, self.stamp, self.sink);
             used += decoded;
             let next = rest.get(decoded..).filter(|next| !next.is_empty());
             match next.map(|next| self.dissector.frame_len(self.from, next)) {
-                Some(FrameLen::Invalid(_)) if !self.dissector.is_in_doubt(self.from) => {
-                    *self.standing = Standing::Lost;
-                    self.lead = Lead { is_aligned: true, refuted: 0 };
+                Some(FrameLen::Invalid(_)) if !self.dissector.is_ambiguous(self.from) => {
+                    *self.framing = Framing::Lost;
+                    self.progress = SearchProgress { is_aligned: true, refuted: 0 };
                 }
-                _ => return Taken { used, changed: false },
+                _ => return Consumed { used, changed: false },
             }
         }
     }
 
-    fn skip(&mut self, bytes: usize) {
+    fn report_lost(&mut self, bytes: usize) {
         if bytes > 0 {
             self.sink.lost(bytes);
         }
     }
 
-    /// The side is in step.
-    fn find(&mut self) {
-        *self.standing = Standing::InStep;
-        self.lead = Lead::default();
+    fn set_in_step(&mut self) {
+        *self.framing = Framing::InStep;
+        self.progress = SearchProgress::default();
     }
 
-    /// Goes on with another protocol, which explains what the one before does not.
-    #[cold]
-    pub(super) fn change(&mut self, protocol: &'static Protocol) {
-        let mut next = self.terms.open(protocol);
+    /// Ends the decoder of the current protocol and continues with that of another.
+    pub(super) fn change_protocol(&mut self, protocol: &'static Protocol) {
+        let mut next = self.settings.open(protocol);
         *next.next_request() = *self.dissector.next_request();
         self.dissector.finish(self.sink);
         self.sink.protocol(protocol, self.stamp);
@@ -130,121 +127,121 @@ impl Step<'_> {
             next.unlock(&keys);
         }
         (*self.dissector, *self.protocol) = (next, protocol);
-        self.find();
+        self.set_in_step();
     }
 
-    /// Looks for the first position from which framing holds. Where a frame should begin, other protocols come first: what
-    /// is not one of ours may well be one of theirs. Elsewhere one of theirs counts only where none of ours can be.
-    fn search(&mut self, bytes: &[u8]) -> Found {
-        if *self.standing == Standing::Joined {
-            match self.dissector.begins_with_lies(self.from, bytes, self.is_last) {
+    /// Finds the first position where a frame starts. Where one is due, other protocols come first, as it was not one of the
+    /// current protocol. Elsewhere, another protocol counts only where no frame of the current one can start.
+    fn find_frame(&mut self, bytes: &[u8]) -> Found {
+        if *self.framing == Framing::Joined {
+            match self.dissector.begins_with_wrong_headers(self.from, bytes, self.is_last) {
                 Some(true) => return Found::Own(0),
                 None => return Found::None(0),
-                Some(false) => *self.standing = Standing::Lost,
+                Some(false) => *self.framing = Framing::Lost,
             }
         }
-        if self.lead.is_aligned {
-            match self.other_at(bytes, self.is_last, Proof::Aligned) {
-                (Look::Yes { .. }, Some(protocol)) => return Found::Other(protocol, 0),
-                (Look::Open, _) => return Found::None(0),
-                _ => self.lose(bytes),
+        if self.progress.is_aligned {
+            match self.match_other(bytes, self.is_last, Proof::Aligned) {
+                (Match::Yes { .. }, Some(protocol)) => return Found::Other(protocol, 0),
+                (Match::Undecided, _) => return Found::None(0),
+                _ => self.report_desync(bytes),
             }
         }
-        let own = self.resynchronise(bytes);
+        let own = self.find_own_start(bytes);
         let (Ok(refuted) | Err(refuted)) = own;
         let is_over = self.is_last || own.is_ok();
-        let (start, other) = self.first_other_in(bytes.get(..refuted).unwrap_or(bytes), is_over);
+        let (start, other) = self.find_other_start(bytes.get(..refuted).unwrap_or(bytes), is_over);
         match (other, own) {
             (Some(protocol), _) => Found::Other(protocol, start),
             (None, Ok(found)) => Found::Own(found),
             (None, Err(refuted)) => {
-                self.lead.refuted = refuted - start;
+                self.progress.refuted = refuted - start;
                 Found::None(start)
             }
         }
     }
 
-    /// No frame starts where one should.
-    fn lose(&mut self, bytes: &[u8]) {
+    /// Reports that no frame starts where one is due.
+    fn report_desync(&mut self, bytes: &[u8]) {
         if let FrameLen::Invalid(name) = self.dissector.frame_len(self.from, bytes) {
             self.anomaly(AnomalyKind::Desynchronised, name);
         }
-        self.lead.is_aligned = false;
+        self.progress.is_aligned = false;
     }
 
-    /// The first position where framing holds, or else the first where it may.
-    fn resynchronise(&self, bytes: &[u8]) -> Result<usize, usize> {
-        let mut start = self.lead.refuted;
+    /// The first position where a frame of the current protocol starts, or as an error the first where one may start.
+    fn find_own_start(&self, bytes: &[u8]) -> Result<usize, usize> {
+        let mut start = self.progress.refuted;
         while let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) {
-            match self.stands_at(rest) {
-                Stand::Yes => return Ok(start),
-                Stand::No => start += 1,
-                Stand::Open if self.is_last => start += 1,
-                Stand::Open => break,
+            match self.frame_starts_at(rest) {
+                FrameStart::Yes => return Ok(start),
+                FrameStart::No => start += 1,
+                FrameStart::Unknown if self.is_last => start += 1,
+                FrameStart::Unknown => break,
             }
         }
         Err(start)
     }
 
-    /// The first frame of another protocol in bytes that hold none of the protocol that is spoken; or else how many of them
-    /// hold no start of one. `is_over`: what follows them belongs to something else.
-    fn first_other_in(&self, bytes: &[u8], is_over: bool) -> (usize, Option<&'static Protocol>) {
-        if self.terms.others(self.protocol).next().is_none() {
+    /// The position of the first frame of another protocol in bytes that hold none of the current one, with its protocol; or
+    /// the number of bytes in which none starts. `is_over`: the bytes that follow belong to another frame.
+    fn find_other_start(&self, bytes: &[u8], is_over: bool) -> (usize, Option<&'static Protocol>) {
+        if self.settings.others(self.protocol).next().is_none() {
             return (bytes.len(), None);
         }
         let mut start = 0;
         while let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) {
-            match self.other_at(rest, is_over, Proof::Anywhere) {
-                (Look::No, _) => start += 1,
+            match self.match_other(rest, is_over, Proof::Anywhere) {
+                (Match::No, _) => start += 1,
                 (_, found) => return (start, found),
             }
         }
         (start, None)
     }
 
-    fn other_at(&self, bytes: &[u8], is_last: bool, proof: Proof) -> (Look, Option<&'static Protocol>) {
-        let place = Place { transport: self.terms.transport, from: self.from, bytes, is_last };
-        place.first_of(self.terms.others(self.protocol), proof)
+    fn match_other(&self, bytes: &[u8], is_last: bool, proof: Proof) -> (Match, Option<&'static Protocol>) {
+        let candidate = Candidate { transport: self.settings.transport, from: self.from, bytes, is_last };
+        candidate.first_match(self.settings.others(self.protocol), proof)
     }
 
-    /// Whether a frame starts here, judged by nothing but the bytes that follow.
-    fn stands_at(&self, rest: &[u8]) -> Stand {
+    /// Whether a frame of the current protocol starts with the first byte of `rest`.
+    fn frame_starts_at(&self, rest: &[u8]) -> FrameStart {
         if !self.dissector.may_start(self.from, rest) {
-            return Stand::No;
+            return FrameStart::No;
         }
         let length = match self.dissector.frame_len(self.from, rest) {
             FrameLen::Bytes(length) => length.max(1),
-            FrameLen::Unknown => return Stand::Open,
-            FrameLen::Invalid(_) => return Stand::No,
+            FrameLen::Unknown => return FrameStart::Unknown,
+            FrameLen::Invalid(_) => return FrameStart::No,
         };
         let max_frame = self.protocol.max_frame;
         let Some((frame, next)) = rest.split_at_checked(length) else {
-            // It may still be arriving, unless it claims more than a frame can have.
-            return if length <= max_frame { Stand::Open } else { Stand::No };
+            // It may still be arriving, unless it is longer than a frame can be.
+            return if length <= max_frame { FrameStart::Unknown } else { FrameStart::No };
         };
         match self.dissector.boundary(self.from, frame) {
-            Boundary::Certain => return Stand::Yes,
-            Boundary::Unlikely => return Stand::No,
-            Boundary::Likely if self.is_last && next.is_empty() => return Stand::Yes,
+            Boundary::Certain => return FrameStart::Yes,
+            Boundary::Unlikely => return FrameStart::No,
+            Boundary::Likely if self.is_last && next.is_empty() => return FrameStart::Yes,
             Boundary::Likely => {}
         }
-        // Only a whole second frame counts: some framings know at its end that it was none.
+        // Only a whole second frame is proof: some framings reject a frame at its last bytes.
         match self.dissector.frame_len(self.from, next) {
-            FrameLen::Bytes(length) if length > max_frame => Stand::No,
-            FrameLen::Bytes(length) if length <= next.len() => Stand::Yes,
-            FrameLen::Bytes(_) | FrameLen::Unknown => Stand::Open,
-            FrameLen::Invalid(_) => Stand::No,
+            FrameLen::Bytes(length) if length > max_frame => FrameStart::No,
+            FrameLen::Bytes(length) if length <= next.len() => FrameStart::Yes,
+            FrameLen::Bytes(_) | FrameLen::Unknown => FrameStart::Unknown,
+            FrameLen::Invalid(_) => FrameStart::No,
         }
     }
 
-    /// Holds what is kept to its limit, and the memory behind it to what it needs.
-    pub(super) fn bound(&mut self, partial: &mut Vec<u8>) {
+    /// Drops kept bytes beyond their limit, and frees memory that they do not need.
+    pub(super) fn enforce_limit(&mut self, partial: &mut Vec<u8>) {
         let max_frame = self.protocol.max_frame;
-        if partial.len() > (self.terms.partial as usize).max(2 * max_frame) {
+        if partial.len() > (self.settings.partial as usize).max(2 * max_frame) {
             self.sink.lost(partial.len());
             self.anomaly(AnomalyKind::Limit, "partial_frame_too_long");
-            *self.standing = Standing::Lost;
-            self.lead = Lead::default();
+            *self.framing = Framing::Lost;
+            self.progress = SearchProgress::default();
             *partial = Vec::new();
         }
         let enough = partial.len().max(2 * max_frame);

@@ -54,7 +54,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) if facts.carrier != Carrier::Udp => {
-                session.stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
+                session.feed_stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
             _ => self.take_unidentified(from, bytes, stamp, state),
         }
@@ -65,7 +65,7 @@ impl FlowState {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) => {
-                session.datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
+                session.feed_datagram(facts.side(from), bytes, stamp, &mut FlowSink { facts, state })
             }
             Content::Empty | Content::Unidentified(_) => self.identify(from, bytes, stamp, state),
             Content::Other(_) => self.search(from, bytes, stamp, state),
@@ -79,7 +79,7 @@ impl FlowState {
         }
         let Self { facts, content } = self;
         match content {
-            Content::Identified(session) => session.gap(facts.side(from), &mut FlowSink { facts, state }),
+            Content::Identified(session) => session.feed_gap(facts.side(from), &mut FlowSink { facts, state }),
             Content::Unidentified(buffer) => {
                 facts.midstream = true;
                 state.counters.losses.undecoded_bytes += buffer.forget(from);
@@ -114,7 +114,7 @@ impl FlowState {
     pub(super) fn finish(&mut self, clock: i64, state: &mut WorkerState) {
         let stamp = self.facts.first.at(clock);
         self.conclude_identification(&stamp, state);
-        state.counters.ended(self.facts.midstream, self.facts.seen != [true, true]);
+        state.counters.count_ended_flow(self.facts.midstream, self.facts.seen != [true, true]);
         let Self { facts, content } = self;
         if let Content::Identified(session) = content {
             session.finish(&mut FlowSink { facts, state });

@@ -24,7 +24,7 @@ impl Conversation {
         }
         let failure = match flow.facts.seen[server.index()] {
             false => Failure::Unanswered,
-            true if tcp.closed() => Failure::Refused,
+            true if tcp.is_closed() => Failure::Refused,
             true => return None,
         };
         let end = flow.facts.ends[server.index()];

@@ -42,7 +42,7 @@ impl FlowState {
         match facts.identifier(declared).decide(REGISTRY, sides, exhausted) {
             Decision::Undecided => {}
             Decision::Unknown => self.conclude_unrecognised(stamp, state),
-            Decision::Speaks { protocol, swapped } => {
+            Decision::Identified { protocol, swapped } => {
                 if swapped {
                     facts.client = facts.client.other();
                 }
@@ -111,7 +111,7 @@ impl FlowState {
             let (given_up, found) = search.settle(side);
             self.take_found(given_up, found, state);
             if let Content::Identified(session) = &mut self.content {
-                session.gap(side, &mut FlowSink { facts: &mut self.facts, state });
+                session.feed_gap(side, &mut FlowSink { facts: &mut self.facts, state });
             }
         }
     }
@@ -127,12 +127,12 @@ impl FlowState {
         let Self { facts, content: Content::Identified(session) } = self else { return };
         let flow_sink = &mut FlowSink { facts, state };
         // The other side came before, and may begin anywhere in a message.
-        session.gap(on.other(), flow_sink);
+        session.feed_gap(on.other(), flow_sink);
         for side in [on.other(), on] {
             let (bytes, stamp) = &bytes[side.index()];
             match session.transport() {
-                Transport::Tcp => session.stream(side, bytes, stamp, flow_sink),
-                Transport::Udp => session.datagram(side, bytes, stamp, flow_sink),
+                Transport::Tcp => session.feed_stream(side, bytes, stamp, flow_sink),
+                Transport::Udp => session.feed_datagram(side, bytes, stamp, flow_sink),
             }
         }
     }
@@ -177,7 +177,7 @@ impl FlowFacts {
     /// Sets the protocol of the conversation.
     pub(in crate::worker) fn set_protocol(&mut self, protocol: &'static Protocol, state: &mut WorkerState) {
         self.row = row_of(protocol);
-        self.slot = state.counters.slot(protocol);
+        self.slot = state.counters.protocol_slot(protocol);
         // An answer timeout of the protocol may be earlier than the timer in force.
         self.armed = NEVER;
     }

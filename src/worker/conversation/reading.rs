@@ -104,14 +104,14 @@ impl FlowState {
         let mut known = ReadingSink::new(&fingerprints, None);
         for delivered in reading.delivered {
             let mut session = Session::new(protocol, transport, &state.decoder, true);
-            session.stream(side, delivered, stamp, &mut known);
+            session.feed_stream(side, delivered, stamp, &mut known);
             session.finish(&mut known);
         }
         let delivered = known.announced;
         let mut session = Session::new(protocol, transport, &state.decoder, true);
         let mut judge = self.facts.reading_judge(&state.policy, &flow_verdict);
         let mut sink = ReadingSink::new(&fingerprints, Some(&mut judge));
-        session.stream(side, reading.other, stamp, &mut sink);
+        session.feed_stream(side, reading.other, stamp, &mut sink);
         if !reading.goes_on {
             session.finish(&mut sink);
         }
@@ -134,7 +134,7 @@ impl FlowState {
         }
         let sides = if self.facts.side(from) == Side::Client { [bytes, &[]] } else { [&[], bytes] };
         match self.facts.identifier(self.facts.declared(state)).decide(REGISTRY, sides, true) {
-            Decision::Speaks { protocol, .. } => Some(protocol),
+            Decision::Identified { protocol, .. } => Some(protocol),
             Decision::Undecided | Decision::Unknown => None,
         }
     }
@@ -155,7 +155,7 @@ impl FlowState {
             let fingerprints = state.fingerprints.clone();
             let mut judge = self.facts.reading_judge(&state.policy, &flow_verdict);
             let mut sink = ReadingSink::new(&fingerprints, Some(&mut judge));
-            reading.session.stream(side, bytes, stamp, &mut sink);
+            reading.session.feed_stream(side, bytes, stamp, &mut sink);
             reading.left = reading.left.saturating_sub(bytes.len());
             let (announced, denied) = (sink.announced, sink.denied);
             reading.report_denials(&announced, denied, &mut self.facts, state);

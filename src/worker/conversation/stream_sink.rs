@@ -4,7 +4,7 @@ use lockkeeper_protocols::Stamp;
 
 use super::FlowState;
 use crate::capture::Origin;
-use crate::flow::{End, Reading, ReadingCause, Receiver};
+use crate::flow::{End, Reading, ReadingCause, StreamHandler};
 use crate::record::{Doubt, Evidence};
 use crate::worker::state::WorkerState;
 
@@ -14,25 +14,25 @@ pub(in crate::worker) struct StreamSink<'a> {
     pub(in crate::worker) state: &'a mut WorkerState,
 }
 
-impl Receiver for StreamSink<'_> {
+impl StreamHandler for StreamSink<'_> {
     #[inline(always)]
-    fn bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
+    fn on_bytes(&mut self, from: End, bytes: &[u8], stamp: &Stamp) {
         self.flow.take_bytes(from, bytes, stamp, self.state);
         if self.flow.facts.has_readings {
             self.flow.continue_readings(from, bytes, stamp, self.state);
         }
     }
 
-    fn gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
+    fn on_gap(&mut self, from: End, _missing: u32, _stamp: &Stamp) {
         self.flow.gap(from, self.state);
         self.flow.end_readings(from);
     }
 
-    fn given_up(&mut self, _from: End, stamp: &Stamp) {
+    fn on_limit(&mut self, _from: End, stamp: &Stamp) {
         self.state.report_doubt(&mut self.flow.facts, Doubt::GivenUp, stamp);
     }
 
-    fn reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
+    fn on_reading(&mut self, from: End, reading: &Reading<'_>, stamp: &Stamp) {
         let doubt = match reading.cause {
             ReadingCause::Differs { origin } => Some(Doubt::DifferingRepeat(evidence_at(origin))),
             ReadingCause::AfterEnd => Some(Doubt::DataAfterEnd),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::capture::{Block, Packet, ReplaySettings, Source, open};
-use crate::flow::{CopySettings, StreamSettings, TableSettings};
+use crate::flow::{DuplicateSettings, StreamSettings, TableSettings};
 use crate::frame::{self, Layers};
 use crate::policy::Policy;
 use crate::record::{Captures, Report};
@@ -67,7 +67,7 @@ fn settings(transactions: bool) -> Settings {
     Settings {
         table: TableSettings::default(),
         streams: StreamSettings::default(),
-        copies: CopySettings::default(),
+        copies: DuplicateSettings::default(),
         checksums: Checksums::Auto,
         decoder: lockkeeper_protocols::Limits::default(),
         transactions,

@@ -28,7 +28,7 @@ fn talk(size: usize, segments: &[(Side, Vec<u8>)]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&RTU, Transport::Tcp, &Limits::default(), false);
     for (time, (from, bytes)) in (0..).zip(segments) {
-        bytes.chunks(size).for_each(|piece| session.stream(*from, piece, &at(time), &mut log));
+        bytes.chunks(size).for_each(|piece| session.feed_stream(*from, piece, &at(time), &mut log));
     }
     session.finish(&mut log);
     log

@@ -29,7 +29,7 @@ fn talk(segments: &[(Side, Vec<u8>)]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&TCP, Transport::Tcp, &Limits::default(), false);
     for (time, (from, bytes)) in (0..).zip(segments) {
-        session.stream(*from, bytes, &at(time), &mut log);
+        session.feed_stream(*from, bytes, &at(time), &mut log);
     }
     session.finish(&mut log);
     assert_eq!(session.buffered(), 0);
@@ -91,7 +91,7 @@ fn joined(segments: &[(Side, Vec<u8>)], size: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&TCP, Transport::Tcp, &Limits::default(), true);
     for (time, (from, bytes)) in (0..).zip(segments) {
-        bytes.chunks(size).for_each(|piece| session.stream(*from, piece, &at(time), &mut log));
+        bytes.chunks(size).for_each(|piece| session.feed_stream(*from, piece, &at(time), &mut log));
     }
     session.finish(&mut log);
     log
@@ -143,8 +143,8 @@ fn frames_hidden_behind_another_in_one_length_are_told() {
         assert_eq!(malformed(&log), faults, "every bad frame, not the first only");
         let mut datagrams = Log::default();
         let mut session = Session::new(&TCP, Transport::Udp, &Limits::default(), false);
-        session.datagram(Client, &all, &at(0), &mut datagrams);
-        session.datagram(Client, &frame(6, 1, &READ), &at(1), &mut datagrams);
+        session.feed_datagram(Client, &all, &at(0), &mut datagrams);
+        session.feed_datagram(Client, &frame(6, 1, &READ), &at(1), &mut datagrams);
         session.finish(&mut datagrams);
         assert_eq!(asked(&datagrams), asked(&log));
         assert_eq!((datagrams.lost, log.lost), (0, 0));

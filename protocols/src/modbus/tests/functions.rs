@@ -355,7 +355,7 @@ fn a_datagram_holds_whole_frames_only() {
     let mut session = crate::Session::new(&TCP, crate::Transport::Udp, &crate::Limits::default(), false);
     let mut datagram = frame(1, 1, &[0x07]);
     datagram.extend(&frame(2, 1, &[0x0B])[..7]);
-    session.datagram(Side::Client, &datagram, &crate::testing::at(0), &mut log);
+    session.feed_datagram(Side::Client, &datagram, &crate::testing::at(0), &mut log);
     assert_eq!(log.lines.len(), 2);
     assert_eq!(log.lines[1], "Malformed datagram_ends_inside_frame from Client");
     assert_eq!(log.lost, 7);

@@ -23,7 +23,7 @@ fn identifier(server_port: u16) -> Identifier {
 /// `tcp`, `rtu`, with `<->` when the roles are swapped; `another` protocol; `unknown`; `undecided`.
 fn decide(identifier: Identifier, client: &[u8], server: &[u8]) -> &'static str {
     match identifier.decide(REGISTRY, [client, server], false) {
-        Decision::Speaks { protocol, swapped } => match (protocol.framing, swapped) {
+        Decision::Identified { protocol, swapped } => match (protocol.framing, swapped) {
             ("tcp", false) => "tcp",
             ("tcp", true) => "tcp <->",
             ("rtu", false) => "rtu",
@@ -159,7 +159,7 @@ fn a_right_crc_says_more_than_a_header_that_fits_unless_the_other_side_has_only_
         assert_eq!(decide(identifier(port), &[TWO_READINGS, write].concat(), &[]), alone);
     }
     let decision = identifier(502).decide(REGISTRY, [&TWO_READINGS, &[]], true);
-    assert!(matches!(decision, Decision::Speaks { protocol, .. } if protocol.framing == "rtu"), "{decision:?}");
+    assert!(matches!(decision, Decision::Identified { protocol, .. } if protocol.framing == "rtu"), "{decision:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn talk(limits: &Limits, lines: &[(i64, Side, u16, u8, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&TCP, Transport::Tcp, limits, false);
     for (time, from, transaction, unit, pdu) in lines {
-        session.stream(*from, &frame(*transaction, *unit, pdu), &at(*time), &mut log);
+        session.feed_stream(*from, &frame(*transaction, *unit, pdu), &at(*time), &mut log);
     }
     session.finish(&mut log);
     log

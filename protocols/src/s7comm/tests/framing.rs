@@ -325,8 +325,8 @@ fn a_tsdu_longer_than_is_kept_is_read_as_far_as_it_is() {
     let mut pieces: Vec<_> = write[7..].chunks(40).map(frame).collect();
     let last = pieces.len() - 1;
     pieces[..last].iter_mut().for_each(|piece| piece[6] = 0);
-    session.stream(Client, &pieces.concat(), &at(0), &mut log);
-    session.stream(Client, &job(2, STOP, &[]), &at(0), &mut log);
+    session.feed_stream(Client, &pieces.concat(), &at(0), &mut log);
+    session.feed_stream(Client, &job(2, STOP, &[]), &at(0), &mut log);
     session.finish(&mut log);
     assert!(asked(&log)[0].starts_with("0.0 write write_var 5 area=DB db=3 byte=0 bytes=150"), "{:?}", log.lines);
     assert_eq!(asked(&log).last().map(String::as_str), Some("1.0 control plc_stop 41"));

@@ -13,7 +13,7 @@ fn decide(port: u16, midstream: bool, client: &[u8], server: &[u8], exhausted: b
     let (roles, declared) = (Roles::Guessed, Hints::default());
     let identifier = Identifier { transport, server_port: port, client_port: 49152, declared, roles, midstream };
     match identifier.decide(REGISTRY, [client, server], exhausted) {
-        Decision::Speaks { protocol, swapped } => (protocol.name, swapped),
+        Decision::Identified { protocol, swapped } => (protocol.name, swapped),
         Decision::Undecided => ("undecided", false),
         Decision::Unknown => ("unknown", false),
     }
@@ -134,7 +134,7 @@ fn a_side_that_is_joined_between_odd_frames_finds_the_next() {
     (stop[0], stop[1]) = (9, 9);
     let mut log = Log::default();
     let mut session = crate::Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), true);
-    session.stream(Client, &[&stop[5..], &stop].concat(), &crate::testing::at(0), &mut log);
+    session.feed_stream(Client, &[&stop[5..], &stop].concat(), &crate::testing::at(0), &mut log);
     session.finish(&mut log);
     assert_eq!(told(&log, "asks"), ["0.0 control plc_stop 41"]);
     assert_eq!(log.lost, stop.len() - 5);

@@ -64,13 +64,13 @@ fn a_stop_in_two_segments_in_mid_stream_and_after_a_gap_is_seen() {
             let mut log = Log::default();
             let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), midstream);
             if midstream {
-                session.stream(Client, &read[cut.min(20)..], &at(0), &mut log);
+                session.feed_stream(Client, &read[cut.min(20)..], &at(0), &mut log);
             } else {
-                session.stream(Client, &read[..cut.min(20)], &at(0), &mut log);
-                session.gap(Client, &mut log);
+                session.feed_stream(Client, &read[..cut.min(20)], &at(0), &mut log);
+                session.feed_gap(Client, &mut log);
             }
-            session.stream(Client, &stop[..cut], &at(1), &mut log);
-            session.stream(Client, &stop[cut..], &at(2), &mut log);
+            session.feed_stream(Client, &stop[..cut], &at(1), &mut log);
+            session.feed_stream(Client, &stop[cut..], &at(2), &mut log);
             session.finish(&mut log);
             assert_eq!(asked(&log), ["0.0 control plc_stop 41"], "{cut} {midstream}");
         }
@@ -83,9 +83,9 @@ fn a_gap_inside_a_fragmented_pdu_does_not_swallow_the_next() {
     let read = job(2, &[&[4, 1], db(1, 0, 1).as_slice()].concat(), &[]);
     let mut log = Log::default();
     let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &head, &at(0), &mut log);
-    session.gap(Client, &mut log);
-    session.stream(Client, &[&tail, job(1, STOP, &[]).as_slice(), &read].concat(), &at(1), &mut log);
+    session.feed_stream(Client, &head, &at(0), &mut log);
+    session.feed_gap(Client, &mut log);
+    session.feed_stream(Client, &[&tail, job(1, STOP, &[]).as_slice(), &read].concat(), &at(1), &mut log);
     session.finish(&mut log);
     assert_eq!(asked(&log)[0], "0.0 control plc_stop 41");
     assert_eq!(asked(&log).len(), 2);
@@ -123,7 +123,7 @@ fn answers_that_never_come_are_given_up_in_time() {
     let limits = Limits { pending: 2, ..Limits::default() };
     let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &limits, false);
     for reference in 0..3 {
-        session.stream(Client, &job(reference, STOP, &[]), &at(0), &mut log);
+        session.feed_stream(Client, &job(reference, STOP, &[]), &at(0), &mut log);
     }
     assert_eq!(log.lines_of("Limit"), ["Limit pending_requests from Client"]);
     session.expire(6_000_000_000, &mut log);
@@ -141,17 +141,17 @@ fn half_a_pdu_that_is_given_up_is_lost_and_the_next_one_is_read() {
     let tail = [&[3, 0, 0, 7 + stop.len() as u8 - 12, 2, 0xF0, 0x80], &stop[12..]].concat();
     let mut log = Log::default();
     let mut session = Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &head, &at(0), &mut log);
+    session.feed_stream(Client, &head, &at(0), &mut log);
     assert_eq!(session.buffered(), 12);
     session.give_up(&at(1), &mut log);
     assert_eq!((session.buffered(), log.lost), (0, 12));
     assert_eq!(log.lines_of("Limit"), ["Limit given_up_for_memory from Client"]);
-    session.stream(Client, &[tail, job(2, STOP, &[])].concat(), &at(2), &mut log);
+    session.feed_stream(Client, &[tail, job(2, STOP, &[])].concat(), &at(2), &mut log);
     assert_eq!(asked(&log), ["0.0 control plc_stop 41"]);
     // One request that waits takes no memory of its own, several do.
     session.forget(&at(3), &mut log);
     assert_eq!((session.memory(), told(&log, "pending").len()), (0, 0));
-    session.stream(Client, &job(3, STOP, &[]), &at(4), &mut log);
+    session.feed_stream(Client, &job(3, STOP, &[]), &at(4), &mut log);
     assert!(session.memory() > 0);
     session.forget(&at(5), &mut log);
     assert_eq!((session.memory(), told(&log, "pending").len()), (0, 2));

@@ -26,9 +26,9 @@ fn fragments_without_end_are_decoded_at_the_limit_and_cost_no_more() {
         request(0x04CA, 1, &hex("00000003 0004 00 00000000 a1 8a320001 9457 00 00 a39414 0014 00 83f8ffff7f"));
     payload.resize(60_000, 0xEE);
     for frame in pdus(2, &payload, 500) {
-        session.stream(Client, &frame, &at(0), &mut log);
+        session.feed_stream(Client, &frame, &at(0), &mut log);
     }
-    session.stream(Client, &pdu(2, &request(0x0542, 2, &hex(WRITE))), &at(0), &mut log);
+    session.feed_stream(Client, &pdu(2, &request(0x0542, 2, &hex(WRITE))), &at(0), &mut log);
     session.finish(&mut log);
     assert_eq!(log.lines_of("Limit"), ["Limit pdu_too_long from Client"]);
     let asked = log.lines_of("0 asks");
@@ -43,10 +43,10 @@ fn a_lost_segment_costs_its_pdu_and_the_next_is_seen() {
     let frames = pdus(3, &write, 20);
     let mut log = Log::default();
     let mut session = Session::new(&S7COMM_PLUS, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &frames[0], &at(0), &mut log);
-    session.gap(Client, &mut log);
-    session.stream(Client, &frames[2..].concat(), &at(0), &mut log);
-    session.stream(Client, &pdu(3, &write), &at(0), &mut log);
+    session.feed_stream(Client, &frames[0], &at(0), &mut log);
+    session.feed_gap(Client, &mut log);
+    session.feed_stream(Client, &frames[2..].concat(), &at(0), &mut log);
+    session.feed_stream(Client, &pdu(3, &write), &at(0), &mut log);
     session.finish(&mut log);
     assert_eq!(log.lines_of("0 asks").len(), 1);
     assert_eq!(log.lines_of("Unmatched"), ["Unmatched fragment_without_beginning from Client"]);
@@ -58,7 +58,7 @@ fn a_stream_joined_inside_a_frame_is_decoded_from_the_next() {
     let write = pdu(2, &request(0x0542, 9, &hex(WRITE)));
     let mut log = Log::default();
     let mut session = Session::new(&S7COMM_PLUS, Transport::Tcp, &Limits::default(), true);
-    session.stream(Client, &[&write[9..], write.as_slice()].concat(), &at(0), &mut log);
+    session.feed_stream(Client, &[&write[9..], write.as_slice()].concat(), &at(0), &mut log);
     session.finish(&mut log);
     assert_eq!((log.lines_of("0 asks").len(), log.lost), (1, write.len() - 9));
 }

@@ -254,7 +254,7 @@ fn a_request_that_needs_no_answer_is_not_reported_as_unanswered() {
     let mut credit = request(0x04F2, 5, &hex("1000006a 01 881d 0007 0006 000004e8 00 00 00000000"));
     for flags in [0x34, 0x74] {
         credit[13] = flags;
-        session.stream(Client, &pdu(2, &credit), &at(0), &mut log);
+        session.feed_stream(Client, &pdu(2, &credit), &at(0), &mut log);
     }
     session.expire(6_000_000_000, &mut log);
     assert!(log.lines[0].ends_with("subscribe set_variable 1266 object=268435562 id_1=1053 = 0x0006"));

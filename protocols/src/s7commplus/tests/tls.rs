@@ -62,11 +62,11 @@ fn a_loss_inside_a_record_is_no_fault_of_the_next() {
     let data = [hex("17 0303 0040"), vec![0x55; 64]].concat();
     let mut log = Log::default();
     let mut session = Session::new(&S7COMM_PLUS, Transport::Tcp, &Limits::default(), false);
-    session.stream(Client, &pdu(1, &request(0x05B3, 1, &[0; 4])), &at(0), &mut log);
-    session.stream(Server, &pdu(1, &response(0x05B3, 1, &[0; 5])), &at(0), &mut log);
-    session.stream(Server, &dt(&data[..30]), &at(0), &mut log);
-    session.gap(Server, &mut log);
-    session.stream(Server, &[dt(&data[50..]), dt(&data)].concat(), &at(0), &mut log);
+    session.feed_stream(Client, &pdu(1, &request(0x05B3, 1, &[0; 4])), &at(0), &mut log);
+    session.feed_stream(Server, &pdu(1, &response(0x05B3, 1, &[0; 5])), &at(0), &mut log);
+    session.feed_stream(Server, &dt(&data[..30]), &at(0), &mut log);
+    session.feed_gap(Server, &mut log);
+    session.feed_stream(Server, &[dt(&data[50..]), dt(&data)].concat(), &at(0), &mut log);
     session.finish(&mut log);
     assert!(log.lines_of("Malformed").is_empty(), "{:?}", log.lines);
     assert_eq!(log.lost, data.len() - 50);
