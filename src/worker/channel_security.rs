@@ -1,5 +1,5 @@
 //! The security of a conversation: facts of its handshakes, judged by the policy, and reported to the correlator, which
-//! keeps_delivered them with earlier ones.
+//! compares them with earlier ones.
 
 use lockkeeper_protocols::{Class, Operation, Security, Side, Stamp};
 

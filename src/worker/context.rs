@@ -23,7 +23,7 @@ pub(super) struct FlowContext<'a> {
     pub(super) state: &'a mut WorkerState,
     pub(super) streams: &'a StreamSettings,
     pub(super) counters: &'a mut StreamCounters,
-    pub(super) copies: DuplicateSettings,
+    pub(super) duplicates: DuplicateSettings,
     pub(super) shared: &'a mut Shared,
 }
 
@@ -34,7 +34,7 @@ impl<'a> FlowContext<'a> {
         counters: &'a mut StreamCounters,
         shared: &'a mut Shared,
     ) -> Self {
-        Self { state, streams: &settings.streams, counters, copies: settings.copies, shared }
+        Self { state, streams: &settings.streams, counters, duplicates: settings.duplicates, shared }
     }
 
     /// What reassembly works with, and the worker's state. `keeps_delivered`: delivered bytes are kept.

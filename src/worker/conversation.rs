@@ -59,7 +59,7 @@ impl Conversation {
                     flow.facts.note_handshake(if segment.flags.ack { from.other() } else { from });
                     flow.judge(Identification::Pending, stamp, context.state);
                 }
-                let duplicate_window = context.copies.window(frame.redundancy);
+                let duplicate_window = context.duplicates.window(frame.redundancy);
                 let arrival = Arrival { is_doubtful: is_dropped, duplicate_window };
                 let taken = context.counters.taken_doubtful;
                 let (assembly, state) = context.assembly(flow.facts.keeps_delivered);

@@ -7,12 +7,12 @@
 //!
 //! # By packet: `Worker::judge_plain`
 //!
-//! A TCP segment in IPv4 without options on Ethernet, captured whole ([`PlainSegment`]), of a conversation that the table has, at the
-//! very place where its stream goes on (`Conversation::expects`). It skips
+//! A TCP segment in IPv4 without options on Ethernet, captured whole ([`PlainSegment`]), that is the next segment of a known
+//! conversation (`Conversation::expects`). It skips
 //!
 //! * decoding of the whole frame: a plain segment has no other headers, is no fragment and is in no tunnel, so that there is
 //!   nothing to count as unread and no tunnel to judge;
-//! * the filter of mirrored copies, which leaves TCP to reassembly: a copy is never the expected segment;
+//! * the duplicate filter, which leaves TCP to reassembly: a copy is never the expected segment;
 //! * the search by the full key: the brief key names the same conversation;
 //! * hardware addresses and VLANs: the brief key holds the VLAN, and where the policy declares hardware, the sender must have
 //!   the address that is known of it. Without such a policy, the addresses in alerts are those of the latest frame that took
@@ -54,7 +54,7 @@ use crate::capture::Packet;
 use crate::flow::{BriefKey, End, Progress, RecentBytes, Used};
 use crate::frame::{PlainSegment, Segment};
 
-/// Whether short ways are taken: always, but for the test that keeps_delivered both.
+/// Whether short ways are taken: always, except in the test that compares both paths.
 #[cfg(not(test))]
 const fn is_on() -> bool {
     true

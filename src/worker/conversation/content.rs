@@ -1,6 +1,6 @@
 //! The payload of a conversation, and its decoder.
 
-use lockkeeper_protocols::{Search, Session};
+use lockkeeper_protocols::{Search, Session, Stamp};
 
 use super::probe_buffer::ProbeBuffer;
 use crate::flow::End;
@@ -8,7 +8,6 @@ use crate::policy::Carrier;
 use crate::worker::flow_facts::{FlowFacts, Identification};
 use crate::worker::flow_sink::FlowSink;
 use crate::worker::state::WorkerState;
-use lockkeeper_protocols::Stamp;
 
 /// A conversation without its TCP state: its payload, and what is known of it.
 #[repr(C)]
@@ -56,12 +55,13 @@ impl FlowState {
             Content::Identified(session) if facts.carrier != Carrier::Udp => {
                 session.feed_stream(facts.side(from), bytes, stamp, &mut FlowSink { facts, state });
             }
-            _ => self.take_unidentified(from, bytes, stamp, state),
+            _ => self.take_uncommon(from, bytes, stamp, state),
         }
     }
 
+    /// Takes in payload that is no stream of an identified protocol.
     #[cold]
-    pub(super) fn take_unidentified(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
+    pub(super) fn take_uncommon(&mut self, from: End, bytes: &[u8], stamp: &Stamp, state: &mut WorkerState) {
         let Self { facts, content } = self;
         match content {
             Content::Identified(session) => {
