@@ -379,7 +379,7 @@ impl Policy {
         is_told && self.judges() && !Classes::HARMLESS.contains(operation.class)
     }
 
-    /// What the entries of all flows that speak say about an operation.
+    /// What the entries of all deciding flows say about an operation.
     fn choose<'r>(
         &self,
         candidates: &'r [Candidate],
