@@ -421,7 +421,7 @@ impl Policy {
         Verdict::Deny(Denial { rule: Rule::FlowOpaque, flow: Some(first.flow), reason })
     }
 
-    /// The entries of the deciding flows, but for those that wait for a password and those whose conditions do not hold.
+    /// The entries of the deciding flows, but for those that are locked and those whose conditions do not hold.
     fn permits<'r>(
         &self,
         candidates: &'r [Candidate],

@@ -135,7 +135,7 @@ pub struct FlowVerdict {
     relation: Relation,
     /// Declared flows between these hosts in this direction; shared, since findings carry a copy.
     candidates: Option<Arc<[Candidate]>>,
-    /// The one of them whose entries decide about operations, where that is one.
+    /// The one of them whose entries decide about operations, where that is one and it has no conditions.
     only: Option<Only>,
     /// A flow that names these hosts in the other direction, when none does in this one.
     reverse: Option<u16>,
