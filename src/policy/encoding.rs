@@ -79,7 +79,7 @@ impl DataType {
 /// The order of the words and bytes of a value on the wire, shown for the 32-bit value 0xAABBCCDD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WordOrder {
-    /// AA BB CC DD: big-endian, also when nothing is said (`f32`, `f32be`).
+    /// AA BB CC DD: big-endian (`f32`, `f32be`).
     #[default]
     Big,
     /// DD CC BB AA: little-endian (`f32le`).
