@@ -13,6 +13,9 @@ impl Policy {
     /// The second half of an alert's message: what is permitted instead, such as
     /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of the protocol seen.
     pub fn message(&self, flow_verdict: &FlowVerdict, denial: &Denial, protocol: &str) -> String {
+        if let Some(message) = self.condition_message(denial) {
+            return message;
+        }
         match denial.rule {
             Rule::ConduitUndeclared => {
                 let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));

@@ -39,7 +39,7 @@ impl Calls {
     }
 
     /// One side of a conversation has called the other, which is a multicast or broadcast address.
-    pub(super) fn call(&mut self, base: &Finding, clock: i64) {
+    pub(super) fn add_call(&mut self, base: &Finding, clock: i64) {
         let (caller, called) = match base.flow_verdict.is_to_all(Side::Client) {
             true => (&base.server, &base.client),
             false => (&base.client, &base.server),
@@ -51,7 +51,13 @@ impl Calls {
 
     /// A conversation is denied in which only one side has spoken. Returns what is to be told: nothing yet where that may
     /// be an answer to a call.
-    pub(super) fn unasked(&mut self, base: Box<Finding>, denial: Denial, by: Side, clock: i64) -> Option<Box<Finding>> {
+    pub(super) fn take_unasked(
+        &mut self,
+        base: Box<Finding>,
+        denial: Denial,
+        by: Side,
+        clock: i64,
+    ) -> Option<Box<Finding>> {
         if !self.is_answer(&base, by, clock) {
             return Some(denied(base, denial));
         }
@@ -62,7 +68,7 @@ impl Calls {
     }
 
     /// The other side speaks as well in a conversation that was denied: it was no answer, if it was taken for one.
-    pub(super) fn asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
+    pub(super) fn take_asked(&mut self, base: Box<Finding>, denial: Denial) -> Option<Box<Finding>> {
         self.answers.remove(&base.conversation).map(|_| denied(base, denial))
     }
 
@@ -120,33 +126,34 @@ mod tests {
         let mut call = datagrams(0);
         (call.client, call.server) = (call.server, call.client);
         let mut calls = Calls::new();
-        calls.call(&call, clock);
+        calls.add_call(&call, clock);
         calls
     }
 
     #[test]
     fn an_answer_is_held_back_until_the_caller_speaks_to_the_one_that_answers() {
         let mut calls = called(0);
-        assert!(calls.unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
-        assert!(calls.asked(datagrams(2), DENIAL).is_none(), "another conversation");
-        assert!(calls.asked(datagrams(1), DENIAL).is_some());
-        assert!(calls.asked(datagrams(1), DENIAL).is_none(), "once");
+        assert!(calls.take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW).is_none());
+        assert!(calls.take_asked(datagrams(2), DENIAL).is_none(), "another conversation");
+        assert!(calls.take_asked(datagrams(1), DENIAL).is_some());
+        assert!(calls.take_asked(datagrams(1), DENIAL).is_none(), "once");
     }
 
     #[test]
     fn what_nobody_called_for_is_told() {
-        assert!(Calls::new().unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
-        assert!(called(0).unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
-        assert!(called(0).unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
+        assert!(Calls::new().take_unasked(datagrams(1), DENIAL, Side::Client, 0).is_some());
+        assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Client, WINDOW + 1).is_some(), "too late");
+        assert!(called(0).take_unasked(datagrams(1), DENIAL, Side::Server, 0).is_some(), "the caller itself");
         let mut other = datagrams(1);
         other.carrier = Carrier::Ip(1);
-        assert!(called(0).unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
+        assert!(called(0).take_unasked(other, DENIAL, Side::Client, 0).is_some(), "another carrier");
     }
 
     #[test]
     fn an_answer_for_which_there_is_no_room_is_told_after_all() {
         let mut calls = called(0);
-        let told = (0..MOST as u64 + 3).filter_map(|number| calls.unasked(datagrams(number), DENIAL, Side::Client, 0));
+        let told =
+            (0..MOST as u64 + 3).filter_map(|number| calls.take_unasked(datagrams(number), DENIAL, Side::Client, 0));
         assert_eq!(told.map(|finding| finding.conversation).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

@@ -91,7 +91,7 @@ impl Hosts {
     }
 
     /// The client of `base` was seen to send. `claim`: it only says that the address is its own, as in ARP.
-    pub(super) fn sighted(&mut self, policy: &Policy, base: &Finding, claim: bool, clock: i64, out: Out<'_>) {
+    pub(super) fn take_sighting(&mut self, policy: &Policy, base: &Finding, claim: bool, clock: i64, out: Out<'_>) {
         let host = base.client.host;
         let (Some(ip), identity) = (host.ip, policy.identity(&host)) else { return };
         if let Some(mac) = host.mac
@@ -122,7 +122,7 @@ impl Hosts {
     /// Decides what has waited for longest.
     pub(super) fn decide(&mut self, policy: &Policy, out: Out<'_>) {
         if let Some((_, doubt, base)) = self.waiting.pop_front() {
-            self.settle(policy, doubt, base, out);
+            self.conclude(policy, doubt, base, out);
         }
     }
 
@@ -163,7 +163,7 @@ impl Hosts {
         let seen = self.assets.entry(asset).or_default();
         seen.itself = true;
         for (mac, base) in std::mem::take(&mut seen.routed) {
-            self.settle(policy, Doubt::Hardware(asset, mac), base, out);
+            self.conclude(policy, Doubt::Hardware(asset, mac), base, out);
         }
     }
 
@@ -175,7 +175,7 @@ impl Hosts {
         self.doubts.insert(doubt, ());
         let base = Box::new(base.clone());
         if self.is_certain(doubt) {
-            return self.settle(policy, doubt, base, out);
+            return self.conclude(policy, doubt, base, out);
         }
         if self.waiting.len() >= MOST_WAITING {
             self.decide(policy, out);
@@ -192,7 +192,7 @@ impl Hosts {
         self.assets.get(&asset).is_some_and(|seen| seen.itself)
     }
 
-    fn settle(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
+    fn conclude(&mut self, policy: &Policy, doubt: Doubt, base: Box<Finding>, out: Out<'_>) {
         let mac = base.client.host.mac;
         let is_router = mac.is_some_and(|mac| self.hardware.get_mut(&mac).is_some_and(|known| known.forwards()));
         let mismatch = match doubt {
@@ -338,7 +338,7 @@ mac = "02:00:00:00:00:0a"
             let [a, b, c, d] = hardware.to_be_bytes();
             base.client.host = Host { ip: Some(Ipv4Addr::from(ip).into()), mac: Some([2, 0, a, b, c, d]), vlan: None };
             let told = &mut self.told;
-            self.hosts.sighted(&self.policy, &base, false, clock, &mut |finding| told.extend(mismatch(&finding)));
+            self.hosts.take_sighting(&self.policy, &base, false, clock, &mut |finding| told.extend(mismatch(&finding)));
             self
         }
 

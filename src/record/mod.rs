@@ -134,7 +134,7 @@ pub struct Finding {
     /// Packet time, nanoseconds.
     pub time: i64,
     /// The packet that proves it.
-    pub evidence: Evidence,
+    pub proving_packet: Evidence,
     /// The conversation: running number of its first packet.
     pub conversation: u64,
     /// Which request of the conversation, for operations.
@@ -310,7 +310,7 @@ impl Report {
     }
 
     /// A packet was not read, when the packet clock was `clock`.
-    pub fn unread(&mut self, clock: i64, kind: Unread) {
+    pub fn add_unread(&mut self, clock: i64, kind: Unread) {
         let window = window_of(clock);
         match self.unread.last_mut() {
             Some((last, of, count)) if (*last, *of) == (window, kind) => *count += 1,
@@ -372,25 +372,25 @@ pub struct Rendered {
     pub news: Option<i64>,
     /// One JSON object of schema `lockkeeper/alert/1`, without a line end.
     pub json: Vec<u8>,
-    /// What a first revision is about, if [asked for](Settings::about).
-    pub about: Option<Box<About>>,
+    /// The request to keep the packets that prove a first revision, if the [settings](Settings::evidence_requests) ask for it.
+    pub evidence_request: Option<Box<EvidenceRequest>>,
 }
 
-/// What an alert is about, for those who keep the packets that prove it.
+/// What a store of packets needs to know of an alert in order to keep the packets that prove it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
+pub struct EvidenceRequest {
     /// The rule.
     pub rule: &'static str,
     /// The sentence for people.
     pub message: String,
-    /// The packet that proves it.
-    pub evidence: Evidence,
-    /// Running number of the packet that made it known.
-    pub known: u64,
-    /// Who asks.
+    /// The packet that proves the alert.
+    pub proving_packet: Evidence,
+    /// Running number of the packet at which the alert became known.
+    pub known_at_packet: u64,
+    /// The end that asks.
     pub client: Endpoint,
-    /// Who answers.
+    /// The end that is asked.
     pub server: Endpoint,
-    /// What carries it.
+    /// What carries the conversation.
     pub carrier: Carrier,
 }

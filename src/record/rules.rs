@@ -110,7 +110,7 @@ const CHANGE: Requirements =
 mod tests {
     use super::*;
     use crate::policy::Rule;
-    use crate::policy::rules::{Circumstance, Row, catalogue};
+    use crate::policy::rules::{Row, catalogue};
 
     fn rows_of_traffic() -> impl Iterator<Item = &'static Row> {
         Rule::ALL.into_iter().map(Rule::row).chain(InventoryRule::ALL.into_iter().map(InventoryRule::row))
@@ -125,7 +125,7 @@ mod tests {
         let mut ids = std::collections::BTreeSet::new();
         for row in rows_of_traffic().chain(rows_of_the_sensor()) {
             assert!(ids.insert(row.id), "{} stands twice", row.id);
-            assert_eq!(row.severity.last().map(|(when, _)| *when), Some(Circumstance::Always), "{}", row.id);
+            assert_eq!(row.severity.last().map(|(when, _)| *when), Some(Always), "{}", row.id);
             let Requirements { iec62443, nis2, iso27001 } = row.requirements;
             assert!(!iec62443.is_empty() && !nis2.is_empty() && !iso27001.is_empty(), "{}", row.id);
         }

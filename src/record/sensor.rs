@@ -139,7 +139,7 @@ impl OpenSensorAlert {
         self.write(context, &mut json);
         let (rule, severity) = (self.latest.rule.id(), self.latest.rule.severity());
         let news = (self.revision == 1).then_some(self.latest.time);
-        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, about: None });
+        out(Rendered { kind: Kind::Sensor, rule, severity, id: self.id, news, json, evidence_request: None });
     }
 
     /// Appends the record as one JSON object, with the members of every alert in their order.

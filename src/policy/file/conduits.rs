@@ -1,5 +1,6 @@
 //! Conduits and their flows.
 
+use super::super::Conditions;
 use super::super::dialect::{DIALECTS, SessionOptions};
 use super::super::model::{Conduit, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span, Word};
@@ -107,6 +108,7 @@ impl<'t> Walk<'t> {
             protocol,
             ports,
             allow,
+            conditions: Conditions::read(section, &self.declared),
             expect_every: section.parsed("expect_every", values::duration),
             schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
             requires_grant: section.flag("requires_grant").unwrap_or(false),

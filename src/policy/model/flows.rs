@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::super::Conditions;
 use super::super::classes::Classes;
 use super::super::dialect::{Action, Dialect, Location, SessionOptions};
 use super::super::encoding::Encoding;
@@ -89,6 +90,8 @@ pub struct Flow {
     pub ports: Ports,
     /// The operations that it permits.
     pub allow: Vec<Allow>,
+    /// When it permits at all.
+    pub conditions: Conditions,
     /// Longest time between two polls. Not judged yet.
     pub expect_every: Option<Duration>,
     /// The schedule (index) in which it may be used. Not judged yet.
