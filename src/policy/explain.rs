@@ -1,4 +1,4 @@
-//! Denials as sentences: what is permitted instead.
+//! Denials as sentences that say what is permitted instead.
 
 use lockkeeper_protocols::Class;
 
@@ -11,7 +11,7 @@ use crate::document::suggest::list;
 
 impl Policy {
     /// The second half of an alert's message: what is permitted instead, such as
-    /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of what was seen.
+    /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of the protocol seen.
     pub fn message(&self, flow_verdict: &FlowVerdict, denial: &Denial, protocol: &str) -> String {
         if let Some(message) = self.condition_message(denial) {
             return message;
@@ -47,7 +47,7 @@ impl Policy {
                 let flow = denial.flow.map(|flow| self.flow_id(flow)).unwrap_or_default();
                 format!("flow {flow} restricts its content, and encrypted content cannot be seen")
             }
-            // The rules of one dialect.
+            // A rule of one dialect.
             _ => DIALECTS.iter().find_map(|dialect| dialect.message(self, denial)).unwrap_or_default(),
         }
     }
@@ -74,7 +74,7 @@ impl Policy {
         }
     }
 
-    /// The flows between the two hosts.
+    /// The declared flows that name both hosts.
     fn candidates<'a>(&'a self, flow_verdict: &'a FlowVerdict) -> impl Iterator<Item = &'a Flow> {
         let candidates = flow_verdict.candidates.as_deref().unwrap_or_default();
         candidates.iter().filter_map(|one| self.flow(one.flow))
@@ -187,7 +187,7 @@ impl Policy {
         u16::try_from(index).ok()
     }
 
-    /// A host, or hosts, as the policy writes them.
+    /// An endpoint as the policy writes it.
     pub(super) fn endpoint_text(&self, endpoint: &Endpoint) -> String {
         match endpoint {
             Endpoint::Asset(asset) => self.asset_name(*asset).to_owned(),
@@ -231,7 +231,7 @@ impl Policy {
     }
 }
 
-/// Whether an entry that names a function means operations of this class by it: known functions have one.
+/// Whether a function that an entry names may be of a class: a known function has one class.
 fn may_be(flow: &Flow, entry: &Allow, function: &FunctionRef, class: Class) -> bool {
     let known = || {
         services::functions_of(flow.protocol.name()).filter(|one| match function {
@@ -249,7 +249,7 @@ fn class_of(denial: &Denial) -> Option<Class> {
     }
 }
 
-/// The role where the classes are one, else their names.
+/// The name of the role that the classes are, or else their names.
 fn classes_text(classes: Classes) -> String {
     let roles = classes::ROLES.into_iter();
     match roles.rev().find(|role| Classes::from_word(role) == Some(classes)) {

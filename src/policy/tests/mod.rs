@@ -15,7 +15,7 @@ mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Policy, Rule, SessionState, Verdict};
+use super::{Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Policy, Reason, Rule, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -84,5 +84,14 @@ fn rule_of(verdict: Verdict) -> Option<Rule> {
     match verdict {
         Verdict::Deny(denial) => Some(denial.rule),
         Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
+    }
+}
+
+#[test]
+fn every_rule_has_a_message() {
+    let policy = policy(FULL);
+    for rule in Rule::ALL {
+        let denial = Denial { rule, flow: None, reason: Reason::Plain };
+        assert!(!policy.message(&FlowVerdict::default(), &denial, "Modbus").is_empty(), "{}", rule.id());
     }
 }
