@@ -183,7 +183,7 @@ fn tell(
         stats.flush()?;
     }
     if let Some(outputs) = people {
-        summary::write_page(run, &outputs.highlights, policy, &mut anstream::stderr())?;
+        summary::write_text(run, &outputs.highlights, policy, &mut anstream::stderr())?;
     }
     for problem in &run.problems {
         print_error(problem);
