@@ -85,6 +85,10 @@ pub mod policy;
 pub mod publish;
 pub mod record;
 pub mod report;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests in `tests`; the tests in here use a part")]
+#[path = "../tests/support/require.rs"]
+mod require;
 pub mod sensor;
 pub mod store;
 pub mod worker;

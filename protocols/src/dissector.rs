@@ -329,7 +329,7 @@ pub trait Dissector: Send {
 
     /// Whether the bytes left by [`Dissector::decode_frames`] still have several possible readings: then they are kept, even
     /// where [`Dissector::frame_len`] calls them invalid.
-    fn is_in_doubt(&self, _from: Side) -> bool {
+    fn is_ambiguous(&self, _from: Side) -> bool {
         false
     }
 

@@ -95,7 +95,7 @@ impl Lamps {
         let [_, kind, sequence, lamp] = reader.array("header")?;
         context.sink.pdu(0, u32::from(kind));
         match (kind, context.from) {
-            (REQUEST, Side::Client) => self.request(sequence, lamp, reader.take(1, "value")?, context),
+            (REQUEST, Side::Client) => self.request(sequence, lamp, reader.bytes(1, "value")?, context),
             (ANSWER, Side::Server) => self.answer(sequence, lamp, reader.u8("status")?, context),
             _ => context.malformed("kind_of_the_other_side", kind),
         }

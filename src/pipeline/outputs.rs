@@ -60,7 +60,7 @@ impl Outputs {
     /// Takes the transactions of one block.
     pub(super) fn transactions(&mut self, reports: &[Report]) {
         self.unseen |= reports.iter().any(|report| !report.transactions.is_empty());
-        self.write_transactions(|lines| merge_transactions(reports, |some| lines.take(some)));
+        self.write_transactions(|lines| merge_transactions(reports, |some| lines.write(some)));
     }
 
     /// The end of a block, when it is `clock`.
@@ -105,9 +105,9 @@ impl Outputs {
     pub(super) fn count(&self, counters: &mut Counters) {
         self.evidence.iter().for_each(|keeper| counters.add_evidence(&keeper.counters()));
         self.recording.iter().for_each(|recorder| counters.add_recording(recorder.counters()));
-        let left_out = self.publishers.iter().map(|publisher| publisher.left_out());
-        let left_out = left_out.chain(self.transactions.iter().map(Lines::left_out));
-        counters.losses.output_not_written += left_out.sum::<u64>();
+        let lost = self.publishers.iter().map(|publisher| publisher.lost());
+        let lost = lost.chain(self.transactions.iter().map(Lines::lost));
+        counters.losses.output_not_written += lost.sum::<u64>();
     }
 
     /// What keeps outputs from their work now.

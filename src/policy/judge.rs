@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, NodeTarget, Operation, Target, Values};
+use lockkeeper_protocols::{Class, Operation, Target, Values};
 
-use super::channel::opens;
-use super::compile::{FlowRules, LimitedPoints, NO_ASSET, Permit, Reach, covered};
+use super::addresses::{NO_ASSET, is_covered};
+use super::classes::Classes;
+use super::compile::{FlowRules, LimitedPoints, Permit};
+use super::dialect::{self, ValuesAt};
 use super::ends::{Ends, JudgedEnd};
 use super::limits;
 use super::membership::{Many, is_group, is_placeless};
 use super::model::{Consequence, DeclaredProtocol, Flow};
-use super::session::deny;
-use super::words::{self, Classes};
 use super::{
     Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Place, Policy, Reason, Rule, SessionState, Verdict,
+    services,
 };
 
 /// How the zones of a flow relate.
@@ -297,16 +298,19 @@ impl Policy {
         let Some(first) = candidates.iter().find(|one| one.decides()) else {
             return self.deny_elsewhere(candidates, operation);
         };
-        if let Some(verdict) = self.judge_session(candidates, operation) {
+        if let Some(verdict) = dialect::judge_session(self, candidates, operation) {
             return verdict;
         }
         let server = flow_verdict.server.asset;
         let mut chosen = self.choose(candidates, server, operation, session);
-        if !matches!(chosen, Choice::Permitted(_)) && self.waits_for_password(candidates, operation, session) {
-            // What is permitted but for the password is denied for its want, the rest for what it is.
-            chosen = self.choose(candidates, server, operation, SessionState { password_accepted: true });
+        if !matches!(chosen, Choice::Permitted(_))
+            && let Some(rule) = self.lock(candidates, operation.class, session)
+        {
+            // An operation that only the lock keeps from being permitted violates the lock's rule. Session options are written
+            // on purpose: they hold whatever `undeclared_operation` says.
+            chosen = self.choose(candidates, server, operation, SessionState::UNLOCKED);
             if let Choice::Permitted(flow) = chosen {
-                return deny(Rule::S7Password, flow);
+                return Verdict::Deny(Denial { rule, flow: Some(flow), reason: Reason::Plain });
             }
         }
         match chosen {
@@ -316,7 +320,7 @@ impl Policy {
             Choice::Permitted(flow) => Verdict::Permit { flow: Some(flow) },
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
-            Choice::Nothing if operation.class == Class::Session || opens(operation) => {
+            Choice::Nothing if operation.class == Class::Session || dialect::opens_session(operation) => {
                 Verdict::Permit { flow: Some(first.flow) }
             }
             Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
@@ -332,7 +336,7 @@ impl Policy {
             let rules = self.compiled.flows.get(usize::from(one.flow));
             rules.is_some_and(|rules| rules.permits.iter().any(|permit| permit.names(operation)))
         };
-        let is_common = matches!(operation.class, Class::Session | Class::Opaque) || opens(operation);
+        let is_common = matches!(operation.class, Class::Session | Class::Opaque) || dialect::opens_session(operation);
         match declaring.clone().next() {
             Some(one) if !is_common && !declaring.any(names) => {
                 self.deny(Rule::OperationUndeclared, Some(one), Reason::Class(operation.class))
@@ -365,25 +369,29 @@ impl Policy {
                 Some(_) => closest = closest.or(Some(one)),
             }
         }
-        let reach = Reach::of(server.unwrap_or(NO_ASSET), &operation.target);
-        let furthest = |reach: &Reach, address| naming().filter_map(|(_, permit)| permit.end_of(reach, address)).max();
-        match (closest, reach, operation.target) {
-            (None, ..) => Choice::Nothing,
-            (Some(one), Some(reach), _) if covered(&reach, |address| furthest(&reach, address)) => {
-                Choice::Permitted(one.flow)
+        let Some(one) = closest else { return Choice::Nothing };
+        if let Some(reach) = dialect::reach(server.unwrap_or(NO_ASSET), &operation.target) {
+            let furthest = |address| naming().filter_map(|(_, permit)| permit.end_of(&reach, address)).max();
+            if is_covered(&reach, furthest) {
+                return Choice::Permitted(one.flow);
             }
-            (Some(one), Some(_), _)
-            | (
-                Some(one),
-                None,
-                Target::File { .. }
-                | Target::Block { .. }
-                | Target::Object { .. }
-                | Target::Node(_)
-                | Target::Method(_),
-            ) => Choice::Elsewhere(one),
-            (Some(_), None, _) => Choice::Nothing,
         }
+        if dialect::has_address(&operation.target) { Choice::Elsewhere(one) } else { Choice::Nothing }
+    }
+
+    /// The rule that keeps operations of a class locked in a session, in any flow that decides.
+    fn lock(&self, candidates: &[Candidate], class: Class, session: SessionState) -> Option<Rule> {
+        self.deciding(candidates).find_map(|(_, rules)| rules.session.lock(class, session))
+    }
+
+    /// The verdict on content that cannot be seen, where no flow permits that.
+    fn judge_opaque(&self, first: &Candidate) -> Verdict {
+        let reason = match self.declared.defaults.opaque_payload {
+            Some(Consequence::Observe) => return Verdict::Observe,
+            Some(Consequence::Violation) => Reason::Class(Class::Opaque),
+            Some(Consequence::Report) | None => Reason::Plain,
+        };
+        Verdict::Deny(Denial { rule: Rule::FlowOpaque, flow: Some(first.flow), reason })
     }
 
     /// The entries of the flows that speak, but for those that wait for a password.
@@ -394,7 +402,7 @@ impl Policy {
         session: SessionState,
     ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
         let class = operation.class;
-        let open = self.deciding(candidates).filter(move |(_, rules)| !rules.s7.waits(class, session));
+        let open = self.deciding(candidates).filter(move |(_, rules)| rules.session.lock(class, session).is_none());
         open.flat_map(|(one, rules)| rules.permits.iter().map(move |permit| (one, permit)))
     }
 
@@ -413,12 +421,14 @@ impl Policy {
         let Some(points) = self.compiled.limited.get(usize::from(asset)) else { return permitted };
         let values = operation.values;
         let violated = match operation.target {
-            Target::Node(target) if is_value(target) => limits::violated_at(points, target.node, &values, last),
             Target::Unread { .. } => points.first.map(|point| Reason::Unreadable { point }),
-            // Where in its memory an object lies cannot be known: no value of it can be read.
-            Target::Object { .. } => Reach::of(asset, &operation.target)
-                .and_then(|reach| limits::violated(points, reach, &Values::None, last)),
-            _ => Reach::of(asset, &operation.target).and_then(|reach| limits::violated(points, reach, &values, last)),
+            target => match dialect::values_at(asset, &target) {
+                Some(ValuesAt::Addresses(reach)) => limits::violated(points, reach, &values, last),
+                // Which of the addresses has which value cannot be known: no value can be read.
+                Some(ValuesAt::Among(reach)) => limits::violated(points, reach, &Values::None, last),
+                Some(ValuesAt::Node(node)) => limits::violated_at(points, node, &values, last),
+                None => None,
+            },
         };
         // A limit is written down on purpose: it holds whatever `undeclared_operation` says.
         if let Some(reason) = violated {
@@ -451,7 +461,7 @@ impl Policy {
     ) {
         match operation.class {
             Class::Read => {}
-            Class::Security => return session.learn(operation),
+            Class::Security => return dialect::DIALECTS.iter().for_each(|dialect| dialect.learn(operation, session)),
             _ => return,
         }
         let Some(asset) = flow_verdict.server.asset else { return };
@@ -471,30 +481,16 @@ impl Policy {
 
 /// Keeps what an operation says about the values of points that limit their step.
 fn remember(points: &LimitedPoints, asset: u16, operation: &Operation<'_>, last: &mut LastValues) {
-    match operation.target {
-        Target::Node(target) if is_value(target) => {
-            limits::remember_at(points, target.node, &operation.values, last);
-        }
-        Target::Object { .. } => {}
-        _ => {
-            if let Some(reach) = Reach::of(asset, &operation.target) {
-                limits::remember(points, reach, &operation.values, last);
-            }
-        }
+    match dialect::values_at(asset, &operation.target) {
+        Some(ValuesAt::Addresses(reach)) => limits::remember(points, reach, &operation.values, last),
+        Some(ValuesAt::Node(node)) => limits::remember_at(points, node, &operation.values, last),
+        Some(ValuesAt::Among(_)) | None => {}
     }
 }
 
-/// Whether the value of a node is meant, and no other attribute of it.
-fn is_value(target: &NodeTarget<'_>) -> bool {
-    target.attribute.is_none_or(|attribute| attribute == VALUE)
-}
-
-/// The number of the attribute that is a node's value (OPC 10000-6, annex A.1).
-const VALUE: u32 = 13;
-
 impl Seen<'_> {
     fn is_decoded(self) -> bool {
-        matches!(self, Self::Protocol(name) if words::is_decoded(name))
+        matches!(self, Self::Protocol(name) if services::is_decoded(name))
     }
 
     fn fits(self, declared: &DeclaredProtocol) -> bool {
@@ -502,8 +498,8 @@ impl Seen<'_> {
             (Self::Nothing, _) | (_, DeclaredProtocol::Any) => true,
             (Self::Protocol(seen), DeclaredProtocol::Named(name)) => seen == *name,
             // A decoded protocol is permitted only by its name: `tcp/443` means what is not decoded.
-            (Self::Protocol(seen), DeclaredProtocol::Carried(_)) => !words::is_decoded(seen),
-            (Self::Unrecognised, DeclaredProtocol::Named(name)) => !words::is_decoded(name),
+            (Self::Protocol(seen), DeclaredProtocol::Carried(_)) => !services::is_decoded(seen),
+            (Self::Unrecognised, DeclaredProtocol::Named(name)) => !services::is_decoded(name),
             (Self::Unrecognised, DeclaredProtocol::Carried(_)) => true,
         }
     }

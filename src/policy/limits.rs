@@ -2,7 +2,8 @@
 
 use lockkeeper_protocols::{Node, Values};
 
-use super::compile::{LimitedPoint, LimitedPoints, Reach, Unit};
+use super::addresses::{AddressUnit, Reach};
+use super::compile::{LimitedPoint, LimitedPoints};
 use super::model::{DataType, Limits};
 use super::{LastValues, Limit, Reason};
 
@@ -84,7 +85,7 @@ fn elements(point: &LimitedPoint, reach: Reach) -> impl Iterator<Item = u32> + u
 /// The value that begins at an address, if all of it is known.
 fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>) -> Option<f64> {
     let at = usize::try_from(start.checked_sub(reach.first)?).ok()?;
-    let (size, is_register) = (point.size as usize, point.unit == Unit::Register);
+    let (size, is_register) = (point.size as usize, point.unit == AddressUnit::Register);
     let in_bytes = reach.first.is_multiple_of(8) && at.is_multiple_of(8);
     match *values {
         Values::None => None,
@@ -95,15 +96,15 @@ fn value_of(point: &LimitedPoint, start: u32, reach: Reach, values: &Values<'_>)
         Values::Bits { .. } => (size == 1).then(|| values.number(at)).flatten().map(f64::from),
         Values::Registers(bytes) if is_register => point.encoding.read(bytes.get(at * 2..(at + size) * 2)?),
         Values::Bytes(bytes) => match point.unit {
-            Unit::Register => None,
-            Unit::Element => point.encoding.read(bytes.get(at * 2..(at + 1) * 2)?),
-            Unit::Bit if point.encoding.data_type == DataType::Bool => bit(bytes, at, reach).map(f64::from),
+            AddressUnit::Register => None,
+            AddressUnit::Element => point.encoding.read(bytes.get(at * 2..(at + 1) * 2)?),
+            AddressUnit::Bit if point.encoding.data_type == DataType::Bool => bit(bytes, at, reach).map(f64::from),
             // The length of a string stands at its begin; room that is not used need not be written.
-            Unit::Bit if point.encoding.data_type == DataType::Text && in_bytes => {
+            AddressUnit::Bit if point.encoding.data_type == DataType::Text && in_bytes => {
                 point.encoding.read(bytes.get(at / 8..)?)
             }
-            Unit::Bit if in_bytes => point.encoding.read(bytes.get(at / 8..(at + size) / 8)?),
-            Unit::Bit => None,
+            AddressUnit::Bit if in_bytes => point.encoding.read(bytes.get(at / 8..(at + size) / 8)?),
+            AddressUnit::Bit => None,
         },
         Values::Masks { .. } | Values::Registers(_) | Values::Typed { .. } => None,
     }

@@ -10,11 +10,12 @@
 //!
 //! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
+mod addresses;
 pub mod certificate;
-mod certificates;
-mod channel;
 mod check;
+mod classes;
 mod compile;
+mod dialect;
 mod encoding;
 mod ends;
 mod explain;
@@ -25,12 +26,11 @@ mod limits;
 mod membership;
 pub mod model;
 pub mod rules;
-mod session;
+mod services;
 #[cfg(test)]
 mod tests;
 mod values;
 mod wholesale;
-mod words;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -40,13 +40,14 @@ use lockkeeper_protocols::{Class, Side, UserKind};
 use sha2::{Digest, Sha256};
 
 pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
-pub use channel::{FactVerdict, Secured};
 pub use check::{Outcome as CheckOutcome, check};
+pub use classes::Classes;
+pub use dialect::{FactVerdict, Secured, SessionState};
 pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use rules::Rule;
+pub use services::{PortRange, ServicePort, is_service_port};
 pub use values::Rate;
-pub use words::{Classes, PortRange, ServicePort, is_service_port};
 
 use crate::document::{diagnose, section};
 use compile::Compiled;
@@ -258,13 +259,6 @@ impl LastValues {
             now.is_some()
         });
     }
-}
-
-/// What a conversation was granted so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionState {
-    /// The controller accepted the session password.
-    password_accepted: bool,
 }
 
 /// A policy, resolved and compiled: it cannot refer to something that does not exist. The default permits nothing and

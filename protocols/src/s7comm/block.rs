@@ -19,9 +19,9 @@ pub(super) struct Named<'a> {
 /// function: status, two bytes, the upload's id, then the name with its length.
 pub(super) fn named(parameters: &[u8]) -> Result<Named<'_>, DecodeError> {
     let mut reader = Reader::new(parameters);
-    reader.take(7, "block_control")?;
+    reader.bytes(7, "block_control")?;
     let length = reader.u8("name_length")?;
-    let name = reader.take(length.into(), "name")?;
+    let name = reader.bytes(length.into(), "name")?;
     Ok(Named { target: file(name), name })
 }
 

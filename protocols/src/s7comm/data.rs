@@ -33,9 +33,9 @@ impl<'a> DataItem<'a> {
             _ => usize::from(length),
         };
         let there = wanted.min(reader.left());
-        let bytes = reader.take(there, "data")?;
+        let bytes = reader.bytes(there, "data")?;
         if wanted % 2 == 1 && reader.left() > 0 {
-            reader.take(1, "fill_byte")?;
+            reader.bytes(1, "fill_byte")?;
         }
         Ok(Self { code, size, length, bytes, is_whole: there == wanted })
     }
@@ -46,15 +46,15 @@ impl<'a> DataItem<'a> {
         let start = *reader;
         let usual = Self::read(reader)?;
         let mut body = start;
-        body.take(Self::HEAD, "data_item")?;
+        body.bytes(Self::HEAD, "data_item")?;
         let lengths = usual.lengths();
         let reach = lengths.into_iter().max().unwrap_or_default().min(body.left());
         let is_usual = usual.is_whole && Some(usual.bytes.len()) == expected;
         let fitting = lengths.into_iter().find(|length| Some(*length) == expected && *length <= body.left());
         let Some(length) = fitting.filter(|_| !is_usual) else { return Ok((usual, reach)) };
-        let bytes = body.take(length, "data")?;
+        let bytes = body.bytes(length, "data")?;
         if length % 2 == 1 && body.left() > 0 {
-            body.take(1, "fill_byte")?;
+            body.bytes(1, "fill_byte")?;
         }
         *reader = body;
         Ok((Self { size: OCTETS, bytes, is_whole: true, ..usual }, reach))

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::dissector::Probe;
-use crate::iso::{self, Content, IsoProbe, Loose};
+use crate::iso::{self, Content, IsoProbe, LaxKind};
 
 /// One PDU taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -54,18 +54,18 @@ fn pdu(rosctr: u8, reference: u16, error: u16, [parameters, data]: [usize; 2], r
 
 /// Takes a TSDU apart as servers do that do not look at the protocol's number (snap7 1.4.2) or take every kind for a job
 /// that is none they know (python-snap7 3.3.0): by its lengths and its function alone. None if these do not fit.
-pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(Loose, Pdu<'_>)> {
-    let loose = iso::loose(tsdu, tsdu.len())?;
+pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(LaxKind, Pdu<'_>)> {
+    let kind = iso::lax_kind(tsdu, tsdu.len())?;
     let (&[_, _, _, _, r_high, r_low, p_high, p_low, d_high, d_low], rest) = tsdu.split_first_chunk::<HEADER>()?;
     let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
     let reference = u16::from_be_bytes([r_high, r_low]);
-    let (rosctr, error, rest) = match (loose, rest) {
-        (Loose::Job, _) => (JOB, 0, rest),
-        (Loose::Userdata, _) => (USERDATA, 0, rest),
-        (Loose::Answer, [class, code, rest @ ..]) => (ACK_DATA, u16::from_be_bytes([*class, *code]), rest),
-        (Loose::Answer, _) => return None,
+    let (rosctr, error, rest) = match (kind, rest) {
+        (LaxKind::Job, _) => (JOB, 0, rest),
+        (LaxKind::Userdata, _) => (USERDATA, 0, rest),
+        (LaxKind::Answer, [class, code, rest @ ..]) => (ACK_DATA, u16::from_be_bytes([*class, *code]), rest),
+        (LaxKind::Answer, _) => return None,
     };
-    Some((loose, pdu(rosctr, reference, error, lengths, rest)))
+    Some((kind, pdu(rosctr, reference, error, lengths, rest)))
 }
 
 /// Says which fields of a header are wrong that is read loosely, as a PDU of kind `rosctr`.
@@ -86,7 +86,7 @@ pub(super) fn is_exact(tsdu: &[u8]) -> bool {
 
 /// Judges the first bytes of one end of a flow.
 pub(super) fn probe(bytes: &[u8]) -> Probe {
-    match iso::open(bytes) {
+    match iso::probe_opening(bytes) {
         IsoProbe::No => Probe::No,
         IsoProbe::More | IsoProbe::Connected { .. } => Probe::More,
         IsoProbe::Carries { content: Content::S7comm, sender, head, is_odd } => {

@@ -96,9 +96,9 @@ pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<
 /// Syntax and body of an item, behind which the reader stands then.
 fn stated<'a>(reader: &mut Reader<'a>) -> Result<(u8, Reader<'a>), DecodeError> {
     let [specification, length] = reader.array("item")?;
-    let body = reader.take(length.into(), "item")?;
+    let body = reader.bytes(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
-        reader.take(1, "fill_byte")?;
+        reader.bytes(1, "fill_byte")?;
     }
     if specification != SPECIFICATION {
         return Err(DecodeError::Invalid("item_specification"));
@@ -118,7 +118,7 @@ fn visit_syntax(
         SYMBOLIC => symbolic(&mut reader)?,
         NCK | NCK_METRIC | NCK_INCH => nck(&mut reader)?,
         DRIVE => {
-            reader.take(5, "drive_item")?;
+            reader.bytes(5, "drive_item")?;
             let (number, index) = (reader.u16_be("parameter_number")?, reader.u16_be("parameter_index")?);
             Target::Item { kind: "drive_parameter", number: number.into(), index: index.into() }
         }
@@ -180,7 +180,7 @@ fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Optio
 fn symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     reader.u8("reserved")?;
     let object = u32::from_be_bytes(reader.array("root_area")?);
-    reader.take(4, "symbol_checksum")?;
+    reader.bytes(4, "symbol_checksum")?;
     let (mut path, mut depth) = ([0; OBJECT_DEPTH], 0);
     for slot in &mut path {
         let Ok(id) = reader.array("id") else { break };

@@ -17,7 +17,7 @@ impl S7comm {
         let Some((&code, parameters)) = pdu.parameters.split_first() else {
             return self.on_job_without_parameters(pdu, context);
         };
-        let request = self.stack.number();
+        let request = self.stack.assign_number();
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
         let mut asked = PendingRequest::new(request, code.into(), function::job(code)).ambiguous(pdu.is_ambiguous);
         match code {
@@ -42,7 +42,7 @@ impl S7comm {
         if !pdu.data.is_empty() {
             return self.on_job(&Pdu { parameters: pdu.data, data: &[], ..*pdu }, context);
         }
-        let mut asked = PendingRequest::new(self.stack.number(), 0, &function::UNKNOWN_JOB);
+        let mut asked = PendingRequest::new(self.stack.assign_number(), 0, &function::UNKNOWN_JOB);
         asked.announce(Target::Unread { part: "function" }, Values::None, context);
         self.wait(asked, pdu.reference, false, context);
     }

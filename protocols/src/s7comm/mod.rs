@@ -54,7 +54,7 @@ use self::units::Units;
 use self::unseen::Answered;
 use crate::context::Context;
 use crate::dissector::{Boundary, Dissector, FrameLen, Limits, PduGroup, Protocol, Side, Sink, Stamp, Transport};
-use crate::iso::{self, Content, Form, Loose, Stack};
+use crate::iso::{self, Content, Form, LaxKind, Stack};
 use crate::pending::Pending;
 
 /// S7comm in ISO transport over TCP.
@@ -164,41 +164,41 @@ impl S7comm {
 
     /// A TSDU whose header is not that of a PDU, or states other lengths than it has. Servers may read it all the same.
     fn odd(&mut self, tsdu: &[u8], pdu: Option<Pdu<'_>>, form: Form, context: &mut Context<'_>) {
-        let Form { torn, is_cut, is_joined, is_ambiguous } = form;
+        let Form { is_torn, is_cut, is_joined, is_ambiguous } = form;
         match (pdu, header::split_loosely(tsdu).filter(|reading| !is_cut && self.may_be(reading, context))) {
             (_, Some((_, pdu))) => {
                 header::tell_faults(tsdu, pdu.rosctr, context);
                 self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
             }
-            _ if torn => context.sink.lost(tsdu.len()),
+            _ if is_torn => context.sink.lost(tsdu.len()),
             (Some(pdu), None) => {
                 if !is_cut {
                     context.malformed("pdu_length_mismatch", tsdu.len() as u32);
                 }
                 self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
-                self.hidden(tsdu.get(header::HEADER..).unwrap_or_default(), context);
+                self.report_embedded_pdus(tsdu.get(header::HEADER..).unwrap_or_default(), context);
             }
             (None, None) => {
-                iso::foreign(tsdu, &mut self.stack, context);
+                iso::report_foreign(tsdu, &mut self.stack, context);
                 // What was found inside of another is searched no further. A whole PDU was told.
                 if !is_ambiguous && !is_joined {
-                    self.hidden(tsdu.get(1..).unwrap_or_default(), context);
+                    self.report_embedded_pdus(tsdu.get(1..).unwrap_or_default(), context);
                 }
             }
         }
     }
 
     /// Whether a PDU that only its lengths and its function show to be one is one: an answer is one if it answers something.
-    fn may_be(&self, (loose, pdu): &(Loose, Pdu<'_>), context: &Context<'_>) -> bool {
+    fn may_be(&self, (kind, pdu): &(LaxKind, Pdu<'_>), context: &Context<'_>) -> bool {
         let code = pdu.parameters.first().copied();
-        *loose != Loose::Answer
+        *kind != LaxKind::Answer
             || self.pending.iter().any(|entry| entry.is_answered_by(pdu.reference, code, context.from))
     }
 
     /// Whole PDUs in the bytes of another that states other lengths than it has.
-    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+    fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
-        while let Some((tsdu, behind)) = iso::hidden(rest) {
+        while let Some((tsdu, behind)) = iso::find_embedded_pdu(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
             self.tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
             rest = behind;

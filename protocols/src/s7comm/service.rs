@@ -42,19 +42,19 @@ impl<'a> Service<'a> {
     /// PI Service, behind the function: seven bytes, a parameter block with its length, a name with its length.
     pub(super) fn read(parameters: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(parameters);
-        reader.take(7, "pi_header")?;
+        reader.bytes(7, "pi_header")?;
         let length = reader.u16_be("argument_length")?;
-        let arguments = reader.take(length.into(), "arguments")?;
+        let arguments = reader.bytes(length.into(), "arguments")?;
         let length = reader.u8("name_length")?;
-        Ok(Self { name: reader.take(length.into(), "name")?, arguments, rest: reader.rest() })
+        Ok(Self { name: reader.bytes(length.into(), "name")?, arguments, rest: reader.rest() })
     }
 
     /// PLC Stop, behind the function: five bytes, a name with its length.
     pub(super) fn read_stop(parameters: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(parameters);
-        reader.take(5, "pi_header")?;
+        reader.bytes(5, "pi_header")?;
         let length = reader.u8("name_length")?;
-        Ok(Self { name: reader.take(length.into(), "name")?, arguments: &[], rest: reader.rest() })
+        Ok(Self { name: reader.bytes(length.into(), "name")?, arguments: &[], rest: reader.rest() })
     }
 
     /// The function that stands for it.

@@ -14,9 +14,9 @@ pub(super) fn modified<'a>(
     let mut reader = Reader::new(data);
     let size = reader.u16_be("parameter_size")?;
     reader.u16_be("data_size")?;
-    reader.take(size.into(), "parameters")?;
+    reader.bytes(size.into(), "parameters")?;
     let count = usize::from(reader.u16_be("item_count")?);
-    let addresses = reader.take(count * ADDRESS, "addresses")?;
+    let addresses = reader.bytes(count * ADDRESS, "addresses")?;
     for address in addresses.chunks_exact(ADDRESS) {
         let target = target(address).unwrap_or_default();
         let item = DataItem::read(&mut reader).ok();

@@ -82,7 +82,7 @@ impl S7comm {
             target: Target::Unread { part: "target" },
             values,
         };
-        let request = self.stack.number();
+        let request = self.stack.assign_number();
         for item in 0..count {
             context.sink.request_unseen(RequestRef { request, item }, &operation, context.stamp);
         }

@@ -70,7 +70,7 @@ impl S7comm {
     pub(super) fn on_userdata(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         let Some(head) = head(pdu.parameters) else {
             context.malformed("truncated_userdata", pdu.parameters.len() as u32);
-            let mut asked = PendingRequest::new(self.stack.number(), 0, &function::UNKNOWN_USERDATA);
+            let mut asked = PendingRequest::new(self.stack.assign_number(), 0, &function::UNKNOWN_USERDATA);
             asked.announce(Target::Unread { part: "parameters" }, Values::Bytes(pdu.parameters), context);
             return self.wait(asked, pdu.reference, true, context);
         };
@@ -114,7 +114,8 @@ impl S7comm {
             READ_SZL if szl::is_diagnostic_buffer(data) => &function::DIAGNOSTIC_BUFFER,
             _ => function::userdata(head.group, head.sub),
         };
-        let mut asked = PendingRequest::new(self.stack.number(), head.code(), function).ambiguous(pdu.is_ambiguous);
+        let mut asked =
+            PendingRequest::new(self.stack.assign_number(), head.code(), function).ambiguous(pdu.is_ambiguous);
         // A request without data asks for the next fragment of an answer.
         let continued = if data.is_empty() { self.units.target(head.code(), head.sequence) } else { None };
         let spare = &mut self.spare;
@@ -192,7 +193,8 @@ impl S7comm {
     /// What is sent unasked: a report if a controller sends it, else judged as if it were asked for.
     fn on_indication(&mut self, head: Head, pdu: &Pdu<'_>, data: &[u8], context: &mut Context<'_>) -> bool {
         let function = function::userdata(head.group, head.sub);
-        let mut asked = PendingRequest::new(self.stack.number(), head.code(), function).ambiguous(pdu.is_ambiguous);
+        let mut asked =
+            PendingRequest::new(self.stack.assign_number(), head.code(), function).ambiguous(pdu.is_ambiguous);
         let is_unknown = matches!(function.class, Class::Unknown | Class::Security);
         if context.from == Side::Server && !is_unknown && head.group != function::BLOCK_SEND_GROUP {
             asked = asked.with_class(Class::Report);

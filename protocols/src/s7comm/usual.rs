@@ -13,7 +13,7 @@ use crate::dissector::Function;
 impl S7comm {
     /// Decodes a frame if it is a usual one. Returns whether it is: nothing has happened if not.
     pub(super) fn usual(&mut self, frame: &[u8], context: &mut Context<'_>) -> bool {
-        let Some(tsdu) = self.stack.plain(frame) else { return false };
+        let Some(tsdu) = self.stack.whole_tsdu(frame) else { return false };
         match tsdu.split_first_chunk::<HEADER>() {
             _ if tsdu.len() > self.pdu_length => false,
             Some((&[PROTOCOL, JOB, _, _, ref head @ ..], body)) => self.usual_job(head, body, context),
@@ -46,7 +46,7 @@ impl S7comm {
         context: &mut Context<'_>,
     ) {
         context.sink.pdu(ROSCTR_FUNC, u32::from(JOB) << 8 | function.code);
-        let asked = PendingRequest::new(self.stack.number(), function.code as u16, function);
+        let asked = PendingRequest::new(self.stack.assign_number(), function.code as u16, function);
         let asked = asked.sent(context.from, reference(head), false);
         // Announced where it is made, so that it is moved once.
         let mut entry = Entry { requested: *context.stamp, asked };

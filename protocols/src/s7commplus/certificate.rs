@@ -34,7 +34,7 @@ fn element<'a>(reader: &mut Reader<'a>, tag: u8) -> Option<&'a [u8]> {
         0x82 => usize::from(reader.u16_be("length").ok()?),
         _ => return None,
     };
-    reader.take(length, "element").ok()
+    reader.bytes(length, "element").ok()
 }
 
 const INTEGER: u8 = 0x02;

@@ -47,10 +47,10 @@ pub(super) fn of_server(value: &Value<'_>, context: &mut Context<'_>) {
     let Some(blob) = value.blob().filter(|blob| blob.starts_with(&IM0_HEAD)) else { return };
     let mut reader = Reader::new(blob);
     let (Ok(_), Ok(order), Ok(serial), Ok(_), Ok([letter, version @ ..])) = (
-        reader.take(IM0_HEAD.len() + 2, "vendor"),
-        reader.take(20, "order_id"),
-        reader.take(16, "serial"),
-        reader.take(2, "hardware"),
+        reader.bytes(IM0_HEAD.len() + 2, "vendor"),
+        reader.bytes(20, "order_id"),
+        reader.bytes(16, "serial"),
+        reader.bytes(2, "hardware"),
         reader.array::<4>("software"),
     ) else {
         return;

@@ -102,7 +102,7 @@ const FUNCTIONS: usize = 2;
 const CONTINUATIONS: usize = 3;
 
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
-    match iso::open(bytes) {
+    match iso::probe_opening(bytes) {
         IsoProbe::No => Probe::No,
         IsoProbe::More | IsoProbe::Connected { .. } => Probe::More,
         IsoProbe::Carries { content: Content::S7commPlus, sender, head, is_odd } => {
@@ -157,12 +157,12 @@ impl S7CommPlus {
         }
         match content {
             Content::S7commPlus => self.on_pdu(bytes, context),
-            Content::Other if form.torn => context.sink.lost(bytes.len()),
+            Content::Other if form.is_torn => context.sink.lost(bytes.len()),
             _ => {
-                iso::foreign(bytes, &mut self.stack, context);
+                iso::report_foreign(bytes, &mut self.stack, context);
                 // What was found inside of another is searched no further. A whole PDU was told.
                 if !form.is_ambiguous && !form.is_joined {
-                    self.hidden(bytes.get(1..).unwrap_or_default(), context);
+                    self.report_embedded_pdus(bytes.get(1..).unwrap_or_default(), context);
                 }
             }
         }
@@ -179,7 +179,7 @@ impl S7CommPlus {
     /// Encrypted from here on: told once, as content of class `opaque`.
     fn on_tls(&mut self, bytes: &[u8], content: Content, context: &mut Context<'_>) {
         if content == Content::Tls {
-            iso::foreign(bytes, &mut self.stack, context);
+            iso::report_foreign(bytes, &mut self.stack, context);
         }
         if let Some(records) = self.records.get_mut(context.from.index()) {
             records.feed(bytes, content == Content::Tls, context);
@@ -194,7 +194,7 @@ impl S7CommPlus {
                 self.on_payload(payload, is_last, version, context);
                 if let Some(name) = fault {
                     context.anomaly(AnomalyKind::Malformed, name, None);
-                    self.hidden(bytes.get(pdu::HEADER..).unwrap_or_default(), context);
+                    self.report_embedded_pdus(bytes.get(pdu::HEADER..).unwrap_or_default(), context);
                 }
             }
             Ok(Pdu::SystemEvent) => self.on_system_event(context),
@@ -207,9 +207,9 @@ impl S7CommPlus {
     }
 
     /// Whole PDUs in the bytes of another that ends where it should not.
-    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+    fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
-        while let Some((tsdu, behind)) = iso::hidden(rest) {
+        while let Some((tsdu, behind)) = iso::find_embedded_pdu(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
             self.on_tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
             rest = behind;
@@ -224,7 +224,7 @@ impl S7CommPlus {
         let Function { class, name, code } = function::unread(code.into());
         let target = Target::Unread { part };
         let operation = Operation { class, function: name, code, ambiguous: false, target, values: Values::None };
-        let at = RequestRef { request: self.stack.number(), item: 0 };
+        let at = RequestRef { request: self.stack.assign_number(), item: 0 };
         let Context { stamp, ref mut sink, .. } = *context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, Outcome::Pending, stamp, stamp);
@@ -283,7 +283,7 @@ impl S7CommPlus {
                 }
             }
             NOTIFICATION => {
-                notification::report(self.stack.number(), version, reader.rest(), &mut self.owned, context);
+                notification::report(self.stack.assign_number(), version, reader.rest(), &mut self.owned, context);
             }
             _ => {
                 context.malformed("opcode", opcode);
@@ -294,7 +294,7 @@ impl S7CommPlus {
     }
 
     fn on_request(&mut self, head: &Head, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
-        let (number, function) = (self.stack.number(), function::of(head.function));
+        let (number, function) = (self.stack.assign_number(), function::of(head.function));
         let mut items = self.spare.take();
         let mut request =
             Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
@@ -384,7 +384,7 @@ impl S7CommPlus {
             target: Target::None,
             values: Values::None,
         };
-        let at = RequestRef { request: self.stack.number(), item: 0 };
+        let at = RequestRef { request: self.stack.assign_number(), item: 0 };
         let Context { stamp, ref mut sink, .. } = *context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, Outcome::Accepted, stamp, stamp);

@@ -16,10 +16,10 @@ pub(super) fn report(number: u32, version: u8, body: &[u8], owned: &mut Owned, c
         return Fault::invalid("subscription").report(false, context);
     };
     owned.learn(subscription, Class::Subscribe);
-    let mut report = Report { number, subscription, told: 0, context };
+    let mut report = Report { number, subscription, reported: 0, context };
     let known = head(version, subscription, &mut reader);
     while known && let Some(entry) = next(&mut reader) {
-        if usize::from(report.told) >= MAX_ITEMS {
+        if usize::from(report.reported) >= MAX_ITEMS {
             return Fault::Limit("notification_items").report(false, report.context);
         }
         match entry {
@@ -32,18 +32,18 @@ pub(super) fn report(number: u32, version: u8, body: &[u8], owned: &mut Owned, c
             }
         }
     }
-    if report.told == 0 {
+    if report.reported == 0 {
         report.tell(None, Values::None, Outcome::Accepted);
     }
 }
 
-/// A notification that is being told.
+/// A notification that is being reported.
 struct Report<'c, 's> {
     /// Number of the report in its flow.
     number: u32,
     subscription: u32,
-    /// Items told so far.
-    told: u16,
+    /// Items reported so far.
+    reported: u16,
     context: &'c mut Context<'s>,
 }
 
@@ -51,11 +51,11 @@ impl Report<'_, '_> {
     fn tell(&mut self, reference: Option<u32>, values: Values<'_>, outcome: Outcome) {
         let item = Item { class: Class::Report, target: object(self.subscription, reference) };
         let operation = item.operation(function::NOTIFIED, values);
-        let at = RequestRef { request: self.number, item: self.told.into() };
+        let at = RequestRef { request: self.number, item: self.reported.into() };
         let Context { stamp, ref mut sink, .. } = *self.context;
         sink.operation(at, &operation, stamp);
         sink.outcome(at, &operation, outcome, stamp, stamp);
-        self.told += 1;
+        self.reported += 1;
     }
 }
 
@@ -63,15 +63,15 @@ impl Report<'_, '_> {
 /// ids begin with 7 have a credit, a number of variable length, and, where the change counter is 0, a time before it.
 fn head(version: u8, subscription: u32, reader: &mut Reader<'_>) -> bool {
     let Ok(form) = reader.u16_be("notification_form") else { return false };
-    if version == 1 || form != VALUES_FORM || reader.take(4, "notification_head").is_err() {
+    if version == 1 || form != VALUES_FORM || reader.bytes(4, "notification_head").is_err() {
         return false;
     }
     if subscription < FIRST_LONG_ID {
-        return reader.take(2, "notification_number").is_ok();
+        return reader.bytes(2, "notification_number").is_ok();
     }
-    let numbered = reader.take(1, "credit").is_ok() && vlq::unsigned32(reader, "notification_number").is_ok();
+    let numbered = reader.bytes(1, "credit").is_ok() && vlq::unsigned32(reader, "notification_number").is_ok();
     let counter = if reader.rest().first() == Some(&0) { TIME_AND_COUNTER } else { 1 };
-    numbered && reader.take(counter, "change_counter").is_ok()
+    numbered && reader.bytes(counter, "change_counter").is_ok()
 }
 
 /// One item of a notification.

@@ -42,7 +42,7 @@ pub(super) fn walk<'a>(reader: &mut Reader<'a>, mut visit: impl FnMut(u8, Elemen
             }
             RELATION => {
                 vlq::unsigned32(reader, "relation")?;
-                reader.take(4, "relation")?;
+                reader.bytes(4, "relation")?;
             }
             START_TAG => tag(reader)?,
             END_TAG => {}
@@ -68,10 +68,10 @@ fn start<'a>(reader: &mut Reader<'a>) -> Result<Element<'a>, Fault> {
 fn tag(reader: &mut Reader<'_>) -> Result<(), Fault> {
     let kind = reader.u8("tag_offset_type")?;
     let length = vlq::unsigned32(reader, "tag_name")?;
-    reader.take(usize::try_from(length).unwrap_or(usize::MAX), "tag_name")?;
-    reader.take(2, "tag_type")?;
+    reader.bytes(usize::try_from(length).unwrap_or(usize::MAX), "tag_name")?;
+    reader.bytes(2, "tag_type")?;
     vlq::unsigned32(reader, "tag_soft_type")?;
-    reader.take(4, "tag_flags")?;
+    reader.bytes(4, "tag_flags")?;
     vlq::unsigned32(reader, "tag_lid")?;
     vlq::unsigned32(reader, "tag_length")?;
     if kind & 0x0C != 0 {
@@ -103,14 +103,14 @@ fn numbers(reader: &mut Reader<'_>, count: u8) -> Result<(), Fault> {
 fn blocks(reader: &mut Reader<'_>, head: usize) -> Result<(), Fault> {
     let first = usize::from(reader.u16_be("block_length")?);
     // An empty list of types has its id all the same.
-    reader.take(first.max(head), "block")?;
+    reader.bytes(first.max(head), "block")?;
     if first == 0 {
         return Ok(());
     }
     loop {
         match usize::from(reader.u16_be("block_length")?) {
             0 => return Ok(()),
-            length => reader.take(length, "block")?,
+            length => reader.bytes(length, "block")?,
         };
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn parse(tsdu: &[u8]) -> Result<Pdu<'_>, DecodeError> {
     let mut data = Reader::new(data);
     if version == 3 {
         let digest = data.u8("integrity_length")?;
-        data.take(digest.into(), "integrity")?;
+        data.bytes(digest.into(), "integrity")?;
     }
     let (is_last, fault) = match rest {
         [] => (fault.is_some(), fault),
@@ -77,9 +77,9 @@ pub(super) struct Head {
 impl Head {
     /// Reads the head behind the opcode.
     pub(super) fn read(opcode: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.take(2, "head")?;
+        reader.bytes(2, "head")?;
         let function = reader.u16_be("function")?;
-        reader.take(2, "head")?;
+        reader.bytes(2, "head")?;
         let sequence = reader.u16_be("sequence")?;
         let session = if opcode == REQUEST { u32::from_be_bytes(reader.array("session")?) } else { 0 };
         Ok(Self { function, sequence, session, flags: reader.u8("transport_flags")? })

@@ -121,7 +121,7 @@ fn u32_be(reader: &mut Reader<'_>, field: &'static str) -> Result<u32, Fault> {
 fn explore(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let root = u32_be(reader, "object")?;
     let path = vlq::unsigned32(reader, "explore_id")?;
-    reader.take(3, "explore_switches")?;
+    reader.bytes(3, "explore_switches")?;
     let (mut all, mut class) = (true, Class::Browse);
     let target = object(root, (path != 0).then_some(path));
     let result = attributes(reader, |attribute| {
@@ -148,7 +148,7 @@ fn attributes(reader: &mut Reader<'_>, mut visit: impl FnMut(u32)) -> Result<(),
     loop {
         let [objects, count] = reader.array("explore_counts")?;
         if objects > 0 && reader.u8("explore_filter")? == STRUCTURE {
-            reader.take(4, "explore_filter")?;
+            reader.bytes(4, "explore_filter")?;
             skip_members(reader)?;
         }
         for _ in 0..count {
@@ -164,7 +164,7 @@ fn attributes(reader: &mut Reader<'_>, mut visit: impl FnMut(u32)) -> Result<(),
 fn create_object(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     u32_be(reader, "object")?;
     Value::read(reader)?;
-    reader.take(4, "create_fill")?;
+    reader.bytes(4, "create_fill")?;
     if reader.rest().first() != Some(&START_OBJECT) {
         vlq::unsigned32(reader, "integrity_id")?;
     }
@@ -319,7 +319,7 @@ fn invoke(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<
 fn begin_sequence(reader: &mut Reader<'_>, request: &mut Request<'_, '_, '_>) -> Result<(), Fault> {
     let has_id = matches!(reader.rest(), [_, 0, SEQUENCE_ON_ID, _, _, _, _, ..]);
     if has_id {
-        reader.take(3, "sequence")?;
+        reader.bytes(3, "sequence")?;
         let id = u32_be(reader, "object")?;
         return request.add(None, object(id, []));
     }

@@ -72,7 +72,7 @@ pub(super) fn unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, c
     let item =
         Item { class: class.unwrap_or(function.class), target: target.unwrap_or(Target::Unread { part: "target" }) };
     if item.class.changes() {
-        let at = RequestRef { request: stack.number(), item: 0 };
+        let at = RequestRef { request: stack.assign_number(), item: 0 };
         context.sink.request_unseen(at, &item.operation(function, Values::None), context.stamp);
     }
 }
@@ -103,7 +103,7 @@ impl Answer<'_> {
             function::SET_MULTI_VARIABLES => self.errors(reader, context),
             function::GET_VARIABLE => self.value(reader, context),
             function::GET_VAR_SUB_STREAMED => {
-                reader.take(1, "stream_head")?;
+                reader.bytes(1, "stream_head")?;
                 self.value(reader, context)
             }
             function::CREATE_OBJECT => self.created(reader, owned, context),
@@ -167,7 +167,7 @@ impl Answer<'_> {
         context: &mut Context<'_>,
     ) -> Result<(), Fault> {
         let index = (number as usize).wrapping_sub(1);
-        if index >= self.asked.items.len() || !self.is_new(index) {
+        if index >= self.asked.items.len() || !self.mark_reported(index) {
             return Err(Fault::invalid("item_number"));
         }
         self.asked.conclude_item(index, values, outcome, context.stamp, context.sink);
@@ -175,7 +175,7 @@ impl Answer<'_> {
     }
 
     /// Whether an item was not told yet; from now on it was.
-    fn is_new(&mut self, index: usize) -> bool {
+    fn mark_reported(&mut self, index: usize) -> bool {
         let Some(word) = self.done.get_mut(index / 64) else { return false };
         let bit = 1 << (index % 64);
         let is_new = *word & bit == 0;
@@ -186,7 +186,7 @@ impl Answer<'_> {
     /// Gives every item that was not told the outcome of the whole.
     fn rest(&mut self, outcome: Outcome, context: &mut Context<'_>) {
         for index in 0..self.asked.items.len() {
-            if self.is_new(index) {
+            if self.mark_reported(index) {
                 self.asked.conclude_item(index, Values::None, outcome, context.stamp, context.sink);
             }
         }

@@ -106,7 +106,7 @@ fn tell(kind: u8, message: &[u8], context: &mut Context<'_>) -> Result<(), Decod
     let mut reader = Reader::new(message);
     match kind {
         CLIENT_HELLO => {
-            reader.take(34, "random")?;
+            reader.bytes(34, "random")?;
             vector8(&mut reader)?;
             vector16(&mut reader)?;
             vector8(&mut reader)?;
@@ -120,9 +120,9 @@ fn tell(kind: u8, message: &[u8], context: &mut Context<'_>) -> Result<(), Decod
         }
         SERVER_HELLO => {
             let mut version = reader.u16_be("version")?;
-            reader.take(32, "random")?;
+            reader.bytes(32, "random")?;
             vector8(&mut reader)?;
-            reader.take(3, "cipher")?;
+            reader.bytes(3, "cipher")?;
             let result = extensions(&mut reader, |kind, body| {
                 if let (SUPPORTED_VERSIONS, [high, low]) = (kind, body) {
                     version = u16::from_be_bytes([*high, *low]);
@@ -132,9 +132,9 @@ fn tell(kind: u8, message: &[u8], context: &mut Context<'_>) -> Result<(), Decod
             result
         }
         CERTIFICATE => {
-            reader.take(3, "certificates")?;
+            reader.bytes(3, "certificates")?;
             let length = number(reader.array("certificate")?);
-            let certificate = reader.take(length, "certificate")?;
+            let certificate = reader.bytes(length, "certificate")?;
             let name = common_name(certificate).unwrap_or(b"without a common name");
             identity(context.from, "certificate", name, context);
             Ok(())
@@ -162,13 +162,13 @@ fn extensions(reader: &mut Reader<'_>, mut visit: impl FnMut(u16, &[u8])) -> Res
 /// Bytes behind a length of eight bits.
 fn vector8<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let length = reader.u8("length")?;
-    reader.take(length.into(), "vector")
+    reader.bytes(length.into(), "vector")
 }
 
 /// Bytes behind a length of sixteen bits.
 fn vector16<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let length = reader.u16_be("length")?;
-    reader.take(length.into(), "vector")
+    reader.bytes(length.into(), "vector")
 }
 
 const fn version_name(version: u16) -> &'static [u8] {

@@ -82,7 +82,7 @@ impl<'a> Value<'a> {
     /// Visits the members of a plain structure, in order.
     pub(super) fn members(&self, mut visit: impl FnMut(u32, Self)) {
         let mut reader = Reader::new(self.body);
-        if self.flags != 0 || self.structure().is_none_or(is_packed) || reader.take(4, "structure").is_err() {
+        if self.flags != 0 || self.structure().is_none_or(is_packed) || reader.bytes(4, "structure").is_err() {
             return;
         }
         while let Ok(id @ 1..) = vlq::unsigned32(&mut reader, "member")
@@ -129,7 +129,7 @@ impl Scalar<'_> {
 /// One element without flags.
 fn element(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
     if let Some(size) = fixed_size(datatype) {
-        reader.take(size, "value")?;
+        reader.bytes(size, "value")?;
         return Ok(());
     }
     match datatype {
@@ -148,7 +148,7 @@ fn element(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault
 /// Bytes behind their length.
 fn counted(reader: &mut Reader<'_>) -> Result<(), Fault> {
     let length = vlq::unsigned32(reader, "length")?;
-    reader.take(usize::try_from(length).unwrap_or(usize::MAX), "value")?;
+    reader.bytes(usize::try_from(length).unwrap_or(usize::MAX), "value")?;
     Ok(())
 }
 
@@ -157,7 +157,7 @@ fn blob(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
     if vlq::unsigned32(reader, "blob_root")? <= LAST_PLAIN_BLOB_ROOT {
         return counted(reader);
     }
-    reader.take(8, "blob_head")?;
+    reader.bytes(8, "blob_head")?;
     match reader.u8("blob_type")? {
         0 => list(reader, depth),
         2 | 3 => counted(reader),
@@ -171,7 +171,7 @@ fn structure(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
     if !is_packed(kind) {
         return list(reader, depth);
     }
-    reader.take(8, "interface_timestamp")?;
+    reader.bytes(8, "interface_timestamp")?;
     let flags = vlq::unsigned32(reader, "packed_flags")?;
     if flags & COUNT_TWICE != 0 {
         vlq::unsigned32(reader, "packed_count")?;
@@ -192,14 +192,14 @@ fn list(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
 
 fn array(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
     if datatype == STRUCT {
-        reader.take(4, "structure")?;
+        reader.bytes(4, "structure")?;
         let count = vlq::unsigned32(reader, "array_size")?;
         return (0..count).try_for_each(|_| list(reader, depth));
     }
     let count = vlq::unsigned32(reader, "array_size")?;
     if let Some(size) = fixed_size(datatype) {
         let length = usize::try_from(count).ok().and_then(|count| count.checked_mul(size));
-        reader.take(length.unwrap_or(usize::MAX), "array")?;
+        reader.bytes(length.unwrap_or(usize::MAX), "array")?;
         return Ok(());
     }
     (0..count).try_for_each(|_| element(reader, datatype, depth))

@@ -2,8 +2,9 @@
 
 use super::super::model::{DeclaredProtocol, Ports};
 use super::super::section::{Section, Span, Word};
-use super::super::{Carrier, values, words};
+use super::super::{Carrier, services, values};
 use super::Walk;
+use crate::document::suggest::{list, nearest};
 
 impl<'t> Walk<'t> {
     /// `protocol` and `port`.
@@ -23,7 +24,7 @@ impl<'t> Walk<'t> {
     fn names_no_decoded_protocol(&self, section: &Section<'t>, protocol: &DeclaredProtocol, ports: &Ports) {
         let (DeclaredProtocol::Carried(text), Ports::Ranges(ranges)) = (protocol, ports) else { return };
         let [(carrier, port, last)] = **ranges else { return };
-        let decoded: Vec<&str> = if port == last { words::decoded_at((carrier, port)) } else { Vec::new() };
+        let decoded: Vec<&str> = if port == last { services::decoded_at((carrier, port)) } else { Vec::new() };
         if let Some(first) = decoded.first() {
             let message =
                 format!("`{text}` does not permit {}, which must be named to be permitted", decoded.join(" or "));
@@ -79,8 +80,8 @@ fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, S
     if text == "any" {
         return Ok((DeclaredProtocol::Any, Ports::Any));
     }
-    if let Some(name) = words::protocol_name(text) {
-        let ranges = words::ports_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
+    if let Some(name) = services::protocol_name(text) {
+        let ranges = services::ports_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
         return Ok((DeclaredProtocol::Named(name), Ports::Ranges(ranges.collect())));
     }
     let carried = |range| Ok((DeclaredProtocol::Carried(text.to_owned()), Ports::Ranges(vec![range])));
@@ -101,10 +102,10 @@ fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, S
 
 fn protocol_help(text: &str) -> String {
     let forms = "or by carrier: \"tcp/443\", \"udp/123\", \"ip/47\", \"any\"";
-    let known = words::protocol_names();
-    match words::nearest(text, known.iter().copied()) {
+    let known = services::protocol_names();
+    match nearest(text, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? Protocols are written by name, {forms}"),
-        None => format!("known names are: {}; {forms}", words::list(known)),
+        None => format!("known names are: {}; {forms}", list(known)),
     }
 }
 
@@ -145,10 +146,6 @@ fn port(text: &str) -> Result<(u16, u16), (String, String)> {
 }
 
 impl Section<'_> {
-    pub(super) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
-        self.parsed(key, |text| values::one_of(text, what, known))
-    }
-
     pub(super) fn tls(&mut self) -> Option<&'static str> {
         let what = format!("tls of {}", self.what);
         let mut section = self.table("tls", what)?;

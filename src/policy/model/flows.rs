@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use lockkeeper_protocols::Table;
 
+use super::super::classes::Classes;
+use super::super::dialect::{Action, Dialect, Location, SessionOptions};
 use super::super::encoding::Encoding;
+use super::super::services::{PortRange, ServicePort};
 use super::super::values::Rate;
-use super::super::words::{Action, Classes, PortRange, ServicePort};
-use super::{Blocks, NodePattern, Notes, OpcUaPlaces, OpcUaSession, S7Place, S7Session, SecurityLevel};
+use super::{Notes, SecurityLevel};
 
 /// `[point.*]`: a name and limits for a place in a controller.
 #[derive(Clone, Debug)]
@@ -23,28 +24,6 @@ pub struct Point {
     pub encoding: Encoding,
     /// What its values may be.
     pub limits: Limits,
-}
-
-/// Where a point is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Location {
-    /// Registers or bits.
-    Modbus(Registers),
-    /// Memory or an object of a Siemens S7 controller.
-    S7(S7Place),
-    /// OPC UA nodes.
-    OpcUa(Vec<NodePattern>),
-}
-
-/// Registers or bits of Modbus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registers {
-    /// The unit; every unit where none is named.
-    pub unit: Option<u8>,
-    /// The table.
-    pub table: Table,
-    /// First and last address of each range, 0-based.
-    pub ranges: Vec<(u16, u16)>,
 }
 
 /// What the values of a point may be.
@@ -118,10 +97,8 @@ pub struct Flow {
     pub requires_grant: bool,
     /// Longest session. Kept, judged later.
     pub max_session: Option<Duration>,
-    /// What a session with an S7 controller must be like.
-    pub s7: Option<S7Session>,
-    /// What a session with an OPC UA server must be like.
-    pub opcua: Option<OpcUaSession>,
+    /// What a session must be like.
+    pub session: SessionOptions,
     /// Oldest version of TLS. Kept, judged later.
     pub tls_min_version: Option<&'static str>,
 }
@@ -144,6 +121,15 @@ impl DeclaredProtocol {
             Self::Named(name) => name,
             Self::Carried(text) => text,
             Self::Any => "any",
+        }
+    }
+
+    /// Whether it may be a protocol of a dialect.
+    pub(in crate::policy) fn is_of(&self, dialect: &dyn Dialect) -> bool {
+        match self {
+            Self::Named(name) => dialect.protocols().contains(name),
+            Self::Any => true,
+            Self::Carried(_) => false,
         }
     }
 
@@ -187,16 +173,10 @@ pub struct Allow {
     pub functions: Vec<FunctionRef>,
     /// Only these points (indices).
     pub points: Vec<u16>,
-    /// Only these registers.
-    pub registers: Option<Registers>,
-    /// Only this place in an S7 controller.
-    pub s7: Option<S7Place>,
-    /// Only these nodes and methods of an OPC UA server.
-    pub opcua: OpcUaPlaces,
+    /// Only these places, which no point names.
+    pub places: Vec<Location>,
     /// At most so often. Kept, judged later.
     pub rate: Option<Rate>,
-    /// Only these blocks of a controller's program.
-    pub blocks: Vec<Blocks>,
     /// Only these control actions.
     pub actions: Vec<&'static Action>,
 }

@@ -130,7 +130,8 @@ fn operate(operation: &Operation<'_>) -> String {
 }
 
 fn engineer(operation: &Operation<'_>, password_accepted: bool) -> String {
-    between(EWS, PLC, "s7comm", operation, SessionState { password_accepted })
+    let session = if password_accepted { SessionState::UNLOCKED } else { SessionState::default() };
+    between(EWS, PLC, "s7comm", operation, session)
 }
 
 #[test]
@@ -277,9 +278,9 @@ fn a_password_counts_once_it_is_accepted_and_until_it_is_cleared() {
     let password = other(Class::Security, "plc_password", Target::None);
     assert_eq!(engineer(&password, false), "permit F-2", "what is required is permitted");
     policy.learn(&flow_verdict, &password, &mut last, &mut session);
-    assert!(session.password_accepted);
+    assert_eq!(session, SessionState::UNLOCKED);
     policy.learn(&flow_verdict, &other(Class::Security, "security", Target::None), &mut last, &mut session);
-    assert!(session.password_accepted, "another security function");
+    assert_eq!(session, SessionState::UNLOCKED, "another security function");
     policy.learn(&flow_verdict, &other(Class::Security, "clear_plc_password", Target::None), &mut last, &mut session);
     assert_eq!(session, SessionState::default());
 }

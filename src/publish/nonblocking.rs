@@ -1,4 +1,4 @@
-//! Standard output of a sensor: whatever its reader does, nothing waits for it.
+//! Standard output of a sensor: no write blocks, whatever its reader does.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -6,27 +6,27 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Writes what can be written at once, and is [`ErrorKind::WouldBlock`] otherwise. The open file is shared with other
-/// programs, perhaps, and cannot be made non-blocking for them.
-pub(super) struct Unhurried {
+/// Writes bytes that fit without blocking, and fails with [`ErrorKind::WouldBlock`] otherwise. The descriptor itself stays in
+/// blocking mode, because other programs may share it.
+pub(super) struct NonBlocking {
     out: File,
-    /// A file takes everything, or says why not.
+    /// A regular file never blocks.
     is_file: bool,
 }
 
-impl Unhurried {
+impl NonBlocking {
     /// The standard output of this process.
     pub(super) fn stdout() -> io::Result<Self> {
         Ok(Self::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
     }
 
     fn new(out: File) -> Self {
-        let is_file = out.metadata().is_ok_and(|about| about.is_file());
+        let is_file = out.metadata().is_ok_and(|metadata| metadata.is_file());
         Self { out, is_file }
     }
 }
 
-impl Write for Unhurried {
+impl Write for NonBlocking {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_file {
             return self.out.write(bytes);
@@ -35,8 +35,8 @@ impl Write for Unhurried {
         if poll(&mut ends, Some(&Timespec::default()))? == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        // What is writable takes this much, or has an error that writing tells.
-        self.out.write(bytes.get(..AT_ONCE).unwrap_or(bytes))
+        // A writable pipe takes at least this much; an error shows in the write.
+        self.out.write(bytes.get(..PIPE_BUF).unwrap_or(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -44,8 +44,8 @@ impl Write for Unhurried {
     }
 }
 
-/// `PIPE_BUF`: bytes that a pipe with any room at all takes at once (pipe(7)).
-const AT_ONCE: usize = 4096;
+/// Bytes that a writable pipe takes without blocking (pipe(7)).
+const PIPE_BUF: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -55,9 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_that_is_not_read_is_not_waited_for_and_goes_on_when_it_is() {
+    fn a_pipe_that_is_not_read_does_not_block_and_takes_bytes_again_once_it_is() {
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        let mut out = Unhurried::new(File::from(OwnedFd::from(writer)));
+        let mut out = NonBlocking::new(File::from(OwnedFd::from(writer)));
         let mut written = 0;
         let full = loop {
             match out.write(&[b'x'; 10_000]) {
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
         let mut read = vec![0; written];
         reader.read_exact(&mut read).expect("all that was written");
-        assert_eq!(out.write(&[b'x'; 10_000]).ok(), Some(AT_ONCE));
+        assert_eq!(out.write(&[b'x'; 10_000]).ok(), Some(PIPE_BUF));
         drop(reader);
         assert_eq!(out.write(b"x").map_err(|error| error.kind()), Err(ErrorKind::BrokenPipe));
     }

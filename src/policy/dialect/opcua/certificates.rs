@@ -2,9 +2,9 @@
 
 use lockkeeper_protocols::Side;
 
-use super::model::{CertificateRules, OpcUaSession};
-use super::{Denial, FlowVerdict, Policy, Reason, Rule};
+use super::{CertificateRules, OpcUaSession};
 use crate::policy::certificate::Certificate;
+use crate::policy::{Denial, FlowVerdict, Policy, Reason, Rule};
 
 impl Policy {
     /// What is wrong with a certificate that one end shows at a time (nanoseconds since 1970-01-01 UTC), by what the flows

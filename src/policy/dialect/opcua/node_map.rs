@@ -1,18 +1,18 @@
-//! The nodes that a policy names: found in one look, however many they are.
+//! What a policy says about nodes, found by node in constant time, however many nodes it names.
 
 use hashbrown::HashMap;
 use lockkeeper_protocols::{Node, NodeId};
 
-use super::super::model::{NodeIdPattern, NodePattern};
+use super::{NodeIdPattern, NodePattern};
 
-/// What a policy says about nodes.
+/// Values by the nodes that patterns name.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct NodeMap<T> {
-    /// About single ones, by [number](number_in).
+    /// For nodes with a number, by [namespace and number](number_in).
     by_number: HashMap<u64, Vec<T>>,
-    /// About single ones, by namespace, then by name.
+    /// For nodes with a name, by namespace, then by name.
     by_name: HashMap<u16, HashMap<Box<[u8]>, Vec<T>>>,
-    /// About all others, which are few: whole namespaces, names that begin alike, and ids that are hardly ever used.
+    /// For all other patterns, which are few: whole namespaces, prefixes of names, and ids that are hardly ever used.
     others: Vec<(NodePattern, T)>,
 }
 
@@ -25,19 +25,19 @@ impl<T> Default for NodeMap<T> {
 impl<T: PartialEq> FromIterator<(NodePattern, T)> for NodeMap<T> {
     fn from_iter<I: IntoIterator<Item = (NodePattern, T)>>(entries: I) -> Self {
         let mut map = Self::default();
-        for (pattern, said) in entries {
-            let place = match pattern.id {
+        for (pattern, value) in entries {
+            let values = match pattern.id {
                 NodeIdPattern::Numeric(number) => {
                     map.by_number.entry(number_in(pattern.namespace, number)).or_default()
                 }
                 NodeIdPattern::Text(name) => map.by_name.entry(pattern.namespace).or_default().entry(name).or_default(),
                 _ => {
-                    map.others.push((pattern, said));
+                    map.others.push((pattern, value));
                     continue;
                 }
             };
-            if !place.contains(&said) {
-                place.push(said);
+            if !values.contains(&value) {
+                values.push(value);
             }
         }
         map
@@ -45,25 +45,25 @@ impl<T: PartialEq> FromIterator<(NodePattern, T)> for NodeMap<T> {
 }
 
 impl<T> NodeMap<T> {
-    /// Whether nothing is said about any node.
+    /// Whether it has no values.
     pub(in crate::policy) fn is_empty(&self) -> bool {
         self.by_number.is_empty() && self.by_name.is_empty() && self.others.is_empty()
     }
 
-    /// What is said about a node.
+    /// The values of all patterns that hold a node.
     #[inline]
-    pub(in crate::policy) fn about(&self, node: Node<'_>) -> impl Iterator<Item = &T> {
+    pub(in crate::policy) fn matching(&self, node: Node<'_>) -> impl Iterator<Item = &T> {
         let single = match node.id {
             NodeId::Numeric(number) => self.by_number.get(&number_in(node.namespace, number)),
             NodeId::Text(name) => self.by_name.get(&node.namespace).and_then(|names| names.get(name)),
             NodeId::Guid(_) | NodeId::Opaque(_) => None,
         };
         let others = self.others.iter().filter(move |(pattern, _)| pattern.holds(&node));
-        single.into_iter().flatten().chain(others.map(|(_, said)| said))
+        single.into_iter().flatten().chain(others.map(|(_, value)| value))
     }
 }
 
-/// Namespace and number as one.
+/// Namespace and number as one key.
 #[inline]
 const fn number_in(namespace: u16, number: u32) -> u64 {
     (namespace as u64) << 32 | number as u64
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_said_about_a_node_is_what_every_pattern_that_holds_it_says(
+        fn a_node_has_the_values_of_every_pattern_that_holds_it(
             patterns in prop::collection::vec(pattern(), 0..12), namespace in 0_u16..3,
         ) {
             let map: NodeMap<usize> = patterns.iter().cloned().zip(0..).collect();
@@ -100,18 +100,18 @@ mod tests {
             ];
             for id in ids {
                 let node = Node { namespace, id };
-                let mut said: Vec<usize> = map.about(node).copied().collect();
-                said.sort_unstable();
+                let mut found: Vec<usize> = map.matching(node).copied().collect();
+                found.sort_unstable();
                 let holding = patterns.iter().zip(0_usize..).filter(|(pattern, _)| pattern.holds(&node));
-                prop_assert_eq!(said, holding.map(|(_, at)| at).collect::<Vec<_>>(), "{}", node);
+                prop_assert_eq!(found, holding.map(|(_, at)| at).collect::<Vec<_>>(), "{}", node);
             }
         }
     }
 
     #[test]
-    fn what_is_said_twice_is_kept_once() {
+    fn a_value_that_is_given_twice_is_kept_once() {
         let one = || NodePattern { text: String::new(), namespace: 2, id: NodeIdPattern::Numeric(7) };
         let map: NodeMap<bool> = [(one(), true), (one(), true), (one(), false)].into_iter().collect();
-        assert_eq!(map.about(Node { namespace: 2, id: NodeId::Numeric(7) }).collect::<Vec<_>>(), [&true, &false]);
+        assert_eq!(map.matching(Node { namespace: 2, id: NodeId::Numeric(7) }).collect::<Vec<_>>(), [&true, &false]);
     }
 }

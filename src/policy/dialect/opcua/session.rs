@@ -1,72 +1,12 @@
-//! What a policy says about OPC UA: nodes, security policies, and the settings of a session.
+//! What a session with an OPC UA server must be like: its channel, its user, its client, its certificates.
 
 use std::time::Duration;
 
-use lockkeeper_protocols::{Mode, Node, NodeId, UserKind};
+use lockkeeper_protocols::{Mode, UserKind};
 
-/// Nodes that a policy names: one, those whose text begins alike, or all of a namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodePattern {
-    /// As the policy writes it: `ns=3;s=Pump.*`.
-    pub text: String,
-    /// Index into the server's table of namespaces.
-    pub namespace: u16,
-    /// Which nodes of the namespace.
-    pub id: NodeIdPattern,
-}
-
-/// Which nodes of a namespace are meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeIdPattern {
-    /// All of them.
-    Any,
-    /// The one of that number.
-    Numeric(u32),
-    /// The one of that name.
-    Text(Box<[u8]>),
-    /// Those whose name begins so.
-    Prefix(Box<[u8]>),
-    /// The one of that GUID, in the order in which it is written.
-    Guid([u8; 16]),
-    /// The one of these bytes.
-    Opaque(Box<[u8]>),
-}
-
-impl NodePattern {
-    /// Whether a node is among these.
-    #[inline]
-    pub fn holds(&self, node: &Node<'_>) -> bool {
-        self.namespace == node.namespace
-            && match (&self.id, node.id) {
-                (NodeIdPattern::Any, _) => true,
-                (NodeIdPattern::Numeric(own), NodeId::Numeric(number)) => *own == number,
-                (NodeIdPattern::Text(own), NodeId::Text(text)) => **own == *text,
-                (NodeIdPattern::Prefix(own), NodeId::Text(text)) => text.starts_with(own),
-                (NodeIdPattern::Guid(own), NodeId::Guid(bytes)) => *own == bytes,
-                (NodeIdPattern::Opaque(own), NodeId::Opaque(bytes)) => **own == *bytes,
-                _ => false,
-            }
-    }
-
-    /// The namespace of which it names every node.
-    pub const fn whole_namespace(&self) -> Option<u16> {
-        if matches!(self.id, NodeIdPattern::Any) { Some(self.namespace) } else { None }
-    }
-
-    /// Whether it names one node only.
-    pub const fn is_single(&self) -> bool {
-        !matches!(self.id, NodeIdPattern::Any | NodeIdPattern::Prefix(_))
-    }
-}
-
-/// `opcua` of an entry of `allow`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpcUaPlaces {
-    /// Only these nodes; of a call, the object or the method.
-    pub nodes: Vec<NodePattern>,
-    /// Only these methods.
-    pub methods: Vec<NodePattern>,
-}
+use crate::document::suggest::list;
+use crate::policy::section::Section;
+use crate::policy::values;
 
 /// `opcua` of a flow: what a session must be like. What is not written may be anything.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +23,63 @@ pub struct OpcUaSession {
     pub certificates: CertificateRules,
 }
 
+impl OpcUaSession {
+    /// Reads `opcua` of a flow.
+    pub(super) fn read(flow: &mut Section<'_>) -> Option<Self> {
+        let what = format!("opcua of {}", flow.what);
+        let mut section = flow.table("opcua", what)?;
+        let kinds = UserKind::ALL.map(UserKind::name);
+        let identity = section.texts("identity");
+        let identity = identity
+            .iter()
+            .filter_map(|word| section.parse(word, |text| values::one_of(text, "a kind of identity", &kinds)))
+            .filter_map(UserKind::from_name)
+            .collect();
+        let modes = Mode::ALL.map(Mode::name);
+        let session = Self {
+            min_mode: section.word_of("min_mode", "a message security mode", &modes).and_then(Mode::from_name),
+            policies: read_suites(&mut section),
+            identity,
+            client_uris: section.texts("client_uris").iter().map(|word| word.text.to_owned()).collect(),
+            certificates: CertificateRules::read(&mut section).unwrap_or_default(),
+        };
+        section.finish();
+        Some(session)
+    }
+
+    /// In the summary of a policy: `, at least Sign, policies Basic256Sha256, identity username, clients urn:a, certificates
+    /// RSA from 2048 bits, no SHA-1`.
+    pub(super) fn text(&self) -> String {
+        let named = |word: &str, names: String| if names.is_empty() { names } else { format!(", {word} {names}") };
+        let least = self.min_mode.map(|mode| format!(", at least {}", mode.name())).unwrap_or_default();
+        let policies = named("policies", list(self.policies.iter().map(String::as_str)));
+        let identity = named("identity", list(self.identity.iter().map(|kind| kind.name())));
+        let clients = named("clients", list(self.client_uris.iter().map(String::as_str)));
+        let rules = &self.certificates;
+        let bits = rules.min_rsa_bits.map(|bits| format!("RSA from {bits} bits"));
+        let sha1 = rules.forbid_sha1.then(|| "no SHA-1".to_owned());
+        let own = rules.forbid_self_signed.then(|| "not self-signed".to_owned());
+        let warn = rules.warn_before_expiry.map(|warn| format!("warned {} days before the end", warn.as_secs() / DAY));
+        let certificates: Vec<String> = [bits, sha1, own, warn].into_iter().flatten().collect();
+        let certificates = named("certificates", certificates.join(", "));
+        format!("{least}{policies}{identity}{clients}{certificates}")
+    }
+}
+
+/// Reads `policies`. A name that is not known may be newer than this program.
+fn read_suites(section: &mut Section<'_>) -> Vec<String> {
+    let words = section.texts("policies");
+    let known: Vec<&str> = suite_names().collect();
+    for word in words.iter().filter(|word| !known.contains(&word.text)) {
+        let message = format!("`{}` is no security policy of the standard", word.text);
+        section.problems.warning(word.span.clone(), message, values::suggestion(word.text, &known));
+    }
+    words.iter().map(|word| word.text.to_owned()).collect()
+}
+
+/// Seconds.
+const DAY: u64 = 86_400;
+
 /// `cert` of `opcua`: what certificates must be like, beyond being valid at the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateRules {
@@ -97,6 +94,18 @@ pub struct CertificateRules {
 }
 
 impl CertificateRules {
+    fn read(opcua: &mut Section<'_>) -> Option<Self> {
+        let mut section = opcua.table("cert", "cert of opcua")?;
+        let rules = Self {
+            min_rsa_bits: section.small("min_rsa_bits", 1024..=16_384),
+            forbid_sha1: section.flag("forbid_sha1").unwrap_or(false),
+            forbid_self_signed: section.flag("forbid_self_signed").unwrap_or(false),
+            warn_before_expiry: section.parsed("warn_before_expiry", values::duration),
+        };
+        section.finish();
+        Some(rules)
+    }
+
     /// What every security policy that is not deprecated asks for at least (OPC 10000-7).
     pub const RSA_BITS: u16 = 2048;
 }
@@ -184,20 +193,5 @@ mod tests {
         assert!(!channel(Mode::SignAndEncrypt, "Basic256Sha256").is_weaker_than(&best), "both in use");
         assert!(!channel(Mode::SignAndEncrypt, "urn:own").is_weaker_than(&best), "nobody can tell");
         assert!(!best.is_weaker_than(&channel(Mode::Sign, "Basic256")));
-    }
-
-    #[test]
-    fn a_pattern_holds_what_it_names() {
-        let pattern = |namespace, id| NodePattern { text: String::new(), namespace, id };
-        let node = |namespace, id| Node { namespace, id };
-        let prefix = pattern(3, NodeIdPattern::Prefix(b"Pump.".as_slice().into()));
-        assert!(prefix.holds(&node(3, NodeId::Text(b"Pump.Start"))) && !prefix.is_single());
-        for other in [node(2, NodeId::Text(b"Pump.Start")), node(3, NodeId::Text(b"Pump")), node(3, NodeId::Numeric(1))]
-        {
-            assert!(!prefix.holds(&other), "{other}");
-        }
-        let number = pattern(0, NodeIdPattern::Numeric(2258));
-        assert!(number.holds(&Node::standard(2258)) && !number.holds(&Node::standard(2259)) && number.is_single());
-        assert!(pattern(4, NodeIdPattern::Any).holds(&node(4, NodeId::Opaque(b"\0"))));
     }
 }

@@ -3,34 +3,54 @@
 use jiff::Timestamp;
 use lockkeeper_protocols::UserKind;
 
-use super::super::model::{CertificateRules, Channel, OpcUaSession};
-use super::super::words::list;
-use super::super::{Denial, Policy, Reason, Rule};
+use super::{CertificateRules, Channel, OpcUaSession};
+use crate::document::suggest::list;
+use crate::policy::{Denial, Policy, Reason, Rule};
 
-impl Policy {
-    /// What is wrong with how a conversation is protected, or by whom.
-    pub(super) fn session_message(&self, denial: &Denial) -> String {
-        let flow = denial.flow.and_then(|flow| self.flow(flow));
-        let id = flow.map(|flow| flow.id.as_str()).unwrap_or_default();
-        let demanded = flow.and_then(|flow| flow.opcua.clone()).unwrap_or_default();
-        match (denial.rule, denial.reason) {
-            (Rule::FlowOpaque, _) => format!("flow {id} restricts its content, and encrypted content cannot be seen"),
-            (_, Reason::Channel(channel)) => channel_message(denial.rule, id, &demanded, channel),
-            (Rule::OpcUaDowngrade, Reason::Weaker { now, than }) => {
-                format!("these hosts used {} before, and now only {}", channel_text(than), channel_text(now))
-            }
-            (_, Reason::Weaker { now, than }) => {
-                format!("the server offers {}, and the client took only {}", channel_text(than), channel_text(now))
-            }
-            (Rule::OpcUaCleartextPassword, Reason::User(kind)) => {
-                format!("the secret of identity {} travels unencrypted", kind.name())
-            }
-            (_, Reason::User(kind)) => {
-                let kinds = list(demanded.identity.into_iter().map(UserKind::name));
-                format!("flow {id} permits only identity {kinds}, not {}", kind.name())
-            }
-            _ => certificate_message(denial, id, &demanded),
+/// The second half of the message of an alert, for rules about channels, identities and certificates.
+pub(super) fn message(policy: &Policy, denial: &Denial) -> Option<String> {
+    let is_own = matches!(
+        denial.rule,
+        Rule::OpcUaModeNone
+            | Rule::OpcUaModeWeak
+            | Rule::OpcUaPolicyDeprecated
+            | Rule::OpcUaPolicyUndeclared
+            | Rule::OpcUaIdentity
+            | Rule::OpcUaClient
+            | Rule::OpcUaCleartextPassword
+            | Rule::OpcUaDowngrade
+            | Rule::OpcUaBetterOffered
+            | Rule::CertExpired
+            | Rule::CertNotYetValid
+            | Rule::CertExpiresSoon
+            | Rule::CertWeakKey
+            | Rule::CertSha1
+            | Rule::CertSelfSigned
+            | Rule::CertApplicationUri
+    );
+    is_own.then(|| own_message(policy, denial))
+}
+
+fn own_message(policy: &Policy, denial: &Denial) -> String {
+    let flow = denial.flow.and_then(|flow| policy.flow(flow));
+    let id = flow.map(|flow| flow.id.as_str()).unwrap_or_default();
+    let demanded = flow.and_then(|flow| flow.session.opcua.clone()).unwrap_or_default();
+    match (denial.rule, denial.reason) {
+        (_, Reason::Channel(channel)) => channel_message(denial.rule, id, &demanded, channel),
+        (Rule::OpcUaDowngrade, Reason::Weaker { now, than }) => {
+            format!("these hosts used {} before, and now only {}", channel_text(than), channel_text(now))
         }
+        (_, Reason::Weaker { now, than }) => {
+            format!("the server offers {}, and the client took only {}", channel_text(than), channel_text(now))
+        }
+        (Rule::OpcUaCleartextPassword, Reason::User(kind)) => {
+            format!("the secret of identity {} travels unencrypted", kind.name())
+        }
+        (_, Reason::User(kind)) => {
+            let kinds = list(demanded.identity.into_iter().map(UserKind::name));
+            format!("flow {id} permits only identity {kinds}, not {}", kind.name())
+        }
+        _ => certificate_message(denial, id, &demanded),
     }
 }
 

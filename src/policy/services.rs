@@ -1,129 +1,8 @@
-//! The words that a policy may use for protocols, ports and roles, and the nearest one to a word that is not known.
+//! Protocols and services by name: their ports and their functions.
 
-use lockkeeper_protocols::{Class, Function, REGISTRY, Transport};
+use lockkeeper_protocols::{Function, Protocol, REGISTRY, Transport};
 
 use super::Carrier;
-pub(super) use crate::document::suggest::{list, nearest};
-
-/// A set of operation classes, one bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Classes(u32);
-
-impl Classes {
-    /// No class.
-    pub const NONE: Self = Self(0);
-
-    /// What reads or changes a controller's logic, or whether it runs.
-    pub const OF_LOGIC: Self =
-        Self::only(Class::Control).with(Self::only(Class::ProgramUpload)).with(Self::only(Class::Program));
-
-    /// What changes nothing, whatever it is about: what observers do, and looking into a device.
-    pub const HARMLESS: Self = Self::only(Class::Session)
-        .with(Self::only(Class::Discover))
-        .with(Self::only(Class::Identify))
-        .with(Self::only(Class::Browse))
-        .with(Self::only(Class::Read))
-        .with(Self::only(Class::Subscribe))
-        .with(Self::only(Class::Report))
-        .with(Self::only(Class::Diagnostic));
-
-    /// This class alone.
-    pub const fn only(class: Class) -> Self {
-        Self(1 << class as u32)
-    }
-
-    /// Those of either set.
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Those of this set that are not in the other.
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Those of both sets.
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// Whether the class is in the set.
-    pub const fn contains(self, class: Class) -> bool {
-        self.0 & (1 << class as u32) != 0
-    }
-
-    /// Whether no class is in the set.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The classes of the set, in the order of the design.
-    pub fn iter(self) -> impl Iterator<Item = Class> {
-        Class::ALL.into_iter().filter(move |&class| self.contains(class))
-    }
-
-    /// Every class, also `unknown`: for entries that name their functions.
-    pub fn all() -> Self {
-        Class::ALL.into_iter().collect()
-    }
-
-    /// The classes that a word stands for: a class, or a role. `any` is everything but `unknown`, which is permitted
-    /// only where it is named.
-    pub fn from_word(word: &str) -> Option<Self> {
-        use Class::{
-            Alarm, Browse, Control, Diagnostic, DiagnosticClear, Discover, Firmware, Identify, Program, ProgramUpload,
-            Read, Report, Security, Session, Subscribe, Time, Write,
-        };
-        let observe: Self = [Session, Discover, Identify, Browse, Read, Subscribe, Report].into_iter().collect();
-        let operate = observe.with([Write, Alarm].into_iter().collect());
-        let engineering =
-            [Diagnostic, DiagnosticClear, Time, Control, ProgramUpload, Program, Firmware, Security].into_iter();
-        match word {
-            "observe" => Some(observe),
-            "operate" => Some(operate),
-            "engineer" => Some(operate.with(engineering.collect())),
-            "any" => Some(Class::ALL.into_iter().filter(|&class| class != Class::Unknown).collect()),
-            _ => Class::from_name(word).map(Self::only),
-        }
-    }
-}
-
-impl FromIterator<Class> for Classes {
-    fn from_iter<T: IntoIterator<Item = Class>>(classes: T) -> Self {
-        classes.into_iter().fold(Self::NONE, |set, class| set.with(Self::only(class)))
-    }
-}
-
-/// The roles, each including the one before it.
-pub(super) const ROLES: [&str; 4] = ["observe", "operate", "engineer", "any"];
-
-/// Something that `actions` may name: a control operation, by what it does.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Action {
-    /// The word of the language.
-    pub name: &'static str,
-    /// The functions that do it.
-    pub functions: &'static [&'static str],
-}
-
-/// The actions on S7 controllers.
-pub(super) const ACTIONS: &[Action] = &[
-    Action { name: "breakpoint", functions: &["breakpoint", "exit_hold"] },
-    Action { name: "cold-restart", functions: &["plc_cold_start"] },
-    Action { name: "force", functions: &["force", "force_selection"] },
-    Action { name: "invoke", functions: &["invoke"] },
-    Action { name: "memory-reset", functions: &["memory_reset"] },
-    Action { name: "operating-state", functions: &["set_variable", "set_multi_variables"] },
-    Action { name: "start", functions: &["pi_p_program"] },
-    Action { name: "stop", functions: &["plc_stop"] },
-    Action { name: "test-jobs", functions: &["enable_job", "disable_job", "delete_job", "replace_job"] },
-    Action { name: "warm-restart", functions: &["plc_warm_start"] },
-];
-
-/// Every word that `op` may be.
-pub(super) fn operation_words() -> Vec<&'static str> {
-    Class::ALL.into_iter().map(Class::name).chain(ROLES).collect()
-}
 
 /// A port of a service, with the carrier on which it has that port; 0 for carriers without ports.
 pub type ServicePort = (Carrier, u16);
@@ -145,10 +24,11 @@ const fn udp(port: u16) -> ServicePort {
     (Carrier::Udp, port)
 }
 
-/// Names and ports as registered (IANA Service Name and Transport Protocol Port Number Registry), except where
-/// practice differs from it: the ports of ADS, Fox, GE-SRTP, MELSEC, PC Worx, Red Lion, S7comm and TZSP are their
-/// vendors', and VXLAN has the one that Linux uses beside its own and that of its extension. Tunnels are judged by their
-/// outer pair of hosts.
+/// Services that are not decoded, sorted by name.
+///
+/// Names and ports are those of the IANA Service Name and Transport Protocol Port Number Registry, with two exceptions: ADS,
+/// Fox, GE-SRTP, MELSEC, PC Worx, Red Lion and TZSP have the ports of their vendors, and VXLAN also has the port that Linux
+/// uses and that of its extension VXLAN-GPE. Tunnels are judged by their outer pair of hosts.
 const SERVICES: &[Service] = &[
     Service { name: "ads", ports: &[tcp(48898), udp(48899)] },
     Service { name: "amqp", ports: &[tcp(5672), tcp(5671)] },
@@ -192,7 +72,6 @@ const SERVICES: &[Service] = &[
     Service { name: "mysql", ports: &[tcp(3306)] },
     Service { name: "netbios", ports: &[udp(137), udp(138), tcp(139)] },
     Service { name: "ntp", ports: &[udp(123)] },
-    Service { name: "opcua", ports: &[tcp(4840)] },
     Service { name: "oracle", ports: &[tcp(1521)] },
     Service { name: "ospf", ports: &[(Carrier::Ip(89), 0)] },
     Service { name: "pcworx", ports: &[tcp(1962)] },
@@ -203,8 +82,6 @@ const SERVICES: &[Service] = &[
     Service { name: "rdp", ports: &[tcp(3389), udp(3389)] },
     Service { name: "red-lion", ports: &[tcp(789)] },
     Service { name: "rpc", ports: &[tcp(135)] },
-    Service { name: "s7comm", ports: &[tcp(102)] },
-    Service { name: "s7commplus", ports: &[tcp(102)] },
     Service { name: "sip", ports: &[udp(5060), tcp(5060), tcp(5061)] },
     Service { name: "smb", ports: &[tcp(445)] },
     Service { name: "smtp", ports: &[tcp(25)] },
@@ -227,7 +104,7 @@ const SERVICES: &[Service] = &[
     Service { name: "ws-discovery", ports: &[udp(3702)] },
 ];
 
-/// Whether a service that is known by name is reached at a port: one bit for each, since every new flow asks.
+/// Whether a port is registered for a service or a decoded protocol. Called once for each new flow.
 pub fn is_service_port(carrier: Carrier, port: u16) -> bool {
     let ports = match carrier {
         Carrier::Tcp => &TCP_SERVICES,
@@ -235,7 +112,7 @@ pub fn is_service_port(carrier: Carrier, port: u16) -> bool {
         Carrier::Ip(_) | Carrier::Ethernet(_) => return false,
     };
     let word = ports.get(usize::from(port) / 64).copied().unwrap_or_default();
-    word >> (port % 64) & 1 == 1
+    word >> (port % 64) & 1 == 1 || REGISTRY.iter().any(|row| registered_ports(row).any(|at| at == (carrier, port)))
 }
 
 static TCP_SERVICES: PortSet = service_ports(true);
@@ -244,7 +121,7 @@ static UDP_SERVICES: PortSet = service_ports(false);
 /// A set of ports, one bit each.
 type PortSet = [u64; 1024];
 
-/// The ports of all services, but for those at which clients listen for their answers.
+/// The ports of all services, without those on which clients await answers.
 const fn service_ports(of_tcp: bool) -> PortSet {
     let mut set = [0; 1024];
     let mut service = 0;
@@ -268,16 +145,16 @@ const fn service_ports(of_tcp: bool) -> PortSet {
     set
 }
 
-/// RFC 2131, 4.1, and RFC 8415, 7.2.
+/// Ports of clients (RFC 2131, 4.1; RFC 8415, 7.2).
 const DHCP_CLIENT: u16 = 68;
 const DHCPV6_CLIENT: u16 = 546;
 
-/// Whether operations of this protocol reach the policy.
+/// Whether a protocol is decoded, so that its operations are judged.
 pub(super) fn is_decoded(protocol: &str) -> bool {
     REGISTRY.iter().any(|row| row.name == protocol)
 }
 
-/// Every name that `protocol` may be, without the numbered forms.
+/// Every name that `protocol` may be, sorted, without forms such as `tcp/443`.
 pub(super) fn protocol_names() -> Vec<&'static str> {
     let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).collect();
     names.extend(SERVICES.iter().map(|service| service.name));
@@ -286,36 +163,38 @@ pub(super) fn protocol_names() -> Vec<&'static str> {
     names
 }
 
-/// The name as the program keeps it, for a protocol that is known by name.
+/// The static copy of a name that `protocol` may be.
 pub(super) fn protocol_name(word: &str) -> Option<&'static str> {
     protocol_names().into_iter().find(|&name| name == word)
 }
 
-/// Where a protocol is reached when the policy says nothing about ports: its registered ports.
+/// The registered ports of a protocol: those of a flow that names none.
 pub(super) fn ports_of(protocol: &str) -> Vec<ServicePort> {
-    let mut ports = Vec::new();
-    for row in REGISTRY.iter().filter(|row| row.name == protocol) {
-        for transport in row.transports {
-            let carrier = if *transport == Transport::Tcp { Carrier::Tcp } else { Carrier::Udp };
-            ports.extend(row.ports.iter().map(|&port| (carrier, port)));
-        }
+    let rows = REGISTRY.iter().filter(|row| row.name == protocol);
+    let ports: Vec<ServicePort> = rows.flat_map(|row| registered_ports(row)).collect();
+    match SERVICES.iter().find(|service| service.name == protocol) {
+        Some(service) if ports.is_empty() => service.ports.to_vec(),
+        _ => ports,
     }
-    if ports.is_empty() {
-        let service = SERVICES.iter().find(|service| service.name == protocol);
-        ports.extend(service.into_iter().flat_map(|service| service.ports.iter().copied()));
-    }
-    ports
+}
+
+/// The registered ports of a row of the registry, on each of its transports.
+fn registered_ports(row: &'static Protocol) -> impl Iterator<Item = ServicePort> {
+    row.transports.iter().flat_map(|transport| {
+        let carrier = if *transport == Transport::Tcp { Carrier::Tcp } else { Carrier::Udp };
+        row.ports.iter().map(move |&port| (carrier, port))
+    })
 }
 
 /// The decoded protocols whose registered port this is, in the order of the registry.
 pub(super) fn decoded_at(port: ServicePort) -> Vec<&'static str> {
     let mut names: Vec<_> = REGISTRY.iter().map(|row| row.name).filter(|name| ports_of(name).contains(&port)).collect();
-    // The framings of one protocol are neighbours.
+    // Framings of one protocol are adjacent rows.
     names.dedup();
     names
 }
 
-/// The functions that a protocol can name; empty when it lists none.
+/// The functions that a protocol lists; none for a protocol that is not decoded.
 pub(super) fn functions_of(protocol: &str) -> impl Iterator<Item = &'static Function> + '_ {
     REGISTRY.iter().filter(move |row| row.name == protocol).flat_map(|row| row.functions)
 }
@@ -333,33 +212,6 @@ pub(super) fn port_text((carrier, port): ServicePort) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_role_includes_the_one_before_it_and_none_includes_unknown() {
-        let sets: Vec<_> = ROLES.iter().filter_map(|role| Classes::from_word(role)).collect();
-        assert_eq!(sets.len(), 4);
-        for pair in sets.windows(2) {
-            assert_eq!(pair[0].with(pair[1]), pair[1]);
-            assert_ne!(pair[0], pair[1]);
-        }
-        assert!(sets.iter().all(|set| !set.contains(Class::Unknown)));
-        assert!(Classes::from_word("unknown").is_some_and(|set| set.contains(Class::Unknown)));
-    }
-
-    #[test]
-    fn what_observers_may_do_is_harmless_and_nothing_that_is_hidden_or_changes_something_is() {
-        let observe = Classes::from_word("observe").unwrap_or_default();
-        assert_eq!(Classes::HARMLESS, observe.with(Classes::only(Class::Diagnostic)));
-        assert!(![Class::Write, Class::Opaque, Class::Unknown].into_iter().any(|one| Classes::HARMLESS.contains(one)));
-    }
-
-    #[test]
-    fn observing_does_not_include_writing() {
-        let observe = Classes::from_word("observe").unwrap_or_default();
-        assert!(observe.contains(Class::Read) && !observe.contains(Class::Write));
-        let operate = Classes::from_word("operate").unwrap_or_default();
-        assert!(operate.contains(Class::Write) && !operate.contains(Class::Control));
-    }
 
     #[test]
     fn services_are_sorted_and_named_once() {
@@ -382,17 +234,5 @@ mod tests {
     fn a_decoded_protocol_takes_its_ports_from_the_registry() {
         assert_eq!(ports_of("modbus"), [(Carrier::Tcp, 502), (Carrier::Udp, 502)]);
         assert_eq!(ports_of("ntp"), [(Carrier::Udp, 123)]);
-    }
-
-    #[test]
-    fn actions_are_functions_that_decoders_name() {
-        let known: Vec<&str> =
-            ["s7comm", "s7commplus"].into_iter().flat_map(functions_of).map(|one| one.name).collect();
-        if known.is_empty() {
-            return; // Without a decoder there is nothing to check against.
-        }
-        for function in ACTIONS.iter().flat_map(|action| action.functions) {
-            assert!(known.contains(function), "{function}");
-        }
     }
 }

@@ -3,12 +3,12 @@
 //! A client that only looks for endpoints may do so without protection (OPC 10000-4, 5.4): an unprotected channel is
 //! judged when it is used, by somebody who logs in or by an operation.
 
-use lockkeeper_protocols::{Class, Mode, Operation, Security, Side, Target, UserKind};
+use lockkeeper_protocols::{Class, Mode, Security, Side, UserKind};
 
-use super::compile::FlowRules;
-use super::judge::Candidate;
-use super::model::{Channel, Consequence, Grade, OpcUaSession};
-use super::{Denial, FlowVerdict, Policy, Reason, Rule, Verdict};
+use super::{Channel, Grade, OpcUaSession};
+use crate::policy::compile::FlowRules;
+use crate::policy::judge::Candidate;
+use crate::policy::{Denial, FlowVerdict, Policy, Reason, Rule};
 
 /// What is known about the security of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,16 +79,6 @@ impl Use {
             | Class::DiagnosticClear => Self::Changed,
             _ => Self::Looked,
         }
-    }
-}
-
-/// Whether an operation opens a channel or a session, or looks at how to: permitted wherever a flow permits anything,
-/// and judged by what it says about sessions.
-pub(super) fn opens(operation: &Operation<'_>) -> bool {
-    match operation.target {
-        Target::Channel { .. } | Target::User { .. } => true,
-        Target::Endpoint { .. } => operation.function == "get_endpoints",
-        _ => false,
     }
 }
 
@@ -203,19 +193,9 @@ impl Policy {
         let mut deciding = self.deciding(self.standing(flow_verdict).ok()?);
         let first = deciding.next()?;
         let silent = OpcUaSession::default();
-        let says = |(_, rules): &(&Candidate, &FlowRules)| admits(rules.opcua.as_ref().unwrap_or(&silent));
+        let says = |(_, rules): &(&Candidate, &FlowRules)| admits(rules.session.opcua.as_ref().unwrap_or(&silent));
         let admitted = says(&first) || deciding.any(|one| says(&one));
         (!admitted).then_some(Denial { rule, flow: Some(first.0.flow), reason })
-    }
-
-    /// The verdict on content that cannot be seen, where no flow permits that.
-    pub(super) fn judge_opaque(&self, first: &Candidate) -> Verdict {
-        let reason = match self.declared.defaults.opaque_payload {
-            Some(Consequence::Observe) => return Verdict::Observe,
-            Some(Consequence::Violation) => Reason::Class(Class::Opaque),
-            Some(Consequence::Report) | None => Reason::Plain,
-        };
-        Verdict::Deny(Denial { rule: Rule::FlowOpaque, flow: Some(first.flow), reason })
     }
 }
 
