@@ -170,7 +170,7 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// Why something is not permitted. Small and `Copy`: the sentence is made by [`Policy::message`] when somebody asks.
+/// Why something is not permitted. Small and `Copy`: [`Policy::detail`] makes the sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denial {
     /// The rule that is violated.

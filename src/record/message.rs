@@ -14,17 +14,14 @@ use crate::policy::{Place, Policy};
 pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let names = Names { policy, finding };
     let (what, detail) = match &finding.what {
-        What::Denied(denial) => {
-            let label = ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port);
-            (names.action(), policy.message(&finding.flow_verdict, denial, &label.title()))
-        }
+        What::Denied(denial) => (names.action(), policy.detail(&finding.flow_verdict, denial)),
         What::RequestUnseen(denial) => {
-            let permitted = policy.message(&finding.flow_verdict, denial, &names.label().title());
+            let permitted = policy.detail(&finding.flow_verdict, denial);
             (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
         }
         What::Certificate { denial, of, certificate } => {
             let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
-            (what, policy.message(&finding.flow_verdict, denial, "X.509"))
+            (what, policy.detail(&finding.flow_verdict, denial))
         }
         What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
         What::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
