@@ -183,7 +183,7 @@ fn write_results(
         stats.flush()?;
     }
     if let Some(outputs) = summarised {
-        summary::write_page(run, &outputs.highlights, policy, &mut anstream::stderr())?;
+        summary::write_text(run, &outputs.highlights, policy, &mut anstream::stderr())?;
     }
     for problem in &run.problems {
         print_error(problem);

@@ -184,7 +184,7 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// Why a flow or an operation is not permitted. [`Policy::message`] turns it into a sentence.
+/// Why a flow or an operation is not permitted. [`Policy::detail`] makes the sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denial {
     /// The rule that is violated.

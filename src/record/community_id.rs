@@ -10,8 +10,7 @@ use sha1::{Digest, Sha1};
 use super::Endpoint;
 use crate::policy::Carrier;
 
-/// The id of a conversation. None without IP addresses, and for ICMP, whose type and code stand in for ports there and
-/// are not kept here.
+/// The id of a conversation. None without IP addresses, and for ICMP, whose ids need type and code of the messages.
 pub fn community_id(carrier: Carrier, client: &Endpoint, server: &Endpoint) -> Option<String> {
     let protocol = carrier.ip_protocol().filter(|protocol| !matches!(*protocol, ICMP | ICMPV6))?;
     let has_ports = matches!(carrier, Carrier::Tcp | Carrier::Udp);
