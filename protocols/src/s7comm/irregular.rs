@@ -31,7 +31,6 @@ pub(super) fn announce(
     context: &mut Context<'_>,
 ) {
     asked.is_irregular = true;
-    /// Not, or not to its end.
     let mut items = Items { asked, wire, reader, data, unread: None, spare, context };
     items.announce();
 }
