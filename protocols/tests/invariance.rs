@@ -1,4 +1,4 @@
-//! What holds for every row of the registry, whatever the bytes.
+//! Invariants of every row of the registry, for any bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,7 +110,7 @@ fn tpkt(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[3, 0, 0, (header.len() + body.len() + 4) as u8], header, body].concat()
 }
 
-fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
+fn decode(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for chunk in chunks {
@@ -123,7 +123,7 @@ fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Si
     (log, fed)
 }
 
-/// Waits for some outcomes only, and counts the rest.
+/// Tracks some outcomes only, and counts the rest.
 struct Tally {
     awaits: fn(RequestRef) -> bool,
     /// Lets many operations pass at once.
@@ -142,13 +142,13 @@ impl Tally {
         Self { awaits, passes, open, operations, endings: [0; 4], log }
     }
 
-    fn hear(mut self, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Self {
+    fn decode(mut self, protocol: &'static Protocol, said: &[(Side, Vec<u8>)]) -> Self {
         let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
         for (moment, (side, bytes)) in (0..).zip(said) {
             session.feed_stream(*side, bytes, &at(moment), &mut self);
         }
         session.finish(&mut self);
-        assert!(self.open.is_empty(), "what is waited for is told: {:?}", self.open);
+        assert!(self.open.is_empty(), "what is waited for is reported: {:?}", self.open);
         self
     }
 }
@@ -245,21 +245,21 @@ proptest! {
     fn any_segmentation_gives_the_same_events(bytes in traffic(), size in 1usize..40, midstream in any::<bool>()) {
         for protocol in REGISTRY {
             for side in SIDES {
-                let whole = hear(protocol, midstream, &[&bytes], side);
-                let split = hear(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
+                let whole = decode(protocol, midstream, &[&bytes], side);
+                let split = decode(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
                 prop_assert_eq!(&whole, &split, "{} {:?}", protocol.title, side);
             }
         }
     }
 
     #[test]
-    fn whoever_is_waited_for_as_many_operations_end_in_the_same_ways(
+    fn tracking_does_not_change_how_many_operations_end_in_which_way(
         exchanges in exchanges(),
         noise in vec((any::<bool>(), traffic()), 1..5),
     ) {
         let noise: Vec<_> = noise.into_iter().map(|(asks, bytes)| (SIDES[usize::from(!asks)], bytes)).collect();
         for (protocol, said) in REGISTRY.iter().map(|row| (*row, &noise)).chain([(&OPCUA, &exchanges)]) {
-            let all = Tally::new(|_| true, false).hear(protocol, said);
+            let all = Tally::new(|_| true, false).decode(protocol, said);
             let sinks = [
                 Tally::new(|_| false, false),
                 Tally::new(|_| false, true),
@@ -267,7 +267,7 @@ proptest! {
                 Tally::new(|at| at.request % 2 == 1, true),
             ];
             for (index, sink) in sinks.into_iter().enumerate() {
-                let some = sink.hear(protocol, said);
+                let some = sink.decode(protocol, said);
                 prop_assert_eq!(&all.operations, &some.operations, "{} {}", protocol.title, index);
                 prop_assert_eq!(all.endings, some.endings, "{} {}", protocol.title, index);
                 prop_assert_eq!(&all.log, &some.log, "{} {}", protocol.title, index);

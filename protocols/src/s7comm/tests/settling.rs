@@ -1,4 +1,4 @@
-//! Items whose outcome nobody waits for are counted at once; from the first that somebody waits for, each is told.
+//! Outcomes of untracked items are counted at once; from the first tracked item on, each is reported.
 
 use super::*;
 use crate::dissector::{Anomaly, Identity, Limits, Outcome, RequestRef, Sink, Stamp, Transport};
@@ -23,7 +23,7 @@ impl Endings {
     }
 }
 
-/// Waits for the outcome of those items that a bit of `awaits` stands for.
+/// Tracks the items whose bit is set in `awaits`.
 struct Listener {
     awaits: u8,
     endings: Endings,
