@@ -1,10 +1,9 @@
 //! Any conversation, through any row of the registry, in any cut.
 //!
-//! The first byte picks the row, the transport, whose outcome is waited for and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
-//! environment, such as `s7comm/iso-on-tcp`, picks the row instead. The rest are instructions: one byte for the side, a
-//! gap, time that passes, want of memory or the end of the connection, and the length's upper bits, one for its lower bits,
-//! then that many bytes.
-#![no_main]
+//! The first byte selects the row, the transport, the tracked outcomes and whether the flow is joined in mid-stream;
+//! `FUZZ_ROW` in the environment, such as `s7comm/iso-on-tcp`, selects the row instead. The rest are instructions: one byte
+//! for the side, a gap, elapsed time, lack of memory or the end of the connection, and the upper bits of a length, one byte
+//! for its lower bits, then that many bytes.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -17,17 +16,17 @@ use lockkeeper_protocols::{
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
 
-/// Where the flow may be.
+/// The transports of the flow.
 const PORTS: [u16; 4] = [0, 502, 102, 4840];
 
-/// The only row that is driven, if one is named.
+/// The only row to drive, if one is named.
 static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
     let named = std::env::var("FUZZ_ROW").ok()?;
     let row = REGISTRY.iter().find(|row| format!("{}/{}", row.name, row.framing) == named);
     Some(row.expect("FUZZ_ROW is NAME/FRAMING of a row"))
 });
 
-/// Whose outcome is waited for.
+/// The operations whose outcomes are tracked.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Waits {
     #[default]
@@ -46,13 +45,13 @@ impl Waits {
     }
 }
 
-/// Holds what a decoder says against what it said before.
+/// Checks the events of a decoder against earlier ones.
 #[derive(Default)]
 struct Judge {
     waits: Waits,
     open: HashSet<RequestRef>,
-    /// Operations whose outcome is not waited for: those that were announced, those that were passed at once, and the
-    /// outcomes that were only counted.
+    /// Operations with untracked outcomes: those reported one by one, those counted at once, and the outcomes that were only
+    /// counted.
     idle: HashSet<RequestRef>,
     passed: u64,
     counted: u64,
