@@ -88,10 +88,11 @@ fn rule_of(verdict: Verdict) -> Option<Rule> {
 }
 
 #[test]
-fn every_rule_has_a_message() {
+fn every_detail_of_a_rule_is_written() {
     let policy = policy(FULL);
     for rule in Rule::ALL {
         let denial = Denial { rule, flow: None, reason: Reason::Plain };
-        assert!(!policy.message(&FlowVerdict::default(), &denial, "Modbus").is_empty(), "{}", rule.id());
+        let written = !policy.detail(&FlowVerdict::default(), &denial).is_empty();
+        assert_eq!(written, rule.row().detail.is_some(), "{}", rule.id());
     }
 }
