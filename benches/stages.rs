@@ -426,7 +426,7 @@ fn transaction(requested: &RequestedOperation) -> Transaction<'_> {
         ending: Outcome::Accepted.into(),
         latency: Some(1_000_000),
         verdict: Verdict::Permit { flow: Some(0) },
-        proving_packet: Evidence { capture: 0, packet: requested.stamp.packet },
+        evidence: Evidence { capture: 0, packet: requested.stamp.packet },
         request_seen: true,
         response_packet: Some(requested.stamp.packet + 1),
     }
