@@ -323,7 +323,7 @@ fn verdict(
         let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
         let verdicts = operations
             .iter()
-            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default()));
+            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default(), 0));
         verdicts.filter(|verdict| permits(*verdict)).count()
     };
     clock.time(&format!("policy, verdict, {judged}"), "operation", operations.len(), nothing, judge);
@@ -344,7 +344,7 @@ fn alerts(
     let work = |(correlator, report): &mut (Correlator, Report)| {
         let mut bytes = 0;
         let clock = report.events.last().map_or(0, |(order, _)| order.clock);
-        correlator.block(std::slice::from_mut(report), clock, &mut |alert| bytes += alert.json.len());
+        correlator.take_block(std::slice::from_mut(report), clock, &mut |alert| bytes += alert.json.len());
         bytes
     };
     let new: Vec<_> = requested.iter().cycle().zip(0..).take(ALERTS).collect();
@@ -374,7 +374,7 @@ fn denial(
     let finding = Finding {
         what: What::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
         time: requested.stamp.time,
-        evidence: Evidence { capture: 0, packet: requested.stamp.packet },
+        proving_packet: Evidence { capture: 0, packet: requested.stamp.packet },
         conversation: requested.flow as u64,
         at: Some(RequestRef { request: address.into(), item: 0 }),
         client,

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use generator::{Impairments, PolicyKind, PolicySize, Settings, Speech, Summary, Tally, generate, policy};
 use lockkeeper::policy::Policy;
+use lockkeeper::policy::model::Extent;
 use lockkeeper_protocols::{Limits, REGISTRY, Session, Side, Stamp, Transport};
 use testing::Log;
 
@@ -280,7 +281,7 @@ fn the_policy_can_name_every_node_of_opc_ua() {
         let size = PolicySize { nodes: true, ..PolicySize::default() };
         let text = limited(&Settings { speech, policy: size, ..Settings::default() });
         let policy = Policy::parse("bench.toml", &text).expect("a sound policy");
-        let nodes = &policy.declared().flows[0].allow[0].opcua.nodes;
+        let Extent::Nodes(nodes) = &policy.declared().flows[0].allow[0].places[0].extent else { panic!("not nodes") };
         assert_eq!((nodes.len(), nodes.last().map(|node| node.text.as_str())), (1000, Some(node)));
     }
 }

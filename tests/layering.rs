@@ -49,7 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("sensor", &["clock", "capture", "fault", "policy", "record", "store", "metrics", "publish", "worker", "pipeline"]),
     ("report", &["capture", "record", "metrics", "pipeline", "policy", "protocols"]),
-    ("cli", &[]),
+    // The options of the sinks come from their table.
+    ("cli", &["publish"]),
     // The only module that has both the command line and the settings of every stage.
     (
         "config",

@@ -1,6 +1,6 @@
-//! The narrow waist: what a decoder learned, in words that no single protocol owns.
+//! Operations: the protocol-neutral vocabulary between decoders and everything above them.
 //!
-//! Policy, alerts, topics, inventory and reports see only these types.
+//! Policies, alerts, topics, inventory and reports use only these types.
 
 mod namespaces;
 mod node;
@@ -14,7 +14,7 @@ pub use target::{Area, Field, MethodTarget, NodeTarget, OBJECT_DEPTH, Table, Tar
 pub use typed::{Kind, Typed, Value};
 pub use values::Values;
 
-/// What an operation does to the controlled process, whatever the protocol that carries it.
+/// What an operation does to the controlled process, in any protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Class {
@@ -54,14 +54,14 @@ pub enum Class {
     Security,
     /// Reserved for or defined by a vendor.
     Vendor,
-    /// Encrypted: cannot be seen.
+    /// Encrypted.
     Opaque,
-    /// Undecodable or unassigned. Permitted only where it is named.
+    /// Undecodable or unassigned. Permitted only by a rule that names it.
     Unknown,
 }
 
 impl Class {
-    /// Every class, in the order of the design.
+    /// Every class, in the order of the enumeration.
     pub const ALL: [Self; 20] = [
         Self::Session,
         Self::Discover,
@@ -85,7 +85,7 @@ impl Class {
         Self::Unknown,
     ];
 
-    /// Whether operations of this class change something, so that an accepted answer proves a change.
+    /// Whether operations of this class change the device or its process, so that an accepted answer proves a change.
     pub const fn changes(self) -> bool {
         match self {
             Self::DiagnosticClear
@@ -111,7 +111,7 @@ impl Class {
         }
     }
 
-    /// The name in policy, alerts and statistics, such as `program-upload`.
+    /// The name in policies, alerts and statistics, such as `program-upload`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -146,17 +146,17 @@ impl Class {
 /// One requested operation on one target. A request that names five targets is five operations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Operation<'a> {
-    /// What it does.
+    /// What it does to the controlled process.
     pub class: Class,
     /// The standard's own name in snake_case, such as `write_single_register`.
     pub function: &'static str,
     /// The number on the wire, without an exception bit. A sub-function is part of the name and of the target.
     pub code: u32,
-    /// The bytes can be read in another way as well, and servers differ in how they read them: each reading is announced.
+    /// The bytes have several readings, and servers differ in the one that they use: each reading is an operation.
     pub ambiguous: bool,
-    /// What it acts on.
+    /// The object that it acts on.
     pub target: Target<'a>,
-    /// The values that travel with it: of a write those requested, of a read those answered.
+    /// Its values: of a write those requested, of a read those answered.
     pub values: Values<'a>,
 }
 

@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `count` bytes.
-    pub fn take(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    pub fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated(field))?;
         self.rest = tail;
         Ok(head)

@@ -78,11 +78,11 @@ struct Account {
     groups: Option<usize>,
 }
 
-/// What the flows that it listens to lend from each other.
+/// The buffers that its flows share.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pub shelf: Vec<Vec<u8>>,
-    /// How often there was nothing to lend.
+    pub buffers: Vec<Vec<u8>>,
+    /// How often no buffer could be lent.
     pub made: usize,
 }
 
@@ -297,7 +297,7 @@ impl Sink for Log {
     }
 
     fn lend(&mut self, _: usize, most: usize) -> Vec<u8> {
-        let lent = self.memory.shelf.pop_if(|memory| memory.capacity() <= most);
+        let lent = self.memory.buffers.pop_if(|memory| memory.capacity() <= most);
         self.memory.made += usize::from(lent.is_none());
         lent.unwrap_or_default()
     }
@@ -305,7 +305,7 @@ impl Sink for Log {
     fn give_back(&mut self, mut memory: Vec<u8>) {
         if memory.capacity() > 0 {
             memory.clear();
-            self.memory.shelf.push(memory);
+            self.memory.buffers.push(memory);
         }
     }
 }
@@ -350,14 +350,14 @@ fn describe(operation: &Operation<'_>) -> String {
     text
 }
 
-/// A stamp at a time in milliseconds.
+/// A stamp at a time in milliseconds, with the same number as packet and origin.
 pub fn at(milliseconds: i64) -> Stamp {
     let (time, packet) = (milliseconds * 1_000_000, milliseconds.unsigned_abs());
     Stamp { time, clock: time, packet, origin: packet }
 }
 
-/// A conversation from its start, each line a whole segment, all at the same moment.
-pub fn hear(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
+/// Decodes a conversation from its start to its end, with all segments at the same time, and returns the log.
+pub fn decode(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default().of(protocol);
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
     for (from, bytes) in segments {

@@ -76,7 +76,7 @@ fn frames_with_a_right_crc_change_the_framing_and_frames_with_a_header_change_it
         ],
     );
     assert_eq!(
-        story(&log),
+        events(&log),
         [
             format!("asks 0.0 {ASKS_READ}"),
             "accepted 0.0".into(),
@@ -119,7 +119,7 @@ fn a_change_on_one_side_applies_to_earlier_bytes_of_the_other() {
     let answers = [b"\xFF\xFF\xFE\xFF", rtu(&WRITE).as_slice()].concat();
     let log = log_of(&modbus::TCP, &[(Client, answers), (Server, rtu(&WRITE))]);
     assert_eq!(
-        story(&log),
+        events(&log),
         [
             "Desynchronised protocol_identifier from Client".to_owned(),
             "speaks Modbus RTU over TCP or UDP".into(),

@@ -13,7 +13,7 @@ mod testing;
 mod wire;
 
 use Side::{Client, Server};
-use testing::{Log, at, hear};
+use testing::{Log, at, decode};
 use wire::{
     BASIC, Channel, ECC, NONE, acknowledge, activate, activated, hello, read, response, results, reverse_hello, values,
     write,
@@ -23,7 +23,7 @@ type Said = (Side, Vec<u8>);
 
 fn log_of(said: &[Said]) -> Log {
     let segments: Vec<_> = said.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
-    hear(&OPCUA, &segments)
+    decode(&OPCUA, &segments)
 }
 
 /// Connection and channel.
@@ -203,8 +203,8 @@ fn midstream_a_plaintext_message_is_recognised_at_once_and_encrypted_ones_after_
         said.extend(exchange(channel));
         let log = join(&said);
         assert_eq!(log.lines_of("0 asks").len(), 4, "signature of {signature}: {:?}", log.lines);
-        let told: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
-        assert_eq!(log.lines_of("channel"), told, "a signature hides which policy made it");
+        let reported: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
+        assert_eq!(log.lines_of("channel"), reported, "a signature hides its policy");
         assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
     }
     let channel = Channel::new(0);

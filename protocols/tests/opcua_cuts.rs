@@ -179,7 +179,7 @@ fn endless_chunks_hold_at_most_two_mebibytes_and_their_beginning_is_decoded() {
     for _ in 0..200 {
         attack.piece(b'C', 2, &[0; 60_000]);
     }
-    assert_eq!(attack.limits("message_in_chunks"), 1, "told once");
+    assert_eq!(attack.limits("message_in_chunks"), 1, "reported once");
     let kept = attack.sent - attack.log.lost;
     assert!(kept <= 2 * 1024 * 1024, "{kept} bytes kept");
     attack.piece(b'F', 2, &[]);
@@ -216,9 +216,9 @@ fn an_incomplete_message_is_kept_as_long_as_the_connection_lives() {
     attack.piece(b'C', 2, first);
     attack.session.expire(at(3_600_000).clock, &mut attack.log);
     attack.piece(b'F', 2, second);
-    let told: Vec<_> =
+    let reported: Vec<_> =
         attack.log.lines.iter().filter(|line| line.contains("asks 1.") || line.contains("asks 2.")).collect();
-    assert!(told.len() == 1 && told[0].contains("asks 1.0 write write 673 node=ns=2;s=Gate"), "{told:?}");
+    assert!(reported.len() == 1 && reported[0].contains("asks 1.0 write write 673 node=ns=2;s=Gate"), "{reported:?}");
     assert_eq!((attack.log.lines_of("Limit").len(), attack.log.lost), (0, 0));
 }
 

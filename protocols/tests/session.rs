@@ -24,18 +24,18 @@ fn partial_frames_of_many_flows_share_one_buffer() {
         assert_eq!(log, whole);
         memory = log.memory;
     }
-    assert_eq!((memory.made, memory.shelf.len()), (1, 1));
-    assert!(memory.shelf.iter().all(|memory| memory.capacity() >= long.len()));
+    assert_eq!((memory.made, memory.buffers.len()), (1, 1));
+    assert!(memory.buffers.iter().all(|memory| memory.capacity() >= long.len()));
 }
 
 #[test]
 fn a_large_shared_buffer_is_not_lent_for_few_bytes() {
     let mut log = Log::default();
-    log.memory.shelf.push(Vec::with_capacity(100_000));
+    log.memory.buffers.push(Vec::with_capacity(100_000));
     let mut session = Session::new(&opcua::OPCUA, Transport::Tcp, &Limits::default(), false);
     let claims = [b"HELF", &4_000_u32.to_le_bytes()[..], &[0; 8]].concat();
     session.feed_stream(Side::Client, &claims, &at(0), &mut log);
-    assert_eq!((session.buffered(), log.memory.shelf.len()), (claims.len(), 1), "it has memory of its own");
+    assert_eq!((session.buffered(), log.memory.buffers.len()), (claims.len(), 1), "it has memory of its own");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The configuration of a sensor, `lockkeeper.toml`: what may stand in it, and what is wrong with one.
+//! The configuration file of a sensor, `lockkeeper.toml`: its tables and keys, as written.
 
 mod read;
 
@@ -7,24 +7,26 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Checksums;
 use crate::document::{self, Diagnostics};
+use crate::publish::sink::SinkOptions;
 
-/// The whole file. Every key but `interface` and its `name` can be left out.
+/// The file. All keys but `interface` and its `name` are optional.
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) sensor: Sensor,
-    /// What to listen to, at least one.
+    /// The interfaces, at least one.
     pub(super) interface: Vec<Interface>,
     pub(super) output: Output,
     pub(super) evidence: Option<Evidence>,
     pub(super) recording: Option<Recording>,
-    pub(super) mqtt: Option<Broker>,
+    /// `[mqtt]` and its like.
+    pub(super) sinks: Vec<SinkOptions>,
     pub(super) limits: Limits,
     pub(super) alarms: Alarms,
     pub(super) health: Health,
     pub(super) metrics: Option<Metrics>,
 }
 
-/// `[sensor]`: who listens, and what for.
+/// `[sensor]`: the sensor's identity and its policy.
 #[derive(Debug, Default)]
 pub(super) struct Sensor {
     pub(super) name: Option<String>,
@@ -35,7 +37,7 @@ pub(super) struct Sensor {
     pub(super) mirror_sessions: Vec<IpAddr>,
 }
 
-/// `[[interface]]`: one that is listened to.
+/// `[[interface]]`: an interface to capture from.
 #[derive(Debug, Default)]
 pub(super) struct Interface {
     pub(super) name: String,
@@ -46,7 +48,7 @@ pub(super) struct Interface {
     pub(super) promiscuous: Option<bool>,
 }
 
-/// `[output]`: files.
+/// `[output]`: files for records.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) alerts: Option<PathBuf>,
@@ -54,7 +56,7 @@ pub(super) struct Output {
     pub(super) stats: Option<PathBuf>,
 }
 
-/// `[evidence]`: the packets around violations.
+/// `[evidence]`: packets kept around violations.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub(super) folder: PathBuf,
@@ -63,23 +65,12 @@ pub(super) struct Evidence {
     pub(super) size_mib: Option<u32>,
 }
 
-/// `[recording]`: all packets.
+/// `[recording]`: all packets of the last time.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
     pub(super) folder: PathBuf,
     pub(super) size_mib: Option<u32>,
     pub(super) file_mib: Option<u32>,
-}
-
-/// `[mqtt]`: a broker.
-#[derive(Debug, Default)]
-pub(super) struct Broker {
-    pub(super) url: String,
-    pub(super) password_file: Option<PathBuf>,
-    pub(super) queue: Option<usize>,
-    pub(super) queue_mib: Option<u64>,
-    pub(super) give_up_after: Option<u64>,
-    pub(super) ack_timeout: Option<u64>,
 }
 
 /// `[limits]`: bounds, as the options of the same names.
@@ -99,20 +90,20 @@ pub(super) struct Limits {
     pub(super) checksums: Option<Checksums>,
 }
 
-/// `[health]`: what the sensor says of itself.
+/// `[health]`: the status of the sensor.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     pub(super) status_file: Option<PathBuf>,
 }
 
-/// `[metrics]`: what it counts, for Prometheus and on the MQTT topic `metrics`.
+/// `[metrics]`: counters for Prometheus and on the MQTT topic `metrics`.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     pub(super) listen: Option<SocketAddr>,
     pub(super) mqtt_interval: Option<u64>,
 }
 
-/// `[alarms]`: what is wrong enough with the sensor itself, as the options of the same names.
+/// `[alarms]`: thresholds for alerts about the sensor itself, as the options of the same names.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     pub(super) loss_limit: Option<f64>,
@@ -121,7 +112,7 @@ pub(super) struct Alarms {
     pub(super) unread_limit: Option<f64>,
 }
 
-/// Reads a configuration; paths in it count from its folder.
+/// Reads a configuration. Paths in it are relative to its folder.
 pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -135,13 +126,9 @@ pub(super) fn read(path: &Path) -> Result<File, Diagnostics> {
     let folders =
         [file.evidence.as_mut().map(|kept| &mut kept.folder), file.recording.as_mut().map(|all| &mut all.folder)];
     folders.into_iter().flatten().for_each(|place| *place = folder.join(&place));
-    let secret = file.mqtt.iter_mut().map(|mqtt| &mut mqtt.password_file);
-    for place in places
-        .into_iter()
-        .chain(secret)
-        .chain([&mut file.health.status_file])
-        .flatten()
-        .filter(|place| place.as_os_str() != "-")
+    file.sinks.iter_mut().for_each(|sink| sink.place_in(folder));
+    for place in
+        places.into_iter().chain([&mut file.health.status_file]).flatten().filter(|place| place.as_os_str() != "-")
     {
         *place = folder.join(&place);
     }
@@ -156,12 +143,13 @@ fn parse(name: &str, text: &str) -> Result<File, Diagnostics> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::SINKS;
 
     #[test]
     fn a_name_of_an_interface_is_enough() {
         let file = parse("l.toml", "[[interface]]\nname = \"eth1\"\n").expect("sound");
         assert_eq!(file.interface[0].name, "eth1");
-        assert!(file.mqtt.is_none() && file.sensor.policy.is_none());
+        assert!(file.sinks.is_empty() && file.sensor.policy.is_none());
     }
 
     #[test]
@@ -262,7 +250,7 @@ error: `max_flows` of [limits] must be a whole number, not a string
         assert_eq!((file.output.alerts, file.output.stats), (Some("/a".into()), Some("-".into())));
     }
 
-    /// The keys that a table may have, as the error about one that it may not have lists them.
+    /// The keys of a table, as the error about an unknown key lists them.
     fn known_keys(text: &str) -> Vec<String> {
         let found = parse("l.toml", text).expect_err("no such key");
         let help = found.list.iter().find_map(|one| one.help.as_deref()?.strip_prefix("known keys are: "));
@@ -279,9 +267,9 @@ error: `max_flows` of [limits] must be a whole number, not a string
         };
         let complete: Vec<&str> = example.lines().map(shown).collect();
         parse("lockkeeper.toml", &complete.join("\n")).expect("sound with every key");
-        let tables = ["sensor", "output", "evidence", "recording", "mqtt", "limits", "alarms", "health", "metrics"]
-            .map(|table| format!("[{table}]\nzzz = 1\n"));
-        let texts = tables.into_iter().chain(["[[interface]]\nzzz = 1\n".to_owned()]);
+        let tables = ["sensor", "output", "evidence", "recording", "limits", "alarms", "health", "metrics"];
+        let tables = tables.into_iter().chain(SINKS.iter().map(|sink| sink.name));
+        let texts = tables.map(|table| format!("[{table}]\nzzz = 1\n")).chain(["[[interface]]\nzzz = 1\n".to_owned()]);
         for text in texts {
             let keys = known_keys(&text);
             assert!(!keys.is_empty(), "{text}: {keys:?}");

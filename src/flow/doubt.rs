@@ -1,5 +1,4 @@
-//! Segments that their receiver should have dropped, and other readings of what is not delivered yet: when they are noted,
-//! when they are compared with what was delivered, and when they fill a hole.
+//! Rules for doubtful segments, which their receiver should have dropped, and for other readings of undelivered bytes.
 
 use super::held::{Held, Piece};
 use super::out_of_order::{ENDS, OutOfOrder};
@@ -10,7 +9,7 @@ use super::tcp::TcpFlow;
 use super::{End, StreamHandler};
 
 impl TcpFlow {
-    /// Notes an urgent byte, and what else its receiver may read. Every segment up to it may announce it (RFC 9293, 3.8.5).
+    /// Records the urgent byte at `sequence`. Every segment up to it may announce it (RFC 9293, 3.8.5).
     pub(super) fn on_urgent<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -24,8 +23,8 @@ impl TcpFlow {
         }
     }
 
-    /// Keeps a segment aside whose receiver should have dropped it.
-    pub(super) fn doubt<R: StreamHandler>(
+    /// Sets a doubtful segment aside if it may fill a hole later; counts it as dropped otherwise.
+    pub(super) fn set_aside<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -44,7 +43,7 @@ impl TcpFlow {
         }
     }
 
-    /// Drops doubtful segments in whose place others were delivered, and tells of other readings of what was.
+    /// Drops doubtful segments whose bytes were delivered, and reports other readings of delivered bytes.
     pub(super) fn resolve_rivals<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         for of in ENDS {
             let (next, doubtful) = (self.halves[of.index()].next, &mut out_of_order.rivals.doubtful[of.index()]);
@@ -65,9 +64,9 @@ impl TcpFlow {
         }
     }
 
-    /// Fills the hole of a direction with what its receiver should have dropped, and seems to have taken. If more than one
-    /// segment came for the place, which of them it took is not known.
-    pub(super) fn take_doubtful<R: StreamHandler>(
+    /// Fills the hole of a direction with a doubtful segment, which its receiver seems to have accepted; returns whether there
+    /// was one. Other doubtful segments for the same bytes are reported as other readings.
+    pub(super) fn fill_with_doubtful<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         of: End,
@@ -90,5 +89,5 @@ impl TcpFlow {
     }
 }
 
-/// Doubtful segments of one direction that are kept.
+/// Most doubtful segments of one direction that are kept.
 const MAX_DOUBTFUL: usize = 16;

@@ -1,10 +1,9 @@
-//! Frames that arrive twice although they were sent once.
+//! Detects frames that were captured twice although they were sent once.
 //!
-//! A SPAN port that mirrors several VLANs or ports shows the same packet on its way in and on its way out, perhaps with
+//! A SPAN port that mirrors several VLANs or ports delivers the same packet on its way in and on its way out, possibly with
 //! other MAC addresses, another VLAN and a lower TTL. PRP and HSR (IEC 62439-3) send every frame on two paths.
 //!
-//! TCP needs none of this: a segment that comes twice says nothing new to its stream, and what it says again is compared
-//! there.
+//! TCP segments are not filtered: reassembly compares a repeated segment with the delivered bytes.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -14,17 +13,17 @@ use foldhash::fast::FixedState;
 use super::mix::{Mixer, word};
 use crate::frame::{Body, Datagram, Frame, IpHeader, Macs, OtherIp, Redundancy};
 
-/// What a [`DuplicateFilter`] runs on. Times are nanoseconds of packet time.
+/// Settings of a [`DuplicateFilter`]. Times are nanoseconds of packet time.
 #[derive(Clone, Copy, Debug)]
 pub struct DuplicateSettings {
-    /// Frames that are remembered: 16 bytes each, and as much again on a redundant network. A copy is missed when so many other
-    /// frames came between.
+    /// Number of frames remembered: 16 bytes each, twice that on a redundant network. A duplicate that arrives after this many
+    /// other frames is missed.
     pub slots: u32,
-    /// How far apart two mirrored copies may be.
+    /// Most time between two mirrored copies.
     pub mirror_window: i64,
-    /// How far apart the two paths of PRP or HSR may be (IEC 62439-3 ages entries after 400 ms).
+    /// Most time between the two copies of PRP or HSR (IEC 62439-3 ages entries after 400 ms).
     pub redundancy_window: i64,
-    /// Seed of the digests, against senders who choose payloads that collide.
+    /// Seed of the digests, so that a sender cannot choose colliding payloads.
     pub seed: u64,
 }
 
@@ -35,7 +34,7 @@ impl Default for DuplicateSettings {
 }
 
 impl DuplicateSettings {
-    /// How soon after a frame the copy of it comes, nanoseconds.
+    /// Most time between a frame and its duplicate, nanoseconds.
     pub const fn window(&self, redundancy: Option<Redundancy>) -> i64 {
         if redundancy.is_some() { self.redundancy_window } else { self.mirror_window }
     }
@@ -44,34 +43,32 @@ impl DuplicateSettings {
 /// What a [`DuplicateFilter`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DuplicateCounters {
-    /// Frames that the tap delivered again.
+    /// Frames that the tap delivered twice.
     pub mirrored: u64,
-    /// Frames that came on the other path of a redundant network.
+    /// Frames that arrived on the second path of a redundant network.
     pub redundant: u64,
 }
 
-/// Recognises copies among the frames of one shard that are not TCP.
+/// Detects duplicates among the frames of one shard that are not TCP.
 ///
-/// A copy has the same addresses, the same IP identification, and all of its payload is the same: otherwise it is a frame of
-/// its own. A mirrored one comes almost at once; one that took the other path of a redundant network has the sequence number
-/// of the first, and another LAN.
+/// A duplicate has the addresses, the IP identification and the payload of an earlier frame. A mirrored copy arrives within
+/// [`DuplicateSettings::mirror_window`]; the second copy on a redundant network has the same sequence number and another LAN.
 #[derive(Debug)]
 pub struct DuplicateFilter {
     mirrored: Latest,
     mixer: Mixer,
-    /// Takes no memory until the first frame with a redundancy tag.
+    /// Empty until the first frame with a redundancy tag.
     redundant: Latest,
     settings: DuplicateSettings,
     hash: FixedState,
     counters: DuplicateCounters,
 }
 
-/// The frames that came last, in the order in which they came: so what is found does not depend on the seed of the digests, as
-/// it would in a table with a place for each digest.
+/// The latest frames, in order of arrival. Unlike in a hash table of fixed size, the result does not depend on the seed.
 #[derive(Debug)]
 struct Latest {
     ring: Box<[Seen]>,
-    /// The place of the next one.
+    /// Index of the next write.
     next: usize,
 }
 
@@ -82,7 +79,7 @@ struct Seen {
 }
 
 impl DuplicateFilter {
-    /// A filter that has seen nothing.
+    /// A filter without frames.
     pub fn new(settings: &DuplicateSettings) -> Self {
         Self {
             mirrored: Latest::new(settings.slots),
@@ -94,17 +91,17 @@ impl DuplicateFilter {
         }
     }
 
-    /// What was counted.
+    /// The counters so far.
     pub const fn counters(&self) -> DuplicateCounters {
         self.counters
     }
 
-    /// What it runs on.
+    /// The settings.
     pub const fn settings(&self) -> &DuplicateSettings {
         &self.settings
     }
 
-    /// Whether the frame, captured at `time`, was seen already, on this way or on another. Remembers it if not. Never of TCP.
+    /// Returns whether the frame, captured at `time`, is a duplicate; remembers it if it is not. Always `false` for TCP.
     pub fn detect(&mut self, frame: &Frame<'_>, time: i64) -> bool {
         let Some(digest) = self.digest(frame) else { return false };
         if let (Some(tag), Some(macs)) = (frame.redundancy, frame.mac)
@@ -116,15 +113,17 @@ impl DuplicateFilter {
         self.detect_mirrored(digest, time)
     }
 
+    /// Returns whether a frame is a mirrored copy; remembers it if it is not.
     fn detect_mirrored(&mut self, digest: u64, time: i64) -> bool {
-        let is_copy = self.mirrored.have(time, self.settings.mirror_window, |seen| seen == digest);
-        if !is_copy {
+        let is_duplicate = self.mirrored.contains(time, self.settings.mirror_window, |seen| seen == digest);
+        if !is_duplicate {
             self.mirrored.push(Seen { digest, time });
         }
-        self.counters.mirrored += u64::from(is_copy);
-        is_copy
+        self.counters.mirrored += u64::from(is_duplicate);
+        is_duplicate
     }
 
+    /// Returns whether a frame came on the second path of a redundant network; remembers it if it did not.
     fn detect_redundant(&mut self, content: u64, tag: Redundancy, macs: Macs, time: i64) -> bool {
         if self.redundant.ring.is_empty() {
             self.redundant = Latest::new(self.settings.slots);
@@ -132,14 +131,14 @@ impl DuplicateFilter {
         let named = self.mixer.pair(content, self.hash.hash_one((macs.source, macs.destination, tag.sequence))) | SEEN;
         let (named, lan) = (named & !LAN_BITS, u64::from(tag.lan) & LAN_BITS);
         let took_another_path = |seen: u64| seen & !LAN_BITS == named && seen & LAN_BITS != lan;
-        if self.redundant.have(time, self.settings.redundancy_window, took_another_path) {
+        if self.redundant.contains(time, self.settings.redundancy_window, took_another_path) {
             return true;
         }
         self.redundant.push(Seen { digest: named | lan, time });
         false
     }
 
-    /// What two copies of a frame have in common and two frames do not. `None` where nothing tells them apart.
+    /// A hash of the fields that are equal in duplicates and differ between frames. `None` if the frame has no such fields.
     fn digest(&self, frame: &Frame<'_>) -> Option<u64> {
         let digest = match &frame.body {
             Body::Tcp(..) | Body::Ip(IpHeader { identification: 0, .. }, _) => return None,
@@ -175,18 +174,15 @@ impl Latest {
         Self { ring: vec![Seen::NOTHING; slots.min(MAX_SLOTS) as usize].into(), next: 0 }
     }
 
-    /// Whether one of them that is not farther away than `window` is what is looked for. Most often, the latest are too old
-    /// already.
-    #[inline]
-    fn have(&self, time: i64, window: i64, is_it: impl Fn(u64) -> bool) -> bool {
+    /// Whether a digest that `is_it` accepts is at most `window` nanoseconds away. Usually even the latest frame is older.
+    fn contains(&self, time: i64, window: i64, is_it: impl Fn(u64) -> bool) -> bool {
         let (newer, older) = self.ring.split_at(self.next);
-        // Those of a merged capture are not strictly in the order of their times.
+        // Frames of a merged capture are not strictly in order of time.
         let is_recent = |seen: &&Seen| time.saturating_sub(seen.time) <= window.saturating_mul(2);
         let mut latest = newer.iter().rev().chain(older.iter().rev()).take_while(is_recent);
         latest.any(|seen| is_it(seen.digest) && seen.is_within(window, time))
     }
 
-    #[inline]
     fn push(&mut self, seen: Seen) {
         if let Some(place) = self.ring.get_mut(self.next) {
             *place = seen;
@@ -207,11 +203,11 @@ const fn both(upper: u16, lower: u16) -> u32 {
     (upper as u32) << 16 | lower as u32
 }
 
-/// Tells a digest from an empty slot, which has 0.
+/// Flag in every digest; an empty slot has 0.
 const SEEN: u64 = 1 << 63;
-/// Bounds what one frame can cost.
+/// Bounds the work for one frame.
 const MAX_SLOTS: u32 = 1024;
-/// Where a redundancy entry keeps the LAN.
+/// The bits of a redundancy digest that hold the LAN.
 const LAN_BITS: u64 = 0xf;
 
 #[cfg(test)]
@@ -265,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_does_not_decide_what_is_a_copy() {
+    fn the_seed_does_not_change_which_frames_are_duplicates() {
         let payloads: Vec<[u8; 4]> = (0..128_u32).map(u32::to_be_bytes).collect();
         for seed in 0..64 {
             let mut filter = DuplicateFilter::new(&DuplicateSettings { seed, ..DuplicateSettings::default() });
@@ -285,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_too_far_back_is_no_longer_known() {
+    fn a_frame_too_far_back_is_forgotten() {
         let mut filter = filter();
         let first = datagram(9, b"abc");
         assert!(!filter.detect(&first, 0));
@@ -306,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_without_identification_are_told_apart_by_their_payload() {
+    fn datagrams_without_identification_are_distinguished_by_their_payload() {
         let mut filter = filter();
         assert!(!filter.detect(&datagram(0, b"abc"), 0));
         assert!(!filter.detect(&datagram(0, b"abd"), 1));
@@ -314,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_tells_apart_is_kept() {
+    fn frames_without_distinguishing_fields_are_kept() {
         let mut filter = filter();
         let ping = frame(Body::Ip(pair(0), OtherIp { protocol: 1, neighbour_discovery: false, advertised: None }));
         assert!(!filter.detect(&ping, 0) && !filter.detect(&ping, 0));

@@ -1,4 +1,4 @@
-//! Segments whose turn has not come.
+//! Segments held until they can be delivered.
 
 use std::collections::VecDeque;
 
@@ -6,35 +6,35 @@ use lockkeeper_protocols::Stamp;
 
 use super::sequence::distance;
 
-/// A segment, or what is left of one.
+/// A segment, or the part of one that was not delivered yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
     /// Sequence number of its first byte.
     pub(super) sequence: u32,
-    /// Bytes on the wire.
+    /// Payload length on the wire, in bytes.
     pub(super) length: u32,
-    /// The stream ends after them.
+    /// A FIN follows the payload.
     pub(super) fin: bool,
-    /// What its sender had received when it sent this.
+    /// Acknowledgement number, if any.
     pub(super) ack: Option<u32>,
-    /// When and where it was seen.
+    /// Time and origin of its packet.
     pub(super) stamp: Stamp,
-    /// Bytes as captured: fewer than `length` when cut.
+    /// Payload as captured; shorter than `length` if cut.
     pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Piece<'a> {
-    /// Sequence number after its last byte.
+    /// Sequence number after its last payload byte.
     pub(super) const fn data_end(&self) -> u32 {
         self.sequence.wrapping_add(self.length)
     }
 
-    /// Sequence number after it: FIN occupies one (RFC 9293, 3.4).
+    /// Sequence number after it; a FIN occupies one (RFC 9293, 3.4).
     pub(super) const fn end(&self) -> u32 {
         self.data_end().wrapping_add(self.fin as u32)
     }
 
-    /// What lies at `sequence` or after it; all of it if it starts there or later.
+    /// The part at or after `sequence`; `None` if there is none.
     pub(super) fn starting_at(self, sequence: u32) -> Option<Self> {
         if distance(self.end(), sequence) <= 0 {
             return None;
@@ -46,22 +46,22 @@ impl<'a> Piece<'a> {
         Some(Self { sequence, length: self.length - skip, bytes, ..self })
     }
 
-    /// Its first `length` bytes.
+    /// Its first `length` bytes, without a FIN.
     fn first(self, length: u32) -> Self {
         let bytes = self.bytes.get(..length as usize).unwrap_or(self.bytes);
         Self { length, bytes, fin: false, ..self }
     }
 }
 
-/// Pieces of one direction, sorted, without overlaps: where two came for the same place, the first has it. None but the last
-/// has a FIN: a receiver that has bytes from behind one goes on with them, and so the FIN is not its sender's.
+/// Pieces of one direction, sorted, without overlaps; of two pieces for the same bytes, the first is kept. Only the last piece
+/// may have a FIN: a FIN with bytes behind it is not the sender's.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pieces: VecDeque<Held>,
     bytes: usize,
 }
 
-/// A segment with bytes of its own.
+/// A piece that owns its bytes.
 #[derive(Debug)]
 pub(super) struct Held {
     sequence: u32,
@@ -84,14 +84,14 @@ impl Held {
     }
 }
 
-/// What [`Queue::insert`] did.
+/// The result of [`Queue::insert`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inserted {
-    /// Something was new.
+    /// The piece had new bytes or a new FIN.
     pub(super) kept: bool,
-    /// Something was there already, with other bytes.
+    /// The piece differs from bytes that were there already.
     pub(super) conflict: bool,
-    /// Of a FIN and bytes behind it, the FIN was left out.
+    /// A FIN was dropped because bytes follow it.
     pub(super) false_fin: bool,
 }
 
@@ -101,7 +101,7 @@ impl Queue {
         self.pieces.front().map(Held::piece)
     }
 
-    /// Forgets the head and gives its owner the bytes.
+    /// Removes the head and calls `with` on it.
     pub(super) fn pop_head_with<T>(&mut self, with: impl FnOnce(Piece<'_>) -> T) -> Option<T> {
         let head = self.pieces.pop_front()?;
         self.bytes -= head.bytes.len();
@@ -112,22 +112,23 @@ impl Queue {
         self.pieces.is_empty()
     }
 
-    /// How many pieces there are.
+    /// Number of pieces.
     pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Payload bytes that are held.
+    /// Number of payload bytes held.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether `piece` reaches into one that is held.
+    /// Whether `piece` reaches beyond the start of the first held one.
     pub(super) fn overlaps(&self, piece: &Piece<'_>) -> bool {
         self.pieces.front().is_some_and(|head| distance(piece.end(), head.sequence) > 0)
     }
 
-    /// Keeps what is new in `piece`. All sequence numbers of a queue lie within half of the sequence space.
+    /// Stores the bytes of `piece` that are not there yet. All sequence numbers of a queue must lie within half of the
+    /// sequence space.
     pub(super) fn insert(&mut self, mut piece: Piece<'_>) -> Inserted {
         let mut done = Inserted { false_fin: self.drop_false_fin(&mut piece), ..Inserted::default() };
         if piece.length == 0 && !piece.fin {
@@ -159,7 +160,7 @@ impl Queue {
         done
     }
 
-    /// Leaves out the FIN of the last piece, or of a new one, where the other has bytes behind it; says whether it did.
+    /// Drops the FIN of the last piece or of a new one, if the other has bytes behind it; returns whether it did.
     fn drop_false_fin(&mut self, piece: &mut Piece<'_>) -> bool {
         let Some(last) = self.pieces.back_mut() else { return false };
         let beyond = distance(piece.data_end(), last.piece().data_end());
@@ -181,7 +182,7 @@ impl Queue {
     }
 }
 
-/// Whether `new`, which starts in `old` or with it, has other bytes where both have some.
+/// Whether `new`, which starts inside `old`, differs from it where they overlap.
 fn differ(old: &Piece<'_>, new: &Piece<'_>) -> bool {
     let skip = new.sequence.wrapping_sub(old.sequence) as usize;
     old.bytes.get(skip..).unwrap_or_default().iter().zip(new.bytes).any(|(old, new)| old != new)
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_not_kept_twice() {
+    fn bytes_that_are_held_already_are_not_held_twice() {
         let mut queue = Queue::default();
         queue.insert(piece(u32::MAX - 1, b"abcd"));
         assert_eq!(queue.insert(piece(0, b"cd")), Inserted::default());

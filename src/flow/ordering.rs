@@ -1,19 +1,19 @@
-//! What happens when a segment is not the expected one.
+//! Delivers segments in causal order, and gives up bytes that do not arrive.
 //!
-//! A segment is delivered when two things hold: it is next in its own direction, and what it acknowledges of the other
-//! direction was delivered before it. Until then it is held. The second rule makes any reordering by the tap, also
-//! across directions, come out as it was sent; it applies to a direction only if that is in the capture.
+//! A segment is delivered when it is next in its own direction and everything that it acknowledges of the other direction
+//! was delivered before it. Until then it is held. The second condition restores the order of sending after any reordering
+//! by the tap, also between directions; it applies only if the other direction is in the capture.
 //!
-//! What is waited for is given up after [`StreamSettings::reorder_packets`] or
-//! [`StreamSettings::reorder_time`](super::StreamSettings) when the receiver has acknowledged it (the capture lost it)
-//! or the connection is closed. What the receiver has not acknowledged is still to come, however long that takes: it is given
-//! up when too much is held, or after [`StreamSettings::one_way_timeout`] where no acknowledgements are in the capture.
+//! Missing bytes are given up after [`StreamSettings::reorder_packets`] or [`StreamSettings::reorder_time`] if their receiver
+//! acknowledged them (the capture lost them) or the connection is closed. Bytes that were not acknowledged may still be
+//! retransmitted: they are given up only when too much is held, or after [`StreamSettings::one_way_timeout`] if no
+//! acknowledgements are in the capture.
 //!
-//! Segments that their receiver should have dropped are *doubtful*: they are kept aside, and fill a hole that is about to be
+//! Segments that their receiver should have dropped are *doubtful*: they are set aside, and fill a hole that is about to be
 //! given up.
 //!
-//! A direction that is joined in the middle waits once, for as long as a reordering may take, before it decides where
-//! it starts; and a flow of which only one direction was seen waits once as long for a sign of the other.
+//! A direction that is joined midstream waits for `reorder_time` or `reorder_packets` before it decides where it starts. A
+//! flow of which only one direction was seen waits as long for the other one.
 
 use lockkeeper_protocols::Stamp;
 
@@ -27,7 +27,7 @@ use super::tcp::TcpFlow;
 use super::{End, RecentBytes, StreamHandler, StreamSettings};
 
 impl TcpFlow {
-    /// Fires every deadline up to `clock` as if at its own moment.
+    /// Handles every deadline up to `clock`, in order, each with its own time as the clock.
     pub(super) fn run_deadlines<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -43,7 +43,7 @@ impl TcpFlow {
         }
     }
 
-    /// Delivers everything that is held, with gaps for what is missing, and tells of what is part of no stream.
+    /// Delivers everything that is held, with gaps for missing bytes, and reports stray segments.
     pub(super) fn flush_all<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -52,10 +52,10 @@ impl TcpFlow {
     ) {
         self.flush(out_of_order, clock, pass);
         out_of_order.drop_strays(pass);
-        pass.counters.dropped += out_of_order.rivals.doubtful() as u64;
+        pass.counters.dropped += out_of_order.rivals.doubtful_count() as u64;
     }
 
-    /// Delivers everything that is held, with gaps for what is missing.
+    /// Delivers everything that is held, with gaps for missing bytes.
     pub(super) fn flush<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -69,7 +69,7 @@ impl TcpFlow {
         }
     }
 
-    /// Delivers what is in order, and gives up what has been waited for too long or at too great a cost.
+    /// Delivers what is in order, and gives up missing bytes after too many segments or when too much is held.
     pub(super) fn drive<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         loop {
             self.deliver_held(out_of_order, pass);
@@ -92,7 +92,7 @@ impl TcpFlow {
         }
     }
 
-    /// Puts a segment within the window where it belongs.
+    /// Delivers or holds a segment within the window.
     pub(super) fn accept<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -116,7 +116,7 @@ impl TcpFlow {
         }
     }
 
-    /// What of a segment was not delivered before. The rest is compared with what was.
+    /// The part of a segment that was not delivered before. The rest is compared with the delivered bytes.
     fn trim_delivered<'p, R: StreamHandler>(
         &mut self,
         from: End,
@@ -137,8 +137,8 @@ impl TcpFlow {
         piece.starting_at(self.halves[from.index()].next)
     }
 
-    /// The byte of a keep-alive means nothing, and is 0 as a rule (RFC 9293, 3.8.4). Another one may be the byte that its receiver
-    /// waits for, where the acknowledgement that makes this a keep-alive was forged.
+    /// Reports the byte of a keep-alive if it is neither 0 nor the delivered one. It is meaningless and usually 0 (RFC 9293,
+    /// 3.8.4), but with a forged acknowledgement, its receiver may have accepted it.
     fn on_keep_alive<R: StreamHandler>(&self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
         let differs = |recent: &RecentBytes| matches!(half.compare(piece, recent), Overlap::Differs(_));
@@ -147,7 +147,7 @@ impl TcpFlow {
         }
     }
 
-    /// Compares those bytes of a segment that were delivered before with what was delivered.
+    /// Compares the repeated bytes of a segment with the delivered ones, and reports differences.
     pub(super) fn on_repeat<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &self.halves[from.index()];
         if piece.starting_at(half.next).is_none() {
@@ -164,7 +164,7 @@ impl TcpFlow {
                 pass.counters.unverified_overlaps += 1;
                 self.report_overlap(from, piece, ReadingCause::Unverified, pass);
             }
-            // One byte may be a keep-alive, whose content means nothing (RFC 9293, 3.8.4).
+            // One byte may be a keep-alive, whose content is meaningless (RFC 9293, 3.8.4).
             Overlap::Differs(_) if piece.length == 1 && !self.halves[from.other().index()].captured => {
                 self.report_overlap(from, piece, ReadingCause::Unverified, pass);
             }
@@ -175,7 +175,7 @@ impl TcpFlow {
         }
     }
 
-    /// What comes after a FIN shows that its receiver has not taken that for the end: no host sends anything behind it.
+    /// Reopens the direction if bytes follow its FIN: no host sends any, so its receiver did not accept that FIN.
     fn reopen_after_fin<R: StreamHandler>(&mut self, from: End, piece: &Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &mut self.halves[from.index()];
         if half.finished && piece.length > 0 && distance(piece.data_end(), half.data_end()) > 0 {
@@ -186,6 +186,7 @@ impl TcpFlow {
         }
     }
 
+    /// Holds a piece until it can be delivered.
     fn hold<R: StreamHandler>(out_of_order: &mut OutOfOrder, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let inserted = out_of_order.held[from.index()].insert(piece);
         if inserted.conflict {
@@ -199,7 +200,7 @@ impl TcpFlow {
         pass.counters.retransmissions += u64::from(!inserted.kept);
     }
 
-    /// Next in its own direction, and nothing that it acknowledges is still to come.
+    /// Whether a piece is next in its own direction and everything that it acknowledges was delivered.
     fn is_ready(&self, from: End, piece: &Piece<'_>, settings: &StreamSettings) -> bool {
         let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
         half.is_known()
@@ -207,12 +208,13 @@ impl TcpFlow {
             && peer.has_delivered_up_to(piece.ack, settings.window)
     }
 
+    /// Whether the first held piece of a direction is next in sequence.
     fn is_in_sequence(&self, out_of_order: &OutOfOrder, of: End) -> bool {
         let half = &self.halves[of.index()];
         out_of_order.head(of).is_some_and(|head| half.is_known() && distance(head.sequence, half.next) <= 0)
     }
 
-    /// Delivers the held pieces whose turn has come.
+    /// Delivers held pieces that are ready, in causal order.
     fn deliver_held<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, pass: &mut Pass<'_, R>) {
         while let Some(from) = self.next_sender(out_of_order, pass.settings) {
             out_of_order.held[from.index()].pop_head_with(|piece| self.deliver(from, piece, pass));
@@ -220,8 +222,8 @@ impl TcpFlow {
         self.resolve_rivals(out_of_order, pass);
     }
 
-    /// Whose held piece is next: the one that was captured first, where nothing else decides. Two that each
-    /// acknowledge the other cannot both be right, and neither waits.
+    /// The direction whose held piece is delivered next: the one captured first, if both are ready. Two pieces that
+    /// acknowledge each other contradict each other; then neither waits.
     fn next_sender(&self, out_of_order: &OutOfOrder, settings: &StreamSettings) -> Option<End> {
         let packet = |from: &End| out_of_order.head(*from).map(|head| head.stamp.packet);
         let is_ready = |from: &End| out_of_order.head(*from).is_some_and(|head| self.is_ready(*from, &head, settings));
@@ -230,6 +232,7 @@ impl TcpFlow {
         ready.or_else(|| ENDS.into_iter().filter(|_| crossed()).min_by_key(packet))
     }
 
+    /// Delivers a piece, without the bytes that were delivered before.
     pub(super) fn deliver<R: StreamHandler>(&mut self, from: End, piece: Piece<'_>, pass: &mut Pass<'_, R>) {
         let half = &mut self.halves[from.index()];
         let Some(piece) = piece.starting_at(half.next) else { return };
@@ -246,7 +249,7 @@ impl TcpFlow {
             half.skipped = 0;
         }
         if self.reset_by == Some(from) && piece.length > 0 {
-            // Who resets a connection sends nothing in it any more: the reset was not its own.
+            // An end that sent a reset sends no more data, so the reset was forged.
             (self.closed, self.reset_by) = (false, None);
         }
         if piece.fin {
@@ -257,7 +260,7 @@ impl TcpFlow {
         }
     }
 
-    /// Bytes of a direction that its receiver has, as far as acknowledgements tell, and that were not delivered.
+    /// Number of bytes of a direction that its receiver acknowledged and that were not delivered.
     fn acknowledged_missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> u32 {
         let half = &self.halves[of.index()];
         let head = out_of_order.head(of.other()).and_then(|head| head.ack);
@@ -265,6 +268,7 @@ impl TcpFlow {
         by_head.max(half.missing_bytes(settings.window))
     }
 
+    /// Starts, continues or ends the wait of each direction.
     fn update_waits<R: StreamHandler>(&self, out_of_order: &mut OutOfOrder, pass: &Pass<'_, R>) {
         for of in ENDS {
             let before = out_of_order.waits[of.index()];
@@ -280,7 +284,7 @@ impl TcpFlow {
         }
     }
 
-    /// What a direction is missing that holds up what is held, or that was acknowledged.
+    /// The bytes of a direction that block held pieces, or that were acknowledged and not delivered.
     fn find_missing(&self, out_of_order: &OutOfOrder, of: End, settings: &StreamSettings) -> Option<Missing> {
         let half = &self.halves[of.index()];
         let [holds, holds_up] = [of, of.other()].map(|end| !out_of_order.held[end.index()].is_empty());
@@ -298,6 +302,7 @@ impl TcpFlow {
         }
     }
 
+    /// When a new wait ends, nanoseconds of packet time.
     fn wait_deadline<R: StreamHandler>(&self, of: End, missing: Missing, pass: &Pass<'_, R>) -> i64 {
         let patience = match missing {
             Missing::Sent(_) if self.halves[of.other().index()].captured => return i64::MAX,
@@ -307,6 +312,7 @@ impl TcpFlow {
         pass.stamp.clock.saturating_add(patience)
     }
 
+    /// Ends the wait of a direction and gives up what it was for.
     fn give_up<R: StreamHandler>(&mut self, out_of_order: &mut OutOfOrder, of: End, pass: &mut Pass<'_, R>) {
         let Some(wait) = out_of_order.waits[of.index()].take() else { return };
         let half = &mut self.halves[of.index()];
@@ -317,7 +323,7 @@ impl TcpFlow {
         }
     }
 
-    /// Skips to what was acknowledged or to what is held, whichever comes first.
+    /// Fills the hole with a doubtful segment, or skips to the acknowledged byte or the first held one, whichever comes first.
     fn give_up_bytes<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -325,7 +331,7 @@ impl TcpFlow {
         since: &Stamp,
         pass: &mut Pass<'_, R>,
     ) {
-        if self.take_doubtful(out_of_order, of, pass) {
+        if self.fill_with_doubtful(out_of_order, of, pass) {
             return;
         }
         let head = out_of_order.head(of);

@@ -1,4 +1,4 @@
-//! What is out of order in a flow.
+//! The state of a connection with segments out of order.
 
 use lockkeeper_protocols::Stamp;
 
@@ -9,34 +9,37 @@ use super::sequence::distance;
 use super::stream::ReadingCause;
 use super::{End, StreamHandler, StreamSettings};
 
-/// What is out of order in a flow.
+/// The state of a connection with segments out of order. Each array has an entry for each direction.
 #[derive(Debug, Default)]
 pub(super) struct OutOfOrder {
+    /// Segments that cannot be delivered yet.
     pub(super) held: [Queue; 2],
-    /// For what each direction is missing.
+    /// The current wait for missing bytes.
     pub(super) waits: [Option<Wait>; 2],
-    /// At most one segment of each direction that lies far outside the window.
+    /// At most one segment far outside the window.
     pub(super) strays: [Queue; 2],
-    /// How many segments of each direction lay there, one after the other.
+    /// Consecutive segments far outside the window.
     pub(super) strayed: [u8; 2],
     pub(super) rivals: Rivals,
     pub(super) reuse: Option<Reuse>,
-    /// Segments of the flow since it began.
+    /// Segments processed while this state exists.
     pub(super) seen: u32,
 }
 
+/// A wait of one direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
+    /// When it began.
     pub(super) since: Stamp,
+    /// When it is given up, nanoseconds of packet time; `i64::MAX` for never.
     pub(super) due: i64,
-    /// For what.
     pub(super) missing: Missing,
-    /// [`OutOfOrder::seen`] then.
+    /// [`OutOfOrder::seen`] when it began.
     pub(super) seen: u32,
 }
 
-/// A SYN that does not fit a connection which was not closed. The receiver of a forged one ignores it (RFC 5961, 4.2),
-/// so it counts only when the other end, or what follows, confirms it.
+/// A SYN that contradicts an open connection. The receiver of a forged SYN ignores it (RFC 5961, 4.2), so it counts only when
+/// the other end or a later segment confirms it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reuse {
     pub(super) client: End,
@@ -45,57 +48,65 @@ pub(super) struct Reuse {
 }
 
 impl Reuse {
+    /// Whether a segment of `from` at `sequence` is the first one of the new connection.
     pub(super) fn begins_with(&self, from: End, sequence: u32) -> bool {
         if from == self.client { sequence == self.client_next } else { Some(sequence) == self.server_next }
     }
 }
 
-/// What a direction may be missing. When it changes, the wait begins anew.
+/// What a direction waits for. When it changes, a new wait begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// Anything at all: only the other direction has been seen.
+    /// Any segment: only the other direction was seen.
     Sign,
-    /// What may come before its first bytes that were seen.
+    /// Bytes before the first ones that were seen.
     Earlier,
-    /// The byte with this sequence number, which its receiver may yet be sent again.
+    /// The byte with this sequence number, which may still be retransmitted.
     Sent(u32),
-    /// The byte with this sequence number, which its receiver has, or which can no longer come.
+    /// The byte with this sequence number, which its receiver acknowledged or which can no longer arrive.
     Received(u32),
 }
 
 impl OutOfOrder {
+    /// Whether it has any state, so that the connection is not in order.
     pub(super) fn is_busy(&self) -> bool {
         let quiet = self.held.iter().chain(&self.strays).all(Queue::is_empty);
         !quiet || self.reuse.is_some() || !self.rivals.is_empty() || self.waits.iter().any(Option::is_some)
     }
 
+    /// Number of payload bytes held.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.iter().map(Queue::bytes).sum::<usize>() + self.rivals.bytes()
     }
 
+    /// The earliest packet time at which a wait ends.
     pub(super) fn deadline(&self) -> Option<i64> {
         self.waits.iter().flatten().map(|wait| wait.due).min().filter(|due| *due != i64::MAX)
     }
 
+    /// The current waits, by direction.
     pub(super) fn waits(&self) -> impl Iterator<Item = (End, Wait)> + '_ {
         ENDS.into_iter().filter_map(|of| Some((of, self.waits[of.index()]?)))
     }
 
+    /// Whether a wait has lasted for `packets` segments. Bytes that may be retransmitted are exempt.
     pub(super) fn is_overdue(&self, wait: &Wait, packets: u32) -> bool {
         !matches!(wait.missing, Missing::Sent(_)) && self.seen.wrapping_sub(wait.seen) >= packets
     }
 
+    /// The first held piece of a direction.
     pub(super) fn head(&self, of: End) -> Option<Piece<'_>> {
         self.held[of.index()].head()
     }
 
+    /// Whether more is held than the settings allow.
     pub(super) fn exceeds_limits(&self, settings: &StreamSettings) -> bool {
         let segments: usize = self.held.iter().map(Queue::len).sum();
         segments > settings.held_segments || self.held_bytes() > settings.held_bytes
     }
 
-    /// Forgets other readings and doubtful segments, which are of less use than what is held; says whether it is still more
-    /// than there is room for.
+    /// Drops rivals and doubtful segments, which matter less than held segments, until the limits hold; returns whether they
+    /// are still exceeded.
     pub(super) fn shed_rivals(&mut self, settings: &StreamSettings) -> bool {
         while self.exceeds_limits(settings) && self.rivals.drop_oldest() {}
         self.exceeds_limits(settings)
@@ -107,18 +118,18 @@ impl OutOfOrder {
         self.strays[of.index()].head().is_some_and(is_within)
     }
 
-    /// Gives up the stray segment of a direction: it was part of no stream that could be followed.
+    /// Drops the stray segment of a direction and reports it.
     pub(super) fn drop_stray<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
         self.strays[of.index()].pop_head_with(|stray| pass.report_outside(of, &stray, ReadingCause::Stray));
         self.strays[of.index()] = Queue::default();
     }
 
-    /// The same of both directions, at the end of the flow.
+    /// Drops the stray segments of both directions, at the end of the flow.
     pub(super) fn drop_strays<R: StreamHandler>(&mut self, pass: &mut Pass<'_, R>) {
         ENDS.into_iter().for_each(|of| self.drop_stray(of, pass));
     }
 
-    /// A segment of a direction lay within the window.
+    /// Drops the stray segment of a direction because another one lay within the window.
     pub(super) fn on_return_to_window<R: StreamHandler>(&mut self, of: End, pass: &mut Pass<'_, R>) {
         if self.strayed[of.index()] > 0 {
             self.strayed[of.index()] = 0;
@@ -127,4 +138,5 @@ impl OutOfOrder {
     }
 }
 
+/// Both ends, in the order of [`End::index`].
 pub(super) const ENDS: [End; 2] = [End::Low, End::High];

@@ -1,5 +1,4 @@
-//! How else a stretch of a stream can be read: what a repeat with other bytes, or bytes outside of the stream, would make
-//! of it.
+//! Reports other readings of a stretch of a stream: with the bytes of a different retransmission, or without an urgent byte.
 
 use lockkeeper_protocols::Stamp;
 
@@ -11,7 +10,7 @@ use super::stream::{Reading, ReadingCause, StreamHandler};
 use super::tcp::TcpFlow;
 
 impl TcpFlow {
-    /// Tells how the stream reads with those bytes of `piece` in their place that lie before the next expected one.
+    /// Reports the reading in which the already delivered bytes of `piece` replace the delivered ones.
     pub(super) fn report_overlap<R: StreamHandler>(
         &self,
         from: End,
@@ -37,7 +36,7 @@ impl TcpFlow {
         pass.out.on_reading(from, &Reading { cause, delivered, other: &other, goes_on }, &stamp);
     }
 
-    /// Tells how the stream reads without the urgent byte at `sequence`.
+    /// Reports the reading without the urgent byte at `sequence`.
     pub(super) fn report_urgent<R: StreamHandler>(
         &self,
         from: End,
@@ -58,6 +57,6 @@ impl TcpFlow {
     }
 }
 
-/// How many bytes of the stream before and behind a place are looked at with it: more than the longest frame of Modbus and
-/// S7, and any header of OPC UA.
+/// Bytes of the stream before and after the differing ones that a reading includes: more than the longest frame of Modbus and
+/// S7, and than any header of OPC UA.
 const AROUND: u32 = 4096;

@@ -1,5 +1,5 @@
-//! What else the receiver of a stream may have taken: segments that it should have dropped, repeats with other bytes of what is
-//! not delivered yet, and urgent bytes.
+//! What else the receiver of a stream may have accepted: doubtful segments, which it should have dropped, different
+//! retransmissions of undelivered bytes, and urgent bytes.
 
 use std::collections::VecDeque;
 
@@ -9,11 +9,12 @@ use super::End;
 use super::held::{Held, Piece};
 use super::sequence::distance;
 
-/// Something that makes for another reading of bytes that are not delivered yet.
+/// Another reading of bytes that are not delivered yet.
 #[derive(Debug)]
 pub(super) enum Rival {
+    /// A segment that differs from a held one.
     Repeat(Held),
-    /// The sequence number of an urgent byte, and when it came.
+    /// The sequence number of an urgent byte, and the stamp of its segment.
     Urgent(u32, Stamp),
 }
 
@@ -31,12 +32,12 @@ impl Rival {
     }
 }
 
-/// What is kept of a flow besides its stream, in the order in which it came.
+/// The rivals and doubtful segments of a connection, in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
     /// Segments of each direction that their receiver should have dropped.
     pub(super) doubtful: [VecDeque<Held>; 2],
-    /// What to look at again once the stream has come to its end.
+    /// Rivals to compare once the stream has reached their end.
     pub(super) awaited: VecDeque<(End, Rival)>,
 }
 
@@ -45,23 +46,23 @@ impl Rivals {
         self.awaited.is_empty() && self.doubtful.iter().all(VecDeque::is_empty)
     }
 
-    /// Payload bytes that are kept.
+    /// Number of payload bytes kept.
     pub(super) fn bytes(&self) -> usize {
         let awaited = self.awaited.iter().map(|(_, rival)| rival.bytes());
         awaited.chain(self.doubtful.iter().flatten().map(|held| held.bytes.len())).sum()
     }
 
-    /// Notes a segment with other bytes than one that is held.
+    /// Adds a segment that differs from a held one.
     pub(super) fn add_repeat(&mut self, from: End, piece: Piece<'_>) {
         self.add(from, Rival::Repeat(Held::of(piece)));
     }
 
-    /// How many segments are kept that their receivers should have dropped.
-    pub(super) fn doubtful(&self) -> usize {
+    /// Number of doubtful segments.
+    pub(super) fn doubtful_count(&self) -> usize {
         self.doubtful.iter().map(VecDeque::len).sum()
     }
 
-    /// Beyond what there is room for, the oldest is forgotten: its conflict was counted.
+    /// Adds a rival. Beyond [`MAX_RIVALS`], the oldest is dropped; its conflict was counted.
     pub(super) fn add(&mut self, from: End, rival: Rival) {
         if self.awaited.len() >= MAX_RIVALS {
             self.awaited.pop_front();
@@ -69,7 +70,7 @@ impl Rivals {
         self.awaited.push_back((from, rival));
     }
 
-    /// Whether an urgent byte is known and has not come.
+    /// Whether this urgent byte is recorded already and was not delivered yet.
     pub(super) fn awaits_urgent(&self, from: End, sequence: u32) -> bool {
         let is_it = |(end, rival): &(End, Rival)| {
             *end == from && matches!(rival, Rival::Urgent(known, _) if *known == sequence)
@@ -77,12 +78,12 @@ impl Rivals {
         self.awaited.iter().any(is_it)
     }
 
-    /// Forgets the oldest; says whether there was one.
+    /// Drops the oldest rival or, if there is none, the oldest doubtful segment; returns whether there was one.
     pub(super) fn drop_oldest(&mut self) -> bool {
         self.awaited.pop_front().is_some() || self.doubtful.iter_mut().any(|queue| queue.pop_front().is_some())
     }
 
-    /// The first doubtful segment of a direction that came for the byte at `next`.
+    /// Removes and returns the first doubtful segment of a direction that covers the byte at `next`.
     pub(super) fn take_doubtful(&mut self, of: End, next: u32) -> Option<Held> {
         let doubtful = &mut self.doubtful[of.index()];
         let fills = |held: &Held| reaches_beyond(held, next) && distance(held.piece().sequence, next) <= 0;
@@ -95,5 +96,5 @@ pub(super) fn reaches_beyond(held: &Held, sequence: u32) -> bool {
     distance(held.piece().data_end(), sequence) > 0
 }
 
-/// Other readings of what is held, of one flow.
+/// Most rivals of one connection.
 const MAX_RIVALS: usize = 16;

@@ -1,4 +1,4 @@
-//! Segments far outside the window: when a stream goes on where they are.
+//! Segments far outside the window, and when a stream resumes at them.
 
 use super::half_stream::Start;
 use super::held::Piece;
@@ -9,11 +9,13 @@ use super::tcp::TcpFlow;
 use super::{End, StreamHandler};
 
 impl TcpFlow {
+    /// Whether a sequence number lies far outside the window.
     pub(super) fn is_stray(&self, from: End, sequence: u32, window: u32) -> bool {
         let half = &self.halves[from.index()];
         matches!(half.start, Start::Known | Start::Provisional) && distance(sequence, half.next).unsigned_abs() > window
     }
 
+    /// Handles an acknowledgement of the direction `of`.
     pub(super) fn on_acknowledgement<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -27,9 +29,9 @@ impl TcpFlow {
         self.halves[of.index()].acknowledge(ack, pass.settings.window);
     }
 
-    /// A segment far outside the window counts when its receiver acknowledges it, or acknowledges where it begins with a
-    /// segment that is as far away; where no acknowledgements are in the capture, when a second one follows it; and when
-    /// nothing else comes for long.
+    /// Handles a segment far outside the window. The stream resumes at it if the peer acknowledges it, if stray segments of
+    /// both directions acknowledge each other, or if a second one follows it while the peer is not in the capture or nothing
+    /// else has arrived for [`LONG_STRAYED`] segments.
     pub(super) fn on_stray<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -37,12 +39,13 @@ impl TcpFlow {
         piece: Piece<'_>,
         pass: &mut Pass<'_, R>,
     ) {
+        let peer = from.other();
         pass.counters.outside_window += 1;
-        if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(from.other(), *ack)) {
-            let begins = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
-            if out_of_order.strays[from.other().index()].head().is_some_and(begins) {
-                self.resume_at_stray(out_of_order, from.other(), None, pass);
-                self.halves[from.other().index()].acknowledge(ack, pass.settings.window);
+        if let Some(ack) = piece.ack.filter(|ack| out_of_order.is_stray_acknowledged(peer, *ack)) {
+            let acknowledges_piece = |stray: Piece<'_>| stray.ack.is_some_and(|other| near(other, piece.sequence));
+            if out_of_order.strays[peer.index()].head().is_some_and(acknowledges_piece) {
+                self.resume_at_stray(out_of_order, peer, None, pass);
+                self.halves[peer.index()].acknowledge(ack, pass.settings.window);
                 return self.resume_at(out_of_order, from, piece, pass);
             }
         }
@@ -51,7 +54,7 @@ impl TcpFlow {
         }
         let strayed = &mut out_of_order.strayed[from.index()];
         *strayed = strayed.saturating_add(1);
-        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[from.other().index()].captured);
+        let (is_long, is_alone) = (*strayed >= LONG_STRAYED, !self.halves[peer.index()].captured);
         let follows = |first: Piece<'_>| near(first.end(), piece.sequence) || near(piece.end(), first.sequence);
         if (is_long || is_alone) && out_of_order.strays[from.index()].head().is_some_and(follows) {
             return self.resume_at_stray(out_of_order, from, Some(piece), pass);
@@ -60,7 +63,7 @@ impl TcpFlow {
         out_of_order.strays[from.index()].insert(piece);
     }
 
-    /// Goes on with a segment that lies far from where the stream was.
+    /// Resumes the stream at a stray segment.
     fn resume_at<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -73,7 +76,7 @@ impl TcpFlow {
         self.resume_at_stray(out_of_order, from, None, pass);
     }
 
-    /// Goes on where the stray segment of a direction, and the one that follows it, are.
+    /// Resumes the stream at the stored stray segment of a direction and the `second` one, whichever comes first in sequence.
     fn resume_at_stray<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -100,12 +103,12 @@ impl TcpFlow {
     }
 }
 
-/// Whether `to` lies at `from` or shortly behind it.
+/// Whether `to` lies at `from` or at most [`NEARBY`] bytes after it.
 fn near(from: u32, to: u32) -> bool {
     (0..=NEARBY).contains(&distance(to, from))
 }
 
-/// How far two segments outside the window may lie apart and still confirm each other.
+/// Most bytes between two segments outside the window that confirm each other.
 const NEARBY: i32 = 0xffff;
-/// Segments outside the window, one after the other, after which the stream is where they are.
+/// Consecutive segments outside the window after which the stream resumes there.
 const LONG_STRAYED: u8 = 16;

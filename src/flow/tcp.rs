@@ -1,4 +1,4 @@
-//! A TCP connection: its two directions in order, who opened it, and whether it has ended.
+//! A TCP connection: its two directions in order, the end that opened it, and whether it has ended.
 
 use lockkeeper_protocols::Stamp;
 
@@ -10,18 +10,17 @@ use super::sequence::distance;
 use super::{Arrival, Assembly, End, Progress, StreamHandler};
 use crate::frame::Segment;
 
-/// Reassembly of one connection. While every segment is the expected one, that is a few comparisons and a digest, and
-/// the bytes go to the [`StreamHandler`] as they lie in the packet. Anything else is sorted out in a store apart, which is
-/// made when it is needed and dropped when order is restored.
+/// Reassembly of one connection. A segment in order costs a few comparisons, and its bytes go to the [`StreamHandler`] without
+/// a copy. Everything else uses boxed state that exists only until order is restored.
 #[derive(Debug, Default)]
 pub struct TcpFlow {
     pub(super) halves: [HalfStream; 2],
     pub(super) out_of_order: Option<Box<OutOfOrder>>,
     pub(super) client: Option<End>,
-    /// The end that reset it last.
+    /// The end that sent the last reset.
     pub(super) reset_by: Option<End>,
     pub(super) closed: bool,
-    /// When, milliseconds of packet time, modulo 2^32.
+    /// When it was closed, milliseconds of packet time, modulo 2^32.
     pub(super) closed_at: u32,
 }
 
@@ -31,39 +30,39 @@ impl TcpFlow {
         self.client
     }
 
-    /// No part of its handshake is in the capture.
+    /// Whether it was joined midstream: no part of its handshake is in the capture.
     pub const fn is_midstream(&self) -> bool {
         self.client.is_none()
     }
 
-    /// Its handshake was answered from both sides.
+    /// Whether both ends have acknowledged something.
     pub fn is_established(&self) -> bool {
         self.halves.iter().all(|half| half.answered)
     }
 
-    /// Whether an end has shown that it takes part: a SYN or payload of it is in the capture, or the other end
-    /// acknowledges something that it sent. A reset alone does not.
+    /// Whether an end takes part in the connection: the capture has a SYN or payload of it, or the other end acknowledges
+    /// something that it sent. A reset alone does not count.
     pub const fn takes_part(&self, end: End) -> bool {
         let half = &self.halves[end.index()];
         half.captured || half.answered
     }
 
-    /// Its end was seen. What arrives late is still delivered.
+    /// Whether it has ended. Late segments are still delivered.
     pub const fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Payload bytes that are held back at the moment.
+    /// Number of payload bytes held.
     pub fn held_bytes(&self) -> usize {
         self.out_of_order.as_ref().map_or(0, |out_of_order| out_of_order.held_bytes())
     }
 
-    /// The earliest clock at which [`TcpFlow::expire`] has something to do.
+    /// The earliest packet time at which [`TcpFlow::expire`] has an effect.
     pub fn deadline(&self) -> Option<i64> {
         self.out_of_order.as_ref().and_then(|out_of_order| out_of_order.deadline())
     }
 
-    /// Takes in one segment that `from` sent, and gives `out` whatever is in order now.
+    /// Processes one segment that `from` sent, and passes everything that is in order now to `out`.
     pub fn process<R: StreamHandler>(
         &mut self,
         from: End,
@@ -78,11 +77,11 @@ impl TcpFlow {
         }
         let mut pass = Pass::new(assembly, arrival.duplicate_window, *stamp, out);
         self.with_out_of_order(|flow, out_of_order| {
-            flow.sort_out(out_of_order, from, segment, arrival.is_doubtful, &mut pass)
+            flow.process_unexpected(out_of_order, from, segment, arrival.is_doubtful, &mut pass)
         })
     }
 
-    /// Takes in a segment that [is expected](TcpFlow::is_expected).
+    /// Processes a segment that [is expected](TcpFlow::is_expected).
     #[inline(always)]
     pub fn process_expected<R: StreamHandler>(
         &mut self,
@@ -103,8 +102,8 @@ impl TcpFlow {
         self.progress()
     }
 
-    /// Whether a segment in another encapsulation than this flow's may be a part of it all the same: its numbers are where this
-    /// flow is. A chance of one in thousands for a segment of another flow, one in millions where both ends were seen.
+    /// Whether a segment in another encapsulation may belong to this flow: its sequence and acknowledgement numbers are near
+    /// those of the flow. The probability of a false match is one in thousands, or in millions if both ends were seen.
     pub fn fits(&self, from: End, segment: &Segment<'_>) -> bool {
         let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
         let by_sequence = half.position().map(|place| is_near(segment.sequence, place));
@@ -115,7 +114,7 @@ impl TcpFlow {
         }
     }
 
-    /// Gives up what is overdue at `clock`. Calling it late, or only with the next segment, delivers the same.
+    /// Gives up bytes that are overdue at `clock`. A late call, or the next segment instead, delivers the same.
     pub fn expire<R: StreamHandler>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         if self.deadline().is_some_and(|due| due <= clock) {
             let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
@@ -123,7 +122,7 @@ impl TcpFlow {
         }
     }
 
-    /// The end of the flow or of the capture: delivers everything that is held, with gaps for what never came.
+    /// Ends the flow: delivers everything that is held, with gaps for missing bytes.
     pub fn finish<R: StreamHandler>(&mut self, clock: i64, assembly: Assembly<'_>, out: &mut R) {
         let Some(mut out_of_order) = self.out_of_order.take() else { return };
         let mut pass = Pass::new(assembly, 0, Stamp { clock, ..Stamp::default() }, out);
@@ -131,7 +130,8 @@ impl TcpFlow {
         self.flush_all(&mut out_of_order, clock, &mut pass);
     }
 
-    /// The common case: the next bytes, or none, of a sender who has received no more than we have seen.
+    /// Whether the fast path may handle a segment: it is next in sequence, acknowledges only delivered bytes, has no flags
+    /// except ACK, and the connection is in order.
     #[inline(always)]
     pub fn is_expected(&self, from: End, segment: &Segment<'_>) -> bool {
         let (half, peer) = (&self.halves[from.index()], &self.halves[from.other().index()]);
@@ -155,7 +155,8 @@ impl TcpFlow {
         if self.closed { Progress::Closed } else { Progress::Ok }
     }
 
-    /// Lends what is out of order, made on the stack if there is none yet, and keeps it while it holds something.
+    /// Runs `work` with the out-of-order state. Without one, creates it on the stack, and boxes it only if it is not empty
+    /// afterwards.
     fn with_out_of_order<T>(&mut self, work: impl FnOnce(&mut Self, &mut OutOfOrder) -> T) -> T {
         if let Some(mut out_of_order) = self.out_of_order.take() {
             let done = work(self, &mut out_of_order);
@@ -168,6 +169,7 @@ impl TcpFlow {
         done
     }
 
+    /// Closes the connection at `clock`, unless it is closed already.
     pub(super) fn close(&mut self, clock: i64) {
         if !self.closed {
             (self.closed, self.closed_at) = (true, milliseconds(clock));
@@ -175,14 +177,13 @@ impl TcpFlow {
     }
 }
 
-/// Whether a payload looks like the padding of a frame that is too short (IEEE 802.3, 3.2.8), counted into the length of the
-/// datagram in it.
-#[inline(always)]
+/// Whether a payload looks like the padding of a short Ethernet frame (IEEE 802.3, 3.2.8) that was counted into the length of
+/// its datagram.
 pub(super) fn is_padding(segment: &Segment<'_>) -> bool {
     segment.payload == [0; PADDING]
 }
 
-/// Whether two numbers of one direction may belong to one connection.
+/// Whether two sequence numbers of one direction may belong to one connection.
 fn is_near(number: u32, place: u32) -> bool {
     distance(number, place).unsigned_abs() <= FITTING
 }
@@ -192,7 +193,7 @@ pub(super) fn milliseconds(clock: i64) -> u32 {
     u32::try_from(clock.div_euclid(1_000_000).rem_euclid(1 << 32)).unwrap_or_default()
 }
 
-/// How far from where a flow is a segment in another encapsulation may lie, bytes: a window without scaling.
+/// Largest distance of a segment in another encapsulation from the position of the flow, bytes: a window without scaling.
 const FITTING: u32 = 0xffff;
-/// What a frame of 60 bytes has room for behind IPv4 and TCP without options.
+/// Padding of a frame of 60 bytes after IPv4 and TCP without options, bytes.
 const PADDING: usize = 6;

@@ -1,4 +1,4 @@
-//! A segment that is not the expected one: what its flags mean for the connection, and what becomes of its payload.
+//! Segments that the fast path does not handle: the meaning of their flags, and whether their payload is accepted.
 
 use lockkeeper_protocols::Stamp;
 
@@ -11,18 +11,19 @@ use super::tcp::{TcpFlow, is_padding, milliseconds};
 use super::{End, Progress, StreamHandler};
 use crate::frame::Segment;
 
-/// What a SYN, or the lack of one, means for a segment.
+/// How a segment relates to the connection, by its SYN flag or the lack of it.
 enum SynMeaning {
     /// It belongs to this connection.
     Ours,
-    /// It says nothing new, or may announce a new connection that nobody has confirmed.
+    /// It is a repeated SYN, or that of a new connection which is not confirmed yet.
     Ignored,
-    /// A new connection has begun.
+    /// It belongs to a new connection.
     Restart,
 }
 
 impl TcpFlow {
-    pub(super) fn sort_out<R: StreamHandler>(
+    /// Processes a segment on the slow path.
+    pub(super) fn process_unexpected<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -35,23 +36,12 @@ impl TcpFlow {
         pass.stamp = stamp;
         out_of_order.seen = out_of_order.seen.wrapping_add(1);
         if is_doubtful {
-            self.on_payload_in_doubt(out_of_order, from, segment, pass);
+            self.on_doubtful_payload(out_of_order, from, segment, pass);
         } else if segment.flags.rst {
             self.on_reset(from, segment.sequence, pass);
         } else {
             match self.meaning_of_syn(out_of_order, from, segment, pass) {
-                // What a receiver does with data in a SYN is shown by what it acknowledges (RFC 9293, 3.4; RFC 7413).
-                SynMeaning::Ours if segment.flags.syn => {
-                    self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
-                    self.on_payload_in_doubt(out_of_order, from, segment, pass);
-                }
-                SynMeaning::Ours if self.is_payload_dropped(from, segment) => {
-                    if segment.flags.ack {
-                        self.on_segment(out_of_order, from, &Segment { payload: &[], length: 0, ..*segment }, pass);
-                    }
-                    self.on_payload_in_doubt(out_of_order, from, segment, pass);
-                }
-                SynMeaning::Ours => self.on_segment(out_of_order, from, segment, pass),
+                SynMeaning::Ours => self.on_own_segment(out_of_order, from, segment, pass),
                 SynMeaning::Ignored => {}
                 SynMeaning::Restart => return Progress::Restart,
             }
@@ -60,6 +50,30 @@ impl TcpFlow {
         self.progress()
     }
 
+    /// Handles a segment of this connection, and sets its payload aside if its receiver may not accept it.
+    fn on_own_segment<R: StreamHandler>(
+        &mut self,
+        out_of_order: &mut OutOfOrder,
+        from: End,
+        segment: &Segment<'_>,
+        pass: &mut Pass<'_, R>,
+    ) {
+        let header = Segment { payload: &[], length: 0, ..*segment };
+        if segment.flags.syn {
+            // The acknowledgement shows whether the receiver accepted data in a SYN (RFC 9293, 3.4; RFC 7413).
+            self.on_segment(out_of_order, from, &header, pass);
+            self.on_doubtful_payload(out_of_order, from, segment, pass);
+        } else if self.is_payload_dropped(from, segment) {
+            if segment.flags.ack {
+                self.on_segment(out_of_order, from, &header, pass);
+            }
+            self.on_doubtful_payload(out_of_order, from, segment, pass);
+        } else {
+            self.on_segment(out_of_order, from, segment, pass);
+        }
+    }
+
+    /// Handles the header and the payload of a segment of this connection.
     fn on_segment<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -80,14 +94,14 @@ impl TcpFlow {
         } else if piece.sequence == self.halves[from.index()].next.wrapping_sub(1) {
             pass.counters.keep_alives += u64::from(self.halves[from.index()].is_known());
         }
-        // The byte may be in a segment that follows.
+        // The urgent byte may be in a later segment.
         if let Some(before) = segment.urgent.checked_sub(1) {
             self.on_urgent(out_of_order, from, piece.sequence.wrapping_add(before.into()), pass);
         }
     }
 
-    /// Keeps the payload of a segment for the case that its receiver took it all the same.
-    fn on_payload_in_doubt<R: StreamHandler>(
+    /// Sets the payload of a segment aside, in case its receiver accepted it although it should have dropped it.
+    fn on_doubtful_payload<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
         from: End,
@@ -96,11 +110,11 @@ impl TcpFlow {
     ) {
         let piece = piece_of(segment, &pass.stamp);
         if piece.length > 0 {
-            self.doubt(out_of_order, from, piece, pass);
+            self.set_aside(out_of_order, from, piece, pass);
         }
     }
 
-    /// A reset far from where the stream is would be ignored by its receiver (RFC 5961, 3.2).
+    /// Closes the connection, unless the reset lies far outside the window: its receiver ignores it (RFC 5961, 3.2).
     fn on_reset<R: StreamHandler>(&mut self, from: End, sequence: u32, pass: &mut Pass<'_, R>) {
         if self.is_stray(from, sequence, pass.settings.window) {
             pass.counters.outside_window += 1;
@@ -110,14 +124,15 @@ impl TcpFlow {
         }
     }
 
-    /// Whether the receiver of a segment drops its payload, as far as can be told from the segment: data without an
-    /// acknowledgement (RFC 9293, 3.10.7.4), and the padding of a short frame that was counted into its length.
+    /// Whether the receiver of a segment should drop its payload: data without ACK (RFC 9293, 3.10.7.4), or Ethernet padding
+    /// that was counted into the length of the datagram.
     fn is_payload_dropped(&self, from: End, segment: &Segment<'_>) -> bool {
         let flags = segment.flags;
         let acknowledges_nothing = !flags.ack && !flags.syn && self.halves[from.other().index()].answered;
         acknowledges_nothing || self.halves[from.index()].is_known() && is_padding(segment)
     }
 
+    /// Decides whether a segment belongs to this connection, and handles its SYN.
     fn meaning_of_syn<R: StreamHandler>(
         &mut self,
         out_of_order: &mut OutOfOrder,
@@ -143,6 +158,7 @@ impl TcpFlow {
         }
     }
 
+    /// Starts a direction at its SYN.
     fn on_syn(&mut self, from: End, segment: &Segment<'_>) {
         let half = &mut self.halves[from.index()];
         half.start_at(segment.sequence.wrapping_add(1));
@@ -154,7 +170,8 @@ impl TcpFlow {
         self.note_client(from, segment);
     }
 
-    /// Repeated, delivered twice, later than what follows it, or, after the end, a device that always starts alike.
+    /// Handles a SYN with the known sequence number: repeated, duplicated or reordered, or, after the end, a new connection of
+    /// a device that always uses the same one.
     fn on_syn_again<R: StreamHandler>(&mut self, from: End, segment: &Segment<'_>, pass: &Pass<'_, R>) -> SynMeaning {
         let since = milliseconds(pass.stamp.clock).wrapping_sub(self.closed_at);
         if self.closed && i64::from(since) * 1_000_000 > pass.settings.reorder_time {
@@ -165,6 +182,7 @@ impl TcpFlow {
         SynMeaning::Ignored
     }
 
+    /// Handles a SYN that contradicts the open connection: a restart once it is confirmed.
     fn on_other_syn(out_of_order: &mut OutOfOrder, from: End, segment: &Segment<'_>) -> SynMeaning {
         let start = segment.sequence.wrapping_add(1);
         let reuse = if segment.flags.ack {
@@ -181,12 +199,13 @@ impl TcpFlow {
         if confirmed { SynMeaning::Restart } else { SynMeaning::Ignored }
     }
 
+    /// Records which end opened the connection, by its first SYN.
     fn note_client(&mut self, from: End, segment: &Segment<'_>) {
         self.client.get_or_insert(if segment.flags.ack { from.other() } else { from });
     }
 }
 
-/// A segment as a piece of its stream.
+/// Converts a segment into a piece of its stream.
 fn piece_of<'a>(segment: &Segment<'a>, stamp: &Stamp) -> Piece<'a> {
     Piece {
         sequence: segment.sequence.wrapping_add(u32::from(segment.flags.syn)),
@@ -198,5 +217,5 @@ fn piece_of<'a>(segment: &Segment<'a>, stamp: &Stamp) -> Piece<'a> {
     }
 }
 
-/// How far the first bytes that were seen may lie beyond a SYN that comes after them.
+/// Most bytes between a late SYN and the first bytes that were captured before it.
 const EARLY: i32 = 0xffff;

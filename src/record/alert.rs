@@ -133,8 +133,8 @@ impl Record<'_> {
     }
 
     fn add_evidence(&self, object: &mut Object<'_>) {
-        let Finding { client, server, carrier, evidence, what, .. } = self.finding;
-        self.add_packet(object, *evidence);
+        let Finding { client, server, carrier, proving_packet, what, .. } = self.finding;
+        self.add_packet(object, *proving_packet);
         if let What::Doubtful(doubt) = what
             && let Some(other) = doubt.other()
         {

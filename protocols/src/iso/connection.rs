@@ -6,10 +6,10 @@ use crate::dissector::{AnomalyKind, Function, Identity, Outcome, RequestRef, Sid
 use crate::operation::{Class, Operation, Target, Values};
 use crate::pending::Waiting;
 
-/// The request of a transport connection.
+/// The function of a connection request (CR).
 pub(crate) const CONNECT: Function = Function { name: "cotp_connect", code: 0xE0, class: Class::Session };
 
-/// A connection request without an answer so far.
+/// A pending connection request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingRequest {
     requested: Stamp,
@@ -24,20 +24,20 @@ impl Waiting for PendingRequest {
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         let at = RequestRef { request: self.request, item: 0 };
-        sink.outcome(at, &operation(self.target, Values::None), outcome, &self.requested, stamp);
+        sink.outcome(at, &connect_operation(self.target, Values::None), outcome, &self.requested, stamp);
     }
 
-    /// A flow has one connection.
+    /// A flow has one connection at a time.
     fn is_replaced_by(&self, _: &Self) -> bool {
         true
     }
 }
 
-/// Announces a connection request, with the called TSAP as its value, and names that are sent as text.
+/// Reports a connection request as an operation whose value is the called TSAP, and text TSAPs as identities.
 pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Context<'_>) -> PendingRequest {
-    let target = target(connect.called);
+    let target = tsap_target(connect.called);
     let at = RequestRef { request, item: 0 };
-    context.sink.operation(at, &operation(target, Values::Bytes(connect.called)), context.stamp);
+    context.sink.operation(at, &connect_operation(target, Values::Bytes(connect.called)), context.stamp);
     let (caller, callee) = (context.from, context.from.other());
     for (of, field, value) in [(caller, "calling_tsap", connect.calling), (callee, "called_tsap", connect.called)] {
         if is_text(value) {
@@ -47,8 +47,8 @@ pub(super) fn announce(request: u32, connect: &Connect<'_>, context: &mut Contex
     PendingRequest { requested: *context.stamp, request, target }
 }
 
-/// What class 0 does not allow in a CR or CC.
-pub(super) fn check(connect: &Connect<'_>, context: &mut Context<'_>) {
+/// Reports what class 0 does not allow in a CR or CC.
+pub(super) fn report_faults(connect: &Connect<'_>, context: &mut Context<'_>) {
     if let Some(name) = connect.fault {
         context.anomaly(AnomalyKind::Malformed, name, None);
     }
@@ -58,13 +58,13 @@ pub(super) fn check(connect: &Connect<'_>, context: &mut Context<'_>) {
     }
 }
 
-fn operation<'a>(target: Target<'static>, values: Values<'a>) -> Operation<'a> {
+fn connect_operation<'a>(target: Target<'static>, values: Values<'a>) -> Operation<'a> {
     let Function { name, code, class } = CONNECT;
     Operation { class, function: name, code, ambiguous: false, target, values }
 }
 
-/// What a called TSAP of two bytes means to an S7 controller: the type of connection, then rack and slot.
-fn target(called: &[u8]) -> Target<'static> {
+/// The connection that a called TSAP of two bytes names to an S7 controller: its type, then rack and slot.
+fn tsap_target(called: &[u8]) -> Target<'static> {
     let (kind, position) = match *called {
         [1, position] => ("PG", position),
         [2, position] => ("OP", position),
@@ -75,7 +75,7 @@ fn target(called: &[u8]) -> Target<'static> {
     Target::Connection { kind, rack: position >> 5, slot: position & 0x1F }
 }
 
-/// Names such as `SIMATIC-ROOT-HMI`, not two bytes with a meaning of their own.
+/// Whether a TSAP is a text such as `SIMATIC-ROOT-HMI`, not two bytes with a meaning of their own.
 fn is_text(tsap: &[u8]) -> bool {
     tsap.len() > 2 && tsap.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }

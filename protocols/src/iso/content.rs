@@ -1,4 +1,4 @@
-//! What a TSDU holds, by its first bytes: port 102 is shared.
+//! The protocol of a TSDU, by its first bytes: several protocols share port 102.
 
 use crate::dissector::{Function, Outcome, RequestRef};
 use crate::operation::{Class, Operation, Target, Values};
@@ -7,19 +7,19 @@ use super::shape;
 use super::stack::Stack;
 use crate::context::Context;
 
-/// The protocols above the ISO transport that are told apart.
+/// The protocols above the ISO transport that are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Content {
-    /// S7 communication of the S7-300 and S7-400 (and its like).
+    /// S7 communication of the S7-300, the S7-400 and compatible controllers.
     S7comm,
     /// S7 communication of the S7-1200 and S7-1500.
     S7commPlus,
     /// TLS records.
     Tls,
-    /// An association of MMS (ISO 9506; IEC 61850, TASE.2): its abstract syntax is named in the session's CONNECT.
+    /// An association of MMS (ISO 9506; IEC 61850, TASE.2): the session's CONNECT names its abstract syntax.
     Mms,
-    /// An ISO session (X.225) of something else, or one whose CONNECT was not seen.
+    /// An ISO session (X.225) of another protocol, or one whose CONNECT was not seen.
     Session,
     /// None of these.
     Other,
@@ -30,7 +30,7 @@ impl Content {
     pub(crate) const ALL: [Self; 6] =
         [Self::S7comm, Self::S7commPlus, Self::Tls, Self::Mms, Self::Session, Self::Other];
 
-    /// Judges the first bytes of a TSDU.
+    /// The content of a TSDU, by its first bytes.
     pub(crate) fn of(tsdu: &[u8]) -> Self {
         match tsdu {
             [0x32, 1..=3 | 7, ..] => Self::S7comm,
@@ -50,7 +50,7 @@ impl Content {
         }
     }
 
-    /// The function that stands for it.
+    /// The function that reports this content.
     pub(crate) const fn function(self) -> Function {
         let (name, class) = match self {
             Self::S7comm => ("s7comm", Class::Unknown),
@@ -64,7 +64,7 @@ impl Content {
     }
 }
 
-/// Every function that stands for a content.
+/// The functions that report a content, in the order of [`Content::ALL`].
 pub(crate) const CONTENTS: [Function; 6] = [
     Content::S7comm.function(),
     Content::S7commPlus.function(),
@@ -74,12 +74,12 @@ pub(crate) const CONTENTS: [Function; 6] = [
     Content::Other.function(),
 ];
 
-/// Tells once in a connection that it carries something that its protocol does not decode; whatever changes something, each
-/// time.
-pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>) {
+/// Reports content that the protocol of the flow does not decode, once in a connection; requests that change the controller
+/// are reported each time.
+pub(crate) fn report_foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>) {
     let content = Content::of(tsdu);
-    let change = shape::request(tsdu).filter(|class| class.changes());
-    if !stack.is_new(content) && change.is_none() {
+    let change = shape::requested_class(tsdu).filter(|class| class.changes());
+    if !stack.mark_reported(content) && change.is_none() {
         return;
     }
     let Function { name, code, class } = content.function();
@@ -88,19 +88,19 @@ pub(crate) fn foreign(tsdu: &[u8], stack: &mut Stack, context: &mut Context<'_>)
         None => (class, Target::None, Outcome::Accepted),
     };
     let operation = Operation { class, function: name, code, ambiguous: false, target, values: Values::None };
-    let at = RequestRef { request: stack.number(), item: 0 };
+    let at = RequestRef { request: stack.assign_number(), item: 0 };
     let Context { stamp, ref mut sink, .. } = *context;
     sink.operation(at, &operation, stamp);
     sink.outcome(at, &operation, outcome, stamp, stamp);
 }
 
-/// Whether the user data of a session CONNECT or ACCEPT name an abstract syntax of MMS: object identifier 1.0.9506.
+/// Whether the user data of a session CONNECT or ACCEPT name an abstract syntax of MMS (object identifier 1.0.9506).
 fn has_mms(bytes: &[u8]) -> bool {
     bytes.windows(MMS_ARC.len()).take(SEARCHED).any(|window| window == MMS_ARC)
 }
 
 const MMS_ARC: [u8; 3] = [0x28, 0xCA, 0x22];
-/// Bytes of a session CONNECT that are searched for its abstract syntax.
+/// Number of positions in a session CONNECT that are searched for its abstract syntax.
 const SEARCHED: usize = 512;
 /// SPDU identifiers (X.225, 8.3).
 const CONNECT_SPDU: u8 = 13;

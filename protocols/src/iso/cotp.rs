@@ -1,4 +1,4 @@
-//! The TPDUs of class 0 (X.224, 13): a length indicator, a code, fixed fields, parameters; user data of DT follow.
+//! The TPDUs of class 0 (X.224, 13): a length indicator, a code, fixed fields and parameters; in a DT, user data.
 
 use super::tpkt::HEADER;
 use crate::reader::{DecodeError, Reader};
@@ -8,15 +8,16 @@ use crate::reader::{DecodeError, Reader};
 pub(super) enum Tpdu<'a> {
     /// CR or CC (13.3, 13.4).
     Connect(Connect<'a>),
-    /// DT (13.7): a piece of a TSDU, its last one if `end`.
+    /// DT (13.7): a fragment of a TSDU.
     Data {
-        /// The end-of-TSDU mark.
+        /// The end-of-TSDU mark: this fragment is the last one.
         end: bool,
+        /// The user data, after a header of the stated length.
         data: &'a [u8],
-        /// The same for a receiver that takes every header for one of class 0: snap7 1.4.2 and python-snap7 3.3.0 read on
-        /// behind three bytes, whatever length the header states.
+        /// The user data after a header of class 0: snap7 1.4.2 and python-snap7 3.3.0 skip three bytes, whatever length the
+        /// header states.
         fixed: &'a [u8],
-        /// What class 0 does not allow in its header; receivers overlook it.
+        /// A violation of class 0 in the header, which receivers ignore.
         fault: Option<&'static str>,
     },
     /// DR (13.5), with its reason; ER (13.12), with its reject cause.
@@ -30,29 +31,29 @@ pub(super) enum Tpdu<'a> {
 /// The fields of a CR or CC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Connect<'a> {
-    /// CC, not CR.
+    /// It is a CC, not a CR.
     pub(super) confirms: bool,
     /// Calling TSAP (13.3.4 a); empty if absent.
     pub(super) calling: &'a [u8],
     /// Called TSAP (13.3.4 a); empty if absent.
     pub(super) called: &'a [u8],
-    /// Longest TPDU, bytes without the TPKT header (13.3.4 b), where it is stated.
+    /// Longest TPDU, bytes without the TPKT header (13.3.4 b), if stated.
     pub(super) tpdu_size: Option<u32>,
-    /// The first thing in it that breaks the standard.
+    /// The first violation of the standard.
     pub(super) fault: Option<&'static str>,
 }
 
-/// Takes a whole frame apart; the error names the field at fault.
+/// Parses a whole frame; the error names the field at fault.
 pub(super) fn parse(frame: &[u8]) -> Result<Tpdu<'_>, &'static str> {
     let tpdu = frame.get(HEADER..).unwrap_or_default();
     if let [length, DT..=DT_CREDIT, number, fixed @ ..] = tpdu {
-        return Ok(data(*length, *number, tpdu, fixed));
+        return Ok(parse_data(*length, *number, tpdu, fixed));
     }
     let (length, rest) = tpdu.split_first().ok_or("cotp_header_length")?;
     let (header, data) = rest.split_at_checked(usize::from(*length)).ok_or("cotp_header_length")?;
     let (code, fields) = header.split_first().ok_or("cotp_header_length")?;
     match code & 0xF0 {
-        CR | CC => connect(code & 0xF0 == CC, fields, data).map(Tpdu::Connect).map_err(DecodeError::field),
+        CR | CC => parse_connect(code & 0xF0 == CC, fields, data).map(Tpdu::Connect).map_err(DecodeError::field),
         DR => {
             let &[_, _, _, _, reason, ..] = fields else { return Err("cotp_disconnect") };
             Ok(Tpdu::Disconnect { code: reason, name: disconnect_reason(reason) })
@@ -67,8 +68,9 @@ pub(super) fn parse(frame: &[u8]) -> Result<Tpdu<'_>, &'static str> {
     }
 }
 
-/// A DT (13.7.3), whose header states its `length`: what stands behind it, where that can be, else behind three bytes.
-fn data<'a>(length: u8, number: u8, tpdu: &'a [u8], fixed: &'a [u8]) -> Tpdu<'a> {
+/// Parses a DT (13.7.3) whose header states its `length`. If that is too short for a header, the user data start where they
+/// do in class 0.
+fn parse_data<'a>(length: u8, number: u8, tpdu: &'a [u8], fixed: &'a [u8]) -> Tpdu<'a> {
     let stated = tpdu.get(1 + usize::from(length)..).filter(|_| length >= DATA_LENGTH);
     let fault = if length != DATA_LENGTH {
         Some("cotp_data_header_length")
@@ -80,10 +82,10 @@ fn data<'a>(length: u8, number: u8, tpdu: &'a [u8], fixed: &'a [u8]) -> Tpdu<'a>
     Tpdu::Data { end: number & END != 0, data: stated.unwrap_or(fixed), fixed, fault }
 }
 
-/// The fields of a CR or CC behind its code (13.3.3, 13.3.4). A broken parameter ends the list, not the connection.
-fn connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<'a>, DecodeError> {
+/// Parses the fields of a CR or CC after its code (13.3.3, 13.3.4). An invalid parameter ends the list, not the connection.
+fn parse_connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<'a>, DecodeError> {
     let mut reader = Reader::new(fields);
-    reader.take(4, "cotp_references")?;
+    reader.bytes(4, "cotp_references")?;
     let class = reader.u8("cotp_class")?;
     let mut connect = Connect { confirms, calling: &[], called: &[], tpdu_size: None, fault: None };
     if class >> 4 != 0 {
@@ -92,7 +94,7 @@ fn connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<
         connect.fault = Some("cotp_connect_data");
     }
     while reader.left() > 0 {
-        if parameter(&mut reader, &mut connect).is_err() {
+        if parse_parameter(&mut reader, &mut connect).is_err() {
             connect.fault = connect.fault.or(Some("cotp_parameter"));
             break;
         }
@@ -100,11 +102,11 @@ fn connect<'a>(confirms: bool, fields: &'a [u8], data: &[u8]) -> Result<Connect<
     Ok(connect)
 }
 
-/// One parameter: code, length, value. Those that are not known are passed over.
-fn parameter<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Result<(), DecodeError> {
+/// Parses one parameter: code, length, value. Unknown parameters are skipped.
+fn parse_parameter<'a>(reader: &mut Reader<'a>, connect: &mut Connect<'a>) -> Result<(), DecodeError> {
     let code = reader.u8("parameter_code")?;
     let length = reader.u8("parameter_length")?;
-    let value = reader.take(length.into(), "parameter_value")?;
+    let value = reader.bytes(length.into(), "parameter_value")?;
     match (code, value) {
         (CALLING_TSAP, _) => connect.calling = value,
         (CALLED_TSAP, _) => connect.called = value,
@@ -161,7 +163,7 @@ pub(super) const CC: u8 = 0xD0;
 const DR: u8 = 0x80;
 const DC: u8 = 0xC0;
 pub(super) const DT: u8 = 0xF0;
-/// The lower four bits of the code are a credit in other classes.
+/// The highest code of a DT: in other classes, the lower four bits are a credit.
 const DT_CREDIT: u8 = 0xFF;
 /// Length of the header of a DT of class 0.
 const DATA_LENGTH: u8 = 2;
@@ -170,7 +172,7 @@ const AK: u8 = 0x60;
 const EA: u8 = 0x20;
 const RJ: u8 = 0x50;
 const ER: u8 = 0x70;
-/// The end-of-TSDU mark beside the number of a DT, which class 0 leaves 0 (13.7.3).
+/// The end-of-TSDU mark in the byte of the DT's number, which is 0 in class 0 (13.7.3).
 pub(super) const END: u8 = 0x80;
 const TPDU_SIZE: u8 = 0xC0;
 const CALLING_TSAP: u8 = 0xC1;

@@ -1,10 +1,10 @@
-//! What the ISO transport carries and no other row decodes: it is named, so that nobody takes it for silence.
+//! The row for content of the ISO transport that no other row decodes: it is named, so that it does not go unnoticed.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::content::{self, Content};
-use super::hidden::hidden;
+use super::embedded::find_embedded_pdu;
 use super::probe::{self, IsoProbe};
 use super::shape;
 use super::stack::Stack;
@@ -40,9 +40,9 @@ fn content_name(key: u32) -> String {
     Content::ALL.get(key as usize).map_or("other", |content| content.function().name).to_string()
 }
 
-/// Only what is certainly none of the other rows is claimed at once.
+/// Only content that no other row can decode is claimed at once.
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
-    match probe::open(bytes) {
+    match probe::probe_opening(bytes) {
         IsoProbe::No => Probe::No,
         IsoProbe::More => Probe::More,
         IsoProbe::Connected { sender } => Probe::Wait { sender },
@@ -52,25 +52,25 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
     }
 }
 
-/// Whether a whole frame of so many bytes carries what another row decodes.
+/// Whether a frame of `length` bytes has arrived and carries a PDU that another row decodes.
 fn is_of_another_row(bytes: &[u8], length: usize, from: Side) -> bool {
     matches!(bytes, [_, _, _, _, _, _, _, 0x32 | 0x72, ..])
         && bytes.get(..length).is_some_and(|frame| shape::is_foreign(frame, from, Content::Other))
 }
 
-/// The decoder of one flow: tells connections and contents.
+/// The decoder of one flow: reports connections and contents.
 struct Other {
     stack: Stack,
 }
 
 impl Other {
-    /// Whole PDUs of S7comm in what nobody knows.
-    fn hidden(&mut self, bytes: &[u8], context: &mut Context<'_>) {
-        // A whole one was told already.
+    /// Reports whole PDUs of S7comm inside of unknown content.
+    fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        // A PDU at the start was reported already.
         let mut rest = bytes.get(1..).unwrap_or_default();
-        while let Some((tsdu, behind)) = hidden(rest) {
+        while let Some((tsdu, behind)) = find_embedded_pdu(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
-            content::foreign(tsdu, &mut self.stack, context);
+            content::report_foreign(tsdu, &mut self.stack, context);
             rest = behind;
         }
     }
@@ -96,14 +96,14 @@ impl Dissector for Other {
         let mut context = Context { from, stamp, sink };
         for tsdu in self.stack.add_frame(frame, &mut context).into_iter().flatten() {
             let content = Content::of(&tsdu.bytes);
-            if tsdu.form.torn && content == Content::Other {
+            if tsdu.form.is_torn && content == Content::Other {
                 context.sink.lost(tsdu.bytes.len());
                 continue;
             }
             context.sink.pdu(0, content as u32);
-            content::foreign(&tsdu.bytes, &mut self.stack, &mut context);
+            content::report_foreign(&tsdu.bytes, &mut self.stack, &mut context);
             if content == Content::Other && !tsdu.form.is_joined {
-                self.hidden(&tsdu.bytes, &mut context);
+                self.report_embedded_pdus(&tsdu.bytes, &mut context);
             }
         }
     }

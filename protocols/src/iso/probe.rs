@@ -1,32 +1,32 @@
-//! The opening of a flow: what its first TSDU holds, whatever the cut into TPDUs and segments.
+//! Identification by the opening of a flow: the content of its first TSDU, however that is cut into TPDUs and segments.
 
 use super::content::Content;
 use super::cotp::{self, CC, CR, DT, END, Tpdu};
-use super::shape::{self, Loose};
+use super::shape::{self, LaxKind};
 use super::tpkt::{self, HEADER};
 use crate::dissector::{FrameLen, Side};
 
-/// What the first bytes of one side show.
+/// What the first bytes of one side are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IsoProbe {
     /// Not an ISO transport.
     No,
-    /// Too few bytes to tell.
+    /// More bytes are needed.
     More,
-    /// A connection is set up, and nothing that is known was sent over it yet.
+    /// A connection is set up; no known content follows yet.
     Connected {
-        /// Who sent it, if that shows.
+        /// The end that sent the bytes, if they contain a connection request or its answer.
         sender: Option<Side>,
     },
-    /// Something was sent.
+    /// Known content.
     Carries {
-        /// What it is; never [`Content::Other`].
+        /// The content; never [`Content::Other`].
         content: Content,
-        /// Who sent it, if a connection request or its answer lies before it.
+        /// The end that sent the bytes, if they contain a connection request or its answer.
         sender: Option<Side>,
-        /// Its first bytes.
+        /// The first bytes of the TSDU.
         head: Head,
-        /// A field of the headers is wrong: servers may read it all the same.
+        /// A field of the headers is wrong, which servers may ignore.
         is_odd: bool,
     },
 }
@@ -45,24 +45,23 @@ pub(crate) struct Head {
 impl Head {
     const EMPTY: Self = Self { bytes: [0; HEAD], used: 0, total: None, announced: 0 };
 
-    /// As many of the TSDU's first bytes as are there and are kept.
+    /// The first bytes of the TSDU, as far as they have arrived, at most [`HEAD`].
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }
 
-    /// Adds a TPDU of which `data` is there and `length` was announced.
+    /// Adds a TPDU of `length` bytes of user data, of which `data` has arrived.
     fn add(&mut self, data: &[u8], length: usize, end: bool) {
-        let room = self.bytes.get_mut(self.used..).unwrap_or_default();
-        let taken = room.iter_mut().zip(data).map(|(slot, byte)| *slot = *byte).count();
-        self.used += taken;
+        let free = self.bytes.get_mut(self.used..).unwrap_or_default();
+        self.used += free.iter_mut().zip(data).map(|(slot, byte)| *slot = *byte).count();
         self.announced += length;
         if end {
             self.total = Some(self.announced);
         }
     }
 
-    /// Whether the header of a PDU of S7comm-plus agrees with the length of its TSDU, as far as that is known: the trailer
-    /// is there or not.
+    /// Whether the header of a PDU of S7comm-plus agrees with the length of its TSDU, with or without a trailer, or that
+    /// length is not known yet.
     pub(crate) fn fits_plus(&self) -> bool {
         match (self.bytes(), self.total) {
             (&[_, 1..=3, high, low, ..], Some(total)) => {
@@ -73,14 +72,14 @@ impl Head {
         }
     }
 
-    /// Whether what is there is enough to judge by.
-    fn is_telling(&self) -> bool {
+    /// Whether enough has arrived to determine the content.
+    fn is_conclusive(&self) -> bool {
         self.used >= ENOUGH || self.total.is_some_and(|total| total > 0 && self.used >= total)
     }
 }
 
-/// Walks over connection set-up and unknown content to the first TSDU that is known.
-pub(crate) fn open(bytes: &[u8]) -> IsoProbe {
+/// Skips connection set-up and unknown content, up to the first TSDU of known content.
+pub(crate) fn probe_opening(bytes: &[u8]) -> IsoProbe {
     let mut walk = Walk { head: Head::EMPTY, sender: None, is_odd: false, is_other: false };
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -89,7 +88,7 @@ pub(crate) fn open(bytes: &[u8]) -> IsoProbe {
             FrameLen::Unknown => break,
             FrameLen::Invalid(_) => return IsoProbe::No,
         };
-        match walk.frame(rest.get(..length).unwrap_or(rest), length) {
+        match walk.add_frame(rest.get(..length).unwrap_or(rest), length) {
             Step::Next => {}
             Step::More => break,
             Step::End(probe) => return probe,
@@ -102,7 +101,7 @@ pub(crate) fn open(bytes: &[u8]) -> IsoProbe {
     }
 }
 
-/// What was seen of an opening so far.
+/// The state of [`probe_opening`].
 struct Walk {
     head: Head,
     sender: Option<Side>,
@@ -110,22 +109,22 @@ struct Walk {
     is_other: bool,
 }
 
-/// What a frame of an opening calls for.
+/// How [`probe_opening`] continues after a frame.
 enum Step {
     Next,
-    /// More of it has to come.
+    /// More bytes of the frame are needed.
     More,
     End(IsoProbe),
 }
 
 impl Walk {
-    /// One frame of `length` bytes, as far as it is there.
-    fn frame(&mut self, frame: &[u8], length: usize) -> Step {
+    /// Adds a frame of `length` bytes, as far as it has arrived.
+    fn add_frame(&mut self, frame: &[u8], length: usize) -> Step {
         let is_whole = frame.len() == length;
         let &[version, reserved, _, _, indicator, code, ..] = frame else { return Step::More };
         self.is_odd |= version != tpkt::VERSION || reserved != 0;
         match code & 0xF0 {
-            DT => self.data(frame, length),
+            DT => self.add_data(frame, length),
             _ if indicator < 2 || !cotp::is_known(code) => Step::End(IsoProbe::No),
             CR | CC if is_whole => match cotp::parse(frame) {
                 Ok(Tpdu::Connect(connect)) if connect.fault.is_none() => {
@@ -139,45 +138,46 @@ impl Walk {
         }
     }
 
-    /// A DT, as far as it is there.
-    fn data(&mut self, frame: &[u8], length: usize) -> Step {
+    /// Adds a DT, as far as it has arrived.
+    fn add_data(&mut self, frame: &[u8], length: usize) -> Step {
         let Some((&[.., indicator, _, number], data)) = frame.split_first_chunk::<DATA_HEADER>() else {
             return Step::More;
         };
         let end = number & END != 0;
         if indicator != 2 {
-            return if frame.len() == length { self.odd_data(frame, end) } else { Step::More };
+            return if frame.len() == length { self.add_odd_data(frame, end) } else { Step::More };
         }
         self.is_odd |= number & !END != 0;
         self.head.add(data, length - DATA_HEADER, end);
-        let step = if self.head.is_telling() { self.tell() } else { Step::Next };
+        let step = if self.head.is_conclusive() { self.conclude() } else { Step::Next };
         if end {
             self.head = Head::EMPTY;
         }
         step
     }
 
-    /// A DT whose header states another length than that of class 0: one of its readings has to be a whole PDU.
-    fn odd_data(&mut self, frame: &[u8], end: bool) -> Step {
+    /// Adds a DT whose header states another length than that of class 0: one of its readings has to be a whole PDU.
+    fn add_odd_data(&mut self, frame: &[u8], end: bool) -> Step {
         let Ok(Tpdu::Data { data, fixed, .. }) = cotp::parse(frame) else { return Step::End(IsoProbe::No) };
-        let reading = [data, fixed].into_iter().find(|reading| end && shape::loose(reading, reading.len()).is_some());
+        let reading =
+            [data, fixed].into_iter().find(|reading| end && shape::lax_kind(reading, reading.len()).is_some());
         let Some(reading) = reading.filter(|_| self.head.announced == 0) else { return Step::End(IsoProbe::No) };
         self.is_odd = true;
         self.head.add(reading, reading.len(), true);
-        self.tell()
+        self.conclude()
     }
 
-    /// What the TSDU is whose beginning is there. A first byte that another protocol has, too, does not hide a job.
-    fn tell(&mut self) -> Step {
+    /// Determines the content of the current TSDU. A job is recognised even if its first byte is that of another protocol.
+    fn conclude(&mut self) -> Step {
         let Self { head, sender, .. } = *self;
-        let loose = || head.total.and_then(|total| shape::loose(head.bytes(), total));
+        let lax_kind = || head.total.and_then(|total| shape::lax_kind(head.bytes(), total));
         let content = Content::of(head.bytes());
         let is_other = match content {
             Content::S7comm => false,
-            Content::S7commPlus => !head.fits_plus() && loose().is_some(),
-            Content::Other => loose().is_some(),
+            Content::S7commPlus => !head.fits_plus() && lax_kind().is_some(),
+            Content::Other => lax_kind().is_some(),
             Content::Tls | Content::Mms | Content::Session => {
-                matches!(loose(), Some(Loose::Job | Loose::Userdata))
+                matches!(lax_kind(), Some(LaxKind::Job | LaxKind::Userdata))
             }
         };
         let (content, is_odd) = if is_other { (Content::S7comm, true) } else { (content, self.is_odd) };
@@ -189,9 +189,9 @@ impl Walk {
     }
 }
 
-/// Bytes of a TSDU that are kept to judge it by.
+/// Number of first bytes that are kept of a TSDU.
 const HEAD: usize = 32;
-/// Bytes of a TSDU that tell what it is.
+/// Number of first bytes that determine the content.
 const ENOUGH: usize = 24;
 /// Bytes of the header, and of the trailer, of a PDU of S7comm-plus.
 const PLUS_HEADER: usize = 4;

@@ -1,69 +1,72 @@
 //! The TPKT header (RFC 1006, 6): version 3, a reserved byte, the length of the whole frame.
 //!
-//! Servers frame by the length alone: snap7 1.4.2 (C++) executes what comes with version 0 or 255 and with any reserved
-//! byte, connection requests included; python-snap7 3.3.0 ignores the reserved byte. So a frame of another version is a
-//! frame where its TPDU has the exact form of one, and its fault is told when it is decoded.
+//! Servers frame by the length alone: snap7 1.4.2 (C++) executes frames, connection requests included, with version 0 or
+//! 255 and with any reserved byte; python-snap7 3.3.0 ignores the reserved byte. So a frame of another version is accepted
+//! if its TPDU is exact, and the fault is reported when it is decoded.
 
 use super::cotp::{self, CC, CR, DT, END, Tpdu};
 use crate::dissector::{Boundary, FrameLen};
 
-/// Where the frame ends. Any TPDU behind a sound header is framed: what it means is judged later.
+/// The length of the frame. Any TPDU after a valid header is accepted: decoding judges it.
 #[inline]
 pub(crate) fn frame_len(bytes: &[u8]) -> FrameLen {
     match bytes.first_chunk() {
         Some(&[VERSION, _, high, low]) if high <= USUAL_HIGH && (high > 0 || usize::from(low) >= MIN_FRAME) => {
             FrameLen::Bytes(usize::from(u16::from_be_bytes([high, low])))
         }
-        _ => unusual(bytes),
+        _ => unusual_frame_len(bytes),
     }
 }
 
-/// The same for a frame of another version, of a length that is none, or longer than connections are made for.
-fn unusual(bytes: &[u8]) -> FrameLen {
+/// The length of a frame whose header is unusual: of another version, of an impossible length, or longer than connections
+/// can negotiate.
+fn unusual_frame_len(bytes: &[u8]) -> FrameLen {
     let Some((&[version, _, high, low], tpdu)) = bytes.split_first_chunk() else { return FrameLen::Unknown };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let shape = match version {
         _ if length < MIN_FRAME => return FrameLen::Invalid("tpkt_length"),
         VERSION if length <= USUAL_FRAME => Shape::Fits,
-        VERSION => fills(tpdu, length),
-        _ if length <= USUAL_FRAME => is_exact_tpdu(tpdu, length),
+        VERSION => filling_pdu_shape(tpdu, length),
+        _ if length <= USUAL_FRAME => exact_tpdu_shape(tpdu, length),
         _ => Shape::Broken,
     };
     match (shape, version) {
         (Shape::Fits, _) => FrameLen::Bytes(length),
-        (Shape::Open, _) => FrameLen::Unknown,
+        (Shape::Unknown, _) => FrameLen::Unknown,
         (Shape::Broken, VERSION) => FrameLen::Invalid("tpkt_length"),
         (Shape::Broken, _) => FrameLen::Invalid("tpkt_version"),
     }
 }
 
-/// What bytes look like, as far as they are there.
+/// Whether bytes have the expected structure.
 enum Shape {
     Fits,
-    Open,
+    /// More bytes are needed.
+    Unknown,
     Broken,
 }
 
-/// Whether a TPDU has the form in which clients send it: a DT with the header of class 0, one that a PDU of S7comm fills
-/// behind whatever states another length of that header, or a CR or CC of class 0 that fills its frame.
-fn is_exact_tpdu(tpdu: &[u8], length: usize) -> Shape {
+/// Whether a TPDU is as clients send it: a DT with the header of class 0, a DT with another header that a PDU of S7comm
+/// fills, or a CR or CC of class 0 that fills its frame.
+fn exact_tpdu_shape(tpdu: &[u8], length: usize) -> Shape {
     match *tpdu {
-        [] | [_] | [2, DT] => Shape::Open,
+        [] | [_] | [2, DT] => Shape::Unknown,
         [2, DT, 0 | END, ..] => Shape::Fits,
         [header, CR | CC, ..] if usize::from(header) + HEADER + 1 != length || header < CONNECT_HEADER => Shape::Broken,
         [_, CR | CC, _, _, _, _, 0, ..] => Shape::Fits,
-        [_, CR | CC, ref fields @ ..] if fields.len() < 5 => Shape::Open,
-        [_, DT] => Shape::Open,
-        [_, DT, number, ..] if number & END != 0 => fills(tpdu, length),
+        [_, CR | CC, ref fields @ ..] if fields.len() < 5 => Shape::Unknown,
+        [_, DT] => Shape::Unknown,
+        [_, DT, number, ..] if number & END != 0 => filling_pdu_shape(tpdu, length),
         _ => Shape::Broken,
     }
 }
 
-/// Whether the header of the PDU in it explains a frame that is longer than any that a connection is made for. Otherwise
-/// such a length would hide all the frames behind it: no server was found that waits for it and takes what comes then.
-fn fills(tpdu: &[u8], length: usize) -> Shape {
+/// Whether the PDU in a DT states lengths that fill the frame, so that they explain a frame longer than connections can
+/// negotiate. Without that, such a length would hide all the frames after it: no known server waits for the end of such a
+/// frame.
+fn filling_pdu_shape(tpdu: &[u8], length: usize) -> Shape {
     let &[_, DT, end, ref pdu @ ..] = tpdu else {
-        return if matches!(tpdu, [] | [_] | [_, DT]) { Shape::Open } else { Shape::Broken };
+        return if matches!(tpdu, [] | [_] | [_, DT]) { Shape::Unknown } else { Shape::Broken };
     };
     let number = |high, low| usize::from(u16::from_be_bytes([high, low]));
     let is = |pdu: usize| match end & END {
@@ -79,12 +82,12 @@ fn fills(tpdu: &[u8], length: usize) -> Shape {
             let lengths = header.map(|header| header + number(p_high, p_low) + number(d_high, d_low));
             if lengths.into_iter().any(is) { Shape::Fits } else { Shape::Broken }
         }
-        _ => Shape::Open,
+        _ => Shape::Unknown,
     }
 }
 
-/// Whether a frame of class 0 could start here. Longer ones than anybody negotiates are not waited for: what only looks
-/// like one would hide what follows. Of another version it is one only if it carries S7comm.
+/// Whether a frame of class 0 may start here. Not one longer than connections can negotiate: bytes that only look like one
+/// would hide the frames that follow. A frame of another version must carry S7comm.
 pub(crate) fn may_start(bytes: &[u8]) -> bool {
     let fits = |at: usize, holds: fn(u8) -> bool| bytes.get(at).is_none_or(|byte| holds(*byte));
     let is_short = fits(2, |high| usize::from(high) <= USUAL_FRAME >> 8);
@@ -101,8 +104,7 @@ pub(crate) fn may_start(bytes: &[u8]) -> bool {
     }
 }
 
-/// How well a whole frame proves that it really starts where it seems to. `is_own`: whether a whole TSDU has the shape
-/// of the protocol above.
+/// How well a whole frame proves its start. `is_own`: whether a whole TSDU is a PDU of the protocol above.
 pub(crate) fn boundary(frame: &[u8], is_own: impl Fn(&[u8]) -> bool) -> Boundary {
     let is_sound = matches!(frame, [VERSION, 0, ..]);
     match cotp::parse(frame) {
@@ -122,7 +124,7 @@ pub(super) const HEADER: usize = 4;
 pub(crate) const MIN_FRAME: usize = 7;
 /// The longest TPDU that X.224 lets a connection negotiate (13.3.4 b), and its header, bytes.
 const USUAL_FRAME: usize = 8192 + HEADER;
-/// Frames that are certainly no longer have this upper byte of their length at most.
+/// Frames whose length has at most this upper byte are shorter than [`USUAL_FRAME`].
 const USUAL_HIGH: u8 = 0x1F;
 /// The length field has 16 bits.
 pub(crate) const MAX_FRAME: usize = 0xFFFF;

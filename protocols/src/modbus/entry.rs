@@ -1,4 +1,4 @@
-//! A request that waits for its answer.
+//! A pending request.
 
 use super::function::{self, EXCEPTION};
 use super::pending_request::PendingRequest;
@@ -15,13 +15,13 @@ pub(super) struct Entry {
     /// Transaction identifier; 0 where the framing has none (RTU).
     pub(super) transaction: u16,
     pub(super) unit: u8,
-    /// Function code as sent; an exception bit, which no request may have, is kept.
+    /// Function code as sent. An exception bit, which no request may have, is kept.
     pub(super) code: u8,
     pub(super) asked: PendingRequest,
 }
 
 impl Entry {
-    /// Tells the outcome of one item of the request, with what the answer holds for it.
+    /// Reports the outcome of one item of the request, with its values in the answer.
     pub(super) fn conclude_item(
         &self,
         item: u16,
@@ -30,7 +30,7 @@ impl Entry {
         stamp: &Stamp,
         sink: &mut dyn Sink,
     ) {
-        if let PendingRequest::Passed(_) = self.asked {
+        if let PendingRequest::Untracked(_) = self.asked {
             return sink.ended(outcome, 1);
         }
         let operation = self.asked.operation(self.unit, self.code, item, values);
@@ -38,7 +38,7 @@ impl Entry {
         sink.outcome(at, &operation, outcome, &self.requested, stamp);
     }
 
-    /// Transaction, unit and function must agree.
+    /// Whether transaction, unit and function agree with those of an answer.
     #[inline]
     pub(super) fn is_asked_by(&self, transaction: u16, unit: u8, code: u8) -> bool {
         self.transaction == transaction && self.unit == unit && self.code & !EXCEPTION == code
@@ -55,12 +55,13 @@ impl Waiting for Entry {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        for item in 0..self.asked.items() {
+        for item in 0..self.asked.item_count() {
             self.conclude_item(item, Values::None, outcome, stamp, sink);
         }
     }
 
-    /// By a request with the same number, or by one that reads the same again: the client no longer expects the first answer.
+    /// By a request with the same transaction, or by one that reads the same again: the client no longer expects the
+    /// first answer.
     fn is_replaced_by(&self, newer: &Self) -> bool {
         let is_asked_again = self.code <= function::READ_INPUT_REGISTERS && self.asked == newer.asked;
         (self.unit, self.code) == (newer.unit, newer.code) && (self.transaction == newer.transaction || is_asked_again)

@@ -1,5 +1,5 @@
-//! Function codes and sub-functions: their names and what they do (Modbus Application Protocol V1.1b3, chapter 6,
-//! annexes A and B; reserved and vendor codes as they are known from the field).
+//! Function codes and sub-functions: names and classes (Modbus Application Protocol V1.1b3, chapter 6, annexes A and B;
+//! reserved and vendor codes as known from the field).
 
 use super::umas;
 use crate::dissector::Function;
@@ -46,7 +46,7 @@ const fn mei(name: &'static str, class: Class) -> Function {
     row(ENCAPSULATED_INTERFACE as u32, name, class)
 }
 
-/// The function of a request whose sub-function is known, if it has one.
+/// The function of a code and, if the request has one, a sub-function.
 #[inline]
 pub(super) fn find(code: u8, sub: Option<u16>) -> &'static Function {
     match (code, sub) {
@@ -59,7 +59,7 @@ pub(super) fn find(code: u8, sub: Option<u16>) -> &'static Function {
     }
 }
 
-/// What the number below a function code is called in a [`Target::Sub`](crate::Target::Sub).
+/// The kind of the number in a [`Target::Sub`](crate::Target::Sub).
 pub(super) const fn sub_kind(code: u8) -> &'static str {
     match code {
         DIAGNOSTICS => "subfunction",
@@ -68,13 +68,13 @@ pub(super) const fn sub_kind(code: u8) -> &'static str {
     }
 }
 
-/// Whether the standard (or the field, for UMAS) defines how requests and responses of this function look.
+/// Whether the standard (or the field, for UMAS) defines the structure of this function's requests and responses.
 pub(super) const fn has_known_shape(code: u8) -> bool {
     matches!(code, 1..=8 | 11 | 12 | 15..=17 | 20..=24 | ENCAPSULATED_INTERFACE | UMAS)
 }
 
-/// The name of an exception code (chapter 7). Codes 5 and 6 announce a delay rather than a failure; they are refusals
-/// all the same, because the answer that was asked for does not follow in this transaction.
+/// The name of an exception code (chapter 7). Codes 5 and 6 announce a delay rather than a failure. They count as
+/// refusals as well, because the requested answer does not follow in this transaction.
 pub(super) const fn exception_name(code: u8) -> &'static str {
     match code {
         1 => "illegal_function",
@@ -123,7 +123,7 @@ static DIAGNOSTIC: [Function; 22] = [
     diagnostic("get_clear_modbus_plus_statistics", Class::DiagnosticClear),
 ];
 
-/// Every function that can be named, for policy checks and listings.
+/// Every function that operations can name.
 pub(super) static ALL: [Function; 128 + 22 + 4 + umas::FUNCTIONS.len() + 1] = collect();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
@@ -146,7 +146,7 @@ const fn collect() -> [Function; 128 + 22 + 4 + umas::FUNCTIONS.len() + 1] {
     all
 }
 
-/// The function codes 0 to 127. Those that are refined by a sub-function have the class of one that cannot be read.
+/// The function codes 0 to 127. Those with a sub-function have the class that applies while it is unknown.
 static CODES: [Function; 128] = [
     row(0, "invalid_function", Class::Unknown),
     row(1, "read_coils", Class::Read),

@@ -1,6 +1,6 @@
-//! The head of a PDU, whatever the framing.
+//! The head of a PDU in either framing.
 
-/// What comes before the data of every PDU.
+/// The fields before the data of every PDU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     /// Transaction identifier; 0 where the framing has none (RTU).

@@ -1,20 +1,20 @@
-//! What devices say about themselves: Read Device Identification (V1.1b3, 6.21) and Report Server ID (6.13).
+//! Identities of devices: Read Device Identification (V1.1b3, 6.21) and Report Server ID (6.13).
 //!
-//! An object never spans two answers, so each answer is told as it comes; `more follows` needs no memory.
+//! An object never spans two answers, so each answer is reported as it comes; `more follows` needs no state.
 
 use super::umas;
 use crate::context::Context;
 use crate::dissector::{Identity, Side};
 use crate::reader::{DecodeError, Reader};
 
-/// The objects in an answer to Read Device Identification; `data` begins after the MEI type.
-pub(super) fn device_identification(unit: u8, data: &[u8], context: &mut Context<'_>) {
-    if objects(unit, data, context).is_err() {
+/// Reports the objects in an answer to Read Device Identification; `data` begins after the MEI type.
+pub(super) fn report_device_identification(unit: u8, data: &[u8], context: &mut Context<'_>) {
+    if report_objects(unit, data, context).is_err() {
         context.malformed("truncated_answer", data.len() as u32);
     }
 }
 
-fn objects(unit: u8, data: &[u8], context: &mut Context<'_>) -> Result<(), DecodeError> {
+fn report_objects(unit: u8, data: &[u8], context: &mut Context<'_>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(data);
     reader.u8("read_device_id_code")?;
     let conformity = reader.u8("conformity_level")?;
@@ -25,45 +25,45 @@ fn objects(unit: u8, data: &[u8], context: &mut Context<'_>) -> Result<(), Decod
     for _ in 0..reader.u8("number_of_objects")? {
         let field = object_name(reader.u8("object_id")?);
         let length = usize::from(reader.u8("object_length")?);
-        let value = reader.take(length, "object_value")?;
-        tell(unit, field, value, context);
+        let value = reader.bytes(length, "object_value")?;
+        report(unit, field, value, context);
     }
     context.expect_end(reader.rest());
     Ok(())
 }
 
-/// The answer to Report Server ID: an id of unspecified length, the run indicator, more data. `data` begins with the
-/// byte count.
-pub(super) fn server_id(unit: u8, data: &[u8], context: &mut Context<'_>) {
+/// Reports the answer to Report Server ID: an id of unspecified length, the run indicator, more data. `data` begins
+/// with the byte count.
+pub(super) fn report_server_id(unit: u8, data: &[u8], context: &mut Context<'_>) {
     let content = data.get(1..).unwrap_or_default();
     let (id, running, more) = match content {
         // Mostly the id has one byte,
         [_, running @ (RUN_OFF | RUN_ON), more @ ..] => (content.get(..1).unwrap_or_default(), *running, more),
         // or all that comes before the last byte is the id.
         [id @ .., running @ (RUN_OFF | RUN_ON)] => (id, *running, [].as_slice()),
-        _ => return tell_text(unit, "server_id", content, context),
+        _ => return report_text(unit, "server_id", content, context),
     };
     let state: &[u8] = if running == RUN_ON { b"on" } else { b"off" };
-    tell(unit, "run_state", state, context);
-    tell_text(unit, "server_id", if more.is_empty() { id } else { more }, context);
+    report(unit, "run_state", state, context);
+    report_text(unit, "server_id", if more.is_empty() { id } else { more }, context);
 }
 
-/// The answer to the UMAS function that reads the controller's identity.
-pub(super) fn umas(unit: u8, data: &[u8], context: &mut Context<'_>) {
+/// Reports the name in the answer to the UMAS function that reads the controller's identity.
+pub(super) fn report_umas(unit: u8, data: &[u8], context: &mut Context<'_>) {
     if let Some(name) = umas::name_in_identity(data) {
-        tell(unit, "name", name, context);
+        report(unit, "name", name, context);
     }
 }
 
-/// Tells a text; what is not one (a number, an opaque id) would only change for no reason in an inventory.
-fn tell_text(unit: u8, field: &'static str, value: &[u8], context: &mut Context<'_>) {
+/// Reports a value if it is text. A number or an opaque id would only make an inventory change without reason.
+fn report_text(unit: u8, field: &'static str, value: &[u8], context: &mut Context<'_>) {
     let value = value.trim_ascii();
     if !value.is_empty() && value.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        tell(unit, field, value, context);
+        report(unit, field, value, context);
     }
 }
 
-fn tell(unit: u8, field: &'static str, value: &[u8], context: &mut Context<'_>) {
+fn report(unit: u8, field: &'static str, value: &[u8], context: &mut Context<'_>) {
     let identity = Identity { of: Side::Server, unit: Some(unit), field, value };
     context.sink.identity(&identity, context.stamp);
 }
@@ -82,7 +82,7 @@ fn object_name(id: u8) -> &'static str {
     }
 }
 
-/// `object_07` to `object_ff`: reserved objects and those of the device's own.
+/// `object_07` to `object_ff`: reserved and device-specific objects.
 static NAMES: [[u8; 9]; 256] = numbered();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]

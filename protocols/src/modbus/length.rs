@@ -1,21 +1,20 @@
-//! How long a PDU is by its function alone, whatever a header says: RTU frames have no other length, and many servers of
-//! Modbus/TCP go by it.
+//! The length of a PDU by its function alone: RTU frames have no other length, and many servers of Modbus/TCP use it.
 
 use super::function;
 use crate::dissector::Side;
 
-/// What the bytes from the unit on say about the length of unit and PDU.
+/// The length of unit and PDU, as their first bytes determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// So many bytes, unit included.
+    /// Length in bytes, unit included.
     Known(usize),
-    /// A byte that tells has not arrived.
+    /// The byte that determines it has not arrived.
     More,
     /// The function does not determine it.
-    Open,
+    Undefined,
 }
 
-/// The length of what a side sends, from its unit on.
+/// The length of a PDU that `from` sends; `bytes` begin with the unit.
 pub(super) fn of(from: Side, bytes: &[u8]) -> Length {
     match from {
         Side::Client => of_request(bytes),
@@ -23,13 +22,13 @@ pub(super) fn of(from: Side, bytes: &[u8]) -> Length {
     }
 }
 
-/// Whether unit and PDU are as long as the function says, if it says so.
+/// Whether unit and PDU are as long as the function requires, if it does.
 #[inline]
 pub(super) fn agrees(from: Side, bytes: &[u8]) -> bool {
     match of(from, bytes) {
         Length::Known(length) => length == bytes.len(),
         Length::More => false,
-        Length::Open => true,
+        Length::Undefined => true,
     }
 }
 
@@ -45,7 +44,7 @@ fn of_request(bytes: &[u8]) -> Length {
         function::READ_WRITE_MULTIPLE_REGISTERS => counted(bytes, 10),
         function::READ_FIFO_QUEUE => Length::Known(4),
         function::ENCAPSULATED_INTERFACE => encapsulated(bytes, Length::Known(5)),
-        _ => Length::Open,
+        _ => Length::Undefined,
     }
 }
 
@@ -63,34 +62,35 @@ fn of_response(bytes: &[u8]) -> Length {
             _ => Length::More,
         },
         function::ENCAPSULATED_INTERFACE => encapsulated(bytes, objects(bytes)),
-        _ => Length::Open,
+        _ => Length::Undefined,
     }
 }
 
-/// The byte at `at` counts those behind it.
+/// The length where the byte at `at` counts the bytes after it.
 fn counted(bytes: &[u8], at: usize) -> Length {
     bytes.get(at).map_or(Length::More, |count| Length::Known(at + 1 + usize::from(*count)))
 }
 
-/// Sub-functions of the standard have two bytes of data (6.8), but for the one that returns whatever it is given.
+/// The length of Diagnostics: sub-functions of the standard have two bytes of data (6.8), except for the one that
+/// returns any data.
 fn diagnostic(bytes: &[u8]) -> Length {
     match bytes {
         [_, _, 0, 1..=4 | 0x0A..=0x15, ..] => Length::Known(6),
-        [_, _, _, _, ..] => Length::Open,
+        [_, _, _, _, ..] => Length::Undefined,
         _ => Length::More,
     }
 }
 
-/// Only Read Device Identification has a length of its own.
+/// The length of an MEI request or answer: only that of Read Device Identification is defined.
 fn encapsulated(bytes: &[u8], identification: Length) -> Length {
     match bytes.get(2) {
         None => Length::More,
         Some(&mei) if u16::from(mei) == function::MEI_DEVICE_IDENTIFICATION => identification,
-        Some(_) => Length::Open,
+        Some(_) => Length::Undefined,
     }
 }
 
-/// The answer to Read Device Identification: its objects, one after the other.
+/// The length of the answer to Read Device Identification: its objects, one after the other.
 fn objects(bytes: &[u8]) -> Length {
     let Some(count) = bytes.get(7) else { return Length::More };
     let mut end = 8;
@@ -104,7 +104,7 @@ fn objects(bytes: &[u8]) -> Length {
     Length::Known(end)
 }
 
-/// Bytes from the unit on that tell whether the function determines the length: unit, function and sub-function.
+/// Number of bytes that show whether the function determines the length: unit, function and sub-function.
 pub(super) const TELLING: usize = 4;
 /// Unit and the longest PDU (253 bytes).
 const LONGEST: usize = 254;

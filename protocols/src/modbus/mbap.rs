@@ -1,9 +1,9 @@
 //! The MBAP header (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3): transaction identifier, protocol
 //! identifier, length, unit identifier; then the PDU.
 //!
-//! Servers differ in what they go by. Some believe the length (pymodbus), some go by the function code and look at neither
-//! length nor protocol identifier (libmodbus, and with it most small devices). Where the two differ, both are told: see
-//! [`Reading`].
+//! Servers differ in how they frame. Some use the length (pymodbus); some use the function code and ignore length and
+//! protocol identifier (libmodbus, and with it most small devices). Where the two differ, both readings are reported:
+//! see [`Framed`].
 
 use super::function;
 use super::head::Head;
@@ -12,37 +12,37 @@ use super::shape::{self, Fit};
 use super::{rtu, umas};
 use crate::dissector::{FrameLen, Probe, Side, Transport};
 
-/// What stands at a place where a frame should begin.
+/// The frame at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// More bytes will tell.
+pub(super) enum Framed {
+    /// More bytes are needed.
     More,
-    /// A frame as long as its header says, which nothing contradicts.
+    /// A frame as long as its header states, which nothing contradicts.
     Plain(usize),
-    /// A frame that is sound by its function, behind a header that lies.
-    Lying(Lying),
-    /// A frame that is shorter by its header than by its function, whose end may still come.
+    /// A frame that is sound by its function, with a wrong header.
+    WrongHeader(WrongHeader),
+    /// A frame that is shorter by its header than by its function; the rest may still arrive.
     Short(usize),
     /// No frame.
     None(&'static str),
 }
 
-/// A header that lies about what follows it.
+/// A frame with a wrong header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lying {
-    /// Where the frame ends by its function.
+pub(super) struct WrongHeader {
+    /// End of the frame by its function.
     pub(super) own: usize,
-    /// Where it ends by its header, if that is another place.
+    /// End of the frame by its header, if it differs.
     pub(super) claimed: Option<usize>,
-    /// The field that lies, and what it says.
+    /// The wrong field, and its value.
     pub(super) fault: (&'static str, u32),
-    /// Neither the length nor the protocol identifier is right.
-    pub(super) lies_twice: bool,
+    /// Both the length and the protocol identifier are wrong.
+    pub(super) is_doubly_wrong: bool,
 }
 
-/// The frame that bytes begin with, if all of it is there and its header is sound: its head, unit and PDU, what follows.
+/// The head of the first frame, its unit and PDU, and the bytes after it, if the frame is whole and its header sound.
 #[inline]
-pub(super) fn take(bytes: &[u8]) -> Option<(Head, &[u8], &[u8])> {
+pub(super) fn split_sound(bytes: &[u8]) -> Option<(Head, &[u8], &[u8])> {
     let (&[high, low, protocol_high, protocol_low, length_high, length_low], rest) =
         bytes.split_first_chunk::<HEADER>()?;
     let length = u16::from_be_bytes([length_high, length_low]);
@@ -54,7 +54,7 @@ pub(super) fn take(bytes: &[u8]) -> Option<(Head, &[u8], &[u8])> {
     Some((Head { transaction: u16::from_be_bytes([high, low]), unit, code }, body, behind))
 }
 
-/// Takes a whole frame apart, whatever its header says.
+/// Splits a whole frame into head and data, whatever its header states.
 #[inline]
 pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
     let (&[high, low, _, _, _, _, unit, code], data) = frame.split_first_chunk::<8>()?;
@@ -67,7 +67,7 @@ pub(super) fn fault(frame: &[u8]) -> Option<(&'static str, u32)> {
     (header.protocol != 0 || header.end() != frame.len()).then(|| header.fault())
 }
 
-/// What a header says.
+/// The fields of a header that frame.
 #[derive(Clone, Copy)]
 struct Header {
     protocol: u16,
@@ -81,19 +81,19 @@ impl Header {
         Some(Self { protocol, length })
     }
 
-    /// Where the frame ends by its length.
+    /// End of the frame by its length.
     fn end(self) -> usize {
         HEADER + usize::from(self.length)
     }
 
-    /// Whether a frame of that function may have this length.
+    /// Whether a frame with this function may have this length.
     fn has_length_of(self, code: u8) -> bool {
         let longest = if code == function::UMAS { umas::MAX_LENGTH } else { MAX_LENGTH };
         (MIN_LENGTH..=longest).contains(&self.length)
     }
 
-    /// Whether its length may be right although its protocol identifier is wrong, and nothing else says how long the frame
-    /// is.
+    /// Whether the length may be right although the protocol identifier is wrong, where nothing else gives the length
+    /// of the frame.
     fn could_be(self, code: u8) -> bool {
         self.has_length_of(code) && function::has_known_shape(code)
     }
@@ -110,42 +110,41 @@ impl Header {
     }
 }
 
-/// Judges the bytes at a place where `from` should begin a frame: by the header, and by the function.
-pub(super) fn read(from: Side, bytes: &[u8]) -> Reading {
-    let Some(header) = Header::read(bytes) else { return Reading::More };
+/// Classifies the bytes where `from` is due to begin a frame, by header and by function.
+pub(super) fn classify(from: Side, bytes: &[u8]) -> Framed {
+    let Some(header) = Header::read(bytes) else { return Framed::More };
     let body = bytes.get(HEADER..).unwrap_or_default();
-    let Some(&code) = body.get(1) else { return Reading::More };
+    let Some(&code) = body.get(1) else { return Framed::More };
     let is_sound = header.is_sound(code);
     let own = match length::of(from, body) {
         Length::Known(length) => Some(HEADER + length),
-        Length::More | Length::Open => None,
+        Length::More | Length::Undefined => None,
     };
     let is_usual =
         function::has_known_shape(code & !function::EXCEPTION) && (from == Side::Server || code < function::EXCEPTION);
-    // A right CRC says more than a header that happens to fit.
+    // A correct CRC is a stronger proof than a header that happens to fit.
     if !(is_sound && is_usual) && is_rtu(from, bytes, own.or(is_sound.then(|| header.end()))) {
-        return Reading::None("rtu_frame");
+        return Framed::None("rtu_frame");
     }
     match own {
-        Some(own) if own == header.end() && is_sound => plain(own, bytes),
-        Some(own) => read_both(from, bytes, (header, is_sound), own),
-        None if length::of(from, body) == Length::Open => read_by_header(from, bytes, (header, is_sound)),
-        // The byte that counts lies behind the end.
-        None if is_sound && bytes.len() >= header.end() => Reading::Short(header.end()),
-        None => Reading::More,
+        Some(own) if own == header.end() && is_sound => plain_if_complete(own, bytes),
+        Some(own) => classify_by_function(from, bytes, (header, is_sound), own),
+        None if length::of(from, body) == Length::Undefined => classify_by_header(from, bytes, (header, is_sound)),
+        // The byte that counts lies beyond the end.
+        None if is_sound && bytes.len() >= header.end() => Framed::Short(header.end()),
+        None => Framed::More,
     }
 }
 
-/// A frame that is there or still arrives.
-fn plain(end: usize, bytes: &[u8]) -> Reading {
-    if bytes.len() < end { Reading::More } else { Reading::Plain(end) }
+fn plain_if_complete(end: usize, bytes: &[u8]) -> Framed {
+    if bytes.len() < end { Framed::More } else { Framed::Plain(end) }
 }
 
-/// A frame whose function says that it ends elsewhere than its header says, or whose header cannot be.
-fn read_both(from: Side, bytes: &[u8], (header, is_sound): (Header, bool), own: usize) -> Reading {
+/// Classifies a frame whose end by the function differs from its end by the header, or whose header is unsound.
+fn classify_by_function(from: Side, bytes: &[u8], (header, is_sound): (Header, bool), own: usize) -> Framed {
     let claimed = header.end();
-    let lies_once = header.protocol == 0 || claimed == own;
-    let is_exact = bytes.get(..own).map(|frame| is_whole(from, frame) || lies_once && is_write_of_any_coil(frame));
+    let is_once_wrong = header.protocol == 0 || claimed == own;
+    let is_exact = bytes.get(..own).map(|frame| is_whole(from, frame) || is_once_wrong && is_write_of_any_coil(frame));
     match is_exact {
         Some(true) => {
             let is_exception = bytes.get(HEADER + 1).is_some_and(|code| *code >= function::EXCEPTION);
@@ -157,49 +156,54 @@ fn read_both(from: Side, bytes: &[u8], (header, is_sound): (Header, bool), own: 
                 _ => header.fault(),
             };
             let differs = header.length >= MIN_LENGTH && claimed != own;
-            Reading::Lying(Lying { own, claimed: differs.then_some(claimed), fault, lies_twice: !lies_once })
+            Framed::WrongHeader(WrongHeader {
+                own,
+                claimed: differs.then_some(claimed),
+                fault,
+                is_doubly_wrong: !is_once_wrong,
+            })
         }
-        Some(false) if is_sound => plain(claimed, bytes),
-        Some(false) => Reading::None(header.fault().0),
-        None if !is_sound || claimed > bytes.len() => Reading::More,
-        None if shape::may_begin(from, bytes.get(HEADER + 1..).unwrap_or_default()) => Reading::Short(claimed),
-        None => Reading::Plain(claimed),
+        Some(false) if is_sound => plain_if_complete(claimed, bytes),
+        Some(false) => Framed::None(header.fault().0),
+        None if !is_sound || claimed > bytes.len() => Framed::More,
+        None if shape::may_begin(from, bytes.get(HEADER + 1..).unwrap_or_default()) => Framed::Short(claimed),
+        None => Framed::Plain(claimed),
     }
 }
 
-/// A frame of which nothing but its header says how long it is.
-fn read_by_header(from: Side, bytes: &[u8], (header, is_sound): (Header, bool)) -> Reading {
+/// Classifies a frame whose length only its header states.
+fn classify_by_header(from: Side, bytes: &[u8], (header, is_sound): (Header, bool)) -> Framed {
     let end = header.end();
     if is_sound {
-        return plain(end, bytes);
+        return plain_if_complete(end, bytes);
     }
     match bytes.get(..end) {
-        _ if !bytes.get(HEADER + 1).is_some_and(|code| header.could_be(*code)) => Reading::None(header.fault().0),
-        None => Reading::More,
+        _ if !bytes.get(HEADER + 1).is_some_and(|code| header.could_be(*code)) => Framed::None(header.fault().0),
+        None => Framed::More,
         Some(frame) if is_whole(from, frame) => {
-            Reading::Lying(Lying { own: end, claimed: None, fault: header.fault(), lies_twice: false })
+            Framed::WrongHeader(WrongHeader { own: end, claimed: None, fault: header.fault(), is_doubly_wrong: false })
         }
-        Some(_) => Reading::None(header.fault().0),
+        Some(_) => Framed::None(header.fault().0),
     }
 }
 
-/// What the next frame is to a server, as soon as the bytes are there that tell it.
+/// The next frame in one reading, given by the number of bytes that determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// More bytes will tell.
+    /// More bytes are needed.
     More,
-    /// A frame that ends there.
+    /// A frame of this length.
     Frame(usize),
-    /// None: the bytes up to there say so.
+    /// No frame, as these first bytes show.
     None(usize),
 }
 
-/// What the next frame is to a server that goes by the function alone.
-pub(super) fn by_function(from: Side, bytes: &[u8]) -> Next {
+/// The next frame of a server that frames by the function alone.
+pub(super) fn next_by_function(from: Side, bytes: &[u8]) -> Next {
     let body = bytes.get(HEADER..).unwrap_or_default();
     match length::of(from, body) {
-        Length::Open if body.len() >= length::TELLING => Next::None(HEADER + length::TELLING),
-        Length::Open | Length::More => Next::More,
+        Length::Undefined if body.len() >= length::TELLING => Next::None(HEADER + length::TELLING),
+        Length::Undefined | Length::More => Next::More,
         Length::Known(length) => match bytes.get(..HEADER + length) {
             Some(frame) if is_whole(from, frame) => Next::Frame(frame.len()),
             Some(frame) => Next::None(frame.len()),
@@ -208,31 +212,31 @@ pub(super) fn by_function(from: Side, bytes: &[u8]) -> Next {
     }
 }
 
-/// The same where the first header lies, about which [`read`] knows more.
-pub(super) fn by_function_at_first(from: Side, bytes: &[u8]) -> Next {
-    match read(from, bytes) {
-        Reading::More => Next::More,
-        Reading::Plain(length) | Reading::Short(length) | Reading::Lying(Lying { own: length, .. }) => {
+/// The next frame of such a server at the first wrong header, for which [`classify`] gives more detail.
+pub(super) fn next_by_function_at_first(from: Side, bytes: &[u8]) -> Next {
+    match classify(from, bytes) {
+        Framed::More => Next::More,
+        Framed::Plain(length) | Framed::Short(length) | Framed::WrongHeader(WrongHeader { own: length, .. }) => {
             Next::Frame(length)
         }
-        Reading::None(_) => Next::None(nothing_until(from, bytes)),
+        Framed::None(_) => Next::None(refutation_len(from, bytes)),
     }
 }
 
-/// How many bytes had to be there to say that no frame begins with them.
-fn nothing_until(from: Side, bytes: &[u8]) -> usize {
-    if let Some(length) = rtu::exact(from, bytes) {
+/// The number of bytes that show that they begin with no frame.
+fn refutation_len(from: Side, bytes: &[u8]) -> usize {
+    if let Some(length) = rtu::exact_len(from, bytes) {
         return length;
     }
     let body = bytes.get(HEADER..).unwrap_or_default();
     match (length::of(from, body), Header::read(bytes), body.get(1)) {
         (Length::Known(length), ..) => HEADER + length,
-        (Length::Open, Some(header), Some(code)) if header.could_be(*code) => header.end(),
+        (Length::Undefined, Some(header), Some(code)) if header.could_be(*code) => header.end(),
         _ => HEADER + length::TELLING,
     }
 }
 
-/// Whether a header cannot be one, whatever follows it.
+/// Whether a header is unsound, whatever follows it.
 pub(super) fn is_unsound(bytes: &[u8]) -> bool {
     match (Header::read(bytes), bytes.get(HEADER + 1)) {
         (Some(header), Some(code)) => !header.is_sound(*code),
@@ -240,8 +244,8 @@ pub(super) fn is_unsound(bytes: &[u8]) -> bool {
     }
 }
 
-/// What the next frame is to a server that goes by the header alone.
-pub(super) fn by_header(bytes: &[u8]) -> Next {
+/// The next frame of a server that frames by the header alone.
+pub(super) fn next_by_header(bytes: &[u8]) -> Next {
     match (Header::read(bytes), bytes.get(HEADER + 1)) {
         (Some(header), Some(code)) if header.is_sound(*code) => match bytes.len() < header.end() {
             true => Next::More,
@@ -252,35 +256,35 @@ pub(super) fn by_header(bytes: &[u8]) -> Next {
     }
 }
 
-/// Whether a frame is sound by its function: then every server carries it out.
+/// Whether a frame is sound by its function: then every server executes it.
 fn is_whole(from: Side, frame: &[u8]) -> bool {
-    split(frame).is_some_and(|(head, data)| shape::of(from, head.code, data) == Fit::Exact)
+    split(frame).is_some_and(|(head, data)| shape::fit(from, head.code, data) == Fit::Exact)
 }
 
-/// A coil value that the standard does not know is for the server to judge, if it is not too much of a coincidence that the
-/// bytes are a request.
+/// Whether a frame writes a coil with any value. Servers judge undefined values, so an undefined value is no evidence against a
+/// request whose other fields fit.
 fn is_write_of_any_coil(frame: &[u8]) -> bool {
     split(frame).is_some_and(|(head, data)| head.code == function::WRITE_SINGLE_COIL && data.len() == 4)
 }
 
 /// Whether the bytes begin with an RTU frame that ends no later than `end`.
 fn is_rtu(from: Side, bytes: &[u8], end: Option<usize>) -> bool {
-    rtu::exact(from, bytes).is_some_and(|length| end.is_none_or(|end| length <= end))
+    rtu::exact_len(from, bytes).is_some_and(|length| end.is_none_or(|end| length <= end))
 }
 
-/// Where the frame ends. Any function code is framed: what it means is judged later.
+/// The length of the frame. Any function code is accepted: decoding judges it.
 pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
-    match (framed(bytes), read(from, bytes)) {
-        (_, Reading::None(name)) => FrameLen::Invalid(name),
+    match (sound_frame_len(bytes), classify(from, bytes)) {
+        (_, Framed::None(name)) => FrameLen::Invalid(name),
         (FrameLen::Bytes(length), _) => FrameLen::Bytes(length),
-        (_, Reading::Lying(lying)) => FrameLen::Bytes(lying.own),
-        (_, Reading::Plain(length) | Reading::Short(length)) => FrameLen::Bytes(length),
-        (_, Reading::More) => FrameLen::Unknown,
+        (_, Framed::WrongHeader(wrong)) => FrameLen::Bytes(wrong.own),
+        (_, Framed::Plain(length) | Framed::Short(length)) => FrameLen::Bytes(length),
+        (_, Framed::More) => FrameLen::Unknown,
     }
 }
 
-/// Where the frame ends whose header is sound.
-fn framed(bytes: &[u8]) -> FrameLen {
+/// The length of a frame with a sound header.
+fn sound_frame_len(bytes: &[u8]) -> FrameLen {
     let is_set = |at: usize| bytes.get(at).is_some_and(|byte| *byte != 0);
     match Header::read(bytes) {
         _ if is_set(2) || is_set(3) => FrameLen::Invalid("protocol_identifier"),
@@ -295,50 +299,50 @@ fn framed(bytes: &[u8]) -> FrameLen {
     }
 }
 
-/// Whether a frame could start here, where framing is looked for: one whose header is sound. Small numbers of 16 and 32 bits
-/// look like the others far too often.
+/// Whether a frame with a sound header may start here. While framing is lost, others are not considered: small numbers
+/// of 16 and 32 bits look like them far too often.
 pub(super) fn may_start(bytes: &[u8]) -> bool {
-    !matches!(framed(bytes), FrameLen::Invalid(_))
+    !matches!(sound_frame_len(bytes), FrameLen::Invalid(_))
 }
 
-/// Whether bytes begin with frames that are sound by their function behind headers that lie, and nothing else up to the first
-/// frame that is sound throughout, or to the end if they are the last; `None`: more bytes will tell. A request of which only
-/// one field lies needs nothing behind it. Registers look like frames more often, and servers send many of them.
+/// Whether bytes begin with frames that are sound by their function but have wrong headers, and nothing else up to the
+/// first frame that is sound throughout, or to the end if `is_last`; `None` if more bytes are needed. A request with
+/// only one wrong field needs no proof after it. Answers do: registers often look like frames, and servers send many of
+/// them.
 pub(super) fn begins_with_wrong_headers(from: Side, bytes: &[u8], is_last: bool) -> Option<bool> {
     let mut start = 0;
     loop {
         let rest = bytes.get(start..).unwrap_or_default();
-        match read(from, rest) {
-            Reading::Lying(lying) if from == Side::Client && !lying.lies_twice => return Some(true),
-            Reading::Lying(lying) if from == Side::Client || !lying.lies_twice => start += lying.own,
-            Reading::Plain(length) => {
+        match classify(from, rest) {
+            Framed::WrongHeader(wrong) if from == Side::Client && !wrong.is_doubly_wrong => return Some(true),
+            Framed::WrongHeader(wrong) if from == Side::Client || !wrong.is_doubly_wrong => start += wrong.own,
+            Framed::Plain(length) => {
                 return Some(start > 0 && rest.get(..length).is_some_and(|it| is_whole(from, it)));
             }
-            Reading::More | Reading::Short(_) if is_last => return Some(start > 0 && rest.is_empty()),
-            Reading::More | Reading::Short(_) => return None,
-            Reading::Lying(_) | Reading::None(_) => return Some(false),
+            Framed::More | Framed::Short(_) if is_last => return Some(start > 0 && rest.is_empty()),
+            Framed::More | Framed::Short(_) => return None,
+            Framed::WrongHeader(_) | Framed::None(_) => return Some(false),
         }
     }
 }
 
-/// Judges the first bytes of one end by the first frames in them.
+/// Judges the first bytes of one end by its first frames.
 pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
-    // Whether a header lied, and whether the first one did.
-    let (mut has_lied, mut begins_with_lie) = (false, false);
+    let (mut has_wrong_header, mut begins_with_wrong_header) = (false, false);
     let (mut verdict, mut rest) = (Probe::More, bytes);
     for _ in 0..PROBED_FRAMES {
-        match piece(rest) {
-            Piece::Frame { judged, length, lies } => {
-                begins_with_lie |= lies && verdict == Probe::More;
-                has_lied |= lies;
-                verdict = verdict.and(judged);
+        match classify_piece(rest) {
+            Piece::Frame { probe, length, is_wrong } => {
+                begins_with_wrong_header |= is_wrong && verdict == Probe::More;
+                has_wrong_header |= is_wrong;
+                verdict = verdict.and(probe);
                 rest = rest.get(length..).unwrap_or_default();
             }
-            // A header that lies proves little: not without all of what follows it.
-            Piece::Open if has_lied && transport == Transport::Tcp => return Probe::More,
-            Piece::Open if transport == Transport::Tcp => return verdict,
-            _ if begins_with_lie => return Probe::No,
-            // A datagram cannot end inside a frame, and a broken second frame spoils the first.
+            // A wrong header proves little without all of its frame.
+            Piece::Incomplete if has_wrong_header && transport == Transport::Tcp => return Probe::More,
+            Piece::Incomplete if transport == Transport::Tcp => return verdict,
+            _ if begins_with_wrong_header => return Probe::No,
+            // A datagram cannot end inside a frame, and a broken second frame weakens the first.
             _ => return verdict.weakened(),
         }
         if rest.is_empty() || verdict == Probe::No {
@@ -348,47 +352,47 @@ pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
     verdict
 }
 
-/// One of the first frames of one end, whichever it is.
+/// One of the first frames of one end, in either direction.
 enum Piece {
     Frame {
-        judged: Probe,
+        probe: Probe,
         length: usize,
-        lies: bool,
+        is_wrong: bool,
     },
-    /// More bytes will tell.
-    Open,
+    /// More bytes are needed.
+    Incomplete,
     /// No frame.
     Broken,
 }
 
-fn piece(bytes: &[u8]) -> Piece {
-    let framed = framed(bytes);
+fn classify_piece(bytes: &[u8]) -> Piece {
+    let framed = sound_frame_len(bytes);
     if let FrameLen::Bytes(length) = framed
         && let Some(frame) = bytes.get(..length)
     {
-        return Piece::Frame { judged: judge(frame), length, lies: false };
+        return Piece::Frame { probe: probe_frame(frame), length, is_wrong: false };
     }
-    match (read(Side::Client, bytes), read(Side::Server, bytes)) {
-        (Reading::Lying(asked), Reading::Lying(answered)) => {
+    match (classify(Side::Client, bytes), classify(Side::Server, bytes)) {
+        (Framed::WrongHeader(asked), Framed::WrongHeader(answered)) => {
             let sender = (asked.own != answered.own).then_some(Side::Client);
-            Piece::Frame { judged: Probe::Maybe { sender }, length: asked.own, lies: true }
+            Piece::Frame { probe: Probe::Maybe { sender }, length: asked.own, is_wrong: true }
         }
-        (Reading::More | Reading::Short(_), _) | (_, Reading::More | Reading::Short(_)) => Piece::Open,
-        (Reading::Lying(Lying { own, .. }), _) => {
-            Piece::Frame { judged: Probe::Maybe { sender: Some(Side::Client) }, length: own, lies: true }
+        (Framed::More | Framed::Short(_), _) | (_, Framed::More | Framed::Short(_)) => Piece::Incomplete,
+        (Framed::WrongHeader(WrongHeader { own, .. }), _) => {
+            Piece::Frame { probe: Probe::Maybe { sender: Some(Side::Client) }, length: own, is_wrong: true }
         }
-        (_, Reading::Lying(Lying { own, .. })) => {
-            Piece::Frame { judged: Probe::Maybe { sender: Some(Side::Server) }, length: own, lies: true }
+        (_, Framed::WrongHeader(WrongHeader { own, .. })) => {
+            Piece::Frame { probe: Probe::Maybe { sender: Some(Side::Server) }, length: own, is_wrong: true }
         }
-        (Reading::None(_), Reading::None(_)) if matches!(framed, FrameLen::Invalid(_)) => Piece::Broken,
-        _ => Piece::Open,
+        (Framed::None(_), Framed::None(_)) if matches!(framed, FrameLen::Invalid(_)) => Piece::Broken,
+        _ => Piece::Incomplete,
     }
 }
 
-/// Judges one frame without knowing who sent it.
-fn judge(frame: &[u8]) -> Probe {
+/// Judges one frame of unknown direction.
+fn probe_frame(frame: &[u8]) -> Probe {
     let Some((head, data)) = split(frame) else { return Probe::No };
-    match (shape::request(head.code, data), shape::response(head.code, data)) {
+    match (shape::fit_request(head.code, data), shape::fit_response(head.code, data)) {
         (Fit::Exact, Fit::Exact) => Probe::Yes { sender: None },
         (Fit::Exact, _) => Probe::Yes { sender: Some(Side::Client) },
         (_, Fit::Exact) => Probe::Yes { sender: Some(Side::Server) },
@@ -398,7 +402,7 @@ fn judge(frame: &[u8]) -> Probe {
 }
 
 impl Probe {
-    /// The verdict on frames that follow each other: as weak as the weakest, and sent by whoever one of them names.
+    /// The verdict on consecutive frames: the weaker one, with the sender of either.
     fn and(self, next: Self) -> Self {
         match (self, next) {
             (Self::More | Self::Wait { .. }, only) => only,
@@ -412,7 +416,7 @@ impl Probe {
         }
     }
 
-    /// The verdict when what follows is no frame.
+    /// The verdict when no frame follows.
     fn weakened(self) -> Self {
         match self {
             Self::Yes { sender } | Self::Maybe { sender } => Self::Maybe { sender },
@@ -421,7 +425,7 @@ impl Probe {
     }
 }
 
-/// Bytes before those that the length field counts.
+/// Bytes of the header that the length field does not count.
 const HEADER: usize = 6;
 /// A unit identifier and a function code.
 const MIN_LENGTH: u16 = 2;
@@ -429,5 +433,5 @@ const MIN_LENGTH: u16 = 2;
 const MAX_LENGTH: u16 = 254;
 /// Longest frame of all.
 pub(super) const MAX_FRAME: usize = HEADER + umas::MAX_LENGTH as usize;
-/// How many frames are looked at to identify the protocol.
+/// Number of first frames that identify the protocol.
 const PROBED_FRAMES: usize = 4;

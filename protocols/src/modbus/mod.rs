@@ -1,28 +1,33 @@
 //! Modbus (Modbus Application Protocol V1.1b3) over TCP and UDP, with an MBAP header or in RTU frames.
 //!
 //! ```text
-//!  mbap, rtu --> request --> asked --> pending --> response --> Sink
-//!  where does    fields,     as small  waits for   what was read,
-//!  a frame end?  limits      as can be its answer  done, refused
+//!  mbap, rtu --> request --> entry ----> pending --> response --> Sink
+//!  where does    fields,     what its    waits for   values,
+//!  a frame end?  limits      answer      its answer  outcome
+//!                            needs
 //! ```
 //!
-//! * `function`: codes, names, classes; `umas`: those of the engineering protocol inside function code 90;
-//! * `file`: file records, lists inside a PDU; `identity`: what devices say about themselves;
-//! * `shape`: how exactly bytes look like Modbus, for identification and for finding a boundary.
+//! * `function`: codes, names, classes; `umas`: those of the engineering protocol inside function code 90; `techniques`:
+//!   ATT&CK techniques;
+//! * `framing`: the frames of Modbus/TCP; `fork`: the two readings of bytes after a wrong header; `length`: the length of a
+//!   PDU by its function; `echo`: requests that a gateway repeats, in RTU frames;
+//! * `file`: file records, lists inside a PDU; `identity`: identities of devices;
+//! * `answered`: second answers; `unseen`: answers whose request is not in the capture;
+//! * `shape`: whether a PDU has the structure of its function, for identification and for frame boundaries.
 //!
 //! Units are the addressees: a gateway serves many behind one address, and on TCP 0 and 255 mean the device itself. On a
-//! serial line behind a gateway 0 is a broadcast, which nobody answers: it ends as any request without an answer does.
+//! serial line behind a gateway, 0 is a broadcast without an answer: it ends as any request without an answer does.
 //!
 //! Counting follows Wireshark: an exception counts under its function without the exception bit; the diagnostic
 //! sub-function and the MEI type count in both directions where the PDU carries them (an exception does not). Two
-//! differences are meant: an exception without its code still is a response, and a PDU in a segment that Wireshark takes
-//! for a retransmission is counted when its bytes are new. `DIFFERENCES.md` has every case that is known.
+//! differences are intended: an exception without its code still is a response, and a PDU in a segment that Wireshark
+//! considers a retransmission is counted if its bytes are new. `DIFFERENCES.md` lists every known case.
 
 mod answered;
-mod doubt;
 mod echo;
 mod entry;
 mod file;
+mod fork;
 mod framing;
 mod function;
 mod head;
@@ -46,8 +51,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use self::answered::Answered;
-use self::doubt::Doubt;
 use self::entry::Entry;
+use self::fork::Irregular;
 use self::head::Head;
 use crate::context::Context;
 use crate::dissector::{
@@ -112,19 +117,19 @@ struct Modbus<const IS_RTU: bool> {
     pending: Pending<Entry>,
     /// Number of the next request.
     next: u32,
-    /// The latest request that was answered, to know a second answer by. Reads that nobody follows are of no interest.
+    /// The latest answered request, by which a second answer is recognised. Untracked reads are not recorded.
     last: Answered,
-    /// Bytes that can be read in two ways; none in the common case.
-    doubt: Option<Box<Doubt>>,
+    /// State of irregular traffic; none in the common case.
+    irregular: Option<Box<Irregular>>,
 }
 
 impl<const IS_RTU: bool> Modbus<IS_RTU> {
     fn new(limits: &Limits) -> Self {
-        Self { pending: Pending::new(limits), next: 0, last: Answered::default(), doubt: None }
+        Self { pending: Pending::new(limits), next: 0, last: Answered::default(), irregular: None }
     }
 
-    /// A request, from its unit on. `false`: it is not as long as its function says, or its function is unusual, and
-    /// nothing was done with it.
+    /// Handles a request; `body` begins with the unit. Returns `false`, without any effect, if its length does not
+    /// agree with its function, or if its function is unusual.
     #[inline]
     fn on_request(&mut self, head: Head, body: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
         let data = body.get(2..).unwrap_or_default();
@@ -132,7 +137,7 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             return self.on_any_request(head, body, &mut Context { from: Side::Client, stamp, sink });
         };
         let Head { transaction, unit, code } = head;
-        let request = self.number();
+        let request = self.assign_number();
         count_request(code, sink);
         let asked = request::announce_read(request, head, range, stamp, sink);
         self.pending.push(Entry { requested: *stamp, request, transaction, unit, code, asked }, sink);
@@ -145,28 +150,28 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             let data = body.get(2..).unwrap_or_default();
             count_request(head.code, context.sink);
             count_sub(head.code, data, context.sink);
-            self.request(head, data, false, context);
+            self.announce_request(head, data, false, context);
         }
         is_sound
     }
 
-    /// Announces a request and remembers it until its answer.
-    fn request(&mut self, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) {
+    /// Reports a request and adds it to the pending ones.
+    fn announce_request(&mut self, head: Head, data: &[u8], is_ambiguous: bool, context: &mut Context<'_>) {
         let Head { transaction, unit, code } = head;
-        let request = self.number();
+        let request = self.assign_number();
         let asked = request::announce(request, head, data, is_ambiguous, context);
         let requested = *context.stamp;
         self.pending.push(Entry { requested, request, transaction, unit, code, asked }, context.sink);
     }
 
-    /// Takes a number for a request.
-    fn number(&mut self) -> u32 {
+    /// Assigns a number to a request.
+    fn assign_number(&mut self) -> u32 {
         let request = self.next;
         self.next = request.wrapping_add(1);
         request
     }
 
-    /// An answer, from its unit on; `false` as for [`Self::on_request`].
+    /// Handles an answer; returns `false` as [`Self::on_request`] does.
     #[inline]
     fn on_response(&mut self, head: Head, body: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> bool {
         let data = body.get(2..).unwrap_or_default();
@@ -205,19 +210,19 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             Some((index, fit)) => self.conclude(index, head, data, fit, context),
             None => self.on_stray_response(head, data, context),
         }
-        identify(head, data, context);
+        report_identity(head, data, context);
     }
 
-    /// Finds the request of an answer that names none which waits: one whose end was still waited for, or else the only one
-    /// in flight that it fits, since some servers and gateways answer with a transaction or a unit of their own.
+    /// Finds the request of an answer that matches no pending one: a held request, or else the only request in flight
+    /// that it fits, as some servers and gateways answer with a transaction or a unit of their own.
     fn find_otherwise(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) -> Option<(usize, bool)> {
         let Head { transaction, unit, code } = head;
         let asked = code & !function::EXCEPTION;
         let fits = |entry: &Entry| asked != code || response::fits(&entry.asked, code, data);
-        if self.answers_held(head, context) {
+        if self.decode_held_on_answer(head, context) {
             return self.pending.find(|entry| entry.is_asked_by(transaction, unit, asked), fits);
         }
-        // The second answer to a request is none to another one.
+        // A second answer to one request does not answer another.
         if self.last.is_answered_by(head, data) {
             return None;
         }
@@ -236,15 +241,15 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
         if let Some(entry) = self.pending.get(index) {
             response::conclude(entry, head, data, fit, context);
             self.last = Answered::new(head, entry);
-            if let Some(doubt) = &mut self.doubt {
-                doubt.answered(entry.request, refused);
+            if let Some(irregular) = &mut self.irregular {
+                irregular.settle_by_answer(entry.request, refused);
             }
         }
         self.pending.remove(index);
     }
 
-    /// An answer to no request that is known. If it says that something was changed, that is news, unless it only says again
-    /// what the latest answer said.
+    /// Handles an answer without a request. If it proves a change, the change is reported, unless the latest answer
+    /// proved the same.
     fn on_stray_response(&mut self, head: Head, data: &[u8], context: &mut Context<'_>) {
         let refused = head.code & function::EXCEPTION != 0;
         let code = u32::from(head.code & !function::EXCEPTION);
@@ -253,9 +258,9 @@ impl<const IS_RTU: bool> Modbus<IS_RTU> {
             self.set_echoes(true);
         }
         context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(code));
-        if !refused && !is_repeated && unseen::tell(self.next, head, data, context) {
+        if !refused && !is_repeated && unseen::report(self.next, head, data, context) {
             self.next = self.next.wrapping_add(1);
-            self.last = Answered::by(head, data);
+            self.last = Answered::without_request(head, data);
         }
     }
 }
@@ -265,7 +270,7 @@ fn count_request(code: u8, sink: &mut dyn Sink) {
     sink.pdu(REQUESTS, u32::from(code & !function::EXCEPTION));
 }
 
-/// Counts the sub-function or MEI type that a PDU carries.
+/// Counts the sub-function or MEI type of a PDU.
 #[inline]
 fn count_sub(code: u8, data: &[u8], sink: &mut dyn Sink) {
     match (code, data) {
@@ -277,15 +282,15 @@ fn count_sub(code: u8, data: &[u8], sink: &mut dyn Sink) {
     }
 }
 
-/// An identity is worth telling even where its request was not seen.
+/// Reports the identity in an answer, also if its request was not seen.
 #[inline]
-fn identify(head: Head, data: &[u8], context: &mut Context<'_>) {
+fn report_identity(head: Head, data: &[u8], context: &mut Context<'_>) {
     match (head.code, data) {
-        (function::REPORT_SERVER_ID, _) => identity::server_id(head.unit, data, context),
+        (function::REPORT_SERVER_ID, _) => identity::report_server_id(head.unit, data, context),
         (function::ENCAPSULATED_INTERFACE, [mei, rest @ ..])
             if u16::from(*mei) == function::MEI_DEVICE_IDENTIFICATION =>
         {
-            identity::device_identification(head.unit, rest, context);
+            identity::report_device_identification(head.unit, rest, context);
         }
         _ => {}
     }
@@ -312,10 +317,10 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
 
     fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         if !IS_RTU {
-            return self.say(frame, false, &mut Context { from, stamp, sink });
+            return self.decode_whole(frame, false, &mut Context { from, stamp, sink });
         }
         let Some((head, _)) = rtu::split(frame) else { return };
-        if from == Side::Server && self.is_echo(frame, &mut Context { from, stamp, sink: &mut *sink }) {
+        if from == Side::Server && self.accept_echo(frame, &mut Context { from, stamp, sink: &mut *sink }) {
             return;
         }
         let body = frame.get(..frame.len() - rtu::CRC).unwrap_or_default();
@@ -328,7 +333,7 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     #[inline]
     fn decode_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
         if !IS_RTU {
-            return self.tcp_frames(from, bytes, stamp, sink);
+            return self.decode_tcp_frames(from, bytes, stamp, sink);
         }
         let mut rest = bytes;
         while !rest.is_empty()
@@ -342,19 +347,19 @@ impl<const IS_RTU: bool> Dissector for Modbus<IS_RTU> {
     }
 
     fn decode_last_frames(&mut self, from: Side, bytes: &[u8], stamp: &Stamp, sink: &mut dyn Sink) -> usize {
-        if IS_RTU { 0 } else { self.last_tcp_frames(bytes, &mut Context { from, stamp, sink }) }
+        if IS_RTU { 0 } else { self.decode_last_tcp_frames(bytes, &mut Context { from, stamp, sink }) }
     }
 
-    fn is_in_doubt(&self, from: Side) -> bool {
+    fn is_ambiguous(&self, from: Side) -> bool {
         self.is_forked(from)
     }
 
     fn interrupt(&mut self, from: Side, _: &mut dyn Sink) {
-        self.forget_doubt(from);
+        self.drop_readings(from);
     }
 
     fn give_up(&mut self, from: Side, _: &Stamp, _: &mut dyn Sink) -> bool {
-        self.forget_doubt(from);
+        self.drop_readings(from);
         false
     }
 

@@ -1,4 +1,4 @@
-//! What a request asked, as small as it can be kept until its answer.
+//! The content of a request that its answer needs.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::function;
 use crate::operation::{Class, Operation, Table, Target, Values};
 
-/// A range of a table, or the records of a file: where it begins and how much.
+/// A range of a table: first address and number of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) address: u16,
@@ -21,36 +21,36 @@ pub(super) struct FileRange {
     pub(super) count: u16,
 }
 
-/// The sub-requests of one file request, apart from [`PendingRequest`] so that every other request stays small.
+/// The sub-requests of a file request, boxed so that every other request stays small.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileList {
     pub(super) ranges: Vec<FileRange>,
 }
 
-/// What a request asked of its unit.
+/// The content of a request to its unit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PendingRequest {
-    /// Something that has no address, or whose address was cut off.
+    /// No address, or an address that is cut off.
     Whole,
     /// One range of the table that belongs to the function.
     Range(Range),
-    /// The same, and nobody waits for its outcome: nearly every request.
-    Passed(Range),
+    /// A range, where the outcome is not tracked: nearly every request.
+    Untracked(Range),
     /// Read/Write Multiple Registers: the write is done first (6.17).
     ReadWrite { write: Range, read: Range },
     /// A diagnostic sub-function, a MEI type or a UMAS function.
     Sub(u16),
     /// File records.
     Files(Box<FileList>),
-    /// The same bytes can be read in another way as well.
+    /// The bytes of the request have another reading as well.
     Ambiguous(Box<Self>),
-    /// A write of several values that brings more of them than it names. Servers that go by the byte count write them all: the
-    /// last item is what they write beyond the range.
+    /// A write with more values than it names. Servers that use the byte count write them all: the last item is the
+    /// part beyond the range.
     Exceeding(Box<Self>),
 }
 
 impl PendingRequest {
-    /// Bytes of memory beside its own that it takes.
+    /// Heap memory, bytes.
     pub(super) fn heap(&self) -> usize {
         match self {
             Self::Files(list) => list.ranges.capacity() * size_of::<FileRange>(),
@@ -59,52 +59,52 @@ impl PendingRequest {
         }
     }
 
-    /// How many operations the request consists of.
-    pub(super) fn items(&self) -> u16 {
+    /// Number of operations in the request.
+    pub(super) fn item_count(&self) -> u16 {
         match self {
-            Self::Whole | Self::Range(_) | Self::Passed(_) | Self::Sub(_) => 1,
+            Self::Whole | Self::Range(_) | Self::Untracked(_) | Self::Sub(_) => 1,
             Self::ReadWrite { .. } => 2,
             // A frame holds fewer than 256 bytes of sub-requests.
             Self::Files(list) => list.ranges.len() as u16,
-            Self::Ambiguous(asked) => asked.items(),
-            Self::Exceeding(asked) => asked.items() + 1,
+            Self::Ambiguous(asked) => asked.item_count(),
+            Self::Exceeding(asked) => asked.item_count() + 1,
         }
     }
 
-    /// The item that is beyond what the request names, if there is one.
+    /// The item beyond the range that the request names, if there is one.
     pub(super) fn excess(&self) -> Option<u16> {
         match self {
             Self::Ambiguous(asked) => asked.excess(),
-            Self::Exceeding(asked) => Some(asked.items()),
+            Self::Exceeding(asked) => Some(asked.item_count()),
             _ => None,
         }
     }
 
-    /// After its operations were announced: whether somebody waits for an outcome.
-    pub(super) fn announced(self, is_awaited: bool) -> Self {
+    /// The content to keep, given whether an outcome is tracked.
+    pub(super) fn after_announcement(self, is_tracked: bool) -> Self {
         match self {
-            Self::Range(range) if !is_awaited => Self::Passed(range),
+            Self::Range(range) if !is_tracked => Self::Untracked(range),
             asked => asked,
         }
     }
 
-    /// What was asked, whether or not it can be read in another way, and without what is beyond it.
-    pub(super) fn plainly(&self) -> &Self {
+    /// The content without the marks for other readings and for excess values.
+    pub(super) fn unwrapped(&self) -> &Self {
         match self {
-            Self::Ambiguous(asked) | Self::Exceeding(asked) => asked.plainly(),
+            Self::Ambiguous(asked) | Self::Exceeding(asked) => asked.unwrapped(),
             _ => self,
         }
     }
 
-    /// One of the operations, with the values that travel with it.
+    /// The operation of one item, with its values.
     #[inline]
     pub(super) fn operation<'a>(&self, unit: u8, code: u8, item: u16, values: Values<'a>) -> Operation<'a> {
         if let Self::Ambiguous(asked) = self {
             return Operation { ambiguous: true, ..asked.operation(unit, code, item, values) };
         }
         if let Self::Exceeding(asked) = self {
-            let operation = asked.operation(unit, code, if item < asked.items() { item } else { 0 }, values);
-            let target = if item < asked.items() { operation.target } else { Target::Unread { part: "values" } };
+            let operation = asked.operation(unit, code, if item < asked.item_count() { item } else { 0 }, values);
+            let target = if item < asked.item_count() { operation.target } else { Target::Unread { part: "values" } };
             return Operation { target, ..operation };
         }
         let function = function::find(code, self.sub());
@@ -123,7 +123,7 @@ impl PendingRequest {
         }
     }
 
-    /// The sub-function, where the function code has one and it was there.
+    /// The sub-function, if the request has one.
     fn sub(&self) -> Option<u16> {
         match *self {
             Self::Sub(number) => Some(number),
@@ -135,7 +135,7 @@ impl PendingRequest {
         let range = |Range { address, count }: Range| Target::Table { unit, table: table(code), address, count };
         match self {
             Self::Whole => Target::Unit { unit },
-            Self::Range(only) | Self::Passed(only) => range(*only),
+            Self::Range(only) | Self::Untracked(only) => range(*only),
             Self::ReadWrite { read, .. } if item == READ_ITEM => range(*read),
             Self::ReadWrite { write, .. } => range(*write),
             Self::Sub(number) => Target::Sub { unit, kind: function::sub_kind(code), number: *number },

@@ -15,7 +15,7 @@ use crate::reader::{DecodeError, Reader};
 
 type Decoded<'a> = Result<(PendingRequest, Values<'a>), DecodeError>;
 
-/// Decodes a request and announces its operations.
+/// Decodes a request and reports its operations.
 #[inline]
 pub(super) fn announce(
     number: u32,
@@ -26,30 +26,30 @@ pub(super) fn announce(
 ) -> PendingRequest {
     let (asked, values) = decode(head.code, data, context);
     let asked = if is_ambiguous { PendingRequest::Ambiguous(Box::new(asked)) } else { asked };
-    let mut is_awaited = false;
-    let mut tell = |item: u16, values| {
+    let mut is_tracked = false;
+    let mut report_item = |item: u16, values| {
         let operation = asked.operation(head.unit, head.code, item, values);
         let at = RequestRef { request: number, item: item.into() };
-        is_awaited |= context.sink.operation(at, &operation, context.stamp);
+        is_tracked |= context.sink.operation(at, &operation, context.stamp);
     };
-    match asked.plainly() {
+    match asked.unwrapped() {
         PendingRequest::ReadWrite { .. } => {
-            tell(0, values);
-            tell(READ_ITEM, Values::None);
+            report_item(0, values);
+            report_item(READ_ITEM, Values::None);
         }
         PendingRequest::Files(list) => {
             let items = 0..list.ranges.len() as u16;
-            items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
+            items.zip(file::sub_requests(head.code, data)).for_each(|(item, (_, values))| report_item(item, values));
         }
-        _ => tell(0, values),
+        _ => report_item(0, values),
     }
     if let Some(item) = asked.excess() {
-        tell(item, Values::None);
+        report_item(item, Values::None);
     }
-    asked.announced(is_awaited)
+    asked.after_announcement(is_tracked)
 }
 
-/// The range of a read (FC 1 to 4) that is as it should be: most requests, for which [`announce`] has too many cases.
+/// The range of a read (FC 1 to 4) that meets the specification: a short path for most requests.
 #[inline]
 pub(super) fn sound_read(code: u8, data: &[u8]) -> Option<Range> {
     let limit = match code {
@@ -63,7 +63,7 @@ pub(super) fn sound_read(code: u8, data: &[u8]) -> Option<Range> {
     within.then_some(Range { address, count })
 }
 
-/// [`announce`] of a sound read.
+/// [`announce`] for a sound read.
 #[inline]
 pub(super) fn announce_read(
     number: u32,
@@ -73,8 +73,8 @@ pub(super) fn announce_read(
     sink: &mut dyn Sink,
 ) -> PendingRequest {
     let operation = read_of(head.unit, head.code, range);
-    let is_awaited = sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
-    PendingRequest::Range(range).announced(is_awaited)
+    let is_tracked = sink.operation(RequestRef { request: number, item: 0 }, &operation, stamp);
+    PendingRequest::Range(range).after_announcement(is_tracked)
 }
 
 #[inline]
@@ -101,7 +101,7 @@ fn decode<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> (PendingRe
 fn decode_rare<'a>(code: u8, data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     match code {
         function::DIAGNOSTICS => diagnostics(data, context),
-        function::READ_FILE_RECORD | function::WRITE_FILE_RECORD => file::request(code, data, context),
+        function::READ_FILE_RECORD | function::WRITE_FILE_RECORD => file::decode_request(code, data, context),
         function::MASK_WRITE_REGISTER => mask_write(data, context),
         function::READ_WRITE_MULTIPLE_REGISTERS => read_write(data, context),
         function::READ_FIFO_QUEUE => read_fifo(data, context),
@@ -136,7 +136,7 @@ fn write_coil<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     Ok((PendingRequest::Range(Range { address, count: 1 }), coil(data.get(2..).unwrap_or_default())))
 }
 
-/// The value that is written to one coil, as it is sent.
+/// The value written to one coil, as sent.
 pub(super) fn coil(value: &[u8]) -> Values<'_> {
     match value {
         [0xFF, 0, ..] => Values::Bits { bytes: &[1], count: 1 },
@@ -149,7 +149,7 @@ pub(super) fn coil(value: &[u8]) -> Values<'_> {
 fn write_register<'a>(data: &'a [u8], context: &mut Context<'_>) -> Decoded<'a> {
     let mut reader = Reader::new(data);
     let address = reader.u16_be("address")?;
-    let value = reader.take(2, "value")?;
+    let value = reader.bytes(2, "value")?;
     context.expect_end(reader.rest());
     Ok((PendingRequest::Range(Range { address, count: 1 }), Values::Registers(value)))
 }
@@ -260,7 +260,7 @@ fn range(reader: &mut Reader<'_>, limit: u16, context: &mut Context<'_>) -> Resu
     Ok(Range { address, count })
 }
 
-/// So many registers that are written, and the byte count before them.
+/// The values and the byte count of a write of `count` registers.
 fn written_registers<'a>(
     reader: &mut Reader<'a>,
     count: u16,
@@ -272,12 +272,12 @@ fn written_registers<'a>(
     Ok((Values::Registers(bytes.get(..usize::from(count) * 2).unwrap_or(bytes)), byte_count))
 }
 
-/// Bytes of so many registers.
+/// Bytes of `count` registers.
 const fn registers_size(count: u16) -> u16 {
     count.saturating_mul(2)
 }
 
-/// A write whose byte count says how much more it brings than it names, if it does.
+/// Marks a write whose byte count exceeds the `expected` one.
 fn with_excess(asked: PendingRequest, byte_count: u8, expected: u16) -> PendingRequest {
     if u16::from(byte_count) > expected { PendingRequest::Exceeding(Box::new(asked)) } else { asked }
 }
@@ -288,10 +288,10 @@ fn check_byte_count(byte_count: u8, expected: u16, bytes: &[u8], context: &mut C
     }
 }
 
-/// As many of the bits as there are, up to `count`.
+/// The first `count` bits, as far as they have arrived.
 pub(super) fn bits(bytes: &[u8], count: u16) -> Values<'_> {
-    let there = u16::try_from(bytes.len() * 8).unwrap_or(u16::MAX);
-    Values::Bits { bytes, count: count.min(there) }
+    let available = u16::try_from(bytes.len() * 8).unwrap_or(u16::MAX);
+    Values::Bits { bytes, count: count.min(available) }
 }
 
 /// Registers or bits of one table (4.3).
@@ -306,5 +306,5 @@ pub(super) const MAX_WRITE_BITS: u16 = 1968;
 pub(super) const MAX_WRITE_REGISTERS: u16 = 123;
 /// Registers written by Read/Write Multiple Registers (6.17).
 const MAX_READ_WRITE_REGISTERS: u16 = 121;
-/// Diagnostic sub-function that restarts the port; its data say whether the event log is cleared (6.8).
+/// Diagnostic sub-function that restarts the port; its data decide whether the event log is cleared (6.8).
 const RESTART_COMMUNICATIONS: u16 = 1;

@@ -1,4 +1,4 @@
-//! Answers: what was read, what was done, what was refused, held against what was asked.
+//! Answers: values, outcomes and refusals, checked against the request.
 
 use super::entry::Entry;
 use super::head::Head;
@@ -9,12 +9,12 @@ use crate::dissector::{AnomalyKind, Outcome};
 use crate::operation::Values;
 use crate::pending::Waiting;
 
-/// Whether an answer has the shape that a request calls for: its length for a read, its echo for a write.
+/// Whether an answer has the structure that its request calls for: the length of a read, the echo of a write.
 #[inline]
 pub(super) fn fits(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
-    match (asked.plainly(), data) {
+    match (asked.unwrapped(), data) {
         (
-            PendingRequest::Range(Range { address, count }) | PendingRequest::Passed(Range { address, count }),
+            PendingRequest::Range(Range { address, count }) | PendingRequest::Untracked(Range { address, count }),
             [first, ..],
         ) => match code {
             function::READ_COILS | function::READ_DISCRETE_INPUTS => u16::from(*first) == count.div_ceil(8),
@@ -41,8 +41,7 @@ pub(super) fn fits(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
     }
 }
 
-/// Whether an answer is just what a request of one range calls for, whose outcome nobody waits for: then nothing in it
-/// breaks the specification, and all there is to tell is that it came.
+/// Whether an answer is exact for an untracked request of one range: then it only needs to be counted.
 #[inline]
 pub(super) fn completes(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
     let length = match (code, data) {
@@ -51,10 +50,10 @@ pub(super) fn completes(asked: &PendingRequest, code: u8, data: &[u8]) -> bool {
         | (function::WRITE_MULTIPLE_COILS | function::WRITE_MULTIPLE_REGISTERS, _) => 4,
         _ => return false,
     };
-    data.len() == length && matches!(asked, PendingRequest::Passed(_)) && fits(asked, code, data)
+    data.len() == length && matches!(asked, PendingRequest::Untracked(_)) && fits(asked, code, data)
 }
 
-/// Tells the outcome of the request that an answer belongs to. `fit`: what [`fits`] said of the two.
+/// Reports the outcome of a request by its answer. `fit`: the result of [`fits`].
 pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, context: &mut Context<'_>) {
     if head.code & function::EXCEPTION != 0 {
         return refuse(entry, data, context);
@@ -65,7 +64,7 @@ pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, contex
     if let Some(item) = entry.asked.excess() {
         entry.conclude_item(item, Values::None, Outcome::Accepted, context.stamp, context.sink);
     }
-    match entry.asked.plainly() {
+    match entry.asked.unwrapped() {
         PendingRequest::ReadWrite { .. } => {
             let values = registers(data, context);
             entry.conclude_item(0, Values::None, Outcome::Accepted, context.stamp, context.sink);
@@ -79,7 +78,7 @@ pub(super) fn conclude(entry: &Entry, head: Head, data: &[u8], fit: bool, contex
             conclude_umas(entry, *number, head, data, context)
         }
         single => {
-            let values = answered(single, head.code, data, context);
+            let values = answer_values(single, head.code, data, context);
             entry.conclude_item(0, values, Outcome::Accepted, context.stamp, context.sink);
         }
     }
@@ -96,12 +95,12 @@ fn refuse(entry: &Entry, data: &[u8], context: &mut Context<'_>) {
 }
 
 /// The values in the answer to a request of one operation.
-fn answered<'a>(asked: &PendingRequest, code: u8, data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
+fn answer_values<'a>(asked: &PendingRequest, code: u8, data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
     match (code, asked) {
         (
             function::READ_COILS | function::READ_DISCRETE_INPUTS,
-            PendingRequest::Range(range) | PendingRequest::Passed(range),
-        ) => request::bits(counted(data, context), range.count),
+            PendingRequest::Range(range) | PendingRequest::Untracked(range),
+        ) => request::bits(counted_bytes(data, context), range.count),
         (function::READ_HOLDING_REGISTERS | function::READ_INPUT_REGISTERS, _) => registers(data, context),
         (
             function::WRITE_SINGLE_COIL
@@ -109,23 +108,23 @@ fn answered<'a>(asked: &PendingRequest, code: u8, data: &'a [u8], context: &mut 
             | function::WRITE_MULTIPLE_COILS
             | function::WRITE_MULTIPLE_REGISTERS,
             _,
-        ) => echo(data, 4, context),
-        (function::MASK_WRITE_REGISTER, _) => echo(data, 6, context),
+        ) => check_fixed_length(data, 4, context),
+        (function::MASK_WRITE_REGISTER, _) => check_fixed_length(data, 6, context),
         (function::READ_EXCEPTION_STATUS, _) => status(data, context),
         (function::READ_FIFO_QUEUE, _) => fifo(data, context),
         (function::DIAGNOSTICS, _) => Values::Registers(data.get(2..).unwrap_or_default()),
         (function::GET_COMM_EVENT_COUNTER, _) => {
-            echo(data, 4, context);
+            check_fixed_length(data, 4, context);
             Values::Registers(data)
         }
-        (function::GET_COMM_EVENT_LOG | function::REPORT_SERVER_ID, _) => Values::Bytes(counted(data, context)),
+        (function::GET_COMM_EVENT_LOG | function::REPORT_SERVER_ID, _) => Values::Bytes(counted_bytes(data, context)),
         (function::ENCAPSULATED_INTERFACE, _) => Values::Bytes(data.get(1..).unwrap_or_default()),
         _ => Values::Bytes(data),
     }
 }
 
-/// The bytes that a leading byte count announces, as far as they are there.
-fn counted<'a>(data: &'a [u8], context: &mut Context<'_>) -> &'a [u8] {
+/// The bytes after a leading byte count, as far as they have arrived.
+fn counted_bytes<'a>(data: &'a [u8], context: &mut Context<'_>) -> &'a [u8] {
     let Some((byte_count, bytes)) = data.split_first() else {
         context.malformed("truncated_answer", 0u32);
         return &[];
@@ -137,15 +136,15 @@ fn counted<'a>(data: &'a [u8], context: &mut Context<'_>) -> &'a [u8] {
 }
 
 fn registers<'a>(data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
-    let bytes = counted(data, context);
+    let bytes = counted_bytes(data, context);
     if bytes.len() % 2 == 1 {
         context.malformed("byte_count_odd", bytes.len() as u32);
     }
     Values::Registers(bytes)
 }
 
-/// An answer of fixed length that repeats (part of) the request: nothing in it is new.
-fn echo<'a>(data: &[u8], length: usize, context: &mut Context<'_>) -> Values<'a> {
+/// Checks an answer of fixed length that only repeats a part of the request.
+fn check_fixed_length<'a>(data: &[u8], length: usize, context: &mut Context<'_>) -> Values<'a> {
     match data.get(length..) {
         Some(rest) => context.expect_end(rest),
         None => context.malformed("truncated_answer", data.len() as u32),
@@ -155,7 +154,7 @@ fn echo<'a>(data: &[u8], length: usize, context: &mut Context<'_>) -> Values<'a>
 
 /// FC 7 (6.7): eight status bits.
 fn status<'a>(data: &'a [u8], context: &mut Context<'_>) -> Values<'a> {
-    echo(data, 1, context);
+    check_fixed_length(data, 1, context);
     request::bits(data.get(..1).unwrap_or_default(), 8)
 }
 
@@ -188,7 +187,7 @@ fn conclude_umas(entry: &Entry, number: u16, head: Head, data: &[u8], context: &
     };
     entry.conclude_item(0, Values::Bytes(rest), outcome, context.stamp, context.sink);
     if number == umas::READ_ID && outcome == Outcome::Accepted {
-        identity::umas(head.unit, rest, context);
+        identity::report_umas(head.unit, rest, context);
     }
 }
 

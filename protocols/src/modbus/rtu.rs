@@ -1,5 +1,5 @@
-//! RTU framing (Modbus over Serial Line V1.02, 2.5.1) inside TCP or UDP: unit, PDU, CRC-16. Nothing tells the length, so
-//! it follows from the function and the side, and the CRC confirms it.
+//! RTU framing (Modbus over Serial Line V1.02, 2.5.1) inside TCP or UDP: unit, PDU, CRC-16. There is no length field:
+//! function and side determine the length, and the CRC confirms it.
 
 use super::function;
 use super::head::Head;
@@ -7,9 +7,9 @@ use super::length::{self, Length};
 use super::shape::{self, Fit};
 use crate::dissector::{FrameLen, Probe, Side, Transport};
 
-/// Where the frame ends: where its function says, if the CRC agrees, or else where the first fitting CRC ends. Many small
-/// devices answer to a reserved unit, such as 255, beside their own: where the function says how long the frame is, any unit
-/// will do.
+/// The length of the frame: that of its function, if the CRC agrees, or else up to the first CRC that fits. Many small
+/// devices answer to a reserved unit, such as 255, beside their own: where the function determines the length, any unit
+/// is accepted.
 pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
     match bytes {
         [unit, code, ..] if *unit >= FIRST_RESERVED_UNIT && !has_known_shape(*code) => {
@@ -25,19 +25,19 @@ pub(super) fn frame_len(from: Side, bytes: &[u8]) -> FrameLen {
             _ => FrameLen::Bytes(length + CRC),
         },
         Length::More => FrameLen::Unknown,
-        Length::Open => search(bytes),
+        Length::Undefined => find_crc_end(bytes),
     }
 }
 
-/// Whether it is worth looking for a frame here: where the function has no length of its own, every byte of garbage would
-/// cost a search for a CRC through the next 256.
+/// Whether a frame may start here. Functions without a length of their own are excluded: they would cost a search
+/// through 256 bytes at every position.
 pub(super) fn may_start(bytes: &[u8]) -> bool {
     bytes.get(1).is_none_or(|code| has_known_shape(*code))
 }
 
-/// How long the frame is that the bytes begin with, if it is a defined function in exactly its shape, with its CRC.
-pub(super) fn exact(side: Side, bytes: &[u8]) -> Option<usize> {
-    match look(side, Transport::Tcp, bytes) {
+/// The length of the frame at the start of `bytes`, if it is a defined function with exact structure and a correct CRC.
+pub(super) fn exact_len(side: Side, bytes: &[u8]) -> Option<usize> {
+    match probe_side(side, Transport::Tcp, bytes) {
         Probe::Yes { .. } => match frame_len(side, bytes) {
             FrameLen::Bytes(length) => Some(length),
             FrameLen::Unknown | FrameLen::Invalid(_) => None,
@@ -46,17 +46,17 @@ pub(super) fn exact(side: Side, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Takes a whole frame apart.
+/// Splits a whole frame into head and data.
 pub(super) fn split(frame: &[u8]) -> Option<(Head, &[u8])> {
     let (&[unit, code], rest) = frame.split_first_chunk::<2>()?;
     let (data, _) = rest.split_last_chunk::<2>()?;
     Some((Head { transaction: 0, unit, code }, data))
 }
 
-/// Judges the first bytes of one end: only a defined function, in exactly its shape, with its CRC, is taken for RTU.
+/// Judges the first bytes of one end: only a defined function with exact structure and a correct CRC is accepted.
 pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
-    let look = |side| look(side, transport, bytes);
-    match (look(Side::Client), look(Side::Server)) {
+    let probe_side = |side| probe_side(side, transport, bytes);
+    match (probe_side(Side::Client), probe_side(Side::Server)) {
         (Probe::Yes { .. }, Probe::Yes { .. }) => Probe::Yes { sender: None },
         (Probe::Yes { .. }, _) => Probe::Yes { sender: Some(Side::Client) },
         (_, Probe::Yes { .. }) => Probe::Yes { sender: Some(Side::Server) },
@@ -65,7 +65,7 @@ pub(super) fn probe(transport: Transport, bytes: &[u8]) -> Probe {
     }
 }
 
-fn look(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
+fn probe_side(side: Side, transport: Transport, bytes: &[u8]) -> Probe {
     if bytes.get(1).is_some_and(|code| !has_known_shape(*code)) {
         return Probe::No;
     }
@@ -85,11 +85,11 @@ fn has_known_shape(code: u8) -> bool {
 }
 
 fn fit(side: Side, frame: &[u8]) -> Fit {
-    split(frame).map_or(Fit::Wrong, |(head, data)| shape::of(side, head.code, data))
+    split(frame).map_or(Fit::Wrong, |(head, data)| shape::fit(side, head.code, data))
 }
 
-/// The shortest frame with a fitting CRC.
-fn search(bytes: &[u8]) -> FrameLen {
+/// The shortest frame with a CRC that fits.
+fn find_crc_end(bytes: &[u8]) -> FrameLen {
     let mut crc = CRC_START;
     for (index, byte) in bytes.iter().take(MAX_FRAME).enumerate() {
         crc = crc_step(crc, *byte);
@@ -134,7 +134,7 @@ const fn crc_table() -> [u16; 256] {
 const CRC_START: u16 = 0xFFFF;
 /// Bytes of the CRC.
 pub(super) const CRC: usize = 2;
-/// A unit, a function and the CRC.
+/// Bytes of unit, function and CRC.
 pub(super) const MIN_FRAME: usize = 4;
 /// Longest frame (2.5.1).
 pub(super) const MAX_FRAME: usize = 256;

@@ -1,5 +1,5 @@
-//! How exactly a PDU has the shape that the specification gives its function: for identification and for finding a
-//! frame boundary, where a decoder cannot trust that the bytes are Modbus at all.
+//! Whether a PDU has the structure that the specification gives its function: for identification, and for frame
+//! boundaries, where the bytes may not be Modbus at all.
 
 use super::{function, request, umas};
 use crate::dissector::{Boundary, Side};
@@ -7,11 +7,11 @@ use crate::dissector::{Boundary, Side};
 /// How well bytes fit one direction of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
-    /// A defined function, and every length and limit agrees.
+    /// The function is defined, and every length and limit agrees.
     Exact,
-    /// A function without a defined shape: anything fits.
+    /// The function has no defined structure: anything fits.
     Unusual,
-    /// A defined function whose shape this is not.
+    /// The function is defined, but not with this structure.
     Wrong,
 }
 
@@ -21,25 +21,25 @@ impl Fit {
     }
 }
 
-/// How well a function code and the bytes after it fit what a side sends.
-pub(super) fn of(side: Side, code: u8, data: &[u8]) -> Fit {
+/// How well a PDU fits one that `side` may send.
+pub(super) fn fit(side: Side, code: u8, data: &[u8]) -> Fit {
     match side {
-        Side::Client => request(code, data),
-        Side::Server => response(code, data),
+        Side::Client => fit_request(code, data),
+        Side::Server => fit_response(code, data),
     }
 }
 
-/// How well a PDU proves where its frame begins. Small numbers of 32 bits look like headers with function code 0.
+/// How well a PDU proves the start of its frame. Function code 0 does not: small numbers of 32 bits look like such
+/// headers.
 pub(super) fn boundary(side: Side, code: u8, data: &[u8]) -> Boundary {
-    match of(side, code, data) {
+    match fit(side, code, data) {
         Fit::Exact => Boundary::Certain,
         _ if code == 0 => Boundary::Unlikely,
         _ => Boundary::Likely,
     }
 }
 
-/// Whether a PDU that has not arrived completely may still become an exact one: the fields that are there do not
-/// contradict that.
+/// Whether an incomplete PDU may still become an exact one.
 pub(super) fn may_begin(side: Side, pdu: &[u8]) -> bool {
     let Some((code, data)) = pdu.split_first() else { return true };
     let number = |at: usize| u16_at(data, at);
@@ -60,8 +60,8 @@ pub(super) fn may_begin(side: Side, pdu: &[u8]) -> bool {
     }
 }
 
-/// How well a function code and the bytes after it fit a request.
-pub(super) fn request(code: u8, data: &[u8]) -> Fit {
+/// How well a PDU fits a request.
+pub(super) fn fit_request(code: u8, data: &[u8]) -> Fit {
     if code & function::EXCEPTION != 0 {
         return Fit::Wrong;
     }
@@ -102,8 +102,8 @@ pub(super) fn request(code: u8, data: &[u8]) -> Fit {
     })
 }
 
-/// How well a function code and the bytes after it fit a response.
-pub(super) fn response(code: u8, data: &[u8]) -> Fit {
+/// How well a PDU fits a response.
+pub(super) fn fit_response(code: u8, data: &[u8]) -> Fit {
     if code & function::EXCEPTION != 0 {
         return Fit::exact(function::has_known_shape(code & !function::EXCEPTION) && matches!(data, [1..=8 | 10 | 11]));
     }
@@ -134,7 +134,7 @@ pub(super) fn response(code: u8, data: &[u8]) -> Fit {
     })
 }
 
-/// A sub-function of the standard and its data.
+/// Whether the data are those of a defined sub-function.
 fn is_diagnostic(data: &[u8]) -> bool {
     match data {
         [0, 0, rest @ ..] => rest.len() >= 2 && rest.len() % 2 == 0,

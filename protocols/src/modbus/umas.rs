@@ -1,23 +1,23 @@
 //! UMAS, the engineering protocol inside function code 90: a reservation key, a function, its data.
 //!
-//! Nothing of it is published by the vendor; numbers and classes are those that reverse engineering agrees on.
+//! The vendor has not published it; numbers and classes are those on which reverse engineering agrees.
 
 use super::function;
 use crate::dissector::Function;
 use crate::operation::Class;
 
-/// Second byte of a response: the request was carried out.
+/// Second byte of a response: the request was executed.
 pub(super) const OK: u8 = 0xFE;
 /// Second byte of a response: the request was refused.
 pub(super) const ERROR: u8 = 0xFD;
-/// Longest MBAP length of a frame that carries it: unit and function code, then what controllers say in their answer to
-/// `INIT_COMM` that they take, at most 1021 bytes (M340, M580; others 253, with which the length is 255 and beyond the
-/// standard, too). Rounded up, because nobody but the vendor knows all of them.
+/// Longest MBAP length of a frame with UMAS: unit and function code, then the size that a controller announces in its
+/// answer to `INIT_COMM`, at most 1021 bytes (M340, M580; others 253, which gives 255 and exceeds the standard as
+/// well). Rounded up, as not all sizes are known.
 pub(super) const MAX_LENGTH: u16 = 1024;
 /// Function that asks for the controller's identity.
 pub(super) const READ_ID: u16 = 0x02;
 
-/// One UMAS function and its number.
+/// A UMAS function with its number.
 #[derive(Debug)]
 pub(super) struct Row {
     number: u8,
@@ -28,7 +28,7 @@ const fn row(number: u8, name: &'static str, class: Class) -> Row {
     Row { number, function: Function { name, code: function::UMAS as u32, class } }
 }
 
-/// A function that is not in the table.
+/// Any function that is not in the table.
 pub(super) static OTHER: Function = Function { name: "umas_other", code: function::UMAS as u32, class: Class::Vendor };
 
 /// The function of that number.
@@ -36,13 +36,13 @@ pub(super) fn find(number: u16) -> &'static Function {
     FUNCTIONS.iter().find(|row| u16::from(row.number) == number).map_or(&OTHER, |row| &row.function)
 }
 
-/// Whether the number is in the table: a hint that a function code 90 really carries UMAS.
+/// Whether the number is in the table: a hint that function code 90 carries UMAS.
 pub(super) fn is_known(number: u8) -> bool {
     FUNCTIONS.iter().any(|row| row.number == number)
 }
 
-/// The controller's name in the answer to `READ_ID`: the layout differs between families, so the longest run of
-/// printable characters is taken, if it is long enough to be a word.
+/// The controller's name in the answer to `READ_ID`: the layout differs between families, so it is the longest run of
+/// printable characters, if that is long enough to be a name.
 pub(super) fn name_in_identity(data: &[u8]) -> Option<&[u8]> {
     data.split(|byte| !(b' '..=b'~').contains(byte))
         .max_by_key(|run| run.len())

@@ -1,4 +1,4 @@
-//! Accepted answers to requests that are not in the capture: what they say was carried out.
+//! Accepted answers to requests that are not in the capture: the changes that they prove.
 
 use super::head::Head;
 use super::pending_request::{PendingRequest, Range};
@@ -7,14 +7,14 @@ use crate::context::Context;
 use crate::dissector::RequestRef;
 use crate::operation::{Target, Values};
 
-/// Tells what an accepted answer says was carried out, if that changes something. Says whether it does.
+/// Reports what an accepted answer without a request reveals, if that changes the device. Returns whether it does.
 ///
-/// The answer to a write of single values repeats the request, that to a write of several says where, and others say only
-/// that it was done. Answers of UMAS do not name their function, so that nothing follows from them.
-pub(super) fn tell(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> bool {
+/// The answer to a write of single values repeats the request, that to a write of several values names their place, and
+/// others only confirm. Answers of UMAS do not name their function: nothing follows from them.
+pub(super) fn report(number: u32, head: Head, data: &[u8], context: &mut Context<'_>) -> bool {
     let (asked, values) = carried_out(head.code, data);
     let mut changes = false;
-    let mut tell = |item: u16, values| {
+    let mut report_item = |item: u16, values| {
         let mut operation = asked.operation(head.unit, head.code, item, values);
         if asked == PendingRequest::Whole {
             operation.target = Target::Unread { part: "request" };
@@ -28,14 +28,14 @@ pub(super) fn tell(number: u32, head: Head, data: &[u8], context: &mut Context<'
     match &asked {
         PendingRequest::Files(list) => {
             let items = 0..list.ranges.len() as u16;
-            items.zip(file::requested(head.code, data)).for_each(|(item, (_, values))| tell(item, values));
+            items.zip(file::sub_requests(head.code, data)).for_each(|(item, (_, values))| report_item(item, values));
         }
-        _ => tell(0, values),
+        _ => report_item(0, values),
     }
     changes
 }
 
-/// What an answer says of its request.
+/// The content of the request that an answer reveals.
 fn carried_out(code: u8, data: &[u8]) -> (PendingRequest, Values<'_>) {
     let range = |address, count| PendingRequest::Range(Range { address: u16::from_be_bytes(address), count });
     match (code, data) {
@@ -52,7 +52,9 @@ fn carried_out(code: u8, data: &[u8]) -> (PendingRequest, Values<'_>) {
             let [and, or] = [[n0, n1], [o0, o1]].map(u16::from_be_bytes);
             (range([a0, a1], 1), Values::Masks { and, or })
         }
-        (function::WRITE_FILE_RECORD, _) => (file::written(data).unwrap_or(PendingRequest::Whole), Values::None),
+        (function::WRITE_FILE_RECORD, _) => {
+            (file::written_records(data).unwrap_or(PendingRequest::Whole), Values::None)
+        }
         (function::DIAGNOSTICS, &[high, low, ref rest @ ..]) => {
             (PendingRequest::Sub(u16::from_be_bytes([high, low])), Values::Registers(rest))
         }

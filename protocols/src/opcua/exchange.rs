@@ -250,11 +250,11 @@ impl Exchange {
         &mut self,
         channel: u32,
         id: Option<u32>,
-        opened: ChannelRequest,
+        request: ChannelRequest,
         context: &mut Context<'_>,
     ) {
-        let number = self.report_operation(&opened.operation(), context);
-        let kind = RequestKind::Open(Box::new(opened));
+        let number = self.report_operation(&request.operation(), context);
+        let kind = RequestKind::Open(Box::new(request));
         self.pending.push(PendingRequest { requested: *context.stamp, number, channel, id, kind }, context.sink);
     }
 
@@ -274,7 +274,7 @@ impl Exchange {
             return None;
         };
         pending.conclude(outcome, context.stamp, context.sink);
-        if let RequestKind::Open(opened) = pending.kind { Some(*opened) } else { None }
+        if let RequestKind::Open(request) = pending.kind { Some(*request) } else { None }
     }
 
     /// A side aborted a message of several chunks. If it was an answer, its request is refused.

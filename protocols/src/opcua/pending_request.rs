@@ -18,7 +18,7 @@ use crate::security::{Mode, UserKind};
 
 /// The client opens a connection. It has no function code.
 pub(super) const HELLO: Function = Function { name: "hello", code: 0, class: Class::Session };
-/// A server that opened the TCP connection asks for a Hello.
+/// A server that request the TCP connection asks for a Hello.
 pub(super) const REVERSE_HELLO: Function = Function { name: "reverse_hello", code: 0, class: Class::Session };
 /// The server ends an open connection.
 pub(super) const ERROR: Function = Function { name: "error", code: 0, class: Class::Session };
@@ -223,7 +223,7 @@ impl PendingRequest {
     fn visit_items(&self, mut visit: impl FnMut(u32, &Operation<'_>)) {
         match &self.kind {
             RequestKind::Hello(url) => visit(0, &function_operation(HELLO, Target::Endpoint { url }, Values::None)),
-            RequestKind::Open(opened) => visit(0, &opened.operation()),
+            RequestKind::Open(request) => visit(0, &request.operation()),
             RequestKind::Login(logins) => (0..).zip(logins).for_each(|(place, login)| visit(place, &login.operation())),
             RequestKind::Service(request) => {
                 request.visit_items(|replayed| visit(replayed.number, &request.operation(replayed, Values::None)));

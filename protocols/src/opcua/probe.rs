@@ -48,7 +48,7 @@ fn probe_hello(chunk: &Chunk<'_>, length: usize) -> Probe {
 /// A connection message of `numbers` bytes and `texts` texts that end exactly with it.
 fn probe_exact(chunk: &Chunk<'_>, numbers: usize, texts: usize, side: Side) -> Probe {
     let mut reader = Reader::new(chunk.rest);
-    let is_exact = reader.take(numbers, "numbers").is_ok()
+    let is_exact = reader.bytes(numbers, "numbers").is_ok()
         && (0..texts).all(|_| Bytes::read_as(&mut reader, "text").is_ok())
         && reader.left() == 0
         && chunk.part == Part::Last;

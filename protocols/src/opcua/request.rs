@@ -37,8 +37,8 @@ impl Exchange {
         };
         match service {
             Service::CreateSession | Service::CloseSession | Service::ActivateSession => {
-                let opened = RequestHead { message: received.message, token, content };
-                if let Err(fault) = self.report_session(&opened, Unanimous, None, context) {
+                let head = RequestHead { message: received.message, token, content };
+                if let Err(fault) = self.report_session(&head, Unanimous, None, context) {
                     fault.report(received.is_truncated, context);
                     return self.on_unusual(received, context);
                 }
@@ -55,12 +55,12 @@ impl Exchange {
     /// unreadable. `known`: the user in another reading of the same request, which is already reported.
     fn report_session<'m>(
         &mut self,
-        opened: &RequestHead<'m>,
+        head: &RequestHead<'m>,
         dialect: impl Dialect,
         known: Option<Identity<'m>>,
         context: &mut Context<'_>,
     ) -> Result<Option<Identity<'m>>, Fault> {
-        let RequestHead { message, token, mut content } = *opened;
+        let RequestHead { message, token, mut content } = *head;
         self.sessions.on_request(&token, context);
         match message.service {
             Service::CreateSession => _ = session::report_create_request(content, context),
@@ -164,16 +164,16 @@ impl Exchange {
         let service = received.message.service;
         let (mut first, mut user) = (None, None);
         for reading in Reading::OF_SERVERS {
-            if let Ok(opened) = RequestHead::read(received.body, reading) {
-                first = first.or(Some(opened));
-                user = self.report_session(&opened, reading, user, context).unwrap_or(user);
+            if let Ok(head) = RequestHead::read(received.body, reading) {
+                first = first.or(Some(head));
+                user = self.report_session(&head, reading, user, context).unwrap_or(user);
             }
         }
         if service == Service::ActivateSession {
             return self.announce_login(received, context);
         }
         let (number, code) = (self.allocate_number(), received.message.code());
-        let lookup = first.filter(|_| !self.aliases.is_empty()).map(|opened| self.alias_lookup(&opened.token, context));
+        let lookup = first.filter(|_| !self.aliases.is_empty()).map(|head| self.alias_lookup(&head.token, context));
         let announced = Announcement { number, has_unusual_type: true, ..Announcement::default() };
         let mut announcer = Announcer { service, code, aliases: &self.aliases, lookup, announced, context };
         let _ = visit_operations(received.body, received.is_truncated, |found| {

@@ -1,38 +1,39 @@
 //! Sets of namespaces.
 
-/// Namespaces of an address space, by index: those below [`Namespaces::END`], which are all that servers have.
+/// A set of namespaces of an address space, by index. It holds indices below [`Namespaces::END`], which no known server
+/// exceeds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Namespaces(u64);
 
 impl Namespaces {
-    /// None at all.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// All that a set can hold.
+    /// The set of all indices below [`Namespaces::END`].
     pub const ALL: Self = Self(u64::MAX);
 
-    /// The first index that no set can hold.
+    /// The first index that a set cannot hold.
     pub const END: u16 = 64;
 
-    /// The one of this index; none of them if it is beyond what a set can hold.
+    /// The set of this one index; the empty set if it is [`Namespaces::END`] or more.
     #[inline]
     pub const fn only(index: u16) -> Self {
         if index < Self::END { Self(1 << index) } else { Self::NONE }
     }
 
-    /// These and others.
+    /// The union.
     #[inline]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all of the others are among these.
+    /// Whether this set contains all of the others.
     #[inline]
     pub const fn hold(self, others: Self) -> bool {
         others.0 & !self.0 == 0
     }
 
-    /// Whether one of the others is among these.
+    /// Whether the sets have a namespace in common.
     #[inline]
     pub const fn meet(self, others: Self) -> bool {
         others.0 & self.0 != 0

@@ -17,11 +17,11 @@ pub struct Node<'a> {
 pub enum NodeId<'a> {
     /// A number.
     Numeric(u32),
-    /// A text, as sent; bytes that are not UTF-8 are replaced when it is written out.
+    /// A text, as sent. Bytes that are not UTF-8 are replaced on output.
     Text(&'a [u8]),
-    /// A GUID, in the order in which it is written: its first three groups are little-endian on the wire.
+    /// A GUID, in display order: its first three groups are little-endian on the wire.
     Guid([u8; 16]),
-    /// Bytes that mean nothing to anybody but the server.
+    /// Bytes whose meaning only the server defines.
     Opaque(&'a [u8]),
 }
 
@@ -31,7 +31,7 @@ impl<'a> Node<'a> {
         Self { namespace: 0, id: NodeId::Numeric(number) }
     }
 
-    /// Its number, if it is a node of the standard's own namespace with one.
+    /// The number of a node in the standard's own namespace.
     #[inline]
     pub const fn standard_number(&self) -> Option<u32> {
         match *self {
@@ -40,7 +40,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A GUID in the order in which it is written, from the order on the wire.
+    /// A GUID in display order, from wire order.
     pub const fn guid(wire: [u8; 16]) -> NodeId<'a> {
         let [a, b, c, d, e, f, g, h, tail @ ..] = wire;
         let [i, j, k, l, m, n, o, p] = tail;
@@ -63,22 +63,22 @@ impl fmt::Display for NodeId<'_> {
             Self::Numeric(number) => write!(formatter, "i={number}"),
             Self::Text(text) => {
                 formatter.write_str("s=")?;
-                lossy(text, formatter)
+                write_lossy(text, formatter)
             }
             Self::Guid(bytes) => {
                 formatter.write_str("g=")?;
-                guid(bytes, formatter)
+                write_guid(bytes, formatter)
             }
             Self::Opaque(bytes) => {
                 formatter.write_str("b=")?;
-                base64(bytes, formatter)
+                write_base64(bytes, formatter)
             }
         }
     }
 }
 
-/// A text of which not every byte need be UTF-8: what is not is replaced.
-pub(super) fn lossy(text: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes a text; bytes that are not UTF-8 are replaced.
+pub(super) fn write_lossy(text: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for chunk in text.utf8_chunks() {
         formatter.write_str(chunk.valid())?;
         if !chunk.invalid().is_empty() {
@@ -88,8 +88,8 @@ pub(super) fn lossy(text: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Res
     Ok(())
 }
 
-/// Groups of 8, 4, 4, 4 and 12 hexadecimal digits.
-pub(super) fn guid(bytes: &[u8; 16], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes groups of 8, 4, 4, 4 and 12 hexadecimal digits.
+pub(super) fn write_guid(bytes: &[u8; 16], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (index, byte) in bytes.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
             formatter.write_char('-')?;
@@ -99,8 +99,8 @@ pub(super) fn guid(bytes: &[u8; 16], formatter: &mut fmt::Formatter<'_>) -> fmt:
     Ok(())
 }
 
-/// The standard alphabet, padded (RFC 4648, section 4).
-fn base64(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes padded base64 in the standard alphabet (RFC 4648, section 4).
+fn write_base64(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for group in bytes.chunks(3) {
         let byte = |index| u32::from(group.get(index).copied().unwrap_or_default());
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);

@@ -3,15 +3,15 @@
 use super::{Node, attribute_name};
 use crate::security::{Mode, UserKind};
 
-/// What an operation acts on. Addresses are 0-based, as on the wire.
+/// The object of an operation. Addresses are 0-based, as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Target<'a> {
-    /// Nothing that has an address.
+    /// No addressable object.
     #[default]
     None,
-    /// Something that cannot be read here, although a server may be able to: no permit for named addresses covers it.
+    /// An object that this decoder cannot read, although a server may: no permit for named addresses covers it.
     Unread {
-        /// Which part of the request cannot be read, in snake_case, such as `item`.
+        /// The part of the request that cannot be read, in snake_case, such as `item`.
         part: &'static str,
     },
     /// A Modbus unit as a whole.
@@ -27,7 +27,7 @@ pub enum Target<'a> {
         table: Table,
         /// First register or bit, 0-based.
         address: u16,
-        /// How many registers or bits; as requested, so possibly beyond the specification's limits.
+        /// Number of registers or bits, as requested: it may exceed the specification's limits.
         count: u16,
     },
     /// Records of a Modbus file (function codes 20 and 21).
@@ -38,34 +38,34 @@ pub enum Target<'a> {
         file: u16,
         /// First record, 0-based.
         record: u16,
-        /// How many registers.
+        /// Number of registers.
         count: u16,
     },
-    /// Something with a number below a Modbus unit: a diagnostic sub-function, a MEI type, a UMAS function.
+    /// A numbered object of a Modbus unit: a diagnostic sub-function, a MEI type, a UMAS function.
     Sub {
         /// Unit identifier (0..=255).
         unit: u8,
-        /// What the number is: `subfunction`, `mei`, `umas`.
+        /// Kind of the number: `subfunction`, `mei`, `umas`.
         kind: &'static str,
         /// The number on the wire.
         number: u16,
     },
     /// A range of S7 memory.
     Memory {
-        /// Which memory.
+        /// The memory area.
         area: Area,
         /// Number of the data block (areas DB and DI), otherwise 0.
         db: u16,
-        /// First bit: eight times the byte address, plus the bit in that byte. Of timers and counters, their number.
+        /// First bit: eight times the byte address, plus the bit in that byte. For timers and counters, the first number.
         first: u32,
-        /// How many bits; of timers and counters how many of them. As requested, so possibly more than there are.
+        /// Number of bits, or of timers or counters, as requested: it may exceed the memory.
         count: u32,
     },
     /// A block of an S7 program, or all blocks of a kind.
     Block {
-        /// `OB`, `DB`, `SDB`, `FC`, `SFC`, `FB`, `SFB`, `CMod`, or what the standard calls it.
+        /// `OB`, `DB`, `SDB`, `FC`, `SFC`, `FB`, `SFB`, `CMod`, or the protocol's own name.
         kind: &'static str,
-        /// Its number; none for all blocks of this kind.
+        /// Number of the block; none for all blocks of this kind.
         number: Option<u32>,
     },
     /// A connection to an S7 module, as the called TSAP names it.
@@ -83,12 +83,12 @@ pub enum Target<'a> {
         object: u32,
         /// The ids below it; those beyond `depth` are 0.
         path: [u32; OBJECT_DEPTH],
-        /// How many ids of the path are used; [`OBJECT_DEPTH`] if there are more.
+        /// Number of ids in the path; [`OBJECT_DEPTH`] if there are more.
         depth: u8,
     },
-    /// Something that has a number and an index of its own, such as a system status list (`szl`).
+    /// An object with a number and an index, such as a system status list (`szl`).
     Item {
-        /// What the number is.
+        /// Kind of the number.
         kind: &'static str,
         /// The number on the wire.
         number: u32,
@@ -99,23 +99,23 @@ pub enum Target<'a> {
     Node(&'a NodeTarget<'a>),
     /// A method, called on an object.
     Method(&'a MethodTarget<'a>),
-    /// An endpoint of a server, by the URL that the client uses.
+    /// An endpoint of a server, by the URL in the request.
     Endpoint {
         /// As sent, such as `opc.tcp://10.20.10.13:4840`.
         url: &'a [u8],
     },
     /// A secure channel.
     Channel {
-        /// How its messages are protected; none while only an encrypted part says it.
+        /// How its messages are protected; none while only an encrypted message states it.
         mode: Option<Mode>,
         /// Name of its security policy: see [`Security::Channel`](crate::Security::Channel).
         policy: &'a str,
     },
-    /// Somebody who logs in. Never with a secret.
+    /// A user who logs in. Never with a secret.
     User {
-        /// How they show who they are.
+        /// How the user authenticates.
         kind: UserKind,
-        /// Their name, as sent; empty where there is none.
+        /// Name of the user, as sent; empty if there is none.
         name: &'a [u8],
     },
 }
@@ -123,24 +123,24 @@ pub enum Target<'a> {
 /// A node of an address space, or one of its attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NodeTarget<'a> {
-    /// Which node.
+    /// The node.
     pub node: Node<'a>,
-    /// Which attribute, by its number (13 is the value); none for the node as such.
+    /// Number of the attribute (13 is the value); none for the node itself.
     pub attribute: Option<u32>,
-    /// Only these elements of the attribute, as sent: `2`, `0:3`. Empty for all of it.
+    /// Index range of the attribute's elements, as sent: `2`, `0:3`. Empty for all elements.
     pub range: &'a [u8],
 }
 
 /// A method, called on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MethodTarget<'a> {
-    /// On what it acts.
+    /// The object that it is called on.
     pub object: Node<'a>,
-    /// What it is: a method of that object or of its type.
+    /// The method, of that object or of its type.
     pub method: Node<'a>,
 }
 
-/// Ids of an object's path that are kept.
+/// Number of ids that are kept of an object's path.
 pub const OBJECT_DEPTH: usize = 4;
 
 /// The memory areas of an S7 controller.
@@ -167,12 +167,12 @@ pub enum Area {
     Counter,
     /// Timers.
     Timer,
-    /// System information, system flags, analog inputs and outputs of the S7-200 family, and whatever else has a number.
+    /// Any other area, by its code: system information, system flags, analog inputs and outputs of the S7-200 family.
     Other(u8),
 }
 
 impl Area {
-    /// The letters that engineers use, in policy and alerts: `I`, `Q`, `M`, `DB`, ...; `other` for the rest.
+    /// The name in policies and alerts, which is that of engineering tools: `I`, `Q`, `M`, `DB`, ...; `other` for the rest.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Input => "I",
@@ -189,7 +189,7 @@ impl Area {
         }
     }
 
-    /// The areas that have a name of their own.
+    /// The areas with a name of their own.
     pub const NAMED: [Self; 10] = [
         Self::Input,
         Self::Output,
@@ -208,14 +208,14 @@ impl Area {
         Self::NAMED.into_iter().find(|area| area.name() == name)
     }
 
-    /// Whether its elements are counted by number, not addressed by bytes.
+    /// Whether its elements have numbers instead of byte addresses.
     pub const fn is_numbered(self) -> bool {
         matches!(self, Self::Counter | Self::Timer)
     }
 }
 
 impl<'a> Target<'a> {
-    /// Names and values of the target's parts, in the order in which they are written out.
+    /// Visits names and values of the target's parts, in the order of output.
     pub fn fields(&self, mut visit: impl FnMut(&'static str, Field<'a>)) {
         match *self {
             Self::None => {}
@@ -291,7 +291,8 @@ impl<'a> NodeTarget<'a> {
     }
 }
 
-/// Area, data block, then bytes where the range consists of whole bytes, else bits; elements of counters and timers.
+/// Visits area and data block, then the range: in bytes if it consists of whole bytes, else in bits; of counters and timers
+/// in elements.
 fn memory_fields<'a>((area, db): (Area, u16), first: u32, count: u32, visit: &mut impl FnMut(&'static str, Field<'a>)) {
     visit("area", Field::Name(area.name()));
     if let Area::Other(code) = area {
@@ -324,9 +325,9 @@ pub enum Field<'a> {
     Number(u64),
     /// A word.
     Name(&'static str),
-    /// A text as sent; bytes that are not UTF-8 are replaced when it is written out.
+    /// A text as sent. Bytes that are not UTF-8 are replaced on output.
     Text(&'a [u8]),
-    /// A node: written as it displays.
+    /// A node: written as displayed.
     Node(Node<'a>),
 }
 
@@ -348,7 +349,7 @@ impl Table {
     /// Every table.
     pub const ALL: [Self; 4] = [Self::Coil, Self::DiscreteInput, Self::InputRegister, Self::HoldingRegister];
 
-    /// The name in policy and alerts, such as `holding_register`.
+    /// The name in policies and alerts, such as `holding_register`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Coil => "coil",

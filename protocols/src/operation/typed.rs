@@ -1,20 +1,20 @@
-//! Values that say of what type they are.
+//! Typed values, in the encoding of OPC UA.
 
 use core::fmt;
 
-use super::node::{guid as guid_text, lossy};
+use super::node::{write_guid, write_lossy};
 use super::{Node, NodeId};
 use crate::reader::{DecodeError, Reader};
 
-/// Values in the encoding of OPC UA Binary (OPC 10000-6, 5.2.2), little-endian, one after the other. Borrowed, and taken
-/// apart only when somebody asks; a scalar is one value.
+/// A sequence of values in the encoding of OPC UA Binary (OPC 10000-6, 5.2.2), little-endian. Borrowed, and decoded on
+/// demand; a scalar is one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Typed<'a> {
-    /// Of what type each of them is.
+    /// The type of each value.
     pub kind: Kind,
-    /// How many there are.
+    /// The number of values.
     pub count: u32,
-    /// Their encodings.
+    /// The encoded values, one after the other.
     pub bytes: &'a [u8],
 }
 
@@ -66,11 +66,11 @@ pub enum Kind {
     LocalizedText = 21,
     /// A structure: the id of its type, and its body.
     Structure = 22,
-    /// A value with its status and times: not taken apart here.
+    /// A value with its status and times: not decoded here.
     DataValue = 23,
     /// Each value with its own type in front (the arguments of a method).
     Any = 24,
-    /// What a server adds to an error: not taken apart here.
+    /// Diagnostic information that a server adds to an error: not decoded here.
     Diagnostic = 25,
 }
 
@@ -79,21 +79,21 @@ pub enum Kind {
 pub enum Value<'a> {
     /// No value.
     Null,
-    /// Yes or no.
+    /// A Boolean.
     Bool(bool),
-    /// An integer with a sign.
+    /// A signed integer.
     Signed(i64),
-    /// An integer without.
+    /// An unsigned integer.
     Unsigned(u64),
     /// IEEE 754, 32 bits.
     F32(f32),
     /// IEEE 754, 64 bits.
     F64(f64),
-    /// A text; bytes that are not UTF-8 are replaced when it is written out.
+    /// A text. Bytes that are not UTF-8 are replaced on output.
     Text(&'a [u8]),
-    /// Nanoseconds since 1970-01-01 UTC; the nearest that fits.
+    /// Nanoseconds since 1970-01-01 UTC, saturating.
     Time(i64),
-    /// A GUID, in the order in which it is written.
+    /// A GUID, in display order.
     Guid([u8; 16]),
     /// Bytes.
     Bytes(&'a [u8]),
@@ -103,7 +103,7 @@ pub enum Value<'a> {
     Status(u32),
     /// Several values as one: an argument that is an array.
     List(Typed<'a>),
-    /// What is not taken apart, in its encoding.
+    /// A value that is not decoded, in its encoding.
     Other(&'a [u8]),
 }
 
@@ -145,7 +145,7 @@ impl Kind {
 }
 
 impl Value<'_> {
-    /// As a number, where it is one: truth as 0 and 1, integers beyond 2^53 rounded.
+    /// The value as a number, if it is one: Booleans as 0 and 1, integers beyond 2^53 rounded.
     #[expect(clippy::cast_precision_loss, reason = "limits of integers beyond 2^53 are not written")]
     pub const fn number(&self) -> Option<f64> {
         match *self {
@@ -168,9 +168,9 @@ impl fmt::Display for Value<'_> {
             Self::Unsigned(number) => number.fmt(formatter),
             Self::F32(number) => number.fmt(formatter),
             Self::F64(number) => number.fmt(formatter),
-            Self::Text(text) => lossy(text, formatter),
+            Self::Text(text) => write_lossy(text, formatter),
             Self::Time(time) => write!(formatter, "{time} ns"),
-            Self::Guid(bytes) => guid_text(bytes, formatter),
+            Self::Guid(bytes) => write_guid(bytes, formatter),
             Self::Bytes(bytes) | Self::Other(bytes) => {
                 bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
             }
@@ -182,18 +182,18 @@ impl fmt::Display for Value<'_> {
 }
 
 impl<'a> Typed<'a> {
-    /// The values in order; none after the first that is cut off, or whose end cannot be found.
+    /// The values in order, up to the first that is truncated or invalid.
     pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let Self { kind, count, bytes } = *self;
         let mut reader = Reader::new(bytes);
         // Every value has at least one byte.
         let count = bytes.len().min(usize::try_from(count).unwrap_or(usize::MAX));
-        (0..count).map_while(move |_| value(kind, &mut reader).ok())
+        (0..count).map_while(move |_| read_value(kind, &mut reader).ok())
     }
 }
 
-/// One value of a kind: at least one byte.
-fn value<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
+/// Reads one value of a kind: at least one byte.
+fn read_value<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
     if reader.left() == 0 {
         return Err(DecodeError::Truncated("value"));
     }
@@ -209,112 +209,112 @@ fn value<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeErr
         Kind::U64 => Value::Unsigned(u64::from_le_bytes(reader.array("u64")?)),
         Kind::F32 => Value::F32(f32::from_le_bytes(reader.array("f32")?)),
         Kind::F64 => Value::F64(f64::from_le_bytes(reader.array("f64")?)),
-        Kind::Text | Kind::Xml => sized(reader)?.map_or(Value::Null, Value::Text),
-        Kind::Time => Value::Time(time(i64::from_le_bytes(reader.array("time")?))),
-        Kind::Guid => guid(reader)?,
-        Kind::Bytes => sized(reader)?.map_or(Value::Null, Value::Bytes),
-        Kind::Node => Value::Node(node(reader)?.0),
-        Kind::ExpandedNode => Value::Node(expanded_node(reader)?),
+        Kind::Text | Kind::Xml => length_prefixed(reader)?.map_or(Value::Null, Value::Text),
+        Kind::Time => Value::Time(unix_time(i64::from_le_bytes(reader.array("time")?))),
+        Kind::Guid => read_guid(reader)?,
+        Kind::Bytes => length_prefixed(reader)?.map_or(Value::Null, Value::Bytes),
+        Kind::Node => Value::Node(read_node(reader)?.0),
+        Kind::ExpandedNode => Value::Node(read_expanded_node(reader)?),
         Kind::Status => Value::Status(u32::from_le_bytes(reader.array("status")?)),
         Kind::QualifiedName => {
-            reader.take(2, "namespace")?;
-            sized(reader)?.map_or(Value::Null, Value::Text)
+            reader.bytes(2, "namespace")?;
+            length_prefixed(reader)?.map_or(Value::Null, Value::Text)
         }
-        Kind::LocalizedText => localized(reader)?,
-        Kind::Structure => structure(reader)?,
-        Kind::Any => any(reader)?,
-        // Where they end is known only to who takes them apart.
-        Kind::DataValue | Kind::Diagnostic => Value::Other(reader.take(reader.left(), "value")?),
+        Kind::LocalizedText => read_localized_text(reader)?,
+        Kind::Structure => read_structure(reader)?,
+        Kind::Any => read_variant(reader)?,
+        // Only a decoder of these types can find their end.
+        Kind::DataValue | Kind::Diagnostic => Value::Other(reader.bytes(reader.left(), "value")?),
     })
 }
 
-/// A length and that many bytes; none for a negative length.
-fn sized<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, DecodeError> {
+/// Reads a length and that many bytes; none if the length is negative.
+fn length_prefixed<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, DecodeError> {
     match usize::try_from(i32::from_le_bytes(reader.array("length")?)) {
-        Ok(length) => reader.take(length, "text").map(Some),
+        Ok(length) => reader.bytes(length, "text").map(Some),
         Err(_) => Ok(None),
     }
 }
 
-/// From ticks of 100 ns since 1601 to nanoseconds since 1970.
-const fn time(ticks: i64) -> i64 {
+/// Converts ticks of 100 ns since 1601 into nanoseconds since 1970.
+const fn unix_time(ticks: i64) -> i64 {
     const FROM_1601_TO_1970: i64 = 116_444_736_000_000_000;
     ticks.saturating_sub(FROM_1601_TO_1970).saturating_mul(100)
 }
 
-fn guid<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
+fn read_guid<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
     match Node::guid(reader.array("guid")?) {
         NodeId::Guid(bytes) => Ok(Value::Guid(bytes)),
         _ => Err(DecodeError::Invalid("guid")),
     }
 }
 
-/// A node (OPC 10000-6, 5.2.2.9), with the flags of its first byte that belong to an expanded one.
-fn node<'a>(reader: &mut Reader<'a>) -> Result<(Node<'a>, u8), DecodeError> {
+/// Reads a node (OPC 10000-6, 5.2.2.9), and the flags of its first byte that an expanded node uses.
+fn read_node<'a>(reader: &mut Reader<'a>) -> Result<(Node<'a>, u8), DecodeError> {
     let first = reader.u8("node_encoding")?;
     let wide = |reader: &mut Reader<'a>| reader.array("namespace").map(u16::from_le_bytes);
     let (namespace, id) = match first & 0x3F {
         0 => (0, NodeId::Numeric(reader.u8("node_id")?.into())),
         1 => (reader.u8("namespace")?.into(), NodeId::Numeric(u16::from_le_bytes(reader.array("node_id")?).into())),
         2 => (wide(reader)?, NodeId::Numeric(u32::from_le_bytes(reader.array("node_id")?))),
-        3 => (wide(reader)?, NodeId::Text(sized(reader)?.unwrap_or_default())),
+        3 => (wide(reader)?, NodeId::Text(length_prefixed(reader)?.unwrap_or_default())),
         4 => (wide(reader)?, Node::guid(reader.array("node_id")?)),
-        5 => (wide(reader)?, NodeId::Opaque(sized(reader)?.unwrap_or_default())),
+        5 => (wide(reader)?, NodeId::Opaque(length_prefixed(reader)?.unwrap_or_default())),
         _ => return Err(DecodeError::Invalid("node_encoding")),
     };
     Ok((Node { namespace, id }, first & 0xC0))
 }
 
-/// The node without the URI of its namespace and the number of its server.
-fn expanded_node<'a>(reader: &mut Reader<'a>) -> Result<Node<'a>, DecodeError> {
-    let (node, flags) = node(reader)?;
+/// Reads an expanded node, without the URI of its namespace and the number of its server.
+fn read_expanded_node<'a>(reader: &mut Reader<'a>) -> Result<Node<'a>, DecodeError> {
+    let (node, flags) = read_node(reader)?;
     if flags & 0x80 != 0 {
-        sized(reader)?;
+        length_prefixed(reader)?;
     }
     if flags & 0x40 != 0 {
-        reader.take(4, "server_index")?;
+        reader.bytes(4, "server_index")?;
     }
     Ok(node)
 }
 
-/// Without its language.
-fn localized<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
+/// Reads a text, without its language.
+fn read_localized_text<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
     let mask = reader.u8("localized_text")?;
     if mask & 1 != 0 {
-        sized(reader)?;
+        length_prefixed(reader)?;
     }
-    let text = if mask & 2 != 0 { sized(reader)? } else { None };
+    let text = if mask & 2 != 0 { length_prefixed(reader)? } else { None };
     Ok(text.map_or(Value::Null, Value::Text))
 }
 
-/// The body of a structure, without its type.
-fn structure<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
-    node(reader)?;
-    let body = if reader.u8("structure_encoding")? == 0 { None } else { sized(reader)? };
+/// Reads the body of a structure, without its type.
+fn read_structure<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
+    read_node(reader)?;
+    let body = if reader.u8("structure_encoding")? == 0 { None } else { length_prefixed(reader)? };
     Ok(body.map_or(Value::Null, Value::Other))
 }
 
-/// A value behind its own type (OPC 10000-6, 5.2.2.16): an array is a list of its elements, without its dimensions.
-fn any<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
+/// Reads a variant (OPC 10000-6, 5.2.2.16): a value preceded by its type. An array becomes a list, without its dimensions.
+fn read_variant<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
     let encoding = reader.u8("type")?;
     let kind = match encoding & 0x3F {
         0 => return Ok(Value::Null),
-        // A variant in a variant is an array of them: not followed, so that nothing is as deep as somebody likes.
-        24 => return Ok(Value::Other(reader.take(reader.left(), "value")?)),
+        // An array of variants is not decoded: a sender must not choose the depth of recursion.
+        24 => return Ok(Value::Other(reader.bytes(reader.left(), "value")?)),
         number => Kind::from_number(number).ok_or(DecodeError::Invalid("type"))?,
     };
     if encoding & 0x80 == 0 {
-        return value(kind, reader);
+        return read_value(kind, reader);
     }
     let count = u32::try_from(i32::from_le_bytes(reader.array("array_length")?)).unwrap_or_default();
     let before = reader.rest();
     for _ in 0..count {
-        value(kind, reader)?;
+        read_value(kind, reader)?;
     }
     let used = before.len() - reader.left();
     if encoding & 0x40 != 0 {
         let dimensions = i32::from_le_bytes(reader.array("dimensions")?);
-        reader.take(usize::try_from(dimensions).unwrap_or_default().saturating_mul(4), "dimensions")?;
+        reader.bytes(usize::try_from(dimensions).unwrap_or_default().saturating_mul(4), "dimensions")?;
     }
     Ok(Value::List(Typed { kind, count, bytes: before.get(..used).unwrap_or(before) }))
 }

@@ -2,20 +2,20 @@
 
 use super::{Kind, Typed};
 
-/// Values as they travel, borrowed from the frame: nothing is copied until somebody asks.
+/// Values as encoded on the wire, borrowed from the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Values<'a> {
-    /// None, or not of interest.
+    /// None, or not reported.
     #[default]
     None,
     /// Bits, first one in the lowest bit of the first byte (Modbus packing).
     Bits {
         /// At least `count` bits, rounded up to whole bytes.
         bytes: &'a [u8],
-        /// How many of them count.
+        /// Number of bits.
         count: u16,
     },
-    /// 16-bit registers, big-endian; a last odd byte does not count.
+    /// 16-bit registers, big-endian; an odd last byte is ignored.
     Registers(&'a [u8]),
     /// AND mask and OR mask of Mask Write Register (FC 22), in that order.
     Masks {
@@ -24,9 +24,9 @@ pub enum Values<'a> {
         /// Bits to set where the AND mask clears.
         or: u16,
     },
-    /// Bytes without a known shape; written as hexadecimal text.
+    /// Bytes of unknown structure; written as hexadecimal text.
     Bytes(&'a [u8]),
-    /// Values that say of what type they are: [`Typed`], spread out so that [`Values`] stay small.
+    /// Typed values: the fields of [`Typed`], flat so that [`Values`] stay small.
     Typed {
         /// [`Typed::kind`].
         kind: Kind,
@@ -44,7 +44,7 @@ impl<'a> From<Typed<'a>> for Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The values that say of what type they are.
+    /// The typed values.
     pub const fn typed(&self) -> Option<Typed<'a>> {
         match *self {
             Self::Typed { kind, count, bytes } => Some(Typed { kind, count, bytes }),
@@ -52,8 +52,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The values as numbers, in order: bits as 0 and 1, registers unsigned, masks as AND then OR. Bytes
-    /// give nothing, and typed values are asked [themselves](Values::typed).
+    /// The values as numbers, in order: bits as 0 and 1, registers unsigned, masks as AND then OR. Empty for bytes and for
+    /// [typed values](Values::typed).
     pub fn numbers(&self) -> impl Iterator<Item = u16> + '_ {
         let count = match *self {
             Self::Bits { count, .. } => usize::from(count),

@@ -97,7 +97,7 @@ impl Step<'_> {
             used += decoded;
             let next = rest.get(decoded..).filter(|next| !next.is_empty());
             match next.map(|next| self.dissector.frame_len(self.from, next)) {
-                Some(FrameLen::Invalid(_)) if !self.dissector.is_in_doubt(self.from) => {
+                Some(FrameLen::Invalid(_)) if !self.dissector.is_ambiguous(self.from) => {
                     *self.framing = Framing::Lost;
                     self.progress = SearchProgress { is_aligned: true, refuted: 0 };
                 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::frame::{Body, Checksum, Datagram, Frame, IpHeader, Tunnel, TunnelKind};
 
-/// Every third number is found in one place among those that were found lately.
+/// Every third number has the same index in the cache of recent flows.
 fn key(number: u8) -> FlowKey {
     let source_port = u16::from(number / 3) * 16 + u16::from(number % 3);
     let pair = IpHeader { source: [10, 0, 0, 1].into(), destination: [10, 0, 0, 2].into(), identification: 0 };
@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
     (prop_oneof![3 => 0_i64..10, 1 => 0_i64..120], step)
 }
 
-/// A flow as the model knows it; `order` is the number of its last use, or of its change of lifetime.
+/// A flow of the model; `order` is the number of its last use or of its last change of lifetime.
 #[derive(Clone, Copy, Debug)]
 struct Modelled {
     key: u8,
@@ -72,8 +72,8 @@ impl Modelled {
     }
 }
 
-/// Who has to go when `model` is full: the first that expired, else a closed one, else one that
-/// was never established, else the one idle for longest.
+/// The flow to remove when `model` is full: the first that expired, else a closed one, else one that
+/// was never established, else the least recently used one.
 fn victim(model: &[Modelled], clock: i64) -> Option<(Modelled, RemovalCause)> {
     let place = |flow: &&Modelled| (flow.used, flow.lifetime as usize, flow.order);
     let expired = model.iter().filter(|flow| flow.end() <= clock);
@@ -125,7 +125,8 @@ proptest! {
                     if let Some((slot, _, true)) = found {
                         table.list_again(slot);
                     }
-                    assert_eq!(found.map(|(slot, value, _)| (table.entry(slot), value)), known.as_ref().map(|flow| (flow.entry, number)));
+                    let found = found.map(|(slot, value, _)| (table.entry(slot), value));
+                    assert_eq!(found, known.as_ref().map(|flow| (flow.entry, number)));
                     if let Some(flow) = known {
                         (flow.used, flow.order) = (clock, order);
                     }
@@ -196,7 +197,7 @@ fn a_flow_is_found_on_every_way_that_fits_and_on_no_other() {
     let apart = table.get_or_insert_with(&on_another_way(Some(30), None), 2, Lifetime::Stream, |_| false, || 'c');
     assert!(apart.fresh, "an address plan of its own");
     assert_eq!(table.find(ways[1].brief(), 3).map(|used| *used.value), Some('a'));
-    // With the flow go all of its ways.
+    // All aliases are removed with the flow.
     table.remove(first, 3);
     assert!(table.find(ways[0].brief(), 3).is_none() && table.find(ways[1].brief(), 3).is_none());
     let again = table.get_or_insert_with(&ways[1], 4, Lifetime::Stream, |_| false, || 'd');

@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::super::Carrier;
 use super::super::model::{DeclaredProtocol, Flow, Ports};
-use super::super::words::{ServicePort, is_decoded};
+use super::super::services::{ServicePort, is_decoded};
 
 /// The port ranges that flows name for decoded protocols, each once.
 #[derive(Clone, Debug, Default)]

@@ -1,16 +1,19 @@
-//! What a flow allows: the entries of `allow`.
+//! The entries of `allow`, which say what a flow permits.
 
-use super::super::model::{Allow, DeclaredProtocol, Endpoint, FunctionRef, Location, Registers, S7Place};
-use super::super::section::{Section, Span, Word};
-use super::super::values;
-use super::super::words::{self, Classes};
+use lockkeeper_protocols::Class;
+
+use super::super::classes::{self, Classes};
+use super::super::dialect::{Action, DIALECTS, Location};
+use super::super::model::{Allow, DeclaredProtocol, Endpoint, FunctionRef};
+use super::super::section::{Complaint, Section, Span, Word};
+use super::super::{services, values};
 use super::conduits::Here;
 use super::pointless::permits_everything;
-use super::points::{function_help, is_s7, place_word, speaks};
 use super::{Walk, span_of};
+use crate::document::suggest::list;
 
 impl<'t> Walk<'t> {
-    /// The entries of `allow`, and where one of them permits every operation.
+    /// Reads `allow`. Also returns the span of an entry that permits every operation.
     pub(super) fn allow(
         &self,
         section: &mut Section<'t>,
@@ -52,25 +55,21 @@ impl<'t> Walk<'t> {
         }
         let points = entry.texts("points");
         let points = points.iter().filter_map(|word| self.usable_point(word, protocol, to, here)).collect();
+        let places = self.inline_places(&mut entry, protocol);
         let allow = Allow {
             classes: if classes.is_empty() && entry.has("functions") { Classes::all() } else { classes },
             functions,
             points,
-            registers: self.inline(&mut entry, protocol),
-            s7: self.inline_s7(&mut entry, protocol),
-            opcua: entry.opcua_places().unwrap_or_default(),
+            places,
             rate: entry.parsed("rate", values::rate),
-            blocks: entry.blocks(),
-            actions: entry.actions(),
+            actions: self.actions(&mut entry, protocol, classes),
         };
         self.empty_list(&entry);
-        self.actions_are_control(&entry, classes);
-        self.foreign_places(&entry, protocol);
         entry.finish();
         allow
     }
 
-    /// `points = []` would read as "no points" and act as "every address".
+    /// Reports an empty list, which would read as "no points" and act as "every address".
     fn empty_list(&self, entry: &Section<'t>) {
         for key in ["op", "points", "functions", "blocks", "actions"] {
             if entry.is_empty_list(key) {
@@ -84,16 +83,39 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// What restricts another protocol's operations restricts nothing here.
-    fn foreign_places(&self, entry: &Section<'t>, protocol: &DeclaredProtocol) {
-        let DeclaredProtocol::Named(name) = protocol else { return };
-        let s7 = is_s7(name);
-        for (key, fits) in [("blocks", s7), ("actions", s7), ("opcua", *name == "opcua")] {
-            if entry.has(key) && !fits {
-                let message = format!("`{key}` does not apply to protocol {name}");
-                self.problems.error(entry.span_of(key), message, format!("remove `{key}`, or correct the protocol"));
+    /// Reads the places that an entry names itself, in each dialect.
+    fn inline_places(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Vec<Location> {
+        let mut places = Vec::new();
+        for dialect in DIALECTS {
+            places.extend(dialect.entry_places(entry));
+            if !protocol.is_of(*dialect) {
+                dialect.entry_keys().iter().for_each(|key| self.foreign_key(entry, key, protocol));
             }
         }
+        places
+    }
+
+    /// Reports a restriction for operations of another protocol: it would restrict nothing.
+    fn foreign_key(&self, entry: &Section<'t>, key: &str, protocol: &DeclaredProtocol) {
+        if entry.has(key) {
+            let message = format!("`{key}` does not apply to protocol {}", protocol.name());
+            self.problems.error(entry.span_of(key), message, format!("remove `{key}`, or correct the protocol"));
+        }
+    }
+
+    /// Reads `actions = ["stop"]`. They need the class `control` alone: beside others, it is unclear what they restrict.
+    fn actions(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol, classes: Classes) -> Vec<&'static Action> {
+        let words = entry.texts("actions");
+        let actions = words.iter().filter_map(|word| entry.parse(word, action)).collect();
+        if entry.has("actions") && !classes.is_empty() && classes != Classes::only(Class::Control) {
+            let message = format!("`actions` of {} need op = \"control\", and no other", entry.what);
+            let help = "make an entry of its own: { op = \"control\", actions = [...] }";
+            self.problems.error(entry.span_of("actions"), message, help);
+        }
+        if !DIALECTS.iter().any(|dialect| !dialect.actions().is_empty() && protocol.is_of(*dialect)) {
+            self.foreign_key(entry, "actions", protocol);
+        }
+        actions
     }
 
     fn classes(&self, entry: &mut Section<'t>) -> Classes {
@@ -102,7 +124,7 @@ impl<'t> Walk<'t> {
             match Classes::from_word(word.text) {
                 Some(more) => classes = classes.with(more),
                 None => {
-                    let help = values::suggestion(word.text, &words::operation_words());
+                    let help = values::suggestion(word.text, &classes::operation_words());
                     self.problems.error(span_of(&word), format!("unknown operation `{}`", word.text), help);
                 }
             }
@@ -121,10 +143,10 @@ impl<'t> Walk<'t> {
         }
         let protocols = match protocol {
             DeclaredProtocol::Named(name) => vec![*name],
-            DeclaredProtocol::Any => words::protocol_names(),
+            DeclaredProtocol::Any => services::protocol_names(),
             DeclaredProtocol::Carried(_) => Vec::new(),
         };
-        let known = || protocols.iter().flat_map(|of| words::functions_of(of));
+        let known = || protocols.iter().flat_map(|of| services::functions_of(of));
         match known().find(|function| function.name == text) {
             Some(function) if !classes.is_empty() && !classes.contains(function.class) => {
                 // Not an error: the second half of FC 23 is a read, though the function is a write.
@@ -142,19 +164,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn inline(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Option<Registers> {
-        let registers = entry.registers()?;
-        self.place_fits(&Location::Modbus(registers.clone()), entry.span_of("modbus"), protocol);
-        Some(registers)
-    }
-
-    fn inline_s7(&self, entry: &mut Section<'t>, protocol: &DeclaredProtocol) -> Option<S7Place> {
-        let place = entry.s7_place()?;
-        self.place_fits(&Location::S7(place.clone()), entry.span_of("s7"), protocol);
-        Some(place)
-    }
-
-    /// A point that this flow may name: of an asset in `to`, in the protocol's own terms.
+    /// Resolves a point, which must be of an asset in `to` and have a place of the flow's protocol.
     fn usable_point(
         &self,
         word: &Word<'_>,
@@ -175,7 +185,7 @@ impl<'t> Walk<'t> {
             let message =
                 format!("point `{}` is of asset {}, which is not in `to`", word.text, self.asset_name(point.asset));
             let own = self.declared.points.iter().filter(|one| to.contains(&Endpoint::Asset(one.asset)));
-            let help = match words::list(own.map(|one| one.name.as_str())) {
+            let help = match list(own.map(|one| one.name.as_str())) {
                 none if none.is_empty() => "name a point of an asset in `to`".to_owned(),
                 names => format!("points of the assets in `to` are: {names}"),
             };
@@ -186,15 +196,25 @@ impl<'t> Walk<'t> {
     }
 
     fn place_fits(&self, place: &Location, span: Span, protocol: &DeclaredProtocol) {
-        let fits = match protocol {
-            DeclaredProtocol::Named(name) => speaks(place, name),
-            DeclaredProtocol::Any => true,
-            DeclaredProtocol::Carried(_) => false,
-        };
-        if !fits {
+        if !protocol.is_of(place.dialect) {
             let message =
-                format!("a place written as `{}` does not apply to protocol {}", place_word(place), protocol.name());
+                format!("a place written as `{}` does not apply to protocol {}", place.dialect.key(), protocol.name());
             self.problems.error(span, message, "name a place of this protocol, or correct the protocol");
         }
     }
+}
+
+/// The action of a word.
+fn action(text: &str) -> Result<&'static Action, Complaint> {
+    let actions = || DIALECTS.iter().flat_map(|dialect| dialect.actions());
+    let names: Vec<&str> = actions().map(|action| action.name).collect();
+    values::one_of(text, "a control action", &names)?;
+    actions().find(|action| action.name == text).ok_or_else(|| (text.to_owned(), String::new()))
+}
+
+/// The help for an unknown function: the nearest one, or all that the protocols list.
+fn function_help(name: &str, protocols: &[&str]) -> String {
+    let known: Vec<&str> =
+        protocols.iter().flat_map(|of| services::functions_of(of).map(|function| function.name)).collect();
+    values::suggestion(name, &known)
 }

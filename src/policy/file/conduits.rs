@@ -1,14 +1,17 @@
-//! Conduits, their flows, and what each flow allows.
+//! Conduits and their flows.
 
+use super::super::Conditions;
+use super::super::dialect::{DIALECTS, SessionOptions};
 use super::super::model::{Conduit, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span, Word};
-use super::super::{values, words};
+use super::super::{services, values};
 use super::{Walk, index, span_of};
+use crate::document::suggest::list;
 
-/// The conduit that is being walked.
+/// The conduit that is being read.
 pub(super) struct Here<'a> {
     index: u16,
-    /// The zones it connects; empty where one of them is unknown, so that no host is reported for that.
+    /// The zones that it connects; empty if one of them is unknown, so that this causes no errors about hosts.
     pub(super) zones: &'a [u16],
     name: &'a str,
 }
@@ -42,8 +45,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// `[[flow]]`: a flow that does not say of which conduit it is. It is read no further, so that nothing that it would
-    /// change is reported.
+    /// Reports `[[flow]]`, a flow that names no conduit. Its contents are skipped, and references to flows are not reported.
     pub(super) fn flows_without_conduit(&self, root: &mut Section<'t>) {
         if !root.has("flow") {
             return;
@@ -85,7 +87,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// A flow, and where it permits every operation if it does.
+    /// Reads a flow. Also returns the span of an entry that permits every operation.
     fn flow(&self, id: String, section: &mut Section<'t>, here: &Here<'_>) -> (Flow, Option<Span>) {
         section.missing("from", "who may ask: from = [\"SCADA-1\"]");
         section.missing("to", "who may be asked: to = [\"PLC-BRIDGE\"]");
@@ -95,8 +97,7 @@ impl<'t> Walk<'t> {
         let declared = self.protocol_and_ports(section);
         let is_known = declared.is_some();
         let (protocol, ports) = declared.unwrap_or((DeclaredProtocol::Any, Ports::Any));
-        let s7 = section.s7_session(&protocol);
-        let opcua = section.opcua_session(&protocol);
+        let session = self.session_options(section, &protocol);
         let needs_allow = is_known && protocol_has_operations(&protocol);
         let (allow, any) = self.allow(section, (&protocol, needs_allow), if sound { &to } else { &[] }, here);
         let flow = Flow {
@@ -107,22 +108,37 @@ impl<'t> Walk<'t> {
             protocol,
             ports,
             allow,
+            conditions: Conditions::read(section, &self.declared),
             expect_every: section.parsed("expect_every", values::duration),
             schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
             requires_grant: section.flag("requires_grant").unwrap_or(false),
             max_session: section.parsed("max_session", values::duration),
-            s7,
-            opcua,
+            session,
             tls_min_version: section.tls(),
         };
         (flow, any)
+    }
+
+    /// Reads the session options of each dialect, under its own key.
+    fn session_options(&self, section: &mut Section<'t>, protocol: &DeclaredProtocol) -> SessionOptions {
+        let mut options = SessionOptions::default();
+        for dialect in DIALECTS {
+            if dialect.read_session(section, &mut options) && !protocol.is_of(*dialect) {
+                let (key, names) = (dialect.key(), dialect.protocols());
+                let message = format!("`{key}` does not apply to protocol {}", protocol.name());
+                let help =
+                    format!("remove `{key}`, or write protocol = \"{}\"", names.first().copied().unwrap_or_default());
+                self.problems.error(section.span_of(key), message, help);
+            }
+        }
+        options
     }
 
     fn schedule_ref(&self, word: &Word<'_>) -> Option<u16> {
         self.refer(word, "schedule", self.declared.schedules.iter().map(|schedule| schedule.name.as_str()))
     }
 
-    /// The hosts under a key, and whether every one of them is known.
+    /// Reads the hosts under a key. Also returns whether all of them are known.
     fn endpoints(&self, section: &mut Section<'t>, key: &'static str, here: &Here<'_>) -> (Vec<Endpoint>, bool) {
         let words = section.texts(key);
         let endpoints: Vec<Endpoint> = words.iter().filter_map(|word| self.endpoint(word, here)).collect();
@@ -130,7 +146,7 @@ impl<'t> Walk<'t> {
         (endpoints, sound)
     }
 
-    /// An asset, `zone:NAME`, an address or network, or `any`.
+    /// Resolves an asset, `zone:NAME`, an address or network, or `any`.
     fn endpoint(&self, word: &Word<'_>, here: &Here<'_>) -> Option<Endpoint> {
         if word.text == "any" {
             return Some(Endpoint::Any);
@@ -151,7 +167,7 @@ impl<'t> Walk<'t> {
         Some(Endpoint::Asset(asset))
     }
 
-    /// An asset by name; where a zone has that name, the help says how a zone is written.
+    /// Resolves an asset. If a zone has the name, the help shows how to write a zone.
     fn endpoint_asset(&self, word: &Word<'_>) -> Option<u16> {
         if self.declared.zones.iter().any(|zone| zone.name == word.text)
             && !self.declared.assets.iter().any(|asset| asset.name == word.text)
@@ -168,7 +184,7 @@ impl<'t> Walk<'t> {
         if here.zones.contains(&zone) || here.zones.is_empty() || !known {
             return;
         }
-        let connected = words::list(here.zones.iter().map(|&zone| self.zone_name(zone)));
+        let connected = list(here.zones.iter().map(|&zone| self.zone_name(zone)));
         let message = format!(
             "`{}` is in zone {}, which conduit {} does not connect",
             word.text,
@@ -193,7 +209,7 @@ impl<'t> Walk<'t> {
             zones().any(|zone| zone.networks.is_empty() || zone.networks.iter().any(|of| of.contains(&network)));
         if !inside && !here.zones.is_empty() {
             let message = format!("`{}` lies in no zone of conduit {}", word.text, here.name);
-            let connected = words::list(zones().map(|zone| zone.name.as_str()));
+            let connected = list(zones().map(|zone| zone.name.as_str()));
             self.problems.error(
                 span_of(word),
                 message,
@@ -204,10 +220,10 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// Whether `allow` decides about what a flow speaks.
+/// Whether a flow of this protocol has operations for `allow` to decide about.
 fn protocol_has_operations(protocol: &DeclaredProtocol) -> bool {
     match protocol {
-        DeclaredProtocol::Named(name) => words::is_decoded(name),
+        DeclaredProtocol::Named(name) => services::is_decoded(name),
         DeclaredProtocol::Any => true,
         DeclaredProtocol::Carried(_) => false,
     }

@@ -2,11 +2,12 @@
 
 use super::super::model::{DeclaredProtocol, Ports};
 use super::super::section::{Section, Span, Word};
-use super::super::{Carrier, values, words};
+use super::super::{Carrier, services, values};
 use super::Walk;
+use crate::document::suggest::{list, nearest};
 
 impl<'t> Walk<'t> {
-    /// `protocol` and `port`.
+    /// Reads `protocol` and `port`.
     pub(super) fn protocol_and_ports(&self, section: &mut Section<'t>) -> Option<(DeclaredProtocol, Ports)> {
         let expected = "a port, a range such as \"5000-5010\", \"tcp/502\", \"any\", or a list of ports";
         let written = section.tokens("port", expected);
@@ -19,11 +20,11 @@ impl<'t> Walk<'t> {
         Some((protocol, ports))
     }
 
-    /// The registered port of a decoded protocol does not permit that protocol.
+    /// Warns of a numbered port that is registered for a decoded protocol, which it does not permit.
     fn names_no_decoded_protocol(&self, section: &Section<'t>, protocol: &DeclaredProtocol, ports: &Ports) {
         let (DeclaredProtocol::Carried(text), Ports::Ranges(ranges)) = (protocol, ports) else { return };
         let [(carrier, port, last)] = **ranges else { return };
-        let decoded: Vec<&str> = if port == last { words::decoded_at((carrier, port)) } else { Vec::new() };
+        let decoded: Vec<&str> = if port == last { services::decoded_at((carrier, port)) } else { Vec::new() };
         if let Some(first) = decoded.first() {
             let message =
                 format!("`{text}` does not permit {}, which must be named to be permitted", decoded.join(" or "));
@@ -62,7 +63,7 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// Every carrier of the ranges; of `any`, those that have ports.
+/// The carriers of ports; of `any`, those with ports.
 fn carriers(ports: &Ports) -> Vec<Carrier> {
     let Ports::Ranges(ranges) = ports else { return vec![Carrier::Tcp, Carrier::Udp] };
     let mut carriers: Vec<Carrier> = Vec::new();
@@ -74,13 +75,13 @@ fn carriers(ports: &Ports) -> Vec<Carrier> {
     carriers
 }
 
-/// `modbus`, `ntp`, `tcp`, `tcp/443`, `udp/5000-5010`, `ip/47`, `ethernet/0x8892`, `any`; with where it is reached.
+/// Parses a protocol, with its ports: `modbus`, `ntp`, `tcp`, `tcp/443`, `udp/5000-5010`, `ip/47`, `ethernet/0x8892`, `any`.
 fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, String)> {
     if text == "any" {
         return Ok((DeclaredProtocol::Any, Ports::Any));
     }
-    if let Some(name) = words::protocol_name(text) {
-        let ranges = words::ports_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
+    if let Some(name) = services::protocol_name(text) {
+        let ranges = services::ports_of(name).into_iter().map(|(carrier, port)| (carrier, port, port));
         return Ok((DeclaredProtocol::Named(name), Ports::Ranges(ranges.collect())));
     }
     let carried = |range| Ok((DeclaredProtocol::Carried(text.to_owned()), Ports::Ranges(vec![range])));
@@ -101,14 +102,15 @@ fn declared_protocol(text: &str) -> Result<(DeclaredProtocol, Ports), (String, S
 
 fn protocol_help(text: &str) -> String {
     let forms = "or by carrier: \"tcp/443\", \"udp/123\", \"ip/47\", \"any\"";
-    let known = words::protocol_names();
-    match words::nearest(text, known.iter().copied()) {
+    let known = services::protocol_names();
+    match nearest(text, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? Protocols are written by name, {forms}"),
-        None => format!("known names are: {}; {forms}", words::list(known)),
+        None => format!("known names are: {}; {forms}", list(known)),
     }
 }
 
-/// A port or a range on every carrier of the protocol, or on one of them: `502`, `tcp/502`, `udp/5000-5010`, `tcp/any`.
+/// Parses a port or a range, for every carrier of the protocol or for one of them: `502`, `tcp/502`, `udp/5000-5010`,
+/// `tcp/any`.
 fn carried_port(
     text: &str,
     protocol: &DeclaredProtocol,
@@ -130,7 +132,7 @@ fn carried_port(
     }
 }
 
-/// `502`, `5000-5010`, `any`: first and last port.
+/// Parses `502`, `5000-5010` or `any` to the first and the last port.
 fn port(text: &str) -> Result<(u16, u16), (String, String)> {
     if text == "any" {
         return Ok((1, u16::MAX));
@@ -145,10 +147,6 @@ fn port(text: &str) -> Result<(u16, u16), (String, String)> {
 }
 
 impl Section<'_> {
-    pub(super) fn word_of(&mut self, key: &'static str, what: &str, known: &[&'static str]) -> Option<&'static str> {
-        self.parsed(key, |text| values::one_of(text, what, known))
-    }
-
     pub(super) fn tls(&mut self) -> Option<&'static str> {
         let what = format!("tls of {}", self.what);
         let mut section = self.table("tls", what)?;

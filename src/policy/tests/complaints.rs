@@ -246,7 +246,7 @@ fn s7_flows_that_cannot_be_meant_are_errors() {
         (modbus.replace("allow", "s7 = { rack = 0 }\nallow"), "`s7` does not apply to protocol modbus (remove `s7`"),
         (
             modbus.replace("op = \"read\"", "op = \"read\", s7 = { area = \"M\" }"),
-            "a place written as `s7` does not apply to protocol modbus",
+            "`s7` does not apply to protocol modbus (remove `s7`, or correct the protocol)",
         ),
     ] {
         let found = flow_complaint("protocol = \"modbus\"\nallow = [{ op = \"read\" }]", &with);

@@ -3,6 +3,7 @@
 
 mod advice;
 mod complaints;
+mod conditions;
 mod flows;
 mod language;
 mod opcua;
@@ -14,7 +15,7 @@ mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Policy, Rule, SessionState, Verdict};
+use super::{Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Policy, Reason, Rule, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -64,24 +65,34 @@ fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> Strin
         Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
         Verdict::Observe => "observe".to_owned(),
         Verdict::NotJudged => "not judged".to_owned(),
-        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(flow_verdict, &denial, "Modbus")),
+        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.detail(flow_verdict, &denial)),
     }
 }
 
 fn judged(policy: &Policy, tuple: &FlowTuple, operation: &Operation<'_>) -> String {
     let flow_verdict = policy.flow_verdict(tuple, Some("modbus"));
-    let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default());
+    let verdict = policy.judge(&flow_verdict, operation, &mut LastValues::default(), SessionState::default(), 0);
     short(policy, &flow_verdict, verdict)
 }
 
 fn flow_judged(policy: &Policy, tuple: &FlowTuple, protocol: Option<&str>) -> String {
     let flow_verdict = policy.flow_verdict(tuple, protocol);
-    short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol))
+    short(policy, &flow_verdict, policy.judge_flow(&flow_verdict, protocol, 0))
 }
 
 fn rule_of(verdict: Verdict) -> Option<Rule> {
     match verdict {
         Verdict::Deny(denial) => Some(denial.rule),
         Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
+    }
+}
+
+#[test]
+fn every_detail_of_a_rule_is_written() {
+    let policy = policy(FULL);
+    for rule in Rule::ALL {
+        let denial = Denial { rule, flow: None, reason: Reason::Plain };
+        let written = !policy.detail(&FlowVerdict::default(), &denial).is_empty();
+        assert_eq!(written, rule.row().detail.is_some(), "{}", rule.id());
     }
 }

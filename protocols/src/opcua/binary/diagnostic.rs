@@ -18,7 +18,7 @@ impl DiagnosticInfo {
             let present = reader.u8("diagnostic_info")?;
             // symbolic id, namespace, locale, text: indexes into the string table
             let indexes = (present & INDEXES).count_ones() as usize;
-            reader.take(indexes * 4, "diagnostic_info")?;
+            reader.bytes(indexes * 4, "diagnostic_info")?;
             if present & ADDITIONAL_INFO != 0 {
                 Bytes::decode_as(reader, "additional_info", dialect)?;
             }

@@ -43,7 +43,7 @@ impl<'a> Encoded<'a> for ExtensionObject<'a> {
     #[inline]
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         if reader.rest().starts_with(&NULL_OBJECT) {
-            reader.take(NULL_OBJECT.len(), "extension")?;
+            reader.bytes(NULL_OBJECT.len(), "extension")?;
             return Ok(Self { encoding: Node::standard(0), body: ExtensionBody::None });
         }
         Self::read_non_null(reader, dialect)
@@ -79,7 +79,7 @@ impl<'a> ExtensionObject<'a> {
         let body = match reader.i32_le(BODY)? {
             -1 if matches!(encoding.id, NodeId::Numeric(0)) => &[],
             -1 => return Err(Fault::Ambiguous(BODY)),
-            length => reader.take(usize::try_from(length).unwrap_or(0), BODY)?,
+            length => reader.bytes(usize::try_from(length).unwrap_or(0), BODY)?,
         };
         Ok(Self { encoding, body: ExtensionBody::Binary(body) })
     }

@@ -32,7 +32,7 @@ impl<'a> Bytes<'a> {
         match reader.i32_le(field)? {
             -1 => Ok(Self(None)),
             ..-1 => Self::negative_length(field, dialect),
-            length => Ok(Self(Some(reader.take(length as usize, field)?))),
+            length => Ok(Self(Some(reader.bytes(length as usize, field)?))),
         }
     }
 

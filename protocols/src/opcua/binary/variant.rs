@@ -205,7 +205,7 @@ fn skip_elements(
     dialect: impl Dialect,
 ) -> Result<(), Fault> {
     if let Some(size) = fixed_size(kind) {
-        reader.take(count.saturating_mul(size), "value")?;
+        reader.bytes(count.saturating_mul(size), "value")?;
         return Ok(());
     }
     (0..count).try_for_each(|_| skip_element(reader, kind, depth, dialect))

@@ -18,7 +18,7 @@ impl<'a> Encoded<'a> for BrowseDescription<'a> {
         let node = Node::decode(reader, dialect)?;
         reader.u32_le("browse_direction")?;
         Node::decode(reader, dialect)?;
-        reader.take(9, "browse_masks")?; // with subtypes?, node classes, fields of the result
+        reader.bytes(9, "browse_masks")?; // with subtypes?, node classes, fields of the result
         Ok(Self { node })
     }
 }
@@ -46,7 +46,7 @@ impl<'a> Encoded<'a> for RelativePathElement {
 
     fn decode(reader: &mut Reader<'a>, dialect: impl Dialect) -> Result<Self, Fault> {
         Node::decode(reader, dialect)?;
-        reader.take(2, "relative_path")?; // inverse?, with subtypes?
+        reader.bytes(2, "relative_path")?; // inverse?, with subtypes?
         QualifiedName::decode(reader, dialect)?;
         Ok(Self)
     }

@@ -30,7 +30,7 @@ impl<'a> BuildInfo<'a> {
         match structure.standard_body()? {
             (BUILD_INFO, mut body) => Self::read(&mut body, None).ok(),
             (SERVER_STATUS, mut body) => {
-                body.take(16, "server_times").ok()?; // start, now
+                body.bytes(16, "server_times").ok()?; // start, now
                 let state = body.u32_le("server_state").ok()?;
                 Self::read(&mut body, Some(state)).ok()
             }

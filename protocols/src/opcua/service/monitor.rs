@@ -20,7 +20,7 @@ impl<'a> Encoded<'a> for Parameters {
         let handle = reader.u32_le("client_handle")?;
         read_double(reader, "sampling_interval")?;
         ExtensionObject::decode(reader, dialect)?;
-        reader.take(5, "queue")?; // size, discard oldest?
+        reader.bytes(5, "queue")?; // size, discard oldest?
         Ok(Self { handle })
     }
 }
@@ -95,7 +95,7 @@ pub(super) fn visit_set_monitoring_mode<'a>(
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
     let subscription = reader.u32_le("subscription_id")?;
-    let mode = reader.take(4, "monitoring_mode")?;
+    let mode = reader.bytes(4, "monitoring_mode")?;
     visit_each(reader, "monitored_item_ids", dialect, |item: u32| {
         visit(&monitored_item(subscription, item).with_values(single_value(Kind::U32, mode)));
     })
@@ -153,7 +153,7 @@ pub(super) fn visit_set_publishing_mode<'a>(
     dialect: impl Dialect,
     visit: &mut impl FnMut(&Item<'a>),
 ) -> Result<(), Fault> {
-    let enabled = reader.take(1, "publishing_enabled")?;
+    let enabled = reader.bytes(1, "publishing_enabled")?;
     visit_each(reader, "subscription_ids", dialect, |number: u32| {
         visit(
             &Item::new(Class::Subscribe, Subject::Subscription(number)).with_values(single_value(Kind::Bool, enabled)),

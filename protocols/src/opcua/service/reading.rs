@@ -65,15 +65,21 @@ pub fn visit_operations<'a>(
     let rest = Item::new(class_of(body), Subject::Unread("item"));
     if is_truncated && matches!(fault, Fault::Bytes(DecodeError::Truncated(_))) {
         visit(&PossibleItem { is_remainder: true, ..PossibleItem::unanimous(&rest, agreed) });
-        return Err(fault);
+    } else {
+        visit_disputed(body, agreed, &rest, &mut visit);
     }
+    Err(fault)
+}
+
+/// Visits the items from index `agreed` on, in the reading of each family of servers that may accept the request. `rest`:
+/// stands for unreadable items.
+fn visit_disputed<'a>(body: &'a [u8], agreed: u32, rest: &Item<'a>, visit: &mut impl FnMut(&PossibleItem<'_, 'a>)) {
     let ends = Reading::OF_SERVERS.map(|reading| (reading, visit_reading(body, reading, |_, _| ())));
     let is_possible =
         |(reading, (_, end)): &(Reading, ReadingEnd)| end.err().is_none_or(|fault| !reading.refuses(fault));
     let possible = ends.iter().filter(|end| is_possible(end)).count();
     if possible > 1 && ends.iter().all(|(_, (count, end))| *count == agreed && end.is_err()) {
-        visit(&PossibleItem { is_remainder: true, ..PossibleItem::unanimous(&rest, agreed) });
-        return Err(fault);
+        return visit(&PossibleItem { is_remainder: true, ..PossibleItem::unanimous(rest, agreed) });
     }
     let is_ambiguous = possible > 1;
     // A request that all servers refuse is visited in the first reading.
@@ -85,10 +91,9 @@ pub fn visit_operations<'a>(
             }
         });
         if end.is_err() {
-            visit(&PossibleItem { item: &rest, result_index: *count, is_remainder: true, is_ambiguous });
+            visit(&PossibleItem { item: rest, result_index: *count, is_remainder: true, is_ambiguous });
         }
     }
-    Err(fault)
 }
 
 /// Number of items in a reading, and the fault that ended it.

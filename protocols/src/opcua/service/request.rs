@@ -37,7 +37,7 @@ pub(in crate::opcua) fn count_trailing_bytes(service: Service, content: Reader<'
         }
         Service::Publish => {
             let acknowledgements = read_count(&mut content, ACKNOWLEDGEMENT, "acknowledgements", Standard).ok()?;
-            content.take(acknowledgements * ACKNOWLEDGEMENT, "acknowledgements").ok()?;
+            content.bytes(acknowledgements * ACKNOWLEDGEMENT, "acknowledgements").ok()?;
         }
         _ => return None,
     }
