@@ -1,5 +1,5 @@
-//! What the tests of the decoders share: a sink that writes down what it hears, and holds a decoder to what it promises.
-//! Also a part of the tests in `tests/`, of the fuzzer, and of the tests of the generator.
+//! A sink for tests that logs the events of a decoder and asserts the decoder's guarantees. Shared with `tests/`, the fuzzer
+//! and the tests of the generator.
 
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ pub struct Log {
     pub pdus: BTreeMap<(usize, u32), u32>,
     pub lost: usize,
     pub anomalies: u32,
-    /// Accepted answers whose request was not heard.
+    /// Accepted answers whose request was not seen.
     pub unseen: u32,
     /// Operations that were announced or passed at once.
     pub operations: BTreeMap<Class, u32>,
@@ -36,7 +36,7 @@ pub struct Log {
 
 /// What a [`Log`] answers to a decoder, and what it writes down.
 pub struct Answers {
-    /// Whether the outcome of an operation is waited for.
+    /// Whether the outcome of an operation is tracked.
     pub awaits: Box<dyn Fn(RequestRef) -> bool>,
     /// Whether operations of a class on nodes of these namespaces pass at once.
     pub passes: fn(Class, Namespaces) -> bool,
@@ -47,7 +47,7 @@ pub struct Answers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     All,
-    /// All but operations, overdue operations and outcomes, which depend on what is waited for.
+    /// All but operations, overdue operations and outcomes, which depend on what is tracked.
     NoOperations,
     Nothing,
 }
@@ -70,11 +70,11 @@ impl fmt::Debug for Answers {
 struct Account {
     seen: BTreeSet<RequestRef>,
     awaited: BTreeMap<RequestRef, String>,
-    /// Operations whose outcome is not waited for: it may come, or be counted with others.
+    /// Operations with an untracked outcome, which may be reported singly or counted with others.
     idle: BTreeMap<RequestRef, String>,
     /// Outcomes that were only counted, of idle operations and of those that passed.
     counted: u32,
-    /// Groups of PDUs of the protocol that is spoken, where that is known.
+    /// Number of PDU groups of the identified protocol.
     groups: Option<usize>,
 }
 
@@ -92,7 +92,7 @@ impl Default for Log {
     }
 }
 
-/// Two logs are equal when the same was heard, whatever was lent and waited for.
+/// Two logs are equal if their events are, whatever was lent and tracked.
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {
         let heard = |log: &Self| (log.lost, log.anomalies, log.unseen, log.endings);

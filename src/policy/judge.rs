@@ -23,8 +23,8 @@ pub(super) enum Relation {
     /// Neither end is in a zone.
     #[default]
     Unplaced,
-    /// No policy could name an end: neither is in a zone, and one has an address that no network can place, or what is said
-    /// goes to whoever is in reach, wherever that is.
+    /// No policy could name an end: neither is in a zone, and one has an address that no network can place, or the packet
+    /// goes to every host in reach.
     Stray,
     /// Only observed: inside a zone that is not judged inside, between zones whose traffic the policy wants observed, or
     /// housekeeping of the link.
@@ -207,7 +207,7 @@ impl Policy {
     }
 
     fn judge_seen(&self, flow_verdict: &FlowVerdict, seen: Seen<'_>, time: i64) -> Verdict {
-        // Every host calls into its network for names and addresses: that is no conversation with anybody.
+        // Every host broadcasts into its network for names and addresses; that is not a conversation with a host.
         if flow_verdict.to_all.contains(&true) && !seen.is_decoded() {
             return Verdict::Observe;
         }
@@ -281,7 +281,7 @@ impl Policy {
         rules.permit_plainly(only.asset, operation).then_some(only)
     }
 
-    /// The verdict where several flows, functions or ranges have to be looked at, or nothing is permitted.
+    /// The verdict where several flows, functions or ranges must be compared, or nothing is permitted.
     fn judge_fully(
         &self,
         flow_verdict: &FlowVerdict,
@@ -373,8 +373,8 @@ impl Policy {
         }
     }
 
-    /// Whether an operation between hosts that cannot be placed is told: one that may change something, in a policy that wants
-    /// to know of what crosses no conduit.
+    /// Whether an operation between hosts that cannot be placed is reported: one that may change something, in a policy that
+    /// reports traffic without a conduit.
     fn judges_strays(&self, operation: &Operation<'_>) -> bool {
         let is_told = self.declared.defaults.undeclared_conduit == Consequence::Violation;
         is_told && self.judges() && !Classes::HARMLESS.contains(operation.class)
@@ -554,7 +554,7 @@ enum Choice<'r> {
     Permitted(u16),
     /// They permit it elsewhere.
     Elsewhere(&'r Candidate),
-    /// No entry names it, or those that do speak of addresses and it has none.
+    /// No entry names it, or only entries with addresses do, and it has none.
     Nothing,
 }
 
