@@ -317,7 +317,7 @@ fn verdict(clock: &mut Clock, heard: &[Heard<'_>], asked: &[Asked], policy: &Pol
         let permits = |verdict| matches!(verdict, Verdict::Permit { .. });
         let verdicts = operations
             .iter()
-            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default()));
+            .map(|(at, operation)| policy.judge(&rulings[*at], operation, &mut last[*at], SessionState::default(), 0));
         verdicts.filter(|verdict| permits(*verdict)).count()
     };
     clock.time(&format!("policy, verdict, {judged}"), "operation", operations.len(), nothing, judge);

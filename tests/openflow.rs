@@ -58,15 +58,15 @@ fn held_with(speech: Speech, flows: u32) -> i64 {
     // The last packets, three a flow, close the flows.
     let mut left = settings.packets as usize - 3 * flows as usize;
     for block in &blocks {
-        worker.open(Report::default());
+        worker.begin_block(Report::default());
         let open = block.packets.iter().take(left);
         open.for_each(|packet| {
             let bytes = block.bytes_of(packet);
-            worker.packet(packet, bytes, shard_of(bytes));
+            worker.judge_packet(packet, bytes, shard_of(bytes));
         });
         left = left.saturating_sub(block.packets.len());
         let clock = block.packets.last().map_or(0, |packet| packet.stamp.clock);
-        worker.close(clock, false);
+        worker.end_block(clock, false);
     }
     assert_eq!(worker.open_flows(), u64::from(flows), "{speech:?}");
     HELD.get() - before

@@ -12,7 +12,8 @@ impl Policy {
     /// The second half of the sentence of an alert: what is permitted instead, such as
     /// `conduit C-REMOTE-LOCK permits only read`. Empty if the rule has none.
     pub fn detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
-        denial.rule.row().detail.map_or_else(String::new, |detail| detail(self, flow_verdict, denial))
+        let by_rule = || denial.rule.row().detail.map(|detail| detail(self, flow_verdict, denial));
+        self.condition_message(denial).or_else(by_rule).unwrap_or_default()
     }
 
     pub(super) fn conduit_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {

@@ -158,7 +158,7 @@ impl Policy {
             None
         };
         let mut deciding = candidates.iter().filter(|one| one.decides());
-        let only = deciding.next().filter(|_| deciding.next().is_none());
+        let only = deciding.next().filter(|_| deciding.next().is_none()).filter(|one| !self.has_conditions(one.flow));
         flow_verdict.only = only.map(|one| self.only(one.flow, flow_verdict.server.asset));
         let closest = candidates.iter().find(|one| one.fits).or(candidates.first()).map(|one| one.flow);
         let closest = closest.or(flow_verdict.reverse).and_then(|flow| self.flow(flow));
@@ -193,18 +193,19 @@ impl Policy {
     }
 
     /// The verdict on a flow as such. `protocol` is the name that the dissector gave it, none when nothing is known of
-    /// its payload: then the server's port and the carrier decide (`tcp/443`, well-known names).
-    pub fn judge_flow(&self, flow_verdict: &FlowVerdict, protocol: Option<&str>) -> Verdict {
-        self.judge_seen(flow_verdict, protocol.map_or(Seen::Nothing, Seen::Protocol))
+    /// its payload: then the server's port and the carrier decide (`tcp/443`, well-known names). `time` is that of the
+    /// packet, nanoseconds since 1970-01-01 UTC.
+    pub fn judge_flow(&self, flow_verdict: &FlowVerdict, protocol: Option<&str>, time: i64) -> Verdict {
+        self.judge_seen(flow_verdict, protocol.map_or(Seen::Nothing, Seen::Protocol), time)
     }
 
     /// The verdict on a flow whose payload was seen and is none of the decoded protocols: a flow that declares a decoded
     /// protocol does not permit it, whatever its port.
-    pub fn judge_unrecognised(&self, flow_verdict: &FlowVerdict) -> Verdict {
-        self.judge_seen(flow_verdict, Seen::Unrecognised)
+    pub fn judge_unrecognised(&self, flow_verdict: &FlowVerdict, time: i64) -> Verdict {
+        self.judge_seen(flow_verdict, Seen::Unrecognised, time)
     }
 
-    fn judge_seen(&self, flow_verdict: &FlowVerdict, seen: Seen<'_>) -> Verdict {
+    fn judge_seen(&self, flow_verdict: &FlowVerdict, seen: Seen<'_>, time: i64) -> Verdict {
         // Every host calls into its network for names and addresses: that is no conversation with anybody.
         if flow_verdict.to_all.contains(&true) && !seen.is_decoded() {
             return Verdict::Observe;
@@ -214,10 +215,8 @@ impl Policy {
             Err(verdict) => return verdict,
         };
         let permits = |one: &&Candidate| one.fits && self.flow(one.flow).is_some_and(|flow| seen.fits(&flow.protocol));
-        match candidates.iter().find(permits) {
-            Some(one) => Verdict::Permit { flow: Some(one.flow) },
-            None => self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain),
-        }
+        self.permit_in_condition(candidates.iter().filter(permits), time)
+            .unwrap_or_else(|| self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain))
     }
 
     /// The flows that name these hosts, or the verdict where none does.
@@ -246,14 +245,15 @@ impl Policy {
         }
     }
 
-    /// The verdict on one operation of a flow whose protocol is known. Does not allocate, except for the first value of
-    /// a point that limits its step.
+    /// The verdict on one operation of a flow whose protocol is known. `time` is that of the packet, nanoseconds since
+    /// 1970-01-01 UTC. Does not allocate, except for the first value of a point that limits its step.
     pub fn judge(
         &self,
         flow_verdict: &FlowVerdict,
         operation: &Operation<'_>,
         last: &mut LastValues,
         session: SessionState,
+        time: i64,
     ) -> Verdict {
         if let Some(only) = self.permitted_by(flow_verdict, operation) {
             return if only.restricts(operation) {
@@ -262,7 +262,7 @@ impl Policy {
                 Verdict::Permit { flow: Some(only.flow) }
             };
         }
-        self.judge_fully(flow_verdict, operation, last, session)
+        self.judge_fully(flow_verdict, operation, last, session, time)
     }
 
     /// Whether an operation is certainly permitted or only observed, whatever happened before: the short cut for nearly every
@@ -287,6 +287,7 @@ impl Policy {
         operation: &Operation<'_>,
         last: &mut LastValues,
         session: SessionState,
+        time: i64,
     ) -> Verdict {
         if flow_verdict.relation == Relation::Stray && self.judges_strays(operation) {
             return Verdict::Deny(Denial { rule: Rule::OperationUnplaced, flow: None, reason: Reason::Plain });
@@ -302,16 +303,22 @@ impl Policy {
             return verdict;
         }
         let server = flow_verdict.server.asset;
-        let mut chosen = self.choose(candidates, server, operation, session);
+        let mut chosen = self.choose(candidates, server, operation, When { session, time: Some(time) });
         if !matches!(chosen, Choice::Permitted(_))
             && let Some(rule) = self.lock(candidates, operation.class, session)
         {
             // An operation that only the lock keeps from being permitted violates the lock's rule. Session options are written
             // on purpose: they hold whatever `undeclared_operation` says.
-            chosen = self.choose(candidates, server, operation, SessionState::UNLOCKED);
+            chosen =
+                self.choose(candidates, server, operation, When { session: SessionState::UNLOCKED, time: Some(time) });
             if let Choice::Permitted(flow) = chosen {
                 return Verdict::Deny(Denial { rule, flow: Some(flow), reason: Reason::Plain });
             }
+        }
+        if !matches!(chosen, Choice::Permitted(_))
+            && let Some(denial) = self.judge_conditions(candidates, server, operation, time)
+        {
+            return denial;
         }
         match chosen {
             Choice::Permitted(flow) if operation.class == Class::Write => {
@@ -321,10 +328,31 @@ impl Policy {
             Choice::Elsewhere(one) => self.deny(Rule::AddressUndeclared, Some(one), Reason::Class(operation.class)),
             // A flow that permits anything of a protocol permits its session.
             Choice::Nothing if operation.class == Class::Session || dialect::opens_session(operation) => {
-                Verdict::Permit { flow: Some(first.flow) }
+                let deciding = candidates.iter().filter(|one| one.decides());
+                self.permit_in_condition(deciding, time).unwrap_or(Verdict::Permit { flow: Some(first.flow) })
             }
             Choice::Nothing if operation.class == Class::Opaque => self.judge_opaque(first),
             Choice::Nothing => self.deny(Rule::OperationUndeclared, Some(first), Reason::Class(operation.class)),
+        }
+    }
+
+    /// The denial of an operation that a flow permits at other times only: what is permitted but for a condition is denied
+    /// for that, the rest for what it is.
+    fn judge_conditions(
+        &self,
+        candidates: &[Candidate],
+        server: Option<u16>,
+        operation: &Operation<'_>,
+        time: i64,
+    ) -> Option<Verdict> {
+        let deciding = || candidates.iter().filter(|one| one.decides());
+        let first = deciding().find_map(|one| self.denied_by_condition(one.flow, time))?;
+        match self.choose(candidates, server, operation, When { session: SessionState::UNLOCKED, time: None }) {
+            Choice::Permitted(flow) => Some(self.denied_by_condition(flow, time).unwrap_or(first)),
+            Choice::Nothing if is_of_every_flow(operation) => {
+                self.permit_in_condition(deciding(), time).filter(|verdict| matches!(verdict, Verdict::Deny(_)))
+            }
+            Choice::Elsewhere(_) | Choice::Nothing => None,
         }
     }
 
@@ -336,9 +364,8 @@ impl Policy {
             let rules = self.compiled.flows.get(usize::from(one.flow));
             rules.is_some_and(|rules| rules.permits.iter().any(|permit| permit.names(operation)))
         };
-        let is_common = matches!(operation.class, Class::Session | Class::Opaque) || dialect::opens_session(operation);
         match declaring.clone().next() {
-            Some(one) if !is_common && !declaring.any(names) => {
+            Some(one) if !is_of_every_flow(operation) && !declaring.any(names) => {
                 self.deny(Rule::OperationUndeclared, Some(one), Reason::Class(operation.class))
             }
             _ => self.deny(Rule::FlowUndeclaredProtocol, candidates.first(), Reason::Plain),
@@ -352,15 +379,15 @@ impl Policy {
         is_told && self.judges() && !Classes::HARMLESS.contains(operation.class)
     }
 
-    /// What the entries of all flows that speak say about an operation.
+    /// What the entries of all deciding flows say about an operation.
     fn choose<'r>(
         &self,
         candidates: &'r [Candidate],
         server: Option<u16>,
         operation: &Operation<'_>,
-        session: SessionState,
+        when: When,
     ) -> Choice<'r> {
-        let naming = || self.permits(candidates, operation, session).filter(|(_, permit)| permit.names(operation));
+        let naming = || self.permits(candidates, operation, when).filter(|(_, permit)| permit.names(operation));
         let mut closest = None;
         for (one, permit) in naming() {
             match &permit.places {
@@ -394,15 +421,17 @@ impl Policy {
         Verdict::Deny(Denial { rule: Rule::FlowOpaque, flow: Some(first.flow), reason })
     }
 
-    /// The entries of the flows that speak, but for those that wait for a password.
+    /// The entries of the deciding flows, but for those that wait for a password and those whose conditions do not hold.
     fn permits<'r>(
         &self,
         candidates: &'r [Candidate],
         operation: &Operation<'_>,
-        session: SessionState,
+        When { session, time }: When,
     ) -> impl Iterator<Item = (&'r Candidate, &Permit)> {
         let class = operation.class;
-        let open = self.deciding(candidates).filter(move |(_, rules)| rules.session.lock(class, session).is_none());
+        let holds = move |flow| time.is_none_or(|time| self.denied_by_condition(flow, time).is_none());
+        let open = self.deciding(candidates);
+        let open = open.filter(move |(one, rules)| rules.session.lock(class, session).is_none() && holds(one.flow));
         open.flat_map(|(one, rules)| rules.permits.iter().map(move |permit| (one, permit)))
     }
 
@@ -479,6 +508,11 @@ impl Policy {
     }
 }
 
+/// Whether an operation belongs to any use of its protocol, so that no entry has to name it.
+fn is_of_every_flow(operation: &Operation<'_>) -> bool {
+    matches!(operation.class, Class::Session | Class::Opaque) || dialect::opens_session(operation)
+}
+
 /// Keeps what an operation says about the values of points that limit their step.
 fn remember(points: &LimitedPoints, asset: u16, operation: &Operation<'_>, last: &mut LastValues) {
     match dialect::values_at(asset, &operation.target) {
@@ -503,6 +537,14 @@ impl Seen<'_> {
             (Self::Unrecognised, DeclaredProtocol::Carried(_)) => true,
         }
     }
+}
+
+/// The circumstances of an operation on which it depends whether an entry counts.
+#[derive(Clone, Copy)]
+struct When {
+    session: SessionState,
+    /// Time of the packet, nanoseconds since 1970-01-01 UTC; none to ask as if every condition held.
+    time: Option<i64>,
 }
 
 /// What the entries that name an operation say about its address.

@@ -1,5 +1,6 @@
 //! Conduits, their flows, and what each flow allows.
 
+use super::super::Conditions;
 use super::super::dialect::{DIALECTS, SessionOptions};
 use super::super::model::{Conduit, DeclaredProtocol, Endpoint, Flow, Ports};
 use super::super::section::{Section, Span, Word};
@@ -108,6 +109,7 @@ impl<'t> Walk<'t> {
             protocol,
             ports,
             allow,
+            conditions: Conditions::read(section, &self.declared),
             expect_every: section.parsed("expect_every", values::duration),
             schedule: section.text("schedule").and_then(|word| self.schedule_ref(&word)),
             requires_grant: section.flag("requires_grant").unwrap_or(false),

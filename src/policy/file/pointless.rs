@@ -41,7 +41,8 @@ impl Walk<'_> {
 
     /// Whether all that a flow permits is permitted by another one that permits every operation, at any time.
     fn is_covered(&self, flow: &Flow, any: &Flow) -> bool {
-        let is_conditional = !any.session.is_empty() || any.schedule.is_some() || any.requires_grant;
+        let is_conditional =
+            !any.session.is_empty() || any.schedule.is_some() || any.requires_grant || !any.conditions.is_empty();
         let covers = |wide: &[Endpoint], narrow: &[Endpoint]| {
             narrow.iter().all(|narrow| wide.iter().any(|wide| self.holds(wide, narrow)))
         };

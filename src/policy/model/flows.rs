@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::super::Conditions;
 use super::super::classes::Classes;
 use super::super::dialect::{Action, Dialect, Location, SessionOptions};
 use super::super::encoding::Encoding;
@@ -89,6 +90,8 @@ pub struct Flow {
     pub ports: Ports,
     /// What may be asked.
     pub allow: Vec<Allow>,
+    /// When it permits at all.
+    pub conditions: Conditions,
     /// A poll that stops for longer is a finding. Kept, judged later.
     pub expect_every: Option<Duration>,
     /// When it may be used (index). Kept, judged later.

@@ -1,19 +1,17 @@
-//! Which end of a conversation asks, as far as ports and the first packet tell: a last resort, after the handshake and the
-//! protocol's own shape.
+//! Which end of a conversation is the client, by ports and the first packet: the last resort, after the handshake and the
+//! protocol.
 
-use lockkeeper_protocols::identify::Roles;
-use lockkeeper_protocols::{REGISTRY, Side};
+use lockkeeper_protocols::REGISTRY;
 
-use super::{FlowFacts, NO_ROW};
 use crate::flow::{End, FlowKey};
 use crate::frame::{Body, Frame};
 use crate::policy::{BROADCAST, Carrier, is_group, is_service_port};
 
-/// The client, before any handshake or payload is known. `from`: who sent the first packet; `to_all`: it went to a
-/// broadcast or multicast address, which is nobody that could ask.
+/// The client, before any handshake or payload is known. `from` is the sender of the first packet; `to_all`: its destination
+/// is a broadcast or multicast address, which is never a client.
 ///
-/// A port alone makes nobody a server, because any port may be a client's by chance: the two ports are compared, and where
-/// they weigh the same, the end that spoke first asks.
+/// No port alone decides, because a client may have any port by chance: the weights of the two ports are compared, and the
+/// sender of the first packet is the client where they are equal.
 pub(super) fn guess_client(key: &FlowKey, from: End, carrier: Carrier, to_all: bool) -> End {
     let ports = [End::Low, End::High].map(|end| key.port(end));
     let has_ports = matches!(carrier, Carrier::Tcp | Carrier::Udp);
@@ -25,8 +23,7 @@ pub(super) fn guess_client(key: &FlowKey, from: End, carrier: Carrier, to_all: b
     }
 }
 
-/// Whether a frame goes to whoever is in reach of its sender: to a multicast or broadcast address, or, what no host takes
-/// for a segment of a connection, to every hardware address.
+/// Whether a frame goes to a multicast or broadcast address, or, unless it is TCP, to the broadcast hardware address.
 pub(super) fn is_to_all(frame: &Frame<'_>) -> bool {
     let to_all = frame.mac.is_some_and(|macs| macs.destination == BROADCAST);
     match frame.body {
@@ -36,26 +33,11 @@ pub(super) fn is_to_all(frame: &Frame<'_>) -> bool {
     }
 }
 
-impl FlowFacts {
-    /// Whether nothing but ports and the first packet say who asks.
-    pub(super) fn is_guess(&self) -> bool {
-        self.roles == Roles::Guessed && self.row == NO_ROW
-    }
-
-    /// What is said is of no decoded protocol: the port of one makes nobody a server any more.
-    pub(super) fn forget_decoded_port(&mut self) {
-        let (client, server) = (self.endpoint(Side::Client).port, self.endpoint(Side::Server).port);
-        if self.roles == Roles::Guessed && is_service_of_client(self.carrier, client, server) {
-            self.client = self.client.other();
-        }
-    }
-}
-
-/// The server as far as two different ports tell.
+/// The server, by two different ports; none where they do not decide.
 fn server_by_port(carrier: Carrier, low: u16, high: u16) -> Option<End> {
     let weights = [low, high].map(|port| weight(carrier, port));
     let [is_decoded, other_is_decoded] = [low, high].map(is_decoded);
-    let known_otherwise = (is_decoded != other_is_decoded && weights.iter().all(|weight| *weight >= SELDOM_BY_CHANCE))
+    let known_otherwise = (is_decoded != other_is_decoded && weights.iter().all(|weight| *weight >= KNOWN_PORT))
         .then_some(if is_decoded { End::High } else { End::Low });
     let [low_weight, high_weight] = weights;
     let by_weight = match low_weight.cmp(&high_weight) {
@@ -64,45 +46,45 @@ fn server_by_port(carrier: Carrier, low: u16, high: u16) -> Option<End> {
         std::cmp::Ordering::Equal => None,
     };
     match carrier {
-        // A datagram shows at once whether it is of a decoded protocol, and is believed then.
+        // A datagram shows at once whether it is of a decoded protocol.
         Carrier::Udp => known_otherwise.or(by_weight),
-        // Both directions of a connection that is joined in its middle are as likely to be seen first.
+        // Of a connection that is joined midstream, either direction may come first.
         _ => by_weight.or(known_otherwise).or(Some(if high < low { End::High } else { End::Low })),
     }
 }
 
-/// How much a port speaks for a server. System ports (RFC 6335, section 6) are given to clients by no system, those from
-/// 32768 on are given to them by most.
+/// How likely a port is a server's. No system assigns system ports (RFC 6335, section 6) to clients; most assign those from
+/// 32768 on.
 fn weight(carrier: Carrier, port: u16) -> u8 {
     let is_known = is_decoded(port) || is_service_port(carrier, port);
     match port {
         0 => 0,
         1..FIRST_USER_PORT if is_known => 4,
         FIRST_USER_PORT..FIRST_EPHEMERAL if is_known => 3,
-        _ if is_known => SELDOM_BY_CHANCE,
+        _ if is_known => KNOWN_PORT,
         1..FIRST_USER_PORT => 1,
         _ => 0,
     }
 }
 
-/// Whether payload that is none of the decoded protocols shows that the other end is the server: this one's port is only
-/// that of a decoded protocol, and the client's that of another service.
-fn is_service_of_client(carrier: Carrier, client: u16, server: u16) -> bool {
+/// Whether payload of no decoded protocol makes the client the server: the server's port is that of a decoded protocol, and
+/// the client's that of another service.
+pub(super) fn is_service_of_client(carrier: Carrier, client: u16, server: u16) -> bool {
     is_decoded(server) && !is_decoded(client) && is_service_port(carrier, client)
 }
 
-/// Whether a port is that of a decoded protocol: what is sent shows whether it is spoken there.
+/// Whether a port is that of a decoded protocol.
 fn is_decoded(port: u16) -> bool {
     REGISTRY.iter().any(|row| row.ports.contains(&port))
 }
 
-/// The least weight of a port that is known.
-const SELDOM_BY_CHANCE: u8 = 2;
+/// The least weight of a known port.
+const KNOWN_PORT: u8 = 2;
 
-/// Ports below this belong to services.
+/// System ports are below (RFC 6335).
 const FIRST_USER_PORT: u16 = 1024;
 
-/// The first port that Linux gives to clients, the lowest of the systems of today (IANA has 49152).
+/// The first port that Linux assigns to clients, the lowest of all systems (IANA: 49152).
 const FIRST_EPHEMERAL: u16 = 32_768;
 
 #[cfg(test)]
@@ -128,11 +110,11 @@ mod tests {
         for server in [44_818, 48_898] {
             assert_eq!(server_by_port(Carrier::Tcp, 1025, server), Some(End::High), "{server}");
         }
-        assert_eq!(server_by_port(Carrier::Tcp, 700, 44_818), Some(End::High), "a system port that nobody knows");
+        assert_eq!(server_by_port(Carrier::Tcp, 700, 44_818), Some(End::High), "a system port of no known service");
     }
 
     #[test]
-    fn where_ports_weigh_the_same_who_spoke_first_asks_and_of_streams_the_lower_one_answers() {
+    fn of_equal_ports_the_first_sender_is_the_client_and_of_streams_the_lower_port_is_the_servers() {
         assert_eq!(server_by_port(Carrier::Udp, 50_000, 60_000), None);
         assert_eq!(server_by_port(Carrier::Udp, 161, 123), None);
         assert_eq!(server_by_port(Carrier::Tcp, 60_000, 50_000), Some(End::High));
