@@ -34,8 +34,8 @@ use lockkeeper::flow::{
 use lockkeeper::frame::{self, Body, Layers};
 use lockkeeper::policy::{Carrier, Denial, FlowVerdict, LastValues, Policy, Reason, Rule, SessionState, Verdict};
 use lockkeeper::record::{
-    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, OperationView, OwnedTarget,
-    Report, SortKey, Transaction, What, write_transaction,
+    self, Captures, ConversationText, Correlator, Endpoint, Event, Evidence, Finding, FindingKind, OperationView,
+    OwnedTarget, Report, SortKey, Transaction, write_transaction,
 };
 use lockkeeper_protocols::{Outcome, Protocol, REGISTRY, RequestRef, Session, Stamp, Target};
 use talk::{Asked, Ears};
@@ -354,7 +354,7 @@ fn denial(asked: &Asked, address: u16, ends: &[[Endpoint; 2]], policy: &Policy, 
         *at = address;
     }
     let finding = Finding {
-        what: What::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
+        what: FindingKind::Denied(Denial { rule: Rule::AddressUndeclared, flow: Some(0), reason: Reason::Plain }),
         time: asked.stamp.time,
         proving_packet: Evidence { capture: 0, packet: asked.stamp.packet },
         conversation: asked.flow as u64,

@@ -7,7 +7,7 @@ use super::correlate::Settings;
 use super::json::Object;
 use super::key::ProtocolLabel;
 use super::operation::{self, OperationView};
-use super::{AlertId, Ending, Endpoint, Evidence, Finding, Kind, Mismatch, Severity, What};
+use super::{AlertId, Ending, Endpoint, Evidence, Finding, FindingKind, Kind, Mismatch, Severity};
 use super::{attack, json, mapping, message};
 use crate::policy::rules::Requirements;
 use crate::policy::{Carrier, Place, Policy};
@@ -57,13 +57,15 @@ impl Record<'_> {
     fn add_ends(&self, object: &mut Object<'_>) {
         let Finding { client, server, carrier, flow_verdict, protocol, .. } = self.finding;
         let flow = match &self.finding.what {
-            What::Denied(denial) | What::RequestUnseen(denial) | What::Certificate { denial, .. } => denial.flow,
-            What::Malformed { .. }
-            | What::Doubtful(_)
-            | What::UnknownAsset(_)
-            | What::Mismatch(_)
-            | What::NewHost(_)
-            | What::Identity { .. } => None,
+            FindingKind::Denied(denial)
+            | FindingKind::RequestUnseen(denial)
+            | FindingKind::Certificate { denial, .. } => denial.flow,
+            FindingKind::Malformed { .. }
+            | FindingKind::Doubtful(_)
+            | FindingKind::UnknownAsset(_)
+            | FindingKind::Mismatch(_)
+            | FindingKind::NewHost(_)
+            | FindingKind::Identity { .. } => None,
         };
         add_endpoint(object, "client", self.policy, client, flow_verdict.client, *carrier);
         add_endpoint(object, "server", self.policy, server, flow_verdict.server, *carrier);
@@ -88,23 +90,23 @@ impl Record<'_> {
     /// Appends the members that only some rules have.
     fn add_particulars(&self, object: &mut Object<'_>) {
         match &self.finding.what {
-            What::Denied(_) | What::RequestUnseen(_) => {}
-            What::Certificate { of, certificate, .. } => object.object("certificate", |object| {
+            FindingKind::Denied(_) | FindingKind::RequestUnseen(_) => {}
+            FindingKind::Certificate { of, certificate, .. } => object.object("certificate", |object| {
                 object.string("of", side_name(*of));
                 object.string("subject", &certificate.subject);
                 object.string("thumbprint", &certificate.thumbprint);
             }),
-            What::Malformed { name, value } => object.object("anomaly", |object| {
+            FindingKind::Malformed { name, value } => object.object("anomaly", |object| {
                 object.string("name", name);
                 object.number_or_null("value", *value);
             }),
-            What::Doubtful(doubt) => object.object("anomaly", |object| {
+            FindingKind::Doubtful(doubt) => object.object("anomaly", |object| {
                 object.string("name", doubt.name());
                 object.null("value");
             }),
-            What::Mismatch(mismatch) => object.object("mismatch", |object| self.add_mismatch(*mismatch, object)),
-            What::UnknownAsset(side) | What::NewHost(side) => object.string("subject", side_name(*side)),
-            What::Identity { of, unit, field, value } => object.object("identity", |object| {
+            FindingKind::Mismatch(mismatch) => object.object("mismatch", |object| self.add_mismatch(*mismatch, object)),
+            FindingKind::UnknownAsset(side) | FindingKind::NewHost(side) => object.string("subject", side_name(*side)),
+            FindingKind::Identity { of, unit, field, value } => object.object("identity", |object| {
                 object.string("of", side_name(*of));
                 object.number_or_null("unit", *unit);
                 object.string("field", field);
@@ -135,7 +137,7 @@ impl Record<'_> {
     fn add_evidence(&self, object: &mut Object<'_>) {
         let Finding { client, server, carrier, proving_packet, what, .. } = self.finding;
         self.add_packet(object, *proving_packet);
-        if let What::Doubtful(doubt) = what
+        if let FindingKind::Doubtful(doubt) = what
             && let Some(other) = doubt.other()
         {
             object.object("other", |object| self.add_packet(object, other));
@@ -278,16 +280,16 @@ mod tests {
     fn every_variety_is_one_valid_json_object() {
         let strange = "a \"quoted\"\n\u{0}\u{fffd} value".to_owned();
         let varieties = [
-            What::Malformed { name: "quantity_out_of_range", value: Some(0) },
-            What::Malformed { name: "bad_length", value: None },
-            What::Certificate {
+            FindingKind::Malformed { name: "quantity_out_of_range", value: Some(0) },
+            FindingKind::Malformed { name: "bad_length", value: None },
+            FindingKind::Certificate {
                 denial: Denial { rule: Rule::CertExpired, flow: None, reason: Reason::Time(i64::MAX) },
                 of: Side::Server,
                 certificate: Arc::new(Certificate::read(OLD).expect("a sound certificate")),
             },
-            What::UnknownAsset(Side::Client),
-            What::NewHost(Side::Server),
-            What::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
+            FindingKind::UnknownAsset(Side::Client),
+            FindingKind::NewHost(Side::Server),
+            FindingKind::Identity { of: Side::Server, unit: None, field: "vendor", value: strange.clone() },
         ];
         for what in varieties {
             let finding = Finding { what, operation: None, protocol: None, ..testing::finding(0) };

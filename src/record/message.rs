@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use lockkeeper_protocols::{Area, Class, MethodTarget, Mode, NodeTarget, Side, Target, Typed, attribute_name};
 
 use super::key::{ProtocolLabel, end_of};
-use super::{Doubt, Endpoint, Finding, Mismatch, OwnedOperation, OwnedValues, What, json};
+use super::{Doubt, Endpoint, Finding, FindingKind, Mismatch, OwnedOperation, OwnedValues, json};
 use crate::policy::{Place, Policy};
 
 /// The sentence of a finding, with its full stop. Names in it come from the traffic, so characters that a terminal would obey
@@ -14,27 +14,27 @@ use crate::policy::{Place, Policy};
 pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let names = Names { policy, finding };
     let (what, detail) = match &finding.what {
-        What::Denied(denial) => (names.action(), policy.detail(&finding.flow_verdict, denial)),
-        What::RequestUnseen(denial) => {
+        FindingKind::Denied(denial) => (names.action(), policy.detail(&finding.flow_verdict, denial)),
+        FindingKind::RequestUnseen(denial) => {
             let permitted = policy.detail(&finding.flow_verdict, denial);
             (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
         }
-        What::Certificate { denial, of, certificate } => {
+        FindingKind::Certificate { denial, of, certificate } => {
             let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
             (what, policy.detail(&finding.flow_verdict, denial))
         }
-        What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
-        What::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
-        What::UnknownAsset(side) => {
+        FindingKind::Malformed { name, value } => (names.action(), anomaly(name, *value)),
+        FindingKind::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
+        FindingKind::UnknownAsset(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
             (format!("{} is not a declared asset of zone {zone}", names.host(*side)), names.seen(*side))
         }
-        What::Mismatch(mismatch) => names.mismatch(*mismatch),
-        What::NewHost(side) => {
+        FindingKind::Mismatch(mismatch) => names.mismatch(*mismatch),
+        FindingKind::NewHost(side) => {
             let zone = policy.zone_name(end_of(finding, *side).1.zone);
             (format!("New host {} in zone {zone}", names.host(*side)), names.seen(*side))
         }
-        What::Identity { of, unit, field, value } => {
+        FindingKind::Identity { of, unit, field, value } => {
             let unit = unit.map(|unit| format!(" (unit {unit})")).unwrap_or_default();
             (format!("{}{unit} identifies itself", names.of(*of)), format!("{} {value}", spaced(field)))
         }
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_malformed_pdu_is_shown_with_the_number_at_fault() {
-        let what = What::Malformed { name: "quantity_out_of_range", value: Some(300) };
+        let what = FindingKind::Malformed { name: "quantity_out_of_range", value: Some(300) };
         let finding = Finding { what, operation: None, ..testing::finding(0) };
         assert_eq!(sentence(&finding), "Modbus from 10.20.9.9 to 10.20.1.10: quantity out of range (300).");
     }
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_name_cannot_command_the_terminal_that_shows_it() {
         let hidden = "Pump\u{1b}[2K\r\n\u{202E}ok é".to_owned();
-        let what = What::Identity { of: Side::Server, unit: None, field: "vendor", value: hidden };
+        let what = FindingKind::Identity { of: Side::Server, unit: None, field: "vendor", value: hidden };
         let identity = Finding { what, ..testing::finding(0) };
         let shown = r"10.20.1.10 identifies itself: vendor Pump\u{1b}[2K\u{d}\u{a}\u{202e}ok é.";
         assert_eq!(sentence(&identity), shown);
@@ -376,13 +376,13 @@ mod tests {
 
     #[test]
     fn discoveries_name_the_host_and_its_zone() {
-        let new = Finding { what: What::NewHost(Side::Client), ..testing::finding(0) };
+        let new = Finding { what: FindingKind::NewHost(Side::Client), ..testing::finding(0) };
         assert_eq!(
             sentence(&new),
             "New host 10.20.9.9 (00:0c:29:aa:bb:cc) in zone unknown: seen as client of 10.20.1.10 with modbus."
         );
         let value = "Schneider Electric".to_owned();
-        let what = What::Identity { of: Side::Server, unit: Some(3), field: "vendor", value };
+        let what = FindingKind::Identity { of: Side::Server, unit: Some(3), field: "vendor", value };
         let identity = Finding { what, ..testing::finding(0) };
         assert_eq!(sentence(&identity), "10.20.1.10 (unit 3) identifies itself: vendor Schneider Electric.");
     }
