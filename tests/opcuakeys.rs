@@ -53,8 +53,8 @@ fn missing_and_wrong_keys_leave_chunks_opaque_and_are_counted() {
     let wrong = stats(&[&encrypted], Some(&path));
     assert_eq!(wrong["operations"], none["operations"]);
     assert!(losses(&wrong)[1] >= opaque, "{wrong}");
-    let page = lockkeeper(&[&"replay", &encrypted, &"--opcua-keys", &path]);
-    assert!(String::from_utf8_lossy(&page.stderr).contains("wrong key"), "{page:?}");
+    let summary = lockkeeper(&[&"replay", &encrypted, &"--opcua-keys", &path]);
+    assert!(String::from_utf8_lossy(&summary.stderr).contains("wrong key"), "{summary:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Conversations in OPC UA, from the opening of the connection on, whatever is cut, lost, encrypted or hostile.
+//! OPC UA conversations from the opening of the connection on: split, lossy, encrypted and hostile.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ mod testing;
 mod wire;
 
 use Side::{Client, Server};
-use testing::{Log, at, hear};
+use testing::{Log, at, decode};
 use wire::{
     BASIC, Channel, ECC, NONE, acknowledge, activate, activated, hello, read, response, results, reverse_hello, values,
     write,
@@ -23,7 +23,7 @@ type Said = (Side, Vec<u8>);
 
 fn log_of(said: &[Said]) -> Log {
     let segments: Vec<_> = said.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
-    hear(&OPCUA, &segments)
+    decode(&OPCUA, &segments)
 }
 
 /// Connection and channel.
@@ -74,7 +74,7 @@ fn a_connection_is_opened_secured_used_and_closed() {
     assert_eq!(log.lost, 0);
 }
 
-/// The exchange that the tests below protect in one way or another.
+/// The exchange that the tests below protect in different ways.
 fn exchange(channel: &mut Channel) -> Vec<Said> {
     vec![
         say(channel, Client, 2, &read(&["Level"])),
@@ -84,8 +84,8 @@ fn exchange(channel: &mut Channel) -> Vec<Said> {
     ]
 }
 
-/// The lines that speak of the exchange.
-fn talk(log: &Log) -> Vec<&str> {
+/// The lines about the exchange.
+fn exchange_lines(log: &Log) -> Vec<&str> {
     log.lines
         .iter()
         .map(String::as_str)
@@ -94,7 +94,7 @@ fn talk(log: &Log) -> Vec<&str> {
 }
 
 #[test]
-fn a_signed_channel_gives_the_operations_of_its_clear_twin_although_its_opening_is_encrypted() {
+fn a_signed_channel_gives_the_operations_of_its_plaintext_twin() {
     let clear = &mut Channel::new(0);
     let mut said = opened(clear, NONE, 1);
     said.extend(exchange(clear));
@@ -105,14 +105,14 @@ fn a_signed_channel_gives_the_operations_of_its_clear_twin_although_its_opening_
     said.extend(signed.open_sealed(BASIC));
     said.extend(exchange(signed));
     let log = log_of(&said);
-    assert_eq!(talk(&log), talk(&twin));
+    assert_eq!(exchange_lines(&log), exchange_lines(&twin));
     assert_eq!(log.lines_of("channel"), ["channel unknown Basic256Sha256", "channel Sign Basic256Sha256"]);
     assert_eq!(log.lines_of("certificate").len(), 2);
     assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
 }
 
 #[test]
-fn an_opening_that_is_only_signed_tells_its_mode() {
+fn a_signed_opening_shows_its_mode() {
     // ECC policies sign the opening: 64 bytes behind its body.
     let signed = &mut Channel::new(32);
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
@@ -125,11 +125,11 @@ fn an_opening_that_is_only_signed_tells_its_mode() {
     said.extend(exchange(signed));
     let log = log_of(&said);
     assert_eq!(log.lines_of("channel"), ["channel Sign ECC_nistP256"]);
-    assert_eq!(talk(&log).len(), 4);
+    assert_eq!(exchange_lines(&log).len(), 4);
 }
 
 #[test]
-fn a_sealed_channel_gives_opaque_operations_and_no_false_decode() {
+fn an_encrypted_channel_gives_only_opaque_operations() {
     let channel = &mut Channel::new(0);
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
     said.extend(channel.open_sealed(BASIC));
@@ -164,7 +164,7 @@ impl Keys for AddOne {
 }
 
 #[test]
-fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
+fn with_keys_an_encrypted_channel_gives_the_operations_of_its_plaintext_twin() {
     let clear = &mut Channel::new(0);
     let mut said = opened(clear, NONE, 1);
     said.extend(exchange(clear));
@@ -185,11 +185,11 @@ fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
         session.feed_stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
-    assert_eq!(talk(&log), talk(&twin));
+    assert_eq!(exchange_lines(&log), exchange_lines(&twin));
 }
 
 #[test]
-fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once_they_convince() {
+fn midstream_a_plaintext_message_is_recognised_at_once_and_encrypted_ones_after_several() {
     let join = |said: &[Said]| {
         let mut log = Log::default();
         let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), true);
@@ -203,8 +203,8 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
         said.extend(exchange(channel));
         let log = join(&said);
         assert_eq!(log.lines_of("0 asks").len(), 4, "signature of {signature}: {:?}", log.lines);
-        let told: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
-        assert_eq!(log.lines_of("channel"), told, "a signature hides which policy made it");
+        let reported: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
+        assert_eq!(log.lines_of("channel"), reported, "a signature hides its policy");
         assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
     }
     let channel = Channel::new(0);
@@ -215,7 +215,7 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
 }
 
 #[test]
-fn a_server_that_dials_out_is_the_server_all_the_same() {
+fn a_server_that_opens_the_connection_is_still_the_server() {
     use lockkeeper_protocols::identify::Roles;
     use lockkeeper_protocols::{Decision, Hints, Identifier, REGISTRY};
     let reverse = reverse_hello("urn:plc", "opc.tcp://plc:4840");
@@ -228,7 +228,7 @@ fn a_server_that_dials_out_is_the_server_all_the_same() {
             roles: Roles::Certain,
             midstream: false,
         };
-        // The end that opened the TCP connection sends RHE.
+        // The end that opens the TCP connection sends RHE.
         let early = identifier.decide(REGISTRY, [&reverse, b""], false);
         assert!(matches!(early, Decision::Undecided), "{early:?}");
         let both = [reverse.clone(), acknowledge()].concat();
@@ -263,7 +263,7 @@ fn chunks_of_several_messages_may_alternate() {
 }
 
 #[test]
-fn an_answer_that_is_given_up_refuses_its_request() {
+fn an_aborted_response_refuses_its_request() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
     said.push(say(channel, Client, 2, &read(&["Level"])));
@@ -275,7 +275,7 @@ fn an_answer_that_is_given_up_refuses_its_request() {
 }
 
 #[test]
-fn a_renewal_overlaps_the_token_before_and_sequence_numbers_go_on_and_wrap() {
+fn tokens_overlap_at_a_renewal_and_sequence_numbers_continue_and_wrap() {
     let channel = &mut Channel::new(0);
     channel.next = [u32::MAX - 1026; 2];
     let mut said = opened(channel, NONE, 1);
@@ -289,7 +289,7 @@ fn a_renewal_overlaps_the_token_before_and_sequence_numbers_go_on_and_wrap() {
     let log = log_of(&said);
     let odd = |line: &&String| line.starts_with("Malformed") || line.starts_with("Unmatched");
     assert_eq!(log.lines.iter().find(odd), None);
-    assert_eq!(talk(&log).len(), 6);
+    assert_eq!(exchange_lines(&log).len(), 6);
 }
 
 #[test]
@@ -319,10 +319,10 @@ fn a_fault_refuses_every_operation_of_its_request() {
 }
 
 #[test]
-fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
+fn notifications_name_the_monitored_nodes() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
-    // Requests to publish wait until there is something to report.
+    // Publish requests are pending until the server has a notification.
     said.push(say(channel, Client, 2, &wire::request(826, 1, &wire::NULL)));
     said.push(say(channel, Client, 3, &wire::request(826, 1, &wire::NULL)));
     said.push(say(channel, Client, 4, &wire::monitor(7, &["Level", "Gate"])));
@@ -347,7 +347,7 @@ fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
 }
 
 #[test]
-fn every_operation_of_a_message_is_told_however_many_there_are_in_either_direction() {
+fn every_operation_of_a_message_of_any_size_is_announced() {
     let channel = &mut Channel::new(0);
     let sizes = [200_000; 8];
     let names = vec!["A"; MANY];
@@ -359,13 +359,13 @@ fn every_operation_of_a_message_is_told_however_many_there_are_in_either_directi
     );
     said.extend(channel.message(Client, 3, &read(&names), &sizes).into_iter().map(|part| (Client, part)));
     said.extend(channel.message(Server, 3, &values(&vec![1; MANY]), &sizes).into_iter().map(|part| (Server, part)));
-    // Shorter names, so that the request can wait for its answer.
+    // Shorter names, so that the pending request fits into memory.
     let many = wire::request(566, 1, &wire::array(&vec![vec![0, 7]; MANY]));
     said.extend(channel.message(Client, 4, &many, &sizes).into_iter().map(|part| (Client, part)));
     said.push(say(channel, Server, 4, &response(569, 0, &[])));
     let log = log_of(&said);
     let told = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
-    // The request to publish is one of the operations behind it.
+    // The Publish request is one of the operations behind it.
     assert_eq!((told(" report "), told(" read ")), (MANY + 1, MANY));
     let last = |ending: &str| log.lines_of(&format!("0 {ending}.{} after 0: ", MANY - 1)).len();
     assert_eq!((last("pending 3"), last("accepted 4")), (1, 1), "{:?}", log.lines.last());
@@ -376,7 +376,7 @@ fn every_operation_of_a_message_is_told_however_many_there_are_in_either_directi
 const MANY: usize = (1 << 16) + 10;
 
 #[test]
-fn an_error_that_ends_the_connection_refuses_what_was_asked() {
+fn an_error_that_ends_the_connection_refuses_pending_requests() {
     let channel = &mut Channel::new(0);
     let refusal = wire::chunk("ERR", b'F', &[&0x8013_0000_u32.to_le_bytes()[..], &wire::NULL].concat());
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
@@ -391,7 +391,7 @@ fn an_error_that_ends_the_connection_refuses_what_was_asked() {
 }
 
 #[test]
-fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not() {
+fn a_publish_request_has_no_timeout_and_other_requests_have() {
     let channel = &mut Channel::new(0);
     let mut log = Log::default();
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
@@ -407,7 +407,7 @@ fn a_request_to_publish_waits_for_as_long_as_it_takes_and_other_requests_do_not(
 }
 
 #[test]
-fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_end_is_waited_for() {
+fn midstream_a_first_response_from_the_unexpected_end_leaves_the_roles_open() {
     use lockkeeper_protocols::identify::Roles;
     use lockkeeper_protocols::{Decision, Identifier, REGISTRY};
     let channel = &mut Channel::new(0);
@@ -430,7 +430,7 @@ fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_en
 }
 
 #[test]
-fn half_a_message_that_is_given_up_is_told_and_the_next_one_is_read() {
+fn an_incomplete_message_is_announced_and_the_next_one_is_decoded() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
     let one = read(&["Level"]);
@@ -445,7 +445,7 @@ fn half_a_message_that_is_given_up_is_told_and_the_next_one_is_read() {
     session.give_up(&stamp, &mut log);
     assert_eq!((session.buffered(), log.lost), (0, 20));
     assert_eq!(log.lines_of("Limit"), ["Limit given_up_for_memory from Client"]);
-    // Its end is of no use, and no message of its own.
+    // Its last chunk alone is not a message.
     session.feed_stream(Client, &channel.piece(Client, b'F', 2, &one[20..]), &stamp, &mut log);
     session.feed_stream(Client, &channel.piece(Client, b'F', 3, &read(&["Gate"])), &stamp, &mut log);
     assert_eq!(log.lost, one.len());

@@ -1,4 +1,4 @@
-//! Denials as sentences: what is permitted instead.
+//! Denials as sentences that say what is permitted instead.
 
 use lockkeeper_protocols::Class;
 
@@ -12,8 +12,10 @@ impl Policy {
     /// The second half of the sentence of an alert: what is permitted instead, such as
     /// `conduit C-REMOTE-LOCK permits only read`. Empty if the rule has none.
     pub fn detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
-        let by_rule = || denial.rule.row().detail.map(|detail| detail(self, flow_verdict, denial));
-        self.condition_message(denial).or_else(by_rule).unwrap_or_default()
+        if let Some(message) = self.condition_message(denial) {
+            return message;
+        }
+        denial.rule.row().detail.map_or_else(String::new, |detail| detail(self, flow_verdict, denial))
     }
 
     pub(super) fn conduit_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
@@ -58,7 +60,7 @@ impl Policy {
         }
     }
 
-    /// The flows between the two hosts.
+    /// The declared flows that name both hosts.
     fn candidates<'a>(&'a self, flow_verdict: &'a FlowVerdict) -> impl Iterator<Item = &'a Flow> {
         let candidates = flow_verdict.candidates.as_deref().unwrap_or_default();
         candidates.iter().filter_map(|one| self.flow(one.flow))
@@ -171,7 +173,7 @@ impl Policy {
         u16::try_from(index).ok()
     }
 
-    /// A host, or hosts, as the policy writes them.
+    /// An endpoint as the policy writes it.
     pub(super) fn endpoint_text(&self, endpoint: &Endpoint) -> String {
         match endpoint {
             Endpoint::Asset(asset) => self.asset_name(*asset).to_owned(),
@@ -215,7 +217,7 @@ impl Policy {
     }
 }
 
-/// Whether an entry that names a function means operations of this class by it: known functions have one.
+/// Whether a function that an entry names may be of a class: a known function has one class.
 fn may_be(flow: &Flow, entry: &Allow, function: &FunctionRef, class: Class) -> bool {
     let known = || {
         services::functions_of(flow.protocol.name()).filter(|one| match function {
@@ -233,7 +235,7 @@ fn class_of(denial: &Denial) -> Option<Class> {
     }
 }
 
-/// The role where the classes are one, else their names.
+/// The name of the role that the classes are, or else their names.
 fn classes_text(classes: Classes) -> String {
     let roles = classes::ROLES.into_iter();
     match roles.rev().find(|role| Classes::from_word(role) == Some(classes)) {

@@ -10,7 +10,7 @@ use super::compile::{FlowRules, LimitedPoints, Permit};
 use super::dialect::{self, ValuesAt};
 use super::ends::{Ends, JudgedEnd};
 use super::limits;
-use super::membership::{Many, is_group, is_placeless};
+use super::membership::{AddressKind, is_group, is_placeless};
 use super::model::{Consequence, DeclaredProtocol, Flow};
 use super::{
     Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Place, Policy, Reason, Rule, SessionState, Verdict,
@@ -103,8 +103,9 @@ impl Policy {
         let mut flow_verdict = FlowVerdict::new(client.place, server.place, None);
         let ends = Ends::new(tuple, client, server, &self.compiled.members);
         flow_verdict.to_all = ends.to_all;
-        flow_verdict.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])]
-            .map(|(spot, to_all)| !to_all && spot.many != Many::Directed && self.is_unknown_asset(spot.place));
+        flow_verdict.strangers = [(client, ends.to_all[0]), (server, ends.to_all[1])].map(|(placement, to_all)| {
+            !to_all && placement.kind != AddressKind::DirectedBroadcast && self.is_unknown_asset(placement.place)
+        });
         let (Some(from), Some(to)) = (ends.client.place.zone, ends.server.place.zone) else {
             let is_placed = ends.client.place.zone.or(ends.server.place.zone).is_some();
             flow_verdict.relation = match self.is_housekeeping(tuple) {
@@ -421,7 +422,7 @@ impl Policy {
         Verdict::Deny(Denial { rule: Rule::FlowOpaque, flow: Some(first.flow), reason })
     }
 
-    /// The entries of the deciding flows, but for those that wait for a password and those whose conditions do not hold.
+    /// The entries of the deciding flows, but for those that are locked and those whose conditions do not hold.
     fn permits<'r>(
         &self,
         candidates: &'r [Candidate],

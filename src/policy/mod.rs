@@ -1,14 +1,14 @@
-//! Zones, conduits and points: what is declared, and the verdict on what is seen.
+//! Zones, conduits, flows and points as declared, and the verdict on traffic that they give.
 //!
 //! ```text
 //!  rules/*.toml -> section -> file -> model -> compile -> Policy
-//!  (text)          (cursor)   (walk)  (kept)   (fast)     ruling: once a flow      (membership, judge)
-//!                     |         |                         judge: once an operation (judge, limits)
-//!                  diagnose: every mistake, its place,    message: when asked      (explain)
+//!  (text)          (cursor)   (walk)  (kept)   (fast)     flow_verdict: once a flow (membership, judge)
+//!                     |         |                         judge: once an operation  (judge, limits)
+//!                  diagnose: every mistake, its place,    message: for an alert     (explain)
 //!                  and what to write instead
 //! ```
 //!
-//! The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
+//! What depends on a single protocol is in [`dialect`], and nowhere else. The language is described in `rules/README.md`, by example in `rules/full-example.toml`.
 
 mod addresses;
 pub mod certificate;
@@ -56,29 +56,33 @@ use compile::Compiled;
 use judge::{Candidate, Only, Relation};
 use model::{Channel, Declared};
 
-/// One end of a conversation, as the wire shows it.
+/// One end of a flow, as the packet shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
-    /// Address; none for traffic without IP.
+    /// IP address; none for traffic without IP.
     pub ip: Option<IpAddr>,
-    /// Hardware address as seen at the tap; behind a router it is the router's.
+    /// Hardware address as the sensor sees it: that of the router for a host behind one.
     pub mac: Option<[u8; 6]>,
     /// VLAN id.
     pub vlan: Option<u16>,
 }
 
-/// What the verdict on a flow depends on.
+/// What the verdict on a flow depends on, beside its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowTuple {
-    /// Who asks.
+    /// The end that sends requests.
     pub client: Host,
-    /// Who answers.
+    /// The end that answers them.
     pub server: Host,
-    /// What carries it.
+    /// The carrier.
     pub transport: Carrier,
-    /// Port of the server; 0 where there is none.
+    /// Port of the server; 0 for carriers without ports.
     pub server_port: u16,
 }
+
+/// IP protocol numbers (IANA).
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// What carries a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,60 +100,68 @@ pub enum Carrier {
 impl Carrier {
     /// Whether this is TCP or UDP whose ports could not be read: the headers were cut or are malformed.
     pub const fn hides_ports(self) -> bool {
-        const TCP: u8 = 6;
-        const UDP: u8 = 17;
         matches!(self, Self::Ip(TCP | UDP))
+    }
+
+    /// IP protocol number (IANA); none without IP.
+    pub const fn ip_protocol(self) -> Option<u8> {
+        match self {
+            Self::Tcp => Some(TCP),
+            Self::Udp => Some(UDP),
+            Self::Ip(protocol) => Some(protocol),
+            Self::Ethernet(_) => None,
+        }
     }
 }
 
-/// Where a host belongs: indices that [`Policy`] turns into names.
+/// The zone and the asset of a host, as indices that [`Policy`] resolves to names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The zone; none is the zone `unknown`.
+    /// The zone; none stands for the zone `unknown`.
     pub zone: Option<u16>,
-    /// The declared asset, if it is one.
+    /// The declared asset, if the host is one.
     pub asset: Option<u16>,
 }
 
-/// Everything about a flow that its verdicts need: made once a flow, kept beside it.
+/// What the policy says of a flow: resolved once, and used for the verdict on each of its operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowVerdict {
-    /// Where the client belongs.
+    /// Zone and asset of the client.
     pub client: Place,
-    /// Where the server belongs.
+    /// Zone and asset of the server.
     pub server: Place,
-    /// The conduit that is crossed, if one is declared between the two zones.
+    /// The conduit that the flow crosses, if one connects the two zones.
     pub conduit: Option<u16>,
     relation: Relation,
-    /// Declared flows between these hosts in this direction; shared, since findings carry a copy.
+    /// The declared flows that name these hosts in this direction. Shared, since every finding holds a copy.
     candidates: Option<Arc<[Candidate]>>,
-    /// The one of them whose entries decide about operations, where that is one.
+    /// The candidate that decides about operations, if exactly one does and it has no conditions.
     only: Option<Only>,
-    /// A flow that names these hosts in the other direction, when none does in this one.
+    /// A declared flow that names these hosts in the other direction, if none does in this one.
     reverse: Option<u16>,
-    /// Whether client and server are unknown in a zone that declares its assets.
+    /// Whether client and server are undeclared hosts of a zone that declares its assets.
     strangers: [bool; 2],
-    /// Whether client and server stand for whoever is in reach of the other.
+    /// Whether client and server are addresses of many hosts.
     to_all: [bool; 2],
 }
 
 impl FlowVerdict {
-    /// A ruling that judges nothing, only names what the flow belongs to.
+    /// A verdict that judges nothing: it names the places and the conduit only.
     pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
         Self { client, server, conduit, ..Self::default() }
     }
 
-    /// Whether traffic of the flow is judged: not where it is only observed, nor between hosts of no zone.
+    /// Whether the flow is judged: `false` if it is only observed, or if neither host is in a zone.
     pub fn is_judged(&self) -> bool {
         !matches!(self.relation, Relation::Observed | Relation::Unplaced)
     }
 
-    /// Whether no operation of the flow can be judged, because neither host is in a zone.
+    /// Whether the flow cannot be judged because neither host is in a zone.
     pub fn is_unplaced(&self) -> bool {
         self.relation == Relation::Unplaced
     }
 
-    /// Whether one side is a multicast or broadcast address, which is no host.
+    /// Whether the address of a side is multicast or broadcast.
     pub fn is_to_all(&self, side: Side) -> bool {
         let [client, server] = self.to_all;
         if side == Side::Client { client } else { server }
@@ -161,61 +173,61 @@ impl FlowVerdict {
 pub enum Verdict {
     /// A declared flow permits it.
     Permit {
-        /// Which flow (index), if one is what permits it.
+        /// The flow (index), where a flow is the reason.
         flow: Option<u16>,
     },
     /// Only recorded: inside one zone, or where the policy says so.
     Observe,
-    /// Not judged, because nothing is declared about either end: there is no policy, or neither is in a zone.
+    /// Not judged: there is no policy, or neither end is in a zone.
     NotJudged,
     /// Not permitted.
     Deny(Denial),
 }
 
-/// Why something is not permitted. Small and `Copy`: [`Policy::detail`] makes the sentence.
+/// Why a flow or an operation is not permitted. [`Policy::detail`] makes the sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denial {
     /// The rule that is violated.
     pub rule: Rule,
-    /// The flow that came closest to permitting it.
+    /// The declared flow (index) that comes closest to permitting it.
     pub flow: Option<u16>,
-    /// What exactly was outside.
+    /// The particulars.
     pub reason: Reason,
 }
 
 /// The particulars of a denial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
-    /// The rule says it all.
+    /// None beyond the rule.
     Plain,
-    /// The class of the operation that is not permitted, or not there.
+    /// The class that is not permitted, or not on this address.
     Class(Class),
-    /// The value that a point with limits would get cannot be told from the request.
+    /// The request does not show the value that a point with limits would get.
     Unreadable {
         /// The point (index).
         point: u16,
     },
-    /// A value is not of the type of its point.
+    /// A value has another type than its point.
     Type {
         /// The point (index).
         point: u16,
     },
-    /// How the channel is protected.
+    /// The protection of the channel.
     Channel(Channel),
-    /// How the channel is protected, and how it could be, or was.
+    /// The protection of the channel, and a better one that was offered or used before.
     Weaker {
-        /// How it is.
+        /// The present protection.
         now: Channel,
-        /// How it could be, or was.
+        /// The better one.
         than: Channel,
     },
-    /// How somebody shows who they are.
+    /// The kind of identity of the user.
     User(UserKind),
-    /// When a certificate begins or ends, seconds since 1970-01-01 UTC.
+    /// The begin or the end of a certificate's validity, seconds since 1970-01-01 UTC.
     Time(i64),
-    /// How long a key is, bits.
+    /// The length of a key, bits.
     Bits(u32),
-    /// A certificate of another application than the one that shows it.
+    /// The certificate belongs to another application than the one that presents it.
     Application,
     /// A value is beyond a limit of a point.
     Value {
@@ -223,21 +235,21 @@ pub enum Reason {
         point: Option<u16>,
         /// The value, as the point's type reads it.
         value: f64,
-        /// Which limit.
+        /// The limit.
         limit: Limit,
     },
 }
 
-/// The limits of a point.
+/// The limit of a point that a value violates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
-    /// Below `min`.
+    /// The value is below `min`.
     Min(f64),
-    /// Above `max`.
+    /// The value is above `max`.
     Max(f64),
-    /// Not one of `values`.
+    /// The value is not one of `values`.
     List,
-    /// Further from the value before it than `max_step`; that value.
+    /// The value differs from the one before by more than `max_step`.
     Step {
         /// The largest step allowed.
         max: f64,
@@ -246,13 +258,13 @@ pub enum Limit {
     },
 }
 
-/// The last values seen of points that limit their step, for one pair of hosts.
+/// The last value of each point that limits its step, for one flow.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::box_collection, reason = "most conversations have none: one word then")]
+#[expect(clippy::box_collection, reason = "most flows have none, and it costs them one pointer")]
 pub struct LastValues(Option<Box<Vec<(u16, f64)>>>);
 
 impl LastValues {
-    /// The same values under a policy that took the place of the one `before`, as far as it knows the points by name.
+    /// Moves the values to a policy that replaces `before`. A point keeps its value if the new policy has one of its name.
     pub fn carry_over(&mut self, before: &Policy, policy: &Policy) {
         let Some(values) = &mut self.0 else { return };
         values.retain_mut(|(point, _)| {
@@ -263,8 +275,8 @@ impl LastValues {
     }
 }
 
-/// A policy, resolved and compiled: it cannot refer to something that does not exist. The default permits nothing and
-/// denies nothing: everything is observed.
+/// A policy, resolved and compiled: every reference in it is valid. The default observes everything, and permits and denies
+/// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// `[policy] id`; the file's name without its ending where none is given.
@@ -291,7 +303,7 @@ impl Policy {
         Self::parse(&name, &text)
     }
 
-    /// Reads a policy from text; `name` stands in messages for the file's. All mistakes are reported at once.
+    /// Reads a policy from text; messages show `name` as the name of the file. Reports all mistakes at once.
     pub fn parse(name: &str, text: &str) -> Result<Self, Diagnostics> {
         if text.len() > file::MAX_BYTES {
             let message = format!("is longer than {} bytes", file::MAX_BYTES);
@@ -317,22 +329,22 @@ impl Policy {
         Self::default()
     }
 
-    /// What is probably not meant as it is written.
+    /// Warnings: what is probably not meant as it is written.
     pub fn warnings(&self) -> &Diagnostics {
         &self.warnings
     }
 
-    /// Everything that the policy declares, also what is not judged yet.
+    /// Everything that the policy declares, including what is not judged yet.
     pub fn declared(&self) -> &Declared {
         &self.declared
     }
 
-    /// Whether there is anything to judge by: `false` for [`Policy::permissive`].
+    /// Whether this is a policy to judge by: `false` for [`Policy::permissive`].
     pub fn judges(&self) -> bool {
         !self.sha256.is_empty()
     }
 
-    /// The decoded protocols that flows of any hosts declare on a port by naming it.
+    /// The decoded protocols that flows of any hosts declare on a port.
     pub fn protocols_at(&self, port: ServicePort) -> impl Iterator<Item = &'static str> {
         self.compiled.declared_ports.at(port)
     }
@@ -363,7 +375,7 @@ impl Policy {
         self.flow(flow).map_or("", |flow| &flow.id)
     }
 
-    /// Which side of a link makes it `asset.unknown`.
+    /// The sides of a flow that violate `asset.unknown`.
     pub fn unknown_sides(&self, flow_verdict: &FlowVerdict) -> impl Iterator<Item = Side> + use<> {
         let [client, server] = flow_verdict.strangers;
         [(Side::Client, client), (Side::Server, server)].into_iter().filter_map(|(side, is)| is.then_some(side))

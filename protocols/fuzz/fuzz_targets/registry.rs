@@ -1,8 +1,8 @@
-//! Any conversation, through any row of the registry, in any cut.
+//! Drives any row of the registry with any conversation in any segmentation.
 //!
-//! The first byte picks the row, the transport, whose outcome is waited for and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
-//! environment, such as `s7comm/iso-on-tcp`, picks the row instead. The rest are instructions: one byte for the side, a
-//! gap, time that passes, want of memory or the end of the connection, and the length's upper bits, one for its lower bits,
+//! The first byte selects the row, the transport, the tracked outcomes, and whether the flow is joined midstream; `FUZZ_ROW` in
+//! the environment, such as `s7comm/iso-on-tcp`, selects the row instead. The rest are instructions: one byte for the side, a
+//! gap, passing time, lack of memory or the end of the connection, and the upper bits of the length, one for its lower bits,
 //! then that many bytes.
 #![no_main]
 
@@ -18,17 +18,17 @@ use testing::{Answers, Detail, Log};
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
 
-/// Where the flow may be.
+/// Transports of the flow.
 const PORTS: [u16; 4] = [0, 502, 102, 4840];
 
-/// The only row that is driven, if one is named.
+/// The row named by `FUZZ_ROW`.
 static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
     let named = std::env::var("FUZZ_ROW").ok()?;
     let row = REGISTRY.iter().find(|row| format!("{}/{}", row.name, row.framing) == named);
     Some(row.expect("FUZZ_ROW is NAME/FRAMING of a row"))
 });
 
-/// A log that writes nothing down and waits for all outcomes, for none, or for some.
+/// A log without lines that tracks all outcomes, none, or some.
 fn log(choice: u8) -> Log {
     let answers = Answers { detail: Detail::Nothing, ..Answers::default() };
     Log::answering(match choice % 3 {

@@ -54,8 +54,8 @@ pub(super) trait Dialect: fmt::Debug + Sync {
     /// The type of the values of a place for which none is written.
     fn default_type(&self, extent: &Extent) -> DataType;
 
-    /// Reports what of the type and the limits of a point cannot be judged at its place. Returns how many values the place
-    /// holds, where more than one is too many for a largest step.
+    /// Reports a type or limits that cannot be judged at the place of a point. Returns the number of values at the place, if a
+    /// largest step needs a single one.
     fn check_point(&self, point: &Point, type_span: Span, section: &Section<'_>) -> Option<u64>;
 
     /// The words of `actions`, sorted.
@@ -83,7 +83,7 @@ pub(super) trait Dialect: fmt::Debug + Sync {
         None
     }
 
-    /// Where the values of an operation on a target are kept; `None`: nowhere that can be told.
+    /// The location of the values of an operation on a target; `None` if it has none that a point could limit.
     fn values_at<'t>(&self, asset: u16, target: &Target<'t>) -> Option<ValuesAt<'t>> {
         self.reach(asset, target).map(ValuesAt::Addresses)
     }
@@ -96,7 +96,7 @@ pub(super) trait Dialect: fmt::Debug + Sync {
         false
     }
 
-    /// Whether an operation only opens a session, or finds out how to: it is permitted wherever a flow permits anything.
+    /// Whether an operation only opens a session, or asks how to: it is permitted wherever a flow permits anything.
     fn opens_session(&self, _operation: &Operation<'_>) -> bool {
         false
     }
@@ -111,12 +111,12 @@ pub(super) trait Dialect: fmt::Debug + Sync {
         None
     }
 
-    /// Takes account of an accepted operation of class `security`.
+    /// Updates the state of a session after an accepted operation of class `security`.
     fn learn(&self, _operation: &Operation<'_>, _session: &mut SessionState) {}
 }
 
-/// Declares the table of dialects, and the questions that are asked for each operation: of the types themselves, so that no
-/// verdict costs a virtual call.
+/// Declares the table of dialects, and the functions that are called for each operation. These call the dialects by name, so
+/// that no verdict costs a virtual call.
 macro_rules! dialects {
     ($($dialect:expr),+ $(,)?) => {
         /// Every dialect, in the order in which their keys are read and listed.
@@ -169,12 +169,12 @@ pub(super) fn of_protocol(name: &str) -> Option<&'static dyn Dialect> {
     DIALECTS.iter().copied().find(|dialect| dialect.protocols().contains(&name))
 }
 
-/// A control operation, or several that do the same, under one word of `actions`.
+/// A word of `actions`, with the control operations that it names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Action {
     /// The word of the language.
     pub name: &'static str,
-    /// The functions that do it.
+    /// Their functions.
     pub functions: &'static [&'static str],
 }
 
@@ -221,7 +221,7 @@ impl NamedPlaces {
     }
 }
 
-/// Where the values of an operation are kept.
+/// The location of the values of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ValuesAt<'t> {
     /// In a row, beginning at the first address.

@@ -46,7 +46,7 @@ impl NodeRules {
         Self { nodes, whole, whole_by_asset, nowhere }
     }
 
-    /// Whether an operation without numbered addresses is permitted. What this does not permit may be permitted still.
+    /// Whether an operation without numbered addresses is permitted. `false` does not imply that it is not permitted.
     pub(in crate::policy) fn permit(&self, asset: u16, operation: &Operation<'_>) -> bool {
         match operation.target {
             Target::Node(target) => {

@@ -8,7 +8,7 @@ use crate::document::suggest::list;
 use crate::policy::section::Section;
 use crate::policy::values;
 
-/// `opcua` of a flow: what a session must be like. What is not written may be anything.
+/// `opcua` of a flow: what a session must be like. Without a setting, any value is permitted.
 #[derive(Clone, Debug, Default)]
 pub struct OpcUaSession {
     /// The weakest mode.
@@ -87,7 +87,7 @@ pub struct CertificateRules {
     pub min_rsa_bits: Option<u16>,
     /// Certificates signed with SHA-1 are a finding.
     pub forbid_sha1: bool,
-    /// Certificates that nobody else signed are a finding.
+    /// Self-signed certificates are a finding.
     pub forbid_self_signed: bool,
     /// How long before a certificate ends that is a finding.
     pub warn_before_expiry: Option<Duration>,
