@@ -361,7 +361,7 @@ proptest! {
         let text = format!("{head}allow = [{}]\n[[conduit{rest}", allow.join(", "));
         let policy = policy(&text.replace("values = [0]\n", ""));
         let flow_verdict = policy.flow_verdict(&tcp(SCADA, PLC, 102), Some("s7comm"));
-        let long = FlowVerdict { only: None, ..flow_verdict.clone() };
+        let long = FlowVerdict { sole: None, ..flow_verdict.clone() };
         let named = |bit: u32| entries.iter().flatten().any(|&(first, more)| (first..=first + more).contains(&(bit / 8)));
         for (first, count) in asked {
             let operation = write(memory(Area::Flag, 0, first, count), &[]);

@@ -91,7 +91,7 @@ fn certificate_message(denial: &Denial, id: &str, demanded: &OpcUaSession) -> St
     }
 }
 
-/// Times that no calendar knows are written as seconds.
+/// A time as a date, or in seconds if no calendar has it.
 fn time_text(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s since 1970"), |time| time.to_string())
 }
