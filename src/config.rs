@@ -254,7 +254,7 @@ fn worker_settings(limits: &Limits, transactions: bool, keys: KeyLog) -> Result<
             recent_bytes: bound("max-recent-bytes", limits.max_recent_bytes)?.div_ceil(worker::SHARDS),
             ..Default::default()
         },
-        copies: DuplicateSettings { seed: unpredictable(), ..Default::default() },
+        duplicates: DuplicateSettings { seed: unpredictable(), ..Default::default() },
         checksums: match limits.checksums {
             cli::Checksums::Auto => Checksums::Auto,
             cli::Checksums::Verify => Checksums::Verify,

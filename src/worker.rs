@@ -151,7 +151,7 @@ impl Worker {
 
     fn finish_conversations(&mut self, clock: i64) {
         let Self { state, shards, streams: counters, settings, .. } = self;
-        state.begin_last_call(clock);
+        state.order_rest_after(clock);
         for Shard { flows, shared, .. } in shards {
             let context = &mut FlowContext::new(state, settings, counters, shared);
             for mut gone in flows.drain(clock) {

@@ -63,7 +63,7 @@ pub struct Stamp {
 pub enum FrameLen {
     /// Length of the frame in bytes, header included, at least 1. It exceeds the input while the frame is still arriving.
     Bytes(usize),
-    /// The input is too short to tell: call again with more.
+    /// The input is too short: call again with more.
     Unknown,
     /// No frame of this protocol starts here.
     Invalid(&'static str),
@@ -74,7 +74,7 @@ pub enum FrameLen {
 pub enum Probe {
     /// They are not.
     No,
-    /// Too few bytes to tell.
+    /// More bytes are needed.
     More,
     /// The framing fits, but the content is unusual or breaks the specification: proof enough on a registered port only.
     Maybe {
@@ -294,7 +294,7 @@ pub trait Dissector: Send {
     }
 
     /// Whether the first captured bytes of a side are frames whose headers are wrong, but which a server executes all the
-    /// same, up to a certain frame, or to the end of the stream if `is_last`; `None` if more bytes will tell. Asked only at
+    /// same, up to a certain frame, or to the end of the stream if `is_last`; `None` if more bytes are needed. Asked only at
     /// the start of a capture: further on in a lost stream, too much looks like such frames.
     fn begins_with_wrong_headers(&self, _from: Side, _bytes: &[u8], _is_last: bool) -> Option<bool> {
         Some(false)
@@ -401,7 +401,7 @@ pub struct Protocol {
     pub pdu_groups: &'static [PduGroup],
     /// Every function that its operations can name.
     pub functions: &'static [Function],
-    /// The techniques of an operation in ATT&CK for ICS; `None` if those of its class say all:
+    /// The techniques of an operation in ATT&CK for ICS; `None` if those of its class apply:
     /// [`Protocol::techniques_of`].
     pub techniques: fn(&Operation<'_>) -> Option<Techniques>,
 }

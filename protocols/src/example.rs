@@ -29,7 +29,7 @@ const FRAME: usize = 5;
 
 static SWITCH: Function = Function { name: "switch_lamp", code: 1, class: Class::Write };
 
-/// The row: everything that the other crates know about the protocol.
+/// The row: everything that the other crates need of the protocol.
 static LAMPS: Protocol = Protocol {
     name: "lamps",
     framing: "tcp",
@@ -46,7 +46,7 @@ static LAMPS: Protocol = Protocol {
     techniques: |_| None,
 };
 
-/// Structure only: the port is not asked for. The kind also tells which end sent the bytes.
+/// Judges by structure alone, never by port. The kind also shows which end sent the bytes.
 fn probe(_: Transport, bytes: &[u8]) -> Probe {
     match bytes {
         [] | [MAGIC] => Probe::More,
@@ -57,7 +57,7 @@ fn probe(_: Transport, bytes: &[u8]) -> Probe {
     }
 }
 
-/// What is kept of a request until its answer.
+/// The content of a request that its answer needs.
 struct PendingRequest {
     at: RequestRef,
     requested: Stamp,
@@ -90,26 +90,26 @@ struct Lamps {
 }
 
 impl Lamps {
-    fn decode(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), DecodeError> {
+    fn decode_fields(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), DecodeError> {
         let mut reader = Reader::new(frame);
         let [_, kind, sequence, lamp] = reader.array("header")?;
         context.sink.pdu(0, u32::from(kind));
         match (kind, context.from) {
-            (REQUEST, Side::Client) => self.request(sequence, lamp, reader.bytes(1, "value")?, context),
-            (ANSWER, Side::Server) => self.answer(sequence, lamp, reader.u8("status")?, context),
+            (REQUEST, Side::Client) => self.on_request(sequence, lamp, reader.bytes(1, "value")?, context),
+            (ANSWER, Side::Server) => self.on_answer(sequence, lamp, reader.u8("status")?, context),
             _ => context.malformed("kind_of_the_other_side", kind),
         }
         Ok(())
     }
 
-    /// The verdict is taken here, so the operation is announced before its answer is seen.
-    fn request(&mut self, sequence: u8, lamp: u8, value: &[u8], context: &mut Context<'_>) {
-        let request = PendingRequest { at: self.number(), requested: *context.stamp, sequence, lamp };
+    /// Reports the operation at once, before its answer: the verdict is taken here.
+    fn on_request(&mut self, sequence: u8, lamp: u8, value: &[u8], context: &mut Context<'_>) {
+        let request = PendingRequest { at: self.assign_number(), requested: *context.stamp, sequence, lamp };
         context.sink.operation(request.at, &request.operation(Values::Bytes(value)), context.stamp);
         self.pending.push(request, context.sink);
     }
 
-    fn answer(&mut self, sequence: u8, lamp: u8, status: u8, context: &mut Context<'_>) {
+    fn on_answer(&mut self, sequence: u8, lamp: u8, status: u8, context: &mut Context<'_>) {
         let outcome = match status {
             0 => Outcome::Accepted,
             code => Outcome::Refused { code: u32::from(code), name: "refused" },
@@ -119,15 +119,15 @@ impl Lamps {
         {
             request.conclude(outcome, context.stamp, context.sink);
         } else if outcome == Outcome::Accepted {
-            // Something was changed, although the request is not in the capture.
-            let request = PendingRequest { at: self.number(), requested: *context.stamp, sequence, lamp };
+            // The device was changed, although the request is not in the capture.
+            let request = PendingRequest { at: self.assign_number(), requested: *context.stamp, sequence, lamp };
             context.sink.request_unseen(request.at, &request.operation(Values::None), context.stamp);
         } else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", None);
         }
     }
 
-    const fn number(&mut self) -> RequestRef {
+    const fn assign_number(&mut self) -> RequestRef {
         let at = RequestRef { request: self.next, item: 0 };
         self.next = self.next.wrapping_add(1);
         at
@@ -145,7 +145,7 @@ impl Dissector for Lamps {
 
     fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        if let Err(error) = self.decode(frame, &mut context) {
+        if let Err(error) = self.decode_fields(frame, &mut context) {
             Fault::from(error).report(false, &mut context);
         }
     }
@@ -179,7 +179,7 @@ impl Dissector for Lamps {
     }
 }
 
-fn log(pieces: &[(Side, &[u8])]) -> Log {
+fn decode(pieces: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&LAMPS, Transport::Tcp, &Limits::default(), false);
     for (side, bytes) in pieces {
@@ -189,28 +189,28 @@ fn log(pieces: &[(Side, &[u8])]) -> Log {
     log
 }
 
-/// Whether each line that was heard begins as it should.
-fn begin(heard: &Log, expected: &[&str]) -> bool {
-    heard.lines.len() == expected.len() && heard.lines.iter().zip(expected).all(|(line, start)| line.starts_with(start))
+/// Whether each line of a log begins as expected.
+fn begins(log: &Log, expected: &[&str]) -> bool {
+    log.lines.len() == expected.len() && log.lines.iter().zip(expected).all(|(line, start)| line.starts_with(start))
 }
 
 #[test]
 fn a_request_is_an_operation_and_its_answer_the_outcome() {
-    let heard = log(&[(Side::Client, b"L\x01\x07\x02\x01"), (Side::Server, b"L\x02\x07\x02\x00")]);
-    assert!(begin(&heard, &["0 asks 0.0 write switch_lamp", "0 accepted 0.0"]), "{:?}", heard.lines);
+    let decoded = decode(&[(Side::Client, b"L\x01\x07\x02\x01"), (Side::Server, b"L\x02\x07\x02\x00")]);
+    assert!(begins(&decoded, &["0 asks 0.0 write switch_lamp", "0 accepted 0.0"]), "{:?}", decoded.lines);
 }
 
 #[test]
 fn a_frame_may_arrive_in_pieces() {
-    let whole = log(&[(Side::Client, b"L\x01\x07\x02\x01")]);
-    let pieces = log(&[(Side::Client, b"L\x01"), (Side::Client, b"\x07\x02"), (Side::Client, b"\x01")]);
+    let whole = decode(&[(Side::Client, b"L\x01\x07\x02\x01")]);
+    let pieces = decode(&[(Side::Client, b"L\x01"), (Side::Client, b"\x07\x02"), (Side::Client, b"\x01")]);
     assert_eq!((pieces.lines, pieces.lost), (whole.lines, 0));
 }
 
 #[test]
 fn an_accepted_answer_without_its_request_is_an_operation_all_the_same() {
-    let heard = log(&[(Side::Server, b"L\x02\x07\x02\x00")]);
-    assert!(begin(&heard, &["0 unseen 0.0 write switch_lamp"]), "{:?}", heard.lines);
+    let decoded = decode(&[(Side::Server, b"L\x02\x07\x02\x00")]);
+    assert!(begins(&decoded, &["0 unseen 0.0 write switch_lamp"]), "{:?}", decoded.lines);
 }
 
 #[test]

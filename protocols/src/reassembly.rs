@@ -35,8 +35,8 @@ pub(crate) enum Limit {
 /// What a fragment contributed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Added<'a> {
-    /// It completed a message, or made it too long. The beginning of a message says what it asks for, so a message that is
-    /// too long is returned at once: endless fragments must not hide it.
+    /// It completed a message, or made it too long. A message that is too long is returned at once: its beginning holds the
+    /// request, and endless fragments must not hide it.
     Message {
         /// Borrowed from the fragment if the message has no other.
         bytes: Cow<'a, [u8]>,

@@ -7,7 +7,7 @@ use crate::dissector::Side;
 pub enum Security<'a> {
     /// A secure channel was opened or renewed, and the server accepted it. Reported again when the mode becomes known.
     Channel {
-        /// How its messages are protected; none while only an encrypted message tells.
+        /// How its messages are protected; none while only an encrypted message states it.
         mode: Option<Mode>,
         /// Name of its security policy: of the standard's URIs the part after the `#` (`Basic256Sha256`), any other URI
         /// unchanged, `invalid` if it is not UTF-8.

@@ -1,6 +1,6 @@
 //! MITRE ATT&CK for ICS (version 19): the techniques whose traffic an operation has the shape of.
 //!
-//! An id says what the traffic looks like, not that it is malicious. Techniques that act on a host, that are wireless, or
+//! An id describes what the traffic looks like, not that it is malicious. Techniques that act on a host, that are wireless, or
 //! that are consequences (all Impact techniques) are invisible on a mirror port and are never claimed.
 
 use crate::dissector::Protocol;

@@ -357,7 +357,7 @@ pub fn at(milliseconds: i64) -> Stamp {
 }
 
 /// Decodes a conversation from its start to its end, with all segments at the same time, and returns the log.
-pub fn hear(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
+pub fn decode(protocol: &'static Protocol, segments: &[(Side, &[u8])]) -> Log {
     let mut log = Log::default().of(protocol);
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), false);
     for (from, bytes) in segments {

@@ -1,4 +1,4 @@
-//! What holds for every row of the registry, whatever the bytes.
+//! Invariants of every row of the registry, for any bytes.
 
 use lockkeeper_protocols::opcua::OPCUA;
 use lockkeeper_protocols::{
@@ -107,7 +107,7 @@ fn tpkt(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[3, 0, 0, (header.len() + body.len() + 4) as u8], header, body].concat()
 }
 
-fn hear(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
+fn decode(protocol: &'static Protocol, midstream: bool, chunks: &[&[u8]], side: Side) -> (Log, usize) {
     let mut log = Log::default();
     let mut session = Session::new(protocol, Transport::Tcp, &Limits::default(), midstream);
     for chunk in chunks {
@@ -170,15 +170,15 @@ proptest! {
     fn any_segmentation_gives_the_same_events(bytes in traffic(), size in 1usize..40, midstream in any::<bool>()) {
         for protocol in REGISTRY {
             for side in SIDES {
-                let whole = hear(protocol, midstream, &[&bytes], side);
-                let split = hear(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
+                let whole = decode(protocol, midstream, &[&bytes], side);
+                let split = decode(protocol, midstream, &bytes.chunks(size).collect::<Vec<_>>(), side);
                 prop_assert_eq!(&whole, &split, "{} {:?}", protocol.title, side);
             }
         }
     }
 
     #[test]
-    fn whoever_is_waited_for_as_many_operations_end_in_the_same_ways(
+    fn tracking_does_not_change_how_many_operations_end_in_which_way(
         exchanges in exchanges(),
         noise in vec((any::<bool>(), traffic()), 1..5),
     ) {

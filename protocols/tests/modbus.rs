@@ -1,4 +1,4 @@
-//! Modbus/TCP whose headers lie: whatever a server carries out is told, whether it goes by the header or by the function.
+//! Modbus/TCP with wrong headers: every executed operation is reported, whether the server frames by header or by function.
 
 use lockkeeper_protocols::{Limits, Session, Side, Transport, modbus};
 use proptest::collection::vec;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 mod testing;
 use testing::{Log, at};
 
-/// A frame whose header may say anything.
+/// A frame with any header.
 #[derive(Clone, Debug)]
 struct Frame {
     protocol: u16,
@@ -35,7 +35,7 @@ fn write_many(number: u16, values: &[u8]) -> Vec<u8> {
     [&[16], &number.to_be_bytes()[..], &[0, count, count * 2], &values[..usize::from(count) * 2]].concat()
 }
 
-/// How many bytes a server that goes by the function takes for unit and PDU: Modbus Application Protocol V1.1b3, 6.
+/// Length of unit and PDU for a server that frames by the function: Modbus Application Protocol V1.1b3, 6.
 fn length_by_function(body: &[u8]) -> Option<usize> {
     Some(match *body.get(1)? {
         1..=6 => 6,
@@ -46,7 +46,7 @@ fn length_by_function(body: &[u8]) -> Option<usize> {
     })
 }
 
-/// Writes that a server carries out: their addresses.
+/// The addresses of the writes that a server executes.
 fn carries_out(body: &[u8]) -> Option<u16> {
     let address = u16::from_be_bytes([*body.get(2)?, *body.get(3)?]);
     match body[1] {
@@ -91,7 +91,7 @@ fn executed_by_header(mut bytes: &[u8], longest: usize) -> Vec<u16> {
     writes
 }
 
-fn hear(side: Side, bytes: &[u8], size: usize) -> Log {
+fn decode(side: Side, bytes: &[u8], size: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
     bytes.chunks(size).for_each(|piece| session.feed_stream(side, piece, &at(0), &mut log));
@@ -101,8 +101,8 @@ fn hear(side: Side, bytes: &[u8], size: usize) -> Log {
     log
 }
 
-/// The addresses of the writes that were told.
-fn told(log: &Log) -> Vec<u16> {
+/// The addresses of the reported writes.
+fn reported(log: &Log) -> Vec<u16> {
     let writes = log.lines.iter().filter(|line| line.contains(" asks ") && line.contains(" write_"));
     writes.filter_map(|line| line.split("address=").nth(1)?.split(' ').next()?.parse().ok()).collect()
 }
@@ -159,7 +159,7 @@ proptest! {
     #[test]
     fn what_either_sort_of_server_carries_out_is_told(frames in frames()) {
         let bytes = frames.iter().map(Frame::bytes).collect::<Vec<_>>().concat();
-        let told = told(&hear(Side::Client, &bytes, usize::MAX));
+        let reported = reported(&decode(Side::Client, &bytes, usize::MAX));
         let servers = [
             ("function", executed_by_function(&bytes)),
             ("header", executed_by_header(&bytes, 254)),
@@ -167,7 +167,7 @@ proptest! {
         ];
         for (server, executed) in servers {
             for address in executed {
-                prop_assert!(told.contains(&address), "{address} by {server}, told {told:?}");
+                prop_assert!(reported.contains(&address), "{address} by {server}, reported {reported:?}");
             }
         }
     }
@@ -176,7 +176,7 @@ proptest! {
     fn segmentation_changes_nothing_where_headers_lie(frames in frames(), size in 1usize..30) {
         let bytes = frames.iter().map(Frame::bytes).collect::<Vec<_>>().concat();
         for side in [Side::Client, Side::Server] {
-            prop_assert_eq!(hear(side, &bytes, usize::MAX), hear(side, &bytes, size));
+            prop_assert_eq!(decode(side, &bytes, usize::MAX), decode(side, &bytes, size));
         }
     }
 
@@ -196,15 +196,15 @@ proptest! {
         let claims = |at: usize| junk[at..].iter().chain(&sound(100)).copied().take(6).collect::<Vec<u8>>();
         prop_assume!((0..junk.len()).all(|at| !matches!(claims(at)[..], [_, _, 0, 0, _, _])));
         let all = [(0..before).map(sound).collect::<Vec<_>>().concat(), junk.clone(), (100..100 + after).map(sound).collect::<Vec<_>>().concat()];
-        let log = hear(Side::Client, &all.concat(), usize::MAX);
-        let addresses = told(&log);
+        let log = decode(Side::Client, &all.concat(), usize::MAX);
+        let addresses = reported(&log);
         for number in (0..before).chain(100..100 + after) {
             prop_assert!(addresses.contains(&number), "{} {:?}", number, log.lines);
         }
     }
 
     #[test]
-    fn one_header_that_lies_costs_no_sound_frame(
+    fn one_wrong_header_costs_no_sound_frame(
         before in 0u16..5,
         after in 0u16..40,
         protocol in protocol(),
@@ -215,8 +215,8 @@ proptest! {
         let pdu = [vec![3, 0, 0, 0, 1], write(500), write_many(500, &[0; 20])][usize::from(kind)].clone();
         let lying = Frame { protocol, length, pdu }.bytes();
         let all = [(0..before).map(sound).collect::<Vec<_>>().concat(), lying, (100..100 + after).map(sound).collect::<Vec<_>>().concat()];
-        let log = hear(Side::Client, &all.concat(), usize::MAX);
-        let addresses = told(&log);
+        let log = decode(Side::Client, &all.concat(), usize::MAX);
+        let addresses = reported(&log);
         for number in (0..before).chain(100..100 + after).chain((kind > 0).then_some(500)) {
             prop_assert_eq!(addresses.iter().filter(|one| **one == number).count(), 1, "{} {:?}", number, log.lines);
         }
@@ -226,6 +226,6 @@ proptest! {
         let mut session = Session::new(&modbus::TCP, Transport::Udp, &Limits::default(), false);
         session.feed_datagram(Side::Client, &all.concat(), &at(0), &mut log);
         session.finish(&mut log);
-        prop_assert_eq!(addresses, told(&log));
+        prop_assert_eq!(addresses, reported(&log));
     }
 }

@@ -1,4 +1,4 @@
-//! Conversations in OPC UA, from the opening of the connection on, whatever is cut, lost, encrypted or hostile.
+//! Conversations in OPC UA, regular, cut, lossy, encrypted and hostile.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ mod testing;
 mod wire;
 
 use Side::{Client, Server};
-use testing::{Log, at, hear};
+use testing::{Log, at, decode};
 use wire::{
     BASIC, Channel, ECC, NONE, acknowledge, activate, activated, hello, read, response, results, reverse_hello, values,
     write,
@@ -23,7 +23,7 @@ type Said = (Side, Vec<u8>);
 
 fn log_of(said: &[Said]) -> Log {
     let segments: Vec<_> = said.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
-    hear(&OPCUA, &segments)
+    decode(&OPCUA, &segments)
 }
 
 /// Connection and channel.
@@ -84,8 +84,8 @@ fn exchange(channel: &mut Channel) -> Vec<Said> {
     ]
 }
 
-/// The lines that speak of the exchange.
-fn talk(log: &Log) -> Vec<&str> {
+/// The lines of the exchange.
+fn exchange_lines(log: &Log) -> Vec<&str> {
     log.lines
         .iter()
         .map(String::as_str)
@@ -105,14 +105,14 @@ fn a_signed_channel_gives_the_operations_of_its_clear_twin_although_its_opening_
     said.extend(signed.open_sealed(BASIC));
     said.extend(exchange(signed));
     let log = log_of(&said);
-    assert_eq!(talk(&log), talk(&twin));
+    assert_eq!(exchange_lines(&log), exchange_lines(&twin));
     assert_eq!(log.lines_of("channel"), ["channel unknown Basic256Sha256", "channel Sign Basic256Sha256"]);
     assert_eq!(log.lines_of("certificate").len(), 2);
     assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
 }
 
 #[test]
-fn an_opening_that_is_only_signed_tells_its_mode() {
+fn a_signed_opening_reveals_its_mode() {
     // ECC policies sign the opening: 64 bytes behind its body.
     let signed = &mut Channel::new(32);
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
@@ -125,7 +125,7 @@ fn an_opening_that_is_only_signed_tells_its_mode() {
     said.extend(exchange(signed));
     let log = log_of(&said);
     assert_eq!(log.lines_of("channel"), ["channel Sign ECC_nistP256"]);
-    assert_eq!(talk(&log).len(), 4);
+    assert_eq!(exchange_lines(&log).len(), 4);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn with_keys_a_sealed_channel_gives_the_operations_of_its_clear_twin() {
         session.feed_stream(*side, bytes, &at(0), &mut log);
     }
     session.finish(&mut log);
-    assert_eq!(talk(&log), talk(&twin));
+    assert_eq!(exchange_lines(&log), exchange_lines(&twin));
 }
 
 #[test]
@@ -203,8 +203,8 @@ fn joined_in_mid_stream_a_clear_message_proves_itself_and_others_are_opaque_once
         said.extend(exchange(channel));
         let log = join(&said);
         assert_eq!(log.lines_of("0 asks").len(), 4, "signature of {signature}: {:?}", log.lines);
-        let told: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
-        assert_eq!(log.lines_of("channel"), told, "a signature hides which policy made it");
+        let reported: &[&str] = if signature == 0 { &["channel None None"] } else { &[] };
+        assert_eq!(log.lines_of("channel"), reported, "a signature hides its policy");
         assert!(!log.lines.iter().any(|line| line.starts_with("Malformed")), "{:?}", log.lines);
     }
     let channel = Channel::new(0);
@@ -289,7 +289,7 @@ fn a_renewal_overlaps_the_token_before_and_sequence_numbers_go_on_and_wrap() {
     let log = log_of(&said);
     let odd = |line: &&String| line.starts_with("Malformed") || line.starts_with("Unmatched");
     assert_eq!(log.lines.iter().find(odd), None);
-    assert_eq!(talk(&log).len(), 6);
+    assert_eq!(exchange_lines(&log).len(), 6);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_fault_refuses_every_operation_of_its_request() {
 }
 
 #[test]
-fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
+fn notifications_name_the_monitored_nodes() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
     // Requests to publish wait until there is something to report.
@@ -347,7 +347,7 @@ fn notifications_speak_of_the_nodes_that_were_asked_to_be_monitored() {
 }
 
 #[test]
-fn every_operation_of_a_message_is_told_however_many_there_are_in_either_direction() {
+fn every_operation_of_a_message_is_reported_however_many_there_are() {
     let channel = &mut Channel::new(0);
     let sizes = [200_000; 8];
     let names = vec!["A"; MANY];
@@ -364,9 +364,9 @@ fn every_operation_of_a_message_is_told_however_many_there_are_in_either_directi
     said.extend(channel.message(Client, 4, &many, &sizes).into_iter().map(|part| (Client, part)));
     said.push(say(channel, Server, 4, &response(569, 0, &[])));
     let log = log_of(&said);
-    let told = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
+    let reported = |kind: &str| log.lines.iter().filter(|line| line.contains("asks") && line.contains(kind)).count();
     // The request to publish is one of the operations behind it.
-    assert_eq!((told(" report "), told(" read ")), (MANY + 1, MANY));
+    assert_eq!((reported(" report "), reported(" read ")), (MANY + 1, MANY));
     let last = |ending: &str| log.lines_of(&format!("0 {ending}.{} after 0: ", MANY - 1)).len();
     assert_eq!((last("pending 3"), last("accepted 4")), (1, 1), "{:?}", log.lines.last());
     assert_eq!(log.lines_of("Limit"), ["Limit pending_bytes from Client"]);
@@ -376,7 +376,7 @@ fn every_operation_of_a_message_is_told_however_many_there_are_in_either_directi
 const MANY: usize = (1 << 16) + 10;
 
 #[test]
-fn an_error_that_ends_the_connection_refuses_what_was_asked() {
+fn an_error_that_ends_the_connection_refuses_pending_requests() {
     let channel = &mut Channel::new(0);
     let refusal = wire::chunk("ERR", b'F', &[&0x8013_0000_u32.to_le_bytes()[..], &wire::NULL].concat());
     let mut said = vec![(Client, hello("opc.tcp://plc:4840")), (Server, acknowledge())];
@@ -430,7 +430,7 @@ fn joined_where_an_answer_comes_first_from_the_end_without_the_port_the_other_en
 }
 
 #[test]
-fn half_a_message_that_is_given_up_is_told_and_the_next_one_is_read() {
+fn half_a_message_that_is_dropped_is_reported_and_the_next_one_is_decoded() {
     let channel = &mut Channel::new(0);
     let mut said = opened(channel, NONE, 1);
     let one = read(&["Level"]);

@@ -1,4 +1,4 @@
-//! However a conversation in OPC UA is cut, it is the same conversation; what is missing costs itself; what is hostile
+//! OPC UA: no cut changes the events, a gap costs only the missing messages, and hostile input
 //! costs bounded memory.
 
 use lockkeeper_protocols::opcua::OPCUA;
@@ -60,8 +60,8 @@ fn chunks(said: &[Said], sizes: &[usize], is_signed: bool) -> Vec<Said> {
     chunks
 }
 
-/// Hears chunks as they are, cut into segments; the sides keep their order.
-fn hear(chunks: &[Said], segment: usize) -> Log {
+/// Decodes chunks, cut into segments; the sides keep their order.
+fn decode(chunks: &[Said], segment: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&OPCUA, Transport::Tcp, &Limits::default(), false);
     for (side, _, bytes) in chunks {
@@ -73,7 +73,7 @@ fn hear(chunks: &[Said], segment: usize) -> Log {
     log
 }
 
-/// What was said, without the numbers of requests.
+/// The events, without the numbers of requests.
 fn unnumbered(log: &Log) -> Vec<String> {
     let line = |line: &String| {
         let words: Vec<_> = line.split(' ').collect();
@@ -89,8 +89,8 @@ proptest! {
     fn any_chunks_and_any_segments_give_the_same_operations(
         said in exchanges(), sizes in sizes(), segment in 1usize..2000, is_signed in any::<bool>(),
     ) {
-        let whole = hear(&chunks(&said, &[], is_signed), usize::MAX);
-        let cut = hear(&chunks(&said, &sizes, is_signed), segment);
+        let whole = decode(&chunks(&said, &[], is_signed), usize::MAX);
+        let cut = decode(&chunks(&said, &sizes, is_signed), segment);
         prop_assert_eq!(&whole.lines, &cut.lines);
         prop_assert_eq!((whole.lost, cut.lost), (0, 0));
     }
@@ -120,7 +120,7 @@ proptest! {
         let mut found = of_others(&log);
         // The answer to a request that was lost, and what it proves.
         found.retain(|line| !line.starts_with("Unmatched answer_without_request ") && !line.starts_with("0 unseen write"));
-        prop_assert_eq!(found, of_others(&hear(&all, usize::MAX)));
+        prop_assert_eq!(found, of_others(&decode(&all, usize::MAX)));
     }
 
     #[test]
@@ -141,7 +141,7 @@ proptest! {
     }
 }
 
-/// The channel of a conversation in which one side is hostile, and what is heard of it.
+/// The channel of a conversation in which one side is hostile, and what is decoded of it.
 struct Attack {
     channel: Channel,
     session: Session,
@@ -179,7 +179,7 @@ fn chunks_that_never_end_keep_two_mebibytes_at_most_and_the_beginning_is_decoded
     for _ in 0..200 {
         attack.piece(b'C', 2, &[0; 60_000]);
     }
-    assert_eq!(attack.limits("message_in_chunks"), 1, "told once");
+    assert_eq!(attack.limits("message_in_chunks"), 1, "reported once");
     let kept = attack.sent - attack.log.lost;
     assert!(kept <= 2 * 1024 * 1024, "{kept} bytes kept");
     attack.piece(b'F', 2, &[]);
@@ -216,14 +216,14 @@ fn the_end_of_a_message_is_waited_for_as_long_as_the_connection_lives() {
     attack.piece(b'C', 2, first);
     attack.session.expire(at(3_600_000).clock, &mut attack.log);
     attack.piece(b'F', 2, second);
-    let told: Vec<_> =
+    let reported: Vec<_> =
         attack.log.lines.iter().filter(|line| line.contains("asks 1.") || line.contains("asks 2.")).collect();
-    assert!(told.len() == 1 && told[0].contains("asks 1.0 write write 673 node=ns=2;s=Gate"), "{told:?}");
+    assert!(reported.len() == 1 && reported[0].contains("asks 1.0 write write 673 node=ns=2;s=Gate"), "{reported:?}");
     assert_eq!((attack.log.lines_of("Limit").len(), attack.log.lost), (0, 0));
 }
 
 #[test]
-fn what_is_given_up_for_want_of_memory_is_an_operation_without_target() {
+fn a_message_dropped_for_memory_is_an_operation_without_target() {
     let mut attack = Attack::new();
     let body = write("Gate", &[7; 100]);
     attack.piece(b'C', 1, &body[..60]);
@@ -278,13 +278,13 @@ fn write_item() -> Vec<u8> {
 }
 
 #[test]
-fn a_chunk_that_is_too_long_to_be_kept_is_decoded_at_its_beginning_and_passed_over() {
+fn a_chunk_that_is_too_long_to_be_kept_is_decoded_at_its_beginning_and_skipped() {
     let long = {
         let request = write("Gate", &vec![7; 1_000_000]);
         let read = read(&["Level"]);
         (request, read)
     };
-    let hear = |segment: usize| {
+    let decode = |segment: usize| {
         let mut attack = Attack::new();
         let chunks = [attack.channel.piece(Client, b'F', 2, &long.0), attack.channel.piece(Client, b'F', 3, &long.1)];
         for piece in chunks.concat().chunks(segment) {
@@ -293,14 +293,14 @@ fn a_chunk_that_is_too_long_to_be_kept_is_decoded_at_its_beginning_and_passed_ov
         }
         attack.log
     };
-    let log = hear(usize::MAX);
+    let log = decode(usize::MAX);
     let asked: Vec<_> = log.lines.iter().filter(|line| line.contains("asks ")).skip(1).collect();
     assert!(asked[0].ends_with("write write 673 unread=item"), "{asked:?}");
     assert!(asked[1].contains("read read 631 node=ns=2;s=Level"), "{asked:?}");
     assert_eq!(log.lines_of("Limit").len(), 1, "{:?}", log.lines);
     assert!(log.lines_of("Malformed").is_empty() && log.lines_of("Desynchronised").is_empty());
     for segment in [1, 7, 1400, 65_536, 262_143, 262_144, 262_145] {
-        assert_eq!(hear(segment), log, "segments of {segment}");
+        assert_eq!(decode(segment), log, "segments of {segment}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every operation that a server executes is announced, however odd its request is and whether it is in the capture or not.
+//! Every executed operation is reported, however odd its request is, and whether it is in the capture or not.
 
 use lockkeeper_protocols::opcua::OPCUA;
 use lockkeeper_protocols::{Class, Limits, Namespaces, Session, Side, Transport};
@@ -20,7 +20,7 @@ use wire::{
     BASIC, Channel, NONE, NULL, acknowledge, array, hello, read, request, response, results, string, values, write,
 };
 
-/// A conversation, and what is heard of it.
+/// A conversation, and what is decoded of it.
 struct Talk {
     channel: Channel,
     session: Session,
@@ -32,10 +32,10 @@ impl Talk {
     /// Connection and channel, clear.
     fn opened() -> Self {
         let mut talk = Self::joined(0, false);
-        talk.hear(Client, &hello("opc.tcp://plc:4840"));
-        talk.hear(Server, &acknowledge());
+        talk.decode(Client, &hello("opc.tcp://plc:4840"));
+        talk.decode(Server, &acknowledge());
         for (side, opening) in talk.channel.open(NONE, 1) {
-            talk.hear(side, &opening);
+            talk.decode(side, &opening);
         }
         talk.log.lines.clear();
         talk
@@ -47,13 +47,13 @@ impl Talk {
         Self { channel: Channel::new(signature), session, log: Log::default(), now: 0 }
     }
 
-    fn hear(&mut self, from: Side, bytes: &[u8]) {
+    fn decode(&mut self, from: Side, bytes: &[u8]) {
         self.session.feed_stream(from, bytes, &at(self.now), &mut self.log);
     }
 
     fn say(&mut self, from: Side, number: u32, body: &[u8]) {
         let chunk = self.channel.piece(from, b'F', number, body);
-        self.hear(from, &chunk);
+        self.decode(from, &chunk);
     }
 
     /// The lines of operations and of unseen requests, from their class on.
@@ -139,7 +139,7 @@ fn each_reading_has_its_outcomes_from_the_same_results() {
 }
 
 #[test]
-fn what_cannot_be_read_ends_as_the_results_behind_the_fault_do() {
+fn an_unread_part_ends_as_the_results_after_the_fault_do() {
     let mut talk = Talk::opened();
     let nested = [&number(2, 1)[..], &13_u32.to_le_bytes(), &NULL, &[1], &[24; 101], &[1, 1]].concat();
     let first = [&number(2, 9)[..], &13_u32.to_le_bytes(), &NULL, &[1, 6, 7, 0, 0, 0]].concat();
@@ -196,7 +196,7 @@ fn a_login_is_announced_whatever_flags_its_token_has() {
 
 #[test]
 fn a_login_that_cannot_be_read_is_that_of_an_unread_user() {
-    // The type of ActivateSession with a server index, and a structure whose bytes nobody counted: asyncua reads on
+    // The type of ActivateSession with a server index, and a structure without a length: asyncua reads on
     let mut odd = request(467, 1, &[&NULL[..], &NULL, &NULL, &NULL, b"\x01\0\x41\x01\x01", &NULL, &NULL].concat());
     odd.splice(0..1, [0x41]);
     odd.splice(4..4, [0; 4]);
@@ -345,7 +345,7 @@ fn aliases_whose_registration_was_not_seen_are_unread() {
 }
 
 #[test]
-fn an_answer_with_more_aliases_than_nodes_leaves_what_they_stand_for_unread() {
+fn an_answer_with_more_aliases_than_nodes_leaves_their_nodes_unread() {
     let mut talk = Talk::opened();
     talk.say(Client, 2, &register(&[number(2, 1)]));
     talk.say(Server, 2, &registered(&[number(2, 100), number(2, 101)]));
@@ -371,8 +371,8 @@ fn more_aliases_than_can_be_kept_are_a_limit_and_unread() {
             (ids().map(|id| long(3, id)).collect::<Vec<_>>(), ids().map(|id| long(2, id)).collect::<Vec<_>>());
         let asks = talk.channel.message(Client, request as u32, &register(&nodes), &sizes);
         let answers = talk.channel.message(Server, request as u32, &registered(&names), &sizes);
-        asks.iter().for_each(|chunk| talk.hear(Client, chunk));
-        answers.iter().for_each(|chunk| talk.hear(Server, chunk));
+        asks.iter().for_each(|chunk| talk.decode(Client, chunk));
+        answers.iter().for_each(|chunk| talk.decode(Server, chunk));
     }
     assert!(!talk.log.lines_of("Limit registered_nodes").is_empty());
     talk.log.lines.clear();
@@ -451,7 +451,7 @@ fn joined_in_mid_stream_any_clock_and_any_request_for_diagnostics_are_clear() {
 }
 
 #[test]
-fn joined_in_mid_stream_who_asks_asks_although_both_ends_were_taken_for_the_other() {
+fn in_mid_stream_requests_determine_the_client_against_swapped_roles() {
     let mut talk = Talk::joined(0, true);
     for round in 1..=2 {
         talk.say(Server, round, &write_to(&[number(2, 2)]));
@@ -468,10 +468,10 @@ fn a_hello_is_one_whatever_its_letter_and_however_long_its_url_is() {
     let mut talk = Talk::joined(0, false);
     let mut bytes = hello(&long);
     bytes[3] = b'X';
-    talk.hear(Client, &bytes);
-    talk.hear(Server, &acknowledge());
+    talk.decode(Client, &bytes);
+    talk.decode(Server, &acknowledge());
     for (side, opening) in talk.channel.open(NONE, 1) {
-        talk.hear(side, &opening);
+        talk.decode(side, &opening);
     }
     talk.say(Client, 2, &write_to(&[number(2, 2)]));
     assert_eq!(talk.announced().len(), 3, "{:?}", talk.log.lines);
@@ -480,7 +480,7 @@ fn a_hello_is_one_whatever_its_letter_and_however_long_its_url_is() {
 }
 
 #[test]
-fn an_answer_without_results_ends_its_request_as_its_header_says() {
+fn an_answer_without_results_ends_its_request_as_its_header_states() {
     let mut talk = Talk::opened();
     let nulls = [NULL, NULL].concat();
     for (round, answer) in (2..).zip([
@@ -550,7 +550,7 @@ fn a_number_that_is_used_again_ends_the_wait_for_the_request_before() {
 }
 
 #[test]
-fn an_accepted_answer_to_nothing_proves_what_was_done() {
+fn an_accepted_answer_without_a_request_proves_the_change() {
     let mut talk = Talk::opened();
     talk.say(Server, 2, &results(676, &[0, 0x801F_0000, 0]));
     let called = [&[0; 4][..], &NULL, &NULL, &array(&[vec![6, 9, 0, 0, 0]])].concat();
@@ -614,9 +614,9 @@ fn the_answers_of_a_server_alone_are_enough_clear_or_signed() {
     }
     // The opening is encrypted, and seen from the server's side only.
     let mut talk = Talk::joined(32, false);
-    talk.hear(Server, &acknowledge());
+    talk.decode(Server, &acknowledge());
     let [_, (side, grant)] = talk.channel.open_sealed(BASIC);
-    talk.hear(side, &grant);
+    talk.decode(side, &grant);
     for number in 2..6 {
         talk.say(Server, number, &results(676, &[0]));
     }

@@ -1,4 +1,4 @@
-//! However a conversation over the ISO transport is cut, it is the same conversation.
+//! ISO transport: no cut changes the events.
 
 use lockkeeper_protocols::{Limits, Protocol, Session, Side, Transport, iso, s7comm, s7commplus};
 use proptest::collection::vec;
@@ -80,8 +80,8 @@ fn frames(tsdu: &[u8], size: usize) -> Vec<u8> {
     stream
 }
 
-/// What is told of a conversation whose TSDUs are cut into TPDUs of `tpdu` bytes and segments of `segment` bytes.
-fn hear(said: &[Said], tpdu: usize, segment: usize) -> Log {
+/// The events of a conversation whose TSDUs are cut into TPDUs of `tpdu` bytes and segments of `segment` bytes.
+fn decode(said: &[Said], tpdu: usize, segment: usize) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&s7comm::S7COMM, Transport::Tcp, &Limits::default(), false);
     for (from, tsdu) in said {
@@ -102,10 +102,10 @@ proptest! {
         tpdu in 1usize..30,
         segment in 1usize..40,
     ) {
-        let whole = hear(&said, usize::MAX, usize::MAX);
-        prop_assert_eq!(&whole, &hear(&said, tpdu, usize::MAX));
-        prop_assert_eq!(&whole, &hear(&said, usize::MAX, segment));
-        prop_assert_eq!(&whole, &hear(&said, 1, 1));
+        let whole = decode(&said, usize::MAX, usize::MAX);
+        prop_assert_eq!(&whole, &decode(&said, tpdu, usize::MAX));
+        prop_assert_eq!(&whole, &decode(&said, usize::MAX, segment));
+        prop_assert_eq!(&whole, &decode(&said, 1, 1));
         prop_assert_eq!(whole.lost, 0);
     }
 
@@ -114,7 +114,7 @@ proptest! {
         exchanges in vec(exchange(), 1..6),
     ) {
         let asked = |log: &Log| log.lines.iter().filter(|line| line.contains(" asks ")).count();
-        let one_by_one = hear(&exchanges.concat(), usize::MAX, usize::MAX);
+        let one_by_one = decode(&exchanges.concat(), usize::MAX, usize::MAX);
         let of = |side: Side| exchanges.iter().flatten().filter(move |(from, _)| *from == side);
         let mut log = Log::default();
         let mut session = Session::new(&s7comm::S7COMM, Transport::Tcp, &Limits::default(), false);
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_changed_in_headers_are_heard_alike_however_they_are_cut(
+    fn changed_header_bytes_give_the_same_events_however_they_are_cut(
         said in vec(exchange(), 1..6).prop_map(|exchanges| exchanges.concat()),
         changes in vec((any::<prop::sample::Index>(), 0usize..20, any::<u8>()), 1..5),
         segment in 1usize..40,
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_iso_transport_carries_in_turns_is_heard_alike_however_it_is_cut(
+    fn alternating_contents_of_the_iso_transport_give_the_same_events_however_they_are_cut(
         said in vec(content(), 1..12),
         segment in 1usize..40,
     ) {
@@ -200,7 +200,7 @@ fn plus_stop() -> Vec<u8> {
     [&[0x72, 1, 0, body.len() as u8], body.as_slice(), &[0x72, 1, 0, 0]].concat()
 }
 
-/// What one TSDU holds: both protocols, the beginning of a session of MMS, of a TLS record, anything.
+/// Contents of one TSDU: both protocols, the beginning of a session of MMS, of a TLS record, anything.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let mms = vec![13, 12, 5, 6, 0x13, 1, 0, 0x16, 1, 2, 0x28, 0xCA, 0x22, 2, 1];
     prop_oneof![
@@ -212,7 +212,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What is told of frames that are cut into segments.
+/// The events of frames that are cut into segments.
 fn replay(row: &'static Protocol, said: &[(Side, Vec<u8>)], segment: usize, midstream: bool) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(row, Transport::Tcp, &Limits::default(), midstream);

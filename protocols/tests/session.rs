@@ -29,7 +29,7 @@ fn frames_in_pieces_on_many_flows_share_one_piece_of_memory() {
 }
 
 #[test]
-fn much_memory_is_not_lent_to_one_who_has_sent_little() {
+fn no_large_buffer_is_lent_to_a_sender_of_few_bytes() {
     let mut log = Log::default();
     log.memory.buffers.push(Vec::with_capacity(100_000));
     let mut session = Session::new(&opcua::OPCUA, Transport::Tcp, &Limits::default(), false);
@@ -53,7 +53,7 @@ fn half_a_frame_waits_for_its_end_as_long_as_the_connection_lives() {
 }
 
 #[test]
-fn what_is_begun_is_given_up_for_want_of_memory_and_the_flow_goes_on() {
+fn incomplete_frames_are_dropped_for_memory_and_the_flow_continues() {
     let long = frame(7, &[&[16, 0, 0, 0, 100, 200], [0; 200].as_slice()].concat());
     let mut log = Log::default();
     let mut session = Session::new(&modbus::TCP, Transport::Tcp, &Limits::default(), false);
@@ -146,7 +146,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
             frame(transaction, &[&[16, 0, 0, 0, count / 2, count], values.as_slice()].concat())
         }),
         1 => (any::<u16>(), 65..=89_u8, vec(any::<u8>(), 0..=252)).prop_map(|(transaction, function, data)| {
-            // Of a function without a length of its own the header is all that says where it ends.
+            // For a function without a length of its own, only the header determines the end.
             frame(transaction, &[&[function], data.as_slice()].concat())
         }),
     ]
@@ -195,14 +195,14 @@ fn a_stream_joined_inside_a_frame_is_decoded_from_the_first_boundary() {
 }
 
 #[test]
-fn a_single_usual_frame_needs_no_second_one_to_be_believed() {
+fn a_single_exact_frame_needs_no_second_one_as_proof() {
     let log = run(Side::Client, true, [Piece::Bytes(read(1))]);
     assert_eq!((asked(&log), log.lost), (1, 0));
     assert!(log.lines[0].contains(" asks "));
 }
 
 #[test]
-fn an_unusual_frame_is_believed_when_another_follows_or_the_stream_ends_with_it() {
+fn an_unusual_frame_is_accepted_if_another_follows_or_the_stream_ends_with_it() {
     let scan = frame(0, &[0x28, 0, 0, 0, 0]);
     let log = run(Side::Client, true, [Piece::Bytes(scan.clone()), Piece::Bytes(scan.clone())]);
     assert_eq!((asked(&log), log.lost), (2, 0));

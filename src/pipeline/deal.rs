@@ -208,13 +208,13 @@ impl Dealer {
     }
 
     /// Adds its counters after the last block: incomplete datagrams are given up.
-    pub(super) fn count(&mut self, counters: &mut Counters) {
+    pub(super) fn add_final_counters(&mut self, counters: &mut Counters) {
         self.fragments.finish();
-        self.count_so_far(counters);
+        self.add_counters(counters);
     }
 
     /// Adds its counters so far.
-    pub(super) fn count_so_far(&self, counters: &mut Counters) {
+    pub(super) fn add_counters(&self, counters: &mut Counters) {
         counters.packets += self.packets;
         counters.bytes += self.bytes;
         counters.add_fragments(&self.fragments.counters());

@@ -80,7 +80,8 @@ impl Policy {
         };
         let (from, to, protocol) = (hosts(&flow.from), hosts(&flow.to), protocol_text(flow));
         let session: String = DIALECTS.iter().map(|dialect| dialect.session_text(&flow.session)).collect();
-        let _ = writeln!(text, "    {}: {from} -> {to}, {protocol}{session}{}", flow.id, self.not_judged_yet(flow));
+        let (conditions, kept) = (flow.conditions.text(), self.not_judged_yet(flow));
+        let _ = writeln!(text, "    {}: {from} -> {to}, {protocol}{session}{conditions}{kept}", flow.id);
         for entry in &flow.allow {
             let _ = writeln!(text, "      {}", self.allow_text(entry));
         }

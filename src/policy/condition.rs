@@ -1,6 +1,6 @@
 //! Conditions of a declared flow: what must hold at the time of a packet for the flow to permit anything.
 //!
-//! A condition is one file below this module and one row of [`READERS`]. Its file reads its key from `[[conduit.*.flow]]`,
+//! A condition is one file below this module and one row of [`CONDITIONS`]. Its file reads its key from `[[conduit.*.flow]]`,
 //! and defines when it holds, which rule a packet outside of it violates, and the text of the alert. Parsing, judging,
 //! messages and the plain permit use this module only, so that a new condition needs no edit there.
 //!
@@ -27,7 +27,7 @@ pub trait Condition: fmt::Debug + Send + Sync {
     /// The rule that anything outside of the condition violates.
     fn rule(&self) -> Rule;
 
-    /// The condition as the end of a sentence that begins with `flow F-101 `: `permits operations only on weekdays`.
+    /// The condition as the end of a sentence that begins with `flow F-101 permits this `: `only on weekdays`.
     fn text(&self) -> String;
 }
 
@@ -36,13 +36,13 @@ pub trait Condition: fmt::Debug + Send + Sync {
 pub struct Moment<'a> {
     /// Time of the packet, nanoseconds since 1970-01-01 UTC.
     pub time: i64,
-    /// The flow (index) whose condition is asked.
+    /// The flow (index) whose condition is evaluated.
     pub flow: u16,
     /// The policy that declares the flow: its schedules, grants and time zone.
     pub declared: &'a Declared,
 }
 
-/// The conditions of one flow, in the order of [`READERS`].
+/// The conditions of one flow, in the order of [`CONDITIONS`].
 #[derive(Clone, Debug, Default)]
 pub struct Conditions(Vec<Arc<dyn Condition>>);
 
@@ -51,7 +51,7 @@ pub struct Conditions(Vec<Arc<dyn Condition>>);
 type Reader = fn(&mut Section<'_>, declared: &Declared) -> Option<Arc<dyn Condition>>;
 
 /// Every condition of the language, one row each.
-const READERS: &[Reader] = &[
+const CONDITIONS: &[Reader] = &[
     #[cfg(test)]
     even_minutes::read,
 ];
@@ -59,7 +59,12 @@ const READERS: &[Reader] = &[
 impl Conditions {
     /// Reads the conditions of a flow; mistakes are noted in the section.
     pub(super) fn read(section: &mut Section<'_>, declared: &Declared) -> Self {
-        Self(READERS.iter().filter_map(|read| read(section, declared)).collect())
+        Self(CONDITIONS.iter().filter_map(|read| read(section, declared)).collect())
+    }
+
+    /// `, only on weekdays`: what is written of them.
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(|condition| format!(", {}", condition.text())).collect()
     }
 
     /// Whether the flow permits at any time.
@@ -112,6 +117,6 @@ impl Policy {
     pub(super) fn condition_message(&self, denial: &Denial) -> Option<String> {
         let flow = self.flow(denial.flow?)?;
         let condition = flow.conditions.of_rule(denial.rule)?;
-        Some(format!("flow {} {}", flow.id, condition.text()))
+        Some(format!("flow {} permits this {}", flow.id, condition.text()))
     }
 }

@@ -3,53 +3,39 @@
 use lockkeeper_protocols::Class;
 
 use super::classes::{self, Classes};
-use super::dialect::DIALECTS;
 use super::model::{Allow, Endpoint, Flow, FunctionRef, Ports};
 use super::services::{self, PortRange};
-use super::{Denial, FlowVerdict, Limit, Policy, Reason, Rule};
+use super::{Denial, FlowVerdict, Limit, Policy, Reason};
 use crate::document::suggest::list;
 
 impl Policy {
-    /// The second half of an alert's message: what is permitted instead, such as
-    /// `conduit C-REMOTE-LOCK permits only read`. `protocol` is the display name of the protocol seen.
-    pub fn message(&self, flow_verdict: &FlowVerdict, denial: &Denial, protocol: &str) -> String {
+    /// The second half of the sentence of an alert: what is permitted instead, such as
+    /// `conduit C-REMOTE-LOCK permits only read`. Empty if the rule has none.
+    pub fn detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         if let Some(message) = self.condition_message(denial) {
             return message;
         }
-        match denial.rule {
-            Rule::ConduitUndeclared => {
-                let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));
-                format!("no conduit connects {from} and {to}")
-            }
-            Rule::FlowUndeclaredPeer => self.peer_message(flow_verdict, denial),
-            Rule::FlowUndeclaredProtocol => self.protocol_message(flow_verdict),
-            Rule::OperationUndeclared => self.operation_message(flow_verdict, denial),
-            Rule::AddressUndeclared => self.address_message(denial),
-            Rule::ValueOutOfLimits => self.value_message(&denial.reason),
-            Rule::OperationRequestUnseen => {
-                "its answer says that it was carried out, and its request was not seen".to_owned()
-            }
-            Rule::OperationUnplaced if flow_verdict.client.zone.is_some() => {
-                "it goes to whoever is in reach, in any zone".to_owned()
-            }
-            Rule::OperationUnplaced => "neither host is in a zone, and their addresses hold on one link only: their \
-                                        hardware addresses or their VLAN would place them"
-                .to_owned(),
-            Rule::AssetUnknown => "the zone declares its assets, and this host is none of them".to_owned(),
-            Rule::StreamAmbiguous => "which bytes the receiver took cannot be known".to_owned(),
-            Rule::StreamGivenUp => "more had to be kept than there is room for".to_owned(),
-            Rule::AssetOtherHardware => "the policy declares other hardware for this asset".to_owned(),
-            Rule::AssetUndeclaredAddress => "the policy does not declare this address for the asset".to_owned(),
-            Rule::AssetUndeclaredRouter => "the policy declares no router with this hardware".to_owned(),
-            Rule::ZoneOtherVlan => "the zone does not declare this VLAN".to_owned(),
-            Rule::ProtoMalformed => format!("the message breaks the specification of {protocol}"),
-            Rule::FlowOpaque => {
-                let flow = denial.flow.map(|flow| self.flow_id(flow)).unwrap_or_default();
-                format!("flow {flow} restricts its content, and encrypted content cannot be seen")
-            }
-            // A rule of one dialect.
-            _ => DIALECTS.iter().find_map(|dialect| dialect.message(self, denial)).unwrap_or_default(),
-        }
+        denial.rule.row().detail.map_or_else(String::new, |detail| detail(self, flow_verdict, denial))
+    }
+
+    pub(super) fn conduit_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
+        let (from, to) = (self.zone_name(flow_verdict.client.zone), self.zone_name(flow_verdict.server.zone));
+        format!("no conduit connects {from} and {to}")
+    }
+
+    pub(super) fn unplaced_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
+        let text = if flow_verdict.client.zone.is_some() {
+            "it goes to whoever is in reach, in any zone"
+        } else {
+            "neither host is in a zone, and their addresses hold on one link only: their hardware addresses or their VLAN \
+             would place them"
+        };
+        text.to_owned()
+    }
+
+    pub(super) fn opaque_detail(&self, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+        let flow = denial.flow.map(|flow| self.flow_id(flow)).unwrap_or_default();
+        format!("flow {flow} restricts its content, and encrypted content cannot be seen")
     }
 
     fn conduit_of(&self, flow_verdict: &FlowVerdict) -> String {
@@ -59,7 +45,7 @@ impl Policy {
         }
     }
 
-    fn peer_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+    pub(super) fn peer_detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         match (flow_verdict.conduit, denial.flow) {
             (Some(conduit), Some(reverse)) => {
                 let (flow, conduit) = (self.flow_id(reverse), self.conduit_name(conduit));
@@ -80,7 +66,7 @@ impl Policy {
         candidates.iter().filter_map(|one| self.flow(one.flow))
     }
 
-    fn protocol_message(&self, flow_verdict: &FlowVerdict) -> String {
+    pub(super) fn protocol_detail(&self, flow_verdict: &FlowVerdict, _denial: &Denial) -> String {
         let mut protocols: Vec<String> = Vec::new();
         for flow in self.candidates(flow_verdict) {
             let text = protocol_text(flow);
@@ -92,7 +78,7 @@ impl Policy {
         format!("{} permits only {protocols} between these hosts", self.conduit_of(flow_verdict))
     }
 
-    fn operation_message(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+    pub(super) fn operation_detail(&self, flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let judged = || {
             let candidates = flow_verdict.candidates.as_deref().unwrap_or_default().iter().filter(|one| one.decides());
             let flows = candidates.filter_map(|one| self.flow(one.flow));
@@ -127,7 +113,7 @@ impl Policy {
         format!("{} permits only {}", self.conduit_of(flow_verdict), permitted.join(", "))
     }
 
-    fn address_message(&self, denial: &Denial) -> String {
+    pub(super) fn address_detail(&self, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
         let flow = denial.flow.and_then(|flow| self.flow(flow));
         let (Some(flow), Some(class)) = (flow, class_of(denial)) else {
             return "the address is not declared".to_owned();
@@ -145,8 +131,8 @@ impl Policy {
         places
     }
 
-    fn value_message(&self, reason: &Reason) -> String {
-        let (point, value, limit) = match *reason {
+    pub(super) fn value_detail(&self, _flow_verdict: &FlowVerdict, denial: &Denial) -> String {
+        let (point, value, limit) = match denial.reason {
             Reason::Value { point, value, limit } => (point, value, limit),
             Reason::Unreadable { point } => {
                 let point = self.point_name(point);

@@ -22,7 +22,7 @@ pub struct FlowVerdict {
     pub(super) relation: Relation,
     /// The declared flows that name these hosts in this direction. Shared, since every finding holds a copy.
     pub(super) candidates: Option<Arc<[Candidate]>>,
-    /// The candidate that decides about operations, if exactly one does.
+    /// The candidate that decides about operations, if exactly one does and it has no conditions.
     pub(super) sole: Option<SoleFlow>,
     /// A declared flow that names these hosts in the other direction, if none does in this one.
     pub(super) reverse: Option<u16>,

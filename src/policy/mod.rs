@@ -80,6 +80,10 @@ pub struct FlowTuple {
     pub server_port: u16,
 }
 
+/// IP protocol numbers (IANA).
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
 /// What carries a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Carrier {
@@ -96,9 +100,17 @@ pub enum Carrier {
 impl Carrier {
     /// Whether this is TCP or UDP whose ports could not be read: the headers were cut or are malformed.
     pub const fn hides_ports(self) -> bool {
-        const TCP: u8 = 6;
-        const UDP: u8 = 17;
         matches!(self, Self::Ip(TCP | UDP))
+    }
+
+    /// IP protocol number (IANA); none without IP.
+    pub const fn ip_protocol(self) -> Option<u8> {
+        match self {
+            Self::Tcp => Some(TCP),
+            Self::Udp => Some(UDP),
+            Self::Ip(protocol) => Some(protocol),
+            Self::Ethernet(_) => None,
+        }
     }
 }
 
@@ -127,7 +139,7 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// Why a flow or an operation is not permitted. [`Policy::message`] turns it into a sentence.
+/// Why a flow or an operation is not permitted. [`Policy::detail`] makes the sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denial {
     /// The rule that is violated.

@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 
 use lockkeeper_protocols::Class;
 
+use super::{Denial, FlowVerdict, Policy};
+
 pub use table::Rule;
 
 /// Everything that stands in the product about one rule.
@@ -25,7 +27,13 @@ pub struct Row {
     pub requirements: Requirements,
     /// The MITRE ATT&CK for ICS techniques in each circumstance: the first that holds counts; none if no one does.
     pub techniques: &'static [(Circumstance, &'static [&'static str])],
+    /// The second half of the sentence of an alert: what is permitted instead. None if `record` makes it from the particulars
+    /// of the finding.
+    pub detail: Option<Explain>,
 }
+
+/// Makes a part of a sentence from a denial.
+pub type Explain = fn(&Policy, &FlowVerdict, &Denial) -> String;
 
 impl Row {
     /// The weight in the circumstances for which `holds` is true.

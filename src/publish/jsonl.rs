@@ -4,8 +4,8 @@ use super::{Delivered, Lines, PublishError, Publisher};
 use crate::fault::FaultReport;
 use crate::record::Rendered;
 
-/// Writes one JSON object a line. A reader that closes the output of a replay (`| head`) is no error; the rest is not
-/// written.
+/// Writes one JSON object a line. A reader that closes the output of a replay (`| head`) causes no error; the rest is
+/// dropped.
 pub struct Jsonl {
     lines: Lines,
     line: Vec<u8>,

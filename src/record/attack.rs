@@ -1,4 +1,4 @@
-//! What an operation has the shape of, in MITRE ATT&CK for ICS, version 19 ids.
+//! The techniques of MITRE ATT&CK for ICS, version 19, that a finding has the shape of.
 //!
 //! An id says what the traffic looks like, not that it is malicious. Techniques that act on a host, that are wireless,
 //! or that are consequences (all Impact techniques) cannot be observed on a mirror port and are never claimed.

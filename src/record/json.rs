@@ -18,7 +18,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends what stands between the quotes.
+/// Appends the content of a string, without quotes.
 fn escape(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(needs_escape) {
         text.bytes().for_each(|byte| escaped(out, byte));
@@ -55,7 +55,7 @@ pub(super) fn string_or_null(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-/// Appends a text of which not every byte need be UTF-8: what is not is replaced.
+/// Appends bytes as a string; those that are not UTF-8 are replaced.
 pub(super) fn lossy(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
@@ -67,7 +67,7 @@ pub(super) fn lossy(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends a node as a string, as it displays. A number, which most nodes are, does without the formatter, which takes 600
+/// Appends a node as a string, as it displays. A numeric id, as most nodes have, does without the formatter and its 600
 /// instructions.
 pub(super) fn node(out: &mut Vec<u8>, node: Node<'_>) {
     let NodeId::Numeric(id) = node.id else { return display(out, node) };
@@ -82,7 +82,7 @@ pub(super) fn node(out: &mut Vec<u8>, node: Node<'_>) {
     out.push(b'"');
 }
 
-/// Appends a number with as many digits as tell it apart from others of its own precision; what is no number as a text.
+/// Appends the shortest digits that identify a number at its own precision; NaN and infinities as a string.
 pub(super) fn float(out: &mut Vec<u8>, value: impl fmt::Debug, as_f64: f64) {
     // Writing to a vector cannot fail.
     let _ = if as_f64.is_finite() { write!(out, "{value:?}") } else { write!(out, "\"{value:?}\"") };
@@ -112,8 +112,8 @@ pub(super) fn numbers(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
     out.push(b']');
 }
 
-/// Appends a number of at most five digits and a comma: eight bytes, of which those behind are taken back. Copying as
-/// many bytes as there are digits would call a function for each register of a read (15 % of a transaction).
+/// Appends a number of at most five digits and a comma: always eight bytes, of which the surplus is cut. Copying a variable
+/// number of bytes would call a function for each register of a read (15 % of a transaction).
 fn number_and_comma(out: &mut Vec<u8>, value: u16) {
     let digit = |unit: u16| u64::from(value / unit % 10);
     let digits = digit(10_000) | digit(1_000) << 8 | digit(100) << 16 | digit(10) << 24 | digit(1) << 32;
@@ -162,7 +162,7 @@ pub(super) fn add_addresses(object: &mut Object<'_>, host: &Host, port: Option<u
     object.number_or_null("vlan", host.vlan);
 }
 
-/// Appends something as it displays, as a string. What it displays may be what a client sent, with quotes or any byte.
+/// Appends a string as `value` displays, escaped: it may contain what a client sent.
 pub(super) fn display(out: &mut Vec<u8>, value: impl fmt::Display) {
     out.push(b'"');
     let written = fmt::write(&mut Escaping(out), format_args!("{value}"));
@@ -170,7 +170,7 @@ pub(super) fn display(out: &mut Vec<u8>, value: impl fmt::Display) {
     out.push(b'"');
 }
 
-/// Escapes what is written to it.
+/// Appends to a buffer, and escapes.
 struct Escaping<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Escaping<'_> {
@@ -212,7 +212,7 @@ pub(super) fn time(out: &mut Vec<u8>, nanoseconds: i64) {
     out.extend_from_slice(&text);
 }
 
-/// Ten digits, two by two: each pair depends on one division, not on all those before it.
+/// Ten digits in pairs: each pair depends on one division, not on all those before it.
 const fn pairs_of(value: u32) -> [[u8; 2]; 5] {
     [
         pair(value / 100_000_000),

@@ -8,32 +8,32 @@ use lockkeeper_protocols::{Protocol, Side};
 use super::{Endpoint, Finding, Mismatch, OwnedTarget, What};
 use crate::policy::{Carrier, Host, Place, Rule};
 
-/// Two findings with equal keys are one alert. The client's port is not part of it: a client that reconnects goes on
-/// doing the same.
+/// Two findings with equal keys are one alert. The client's port is not part of the key, so a client that reconnects opens no
+/// new alert.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// A violation between two hosts.
     Violation(Box<Violation>),
-    /// An unknown host, whoever it speaks to.
+    /// An unknown host, whatever its peers.
     UnknownAsset(Party),
-    /// A host that is not who, or where, it should be, whoever it speaks to.
+    /// A host whose hardware, address or VLAN differs from the policy, whatever its peers.
     Mismatch { rule: Rule, asset: Option<u16>, ip: Option<IpAddr>, mac: Option<[u8; 6]>, vlan: Option<u16> },
-    /// A host that was never seen before.
+    /// A new host.
     NewHost(Party),
     /// A fact about a device.
     Identity {
-        /// Whose.
+        /// The device.
         host: Party,
         /// The unit behind a gateway.
         unit: Option<u8>,
-        /// Which fact.
+        /// The field.
         field: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
     },
 }
 
-/// The volume rule of the design: rule, endpoints, conduit, function, target.
+/// What makes two violations the same: rule, endpoints, conduit, function, target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Violation {
     rule: Rule,
@@ -45,18 +45,18 @@ pub(super) struct Violation {
     function: Option<(&'static str, u32)>,
     target: OwnedTarget,
     anomaly: Option<&'static str>,
-    /// Thumbprint of the certificate that it is about.
+    /// Thumbprint of the certificate that the violation is about.
     certificate: Option<String>,
 }
 
-/// A host as far as an alert tells hosts apart.
+/// A host as alerts tell hosts apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Party {
     zone: Option<u16>,
     address: Address,
 }
 
-/// A hardware address counts only where there is no IP: behind a router it is the router's.
+/// A hardware address counts only without an IP address: behind a router it is the router's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Address {
     Ip(IpAddr),
@@ -104,7 +104,7 @@ impl Key {
         }
     }
 
-    /// What is said about a host, as far as one such alert is told from another.
+    /// The parts of a mismatch by which one alert is told from another.
     fn mismatch(finding: &Finding, mismatch: Mismatch) -> Self {
         let Host { ip, mac, vlan } = finding.client.host;
         let (asset, ip, mac, vlan) = match mismatch {
@@ -141,7 +141,7 @@ pub(super) fn end_of(finding: &Finding, side: Side) -> (&Endpoint, Place) {
     }
 }
 
-/// What is spoken: a decoded protocol, or what its headers say. Displays as in alerts: `modbus`, `tcp/443`,
+/// The protocol of a conversation: a decoded one, or what the headers name. Displays as in alerts: `modbus`, `tcp/443`,
 /// `udp/123`, `ip/47`, `ethernet/0x8892`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ProtocolLabel {

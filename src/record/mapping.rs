@@ -46,18 +46,6 @@ pub(super) fn severity(finding: &Finding) -> Severity {
     row(&finding.what).weight(|circumstance| holds(circumstance, finding)).severity(class)
 }
 
-impl Mismatch {
-    /// The rule that is violated.
-    pub(super) const fn rule(self) -> Rule {
-        match self {
-            Self::Hardware { .. } => Rule::AssetOtherHardware,
-            Self::Address { .. } => Rule::AssetUndeclaredAddress,
-            Self::Router => Rule::AssetUndeclaredRouter,
-            Self::Vlan { .. } => Rule::ZoneOtherVlan,
-        }
-    }
-}
-
 /// Whether a circumstance holds for a finding.
 pub(super) fn holds(circumstance: Circumstance, finding: &Finding) -> bool {
     let what = &finding.what;

@@ -1,4 +1,4 @@
-//! One sentence for people: what was done, by whom, and what is permitted instead.
+//! The sentence of an alert: what was done, from where, and what is permitted instead.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,22 +9,19 @@ use super::key::{ProtocolLabel, end_of};
 use super::{Doubt, Endpoint, Finding, Mismatch, OwnedOperation, OwnedValues, What, json};
 use crate::policy::{Place, Policy};
 
-/// The sentence of a finding, with its full stop. Names in it are what somebody sent: what a terminal would obey is
-/// written out.
+/// The sentence of a finding, with its full stop. Names in it come from the traffic, so characters that a terminal would obey
+/// are written out.
 pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
     let names = Names { policy, finding };
-    let (what, why) = match &finding.what {
-        What::Denied(denial) => {
-            let label = ProtocolLabel::of(finding.protocol, finding.carrier, finding.server.port);
-            (names.action(), policy.message(&finding.flow_verdict, denial, &label.title()))
-        }
+    let (what, detail) = match &finding.what {
+        What::Denied(denial) => (names.action(), policy.detail(&finding.flow_verdict, denial)),
         What::RequestUnseen(denial) => {
-            let permitted = policy.message(&finding.flow_verdict, denial, &names.label().title());
+            let permitted = policy.detail(&finding.flow_verdict, denial);
             (names.action(), format!("the answer says that it was carried out, the request was not seen; {permitted}"))
         }
         What::Certificate { denial, of, certificate } => {
             let what = format!("Certificate of {} ({})", names.of(*of), certificate.subject);
-            (what, policy.message(&finding.flow_verdict, denial, "X.509"))
+            (what, policy.detail(&finding.flow_verdict, denial))
         }
         What::Malformed { name, value } => (names.action(), anomaly(name, *value)),
         What::Doubtful(doubt) => (names.action(), doubt_text(*doubt).into_owned()),
@@ -42,21 +39,21 @@ pub(super) fn message(policy: &Policy, finding: &Finding) -> String {
             (format!("{}{unit} identifies itself", names.of(*of)), format!("{} {value}", spaced(field)))
         }
     };
-    visible(if why.is_empty() { format!("{what}.") } else { format!("{what}: {why}.") })
+    visible(if detail.is_empty() { format!("{what}.") } else { format!("{what}: {detail}.") })
 }
 
-/// Control characters, and those that change the direction of writing, as `\u{1b}`.
+/// Replaces control characters, and those that change the direction of writing, by escapes such as `\u{1b}`.
 fn visible(text: String) -> String {
-    let acts = |letter: char| {
+    let is_control = |letter: char| {
         letter.is_control()
             || matches!(letter, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
     };
-    if !text.contains(acts) {
+    if !text.contains(is_control) {
         return text;
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for letter in text.chars() {
-        if acts(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+        if is_control(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
     }
     shown
 }
@@ -81,7 +78,7 @@ impl Names<'_> {
         }
     }
 
-    /// What is seen of the client, and what the policy declares.
+    /// What was seen of the client, and what the policy declares.
     fn mismatch(&self, mismatch: Mismatch) -> (String, String) {
         let (policy, host) = (self.policy, self.finding.client.host);
         let mac = host.mac.map(|mac| json::Mac(mac).to_string()).unwrap_or_default();
@@ -138,7 +135,7 @@ impl Names<'_> {
         name(self.policy, end, place)
     }
 
-    /// Both addresses: of a host without a name, the hardware address is what finds it.
+    /// Both addresses: a host without a name is found by its hardware address.
     fn host(&self, side: Side) -> String {
         let host = end_of(self.finding, side).0.host;
         match (host.ip, host.mac) {
@@ -189,7 +186,7 @@ fn target_text(text: &mut String, target: &Target<'_>) -> std::fmt::Result {
     }
 }
 
-/// The value is what is meant where nothing else is said.
+/// Appends a node. The attribute is left out if it is the value.
 fn node(text: &mut String, target: &NodeTarget<'_>) -> std::fmt::Result {
     write!(text, " {}", target.node)?;
     if !target.range.is_empty() {
@@ -211,12 +208,12 @@ fn mode_name(mode: Option<Mode>) -> &'static str {
 fn range(text: &mut String, first: u32, count: u32) -> std::fmt::Result {
     match count {
         0 | 1 => write!(text, " {first}"),
-        // A range that runs beyond the last address is written as it was asked for.
+        // A range that runs beyond the last address is written as it was requested.
         more => write!(text, " {first}-{}", u64::from(first) + u64::from(more) - 1),
     }
 }
 
-/// As engineers write it: ` DB20 byte 16-19`, ` M byte 3 bit 2`, ` T 5`.
+/// Appends a place in memory as engineers write it: ` DB20 byte 16-19`, ` M byte 3 bit 2`, ` T 5`.
 fn memory(text: &mut String, (area, db): (Area, u16), first: u32, count: u32) -> std::fmt::Result {
     write!(text, " {}", area.name())?;
     if area.is_numbered() {
@@ -311,9 +308,9 @@ fn title_word(word: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// The number of the attribute that is the value of a node.
+/// The number of the attribute Value of a node.
 const VALUE: u32 = 13;
-/// Values that a message shows; the record has them all.
+/// Most values that a message shows; the record has all of them.
 const SHOWN: usize = 4;
 const ABBREVIATIONS: [&str; 15] =
     ["ascii", "cotp", "cpu", "fifo", "id", "io", "led", "mei", "nak", "nc", "pi", "plc", "ssl", "szl", "umas"];
@@ -324,14 +321,14 @@ mod tests {
     use crate::policy::Carrier;
     use crate::record::{OwnedTarget, testing};
 
-    fn said(finding: &Finding) -> String {
+    fn sentence(finding: &Finding) -> String {
         message(&Policy::default(), finding)
     }
 
     #[test]
     fn a_write_names_address_value_unit_and_both_hosts() {
         let expected = "Write Single Register 40 = 900 on 10.20.1.10 (unit 1) from 10.20.9.9";
-        assert!(said(&testing::finding(0)).starts_with(expected));
+        assert!(sentence(&testing::finding(0)).starts_with(expected));
     }
 
     #[test]
@@ -341,31 +338,31 @@ mod tests {
         operation.target = OwnedTarget::Plain(Target::Table { unit: 1, table, address: 65_530, count: 10 });
         operation.values = OwnedValues::Numbers((1..=10).collect());
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
-        assert!(said(&finding).starts_with("Write Single Register 65530-65539 = 1, 2, 3, 4 and 6 more on "));
+        assert!(sentence(&finding).starts_with("Write Single Register 65530-65539 = 1, 2, 3, 4 and 6 more on "));
     }
 
     #[test]
-    fn what_is_not_decoded_is_named_by_its_port() {
+    fn a_protocol_that_is_not_decoded_is_named_by_its_port() {
         let finding = Finding { operation: None, protocol: None, carrier: Carrier::Tcp, ..testing::finding(0) };
-        assert!(said(&finding).starts_with("TCP port 502 from 10.20.9.9 to 10.20.1.10"));
+        assert!(sentence(&finding).starts_with("TCP port 502 from 10.20.9.9 to 10.20.1.10"));
     }
 
     #[test]
-    fn a_malformed_pdu_says_which_number_was_wrong() {
+    fn a_malformed_pdu_is_shown_with_the_number_at_fault() {
         let what = What::Malformed { name: "quantity_out_of_range", value: Some(300) };
         let finding = Finding { what, operation: None, ..testing::finding(0) };
-        assert_eq!(said(&finding), "Modbus from 10.20.9.9 to 10.20.1.10: quantity out of range (300).");
+        assert_eq!(sentence(&finding), "Modbus from 10.20.9.9 to 10.20.1.10: quantity out of range (300).");
     }
 
     #[test]
-    fn what_belongs_to_class_security_is_never_shown() {
+    fn values_of_class_security_are_never_shown() {
         let operation = OwnedOperation {
             class: Class::Security,
             values: OwnedValues::Bytes { count: 6, bytes: b"secret".to_vec() },
             ..testing::write_register(0, 0)
         };
         let finding = Finding { operation: Some(operation), ..testing::finding(0) };
-        assert!(!said(&finding).contains('='));
+        assert!(!sentence(&finding).contains('='));
     }
 
     #[test]
@@ -374,19 +371,19 @@ mod tests {
         let what = What::Identity { of: Side::Server, unit: None, field: "vendor", value: hidden };
         let identity = Finding { what, ..testing::finding(0) };
         let shown = r"10.20.1.10 identifies itself: vendor Pump\u{1b}[2K\u{d}\u{a}\u{202e}ok é.";
-        assert_eq!(said(&identity), shown);
+        assert_eq!(sentence(&identity), shown);
     }
 
     #[test]
-    fn discoveries_say_who_and_where() {
+    fn discoveries_name_the_host_and_its_zone() {
         let new = Finding { what: What::NewHost(Side::Client), ..testing::finding(0) };
         assert_eq!(
-            said(&new),
+            sentence(&new),
             "New host 10.20.9.9 (00:0c:29:aa:bb:cc) in zone unknown: seen as client of 10.20.1.10 with modbus."
         );
         let value = "Schneider Electric".to_owned();
         let what = What::Identity { of: Side::Server, unit: Some(3), field: "vendor", value };
         let identity = Finding { what, ..testing::finding(0) };
-        assert_eq!(said(&identity), "10.20.1.10 (unit 3) identifies itself: vendor Schneider Electric.");
+        assert_eq!(sentence(&identity), "10.20.1.10 (unit 3) identifies itself: vendor Schneider Electric.");
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn write_ending(out: &mut Vec<u8>, Ending { outcome, late }: Ending) 
     });
 }
 
-/// An operation as records show it, wherever its values lie.
+/// An operation as records show it, borrowed from a frame or owned.
 #[derive(Clone, Copy, Debug)]
 pub struct OperationView<'a> {
     /// What it does.
@@ -36,16 +36,16 @@ pub struct OperationView<'a> {
     pub ambiguous: bool,
     /// What it acts on.
     pub target: Target<'a>,
-    /// The values: of a write those requested, of a read those answered.
+    /// The values: for a write those of the request, for a read those of the answer.
     pub values: ValuesView<'a>,
 }
 
-/// Values on the wire or copied from it.
+/// Values, borrowed from a frame or owned.
 #[derive(Clone, Copy, Debug)]
 pub enum ValuesView<'a> {
-    /// Still in their frame.
+    /// In their frame.
     Wire(Values<'a>),
-    /// Kept since the request.
+    /// Kept from the request.
     Owned(&'a OwnedValues),
 }
 
@@ -98,8 +98,8 @@ fn write_target(out: &mut Vec<u8>, target: &Target<'_>) {
     });
 }
 
-/// Appends values. Returns how many there are where that is not how many elements were written: only the first were kept, or
-/// they cannot be taken apart.
+/// Appends values. Returns how many there are if fewer elements were written: only the first ones were kept, or they cannot be
+/// separated.
 fn write_values(out: &mut Vec<u8>, values: &ValuesView<'_>) -> Option<usize> {
     match *values {
         ValuesView::Wire(Values::Typed { kind, count, bytes }) => {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn how_many_values_there_are_is_said_where_not_all_are_shown() {
+    fn the_number_of_values_is_written_if_not_all_of_them_are() {
         let shown = |values| {
             let mut out = Vec::new();
             let view = OperationView {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_values_are_written_as_what_they_are() {
+    fn typed_values_are_written_by_their_type() {
         let shown = |kind, count, bytes: &[u8]| {
             let mut out = Vec::new();
             write_values(&mut out, &ValuesView::Owned(&OwnedValues::Typed { kind, count, bytes: bytes.to_vec() }));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_calls_a_node_cannot_become_a_member_of_the_record() {
+    fn the_name_of_a_node_cannot_become_a_member_of_the_record() {
         let name = br#"Pump","verdict":"permit\"#;
         let node = Node { namespace: 3, id: NodeId::Text(name) };
         let named = serde_json::json!(format!("ns=3;s={}", String::from_utf8_lossy(name)));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_its_code_and_name_and_a_late_answer_says_so() {
+    fn a_refusal_has_its_code_and_name_and_a_late_answer_its_flag() {
         let mut out = Vec::new();
         write_ending(&mut out, Outcome::Refused { code: 2, name: "illegal_data_address" }.into());
         assert_eq!(out, br#"{"status":"refused","code":2,"name":"illegal_data_address"}"#);

@@ -196,7 +196,7 @@ impl FlowSink<'_> {
     fn examine(&mut self, at: RequestRef, operation: &Operation<'_>, stamp: &Stamp) -> bool {
         let verdict = self.verdict_on(operation, stamp);
         let Self { facts, state } = self;
-        if facts.reads_twice {
+        if facts.has_readings {
             facts.make_rare().readings.note(&state.fingerprints, operation);
         }
         let reported = match verdict {

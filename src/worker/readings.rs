@@ -49,7 +49,7 @@ impl Readings {
     }
 
     /// Ends every reading.
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn end_all(&mut self) {
         self.open = Vec::new();
     }
 

@@ -80,7 +80,7 @@ impl WorkerState {
     }
 
     /// Orders all further reports behind `clock`.
-    pub(super) fn begin_last_call(&mut self, clock: i64) {
+    pub(super) fn order_rest_after(&mut self, clock: i64) {
         self.floor = clock.saturating_add(1);
     }
 
@@ -93,12 +93,12 @@ impl WorkerState {
     }
 
     /// Reports from now on are about the tunnel header at `depth`, and come behind those about its content.
-    pub(super) fn begin_wrapping(&mut self, depth: u8) {
+    pub(super) fn begin_tunnel_reports(&mut self, depth: u8) {
         self.sub_from = (u32::from(u8::MAX - depth) + 1) << WRAPPINGS_AT;
     }
 
     /// Reports from now on are about packets again.
-    pub(super) fn end_wrapping(&mut self) {
+    pub(super) fn end_tunnel_reports(&mut self) {
         self.sub_from = 0;
     }
 
@@ -139,8 +139,8 @@ impl WorkerState {
     /// answer may lie in an earlier packet than its request.
     fn next_key(&mut self, facts: &mut FlowFacts, stamp: &Stamp) -> SortKey {
         self.sub += 1;
-        facts.latest = facts.latest.max((stamp.clock.max(self.floor), stamp.packet));
-        let (clock, packet) = facts.latest;
+        facts.last_report = facts.last_report.max((stamp.clock.max(self.floor), stamp.packet));
+        let (clock, packet) = facts.last_report;
         SortKey { clock, packet, sub: self.sub_from + self.sub }
     }
 
@@ -184,7 +184,7 @@ impl WorkerState {
 
     /// Reports that the content of a conversation is uncertain, where it is judged.
     pub(super) fn report_doubt(&mut self, facts: &mut FlowFacts, doubt: Doubt, stamp: &Stamp) {
-        if self.judging && facts.compares {
+        if self.judging && facts.keeps_delivered {
             self.report_finding(facts, What::Doubtful(doubt), None, None, stamp);
         }
     }
@@ -257,7 +257,7 @@ impl WorkerState {
         let transaction = Transaction {
             time: requested.time,
             request: at.request,
-            operation: asked_and_answered(operation, &pending.values),
+            operation: operation_view(operation, &pending.values),
             ending: Ending { outcome, late: pending.overdue && answered },
             latency: (answered && pending.request_seen).then(|| stamp.time.saturating_sub(requested.time)),
             verdict: pending.verdict,
@@ -316,7 +316,7 @@ fn evidence_of(stamp: &Stamp) -> Evidence {
 }
 
 /// An operation with the values that were answered, or else those that were requested.
-fn asked_and_answered<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
+fn operation_view<'a>(operation: &Operation<'a>, requested: &'a OwnedValues) -> OperationView<'a> {
     let view = OperationView::from(operation);
     if operation.values == Values::None { OperationView { values: ValuesView::Owned(requested), ..view } } else { view }
 }

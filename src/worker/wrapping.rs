@@ -23,9 +23,9 @@ impl Worker {
         // The ends of a tunnel are peers: the sender of the first packet stands for the client. Its port varies by content.
         facts.client = from;
         facts.ends[from.index()].port = 0;
-        self.state.begin_wrapping(depth);
+        self.state.begin_tunnel_reports(depth);
         self.state.judge_tunnel(&mut facts, packet);
-        self.state.end_wrapping();
+        self.state.end_tunnel_reports();
     }
 }
 

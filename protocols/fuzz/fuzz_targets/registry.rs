@@ -1,10 +1,9 @@
 //! Any conversation, through any row of the registry, in any cut.
 //!
-//! The first byte picks the row, the transport, whose outcome is waited for and whether the flow is joined in mid-stream; `FUZZ_ROW` in the
-//! environment, such as `s7comm/iso-on-tcp`, picks the row instead. The rest are instructions: one byte for the side, a
-//! gap, time that passes, want of memory or the end of the connection, and the length's upper bits, one for its lower bits,
-//! then that many bytes.
-#![no_main]
+//! The first byte selects the row, the transport, the tracked outcomes and whether the flow is joined in mid-stream;
+//! `FUZZ_ROW` in the environment, such as `s7comm/iso-on-tcp`, selects the row instead. The rest are instructions: one byte
+//! for the side, a gap, elapsed time, lack of memory or the end of the connection, and the upper bits of a length, one byte
+//! for its lower bits, then that many bytes.
 
 use std::sync::LazyLock;
 
@@ -18,10 +17,10 @@ use testing::{Answers, Detail, Log};
 
 const LIMITS: Limits = Limits { pending: 8, answer_timeout: 1_000, partial: 1024 };
 
-/// Where the flow may be.
+/// The transports of the flow.
 const PORTS: [u16; 4] = [0, 502, 102, 4840];
 
-/// The only row that is driven, if one is named.
+/// The only row to drive, if one is named.
 static ROW: LazyLock<Option<&Protocol>> = LazyLock::new(|| {
     let named = std::env::var("FUZZ_ROW").ok()?;
     let row = REGISTRY.iter().find(|row| format!("{}/{}", row.name, row.framing) == named);

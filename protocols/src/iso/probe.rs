@@ -11,7 +11,7 @@ use crate::dissector::{FrameLen, Side};
 pub(crate) enum IsoProbe {
     /// Not an ISO transport.
     No,
-    /// Too few bytes to tell.
+    /// More bytes are needed.
     More,
     /// A connection is set up; no known content follows yet.
     Connected {

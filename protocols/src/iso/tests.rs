@@ -9,7 +9,7 @@ use super::stack::Tsdu;
 use super::{Content, Form, OTHER, Stack, frame_len};
 use crate::context::Context;
 use crate::dissector::{FrameLen, Limits, Side};
-use crate::testing::{Log, at, hear};
+use crate::testing::{Log, at, decode};
 
 /// TPKT; LI 17, CR, references, class 0; C1 calling TSAP 0100; C2 called TSAP 0102: PG, rack 0, slot 2; C0 1024 bytes.
 const CR: &[u8] = &[
@@ -35,7 +35,7 @@ fn tsdus(stack: &mut Stack, log: &mut Log, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_connection_names_type_rack_and_slot_and_ends_with_its_answer() {
-    let log = hear(&OTHER, &[(Side::Client, CR), (Side::Server, CC)]);
+    let log = decode(&OTHER, &[(Side::Client, CR), (Side::Server, CC)]);
     let connect = "session cotp_connect 224 connection=PG rack=0 slot=2";
     assert_eq!(log.lines[0], std::format!("0 asks 0.0 {connect} = 0x0102"));
     assert_eq!(log.lines[1], std::format!("0 accepted 0.0 after 0: {connect}"));
@@ -46,7 +46,7 @@ fn a_connection_names_type_rack_and_slot_and_ends_with_its_answer() {
 fn a_disconnect_refuses_the_connection_with_its_reason() {
     // LI 6, DR, references, reason 136.
     let refusal = [3, 0, 0, 11, 6, 0x80, 0, 1, 0, 2, 136];
-    let log = hear(&OTHER, &[(Side::Client, CR), (Side::Server, &refusal)]);
+    let log = decode(&OTHER, &[(Side::Client, CR), (Side::Server, &refusal)]);
     assert!(log.lines[1].starts_with("0 refused(136 connection_refused) 0.0"), "{:?}", log.lines);
 }
 
@@ -65,7 +65,7 @@ fn a_text_tsap_is_an_identity_of_the_end_that_it_names() {
     frame.extend(b"SIMATIC-ROOT-HMI");
     frame[3] = frame.len() as u8;
     frame[4] = frame.len() as u8 - 5;
-    let log = hear(&OTHER, &[(Side::Client, &frame)]);
+    let log = decode(&OTHER, &[(Side::Client, &frame)]);
     assert_eq!(log.lines_of("identity"), ["identity of Server 0: called_tsap = SIMATIC-ROOT-HMI"]);
 }
 
@@ -123,7 +123,7 @@ fn broken_tpdus_are_reported_and_do_not_end_the_connection() {
         &[3, 0, 0, 13, 8, 0xE0, 0, 0, 0, 1, 0, 0xC1, 9], // CR: a parameter beyond the header
     ];
     for frame in broken {
-        let log = hear(&OTHER, &[(Side::Client, frame), (Side::Client, &dt(b"\x16\x03\x01\0", true))]);
+        let log = decode(&OTHER, &[(Side::Client, frame), (Side::Client, &dt(b"\x16\x03\x01\0", true))]);
         assert!(log.lines.iter().any(|line| line.starts_with("Malformed")), "{frame:?} {:?}", log.lines);
         assert!(log.lines.iter().any(|line| line.contains("opaque tls")), "{frame:?} {:?}", log.lines);
         assert_eq!(log.lost, 0);
@@ -142,7 +142,7 @@ fn contents_are_distinguished_and_reported_once() {
     ];
     for (tsdu, name) in cases {
         let frame = dt(tsdu, true);
-        let log = hear(&OTHER, &[(Side::Client, &frame), (Side::Client, &frame)]);
+        let log = decode(&OTHER, &[(Side::Client, &frame), (Side::Client, &frame)]);
         let asked: Vec<_> = log.lines.iter().filter(|line| line.contains(" asks ")).collect();
         assert_eq!(asked.len(), 1, "{:?}", log.lines);
         assert!(asked[0].contains(name), "{asked:?}");

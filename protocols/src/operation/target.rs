@@ -106,7 +106,7 @@ pub enum Target<'a> {
     },
     /// A secure channel.
     Channel {
-        /// How its messages are protected; none while only an encrypted message tells.
+        /// How its messages are protected; none while only an encrypted message states it.
         mode: Option<Mode>,
         /// Name of its security policy: see [`Security::Channel`](crate::Security::Channel).
         policy: &'a str,

@@ -6,40 +6,40 @@
 use crate::operation::Target;
 use crate::reader::{DecodeError, Reader};
 
-/// What a job of an upload or a download names.
+/// The file name in a job of an upload or a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Named<'a> {
-    /// The block, where the name is one of a block.
+    /// The block, if the name is that of a block.
     pub(super) target: Target<'static>,
     /// The name as sent, with the file system; empty if the job has none.
     pub(super) name: &'a [u8],
 }
 
-/// The file name in the parameters of Request download, Download block, Download ended and Start upload, behind the
-/// function: status, two bytes, the upload's id, then the name with its length.
-pub(super) fn named(parameters: &[u8]) -> Result<Named<'_>, DecodeError> {
+/// Reads the file name in the parameters of Request download, Download block, Download ended and Start upload, after
+/// the function: status, two bytes, the upload's id, then the name with its length.
+pub(super) fn read_named(parameters: &[u8]) -> Result<Named<'_>, DecodeError> {
     let mut reader = Reader::new(parameters);
     reader.bytes(7, "block_control")?;
     let length = reader.u8("name_length")?;
     let name = reader.bytes(length.into(), "name")?;
-    Ok(Named { target: file(name), name })
+    Ok(Named { target: parse_file_name(name), name })
 }
 
-/// The id of an upload, in the parameters of its jobs and answers behind the function.
+/// The id of an upload, in the parameters of its jobs and answers after the function.
 pub(super) fn upload_id(parameters: &[u8]) -> Option<u32> {
     parameters.get(3..)?.first_chunk().copied().map(u32::from_be_bytes)
 }
 
-/// The block that a file name means.
-pub(super) fn file(name: &[u8]) -> Target<'static> {
+/// The block that a file name denotes.
+pub(super) fn parse_file_name(name: &[u8]) -> Target<'static> {
     match name {
-        [b'_' | b'$', rest @ ..] => block(rest),
-        _ => block(name),
+        [b'_' | b'$', rest @ ..] => parse_block(rest),
+        _ => parse_block(name),
     }
 }
 
-/// Two characters for the type, then perhaps five digits.
-pub(super) fn block(text: &[u8]) -> Target<'static> {
+/// The block or block type that a text denotes: two characters for the type, then five digits or none.
+pub(super) fn parse_block(text: &[u8]) -> Target<'static> {
     match *text {
         [first, second] => Target::Block { kind: kind(first, second), number: None },
         [first, second, ref rest @ ..] if rest.len() == 5 || rest.len() == 6 => {
@@ -70,7 +70,7 @@ fn kind(first: u8, second: u8) -> &'static str {
     }
 }
 
-/// Blocks that are being read out, by the ids that the controller gave them. Old ones make room for new ones.
+/// Blocks being uploaded, by the ids that the controller assigned. A new upload replaces the oldest.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
     open: [Option<(u32, Target<'static>)>; UPLOADS],
@@ -78,7 +78,7 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    /// An upload began.
+    /// Adds an upload.
     pub(super) fn begin(&mut self, id: u32, target: Target<'static>) {
         self.end(id);
         if let Some(slot) = self.open.get_mut(self.next) {
@@ -87,12 +87,12 @@ impl Uploads {
         self.next = (self.next + 1) % UPLOADS;
     }
 
-    /// What is read out under an id.
+    /// The block that is uploaded under an id.
     pub(super) fn target(&self, id: u32) -> Target<'static> {
         self.open.iter().flatten().find(|(known, _)| *known == id).map_or(Target::None, |(_, target)| *target)
     }
 
-    /// An upload ended.
+    /// Removes an upload.
     pub(super) fn end(&mut self, id: u32) {
         for slot in &mut self.open {
             if slot.is_some_and(|(known, _)| known == id) {
@@ -102,7 +102,7 @@ impl Uploads {
     }
 }
 
-/// Uploads at a time whose blocks are remembered, for a connection.
+/// Simultaneous uploads that are kept for a connection.
 const UPLOADS: usize = 4;
 
 #[cfg(test)]
@@ -110,13 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_name_means_a_block_or_nothing() {
-        assert_eq!(file(b"_0A00042P"), Target::Block { kind: "DB", number: Some(42) });
-        assert_eq!(file(b"0800001"), Target::Block { kind: "OB", number: Some(1) });
-        assert_eq!(file(b"0B"), Target::Block { kind: "SDB", number: None });
-        assert_eq!(file(b"_ZZ00001A"), Target::Block { kind: "other", number: Some(1) });
+    fn a_file_name_denotes_a_block_or_nothing() {
+        assert_eq!(parse_file_name(b"_0A00042P"), Target::Block { kind: "DB", number: Some(42) });
+        assert_eq!(parse_file_name(b"0800001"), Target::Block { kind: "OB", number: Some(1) });
+        assert_eq!(parse_file_name(b"0B"), Target::Block { kind: "SDB", number: None });
+        assert_eq!(parse_file_name(b"_ZZ00001A"), Target::Block { kind: "other", number: Some(1) });
         for odd in [&b"_0A0004xP"[..], b"", b"_", b"/_N_MPF_DIR/_N_A_MPF", b"_0A000421234567890"] {
-            assert_eq!(file(odd), Target::None, "{odd:?}");
+            assert_eq!(parse_file_name(odd), Target::None, "{odd:?}");
         }
     }
 

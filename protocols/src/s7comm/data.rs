@@ -1,4 +1,5 @@
-//! Data items: a return code, a transport size, a length in bits or bytes, the bytes, and a fill byte between two items.
+//! Data items: a return code, a transport size, a length in bits or bytes, the bytes, and a fill byte between two
+//! items.
 
 use crate::dissector::Outcome;
 use crate::operation::Values;
@@ -7,14 +8,14 @@ use crate::reader::{DecodeError, Reader};
 /// One data item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DataItem<'a> {
-    /// How it went, in answers; 0 in requests.
+    /// Return code in answers; 0 in requests.
     pub(super) code: u8,
     size: u8,
-    /// As stated: bits or bytes.
+    /// As stated: in bits or bytes.
     length: u16,
-    /// As much as is there.
+    /// The data, as far as they have arrived.
     pub(super) bytes: &'a [u8],
-    /// All of it is there.
+    /// All data have arrived.
     pub(super) is_whole: bool,
 }
 
@@ -22,32 +23,33 @@ impl<'a> DataItem<'a> {
     /// Bytes before the data.
     pub(super) const HEAD: usize = 4;
 
-    /// Reads one item, and the fill byte that separates an odd one from the next.
+    /// Reads one item, and the fill byte that separates an item of odd length from the next.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let [code, size, high, low] = reader.array("data_item")?;
         let length = u16::from_be_bytes([high, low]);
         let wanted = match size {
-            // Servers state a length beside a refusal, too, and send nothing.
+            // Servers state a length beside a refusal as well, and send no data.
             NULL if !matches!(code, 0 | ACCEPTED) => 0,
             BITS | WORDS | INTEGERS => usize::from(length).div_ceil(8),
             _ => usize::from(length),
         };
-        let there = wanted.min(reader.left());
-        let bytes = reader.bytes(there, "data")?;
+        let available = wanted.min(reader.left());
+        let bytes = reader.bytes(available, "data")?;
         if wanted % 2 == 1 && reader.left() > 0 {
             reader.bytes(1, "fill_byte")?;
         }
-        Ok(Self { code, size, length, bytes, is_whole: there == wanted })
+        Ok(Self { code, size, length, bytes, is_whole: available == wanted })
     }
 
-    /// The same in a request whose item has `expected` bytes, where the length may be meant in bits or in bytes: servers
-    /// differ. The reading that fits is taken, if one does. Also says how far the longest one reaches.
+    /// Reads one item of a request that should have `expected` bytes. Its length may be meant in bits or in bytes, as
+    /// servers differ: the reading that fits is used, if one does. Also returns the number of data bytes in the longest
+    /// reading.
     pub(super) fn read_for(reader: &mut Reader<'a>, expected: Option<usize>) -> Result<(Self, usize), DecodeError> {
         let start = *reader;
         let usual = Self::read(reader)?;
         let mut body = start;
         body.bytes(Self::HEAD, "data_item")?;
-        let lengths = usual.lengths();
+        let lengths = usual.possible_lengths();
         let reach = lengths.into_iter().max().unwrap_or_default().min(body.left());
         let is_usual = usual.is_whole && Some(usual.bytes.len()) == expected;
         let fitting = lengths.into_iter().find(|length| Some(*length) == expected && *length <= body.left());
@@ -60,9 +62,9 @@ impl<'a> DataItem<'a> {
         Ok((Self { size: OCTETS, bytes, is_whole: true, ..usual }, reach))
     }
 
-    /// How many bytes the length may stand for: for snap7 1.4.2 bytes under the sizes 3, 7 and 9 and bits under all others,
-    /// for python-snap7 3.3.0 bytes also under 0 and 6, for Wireshark bits under 3 to 5 alone.
-    fn lengths(&self) -> [usize; 2] {
+    /// The numbers of bytes that the length may stand for. snap7 1.4.2 counts bytes for the sizes 3, 7 and 9 and bits
+    /// for all others; python-snap7 3.3.0 counts bytes also for 0 and 6; Wireshark counts bits for 3 to 5 only.
+    fn possible_lengths(&self) -> [usize; 2] {
         let (bits, bytes) = (usize::from(self.length).div_ceil(8), usize::from(self.length));
         match self.size {
             WORDS | INTEGERS => [bits; 2],
@@ -71,8 +73,8 @@ impl<'a> DataItem<'a> {
         }
     }
 
-    /// Whether it is all of an item of so many bytes and nothing else, in every reading.
-    pub(super) fn fills(&self, expected: usize) -> bool {
+    /// Whether it is a whole item of exactly `expected` bytes, in every reading.
+    pub(super) fn is_exactly(&self, expected: usize) -> bool {
         self.is_whole && self.bytes.len() == expected && (self.size != BITS || self.length == 1)
     }
 
@@ -81,12 +83,12 @@ impl<'a> DataItem<'a> {
         !matches!(self.size, WORDS | INTEGERS)
     }
 
-    /// Whether it says that its item was read.
+    /// Whether its return code is success.
     pub(super) fn is_accepted(&self) -> bool {
         self.code == ACCEPTED
     }
 
-    /// What it holds.
+    /// The values of the item.
     pub(super) fn values(&self) -> Values<'a> {
         let bytes = self.bytes;
         match self.size {
@@ -97,14 +99,14 @@ impl<'a> DataItem<'a> {
     }
 }
 
-/// Nothing follows what was counted, but for a fill byte.
-pub(super) fn end(reader: Reader<'_>) -> Result<(), DecodeError> {
+/// Fails if anything but a fill byte follows the last item.
+pub(super) fn expect_end(reader: Reader<'_>) -> Result<(), DecodeError> {
     if reader.left() > 1 { Err(DecodeError::Invalid("trailing_bytes")) } else { Ok(()) }
 }
 
-/// What a return code says of one item.
+/// The outcome of a return code.
 #[inline]
-pub(super) fn outcome(code: u8) -> Outcome {
+pub(super) fn outcome_of(code: u8) -> Outcome {
     match code {
         ACCEPTED => Outcome::Accepted,
         _ => Outcome::Refused { code: code.into(), name: refusal(code) },
@@ -132,7 +134,7 @@ const NULL: u8 = 0;
 const BITS: u8 = 3;
 const WORDS: u8 = 4;
 const INTEGERS: u8 = 5;
-/// Transport sizes whose length counts bytes, for everybody.
+/// Transport sizes whose length counts bytes for all servers.
 const REAL: u8 = 7;
 const OCTETS: u8 = 9;
 
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_lies_gives_what_is_there() {
+    fn an_item_shorter_than_its_length_has_the_bytes_that_arrived() {
         let item = DataItem::read(&mut Reader::new(&[0, 9, 0xFF, 0xFF, 1, 2]));
         assert!(item.is_ok_and(|item| !item.is_whole && item.bytes == [1, 2]));
     }

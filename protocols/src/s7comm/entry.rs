@@ -1,4 +1,4 @@
-//! Requests: what they asked, as small as it can be kept until the answer.
+//! Pending requests, with the content that their answers need.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -16,7 +16,7 @@ pub(super) struct Entry {
     pub(super) asked: PendingRequest,
 }
 
-/// Who asked, and what for: a function and what it acts on.
+/// The content of a request: its sender, its function, its items.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) from: Side,
@@ -27,21 +27,21 @@ pub(super) struct PendingRequest {
     /// Function of a job; group and sub-function of userdata.
     pub(super) code: u16,
     class: Class,
-    /// Items that it claims to have: an answer claims as many.
+    /// Number of items in its header. An answer has as many.
     pub(super) claimed: u8,
     /// It is one of two readings of the same bytes.
     is_ambiguous: bool,
-    /// Its operations are not one for each of its items: what the answer holds for them has to be looked up.
+    /// Its operations do not correspond one to one to its items: the answer is matched through [`AnswerSlot`].
     pub(super) is_irregular: bool,
-    /// How many operations came before the first whose outcome somebody waits for: nothing else is known of them. Each
-    /// has an item of the frame for itself.
-    pub(super) passed: u8,
+    /// Number of leading operations whose outcomes are not tracked. Nothing else is kept of them; each has an item of
+    /// the frame to itself.
+    pub(super) untracked: u8,
     function: &'static Function,
-    /// Those that follow.
+    /// The operations after those.
     items: Items,
 }
 
-/// The items of a request that are kept: mostly one, or none.
+/// The kept items of a request: in most cases one, or none.
 #[derive(Debug)]
 enum Items {
     None,
@@ -53,17 +53,17 @@ enum Items {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
     pub(super) target: Target<'static>,
-    pub(super) place: Place,
+    pub(super) slot: AnswerSlot,
 }
 
-/// Where an answer has what belongs to an item.
+/// The part of an answer that belongs to an item.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// Which item of the frame it belongs to; some name several targets.
+pub(super) struct AnswerSlot {
+    /// Position of its item in the frame; one item may name several targets.
     pub(super) wire: u8,
-    /// Its bytes in the answer, where its item names several.
+    /// Its number of bytes in the answer, if its item names several targets.
     pub(super) bytes: Option<u8>,
-    /// Servers differ in whether they read it so.
+    /// Servers differ in whether they read it this way.
     pub(super) is_ambiguous: bool,
 }
 
@@ -79,38 +79,38 @@ impl PendingRequest {
             claimed: 0,
             is_ambiguous: false,
             is_irregular: false,
-            passed: 0,
+            untracked: 0,
             function,
             items: Items::None,
         }
     }
 
-    /// As a request that `from` sends under this reference.
-    pub(super) fn sent(self, from: Side, reference: u16, is_userdata: bool) -> Self {
+    /// Sets the sender and the reference.
+    pub(super) fn with_sender(self, from: Side, reference: u16, is_userdata: bool) -> Self {
         Self { from, reference, is_userdata, ..self }
     }
 
-    /// As one of two readings of the same bytes, if it is that.
-    pub(super) fn ambiguous(self, is_ambiguous: bool) -> Self {
+    /// Sets whether it is one of two readings of the same bytes.
+    pub(super) fn with_ambiguity(self, is_ambiguous: bool) -> Self {
         Self { is_ambiguous, ..self }
     }
 
-    /// With another class than its function usually has.
+    /// Replaces the class of its function.
     pub(super) fn with_class(self, class: Class) -> Self {
         Self { class, ..self }
     }
 
-    /// What travels with it may be a password.
+    /// Whether its values may contain a password.
     pub(super) fn is_secret(&self) -> bool {
         self.class == Class::Security
     }
 
-    /// The items that are kept, in order, each with the position of its operation.
+    /// The kept items in order, each with the position of its operation.
     pub(super) fn items(&self) -> impl Iterator<Item = (u16, &Item)> {
-        (u16::from(self.passed)..).zip(self.kept())
+        (u16::from(self.untracked)..).zip(self.kept_items())
     }
 
-    fn kept(&self) -> &[Item] {
+    fn kept_items(&self) -> &[Item] {
         match &self.items {
             Items::None => &[],
             Items::One(only) => core::slice::from_ref(only),
@@ -118,36 +118,37 @@ impl PendingRequest {
         }
     }
 
-    /// Whether there is nothing to tell of its end but how many of its operations ended how.
-    pub(super) fn is_passed(&self) -> bool {
+    /// Whether no outcome is tracked: then outcomes only need to be counted.
+    pub(super) fn is_untracked(&self) -> bool {
         matches!(self.items, Items::None)
     }
 
-    /// Whether its answer has so many items. python-snap7 3.3.0 executes and answers one where none is counted.
-    pub(super) fn calls_for(&self, items: u8) -> bool {
+    /// Whether its answer may have this number of items. python-snap7 3.3.0 executes and answers one item where the
+    /// request counts none.
+    pub(super) fn expects_items(&self, items: u8) -> bool {
         items == self.claimed || (self.claimed == 0 && items == 1)
     }
 
-    /// How many operations it is so far.
-    pub(super) fn count(&self) -> u16 {
-        u16::from(self.passed).saturating_add(self.kept().len() as u16)
+    /// Number of operations so far.
+    pub(super) fn operation_count(&self) -> u16 {
+        u16::from(self.untracked).saturating_add(self.kept_items().len() as u16)
     }
 
-    /// What an operation acts on, if that is kept.
+    /// The target of an operation, if it is kept.
     pub(super) fn target(&self, item: u16) -> Target<'static> {
-        let place = item.checked_sub(self.passed.into());
-        place.and_then(|place| self.kept().get(usize::from(place))).map_or(Target::None, |item| item.target)
+        let place = item.checked_sub(self.untracked.into());
+        place.and_then(|place| self.kept_items().get(usize::from(place))).map_or(Target::None, |item| item.target)
     }
 
-    /// Announces the request as one operation.
+    /// Reports the request as one operation.
     pub(super) fn announce(&mut self, target: Target<'static>, values: Values<'_>, context: &mut Context<'_>) {
-        let item = Item { target, place: Place::default() };
-        context.sink.operation(self.at(0), &self.operation_on(&item, values), context.stamp);
+        let item = Item { target, slot: AnswerSlot::default() };
+        context.sink.operation(self.item_ref(0), &self.operation_on(&item, values), context.stamp);
         self.items = Items::One(item);
     }
 
-    /// Announces one of several operations, that on `item`. Beyond [`ITEMS`], the rest is one more. `spare`: memory for
-    /// several.
+    /// Reports one of several operations. After [`ITEMS`] operations, one more stands for all others. `spare`: lists
+    /// for requests with several items.
     pub(super) fn announce_item(
         &mut self,
         item: Item,
@@ -155,7 +156,7 @@ impl PendingRequest {
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
     ) {
-        let count = self.count();
+        let count = self.operation_count();
         let (item, values) = match count.cmp(&ITEMS) {
             Ordering::Less => (item, values),
             Ordering::Equal => {
@@ -164,11 +165,11 @@ impl PendingRequest {
             }
             Ordering::Greater => return,
         };
-        context.sink.operation(self.at(count), &self.operation_on(&item, values), context.stamp);
+        context.sink.operation(self.item_ref(count), &self.operation_on(&item, values), context.stamp);
         self.keep(item, spare);
     }
 
-    /// Announces that there is more in the request than can be read: one more operation, whose target is not known.
+    /// Reports a part of the request that cannot be read as one more operation, whose target is unknown.
     pub(super) fn announce_unread(
         &mut self,
         part: &'static str,
@@ -178,25 +179,25 @@ impl PendingRequest {
         context: &mut Context<'_>,
     ) {
         self.is_irregular = true;
-        let place = Place { wire, ..Place::default() };
-        self.announce_item(Item { target: Target::Unread { part }, place }, values, spare, context);
+        let slot = AnswerSlot { wire, ..AnswerSlot::default() };
+        self.announce_item(Item { target: Target::Unread { part }, slot }, values, spare, context);
     }
 
-    /// Announces the operation on a range of memory, the item `wire` of the frame, if each item before it was one operation.
-    /// It is kept only if somebody waits for its outcome, or for that of one before it; what it acts on is asked for then.
+    /// Reports the operation on a range of memory: item `wire` of the frame, if each item before it was one operation.
+    /// It is kept only if its outcome, or that of an operation before it, is tracked.
     pub(super) fn announce_range(
         &mut self,
         wire: u8,
         operation: &Operation<'_>,
-        target: impl Fn() -> Target<'static>,
+        target: Target<'static>,
         spare: &mut Vec<Vec<Item>>,
         context: &mut Context<'_>,
     ) {
-        let is_awaited = context.sink.operation(self.at(wire.into()), operation, context.stamp);
-        if !is_awaited && self.is_passed() {
-            self.passed = wire + 1;
+        let is_tracked = context.sink.operation(self.item_ref(wire.into()), operation, context.stamp);
+        if !is_tracked && self.is_untracked() {
+            self.untracked = wire + 1;
         } else {
-            self.keep(Item { target: target(), place: Place { wire, ..Place::default() } }, spare);
+            self.keep(Item { target, slot: AnswerSlot { wire, ..AnswerSlot::default() } }, spare);
         }
     }
 
@@ -213,7 +214,7 @@ impl PendingRequest {
         }
     }
 
-    /// The request is over: its memory may serve another.
+    /// Returns the list of a finished request for use by another one.
     pub(super) fn recycle(self, spare: &mut Vec<Vec<Item>>) {
         if let Items::Several(items) = self.items
             && spare.len() < SPARES
@@ -222,7 +223,7 @@ impl PendingRequest {
         }
     }
 
-    /// Tells the outcome of one item, with what the answer holds for it.
+    /// Reports the outcome of one item, with its values in the answer.
     pub(super) fn conclude_item(
         &self,
         item: u16,
@@ -231,19 +232,19 @@ impl PendingRequest {
         requested: &Stamp,
         (stamp, sink): (&Stamp, &mut dyn Sink),
     ) {
-        let place = item.checked_sub(self.passed.into()).and_then(|place| self.kept().get(usize::from(place)));
+        let place = item.checked_sub(self.untracked.into()).and_then(|place| self.kept_items().get(usize::from(place)));
         let operation =
             place.map_or_else(|| self.operation(Target::None, values), |item| self.operation_on(item, values));
-        sink.outcome(self.at(item), &operation, outcome, requested, stamp);
+        sink.outcome(self.item_ref(item), &operation, outcome, requested, stamp);
     }
 
-    /// The operation on one of its items.
+    /// The operation on an item.
     pub(super) fn operation_on<'v>(&self, item: &Item, values: Values<'v>) -> Operation<'v> {
-        let ambiguous = self.is_ambiguous || item.place.is_ambiguous;
+        let ambiguous = self.is_ambiguous || item.slot.is_ambiguous;
         Operation { ambiguous, ..self.operation(item.target, values) }
     }
 
-    fn at(&self, item: u16) -> RequestRef {
+    fn item_ref(&self, item: u16) -> RequestRef {
         RequestRef { request: self.request, item: item.into() }
     }
 
@@ -260,7 +261,7 @@ impl PendingRequest {
 }
 
 impl Entry {
-    /// Whether it is the job that `from` answers with this reference and, where the answer has one, this function.
+    /// Whether it is a job that `from` answers with this reference and, if the answer has one, this function.
     pub(super) fn is_answered_by(&self, reference: u16, code: Option<u8>, from: Side) -> bool {
         self.asked.reference == reference
             && code.is_none_or(|code| self.asked.code == u16::from(code))
@@ -268,18 +269,24 @@ impl Entry {
             && self.asked.from != from
     }
 
-    /// Whether an answer that claims so many items can be the one to it: of other functions than Read Var and Write Var none
-    /// does.
+    /// Whether an answer with `claimed` items may belong to it. Only answers to Read Var and Write Var have items.
     pub(super) fn has_as_many_items(&self, claimed: Option<u8>) -> bool {
-        !matches!(self.asked.code, READ_VAR | WRITE_VAR) || claimed.is_some_and(|claimed| self.asked.calls_for(claimed))
+        !matches!(self.asked.code, READ_VAR | WRITE_VAR)
+            || claimed.is_some_and(|claimed| self.asked.expects_items(claimed))
     }
 
-    /// Tells the outcome of one item; `operation` is the item's.
-    pub(super) fn tell(&self, item: u16, operation: &Operation<'_>, outcome: Outcome, context: &mut Context<'_>) {
-        context.sink.outcome(self.asked.at(item), operation, outcome, &self.requested, context.stamp);
+    /// Reports the outcome of one item, with its operation.
+    pub(super) fn report_outcome(
+        &self,
+        item: u16,
+        operation: &Operation<'_>,
+        outcome: Outcome,
+        context: &mut Context<'_>,
+    ) {
+        context.sink.outcome(self.asked.item_ref(item), operation, outcome, &self.requested, context.stamp);
     }
 
-    /// Tells the outcome of one item, with what the answer holds for it.
+    /// Reports the outcome of one item, with its values in the answer.
     pub(super) fn conclude_item(&self, item: u16, values: Values<'_>, outcome: Outcome, context: &mut Context<'_>) {
         self.asked.conclude_item(item, values, outcome, &self.requested, (context.stamp, context.sink));
     }
@@ -295,7 +302,7 @@ impl Waiting for Entry {
     }
 
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
-        sink.ended(outcome, self.asked.passed.into());
+        sink.ended(outcome, self.asked.untracked.into());
         for (item, _) in self.asked.items() {
             self.asked.conclude_item(item, Values::None, outcome, &self.requested, (stamp, &mut *sink));
         }
@@ -309,9 +316,10 @@ impl Waiting for Entry {
 
 const READ_VAR: u16 = function::READ_VAR as u16;
 const WRITE_VAR: u16 = function::WRITE_VAR as u16;
-/// Operations of one request that are told one by one; the rest is one more. The longest PDU that controllers negotiate (960 bytes) has room for fewer.
+/// Operations of one request that are reported one by one; one more stands for the rest. The longest PDU that
+/// controllers negotiate (960 bytes) has room for fewer.
 const ITEMS: u16 = 256;
-/// Lists of items that are kept for the next request with several.
+/// Lists of items that are kept for later requests.
 const SPARES: usize = 4;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Errors by name: those of a header (class and code) and those of userdata share one space of 16 bits.
+//! Names of errors: those of a header (class and code) and those of userdata share one space of 16 bits.
 
-/// The name of an error. One that is not listed is named after its class.
+/// The name of an error, or of its class if the error is not listed.
 pub(super) fn name(code: u16) -> &'static str {
     let known = NAMES.binary_search_by_key(&code, |(known, _)| *known).ok().and_then(|at| NAMES.get(at));
     known.map_or_else(|| class(code), |(_, name)| name)
@@ -24,7 +24,7 @@ fn class(code: u16) -> &'static str {
     }
 }
 
-/// In the order of the codes.
+/// Sorted by code.
 const NAMES: [(u16, &str); 127] = [
     (0x0110, "block_number_invalid"),
     (0x0111, "request_length_invalid"),

@@ -1,4 +1,4 @@
-//! Codes, names and classes of everything that a PDU can ask for.
+//! Functions: codes, names and classes of everything that a PDU can request.
 
 use crate::dissector::Function;
 use crate::iso;
@@ -16,7 +16,7 @@ pub(super) const PI_SERVICE: u8 = 0x28;
 pub(super) const PLC_STOP: u8 = 0x29;
 pub(super) const SETUP: u8 = 0xF0;
 
-/// Every function, the ones that are asked for most first.
+/// Every function, the most frequent ones first.
 pub(super) static ALL: [Function; COUNT] = all();
 
 const COUNT: usize = JOBS.len() + USERDATA.len() + SERVICES.len() + SPECIALS.len() + iso::CONTENTS.len();
@@ -173,7 +173,7 @@ const USERDATA: [Function; 61] = [
     of("nc_continue_upload", 0x3F08, Class::ProgramUpload),
 ];
 
-/// What is decided by more than a number.
+/// Functions that more than a number decides.
 const SPECIALS: [Function; 10] = [
     WARM_START,
     COLD_START,
@@ -191,20 +191,20 @@ pub(super) const READ: Function = of("read_var", READ_VAR as u32, Class::Read);
 pub(super) const WRITE: Function = of("write_var", WRITE_VAR as u32, Class::Write);
 pub(super) const WARM_START: Function = of("plc_warm_start", PI_SERVICE as u32, Class::Control);
 pub(super) const COLD_START: Function = of("plc_cold_start", PI_SERVICE as u32, Class::Control);
-/// A PI service that is not known: judged as what it most likely does worst.
+/// An unknown PI service: judged by the worst that it is likely to do.
 pub(super) const UNKNOWN_SERVICE: Function = of("pi_unknown", PI_SERVICE as u32, Class::Program);
 pub(super) const UNKNOWN_JOB: Function = of("unknown_job", 0, Class::Unknown);
 pub(super) const UNKNOWN_USERDATA: Function = of("unknown_userdata", 0, Class::Unknown);
-/// Security beyond the password.
+/// A security function other than the password.
 const UNKNOWN_SECURITY: Function = of("security", 0x0500, Class::Security);
-/// Other data that partners push to each other.
+/// Data that partners send to each other in other ways.
 const UNKNOWN_BLOCK_SEND: Function = of("block_send", 0x0600, Class::Write);
-/// A status list that holds what happened, not what is.
+/// The status list with past events.
 pub(super) const DIAGNOSTIC_BUFFER: Function = of("read_diagnostic_buffer", 0x0401, Class::Diagnostic);
-/// A controller tells that it changes its operating mode.
+/// A controller reports a change of its operating mode.
 pub(super) const MODE_TRANSITION: Function = of("mode_transition", 0, Class::Report);
 
-/// The job of a function code.
+/// The function of a job.
 #[inline]
 pub(super) fn job(code: u8) -> &'static Function {
     JOBS.iter().find(|job| job.code == u32::from(code)).unwrap_or(&UNKNOWN_JOB)
@@ -215,7 +215,7 @@ pub(super) fn service(position: usize) -> Option<&'static Function> {
     SERVICES.get(position)
 }
 
-/// The userdata function of a group and a sub-function.
+/// The function of a group and a sub-function of userdata.
 pub(super) fn userdata(group: u8, sub: u8) -> &'static Function {
     let code = u32::from(u16::from_be_bytes([group, sub]));
     let known = USERDATA.iter().find(|function| function.code == code);
@@ -227,7 +227,7 @@ pub(super) fn userdata(group: u8, sub: u8) -> &'static Function {
     })
 }
 
-/// Whether there is a userdata function with this group and sub-function.
+/// Whether a userdata function with this group and sub-function is known.
 pub(super) fn is_userdata(group: u8, sub: u8) -> bool {
     let code = u32::from(u16::from_be_bytes([group, sub]));
     USERDATA.iter().any(|function| function.code == code)

@@ -4,24 +4,24 @@ use crate::context::Context;
 use crate::dissector::Probe;
 use crate::iso::{self, Content, IsoProbe, LaxKind};
 
-/// One PDU taken apart.
+/// The parts of a PDU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pdu<'a> {
-    /// What it is: [`JOB`], [`ACK`], [`ACK_DATA`] or [`USERDATA`].
+    /// Its kind: [`JOB`], [`ACK`], [`ACK_DATA`] or [`USERDATA`].
     pub(super) rosctr: u8,
-    /// Pairs answer and request. Opaque: its byte order is the sender's own.
+    /// Matches answer and request. Opaque: its byte order is the sender's own.
     pub(super) reference: u16,
     /// Error class and code of an answer; 0 for none.
     pub(super) error: u16,
     pub(super) parameters: &'a [u8],
     pub(super) data: &'a [u8],
-    /// The lengths in the header are those of what follows.
+    /// The lengths in the header agree with the length of the TSDU.
     pub(super) is_exact: bool,
     /// It is one of two readings of the same bytes.
     pub(super) is_ambiguous: bool,
 }
 
-/// Takes a TSDU apart, as far as it is there; none if it is no PDU of S7comm.
+/// Splits a TSDU, as far as it has arrived; none if it is no PDU of S7comm.
 #[inline]
 pub(super) fn split(tsdu: &[u8]) -> Option<Pdu<'_>> {
     let (head, rest) = tsdu.split_first_chunk::<HEADER>()?;
@@ -52,9 +52,9 @@ fn pdu(rosctr: u8, reference: u16, error: u16, [parameters, data]: [usize; 2], r
     }
 }
 
-/// Takes a TSDU apart as servers do that do not look at the protocol's number (snap7 1.4.2) or take every kind for a job
-/// that is none they know (python-snap7 3.3.0): by its lengths and its function alone. None if these do not fit.
-pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(LaxKind, Pdu<'_>)> {
+/// Splits a TSDU by its lengths and its function alone, as servers do that ignore the protocol number (snap7 1.4.2) or
+/// treat every unknown kind as a job (python-snap7 3.3.0). None if lengths or function do not fit.
+pub(super) fn split_laxly(tsdu: &[u8]) -> Option<(LaxKind, Pdu<'_>)> {
     let kind = iso::lax_kind(tsdu, tsdu.len())?;
     let (&[_, _, _, _, r_high, r_low, p_high, p_low, d_high, d_low], rest) = tsdu.split_first_chunk::<HEADER>()?;
     let lengths = [[p_high, p_low], [d_high, d_low]].map(|pair| usize::from(u16::from_be_bytes(pair)));
@@ -68,8 +68,8 @@ pub(super) fn split_loosely(tsdu: &[u8]) -> Option<(LaxKind, Pdu<'_>)> {
     Some((kind, pdu(rosctr, reference, error, lengths, rest)))
 }
 
-/// Says which fields of a header are wrong that is read loosely, as a PDU of kind `rosctr`.
-pub(super) fn tell_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
+/// Reports the wrong fields in the header of a PDU that was split laxly and has the kind `rosctr`.
+pub(super) fn report_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
     let &[protocol, kind, ..] = tsdu else { return };
     if protocol != PROTOCOL {
         context.malformed("protocol_id", protocol);
@@ -79,7 +79,7 @@ pub(super) fn tell_faults(tsdu: &[u8], rosctr: u8, context: &mut Context<'_>) {
     }
 }
 
-/// Whether a whole TSDU has the exact shape of a PDU: reserved bytes 0, lengths that agree.
+/// Whether a whole TSDU has the exact structure of a PDU: reserved bytes 0, lengths that agree.
 pub(super) fn is_exact(tsdu: &[u8]) -> bool {
     matches!(tsdu, [_, _, 0, 0, ..]) && split(tsdu).is_some_and(|pdu| pdu.is_exact)
 }
@@ -106,7 +106,7 @@ pub(super) const JOB: u8 = 1;
 pub(super) const ACK: u8 = 2;
 /// An answer with parameters.
 pub(super) const ACK_DATA: u8 = 3;
-/// Everything that was added to the protocol later: requests, answers and indications of their own.
+/// Later extensions of the protocol: requests, answers and indications of their own.
 pub(super) const USERDATA: u8 = 7;
 /// First byte of every PDU.
 pub(super) const PROTOCOL: u8 = 0x32;

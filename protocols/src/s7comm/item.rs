@@ -1,13 +1,13 @@
-//! Item specifications: how a request says what it wants, in every syntax that is known.
+//! Item specifications in every known syntax.
 //!
-//! Each begins with 0x12, the length of what follows, and a syntax; one of odd length is filled up to the next. (The
-//! fields of the syntaxes beyond S7ANY are known from observation.)
+//! Each begins with 0x12, the length of the rest, and a syntax; one of odd length is followed by a fill byte. (The
+//! fields of the syntaxes other than S7ANY are known from observation.)
 
 use crate::operation::{Area, OBJECT_DEPTH, Target};
 use crate::reader::{DecodeError, Reader};
 
-/// How many bytes are read from or written to a target; none if that does not show.
-pub(super) fn bytes(target: &Target<'_>) -> Option<usize> {
+/// The number of bytes that are read from or written to a target, if it is known.
+pub(super) fn byte_count(target: &Target<'_>) -> Option<usize> {
     match *target {
         Target::Memory { area, count, .. } if area.is_numbered() => Some(2 * count as usize),
         Target::Memory { count, .. } => Some(count.div_ceil(8) as usize),
@@ -15,21 +15,20 @@ pub(super) fn bytes(target: &Target<'_>) -> Option<usize> {
     }
 }
 
-/// Reads one item specification and visits what it names, with the number of bytes that its answer holds for it where
-/// one item names several.
+/// Reads one item specification and visits its targets, with their number of bytes in the answer if it names several.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     visit: &mut dyn FnMut(Target<'static>, Option<u8>),
 ) -> Result<(), DecodeError> {
-    match memory(reader) {
+    match read_memory(reader) {
         Some(target) => visit(target, None),
-        None => rare(reader, visit)?,
+        None => read_other(reader, visit)?,
     }
     Ok(())
 }
 
-/// Reads an item of syntax S7ANY, a range of memory, if the next one is; reads nothing if not.
-pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
+/// Reads an item of syntax S7ANY, a range of memory, if the next one is; otherwise reads nothing.
+pub(super) fn read_memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     let mut ahead = *reader;
     let item = ahead.array::<ITEM>("item").ok()?;
     let [SPECIFICATION, S7ANY_LENGTH, S7ANY, size, count_high, count_low, db_high, db_low, area, address @ ..] = item
@@ -39,30 +38,30 @@ pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     *reader = ahead;
     let count = u16::from_be_bytes([count_high, count_low]);
     let db = u16::from_be_bytes([db_high, db_low]);
-    Some(range(size, count, db, area, address))
+    Some(memory_range(size, count, db, area, address))
 }
 
-/// Reads an item by the length that it states, if its syntax is known or nothing speaks for another reading.
-fn rare(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
-    let (syntax, body) = stated(reader)?;
+/// Reads an item by its stated length.
+fn read_other(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
+    let (syntax, body) = read_stated(reader)?;
     visit_syntax(syntax, body, visit)
 }
 
-/// Reads one item specification of a known syntax other than S7ANY, by the length that it states. None, with nothing read,
-/// if the next one is none; an error if it is one and cannot be read to its end, what it names up to there being visited.
-pub(super) fn known(
+/// Reads one item of a known syntax other than S7ANY, by its stated length. None, with nothing read, if the next one is
+/// not; an error if it is truncated, after visiting the targets up to there.
+pub(super) fn read_known(
     reader: &mut Reader<'_>,
     visit: &mut dyn FnMut(Target<'static>, Option<u8>),
 ) -> Option<Result<(), DecodeError>> {
     let mut ahead = *reader;
-    let (syntax, body) = stated(&mut ahead).ok().filter(|(syntax, _)| is_known(*syntax))?;
+    let (syntax, body) = read_stated(&mut ahead).ok().filter(|(syntax, _)| is_known(*syntax))?;
     *reader = ahead;
     Some(visit_syntax(syntax, body, visit))
 }
 
-/// Reads twelve bytes as an item of syntax S7ANY, whatever its first three bytes say: snap7 1.4.2 and python-snap7 3.3.0
-/// never look at them. None if they name no area that is known.
-pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
+/// Reads twelve bytes as an item of syntax S7ANY, whatever their first three bytes are: snap7 1.4.2 and python-snap7
+/// 3.3.0 never inspect those. None if they name no known area.
+pub(super) fn read_as_s7any(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     let mut ahead = *reader;
     let [_, _, _, size, count_high, count_low, db_high, db_low, area, address @ ..] =
         ahead.array::<ITEM>("item").ok()?;
@@ -71,16 +70,16 @@ pub(super) fn fixed(reader: &mut Reader<'_>) -> Option<Target<'static>> {
     }
     *reader = ahead;
     let (count, db) = (u16::from_be_bytes([count_high, count_low]), u16::from_be_bytes([db_high, db_low]));
-    Some(range(size, count, db, area, address))
+    Some(memory_range(size, count, db, area, address))
 }
 
-/// The same for an item that is sound in another syntax: whether it may be meant so all the same. snap7 1.4.2 takes it if
-/// size, area and address agree and it is no more than a PDU holds; python-snap7 3.3.0 `writes` under any size, also to
-/// none. (Symbolic items always have FF in the place of the size; what WinCC reads by DBREAD may agree by chance.)
-pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<'static>> {
+/// The target of an item in another syntax, if it may be meant as S7ANY as well. snap7 1.4.2 accepts it if size, area
+/// and address agree and its bytes fit a PDU; python-snap7 3.3.0 `writes` with any size, even to no bytes. (Symbolic
+/// items always have FF in place of the size; what WinCC reads by DBREAD may agree by accident.)
+pub(super) fn also_s7any(mut reader: Reader<'_>, writes: bool) -> Option<Target<'static>> {
     let &[_, _, syntax, size, high, low, _, _, area, _, _, bits] = reader.rest().first_chunk::<ITEM>()?;
-    let target = fixed(&mut reader)?;
-    let (count, bytes) = (u16::from_be_bytes([high, low]), bytes(&target)?);
+    let target = read_as_s7any(&mut reader)?;
+    let (count, bytes) = (u16::from_be_bytes([high, low]), byte_count(&target)?);
     let agrees = match (size, area) {
         (0x1C, 0x1C) | (0x1D, 0x1D) => true,
         (1, 0x81..=0x84) => count == 1,
@@ -93,8 +92,8 @@ pub(super) fn also_fixed(mut reader: Reader<'_>, writes: bool) -> Option<Target<
     (is_read || is_written).then_some(target)
 }
 
-/// Syntax and body of an item, behind which the reader stands then.
-fn stated<'a>(reader: &mut Reader<'a>) -> Result<(u8, Reader<'a>), DecodeError> {
+/// Reads syntax and body of an item by its stated length.
+fn read_stated<'a>(reader: &mut Reader<'a>) -> Result<(u8, Reader<'a>), DecodeError> {
     let [specification, length] = reader.array("item")?;
     let body = reader.bytes(length.into(), "item")?;
     if length % 2 == 1 && reader.left() > 0 {
@@ -107,16 +106,16 @@ fn stated<'a>(reader: &mut Reader<'a>) -> Result<(u8, Reader<'a>), DecodeError> 
     Ok((body.u8("item_syntax")?, body))
 }
 
-/// Visits what an item names behind its syntax.
+/// Visits the targets in the body of an item.
 fn visit_syntax(
     syntax: u8,
     mut reader: Reader<'_>,
     visit: &mut dyn FnMut(Target<'static>, Option<u8>),
 ) -> Result<(), DecodeError> {
     let target = match syntax {
-        DBREAD => return db_read(&mut reader, visit),
-        SYMBOLIC => symbolic(&mut reader)?,
-        NCK | NCK_METRIC | NCK_INCH => nck(&mut reader)?,
+        DBREAD => return visit_db_areas(&mut reader, visit),
+        SYMBOLIC => read_symbolic(&mut reader)?,
+        NCK | NCK_METRIC | NCK_INCH => read_nck(&mut reader)?,
         DRIVE => {
             reader.bytes(5, "drive_item")?;
             let (number, index) = (reader.u16_be("parameter_number")?, reader.u16_be("parameter_index")?);
@@ -136,7 +135,7 @@ fn visit_syntax(
     Ok(())
 }
 
-/// Whether there are items of a syntax other than S7ANY.
+/// Whether it is a known syntax other than S7ANY.
 const fn is_known(syntax: u8) -> bool {
     matches!(
         syntax,
@@ -155,18 +154,20 @@ const fn is_known(syntax: u8) -> bool {
     )
 }
 
-/// A range of memory: 24 bits of bit address, or the number of a timer or counter.
-fn range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3]) -> Target<'static> {
+/// A range of memory, by a bit address of 24 bits or by the number of a timer or counter.
+fn memory_range(size: u8, count: u16, db: u16, area: u8, [first, second, third]: [u8; 3]) -> Target<'static> {
     let first = u32::from_be_bytes([0, first, second, third]);
-    let area = AREAS.get(usize::from(area)).copied().unwrap_or(Area::Other(area));
-    let bits = ELEMENT_BITS.get(usize::from(size)).copied().unwrap_or_default();
-    let each = if area.is_numbered() { 1 } else { bits.into() };
+    let area = area_of(area);
+    let each = if area.is_numbered() { 1 } else { element_bits(size).into() };
     let db = if matches!(area, Area::DataBlock | Area::InstanceData) { db } else { 0 };
     Target::Memory { area, db, first, count: u32::from(count) * each }
 }
 
-/// DBREAD: several ranges of data blocks, each with its bytes, its block and its first byte.
-fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Option<u8>)) -> Result<(), DecodeError> {
+/// Visits the areas of a DBREAD: ranges of data blocks, each with its bytes, its block and its first byte.
+fn visit_db_areas(
+    reader: &mut Reader<'_>,
+    visit: &mut dyn FnMut(Target<'static>, Option<u8>),
+) -> Result<(), DecodeError> {
     for _ in 0..reader.u8("areas")? {
         let bytes = reader.u8("bytes")?;
         let (db, start) = (reader.u16_be("db")?, reader.u16_be("start")?);
@@ -176,8 +177,8 @@ fn db_read(reader: &mut Reader<'_>, visit: &mut dyn FnMut(Target<'static>, Optio
     Ok(())
 }
 
-/// Symbolic access to an S7-1200 or S7-1500: a root area, a checksum of the symbol, the ids of its path.
-fn symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
+/// Reads a symbolic access to an S7-1200 or S7-1500: a root area, a checksum of the symbol, the ids of its path.
+fn read_symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     reader.u8("reserved")?;
     let object = u32::from_be_bytes(reader.array("root_area")?);
     reader.bytes(4, "symbol_checksum")?;
@@ -190,9 +191,9 @@ fn symbolic(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     Ok(Target::Object { object, path, depth })
 }
 
-/// A variable of a numerical control: area and unit, column, line, module. The line is the index; the number joins area
-/// and unit (upper 8 bits), module and column.
-fn nck(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
+/// Reads a variable of a numerical control: area and unit, column, line, module. The line becomes the index; the number
+/// joins area and unit (upper 8 bits), module and column.
+fn read_nck(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     let area_unit = reader.u8("area_unit")?;
     let [column_high, column_low] = reader.array("column")?;
     let line = reader.u16_be("line")?;
@@ -200,29 +201,6 @@ fn nck(reader: &mut Reader<'_>) -> Result<Target<'static>, DecodeError> {
     let number = u32::from_be_bytes([area_unit, module, column_high, column_low]);
     Ok(Target::Item { kind: "nck", number, index: line.into() })
 }
-
-// Tables, because two loads cost fewer instructions for each item than two jumps.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
-static AREAS: [Area; 256] = {
-    let mut areas = [Area::Other(0); 256];
-    let mut code = 0;
-    while code < areas.len() {
-        areas[code] = area_of(code as u8);
-        code += 1;
-    }
-    areas
-};
-
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a wrong index does not build")]
-static ELEMENT_BITS: [u8; 256] = {
-    let mut bits = [0; 256];
-    let mut size = 0;
-    while size < bits.len() {
-        bits[size] = element_bits(size as u8);
-        size += 1;
-    }
-    bits
-};
 
 /// Bits of one element.
 const fn element_bits(size: u8) -> u8 {
@@ -232,7 +210,7 @@ const fn element_bits(size: u8) -> u8 {
         0x04 | 0x05 | 0x09 | 0x0C | 0x1C | 0x1D => 16,
         0x06 | 0x07 | 0x08 | 0x0A | 0x0B | 0x1E..=0x20 => 32,
         0x0F => 64,
-        // An octet string, and whatever else has a length.
+        // An octet string, and any other size.
         _ => 8,
     }
 }
@@ -261,7 +239,7 @@ const S7ANY: u8 = 0x10;
 const S7ANY_LENGTH: u8 = 10;
 /// Bytes of it in all.
 pub(super) const ITEM: usize = 12;
-/// Bytes of the longest PDU that controllers agree on.
+/// Bytes of the longest PDU that controllers negotiate.
 const LONGEST_PDU: usize = 960;
 const PBC: u8 = 0x13;
 const ALARM_LOCK: u8 = 0x15;
@@ -275,5 +253,5 @@ const NCK_INCH: u8 = 0x84;
 const DRIVE: u8 = 0xA2;
 const DBREAD: u8 = 0xB0;
 const SYMBOLIC: u8 = 0xB2;
-/// The upper four bits of an id say how it is meant.
+/// The upper four bits of an id are flags.
 const LOCAL_ID: u32 = 0x0FFF_FFFF;

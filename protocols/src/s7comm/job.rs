@@ -1,7 +1,7 @@
 //! Jobs and their answers.
 
 use super::block::{self, Named, Uploads};
-use super::entry::{Entry, Item, PendingRequest, Place};
+use super::entry::{AnswerSlot, Entry, Item, PendingRequest};
 use super::header::{ACK_DATA, Pdu};
 use super::service::{Blocks, Service};
 use super::unseen::Answered;
@@ -19,7 +19,7 @@ impl S7comm {
         };
         let request = self.stack.assign_number();
         context.sink.pdu(ROSCTR_FUNC, u32::from(pdu.rosctr) << 8 | u32::from(code));
-        let mut asked = PendingRequest::new(request, code.into(), function::job(code)).ambiguous(pdu.is_ambiguous);
+        let mut asked = PendingRequest::new(request, code.into(), function::job(code)).with_ambiguity(pdu.is_ambiguous);
         match code {
             function::READ_VAR => variable::announce(&mut asked, parameters, None, &mut self.spare, context),
             function::WRITE_VAR => {
@@ -28,15 +28,16 @@ impl S7comm {
             function::PI_SERVICE => {
                 let service = Service::read(parameters);
                 let function = service.map_or(&function::UNKNOWN_SERVICE, |service| service.function());
-                asked = PendingRequest::new(request, code.into(), function).ambiguous(pdu.is_ambiguous);
-                self.service(&mut asked, service, context);
+                asked = PendingRequest::new(request, code.into(), function).with_ambiguity(pdu.is_ambiguous);
+                self.announce_service(&mut asked, service, context);
             }
-            _ => self.rare(code, parameters, &mut asked, context),
+            _ => self.announce_rare(code, parameters, &mut asked, context),
         }
-        self.wait(asked, pdu.reference, false, context);
+        self.add_pending(asked, pdu.reference, false, context);
     }
 
-    /// A job that states no parameters: snap7 1.4.2 takes the first byte behind the header for its function all the same.
+    /// Handles a job without parameters: snap7 1.4.2 takes the first byte after the header for its function
+    /// nevertheless.
     fn on_job_without_parameters(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         context.malformed("job_without_function", 0u32);
         if !pdu.data.is_empty() {
@@ -44,15 +45,15 @@ impl S7comm {
         }
         let mut asked = PendingRequest::new(self.stack.assign_number(), 0, &function::UNKNOWN_JOB);
         asked.announce(Target::Unread { part: "function" }, Values::None, context);
-        self.wait(asked, pdu.reference, false, context);
+        self.add_pending(asked, pdu.reference, false, context);
     }
 
-    fn rare(&mut self, code: u8, parameters: &[u8], asked: &mut PendingRequest, context: &mut Context<'_>) {
+    fn announce_rare(&mut self, code: u8, parameters: &[u8], asked: &mut PendingRequest, context: &mut Context<'_>) {
         let (target, values) = match code {
             function::REQUEST_DOWNLOAD
             | function::DOWNLOAD_BLOCK
             | function::DOWNLOAD_ENDED
-            | function::START_UPLOAD => match block::named(parameters) {
+            | function::START_UPLOAD => match block::read_named(parameters) {
                 Ok(Named { target, name }) => (target, Values::Bytes(name)),
                 Err(_) => {
                     context.malformed("truncated_request", parameters.len() as u32);
@@ -65,7 +66,7 @@ impl S7comm {
             }
             function::PLC_STOP => {
                 match Service::read_stop(parameters) {
-                    Ok(service) => context.sink.pdu(PI_SERVICES, service.number()),
+                    Ok(service) => context.sink.pdu(PI_SERVICES, service.count_key()),
                     Err(_) => context.malformed("truncated_request", parameters.len() as u32),
                 }
                 (Target::None, Values::None)
@@ -76,9 +77,9 @@ impl S7comm {
         asked.announce(target, values, context);
     }
 
-    /// Announces a PI service: one operation for each block that it names, also for those that it does not count. Arguments
-    /// of security services are secrets.
-    fn service(
+    /// Reports a PI service: one operation for each block that it names, counted or not. The arguments of security
+    /// services are secrets.
+    fn announce_service(
         &mut self,
         asked: &mut PendingRequest,
         service: Result<Service<'_>, DecodeError>,
@@ -88,9 +89,9 @@ impl S7comm {
             context.malformed("truncated_request", 0u32);
             return asked.announce(Target::Unread { part: "arguments" }, Values::None, context);
         };
-        context.sink.pdu(PI_SERVICES, service.number());
+        context.sink.pdu(PI_SERVICES, service.count_key());
         match service.blocks() {
-            Some(blocks) => self.blocks(asked, &blocks, context),
+            Some(blocks) => self.announce_blocks(asked, &blocks, context),
             None => {
                 let values = match service.arguments {
                     [] => Values::None,
@@ -106,30 +107,30 @@ impl S7comm {
         }
     }
 
-    fn blocks(&mut self, asked: &mut PendingRequest, blocks: &Blocks<'_>, context: &mut Context<'_>) {
+    fn announce_blocks(&mut self, asked: &mut PendingRequest, blocks: &Blocks<'_>, context: &mut Context<'_>) {
         for (position, text) in blocks.names().enumerate() {
             let is_ambiguous = position >= usize::from(blocks.counted);
-            let place = Place { is_ambiguous, ..Place::default() };
+            let slot = AnswerSlot { is_ambiguous, ..AnswerSlot::default() };
             asked.announce_item(
-                Item { target: block::file(text), place },
+                Item { target: block::parse_file_name(text), slot },
                 Values::Bytes(text),
                 &mut self.spare,
                 context,
             );
         }
-        if blocks.is_exact && asked.count() > 0 {
+        if blocks.is_exact && asked.operation_count() > 0 {
             return;
         }
         context.malformed("block_list", blocks.counted);
-        if !blocks.rest().is_empty() || asked.count() < blocks.counted.max(1).into() {
+        if !blocks.rest().is_empty() || asked.operation_count() < blocks.counted.max(1).into() {
             asked.announce_unread("blocks", 0, Values::None, &mut self.spare, context);
         }
     }
 
-    /// The place of the job that an answer belongs to: the oldest with its reference that has as many items, or any number if
-    /// none has. With one job in flight, the last one that was sent, another reference than its own does not lose an answer
-    /// that fits it.
-    fn asked_by(&mut self, pdu: &Pdu<'_>, code: Option<u8>, context: &mut Context<'_>) -> Option<usize> {
+    /// The position of the job that an answer belongs to: the oldest with its reference and as many items, or with any
+    /// number of items if none has as many. An answer with another reference belongs to the only job in flight, if that
+    /// is the latest request and the answer fits.
+    fn find_request(&mut self, pdu: &Pdu<'_>, code: Option<u8>, context: &mut Context<'_>) -> Option<usize> {
         let claimed = pdu.parameters.get(1).copied();
         let fits = |entry: &Entry| entry.has_as_many_items(claimed);
         let from = context.from;
@@ -160,7 +161,7 @@ impl S7comm {
         {
             self.pdu_length = length.into();
         }
-        let Some(index) = self.asked_by(pdu, code, context) else {
+        let Some(index) = self.find_request(pdu, code, context) else {
             return self.on_job_unseen(pdu, context);
         };
         let code = code.unwrap_or_default().into();
@@ -174,7 +175,7 @@ impl S7comm {
     }
 }
 
-/// Tells what became of a job.
+/// Reports the outcome of a job.
 fn conclude(entry: &Entry, pdu: &Pdu<'_>, uploads: &mut Uploads, context: &mut Context<'_>) {
     let claimed = pdu.parameters.get(1);
     match entry.asked.code.to_be_bytes() {

@@ -1,28 +1,31 @@
-//! S7comm, the communication of the S7-300 and S7-400 and of what speaks like them.
+//! S7comm, the communication of the S7-300, the S7-400 and compatible controllers.
 //!
 //! ```text
 //!  iso::Stack --> header --> job ------> pending --> job ------> Sink
-//!  one TSDU       one PDU    what is     waits for   what was read,
-//!                            asked       an answer   done, refused
+//!  one TSDU       one PDU    operations  waits for   values,
+//!                                        an answer   outcomes
 //!                        --> userdata ----------------------> units, szl
 //! ```
 //!
-//! * `header`: the header, and how exactly bytes look like one; `function`: codes, names, classes; `error`: names;
-//! * `job`: requests and their answers; `variable`, `item`, `data`: Read Var and Write Var, `irregular` where a request is
-//!   not plainly one range of memory and its values an item, `stride` where a server finds other values; `block`: blocks, uploads; `service`: PI services;
-//! * `unseen`: answers whose request is not in the capture;
-//! * `userdata`: the rest; `units`: its fragments; `szl`: status lists; `test`: modifying and forcing variables.
+//! * `header`: the header, and how exactly bytes match it; `function`: codes, names, classes; `techniques`: ATT&CK
+//!   techniques; `error`: names of errors;
+//! * `job`: requests and their answers; `variable`, `item`, `data`: Read Var and Write Var, with `irregular` for items that
+//!   are not one range of memory and its values, and `stride` for the values that one server finds elsewhere;
+//!   `block`: blocks, uploads; `service`: PI services; `entry`: pending requests;
+//! * `fast_path`: a shorter path for most frames; `unseen`: answers whose request is not in the capture;
+//! * `userdata`: all other functions; `units`: its fragments; `szl`: status lists; `test`: modifying and forcing variables.
 //!
-//! There is no public standard. Fields are those that are observed, as Wireshark names them; `DIFFERENCES.md` has every
-//! case in which our counts are not its.
+//! There is no public standard. Fields are as observed, with Wireshark's names; `DIFFERENCES.md` lists every case in which
+//! our counts differ from Wireshark's.
 //!
-//! A download is asked for by the client, but then the controller sends the jobs that fetch its blocks, and the client
-//! answers: those operations are the client's all the same, because the flow's roles do not change.
+//! A download is requested by the client, but then the controller sends the jobs that fetch its blocks, and the client
+//! answers: those operations are the client's nevertheless, because the flow's roles do not change.
 
 mod block;
 mod data;
 mod entry;
 mod error;
+mod fast_path;
 mod function;
 mod header;
 mod irregular;
@@ -36,7 +39,6 @@ mod test;
 mod units;
 mod unseen;
 mod userdata;
-mod usual;
 mod variable;
 
 #[cfg(test)]
@@ -95,7 +97,7 @@ const ROSCTR_FUNC: usize = 0;
 const USERDATA_GROUP: usize = 1;
 const PI_SERVICES: usize = 2;
 
-/// Where a frame ends that may carry S7comm-plus: from there on that is spoken.
+/// The length of a frame that may carry S7comm-plus: invalid if it does, as the flow has changed its protocol.
 fn plus_frame_len(from: Side, bytes: &[u8], length: usize) -> FrameLen {
     match bytes.get(..length) {
         Some(frame) if iso::is_foreign(frame, from, Content::S7comm) => FrameLen::Invalid("tsdu_of_s7comm_plus"),
@@ -111,11 +113,11 @@ struct S7comm {
     stack: Stack,
     pending: Pending<Entry>,
     answered: Option<Answered>,
-    /// Longest PDU that was agreed on, bytes; none is known until then.
+    /// Longest PDU, as negotiated, bytes; unlimited until then.
     pdu_length: usize,
     uploads: Uploads,
     units: Units,
-    /// Memory for requests with several items.
+    /// Lists for requests with several items.
     spare: Vec<Vec<Item>>,
 }
 
@@ -133,25 +135,25 @@ impl S7comm {
     }
 
     /// Decodes any frame: it may hold a part of a PDU, or break the specification.
-    fn any(&mut self, frame: &[u8], context: &mut Context<'_>) {
+    fn decode_general(&mut self, frame: &[u8], context: &mut Context<'_>) {
         for tsdu in self.stack.add_frame(frame, context).into_iter().flatten() {
-            self.tsdu(&tsdu.bytes, tsdu.form, context);
+            self.on_tsdu(&tsdu.bytes, tsdu.form, context);
         }
     }
 
-    /// One whole TSDU.
-    fn tsdu(&mut self, tsdu: &[u8], form: Form, context: &mut Context<'_>) {
+    /// Handles a whole TSDU.
+    fn on_tsdu(&mut self, tsdu: &[u8], form: Form, context: &mut Context<'_>) {
         match header::split(tsdu) {
             Some(pdu) if pdu.is_exact => {
                 let pdu = Pdu { is_ambiguous: form.is_ambiguous, ..pdu };
-                self.pdu(&pdu, tsdu.len(), context);
+                self.on_pdu(&pdu, tsdu.len(), context);
             }
-            pdu => self.odd(tsdu, pdu, form, context),
+            pdu => self.on_odd_tsdu(tsdu, pdu, form, context),
         }
     }
 
-    /// One PDU of so many bytes.
-    fn pdu(&mut self, pdu: &Pdu<'_>, length: usize, context: &mut Context<'_>) {
+    /// Handles a PDU of `length` bytes.
+    fn on_pdu(&mut self, pdu: &Pdu<'_>, length: usize, context: &mut Context<'_>) {
         if length > self.pdu_length {
             context.malformed("pdu_longer_than_negotiated", length as u32);
         }
@@ -162,25 +164,25 @@ impl S7comm {
         }
     }
 
-    /// A TSDU whose header is not that of a PDU, or states other lengths than it has. Servers may read it all the same.
-    fn odd(&mut self, tsdu: &[u8], pdu: Option<Pdu<'_>>, form: Form, context: &mut Context<'_>) {
+    /// Handles a TSDU whose header is not that of a PDU, or states wrong lengths. Servers may execute it nevertheless.
+    fn on_odd_tsdu(&mut self, tsdu: &[u8], pdu: Option<Pdu<'_>>, form: Form, context: &mut Context<'_>) {
         let Form { is_torn, is_cut, is_joined, is_ambiguous } = form;
-        match (pdu, header::split_loosely(tsdu).filter(|reading| !is_cut && self.may_be(reading, context))) {
+        match (pdu, header::split_laxly(tsdu).filter(|reading| !is_cut && self.is_plausible(reading, context))) {
             (_, Some((_, pdu))) => {
-                header::tell_faults(tsdu, pdu.rosctr, context);
-                self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
+                header::report_faults(tsdu, pdu.rosctr, context);
+                self.on_pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
             }
             _ if is_torn => context.sink.lost(tsdu.len()),
             (Some(pdu), None) => {
                 if !is_cut {
                     context.malformed("pdu_length_mismatch", tsdu.len() as u32);
                 }
-                self.pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
+                self.on_pdu(&Pdu { is_ambiguous, ..pdu }, tsdu.len(), context);
                 self.report_embedded_pdus(tsdu.get(header::HEADER..).unwrap_or_default(), context);
             }
             (None, None) => {
                 iso::report_foreign(tsdu, &mut self.stack, context);
-                // What was found inside of another is searched no further. A whole PDU was told.
+                // Embedded PDUs are not searched again. A whole PDU was reported already.
                 if !is_ambiguous && !is_joined {
                     self.report_embedded_pdus(tsdu.get(1..).unwrap_or_default(), context);
                 }
@@ -188,26 +190,27 @@ impl S7comm {
         }
     }
 
-    /// Whether a PDU that only its lengths and its function show to be one is one: an answer is one if it answers something.
-    fn may_be(&self, (kind, pdu): &(LaxKind, Pdu<'_>), context: &Context<'_>) -> bool {
+    /// Whether a PDU that only its lengths and its function identify is plausible: an answer is if it answers a pending
+    /// request.
+    fn is_plausible(&self, (kind, pdu): &(LaxKind, Pdu<'_>), context: &Context<'_>) -> bool {
         let code = pdu.parameters.first().copied();
         *kind != LaxKind::Answer
             || self.pending.iter().any(|entry| entry.is_answered_by(pdu.reference, code, context.from))
     }
 
-    /// Whole PDUs in the bytes of another that states other lengths than it has.
+    /// Reports whole PDUs inside of another PDU with wrong lengths.
     fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
         while let Some((tsdu, behind)) = iso::find_embedded_pdu(rest) {
             context.malformed("pdu_inside_pdu", tsdu.len() as u32);
-            self.tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
+            self.on_tsdu(tsdu, Form { is_ambiguous: true, ..Form::default() }, context);
             rest = behind;
         }
     }
 
-    /// Remembers a request until its answer.
-    fn wait(&mut self, asked: PendingRequest, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
-        let asked = asked.sent(context.from, reference, is_userdata);
+    /// Adds a request to the pending ones.
+    fn add_pending(&mut self, asked: PendingRequest, reference: u16, is_userdata: bool, context: &mut Context<'_>) {
+        let asked = asked.with_sender(context.from, reference, is_userdata);
         self.pending.push(Entry { requested: *context.stamp, asked }, context.sink);
     }
 }
@@ -231,8 +234,8 @@ impl Dissector for S7comm {
 
     fn decode_frame(&mut self, from: Side, frame: &[u8], stamp: &Stamp, sink: &mut dyn Sink) {
         let mut context = Context { from, stamp, sink };
-        if !self.usual(frame, &mut context) {
-            self.any(frame, &mut context);
+        if !self.decode_fast(frame, &mut context) {
+            self.decode_general(frame, &mut context);
         }
     }
 

@@ -1,45 +1,45 @@
-//! PI services (program invocations): jobs that are known by a name, and PLC Stop, which carries one too.
+//! PI services (program invocations): jobs that are identified by a name, and PLC Stop, which has a name as well.
 
 use super::function;
 use crate::dissector::Function;
 use crate::reader::{DecodeError, Reader};
 
-/// A PI service as a job asks for it.
+/// A PI service in a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Service<'a> {
     /// Its name on the wire.
     pub(super) name: &'a [u8],
     /// Its parameter block.
     pub(super) arguments: &'a [u8],
-    /// What follows its name, where nothing should.
+    /// Bytes after its name, where none should follow.
     pub(super) rest: &'a [u8],
 }
 
 /// The blocks that a service acts on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks<'a> {
-    /// How many it says they are.
+    /// Number of blocks, as stated.
     pub(super) counted: u8,
-    /// Their names, of eight characters each.
+    /// Names of eight characters each.
     list: &'a [u8],
-    /// There are as many as it says, and nothing else.
+    /// The list has exactly the stated number of names.
     pub(super) is_exact: bool,
 }
 
 impl<'a> Blocks<'a> {
-    /// The names that are whole, also those that are not counted.
+    /// The whole names, counted or not.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.list.chunks_exact(BLOCK_NAME)
     }
 
-    /// What is no whole name.
+    /// The bytes after the last whole name.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.list.chunks_exact(BLOCK_NAME).remainder()
     }
 }
 
 impl<'a> Service<'a> {
-    /// PI Service, behind the function: seven bytes, a parameter block with its length, a name with its length.
+    /// Reads a PI Service, after the function: seven bytes, a parameter block with its length, a name with its length.
     pub(super) fn read(parameters: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(parameters);
         reader.bytes(7, "pi_header")?;
@@ -49,7 +49,7 @@ impl<'a> Service<'a> {
         Ok(Self { name: reader.bytes(length.into(), "name")?, arguments, rest: reader.rest() })
     }
 
-    /// PLC Stop, behind the function: five bytes, a name with its length.
+    /// Reads a PLC Stop, after the function: five bytes, a name with its length.
     pub(super) fn read_stop(parameters: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(parameters);
         reader.bytes(5, "pi_header")?;
@@ -57,7 +57,7 @@ impl<'a> Service<'a> {
         Ok(Self { name: reader.bytes(length.into(), "name")?, arguments: &[], rest: reader.rest() })
     }
 
-    /// The function that stands for it.
+    /// The function that the name and the arguments select.
     pub(super) fn function(&self) -> &'static Function {
         match (self.name, self.arguments) {
             (PROGRAM, []) => &function::WARM_START,
@@ -66,8 +66,8 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Its number among the [`NAMES`], from 1; 0 for none of them.
-    pub(super) fn number(&self) -> u32 {
+    /// The key under which it is counted: its position in [`NAMES`], from 1; 0 if unknown.
+    pub(super) fn count_key(&self) -> u32 {
         position(self.name).map_or(0, |position| position as u32 + 1)
     }
 
@@ -90,7 +90,7 @@ const PROGRAM: &[u8] = b"P_PROGRAM";
 /// Characters of the name of a block: two for the type, five digits, the file system.
 const BLOCK_NAME: usize = 8;
 
-/// Every service that is known, in the order of `function::SERVICES`.
+/// Every known service, in the order of `function::SERVICES`.
 pub(super) const NAMES: [&str; 66] = [
     "P_PROGRAM",
     "_INSE",

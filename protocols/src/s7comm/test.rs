@@ -1,13 +1,14 @@
-//! Test functions that change variables: modify and force, with the memory that they name and the values for it.
+//! Test functions that change variables: modify and force, with their memory and values.
 
-use super::data::{DataItem, end};
+use super::data::{DataItem, expect_end};
 use crate::operation::{Area, Target, Values};
 use crate::reader::{DecodeError, Reader};
 
-/// Visits each variable that a request modifies or forces, with its value. An error: there is more in it than can be read.
+/// Visits each variable that a request modifies or forces, with its value. An error: the rest of the request cannot be
+/// read.
 ///
 /// Sizes of the parameters and of the data; the parameters; then a number of addresses, and as many data items.
-pub(super) fn modified<'a>(
+pub(super) fn visit_modified<'a>(
     data: &'a [u8],
     mut visit: impl FnMut(Target<'static>, Values<'a>),
 ) -> Result<(), DecodeError> {
@@ -18,17 +19,17 @@ pub(super) fn modified<'a>(
     let count = usize::from(reader.u16_be("item_count")?);
     let addresses = reader.bytes(count * ADDRESS, "addresses")?;
     for address in addresses.chunks_exact(ADDRESS) {
-        let target = target(address).unwrap_or_default();
+        let target = read_address(address).unwrap_or_default();
         let item = DataItem::read(&mut reader).ok();
         visit(target, as_bit(target, item.map_or(Values::None, |item| item.values())));
         if item.is_none_or(|item| !item.is_whole) {
             return Err(DecodeError::Truncated("truncated_data"));
         }
     }
-    end(reader)
+    expect_end(reader)
 }
 
-/// A bit travels as a byte.
+/// The values of a bit, which is sent as a byte.
 fn as_bit<'a>(target: Target<'static>, values: Values<'a>) -> Values<'a> {
     match (target, values) {
         (Target::Memory { area, count: 1, .. }, Values::Bytes(bytes)) if !area.is_numbered() => {
@@ -38,8 +39,8 @@ fn as_bit<'a>(target: Target<'static>, values: Values<'a>) -> Values<'a> {
     }
 }
 
-/// Area and width, how many (or which bit), data block, first byte.
-fn target(address: &[u8]) -> Option<Target<'static>> {
+/// Reads an address: area and width, repetition (or bit), data block, first byte.
+fn read_address(address: &[u8]) -> Option<Target<'static>> {
     let &[kind, repeat, db_high, db_low, high, low] = address else { return None };
     let (area, bits) = match kind >> 4 {
         // Flags, inputs, outputs, periphery, data blocks: bytes, words and double words under 1 to 3, bits under 0.

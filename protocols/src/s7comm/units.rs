@@ -1,4 +1,4 @@
-//! Userdata that need several PDUs: joined by group, sub-function and data unit reference, under a cap.
+//! Fragmented userdata: joined by group, sub-function and data unit reference, under a limit.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::dissector::Side;
 use crate::operation::Target;
 
-/// What a fragment belongs to.
+/// Identifies the data unit of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) from: Side,
@@ -16,7 +16,7 @@ pub(super) struct Key {
     pub(super) unit: u8,
 }
 
-/// Userdata of one flow that are incomplete.
+/// Incomplete userdata of one flow.
 #[derive(Debug)]
 pub(super) struct Units {
     open: Vec<Unit>,
@@ -27,9 +27,9 @@ pub(super) struct Units {
 #[derive(Debug)]
 struct Unit {
     key: Key,
-    /// By which the next fragment is asked for.
+    /// Sequence by which the next fragment is requested.
     sequence: u8,
-    /// What the first request asked for.
+    /// Target of the first request.
     target: Target<'static>,
     bytes: Vec<u8>,
 }
@@ -37,11 +37,11 @@ struct Unit {
 /// What a fragment completed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined<'a> {
-    /// Everything, with the target of the first request.
+    /// The whole data, with the target of the first request.
     Whole(Cow<'a, [u8]>, Target<'static>),
-    /// More is to come.
+    /// More fragments follow.
     Open,
-    /// Too much is kept already: what was given up is not decoded.
+    /// The limit was reached: the oldest data were dropped.
     TooMuch,
 }
 
@@ -50,13 +50,13 @@ impl Units {
         Self { open: Vec::new(), limit }
     }
 
-    /// What the first request of a sequence asked for.
-    pub(super) fn target(&self, code: u16, sequence: u8) -> Option<Target<'static>> {
+    /// The target of the first request of a sequence.
+    pub(super) fn first_target(&self, code: u16, sequence: u8) -> Option<Target<'static>> {
         let asked = |unit: &&Unit| unit.key.code == code && unit.sequence == sequence;
         self.open.iter().rev().find(asked).map(|unit| unit.target)
     }
 
-    /// Adds a fragment; `more`: others follow. `target` is what the request of this fragment names.
+    /// Adds a fragment; `more`: others follow. `target`: that of this fragment's request.
     pub(super) fn add<'a>(
         &mut self,
         key: Key,
@@ -71,34 +71,34 @@ impl Units {
                 return Joined::Whole(Cow::Borrowed(data), target);
             }
             self.open.push(Unit { key, sequence, target, bytes: data.to_vec() });
-            return if self.bound() { Joined::TooMuch } else { Joined::Open };
+            return if self.enforce_limit() { Joined::TooMuch } else { Joined::Open };
         };
         if let (true, Some(unit)) = (more, self.open.get_mut(index)) {
             unit.bytes.extend_from_slice(data);
             unit.sequence = sequence;
-            return if self.bound() { Joined::TooMuch } else { Joined::Open };
+            return if self.enforce_limit() { Joined::TooMuch } else { Joined::Open };
         }
         let mut unit = self.open.remove(index);
         unit.bytes.extend_from_slice(data);
         Joined::Whole(Cow::Owned(unit.bytes), unit.target)
     }
 
-    /// Gives up the oldest while there is too much; whether that was so.
-    fn bound(&mut self) -> bool {
+    /// Drops the oldest data beyond the limits. Returns whether there were any.
+    fn enforce_limit(&mut self) -> bool {
         let mut hit = false;
-        while self.open.len() > UNITS || self.kept() > self.limit {
+        while self.open.len() > UNITS || self.kept_bytes() > self.limit {
             self.open.remove(0);
             hit = true;
         }
         hit
     }
 
-    fn kept(&self) -> usize {
+    fn kept_bytes(&self) -> usize {
         self.open.iter().map(|unit| unit.bytes.len()).sum()
     }
 }
 
-/// Incomplete userdata of one flow.
+/// Incomplete data units of one flow.
 const UNITS: usize = 4;
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
         let target = Target::Item { kind: "szl", number: 0x1C, index: 0 };
         assert_eq!(units.add(KEY, 2, b"ab", true, target), Joined::Open);
         assert_eq!(units.add(other, 3, b"zz", true, Target::None), Joined::Open);
-        assert_eq!(units.target(0x0401, 2), Some(target));
+        assert_eq!(units.first_target(0x0401, 2), Some(target));
         assert_eq!(units.add(KEY, 2, b"c", false, Target::None), Joined::Whole(b"abc".to_vec().into(), target));
         assert_eq!(units.add(KEY, 2, b"c", false, Target::None), Joined::Whole(b"c".as_slice().into(), Target::None));
     }
@@ -123,7 +123,7 @@ mod tests {
     fn endless_fragments_and_endless_units_are_bounded() {
         let mut units = Units::new(100);
         let results: Vec<_> = (0..20).map(|_| units.add(KEY, 2, &[0; 30], true, Target::None)).collect();
-        assert!(results.contains(&Joined::TooMuch) && units.kept() <= 100);
+        assert!(results.contains(&Joined::TooMuch) && units.kept_bytes() <= 100);
         for unit in 0..=255 {
             units.add(Key { unit, ..KEY }, 2, &[0], true, Target::None);
         }

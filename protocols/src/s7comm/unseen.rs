@@ -1,4 +1,4 @@
-//! Accepted answers to requests that are not in the capture: what they say was done all the same.
+//! Accepted answers to requests that are not in the capture: they prove that the requests were executed.
 
 use super::header::{ACK_DATA, Pdu};
 use super::{S7comm, data, function};
@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::dissector::{AnomalyKind, Function, Outcome, RequestRef, Side};
 use crate::operation::{Operation, Target, Values};
 
-/// The answer that was paired last, as far as it takes to know a second one to the same request.
+/// The fields of the latest matched answer by which a second answer to the same request is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) from: Side,
@@ -16,30 +16,29 @@ pub(super) struct Answered {
 }
 
 impl S7comm {
-    /// Counts an answer that no request is known to. Whether it is the first one: a second answer to the request that was
-    /// answered last says nothing new.
-    pub(super) fn is_first(&mut self, answer: Answered, context: &mut Context<'_>) -> bool {
+    /// Reports an answer without a request. Returns `false` if it repeats the latest matched answer.
+    pub(super) fn report_stray_answer(&mut self, answer: Answered, context: &mut Context<'_>) -> bool {
         context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(answer.code.into()));
         self.answered.take_if(|last| *last == answer).is_none()
     }
 
-    /// The job that an answer is to was not seen.
+    /// Handles an answer to a job that was not seen.
     pub(super) fn on_job_unseen(&mut self, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         let code = pdu.parameters.first().copied();
         let answer = Answered { from: context.from, reference: pdu.reference, code: code.unwrap_or_default().into() };
-        let is_first = self.is_first(answer, context);
+        let is_first = self.report_stray_answer(answer, context);
         if is_first && pdu.rosctr == ACK_DATA && pdu.error == 0 {
-            self.job_unseen(code.unwrap_or_default(), pdu, context);
+            self.report_unseen_job(code.unwrap_or_default(), pdu, context);
         }
     }
 
-    /// The operations of a job that was carried out. Of a Write Var one for each item that was accepted.
-    fn job_unseen(&mut self, code: u8, pdu: &Pdu<'_>, context: &mut Context<'_>) {
+    /// Reports the operations of an executed job: of a Write Var one for each accepted item.
+    fn report_unseen_job(&mut self, code: u8, pdu: &Pdu<'_>, context: &mut Context<'_>) {
         let function = match code {
             function::PI_SERVICE => &function::UNKNOWN_SERVICE,
             _ => function::job(code),
         };
-        // A client answers only what a controller asks for in a download.
+        // A client answers only the jobs that a controller sends in a download.
         let answers =
             matches!(code, function::DOWNLOAD_BLOCK | function::DOWNLOAD_ENDED) == (context.from == Side::Client);
         if !answers || !function.class.changes() {
@@ -52,21 +51,21 @@ impl S7comm {
         let accepted = match code {
             function::WRITE_VAR => {
                 let codes = pdu.data.iter().take(u8::MAX.into());
-                codes.filter(|code| data::outcome(**code) == Outcome::Accepted).count() as u32
+                codes.filter(|code| data::outcome_of(**code) == Outcome::Accepted).count() as u32
             }
             _ => 1,
         };
-        self.unseen(function, code.into(), accepted, values, context);
+        self.report_unseen(function, code.into(), accepted, values, context);
     }
 
-    /// The userdata that an answer without an error is to were not seen.
-    pub(super) fn userdata_unseen(&mut self, function: &'static Function, code: u16, context: &mut Context<'_>) {
+    /// Reports the operation of userdata that were not seen, by their answer without an error.
+    pub(super) fn report_unseen_userdata(&mut self, function: &'static Function, code: u16, context: &mut Context<'_>) {
         if function.class.changes() {
-            self.unseen(function, code, 1, Values::None, context);
+            self.report_unseen(function, code, 1, Values::None, context);
         }
     }
 
-    fn unseen(
+    fn report_unseen(
         &mut self,
         function: &'static Function,
         code: u16,

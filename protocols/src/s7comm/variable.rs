@@ -10,7 +10,7 @@ use crate::dissector::{AnomalyKind, Outcome};
 use crate::operation::{Target, Values};
 use crate::reader::Reader;
 
-/// Decodes a request and announces its operations. `parameters`: behind the function.
+/// Decodes a request and reports its operations. `parameters`: those after the function.
 pub(super) fn announce(
     asked: &mut PendingRequest,
     parameters: &[u8],
@@ -19,7 +19,7 @@ pub(super) fn announce(
     context: &mut Context<'_>,
 ) {
     let Some((&claimed, items)) = parameters.split_first() else {
-        return unread(asked, context);
+        return announce_without_items(asked, context);
     };
     asked.claimed = claimed;
     if claimed == 0 || claimed > MAX_ITEMS {
@@ -30,10 +30,10 @@ pub(super) fn announce(
     let (mut wire, mut counts_bytes) = (0, false);
     while wire < claimed {
         let (before, data_before) = (reader, data);
-        let Some(target) = item::memory(&mut reader) else { break };
+        let Some(target) = item::read_memory(&mut reader) else { break };
         if written.is_some() {
             match DataItem::read(&mut data) {
-                Ok(found) if item::bytes(&target).is_some_and(|bytes| found.fills(bytes)) => {
+                Ok(found) if item::byte_count(&target).is_some_and(|bytes| found.is_exactly(bytes)) => {
                     operation.values = found.values();
                     counts_bytes |= found.counts_bytes();
                 }
@@ -44,108 +44,110 @@ pub(super) fn announce(
             }
         }
         operation.target = target;
-        // Read again where it is kept: to hold it in registers meanwhile costs more where it is not.
-        let again = || item::memory(&mut { before }).unwrap_or(Target::None);
-        asked.announce_range(wire, &operation, again, spare, context);
+        asked.announce_range(wire, &operation, target, spare, context);
         wire += 1;
     }
     if wire < claimed || reader.left() > 0 || data.left() > FILL {
         irregular::announce(asked, wire, reader, written.map(|_| data), spare, context);
     } else if claimed == 0 {
-        unread(asked, context);
+        announce_without_items(asked, context);
     } else if counts_bytes && claimed > 1 {
         stride::announce(asked, items, written.unwrap_or_default(), spare, context);
     }
 }
 
-/// A request without items.
-fn unread(asked: &mut PendingRequest, context: &mut Context<'_>) {
+/// Reports a request without items.
+fn announce_without_items(asked: &mut PendingRequest, context: &mut Context<'_>) {
     context.malformed("truncated_request", 0u32);
     asked.announce(Target::Unread { part: "items" }, Values::None, context);
 }
 
-/// Tells what became of each item of a Read Var. `count`: the items that the answer claims.
+/// Reports the outcome of each item of a Read Var. `count`: the number of items in the answer's header.
 pub(super) fn conclude_read(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
     let mut reader = Reader::new(data);
     let mut claimed = count.copied().unwrap_or_default();
     check_count(&entry.asked, claimed, context);
     let mut accepted = 0;
-    for _ in 0..entry.asked.passed {
-        match next(&mut claimed, &mut reader, context) {
+    for _ in 0..entry.asked.untracked {
+        match next_item(&mut claimed, &mut reader, context) {
             Some(found) if found.is_accepted() => accepted += 1,
-            found => context.sink.ended(outcome(found), 1),
+            found => context.sink.ended(item_outcome(found), 1),
         }
     }
     context.sink.ended(Outcome::Accepted, accepted);
-    if entry.asked.is_passed() {
+    if entry.asked.is_untracked() {
         context.expect_end(reader.rest());
     } else {
         conclude_kept(entry, claimed, reader, context);
     }
 }
 
-/// The same for the items that are kept.
+/// Reports the outcome of each kept item.
 fn conclude_kept(entry: &Entry, mut claimed: u8, mut reader: Reader<'_>, context: &mut Context<'_>) {
     if entry.asked.is_irregular {
         return irregular::conclude(entry, claimed, reader, context);
     }
     let mut operation = entry.asked.operation(Target::None, Values::None);
     for (index, item) in entry.asked.items() {
-        let found = next(&mut claimed, &mut reader, context);
+        let found = next_item(&mut claimed, &mut reader, context);
         operation.target = item.target;
         operation.values = found.map_or(Values::None, |found| found.values());
-        entry.tell(index, &operation, outcome(found), context);
+        entry.report_outcome(index, &operation, item_outcome(found), context);
     }
     context.expect_end(reader.rest());
 }
 
-/// What the answer says of one item.
-pub(super) fn outcome(found: Option<DataItem<'_>>) -> Outcome {
-    found.map_or(Outcome::Pending, |found| data::outcome(found.code))
+/// The outcome of one item of an answer.
+pub(super) fn item_outcome(found: Option<DataItem<'_>>) -> Outcome {
+    found.map_or(Outcome::Pending, |found| data::outcome_of(found.code))
 }
 
-/// The next data item of an answer, if the answer has one.
-pub(super) fn next<'a>(claimed: &mut u8, reader: &mut Reader<'a>, context: &mut Context<'_>) -> Option<DataItem<'a>> {
+/// The next data item of an answer, if there is one.
+pub(super) fn next_item<'a>(
+    claimed: &mut u8,
+    reader: &mut Reader<'a>,
+    context: &mut Context<'_>,
+) -> Option<DataItem<'a>> {
     *claimed = claimed.checked_sub(1)?;
     let found = DataItem::read(reader).ok();
     if found.is_none_or(|item| !item.is_whole) {
-        truncated_data(reader.left(), context);
+        report_truncated_data(reader.left(), context);
     }
     found
 }
 
-pub(super) fn truncated_data(there: usize, context: &mut Context<'_>) {
-    context.malformed("truncated_data", there as u32);
+pub(super) fn report_truncated_data(available: usize, context: &mut Context<'_>) {
+    context.malformed("truncated_data", available as u32);
 }
 
-/// Tells what became of each item of a Write Var: one return code for each.
+/// Reports the outcome of each item of a Write Var: one return code for each.
 pub(super) fn conclude_write(entry: &Entry, count: Option<&u8>, data: &[u8], context: &mut Context<'_>) {
     let claimed = count.copied().unwrap_or_default();
     check_count(&entry.asked, claimed, context);
     let ending = |wire: u8| {
         let code = data.get(usize::from(wire)).filter(|_| wire < claimed);
-        code.map_or(Outcome::Pending, |code| data::outcome(*code))
+        code.map_or(Outcome::Pending, |code| data::outcome_of(*code))
     };
-    for wire in 0..entry.asked.passed {
+    for wire in 0..entry.asked.untracked {
         context.sink.ended(ending(wire), 1);
     }
     for (index, item) in entry.asked.items() {
         let operation = entry.asked.operation_on(item, Values::None);
-        entry.tell(index, &operation, ending(item.place.wire), context);
+        entry.report_outcome(index, &operation, ending(item.slot.wire), context);
     }
     if usize::from(claimed) != data.len() {
-        truncated_data(data.len(), context);
+        report_truncated_data(data.len(), context);
     }
 }
 
-/// An answer has as many items as its request.
+/// Reports an answer whose number of items differs from that of the request.
 fn check_count(asked: &PendingRequest, claimed: u8, context: &mut Context<'_>) {
-    if !asked.calls_for(claimed) {
+    if !asked.expects_items(claimed) {
         context.anomaly(AnomalyKind::Malformed, "answer_differs_from_request", Some(claimed.into()));
     }
 }
 
-/// Items in one request that a controller takes.
+/// Longest list of items that a controller accepts.
 const MAX_ITEMS: u8 = 20;
-/// Bytes that may follow the last value: some clients fill it up, too.
+/// Bytes that may follow the last value: some clients append a fill byte there as well.
 pub(super) const FILL: usize = 1;

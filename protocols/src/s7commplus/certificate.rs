@@ -1,32 +1,33 @@
-//! The one field of a certificate that is told: the common name of its subject (RFC 5280, 4.1; X.690 for the encoding).
+//! The only field of a certificate that is reported: the common name of its subject (RFC 5280, 4.1; X.690 for the
+//! encoding).
 
 use crate::reader::Reader;
 
 /// The common name of the subject of a DER certificate.
 pub(super) fn common_name(certificate: &[u8]) -> Option<&[u8]> {
-    let mut outer = Reader::new(element(&mut Reader::new(certificate), SEQUENCE)?);
-    let mut body = Reader::new(element(&mut outer, SEQUENCE)?);
+    let mut outer = Reader::new(read_element(&mut Reader::new(certificate), SEQUENCE)?);
+    let mut body = Reader::new(read_element(&mut outer, SEQUENCE)?);
     if body.rest().first() == Some(&VERSION) {
-        element(&mut body, VERSION)?;
+        read_element(&mut body, VERSION)?;
     }
     // Serial number, algorithm, issuer, validity.
-    element(&mut body, INTEGER)?;
+    read_element(&mut body, INTEGER)?;
     for _ in 0..3 {
-        element(&mut body, SEQUENCE)?;
+        read_element(&mut body, SEQUENCE)?;
     }
-    let mut subject = Reader::new(element(&mut body, SEQUENCE)?);
+    let mut subject = Reader::new(read_element(&mut body, SEQUENCE)?);
     loop {
-        let mut set = Reader::new(element(&mut subject, SET)?);
-        let mut pair = Reader::new(element(&mut set, SEQUENCE)?);
-        if element(&mut pair, OBJECT_ID)? == COMMON_NAME {
+        let mut set = Reader::new(read_element(&mut subject, SET)?);
+        let mut pair = Reader::new(read_element(&mut set, SEQUENCE)?);
+        if read_element(&mut pair, OBJECT_ID)? == COMMON_NAME {
             let tag = *pair.rest().first()?;
-            return element(&mut pair, tag);
+            return read_element(&mut pair, tag);
         }
     }
 }
 
-/// The content of the next element, which must have this tag.
-fn element<'a>(reader: &mut Reader<'a>, tag: u8) -> Option<&'a [u8]> {
+/// The content of the next element, if it has this tag.
+fn read_element<'a>(reader: &mut Reader<'a>, tag: u8) -> Option<&'a [u8]> {
     (reader.u8("tag").ok()? == tag).then_some(())?;
     let length = match reader.u8("length").ok()? {
         short @ ..=0x7F => usize::from(short),

@@ -1,16 +1,16 @@
-//! Opcodes and function codes: their names and what they do.
+//! Opcodes and function codes: names and classes.
 
 use crate::dissector::Function;
 use crate::iso::{CONNECT, CONTENTS};
 use crate::operation::Class;
 
-/// A client asks.
+/// A request of a client.
 pub(super) const REQUEST: u8 = 0x31;
-/// A controller answers.
+/// A response of a controller.
 pub(super) const RESPONSE: u8 = 0x32;
-/// A controller sends what was subscribed to.
+/// A notification of a controller, for a subscription.
 pub(super) const NOTIFICATION: u8 = 0x33;
-/// A controller answers, as an S7-1200 does while it serves a cyclic subscription.
+/// A response of an S7-1200 while it serves a cyclic subscription.
 pub(super) const RESPONSE_2: u8 = 0x02;
 
 pub(super) const ERROR: u16 = 0x04B1;
@@ -40,14 +40,14 @@ pub(super) const INIT_SSL: u16 = 0x05B3;
 pub(super) const NOTIFIED: Function = row(NOTIFICATION as u32, "notification", Class::Report);
 /// A system event of a controller; its code is its protocol version.
 pub(super) const SYSTEM_EVENT: Function = row(0xFE, "system_event", Class::Report);
-/// A function code that is not known: the number is that of the wire.
+/// An unknown function; its code is replaced by that on the wire.
 const UNKNOWN: Function = row(0, "unknown_function", Class::Unknown);
 
 const fn row(code: u32, name: &'static str, class: Class) -> Function {
     Function { name, code, class }
 }
 
-/// Functions with a code, with the class that they have unless what they act on says otherwise.
+/// Functions with a code, and the class that applies unless their target requires another one.
 const CODED: [Function; 20] = [
     row(ERROR as u32, "error", Class::Session),
     row(EXPLORE as u32, "explore", Class::Browse),
@@ -88,17 +88,17 @@ pub(super) fn of(code: u16) -> Function {
     known.copied().unwrap_or(Function { code, ..UNKNOWN })
 }
 
-/// The function of a request that cannot be read so far as to tell.
+/// The function of a request whose function cannot be read.
 pub(super) const fn unread(code: u32) -> Function {
     Function { code, ..UNKNOWN }
 }
 
-/// Whether an answer with this code says nothing but that something failed.
+/// Whether an answer with this code only reports a failure.
 pub(super) const fn is_error(code: u16) -> bool {
     matches!(code, ERROR | ERROR_2)
 }
 
-/// What an answer's error code means; the codes that are known from the field.
+/// The name of an answer's error code, as known from the field.
 pub(super) const fn error_name(code: i16) -> &'static str {
     match code {
         -12 => "object_not_found",

@@ -1,7 +1,7 @@
-//! The ids of objects and attributes that say what an operation does.
+//! The ids of objects and attributes that determine the class of an operation.
 //!
 //! Every attribute belongs to one class of objects, so its id alone is enough. The ids are those of the controller's
-//! object model; symbols of a user program (LIDs) mean nothing without the project and are never looked up here.
+//! object model; symbols of a user program (LIDs) have no meaning without the project and are never looked up here.
 
 use crate::operation::Class;
 
@@ -12,24 +12,24 @@ const SUBSCRIPTIONS: u32 = 255;
 /// Class of a subscription.
 const SUBSCRIPTION: u32 = 1001;
 
-/// What an object is called.
+/// Name of an object.
 const OBJECT_NAME: u32 = 233;
-/// What the client's adapter or computer is called, in a session.
+/// In a session, the name of the client's adapter or computer.
 pub(super) const SESSION_CLIENT_ID: u32 = 289;
 pub(super) const SESSION_USER: u32 = 296;
 pub(super) const SESSION_APPLICATION: u32 = 297;
 pub(super) const SESSION_HOST: u32 = 298;
 /// Versions of both ends, in a structure.
 pub(super) const SESSION_VERSION: u32 = 306;
-/// The member of [`SESSION_VERSION`] that names product and firmware.
+/// The member of [`SESSION_VERSION`] with product and firmware.
 pub(super) const SESSION_VERSION_PRODUCT: u32 = 319;
 /// The variables of a subscription, in an array of numbers.
 pub(super) const SUBSCRIPTION_REFERENCES: u32 = 1048;
 /// Identification and maintenance data 0, in a blob.
 pub(super) const IDENTIFICATION: u32 = 3753;
 
-/// What creating an object of a class does.
-pub(super) const fn creating(class: u32) -> Class {
+/// The class of creating an object of a class.
+pub(super) const fn creation_class(class: u32) -> Class {
     match class {
         SERVER_SESSION => Class::Session,
         SUBSCRIPTIONS | SUBSCRIPTION => Class::Subscribe,
@@ -37,8 +37,9 @@ pub(super) const fn creating(class: u32) -> Class {
     }
 }
 
-/// What an object is that a controller gave this id: subscriptions begin with 1 or 7, sessions have the lowest numbers.
-pub(super) const fn kind(object: u32) -> Class {
+/// The class of an object to which a controller assigned this id: ids of subscriptions begin with 1 or 7, sessions have
+/// the lowest numbers.
+pub(super) const fn object_class(object: u32) -> Class {
     match object {
         0..=0xFFFF => Class::Session,
         0x1000_0000..=0x1FFF_FFFF | 0x7000_0000..=0x7FFF_FFFF => Class::Subscribe,
@@ -46,8 +47,8 @@ pub(super) const fn kind(object: u32) -> Class {
     }
 }
 
-/// What writing an attribute does, if it is not what its function does anyway.
-pub(super) const fn writing(attribute: u32) -> Option<Class> {
+/// The class of writing an attribute, if it differs from that of the function.
+pub(super) const fn write_class(attribute: u32) -> Option<Class> {
     match attribute {
         // SystemTime, LocalTime and the rule between them.
         2415 | 2421 | 2422 => Some(Class::Time),
@@ -62,8 +63,8 @@ pub(super) const fn writing(attribute: u32) -> Option<Class> {
     }
 }
 
-/// What reading an attribute does, if it is not what its function does anyway.
-pub(super) const fn reading(attribute: u32) -> Option<Class> {
+/// The class of reading an attribute, if it differs from that of the function.
+pub(super) const fn read_class(attribute: u32) -> Option<Class> {
     match attribute {
         // Versions of the controller's object model; identification and maintenance.
         2459..=2463 | IDENTIFICATION => Some(Class::Identify),
@@ -77,18 +78,20 @@ pub(super) const fn reading(attribute: u32) -> Option<Class> {
     }
 }
 
-/// Challenge, response and roles of a session, passwords; keys, MACs, protection levels and legitimation; users; know-how
-/// protection. What they hold is never shown.
+/// Whether an id holds secrets, whose values are never reported: challenge, response and roles of a session, passwords;
+/// keys, MACs, protection levels and legitimation; users; know-how protection.
 pub(super) const fn is_secret(id: u32) -> bool {
     matches!(id, 303..=305 | 309 | 310 | 1800..=1830 | 1842..=1846 | 2002 | 3448 | 3449)
 }
 
-/// What a program consists of: body, interface, compiler settings, comments, code, references, debug information.
+/// Whether an attribute is part of a program: body, interface, compiler settings, comments, code, references, debug
+/// information.
 pub(super) const fn is_code(attribute: u32) -> bool {
     matches!(attribute, 2533 | 2544..=2546 | 2580 | 2582..=2591)
 }
 
-/// Whether an object is part of the user program: blocks and types. Exploring one without naming attributes gives all.
+/// Whether an object is part of the user program: blocks and types. Exploring one without naming attributes returns all
+/// of them.
 pub(super) const fn is_program(object: u32) -> bool {
     matches!(object, 0x8A00_0000..=0x8AFF_FFFF)
 }

@@ -1,4 +1,4 @@
-//! What clients and controllers say about themselves.
+//! Identities of clients and controllers.
 
 use alloc::format;
 
@@ -8,15 +8,15 @@ use super::value::Value;
 use crate::dissector::{Identity, Side};
 use crate::reader::Reader;
 
-fn tell(of: Side, field: &'static str, value: &[u8], context: &mut Context<'_>) {
+fn report(of: Side, field: &'static str, value: &[u8], context: &mut Context<'_>) {
     let value = value.trim_ascii();
     if !value.is_empty() {
         context.sink.identity(&Identity { of, unit: None, field, value }, context.stamp);
     }
 }
 
-/// An attribute of the session that a client opens.
-pub(super) fn of_client(attribute: u32, value: &Value<'_>, context: &mut Context<'_>) {
+/// Reports an attribute of a session that a client creates.
+pub(super) fn report_client(attribute: u32, value: &Value<'_>, context: &mut Context<'_>) {
     let field = match attribute {
         id::SESSION_CLIENT_ID => "client_adapter",
         id::SESSION_USER => "user",
@@ -24,11 +24,12 @@ pub(super) fn of_client(attribute: u32, value: &Value<'_>, context: &mut Context
         id::SESSION_HOST => "name",
         _ => return,
     };
-    tell(context.from, field, value.text().unwrap_or_default(), context);
+    report(context.from, field, value.text().unwrap_or_default(), context);
 }
 
-/// An attribute of the session that a controller opened: `1;6ES7 214-1HE30-0XB0 ;V2.2` names product and firmware.
-pub(super) fn of_session(attribute: u32, value: &Value<'_>, context: &mut Context<'_>) {
+/// Reports an attribute of a session that a controller created: `1;6ES7 214-1HE30-0XB0 ;V2.2` holds product and
+/// firmware.
+pub(super) fn report_session(attribute: u32, value: &Value<'_>, context: &mut Context<'_>) {
     if attribute != id::SESSION_VERSION {
         return;
     }
@@ -36,14 +37,15 @@ pub(super) fn of_session(attribute: u32, value: &Value<'_>, context: &mut Contex
         if member == id::SESSION_VERSION_PRODUCT {
             let mut parts = value.text().unwrap_or_default().split(|byte| *byte == b';').skip(1);
             for field in ["product", "firmware"] {
-                tell(context.from, field, parts.next().unwrap_or_default(), context);
+                report(context.from, field, parts.next().unwrap_or_default(), context);
             }
         }
     });
 }
 
-/// A value that a controller sent: identification and maintenance data 0 (IEC 61158-6-10) are known by their head.
-pub(super) fn of_server(value: &Value<'_>, context: &mut Context<'_>) {
+/// Reports a value of a controller, if it holds identification and maintenance data 0 (IEC 61158-6-10), which its first
+/// bytes show.
+pub(super) fn report_server(value: &Value<'_>, context: &mut Context<'_>) {
     let Some(blob) = value.blob().filter(|blob| blob.starts_with(&IM0_HEAD)) else { return };
     let mut reader = Reader::new(blob);
     let (Ok(_), Ok(order), Ok(serial), Ok(_), Ok([letter, version @ ..])) = (
@@ -55,12 +57,12 @@ pub(super) fn of_server(value: &Value<'_>, context: &mut Context<'_>) {
     ) else {
         return;
     };
-    tell(context.from, "product", order, context);
-    tell(context.from, "serial", serial, context);
+    report(context.from, "product", order, context);
+    report(context.from, "serial", serial, context);
     if letter.is_ascii_uppercase() {
         let [major, minor, fix] = version;
         let text = format!("{}{major}.{minor}.{fix}", char::from(letter));
-        tell(context.from, "firmware", text.as_bytes(), context);
+        report(context.from, "firmware", text.as_bytes(), context);
     }
 }
 

@@ -1,25 +1,25 @@
-//! S7comm-plus (first byte 0x72), as S7-1200 and S7-1500 controllers speak it over the ISO transport.
+//! S7comm-plus (first byte 0x72), the communication of the S7-1200 and S7-1500, over the ISO transport.
 //!
 //! ```text
-//!  iso::Stack --> pdu --> reassembly --> request ---> asked, pending --> response --> Sink
-//!  a TSDU         outer   a whole PDU    operations   wait for their     outcomes,
-//!       \         form               \                 answer             values
+//!  iso::Stack --> pdu --> reassembly --> request ---> pending --> response --> Sink
+//!  a TSDU         outer   a whole PDU    operations   waits for   outcomes,
+//!       \         form               \                its answer  values
 //!        tls                          notification: reports
 //! ```
 //!
-//! * `function`: opcodes, codes, names; `id`: what objects and attributes mean for the class of an operation;
+//! * `function`: opcodes, codes, names; `id`: objects and attributes that determine the class of an operation;
 //! * `vlq`, `value`, `object`: numbers, typed values and trees of objects, each bounded in depth;
-//! * `subscription`: what a client subscribes to; `owned`: the sessions and subscriptions that the flow made;
-//! * `identity`: who both ends say they are;
-//! * `tls`, `certificate`: what can be seen of TLS, which a client starts with InitSSL.
+//! * `subscription`: the variables of a subscription; `owned`: the sessions and subscriptions that the flow created;
+//! * `identity`: identities of both ends;
+//! * `tls`, `certificate`: the visible part of TLS, which a client starts with InitSSL.
 //!
-//! No standard describes this protocol: what is known of it comes from the field. So whatever is not known is counted and
-//! named, not blamed, unless the bytes contradict themselves. Addresses stay ids: only the project of the controller
-//! knows the symbols behind them. Of a value the bytes are told, numbers in their full width, big-endian.
+//! There is no public standard; the protocol is known from the field. So unknown parts are counted and named, but they are
+//! no anomalies unless the bytes contradict themselves. Addresses stay ids: only the project of the controller has their
+//! symbols. Values are reported as bytes, numbers in their full width, big-endian.
 //!
-//! Counting: every TSDU that begins with 0x72 counts under its version, one that goes on with a fragmented PDU also as
-//! a continuation; opcodes and functions count once for each PDU, when it is whole. `DIFFERENCES.md` has the cases in which
-//! that differs from others.
+//! Counting: every TSDU that begins with 0x72 counts under its version, one that continues a fragmented PDU also as a
+//! continuation; opcodes and functions count once for each whole PDU. `DIFFERENCES.md` lists the cases in which other
+//! counters differ.
 
 mod certificate;
 mod function;
@@ -118,14 +118,14 @@ struct S7CommPlus {
     stack: Stack,
     reassemblies: [Reassembly; 2],
     records: [Records; 2],
-    /// TLS was agreed on.
+    /// TLS was negotiated.
     is_encrypted: bool,
     pending: Pending<PendingRequest>,
-    /// Sequence and function of the answer that was paired last.
+    /// Sequence and function of the latest matched answer.
     answered: Option<(u16, u16)>,
     spare: Spare,
     owned: Owned,
-    /// Longest PDU that is put together, bytes.
+    /// Longest reassembled PDU, bytes.
     limit: usize,
 }
 
@@ -144,7 +144,7 @@ impl S7CommPlus {
         }
     }
 
-    /// One TSDU.
+    /// Handles one TSDU.
     fn on_tsdu(&mut self, bytes: &[u8], form: Form, context: &mut Context<'_>) {
         let content = Content::of(bytes);
         let is_inside = self.records.get(context.from.index()).is_some_and(Records::is_inside);
@@ -160,7 +160,7 @@ impl S7CommPlus {
             Content::Other if form.is_torn => context.sink.lost(bytes.len()),
             _ => {
                 iso::report_foreign(bytes, &mut self.stack, context);
-                // What was found inside of another is searched no further. A whole PDU was told.
+                // Embedded PDUs are not searched again. A whole PDU was reported already.
                 if !form.is_ambiguous && !form.is_joined {
                     self.report_embedded_pdus(bytes.get(1..).unwrap_or_default(), context);
                 }
@@ -168,15 +168,15 @@ impl S7CommPlus {
         }
     }
 
-    /// Whether a TSDU that a record of TLS would go on with is a PDU in clear, or the next fragment of one: its lengths say
-    /// so, and its opcode or its trailer. Of encrypted bytes fewer than one in 2^40 do. A record that is only announced must
-    /// not hide what a controller reads.
+    /// Whether a TSDU that a TLS record would continue is a clear PDU, or the next fragment of one, by its lengths and
+    /// by its opcode or its trailer. Fewer than one in 2^40 encrypted TSDUs match. A record that is only announced must
+    /// not hide bytes that a controller reads.
     fn is_clear(&self, bytes: &[u8], from: Side) -> bool {
         let is_open = || self.reassemblies.get(from.index()).is_some_and(Reassembly::is_open);
         iso::is_whole_plus(bytes) || pdu::is_fragment(bytes, is_open())
     }
 
-    /// Encrypted from here on: told once, as content of class `opaque`.
+    /// Handles TLS records: reported once, as content of class `opaque`.
     fn on_tls(&mut self, bytes: &[u8], content: Content, context: &mut Context<'_>) {
         if content == Content::Tls {
             iso::report_foreign(bytes, &mut self.stack, context);
@@ -201,12 +201,12 @@ impl S7CommPlus {
             Ok(Pdu::KeepAlive) => {}
             Err(error) => {
                 context.anomaly(AnomalyKind::Malformed, error.field(), None);
-                self.unread("pdu", 0, context);
+                self.report_unread("pdu", 0, context);
             }
         }
     }
 
-    /// Whole PDUs in the bytes of another that ends where it should not.
+    /// Reports whole PDUs inside of another PDU with a wrong end.
     fn report_embedded_pdus(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let mut rest = bytes;
         while let Some((tsdu, behind)) = iso::find_embedded_pdu(rest) {
@@ -216,8 +216,8 @@ impl S7CommPlus {
         }
     }
 
-    /// A request that cannot be read so far as to tell what it asks for, from a client.
-    fn unread(&mut self, part: &'static str, code: u8, context: &mut Context<'_>) {
+    /// Reports a request of a client whose function cannot be read.
+    fn report_unread(&mut self, part: &'static str, code: u8, context: &mut Context<'_>) {
         if context.from != Side::Client {
             return;
         }
@@ -250,14 +250,14 @@ impl S7CommPlus {
                 }
                 if let Err(error) = self.on_whole(&bytes, version, is_cut, context) {
                     context.anomaly(AnomalyKind::Malformed, error.field(), None);
-                    self.unread("head", bytes.first().copied().unwrap_or_default(), context);
+                    self.report_unread("head", bytes.first().copied().unwrap_or_default(), context);
                 }
             }
             Added::Kept | Added::Skipped(_) => {}
         }
     }
 
-    /// A PDU without its outer form.
+    /// Handles a PDU without its outer form.
     fn on_whole(
         &mut self,
         bytes: &[u8],
@@ -287,7 +287,7 @@ impl S7CommPlus {
             }
             _ => {
                 context.malformed("opcode", opcode);
-                self.unread("opcode", opcode, context);
+                self.report_unread("opcode", opcode, context);
             }
         }
         Ok(())
@@ -295,9 +295,9 @@ impl S7CommPlus {
 
     fn on_request(&mut self, head: &Head, body: &[u8], is_cut: bool, context: &mut Context<'_>) {
         let (number, function) = (self.stack.assign_number(), function::of(head.function));
-        let mut items = self.spare.take();
+        let mut items = self.spare.take_list();
         let mut request =
-            Request { number, function, items: &mut items, said: 0, is_complete: false, context: &mut *context };
+            Request { number, function, items: &mut items, announced: 0, is_complete: false, context: &mut *context };
         request::announce(head, body, is_cut, &self.owned, &mut request);
         let asked = PendingRequest {
             requested: *context.stamp,
@@ -314,7 +314,7 @@ impl S7CommPlus {
         }
     }
 
-    /// Whether a request may wait for its answer. Small ones always may: there are never many.
+    /// Whether a request may be pending. Small ones always may: their number is bounded.
     fn has_room(&self, asked: &PendingRequest, context: &mut Context<'_>) -> bool {
         let count = asked.items.len();
         let waiting = || self.pending.all().map(|other| other.items.len()).sum::<usize>();
@@ -332,11 +332,11 @@ impl S7CommPlus {
         };
         let answer = (head.sequence, head.function);
         let named = self.pending.take(is_asked_by, |_| true).map(|(asked, _)| asked);
-        let Some(asked) = named.or_else(|| self.only_asked(answer, context)) else {
+        let Some(asked) = named.or_else(|| self.take_only_request(answer, context)) else {
             context.anomaly(AnomalyKind::Unmatched, "answer_without_request", Some(head.function.into()));
-            // A second answer to the request that was answered last says nothing new.
+            // A second answer to the latest answered request proves nothing new.
             if self.answered.take_if(|last| *last == answer).is_none() && context.from == Side::Server {
-                response::unseen(head.function, body, &self.owned, &mut self.stack, context);
+                response::report_unseen(head.function, body, &self.owned, &mut self.stack, context);
             }
             return;
         };
@@ -345,11 +345,11 @@ impl S7CommPlus {
         if head.function == function::INIT_SSL && outcome == Outcome::Accepted {
             self.is_encrypted = true;
         }
-        self.spare.give(asked.items);
+        self.spare.give_back(asked.items);
     }
 
-    /// The one request in flight, the last one that was sent, if an answer fits it but for its sequence number.
-    fn only_asked(
+    /// Takes the one request in flight, if it is the latest request and an answer fits it but for its sequence number.
+    fn take_only_request(
         &mut self,
         answer @ (sequence, function): (u16, u16),
         context: &mut Context<'_>,
@@ -364,15 +364,15 @@ impl S7CommPlus {
         self.pending.remove(0)
     }
 
-    /// The fragments of a side that wait for the rest of their PDU are lost.
-    fn give_up_fragments(&mut self, from: Side, sink: &mut dyn Sink) {
+    /// Drops the fragments of an incomplete PDU of a side.
+    fn drop_fragments(&mut self, from: Side, sink: &mut dyn Sink) {
         let lost = self.reassemblies.get_mut(from.index()).map_or(0, Reassembly::interrupt);
         if lost > 0 {
             sink.lost(lost);
         }
     }
 
-    /// Both ends send system events. What a client says so is part of its session.
+    /// Handles a system event. Both ends send them; one of a client is part of its session.
     fn on_system_event(&mut self, context: &mut Context<'_>) {
         let class = if context.from == Side::Server { Class::Report } else { Class::Session };
         let function = function::SYSTEM_EVENT;
@@ -422,7 +422,7 @@ impl Dissector for S7CommPlus {
 
     fn interrupt(&mut self, from: Side, sink: &mut dyn Sink) {
         self.stack.interrupt(from, sink);
-        self.give_up_fragments(from, sink);
+        self.drop_fragments(from, sink);
         if let Some(records) = self.records.get_mut(from.index()) {
             records.interrupt();
         }
@@ -435,7 +435,7 @@ impl Dissector for S7CommPlus {
     fn give_up(&mut self, from: Side, _: &Stamp, sink: &mut dyn Sink) -> bool {
         let is_kept = self.reassemblies.get(from.index()).is_some_and(|reassembly| reassembly.len() > 0);
         if is_kept {
-            self.give_up_fragments(from, sink);
+            self.drop_fragments(from, sink);
         }
         self.stack.give_up(from, sink) || is_kept
     }
@@ -471,7 +471,7 @@ impl Dissector for S7CommPlus {
     fn finish(&mut self, sink: &mut dyn Sink) {
         self.stack.finish(sink);
         for from in [Side::Client, Side::Server] {
-            self.give_up_fragments(from, sink);
+            self.drop_fragments(from, sink);
         }
         self.pending.finish(sink);
     }
@@ -479,5 +479,5 @@ impl Dissector for S7CommPlus {
 
 /// First byte of a PDU of S7comm.
 const S7COMM: u8 = 0x32;
-/// Items of a request that waits whatever else waits.
+/// Items of a request that may always be pending.
 const FEW_ITEMS: usize = 16;

@@ -1,6 +1,6 @@
-//! What a controller sends unasked: the values of subscriptions, one operation each.
+//! Notifications: the values of subscriptions, one operation each.
 
-use super::pending_request::{Item, MAX_ITEMS, object};
+use super::pending_request::{Item, MAX_ITEMS, object_target};
 use super::value::Value;
 use super::{Context, Owned, function, vlq};
 use crate::dissector::{Outcome, RequestRef};
@@ -8,32 +8,32 @@ use crate::fault::Fault;
 use crate::operation::{Class, Values};
 use crate::reader::Reader;
 
-/// Reports a notification: one operation for each item, with the reference that the subscription gave it, or one for
-/// the subscription if there is none. Forms that are not known stay unread; that is no fault of theirs.
+/// Reports a notification: one operation for each item, with the reference that the subscription assigned to it, or one
+/// for the subscription if there are no items. Unknown forms stay unread, which is no anomaly.
 pub(super) fn report(number: u32, version: u8, body: &[u8], owned: &mut Owned, context: &mut Context<'_>) {
     let mut reader = Reader::new(body);
     let Ok(subscription) = reader.array("subscription").map(u32::from_be_bytes) else {
         return Fault::invalid("subscription").report(false, context);
     };
-    owned.learn(subscription, Class::Subscribe);
+    owned.add(subscription, Class::Subscribe);
     let mut report = Report { number, subscription, reported: 0, context };
-    let known = head(version, subscription, &mut reader);
-    while known && let Some(entry) = next(&mut reader) {
+    let known = skip_head(version, subscription, &mut reader);
+    while known && let Some(entry) = read_entry(&mut reader) {
         if usize::from(report.reported) >= MAX_ITEMS {
             return Fault::Limit("notification_items").report(false, report.context);
         }
         match entry {
             Entry::Value(reference, value) => {
-                report.tell(Some(reference), value.scalar().values(), Outcome::Accepted);
+                report.report_item(Some(reference), value.scalar().values(), Outcome::Accepted);
             }
             Entry::Refused(reference, code) => {
                 let outcome = Outcome::Refused { code: code.into(), name: "addressing_error" };
-                report.tell(Some(reference), Values::None, outcome);
+                report.report_item(Some(reference), Values::None, outcome);
             }
         }
     }
     if report.reported == 0 {
-        report.tell(None, Values::None, Outcome::Accepted);
+        report.report_item(None, Values::None, Outcome::Accepted);
     }
 }
 
@@ -48,8 +48,8 @@ struct Report<'c, 's> {
 }
 
 impl Report<'_, '_> {
-    fn tell(&mut self, reference: Option<u32>, values: Values<'_>, outcome: Outcome) {
-        let item = Item { class: Class::Report, target: object(self.subscription, reference) };
+    fn report_item(&mut self, reference: Option<u32>, values: Values<'_>, outcome: Outcome) {
+        let item = Item { class: Class::Report, target: object_target(self.subscription, reference) };
         let operation = item.operation(function::NOTIFIED, values);
         let at = RequestRef { request: self.number, item: self.reported.into() };
         let Context { stamp, ref mut sink, .. } = *self.context;
@@ -59,9 +59,10 @@ impl Report<'_, '_> {
     }
 }
 
-/// Walks to the list of items. Controllers whose ids begin with 1 number their notifications with one byte; those whose
-/// ids begin with 7 have a credit, a number of variable length, and, where the change counter is 0, a time before it.
-fn head(version: u8, subscription: u32, reader: &mut Reader<'_>) -> bool {
+/// Skips the head up to the list of items. Returns whether its form is known. Controllers whose ids begin with 1 number
+/// their notifications with one byte; those whose ids begin with 7 send a credit, a number of variable length, and a
+/// change counter, with a time before it if it begins with 0.
+fn skip_head(version: u8, subscription: u32, reader: &mut Reader<'_>) -> bool {
     let Ok(form) = reader.u16_be("notification_form") else { return false };
     if version == 1 || form != VALUES_FORM || reader.bytes(4, "notification_head").is_err() {
         return false;
@@ -69,7 +70,7 @@ fn head(version: u8, subscription: u32, reader: &mut Reader<'_>) -> bool {
     if subscription < FIRST_LONG_ID {
         return reader.bytes(2, "notification_number").is_ok();
     }
-    let numbered = reader.bytes(1, "credit").is_ok() && vlq::unsigned32(reader, "notification_number").is_ok();
+    let numbered = reader.bytes(1, "credit").is_ok() && vlq::read_u32(reader, "notification_number").is_ok();
     let counter = if reader.rest().first() == Some(&0) { TIME_AND_COUNTER } else { 1 };
     numbered && reader.bytes(counter, "change_counter").is_ok()
 }
@@ -80,8 +81,8 @@ enum Entry<'a> {
     Refused(u32, u8),
 }
 
-/// The next item of which the form is known.
-fn next<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
+/// The next item of a known form.
+fn read_entry<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
     let code = reader.u8("item").ok()?;
     match code {
         0x92 => {
@@ -89,7 +90,7 @@ fn next<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
             Some(Entry::Value(u32::from_be_bytes(reference), Value::read(reader).ok()?))
         }
         0x9B => {
-            let reference = vlq::unsigned32(reader, "reference").ok()?;
+            let reference = vlq::read_u32(reader, "reference").ok()?;
             Some(Entry::Value(reference, Value::read(reader).ok()?))
         }
         0x03 | 0x13 => {
@@ -100,7 +101,7 @@ fn next<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
     }
 }
 
-/// The form that carries values.
+/// The form with values.
 const VALUES_FORM: u16 = 0x0400;
 /// From this id on, notifications have the longer head.
 const FIRST_LONG_ID: u32 = 0x7000_0000;

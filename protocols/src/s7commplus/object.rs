@@ -1,21 +1,21 @@
-//! Trees of objects: tags for the start and end of an object, for attributes, relations and descriptions of tags.
+//! Trees of objects: tags for start and end of an object, for attributes, relations and descriptions of tags.
 
 use super::value::Value;
 use super::vlq;
 use crate::fault::Fault;
 use crate::reader::Reader;
 
-/// A part of a tree, in the order in which it travels.
+/// A part of a tree, in wire order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Element<'a> {
     /// An object begins.
     Start {
-        /// Its own id, or 211 where the controller is to choose one.
+        /// Its own id, or 211 if the controller is to assign one.
         relation: u32,
         /// Id of its class.
         class: u32,
     },
-    /// An attribute of the object that began last and has not ended.
+    /// An attribute of the latest object that has not ended.
     Attribute {
         /// Id of the attribute.
         id: u32,
@@ -24,8 +24,8 @@ pub(super) enum Element<'a> {
     },
 }
 
-/// Visits every object and attribute of all trees that stand here, with their depth: 1 for the outermost objects and
-/// their attributes. Ends where no further tree begins.
+/// Visits every object and attribute of the trees at the current position, with their depth: 1 for the outermost
+/// objects and their attributes. Ends where no further tree begins.
 pub(super) fn walk<'a>(reader: &mut Reader<'a>, mut visit: impl FnMut(u8, Element<'a>)) -> Result<(), Fault> {
     let mut depth: u8 = 0;
     while depth > 0 || reader.rest().first() == Some(&START_OBJECT) {
@@ -33,76 +33,76 @@ pub(super) fn walk<'a>(reader: &mut Reader<'a>, mut visit: impl FnMut(u8, Elemen
             START_OBJECT if depth >= MAX_DEPTH => return Err(Fault::Limit("object_depth")),
             START_OBJECT => {
                 depth += 1;
-                visit(depth, start(reader)?);
+                visit(depth, read_start(reader)?);
             }
             END_OBJECT => depth = depth.saturating_sub(1),
             ATTRIBUTE => {
-                let id = vlq::unsigned32(reader, "attribute")?;
+                let id = vlq::read_u32(reader, "attribute")?;
                 visit(depth, Element::Attribute { id, value: Value::read(reader)? });
             }
             RELATION => {
-                vlq::unsigned32(reader, "relation")?;
+                vlq::read_u32(reader, "relation")?;
                 reader.bytes(4, "relation")?;
             }
-            START_TAG => tag(reader)?,
+            START_TAG => skip_tag(reader)?,
             END_TAG => {}
-            VARIABLE_TYPES => blocks(reader, 4)?,
-            VARIABLE_NAMES => blocks(reader, 0)?,
+            VARIABLE_TYPES => skip_blocks(reader, 4)?,
+            VARIABLE_NAMES => skip_blocks(reader, 0)?,
             _ => return Err(Fault::invalid("element")),
         }
     }
     Ok(())
 }
 
-fn start<'a>(reader: &mut Reader<'a>) -> Result<Element<'a>, Fault> {
+fn read_start<'a>(reader: &mut Reader<'a>) -> Result<Element<'a>, Fault> {
     let relation = u32::from_be_bytes(reader.array("object")?);
-    let class = vlq::unsigned32(reader, "object_class")?;
-    vlq::unsigned32(reader, "object_flags")?;
-    if vlq::unsigned32(reader, "object_attribute")? != 0 {
-        vlq::unsigned32(reader, "object_attribute_flags")?;
+    let class = vlq::read_u32(reader, "object_class")?;
+    vlq::read_u32(reader, "object_flags")?;
+    if vlq::read_u32(reader, "object_attribute")? != 0 {
+        vlq::read_u32(reader, "object_attribute_flags")?;
     }
     Ok(Element::Start { relation, class })
 }
 
-/// The description of a tag, as S7-1200 up to firmware 2 send it.
-fn tag(reader: &mut Reader<'_>) -> Result<(), Fault> {
+/// Skips the description of a tag, as an S7-1200 up to firmware 2 sends it.
+fn skip_tag(reader: &mut Reader<'_>) -> Result<(), Fault> {
     let kind = reader.u8("tag_offset_type")?;
-    let length = vlq::unsigned32(reader, "tag_name")?;
+    let length = vlq::read_u32(reader, "tag_name")?;
     reader.bytes(usize::try_from(length).unwrap_or(usize::MAX), "tag_name")?;
     reader.bytes(2, "tag_type")?;
-    vlq::unsigned32(reader, "tag_soft_type")?;
+    vlq::read_u32(reader, "tag_soft_type")?;
     reader.bytes(4, "tag_flags")?;
-    vlq::unsigned32(reader, "tag_lid")?;
-    vlq::unsigned32(reader, "tag_length")?;
+    vlq::read_u32(reader, "tag_lid")?;
+    vlq::read_u32(reader, "tag_length")?;
     if kind & 0x0C != 0 {
-        numbers(reader, 2)?;
+        skip_numbers(reader, 2)?;
     }
-    numbers(reader, 2)?;
+    skip_numbers(reader, 2)?;
     match kind & 0x03 {
         0 => {}
-        1 => numbers(reader, 2)?,
-        2 => numbers(reader, 4)?,
+        1 => skip_numbers(reader, 2)?,
+        2 => skip_numbers(reader, 4)?,
         _ => {
-            numbers(reader, 2)?;
-            let dimensions = vlq::unsigned32(reader, "tag_dimensions")?;
-            (0..dimensions).try_for_each(|_| numbers(reader, 2))?;
+            skip_numbers(reader, 2)?;
+            let dimensions = vlq::read_u32(reader, "tag_dimensions")?;
+            (0..dimensions).try_for_each(|_| skip_numbers(reader, 2))?;
         }
     }
     if kind == 0x08 {
-        numbers(reader, 2)?;
+        skip_numbers(reader, 2)?;
     }
     Ok(())
 }
 
-fn numbers(reader: &mut Reader<'_>, count: u8) -> Result<(), Fault> {
-    (0..count).try_for_each(|_| vlq::unsigned32(reader, "tag_offset").map(drop))?;
+fn skip_numbers(reader: &mut Reader<'_>, count: u8) -> Result<(), Fault> {
+    (0..count).try_for_each(|_| vlq::read_u32(reader, "tag_offset").map(drop))?;
     Ok(())
 }
 
-/// Blocks behind their 16-bit lengths, ended by length 0. A list of types begins with an id inside its first block.
-fn blocks(reader: &mut Reader<'_>, head: usize) -> Result<(), Fault> {
+/// Skips blocks with 16-bit lengths, ended by length 0. A list of types begins with an id inside its first block.
+fn skip_blocks(reader: &mut Reader<'_>, head: usize) -> Result<(), Fault> {
     let first = usize::from(reader.u16_be("block_length")?);
-    // An empty list of types has its id all the same.
+    // An empty list of types has its id nevertheless.
     reader.bytes(first.max(head), "block")?;
     if first == 0 {
         return Ok(());
@@ -124,7 +124,7 @@ const END_TAG: u8 = 0xA8;
 const VARIABLE_TYPES: u8 = 0xAB;
 const VARIABLE_NAMES: u8 = 0xAC;
 
-/// Objects inside objects that are followed.
+/// Depth of nested objects that are followed.
 const MAX_DEPTH: u8 = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Objects that a conversation made for itself: deleting them harms nobody else.
+//! Objects that a flow created for itself: deleting them affects no other client.
 
 use crate::operation::Class;
 
@@ -10,9 +10,9 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    /// Remembers a session or subscription; the oldest gives way.
-    pub(super) fn learn(&mut self, object: u32, class: Class) {
-        if !matches!(class, Class::Session | Class::Subscribe) || self.class(object).is_some() {
+    /// Adds a session or subscription, in place of the oldest.
+    pub(super) fn add(&mut self, object: u32, class: Class) {
+        if !matches!(class, Class::Session | Class::Subscribe) || self.class_of(object).is_some() {
             return;
         }
         if let Some(slot) = self.objects.get_mut(self.next) {
@@ -21,13 +21,14 @@ impl Owned {
         }
     }
 
-    /// What it is, if it is one of them.
-    pub(super) fn class(&self, object: u32) -> Option<Class> {
+    /// The class of an object, if the flow created it.
+    pub(super) fn class_of(&self, object: u32) -> Option<Class> {
         self.objects.iter().flatten().find(|(id, _)| *id == object).map(|(_, class)| *class)
     }
 }
 
-/// Objects that are remembered. One that was forgotten counts as part of the program: rather an alert too many.
+/// Objects that are kept. One that was dropped counts as part of the program: a false alert is preferred to a missed
+/// one.
 const MAX_OWNED: usize = 32;
 
 #[cfg(test)]
@@ -35,13 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_gives_way_and_programs_are_never_owned() {
+    fn the_oldest_is_replaced_and_programs_are_never_owned() {
         let mut owned = Owned::default();
-        owned.learn(0x8A32_0001, Class::Program);
-        assert_eq!(owned.class(0x8A32_0001), None);
+        owned.add(0x8A32_0001, Class::Program);
+        assert_eq!(owned.class_of(0x8A32_0001), None);
         for id in 1..=33 {
-            owned.learn(id, Class::Subscribe);
+            owned.add(id, Class::Subscribe);
         }
-        assert_eq!((owned.class(1), owned.class(33)), (None, Some(Class::Subscribe)));
+        assert_eq!((owned.class_of(1), owned.class_of(33)), (None, Some(Class::Subscribe)));
     }
 }

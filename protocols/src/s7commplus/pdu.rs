@@ -1,4 +1,4 @@
-//! The outer form of a PDU: header, integrity part of version 3, trailer; then the head of what it carries.
+//! The outer form of a PDU: header, integrity part of version 3, trailer; then the head of its content.
 //!
 //! ```text
 //!  72 03 00 35   20 <32 bytes>      31 00 00 05 4C 00 00 00 08 00 00 03 C0 34 ...   72 03 00 00
@@ -7,22 +7,22 @@
 //!  length        every fragment
 //! ```
 //!
-//! Version 1 has no integrity part. Version 2 has it at the end of the body, where nothing is read any more. Version
-//! 0xFF has no length: the two bytes are a sequence number and one that is reserved.
+//! Version 1 has no integrity part. Version 2 has it at the end of the body, which is not decoded. Version 0xFF has no
+//! length: its two bytes are a sequence number and a reserved byte.
 
 use super::function::{NOTIFICATION, REQUEST, RESPONSE, RESPONSE_2};
 use crate::reader::{DecodeError, Reader};
 
-/// What one TSDU holds.
+/// The content of one TSDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pdu<'a> {
     /// A PDU of versions 1 to 3, or a fragment of one.
     Data {
-        /// What it carries, without its integrity part.
+        /// Its content, without the integrity part.
         payload: &'a [u8],
-        /// Nothing follows: the trailer is there, or what stands in its place.
+        /// The PDU ends here: with a trailer, or with other bytes in its place.
         is_last: bool,
-        /// The field of the outer form that is wrong. The payload is decoded all the same: a controller might.
+        /// The wrong field of the outer form. The payload is decoded nevertheless: a controller might.
         fault: Option<&'static str>,
     },
     /// Version 0xFE.
@@ -31,12 +31,12 @@ pub(super) enum Pdu<'a> {
     KeepAlive,
 }
 
-/// The version of a TSDU that begins with the protocol's number.
+/// The version of a TSDU that begins with the protocol number.
 pub(super) fn version(tsdu: &[u8]) -> u8 {
     tsdu.get(1).copied().unwrap_or_default()
 }
 
-/// Takes the outer form apart.
+/// Parses the outer form.
 pub(super) fn parse(tsdu: &[u8]) -> Result<Pdu<'_>, DecodeError> {
     let mut reader = Reader::new(tsdu);
     let [_, version] = reader.array("header")?;
@@ -67,15 +67,15 @@ pub(super) fn parse(tsdu: &[u8]) -> Result<Pdu<'_>, DecodeError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) function: u16,
-    /// Pairs a response with its request.
+    /// Matches a response with its request.
     pub(super) sequence: u16,
-    /// Of a request, the object id of its session.
+    /// Object id of the session, in a request.
     pub(super) session: u32,
     pub(super) flags: u8,
 }
 
 impl Head {
-    /// Reads the head behind the opcode.
+    /// Reads the head after the opcode.
     pub(super) fn read(opcode: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.bytes(2, "head")?;
         let function = reader.u16_be("function")?;
@@ -85,14 +85,14 @@ impl Head {
         Ok(Self { function, sequence, session, flags: reader.u8("transport_flags")? })
     }
 
-    /// Whether the client does not wait for an answer (bit 6). Some controllers answer all the same, with opcode 0x02.
+    /// Whether the client expects no answer (bit 6). Some controllers answer nevertheless, with opcode 0x02.
     pub(super) const fn is_unconfirmed(&self) -> bool {
         self.flags & 0x40 != 0
     }
 }
 
-/// Whether a TSDU is exactly a fragment: one that begins a PDU, or, where one is under way (`is_open`), any that goes on
-/// with it or ends it.
+/// Whether a TSDU is exactly a fragment: one that begins a PDU, or, while a PDU is incomplete (`is_open`), one that
+/// continues or ends it.
 pub(super) fn is_fragment(tsdu: &[u8], is_open: bool) -> bool {
     let &[PROTOCOL, version @ 1..=3, high, low, ref rest @ ..] = tsdu else { return false };
     match rest.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) {
@@ -107,11 +107,11 @@ pub(super) fn is_fragment(tsdu: &[u8], is_open: bool) -> bool {
     }
 }
 
-/// Whether a payload looks like the beginning of a PDU, not like the middle of one.
+/// Whether a payload looks like the beginning of a PDU, not like its middle.
 pub(super) fn is_beginning(payload: &[u8]) -> bool {
     match payload {
         [REQUEST | RESPONSE | RESPONSE_2, 0, 0, 4 | 5, _, 0, 0, ..] => true,
-        // Subscriptions are objects that the controller made: their ids begin with 1 or 7.
+        // Subscriptions are objects that the controller created: their ids begin with 1 or 7.
         [NOTIFICATION, 0x10 | 0x70..=0x7F, ..] => true,
         [NOTIFICATION, 0, 0, ..] => true,
         _ => false,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pdu_without_its_trailer_goes_on() {
+    fn a_pdu_without_its_trailer_continues() {
         let fragment = VERSION_2.strip_suffix(&[0x72, 0x02, 0, 0]).unwrap();
         assert!(matches!(parse(fragment), Ok(Pdu::Data { is_last: false, .. })));
     }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_trailers_that_lie_are_told_and_hide_nothing() {
+    fn wrong_lengths_and_trailers_are_reported_and_hide_nothing() {
         let payload = [0x31].as_slice();
         let fault = Some("pdu_length");
         assert_eq!(parse(&[0x72, 1, 0, 9, 0x31]), Ok(Pdu::Data { payload, is_last: true, fault }));

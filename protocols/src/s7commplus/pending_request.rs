@@ -1,4 +1,4 @@
-//! What a request asks for, and how long it is remembered.
+//! Pending requests and their items.
 
 use alloc::vec::Vec;
 
@@ -14,7 +14,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// In the neutral form. What a secret is or was is never told.
+    /// The operation on this item. Secrets are never reported.
     pub(super) fn operation<'v>(&self, function: Function, values: Values<'v>) -> Operation<'v> {
         let Function { name, code, .. } = function;
         let values = if self.class == Class::Security { Values::None } else { values };
@@ -22,8 +22,8 @@ impl Item {
     }
 }
 
-/// An object, and as many of the ids below it as are kept.
-pub(super) fn object(object: u32, ids: impl IntoIterator<Item = u32>) -> Target<'static> {
+/// An object, with as many of the ids below it as fit.
+pub(super) fn object_target(object: u32, ids: impl IntoIterator<Item = u32>) -> Target<'static> {
     let (mut path, mut depth) = ([0; OBJECT_DEPTH], 0);
     for (slot, id) in path.iter_mut().zip(ids) {
         *slot = id;
@@ -38,16 +38,16 @@ pub(super) struct PendingRequest {
     pub(super) requested: Stamp,
     /// Number of the request in its flow.
     pub(super) request: u32,
-    /// Sequence number: an answer has the same.
+    /// Sequence number, which an answer repeats.
     pub(super) sequence: u16,
     pub(super) function: Function,
-    /// The client does not wait for an answer.
+    /// The client expects no answer.
     pub(super) is_unconfirmed: bool,
     pub(super) items: Vec<Item>,
 }
 
 impl PendingRequest {
-    /// Tells the outcome of one item, with what the answer holds for it.
+    /// Reports the outcome of one item, with its values in the answer.
     pub(super) fn conclude_item(
         &self,
         index: usize,
@@ -71,7 +71,7 @@ impl Waiting for PendingRequest {
         &self.requested
     }
 
-    /// That nobody answers what needs no answer says nothing.
+    /// A missing answer to an unconfirmed request is no outcome.
     fn conclude(&self, outcome: Outcome, stamp: &Stamp, sink: &mut dyn Sink) {
         let outcome = if self.is_unconfirmed && outcome == Outcome::NoResponse { Outcome::Pending } else { outcome };
         for index in 0..self.items.len() {
@@ -88,20 +88,20 @@ impl Waiting for PendingRequest {
     }
 }
 
-/// Lists of items that are used again, so that a request costs no allocation.
+/// Lists of items for reuse, so that a request needs no allocation.
 #[derive(Debug, Default)]
 pub(super) struct Spare {
     lists: Vec<Vec<Item>>,
 }
 
 impl Spare {
-    /// An empty list.
-    pub(super) fn take(&mut self) -> Vec<Item> {
+    /// Takes an empty list.
+    pub(super) fn take_list(&mut self) -> Vec<Item> {
         self.lists.pop().unwrap_or_default()
     }
 
-    /// Keeps a list, unless there are enough or it is large.
-    pub(super) fn give(&mut self, mut list: Vec<Item>) {
+    /// Returns a list. It is dropped if there are enough or if it is large.
+    pub(super) fn give_back(&mut self, mut list: Vec<Item>) {
         if self.lists.len() < SPARE_LISTS && list.capacity() <= SPARE_ITEMS {
             list.clear();
             self.lists.push(list);
@@ -109,10 +109,10 @@ impl Spare {
     }
 }
 
-/// Operations of one request that are told one by one; the rest is one more.
+/// Operations of one request that are reported one by one; one more stands for the rest.
 pub(super) const MAX_ITEMS: usize = 1024;
-/// Operations of one flow that wait for an answer in requests of more than a few. With as many in small requests, a flow
-/// keeps 320 KB at most.
+/// Pending operations of a flow in requests of more than a few. Together with small requests, a flow keeps 320 KB at
+/// most.
 pub(super) const MAX_WAITING_ITEMS: usize = 4096;
 const SPARE_LISTS: usize = 4;
 const SPARE_ITEMS: usize = 64;
@@ -129,6 +129,6 @@ mod tests {
 
     #[test]
     fn a_path_keeps_its_first_ids() {
-        assert_eq!(object(1, 1..=9), Target::Object { object: 1, path: [1, 2, 3, 4], depth: 4 });
+        assert_eq!(object_target(1, 1..=9), Target::Object { object: 1, path: [1, 2, 3, 4], depth: 4 });
     }
 }

@@ -1,7 +1,7 @@
-//! Responses: how each operation of a request ended, and what was read.
+//! Responses: the outcome of each operation of a request, and the values that were read.
 
 use super::object::{Element, walk};
-use super::pending_request::{Item, MAX_ITEMS, PendingRequest, object};
+use super::pending_request::{Item, MAX_ITEMS, PendingRequest, object_target};
 use super::value::{Scalar, Value};
 use super::{Context, Owned, Stack, function, id, identity, vlq};
 use crate::dissector::{Outcome, RequestRef};
@@ -9,7 +9,8 @@ use crate::fault::Fault;
 use crate::operation::{Class, Target, Values};
 use crate::reader::{DecodeError, Reader};
 
-/// Tells how every operation of a request ended; returns how the whole did. `is_cut`: the end of the answer is not there.
+/// Reports the outcome of every operation of a request; returns that of the whole. `is_cut`: the end of the answer is
+/// missing.
 pub(super) fn conclude(
     asked: &PendingRequest,
     code: u16,
@@ -20,26 +21,26 @@ pub(super) fn conclude(
 ) -> Outcome {
     let mut reader = Reader::new(body);
     let mut answer = Answer { asked, done: [0; WORDS] };
-    let outcome = match return_value(&mut reader, code) {
+    let outcome = match read_return_value(&mut reader, code) {
         Ok(outcome) => outcome,
         Err(error) => {
             Fault::from(error).report(is_cut, context);
-            answer.rest(Outcome::Pending, context);
+            answer.conclude_rest(Outcome::Pending, context);
             return Outcome::Pending;
         }
     };
-    let result = answer.items(outcome, &mut reader, owned, context);
+    let result = answer.conclude_items(outcome, &mut reader, owned, context);
     if let Err(fault) = result {
         fault.report(is_cut, context);
     }
-    answer.rest(outcome, context);
+    answer.conclude_rest(outcome, context);
     outcome
 }
 
-/// The return value: the low 16 bits are an error code, and only negative ones are errors. The positive ones that are
-/// known are remarks (17 session legitimated, 19 partly done, 22 session no longer legitimated).
-fn return_value(reader: &mut Reader<'_>, code: u16) -> Result<Outcome, DecodeError> {
-    let error = vlq::unsigned64(reader, "return_value")? as u16;
+/// Reads the return value: its low 16 bits are an error code, and only negative codes are errors. The known positive
+/// ones are remarks (17 session legitimated, 19 partly done, 22 session no longer legitimated).
+fn read_return_value(reader: &mut Reader<'_>, code: u16) -> Result<Outcome, DecodeError> {
+    let error = vlq::read_u64(reader, "return_value")? as u16;
     let (signed, name) = (error.cast_signed(), function::error_name(error.cast_signed()));
     Ok(if signed < 0 || function::is_error(code) {
         Outcome::Refused { code: error.into(), name }
@@ -48,10 +49,10 @@ fn return_value(reader: &mut Reader<'_>, code: u16) -> Result<Outcome, DecodeErr
     })
 }
 
-/// Tells what an answer shows to have been carried out, if its request is not in the capture and changed something.
-pub(super) fn unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, context: &mut Context<'_>) {
+/// Reports the executed operation that an answer without a request proves, if it changes the controller.
+pub(super) fn report_unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, context: &mut Context<'_>) {
     let mut reader = Reader::new(body);
-    if function::is_error(code) || return_value(&mut reader, code) != Ok(Outcome::Accepted) {
+    if function::is_error(code) || read_return_value(&mut reader, code) != Ok(Outcome::Accepted) {
         return;
     }
     let function = function::of(code);
@@ -60,12 +61,12 @@ pub(super) fn unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, c
         function::INIT_SSL => return,
         function::CREATE_OBJECT => {
             let created = reader.u8("object_count").ok().filter(|count| *count > 0);
-            let id = created.and_then(|_| vlq::unsigned32(&mut reader, "object").ok());
-            (id.map(id::kind), None)
+            let id = created.and_then(|_| vlq::read_u32(&mut reader, "object").ok());
+            (id.map(id::object_class), None)
         }
         function::DELETE_OBJECT => {
             let id = reader.array("object").ok().map(u32::from_be_bytes);
-            (id.map(|id| owned.class(id).unwrap_or(id::kind(id))), id.map(|id| object(id, [])))
+            (id.map(|id| owned.class_of(id).unwrap_or(id::object_class(id))), id.map(|id| object_target(id, [])))
         }
         _ => (None, None),
     };
@@ -77,15 +78,15 @@ pub(super) fn unseen(code: u16, body: &[u8], owned: &Owned, stack: &mut Stack, c
     }
 }
 
-/// The answer to a request, and which of its items were told.
+/// The answer to a request, and the items that were reported.
 struct Answer<'a> {
     asked: &'a PendingRequest,
     done: [u64; WORDS],
 }
 
 impl Answer<'_> {
-    /// Tells what the answer says about single items; `outcome` is that of the whole.
-    fn items(
+    /// Reports the outcomes of single items; `outcome`: that of the whole.
+    fn conclude_items(
         &mut self,
         outcome: Outcome,
         reader: &mut Reader<'_>,
@@ -97,69 +98,75 @@ impl Answer<'_> {
         }
         match self.asked.function.code as u16 {
             function::GET_MULTI_VARIABLES => {
-                self.values(reader, context)?;
-                self.errors(reader, context)
+                self.conclude_values(reader, context)?;
+                self.conclude_errors(reader, context)
             }
-            function::SET_MULTI_VARIABLES => self.errors(reader, context),
-            function::GET_VARIABLE => self.value(reader, context),
+            function::SET_MULTI_VARIABLES => self.conclude_errors(reader, context),
+            function::GET_VARIABLE => self.conclude_value(reader, context),
             function::GET_VAR_SUB_STREAMED => {
                 reader.bytes(1, "stream_head")?;
-                self.value(reader, context)
+                self.conclude_value(reader, context)
             }
-            function::CREATE_OBJECT => self.created(reader, owned, context),
+            function::CREATE_OBJECT => self.conclude_created(reader, owned, context),
             _ => Ok(()),
         }
     }
 
-    /// Values behind the numbers of their items, ended by 0.
-    fn values(&mut self, reader: &mut Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// Values after the numbers of their items, ended by 0.
+    fn conclude_values(&mut self, reader: &mut Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         loop {
-            let number = vlq::unsigned32(reader, "item_number")?;
+            let number = vlq::read_u32(reader, "item_number")?;
             if number == 0 {
                 return Ok(());
             }
             let value = Value::read(reader)?;
-            identity::of_server(&value, context);
-            self.tell(number, value.scalar().values(), Outcome::Accepted, context)?;
+            identity::report_server(&value, context);
+            self.conclude_item(number, value.scalar().values(), Outcome::Accepted, context)?;
         }
     }
 
-    /// Error values behind the numbers of their items, ended by 0.
-    fn errors(&mut self, reader: &mut Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// Error values after the numbers of their items, ended by 0.
+    fn conclude_errors(&mut self, reader: &mut Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         loop {
-            let number = vlq::unsigned32(reader, "item_number")?;
+            let number = vlq::read_u32(reader, "item_number")?;
             if number == 0 {
                 return Ok(());
             }
-            let code = vlq::unsigned64(reader, "item_error")? as u16;
+            let code = vlq::read_u64(reader, "item_error")? as u16;
             let name = function::error_name(code.cast_signed());
-            self.tell(number, Values::None, Outcome::Refused { code: code.into(), name }, context)?;
+            self.conclude_item(number, Values::None, Outcome::Refused { code: code.into(), name }, context)?;
         }
     }
 
-    /// The only value.
-    fn value(&mut self, reader: &mut Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// A single value.
+    fn conclude_value(&mut self, reader: &mut Reader<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         let value = Value::read(reader)?;
-        identity::of_server(&value, context);
+        identity::report_server(&value, context);
         let scalar: Scalar<'_> = value.scalar();
-        self.tell(1, scalar.values(), Outcome::Accepted, context)
+        self.conclude_item(1, scalar.values(), Outcome::Accepted, context)
     }
 
-    /// The ids of new objects, which this conversation may delete; of a session also what the controller is.
-    fn created(&mut self, reader: &mut Reader<'_>, owned: &mut Owned, context: &mut Context<'_>) -> Result<(), Fault> {
+    /// The ids of new objects, which this flow may delete; of a session also the identity of the controller.
+    fn conclude_created(
+        &mut self,
+        reader: &mut Reader<'_>,
+        owned: &mut Owned,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
         let class = self.asked.items.first().map_or(Class::Program, |item| item.class);
         for _ in 0..reader.u8("object_count")? {
-            owned.learn(vlq::unsigned32(reader, "object")?, class);
+            owned.add(vlq::read_u32(reader, "object")?, class);
         }
         walk(reader, |depth, element| {
             if let (1, Element::Attribute { id, value }) = (depth, element) {
-                identity::of_session(id, &value, context);
+                identity::report_session(id, &value, context);
             }
         })
     }
 
-    /// Tells the outcome of the item with this number, from 1, unless it was told.
-    fn tell(
+    /// Reports the outcome of the item with this number, from 1. An error if there is no such item or it was reported
+    /// before.
+    fn conclude_item(
         &mut self,
         number: u32,
         values: Values<'_>,
@@ -174,7 +181,7 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Whether an item was not told yet; from now on it was.
+    /// Marks an item as reported. Returns whether it was not before.
     fn mark_reported(&mut self, index: usize) -> bool {
         let Some(word) = self.done.get_mut(index / 64) else { return false };
         let bit = 1 << (index % 64);
@@ -183,8 +190,8 @@ impl Answer<'_> {
         is_new
     }
 
-    /// Gives every item that was not told the outcome of the whole.
-    fn rest(&mut self, outcome: Outcome, context: &mut Context<'_>) {
+    /// Reports the outcome of the whole for every other item.
+    fn conclude_rest(&mut self, outcome: Outcome, context: &mut Context<'_>) {
         for index in 0..self.asked.items.len() {
             if self.mark_reported(index) {
                 self.asked.conclude_item(index, Values::None, outcome, context.stamp, context.sink);
@@ -193,5 +200,5 @@ impl Answer<'_> {
     }
 }
 
-/// A bit for each item, and for the one that stands for the rest.
+/// Words of one bit for each item, and for the item that stands for the rest.
 const WORDS: usize = MAX_ITEMS / 64 + 1;

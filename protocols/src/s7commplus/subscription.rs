@@ -1,16 +1,16 @@
-//! What a subscription is about: the variables in its list of references (attribute 1048).
+//! The variables of a subscription, in its list of references (attribute 1048).
 //!
 //! ```text
 //!  80010000  0  2       80040002  FFFFFFFE 0  82    crc   3736  9
 //!  header,   gone, new  for each new one: flags and number of ids, reference, unknown, area, checksum of the symbol, ids
 //! ```
 
-use super::pending_request::object;
+use super::pending_request::object_target;
 use super::value::Value;
 use crate::operation::{OBJECT_DEPTH, Target};
 
-/// Visits the variables that are subscribed to, until `visit` has had enough. A list that breaks off ends early.
-pub(super) fn variables(list: &Value<'_>, mut visit: impl FnMut(Target<'static>) -> bool) {
+/// Visits the variables of a subscription until `visit` returns `false`, or the list ends early.
+pub(super) fn visit_variables(list: &Value<'_>, mut visit: impl FnMut(Target<'static>) -> bool) {
     let mut numbers = list.ids();
     let (Some(_), Some(gone), Some(new)) = (numbers.next(), numbers.next(), numbers.next()) else { return };
     if gone > 0 && numbers.by_ref().nth(gone as usize - 1).is_none() {
@@ -23,7 +23,7 @@ pub(super) fn variables(list: &Value<'_>, mut visit: impl FnMut(Target<'static>)
             return;
         };
         let ids = flags & ID_COUNT;
-        let target = object(area, numbers.by_ref().take((ids as usize).min(OBJECT_DEPTH)));
+        let target = object_target(area, numbers.by_ref().take((ids as usize).min(OBJECT_DEPTH)));
         let further = (ids as usize).saturating_sub(OBJECT_DEPTH);
         if !visit(target) || (further > 0 && numbers.by_ref().nth(further - 1).is_none()) {
             return;
@@ -31,5 +31,5 @@ pub(super) fn variables(list: &Value<'_>, mut visit: impl FnMut(Target<'static>)
     }
 }
 
-/// The part of an item's flags that says how many ids stand behind its area.
+/// The part of an item's flags that counts the ids after its area.
 const ID_COUNT: u32 = 0xFFFF;

@@ -1,14 +1,14 @@
-//! Typed values: one byte of flags, one byte of type, then what the type calls for.
+//! Typed values: one byte of flags, one byte of type, then the content that the type defines.
 //!
-//! A value is found by walking over it, because most types have no length in front. Structures hold values in turn, to
-//! a depth of [`MAX_DEPTH`]. Every step takes at least one byte, so the time is bounded by the length.
+//! Most types have no length in front, so the end of a value is found by walking through it. Structures hold values in
+//! turn, up to a depth of [`MAX_DEPTH`]. Every step consumes at least one byte, so the time is bounded by the length.
 
 use super::vlq;
 use crate::fault::Fault;
 use crate::operation::Values;
 use crate::reader::Reader;
 
-/// One value as it travels.
+/// One encoded value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Value<'a> {
     flags: u8,
@@ -17,7 +17,7 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Walks over one value and keeps where it lies.
+    /// Reads one value, without decoding its content.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         Self::read_at(reader, 0)
     }
@@ -26,9 +26,9 @@ impl<'a> Value<'a> {
         let [flags, datatype] = reader.array("value_type")?;
         let start = *reader;
         match flags & (ARRAY | ADDRESS_ARRAY | SPARSE_ARRAY) {
-            0 => element(reader, datatype, depth)?,
-            SPARSE_ARRAY => sparse(reader, datatype, depth)?,
-            ARRAY | ADDRESS_ARRAY => array(reader, datatype, depth)?,
+            0 => skip_element(reader, datatype, depth)?,
+            SPARSE_ARRAY => skip_sparse(reader, datatype, depth)?,
+            ARRAY | ADDRESS_ARRAY => skip_array(reader, datatype, depth)?,
             _ => return Err(Fault::invalid("value_flags")),
         }
         let length = start.left() - reader.left();
@@ -43,11 +43,11 @@ impl<'a> Value<'a> {
         let mut reader = Reader::new(self.body);
         let number = match self.datatype {
             UDINT | AID | VARIANT => {
-                vlq::unsigned32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes()))
+                vlq::read_u32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes()))
             }
-            DINT => vlq::signed32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes())),
-            ULINT => vlq::unsigned64(&mut reader, "value").map(|number| Scalar::Wide(number.to_be_bytes())),
-            LINT | TIMESPAN => vlq::signed64(&mut reader, "value").map(|number| Scalar::Wide(number.to_be_bytes())),
+            DINT => vlq::read_i32(&mut reader, "value").map(|number| Scalar::Narrow(number.to_be_bytes())),
+            ULINT => vlq::read_u64(&mut reader, "value").map(|number| Scalar::Wide(number.to_be_bytes())),
+            LINT | TIMESPAN => vlq::read_i64(&mut reader, "value").map(|number| Scalar::Wide(number.to_be_bytes())),
             WSTRING => return self.text().map_or(Scalar::None, Scalar::Bytes),
             BLOB => return self.blob().map_or(Scalar::None, Scalar::Bytes),
             _ if fixed_size(self.datatype).is_some_and(|size| size > 0) => return Scalar::Bytes(self.body),
@@ -60,7 +60,7 @@ impl<'a> Value<'a> {
     pub(super) fn text(&self) -> Option<&'a [u8]> {
         let mut reader = Reader::new(self.body);
         (self.datatype == WSTRING && self.flags == 0).then_some(())?;
-        vlq::unsigned32(&mut reader, "length").ok()?;
+        vlq::read_u32(&mut reader, "length").ok()?;
         Some(reader.rest())
     }
 
@@ -68,8 +68,8 @@ impl<'a> Value<'a> {
     pub(super) fn blob(&self) -> Option<&'a [u8]> {
         let mut reader = Reader::new(self.body);
         (self.datatype == BLOB && self.flags == 0).then_some(())?;
-        let root = vlq::unsigned32(&mut reader, "blob_root").ok()?;
-        vlq::unsigned32(&mut reader, "length").ok()?;
+        let root = vlq::read_u32(&mut reader, "blob_root").ok()?;
+        vlq::read_u32(&mut reader, "length").ok()?;
         (root <= LAST_PLAIN_BLOB_ROOT).then(|| reader.rest())
     }
 
@@ -85,7 +85,7 @@ impl<'a> Value<'a> {
         if self.flags != 0 || self.structure().is_none_or(is_packed) || reader.bytes(4, "structure").is_err() {
             return;
         }
-        while let Ok(id @ 1..) = vlq::unsigned32(&mut reader, "member")
+        while let Ok(id @ 1..) = vlq::read_u32(&mut reader, "member")
             && let Ok(value) = Self::read_at(&mut reader, 1)
         {
             visit(id, value);
@@ -96,26 +96,26 @@ impl<'a> Value<'a> {
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> + use<'a> {
         let mut reader = Reader::new(self.body);
         let is_ids = self.flags & (ARRAY | ADDRESS_ARRAY) != 0 && matches!(self.datatype, UDINT | AID);
-        let count = if is_ids { vlq::unsigned32(&mut reader, "array_size").unwrap_or_default() } else { 0 };
-        (0..count).map_while(move |_| vlq::unsigned32(&mut reader, "id").ok())
+        let count = if is_ids { vlq::read_u32(&mut reader, "array_size").unwrap_or_default() } else { 0 };
+        (0..count).map_while(move |_| vlq::read_u32(&mut reader, "id").ok())
     }
 }
 
-/// A single value in a form that needs no knowledge of the encoding.
+/// A single value, independent of its encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar<'a> {
-    /// Nothing, or more than one value.
+    /// No value, or several.
     None,
-    /// As it travels: numbers of fixed length big-endian, text as UTF-8.
+    /// As encoded: numbers of fixed length big-endian, text as UTF-8.
     Bytes(&'a [u8]),
-    /// A number of variable length, big-endian in its full width.
+    /// A number of variable length in 32 bits, big-endian.
     Narrow([u8; 4]),
-    /// The same with 64 bits.
+    /// A number of variable length in 64 bits, big-endian.
     Wide([u8; 8]),
 }
 
 impl Scalar<'_> {
-    /// In the neutral form.
+    /// The protocol-neutral form.
     pub(super) fn values(&self) -> Values<'_> {
         match self {
             Self::None => Values::None,
@@ -126,99 +126,99 @@ impl Scalar<'_> {
     }
 }
 
-/// One element without flags.
-fn element(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
+/// Skips one element without flags.
+fn skip_element(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
     if let Some(size) = fixed_size(datatype) {
         reader.bytes(size, "value")?;
         return Ok(());
     }
     match datatype {
-        UDINT | AID | VARIANT => vlq::unsigned32(reader, "value").map(drop)?,
-        DINT => vlq::signed32(reader, "value").map(drop)?,
-        ULINT => vlq::unsigned64(reader, "value").map(drop)?,
-        LINT | TIMESPAN => vlq::signed64(reader, "value").map(drop)?,
-        WSTRING => counted(reader)?,
-        BLOB => blob(reader, depth)?,
-        STRUCT => structure(reader, depth)?,
+        UDINT | AID | VARIANT => vlq::read_u32(reader, "value").map(drop)?,
+        DINT => vlq::read_i32(reader, "value").map(drop)?,
+        ULINT => vlq::read_u64(reader, "value").map(drop)?,
+        LINT | TIMESPAN => vlq::read_i64(reader, "value").map(drop)?,
+        WSTRING => skip_counted(reader)?,
+        BLOB => skip_blob(reader, depth)?,
+        STRUCT => skip_structure(reader, depth)?,
         _ => return Err(Fault::invalid("datatype")),
     }
     Ok(())
 }
 
-/// Bytes behind their length.
-fn counted(reader: &mut Reader<'_>) -> Result<(), Fault> {
-    let length = vlq::unsigned32(reader, "length")?;
+/// Skips bytes after their length.
+fn skip_counted(reader: &mut Reader<'_>) -> Result<(), Fault> {
+    let length = vlq::read_u32(reader, "length")?;
     reader.bytes(usize::try_from(length).unwrap_or(usize::MAX), "value")?;
     Ok(())
 }
 
-/// A blob. From the second root id on there are eight more bytes, and what follows has a type of its own.
-fn blob(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
-    if vlq::unsigned32(reader, "blob_root")? <= LAST_PLAIN_BLOB_ROOT {
-        return counted(reader);
+/// Skips a blob. From the second root id on it has eight more bytes, and content of a type of its own.
+fn skip_blob(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
+    if vlq::read_u32(reader, "blob_root")? <= LAST_PLAIN_BLOB_ROOT {
+        return skip_counted(reader);
     }
     reader.bytes(8, "blob_head")?;
     match reader.u8("blob_type")? {
-        0 => list(reader, depth),
-        2 | 3 => counted(reader),
+        0 => skip_list(reader, depth),
+        2 | 3 => skip_counted(reader),
         _ => Err(Fault::invalid("blob_type")),
     }
 }
 
-/// A structure: its type, then members by id, or, for types that the system or a library defines, packed bytes.
-fn structure(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
+/// Skips a structure: its type, then members by id, or packed bytes for types that the system or a library defines.
+fn skip_structure(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
     let kind = u32::from_be_bytes(reader.array("structure")?);
     if !is_packed(kind) {
-        return list(reader, depth);
+        return skip_list(reader, depth);
     }
     reader.bytes(8, "interface_timestamp")?;
-    let flags = vlq::unsigned32(reader, "packed_flags")?;
+    let flags = vlq::read_u32(reader, "packed_flags")?;
     if flags & COUNT_TWICE != 0 {
-        vlq::unsigned32(reader, "packed_count")?;
+        vlq::read_u32(reader, "packed_count")?;
     }
-    counted(reader)
+    skip_counted(reader)
 }
 
-/// Members by id, ended by id 0.
-fn list(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
+/// Skips members by id, ended by id 0.
+fn skip_list(reader: &mut Reader<'_>, depth: u8) -> Result<(), Fault> {
     if depth >= MAX_DEPTH {
         return Err(Fault::Limit("value_depth"));
     }
-    while vlq::unsigned32(reader, "member")? != 0 {
+    while vlq::read_u32(reader, "member")? != 0 {
         Value::read_at(reader, depth + 1)?;
     }
     Ok(())
 }
 
-fn array(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
+fn skip_array(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
     if datatype == STRUCT {
         reader.bytes(4, "structure")?;
-        let count = vlq::unsigned32(reader, "array_size")?;
-        return (0..count).try_for_each(|_| list(reader, depth));
+        let count = vlq::read_u32(reader, "array_size")?;
+        return (0..count).try_for_each(|_| skip_list(reader, depth));
     }
-    let count = vlq::unsigned32(reader, "array_size")?;
+    let count = vlq::read_u32(reader, "array_size")?;
     if let Some(size) = fixed_size(datatype) {
         let length = usize::try_from(count).ok().and_then(|count| count.checked_mul(size));
         reader.bytes(length.unwrap_or(usize::MAX), "array")?;
         return Ok(());
     }
-    (0..count).try_for_each(|_| element(reader, datatype, depth))
+    (0..count).try_for_each(|_| skip_element(reader, datatype, depth))
 }
 
-/// Walks over members by id, ended by id 0.
+/// Skips members by id, ended by id 0.
 pub(super) fn skip_members(reader: &mut Reader<'_>) -> Result<(), Fault> {
-    list(reader, 0)
+    skip_list(reader, 0)
 }
 
-/// Elements behind their keys, ended by key 0.
-fn sparse(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
-    while vlq::unsigned32(reader, "sparse_key")? != 0 {
-        element(reader, datatype, depth)?;
+/// Skips elements after their keys, ended by key 0.
+fn skip_sparse(reader: &mut Reader<'_>, datatype: u8, depth: u8) -> Result<(), Fault> {
+    while vlq::read_u32(reader, "sparse_key")? != 0 {
+        skip_element(reader, datatype, depth)?;
     }
     Ok(())
 }
 
-/// How many bytes an element of this type has; none if it varies or the type is not known.
+/// Bytes of an element of this type; none if that varies or the type is unknown.
 const fn fixed_size(datatype: u8) -> Option<usize> {
     Some(match datatype {
         NULL => 0,
@@ -230,7 +230,7 @@ const fn fixed_size(datatype: u8) -> Option<usize> {
     })
 }
 
-/// Whether the members of this type travel as one block of bytes.
+/// Whether the members of this type are one block of bytes.
 const fn is_packed(kind: u32) -> bool {
     matches!(kind, 0x9000_0001..=0x9FFF_FFFE | 0x0200_0001..=0x02FF_FFFE)
 }
@@ -266,12 +266,12 @@ const WSTRING: u8 = 0x15;
 const VARIANT: u8 = 0x16;
 const STRUCT: u8 = 0x17;
 
-/// Up to this root id a blob is a length and bytes.
+/// Up to this root id, a blob is a length and bytes.
 const LAST_PLAIN_BLOB_ROOT: u32 = 1;
-/// Flag of a packed structure: the count stands there twice.
+/// Flag of a packed structure: the count comes twice.
 const COUNT_TWICE: u32 = 0x400;
 
-/// Structures inside structures that are followed.
+/// Depth of nested structures that are followed.
 const MAX_DEPTH: u8 = 32;
 
 #[cfg(test)]
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_structures_and_blobs_with_a_root_are_walked_over() {
+    fn packed_structures_and_blobs_with_a_root_are_skipped() {
         // 17 02000042: timestamp, flags, count twice, four bytes.
         let packed = [0, 0x17, 2, 0, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x00, 0x04, 0x04, 1, 2, 3, 4];
         assert_eq!(read(&packed).1, 0);
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lie_are_refused_before_anything_is_kept() {
+    fn wrong_lengths_are_refused_before_anything_is_kept() {
         for bytes in [
             [0x00, 0x15, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F].as_slice(), // text of 4 GiB
             &[0x10, 0x0D, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 0, 0],     // 4 G LWords

@@ -1,4 +1,4 @@
-//! Writes OPC UA, so that tests can read it.
+//! Encodes OPC UA for tests.
 
 use lockkeeper_protocols::Side;
 
@@ -244,7 +244,7 @@ impl Channel {
     }
 }
 
-/// Bytes that look like chance.
+/// Pseudo-random bytes.
 pub fn noise(length: usize, seed: u32) -> Vec<u8> {
     let mut state = u64::from(seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {

@@ -1,5 +1,6 @@
 //! The files, folders and addresses that a running sensor opens, for its confinement. Anything that a running sensor is to
-//! open must be added here; what is open before confinement (outputs, interfaces, keys, passwords) need not be.
+//! open must be added here, or to the [`Access`] of its sink; what is open before confinement (outputs, interfaces, keys,
+//! passwords) need not be.
 
 use std::env;
 use std::fs;

@@ -8,8 +8,8 @@
 //! permitted by class and function all the same.
 
 mod modbus;
-mod opcua;
-mod s7;
+pub(super) mod opcua;
+pub(super) mod s7;
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use super::encoding::DataType;
 use super::flow_verdict::Candidate;
 use super::model::Point;
 use super::section::{Section, Span};
-use super::{Denial, Policy, Rule, Verdict};
+use super::{Policy, Rule, Verdict};
 
 pub use opcua::{
     CertificateRules, Channel, FactVerdict, Grade, NodeIdPattern, NodePattern, OpcUaSession, Secured, suite_names,
@@ -113,11 +113,6 @@ pub(super) trait Dialect: fmt::Debug + Sync {
 
     /// Updates the state of a session after an accepted operation of class `security`.
     fn learn(&self, _operation: &Operation<'_>, _session: &mut SessionState) {}
-
-    /// The second half of the message of an alert, for the dialect's own rules.
-    fn message(&self, _policy: &Policy, _denial: &Denial) -> Option<String> {
-        None
-    }
 }
 
 /// Declares the table of dialects, and the functions that are called for each operation. These call the dialects by name, so

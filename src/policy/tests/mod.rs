@@ -15,7 +15,7 @@ mod wholesale;
 
 use lockkeeper_protocols::{Class, Operation, Table, Target, Values};
 
-use super::{Carrier, Denial, FlowTuple, FlowVerdict, Host, LastValues, Policy, Reason, Rule, SessionState, Verdict};
+use super::{Carrier, FlowTuple, FlowVerdict, Host, LastValues, Policy, Rule, SessionState, Verdict};
 
 /// The example that ships.
 const FULL: &str = include_str!("../../../rules/full-example.toml");
@@ -65,7 +65,7 @@ fn short(policy: &Policy, flow_verdict: &FlowVerdict, verdict: Verdict) -> Strin
         Verdict::Permit { flow } => format!("permit {}", flow.map_or("", |flow| policy.flow_id(flow))),
         Verdict::Observe => "observe".to_owned(),
         Verdict::NotJudged => "not judged".to_owned(),
-        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.message(flow_verdict, &denial, "Modbus")),
+        Verdict::Deny(denial) => format!("{}: {}", denial.rule.id(), policy.detail(flow_verdict, &denial)),
     }
 }
 
@@ -84,14 +84,5 @@ fn rule_of(verdict: Verdict) -> Option<Rule> {
     match verdict {
         Verdict::Deny(denial) => Some(denial.rule),
         Verdict::Permit { .. } | Verdict::Observe | Verdict::NotJudged => None,
-    }
-}
-
-#[test]
-fn every_rule_has_a_message() {
-    let policy = policy(FULL);
-    for rule in Rule::ALL {
-        let denial = Denial { rule, flow: None, reason: Reason::Plain };
-        assert!(!policy.message(&FlowVerdict::default(), &denial, "Modbus").is_empty(), "{}", rule.id());
     }
 }

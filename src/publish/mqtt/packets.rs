@@ -272,8 +272,8 @@ mod tests {
             (Version::V5, &[0x20, 5, 0, 0, 2, 0x24, 0], "QoS 1"),
         ];
         for (version, bytes, expected) in cases {
-            let said = read(version, bytes).expect("readable");
-            assert!(matches!(&said[..], [Event::Refused(why)] if why.contains(expected)), "{bytes:02X?}: {said:?}");
+            let events = read(version, bytes).expect("readable");
+            assert!(matches!(&events[..], [Event::Refused(why)] if why.contains(expected)), "{bytes:02X?}: {events:?}");
         }
     }
 }

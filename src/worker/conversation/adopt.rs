@@ -26,7 +26,7 @@ impl FlowState {
             return;
         }
         let flow_verdict = state.flow_verdict(&tuple, facts.protocol_name());
-        facts.compares = state.judging && flow_verdict.is_judged();
+        facts.keeps_delivered = state.judging && flow_verdict.is_judged();
         facts.flow_verdict = Some(Arc::clone(&flow_verdict));
         if !state.judging {
             return;

@@ -121,7 +121,7 @@ impl FlowState {
         let readings = &mut self.facts.make_rare().readings;
         if reading.goes_on && !open.session.is_in_step(side) && readings.open.len() < MOST_OPEN {
             readings.open.push(open);
-            self.facts.reads_twice = true;
+            self.facts.has_readings = true;
             state.took_memory = true;
         }
     }
@@ -161,7 +161,7 @@ impl FlowState {
             reading.report_denials(&announced, denied, &mut self.facts, state);
         }
         open.retain(|reading| reading.left > 0 && !(reading.from == from && meets && reading.session.is_in_step(side)));
-        self.facts.reads_twice = !open.is_empty();
+        self.facts.has_readings = !open.is_empty();
         self.facts.make_rare().readings.open = open;
     }
 
@@ -169,12 +169,13 @@ impl FlowState {
     pub(in crate::worker) fn end_readings(&mut self, from: End) {
         if let Some(rare) = self.facts.rare_mut() {
             rare.readings.open.retain(|reading| reading.from != from);
-            self.facts.reads_twice = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
+            self.facts.has_readings = self.facts.rare().is_some_and(|rare| rare.readings.are_open());
         }
     }
 }
 
 impl FlowFacts {
+    /// What an alternative reading is judged by: its own copy of the state of the conversation.
     fn reading_judge<'a>(&self, policy: &'a Policy, flow_verdict: &'a FlowVerdict) -> ReadingJudge<'a> {
         ReadingJudge { policy, flow_verdict, last_values: self.last_values.clone(), session: self.session }
     }

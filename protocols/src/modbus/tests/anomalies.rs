@@ -1,4 +1,4 @@
-//! What breaks the specification is said and never fatal.
+//! Violations of the specification are reported and never fatal.
 
 use super::{ask, exchange};
 use crate::testing::Log;

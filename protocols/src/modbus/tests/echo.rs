@@ -24,7 +24,7 @@ const VALUES: [u8; 6] = [0x03, 0x04, 0x00, 0x01, 0x00, 0x02];
 /// Write Single Register 5 := 99: request, echo and answer are equal.
 const WRITE: [u8; 5] = [0x06, 0x00, 0x05, 0x00, 0x63];
 
-fn talk(size: usize, segments: &[(Side, Vec<u8>)]) -> Log {
+fn decode_conversation(size: usize, segments: &[(Side, Vec<u8>)]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&RTU, Transport::Tcp, &Limits::default(), false);
     for (time, (from, bytes)) in (0..).zip(segments) {
@@ -34,8 +34,8 @@ fn talk(size: usize, segments: &[(Side, Vec<u8>)]) -> Log {
     log
 }
 
-/// What was told, without times and targets.
-fn story(log: &Log) -> Vec<String> {
+/// The events, without times and targets.
+fn events(log: &Log) -> Vec<String> {
     let short = |line: &String| match line.split(' ').collect::<Vec<_>>()[..] {
         [_, "asks", number, _, function, ..] => std::format!("asks {number} {function}"),
         [time, outcome, number, ..] if time.parse::<i64>().is_ok() => std::format!("{outcome} {number}"),
@@ -53,8 +53,8 @@ fn an_echo_is_neither_an_answer_nor_an_operation() {
         let said: Vec<_> =
             [(Client, read.clone())].into_iter().chain(server.into_iter().map(|bytes| (Server, bytes))).collect();
         for size in [1, 3, 100] {
-            let log = talk(size, &said);
-            assert_eq!(story(&log), expected);
+            let log = decode_conversation(size, &said);
+            assert_eq!(events(&log), expected);
             assert!(log.lines[2].ends_with("= [1, 2]"));
             assert_eq!((log.lost, log.pdus.get(&(1, 3))), (0, Some(&1)));
         }
@@ -68,22 +68,22 @@ fn a_write_whose_echo_and_answer_are_equal_has_one_outcome() {
     for answers in [std::vec![[write.clone(), write.clone()].concat()], std::vec![write.clone(), write.clone()]] {
         let answers = answers.into_iter().map(|bytes| (Server, bytes));
         let said: Vec<_> = poll.clone().into_iter().chain([(Client, write.clone())]).chain(answers).collect();
-        let log = talk(100, &said);
-        assert_eq!(story(&log)[3..], ["asks 1.0 write_single_register", "Echo request_echo", "accepted 1.0"]);
+        let log = decode_conversation(100, &said);
+        assert_eq!(events(&log)[3..], ["asks 1.0 write_single_register", "Echo request_echo", "accepted 1.0"]);
     }
     // Where the device refuses, the echo is no acceptance.
     let said: Vec<_> =
         poll.into_iter().chain([(Client, write.clone()), (Server, write), (Server, rtu(&[0x86, 2]))]).collect();
-    assert_eq!(story(&talk(100, &said))[4..], ["Echo request_echo", "refused(2 illegal_data_address)"]);
+    assert_eq!(events(&decode_conversation(100, &said))[4..], ["Echo request_echo", "refused(2 illegal_data_address)"]);
 }
 
 #[test]
-fn nobody_knows_of_the_first_echo_that_looks_like_an_answer_but_of_the_second() {
+fn an_echo_that_looks_like_an_answer_is_recognised_from_the_second_on() {
     let write = rtu(&WRITE);
     let twice = [(Client, write.clone()), (Server, write.clone()), (Server, write)];
-    let log = talk(100, &[twice.clone(), twice].concat());
+    let log = decode_conversation(100, &[twice.clone(), twice].concat());
     assert_eq!(
-        story(&log),
+        events(&log),
         [
             "asks 0.0 write_single_register",
             "accepted 0.0",
@@ -96,9 +96,9 @@ fn nobody_knows_of_the_first_echo_that_looks_like_an_answer_but_of_the_second() 
 }
 
 #[test]
-fn a_gateway_that_stops_repeating_requests_is_believed_again() {
+fn a_gateway_that_stops_echoing_requests_is_decoded_without_echoes() {
     let (read, values, write) = (rtu(&READ), rtu(&VALUES), rtu(&WRITE));
-    let log = talk(
+    let log = decode_conversation(
         100,
         &[
             (Client, read.clone()),
@@ -110,7 +110,7 @@ fn a_gateway_that_stops_repeating_requests_is_believed_again() {
         ],
     );
     assert_eq!(
-        story(&log)[3..],
+        events(&log)[3..],
         ["asks 1.0 read_holding_registers", "accepted 1.0", "asks 2.0 write_single_register", "accepted 2.0"]
     );
 }
@@ -127,7 +127,7 @@ fn requests_of_every_length_have_echoes() {
     ] {
         for size in [1, 100] {
             let (request, answer) = (rtu(request), rtu(answer));
-            let log = talk(size, &[(Client, request.clone()), (Server, request), (Server, answer)]);
+            let log = decode_conversation(size, &[(Client, request.clone()), (Server, request), (Server, answer)]);
             assert_eq!(log.lines_of("Echo request_echo").len(), 1, "{:?}", log.lines);
             assert!(log.lines.iter().any(|line| line.contains("accepted 0.0")), "{:?}", log.lines);
             assert_eq!((log.lost, log.lines_of("Desynchronised").len()), (0, 0));

@@ -1,4 +1,4 @@
-//! Headers that lie: what a server goes by decides what it carries out, so every reading is told.
+//! Wrong headers: servers differ in how they frame, so every reading is reported.
 
 use super::frame;
 use crate::modbus::TCP;
@@ -19,13 +19,13 @@ const VALUE: [u8; 4] = [0x03, 0x02, 0x00, 0x07];
 const ASKS_WRITE: &str = "write write_single_register 6 unit=1 table=holding_register address=5 count=1 = [99]";
 
 /// A frame with any header, to or from unit 1.
-fn lying(transaction: u16, protocol: u16, length: u16, pdu: &[u8]) -> Vec<u8> {
+fn with_header(transaction: u16, protocol: u16, length: u16, pdu: &[u8]) -> Vec<u8> {
     let words = [transaction, protocol, length].map(u16::to_be_bytes);
     [words.as_flattened(), &[1], pdu].concat()
 }
 
 /// A conversation, each line a segment, a millisecond apart.
-fn talk(segments: &[(Side, Vec<u8>)]) -> Log {
+fn decode_conversation(segments: &[(Side, Vec<u8>)]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&TCP, Transport::Tcp, &Limits::default(), false);
     for (time, (from, bytes)) in (0..).zip(segments) {
@@ -50,7 +50,7 @@ fn ended(log: &Log, outcome: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_write_behind_a_header_that_lies_is_told_and_answered() {
+fn a_write_with_a_wrong_header_is_reported_and_matched() {
     for (protocol, length, fault) in [
         (0, 0, "length 0"),
         (0, 1, "length 1"),
@@ -67,15 +67,15 @@ fn a_write_behind_a_header_that_lies_is_told_and_answered() {
         (0x0100, 6, "protocol_identifier 256"),
         (0xFFFF, 0, "protocol_identifier 65535"),
     ] {
-        let log = talk(&[
+        let log = decode_conversation(&[
             (Client, frame(1, 1, &READ)),
             (Server, frame(1, 1, &VALUE)),
-            (Client, lying(2, protocol, length, &WRITE)),
+            (Client, with_header(2, protocol, length, &WRITE)),
             (Server, frame(2, 1, &WRITE)),
             (Client, frame(3, 1, &READ)),
             (Server, frame(3, 1, &VALUE)),
         ]);
-        // A server that believes a length that is too short refuses the write; and nothing of the last header is right.
+        // A server that frames by a length that is too short refuses the write; the last header is entirely wrong.
         let is_doubtful = (2..6).contains(&length) || (protocol != 0 && length != 6);
         let doubt = if is_doubtful { " (ambiguous)" } else { "" };
         let expected = ASKS_WRITE.replace(" 6 unit", &format!(" 6{doubt} unit"));
@@ -98,11 +98,12 @@ fn joined(segments: &[(Side, Vec<u8>)], size: usize) -> Log {
 }
 
 #[test]
-fn a_write_behind_a_header_that_lies_is_told_even_if_it_is_the_first_thing_that_is_seen() {
+fn a_write_with_a_wrong_header_is_reported_even_at_the_start_of_the_capture() {
     let faults = [(0, 0), (0, 1), (0, 5), (0, 7), (0, 4096), (1, 6), (0xFFFF, 6), (0xFFFF, 0)];
     for (protocol, length) in faults {
         // libmodbus answers with the protocol identifier that it was asked with.
-        let exchange = [(Client, lying(2, protocol, length, &WRITE)), (Server, lying(2, protocol, 6, &WRITE))];
+        let exchange =
+            [(Client, with_header(2, protocol, length, &WRITE)), (Server, with_header(2, protocol, 6, &WRITE))];
         let goes_on = [(Client, frame(3, 1, &READ)), (Server, frame(3, 1, &VALUE))];
         for segments in [exchange.to_vec(), [exchange, goes_on].concat()] {
             let log = joined(&segments, usize::MAX);
@@ -119,7 +120,7 @@ fn a_write_behind_a_header_that_lies_is_told_even_if_it_is_the_first_thing_that_
 }
 
 #[test]
-fn where_a_stream_is_joined_inside_a_frame_no_write_is_made_up() {
+fn a_stream_joined_inside_a_frame_yields_no_invented_write() {
     // The end of an answer, whose registers are 6, 1, 99; then sound frames.
     let torn = [6, 0, 1, 0, 99];
     let log = joined(&[(Server, [&torn[..], &frame(3, 1, &VALUE), &frame(4, 1, &VALUE)].concat())], usize::MAX);
@@ -129,12 +130,12 @@ fn where_a_stream_is_joined_inside_a_frame_no_write_is_made_up() {
 }
 
 #[test]
-fn frames_hidden_behind_another_in_one_length_are_told() {
-    let hidden = [frame(3, 1, &WRITE), lying(4, 0xFFFF, 6, &WRITE), lying(5, 0, 0, &WRITE)].concat();
+fn frames_hidden_in_the_length_of_another_are_reported() {
+    let hidden = [frame(3, 1, &WRITE), with_header(4, 0xFFFF, 6, &WRITE), with_header(5, 0, 0, &WRITE)].concat();
     for visible in [READ, WRITE] {
         let length = 6 + hidden.len() as u16;
-        let all = [lying(2, 0, length, &visible), hidden.clone()].concat();
-        let log = talk(&[(Client, all.clone()), (Client, frame(6, 1, &READ))]);
+        let all = [with_header(2, 0, length, &visible), hidden.clone()].concat();
+        let log = decode_conversation(&[(Client, all.clone()), (Client, frame(6, 1, &READ))]);
         let hidden = |number| format!("{number}.0 {}", ASKS_WRITE.replace(" 6 unit", " 6 (ambiguous) unit"));
         assert_eq!(asked(&log)[1..4], [1, 2, 3].map(hidden));
         assert!(asked(&log)[4].starts_with("4.0 read read_holding_registers 3 unit=1"), "{:?}", log.lines);
@@ -152,11 +153,15 @@ fn frames_hidden_behind_another_in_one_length_are_told() {
 }
 
 #[test]
-fn a_frame_that_only_one_who_believes_the_header_finds_is_told_too() {
+fn a_frame_that_only_the_reading_by_header_finds_is_reported() {
     // The length ends before the registers that are written, which hold a frame.
     let hidden = frame(3, 1, &WRITE);
     let write = [&[0x10, 0x00, 0x40, 0x00, 0x06, 0x0C], hidden.as_slice()].concat();
-    let log = talk(&[(Client, lying(2, 0, 7, &write)), (Server, frame(3, 1, &WRITE)), (Client, frame(4, 1, &READ))]);
+    let log = decode_conversation(&[
+        (Client, with_header(2, 0, 7, &write)),
+        (Server, frame(3, 1, &WRITE)),
+        (Client, frame(4, 1, &READ)),
+    ]);
     assert!(asked(&log)[0].starts_with("0.0 write write_multiple_registers 16 (ambiguous) unit=1"), "{:?}", log.lines);
     assert!(asked(&log)[1].starts_with("1.0 write write_single_register 6 (ambiguous) unit=1"));
     assert_eq!(ended(&log, "accepted"), ["1.0"]);
@@ -164,14 +169,15 @@ fn a_frame_that_only_one_who_believes_the_header_finds_is_told_too() {
 }
 
 #[test]
-fn an_answer_ends_the_doubt() {
+fn an_answer_settles_the_reading() {
     let read = |transaction| frame(transaction, 1, &READ);
-    let long = lying(2, 0, 4096, &WRITE);
-    let log = talk(&[(Client, long.clone()), (Server, frame(2, 1, &WRITE)), (Client, read(3))]);
-    assert!(!asked(&log)[1].contains("ambiguous"), "one who believes the header still waits: {:?}", log.lines);
-    let log = talk(&[(Client, long.clone()), (Client, read(3)), (Client, read(4))]);
+    let long = with_header(2, 0, 4096, &WRITE);
+    let log = decode_conversation(&[(Client, long.clone()), (Server, frame(2, 1, &WRITE)), (Client, read(3))]);
+    assert!(!asked(&log)[1].contains("ambiguous"), "a server that frames by header still waits: {:?}", log.lines);
+    let log = decode_conversation(&[(Client, long.clone()), (Client, read(3)), (Client, read(4))]);
     assert_eq!(asked(&log).iter().filter(|asked| asked.contains("ambiguous")).count(), 2);
-    let log = talk(&[(Client, [long, read(3)].concat()), (Server, frame(3, 1, &VALUE)), (Client, read(4))]);
+    let log =
+        decode_conversation(&[(Client, [long, read(3)].concat()), (Server, frame(3, 1, &VALUE)), (Client, read(4))]);
     assert_eq!(asked(&log).iter().map(|asked| asked.contains("ambiguous")).collect::<Vec<_>>(), [false, true, false]);
 }
 
@@ -179,34 +185,38 @@ fn an_answer_ends_the_doubt() {
 fn a_request_that_is_too_short_waits_for_its_end_or_for_its_answer() {
     let short = frame(2, 1, &WRITE[..3]);
     // The server refuses it: it goes by the header.
-    let log = talk(&[(Client, short.clone()), (Server, frame(2, 1, &[0x86, 0x03])), (Client, frame(3, 1, &READ))]);
+    let log = decode_conversation(&[
+        (Client, short.clone()),
+        (Server, frame(2, 1, &[0x86, 0x03])),
+        (Client, frame(3, 1, &READ)),
+    ]);
     assert_eq!(asked(&log)[0], "0.0 write write_single_register 6 unit=1");
     assert_eq!(asked(&log).len(), 2);
     assert!(log.lines.iter().any(|line| line.contains("refused(3 illegal_data_value) 0.0")), "{:?}", log.lines);
     assert_eq!(malformed(&log), ["truncated_request 2 from Client"]);
-    // Nothing comes of it: it is told at the end, where it was before.
-    assert_eq!(asked(&talk(&[(Client, short.clone())])), ["0.0 write write_single_register 6 unit=1"]);
+    // The rest never arrives: the request is reported at the end, with its own time.
+    assert_eq!(asked(&decode_conversation(&[(Client, short.clone())])), ["0.0 write write_single_register 6 unit=1"]);
     // One who goes by the function takes the missing bytes from the next frame.
-    let log = talk(&[(Client, short), (Client, frame(3, 1, &READ)), (Client, frame(4, 1, &READ))]);
+    let log = decode_conversation(&[(Client, short), (Client, frame(3, 1, &READ)), (Client, frame(4, 1, &READ))]);
     let taken = "0.0 write write_single_register 6 (ambiguous) unit=1 table=holding_register address=5 count=1 = [3]";
     assert_eq!(asked(&log)[0], taken);
     assert_eq!((asked(&log).len(), log.lost), (3, 0), "{:?}", log.lines);
 }
 
 #[test]
-fn answers_are_read_by_their_function_where_their_header_lies() {
+fn answers_with_a_wrong_header_are_decoded_by_their_function() {
     let ask = |transaction: u16, address| frame(transaction, 1, &[0x03, 0x98, address, 0x00, 0x01]);
     // One byte less than it has; a whole frame behind it; a wrong protocol identifier; an exception with a length of 4.
     let answers = [
-        lying(0, 0, 4, &VALUE),
-        [lying(1, 0, 16, &VALUE), frame(2, 1, &VALUE)].concat(),
-        lying(3, 0x0100, 5, &VALUE),
-        lying(4, 0, 4, &[0x83, 0x02]),
-        lying(5, 0, 0, &VALUE),
+        with_header(0, 0, 4, &VALUE),
+        [with_header(1, 0, 16, &VALUE), frame(2, 1, &VALUE)].concat(),
+        with_header(3, 0x0100, 5, &VALUE),
+        with_header(4, 0, 4, &[0x83, 0x02]),
+        with_header(5, 0, 0, &VALUE),
         frame(6, 1, &VALUE),
     ];
     let asks = (0..7).map(|number| (Client, ask(number, number as u8)));
-    let log = talk(&asks.chain(answers.into_iter().map(|answer| (Server, answer))).collect::<Vec<_>>());
+    let log = decode_conversation(&asks.chain(answers.into_iter().map(|answer| (Server, answer))).collect::<Vec<_>>());
     assert_eq!(ended(&log, "accepted"), ["0.0", "1.0", "2.0", "3.0", "5.0", "6.0"]);
     assert!(log.lines.iter().any(|line| line.contains("refused(2 illegal_data_address) 4.0")));
     let faults = ["length 4", "trailing_bytes 11", "protocol_identifier 256", "exception_length 2", "length 0"];
@@ -219,13 +229,14 @@ fn umas_may_be_longer_than_modbus_and_nothing_else_may() {
     let long = |code: u8, number: u8, length: usize| [&[code, 0, number], vec![0x54; length - 4].as_slice()].concat();
     for length in [254, 255, 256, 1023, 1024] {
         let (ask, answer) = (frame(1, 0, &long(0x5A, 0x0A, length)), frame(1, 0, &long(0x5A, 0xFE, length)));
-        let log = talk(&[(Client, ask[..100].to_vec()), (Client, ask[100..].to_vec()), (Server, answer)]);
+        let log =
+            decode_conversation(&[(Client, ask[..100].to_vec()), (Client, ask[100..].to_vec()), (Server, answer)]);
         assert!(asked(&log)[0].starts_with("0.0 diagnostic umas_repeat 90 unit=0 umas=10"));
         assert_eq!(ended(&log, "accepted"), ["0.0"], "{length}");
         assert!(malformed(&log).is_empty() && log.lost == 0);
     }
     for frame in [frame(1, 0, &long(0x5A, 0x0A, 1025)), frame(1, 0, &long(0x41, 0x0A, 255))] {
-        let log = talk(&[(Client, frame)]);
+        let log = decode_conversation(&[(Client, frame)]);
         assert_eq!((asked(&log).len(), log.lines_of("Desynchronised length from Client").len()), (0, 1));
     }
 }
@@ -233,21 +244,21 @@ fn umas_may_be_longer_than_modbus_and_nothing_else_may() {
 #[test]
 fn bytes_that_are_no_request_in_any_reading_are_lost() {
     // Function code 0x41, and FC 5 with neither length nor protocol identifier right.
-    for bad in [lying(1, 5, 3, &[0x41, 0, 0]), lying(1, 5, 9, &[0x05, 0, 1, 0, 1])] {
-        let log = talk(&[(Client, bad.clone()), (Client, frame(2, 1, &READ))]);
+    for bad in [with_header(1, 5, 3, &[0x41, 0, 0]), with_header(1, 5, 9, &[0x05, 0, 1, 0, 1])] {
+        let log = decode_conversation(&[(Client, bad.clone()), (Client, frame(2, 1, &READ))]);
         assert_eq!((asked(&log).len(), log.lost), (1, bad.len()), "{:?}", log.lines);
         assert_eq!(log.lines_of("Desynchronised protocol_identifier from Client").len(), 1);
     }
     // With one of them right it is for the device to judge whether a coil may have that value.
-    let log = talk(&[(Client, lying(1, 5, 6, &[0x05, 0, 1, 0, 1]))]);
+    let log = decode_conversation(&[(Client, with_header(1, 5, 6, &[0x05, 0, 1, 0, 1]))]);
     assert!(asked(&log)[0].starts_with("0.0 write write_single_coil 5 unit=1"), "{:?}", log.lines);
 }
 
 #[test]
-fn a_right_crc_beats_a_header_that_only_happens_to_fit() {
+fn a_correct_crc_outweighs_a_header_that_happens_to_fit() {
     // RTU: unit 1, Read Holding Registers, 10 from 0, CRC. As MBAP: transaction 0x0103, length 10, unit 0xC5, function 0xCD.
     let rtu = vec![0x01, 0x03, 0x00, 0x00, 0x00, 0x0A, 0xC5, 0xCD];
-    let log = talk(&[(Client, rtu.clone()), (Client, rtu)]);
+    let log = decode_conversation(&[(Client, rtu.clone()), (Client, rtu)]);
     assert!(asked(&log).iter().all(|asked| asked.contains("read_holding_registers 3 unit=1")), "{:?}", log.lines);
     assert_eq!((asked(&log).len(), log.lost), (2, 0));
 }

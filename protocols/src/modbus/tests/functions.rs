@@ -3,7 +3,7 @@
 use super::{ask, exchange, frame};
 use crate::Side;
 use crate::modbus::{RTU, TCP};
-use crate::testing::hear;
+use crate::testing::decode;
 
 #[test]
 fn read_coils_gives_as_many_bits_as_were_asked_for() {
@@ -248,7 +248,7 @@ fn read_fifo_queue_gives_the_queue() {
 }
 
 #[test]
-fn device_identification_is_told_object_by_object() {
+fn device_identification_is_reported_object_by_object() {
     let log = exchange(
         &[0x2B, 0x0E, 0x01, 0x00],
         &[
@@ -277,7 +277,7 @@ fn device_identification_is_told_object_by_object() {
 }
 
 #[test]
-fn report_server_id_tells_the_run_state_and_the_text() {
+fn report_server_id_yields_the_run_state_and_the_text() {
     let log = exchange(&[0x11], b"\x11\x0b\x00\xffWingpath\x00");
     assert_eq!(log.lines_of("identity"), ["identity of Server 1: run_state = on"]);
     let log = exchange(&[0x11], b"\x11\x0a\x00\xffWingpath");
@@ -344,7 +344,7 @@ fn rtu_frames_are_decoded_like_others() {
         0xAE, 0x41, 0x56, 0x52, 0x43, 0x40, // the registers
         0x49, 0xAD, // CRC
     ];
-    let log = hear(&RTU, &[(Side::Client, &request), (Side::Server, &answer)]);
+    let log = decode(&RTU, &[(Side::Client, &request), (Side::Server, &answer)]);
     assert_eq!(log.lines.len(), 2);
     assert!(log.lines[1].ends_with("unit=17 table=holding_register address=107 count=3 = [44609, 22098, 17216]"));
 }
@@ -388,9 +388,9 @@ fn a_write_that_brings_more_than_it_names_is_one_more_operation_without_a_target
     for (request, answer) in [&registers[..], &coils, &both].into_iter().zip(answers) {
         let log = exchange(request, answer);
         let beyond = |line: &&std::string::String| line.contains("write") && line.contains("unread=values");
-        let told: std::vec::Vec<_> = log.lines.iter().filter(beyond).collect();
-        assert_eq!(told.len(), 2, "asked and accepted: {:?}", log.lines);
-        assert!(told[0].contains("asks") && told[1].contains("accepted"), "{told:?}");
+        let reported: std::vec::Vec<_> = log.lines.iter().filter(beyond).collect();
+        assert_eq!(reported.len(), 2, "asked and accepted: {:?}", log.lines);
+        assert!(reported[0].contains("asks") && reported[1].contains("accepted"), "{reported:?}");
         let refused = exchange(request, &[request[0] | 0x80, 3]);
         assert_eq!(refused.lines.iter().filter(beyond).count(), 2, "{:?}", refused.lines);
     }
@@ -407,7 +407,7 @@ fn rtu_devices_may_have_a_reserved_unit() {
         0x00, 0x63, // 99
         0xCC, 0x3C, // CRC
     ];
-    let log = hear(&RTU, &[(Side::Client, &write), (Side::Server, &write)]);
+    let log = decode(&RTU, &[(Side::Client, &write), (Side::Server, &write)]);
     assert!(log.lines[0].contains("write_single_register 6 unit=255 table=holding_register address=5"), "{log:?}");
     assert_eq!(log.lines.len(), 2);
 }

@@ -1,4 +1,4 @@
-//! What is taken for Modbus, what is not, and who is the client.
+//! Identification of Modbus and of the client.
 
 use super::frame;
 use crate::identify::Roles;
@@ -83,7 +83,7 @@ fn guessed_roles_are_overruled_by_the_shape() {
     assert_eq!(decide(turned, &frame(1, 1, &ECHO), &[]), "tcp <->");
     assert_eq!(decide(identifier(1502), &answer, &ask), "tcp <->");
     let echo = frame(1, 1, &ECHO);
-    assert_eq!(decide(identifier(1502), &echo, &echo), "tcp", "an echo says nothing about its sender");
+    assert_eq!(decide(identifier(1502), &echo, &echo), "tcp", "an echo does not show its sender");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn rtu_needs_its_crc_on_both_sides_or_on_one_where_modbus_is_expected() {
 const TWO_READINGS: [u8; 8] = [0x01, 0x03, 0x00, 0x00, 0x00, 0x02, 0xC4, 0x0B];
 
 #[test]
-fn a_right_crc_says_more_than_a_header_that_fits_unless_the_other_side_has_only_the_header() {
+fn a_correct_crc_outweighs_a_fitting_header_unless_the_other_side_has_only_the_header() {
     // Its answer: 4 bytes, CRC.
     let answer = [0x01, 0x03, 0x04, 0x00, 0x01, 0x00, 0x02, 0x2A, 0x32];
     // The answer to Get Comm Event Counter in an MBAP header: ready, 7 events.
@@ -205,7 +205,7 @@ fn other_protocols_are_not_taken_for_modbus_on_any_port() {
 }
 
 #[test]
-fn the_shape_tells_the_sender_where_it_can() {
+fn the_structure_shows_the_sender_where_it_can() {
     let sender = |pdu: &[u8]| match (super::super::TCP.probe)(Transport::Tcp, &frame(1, 1, pdu)) {
         Probe::Yes { sender } => sender,
         other => unreachable!("{other:?}"),

@@ -13,7 +13,7 @@ fn answer(value: u8) -> [u8; 4] {
 }
 
 /// A conversation of (milliseconds, side, transaction, unit, PDU).
-fn talk(limits: &Limits, lines: &[(i64, Side, u16, u8, &[u8])]) -> Log {
+fn decode_conversation(limits: &Limits, lines: &[(i64, Side, u16, u8, &[u8])]) -> Log {
     let mut log = Log::default();
     let mut session = Session::new(&TCP, Transport::Tcp, limits, false);
     for (time, from, transaction, unit, pdu) in lines {
@@ -39,7 +39,7 @@ fn outcomes(log: &Log) -> Vec<(u32, &str, &str)> {
 #[test]
 fn pipelined_requests_are_answered_in_any_order() {
     use Side::{Client, Server};
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[
             (0, Client, 1, 1, &READ),
@@ -57,7 +57,7 @@ fn pipelined_requests_are_answered_in_any_order() {
 #[test]
 fn a_constant_transaction_id_is_answered_in_order() {
     use Side::{Client, Server};
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[
             (0, Client, 0, 1, &READ),
@@ -75,7 +75,7 @@ fn a_constant_transaction_id_is_answered_in_order() {
 fn the_shape_of_an_answer_decides_between_requests_with_the_same_id() {
     use Side::{Client, Server};
     let two = [0x03, 0x00, 0x10, 0x00, 0x02];
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[
             (0, Client, 0, 1, &READ),
@@ -91,7 +91,7 @@ fn the_shape_of_an_answer_decides_between_requests_with_the_same_id() {
 #[test]
 fn a_request_that_was_given_up_does_not_shift_the_answers_of_later_ones() {
     use Side::{Client, Server};
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[
             (0, Client, 0, 1, &READ), // never answered
@@ -108,9 +108,9 @@ fn a_request_that_was_given_up_does_not_shift_the_answers_of_later_ones() {
 fn an_answer_counts_however_late_it_is() {
     use Side::{Client, Server};
     let limits = Limits { answer_timeout: 5_000_000, ..Limits::default() };
-    let log = talk(&limits, &[(0, Client, 1, 1, &READ), (5, Server, 1, 1, &answer(1))]);
+    let log = decode_conversation(&limits, &[(0, Client, 1, 1, &READ), (5, Server, 1, 1, &answer(1))]);
     assert_eq!(outcomes(&log), [(0, "accepted", "[1]")]);
-    let log = talk(&limits, &[(0, Client, 1, 1, &READ), (6, Server, 1, 1, &answer(1))]);
+    let log = decode_conversation(&limits, &[(0, Client, 1, 1, &READ), (6, Server, 1, 1, &answer(1))]);
     let overdue = "overdue 0.0 read read_holding_registers 3 unit=1 table=holding_register address=0 count=1";
     assert_eq!(log.lines[1], std::format!("5000001 {overdue}"), "when it was, not when it was noticed");
     assert_eq!(outcomes(&log), [(0, "accepted", "[1]")]);
@@ -118,24 +118,30 @@ fn an_answer_counts_however_late_it_is() {
 }
 
 #[test]
-fn what_is_never_answered_ends_once_and_had_no_answer() {
+fn a_request_without_an_answer_ends_once_as_no_response() {
     use Side::{Client, Server};
     let limits = Limits { answer_timeout: 5_000_000, ..Limits::default() };
     let write = [0x06, 0x00, 0x01, 0x00, 0x02];
     // At the end of the flow.
-    let log = talk(&limits, &[(0, Client, 1, 1, &write), (9, Client, 2, 1, &READ)]);
+    let log = decode_conversation(&limits, &[(0, Client, 1, 1, &write), (9, Client, 2, 1, &READ)]);
     assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "pending", "")]);
     let ended = log.lines.iter().find(|line| line.contains("no_response")).unwrap();
     assert!(ended.starts_with("5000001 no_response 0.0 after 5000001"), "the wait ended when it was over: {ended}");
     // Where a newer request has its number, or reads the same again.
-    let log = talk(&limits, &[(0, Client, 1, 1, &write), (9, Client, 1, 1, &write), (10, Server, 1, 1, &write)]);
+    let log = decode_conversation(
+        &limits,
+        &[(0, Client, 1, 1, &write), (9, Client, 1, 1, &write), (10, Server, 1, 1, &write)],
+    );
     assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "accepted", "")]);
-    let log = talk(&limits, &[(0, Client, 1, 1, &READ), (9, Client, 2, 1, &READ), (10, Server, 2, 1, &answer(1))]);
+    let log = decode_conversation(
+        &limits,
+        &[(0, Client, 1, 1, &READ), (9, Client, 2, 1, &READ), (10, Server, 2, 1, &answer(1))],
+    );
     assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "accepted", "[1]")]);
     // Where there is no room: those that are overdue go first, and nothing was lost with them.
     let limits = Limits { pending: 2, ..limits };
     let lines = [(0, Client, 1, 1, &write[..]), (9, Client, 2, 1, &write), (9, Client, 3, 1, &write)];
-    let log = talk(&limits, &lines);
+    let log = decode_conversation(&limits, &lines);
     assert_eq!(outcomes(&log), [(0, "no_response", ""), (1, "pending", ""), (2, "pending", "")]);
     assert!(log.lines_of("Limit").is_empty());
 }
@@ -145,7 +151,7 @@ fn an_answer_belongs_to_a_request_in_flight_before_one_that_is_overdue() {
     use Side::{Client, Server};
     let limits = Limits { answer_timeout: 5_000_000, ..Limits::default() };
     let two = [0x03, 0x00, 0x10, 0x00, 0x02];
-    let log = talk(
+    let log = decode_conversation(
         &limits,
         &[
             (0, Client, 0, 1, &READ),
@@ -156,7 +162,7 @@ fn an_answer_belongs_to_a_request_in_flight_before_one_that_is_overdue() {
     );
     // The number is constant, so that the third request replaces the first.
     assert_eq!(outcomes(&log), [(0, "no_response", ""), (2, "accepted", "[1, 2]"), (1, "pending", "")]);
-    let log = talk(
+    let log = decode_conversation(
         &limits,
         &[
             (0, Client, 7, 1, &READ),
@@ -171,7 +177,7 @@ fn an_answer_belongs_to_a_request_in_flight_before_one_that_is_overdue() {
 #[test]
 fn a_second_answer_is_unmatched() {
     use Side::{Client, Server};
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[(0, Client, 1, 1, &READ), (1, Server, 1, 1, &answer(1)), (2, Server, 1, 1, &answer(1))],
     );
@@ -186,7 +192,7 @@ fn with_one_request_in_flight_that_it_fits_an_answer_needs_neither_number_nor_un
     for (transaction, unit, name) in
         [(0, 1, "answer_with_another_transaction 0"), (7, 255, "answer_of_another_unit 255")]
     {
-        let log = talk(
+        let log = decode_conversation(
             &Limits::default(),
             &[
                 (0, Client, 7, 1, &READ),
@@ -200,14 +206,14 @@ fn with_one_request_in_flight_that_it_fits_an_answer_needs_neither_number_nor_un
         assert_eq!(log.lines_of("Unmatched"), std::vec![std::format!("Unmatched {name} from Server"); 2]);
         assert!(log.lines_of("6000000 unseen").is_empty());
         let refusal = [(0, Client, 7, 1, &READ[..]), (1, Server, transaction, unit, &[0x83, 0x02])];
-        assert_eq!(talk(&Limits::default(), &refusal).lines_of("1000000 refused(2").len(), 1);
+        assert_eq!(decode_conversation(&Limits::default(), &refusal).lines_of("1000000 refused(2").len(), 1);
     }
 }
 
 #[test]
 fn another_function_or_shape_is_not_the_answer_and_of_two_that_fit_neither_is_meant() {
     use Side::{Client, Server};
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[
             (0, Client, 1, 1, &READ),
@@ -222,10 +228,10 @@ fn another_function_or_shape_is_not_the_answer_and_of_two_that_fit_neither_is_me
 }
 
 #[test]
-fn a_second_answer_is_none_to_the_next_request() {
+fn a_second_answer_does_not_end_the_next_request() {
     use Side::{Client, Server};
     let write = [0x06, 0x00, 0x05, 0x00, 0x63];
-    let log = talk(
+    let log = decode_conversation(
         &Limits::default(),
         &[
             (0, Client, 1, 1, &write),
@@ -241,16 +247,16 @@ fn a_second_answer_is_none_to_the_next_request() {
     assert!(!log.lines.iter().any(|line| line.contains(" unseen ")), "{:?}", log.lines);
 }
 
-/// What accepted answers without requests prove.
+/// The changes that accepted answers without requests prove.
 fn proofs(answers: &[(u16, &[u8])]) -> Vec<std::string::String> {
     let lines: Vec<_> = answers.iter().map(|&(transaction, pdu)| (0, Side::Server, transaction, 1, pdu)).collect();
-    let log = talk(&Limits::default(), &lines);
+    let log = decode_conversation(&Limits::default(), &lines);
     let unseen = log.lines.iter().filter_map(|line| line.strip_prefix("0 unseen "));
     unseen.map(std::borrow::ToOwned::to_owned).collect()
 }
 
 #[test]
-fn an_accepted_answer_proves_what_was_done_as_far_as_it_tells() {
+fn an_accepted_answer_proves_the_change_as_far_as_it_names_it() {
     for (answer, proof) in [
         (&[0x05, 0, 9, 0xFF, 0][..], "write write_single_coil 5 unit=1 table=coil address=9 count=1 = [1]"),
         (&[0x06, 0, 5, 0, 99], "write write_single_register 6 unit=1 table=holding_register address=5 count=1 = [99]"),
@@ -276,7 +282,7 @@ fn an_accepted_answer_proves_what_was_done_as_far_as_it_tells() {
 }
 
 #[test]
-fn what_changes_nothing_was_refused_or_is_said_again_proves_nothing() {
+fn answers_that_change_nothing_refuse_or_repeat_prove_nothing() {
     let nothing: [&[u8]; 7] = [
         &[0x03, 2, 0, 1],           // a read
         &[0x86, 2],                 // a refusal
@@ -298,7 +304,8 @@ fn what_changes_nothing_was_refused_or_is_said_again_proves_nothing() {
 fn beyond_the_limit_the_oldest_request_is_given_up_and_counted() {
     use Side::Client;
     let limits = Limits { pending: 2, ..Limits::default() };
-    let log = talk(&limits, &[(0, Client, 1, 1, &READ), (1, Client, 2, 1, &READ), (2, Client, 3, 1, &READ)]);
+    let log =
+        decode_conversation(&limits, &[(0, Client, 1, 1, &READ), (1, Client, 2, 1, &READ), (2, Client, 3, 1, &READ)]);
     assert_eq!(outcomes(&log), [(0, "pending", ""), (1, "pending", ""), (2, "pending", "")]);
     assert_eq!(log.lines_of("Limit"), ["Limit pending_requests from Client"]);
 }
@@ -312,7 +319,7 @@ fn the_transaction_id_may_wrap() {
         lines.push((number, Client, number as u16, 1, &READ));
         lines.push((number, Server, number as u16, 1, &value));
     }
-    let log = talk(&Limits::default(), &lines);
+    let log = decode_conversation(&Limits::default(), &lines);
     assert_eq!(outcomes(&log).len(), 70_000);
     assert_eq!(log.lines.len(), 140_000);
 }

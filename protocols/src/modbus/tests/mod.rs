@@ -25,10 +25,10 @@ pub(super) fn frame(transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
 /// A request and its answer, in transaction 1 with unit 1.
 pub(super) fn exchange(request: &[u8], answer: &[u8]) -> crate::testing::Log {
     let (request, answer) = (frame(1, 1, request), frame(1, 1, answer));
-    crate::testing::hear(&super::TCP, &[(Side::Client, &request), (Side::Server, &answer)])
+    crate::testing::decode(&super::TCP, &[(Side::Client, &request), (Side::Server, &answer)])
 }
 
-/// A request that nobody answers.
+/// A request without an answer.
 pub(super) fn ask(request: &[u8]) -> crate::testing::Log {
-    crate::testing::hear(&super::TCP, &[(Side::Client, &frame(1, 1, request))])
+    crate::testing::decode(&super::TCP, &[(Side::Client, &frame(1, 1, request))])
 }

@@ -1,4 +1,4 @@
-//! What is taken for S7comm, on which port, and who is the client.
+//! Identification of S7comm and of the client.
 
 use super::*;
 use crate::dissector::Transport;
@@ -109,7 +109,7 @@ fn an_odd_first_pdu_is_enough_on_its_port_and_takes_several_sound_answers_elsewh
 }
 
 #[test]
-fn the_answers_of_a_server_alone_tell_the_protocol_and_who_asks() {
+fn the_answers_of_a_server_alone_identify_the_protocol_and_the_client() {
     let answers = ack_data(1, &[5, 1], &[0xFF]).repeat(3);
     for midstream in [false, true] {
         assert_eq!(decide(102, midstream, &[], &answers[..22], false), ("s7comm", false));
@@ -136,6 +136,6 @@ fn a_side_that_is_joined_between_odd_frames_finds_the_next() {
     let mut session = crate::Session::new(&super::super::S7COMM, Transport::Tcp, &Limits::default(), true);
     session.feed_stream(Client, &[&stop[5..], &stop].concat(), &crate::testing::at(0), &mut log);
     session.finish(&mut log);
-    assert_eq!(told(&log, "asks"), ["0.0 control plc_stop 41"]);
+    assert_eq!(reported(&log, "asks"), ["0.0 control plc_stop 41"]);
     assert_eq!(log.lost, stop.len() - 5);
 }

@@ -1,14 +1,14 @@
-//! Items, values and lists that are not what they say, as servers read them.
+//! Irregular items, values and lists, as servers read them.
 
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn asked(log: &Log) -> Vec<String> {
-    told(log, "asks")
+    reported(log, "asks")
 }
 
-/// Which parts of a request cannot be read.
+/// The unread parts of a request.
 fn unread(log: &Log) -> Vec<String> {
     let part = |line: &String| Some(line.split_once(" unread=")?.1.split(' ').next()?.into());
     asked(log).iter().filter_map(part).collect()
@@ -17,7 +17,7 @@ fn unread(log: &Log) -> Vec<String> {
 /// A Write Var of some items, with some values.
 fn write(count: u8, items: &[&[u8]], values: &[&[u8]]) -> Log {
     let parameters = [&[5, count], items.concat().as_slice()].concat();
-    let log = talk(&[(Client, job(1, &parameters, &values.concat()))]);
+    let log = decode_conversation(&[(Client, job(1, &parameters, &values.concat()))]);
     assert!(!asked(&log).is_empty() && asked(&log).iter().all(|line| line.contains(" write write_var 5")));
     log
 }
@@ -43,7 +43,7 @@ fn three_bytes_of_an_item_that_servers_do_not_look_at_hide_nothing() {
     // The same for reads.
     let mut odd = four(40);
     odd[0] = 0x99;
-    let log = talk(&[(Client, job(1, &[&[4, 2], four(0).as_slice(), &odd].concat(), &[]))]);
+    let log = decode_conversation(&[(Client, job(1, &[&[4, 2], four(0).as_slice(), &odd].concat(), &[]))]);
     assert_eq!(asked(&log)[1], "0.1 read read_var 4 area=DB db=20 byte=40 bytes=4");
 }
 
@@ -63,7 +63,7 @@ fn an_item_that_is_sound_in_two_syntaxes_is_announced_in_both() {
     // DB 8 from byte 28.
     for areas in [[2, 0, 1, 0, 132, 4, 0, 8, 0, 28], [2, 0, 1, 0, 28, 4, 0, 8, 0, 132]] {
         let parameters = [&[4, 1, 0x12, 12, 0xB0, 2], areas.as_slice()].concat();
-        let log = talk(&[(Client, job(1, &parameters, &[]))]);
+        let log = decode_conversation(&[(Client, job(1, &parameters, &[]))]);
         assert_eq!(asked(&log).len(), 2, "{:?}", log.lines);
     }
     // A usual symbolic item is one thing only: its reserved byte is no size of an element.
@@ -72,7 +72,7 @@ fn an_item_that_is_sound_in_two_syntaxes_is_announced_in_both() {
 }
 
 #[test]
-fn what_is_written_beyond_what_is_named_is_one_more_operation() {
+fn values_beyond_the_named_range_are_one_more_operation() {
     let hundred = [&[0, 4, 3, 0x20], [0xAA; 100].as_slice()].concat();
     let none = db(20, 0, 0);
     let (one, bit) = (db(20, 0, 1), [0x12, 10, 0x10, 1, 0, 1, 0, 20, 0x84, 0, 0, 3]);
@@ -115,7 +115,7 @@ fn values_in_the_forms_that_clients_send_are_no_more_than_their_items() {
 }
 
 #[test]
-fn a_length_in_the_other_unit_is_believed_where_it_fits() {
+fn a_length_in_the_other_unit_is_accepted_where_it_fits() {
     // snap7 1.4.2 takes lengths under size 0 for bits, and those under size 3 for bytes.
     for value in [[0, 0, 0, 32, 1, 2, 3, 4], [0, 3, 0, 4, 1, 2, 3, 4], [0, 6, 0, 32, 1, 2, 3, 4]] {
         let log = write(2, &[&four(0), &four(8)], &[&value, VALUE]);
@@ -149,10 +149,10 @@ fn a_value_that_a_server_finds_inside_another_is_announced_for_its_item() {
 }
 
 #[test]
-fn items_that_are_counted_but_missing_and_items_that_are_not_counted_are_told() {
+fn counted_items_that_are_missing_and_uncounted_items_are_reported() {
     let log = write(2, &[&four(0)], &[VALUE]);
     assert_eq!((asked(&log).len(), unread(&log)), (2, std::vec!["items".into()]), "{:?}", log.lines);
-    // python-snap7 3.3.0 executes the first item whatever the number says.
+    // python-snap7 3.3.0 executes the first item, whatever the number is.
     for count in [0, 1] {
         let log = write(count, &[&four(0), &four(40)], &[VALUE, VALUE]);
         let extra = "(ambiguous) area=DB db=20 byte=40 bytes=4 = 0x01020304";
@@ -167,15 +167,16 @@ fn items_that_are_counted_but_missing_and_items_that_are_not_counted_are_told() 
 }
 
 #[test]
-fn the_parts_of_a_fault_end_as_the_answer_says() {
+fn the_operations_of_a_faulty_request_end_as_the_answer_states() {
     let mut odd = four(40);
     odd[0] = 0x99;
     let parameters = [&[5, 2], four(0).as_slice(), &odd].concat();
     let data = [VALUE, &[0, 4, 0, 64, 1, 2, 3, 4, 5, 6, 7, 8]].concat();
-    let log = talk(&[(Client, job(1, &parameters, &data)), (Server, ack_data(1, &[5, 2], &[0x05, 0xFF]))]);
+    let log =
+        decode_conversation(&[(Client, job(1, &parameters, &data)), (Server, ack_data(1, &[5, 2], &[0x05, 0xFF]))]);
     assert_eq!(asked(&log).len(), 3);
-    assert!(told(&log, "refused")[0].starts_with("(5 invalid_address) 0.0"));
-    let accepted = told(&log, "accepted");
+    assert!(reported(&log, "refused")[0].starts_with("(5 invalid_address) 0.0"));
+    let accepted = reported(&log, "accepted");
     assert!(
         accepted[0].starts_with("0.1") && accepted[1].starts_with("0.2"),
         "the rest belongs to item 2: {accepted:?}"
@@ -183,22 +184,22 @@ fn the_parts_of_a_fault_end_as_the_answer_says() {
 }
 
 #[test]
-fn a_read_whose_items_share_an_answer_with_what_is_not_read_keeps_its_values() {
+fn a_read_that_shares_its_answer_with_an_unread_item_keeps_its_values() {
     let mut odd = db(20, 8, 1);
     odd[0] = 0x99;
     let parameters = [&[4, 3], db(20, 0, 1).as_slice(), &odd, &[0x12, 10, 0x10]].concat();
     let data = [0xFF, 4, 0, 8, 0x11, 0, 0xFF, 4, 0, 8, 0x22, 0];
-    let log = talk(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 3], &data))]);
-    let accepted = told(&log, "accepted");
+    let log = decode_conversation(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 3], &data))]);
+    let accepted = reported(&log, "accepted");
     assert!(accepted[0].ends_with("byte=0 bytes=1 = 0x11") && accepted[1].ends_with("byte=8 bytes=1 = 0x22"));
-    assert_eq!(told(&log, "pending").len(), 1);
+    assert_eq!(reported(&log, "pending").len(), 1);
 }
 
 #[test]
 fn blocks_that_a_service_lists_beyond_its_count_are_announced() {
     let service = |arguments: &[u8], rest: &[u8]| {
         let head = [0x28, 0, 0, 0, 0, 0, 0, 0xFD, 0, arguments.len() as u8];
-        let log = talk(&[(Client, job(1, &[&head, arguments, b"\x05_INSE", rest].concat(), &[]))]);
+        let log = decode_conversation(&[(Client, job(1, &[&head, arguments, b"\x05_INSE", rest].concat(), &[]))]);
         (asked(&log), unread(&log), log.lines_of("Malformed").len())
     };
     let (one, two) = ("block=DB number=1 = 0x3041303030303150", "block=DB number=42 = 0x3041303030343250");
@@ -226,7 +227,7 @@ fn lists_of_variables_that_are_modified_or_forced_are_read_to_their_end() {
         [&[0, 0, 0, 0, 0, count], addresses.as_slice(), &values, rest].concat()
     };
     for sub in [8, 9] {
-        let ask = |data: &[u8]| talk(&[(Client, userdata(1, 0x40, (1, sub), &[0], data))]);
+        let ask = |data: &[u8]| decode_conversation(&[(Client, userdata(1, 0x40, (1, sub), &[0], data))]);
         let log = ask(&list(2, &[]));
         assert_eq!((asked(&log).len(), unread(&log).len()), (2, 0));
         for data in
@@ -238,19 +239,19 @@ fn lists_of_variables_that_are_modified_or_forced_are_read_to_their_end() {
         }
     }
     let cyclic = [&[0, 2, 1, 10], db(300, 4, 2).as_slice()].concat();
-    let log = talk(&[(Client, userdata(1, 0x40, (2, 1), &[0], &cyclic))]);
+    let log = decode_conversation(&[(Client, userdata(1, 0x40, (2, 1), &[0], &cyclic))]);
     assert_eq!((asked(&log).len(), unread(&log)), (2, std::vec!["items".into()]));
 }
 
 #[test]
 fn names_that_cannot_be_read_leave_a_download_without_a_target() {
     for parameters in [b"\x1A\0\0\0\0\0\0\0\xFF_0A00001P".as_slice(), b"\x1A\0\0"] {
-        let log = talk(&[(Client, job(1, parameters, &[]))]);
+        let log = decode_conversation(&[(Client, job(1, parameters, &[]))]);
         assert_eq!(asked(&log), ["0.0 program request_download 26 unread=block"]);
     }
 }
 
-/// What python-snap7 3.3.0 writes: how many bytes, to which byte of which data block. As tried with its server.
+/// What python-snap7 3.3.0 writes: how many bytes, to which byte of which data block. As tested with its server.
 fn python_writes(parameters: &[u8], data: &[u8]) -> Option<(u16, u32, usize)> {
     let item = parameters.get(2..14)?;
     let [_, size, high, low] = *data.first_chunk()?;
@@ -286,7 +287,7 @@ proptest! {
             data.extend([0, size, (length >> 8) as u8, length as u8]);
             data.extend(bytes);
         }
-        let log = talk(&[(Client, job(1, &parameters, &data))]);
+        let log = decode_conversation(&[(Client, job(1, &parameters, &data))]);
         let Some((number, byte, bytes)) = python_writes(&parameters, &data) else { return Ok(()) };
         let number = std::format!("db={number} ");
         let part = |line: &str, name: &str| {

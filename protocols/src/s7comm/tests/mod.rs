@@ -16,7 +16,7 @@ use std::vec::Vec;
 
 use crate::dissector::Limits;
 use crate::dissector::Side::{self, Client, Server};
-use crate::testing::{Log, hear};
+use crate::testing::{Log, decode};
 
 /// A TSDU in one TPKT and one DT.
 fn frame(tsdu: &[u8]) -> Vec<u8> {
@@ -54,13 +54,13 @@ fn db(number: u16, byte: u32, bytes: u16) -> Vec<u8> {
     std::vec![0x12, 0x0A, 0x10, 2, x, y, n, m, 0x84, a, b, c]
 }
 
-fn talk(segments: &[(Side, Vec<u8>)]) -> Log {
+fn decode_conversation(segments: &[(Side, Vec<u8>)]) -> Log {
     let segments: Vec<_> = segments.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
-    hear(&super::S7COMM, &segments)
+    decode(&super::S7COMM, &segments)
 }
 
-/// The lines that tell of operations and outcomes, without times and numbers.
-fn told(log: &Log, word: &str) -> Vec<String> {
+/// The lines of operations and outcomes, without times and numbers.
+fn reported(log: &Log, word: &str) -> Vec<String> {
     let lines = log.lines.iter().filter(|line| line.contains(word));
     lines.map(|line| line.split_once(word).map_or(line.as_str(), |(_, rest)| rest).trim().into()).collect()
 }
@@ -69,10 +69,14 @@ fn told(log: &Log, word: &str) -> Vec<String> {
 fn setup_agrees_on_a_length_and_longer_pdus_are_malformed() {
     let setup = |length: u16| [&[0xF0, 0, 0, 1, 0, 1], length.to_be_bytes().as_slice()].concat();
     let write = job(2, &[&[5, 1], db(1, 0, 60).as_slice()].concat(), &[&[0, 4, 1, 0xE0], [7; 60].as_slice()].concat());
-    let log = talk(&[(Client, job(1, &setup(480), &[])), (Server, ack_data(1, &setup(64), &[])), (Client, write)]);
-    assert_eq!(told(&log, "asks")[0], "0.0 session setup_communication 240 = 0x000001000101e0");
+    let log = decode_conversation(&[
+        (Client, job(1, &setup(480), &[])),
+        (Server, ack_data(1, &setup(64), &[])),
+        (Client, write),
+    ]);
+    assert_eq!(reported(&log, "asks")[0], "0.0 session setup_communication 240 = 0x000001000101e0");
     assert_eq!(log.lines_of("Malformed"), ["Malformed pdu_longer_than_negotiated 88 from Client"]);
-    assert!(told(&log, "asks")[1].starts_with("1.0 write write_var 5 area=DB db=1 byte=0 bytes=60"));
+    assert!(reported(&log, "asks")[1].starts_with("1.0 write write_var 5 area=DB db=1 byte=0 bytes=60"));
     assert_eq!(log.pdus[&(super::ROSCTR_FUNC, 0x1F0)], 1);
 }
 
@@ -80,13 +84,13 @@ fn setup_agrees_on_a_length_and_longer_pdus_are_malformed() {
 fn jobs_in_flight_are_paired_by_reference_and_direction() {
     let read = |reference, number| job(reference, &[&[4, 1], db(number, 0, 1).as_slice()].concat(), &[]);
     let answer = |reference, value| ack_data(reference, &[4, 1], &[0xFF, 4, 0, 8, value]);
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, [read(0x0100, 1), read(0x0200, 2), read(0x0300, 3)].concat()),
         (Server, [answer(0x0300, 33), answer(0x0100, 11)].concat()),
         (Client, answer(0x0200, 99)), // an answer from the wrong end answers nothing
         (Server, answer(0x0200, 22)),
     ]);
-    let accepted = told(&log, "accepted");
+    let accepted = reported(&log, "accepted");
     assert_eq!(accepted.len(), 3);
     assert!(accepted[0].contains("2.0") && accepted[0].ends_with("db=3 byte=0 bytes=1 = 0x21"), "{accepted:?}");
     assert!(accepted[1].contains("0.0") && accepted[1].ends_with("db=1 byte=0 bytes=1 = 0x0b"), "{accepted:?}");
@@ -98,28 +102,28 @@ fn jobs_in_flight_are_paired_by_reference_and_direction() {
 fn an_error_in_the_header_refuses_the_whole_job() {
     let read = job(7, &[&[4, 2], db(1, 0, 1).as_slice(), &db(1, 2, 1)].concat(), &[]);
     // ROSCTR 2: an answer without parameters; class 0x85, code 0.
-    let log = talk(&[(Client, read), (Server, pdu(2, 7, &[0x85, 0], &[], &[]))]);
-    assert_eq!(told(&log, "refused").len(), 2);
-    assert!(told(&log, "refused")[1].starts_with("(34048 frame_wrong) 0.1"), "{:?}", log.lines);
+    let log = decode_conversation(&[(Client, read), (Server, pdu(2, 7, &[0x85, 0], &[], &[]))]);
+    assert_eq!(reported(&log, "refused").len(), 2);
+    assert!(reported(&log, "refused")[1].starts_with("(34048 frame_wrong) 0.1"), "{:?}", log.lines);
 }
 
 #[test]
 fn a_stop_is_named_and_its_service_counted() {
     // 0x29, five bytes, length 9, P_PROGRAM.
     let stop = job(0x6F, b"\x29\0\0\0\0\0\x09P_PROGRAM", &[]);
-    let log = talk(&[(Client, stop), (Server, ack_data(0x6F, &[0x29], &[]))]);
-    assert_eq!(told(&log, "asks"), ["0.0 control plc_stop 41"]);
-    assert_eq!(told(&log, "accepted").len(), 1);
+    let log = decode_conversation(&[(Client, stop), (Server, ack_data(0x6F, &[0x29], &[]))]);
+    assert_eq!(reported(&log, "asks"), ["0.0 control plc_stop 41"]);
+    assert_eq!(reported(&log, "accepted").len(), 1);
     assert_eq!((log.pdus[&(super::PI_SERVICES, 1)], super::service_name(1).as_str()), (1, "P_PROGRAM"));
 }
 
 #[test]
-fn services_are_told_apart_by_name_and_arguments() {
+fn services_are_distinguished_by_name_and_arguments() {
     let service = |arguments: &[u8], name: &[u8]| {
         let head = [0x28, 0, 0, 0, 0, 0, 0, 0xFD, 0, arguments.len() as u8];
         job(1, &[&head, arguments, &[name.len() as u8], name].concat(), &[])
     };
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, service(b"", b"P_PROGRAM")),
         (Client, service(b"C ", b"P_PROGRAM")),
         (Client, service(b"EP", b"_MODU")),
@@ -128,7 +132,7 @@ fn services_are_told_apart_by_name_and_arguments() {
         (Client, service(b"", b"_N_WHAT__")),
     ]);
     assert_eq!(
-        told(&log, "asks"),
+        reported(&log, "asks"),
         [
             "0.0 control plc_warm_start 40",
             "1.0 control plc_cold_start 40 = 0x4320",

@@ -1,4 +1,4 @@
-//! Which request an answer belongs to, and what an answer proves whose request is not there.
+//! Matching of answers with requests, and the changes that answers without requests prove.
 
 use super::*;
 
@@ -18,12 +18,12 @@ fn write(reference: u16) -> Vec<u8> {
 }
 
 fn accepted(log: &Log) -> Vec<String> {
-    told(log, "accepted")
+    reported(log, "accepted")
 }
 
 #[test]
 fn an_answer_of_four_items_is_not_that_to_nine_under_the_same_reference() {
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, [read(0, 9), read(0, 4)].concat()),
         (Server, values(0, 4)),
         (Client, read(0, 4)),
@@ -31,13 +31,13 @@ fn an_answer_of_four_items_is_not_that_to_nine_under_the_same_reference() {
     ]);
     assert_eq!(accepted(&log).len(), 8);
     assert!(accepted(&log)[0].starts_with("1.0") && accepted(&log)[4].starts_with("2.0"), "{:?}", log.lines);
-    assert_eq!(told(&log, "pending").len(), 9);
+    assert_eq!(reported(&log, "pending").len(), 9);
     assert!(log.lines_of("Malformed").is_empty() && log.lines_of("Unmatched").is_empty());
 }
 
 #[test]
 fn with_one_job_in_flight_another_reference_does_not_lose_its_outcome() {
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, write(7)),
         (Server, ack_data(0, &[5, 1], &[0xFF])),
         (Client, read(8, 2)),
@@ -48,16 +48,17 @@ fn with_one_job_in_flight_another_reference_does_not_lose_its_outcome() {
         log.lines_of("Unmatched"),
         ["Unmatched answer_with_other_reference 0 from Server", "Unmatched answer_with_other_reference 0 from Server"]
     );
-    assert!(told(&log, "unseen").is_empty());
+    assert!(reported(&log, "unseen").is_empty());
 }
 
 #[test]
 fn with_one_userdata_in_flight_another_reference_does_not_lose_its_outcome() {
     let set_clock = |reference| userdata(reference, 0x40, (7, 2), &[0], &[0xFF, 9, 0, 2, 0, 0x19]);
-    let log = talk(&[(Client, set_clock(7)), (Server, userdata(8, 0x80, (7, 2), &[1, 0, 0, 0, 0], &[]))]);
+    let log =
+        decode_conversation(&[(Client, set_clock(7)), (Server, userdata(8, 0x80, (7, 2), &[1, 0, 0, 0, 0], &[]))]);
     assert_eq!(accepted(&log).len(), 1, "{:?}", log.lines);
     assert_eq!(log.lines_of("Unmatched"), ["Unmatched answer_with_other_reference 8 from Server"]);
-    assert!(told(&log, "unseen").is_empty());
+    assert!(reported(&log, "unseen").is_empty());
 }
 
 #[test]
@@ -77,15 +78,15 @@ fn an_answer_with_another_reference_that_does_not_fit_or_may_be_anothers_ends_no
         std::vec![(Client, [read(7, 2), read(8, 2)].concat()), (Server, values(8, 2)), (Server, values(9, 2))],
     ];
     for said in cases {
-        let log = talk(&said);
+        let log = decode_conversation(&said);
         assert_eq!(log.lines_of("Unmatched").len(), 1, "{:?}", log.lines);
         assert!(log.lines_of("Unmatched")[0].starts_with("Unmatched answer_without_request"));
-        assert!(told(&log, "pending").len() >= 2);
+        assert!(reported(&log, "pending").len() >= 2);
     }
 }
 
 #[test]
-fn an_accepted_answer_without_a_request_says_what_was_done() {
+fn an_accepted_answer_without_a_request_proves_the_change() {
     let write = "unseen 0.0 write write_var 5 unread=target";
     let cases: [(Side, Vec<u8>, &[&str]); 8] = [
         (Server, ack_data(1, &[5, 1], &[0xFF]), &[write]),
@@ -106,7 +107,7 @@ fn an_accepted_answer_without_a_request_says_what_was_done() {
         ),
     ];
     for (from, answer, expected) in cases {
-        let log = talk(&[(from, answer)]);
+        let log = decode_conversation(&[(from, answer)]);
         let unseen: Vec<_> = log.lines_of("0 unseen").iter().map(|line| &line[2..]).collect();
         assert_eq!(unseen, expected);
         assert_eq!(log.lines_of("Unmatched").len(), 1);
@@ -114,7 +115,7 @@ fn an_accepted_answer_without_a_request_says_what_was_done() {
 }
 
 #[test]
-fn what_changed_nothing_was_refused_or_is_said_twice_is_counted_only() {
+fn answers_that_change_nothing_refuse_or_repeat_are_only_counted() {
     let cases = [
         std::vec![(Server, values(1, 2))],
         std::vec![(Server, ack_data(1, &[0x1E, 0], &[]))], // an upload
@@ -126,11 +127,11 @@ fn what_changed_nothing_was_refused_or_is_said_twice_is_counted_only() {
         std::vec![(Client, write(1)), (Server, ack_data(1, &[5, 1], &[0xFF])), (Server, ack_data(1, &[5, 1], &[0xFF]))],
     ];
     for said in cases {
-        let log = talk(&said);
+        let log = decode_conversation(&said);
         assert_eq!((log.lines_of("0 unseen").len(), log.lines_of("Unmatched").len()), (0, 1), "{:?}", log.lines);
     }
     // A third one is no copy any more.
     let answer = ack_data(1, &[5, 1], &[0xFF]);
-    let log = talk(&[(Client, write(1)), (Server, [answer.clone(), answer.clone(), answer].concat())]);
+    let log = decode_conversation(&[(Client, write(1)), (Server, [answer.clone(), answer.clone(), answer].concat())]);
     assert_eq!(log.lines_of("0 unseen").len(), 1, "{:?}", log.lines);
 }

@@ -1,4 +1,4 @@
-//! Lies, losses and splits.
+//! Wrong counts and lengths, losses and splits.
 
 use super::*;
 use crate::dissector::{Limits, Transport};
@@ -8,11 +8,11 @@ use crate::testing::at;
 const STOP: &[u8] = b"\x29\0\0\0\0\0\x09P_PROGRAM";
 
 fn asked(log: &Log) -> Vec<String> {
-    told(log, "asks")
+    reported(log, "asks")
 }
 
 #[test]
-fn counts_that_lie_cost_nothing_and_hide_nothing() {
+fn wrong_counts_cost_nothing_and_hide_nothing() {
     let unread = "read read_var 4 unread=items";
     let cases: [(&[u8], usize); 4] = [
         (&[4, 255], 0),                                     // no item at all
@@ -21,7 +21,7 @@ fn counts_that_lie_cost_nothing_and_hide_nothing() {
         (&[4, 1, 0x12, 4, 0xB0, 255, 1, 2], 0),             // 255 areas in two bytes
     ];
     for (parameters, readable) in cases {
-        let log = talk(&[(Client, job(1, parameters, &[]))]);
+        let log = decode_conversation(&[(Client, job(1, parameters, &[]))]);
         assert_eq!(asked(&log).len(), readable + 1, "{:?}", log.lines);
         assert_eq!(asked(&log)[readable], std::format!("0.{readable} {unread}"));
         assert!(log.lines.iter().any(|line| line.starts_with("Malformed truncated_request")));
@@ -29,28 +29,28 @@ fn counts_that_lie_cost_nothing_and_hide_nothing() {
 }
 
 #[test]
-fn what_a_request_has_beyond_as_many_operations_as_a_controller_would_take_is_one_more() {
+fn operations_beyond_the_limit_of_controllers_are_one_more() {
     // One item of 50 areas, ten times.
     let areas = [&[0x12, 0xFC, 0xB0, 50], [1, 0, 1, 0, 0].repeat(50).as_slice()].concat();
-    let log = talk(&[(Client, job(1, &[&[4, 10], areas.repeat(10).as_slice()].concat(), &[]))]);
+    let log = decode_conversation(&[(Client, job(1, &[&[4, 10], areas.repeat(10).as_slice()].concat(), &[]))]);
     assert_eq!(asked(&log).len(), 257);
     assert_eq!(asked(&log)[256], "0.256 read read_var 4 unread=items");
     assert_eq!(log.lines_of("Limit"), ["Limit request_items from Client"]);
-    assert_eq!(told(&log, "pending").len(), 257);
+    assert_eq!(reported(&log, "pending").len(), 257);
 }
 
 #[test]
 fn a_write_without_its_data_is_still_a_write() {
-    let log = talk(&[(Client, job(1, &[&[5, 1], db(7, 0, 2).as_slice()].concat(), &[]))]);
+    let log = decode_conversation(&[(Client, job(1, &[&[5, 1], db(7, 0, 2).as_slice()].concat(), &[]))]);
     assert_eq!(asked(&log), ["0.0 write write_var 5 area=DB db=7 byte=0 bytes=2"]);
     assert_eq!(log.lines_of("Malformed"), ["Malformed truncated_data 0 from Client"]);
 }
 
 #[test]
-fn lengths_in_the_header_that_lie_are_malformed_and_what_is_there_is_read() {
+fn wrong_lengths_in_the_header_are_malformed_and_the_rest_is_decoded() {
     let mut stop = job(1, STOP, &[]);
     stop[14] = 0xFF; // parameter length
-    let log = talk(&[(Client, stop)]);
+    let log = decode_conversation(&[(Client, stop)]);
     assert_eq!(asked(&log), ["0.0 control plc_stop 41"]);
     assert_eq!(log.lines_of("Malformed"), ["Malformed pdu_length_mismatch 26 from Client"]);
 }
@@ -95,7 +95,7 @@ fn a_gap_inside_a_fragmented_pdu_does_not_swallow_the_next() {
 
 #[test]
 fn other_contents_in_the_connection_are_named_once() {
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, frame(b"\x16\x03\x01\0\0")),
         (Client, frame(b"\x16\x03\x01\0\0")),
         (Client, job(1, STOP, &[])),
@@ -104,8 +104,8 @@ fn other_contents_in_the_connection_are_named_once() {
 }
 
 #[test]
-fn a_job_that_nobody_knows_is_unknown_and_waits_for_its_answer() {
-    let log = talk(&[
+fn an_unknown_job_is_pending_until_its_answer() {
+    let log = decode_conversation(&[
         (Client, job(1, &[0x42, 1, 2], &[])),
         (Server, ack_data(1, &[0x42], &[])),
         (Client, job(2, &[], &[])),
@@ -114,7 +114,7 @@ fn a_job_that_nobody_knows_is_unknown_and_waits_for_its_answer() {
     let asked = asked(&log);
     assert_eq!(asked[0], "0.0 unknown unknown_job 66 = 0x0102");
     assert!(asked[1].starts_with("1.0 unknown unknown_job") && asked[2].starts_with("2.0 unknown unknown_userdata"));
-    assert_eq!(told(&log, "accepted").len(), 1);
+    assert_eq!(reported(&log, "accepted").len(), 1);
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn answers_that_never_come_are_given_up_in_time() {
     }
     assert_eq!(log.lines_of("Limit"), ["Limit pending_requests from Client"]);
     session.expire(6_000_000_000, &mut log);
-    assert_eq!(told(&log, "overdue").len(), 2);
+    assert_eq!(reported(&log, "overdue").len(), 2);
     session.close(6_500_000_000, &mut log);
     assert_eq!(session.deadline(), None);
-    assert_eq!(told(&log, "no_response").len(), 2);
+    assert_eq!(reported(&log, "no_response").len(), 2);
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn half_a_pdu_that_is_given_up_is_lost_and_the_next_one_is_read() {
     assert_eq!(asked(&log), ["0.0 control plc_stop 41"]);
     // One request that waits takes no memory of its own, several do.
     session.forget(&at(3), &mut log);
-    assert_eq!((session.memory(), told(&log, "pending").len()), (0, 0));
+    assert_eq!((session.memory(), reported(&log, "pending").len()), (0, 0));
     session.feed_stream(Client, &job(3, STOP, &[]), &at(4), &mut log);
     assert!(session.memory() > 0);
     session.forget(&at(5), &mut log);
-    assert_eq!((session.memory(), told(&log, "pending").len()), (0, 2));
+    assert_eq!((session.memory(), reported(&log, "pending").len()), (0, 2));
 }

@@ -1,4 +1,4 @@
-//! Items whose outcome nobody waits for are counted at once; from the first that somebody waits for, each is told.
+//! Outcomes of untracked items are counted at once; from the first tracked item on, each is reported.
 
 use std::boxed::Box;
 

@@ -1,4 +1,4 @@
-//! Userdata: status lists, fragments, clock, password, test functions, what is sent unasked.
+//! Userdata: status lists, fragments, clock, password, test functions, indications.
 
 use super::*;
 
@@ -17,14 +17,14 @@ fn component_identification_in_two_fragments_names_the_controller() {
         list.extend(text.bytes().chain(core::iter::repeat(0)).take(32));
     }
     let (head, tail) = list.split_at(50);
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, userdata(1, 0x40, SZL, &[0], &[0, 0x1C, 0, 0])),
         (Server, userdata(1, 0x80, SZL, &answer(true), head)),
         (Client, userdata(2, 0x40, SZL, &[2, 0, 0, 0, 0], &[])),
         (Server, userdata(2, 0x80, SZL, &answer(false), tail)),
     ]);
     assert_eq!(
-        told(&log, "asks"),
+        reported(&log, "asks"),
         ["0.0 identify read_szl 1025 szl=28 index=0", "1.0 identify read_szl 1025 szl=28 index=0"]
     );
     assert_eq!(
@@ -56,7 +56,7 @@ fn module_protection_and_mode_are_identities() {
         ([&[4, 0x24, 0, 0, 0, 20, 0, 1, 0x51, 0x40, 0xFF, 4], [0; 16].as_slice()].concat(), &["run_state = STOP"]),
     ];
     for (list, expected) in lists {
-        let log = talk(&[
+        let log = decode_conversation(&[
             (Client, userdata(1, 0x40, SZL, &[0], &list[..4])),
             (Server, userdata(1, 0x80, SZL, &answer(false), &list)),
         ]);
@@ -68,7 +68,7 @@ fn module_protection_and_mode_are_identities() {
 #[test]
 fn a_list_that_claims_more_records_than_it_has_invents_none() {
     let list = [0, 0x1C, 0, 0, 0, 34, 0xFF, 0xFF, 0, 1, b'X'];
-    let log = talk(&[(Server, userdata(1, 0x80, SZL, &answer(false), &list))]);
+    let log = decode_conversation(&[(Server, userdata(1, 0x80, SZL, &answer(false), &list))]);
     assert!(log.lines_of("identity").is_empty());
     assert_eq!(log.lines_of("Unmatched").len(), 1);
 }
@@ -76,22 +76,27 @@ fn a_list_that_claims_more_records_than_it_has_invents_none() {
 #[test]
 fn a_password_is_an_event_and_never_a_value() {
     let secret = b"\x21\x3a\x1b\x1d\x6e\x68\x1b\x1d";
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, userdata(6, 0x40, (5, 1), &[0], secret)),
         (Server, userdata(6, 0x80, (5, 1), &[1, 0, 0, 0xD6, 0x02], secret)),
         (Client, userdata(7, 0x40, (5, 2), &[0], &[])),
     ]);
-    assert_eq!(told(&log, "asks"), ["0.0 security plc_password 1281", "1.0 security clear_plc_password 1282"]);
-    assert!(told(&log, "refused")[0].starts_with("(54786 password_wrong)"), "{:?}", log.lines);
+    assert_eq!(reported(&log, "asks"), ["0.0 security plc_password 1281", "1.0 security clear_plc_password 1282"]);
+    assert!(reported(&log, "refused")[0].starts_with("(54786 password_wrong)"), "{:?}", log.lines);
     assert!(!std::format!("{log:?}").contains("213a"));
 }
 
 #[test]
 fn the_clock_is_read_and_set() {
     let clock = [0, 0x19, 0x16, 2, 8, 0x23, 8, 0x10, 0, 2];
-    let log =
-        talk(&[(Client, userdata(1, 0x40, (7, 1), &[0], &[])), (Client, userdata(2, 0x40, (7, 2), &[0], &clock))]);
-    assert_eq!(told(&log, "asks"), ["0.0 read read_clock 1793", "1.0 time set_clock 1794 = 0x00191602082308100002"]);
+    let log = decode_conversation(&[
+        (Client, userdata(1, 0x40, (7, 1), &[0], &[])),
+        (Client, userdata(2, 0x40, (7, 2), &[0], &clock)),
+    ]);
+    assert_eq!(
+        reported(&log, "asks"),
+        ["0.0 read read_clock 1793", "1.0 time set_clock 1794 = 0x00191602082308100002"]
+    );
 }
 
 #[test]
@@ -101,9 +106,9 @@ fn modified_variables_are_writes_with_their_memory_and_values() {
     data.extend([0; 20]);
     data.extend([0, 3, 3, 1, 0, 0, 0, 0, 2, 1, 0, 0, 0, 4, 0x10, 1, 0, 0, 0, 8]);
     data.extend([0, 9, 0, 4, 0x41, 0x33, 0x85, 0x1F, 0, 9, 0, 2, 0xDE, 0xAD, 0, 9, 0, 1, 1, 0]);
-    let log = talk(&[(Client, userdata(1, 0x40, (1, 8), &[0], &data))]);
+    let log = decode_conversation(&[(Client, userdata(1, 0x40, (1, 8), &[0], &data))]);
     assert_eq!(
-        told(&log, "asks"),
+        reported(&log, "asks"),
         [
             "0.0 write modify_variable 264 area=M byte=0 bytes=4 = 0x4133851f",
             "0.1 write modify_variable 264 area=M byte=4 bytes=2 = 0xdead",
@@ -115,21 +120,21 @@ fn modified_variables_are_writes_with_their_memory_and_values() {
 #[test]
 fn cyclic_services_name_the_memory_that_they_report() {
     let data = [&[0, 2, 1, 10], db(300, 4, 2).as_slice(), &db(200, 0, 2)].concat();
-    let log = talk(&[(Client, userdata(1, 0x40, (2, 1), &[0], &data))]);
-    assert_eq!(told(&log, "asks")[1], "0.1 subscribe cyclic_transfer 513 area=DB db=200 byte=0 bytes=2");
+    let log = decode_conversation(&[(Client, userdata(1, 0x40, (2, 1), &[0], &data))]);
+    assert_eq!(reported(&log, "asks")[1], "0.1 subscribe cyclic_transfer 513 area=DB db=200 byte=0 bytes=2");
 }
 
 #[test]
-fn what_a_controller_sends_unasked_is_a_report_and_what_a_client_sends_is_not() {
+fn an_indication_of_a_controller_is_a_report_and_one_of_a_client_is_not() {
     // Mode transition: head, then group 0, mode 0 STOP.
     let mode = pdu(7, 0, &[], &[0, 1, 0, 0x10, 0x10, 0, 0, 0], &[]);
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Server, mode),
         (Server, userdata(0, 0, (1, 8), &[0], &[1])),
         (Client, userdata(0, 0, (1, 8), &[0], &[1])),
     ]);
     assert_eq!(
-        told(&log, "asks"),
+        reported(&log, "asks"),
         [
             "0.0 report mode_transition 0 mode=0 index=0",
             "1.0 report modify_variable 264 = 0x01",
@@ -137,21 +142,21 @@ fn what_a_controller_sends_unasked_is_a_report_and_what_a_client_sends_is_not() 
         ]
     );
     assert_eq!(log.lines_of("identity"), ["identity of Server 0: run_state = STOP"]);
-    assert_eq!(told(&log, "accepted").len(), 3);
+    assert_eq!(reported(&log, "accepted").len(), 3);
     let keys: Vec<_> = log.pdus.keys().map(|(_, key)| super::super::userdata_key(*key)).collect();
     assert_eq!(keys, ["type0:grp1:sub8", "?:grp0"]);
 }
 
 #[test]
 fn groups_have_six_bits() {
-    let log = talk(&[
+    let log = decode_conversation(&[
         (Client, userdata(1, 0x40, (0x20, 3), &[0], &[1])),
         (Client, userdata(2, 0x40, (0x3F, 1), &[0], &[])),
         (Client, userdata(3, 0x40, (0x2A, 9), &[0], &[])),
         (Client, userdata(4, 0x40, BLOCK_OF_TYPE, &[0], b"0B")),
     ]);
     assert_eq!(
-        told(&log, "asks"),
+        reported(&log, "asks"),
         [
             "0.0 write record_routing_data 8195 = 0x01",
             "1.0 program nc_request_download 16129",

@@ -5,7 +5,7 @@ use super::*;
 /// The operations that a Read Var of these items is.
 fn read(items: &[&[u8]]) -> Vec<String> {
     let parameters = [&[4, items.len() as u8], items.concat().as_slice()].concat();
-    told(&talk(&[(Client, job(1, &parameters, &[]))]), "asks")
+    reported(&decode_conversation(&[(Client, job(1, &parameters, &[]))]), "asks")
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn one_dbread_item_is_several_operations_that_share_its_answer() {
     let parameters = [&[4, 2], several.as_slice(), &db(9, 0, 1)].concat();
     // A return code before the bytes of each area, as controllers answer WinCC; then the usual item, which is refused.
     let data = [0xFF, 9, 0, 5, 0xFF, 0xAA, 0xBB, 0xFF, 0xCC, 0, 0x0A, 0, 0, 0];
-    let log = talk(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 2], &data))]);
-    assert_eq!(told(&log, "asks").len(), 3);
-    let accepted = told(&log, "accepted");
+    let log = decode_conversation(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 2], &data))]);
+    assert_eq!(reported(&log, "asks").len(), 3);
+    let accepted = reported(&log, "accepted");
     assert!(accepted[0].ends_with("area=DB db=1 byte=4 bytes=2 = 0xaabb"), "{accepted:?}");
     assert!(accepted[1].ends_with("area=DB db=2 byte=0 bytes=1 = 0xcc"), "{accepted:?}");
-    assert!(told(&log, "refused")[0].starts_with("(10 object_does_not_exist) 0.2"), "{:?}", log.lines);
+    assert!(reported(&log, "refused")[0].starts_with("(10 object_does_not_exist) 0.2"), "{:?}", log.lines);
     assert!(log.lines_of("Malformed").is_empty(), "{:?}", log.lines);
 }
 
@@ -71,11 +71,11 @@ fn each_area_of_a_dbread_item_has_its_own_end_with_or_without_its_bytes() {
     ];
     for bytes in answers {
         let data = [&[0xFF, 9, 0, bytes.len() as u8], bytes].concat();
-        let log = talk(&[(Client, job(1, &several, &[])), (Server, ack_data(1, &[4, 1], &data))]);
-        let accepted = told(&log, "accepted");
+        let log = decode_conversation(&[(Client, job(1, &several, &[])), (Server, ack_data(1, &[4, 1], &data))]);
+        let accepted = reported(&log, "accepted");
         assert!(accepted[0].ends_with("db=1 byte=4 bytes=2 = 0xaabb"), "{accepted:?}");
         assert!(accepted[1].ends_with("db=2 byte=7 bytes=1 = 0xcc"), "{accepted:?}");
-        let refused = told(&log, "refused");
+        let refused = reported(&log, "refused");
         assert_eq!(refused.len(), 1);
         assert!(refused[0].ends_with("0.1 after 0: read read_var 4 area=DB db=9 byte=0 bytes=2"), "{refused:?}");
     }
@@ -86,24 +86,26 @@ fn each_written_item_has_its_value_and_its_own_end() {
     let bit = [0x12, 10, 0x10, 1, 0, 1, 0, 0, 0x82, 0, 0, 5];
     let parameters = [&[5, 3], db(1, 0, 1).as_slice(), &bit, &db(2, 6, 2)].concat();
     let data = [0, 4, 0, 8, 0x11, 0, 0, 3, 0, 1, 1, 0, 0, 4, 0, 16, 0x22, 0x33];
-    let log = talk(&[(Client, job(5, &parameters, &data)), (Server, ack_data(5, &[5, 3], &[0xFF, 3, 5]))]);
+    let log =
+        decode_conversation(&[(Client, job(5, &parameters, &data)), (Server, ack_data(5, &[5, 3], &[0xFF, 3, 5]))]);
     assert_eq!(
-        told(&log, "asks"),
+        reported(&log, "asks"),
         [
             "0.0 write write_var 5 area=DB db=1 byte=0 bytes=1 = 0x11",
             "0.1 write write_var 5 area=Q byte=0 bit=5 bits=1 = [1]",
             "0.2 write write_var 5 area=DB db=2 byte=6 bytes=2 = 0x2233",
         ]
     );
-    assert_eq!(told(&log, "accepted").len(), 1);
-    let refused = told(&log, "refused");
+    assert_eq!(reported(&log, "accepted").len(), 1);
+    let refused = reported(&log, "refused");
     assert!(refused[0].starts_with("(3 access_denied) 0.1") && refused[1].starts_with("(5 invalid_address) 0.2"));
 }
 
 #[test]
 fn an_answer_with_fewer_items_leaves_the_others_open() {
     let parameters = [&[4, 2], db(1, 0, 1).as_slice(), &db(1, 1, 1)].concat();
-    let log = talk(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 1], &[0xFF, 4, 0, 8, 1]))]);
+    let log =
+        decode_conversation(&[(Client, job(1, &parameters, &[])), (Server, ack_data(1, &[4, 1], &[0xFF, 4, 0, 8, 1]))]);
     assert_eq!(log.lines_of("Malformed"), ["Malformed answer_differs_from_request 1 from Server"]);
-    assert_eq!((told(&log, "accepted").len(), told(&log, "pending").len()), (1, 1));
+    assert_eq!((reported(&log, "accepted").len(), reported(&log, "pending").len()), (1, 1));
 }

@@ -1,4 +1,4 @@
-//! What is in clear is read, whatever was said before, and what is not read is said.
+//! Clear PDUs are decoded whatever was sent before, and unread parts are reported.
 
 use std::string::String;
 use std::vec;
@@ -27,7 +27,7 @@ fn pdus_in_clear_behind_the_announcement_of_a_tls_record_are_read() {
         // Application data of 16 KiB, and none of it; then whole PDUs, and one in fragments.
         let record = dt(&hex("17 0303 4000"));
         let fragments = pdus(version, &request(0x04F2, 9, &hex(STOP)), 16).concat();
-        let log = hear(&[(Client, [record, stop(version), fragments].concat())]);
+        let log = decode(&[(Client, [record, stop(version), fragments].concat())]);
         assert_eq!(asked(&log), ["0.0 opaque tls 2", &format!("1.0 {STOPS}"), &format!("2.0 {STOPS}")]);
         assert!(log.lines_of("Malformed").iter().all(|line| line.starts_with("Malformed clear_pdu_inside_tls_record")));
         assert!(log.lines_of("Malformed").len() >= 2);
@@ -41,7 +41,7 @@ fn bytes_of_a_record_that_only_begin_like_a_pdu_are_none() {
     for rest in ["7201 0020 31000004f2", "7201 0024 44000004f2", "7203 0024 31000004f2"] {
         let mut rest = hex(rest);
         rest.resize(40, 0x66);
-        let log = hear(&[(Client, [begin.clone(), dt(&rest)].concat())]);
+        let log = decode(&[(Client, [begin.clone(), dt(&rest)].concat())]);
         assert_eq!(asked(&log), ["0.0 opaque tls 2"]);
         assert!(log.lines_of("Malformed").is_empty(), "{:?}", log.lines);
     }
@@ -51,7 +51,7 @@ fn bytes_of_a_record_that_only_begin_like_a_pdu_are_none() {
 fn a_connection_changes_to_s7comm_and_back() {
     let read = pdu(1, &request(0x054C, 3, &hex(READ)));
     let s7comm = dt(&hex(S7COMM_STOP));
-    let log = hear(&[
+    let log = decode(&[
         (Client, read),
         (Client, s7comm.clone()),
         (Server, dt(&hex("3203 0000 0007 0001 0000 0000 29"))),
@@ -59,10 +59,10 @@ fn a_connection_changes_to_s7comm_and_back() {
         (Client, dt(&hex("170303 4000"))),
         (Client, s7comm),
     ]);
-    let told = asked(&log);
-    assert!(told[0].starts_with("0.0 read get_multi_variables"), "{told:?}");
+    let reported = asked(&log);
+    assert!(reported[0].starts_with("0.0 read get_multi_variables"), "{reported:?}");
     assert_eq!(
-        told[2..],
+        reported[2..],
         ["1.0 control plc_stop 41", &format!("2.0 {STOPS}"), "3.0 opaque tls 2", "4.0 control plc_stop 41"]
     );
     assert_eq!(log.lines_of("0 speaks").len(), 3);
@@ -71,18 +71,18 @@ fn a_connection_changes_to_s7comm_and_back() {
 }
 
 #[test]
-fn a_connection_of_something_else_changes_to_what_it_carries() {
+fn a_connection_with_other_content_changes_to_the_protocol_that_it_carries() {
     let mms = dt(&[13, 12, 5, 6, 0x13, 1, 0, 0x16, 1, 2, 0x28, 0xCA, 0x22, 2, 1]);
     for (frame, operation) in [(stop(1), STOPS), (stop(3), STOPS), (dt(&hex(S7COMM_STOP)), "control plc_stop 41")] {
         let segments = [(Client, mms.as_slice()), (Client, &frame), (Client, &mms)];
-        let log = crate::testing::hear(&crate::iso::OTHER, &segments);
+        let log = crate::testing::decode(&crate::iso::OTHER, &segments);
         assert_eq!(asked(&log)[..2], ["0.0 unknown mms 3", &format!("1.0 {operation}")]);
         assert_eq!(log.lost, 0);
     }
 }
 
 #[test]
-fn what_several_tpdus_carry_of_another_protocol_is_told_with_its_class_each_time() {
+fn pdus_of_another_protocol_in_several_tpdus_are_reported_with_their_class_each_time() {
     let tpdus = |tsdu: &str| {
         let tsdu = hex(tsdu);
         let mut pieces: Vec<_> = tsdu.chunks(5).map(dt).collect();
@@ -90,30 +90,31 @@ fn what_several_tpdus_carry_of_another_protocol_is_told_with_its_class_each_time
         pieces[..last].iter_mut().for_each(|piece| piece[6] = 0);
         pieces.concat()
     };
-    let log = hear(&[(Client, stop(1)), (Client, tpdus(S7COMM_STOP)), (Client, tpdus(S7COMM_STOP)), (Client, stop(1))]);
+    let log =
+        decode(&[(Client, stop(1)), (Client, tpdus(S7COMM_STOP)), (Client, tpdus(S7COMM_STOP)), (Client, stop(1))]);
     assert_eq!(asked(&log)[1..3], ["1.0 control s7comm 0 unread=content", "2.0 control s7comm 0 unread=content"]);
     assert_eq!(asked(&log)[3], format!("3.0 {STOPS}"));
 }
 
 #[test]
-fn a_job_that_only_servers_take_for_one_is_told_with_its_class_in_any_conversation() {
+fn a_job_that_only_lax_servers_accept_is_reported_with_its_class_on_any_row() {
     // ROSCTR 0; TPKT version 0; protocol 0: python-snap7 3.3.0 or snap7 1.4.2 execute them, whatever came before.
     for (at, byte) in [(8, 0), (0, 0), (7, 0)] {
         let mut odd = dt(&hex(S7COMM_STOP));
         odd[at] = byte;
-        let log = hear(&[(Client, stop(1)), (Client, odd.clone()), (Client, odd)]);
-        let told = asked(&log);
-        assert_eq!(told.len(), 3, "{told:?}");
+        let log = decode(&[(Client, stop(1)), (Client, odd.clone()), (Client, odd)]);
+        let reported = asked(&log);
+        assert_eq!(reported.len(), 3, "{reported:?}");
         assert!(
-            told[1..].iter().all(|line| line.contains(" control ") && line.ends_with(" unread=content")),
-            "{told:?}"
+            reported[1..].iter().all(|line| line.contains(" control ") && line.ends_with(" unread=content")),
+            "{reported:?}"
         );
     }
 }
 
 #[test]
 fn a_frame_of_another_protocol_from_the_wrong_end_changes_nothing() {
-    let log = hear(&[(Server, dt(&hex(S7COMM_STOP))), (Client, stop(1))]);
+    let log = decode(&[(Server, dt(&hex(S7COMM_STOP))), (Client, stop(1))]);
     assert!(log.lines_of("0 speaks").is_empty(), "{:?}", log.lines);
     assert_eq!(asked(&log).last(), Some(&format!("1.0 {STOPS}").as_str()));
 }
@@ -125,28 +126,28 @@ fn values_that_the_addresses_do_not_name_are_one_more_operation() {
     };
     let one = "write set_multi_variables 1346 object=2316173317 id_1=2550 id_2=113";
     let unread = "0.1 write set_multi_variables 1346 unread=items";
-    for (values, told) in [
+    for (values, reported) in [
         ("01 0001 01 02 0001 01 00", format!("0.0 {one} = 0x01")), // a second value
         ("02 0001 01 00", format!("0.0 {one}")),                   // the value of another
         ("01 0055 01 00", format!("0.0 {one}")),                   // a type that does not exist
     ] {
-        let log = hear(&[(Client, pdu(2, &request(0x0542, 1, &body(values))))]);
-        assert_eq!(asked(&log), [told.as_str(), unread], "{values}");
+        let log = decode(&[(Client, pdu(2, &request(0x0542, 1, &body(values))))]);
+        assert_eq!(asked(&log), [reported.as_str(), unread], "{values}");
         assert_eq!(log.lines_of("Malformed").len(), 1);
     }
-    let log = hear(&[(Client, pdu(2, &request(0x0542, 1, &body("01 0001 01 00"))))]);
+    let log = decode(&[(Client, pdu(2, &request(0x0542, 1, &body("01 0001 01 00"))))]);
     assert_eq!(log.lines.len(), 2, "{:?}", log.lines);
 }
 
 #[test]
-fn requests_that_cannot_be_told_are_operations_of_a_client() {
+fn requests_without_a_readable_function_are_operations_of_a_client() {
     let odd = [
         dt(&hex("7201 0005 35 00000000 72010000")), // no such opcode
         dt(&hex("7201 0004 31 0000 05 72010000")),  // half a head
         dt(&hex("7203 0003 ff 3100 72030000")),     // a digest longer than the PDU
     ];
     for frame in odd {
-        let log = hear(&[(Client, frame.clone()), (Server, frame)]);
+        let log = decode(&[(Client, frame.clone()), (Server, frame)]);
         assert_eq!(asked(&log).len(), 1, "{:?}", log.lines);
         assert!(asked(&log)[0].contains("unknown unknown_function") && asked(&log)[0].contains("unread="));
     }
@@ -161,7 +162,7 @@ fn a_pdu_hidden_behind_another_in_one_length_is_read() {
         let mut cut = read.clone();
         cut.truncate(60);
         for hidden in [too_long(&read, &write[7..]), too_long(&read, &write), too_long(&cut, &write)] {
-            let log = hear(&[(Client, hidden)]);
+            let log = decode(&[(Client, hidden)]);
             let is_write =
                 |line: &String| line.contains("asks") && line.contains("write set_multi_variables 1346 object=");
             assert!(log.lines.iter().any(is_write), "{version}: {:?}", log.lines);
@@ -169,7 +170,7 @@ fn a_pdu_hidden_behind_another_in_one_length_is_read() {
         }
         // A job of S7comm, too
         let stop = dt(b"\x32\x01\0\0\0\x07\0\x10\0\0\x29\0\0\0\0\0\x09P_PROGRAM");
-        let log = hear(&[(Client, too_long(&read, &stop))]);
+        let log = decode(&[(Client, too_long(&read, &stop))]);
         assert!(
             log.lines.iter().any(|line| line.contains("asks") && line.contains("control s7comm")),
             "{:?}",
@@ -182,23 +183,23 @@ fn a_pdu_hidden_behind_another_in_one_length_is_read() {
 fn with_one_request_in_flight_another_sequence_number_does_not_lose_its_outcome() {
     let write = |sequence| pdu(2, &request(0x0542, sequence, &hex(WRITE)));
     let written = |sequence| pdu(2, &response(0x0542, sequence, &[0, 0]));
-    let log = hear(&[(Client, write(5)), (Server, written(9))]);
+    let log = decode(&[(Client, write(5)), (Server, written(9))]);
     assert_eq!(log.lines_of("Unmatched"), ["Unmatched answer_with_other_sequence 9 from Server"]);
     assert!(log.lines.iter().any(|line| line.contains("accepted")), "{:?}", log.lines);
     assert!(log.lines_of("0 unseen").is_empty(), "{:?}", log.lines);
-    // With two in flight nobody knows which one is meant; another function is meant by none.
+    // With two in flight, the answer is ambiguous; with another function, it answers neither.
     for said in [
         std::vec![(Client, [write(5), write(6)].concat()), (Server, written(9))],
         std::vec![(Client, write(5)), (Server, pdu(2, &response(0x054C, 9, &[0, 0])))],
         std::vec![(Client, write(5)), (Client, written(9))],
     ] {
-        let log = hear(&said);
+        let log = decode(&said);
         assert!(log.lines_of("Unmatched")[0].starts_with("Unmatched answer_without_request"), "{:?}", log.lines);
     }
 }
 
 #[test]
-fn an_accepted_answer_without_a_request_says_what_was_done() {
+fn an_accepted_answer_without_a_request_proves_the_change() {
     let cases = [
         (0x04F2, "00 06 00000000", Some("write set_variable 1266 unread=target")),
         (0x0542, "00 00 00 00000000", Some("write set_multi_variables 1346 unread=target")),
@@ -216,14 +217,14 @@ fn an_accepted_answer_without_a_request_says_what_was_done() {
     ];
     for (function, body, expected) in cases {
         let answer = pdu(2, &response(function, 5, &hex(body)));
-        let log = hear(&[(Server, answer.clone())]);
+        let log = decode(&[(Server, answer.clone())]);
         let unseen: Vec<_> = log.lines_of("0 unseen").iter().map(|line| line[13..].trim()).collect();
         assert_eq!(unseen, expected.into_iter().collect::<Vec<_>>(), "{function:04x} {body}");
         assert_eq!(log.lines_of("Unmatched").len(), 1);
-        // From a client it says nothing.
-        assert!(hear(&[(Client, answer)]).lines_of("0 unseen").is_empty());
+        // From a client it proves nothing.
+        assert!(decode(&[(Client, answer)]).lines_of("0 unseen").is_empty());
     }
     let stopped = pdu(2, &response(0x04F2, 9, &hex("00 06 00000000")));
-    let log = hear(&[(Client, stop(2)), (Server, [stopped.clone(), stopped].concat())]);
+    let log = decode(&[(Client, stop(2)), (Server, [stopped.clone(), stopped].concat())]);
     assert!(log.lines_of("0 unseen").is_empty(), "a second answer is no news: {:?}", log.lines);
 }

@@ -1,4 +1,4 @@
-//! No cut changes what is said, and no bytes do harm.
+//! No cut changes the events, and no bytes cause a panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn payload() -> impl Strategy<Value = (Side, u8, Vec<u8>)> {
     ]
 }
 
-/// What was said, without the counts of fragments.
+/// The events, without the counts of fragments.
 fn said(log: &Log) -> (&[String], usize) {
     (&log.lines, log.lost)
 }
@@ -37,7 +37,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn no_cut_into_fragments_tpdus_or_segments_changes_what_is_said(
+    fn no_cut_into_fragments_tpdus_or_segments_changes_the_events(
         payloads in vec(payload(), 1..8),
         fragment in 1usize..60,
         tpdu in 1usize..40,
@@ -49,7 +49,7 @@ proptest! {
             tpdus.chunks(segment).map(|bytes| (*side, bytes.to_vec())).collect::<Vec<_>>()
         });
         let cut: Vec<_> = cut.collect();
-        let (whole, cut) = (hear(&whole), hear(&cut));
+        let (whole, cut) = (decode(&whole), decode(&cut));
         prop_assert_eq!(said(&whole), said(&cut));
     }
 
@@ -60,7 +60,7 @@ proptest! {
         let segments: Vec<_> = payloads.iter().map(|(client, version, body)| {
             (if *client { Client } else { Server }, pdu(*version, body))
         }).collect();
-        let log = hear(&segments);
+        let log = decode(&segments);
         let ends = log.lines.iter().filter(|line| line.contains(" after ")).count();
         prop_assert_eq!(log.lines.iter().filter(|line| line.contains(" asks ")).count(), ends);
     }

@@ -1,4 +1,4 @@
-//! Fragments, losses, counts that lie, and whatever else an attacker sends.
+//! Fragments, losses, wrong counts, and other hostile input.
 
 use std::vec::Vec;
 
@@ -10,7 +10,7 @@ fn fragments_without_a_trailer_are_one_pdu_in_every_version() {
     for version in 1..=3 {
         let payload = request(0x0542, 9, &hex(WRITE));
         let frames = pdus(version, &payload, 10);
-        let log = hear(&[(Client, frames.concat())]);
+        let log = decode(&[(Client, frames.concat())]);
         assert_eq!(log.lines_of("0 asks").len(), 1);
         assert_eq!(log.pdus[&(3, 0)] as usize, frames.len() - 1);
         assert_eq!(log.pdus[&(0, version.into())] as usize, frames.len());
@@ -34,7 +34,7 @@ fn fragments_without_end_are_decoded_at_the_limit_and_cost_no_more() {
     let asked = log.lines_of("0 asks");
     assert!(asked[0].contains("program create_object 1226 object=2318532609"));
     assert!(asked.last().unwrap().contains(" write "));
-    assert!(log.lines_of("Malformed").is_empty(), "what we cut ourselves is nobody's fault");
+    assert!(log.lines_of("Malformed").is_empty(), "a cut of ours is no anomaly");
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn a_stream_joined_inside_a_frame_is_decoded_from_the_next() {
 }
 
 #[test]
-fn counts_that_lie_cost_nothing_and_the_operation_is_still_told() {
+fn wrong_counts_cost_nothing_and_the_operation_is_still_reported() {
     for body in [
         "00000000 8fffffff7f 05 00 32 01 9a7b",
         "00000000 01 05 00 32 8fffffff7f 01 02",
         "000003c8 01 8fffffff7f 8232",
         "",
     ] {
-        let log = hear(&[(Client, pdu(2, &request(0x0542, 1, &hex(body))))]);
+        let log = decode(&[(Client, pdu(2, &request(0x0542, 1, &hex(body))))]);
         assert!(
             log.lines_of("0 asks").last().unwrap().ends_with("write set_multi_variables 1346 unread=items"),
             "{:?}",
@@ -84,7 +84,7 @@ fn counts_that_lie_cost_nothing_and_the_operation_is_still_told() {
 #[test]
 fn a_request_with_too_many_variables_ends_with_one_operation_for_the_rest() {
     let body = [hex("00000000 a000 8000"), hex("00 32 01 9a7b").repeat(4096)].concat();
-    let log = hear(&[(Client, pdu(2, &request(0x054C, 1, &body)))]);
+    let log = decode(&[(Client, pdu(2, &request(0x054C, 1, &body)))]);
     let asked = log.lines_of("0 asks");
     assert_eq!(asked.len(), 1025);
     assert!(asked[1024].ends_with("read get_multi_variables 1356 unread=items"));
@@ -95,7 +95,7 @@ fn a_request_with_too_many_variables_ends_with_one_operation_for_the_rest() {
 fn many_variables_that_wait_are_bounded() {
     let body = [hex("00000000 8700 9400"), hex("00 32 01 9a7b").repeat(896)].concat();
     let requests: Vec<Vec<u8>> = (0..20).map(|sequence| pdu(2, &request(0x054C, sequence, &body))).collect();
-    let log = hear(&[(Client, requests.concat())]);
+    let log = decode(&[(Client, requests.concat())]);
     assert_eq!(log.lines_of("0 asks").len(), 20 * 896);
     assert_eq!(log.lines_of("Limit pending_items").len(), 20 - 4096 / 896);
     assert_eq!(log.lines_of("0 pending").len(), 20 * 896);
@@ -104,7 +104,7 @@ fn many_variables_that_wait_are_bounded() {
 #[test]
 fn an_answer_that_repeats_an_item_or_names_one_that_was_not_asked_is_malformed() {
     for answer in ["00 02 0001 01 02 0001 01 00 00", "00 03 0001 01 00 00", "00 00 87ffffff7f 00 00"] {
-        let log = hear(&[
+        let log = decode(&[
             (Client, pdu(2, &request(0x054C, 3, &hex(READ)))),
             (Server, pdu(2, &response(0x054C, 3, &hex(answer)))),
         ]);
@@ -115,7 +115,7 @@ fn an_answer_that_repeats_an_item_or_names_one_that_was_not_asked_is_malformed()
 
 #[test]
 fn the_error_function_refuses_whatever_was_asked() {
-    let log = hear(&[
+    let log = decode(&[
         (Client, pdu(2, &request(0x054C, 3, &hex(READ)))),
         (Server, pdu(2, &response(0x04B1, 3, &hex("13 00000000")))),
         (Server, pdu(2, &response(0x054C, 3, &hex("00 00 00")))),

@@ -1,5 +1,5 @@
-//! The protocol as it is on the wire, and as an attacker would send it. Bytes of PDUs are from captures of real
-//! controllers (S7-1200 with firmware 2.2, S7-1500) unless a test says otherwise.
+//! Regular and hostile conversations. Bytes of PDUs are from captures of real
+//! controllers (S7-1200 with firmware 2.2, S7-1500) unless a test states otherwise.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::format;
@@ -57,9 +57,9 @@ fn response(function: u16, sequence: u16, body: &[u8]) -> Vec<u8> {
     [&[0x32, 0, 0, f, g, 0, 0, s, t, 0x34], body].concat()
 }
 
-fn hear(segments: &[(Side, Vec<u8>)]) -> Log {
+fn decode(segments: &[(Side, Vec<u8>)]) -> Log {
     let segments: Vec<(Side, &[u8])> = segments.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
-    crate::testing::hear(&S7COMM_PLUS, &segments)
+    crate::testing::decode(&S7COMM_PLUS, &segments)
 }
 
 /// Read two variables: 50.3451 (symbol checksum 0) and 201.1081.0.
@@ -75,8 +75,8 @@ const SESSION_ANSWER: &str = "00 02 8748 8761 a1 00000120 821f 00 00 a38169 0015
     a38232 0017 0000013a 823b 0004 8200 823f 0015 1b 313b36455337203231342d31484533302d30584230203b56322e32 00 a2 00000000";
 
 #[test]
-fn a_session_is_set_up_and_both_ends_say_who_they_are() {
-    let log = hear(&[
+fn a_session_is_set_up_and_both_ends_are_identified() {
+    let log = decode(&[
         (Client, pdu(1, &request(0x04CA, 1, &hex(SESSION)))),
         (Server, pdu(1, &response(0x04CA, 1, &hex(SESSION_ANSWER)))),
     ]);
@@ -98,7 +98,7 @@ fn each_variable_of_a_read_is_an_operation_with_its_own_value_or_error() {
     // Item 2 has the value DInt 33, item 1 the error -12.
     let answer = hex("00  02 0008 21  00  01 c08895b080ef91fff4 00  00000000");
     let log =
-        hear(&[(Client, pdu(2, &request(0x054C, 3, &hex(READ)))), (Server, pdu(2, &response(0x054C, 3, &answer)))]);
+        decode(&[(Client, pdu(2, &request(0x054C, 3, &hex(READ)))), (Server, pdu(2, &response(0x054C, 3, &answer)))]);
     assert_eq!(
         log.lines,
         [
@@ -112,7 +112,7 @@ fn each_variable_of_a_read_is_an_operation_with_its_own_value_or_error() {
 
 #[test]
 fn a_write_to_a_data_block_names_it_and_its_value_in_version_3() {
-    let log = hear(&[
+    let log = decode(&[
         (Client, pdu(3, &request(0x0542, 0x8333, &hex(WRITE)))),
         (Server, pdu(3, &response(0x0542, 0x8333, &hex("00 00 86f16e 00000000")))),
     ]);
@@ -121,10 +121,10 @@ fn a_write_to_a_data_block_names_it_and_its_value_in_version_3() {
 }
 
 #[test]
-fn stopping_the_controller_is_control_and_refusals_are_told() {
+fn stopping_the_controller_is_control_and_refusals_are_reported() {
     // Object 52, the CPU's execution unit, attribute 2167: Int 1. Made by the rules of a captured SetVariable.
     let body = hex("00000034 01 9077 0007 0001 000004e8 8969001200000000 896a001300 896b000400 00 00 00000000");
-    let log = hear(&[
+    let log = decode(&[
         (Client, pdu(2, &request(0x04F2, 7, &body))),
         (Server, pdu(2, &response(0x04F2, 7, &hex("d381b2c080a5dbff95 06 00000000")))),
     ]);
@@ -134,12 +134,12 @@ fn stopping_the_controller_is_control_and_refusals_are_told() {
 }
 
 #[test]
-fn secrets_are_told_as_security_without_their_values() {
+fn secrets_are_reported_as_security_without_their_values() {
     // Attribute 304 (response to the challenge): three bytes. Attribute 9000: a structure 1800 with a key.
     let by_id = hex("000003c8 01 8230 1002 03 010203 000004e8 00 00 00000000");
     let by_type = hex("000003c8 01 c628 0017 00000708 8e0d 0014 00 02 aabb 00 000004e8 00 00 00000000");
     let read = hex("000003c8 01 8e32 000004e8 00 00000000");
-    let log = hear(&[
+    let log = decode(&[
         (Client, pdu(2, &request(0x04F2, 1, &by_id))),
         (Client, pdu(2, &request(0x04F2, 2, &by_type))),
         (Client, pdu(2, &request(0x04FC, 3, &read))),
@@ -152,11 +152,11 @@ fn secrets_are_told_as_security_without_their_values() {
 }
 
 #[test]
-fn deleting_what_the_conversation_made_is_harmless_and_anything_else_is_not() {
+fn deleting_own_objects_is_harmless_and_deleting_others_is_not() {
     let delete =
         |sequence, id: &str| pdu(2, &request(0x04D4, sequence, &hex(&format!("{id} 00 000004e8 00 00000000"))));
     let notification = pdu(2, &hex("33 1000006a 0400 0000 0000 03 01 00 00000000"));
-    let log = hear(&[
+    let log = decode(&[
         (Server, notification),
         (Client, delete(1, "1000006a")),
         (Client, delete(2, "000003c8")),
@@ -173,7 +173,7 @@ fn notifications_report_each_item_by_its_reference() {
     // An S7-1500: credit C9, number 0x7421 as VLQ 8ec148, change counter 1; items 25 and 26 are Reals.
     let long =
         hex("33 70000e51 0400 0000 0000 c9 8ec148 01 92 00000019 000e 417e538e 92 0000001a 000e 41467956 00 00000000");
-    let log = hear(&[(Server, pdu(2, &short)), (Server, pdu(3, &long))]);
+    let log = decode(&[(Server, pdu(2, &short)), (Server, pdu(3, &long))]);
     let asked: Vec<&str> = log.lines_of("0 asks").into_iter().map(|line| &line[7..]).collect();
     assert_eq!(
         asked,
@@ -199,7 +199,7 @@ fn each_variable_that_is_subscribed_to_is_an_operation() {
     let list = REFERENCES.replace("00 02\n", "01 02 05 ").replace("2004 11", "2004 12");
     let change = format!("1000006a 01 8818 {list} 000004e8 00 00 00000000");
     let changes = format!("1000006a 02 02 8819 8818 01 0004 64 02 {list} 00 000004e8 00 00000000");
-    let log = hear(&[
+    let log = decode(&[
         (Client, pdu(2, &request(0x04CA, 1, &hex(&create)))),
         (Client, pdu(2, &request(0x04F2, 2, &hex(&change)))),
         (Client, pdu(2, &request(0x0542, 3, &hex(&changes)))),
@@ -226,7 +226,7 @@ fn each_variable_that_is_subscribed_to_is_an_operation() {
 #[test]
 fn system_events_and_keep_alives_are_counted_and_need_no_trailer() {
     let event = dt(&hex("72fe 0016 00000000 00000c95 00000000 00000000 4c4f474f5554"));
-    let log = hear(&[(Server, event), (Client, dt(&hex("72ff 07 00")))]);
+    let log = decode(&[(Server, event), (Client, dt(&hex("72ff 07 00")))]);
     assert_eq!(log.lines[0], "0 asks 0.0 report system_event 254");
     assert_eq!(log.lines.len(), 2);
     assert_eq!((log.pdus[&(0, 0xFE)], log.pdus[&(0, 0xFF)]), (1, 1));
@@ -235,7 +235,7 @@ fn system_events_and_keep_alives_are_counted_and_need_no_trailer() {
 #[test]
 fn exploring_code_is_an_upload_and_exploring_names_is_not() {
     let explore = |sequence, body: &str| pdu(2, &request(0x04BB, sequence, &hex(body)));
-    let log = hear(&[
+    let log = decode(&[
         (Client, explore(1, "00000003 00 01 00 01 00 02 9315 8169 00000000")),
         (Client, explore(2, "8a320001 00 01 00 01 00 02 8169 9414 00000000")),
         (Client, explore(3, "8a320001 00 01 00 01 00 00 00000000")),
@@ -286,18 +286,18 @@ fn other_functions_have_their_classes_and_unknown_ones_fail_closed() {
         (0x05B3, "00000000", "security init_ssl 1459"),
         (0x0533, "00000000", "unknown unknown_function 1331"),
     ] {
-        let log = hear(&[(Client, pdu(2, &request(function, 1, &hex(body))))]);
+        let log = decode(&[(Client, pdu(2, &request(function, 1, &hex(body))))]);
         assert_eq!(log.lines[0], format!("0 asks 0.0 {expected}"));
         assert_eq!(log.lines.len(), 2, "{:?}", log.lines);
     }
 }
 
 #[test]
-fn a_download_is_an_operation_for_each_object_and_one_more_for_what_cannot_be_read() {
+fn a_download_is_an_operation_for_each_object_and_one_more_for_an_unread_part() {
     let objects = "a1 8a320001 9457 20 00 a38169 0015 04 4d61696e a2  a1 8a0e0001 940e 00 00 a2";
     let whole = hex(&format!("00000003 0004 00 00000000 24 {objects} 00000000"));
     let torn = hex(&format!("00000003 0004 00 00000000 {objects} a1 8a0e0002"));
-    let log = hear(&[(Client, pdu(3, &request(0x04CA, 1, &whole))), (Client, pdu(3, &request(0x04CA, 2, &torn)))]);
+    let log = decode(&[(Client, pdu(3, &request(0x04CA, 1, &whole))), (Client, pdu(3, &request(0x04CA, 2, &torn)))]);
     let asked: Vec<&str> = log.lines_of("0 asks").into_iter().map(|line| &line[7..]).collect();
     assert_eq!(
         asked,
@@ -313,7 +313,7 @@ fn a_download_is_an_operation_for_each_object_and_one_more_for_what_cannot_be_re
 }
 
 #[test]
-fn the_opening_of_a_flow_tells_the_protocol_and_who_asks() {
+fn the_opening_of_a_flow_identifies_the_protocol_and_the_client() {
     let read = pdu(2, &request(0x054C, 3, &hex(READ)));
     assert_eq!(probe(Transport::Tcp, &read), Probe::Yes { sender: Some(Client) });
     let answer = pdu(1, &response(0x04CA, 1, &hex(SESSION_ANSWER)));

@@ -1,4 +1,4 @@
-//! What can be seen of TLS.
+//! The visible part of TLS.
 
 use std::vec;
 use std::vec::Vec;
@@ -17,11 +17,11 @@ fn hellos() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn tls_is_told_once_as_opaque_with_what_its_handshake_shows() {
+fn tls_is_reported_once_as_opaque_with_the_identities_of_its_handshake() {
     let (client, server) = hellos();
     let data = [hex("17 0303 0040"), vec![0x72; 64]].concat();
     let (first, second) = data.split_at(20);
-    let log = hear(&[
+    let log = decode(&[
         (Client, pdu(1, &request(0x05B3, 1, &hex("00000000")))),
         (Server, pdu(1, &response(0x05B3, 1, &hex("00 00000000")))),
         (Client, [dt(&client[..3]), dt(&client[3..40]), dt(&client[40..])].concat()),
@@ -53,7 +53,7 @@ fn a_certificate_before_tls_1_3_is_named() {
         [hex("0b 0000"), vec![length + 6], hex("0000"), vec![length + 3], hex("0000"), vec![length], certificate];
     let message = message.concat();
     let record = [hex("16 0303 00"), vec![message.len() as u8], message].concat();
-    let log = hear(&[(Server, dt(&record))]);
+    let log = decode(&[(Server, dt(&record))]);
     assert_eq!(log.lines_of("identity"), ["identity of Server 0: certificate = plc-1"]);
 }
 
@@ -73,8 +73,8 @@ fn a_loss_inside_a_record_is_no_fault_of_the_next() {
 }
 
 #[test]
-fn what_is_no_record_after_tls_was_agreed_on_is_malformed_once() {
-    let log = hear(&[
+fn bytes_other_than_records_after_the_start_of_tls_are_malformed_once() {
+    let log = decode(&[
         (Client, pdu(1, &request(0x05B3, 1, &[0; 4]))),
         (Server, pdu(1, &response(0x05B3, 1, &[0; 5]))),
         (Client, [dt(&[0x99; 40]), dt(&[0x98; 40])].concat()),

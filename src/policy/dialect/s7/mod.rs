@@ -13,8 +13,9 @@ use crate::policy::encoding::DataType;
 use crate::policy::flow_verdict::Candidate;
 use crate::policy::model::Point;
 use crate::policy::section::{Section, Span};
-use crate::policy::{Denial, Policy, Verdict};
+use crate::policy::{Policy, Verdict};
 
+pub(in crate::policy) use explain::{connection_detail, password_detail};
 pub use place::{Blocks, S7Object};
 pub use session::{Password, S7Session};
 
@@ -128,10 +129,6 @@ impl Dialect for S7 {
 
     fn learn(&self, operation: &Operation<'_>, session: &mut SessionState) {
         session.learn_password(operation);
-    }
-
-    fn message(&self, policy: &Policy, denial: &Denial) -> Option<String> {
-        explain::message(policy, denial)
     }
 }
 

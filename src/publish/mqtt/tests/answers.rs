@@ -1,4 +1,4 @@
-//! What a broker answers to a record, and what becomes of the record then.
+//! The answers of a broker to a record, and their effects.
 
 use super::endurance::eventually;
 use super::*;

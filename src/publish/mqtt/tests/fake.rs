@@ -1,4 +1,4 @@
-//! A broker that does as it is told: just enough MQTT 3.1.1 and 5 for one publisher.
+//! A scripted broker: just enough MQTT 3.1.1 and 5 for one publisher.
 
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
