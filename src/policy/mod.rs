@@ -21,6 +21,7 @@ mod encoding;
 mod ends;
 mod explain;
 mod file;
+mod flow_verdict;
 mod identity;
 mod judge;
 mod limits;
@@ -35,9 +36,8 @@ mod wholesale;
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
-use lockkeeper_protocols::{Class, Side, UserKind};
+use lockkeeper_protocols::{Class, UserKind};
 use sha2::{Digest, Sha256};
 
 pub use crate::document::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
@@ -45,6 +45,7 @@ pub use check::{Outcome as CheckOutcome, check};
 pub use classes::Classes;
 pub use condition::{Condition, Conditions, Moment};
 pub use dialect::{FactVerdict, Secured, SessionState};
+pub use flow_verdict::FlowVerdict;
 pub use identity::{Identity, VlanFit, is_routable};
 pub use membership::{BROADCAST, is_group};
 pub use rules::Rule;
@@ -53,7 +54,6 @@ pub use values::Rate;
 
 use crate::document::{diagnose, section};
 use compile::Compiled;
-use judge::{Candidate, Only, Relation};
 use model::{Channel, Declared};
 
 /// One end of a flow, as the packet shows it.
@@ -123,51 +123,6 @@ pub struct Place {
     pub asset: Option<u16>,
 }
 
-/// What the policy says of a flow: resolved once, and used for the verdict on each of its operations.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FlowVerdict {
-    /// Zone and asset of the client.
-    pub client: Place,
-    /// Zone and asset of the server.
-    pub server: Place,
-    /// The conduit that the flow crosses, if one connects the two zones.
-    pub conduit: Option<u16>,
-    relation: Relation,
-    /// The declared flows that name these hosts in this direction. Shared, since every finding holds a copy.
-    candidates: Option<Arc<[Candidate]>>,
-    /// The candidate that decides about operations, if exactly one does and it has no conditions.
-    only: Option<Only>,
-    /// A declared flow that names these hosts in the other direction, if none does in this one.
-    reverse: Option<u16>,
-    /// Whether client and server are undeclared hosts of a zone that declares its assets.
-    strangers: [bool; 2],
-    /// Whether client and server are addresses of many hosts.
-    to_all: [bool; 2],
-}
-
-impl FlowVerdict {
-    /// A verdict that judges nothing: it names the places and the conduit only.
-    pub fn new(client: Place, server: Place, conduit: Option<u16>) -> Self {
-        Self { client, server, conduit, ..Self::default() }
-    }
-
-    /// Whether the flow is judged: `false` if it is only observed, or if neither host is in a zone.
-    pub fn is_judged(&self) -> bool {
-        !matches!(self.relation, Relation::Observed | Relation::Unplaced)
-    }
-
-    /// Whether the flow cannot be judged because neither host is in a zone.
-    pub fn is_unplaced(&self) -> bool {
-        self.relation == Relation::Unplaced
-    }
-
-    /// Whether the address of a side is multicast or broadcast.
-    pub fn is_to_all(&self, side: Side) -> bool {
-        let [client, server] = self.to_all;
-        if side == Side::Client { client } else { server }
-    }
-}
-
 /// The verdict on a flow or an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
@@ -176,7 +131,7 @@ pub enum Verdict {
         /// The flow (index), where a flow is the reason.
         flow: Option<u16>,
     },
-    /// Only recorded: inside one zone, or where the policy says so.
+    /// Only recorded: inside one zone, or exempt by the policy.
     Observe,
     /// Not judged: there is no policy, or neither end is in a zone.
     NotJudged,
@@ -373,11 +328,5 @@ impl Policy {
     /// The id of a flow, such as `F-101`.
     pub fn flow_id(&self, flow: u16) -> &str {
         self.flow(flow).map_or("", |flow| &flow.id)
-    }
-
-    /// The sides of a flow that violate `asset.unknown`.
-    pub fn unknown_sides(&self, flow_verdict: &FlowVerdict) -> impl Iterator<Item = Side> + use<> {
-        let [client, server] = flow_verdict.strangers;
-        [(Side::Client, client), (Side::Server, server)].into_iter().filter_map(|(side, is)| is.then_some(side))
     }
 }
